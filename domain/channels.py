@@ -1,0 +1,22 @@
+"""The channels a notification can take, and what each needs to reach a person."""
+
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    EMAIL = "email"
+    SMS = "sms"
+    PUSH = "push"
+    WEB_PUSH = "web_push"
+    IN_APP = "in_app"
+    WEBHOOK = "webhook"
+
+
+class DeviceKind(StrEnum):
+    FCM = "fcm"
+    APNS = "apns"
+    WEB_PUSH = "web_push"
+
+    @property
+    def channel(self) -> Channel:
+        return Channel.WEB_PUSH if self is DeviceKind.WEB_PUSH else Channel.PUSH
