@@ -16,7 +16,7 @@ from domain.channels import Channel
 
 PREFIX = "TOCSIN_"
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
-DEV_SECRET = "dev-secret-key"
+DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
 Names = Annotated[list[str], NoDecode]
 
@@ -29,9 +29,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         return (Path(path).read_text().strip() if path else None), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()
-        }
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -115,6 +113,10 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.public_url.rstrip("/") or f"http://{self.api_host}:{self.api_port}"
+
+    def rate(self, provider: str) -> float:
+        """Calls per second that a provider takes, over all workers; 0 is no limit."""
+        return float(getattr(self, f"{provider}_rate", 0))
 
     def pool(self, channel: Channel) -> list[str]:
         """Provider names of a channel, in order of preference; `in_app` always writes inbox rows."""

@@ -1,0 +1,33 @@
+"""All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
+
+from models.content import NotificationType, Template, TemplatePublication
+from models.engine_state import EngineState
+from models.erasures import Erasure
+from models.inbox import InboxMessage
+from models.notifications import Attempt, Delivery, Event, Notification
+from models.receipts import Receipt
+from models.recipients import Device, Recipient, UserPreference
+from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
+from models.tenants import ApiKey, Tenant
+
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Delivery",
+    "Device",
+    "EngineState",
+    "Erasure",
+    "Event",
+    "InboxMessage",
+    "Notification",
+    "NotificationType",
+    "Receipt",
+    "Recipient",
+    "SandboxCall",
+    "SandboxMessage",
+    "SandboxReceipt",
+    "Template",
+    "TemplatePublication",
+    "Tenant",
+    "UserPreference",
+]

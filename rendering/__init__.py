@@ -1,0 +1,1 @@
+"""Sandboxed templates and payload schemas: no database, no network."""

@@ -1,0 +1,63 @@
+# Everything a developer does, from a bare clone. Needs Python >= 3.11 and make; the first verb prepares .venv.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+STAMP := .venv/.synced
+# `make test ARGS="-k digest"`
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types fmt lock rebuild
+
+help: ## print these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+# exec: the supervisor takes the place of the shell, so it gets the terminal's Ctrl-C itself, is the child that make
+# passes a SIGTERM on to, and is the one parent of everything it starts. It ends with 0, so make has nothing to report.
+run: $(STAMP) ## start everything on this machine: Postgres, Temporal with its Web UI, worker, API
+	@exec $(BIN)/python cli.py dev
+
+test: $(STAMP) ## run the whole suite; ARGS="-k words" for a part
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## check types, strictly
+	@$(BIN)/mypy .
+
+fmt: $(STAMP) ## format, and fix what can be fixed without thought
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group embedded --group dev --universal --generate-hashes \
+	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
+
+# The environment. A second make that arrives meanwhile waits for the lock on this file and then finds the work done
+# (without flock, as on macOS, it is merely done twice). uv does not read pip's configuration, so an index that is
+# configured for pip alone is passed on. A .venv without a working Python of the right age is made anew.
+$(STAMP): requirements.lock $(shell [ -x $(BIN)/python ] || echo rebuild)
+	@set -eu; \
+	exec 9<Makefile; if command -v flock >/dev/null 2>&1; then flock 9; fi; \
+	if [ -x $(BIN)/python ] && [ $(STAMP) -nt requirements.lock ]; then exit 0; fi; \
+	echo "Preparing .venv from requirements.lock ..." >&2; \
+	say() { echo "Tocsin needs Python 3.11 or newer$$1" >&2; exit 1; }; \
+	recent='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	if ! $(BIN)/python -c "import pip; $$recent" 2>/dev/null; then \
+	  command -v "$(PYTHON)" >/dev/null 2>&1 || say ": $(PYTHON) was not found. Name another with PYTHON=..."; \
+	  "$(PYTHON)" -c "$$recent" || say ", and $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Name another with PYTHON=..."; \
+	  "$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+	    say " with its venv module, which $(PYTHON) lacks: install python3-venv"; \
+	  "$(PYTHON)" -m venv --clear .venv; \
+	fi; \
+	pip="$(BIN)/python -m pip --disable-pip-version-check"; \
+	case "$$($(BIN)/uv --version 2>/dev/null)" in \
+	  "uv $(UV_VERSION)"*) ;; \
+	  *) $$pip install --quiet "uv==$(UV_VERSION)" ;; \
+	esac; \
+	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || :)}}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock; \
+	touch $(STAMP)

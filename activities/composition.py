@@ -1,0 +1,80 @@
+"""`render_messages`: each channel of a step in the person's language, stored as deliveries."""
+
+import asyncio
+
+from temporalio import activity
+
+from domain.languages import chain
+from domain.messages import ChannelPlan, RenderInput, RenderResult
+from domain.notification_types import NotificationType, TemplatePolicy
+from domain.templates import TemplateVersion
+from rendering.messages import RenderFailure, TemplateSource
+from rendering.renderer import Renderer
+from storage.audiences import Words, read_words
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.deliveries import NewDelivery, insert_deliveries
+from storage.sealing import Json
+
+
+class Composition:
+    def __init__(self, database: Database, catalog: Catalog, renderer: Renderer) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._renderer = renderer
+
+    @activity.defn
+    async def render_messages(self, start: RenderInput) -> RenderResult:
+        """One read, one write. A template that fails is an answer, not an error: it would fail again."""
+        async with self._database.transaction() as session:
+            words = await read_words(session, start.notification_id, start.tenant)
+        kind = await self._catalog.type_by_id(start.tenant, words.type_id)
+        drafts = await asyncio.gather(*(self._draft(start, kind, words, channel) for channel in start.step.channels))
+        async with self._database.transaction() as session:
+            items = [delivery for delivery, _ in drafts]
+            open_ = await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
+        failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
+        return RenderResult(failures=failures, closed=not open_)
+
+    async def _draft(
+        self, start: RenderInput, kind: NotificationType, words: Words, plan: ChannelPlan
+    ) -> tuple[NewDelivery, str | None]:
+        languages = chain(words.locale, words.default_language)
+        as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
+        name = kind.templates[plan.channel]
+        template = await self._catalog.published(start.tenant, name, plan.channel, languages, as_of)
+        if template is None:
+            return _delivery(start, plan, None, None), "no_template"
+        variables = {**words.payload, "recipient": words.recipient}
+        result = await self._renderer.render(source_of(template), variables, words.locale or template.language)
+        if isinstance(result, RenderFailure):
+            return _delivery(start, plan, template, None), _reason(result)
+        return _delivery(start, plan, template, result.content), None
+
+
+def source_of(template: TemplateVersion) -> TemplateSource:
+    return TemplateSource(
+        subject=template.subject_template,
+        body=template.body_template,
+        text=template.text_template,
+        channel=template.channel,
+    )
+
+
+def _reason(failure: RenderFailure) -> str:
+    where = f" in {failure.part}" if failure.part else ""
+    line = f", line {failure.line}" if failure.line else ""
+    return f"template_error: {failure.reason}{where}{line}"
+
+
+def _delivery(
+    start: RenderInput, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None
+) -> NewDelivery:
+    return NewDelivery(
+        id=plan.delivery_id,
+        step=start.step.number,
+        channel=plan.channel,
+        rule=plan.rule,
+        template=template,
+        content=content,
+    )

@@ -1,0 +1,89 @@
+"""Provider outcomes as the workflow's values and the ledger's states: the one translation between the two worlds."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from domain.evidence import AttemptState, Evidence
+from domain.messages import DeliverResult, Result
+from domain.records import Attempt, Ledger
+from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary
+
+Json = dict[str, Any]
+
+STATE_OF: dict[Result, AttemptState] = {
+    Result.ACCEPTED: AttemptState.ACCEPTED,
+    Result.REFUSED: AttemptState.REFUSED,
+    Result.NOT_ACCEPTED: AttemptState.NOT_ACCEPTED,
+    Result.PERMANENT: AttemptState.NOT_ACCEPTED,
+    Result.UNKNOWN: AttemptState.UNKNOWN,
+}
+ERROR_TYPE_OF: dict[Result, str] = {
+    Result.REFUSED: "refused",
+    Result.NOT_ACCEPTED: "temporary",
+    Result.PERMANENT: "permanent",
+    Result.UNKNOWN: "unknown",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What one call told us. `response` and `cost` are for the row; they do not travel through Temporal."""
+
+    result: DeliverResult
+    response: Json = field(default_factory=dict)
+    cost: str | None = None
+
+    @property
+    def state(self) -> AttemptState:
+        return STATE_OF[self.result.result]
+
+    def onto(self, attempt: Attempt) -> Attempt:
+        return replace(
+            attempt,
+            error_type=ERROR_TYPE_OF.get(self.result.result),
+            reason=self.result.reason,
+            provider_message_id=self.result.provider_message_id,
+            provider_response=self.response or None,
+            cost=self.cost,
+        )
+
+
+def told(outcome: Accepted | Refused | ProviderError) -> Told:
+    if isinstance(outcome, Accepted):
+        result = DeliverResult(result=Result.ACCEPTED, provider_message_id=outcome.message_id)
+        return Told(result=result, response=outcome.response, cost=outcome.cost)
+    return Told(result=_refusal(outcome), response=outcome.response)
+
+
+def _refusal(outcome: Refused | ProviderError) -> DeliverResult:
+    if isinstance(outcome, Refused):
+        return DeliverResult(result=Result.REFUSED, reason=outcome.reason)
+    if isinstance(outcome, Temporary):
+        delay = None if outcome.retry_after is None else timedelta(seconds=outcome.retry_after)
+        return DeliverResult(result=Result.NOT_ACCEPTED, reason=outcome.reason, retry_after=delay)
+    word = Result.PERMANENT if isinstance(outcome, Permanent) else Result.UNKNOWN
+    return DeliverResult(result=word, reason=outcome.reason)
+
+
+def result_of(ledger: Ledger, attempt: Attempt, retry_after: timedelta | None = None) -> DeliverResult:
+    """What this attempt's row says by now: a receipt may know better than the call's own answer."""
+    word = _word(attempt)
+    return DeliverResult(
+        result=word,
+        reason="bounced" if attempt.evidence is Evidence.BOUNCED else attempt.reason,
+        retry_after=retry_after,
+        status=ledger.status,
+        finished=ledger.finished_at is not None,
+        provider_message_id=attempt.provider_message_id,
+    )
+
+
+def _word(attempt: Attempt) -> Result:
+    if attempt.evidence is Evidence.BOUNCED:
+        return Result.REFUSED
+    if attempt.reached:
+        return Result.ACCEPTED
+    if attempt.state is AttemptState.NOT_ACCEPTED:
+        return Result.PERMANENT if attempt.error_type == "permanent" else Result.NOT_ACCEPTED
+    return Result.REFUSED if attempt.state is AttemptState.REFUSED else Result.UNKNOWN

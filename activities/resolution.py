@@ -1,0 +1,84 @@
+"""`resolve_preferences`: which channels, in which order, and why not the others."""
+
+from collections.abc import Mapping, Sequence
+
+from temporalio import activity
+
+from domain.channels import Channel
+from domain.languages import chain
+from domain.messages import NotificationOutcome, Plan, ResolveInput
+from domain.names import delivery_id
+from domain.notification_types import NotificationType, TemplatePolicy
+from domain.routing import Person, Pooled, Router, Skip
+from storage.audiences import Audience, read_audience
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.deliveries import NewDelivery, insert_deliveries
+
+
+class Resolution:
+    def __init__(self, database: Database, catalog: Catalog, pools: Mapping[Channel, Sequence[Pooled]]) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._pools = pools
+
+    @activity.defn
+    async def resolve_preferences(self, start: ResolveInput) -> Plan:
+        """Reads one row; writes only if a channel is skipped."""
+        async with self._database.transaction() as session:
+            audience = await read_audience(session, start.notification_id, start.tenant)
+        if audience is None or audience.finished or audience.generation != start.generation:
+            return Plan(settled=_settled(audience))
+        kind = await self._catalog.type_by_id(start.tenant, audience.type_id)
+        router = Router(
+            notification_id=start.notification_id,
+            generation=start.generation,
+            kind=kind,
+            person=_person(audience),
+            pools=self._pools,
+            templated=await self._templated(start, audience, kind),
+        )
+        steps, skips = router.plan(audience.channels)
+        if skips:
+            await self._record(start, skips)
+        return Plan(steps=steps, patience=kind.patience(audience.priority))
+
+    async def _templated(self, start: ResolveInput, audience: Audience, kind: NotificationType) -> frozenset[Channel]:
+        languages = chain(audience.locale, audience.default_language)
+        as_of = audience.created_at if kind.template_policy is TemplatePolicy.PINNED else None
+        found = set()
+        for channel, name in kind.templates.items():
+            if await self._catalog.published(start.tenant, name, channel, languages, as_of):
+                found.add(channel)
+        return frozenset(found)
+
+    async def _record(self, start: ResolveInput, skips: list[Skip]) -> None:
+        items = [
+            NewDelivery(
+                id=delivery_id(start.notification_id, start.generation, skip.step, skip.channel),
+                step=skip.step,
+                channel=skip.channel,
+                rule=skip.rule,
+                skipped=skip.reason,
+                by_rule=skip.by_rule,
+            )
+            for skip in skips
+        ]
+        async with self._database.transaction() as session:
+            await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
+
+
+def _settled(audience: Audience | None) -> NotificationOutcome:
+    """A row that is gone, final or of a later generation needs nothing from this workflow."""
+    if audience is None:
+        raise LookupError("the notification's row does not exist")
+    return NotificationOutcome(status=audience.status, reason=audience.failure_reason)
+
+
+def _person(audience: Audience) -> Person:
+    return Person(
+        known=audience.known,
+        contacts=audience.contacts,
+        devices=audience.devices,
+        preferences=audience.preferences,
+    )

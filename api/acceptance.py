@@ -1,0 +1,161 @@
+"""Turns sends into rows: the same request is the same notification, and a bad one leaves no row."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from api.callers import Caller
+from api.parts import Parts
+from api.problems import Fault, at
+from api.schemas.notifications import SendRequest
+from api.schemas.recipients import dev_only_faults, profile_of
+from domain.channels import Channel
+from domain.durations import parse_duration
+from domain.notification_types import NotificationType
+from models.columns import new_id
+from rendering.variables import violations
+from storage.acceptance import Accepted, NewNotification, accept, held_keys
+
+Json = dict[str, Any]
+
+KEY_REUSED = at("", "the idempotency key was used before with another body")
+UNKNOWN_RECIPIENT = "there is no such recipient; give the profile inline as `recipient`, or PUT it first"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One send: what was asked, under which key (None: no key), and the hash of its canonical body."""
+
+    request: SendRequest
+    key: str | None
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """A notification that stands, new or from an earlier request with the same key."""
+
+    values: Json
+    replayed: bool
+
+
+Answer = Taken | list[Fault]
+
+
+def digest_of(body: Json) -> str:
+    """Of the canonical body: the order of its members and the white space between them do not count."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return sha256(canonical.encode()).hexdigest()
+
+
+class Acceptance:
+    def __init__(self, parts: Parts, caller: Caller) -> None:
+        self._parts = parts
+        self._tenant = caller.tenant
+        self._language = caller.default_language
+
+    async def take(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
+        answers = await self._known(asks)
+        new: dict[int, NewNotification] = {}
+        for index, ask in enumerate(asks):
+            if index not in answers:
+                prepared = await self._prepare(ask)
+                if isinstance(prepared, NewNotification):
+                    new[index] = prepared
+                else:
+                    answers[index] = prepared
+        if new:
+            answers |= await self._insert(asks, new)
+        return [answers[index] for index in range(len(asks))]
+
+    async def _known(self, asks: Sequence[Ask]) -> dict[int, Answer]:
+        keys = [ask.key for ask in asks if ask.key is not None]
+        if not keys:
+            return {}
+        async with self._parts.database.transaction() as session:
+            held = await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
+        return {
+            index: _repeat(ask, held[ask.key])
+            for index, ask in enumerate(asks)
+            if ask.key is not None and ask.key in held
+        }
+
+    async def _prepare(self, ask: Ask) -> NewNotification | list[Fault]:
+        request = ask.request
+        kind = await self._parts.catalog.current_type(self._tenant, request.notification_type)
+        if kind is None:
+            return [at("/notification_type", "there is no such notification type")]
+        faults = [*self._channel_faults(kind, request), *await self._payload_faults(kind, request)]
+        if request.recipient is not None and not self._parts.settings.dev:
+            faults += dev_only_faults(request.recipient, "recipient")
+        return faults or self._new(ask, kind)
+
+    def _channel_faults(self, kind: NotificationType, request: SendRequest) -> list[Fault]:
+        return [
+            at(f"/channels/{index}", "is not on the route of this notification type")
+            for index, channel in enumerate(request.channels or [])
+            if channel not in kind.channels
+        ]
+
+    async def _payload_faults(self, kind: NotificationType, request: SendRequest) -> list[Fault]:
+        """The published schema in the default language, of every channel that may be used, must hold."""
+        faults: dict[tuple[str, str], Fault] = {}
+        for channel in request.channels or kind.channels:
+            name = kind.templates.get(Channel(channel), "")
+            template = await self._parts.catalog.published(self._tenant, name, channel, [self._language])
+            for problem in violations(template.variables_schema, request.payload) if template else []:
+                faults[problem.pointer, problem.detail] = at(f"/payload{problem.pointer}", problem.detail)
+        return list(faults.values())
+
+    def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:
+        request = ask.request
+        return NewNotification(
+            id=new_id(),
+            recipient_id=request.person,
+            profile=None if request.recipient is None else profile_of(request.recipient),
+            notification_type=kind.key,
+            type_id=kind.id,
+            event_payload=request.payload,
+            priority=request.priority or kind.priority,
+            channels=None if request.channels is None else [str(channel) for channel in request.channels],
+            tags=tuple(request.tags),
+            idempotency_key=ask.key,
+            idempotency_hash=ask.digest if ask.key is not None else None,
+            send_at=request.send_at,
+            expires_in=parse_duration(request.expires_in) if request.expires_in else kind.expires_in,
+        )
+
+    async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
+        async with self._parts.database.transaction() as session:
+            rows = await accept(session, self._tenant, list(new.values()))
+        answers: dict[int, Answer] = {}
+        for index, item in new.items():
+            row = rows[item.id]
+            if row.created_at is not None:
+                answers[index] = Taken(values=_values(item, row), replayed=False)
+            elif not row.known_recipient:
+                answers[index] = [at("/recipient_id", UNKNOWN_RECIPIENT)]
+        lost = [index for index in new if index not in answers]
+        return answers | await self._twins(asks, lost)
+
+    async def _twins(self, asks: Sequence[Ask], lost: list[int]) -> dict[int, Answer]:
+        """Somebody else took the key between our look-up and our INSERT, which has waited for their commit."""
+        held = await self._known([asks[index] for index in lost])
+        return {index: held[place] for place, index in enumerate(lost)}
+
+
+def _repeat(ask: Ask, row: Json) -> Answer:
+    if row["idempotency_hash"] != ask.digest:
+        return [KEY_REUSED]
+    return Taken(values={name: row[name] for name in SHOWN}, replayed=True)
+
+
+SHOWN = ("id", "notification_type", "recipient_id", "priority", "created_at", "send_at", "expires_at")
+
+
+def _values(item: NewNotification, row: Accepted) -> Json:
+    times: dict[str, Any] = {"created_at": row.created_at, "expires_at": row.expires_at}
+    return {name: getattr(item, name) for name in SHOWN if name not in times} | times

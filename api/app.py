@@ -1,0 +1,88 @@
+"""Puts the API together. `create_app` is called with the parts that bootstrap built."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from api import docs, failures, openapi
+from api.front_door import FrontDoor
+from api.parts import Parts
+from api.requests import Requests
+from api.routes import (
+    devices,
+    health,
+    inbox,
+    notification_types,
+    notifications,
+    outbox,
+    preferences,
+    receipts,
+    recipients,
+    sends,
+    template_previews,
+    templates,
+)
+from web import outbox as outbox_page
+
+PREFIX = "/api/v1"
+VERSION = "1"
+DESCRIPTION = "Self-hosted notification infrastructure: every notification is a durable workflow."
+
+# The routers of the API, in the order in which /docs shows them.
+ROUTERS: tuple[APIRouter, ...] = (
+    sends.router,
+    notifications.router,
+    recipients.router,
+    devices.router,
+    preferences.router,
+    notification_types.router,
+    templates.router,
+    template_previews.router,
+    inbox.router,
+    outbox.router,
+    receipts.router,
+)
+
+# Outside the API, at the root.
+PAGES: tuple[APIRouter, ...] = (
+    health.router,
+    outbox_page.router,
+)
+
+
+def create_app(parts: Parts | None = None) -> FastAPI:
+    """Without parts it can be looked at (routes, OpenAPI) but answers nothing."""
+    app = FastAPI(
+        title="Tocsin",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+    )
+    app.state.parts = parts
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    for page in PAGES:
+        app.include_router(page)
+    app.add_middleware(Requests)
+    docs.install(app)
+    failures.install(app)
+    openapi.install(app)
+    unguarded = list(without_front_door(app))
+    if unguarded:
+        raise TypeError(f"these routes have no front door: {', '.join(unguarded)}")
+    return app
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name: `send_notification` makes a better method of a generated client than the path."""
+    return route.name
+
+
+def without_front_door(app: FastAPI) -> Iterator[str]:
+    for route in iter_route_contexts(app.routes):
+        if str(route.path).startswith(PREFIX) and not isinstance(route.original_route, FrontDoor):
+            yield str(route.path)

@@ -1,0 +1,97 @@
+"""`/openapi.json`: FastAPI's schema of `/api/v1`, with our problems in place of its validation errors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from api.callers import PUBLIC
+from api.problems import KINDS, MEDIA_TYPE
+
+Json = dict[str, Any]
+
+BEARER = {"type": "http", "scheme": "bearer", "description": "An API key, `tk_…`."}
+FAULT: Json = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {
+        "pointer": {"type": "string", "description": "RFC 6901, into the body", "examples": ["/payload/name"]},
+        "parameter": {"type": "string", "description": "name of a query, path or header parameter"},
+        "detail": {"type": "string"},
+    },
+}
+PROBLEM: Json = {
+    "type": "object",
+    "description": "RFC 9457 problem details",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "examples": ["urn:tocsin:problem:invalid"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "array", "items": FAULT},
+    },
+}
+
+
+def install(app: FastAPI) -> None:
+    def schema() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app)
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]
+
+
+def document(app: FastAPI) -> Json:
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = schema.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = PROBLEM
+    components["securitySchemes"] = {"key": BEARER}
+    scopes = dict(_scopes(app))
+    for path, operations in schema.get("paths", {}).items():
+        for method, operation in operations.items():
+            _complete(operation, path, scopes[method, path])
+    return schema
+
+
+def _scopes(app: FastAPI) -> Iterator[tuple[tuple[str, str], str]]:
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute):
+            scope = str(getattr(route.endpoint, "scope", PUBLIC))
+            yield from (((method.lower(), str(route.path_format)), scope) for method in route.methods or ())
+
+
+def _complete(operation: Json, path: str, scope: str) -> None:
+    """Security and the problems that any such operation can answer."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    statuses = [503]
+    if scope != PUBLIC:
+        operation["security"] = [{"key": []}]
+        operation["x-scope"] = scope
+        statuses += [401, 403]
+    if "requestBody" in operation:
+        statuses += [400, 413]
+    if "requestBody" in operation or operation.get("parameters"):
+        statuses.append(422)
+    if "{" in path:
+        statuses.append(404)
+    for status in statuses:
+        responses.setdefault(str(status), response(status))
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def response(status: int) -> Json:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": KINDS[status][1], "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def answers(*statuses: int) -> dict[int | str, Json]:
+    """For the `responses` of a route that also answers these problems, such as 409."""
+    return {status: response(status) for status in statuses}

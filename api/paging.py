@@ -1,0 +1,83 @@
+"""Lists: `limit` and `cursor` in, `{"items": [...], "next_cursor": ...}` out. A cursor is opaque to callers."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Query
+
+from api.problems import Problem, invalid
+from api.schemas.base import Model
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+
+SEPARATOR = "\x1f"
+
+
+class Page(Model, Generic[Item]):
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paging:
+    """`after` is the key of the last row of the page before, None on the first."""
+
+    limit: int
+    after: str | None
+
+    @property
+    def fetch(self) -> int:
+        """One more than the page, to know whether there is another."""
+        return self.limit + 1
+
+    @property
+    def after_id(self) -> UUID | None:
+        try:
+            return None if self.after is None else UUID(self.after)
+        except ValueError:
+            raise _not_ours() from None
+
+    def after_parts(self, count: int) -> str | None:
+        """For lists ordered by several columns, joined by a separator that none of them can hold."""
+        if self.after is not None and self.after.count(SEPARATOR) != count - 1:
+            raise _not_ours()
+        return self.after
+
+    def page(
+        self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]
+    ) -> tuple[list[Item], str | None]:
+        """Items and `next_cursor` of the rows fetched with `fetch`; `key` is what `after` will be."""
+        shown = rows[: self.limit]
+        more = len(rows) > self.limit
+        return [item(row) for row in shown], encode(str(key(shown[-1]))) if more else None
+
+
+def encode(key: str) -> str:
+    return urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def decode(cursor: str) -> str:
+    try:
+        key = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        raise _not_ours() from None
+    if encode(key) != cursor or "\x00" in key:
+        raise _not_ours()
+    return key
+
+
+def _not_ours() -> Problem:
+    return invalid({"parameter": "cursor", "detail": "is not a cursor of this list"})
+
+
+def paging(
+    limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(max_length=1_000)] = None
+) -> Paging:
+    return Paging(limit=limit, after=None if cursor is None else decode(cursor))
+
+
+PagingDep = Annotated[Paging, Depends(paging)]

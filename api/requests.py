@@ -1,0 +1,68 @@
+"""The outermost layer of the API: each request gets an id, and a bug of ours becomes a 500 that tells nothing."""
+
+import re
+import traceback
+from types import TracebackType
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem
+
+HEADER = "X-Request-Id"
+ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+log = structlog.get_logger(__name__)
+
+
+class LastResort:
+    """Keeps the exception that nothing else has handled, so that no server prints it with the values it holds."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> "LastResort":
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if isinstance(error, Exception):
+            self.error = error
+            return True
+        return False
+
+
+class Requests:
+    """ASGI middleware. `X-Request-Id` is echoed if it is a plain word, else made here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if ACCEPTABLE.fullmatch(given) else uuid4().hex
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id), LastResort() as last:
+            await self.app(scope, receive, send_with_id)
+        if last.error is not None:
+            log.error("unexpected error", request_id=request_id, error=type(last.error).__name__, at=where(last.error))
+            if started:
+                raise ConnectionAbortedError("the answer broke off") from None
+            await Problem(500).response(scope, receive, send_with_id)
+
+
+def where(error: BaseException) -> list[str]:
+    """Our frames, innermost last, by file, line and function; messages and values may be personal data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{f.filename}:{f.lineno} {f.name}" for f in frames if "site-packages" not in f.filename]

@@ -1,0 +1,57 @@
+"""Phones and browsers of a person: registered by the application that runs on them."""
+
+from fastapi import APIRouter, Response
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.parts import PartsDep
+from api.problems import not_found
+from api.schemas.contact import DeviceName, RecipientId
+from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of, refuse_dev_only
+from storage import devices
+from storage.devices import Device, NewDevice
+
+router = APIRouter(route_class=FrontDoor, tags=["recipients"])
+
+
+@router.put(
+    "/recipients/{recipient_id}/devices/{device}", responses={201: {"model": DeviceView, "description": "Created"}}
+)
+@scope("manage")
+async def put_device(
+    recipient_id: RecipientId,
+    device: DeviceName,
+    registration: DeviceRegistration,
+    caller: CallerDep,
+    parts: PartsDep,
+    response: Response,
+) -> DeviceView:
+    """A token or subscription that another device or person had moves here: it is where that phone is now."""
+    refuse_dev_only(registration, dev=parts.settings.dev)
+    new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
+    async with parts.database.transaction() as session:
+        saved = await devices.save(session, caller.tenant, recipient_id, new)
+    if saved is None:
+        raise not_found("There is no such recipient.")
+    response.status_code = 201 if saved[1] else 200
+    return device_view(saved[0])
+
+
+@router.delete("/recipients/{recipient_id}/devices/{device}", status_code=204)
+@scope("manage")
+async def delete_device(recipient_id: RecipientId, device: DeviceName, caller: CallerDep, parts: PartsDep) -> None:
+    async with parts.database.transaction() as session:
+        removed = await devices.remove(session, caller.tenant, recipient_id, device)
+    if not removed:
+        raise not_found("There is no such device.")
+
+
+def device_view(device: Device) -> DeviceView:
+    return DeviceView(
+        device=device.device,
+        kind=device.kind,
+        locale=device.locale,
+        token_ends=ending_of(device.address),
+        created_at=device.created_at,
+        updated_at=device.updated_at,
+    )

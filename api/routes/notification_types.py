@@ -1,0 +1,83 @@
+"""Notification types: what may be sent, on which channels, in which order."""
+
+from fastapi import APIRouter, Request, Response
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import at, invalid, not_found
+from api.schemas.base import Key
+from api.schemas.notification_types import TypeAnswer, TypeBody
+from models.content import NotificationType
+from storage import notification_types
+from storage.catalog import announce
+
+router = APIRouter(prefix="/notification-types", tags=["notification types"], route_class=FrontDoor)
+
+
+@router.put(
+    "/{key}",
+    response_model=TypeAnswer,
+    response_model_exclude_unset=True,
+    responses={201: {"model": TypeAnswer, "description": "A new type, or a new version of it"}},
+)
+@scope("manage")
+async def put_notification_type(
+    key: Key, body: TypeBody, request: Request, response: Response, caller: CallerDep, parts: PartsDep
+) -> TypeAnswer:
+    """The same type again changes nothing; any change is a new version, used from now on."""
+    if body.key not in (None, key):
+        raise invalid(at("/key", "must be the key in the path"))
+    if body.without_template:
+        raise invalid(
+            *(at(f"/templates/{channel}", "is required, since the route has it") for channel in body.without_template)
+        )
+    async with parts.database.transaction() as session:
+        row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
+        if written:
+            await announce(session)
+    parts.catalog.flush()
+    if written:
+        response.status_code = 201
+        response.headers["Location"] = request.url.path
+    return answer(row)
+
+
+@router.get("/{key}", response_model=TypeAnswer, response_model_exclude_unset=True)
+@scope("read")
+async def get_notification_type(key: str, caller: CallerDep, parts: PartsDep) -> TypeAnswer:
+    async with parts.database.transaction() as session:
+        row = await notification_types.current(session, caller.tenant, key)
+    if row is None:
+        raise unknown()
+    return answer(row)
+
+
+@router.get("", response_model=Page[TypeAnswer], response_model_exclude_unset=True)
+@scope("read")
+async def list_notification_types(paging: PagingDep, caller: CallerDep, parts: PartsDep) -> Page[TypeAnswer]:
+    """By key."""
+    async with parts.database.transaction() as session:
+        rows = await notification_types.listed(session, caller.tenant, paging.after, paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.key, answer)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.delete("/{key}", status_code=204)
+@scope("manage")
+async def delete_notification_type(key: str, caller: CallerDep, parts: PartsDep) -> None:
+    """No new sends; notifications already accepted go on under the version they were accepted with."""
+    async with parts.database.transaction() as session:
+        if not await notification_types.retire(session, caller.tenant, key):
+            raise unknown()
+        await announce(session)
+    parts.catalog.flush()
+
+
+def answer(row: NotificationType) -> TypeAnswer:
+    return TypeAnswer.model_validate({**row.spec, "version": row.version, "created_at": row.created_at})
+
+
+def unknown() -> Exception:
+    return not_found("There is no notification type with this key.")

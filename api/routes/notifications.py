@@ -1,0 +1,86 @@
+"""Looking at notifications, and cancelling them."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import text
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import not_found
+from api.schemas.base import ChannelName, Id, Timestamp
+from api.schemas.notifications import Canceled, NotificationSummary, NotificationView
+from api.views import notification_view, summary_of
+from domain.cancellation import answers, cancel
+from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
+from domain.statuses import NotificationStatus
+from storage import notifications
+from storage.ledgers import Key, amend
+
+router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
+
+UNKNOWN = "There is no such notification."
+
+
+@router.get("")
+@scope("read")
+async def list_notifications(
+    caller: CallerDep,
+    parts: PartsDep,
+    paging: PagingDep,
+    recipient_id: Annotated[str | None, Query(max_length=255)] = None,
+    notification_type: Annotated[str | None, Query(max_length=255)] = None,
+    status: NotificationStatus | None = None,
+    channel: ChannelName | None = None,
+    tag: Annotated[str | None, Query(max_length=64)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="Words of the content.")] = None,
+    created_from: Timestamp | None = None,
+    created_before: Timestamp | None = None,
+) -> Page[NotificationSummary]:
+    """Newest first."""
+    wanted = notifications.Search(
+        recipient_id=recipient_id,
+        notification_type=notification_type,
+        status=status,
+        channel=channel,
+        tag=tag,
+        text=text,
+        created_from=created_from,
+        created_before=created_before,
+    )
+    async with parts.database.transaction() as session:
+        rows = await notifications.search(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.id, lambda row: summary_of(row, parts.settings))
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.get("/{id}")
+@scope("read")
+async def get_notification(id: Id, caller: CallerDep, parts: PartsDep) -> NotificationView:
+    """Everything about one: content, attempts and timeline."""
+    async with parts.database.transaction() as session:
+        record = await notifications.read(session, caller.tenant, id)
+    if record is None:
+        raise not_found(UNKNOWN)
+    return notification_view(record, parts.settings)
+
+
+@router.post("/{id}/cancel")
+@scope("send")
+async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Canceled:
+    """What has not gone out will not. Answers from the rows, so also with no worker running."""
+    async with parts.database.transaction() as session:
+        row = await notifications.find(session, caller.tenant, id)
+        if row is None:
+            raise not_found(UNKNOWN)
+        key = Key(notification_id=id, tenant=caller.tenant)
+        ledger = await amend(session, key, lambda ledger: cancel(ledger, datetime.now(UTC)))
+        await session.execute(
+            text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE}
+        )
+    kind = await parts.catalog.type_by_id(caller.tenant, row.type_id)
+    route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
+    return Canceled(id=id, status=ledger.status, channels=answers(ledger, route))

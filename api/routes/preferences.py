@@ -1,0 +1,70 @@
+"""What a person wants to receive. Obeyed when a message goes out, not when it is asked for."""
+
+from fastapi import APIRouter
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.parts import PartsDep
+from api.problems import not_found
+from api.schemas.contact import RecipientId
+from api.schemas.preferences import PreferenceChanges, Preferences, PreferencesView, whole
+from domain.merge_patch import merged
+from storage import preferences
+from storage.preferences import Choices
+from storage.sealing import Json
+
+router = APIRouter(route_class=FrontDoor, tags=["preferences"])
+
+PATH = "/recipients/{recipient_id}/preferences"
+
+
+@router.get(PATH)
+@scope("read")
+async def get_preferences(recipient_id: RecipientId, caller: CallerDep, parts: PartsDep) -> PreferencesView:
+    async with parts.database.transaction() as session:
+        return _view(await preferences.find(session, caller.tenant, recipient_id))
+
+
+@router.put(PATH)
+@scope("manage")
+async def put_preferences(
+    recipient_id: RecipientId, wanted: Preferences, caller: CallerDep, parts: PartsDep
+) -> PreferencesView:
+    """Exactly these from now on. Quiet hours are kept; nothing is held back by them yet."""
+    async with parts.database.transaction() as session:
+        return _view(await preferences.save(session, caller.tenant, recipient_id, **_columns(wanted)))
+
+
+@router.patch(PATH)
+@scope("manage")
+async def patch_preferences(
+    recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, parts: PartsDep
+) -> PreferencesView:
+    """Merges (RFC 7396) at every depth: what is not given stays, null removes. Quiet hours hold nothing back yet."""
+    async with parts.database.transaction() as session:
+        known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
+        before = _view(known).model_dump(mode="json", exclude={"updated_at"})
+        wanted = whole(merged(before, changes.model_dump(mode="json", exclude_unset=True)))
+        return _view(await preferences.save(session, caller.tenant, recipient_id, **_columns(wanted)))
+
+
+def _columns(wanted: Preferences) -> Json:
+    values = wanted.model_dump(mode="json", exclude_none=True)
+    return {
+        "channels": values["global_channel_opt_in"],
+        "types": values["type_channel_preferences"],
+        "quiet_hours": values.get("quiet_hours"),
+    }
+
+
+def _view(choices: Choices | None) -> PreferencesView:
+    if choices is None:
+        raise not_found("There is no such recipient.")
+    return PreferencesView.model_validate(
+        {
+            "global_channel_opt_in": choices.channels,
+            "type_channel_preferences": choices.types,
+            "quiet_hours": choices.quiet_hours,
+            "updated_at": choices.updated_at,
+        }
+    )

@@ -1,0 +1,70 @@
+"""What a template makes of a payload, without sending it."""
+
+from fastapi import APIRouter
+
+from api.callers import Caller, CallerDep
+from api.front_door import FrontDoor, scope
+from api.parts import Parts, PartsDep
+from api.problems import Problem, at, invalid, not_found
+from api.schemas.templates import Preview, PreviewBody
+from api.template_checks import fault_of
+from domain.languages import chain
+from domain.templates import TemplateVersion
+from rendering.messages import RenderFailure, TemplateSource
+from rendering.variables import violations
+from storage import template_lists, templates
+from storage.templates import Place
+
+FAILED = ("template-failed", "The template cannot be rendered with this payload")
+
+router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
+
+
+@router.post("/{name}/preview", response_model=Preview)
+@scope("read")
+async def preview_template(name: str, body: PreviewBody, caller: CallerDep, parts: PartsDep) -> Preview:
+    """The payload must fit the schema, as for a send."""
+    version = await chosen(parts, caller, name, body)
+    problems = violations(version.variables_schema, body.payload)
+    if problems:
+        raise invalid(*(at(f"/payload{problem.pointer}", problem.detail) for problem in problems))
+    source = TemplateSource(
+        subject=version.subject_template,
+        body=version.body_template,
+        text=version.text_template,
+        channel=version.channel,
+    )
+    rendered = await parts.renderer.render(source, {**body.payload, "recipient": body.recipient}, version.language)
+    if isinstance(rendered, RenderFailure):
+        fault = fault_of(rendered)
+        raise Problem(422, fault["detail"], errors=[fault], kind=FAILED)
+    return Preview(
+        channel=version.channel, language=version.language, version=version.version, content=dict(rendered.content)
+    )
+
+
+async def chosen(parts: Parts, caller: Caller, name: str, body: PreviewBody) -> TemplateVersion:
+    """The version asked for, else the published one; 404 for an unknown name, 422 for the rest."""
+    async with parts.database.transaction() as session:
+        if not await template_lists.known(session, caller.tenant, name):
+            raise not_found("There is no template with this name.")
+    languages = languages_of(caller, body)
+    if body.version is None:
+        published = await parts.catalog.published(caller.tenant, name, body.channel, languages)
+        if published is None:
+            raise invalid(at("/channel", "has no published version in this language; name a version"))
+        return published
+    place = Place(tenant=caller.tenant, name=name, channel=body.channel, language=languages[0])
+    async with parts.database.transaction() as session:
+        row = await templates.by_version(session, place, body.version)
+    if row is None:
+        raise invalid(at("/version", "is no version of this template in this channel and language"))
+    return templates.value_of(row)
+
+
+def languages_of(caller: Caller, body: PreviewBody) -> list[str]:
+    locale = body.language or body.recipient.get("locale")
+    try:
+        return chain(locale if isinstance(locale, str) else None, caller.default_language)
+    except ValueError as error:
+        raise invalid(at("/recipient/locale", str(error))) from None

@@ -1,0 +1,139 @@
+"""Templates: save a version, publish it, go back, look at it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.openapi import answers
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import at, conflict, invalid, not_found
+from api.schemas.base import ChannelName
+from api.schemas.templates import Language, SavedTemplate, Target, TemplateAnswer, TemplateBody, VersionTarget
+from api.template_checks import warnings_for
+from domain.templates import version_before
+from storage import template_lists, templates
+from storage.catalog import announce
+from storage.template_lists import Filter, Listed
+from storage.templates import Place
+
+Name = Annotated[str, Path()]
+ChannelQuery = Annotated[ChannelName | None, Query()]
+LanguageQuery = Annotated[Language | None, Query()]
+
+router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
+
+
+@router.post("", status_code=201, response_model=SavedTemplate)
+@scope("manage")
+async def save_template(body: TemplateBody, response: Response, caller: CallerDep, parts: PartsDep) -> SavedTemplate:
+    """Every save is a new version; with `publish` it is used from now on."""
+    warnings = await warnings_for(parts.renderer, body)
+    place = Place(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
+    async with parts.database.transaction() as session:
+        row = await templates.add(session, place, body.content)
+        if body.publish:
+            await templates.publish(session, place, row)
+            await announce(session)
+        published = templates.newest(
+            await templates.publications(session, caller.tenant, body.name), body.channel, body.language
+        )
+    parts.catalog.flush()
+    response.headers["Location"] = (
+        f"/api/v1/templates/{body.name}/versions?channel={body.channel}&language={body.language}"
+    )
+    listed = Listed(row=row, published_version=published.version if published else None)
+    return SavedTemplate.model_validate({**fields_of(listed), "warnings": warnings})
+
+
+@router.get("", response_model=Page[TemplateAnswer])
+@scope("read")
+async def list_templates(
+    paging: PagingDep,
+    caller: CallerDep,
+    parts: PartsDep,
+    name: str | None = None,
+    channel: ChannelQuery = None,
+    language: LanguageQuery = None,
+) -> Page[TemplateAnswer]:
+    """The newest version of each, by name, channel and language."""
+    wanted = Filter(tenant=caller.tenant, name=name, channel=channel, language=language)
+    async with parts.database.transaction() as session:
+        rows = await template_lists.listed(session, wanted, paging.after_parts(3), paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.place, answer)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.get("/{name}/versions", response_model=Page[TemplateAnswer])
+@scope("read")
+async def list_template_versions(
+    name: Name,
+    paging: PagingDep,
+    caller: CallerDep,
+    parts: PartsDep,
+    channel: ChannelQuery = None,
+    language: LanguageQuery = None,
+) -> Page[TemplateAnswer]:
+    """Newest first."""
+    wanted = Filter(tenant=caller.tenant, name=name, channel=channel, language=language)
+    async with parts.database.transaction() as session:
+        if not await template_lists.known(session, caller.tenant, name):
+            raise unknown()
+        rows = await template_lists.versions(session, wanted, paging.after_id, paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.row.id, answer)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.post("/{name}/publish", response_model=TemplateAnswer)
+@scope("manage")
+async def publish_template(name: Name, body: VersionTarget, caller: CallerDep, parts: PartsDep) -> TemplateAnswer:
+    """The version that notifications accepted from now on are rendered with."""
+    place = Place(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
+    async with parts.database.transaction() as session:
+        await templates.lock(session, place)
+        if not await template_lists.known(session, caller.tenant, name):
+            raise unknown()
+        row = await templates.by_version(session, place, body.version)
+        if row is None:
+            raise invalid(at("/version", "is no version of this template in this channel and language"))
+        now = templates.newest(await templates.publications(session, caller.tenant, name), body.channel, body.language)
+        if now is None or now.template_id != row.id:
+            await templates.publish(session, place, row)
+            await announce(session)
+    parts.catalog.flush()
+    return answer(Listed(row=row, published_version=row.version))
+
+
+@router.post("/{name}/rollback", response_model=TemplateAnswer, responses=answers(409))
+@scope("manage")
+async def roll_back_template(name: Name, body: Target, caller: CallerDep, parts: PartsDep) -> TemplateAnswer:
+    """Publishes the version that was published before the current one."""
+    place = Place(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
+    async with parts.database.transaction() as session:
+        await templates.lock(session, place)
+        if not await template_lists.known(session, caller.tenant, name):
+            raise unknown()
+        history = await templates.publications(session, caller.tenant, name)
+        version = version_before(p.version for p in history if (p.channel, p.language) == (body.channel, body.language))
+        row = None if version is None else await templates.by_version(session, place, version)
+        if row is None:
+            raise conflict("No version was published before the current one.")
+        await templates.publish(session, place, row)
+        await announce(session)
+    parts.catalog.flush()
+    return answer(Listed(row=row, published_version=row.version))
+
+
+def answer(listed: Listed) -> TemplateAnswer:
+    return TemplateAnswer.model_validate(fields_of(listed))
+
+
+def fields_of(listed: Listed) -> dict[str, object]:
+    columns = listed.row.model_dump(exclude={"tenant"})
+    return {**columns, "published_version": listed.published_version}
+
+
+def unknown() -> Exception:
+    return not_found("There is no template with this name.")

@@ -1,0 +1,52 @@
+"""What every request and response model shares: strict types, no unknown fields, and words for JSON's few types."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from domain.channels import Channel
+from domain.durations import parse_duration
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class Model(BaseModel):
+    """Strict: `"7"` is no integer and `1` no boolean."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _time(value: object) -> object:
+    """Text with an offset to a UTC time; values of our own (answers are built from rows) pass."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with an offset, such as 2026-01-31T09:00:00Z")
+    whole, fraction, offset = re.fullmatch(r"(.{19})(\.\d+)?(.+)", value.upper()).groups()  # type: ignore[union-attr]
+    try:
+        return datetime.fromisoformat(whole + (fraction or "")[:7] + offset).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a time that exists") from None
+
+
+def _with_z(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _duration(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+Timestamp = Annotated[datetime, BeforeValidator(_time), PlainSerializer(_with_z, return_type=str, when_used="json")]
+ChannelName = Annotated[Channel, Field(strict=False)]
+Id = Annotated[UUID, Field(strict=False)]
+Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_duration), Field(examples=["10m"])]
+# A name people choose and URLs carry: `order.shipped`.
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=128)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Text = Annotated[str, StringConstraints(max_length=4_000)]
+Json = dict[str, Any]

@@ -1,0 +1,109 @@
+"""Contact points, languages, time zones and ids of people, as fields of request models. Nothing here echoes a value.
+
+What only a developer's machine can reach (`ada@shop.test`, plain http) passes here and is named by `dev_only_email` and
+`dev_only_url`: a model does not know where it runs.
+"""
+
+import re
+from functools import lru_cache
+from typing import Annotated
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+import phonenumbers
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from pydantic import AfterValidator, Field
+
+from domain.languages import normalise
+
+E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
+URL_CHARACTERS = re.compile(r"[!-\[\]-~]+", re.ASCII)  # visible ASCII but the backslash, which readers read differently
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
+# A name that a path can carry: no slash, no dot segment, no control characters.
+NAME = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f-\x9f]{1,255}")
+
+BELOW_TEST = ".test"
+
+
+def _email(value: str) -> str:
+    return parsed_email(value).normalized.removesuffix(BELOW_TEST)
+
+
+def parsed_email(value: str) -> ValidatedEmail:
+    """As if the domain stood below `.test`, where special names such as localhost and single words are allowed too."""
+    try:
+        return validate_email(value + BELOW_TEST, strict=True, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise ValueError("must be an e-mail address") from None
+
+
+def ascii_email(email: str) -> str | None:
+    """With an international domain in its ASCII form; None if the part before the @ has none."""
+    ascii_form = parsed_email(email).ascii_email
+    return None if ascii_form is None else ascii_form.removesuffix(BELOW_TEST)
+
+
+def dev_only_email(email: str) -> bool:
+    """Whether the domain is one that mail never reaches: `.test`, localhost, a single word."""
+    try:
+        validate_email(email, strict=True, check_deliverability=False)
+    except EmailNotValidError:
+        return True
+    return False
+
+
+def _phone(value: str) -> str:
+    message = "must be a phone number in E.164, such as +4917012345678"
+    if not E164.fullmatch(value):
+        raise ValueError(message)
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException:
+        raise ValueError(message) from None
+    if not phonenumbers.is_possible_number(number):
+        raise ValueError(message)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_one = parts.port != 0
+    except ValueError:
+        parts, port_is_one = urlsplit(""), False
+    host_is_one = HOST.fullmatch(parts.hostname or "") is not None
+    if not (URL_CHARACTERS.fullmatch(value) and parts.scheme in ("http", "https") and host_is_one and port_is_one):
+        raise ValueError("must be an http or https URL")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain credentials")
+    return value
+
+
+def dev_only_url(url: str) -> bool:
+    return urlsplit(url).scheme != "https"
+
+
+@lru_cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(value: str) -> str:
+    if value not in _zones():
+        raise ValueError("must be a time zone name of the IANA database, such as Europe/Vienna")
+    return value
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must be 1 to 255 characters without '/' and control characters, and not a dot or two")
+    return value
+
+
+Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_email)]
+Phone = Annotated[str, Field(max_length=16, examples=["+4917012345678"]), AfterValidator(_phone)]
+WebUrl = Annotated[str, Field(max_length=2_048, examples=["https://example.com/hook"]), AfterValidator(_url)]
+Locale = Annotated[str, Field(max_length=35, examples=["de-AT"]), AfterValidator(normalise)]
+TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(_zone)]
+RecipientId = Annotated[str, Field(max_length=255, examples=["user-42"]), AfterValidator(_name)]
+DeviceName = Annotated[str, Field(max_length=255, examples=["phone"]), AfterValidator(_name)]

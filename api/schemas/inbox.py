@@ -1,0 +1,25 @@
+"""A person's in-app messages, as their application shows them."""
+
+from api.paging import Page
+from api.schemas.base import Id, Json, Model, Timestamp
+
+
+class InboxItem(Model):
+    id: Id
+    recipient_id: str
+    notification_id: Id
+    content: Json
+    created_at: Timestamp
+    seen_at: Timestamp | None
+    read_at: Timestamp | None
+    archived_at: Timestamp | None
+
+
+class InboxPage(Page[InboxItem]):
+    """`unread` counts all messages that are neither read nor archived, not only those of this page."""
+
+    unread: int
+
+
+class MarkedRead(Model):
+    marked: int

@@ -1,0 +1,107 @@
+"""A notification type as callers write and read it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
+from domain.channels import Channel
+
+Switch = Literal["on", "off"]
+
+EXAMPLE: Json = {
+    "category": "ORDERS",
+    "description": "A parcel is on its way",
+    "default": {"sms": "off"},
+    "priority": 3,
+    "route": [{"channels": ["email"]}, {"channels": ["sms"]}],
+    "templates": {"email": "order-shipped", "sms": "order-shipped"},
+    "delivery_guarantee": "reconcile",
+    "expires_in": "1d",
+}
+
+
+def _not_yet(value: Any) -> Any:
+    """Asking for what we cannot do yet must fail: a type that is silently weaker than written is worse."""
+    if value:
+        raise ValueError("is not supported yet")
+    return value
+
+
+def _kind_of_default(value: object) -> str:
+    return "by channel" if isinstance(value, dict) else "for all"
+
+
+def _each_once(channels: list[Channel]) -> list[Channel]:
+    if len(set(channels)) != len(channels):
+        raise ValueError("names a channel twice")
+    return channels
+
+
+def _sent_only(value: str | None) -> str | None:
+    if value not in (None, "sent"):
+        raise ValueError("is not supported yet; only 'sent' is")
+    return value
+
+
+NotYet = Annotated[Any, AfterValidator(_not_yet)]
+Until = Annotated[Literal["sent", "delivered", "opened", "clicked"] | None, AfterValidator(_sent_only)]
+Channels = Annotated[list[ChannelName], Field(min_length=1, max_length=6), AfterValidator(_each_once)]
+Default = Annotated[
+    Annotated[Switch, Tag("for all")] | Annotated[dict[ChannelName, Switch], Tag("by channel")],
+    Discriminator(_kind_of_default),
+]
+
+
+class Step(Model):
+    """Its channels go out together; the next step runs when all of them failed."""
+
+    channels: Channels
+    until: Until = None
+    within: Annotated[Duration | None, AfterValidator(_not_yet)] = None
+
+
+class TypeFields(Model):
+    category: Word | None = None
+    description: Text | None = None
+    required: bool = False
+    default: Default = "on"
+    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    route: Annotated[list[Step], Field(min_length=1, max_length=20)]
+    templates: dict[ChannelName, Key]
+    template_policy: Literal["pinned", "latest"] = "pinned"
+    delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
+    expires_in: Duration | None = None
+    give_up_after: Duration | None = None
+    always: NotYet = None
+    respects_quiet_hours: NotYet = None
+    throttle: NotYet = None
+    digest: NotYet = None
+    from_: NotYet = Field(None, alias="from")
+    reply_to: NotYet = None
+    tracking: NotYet = None
+    sensitive: NotYet = None
+    variants: NotYet = None
+
+
+class TypeBody(TypeFields):
+    """What PUT takes. `key` may be repeated in the body."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    key: Key | None = None
+
+    @property
+    def without_template(self) -> list[Channel]:
+        used = {channel: None for step in self.route for channel in step.channels}
+        return [channel for channel in used if channel not in self.templates]
+
+    def spec(self, key: str) -> Json:
+        """What is stored: defaults written out, so that a later change of a default changes no type."""
+        return {"key": key} | self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"key"})
+
+
+class TypeAnswer(TypeFields):
+    key: str
+    version: int
+    created_at: Timestamp

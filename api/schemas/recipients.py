@@ -1,0 +1,100 @@
+"""A person's profile as it is given inline in a send, kept by the recipients' routes, and shown."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.problems import Fault, at, invalid, pointer_of
+from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.contact import (
+    Email,
+    Locale,
+    Phone,
+    RecipientId,
+    TimeZone,
+    WebUrl,
+    ascii_email,
+    dev_only_email,
+    dev_only_url,
+)
+from api.schemas.devices import DeviceView
+
+CONTACT = ("email", "phone", "webhook_url")
+PLAIN = ("locale", "timezone", "attributes")
+ASCII = "email_ascii"
+
+
+class Profile(Model):
+    email: Email | None = None
+    phone: Phone | None = None
+    locale: Locale | None = None
+    timezone: TimeZone | None = None
+    attributes: Annotated[Json | None, Field(description="Free facts about the person, for templates.")] = None
+    webhook_url: WebUrl | None = None
+
+
+class InlineRecipient(Profile):
+    """A person given in the send itself: made, or their profile merged with what is given; null is not given."""
+
+    recipient_id: RecipientId
+
+
+class RecipientView(Model):
+    recipient_id: str
+    email: str | None
+    phone: str | None
+    locale: str | None
+    timezone: str | None
+    attributes: Json
+    webhook_url: str | None
+    devices: list[DeviceView]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ErasureAccepted(Model):
+    erasure_id: Id
+
+
+class ErasureView(Model):
+    """`counts` is how many rows of each kind were deleted or blanked."""
+
+    id: Id
+    requested_at: Timestamp
+    finished_at: Timestamp | None
+    counts: dict[str, int]
+
+
+def profile_of(model: Profile) -> Json:
+    """`{contact, locale, timezone, attributes}` with the parts that were given; null is not given."""
+    given = {name: getattr(model, name) for name in CONTACT + PLAIN if getattr(model, name) is not None}
+    return _profile(given)
+
+
+def changes_of(model: Profile) -> Json:
+    """The same for a merge: what was given as null is there as None, and clears."""
+    return _profile({name: getattr(model, name) for name in CONTACT + PLAIN if name in model.model_fields_set})
+
+
+def _profile(given: Json) -> Json:
+    """The ASCII form goes with the address, also where it is None: that of an older address must not stay behind."""
+    contact = {name: given[name] for name in CONTACT if name in given}
+    if "email" in contact:
+        contact[ASCII] = contact["email"] and ascii_email(contact["email"])
+    plain = {name: given[name] for name in PLAIN if name in given}
+    return plain | ({"contact": contact} if contact else {})
+
+
+def dev_only_faults(model: Profile, *above: str | int) -> list[Fault]:
+    """What is wrong with the profile outside development; `above` is where it stands in the body."""
+    faults = []
+    if model.email is not None and dev_only_email(model.email):
+        faults.append(at(pointer_of(*above, "email"), "must have a domain that mail can reach"))
+    if model.webhook_url is not None and dev_only_url(model.webhook_url):
+        faults.append(at(pointer_of(*above, "webhook_url"), "must be an https URL"))
+    return faults
+
+
+def refuse_dev_only(model: Profile, *, dev: bool) -> None:
+    if not dev and (faults := dev_only_faults(model)):
+        raise invalid(*faults)

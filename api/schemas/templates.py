@@ -1,0 +1,101 @@
+"""Templates as callers write and read them."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from api.schemas.base import ChannelName, Id, Json, Key, Model, Timestamp
+from domain.languages import normalise
+
+Language = Annotated[str, StringConstraints(max_length=40), AfterValidator(normalise), Field(examples=["en", "fr-BE"])]
+Source = Annotated[str, StringConstraints(max_length=200_000)]
+Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+EXAMPLE: Json = {
+    "name": "order-shipped",
+    "channel": "email",
+    "language": "en",
+    "subject_template": "Order {{ order }} is on its way",
+    "body_template": "<p>Dear {{ name }}, order {{ order }} is on its way.</p>",
+    "variables_schema": {
+        "type": "object",
+        "required": ["name", "order"],
+        "properties": {"name": {"type": "string"}, "order": {"type": "string"}},
+    },
+    "publish": True,
+}
+
+
+class TemplateBody(Model):
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    name: Key
+    channel: ChannelName
+    language: Language
+    subject_template: Source | None = None
+    body_template: Source
+    text_template: Source | None = None
+    variables_schema: Json = {}
+    publish: bool = False
+
+    @property
+    def content(self) -> Json:
+        """The columns of a version."""
+        return self.model_dump(include={"subject_template", "body_template", "text_template", "variables_schema"})
+
+
+class Target(Model):
+    """Which versions of a name are meant."""
+
+    model_config = {"json_schema_extra": {"examples": [{"channel": "email", "language": "en"}]}}
+
+    channel: ChannelName
+    language: Language
+
+
+class VersionTarget(Target):
+    model_config = {"json_schema_extra": {"examples": [{"channel": "email", "language": "en", "version": 2}]}}
+
+    version: Version
+
+
+class PreviewBody(Model):
+    """Without `version` the published one; without `language` the recipient's, then the tenant's default."""
+
+    model_config = {
+        "json_schema_extra": {"examples": [{"channel": "email", "payload": {"name": "Ada", "order": "A-1"}}]}
+    }
+
+    channel: ChannelName
+    language: Language | None = None
+    version: Version | None = None
+    payload: Json = {}
+    recipient: Json = {}
+
+
+class TemplateAnswer(Model):
+    """One version; `published_version` is the one in force for the same name, channel and language."""
+
+    id: Id
+    name: str
+    channel: ChannelName
+    language: str
+    version: int
+    published_version: int | None
+    subject_template: str | None
+    body_template: str
+    text_template: str | None
+    variables_schema: Json
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class SavedTemplate(TemplateAnswer):
+    warnings: list[str]
+
+
+class Preview(Model):
+    channel: ChannelName
+    language: str
+    version: int
+    content: dict[str, Any]

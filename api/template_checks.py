@@ -1,0 +1,40 @@
+"""What a save refuses and what it only remarks on; used by the template routes."""
+
+from api.problems import Fault, at, invalid
+from api.schemas.templates import TemplateBody
+from domain.channels import Channel
+from rendering.messages import RenderFailure, TemplateSource
+from rendering.renderer import Renderer
+from rendering.variables import check_schema, template_warnings
+
+FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
+
+
+async def warnings_for(renderer: Renderer, body: TemplateBody) -> list[str]:
+    """Raises a Problem if the schema is no schema or a template does not compile."""
+    problems = check_schema(body.variables_schema)
+    if problems:
+        raise invalid(*(at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
+    source = TemplateSource(
+        subject=body.subject_template, body=body.body_template, text=body.text_template, channel=body.channel
+    )
+    inspected = await renderer.inspect(source)
+    if isinstance(inspected, RenderFailure):
+        raise invalid(fault_of(inspected))
+    return template_warnings(body.variables_schema, inspected.variables) + _unused_parts(body)
+
+
+def fault_of(failure: RenderFailure) -> Fault:
+    where = f" (line {failure.line})" if failure.line else ""
+    return at(FIELDS.get(failure.part or "", ""), failure.reason + where)
+
+
+def _unused_parts(body: TemplateBody) -> list[str]:
+    warnings = []
+    if body.channel is Channel.EMAIL and not body.subject_template:
+        warnings.append("there is no subject_template: the e-mail has an empty subject")
+    if body.channel is Channel.SMS and body.subject_template is not None:
+        warnings.append("subject_template is not used for sms")
+    if body.channel is not Channel.EMAIL and body.text_template is not None:
+        warnings.append("text_template is used for email only")
+    return warnings

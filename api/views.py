@@ -1,0 +1,56 @@
+"""Rows of a notification as the API shows them."""
+
+from typing import Any
+
+from api.schemas.notifications import AttemptView, DeliveryView, NotificationSummary, NotificationView, TimelineEntry
+from config import Settings
+from domain.evidence import AttemptState
+from domain.names import workflow_id
+from models.notifications import Attempt, Delivery, Event, Notification
+from storage.notifications import Record
+from storage.sealing import unseal
+
+
+def summary_of(row: Notification, settings: Settings) -> NotificationSummary:
+    return NotificationSummary(**_summary(row, settings))
+
+
+def notification_view(record: Record, settings: Settings) -> NotificationView:
+    return NotificationView(
+        **_summary(record.notification, settings),
+        event_payload=unseal(record.notification.event_payload),
+        deliveries=[_delivery(delivery, record.attempts) for delivery in record.deliveries],
+        timeline=[_entry(event) for event in record.events],
+    )
+
+
+def _summary(row: Notification, settings: Settings) -> dict[str, Any]:
+    workflow = workflow_id(row.id, row.generation)
+    names = [name for name in NotificationSummary.model_fields if name not in ("workflow_id", "temporal_url")]
+    values = {name: getattr(row, name) for name in names}
+    return values | {"workflow_id": workflow, "temporal_url": temporal_url(settings, workflow)}
+
+
+def temporal_url(settings: Settings, workflow: str) -> str | None:
+    if not settings.temporal_ui_url:
+        return None
+    return f"{settings.temporal_ui_url.rstrip('/')}/namespaces/{settings.temporal_namespace}/workflows/{workflow}"
+
+
+def _delivery(row: Delivery, attempts: Any) -> DeliveryView:
+    values = {name: getattr(row, name) for name in DeliveryView.model_fields if name != "attempts"}
+    values["rendered_content"] = None if row.rendered_content is None else unseal(row.rendered_content)
+    return DeliveryView(**values, attempts=[_attempt(one) for one in attempts if one.delivery_id == row.id])
+
+
+def _attempt(row: Attempt) -> AttemptView:
+    values = {name: getattr(row, name) for name in AttemptView.model_fields if name not in ("outcome", "cost")}
+    return AttemptView(
+        **values,
+        outcome=AttemptState(row.state).outcome,
+        cost=None if row.cost is None else f"{row.cost.normalize():f}",
+    )
+
+
+def _entry(event: Event) -> TimelineEntry:
+    return TimelineEntry(**{name: getattr(event, name) for name in TimelineEntry.model_fields})

@@ -1,0 +1,84 @@
+"""Pydantic's and FastAPI's validation errors as problem details, without the input that they quote."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+
+from api.problems import Fault, Problem, invalid, not_found, pointer_of
+
+# Error types whose message is made from the model alone. Other messages can quote what was sent.
+PLAIN = re.compile(
+    r"(missing|extra_forbidden|enum|literal_error|none_required|union_tag_not_found|finite_number"
+    r"|(string|int|float|bool|list|dict|datetime|model_attributes)_type|model_type|dataclass_type"
+    r"|(int|float|bool)_parsing|int_from_float"
+    r"|(string_)?too_(short|long)|(greater|less)_than(_equal)?|multiple_of|string_pattern_mismatch)"
+)
+OWN = "Value error, "
+WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not known here",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "bytes_type": "must be JSON",
+    "value_error": "is not valid",
+}
+
+
+def problem_of(error: RequestValidationError) -> Problem:
+    """An id in the path that cannot be one names nothing: 404. All else is 422."""
+    if any(e["loc"][0] == "path" and str(e["type"]).startswith("uuid") for e in error.errors()):
+        return not_found()
+    return invalid(*faults_of(error.errors(), error.body), detail="The request is not valid; see errors.")
+
+
+def faults_of(errors: Sequence[Mapping[str, Any]], body: object) -> list[Fault]:
+    """`loc` starts with body, query, path or header. Several of the branches of a union may say the same."""
+    unique: dict[tuple[str, str], Fault] = {}
+    for error in errors:
+        fault = _fault(error, body)
+        unique.setdefault((fault.get("pointer", fault.get("parameter", "")), fault["detail"]), fault)
+    return list(unique.values())
+
+
+def _fault(error: Mapping[str, Any], body: object) -> Fault:
+    source, *path = error["loc"]
+    detail = detail_of(error)
+    if source != "body":
+        return {"parameter": str(path[0]) if path else str(source), "detail": detail}
+    return {"pointer": pointer_of(*_real(path, body, error)), "detail": detail}
+
+
+def detail_of(error: Mapping[str, Any]) -> str:
+    kind, message = str(error["type"]), str(error["msg"])
+    if message.startswith(OWN):
+        return message.removeprefix(OWN)
+    if kind in WORDS:
+        return WORDS[kind]
+    if not PLAIN.fullmatch(kind):
+        return "is not valid"
+    return message.replace("Input should be", "must be", 1).replace("Input should", "must", 1)
+
+
+def _real(path: Sequence[str | int], body: object, error: Mapping[str, Any]) -> list[str | int]:
+    """The path without the names of union branches and `[key]`, which pydantic mixes in."""
+    real: list[str | int] = []
+    for position, segment in enumerate(path):
+        children = _children(body)
+        if segment in children:
+            real, body = [*real, segment], children[segment]
+        elif position == len(path) - 1 and _names_what_is_absent(segment, body, error):
+            real = [*real, segment]
+    return real
+
+
+def _names_what_is_absent(segment: str | int, parent: object, error: Mapping[str, Any]) -> bool:
+    """A branch of a union is handed the value itself; an absent field is missing, or its default was wrong."""
+    return error["type"] == "missing" or (segment != "[key]" and error.get("input") is not parent)
+
+
+def _children(value: object) -> Mapping[Any, object]:
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else {}

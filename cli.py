@@ -1,0 +1,83 @@
+"""The `tocsin` command: what an operator does by hand. Thin: it calls bootstrap and the API."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+import bootstrap
+from api.server import serve
+from config import Settings
+from embedded.demo import greet
+from embedded.errors import StackError
+from embedded.stack import Stack
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted notification infrastructure.")
+
+
+@app.command()
+def dev() -> None:
+    """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
+    settings = load(env="dev")
+    stack = Stack(
+        settings,
+        migrate=bootstrap.prepare_database,
+        after_temporal_start=partial(bootstrap.prepare_temporal, namespace=settings.temporal_namespace),
+        greet=greet,
+    )
+    finish(stack.run())
+
+
+@app.command()
+def api() -> None:
+    """The HTTP API with dispatcher and receipts."""
+    finish(serve_api(load()))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision."""
+    finish(bootstrap.prepare_database(load().database_url))
+
+
+async def serve_api(settings: Settings) -> None:
+    bootstrap.configure_logging(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with bootstrap.open_parts(settings) as parts:
+        await bootstrap.ensure_demo(parts)
+        await serve(parts, stop)
+
+
+def load(**given: Any) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            typer.echo(f"TOCSIN_{name.upper()}: {problem['msg']}" if name else problem["msg"], err=True)
+        raise typer.Exit(2) from None
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run it and end the process; a plain exit can abort in the Temporal SDK's native threads."""
+    code = 0
+    try:
+        asyncio.run(work)
+    except StackError as error:
+        typer.echo(f"tocsin: {error}", err=True)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,79 @@
+"""The Temporal client, and what a Temporal server needs before it can take our workflows."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, TemporalError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import names
+from workflows.sweep import SweepWorkflow
+
+ATTRIBUTES = {
+    names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.TYPE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.STATUS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.STEP_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+}
+
+
+class FactsOnly(DefaultFailureConverter):
+    """Errors of ours travel by their class alone: the message of a database error quotes the row."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        if not isinstance(exception, TemporalError):
+            named = ApplicationError("see the worker's log", type=type(exception).__name__)
+            exception = named.with_traceback(exception.__traceback__)
+        super().to_failure(exception, payload_converter, failure)
+
+
+# One converter for API, worker, tests and the replayer.
+CONVERTER = replace(pydantic_data_converter, failure_converter_class=FactsOnly)
+
+BACKSTOP_EVERY = timedelta(minutes=1)
+
+
+async def connect(address: str, namespace: str, *, lazy: bool) -> Client:
+    """`lazy` connects at the first call: for processes that serve without Temporal too."""
+    return await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
+
+
+async def prepare(client: Client) -> None:
+    """Search attributes and Schedules; both are gone with the server's store, so this runs after each start of it."""
+    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=ATTRIBUTES)
+    try:
+        await client.operator_service.add_search_attributes(request)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+    try:
+        await client.create_schedule(names.SWEEP_SCHEDULE, backstop())
+    except ScheduleAlreadyRunningError:
+        return
+
+
+def backstop() -> Schedule:
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            SweepWorkflow.run, id=names.SWEEP_WORKFLOW, task_queue=names.NOTIFICATIONS_QUEUE
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=BACKSTOP_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+    )

@@ -1,0 +1,127 @@
+"""Finds rows that are due and starts their workflows: urgent ones at once, the others at the start rate.
+
+Runs in the API process, and in the worker as a backstop; the one that holds the lock dispatches, another takes over.
+"""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+
+from dispatch.loops import Loop
+from dispatch.pacing import Pace
+from dispatch.starter import AT_ONCE, Starter
+from dispatch.sweep import Sweep
+from dispatch.wakeups import Wakeups
+from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, PACED_DUE, SANDBOX_CHANNEL, URGENT_DUE
+from storage import dispatching
+from storage.database import Database
+from storage.dispatching import DueNotification
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
+SWEEP_EVERY = 5.0
+
+
+class Dispatcher:
+    """`on_flush` empties the catalog's caches; `on_sandbox` wakes the sandbox's postman, where there is one."""
+
+    def __init__(
+        self,
+        database: Database,
+        starter: Starter,
+        *,
+        start_rate: float,
+        on_flush: Callable[[], None],
+        on_sandbox: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._starter = starter
+        self._pace = Pace(start_rate)
+        self._sweep = Sweep(database, starter)
+        self._wakeups = Wakeups(database, self._heard)
+        self._loops = {
+            URGENT_DUE: Loop("urgent", self._start_urgent),
+            PACED_DUE: Loop("paced", self._start_paced),
+            CANCEL_DUE: Loop("cancel", self._signal_cancels),
+            "sweep": Loop("sweep", self._sweep_strays),
+        }
+        self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wakeups.run())
+            for loop in self._loops.values():
+                tasks.create_task(loop.run())
+
+    async def sweep_once(self) -> int:
+        """The minute's backstop: everything that is due, whoever leads. How many were started."""
+        async with self._database.transaction() as session:
+            due = await dispatching.claim_urgent(session, AT_ONCE)
+            due += await dispatching.claim_paced(session, self._pace.allowance(AT_ONCE))
+        await self._start(due)
+        await self._sweep.run()
+        return len(due)
+
+    def _heard(self, channel: str, payload: str) -> None:
+        if channel == DISPATCH_CHANNEL:
+            for name, loop in self._loops.items():
+                if payload in ("", name):
+                    loop.wake()
+        else:
+            self._on_channel[channel]()
+
+    async def _start_urgent(self) -> float:
+        if not self._wakeups.leading:
+            return LOOK_AGAIN
+        async with self._database.transaction() as session:
+            due = await dispatching.claim_urgent(session, AT_ONCE)
+        await self._start(due)
+        return LOOK_AGAIN if len(due) < AT_ONCE else 0.0
+
+    async def _start_paced(self) -> float:
+        if not self._wakeups.leading:
+            return LOOK_AGAIN
+        allowed = self._pace.allowance(AT_ONCE)
+        if allowed == 0:
+            return self._pace.seconds_to_next()
+        async with self._database.transaction() as session:
+            due = await dispatching.claim_paced(session, allowed)
+        self._pace.spend(len(due))
+        await self._start(due)
+        return LOOK_AGAIN if len(due) < allowed else self._pace.seconds_to_next()
+
+    async def _start(self, due: list[DueNotification]) -> None:
+        """The claim is committed: no lock is held while Temporal is asked."""
+        if not due:
+            return
+        started = await self._starter.start_all(due)
+        async with self._database.transaction() as session:
+            if started.ids:
+                await dispatching.mark_started(session, started.ids)
+            if started.failed:
+                await dispatching.postpone(session, started.failed, LOOK_AGAIN)
+        if started.failed:
+            log.warning("Temporal does not take starts; they wait in Postgres", waiting=len(started.failed))
+
+    async def _signal_cancels(self) -> float:
+        if not self._wakeups.leading:
+            return LOOK_AGAIN
+        async with self._database.transaction() as session:
+            cancels = await dispatching.unsignaled_cancels(session, AT_ONCE)
+        done: list[UUID] = []
+        for notification_id, _, generation in cancels:
+            await self._starter.signal_cancel(notification_id, generation)
+            done.append(notification_id)
+        if done:
+            async with self._database.transaction() as session:
+                await dispatching.mark_signaled(session, done)
+        return LOOK_AGAIN if len(cancels) < AT_ONCE else 0.0
+
+    async def _sweep_strays(self) -> float:
+        if self._wakeups.leading:
+            await self._sweep.run()
+        return SWEEP_EVERY

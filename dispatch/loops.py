@@ -1,0 +1,47 @@
+"""A piece of background work: runs when woken and after a while anyway, and outlives every outage."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx2
+import structlog
+from temporalio.service import RPCError
+
+from storage.database import DATABASE_DOWN
+
+log = structlog.get_logger(__name__)
+
+OUTAGES = (*DATABASE_DOWN, RPCError, httpx2.HTTPError)
+AFTER_OUTAGE = 1.0
+
+
+class Loop:
+    """`step` does what is due and says in how many seconds it wants to look again at the latest."""
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        self._name = name
+        self._step = step
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            await self._rest(await self._once())
+
+    async def _once(self) -> float:
+        try:
+            return await self._step()
+        except OUTAGES as error:
+            # The type only: messages of database errors may quote values.
+            log.warning("background work interrupted", loop=self._name, error=type(error).__name__)
+            return AFTER_OUTAGE
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return

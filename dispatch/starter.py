@@ -1,0 +1,104 @@
+"""Starts and signals notification workflows. The only caller of the Temporal client on the way of a notification."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.messages import NotificationStart
+from domain.names import NOTIFICATIONS_QUEUE, workflow_id
+from storage.dispatching import DueNotification
+from workflows import options
+from workflows.notification import NotificationWorkflow
+
+AT_ONCE = 16
+RPC_TIMEOUT = timedelta(seconds=5)
+
+
+@dataclass(kw_only=True)
+class Started:
+    ids: list[UUID] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
+
+
+class Starter:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def start_all(self, due: list[DueNotification]) -> Started:
+        """Already started counts as started. What Temporal did not take stays in Postgres for later."""
+        outcome = Started()
+
+        async def one(notification: DueNotification) -> None:
+            try:
+                await self._start(notification)
+                outcome.ids.append(notification.id)
+            except WorkflowAlreadyStartedError:
+                outcome.ids.append(notification.id)
+            except RPCError:
+                outcome.failed.append(notification.id)
+
+        await asyncio.gather(*(one(notification) for notification in due))
+        return outcome
+
+    async def _start(self, due: DueNotification) -> None:
+        await self._client.start_workflow(
+            NotificationWorkflow.run,
+            NotificationStart(
+                notification_id=due.id,
+                tenant=due.tenant,
+                generation=due.generation,
+                notification_type=due.notification_type,
+                priority=due.priority,
+                send_at=due.send_at,
+                expires_at=due.expires_at,
+            ),
+            id=workflow_id(due.id, due.generation),
+            task_queue=NOTIFICATIONS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            priority=Priority(priority_key=due.priority, fairness_key=str(due.tenant)),
+            search_attributes=attributes(due),
+            static_summary=f"{due.notification_type}, priority {due.priority}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+    async def signal_cancel(self, notification_id: UUID, generation: int) -> None:
+        """A workflow that is over, or not there, needs no signal."""
+        handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
+        try:
+            await handle.signal(NotificationWorkflow.cancel, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def status(self, notification_id: UUID, generation: int) -> WorkflowExecutionStatus | None:
+        """None: Temporal knows no such workflow."""
+        handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
+        try:
+            return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    async def store_id(self) -> str:
+        """The id of our namespace: a store that was deleted comes back with another one."""
+        request = DescribeNamespaceRequest(namespace=self._client.namespace)
+        answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+        return answer.namespace_info.id
+
+
+def attributes(due: DueNotification) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(options.TENANT, str(due.tenant)),
+            SearchAttributePair(options.TYPE, due.notification_type),
+            SearchAttributePair(options.PRIORITY, due.priority),
+        ]
+    )

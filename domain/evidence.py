@@ -1,0 +1,76 @@
+"""What is known of one provider call, from our own record of it and from receipts, and which fact wins."""
+
+from enum import StrEnum
+
+
+class AttemptState(StrEnum):
+    """What the call itself told us. Receipts add evidence; they never rewrite the call's own outcome."""
+
+    SUBMITTING = "submitting"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_ACCEPTED = "not_accepted"
+    UNKNOWN = "unknown"
+
+    @property
+    def outcome(self) -> str | None:
+        """The word of the API: accepted, refused, error, unknown, or None before the answer."""
+        return OUTCOMES[self]
+
+
+OUTCOMES: dict[AttemptState, str | None] = {
+    AttemptState.SUBMITTING: None,
+    AttemptState.ACCEPTED: "accepted",
+    AttemptState.REFUSED: "refused",
+    AttemptState.NOT_ACCEPTED: "error",
+    AttemptState.UNKNOWN: "unknown",
+}
+
+
+class Evidence(StrEnum):
+    NOT_SENT = "not_sent"
+    IN_DOUBT = "in_doubt"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    OPENED = "opened"
+    CLICKED = "clicked"
+
+    @property
+    def rank(self) -> int:
+        """Declaration order: whatever the order of arrival, the highest rank wins."""
+        return list(Evidence).index(self)
+
+
+EVIDENCE_OF_STATE: dict[AttemptState, Evidence] = {
+    AttemptState.ACCEPTED: Evidence.SENT,
+    AttemptState.REFUSED: Evidence.NOT_SENT,
+    AttemptState.NOT_ACCEPTED: Evidence.NOT_SENT,
+    AttemptState.UNKNOWN: Evidence.IN_DOUBT,
+}
+
+
+class ReceiptKind(StrEnum):
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    BOUNCED = "bounced"
+    FAILED = "failed"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    UNKNOWN = "unknown"
+
+
+# A complaint proves that it arrived; what it does to consent belongs to the suppression list.
+EVIDENCE_OF_RECEIPT: dict[ReceiptKind, Evidence] = {
+    ReceiptKind.DELIVERED: Evidence.DELIVERED,
+    ReceiptKind.OPENED: Evidence.OPENED,
+    ReceiptKind.CLICKED: Evidence.CLICKED,
+    ReceiptKind.BOUNCED: Evidence.BOUNCED,
+    ReceiptKind.FAILED: Evidence.BOUNCED,
+    ReceiptKind.COMPLAINED: Evidence.DELIVERED,
+}
+
+
+def strongest(known: Evidence | None, new: Evidence) -> Evidence:
+    return new if known is None or new.rank > known.rank else known

@@ -1,0 +1,32 @@
+"""Language tags (BCP 47, the parts people use) and the order in which translations are looked for."""
+
+import re
+
+_TAG = re.compile(
+    r"""(?P<language>[a-z]{2,3})
+        (?:-(?P<script>[a-z]{4}))?
+        (?:-(?P<region>[a-z]{2}|[0-9]{3}))?
+        (?P<variants>(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)""",
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
+
+
+def normalise(tag: str) -> str:
+    """`de_at` → `de-AT`, `ZH-hant-tw` → `zh-Hant-TW`; ValueError for what is no language tag."""
+    match = _TAG.fullmatch(tag.strip().replace("_", "-"))
+    if match is None or len(tag) > 35:
+        raise ValueError("not a language tag; expected one like en, fr-BE or zh-Hant-TW")
+    language, script, region, variants = match.group("language", "script", "region", "variants")
+    parts = [language.lower(), (script or "").title(), (region or "").upper(), *variants.lower().split("-")]
+    return "-".join(part for part in parts if part)
+
+
+def chain(locale: str | None, default: str) -> list[str]:
+    """From the most to the least exact, then the default: `fr-BE` → fr-BE, fr, en. ValueError as above."""
+    tags = [*(_shortened(normalise(locale)) if locale else []), *_shortened(normalise(default))]
+    return list(dict.fromkeys(tags))
+
+
+def _shortened(tag: str) -> list[str]:
+    parts = tag.split("-")
+    return ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]

@@ -1,0 +1,215 @@
+"""The ledger of one notification: every status follows from evidence, by the pure functions of this module.
+
+Used by `deliver`, `settle`, cancel, the sweep and the receipt applier; `storage/ledgers.py` loads one and writes
+what changed. Nothing else sets a status.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest
+from domain.records import Attempt, Event, Json, Ledger, Verdict
+from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
+
+TIME_OF: dict[Evidence, str] = {
+    Evidence.SENT: "sent_at",
+    Evidence.DELIVERED: "delivered_at",
+    Evidence.BOUNCED: "bounced_at",
+    Evidence.OPENED: "opened_at",
+    Evidence.CLICKED: "clicked_at",
+}
+
+STATUS_OF: dict[Evidence, DeliveryStatus] = {
+    Evidence.IN_DOUBT: DeliveryStatus.IN_DOUBT,
+    Evidence.SENT: DeliveryStatus.SENT,
+    Evidence.DELIVERED: DeliveryStatus.DELIVERED,
+    Evidence.BOUNCED: DeliveryStatus.FAILED,
+    Evidence.OPENED: DeliveryStatus.OPENED,
+    Evidence.CLICKED: DeliveryStatus.OPENED,
+}
+
+# Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
+ARRIVED = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
+END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
+    (DeliveryStatus.CANCELED, NotificationStatus.CANCELED),
+    (DeliveryStatus.EXPIRED, NotificationStatus.EXPIRED),
+    (DeliveryStatus.FAILED, NotificationStatus.FAILED),
+)
+
+
+def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime) -> Attempt:
+    """The attempt with one more fact; a click counts as an opening at the same time."""
+    times = {
+        TIME_OF[e] for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIME_OF)
+    }
+    earliest = {name: min(filter(None, (getattr(attempt, name), at))) for name in times}
+    return replace(attempt, evidence=strongest(attempt.evidence, evidence), **earliest)
+
+
+def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: datetime) -> Ledger:
+    """What the call told us. Fenced: only a call without an answer, or one given up as unknown, takes one."""
+    known = ledger.attempts[attempt.id]
+    if known.state not in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) or known.state is state:
+        return ledger
+    told = replace(attempt, state=state, evidence=known.evidence, finished_at=at)
+    told = replace(told, **{name: getattr(known, name) for name in set(TIME_OF.values())})
+    return _with_attempt(ledger, with_evidence(told, EVIDENCE_OF_STATE[state], at), at, detail=_detail(told))
+
+
+def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurred_at: datetime, at: datetime) -> Ledger:
+    attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at)
+    return _with_attempt(ledger, attempt, at, detail={"provider": attempt.provider, "receipt": str(evidence)})
+
+
+def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: datetime) -> Ledger:
+    """Our own verdict; a call whose outcome nobody knows makes "failed" a lie, so it becomes "in doubt"."""
+    doubtful = any(
+        a.evidence is Evidence.IN_DOUBT or a.state is AttemptState.SUBMITTING for a in ledger.attempts_of(delivery_id)
+    )
+    status = DeliveryStatus.IN_DOUBT if doubtful else verdict.status
+    return _move_delivery(ledger, delivery_id, status, verdict.reason, at, None)
+
+
+def finish(
+    ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: str | None = None
+) -> Ledger:
+    """No step waits any more. `verdict` is the status if the deliveries alone do not say one."""
+    if ledger.finished_at is not None:
+        return ledger
+    for delivery in list(ledger.deliveries.values()):
+        if delivery.status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
+            left = Verdict(status=LEFT_OPEN.get(verdict, DeliveryStatus.FAILED), reason=reason or "not_sent")
+            ledger = close_delivery(ledger, delivery.id, left, at)
+    return _move_notification(replace(ledger, finished_at=at), at, verdict, reason)
+
+
+LEFT_OPEN: dict[NotificationStatus, DeliveryStatus] = {
+    NotificationStatus.CANCELED: DeliveryStatus.CANCELED,
+    NotificationStatus.EXPIRED: DeliveryStatus.EXPIRED,
+}
+
+
+def _detail(attempt: Attempt) -> Json:
+    words = {"provider": attempt.provider, "attempt": attempt.number, "error_type": attempt.error_type}
+    return {name: value for name, value in words.items() if value is not None}
+
+
+def _with_attempt(ledger: Ledger, attempt: Attempt, at: datetime, detail: Json) -> Ledger:
+    ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
+    status, reason = _proved(ledger.attempts_of(attempt.delivery_id))
+    moved = _move_delivery(ledger, attempt.delivery_id, status, reason, at, detail) if status else ledger
+    if moved is ledger and attempt.state not in (AttemptState.ACCEPTED, AttemptState.SUBMITTING):
+        channel = ledger.deliveries[attempt.delivery_id].channel
+        note = Event(at=at, kind=f"attempt_{attempt.state}", channel=channel, reason=attempt.reason, detail=detail)
+        return replace(ledger, events=(*ledger.events, note))
+    return moved
+
+
+def _proved(attempts: list[Attempt]) -> tuple[DeliveryStatus | None, str | None]:
+    """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
+
+    An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy.
+    """
+    statuses = {STATUS_OF[a.evidence] for a in attempts if a.evidence in STATUS_OF}
+    for status in ARRIVED:
+        if status in statuses:
+            return status, None
+    bounced = DeliveryStatus.FAILED in statuses and DeliveryStatus.IN_DOUBT not in statuses
+    return (DeliveryStatus.FAILED, "bounced") if bounced else (None, None)
+
+
+def _move_delivery(
+    ledger: Ledger, delivery_id: UUID, status: DeliveryStatus, reason: str | None, at: datetime, detail: Json | None
+) -> Ledger:
+    delivery = ledger.deliveries[delivery_id]
+    if status not in DELIVERY_MOVES[delivery.status]:
+        return ledger
+    # Only a rule makes us skip what was already going out: an opt-out between the render and the call.
+    moved = replace(delivery, status=status, failure_reason=reason, by_rule=status is DeliveryStatus.SKIPPED)
+    ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
+    event = Event(
+        at=at,
+        kind=status.lower(),
+        channel=delivery.channel,
+        reason=reason,
+        detail=detail,
+        delivery_id=delivery_id,
+        delivery_status=status,
+    )
+    return _move_notification(replace(ledger, events=(*ledger.events, event)), at)
+
+
+def _move_notification(
+    ledger: Ledger, at: datetime, verdict: NotificationStatus | None = None, reason: str | None = None
+) -> Ledger:
+    """Follow the deliveries. The event of the delivery that caused the change carries the new status too."""
+    status, why = overall(ledger, verdict)
+    if status is None or status not in NOTIFICATION_MOVES[ledger.status]:
+        return ledger
+    why = None if status in ON_ITS_WAY else reason or why
+    *before, last = ledger.events or (None,)
+    caused = last is not None and last.delivery_status is not None and last.delivery_status.value == status.value
+    event = (
+        replace(last, status=status)
+        if caused and last
+        else Event(at=at, kind=status.lower(), reason=why, status=status)
+    )
+    events = (*before, event) if caused else (*ledger.events, event)
+    return replace(ledger, status=status, failure_reason=why, events=tuple(e for e in events if e))
+
+
+def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[NotificationStatus | None, str | None]:
+    """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
+    statuses = {delivery.status for delivery in ledger.deliveries.values()}
+    for best in ARRIVED:
+        if best in statuses:
+            return NotificationStatus(best), None
+    if ledger.finished_at is None:
+        return None, None
+    return _unsent(ledger, statuses, verdict), reasons(ledger)
+
+
+def _unsent(
+    ledger: Ledger, statuses: set[DeliveryStatus], verdict: NotificationStatus | None
+) -> NotificationStatus | None:
+    if DeliveryStatus.IN_DOUBT in statuses:
+        return NotificationStatus.IN_DOUBT
+    if verdict is not None and verdict is not NotificationStatus.FAILED:
+        return verdict
+    for delivery_status, end in END_OF:
+        if delivery_status in statuses:
+            return end
+    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in ledger.deliveries.values())
+    return NotificationStatus.SUPPRESSED if refused else verdict
+
+
+def reasons(ledger: Ledger) -> str | None:
+    """One line that names every channel that did not get through, in the order of the route."""
+    ordered = sorted(ledger.deliveries.values(), key=lambda d: (d.step, d.channel))
+    return "; ".join(f"{d.channel}: {d.failure_reason}" for d in ordered if d.failure_reason) or None
+
+
+def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
+    """What a delivery shows of its attempts: the earliest times, and provider and answer of its best attempt."""
+    attempts = sorted(
+        ledger.attempts_of(delivery_id), key=lambda a: (-WORTH.index(a.evidence), a.number, a.endpoint_id)
+    )
+    best = attempts[0] if attempts else None
+    names = ("sent_at", "delivered_at", "opened_at", "clicked_at")
+    times = {name: min((t for a in attempts if (t := getattr(a, name))), default=None) for name in names}
+    shown = ("provider", "provider_message_id", "provider_response")
+    return {**times, **{name: getattr(best, name, None) for name in shown}}
+
+
+# A bounce outranks "delivered" as evidence of one message, but is worth less than any arrival elsewhere.
+WORTH = (
+    None,
+    Evidence.NOT_SENT,
+    Evidence.BOUNCED,
+    Evidence.IN_DOUBT,
+    Evidence.SENT,
+    Evidence.DELIVERED,
+    Evidence.OPENED,
+    Evidence.CLICKED,
+)

@@ -1,0 +1,19 @@
+"""JSON Merge Patch (RFC 7396): what `PATCH` means for a profile's attributes and for preferences."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def merged(target: Json, patch: Json) -> Json:
+    """`target` with the patch laid over it: objects merge, null removes the name, anything else replaces."""
+    result = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            below = result.get(name)
+            result[name] = merged(below if isinstance(below, dict) else {}, value)
+        else:
+            result[name] = value
+    return result

@@ -1,0 +1,155 @@
+"""Everything that travels through Temporal: ids and facts, never addresses, names, bodies or payloads."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.notification_types import Guarantee
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotificationStart:
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    notification_type: str
+    priority: int
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotificationOutcome:
+    status: NotificationStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PooledProvider:
+    """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need."""
+
+    name: str
+    timeout: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name."""
+
+    id: str
+    providers: tuple[PooledProvider, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelPlan:
+    channel: Channel
+    delivery_id: UUID
+    rule: str
+    guarantee: Guarantee
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepPlan:
+    number: int
+    channels: tuple[ChannelPlan, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolveInput:
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """`settled` is set when the row is final or of another generation: there is nothing left to do."""
+
+    steps: tuple[StepPlan, ...] = ()
+    patience: timedelta = timedelta()
+    settled: NotificationOutcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderInput:
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    step: StepPlan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderResult:
+    """Why a channel could not be rendered, by delivery. `closed`: the row is final, there is nothing left to do."""
+
+    closed: bool = False
+    failures: dict[UUID, str] = field(default_factory=dict)
+
+
+class Result(StrEnum):
+    """What became of one call of `deliver`."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_ACCEPTED = "not_accepted"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverInput:
+    """`ends` says that the notification is over if this is accepted: then `deliver` writes the end as well."""
+
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    delivery_id: UUID
+    channel: Channel
+    endpoint_id: str
+    provider: str
+    attempt_number: int
+    ends: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverResult:
+    """`stopped_as` is the delivery's end when the guard said no. `recorded` False asks the workflow to record it."""
+
+    result: Result
+    reason: str | None = None
+    retry_after: timedelta | None = None
+    stopped_as: DeliveryStatus | None = None
+    status: NotificationStatus = NotificationStatus.PENDING
+    finished: bool = False
+    recorded: bool = True
+    provider_message_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordInput:
+    call: DeliverInput
+    outcome: DeliverResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryEnd:
+    delivery_id: UUID
+    status: DeliveryStatus
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettleInput:
+    """Ends of deliveries; with `verdict` also the end of the notification."""
+
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    ends: tuple[DeliveryEnd, ...] = ()
+    verdict: NotificationStatus | None = None
+    reason: str | None = None

@@ -1,0 +1,44 @@
+"""Names that cross a boundary: queues, workflow ids, search attributes, notify channels, and deterministic ids."""
+
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("5f4b9d0e-7b1a-4c0f-9a35-1d7c0e6f2b11")
+
+NOTIFICATIONS_QUEUE = "notifications"
+DISPATCH_CHANNEL = "tocsin_dispatch"  # a row is due
+FLUSH_CHANNEL = "tocsin_flush"  # a type, key or publication changed
+SANDBOX_CHANNEL = "tocsin_sandbox"  # the sandbox will have something to report
+
+# Payloads on DISPATCH_CHANNEL: which loop has work.
+URGENT_DUE, PACED_DUE, CANCEL_DUE = "urgent", "paced", "cancel"
+SWEEP_SCHEDULE = "tocsin-sweep"
+SWEEP_WORKFLOW = "tocsin-sweep"
+
+TENANT_ATTRIBUTE = "TocsinTenant"
+TYPE_ATTRIBUTE = "TocsinType"
+STATUS_ATTRIBUTE = "TocsinStatus"
+CHANNEL_ATTRIBUTE = "TocsinChannel"
+STEP_ATTRIBUTE = "TocsinStep"
+PRIORITY_ATTRIBUTE = "TocsinPriority"
+
+
+def delivery_queue(provider: str) -> str:
+    """One queue per provider, so that the server holds the provider's rate over all workers."""
+    return f"deliver-{provider}"
+
+
+def workflow_id(notification_id: UUID, generation: int) -> str:
+    return f"notification-{notification_id}-{generation}"
+
+
+def derived_id(*parts: object) -> UUID:
+    """The same id for the same facts, so that code that runs twice writes one row."""
+    return uuid5(NAMESPACE, ":".join(str(part) for part in parts))
+
+
+def delivery_id(notification_id: UUID, generation: int, step: int, channel: str) -> UUID:
+    return derived_id("delivery", notification_id, generation, step, channel)
+
+
+def attempt_id(delivery: UUID, endpoint_id: str, number: int) -> UUID:
+    return derived_id("attempt", delivery, endpoint_id, number)

@@ -1,0 +1,81 @@
+"""A kind of message: its route, templates and rules, as kept in a type's `spec` and pinned when a send is accepted."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.durations import parse_duration
+
+URGENT = 2  # priorities 1 and 2 start at once and are never held back
+GIVE_UP_AFTER = timedelta(hours=1)
+GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
+
+
+class Guarantee(StrEnum):
+    """What to do when a provider may or may not have the message."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+    RECONCILE = "reconcile"
+
+
+class TemplatePolicy(StrEnum):
+    PINNED = "pinned"
+    LATEST = "latest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotificationType:
+    """`default` is on (True), off (False) or a switch per channel; `guarantee` None lets the provider decide."""
+
+    id: UUID
+    key: str
+    category: str | None = None
+    required: bool = False
+    default: bool | dict[Channel, bool] = True
+    priority: int = 3
+    route: tuple[tuple[Channel, ...], ...] = ()
+    templates: dict[Channel, str] = field(default_factory=dict)
+    template_policy: TemplatePolicy = TemplatePolicy.PINNED
+    guarantee: Guarantee | None = None
+    expires_in: timedelta | None = None
+    give_up_after: timedelta | None = None
+
+    @property
+    def channels(self) -> list[Channel]:
+        return [channel for step in self.route for channel in step]
+
+    def patience(self, priority: int) -> timedelta:
+        """How long the last step keeps trying, counted from its first attempt."""
+        return self.give_up_after or (GIVE_UP_AFTER_URGENT if priority <= URGENT else GIVE_UP_AFTER)
+
+
+def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
+    """The stored JSON of a type, already validated by the API, as a value."""
+    return NotificationType(
+        id=id,
+        key=spec["key"],
+        category=spec.get("category"),
+        required=spec.get("required", False),
+        default=_switch(spec.get("default", "on")),
+        priority=spec.get("priority", 3),
+        route=tuple(tuple(Channel(name) for name in step["channels"]) for step in spec["route"]),
+        templates={Channel(channel): name for channel, name in spec["templates"].items()},
+        template_policy=TemplatePolicy(spec.get("template_policy", TemplatePolicy.PINNED)),
+        guarantee=Guarantee(spec["delivery_guarantee"]) if spec.get("delivery_guarantee") else None,
+        expires_in=_duration(spec.get("expires_in")),
+        give_up_after=_duration(spec.get("give_up_after")),
+    )
+
+
+def _duration(text: str | None) -> timedelta | None:
+    return parse_duration(text) if text else None
+
+
+def _switch(value: str | dict[str, str]) -> bool | dict[Channel, bool]:
+    if isinstance(value, str):
+        return value == "on"
+    return {Channel(channel): state == "on" for channel, state in value.items()}

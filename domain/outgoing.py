@@ -1,0 +1,28 @@
+"""One rendered message on its way to one endpoint: what an adapter gets."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel, DeviceKind
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """`attempt_id` is our reference: put it where the vendor returns it.
+
+    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`.
+    """
+
+    attempt_id: UUID
+    delivery_id: UUID
+    notification_id: UUID
+    tenant: UUID
+    recipient_id: str
+    channel: Channel
+    endpoint_id: str
+    address: Json
+    content: Json
+    device_kind: DeviceKind | None = None

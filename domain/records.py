@@ -1,0 +1,99 @@
+"""The rows of one notification as plain values: what the ledger's functions take and give back."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One call to one provider for one endpoint of a delivery. Times are the earliest reported."""
+
+    id: UUID
+    delivery_id: UUID
+    endpoint_id: str
+    number: int
+    provider: str
+    state: AttemptState
+    evidence: Evidence | None = None
+    error_type: str | None = None
+    reason: str | None = None
+    finished_at: datetime | None = None
+    provider_message_id: str | None = None
+    provider_response: Json | None = None
+    cost: str | None = None
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    bounced_at: datetime | None = None
+    opened_at: datetime | None = None
+    clicked_at: datetime | None = None
+
+    @property
+    def reached(self) -> bool:
+        """The endpoint has the message, by the provider's word or by a receipt: it must never get it again."""
+        return self.evidence is not None and self.evidence.rank >= Evidence.SENT.rank
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    id: UUID
+    channel: Channel
+    step: int
+    status: DeliveryStatus
+    failure_reason: str | None = None
+    by_rule: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    at: datetime
+    kind: str
+    channel: Channel | None = None
+    reason: str | None = None
+    detail: Json | None = None
+    delivery_id: UUID | None = None
+    delivery_status: DeliveryStatus | None = None
+    status: NotificationStatus | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """`revision` fences the write: it is the revision that was read. `deliveries` are those of this generation."""
+
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    revision: int
+    status: NotificationStatus
+    failure_reason: str | None = None
+    expires_at: datetime | None = None
+    finished_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    deliveries: dict[UUID, Delivery] = field(default_factory=dict)
+    attempts: dict[UUID, Attempt] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+    def attempts_of(self, delivery_id: UUID) -> list[Attempt]:
+        return [attempt for attempt in self.attempts.values() if attempt.delivery_id == delivery_id]
+
+    def reached(self, delivery_id: UUID, endpoint_id: str) -> Attempt | None:
+        """The attempt by which this endpoint already has the message, if any."""
+        for attempt in self.attempts_of(delivery_id):
+            if attempt.endpoint_id == endpoint_id and attempt.reached:
+                return attempt
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Our own end of a delivery that no evidence supports: failed, skipped, cancelled, expired or in doubt."""
+
+    status: DeliveryStatus
+    reason: str

@@ -1,0 +1,35 @@
+"""How long to wait before the next attempt, and when to stop. Pure: the workflow brings clock and dice."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+FIRST_DELAY = timedelta(seconds=1)
+LONGEST_DELAY = timedelta(minutes=5)
+FALLBACK_TRIES = 4
+FALLBACK_PATIENCE = timedelta(seconds=60)
+
+
+def backoff(attempt_number: int, dice: float, retry_after: timedelta | None) -> timedelta:
+    """1 s, 2 s, 4 s … 5 min, each plus up to a quarter of jitter (`dice` in [0, 1)), never before Retry-After."""
+    doubled: timedelta = FIRST_DELAY * (1 << min(attempt_number - 1, 20))
+    ordinary = min(doubled, LONGEST_DELAY) * (1 + dice / 4)
+    return max(ordinary, retry_after or timedelta())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """`tries` is None where only time counts. `deadline` is absolute."""
+
+    tries: int | None
+    deadline: datetime
+
+    @classmethod
+    def of_step(
+        cls, *, first_attempt: datetime, last_step: bool, patience: timedelta, expires_at: datetime | None
+    ) -> "Budget":
+        ends = first_attempt + (patience if last_step else min(FALLBACK_PATIENCE, patience))
+        deadline = min(ends, expires_at) if expires_at else ends
+        return cls(tries=None if last_step else FALLBACK_TRIES, deadline=deadline)
+
+    def allows(self, attempts_made: int, next_attempt: datetime) -> bool:
+        return (self.tries is None or attempts_made < self.tries) and next_attempt < self.deadline

@@ -1,0 +1,62 @@
+"""Statuses of notifications and deliveries, and the one table of moves between them."""
+
+from enum import StrEnum
+
+
+class NotificationStatus(StrEnum):
+    PENDING = "PENDING"
+    SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    OPENED = "OPENED"
+    FAILED = "FAILED"
+    SUPPRESSED = "SUPPRESSED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    DIGESTED = "DIGESTED"
+    IN_DOUBT = "IN_DOUBT"
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "PENDING"
+    SENDING = "SENDING"
+    SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    OPENED = "OPENED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    IN_DOUBT = "IN_DOUBT"
+
+
+N, D = NotificationStatus, DeliveryStatus
+
+ON_ITS_WAY = {N.SENT, N.DELIVERED, N.OPENED}
+
+# A receipt may still turn up after we gave up, cancelled or expired: what reached the person is the truth.
+# Back to PENDING only by a redrive, which starts a new generation.
+NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
+    N.PENDING: set(N) - {N.PENDING},
+    N.SENT: {N.DELIVERED, N.OPENED, N.FAILED},
+    N.DELIVERED: {N.OPENED, N.FAILED},
+    N.OPENED: set(),
+    N.FAILED: {N.PENDING, *ON_ITS_WAY},
+    N.IN_DOUBT: {N.PENDING, N.FAILED, *ON_ITS_WAY},
+    N.CANCELED: {N.FAILED, *ON_ITS_WAY},
+    N.EXPIRED: {N.FAILED, *ON_ITS_WAY},
+    N.SUPPRESSED: set(),
+    N.DIGESTED: set(),
+}
+
+DELIVERY_MOVES: dict[DeliveryStatus, set[DeliveryStatus]] = {
+    D.PENDING: set(D) - {D.PENDING},
+    D.SENDING: set(D) - {D.PENDING, D.SENDING},
+    D.SENT: {D.DELIVERED, D.OPENED, D.FAILED},
+    D.DELIVERED: {D.OPENED, D.FAILED},
+    D.OPENED: set(),
+    D.FAILED: {D.SENT, D.DELIVERED, D.OPENED},
+    D.IN_DOUBT: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},
+    D.CANCELED: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},
+    D.EXPIRED: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},
+    D.SKIPPED: set(),
+}

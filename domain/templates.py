@@ -1,0 +1,37 @@
+"""Template versions as values, and which version a rollback goes back to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateVersion:
+    """Immutable: a change is a new version with a new id."""
+
+    id: UUID
+    name: str
+    channel: Channel
+    language: str
+    version: int
+    subject_template: str | None = None
+    body_template: str
+    text_template: str | None = None
+    variables_schema: dict[str, Any] = field(default_factory=dict)
+
+
+def version_before(published: Iterable[int]) -> int | None:
+    """The version to roll back to, given all that were published, oldest first; None if there is none.
+
+    Going back to the version before undoes a publication, so rolling back twice goes back two versions.
+    """
+    standing: list[int] = []
+    for version in published:
+        if standing[-2:-1] == [version]:
+            standing.pop()
+        elif standing[-1:] != [version]:
+            standing.append(version)
+    return standing[-2] if len(standing) > 1 else None

@@ -1,0 +1,70 @@
+"""As whom Postgres runs: it refuses root, and we neither add users to the machine nor open up directories."""
+
+import os
+import pwd
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.errors import StackError
+
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Account:
+    """`prefix` goes before the command and becomes it (same pid); `uid` owns the files, None for "as we are"."""
+
+    prefix: tuple[str, ...] = ()
+    uid: int | None = None
+
+    def own(self, folder: Path) -> None:
+        """Hands the tree to the account, for instance after a run under the other one."""
+        if self.uid is None or folder.stat().st_uid == self.uid:
+            return
+        for path in [*folder.rglob("*"), folder]:
+            os.chown(path, self.uid, -1, follow_symlinks=False)
+
+
+def postgres_account(program: Path) -> Account:
+    """The first way that can run `program`; raises StackError when root has none."""
+    if os.geteuid() != 0:
+        return Account()
+    ways = [in_a_user_namespace(), as_nobody()]
+    for account in ways:
+        if sys.platform == "linux" and _can_run(account, program):
+            return account
+    raise StackError(
+        "Postgres does not run as root, and this machine lets root neither open a user namespace nor become nobody; "
+        "run as another user or set TOCSIN_DATABASE_URL"
+    )
+
+
+def in_a_user_namespace() -> Account:
+    """Not root inside, root's own files outside: works under a 0700 parent. Containers may refuse it."""
+    return Account(("unshare", "--user", f"--map-user={NOBODY}", "--"), 0)
+
+
+def as_nobody() -> Account:
+    """User `nobody`, with the one capability that lets it reach a data directory below root's 0700 parents."""
+    try:
+        uid = pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        uid = NOBODY
+    capability = "+dac_override"
+    return Account(
+        (
+            *("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
+            *(f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"),
+        ),
+        uid,
+    )
+
+
+def _can_run(account: Account, program: Path) -> bool:
+    try:
+        probe = subprocess.run([*account.prefix, program, "--version"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return probe.returncode == 0

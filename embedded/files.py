@@ -1,0 +1,39 @@
+"""Small private files in the data directory: written whole or not at all, readable by their owner only."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+API_KEY_PREFIX = "tk_dev_"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces `path` at once with mode 0600; a reader sees the old text or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """The secret in `path`, made and kept there the first time."""
+    if path.exists() and (secret := path.read_text(encoding="utf-8").strip()):
+        path.chmod(0o600)  # a copy from elsewhere may have come with a wider mode
+        return secret
+    secret = make()
+    write_private(path, f"{secret}\n")
+    return secret
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def new_api_key() -> str:
+    """24 bytes are 32 url-safe characters."""
+    return API_KEY_PREFIX + secrets.token_urlsafe(24)

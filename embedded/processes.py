@@ -1,0 +1,110 @@
+"""One child process: how it is started in a session of its own, and how it is stopped."""
+
+import asyncio
+import functools
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.orphans import kill_group
+from embedded.readiness import Probe, at_once
+
+Hook = Callable[[], Awaitable[None]]
+
+LARGEST_LOG = 20 * 1024 * 1024
+TAIL_LINES = 12
+
+
+async def no_hook() -> None:
+    """What follows the start of a process that needs nothing more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """What to run and how to treat it; durations are seconds.
+
+    `ready` is asked until it says yes. `after_start` runs after each start, the restarts included.
+    `grace` is the most it gets between its stop signal and SIGKILL, `reserve` what it gets at least.
+    """
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
+    ready: Probe = at_once
+    ready_within: float = 30
+    after_start: Hook = no_hook
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace: float = 5
+    reserve: float = 0.5
+
+
+def tethered(argv: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
+    """The command line that also gets `death_signal` when its parent dies, where the machine has `setpriv`.
+
+    setpriv only marks the process and becomes the command: same pid. Without it the next start cleans up.
+    """
+    if not _has_setpriv():
+        return list(argv)
+    return ["setpriv", "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv]
+
+
+@functools.cache
+def _has_setpriv() -> bool:
+    if sys.platform != "linux" or not shutil.which("setpriv"):
+        return False
+    # The one of busybox has no such option.
+    probe = subprocess.run(["setpriv", "--pdeathsig", "TERM", "--", "true"], capture_output=True, check=False)
+    return probe.returncode == 0
+
+
+async def spawn(child: Child) -> asyncio.subprocess.Process:
+    """Starts the child; a session of its own keeps the terminal's Ctrl-C away from it. Raises OSError."""
+    _turn_over(child.log)
+    with child.log.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *child.argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=child.env,
+            cwd=child.cwd,
+            start_new_session=True,
+            umask=0o077,  # its files hold the customer's rows
+        )
+
+
+async def stop(process: asyncio.subprocess.Process, stop_signal: signal.Signals, grace: float) -> None:
+    """Asks first, kills after `grace` seconds; what the child itself started goes with it."""
+    with suppress(ProcessLookupError):
+        process.send_signal(stop_signal)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            await process.wait()
+    kill_group(process.pid)
+    await process.wait()
+
+
+def describe_exit(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    return f"was killed by {signal.Signals(-code).name}"
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, for an error message."""
+    with suppress(OSError):
+        return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    return ""
+
+
+def _turn_over(log: Path) -> None:
+    """One old log is kept; more would fill the disk of a stack that runs for months."""
+    if log.exists() and log.stat().st_size > LARGEST_LOG:
+        log.replace(log.with_suffix(".log.1"))

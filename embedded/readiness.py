@@ -1,0 +1,45 @@
+"""Questions to a server that may not be up yet: does it accept connections, does it answer 200?"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+Probe = Callable[[], Awaitable[bool]]
+
+TRY_WITHIN = 5.0
+
+
+async def at_once() -> bool:
+    """The probe of a process that is ready as soon as it runs."""
+    return True
+
+
+async def accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(TRY_WITHIN):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    await _close(writer)
+    return True
+
+
+async def answers_ok(host: str, port: int, path: str) -> bool:
+    """Whether a plain GET gets status 200."""
+    try:
+        async with asyncio.timeout(TRY_WITHIN):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+                status = (await reader.readline()).split()
+            finally:
+                await _close(writer)
+    except (OSError, TimeoutError):
+        return False
+    return status[1:2] == [b"200"]
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()

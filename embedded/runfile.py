@@ -1,0 +1,27 @@
+"""`run.json`: where the running stack answers and which processes it is; scripts, benchmarks and tests read it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from embedded.files import write_private
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What `run.json` holds; a pid is None for a part that this stack did not start."""
+
+    api_url: str
+    temporal_address: str
+    temporal_ui_url: str
+    database_url: str = field(repr=False)
+    api_key: str = field(repr=False)
+    pids: dict[str, int | None]
+
+    def write(self, path: Path) -> None:
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "RunInfo":
+        """Raises FileNotFoundError while nothing runs."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,220 @@
+"""The whole of `make run`: Postgres, Temporal, worker and API on one machine, watched until a signal comes."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from config import Settings
+from embedded.cluster import Cluster, find_binaries
+from embedded.datadir import DataDir
+from embedded.environment import Keys, Places, child_environment
+from embedded.errors import StackError
+from embedded.orphans import stop_orphans
+from embedded.ports import claim_ports
+from embedded.postgres import Postgres, stop_orphan
+from embedded.processes import Child, tethered
+from embedded.readiness import answers_ok
+from embedded.runfile import RunInfo
+from embedded.supervisor import Supervisor, say
+from embedded.temporal import Temporal, find_binary
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STOP_ORDER = ("api", "worker", "temporal", "postgres")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+API_READY_WITHIN = 60.0
+API_PORT = "TOCSIN_API_PORT"
+POSTGRES_PORT = "TOCSIN_POSTGRES_PORT"
+TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
+TEMPORAL_UI_PORT = "TOCSIN_TEMPORAL_UI_PORT"
+
+Migrate = Callable[[str], Awaitable[None]]
+AfterTemporalStart = Callable[[str], Awaitable[None]]
+Greet = Callable[[RunInfo], Awaitable[None]]
+
+
+class Stack:
+    """`migrate(database_url)` and `after_temporal_start(address)` prepare the servers, the latter after each start of
+    Temporal; `greet(info)` speaks when all is up. `worker` and `api` are command lines.
+
+    `async with Stack(...) as stack` starts and stops it; `await stack.run()` also waits for a signal in between.
+    All of it raises StackError with a text for the terminal.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        migrate: Migrate,
+        after_temporal_start: AfterTemporalStart,
+        greet: Greet,
+        worker: tuple[str, ...] = (sys.executable, "worker.py"),
+        api: tuple[str, ...] = (sys.executable, "cli.py", "api"),
+    ) -> None:
+        self._settings = settings
+        self._migrate = migrate
+        self._after_temporal_start = after_temporal_start
+        self._greet = greet
+        self._commands = {"worker": worker, "api": api}
+        self._data_dir = DataDir.at(settings.data_dir)
+        self._supervisor = Supervisor(self._data_dir.records, on_change=self._publish)
+        self._exit = AsyncExitStack()
+        self.info: RunInfo | None = None
+
+    async def run(self) -> None:
+        """Starts, serves until SIGINT, SIGTERM or SIGHUP, stops; more signals meanwhile change nothing."""
+        loop = asyncio.get_running_loop()
+        signalled = asyncio.Event()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, signalled.set)
+        starting = asyncio.create_task(self.start())
+        waiting = asyncio.create_task(signalled.wait())
+        try:
+            await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await waiting
+            say("stopping")
+        finally:
+            await _cancel(starting, waiting)
+            await self.stop()
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Returns when the API answers, run.json is written and the greeting is out."""
+        try:
+            await self._start()
+        except PermissionError as error:
+            raise StackError(f"{error.filename} belongs to another user; is TOCSIN_DATA_DIR yours?") from error
+
+    async def stop(self) -> None:
+        """API, worker, Temporal, Postgres, within 15 s; safe to call twice."""
+        self.info = None
+        await self._exit.aclose()
+
+    async def _start(self) -> None:
+        await self._take_data_dir()
+        ports = self._claim_ports()
+        database_url = self._settings.database_url or await self._start_postgres(ports[POSTGRES_PORT])
+        await self._migrate(database_url)
+        address, ui_url = await self._start_temporal(ports)
+        places = Places(
+            database_url=database_url,
+            temporal_address=address,
+            temporal_ui_url=ui_url,
+            api_host=self._settings.api_host,
+            api_port=ports[API_PORT],
+        )
+        await self._start_own(places)
+
+    async def _take_data_dir(self) -> None:
+        """Locks it and stops what a killed run left in it, which is before ports are looked at: orphans hold them."""
+        data_dir = self._data_dir
+        data_dir.make()
+        self._exit.enter_context(data_dir.locked())
+        self._exit.callback(data_dir.run_file.unlink, missing_ok=True)
+        data_dir.run_file.unlink(missing_ok=True)
+        orphans = await stop_orphans(data_dir.records, STOP_ORDER)
+        if await stop_orphan(Cluster(data_dir.root).data):
+            orphans.append("postgres")
+        if orphans:
+            say(f"stopped what an earlier run had left: {', '.join(orphans)}")
+        self._exit.push_async_callback(self._supervisor.stop)
+
+    def _claim_ports(self) -> dict[str, int]:
+        settings = self._settings
+        wanted = {API_PORT: settings.api_port}
+        if not settings.database_url:
+            find_binaries()
+            wanted[POSTGRES_PORT] = settings.postgres_port
+        if not settings.temporal_address:
+            find_binary()
+            wanted |= {TEMPORAL_PORT: settings.temporal_port, TEMPORAL_UI_PORT: settings.temporal_ui_port}
+        return claim_ports(wanted, {API_PORT: settings.api_host})
+
+    async def _start_postgres(self, port: int) -> str:
+        cluster = Cluster(self._data_dir.root)
+        await asyncio.to_thread(cluster.prepare)
+        postgres = Postgres(cluster=cluster, port=port, log=self._data_dir.logs / "postgres.log")
+        await self._supervisor.start(postgres.child())
+        return postgres.url
+
+    async def _start_temporal(self, ports: dict[str, int]) -> tuple[str, str]:
+        """Address and UI URL of the server that was started or given."""
+        settings = self._settings
+        if settings.temporal_address:
+            await self._after_temporal_start(settings.temporal_address)
+            return settings.temporal_address, settings.temporal_ui_url
+        temporal = Temporal(
+            port=ports[TEMPORAL_PORT],
+            ui_port=ports[TEMPORAL_UI_PORT],
+            log=self._data_dir.logs / "temporal.log",
+            file=self._data_dir.root / "temporal.db",
+            namespace=settings.temporal_namespace,
+        )
+        await self._supervisor.start(temporal.child(partial(self._after_temporal_start, temporal.address)))
+        return temporal.address, temporal.ui_url
+
+    async def _start_own(self, places: Places) -> None:
+        keys = Keys.of(self._settings, self._data_dir)
+        env = child_environment(self._settings, self._data_dir, places, keys)
+        answers = partial(answers_ok, places.reachable_host, places.api_port, "/readyz")
+        worker = self._own_child("worker", env, grace=10, reserve=3)
+        api = self._own_child("api", env, grace=3, reserve=1)
+        await self._supervisor.start(worker)
+        await self._supervisor.start(replace(api, ready=answers, ready_within=API_READY_WITHIN))
+        self.info = RunInfo(
+            api_url=places.api_url,
+            temporal_address=places.temporal_address,
+            temporal_ui_url=places.temporal_ui_url,
+            database_url=places.database_url,
+            api_key=keys.api_key,
+            pids={},
+        )
+        self._publish()
+        await self._greet(self.info)
+
+    def _own_child(self, name: str, env: dict[str, str], *, grace: float, reserve: float) -> Child:
+        return Child(
+            name=name,
+            argv=tethered(self._commands[name]),
+            log=self._data_dir.logs / f"{name}.log",
+            env=env,
+            cwd=CHECKOUT,
+            grace=grace,
+            reserve=reserve,
+        )
+
+    def _publish(self) -> None:
+        """Writes run.json with the pids of the moment, once all parts have been up."""
+        if self.info is None:
+            return
+        pids = self._supervisor.pids
+        self.info = replace(self.info, pids={name: pids.get(name) for name in STOP_ORDER})
+        self.info.write(self._data_dir.run_file)
+
+
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

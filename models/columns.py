@@ -1,0 +1,30 @@
+"""Column kinds that every table shares: JSONB, time zone aware times, client-made ids."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+from uuid_utils.compat import uuid7
+
+Json = dict[str, Any]
+
+
+def new_id() -> UUID:
+    """UUIDv7: ids sort by time, so lists and indexes need no second column. Never inside a workflow."""
+    return uuid7()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def json_column(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else {}, sa_column=Column(JSONB(none_as_null=True), nullable=nullable))
+
+
+def time_column(*, nullable: bool = True, index: bool = False) -> Any:
+    column: Column[Any] = Column(DateTime(timezone=True), nullable=nullable, index=index)
+    return Field(default=None, sa_column=column) if nullable else Field(default_factory=now, sa_column=column)

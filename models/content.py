@@ -1,0 +1,59 @@
+"""What may be sent: notification types, template versions and which version was published when."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, new_id, time_column
+
+
+class NotificationType(SQLModel, table=True):
+    """Each change is a new row; a notification points to the row it was accepted under."""
+
+    __tablename__ = "notification_type"
+    __table_args__ = (UniqueConstraint("tenant", "key", "version"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    key: str
+    version: int
+    spec: Json = json_column()
+    created_at: datetime = time_column(nullable=False)
+    retired_at: datetime | None = time_column()
+
+
+class Template(SQLModel, table=True):
+    """One immutable version of `(name, channel, language)`."""
+
+    __table_args__ = (UniqueConstraint("tenant", "name", "channel", "language", "version"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    name: str
+    channel: str
+    language: str
+    version: int
+    subject_template: str | None = None
+    body_template: str
+    text_template: str | None = None
+    variables_schema: Json = json_column()
+    created_at: datetime = time_column(nullable=False)
+    updated_at: datetime = time_column(nullable=False)
+
+
+class TemplatePublication(SQLModel, table=True):
+    """Append-only: the newest row before a moment says which version was published at that moment."""
+
+    __tablename__ = "template_publication"
+    __table_args__ = (Index("template_publication_of", "tenant", "name", "channel", "language", "published_at"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    name: str
+    channel: str
+    language: str
+    template_id: UUID = Field(foreign_key="template.id")
+    version: int
+    published_at: datetime = time_column(nullable=False)

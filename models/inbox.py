@@ -1,0 +1,26 @@
+"""In-app messages: the rows that an application's inbox shows."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, time_column
+
+
+class InboxMessage(SQLModel, table=True):
+    """`id` is the delivery's id, so that writing it twice writes it once."""
+
+    __tablename__ = "inbox_message"
+    __table_args__ = (Index("inbox_of_recipient", "tenant", "recipient_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    recipient_id: str
+    notification_id: UUID = Field(foreign_key="notification.id")
+    content: Json = json_column()
+    created_at: datetime = time_column(nullable=False)
+    seen_at: datetime | None = time_column()
+    read_at: datetime | None = time_column()
+    archived_at: datetime | None = time_column()

@@ -1,0 +1,180 @@
+"""The record of one notification: the row, its deliveries, their attempts, and the timeline."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, Identity, Index, Numeric, Text, text
+from sqlmodel import Field, SQLModel
+
+from domain.evidence import AttemptState, Evidence
+from domain.statuses import DeliveryStatus, NotificationStatus
+from models.columns import Json, json_column, new_id, time_column
+
+
+def _one_of(column: str, words: type[NotificationStatus | DeliveryStatus | AttemptState | Evidence]) -> CheckConstraint:
+    """Strings with a CHECK: a Postgres ENUM type would survive a downgrade and break the next upgrade."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+CONTENT_WORDS = text("jsonb_to_tsvector('simple'::regconfig, rendered_content, '[\"string\"]'::jsonb)")
+
+
+class Notification(SQLModel, table=True):
+    """One message to one recipient.
+
+    `dispatch_at` is when the dispatcher may claim the row (a lease pushes it ahead), `dispatched_at` when its
+    workflow was started, `swept_at` when the sweep last looked. `revision` fences every write of the ledger.
+    """
+
+    __table_args__ = (
+        _one_of("status", NotificationStatus),
+        CheckConstraint("priority BETWEEN 1 AND 5", name="priority_range"),
+        Index(
+            "notification_idempotency",
+            "tenant",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_held"),
+        ),
+        Index("notification_of_recipient", "tenant", "recipient_id", "id"),
+        Index("notification_of_type", "tenant", "notification_type", "id"),
+        Index("notification_of_status", "tenant", "status", "id"),
+        Index("notification_of_tags", "tags", postgresql_using="gin"),
+        Index(
+            "notification_due",
+            "tenant",
+            "priority",
+            "id",
+            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL"),
+        ),
+        Index(
+            "notification_urgent",
+            "priority",
+            "id",
+            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND priority <= 2"),
+        ),
+        Index(
+            "notification_open",
+            "swept_at",
+            postgresql_where=text("dispatched_at IS NOT NULL AND finished_at IS NULL"),
+        ),
+        Index(
+            "notification_cancels",
+            "cancel_requested_at",
+            postgresql_where=text("cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    recipient_id: str
+    notification_type: str
+    type_id: UUID = Field(foreign_key="notification_type.id")
+    event_payload: Json = json_column()
+    status: str
+    priority: int
+    channels: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    idempotency_key: str | None = None
+    idempotency_hash: str | None = None
+    idempotency_held: bool = False
+    created_at: datetime = time_column(nullable=False)
+    send_at: datetime | None = time_column()
+    expires_at: datetime | None = time_column()
+    finished_at: datetime | None = time_column()
+    failure_reason: str | None = None
+    generation: int = 1
+    revision: int = 0
+    cancel_requested_at: datetime | None = time_column()
+    cancel_signaled_at: datetime | None = time_column()
+    dispatch_at: datetime = time_column(nullable=False)
+    dispatched_at: datetime | None = time_column()
+    swept_at: datetime | None = time_column()
+
+
+class Delivery(SQLModel, table=True):
+    """One notification on one channel. `rule` is the preference rule that allowed or refused the channel."""
+
+    __table_args__ = (
+        _one_of("status", DeliveryStatus),
+        Index("delivery_of_notification", "notification_id"),
+        Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    notification_id: UUID = Field(foreign_key="notification.id")
+    generation: int
+    step: int
+    channel: str
+    rule: str | None = None
+    by_rule: bool = False
+    template_id: UUID | None = Field(default=None, foreign_key="template.id")
+    template_name: str | None = None
+    template_version: int | None = None
+    language: str | None = None
+    rendered_content: Json | None = json_column(nullable=True)
+    status: str
+    provider: str | None = None
+    provider_message_id: str | None = None
+    provider_response: Json | None = json_column(nullable=True)
+    failure_reason: str | None = None
+    created_at: datetime = time_column(nullable=False)
+    sent_at: datetime | None = time_column()
+    delivered_at: datetime | None = time_column()
+    opened_at: datetime | None = time_column()
+    clicked_at: datetime | None = time_column()
+
+
+class Attempt(SQLModel, table=True):
+    """One call to one provider, written before the call."""
+
+    __table_args__ = (
+        _one_of("state", AttemptState),
+        _one_of("evidence", Evidence),
+        Index("attempt_of_notification", "notification_id"),
+        Index("attempt_of_message", "provider", "provider_message_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    notification_id: UUID = Field(foreign_key="notification.id")
+    delivery_id: UUID = Field(foreign_key="delivery.id")
+    endpoint_id: str
+    number: int
+    provider: str
+    state: str
+    evidence: str | None = None
+    error_type: str | None = None
+    reason: str | None = None
+    cost: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 6)))
+    provider_message_id: str | None = None
+    provider_response: Json | None = json_column(nullable=True)
+    started_at: datetime = time_column(nullable=False)
+    finished_at: datetime | None = time_column()
+    sent_at: datetime | None = time_column()
+    delivered_at: datetime | None = time_column()
+    bounced_at: datetime | None = time_column()
+    opened_at: datetime | None = time_column()
+    clicked_at: datetime | None = time_column()
+
+
+class Event(SQLModel, table=True):
+    """Append-only timeline. `status` is set on the one event that moved the notification to it."""
+
+    __table_args__ = (Index("event_of_notification", "notification_id", "position"),)
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    notification_id: UUID = Field(foreign_key="notification.id")
+    position: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), nullable=False))
+    at: datetime = time_column(nullable=False)
+    kind: str
+    channel: str | None = None
+    reason: str | None = None
+    detail: Json | None = json_column(nullable=True)
+    delivery_id: UUID | None = None
+    delivery_status: str | None = None
+    status: str | None = None

@@ -1,0 +1,33 @@
+"""What providers report later, stored before it is matched."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, time_column
+
+
+class Receipt(SQLModel, table=True):
+    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_try_at`."""
+
+    __table_args__ = (
+        Index(
+            "receipt_waiting", "next_try_at", postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL")
+        ),
+        Index("receipt_of_message", "provider", "provider_message_id", postgresql_where=text("applied_at IS NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    provider: str
+    kind: str
+    attempt_id: UUID | None = None
+    provider_message_id: str | None = None
+    reason: str | None = None
+    occurred_at: datetime = time_column(nullable=False)
+    received_at: datetime = time_column(nullable=False)
+    raw: Json = json_column()
+    tries: int = 0
+    next_try_at: datetime | None = time_column()
+    applied_at: datetime | None = time_column()

@@ -1,0 +1,59 @@
+"""People, their devices and what they want to receive."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, new_id, time_column
+
+
+def _of_recipient(column: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant", column], ["recipient.tenant", "recipient.recipient_id"], ondelete="CASCADE")
+
+
+class Recipient(SQLModel, table=True):
+    """`contact` holds email, phone and webhook_url; it is written and read through `storage/sealing.py` only."""
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    recipient_id: str = Field(primary_key=True)
+    contact: Json = json_column()
+    locale: str | None = None
+    timezone: str | None = None
+    attributes: Json = json_column()
+    created_at: datetime = time_column(nullable=False)
+    updated_at: datetime = time_column(nullable=False)
+
+
+class Device(SQLModel, table=True):
+    """`address` is `{token}` or `{subscription}`; sealed like a contact point."""
+
+    __table_args__ = (
+        UniqueConstraint("tenant", "recipient_id", "device"),
+        _of_recipient("recipient_id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID
+    recipient_id: str
+    device: str
+    kind: str
+    address: Json = json_column()
+    locale: str | None = None
+    created_at: datetime = time_column(nullable=False)
+    updated_at: datetime = time_column(nullable=False)
+
+
+class UserPreference(SQLModel, table=True):
+    """Made together with its recipient, so that the guard can lock it: a committed opt-out is always seen."""
+
+    __tablename__ = "user_preference"
+    __table_args__ = (_of_recipient("user_id"),)
+
+    tenant: UUID = Field(primary_key=True)
+    user_id: str = Field(primary_key=True)
+    global_channel_opt_in: Json = json_column()
+    type_channel_preferences: Json = json_column()
+    quiet_hours: Json | None = json_column(nullable=True)
+    updated_at: datetime = time_column(nullable=False)

@@ -1,0 +1,54 @@
+"""The sandbox vendor's own books: which calls it got, what it accepted, what it still has to report."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, new_id, time_column
+
+
+class SandboxCall(SQLModel, table=True):
+    __tablename__ = "sandbox_call"
+    __table_args__ = (Index("sandbox_call_of", "delivery_id", "endpoint_id"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    attempt_id: UUID
+    delivery_id: UUID
+    endpoint_id: str
+    at: datetime = time_column(nullable=False)
+
+
+class SandboxMessage(SQLModel, table=True):
+    """One message the sandbox "delivered". `id` is the message id that it answers."""
+
+    __tablename__ = "sandbox_message"
+    __table_args__ = (Index("sandbox_message_of", "tenant", "recipient_id", "id"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID
+    recipient_id: str
+    notification_id: UUID
+    delivery_id: UUID
+    attempt_id: UUID
+    endpoint_id: str
+    channel: str
+    address: Json = json_column()
+    content: Json = json_column()
+    accepted_at: datetime = time_column(nullable=False)
+
+
+class SandboxReceipt(SQLModel, table=True):
+    """`at` is when it is said to have happened, `due_at` when it is to be posted (again)."""
+
+    __tablename__ = "sandbox_receipt"
+    __table_args__ = (Index("sandbox_receipt_due", "due_at", postgresql_where=text("posted_at IS NULL")),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    message_id: UUID
+    attempt_id: UUID
+    kind: str
+    at: datetime = time_column(nullable=False)
+    due_at: datetime = time_column(nullable=False)
+    posted_at: datetime | None = time_column()

@@ -1,0 +1,32 @@
+"""The unit of isolation, and the keys that act for it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Column, Text
+from sqlmodel import Field, SQLModel
+
+from models.columns import new_id, time_column
+
+
+class Tenant(SQLModel, table=True):
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    key: str = Field(unique=True)
+    name: str
+    default_language: str = "en"
+    created_at: datetime = time_column(nullable=False)
+
+
+class ApiKey(SQLModel, table=True):
+    """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what people see of it."""
+
+    __tablename__ = "api_key"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id", index=True)
+    name: str
+    prefix: str
+    hash: str = Field(unique=True)
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_at: datetime = time_column(nullable=False)
+    revoked_at: datetime | None = time_column()

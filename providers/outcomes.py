@@ -1,0 +1,56 @@
+"""What one call to a provider can come to.
+
+Accepted, Refused            values: the provider took it, or will never take it for this recipient
+ProviderError
+├── Temporary                proved not accepted: connect errors, 429, documented 503
+├── Permanent                credentials, account: nobody's message will pass
+└── Unknown                  may have been accepted: time-out or reset after the request left, undocumented 5xx
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """`message_id` is the provider's; `response` is kept as evidence; `cost` in the account's currency."""
+
+    message_id: str | None
+    response: Json = field(default_factory=dict)
+    cost: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """`reason` is a house word such as `invalid_address`; `gone` asks to forget the device."""
+
+    reason: str
+    response: Json = field(default_factory=dict)
+    gone: bool = False
+
+
+class ProviderError(Exception):
+    """`reason` is a short fact for timelines: never an address, a name or a body."""
+
+    def __init__(self, reason: str, response: Json | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.response = response or {}
+
+
+class Temporary(ProviderError):
+    """`retry_after` in seconds, when the provider named it."""
+
+    def __init__(self, reason: str, response: Json | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason, response)
+        self.retry_after = retry_after
+
+
+class Permanent(ProviderError):
+    pass
+
+
+class Unknown(ProviderError):
+    pass

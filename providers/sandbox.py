@@ -1,0 +1,138 @@
+"""The sandbox: a vendor that keeps what it "delivered" in a ledger, reports by signed receipts, and misbehaves when
+the contact point asks it to. The default of every channel in development, and the fake that users test against.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from domain.channels import Channel, DeviceKind
+from domain.evidence import ReceiptKind
+from domain.outgoing import Message
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+
+SIGNATURE_HEADER = "x-sandbox-signature"
+TIMESTAMP_HEADER = "x-sandbox-timestamp"
+TOLERANCE = timedelta(minutes=5)
+
+DELIVERED_AFTER = timedelta(seconds=0.2)
+OPENED_AFTER = timedelta(seconds=0.5)
+LOST_RECEIPTS_AFTER = timedelta(seconds=20)
+
+
+class Mode(StrEnum):
+    """What a word in the address, or the last four digits of a phone number, ask for."""
+
+    REFUSE = "refuse"
+    ERROR = "error"
+    FLAKY = "flaky"
+    THROTTLE = "throttle"
+    LOST = "lost"
+    HANG = "hang"
+    BROKEN = "broken"
+    SILENT = "silent"
+    OPEN = "open"
+
+
+DIGITS = {f"{number:04}": mode for number, mode in enumerate(Mode, start=1)}
+
+
+class Ledger(Protocol):
+    async def count_call(self, message: Message) -> int:
+        """Note a call and say which one it is for this delivery and endpoint, from 1."""
+
+    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
+        """Keep the message and what is to be reported of it, after which time; its id."""
+
+
+class Sandbox(Provider):
+    name: ClassVar[str] = "sandbox"
+    channels: ClassVar[frozenset[Channel]] = frozenset(set(Channel) - {Channel.IN_APP})
+    device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset(DeviceKind)
+    deadline: ClassVar[float] = 5.0
+    lookup: ClassVar[str] = "definitive"
+    parses_receipts: ClassVar[bool] = True
+
+    def __init__(self, ledger: Ledger, secret: bytes) -> None:
+        self._ledger = ledger
+        self._secret = secret
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        mode = mode_of(message.address)
+        call = await self._ledger.count_call(message)
+        if mode is Mode.REFUSE:
+            return Refused(reason="refused_recipient", response={"code": "sandbox_refused"})
+        await self._misbehave(mode, call)
+        message_id = await self._ledger.accept(message, receipts_of(mode, call))
+        if mode is Mode.LOST and call == 1:
+            raise Unknown("connection_reset")
+        return Accepted(message_id=str(message_id), response={"status": "queued"}, cost="0")
+
+    async def _misbehave(self, mode: Mode | None, call: int) -> None:
+        if mode is Mode.ERROR or (mode is Mode.FLAKY and call <= 2):
+            raise Temporary("unavailable", {"code": 503})
+        if mode is Mode.THROTTLE and call == 1:
+            raise Temporary("throttled", {"code": 429}, retry_after=1)
+        if mode is Mode.BROKEN:
+            raise Permanent("credentials_refused", {"code": 401})
+        if mode is Mode.HANG:
+            await asyncio.Event().wait()
+
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes) -> list[ProviderReceipt]:
+        self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
+        try:
+            return [_receipt(event) for event in json.loads(body)["events"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableReceipt("not a list of sandbox events") from error
+
+    def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
+        expected = sign(self._secret, timestamp, body)
+        if (
+            not timestamp.isascii()
+            or not timestamp.isdigit()
+            or not hmac.compare_digest(expected.encode(), signature.encode())
+        ):
+            raise ForgedReceipt("the signature does not match")
+        if abs(datetime.now(UTC) - datetime.fromtimestamp(int(timestamp[:12]), UTC)) > TOLERANCE:
+            raise ForgedReceipt("the timestamp is too old")
+
+
+def sign(secret: bytes, timestamp: str, body: bytes) -> str:
+    """HMAC-SHA256 over `timestamp.body`, hexadecimal."""
+    return hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def mode_of(address: dict[str, Any]) -> Mode | None:
+    """The behaviour that a contact point asks for; None is a vendor on a good day."""
+    if phone := address.get("phone"):
+        return DIGITS.get(str(phone)[-4:])
+    written = json.dumps(address).lower()
+    return next((mode for mode in Mode if mode in written), None)
+
+
+def receipts_of(mode: Mode | None, call: int) -> list[tuple[ReceiptKind, timedelta]]:
+    """What will be reported, and when. A lost answer's receipts come late, so that the type's policy decides first."""
+    if mode is Mode.SILENT:
+        return []
+    held = LOST_RECEIPTS_AFTER if mode is Mode.LOST and call == 1 else timedelta()
+    reports = [(ReceiptKind.DELIVERED, DELIVERED_AFTER + held)]
+    return [*reports, (ReceiptKind.OPENED, OPENED_AFTER)] if mode is Mode.OPEN else reports
+
+
+def _receipt(event: dict[str, Any]) -> ProviderReceipt:
+    words = set(ReceiptKind)
+    return ProviderReceipt(
+        kind=ReceiptKind(event["event"]) if event["event"] in words else ReceiptKind.UNKNOWN,
+        occurred_at=datetime.fromisoformat(event["at"]),
+        attempt_id=UUID(event["reference"]) if event.get("reference") else None,
+        provider_message_id=event.get("message_id"),
+        reason=event.get("reason"),
+        raw=event,
+    )

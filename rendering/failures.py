@@ -1,0 +1,99 @@
+"""Turns what Jinja2 raises into reasons that are safe to store: exception texts can quote the payload."""
+
+import re
+from collections.abc import Callable
+from types import TracebackType
+
+from jinja2 import TemplateError, TemplateRuntimeError, TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import SecurityError
+
+from rendering.messages import RenderFailure
+
+# What templates make Jinja2, its filters and Python's compiler raise. Anything else ends the child, which is answered
+# as well (`renderer`).
+ANSWERED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    SystemError,
+    TemplateError,
+    TypeError,
+    ValueError,
+)
+
+TOO_SLOW = "took longer than 1 s"
+TOO_MUCH_MEMORY = "needed more than 256 MiB"
+TOO_LONG = "output larger than 1 MiB"
+INPUT_TOO_LONG = "template and variables larger than 2 MiB"
+NOT_JSON = "variables are not plain JSON"
+DIED = "the rendering process died"
+UNSTORABLE = "output contains a NUL character or half a surrogate pair"
+TOO_LARGE = "a number or range is too large"
+TOO_DEEP = "nested too deeply"
+WRONG_VALUE = "a value does not fit the operation, filter or function it is used with"
+FORBIDDEN = "an attribute, method or function that templates may not use"
+
+_MISSING = re.compile(r"No (filter|test) named '(.+?)'(?: found)?\.?")
+
+
+class Refused(TemplateError):
+    """Raised by our own sandbox rules; its text is fixed and so safe to show."""
+
+
+def explain(error: BaseException, part: str, source: str, line_of: Callable[[int], int] | None) -> RenderFailure:
+    if isinstance(error, TemplateSyntaxError):
+        return RenderFailure(reason=f"syntax error: {_quiet(error.message or '')}", part=part, line=error.lineno)
+    line = _template_line(error.__traceback__)
+    return RenderFailure(
+        reason=_reason(error, source), part=part, line=line_of(line) if line and line_of is not None else None
+    )
+
+
+def _reason(error: BaseException, source: str) -> str:
+    if isinstance(error, UndefinedError):
+        return _undefined(str(error), source)
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, TemplateRuntimeError) and (missing := _MISSING.fullmatch(str(error))):
+        kind, name = missing.groups()
+        return f"no {kind} named '{name}'" if _written(name, source) else f"no such {kind}"
+    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), WRONG_VALUE)
+
+
+REASONS: dict[type[BaseException], str] = {
+    SecurityError: FORBIDDEN,
+    ZeroDivisionError: "division by zero",
+    OverflowError: TOO_LARGE,
+    MemoryError: TOO_MUCH_MEMORY,
+    RecursionError: TOO_DEEP,
+    # More than 20 loops inside one another: Python's compiler refuses what Jinja2 has generated.
+    SyntaxError: TOO_DEEP,
+}
+
+
+def _undefined(message: str, source: str) -> str:
+    kind, _, name = message.partition(" ")
+    return f"undefined {kind} '{name}'" if _written(name, source) else f"undefined {kind}"
+
+
+def _written(name: str, source: str) -> bool:
+    """`order[key]` and `map(key)` fail with a name from the payload: show only what the template's author wrote."""
+    return name.isidentifier() and re.search(rf"\b{name}\b", source) is not None
+
+
+def _quiet(message: str) -> str:
+    return (message[:1].lower() + message[1:]).rstrip(".")[:300]
+
+
+def _template_line(trace: TracebackType | None) -> int | None:
+    """Line of the generated Python code, of the innermost template frame."""
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

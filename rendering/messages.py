@@ -1,0 +1,43 @@
+"""What callers hand to the renderer and get back. Failures are values: a bad template is no error of ours."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from domain.channels import Channel
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSource:
+    """Jinja2 sources of one channel in one language; `text` is the plain part of an e-mail and may be derived."""
+
+    subject: str | None
+    body: str
+    text: str | None
+    channel: Channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """Fields per channel: email subject, html, text; sms text; push, web_push, in_app title, body; webhook body
+    and, where the template has one, subject."""
+
+    content: dict[str, JSON]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderFailure:
+    """`reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body or
+    text; `line` counts from 1 inside that part."""
+
+    reason: str
+    part: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Top-level names the templates read and do not set themselves."""
+
+    variables: set[str]

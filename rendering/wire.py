@@ -1,0 +1,53 @@
+"""Frames between parent and child: four bytes of length, then JSON. Not pickle: the child may have been taken over."""
+
+import json
+from dataclasses import asdict
+from typing import Any, Literal
+
+from domain.channels import Channel
+from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
+
+HEADER = 4
+FRAME_LIMIT = 2 << 20
+# JSON's escapes make up to six bytes of one, for three parts of 1 MiB.
+ANSWER_LIMIT = 20 << 20
+
+Work = Literal["inspect", "render"]
+Answer = Inspection | Rendered | RenderFailure
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    """ValueError, TypeError or RecursionError for what is no JSON."""
+    payload = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    return len(payload).to_bytes(HEADER, "big") + payload
+
+
+def job(work: Work, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
+    return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale})
+
+
+def read_source(fields: dict[str, Any]) -> TemplateSource:
+    return TemplateSource(**{**fields, "channel": Channel(fields["channel"])})
+
+
+def write_answer(answer: Answer, *, spent: bool) -> bytes:
+    """`spent` asks the parent to replace this child."""
+    match answer:
+        case Inspection():
+            fields: dict[str, Any] = {"variables": sorted(answer.variables)}
+        case Rendered():
+            fields = {"content": answer.content}
+        case RenderFailure():
+            fields = {"failure": asdict(answer)}
+    return frame({**fields, "spent": spent})
+
+
+def read_answer(payload: bytes) -> tuple[Answer, bool]:
+    """ValueError, KeyError or TypeError for what our own child would not write."""
+    fields = json.loads(payload)
+    spent = bool(fields["spent"])
+    if "failure" in fields:
+        return RenderFailure(**fields["failure"]), spent
+    if "content" in fields:
+        return Rendered(content=fields["content"]), spent
+    return Inspection(variables=set(fields["variables"])), spent

@@ -1,0 +1,137 @@
+"""Accepting notifications: one INSERT for one or a thousand, and the look-up that makes a repeat the same one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
+from domain.notification_types import URGENT
+from storage.database import to_json
+from storage.sealing import Json, seal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewNotification:
+    """`profile` is `{contact, locale, timezone, attributes}` with what the caller gave inline, or None."""
+
+    id: UUID
+    recipient_id: str
+    notification_type: str
+    type_id: UUID
+    event_payload: Json
+    priority: int
+    profile: Json | None = None
+    channels: list[str] | None = None
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    idempotency_hash: str | None = None
+    send_at: datetime | None = None
+    expires_in: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """`id` is that of the row: the new one, or None when the key is taken or the recipient unknown."""
+
+    id: UUID
+    known_recipient: bool
+    created_at: datetime | None
+    expires_at: datetime | None
+
+
+# A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
+ACCEPT = text("""
+WITH item AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
+    id uuid, recipient_id text, profile jsonb, notification_type text, type_id uuid, event_payload jsonb,
+    priority int, channels text[], tags text[], idempotency_key text, idempotency_hash text,
+    send_at timestamptz, expires_in float8)
+), profile AS (
+  INSERT INTO recipient AS r (tenant, recipient_id, contact, locale, timezone, attributes, created_at, updated_at)
+  SELECT DISTINCT ON (recipient_id) CAST(:tenant AS uuid), recipient_id, COALESCE(profile->'contact', '{}'),
+         profile->>'locale', profile->>'timezone', COALESCE(profile->'attributes', '{}'), now(), now()
+    FROM item WHERE profile IS NOT NULL ORDER BY recipient_id, id DESC
+  ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = r.contact || EXCLUDED.contact,
+         locale = COALESCE(EXCLUDED.locale, r.locale), timezone = COALESCE(EXCLUDED.timezone, r.timezone),
+         attributes = r.attributes || EXCLUDED.attributes, updated_at = now()
+  RETURNING r.recipient_id
+), preference AS (
+  INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
+  SELECT :tenant, recipient_id, '{}', '{}', now() FROM profile
+  ON CONFLICT DO NOTHING
+), known AS (
+  SELECT recipient_id FROM profile
+  UNION
+  SELECT r.recipient_id FROM recipient r JOIN item USING (recipient_id) WHERE r.tenant = :tenant
+), accepted AS (
+  INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
+         channels, tags, idempotency_key, idempotency_hash, idempotency_held, created_at, send_at, expires_at,
+         generation, revision, dispatch_at)
+  SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
+         idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
+         COALESCE(send_at, now()) + expires_in * interval '1 second', 1, 0, now()
+    FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
+  ON CONFLICT (tenant, idempotency_key) WHERE idempotency_held DO NOTHING
+  RETURNING id, created_at, expires_at
+), timeline AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, status)
+  SELECT id, :tenant, id, created_at, 'accepted', 'PENDING' FROM accepted
+)
+SELECT item.id, known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
+       CASE WHEN accepted.id IS NOT NULL
+            THEN pg_notify(:channel, CASE WHEN item.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text END
+  FROM item LEFT JOIN known USING (recipient_id) LEFT JOIN accepted ON accepted.id = item.id
+""")
+
+
+NOTIFY = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DUE, "paced_due": PACED_DUE}
+
+
+async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> dict[UUID, Accepted]:
+    """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key."""
+    values = {"tenant": tenant, "items": to_json([_item(item) for item in items]), **NOTIFY}
+    rows = (await session.execute(ACCEPT, values)).mappings()
+    return {
+        row["id"]: Accepted(
+            id=row["id"],
+            known_recipient=row["known_recipient"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+        )
+        for row in rows
+    }
+
+
+def _item(item: NewNotification) -> Json:
+    values: Json = {name: getattr(item, name) for name in item.__slots__}
+    values["event_payload"] = seal(item.event_payload)
+    values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
+    if item.profile is not None:
+        values["profile"] = {**item.profile, "contact": seal(item.profile.get("contact", {}))}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+HELD = text("""
+SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, priority, created_at, send_at,
+       expires_at, created_at < now() - make_interval(secs => :window) AS lapsed
+  FROM notification WHERE tenant = :tenant AND idempotency_held AND idempotency_key = ANY(:keys)
+""")
+
+RELEASE = text("""
+UPDATE notification SET idempotency_held = false
+ WHERE tenant = :tenant AND idempotency_held AND idempotency_key = ANY(:keys)
+   AND created_at < now() - make_interval(secs => :window)
+""")
+
+
+async def held_keys(session: AsyncSession, tenant: UUID, keys: list[str], window: float) -> dict[str, dict[str, Any]]:
+    """The notifications that hold these keys, by key. Keys older than `window` seconds are released first."""
+    values = {"tenant": tenant, "keys": keys, "window": window}
+    rows = [dict(row) for row in (await session.execute(HELD, values)).mappings()]
+    if any(row["lapsed"] for row in rows):
+        await session.execute(RELEASE, values)
+    return {row["idempotency_key"]: row for row in rows if not row["lapsed"]}

@@ -1,0 +1,115 @@
+"""What a notification's steps need to know of the row and the person, in one read each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.channels import Channel, DeviceKind
+from domain.preferences import Preferences
+from domain.statuses import NotificationStatus
+from storage.rows import decoded
+from storage.sealing import Json, unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audience:
+    """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds."""
+
+    status: NotificationStatus
+    failure_reason: str | None
+    generation: int
+    finished: bool
+    type_id: UUID
+    priority: int
+    channels: tuple[Channel, ...] | None
+    created_at: datetime
+    known: bool
+    contacts: frozenset[str]
+    devices: tuple[tuple[str, DeviceKind], ...]
+    locale: str | None
+    default_language: str
+    preferences: Preferences
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What templates may use, and what chooses the language and version."""
+
+    type_id: UUID
+    created_at: datetime
+    payload: Json
+    recipient: Json
+    locale: str | None
+    default_language: str
+
+
+AUDIENCE = text("""
+SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
+       r.contact, r.locale, t.default_language, p.global_channel_opt_in, p.type_channel_preferences,
+       (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
+         WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices
+  FROM notification n
+  JOIN tenant t ON t.id = n.tenant
+  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+  LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
+ WHERE n.id = :id AND n.tenant = :tenant
+""")
+
+WORDS = text("""
+SELECT n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone, r.attributes, t.default_language
+  FROM notification n
+  JOIN tenant t ON t.id = n.tenant
+  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+ WHERE n.id = :id AND n.tenant = :tenant
+""")
+
+
+async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UUID) -> Audience | None:
+    row = (await session.execute(AUDIENCE, {"id": notification_id, "tenant": tenant})).mappings().one_or_none()
+    if row is None:
+        return None
+    contact = unseal(decoded(row["contact"]) or {})
+    return Audience(
+        status=NotificationStatus(row["status"]),
+        failure_reason=row["failure_reason"],
+        generation=row["generation"],
+        finished=row["finished_at"] is not None,
+        type_id=row["type_id"],
+        priority=row["priority"],
+        channels=None if row["channels"] is None else tuple(Channel(name) for name in row["channels"]),
+        created_at=row["created_at"],
+        known=row["contact"] is not None,
+        contacts=frozenset(name for name, value in contact.items() if value),
+        devices=tuple((id, DeviceKind(kind)) for id, kind in decoded(row["devices"]) or []),
+        locale=row["locale"],
+        default_language=row["default_language"],
+        preferences=preferences_of(row),
+    )
+
+
+def preferences_of(row: Any) -> Preferences:
+    return Preferences(
+        channels=decoded(row["global_channel_opt_in"]) or {}, types=decoded(row["type_channel_preferences"]) or {}
+    )
+
+
+async def read_words(session: AsyncSession, notification_id: UUID, tenant: UUID) -> Words:
+    row = (await session.execute(WORDS, {"id": notification_id, "tenant": tenant})).mappings().one()
+    recipient = {
+        "id": row["recipient_id"],
+        "locale": row["locale"],
+        "timezone": row["timezone"],
+        "attributes": decoded(row["attributes"]) or {},
+    }
+    return Words(
+        type_id=row["type_id"],
+        created_at=row["created_at"],
+        payload=unseal(decoded(row["event_payload"])),
+        recipient=recipient,
+        locale=row["locale"],
+        default_language=row["default_language"],
+    )

@@ -1,0 +1,96 @@
+"""Keys, types and published templates, cached; built once per process by bootstrap, asked by API and activities."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.channels import Channel
+from domain.names import FLUSH_CHANNEL
+from domain.notification_types import NotificationType
+from domain.templates import TemplateVersion
+from storage import api_keys, notification_types, templates
+from storage.api_keys import ApiKeyInfo
+from storage.caching import Cache
+from storage.database import Database
+from storage.templates import Publication
+
+SECONDS = 5.0
+SIZE = 10_000
+
+InTenant: TypeAlias = tuple[UUID, str]
+IdInTenant: TypeAlias = tuple[UUID, UUID]
+
+
+async def announce(session: AsyncSession) -> None:
+    """In the transaction of every write of a type, key or publication; the writer also flushes after its commit."""
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": FLUSH_CHANNEL})
+
+
+class Catalog:
+    """What can change is at most 5 s old, absence included; what cannot is kept while there is room."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys: Cache[str, ApiKeyInfo | None] = Cache(self._load_key, size=SIZE, seconds=SECONDS)
+        self._current: Cache[InTenant, NotificationType | None] = Cache(self._load_type, size=SIZE, seconds=SECONDS)
+        self._published: Cache[InTenant, list[Publication]] = Cache(self._load_history, size=SIZE, seconds=SECONDS)
+        self._types: Cache[IdInTenant, NotificationType] = Cache(self._load_type_by_id, size=SIZE)
+        self._templates: Cache[IdInTenant, TemplateVersion] = Cache(self._load_template, size=1_000)
+
+    async def key(self, hash: str) -> ApiKeyInfo | None:
+        """By the SHA-256 of the key, in hex. None: unknown or revoked."""
+        return await self._keys.get(hash)
+
+    async def current_type(self, tenant: UUID, key: str) -> NotificationType | None:
+        return await self._current.get((tenant, key))
+
+    async def type_by_id(self, tenant: UUID, id: UUID) -> NotificationType:
+        """Any version, retired or not. LookupError: the tenant has none with this id."""
+        return await self._types.get((tenant, id))
+
+    async def published(
+        self, tenant: UUID, name: str, channel: Channel, languages: Sequence[str], as_of: datetime | None = None
+    ) -> TemplateVersion | None:
+        """In the first of `languages` that had a publication at `as_of` (None: now)."""
+        history = await self._published.get((tenant, name))
+        for language in languages:
+            found = templates.newest(history, channel, language, as_of)
+            if found is not None:
+                return await self._templates.get((tenant, found.template_id))
+        return None
+
+    def flush(self) -> None:
+        """On every notification of FLUSH_CHANNEL, and when the listener has reconnected."""
+        for cache in (self._keys, self._current, self._published):
+            cache.flush()
+
+    async def _load_key(self, hash: str) -> ApiKeyInfo | None:
+        async with self._database.transaction() as session:
+            return await api_keys.find(session, hash)
+
+    async def _load_type(self, place: InTenant) -> NotificationType | None:
+        async with self._database.transaction() as session:
+            row = await notification_types.current(session, *place)
+        return None if row is None else notification_types.value_of(row)
+
+    async def _load_type_by_id(self, place: IdInTenant) -> NotificationType:
+        async with self._database.transaction() as session:
+            row = await notification_types.by_id(session, *place)
+        if row is None:
+            raise LookupError(f"no notification type {place[1]}")
+        return notification_types.value_of(row)
+
+    async def _load_history(self, place: InTenant) -> list[Publication]:
+        async with self._database.transaction() as session:
+            return await templates.publications(session, *place)
+
+    async def _load_template(self, place: IdInTenant) -> TemplateVersion:
+        async with self._database.transaction() as session:
+            row = await templates.by_id(session, *place)
+        if row is None:
+            raise LookupError(f"no template {place[1]}")
+        return templates.value_of(row)

@@ -1,0 +1,70 @@
+"""The connection pool and its transactions. Built by bootstrap; the caller owns the transaction."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+# What a lost, restarting or overloaded Postgres raises. Callers answer 503, back off, or let Temporal retry.
+DATABASE_DOWN = (
+    DBAPIError,
+    PoolTimeout,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+)
+
+
+class Database:
+    """`url` is `postgresql+asyncpg://…`. Time-outs in seconds: 5 to connect, 15 for a statement."""
+
+    def __init__(self, url: str, *, pool_size: int = 20, application: str = "tocsin") -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=5,
+            json_serializer=to_json,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 15,
+                # Compiling a plan costs more than any of our short statements.
+                "server_settings": {"application_name": application, "jit": "off"},
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed at the end of the block, rolled back by any exception."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    async def dedicated(self) -> asyncpg.Connection:
+        """A connection outside the pool, for LISTEN and advisory locks, which belong to one session."""
+        dsn = self.url.replace("postgresql+asyncpg", "postgresql", 1)
+        return await asyncpg.connect(dsn, timeout=5, command_timeout=15, server_settings={"jit": "off"})
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def to_json(value: object) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,89 @@
+"""Writes the deliveries of a step: rendered ones that are about to go out, and channels that were skipped."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.channels import Channel
+from domain.names import derived_id
+from domain.statuses import DeliveryStatus
+from domain.templates import TemplateVersion
+from storage.database import to_json
+from storage.sealing import Json, seal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewDelivery:
+    id: UUID
+    step: int
+    channel: Channel
+    rule: str | None
+    template: TemplateVersion | None = None
+    content: Json | None = None
+    skipped: str | None = None
+    by_rule: bool = False
+
+
+# The notification's revision moves with its set of deliveries; a row that is final or of another generation takes none.
+INSERT = text("""
+WITH open AS (
+  UPDATE notification SET revision = revision + 1
+   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL
+  RETURNING id, tenant, generation
+), item AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
+    id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
+    template_version int, language text, rendered_content jsonb, status text, failure_reason text, kind text)
+), deliveries AS (
+  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, by_rule, template_id,
+         template_name, template_version, language, rendered_content, status, failure_reason, created_at)
+  SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, by_rule, template_id, template_name,
+         template_version, language, rendered_content, status, failure_reason, clock_timestamp()
+    FROM item, open
+  ON CONFLICT (id) DO NOTHING
+), timeline AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status)
+  SELECT item.event_id, open.tenant, open.id, clock_timestamp(), kind, channel, failure_reason,
+         jsonb_strip_nulls(jsonb_build_object('rule', rule, 'template', template_name, 'version', template_version,
+                                              'language', language)), item.id, status
+    FROM item, open
+  ON CONFLICT (id) DO NOTHING
+)
+SELECT count(*) FROM open
+""")
+
+
+async def insert_deliveries(
+    session: AsyncSession, notification_id: UUID, tenant: UUID, generation: int, items: list[NewDelivery]
+) -> bool:
+    """False if the notification is final or of another generation: then nothing was written."""
+    values = {
+        "id": notification_id,
+        "tenant": tenant,
+        "generation": generation,
+        "items": to_json([_item(item) for item in items]),
+    }
+    return bool((await session.execute(INSERT, values)).scalar_one())
+
+
+def _item(item: NewDelivery) -> Json:
+    kind = "channel_skipped" if item.skipped else "rendered"
+    template = item.template
+    return {
+        "id": item.id,
+        "event_id": derived_id("event", item.id, kind),
+        "step": item.step,
+        "channel": item.channel,
+        "rule": item.rule,
+        "by_rule": item.by_rule,
+        "template_id": template and template.id,
+        "template_name": template and template.name,
+        "template_version": template and template.version,
+        "language": template and template.language,
+        "rendered_content": None if item.content is None else seal(item.content),
+        "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
+        "failure_reason": item.skipped,
+        "kind": kind,
+    }

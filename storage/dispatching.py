@@ -1,0 +1,126 @@
+"""Which rows are due to start, to be signalled or to be looked after. A claim is a lease: no lock outlives a call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.notification_types import URGENT
+
+LEASE_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueNotification:
+    id: UUID
+    tenant: UUID
+    generation: int
+    notification_type: str
+    priority: int
+    send_at: datetime | None
+    expires_at: datetime | None
+
+
+RETURNING = "RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
+DUE = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
+
+CLAIM_URGENT = text(f"""
+UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
+  FROM (SELECT id FROM notification WHERE {DUE} AND priority <= {URGENT}
+         ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED) due
+ WHERE n.id = due.id {RETURNING}
+""")  # noqa: S608 - constants of our own
+
+# By priority, then tenants in turn: each offers its own first few; the n-th of every tenant come before any (n+1)-th.
+CLAIM_PACED = text(f"""
+UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
+  FROM (SELECT id FROM notification WHERE {DUE} AND id = ANY(ARRAY(
+          SELECT offered.id FROM tenant t CROSS JOIN LATERAL (
+            SELECT own.id, own.priority, row_number() OVER (PARTITION BY own.priority ORDER BY own.id) AS turn
+              FROM (SELECT id, priority FROM notification
+                     WHERE tenant = t.id AND {DUE} AND priority > {URGENT}
+                     ORDER BY priority, id LIMIT :limit) own) offered
+           ORDER BY offered.priority, offered.turn, offered.id LIMIT :limit))
+         FOR UPDATE SKIP LOCKED) due
+ WHERE n.id = due.id {RETURNING}
+""")  # noqa: S608 - constants of our own
+
+MARK_STARTED = text("UPDATE notification SET dispatched_at = now(), swept_at = now() WHERE id = ANY(:ids)")
+POSTPONE = text("UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds) WHERE id = ANY(:ids)")
+
+CANCELS = text("""
+SELECT id, tenant, generation FROM notification
+ WHERE cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL LIMIT :limit
+""")
+MARK_SIGNALED = text("UPDATE notification SET cancel_signaled_at = now() WHERE id = ANY(:ids)")
+
+# Looked at after as long again as it has been open: at 1, 2, 4 … 60 min, so that a long wait costs next to nothing.
+STRAYS = text("""
+UPDATE notification n SET swept_at = now()
+  FROM (SELECT id FROM notification
+         WHERE dispatched_at IS NOT NULL AND finished_at IS NULL
+           AND swept_at < now() - least(greatest(swept_at - dispatched_at, interval '1 minute'), interval '1 hour')
+         ORDER BY swept_at LIMIT :limit FOR UPDATE SKIP LOCKED) stray
+ WHERE n.id = stray.id RETURNING n.id, n.tenant, n.generation
+""")
+
+ADOPT_STORE = text("""
+WITH known AS (SELECT namespace_id FROM engine_state WHERE id = 1 FOR UPDATE),
+kept AS (
+  INSERT INTO engine_state (id, namespace_id) VALUES (1, :namespace_id)
+  ON CONFLICT (id) DO UPDATE SET namespace_id = EXCLUDED.namespace_id
+), again AS (
+  UPDATE notification SET dispatched_at = NULL, dispatch_at = now()
+   WHERE finished_at IS NULL AND dispatched_at IS NOT NULL
+     AND EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id) RETURNING id
+)
+SELECT count(*) FROM again
+""")
+
+REDISPATCH = text("UPDATE notification SET dispatched_at = NULL, dispatch_at = now() WHERE id = ANY(:ids)")
+
+
+async def claim_urgent(session: AsyncSession, limit: int) -> list[DueNotification]:
+    return _due((await session.execute(CLAIM_URGENT, {"limit": limit})).mappings())
+
+
+async def claim_paced(session: AsyncSession, limit: int) -> list[DueNotification]:
+    return _due((await session.execute(CLAIM_PACED, {"limit": limit})).mappings())
+
+
+def _due(rows: Any) -> list[DueNotification]:
+    return sorted((DueNotification(**row) for row in rows), key=lambda due: (due.priority, due.id))
+
+
+async def mark_started(session: AsyncSession, ids: list[UUID]) -> None:
+    await session.execute(MARK_STARTED, {"ids": ids})
+
+
+async def postpone(session: AsyncSession, ids: list[UUID], seconds: float) -> None:
+    await session.execute(POSTPONE, {"ids": ids, "seconds": seconds})
+
+
+async def unsignaled_cancels(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
+    """Cancelled rows whose workflow may still wait: (id, tenant, generation)."""
+    return [tuple(row) for row in await session.execute(CANCELS, {"limit": limit})]
+
+
+async def mark_signaled(session: AsyncSession, ids: list[UUID]) -> None:
+    await session.execute(MARK_SIGNALED, {"ids": ids})
+
+
+async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
+    """Open rows that were started a while ago and not looked at since: (id, tenant, generation)."""
+    return [tuple(row) for row in await session.execute(STRAYS, {"limit": limit})]
+
+
+async def adopt_store(session: AsyncSession, namespace_id: str) -> int:
+    """Remember which store holds the workflows; if it is another one, every open row is due again. How many."""
+    return int((await session.execute(ADOPT_STORE, {"namespace_id": namespace_id})).scalar_one())
+
+
+async def redispatch(session: AsyncSession, ids: list[UUID]) -> None:
+    await session.execute(REDISPATCH, {"ids": ids})

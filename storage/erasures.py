@@ -1,0 +1,96 @@
+"""Erasing a person in one transaction: what Tocsin holds of them goes, what it did stays. Called by their route.
+
+Locks are taken in the order of a delivery's guard (notification, then preferences). The person's row comes first:
+whoever is just adding a device holds it, and nobody can add to a person who is gone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models.columns import new_id
+from storage import recipients
+from storage.database import to_json
+from storage.rows import Json, decoded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Erasure:
+    id: UUID
+    requested_at: datetime
+    finished_at: datetime | None
+    counts: Json
+
+
+# Open ones are cancelled, which the guard obeys; the revision fences whoever has read the row before.
+NOTIFICATIONS = text("""
+WITH mine AS (
+  SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id FOR UPDATE
+), blanked AS (
+  UPDATE notification n SET event_payload = '{}',
+         revision = n.revision + CASE WHEN n.finished_at IS NULL THEN 1 ELSE 0 END,
+         cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
+                                    ELSE n.cancel_requested_at END
+    FROM mine WHERE n.id = mine.id RETURNING n.finished_at IS NULL AS open
+)
+SELECT count(*) AS notifications, count(*) FILTER (WHERE open) AS canceled FROM blanked
+""")
+
+# A callback often quotes the address it is about, and is a row before it is matched.
+BLANK = {
+    "receipts": """
+      UPDATE receipt SET raw = '{}' FROM attempt a
+       WHERE a.tenant = :tenant AND a.notification_id IN (SELECT id FROM mine)
+         AND (receipt.attempt_id = a.id
+              OR (receipt.provider = a.provider AND receipt.provider_message_id = a.provider_message_id))
+      RETURNING receipt.id""",
+    "attempts": """
+      UPDATE attempt SET provider_response = NULL
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine) RETURNING id""",
+    "deliveries": """
+      UPDATE delivery SET rendered_content = NULL, provider_response = NULL
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine) RETURNING id""",
+    "inbox_messages": "DELETE FROM inbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
+    "sandbox_messages": """
+      DELETE FROM sandbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id""",
+    "devices": "DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
+    "preferences": "DELETE FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id RETURNING user_id",
+    "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",
+}
+MINE = "mine AS (SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id)"
+STEPS = {
+    kind: text(f"WITH {MINE}, gone AS ({statement}) SELECT count(DISTINCT gone) FROM gone")  # noqa: S608
+    for kind, statement in BLANK.items()
+}
+
+RECORD = text("""
+INSERT INTO erasure (id, tenant, requested_at, finished_at, counts)
+VALUES (:id, :tenant, now(), clock_timestamp(), CAST(:counts AS jsonb))
+RETURNING id, requested_at, finished_at, counts
+""")
+FIND = text("SELECT id, requested_at, finished_at, counts FROM erasure WHERE tenant = :tenant AND id = :id")
+
+
+async def erase(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasure | None:
+    """None for an unknown person."""
+    if await recipients.find(session, tenant, recipient_id, lock=True) is None:
+        return None
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id}
+    counts: Json = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
+    for kind, statement in STEPS.items():
+        counts[kind] = (await session.execute(statement, values)).scalar_one()
+    record = {"id": new_id(), "tenant": tenant, "counts": to_json(counts)}
+    return _erasure((await session.execute(RECORD, record)).mappings().one())
+
+
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:
+    row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else _erasure(row)
+
+
+def _erasure(row: Any) -> Erasure:
+    return Erasure(**{**row, "counts": decoded(row["counts"])})

@@ -1,0 +1,28 @@
+"""Writes inbox rows for the in-app channel."""
+
+from sqlalchemy import text
+
+from domain.outgoing import Message
+from storage.database import Database, to_json
+from storage.sealing import seal
+
+PUT = text("""
+INSERT INTO inbox_message (id, tenant, recipient_id, notification_id, content, created_at)
+VALUES (:id, :tenant, :recipient_id, :notification_id, CAST(:content AS jsonb), now()) ON CONFLICT (id) DO NOTHING
+""")
+
+
+class InboxRows:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, message: Message) -> None:
+        values = {
+            "id": message.delivery_id,
+            "tenant": message.tenant,
+            "recipient_id": message.recipient_id,
+            "notification_id": message.notification_id,
+            "content": to_json(seal(message.content)),
+        }
+        async with self._database.transaction() as session:
+            await session.execute(PUT, values)

@@ -1,0 +1,102 @@
+"""The inbox of a person: its pages, its count of unread messages, and what was done with each. Called by the routes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.places import Place
+from storage.rows import decoded
+from storage.sealing import Json, unseal
+
+
+class Mark(StrEnum):
+    SEEN = "seen"
+    READ = "read"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    id: UUID
+    recipient_id: str
+    notification_id: UUID
+    content: Json
+    created_at: datetime
+    seen_at: datetime | None
+    read_at: datetime | None
+    archived_at: datetime | None
+
+
+COLUMNS = "id, recipient_id, notification_id, content, created_at, seen_at, read_at, archived_at"
+
+# Ids are those of deliveries and do not sort by time.
+PAGE = text(f"""
+SELECT {COLUMNS} FROM inbox_message
+ WHERE tenant = :tenant AND recipient_id = :recipient_id AND (archived_at IS NOT NULL) = :archived
+   AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
+ ORDER BY created_at DESC, id DESC LIMIT :limit
+""")  # noqa: S608 - constants of our own
+
+UNREAD = text("""
+SELECT count(*) FROM inbox_message
+ WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
+""")
+
+# The first time counts; what was read has been seen.
+SETS = {
+    Mark.SEEN: "seen_at = COALESCE(seen_at, now())",
+    Mark.READ: "seen_at = COALESCE(seen_at, now()), read_at = COALESCE(read_at, now())",
+    Mark.ARCHIVED: "archived_at = COALESCE(archived_at, now())",
+}
+MARK = {
+    mark: text(f"UPDATE inbox_message SET {sets} WHERE tenant = :tenant AND id = :id RETURNING {COLUMNS}")  # noqa: S608
+    for mark, sets in SETS.items()
+}
+READ_ALL = text(f"""
+WITH marked AS (
+  UPDATE inbox_message SET {SETS[Mark.READ]}
+   WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL RETURNING id
+)
+SELECT count(*) FROM marked
+""")  # noqa: S608
+
+
+async def page(
+    session: AsyncSession,
+    tenant: UUID,
+    recipient_id: str,
+    *,
+    limit: int,
+    before: Place | None = None,
+    archived: bool = False,
+) -> list[Message]:
+    """Newest first; `before` is the time and id of the last one of the page above."""
+    at, id = before or (None, None)
+    values = {"tenant": tenant, "recipient_id": recipient_id, "limit": limit, "at": at, "id": id, "archived": archived}
+    return [_message(row) for row in (await session.execute(PAGE, values)).mappings()]
+
+
+async def unread(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
+    count: int = (await session.execute(UNREAD, {"tenant": tenant, "recipient_id": recipient_id})).scalar_one()
+    return count
+
+
+async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: Mark) -> Message | None:
+    """The message as it is now; None if the tenant has none of this id."""
+    row = (await session.execute(MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else _message(row)
+
+
+async def read_all(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
+    """How many messages this marked as read."""
+    count: int = (await session.execute(READ_ALL, {"tenant": tenant, "recipient_id": recipient_id})).scalar_one()
+    return count
+
+
+def _message(row: Any) -> Message:
+    return Message(**{**row, "content": unseal(decoded(row["content"]))})

@@ -1,0 +1,200 @@
+"""Loads the ledger of one notification and writes what a pure function of `domain/ledger.py` changed in it.
+
+One statement each way. A write is fenced by the revision that was read: if somebody else wrote in between, the
+function is applied again to the locked row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import delivery_facts
+from domain.names import derived_id
+from domain.records import Attempt, Delivery, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+from storage.database import to_json
+from storage.rows import Json, decoded, time_of
+
+# Used by the guard's statement too; `n` is the notification.
+AGGREGATES = """
+  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'status', d.status,
+          'failure_reason', d.failure_reason, 'by_rule', d.by_rule))
+     FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation) AS deliveries,
+  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a JOIN delivery d ON d.id = a.delivery_id
+    WHERE a.notification_id = n.id AND d.generation = n.generation) AS attempts
+"""
+COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.expires_at, n.finished_at,
+  n.cancel_requested_at"""
+
+LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
+LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
+
+SAVE = text("""
+WITH fenced AS (
+  UPDATE notification SET status = :status, failure_reason = :failure_reason, finished_at = :finished_at,
+         cancel_requested_at = :cancel_requested_at, revision = revision + 1
+   WHERE id = :id AND revision = :revision RETURNING id, tenant
+), attempts AS (
+  UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
+         finished_at = x.finished_at, provider_message_id = x.provider_message_id,
+         provider_response = x.provider_response, cost = x.cost, sent_at = x.sent_at,
+         delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
+    FROM fenced, jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
+         id uuid, state text, evidence text, error_type text, reason text, finished_at timestamptz,
+         provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
+         delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
+   WHERE t.id = x.id
+), deliveries AS (
+  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule,
+         provider = COALESCE(x.provider, t.provider),
+         provider_message_id = COALESCE(x.provider_message_id, t.provider_message_id),
+         provider_response = COALESCE(x.provider_response, t.provider_response),
+         sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
+    FROM fenced, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
+         id uuid, status text, failure_reason text, by_rule bool, provider text, provider_message_id text,
+         provider_response jsonb, sent_at timestamptz, delivered_at timestamptz, opened_at timestamptz,
+         clicked_at timestamptz)
+   WHERE t.id = x.id
+), events AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status,
+                     status)
+  SELECT x.id, fenced.tenant, fenced.id, x.at, x.kind, x.channel, x.reason, x.detail, x.delivery_id,
+         x.delivery_status, x.status
+    FROM fenced, jsonb_to_recordset(CAST(:events AS jsonb)) AS x(
+         id uuid, at timestamptz, kind text, channel text, reason text, detail jsonb, delivery_id uuid,
+         delivery_status text, status text)
+  ON CONFLICT (id) DO NOTHING
+)
+SELECT count(*) FROM fenced
+""")
+
+Change = Callable[[Ledger], Ledger]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    notification_id: UUID
+    tenant: UUID
+
+
+async def load(session: AsyncSession, key: Key, *, lock: bool) -> Ledger | None:
+    """Locking is a statement of its own: the one that reads must begin after the lock is ours."""
+    values = {"id": key.notification_id, "tenant": key.tenant}
+    if lock:
+        await session.execute(LOCK, values)
+    row = (await session.execute(LOAD, values)).mappings().one_or_none()
+    return None if row is None else ledger_of(dict(row))
+
+
+async def amend(session: AsyncSession, key: Key, change: Change, seen: Ledger | None = None) -> Ledger:
+    """Apply `change`: to `seen` or to what is read now, and, if somebody wrote in between, to the locked row.
+
+    LookupError: no such row.
+    """
+    before = seen or await _loaded(session, key, lock=False)
+    after = change(before)
+    if after is before or await save(session, before, after):
+        return after
+    before = await _loaded(session, key, lock=True)
+    after = change(before)
+    if after is not before:
+        await save(session, before, after)
+    return after
+
+
+async def _loaded(session: AsyncSession, key: Key, *, lock: bool) -> Ledger:
+    ledger = await load(session, key, lock=lock)
+    if ledger is None:
+        raise LookupError(f"no notification {key.notification_id}")
+    return ledger
+
+
+async def save(session: AsyncSession, before: Ledger, after: Ledger) -> bool:
+    """Write the difference; False if the revision has moved on and nothing was written."""
+    attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
+    changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
+    touched = changed | {attempt.delivery_id for attempt in attempts}
+    values = {
+        "id": after.notification_id,
+        "revision": before.revision,
+        "status": after.status,
+        "failure_reason": after.failure_reason,
+        "finished_at": after.finished_at,
+        "cancel_requested_at": after.cancel_requested_at,
+        "attempts": to_json([_fields(attempt) for attempt in attempts]),
+        "deliveries": to_json([_delivery(after, delivery_id) for delivery_id in touched]),
+        "events": to_json(_events(after, before)),
+    }
+    return bool((await session.execute(SAVE, values)).scalar_one())
+
+
+def _fields(value: Attempt) -> Json:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _delivery(ledger: Ledger, delivery_id: UUID) -> Json:
+    delivery = ledger.deliveries[delivery_id]
+    status = {"id": delivery_id, "status": delivery.status, "failure_reason": delivery.failure_reason}
+    status["by_rule"] = delivery.by_rule
+    return {**status, **delivery_facts(ledger, delivery_id)}
+
+
+def _events(after: Ledger, before: Ledger) -> list[Json]:
+    new = after.events[len(before.events) :]
+    return [
+        {"id": derived_id("event", after.notification_id, before.revision, ordinal)}
+        | {name: getattr(event, name) for name in event.__slots__}
+        for ordinal, event in enumerate(new)
+    ]
+
+
+def ledger_of(row: dict[str, Any]) -> Ledger:
+    """From a row with COLUMNS and AGGREGATES."""
+    deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
+    attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
+    return Ledger(
+        notification_id=row["id"],
+        tenant=row["tenant"],
+        generation=row["generation"],
+        revision=row["revision"],
+        status=NotificationStatus(row["status"]),
+        failure_reason=row["failure_reason"],
+        expires_at=row["expires_at"],
+        finished_at=row["finished_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        deliveries={delivery.id: delivery for delivery in deliveries},
+        attempts={attempt.id: attempt for attempt in attempts},
+    )
+
+
+def _delivery_of(value: Json) -> Delivery:
+    return Delivery(
+        id=UUID(value["id"]),
+        channel=Channel(value["channel"]),
+        step=value["step"],
+        status=DeliveryStatus(value["status"]),
+        failure_reason=value["failure_reason"],
+        by_rule=value["by_rule"],
+    )
+
+
+TIMES = ("finished_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+PLAIN = ("endpoint_id", "number", "provider", "error_type", "reason", "provider_message_id", "provider_response")
+
+
+def _attempt_of(value: Json) -> Attempt:
+    plain: Json = {name: value[name] for name in PLAIN} | {name: time_of(value[name]) for name in TIMES}
+    return Attempt(
+        id=UUID(value["id"]),
+        delivery_id=UUID(value["delivery_id"]),
+        state=AttemptState(value["state"]),
+        evidence=Evidence(value["evidence"]) if value["evidence"] else None,
+        cost=None if value["cost"] is None else str(value["cost"]),
+        **plain,
+    )

@@ -1,0 +1,78 @@
+"""Notification types: every change is a new row, and the newest row of a key is the current one."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+
+from domain import notification_types as domain
+from models.columns import now
+from models.content import NotificationType
+
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def value_of(row: NotificationType) -> domain.NotificationType:
+    return domain.from_spec(row.id, row.spec)
+
+
+async def by_id(session: AsyncSession, tenant: UUID, id: UUID) -> NotificationType | None:
+    found = select(NotificationType).where(NotificationType.tenant == tenant, NotificationType.id == id)
+    return (await session.execute(found)).scalar_one_or_none()
+
+
+async def newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+    """Retired or not."""
+    found = (
+        select(NotificationType)
+        .where(NotificationType.tenant == tenant, NotificationType.key == key)
+        .order_by(col(NotificationType.version).desc())
+        .limit(1)
+    )
+    return (await session.execute(found)).scalar_one_or_none()
+
+
+async def current(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+    row = await newest(session, tenant, key)
+    return None if row is None or row.retired_at is not None else row
+
+
+async def listed(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[NotificationType]:
+    """Current types by key, those after the key `after`."""
+    newer = aliased(NotificationType)
+    of_same_key = (col(newer.tenant) == NotificationType.tenant, col(newer.key) == NotificationType.key)
+    found = (
+        select(NotificationType)
+        .where(NotificationType.tenant == tenant, col(NotificationType.key) > (after or ""))
+        .where(col(NotificationType.retired_at).is_(None))
+        .where(~exists().where(*of_same_key, col(newer.version) > NotificationType.version))
+        .order_by(col(NotificationType.key))
+        .limit(limit)
+    )
+    return list((await session.execute(found)).scalars())
+
+
+async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]) -> tuple[NotificationType, bool]:
+    """The current row with this spec, and whether it had to be written. One writer of a key at a time."""
+    await session.execute(LOCK, {"name": f"notification_type:{tenant}:{key}"})
+    last = await newest(session, tenant, key)
+    if last is not None and last.retired_at is None and last.spec == spec:
+        return last, False
+    row = NotificationType(tenant=tenant, key=key, version=last.version + 1 if last else 1, spec=spec)
+    session.add(row)
+    await session.flush()
+    return row, True
+
+
+async def retire(session: AsyncSession, tenant: UUID, key: str) -> bool:
+    """False if there is nothing to retire. Notifications already accepted keep the row they point to."""
+    await session.execute(LOCK, {"name": f"notification_type:{tenant}:{key}"})
+    row = await current(session, tenant, key)
+    if row is None:
+        return False
+    row.retired_at = now()
+    await session.flush()
+    return True

@@ -1,0 +1,100 @@
+"""Reads notifications: one in full, or a page of those that a search finds. Always within one tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, literal_column
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from models.notifications import Attempt, Delivery, Event, Notification
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    notification: Notification
+    deliveries: Sequence[Delivery]
+    attempts: Sequence[Attempt]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """`text` are words of the content, in the syntax of web searches."""
+
+    recipient_id: str | None = None
+    notification_type: str | None = None
+    status: str | None = None
+    channel: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Notification | None:
+    statement = select(Notification).where(col(Notification.tenant) == tenant, col(Notification.id) == id)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def read(session: AsyncSession, tenant: UUID, id: UUID) -> Record | None:
+    notification = await find(session, tenant, id)
+    if notification is None:
+        return None
+    deliveries = select(Delivery).where(col(Delivery.notification_id) == id)
+    attempts = select(Attempt).where(col(Attempt.notification_id) == id)
+    events = select(Event).where(col(Event.notification_id) == id)
+    order = (col(Delivery.generation), col(Delivery.step), col(Delivery.created_at), col(Delivery.id))
+    return Record(
+        notification=notification,
+        deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
+        attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
+        events=(await session.execute(events.order_by(col(Event.at), col(Event.position)))).scalars().all(),
+    )
+
+
+async def search(
+    session: AsyncSession, tenant: UUID, wanted: Search, *, before: UUID | None, limit: int
+) -> Sequence[Notification]:
+    """Newest first; `before` is the last id of the page before."""
+    statement = select(Notification).where(col(Notification.tenant) == tenant, *_conditions(wanted))
+    if before is not None:
+        statement = statement.where(col(Notification.id) < before)
+    statement = statement.order_by(col(Notification.id).desc()).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
+    equal = {
+        Notification.recipient_id: wanted.recipient_id,
+        Notification.notification_type: wanted.notification_type,
+        Notification.status: wanted.status,
+    }
+    conditions = [col(column) == value for column, value in equal.items() if value is not None]
+    if wanted.tag is not None:
+        conditions.append(col(Notification.tags).contains([wanted.tag]))
+    if wanted.created_from is not None:
+        conditions.append(col(Notification.created_at) >= wanted.created_from)
+    if wanted.created_before is not None:
+        conditions.append(col(Notification.created_at) < wanted.created_before)
+    return conditions + _by_delivery(wanted)
+
+
+# As in the index on `delivery`.
+WORDS: ColumnElement[str] = literal_column(
+    "jsonb_to_tsvector('simple'::regconfig, delivery.rendered_content, '[\"string\"]'::jsonb)"
+)
+
+
+def _by_delivery(wanted: Search) -> list[ColumnElement[bool]]:
+    found = []
+    if wanted.channel is not None:
+        found.append(col(Delivery.channel) == wanted.channel)
+    if wanted.text is not None:
+        found.append(WORDS.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.text)))
+    if not found:
+        return []
+    same = col(Delivery.notification_id) == col(Notification.id)
+    return [select(Delivery.id).where(same, *found).correlate(Notification).exists()]

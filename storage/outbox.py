@@ -1,0 +1,64 @@
+"""What the sandbox "delivered", with the inbox rows beside it. Called by the outbox's route and page, in dev only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.places import Place
+from storage.rows import decoded
+from storage.sealing import Json, unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """`generation` completes the id of the workflow that sent it."""
+
+    id: UUID
+    channel: str
+    recipient_id: str
+    notification_id: UUID
+    generation: int
+    address: Json
+    content: Json
+    accepted_at: datetime
+
+
+PAGE = text("""
+SELECT m.id, m.channel, m.recipient_id, m.notification_id, COALESCE(d.generation, 1) AS generation, m.address,
+       m.content, m.accepted_at
+  FROM (
+    SELECT id, tenant, channel, recipient_id, notification_id, delivery_id, address, content, accepted_at
+      FROM sandbox_message
+    UNION ALL
+    SELECT id, tenant, 'in_app', recipient_id, notification_id, id, '{}', content, created_at FROM inbox_message
+  ) m LEFT JOIN delivery d ON d.id = m.delivery_id AND d.tenant = m.tenant
+ WHERE (CAST(:tenant AS uuid) IS NULL OR m.tenant = :tenant)
+   AND (CAST(:recipient_id AS text) IS NULL OR m.recipient_id = :recipient_id)
+   AND (CAST(:channel AS text) IS NULL OR m.channel = :channel)
+   AND (CAST(:at AS timestamptz) IS NULL OR (m.accepted_at, m.id) < (:at, CAST(:id AS uuid)))
+ ORDER BY m.accepted_at DESC, m.id DESC LIMIT :limit
+""")
+
+
+async def page(
+    session: AsyncSession,
+    tenant: UUID | None,
+    *,
+    recipient_id: str | None = None,
+    channel: str | None = None,
+    limit: int,
+    before: Place | None = None,
+) -> list[Entry]:
+    """Newest first. Without a tenant those of all: for the page on a developer's own machine and nothing else."""
+    at, id = before or (None, None)
+    values = {"tenant": tenant, "recipient_id": recipient_id, "channel": channel, "limit": limit, "at": at, "id": id}
+    return [_entry(row) for row in (await session.execute(PAGE, values)).mappings()]
+
+
+def _entry(row: Any) -> Entry:
+    opened = {name: unseal(decoded(row[name])) for name in ("address", "content")}
+    return Entry(**{**row, **opened})

@@ -1,0 +1,70 @@
+"""What a person wants to receive. Called by the preferences' routes.
+
+The row is updated in place and never replaced: the guard of a delivery locks it, so an opt-out that was committed
+before a message goes out is always seen.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.database import to_json
+from storage.rows import decoded
+from storage.sealing import Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choices:
+    """`channels` is by channel, `types` by type or category and then channel, as the person said it."""
+
+    channels: Json
+    types: Json
+    quiet_hours: Json | None
+    updated_at: datetime
+
+
+COLUMNS = "global_channel_opt_in, type_channel_preferences, quiet_hours, updated_at"
+
+FIND = text(f"SELECT {COLUMNS} FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id")  # noqa: S608
+LOCK = text(f"{FIND.text} FOR UPDATE")
+SAVE = text(f"""
+UPDATE user_preference SET global_channel_opt_in = CAST(:channels AS jsonb),
+       type_channel_preferences = CAST(:types AS jsonb), quiet_hours = CAST(:quiet_hours AS jsonb), updated_at = now()
+ WHERE tenant = :tenant AND user_id = :recipient_id
+RETURNING {COLUMNS}
+""")  # noqa: S608 - constants of our own
+
+
+async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False) -> Choices | None:
+    """None for an unknown person. Lock to change what was read."""
+    values = {"tenant": tenant, "recipient_id": recipient_id}
+    row = (await session.execute(LOCK if lock else FIND, values)).mappings().one_or_none()
+    return None if row is None else _choices(row)
+
+
+async def save(
+    session: AsyncSession, tenant: UUID, recipient_id: str, channels: Json, types: Json, quiet_hours: Json | None
+) -> Choices | None:
+    """Exactly these choices from now on; None for an unknown person."""
+    values = {
+        "tenant": tenant,
+        "recipient_id": recipient_id,
+        "channels": to_json(channels),
+        "types": to_json(types),
+        "quiet_hours": None if quiet_hours is None else to_json(quiet_hours),
+    }
+    row = (await session.execute(SAVE, values)).mappings().one_or_none()
+    return None if row is None else _choices(row)
+
+
+def _choices(row: Any) -> Choices:
+    return Choices(
+        channels=decoded(row["global_channel_opt_in"]),
+        types=decoded(row["type_channel_preferences"]),
+        quiet_hours=decoded(row["quiet_hours"]),
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,111 @@
+"""Receipts: stored before they are matched, applied through the ledger, kept when they match nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
+from domain.ledger import record_receipt
+from storage.database import to_json
+from storage.ledgers import Key, amend
+from storage.sealing import Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredReceipt:
+    id: UUID
+    provider: str
+    kind: str
+    attempt_id: UUID | None
+    provider_message_id: str | None
+    reason: str | None
+    occurred_at: datetime
+    raw: Json
+
+
+STORE = text("""
+INSERT INTO receipt (id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw, tries,
+                     next_try_at)
+SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, x.occurred_at, now(), x.raw, 0, now()
+  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
+       provider_message_id text, reason text, occurred_at timestamptz, raw jsonb)
+ON CONFLICT (id) DO NOTHING
+""")
+
+WAITING = text("""
+SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, raw FROM receipt
+ WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+OF_MESSAGE = text("""
+SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, raw FROM receipt
+ WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
+ ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+
+MATCH = text("""
+SELECT id, notification_id, tenant FROM attempt
+ WHERE provider = :provider
+   AND CASE WHEN CAST(:attempt_id AS uuid) IS NOT NULL THEN id = :attempt_id ELSE provider_message_id = :message_id END
+ ORDER BY started_at LIMIT 1
+""")
+
+APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL, tries = tries + 1 WHERE id = :id")
+
+# Early ones are met when the call is recorded; the clock is for what that missed. After three days: kept, not tried.
+POSTPONE = text("""
+UPDATE receipt SET tries = tries + 1, next_try_at = CASE WHEN received_at > now() - interval '3 days'
+       THEN now() + least(power(2, least(tries, 12)), 3600) * interval '1 second' END WHERE id = :id
+""")
+
+
+async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> None:
+    rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in receipts]
+    await session.execute(STORE, {"receipts": to_json(rows)})
+
+
+async def waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
+    return _receipts((await session.execute(WAITING, {"limit": limit})).mappings())
+
+
+async def apply_early(session: AsyncSession, provider: str, message_id: str) -> None:
+    """The receipts that came before we knew the provider's id of the message: in the transaction that records it."""
+    for receipt in await of_message(session, provider, message_id):
+        if found := await match(session, receipt):
+            await apply(session, receipt, *found)
+
+
+async def of_message(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
+    """Those that came before we knew the vendor's id of the message."""
+    return _receipts((await session.execute(OF_MESSAGE, {"provider": provider, "message_id": message_id})).mappings())
+
+
+async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Key] | None:
+    values = {
+        "provider": receipt.provider,
+        "attempt_id": receipt.attempt_id,
+        "message_id": receipt.provider_message_id,
+    }
+    row = (await session.execute(MATCH, values)).mappings().one_or_none()
+    return None if row is None else (row["id"], Key(notification_id=row["notification_id"], tenant=row["tenant"]))
+
+
+async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
+    """One transaction (the caller's) for delivery, notification, event and the receipt itself."""
+    evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
+    if evidence is not None:
+        at = datetime.now(UTC)
+        await amend(session, key, lambda ledger: record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at))
+    await session.execute(APPLIED, {"id": receipt.id})
+
+
+async def postpone(session: AsyncSession, receipt: StoredReceipt) -> None:
+    await session.execute(POSTPONE, {"id": receipt.id})
+
+
+def _receipts(rows: Any) -> list[StoredReceipt]:
+    return [StoredReceipt(**{**row, "raw": {}}) for row in rows]

@@ -1,0 +1,110 @@
+"""People as a tenant names them: profile and contact points. Called by the recipients' routes.
+
+A profile is `{contact, locale, timezone, attributes}`; `contact` is sealed here. A recipient is always made together
+with their preferences, which the guard of a delivery locks.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.merge_patch import merged
+from storage.database import to_json
+from storage.rows import decoded
+from storage.sealing import Json, seal, unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    recipient_id: str
+    contact: Json
+    locale: str | None
+    timezone: str | None
+    attributes: Json
+    created_at: datetime
+    updated_at: datetime
+
+
+COLUMNS = "recipient_id, contact, locale, timezone, attributes, created_at, updated_at"
+
+FIND = text(f"SELECT {COLUMNS} FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id")  # noqa: S608
+LOCK = text(f"{FIND.text} FOR UPDATE")
+
+# xmax is 0 in a row that this statement made and not in one that it found.
+REPLACE = text(f"""
+WITH person AS (
+  INSERT INTO recipient (tenant, recipient_id, contact, locale, timezone, attributes, created_at, updated_at)
+  VALUES (:tenant, :recipient_id, CAST(:contact AS jsonb), :locale, :timezone, CAST(:attributes AS jsonb), now(), now())
+  ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = EXCLUDED.contact, locale = EXCLUDED.locale,
+         timezone = EXCLUDED.timezone, attributes = EXCLUDED.attributes, updated_at = now()
+  RETURNING {COLUMNS}, xmax = 0 AS created
+), preference AS (
+  INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
+  SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM person
+  ON CONFLICT DO NOTHING
+)
+SELECT * FROM person
+""")  # noqa: S608 - constants of our own
+
+UPDATE = text(f"""
+UPDATE recipient SET contact = CAST(:contact AS jsonb), locale = :locale, timezone = :timezone,
+       attributes = CAST(:attributes AS jsonb), updated_at = now()
+ WHERE tenant = :tenant AND recipient_id = :recipient_id
+RETURNING {COLUMNS}
+""")  # noqa: S608
+
+
+async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False) -> Person | None:
+    values = {"tenant": tenant, "recipient_id": recipient_id}
+    row = (await session.execute(LOCK if lock else FIND, values)).mappings().one_or_none()
+    return None if row is None else _person(row)
+
+
+async def replace(session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json) -> tuple[Person, bool]:
+    """Exactly this profile from now on; True if the person is new."""
+    row = (await session.execute(REPLACE, _values(tenant, recipient_id, profile))).mappings().one()
+    return _person(row), row["created"]
+
+
+async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json) -> Person | None:
+    """The profile with the changes laid over it, where None clears; None for an unknown person."""
+    known = await find(session, tenant, recipient_id, lock=True)
+    if known is None:
+        return None
+    profile = merged(
+        {
+            "contact": known.contact,
+            "locale": known.locale,
+            "timezone": known.timezone,
+            "attributes": known.attributes,
+        },
+        changes,
+    )
+    return _person((await session.execute(UPDATE, _values(tenant, recipient_id, profile))).mappings().one())
+
+
+def _values(tenant: UUID, recipient_id: str, profile: Json) -> Json:
+    return {
+        "tenant": tenant,
+        "recipient_id": recipient_id,
+        "contact": to_json(seal(profile.get("contact", {}))),
+        "locale": profile.get("locale"),
+        "timezone": profile.get("timezone"),
+        "attributes": to_json(profile.get("attributes", {})),
+    }
+
+
+def _person(row: Any) -> Person:
+    return Person(
+        recipient_id=row["recipient_id"],
+        contact=unseal(decoded(row["contact"])),
+        locale=row["locale"],
+        timezone=row["timezone"],
+        attributes=decoded(row["attributes"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

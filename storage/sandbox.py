@@ -1,0 +1,94 @@
+"""The sandbox vendor's books in Postgres, so that they survive kills and an erasure covers them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.evidence import ReceiptKind
+from domain.names import SANDBOX_CHANNEL
+from domain.outgoing import Message
+from models.columns import new_id
+from storage.database import Database, to_json
+from storage.sealing import Json, seal
+
+CALL = text("""
+WITH earlier AS (
+  SELECT count(*) AS calls FROM sandbox_call WHERE delivery_id = :delivery_id AND endpoint_id = :endpoint_id
+)
+INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
+SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() RETURNING (SELECT calls FROM earlier) + 1
+""")
+
+ACCEPT = text("""
+WITH message AS (
+  INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
+         channel, address, content, accepted_at)
+  VALUES (:id, :tenant, :recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
+          CAST(:address AS jsonb), CAST(:content AS jsonb), clock_timestamp())
+)
+INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
+SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
+  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(kind text, after float8),
+       LATERAL (SELECT clock_timestamp() + x.after * interval '1 second' AS moment) later,
+       LATERAL (SELECT pg_notify(:channel, '')) told
+""")
+
+
+class SandboxLedger:
+    """Each entry is a transaction of its own: the vendor's books do not roll back with ours."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count_call(self, message: Message) -> int:
+        values = {name: getattr(message, name) for name in ("attempt_id", "delivery_id", "endpoint_id")}
+        async with self._database.transaction() as session:
+            return int((await session.execute(CALL, {"id": new_id(), **values})).scalar_one())
+
+    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
+        ident = new_id()
+        plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
+        values: Json = {name: getattr(message, name) for name in plain}
+        due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
+        sealed = {"address": to_json(seal(message.address)), "content": to_json(seal(message.content))}
+        async with self._database.transaction() as session:
+            await session.execute(
+                ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "channel": SANDBOX_CHANNEL}
+            )
+        return ident
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueReceipt:
+    id: UUID
+    message_id: UUID
+    attempt_id: UUID
+    kind: str
+    at: datetime
+
+
+# A lease: whoever claims them posts them within 5 s, or somebody else does.
+DUE = text("""
+UPDATE sandbox_receipt r SET due_at = now() + interval '5 seconds'
+  FROM (SELECT id FROM sandbox_receipt WHERE posted_at IS NULL AND due_at <= now()
+         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+ WHERE r.id = due.id RETURNING r.id, r.message_id, r.attempt_id, r.kind, r.at
+""")
+
+NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
+
+
+async def claim_due_receipts(session: AsyncSession, limit: int) -> list[DueReceipt]:
+    return [DueReceipt(**row) for row in (await session.execute(DUE, {"limit": limit})).mappings()]
+
+
+async def seconds_to_next(session: AsyncSession) -> float | None:
+    value = (await session.execute(NEXT_DUE)).scalar_one()
+    return None if value is None else max(0.0, float(value))
+
+
+async def mark_posted(session: AsyncSession, ids: list[UUID]) -> None:
+    await session.execute(text("UPDATE sandbox_receipt SET posted_at = now() WHERE id = ANY(:ids)"), {"ids": ids})

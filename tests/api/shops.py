@@ -1,0 +1,59 @@
+"""Two customers of one installation: each shop is a tenant with an all-scope key and a client of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+from httpx2 import ASGITransport, AsyncClient, Response
+from pydantic import SecretStr
+
+import api.app
+from api.parts import Parts
+from config import Settings
+from storage import api_keys
+from storage.database import Database
+
+SCOPES = ("send", "read", "manage")
+
+
+@dataclass(frozen=True)
+class Shop:
+    tenant: UUID
+    http: AsyncClient
+    database: Database
+    person: str = field(default_factory=lambda: f"person-{uuid4()}")
+
+    async def put(self, path: str, body: Any) -> Response:
+        return await self.http.put(path, json=body)
+
+    async def with_person(self, **profile: Any) -> str:
+        response = await self.put(f"/recipients/{self.person}", profile)
+        assert response.status_code in (200, 201), response.text
+        return f"/recipients/{self.person}"
+
+
+@asynccontextmanager
+async def open_shop(parts: Parts, *, settings: Settings | None = None) -> AsyncIterator[Shop]:
+    async with parts.database.transaction() as session:
+        tenant = await api_keys.ensure_tenant(session, f"shop-{uuid4()}", "Shop")
+        _, secret = await api_keys.create_key(session, tenant.id, "all", SCOPES)
+    names = ("settings", "database", "catalog", "renderer")
+    own = {name: getattr(parts, name) for name in names} | ({"settings": settings} if settings else {})
+    app = api.app.create_app(SimpleNamespace(**own))
+    headers = {"Authorization": f"Bearer {secret}"}
+    transport = ASGITransport(app)
+    async with AsyncClient(transport=transport, base_url="http://tocsin.test/api/v1", headers=headers) as http:
+        yield Shop(tenant=tenant.id, http=http, database=parts.database)
+
+
+def faults(response: Response) -> dict[str, str]:
+    """Where → what is wrong, of a 422."""
+    assert response.status_code == 422, response.text
+    return {fault.get("pointer", fault.get("parameter")): fault["detail"] for fault in response.json()["errors"]}
+
+
+def production() -> Settings:
+    return Settings(env="production", secret_key=SecretStr("for the tests alone"), _env_file=None)

@@ -1,0 +1,69 @@
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter
+
+from api import app as application
+from api.app import create_app
+from storage.database import Database
+
+pytestmark = pytest.mark.postgres
+
+
+def client_of(database: Database, *, temporal: bool) -> httpx2.AsyncClient:
+    async def temporal_ok() -> bool:
+        return temporal
+
+    parts: Any = SimpleNamespace(database=database, temporal_ok=temporal_ok)
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=create_app(parts)), base_url="http://test")
+
+
+async def test_the_process_is_healthy_and_ready(database: Database) -> None:
+    async with client_of(database, temporal=True) as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).json() == {"status": "ok"}
+
+
+async def test_without_temporal_it_is_ready_but_degraded(database: Database) -> None:
+    async with client_of(database, temporal=False) as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "degraded": ["temporal"]})
+
+
+async def test_without_postgres_it_is_alive_and_not_ready() -> None:
+    async with client_of(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"), temporal=True) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_the_docs_need_nothing_from_elsewhere(api: httpx2.AsyncClient) -> None:
+    page = await api.get("http://test/docs")
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) >= 2
+    for link in links:
+        assert link.startswith("/")
+        assert (await api.get(f"http://test{link}")).status_code == 200
+    assert "url: '/openapi.json'" in page.text
+
+
+async def test_openapi_lists_the_api_only_with_operation_ids_of_its_own(api: httpx2.AsyncClient) -> None:
+    document = (await api.get("http://test/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert all(path.startswith("/api/v1/") for path in document["paths"])
+    assert len(set(ids)) == len(ids) > 5
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in ids)
+
+
+def test_a_router_without_the_front_door_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def open_to_all() -> None: ...
+
+    stray = APIRouter()
+    stray.add_api_route("/stray", open_to_all)
+    monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, stray))
+    with pytest.raises(TypeError, match="/api/v1/stray"):
+        create_app()

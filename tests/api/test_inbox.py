@@ -1,0 +1,155 @@
+"""The inbox by API key: pages, counts, marks, and other tenants' messages that stay other tenants'."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.parts import Parts
+from models.columns import now
+from models.inbox import InboxMessage
+from tests.api.shops import Shop, faults, open_shop
+from tests.storage.histories import person_with_history
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+async def messages(shop: Shop, count: int) -> list[str]:
+    """Ids of new messages for `shop.person`, newest first; all but the last two have the same time."""
+    known = await person_with_history(shop.database, shop.tenant, f"writer-{uuid4()}")
+    rows = [
+        InboxMessage(
+            id=uuid4(),
+            tenant=shop.tenant,
+            recipient_id=shop.person,
+            notification_id=known.notification_id,
+            content={"title": f"Message {number}", "body": "Hello"},
+            created_at=now() if number else now() - timedelta(hours=1),
+        )
+        for number in range(count)
+    ]
+    same = rows[-1].created_at
+    for row in rows[2:]:
+        row.created_at = same
+    async with shop.database.transaction() as session:
+        session.add_all(rows)
+    return [str(row.id) for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
+
+
+async def listed(shop: Shop, **query: str | int) -> list[str]:
+    response = await shop.http.get("/inbox", params={"recipient_id": shop.person, **query})
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
+
+
+async def unread(shop: Shop) -> int:
+    count: int = (await shop.http.get("/inbox", params={"recipient_id": shop.person, "limit": 1})).json()["unread"]
+    return count
+
+
+async def test_an_item_shows_the_content_and_what_was_done_with_it(shop: Shop) -> None:
+    (id,) = await messages(shop, 1)
+    page = (await shop.http.get("/inbox", params={"recipient_id": shop.person})).json()
+    (item,) = page["items"]
+    assert UUID(item["notification_id"])
+    assert {**item, "notification_id": "", "created_at": ""} == {
+        "id": id,
+        "recipient_id": shop.person,
+        "notification_id": "",
+        "content": {"title": "Message 0", "body": "Hello"},
+        "created_at": "",
+        "seen_at": None,
+        "read_at": None,
+        "archived_at": None,
+    }
+    assert (page["unread"], page["next_cursor"]) == (1, None)
+
+
+async def test_pages_show_each_message_once_and_the_newest_first(shop: Shop) -> None:
+    expected = await messages(shop, 7)
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    for _ in range(3):
+        response = await shop.http.get("/inbox", params={"recipient_id": shop.person, "limit": 3, **cursor})
+        page = response.json()
+        assert page["unread"] == 7
+        found += [item["id"] for item in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    assert found == expected
+    assert cursor == {"cursor": None}
+
+
+async def test_reading_a_message_means_it_was_seen_and_the_first_time_counts(shop: Shop) -> None:
+    id, *_ = await messages(shop, 2)
+    first = await shop.http.post(f"/inbox/{id}/read")
+    assert first.status_code == 200
+    assert first.json()["read_at"] is not None
+    assert first.json()["seen_at"] == first.json()["read_at"]
+    assert (await shop.http.post(f"/inbox/{id}/read")).json() == first.json()
+    assert await unread(shop) == 1
+
+
+async def test_seeing_a_message_is_not_reading_it(shop: Shop) -> None:
+    (id,) = await messages(shop, 1)
+    seen = (await shop.http.post(f"/inbox/{id}/seen")).json()
+    assert seen["seen_at"] is not None
+    assert seen["read_at"] is None
+    assert await unread(shop) == 1
+
+
+async def test_an_archived_message_leaves_the_list_and_the_count(shop: Shop) -> None:
+    first, second = await messages(shop, 2)
+    assert (await shop.http.post(f"/inbox/{first}/archive")).json()["archived_at"] is not None
+    assert await listed(shop) == [second]
+    assert await listed(shop, archived="true") == [first]
+    assert await unread(shop) == 1
+
+
+async def test_all_are_read_at_once_and_only_those_of_the_person(shop: Shop) -> None:
+    await messages(shop, 3)
+    someone = f"{shop.person}-2"
+    assert (await shop.http.post("/inbox/read-all", params={"recipient_id": someone})).json() == {"marked": 0}
+    assert await unread(shop) == 3
+    assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 3}
+    assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 0}
+    assert await unread(shop) == 0
+
+
+@pytest.mark.parametrize("mark", ["read", "seen", "archive"])
+async def test_another_tenants_message_cannot_be_touched(shop: Shop, other_shop: Shop, mark: str) -> None:
+    (id,) = await messages(shop, 1)
+    assert (await other_shop.http.post(f"/inbox/{id}/{mark}")).status_code == 404
+    theirs = await other_shop.http.get("/inbox", params={"recipient_id": shop.person})
+    assert (theirs.json()["items"], theirs.json()["unread"]) == ([], 0)
+    await other_shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})
+    (item,) = (await shop.http.get("/inbox", params={"recipient_id": shop.person})).json()["items"]
+    assert (item["seen_at"], item["read_at"], item["archived_at"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("id", [str(uuid4()), "not-an-id"])
+async def test_an_unknown_message_is_not_found(shop: Shop, id: str) -> None:
+    assert (await shop.http.post(f"/inbox/{id}/read")).status_code == 404
+
+
+async def test_an_inbox_belongs_to_somebody(shop: Shop) -> None:
+    assert list(faults(await shop.http.get("/inbox"))) == ["recipient_id"]
+    assert list(faults(await shop.http.post("/inbox/read-all"))) == ["recipient_id"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "MjAyNi0xMS0yMlQxNjowNTowMA", "AAAA"])
+async def test_a_strange_cursor_is_refused(shop: Shop, cursor: str) -> None:
+    response = await shop.http.get("/inbox", params={"recipient_id": shop.person, "cursor": cursor})
+    assert list(faults(response)) == ["cursor"]

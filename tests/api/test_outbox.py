@@ -1,0 +1,205 @@
+"""The outbox by API and as a page: complete, filtered, harmless, and absent where people get real messages."""
+
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api.parts import Parts
+from config import Settings
+from models.sandbox import SandboxMessage
+from tests.api.shops import Shop, faults, open_shop, production
+from tests.storage.histories import CANARY, Known, person_with_history
+from web import outbox as page
+
+pytestmark = pytest.mark.postgres
+
+PAGE = "http://tocsin.test/outbox"
+UI = "http://127.0.0.1:8233"
+HOSTILE = """<p style="color:red">Hi</p><script>alert(1)</script>"><img src=x onerror=alert(2)>"""
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    settings = Settings(env="dev", temporal_ui_url=f"{UI}/", _env_file=None)
+    async with open_shop(parts, settings=settings) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def known(shop: Shop) -> Known:
+    """Somebody with one e-mail in the sandbox and one message in the inbox."""
+    return await person_with_history(shop.database, shop.tenant, shop.person)
+
+
+async def deliver(shop: Shop, known: Known, channel: str, content: dict[str, Any], address: dict[str, Any]) -> None:
+    row = SandboxMessage(
+        tenant=known.tenant,
+        recipient_id=known.recipient_id,
+        notification_id=known.notification_id,
+        delivery_id=known.delivery_id,
+        attempt_id=uuid4(),
+        endpoint_id=channel,
+        channel=channel,
+        address=address,
+        content=content,
+    )
+    async with shop.database.transaction() as session:
+        session.add(row)
+
+
+class Tags(HTMLParser):
+    """Every start tag with its attributes, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.seen if name == tag]
+
+
+async def test_the_api_lists_sandbox_and_inbox_newest_first(shop: Shop, known: Known) -> None:
+    await deliver(shop, known, "sms", {"text": "later"}, {"phone": "+15550000001"})
+    items = (await shop.http.get("/outbox", params={"recipient_id": shop.person})).json()["items"]
+    assert items[0]["channel"] == "sms"
+    assert {item["channel"] for item in items} == {"email", "in_app", "sms"}
+    assert [item["accepted_at"] for item in items] == sorted((i["accepted_at"] for i in items), reverse=True)
+    assert set(items[0]) == {
+        "id",
+        "channel",
+        "recipient_id",
+        "notification_id",
+        "address",
+        "content",
+        "accepted_at",
+    }
+    assert (items[0]["address"], items[0]["content"]) == ({"phone": "+15550000001"}, {"text": "later"})
+    assert items[0]["notification_id"] == str(known.notification_id)
+
+
+async def test_the_api_filters_by_recipient_and_channel(shop: Shop, known: Known) -> None:
+    await person_with_history(shop.database, shop.tenant, "somebody else")
+    only_email = (await shop.http.get("/outbox", params={"channel": "email"})).json()["items"]
+    assert {item["recipient_id"] for item in only_email} == {known.recipient_id, "somebody else"}
+    both = (await shop.http.get("/outbox", params={"channel": "in_app", "recipient_id": shop.person})).json()["items"]
+    assert [(item["channel"], item["recipient_id"], item["address"]) for item in both] == [("in_app", shop.person, {})]
+
+
+async def test_the_api_pages_through_everything_once(shop: Shop, known: Known) -> None:
+    for number in range(3):
+        await deliver(shop, known, "sms", {"text": str(number)}, {})
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while cursor != {"cursor": None}:
+        page = (await shop.http.get("/outbox", params={"limit": 2, **cursor})).json()
+        found += [item["id"] for item in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    assert len(found) == len(set(found)) == 5
+
+
+async def test_the_api_never_shows_another_tenants_messages(other_shop: Shop, known: Known) -> None:
+    assert (await other_shop.http.get("/outbox")).json()["items"] == []
+    assert (await other_shop.http.get("/outbox", params={"recipient_id": known.recipient_id})).json()["items"] == []
+
+
+async def test_an_unknown_channel_is_refused_without_repeating_it(shop: Shop) -> None:
+    response = await shop.http.get("/outbox", params={"channel": "canary"})
+    assert list(faults(response)) == ["channel"]
+    assert "canary" not in response.text
+
+
+async def test_outside_development_there_is_neither(parts: Parts) -> None:
+    async with open_shop(parts, settings=production()) as shop:
+        await person_with_history(shop.database, shop.tenant, shop.person)
+        for url in ("/outbox", PAGE):
+            response = await shop.http.get(url)
+            assert response.status_code == 404
+            assert CANARY not in response.text
+
+
+async def test_the_page_needs_no_key_and_links_each_message_to_its_workflow(shop: Shop, known: Known) -> None:
+    response = await shop.http.get(PAGE, params={"recipient_id": shop.person}, headers={"Authorization": ""})
+    assert response.status_code == 200
+    assert CANARY in response.text
+    workflow = f"{UI}/namespaces/default/workflows/notification-{known.notification_id}-1"
+    assert [link["href"] for link in Tags(response.text).of("a") if "workflows" in str(link["href"])] == [workflow] * 2
+
+
+async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(shop: Shop, known: Known) -> None:
+    await deliver(shop, known, "email", {"subject": HOSTILE, "html": HOSTILE, "text": HOSTILE}, {"email": HOSTILE})
+    response = await shop.http.get(PAGE, params={"recipient_id": shop.person})
+    tags = Tags(response.text)
+    assert [(frame["sandbox"], frame["srcdoc"]) for frame in tags.of("iframe")] == [("", HOSTILE)]
+    assert not tags.of("script")
+    assert not tags.of("img")
+    assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
+
+
+async def test_the_page_loads_nothing_from_anywhere(shop: Shop, known: Known) -> None:
+    response = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id})
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["img-src"] == "data:"
+    assert "script-src" not in policy
+    assert not any("src" in attributes for _, attributes in Tags(response.text).seen)
+    assert not Tags(response.text).of("link")
+
+
+async def test_the_page_filters_and_says_when_nothing_matches(shop: Shop, known: Known) -> None:
+    shown = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "email"})
+    assert len(Tags(shown.text).of("article")) == 1
+    (selected,) = [option for option in Tags(shown.text).of("option") if "selected" in option]
+    assert selected["value"] == "email"
+    nothing = await shop.http.get(PAGE, params={"recipient_id": '"><b>nobody'})
+    assert "Nothing matches." in nothing.text
+    assert not Tags(nothing.text).of("b")
+
+
+async def test_the_page_goes_on_to_older_messages(shop: Shop, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PAGE_SIZE", 2)
+    await deliver(shop, known, "sms", {"text": "the newest"}, {})
+    first = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id})
+    (older,) = [str(link["href"]) for link in Tags(first.text).of("a") if "before" in str(link["href"])]
+    second = await shop.http.get(f"http://tocsin.test{older}")
+    assert len(Tags(first.text).of("article")) == 2
+    assert len(Tags(second.text).of("article")) == 1
+    assert "the newest" not in second.text
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ({"phone": "+15550000001"}, "+15550000001"),
+        (
+            {"subscription": {"endpoint": "https://push.example.com/1", "keys": {"auth": "a"}}},
+            "https://push.example.com/1",
+        ),
+        ({}, ""),
+    ],
+)
+async def test_the_page_says_where_a_message_went(
+    shop: Shop, known: Known, address: dict[str, Any], shown: str
+) -> None:
+    await deliver(shop, known, "web_push", {"title": "Hello"}, address)
+    response = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "web_push"})
+    titles = [str(span["title"]) for span in Tags(response.text).of("span") if "title" in span]
+    assert titles == ([shown] if shown else [])
+
+
+@pytest.mark.parametrize("query", [{"channel": "fax"}, {"before": "yesterday"}, {"recipient_id": "\x00"}])
+async def test_the_page_leaves_out_a_filter_that_means_nothing(shop: Shop, known: Known, query: dict[str, str]) -> None:
+    await deliver(shop, known, "sms", {"text": "still there"}, {})
+    assert "still there" in (await shop.http.get(PAGE, params=query)).text

@@ -1,0 +1,120 @@
+"""Preferences: replaced by PUT, merged by PATCH, and gone with the person."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from api.parts import Parts
+from tests.api.shops import Shop, faults, open_shop
+
+pytestmark = pytest.mark.postgres
+
+WANTED = {
+    "global_channel_opt_in": {"email": True, "sms": False},
+    "type_channel_preferences": {"MARKETING": {"email": False, "push": True}, "order.shipped": {"sms": True}},
+    "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Vienna", "days": ["mon", "sun"]},
+}
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def path(shop: Shop) -> str:
+    return f"{await shop.with_person()}/preferences"
+
+
+async def read(shop: Shop, path: str) -> dict[str, Any]:
+    shown: dict[str, Any] = (await shop.http.get(path)).json()
+    return {name: value for name, value in shown.items() if name != "updated_at"}
+
+
+async def test_a_new_person_has_said_nothing(shop: Shop, path: str) -> None:
+    nothing: dict[str, Any] = {"global_channel_opt_in": {}, "type_channel_preferences": {}, "quiet_hours": None}
+    assert await read(shop, path) == nothing
+
+
+async def test_put_keeps_what_was_said_and_forgets_the_rest(shop: Shop, path: str) -> None:
+    assert (await shop.put(path, WANTED)).status_code == 200
+    assert await read(shop, path) == WANTED
+    await shop.put(path, {"global_channel_opt_in": {"email": False}})
+    assert await read(shop, path) == {
+        "global_channel_opt_in": {"email": False},
+        "type_channel_preferences": {},
+        "quiet_hours": None,
+    }
+
+
+async def test_patch_merges_at_every_depth_and_null_removes(shop: Shop, path: str) -> None:
+    await shop.put(path, WANTED)
+    changes = {
+        "global_channel_opt_in": {"sms": None, "push": False},
+        "type_channel_preferences": {"MARKETING": {"email": None, "sms": False}, "order.shipped": None},
+        "quiet_hours": {"end": "08:30", "days": None},
+    }
+    assert (await shop.http.patch(path, json=changes)).status_code == 200
+    assert await read(shop, path) == {
+        "global_channel_opt_in": {"email": True, "push": False},
+        "type_channel_preferences": {"MARKETING": {"push": True, "sms": False}},
+        "quiet_hours": {"start": "22:00", "end": "08:30", "timezone": "Europe/Vienna", "days": None},
+    }
+
+
+async def test_patch_with_null_clears_quiet_hours_and_nothing_else(shop: Shop, path: str) -> None:
+    await shop.put(path, WANTED)
+    await shop.http.patch(path, json={"quiet_hours": None})
+    assert await read(shop, path) == {**WANTED, "quiet_hours": None}
+
+
+async def test_a_patch_may_not_leave_half_a_window(shop: Shop, path: str) -> None:
+    assert list(faults(await shop.http.patch(path, json={"quiet_hours": {"start": "22:00"}}))) == ["/quiet_hours/end"]
+    await shop.put(path, WANTED)
+    assert list(faults(await shop.http.patch(path, json={"quiet_hours": {"start": "07:00"}}))) == ["/quiet_hours"]
+    assert await read(shop, path) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"global_channel_opt_in": {"canary": True}}, "/global_channel_opt_in/canary"),
+        ({"global_channel_opt_in": {"email": "yes"}}, "/global_channel_opt_in/email"),
+        ({"global_channel_opt_in": {"email": 1}}, "/global_channel_opt_in/email"),
+        ({"type_channel_preferences": {"X": {"fax": True}}}, "/type_channel_preferences/X/fax"),
+        ({"type_channel_preferences": {"X": True}}, "/type_channel_preferences/X"),
+        ({"type_channel_preferences": {"": {}}}, "/type_channel_preferences/"),
+        ({"quiet_hours": {"start": "22:00", "end": "24:00"}}, "/quiet_hours/end"),
+        ({"quiet_hours": {"start": "22:00", "end": "22:00"}}, "/quiet_hours"),
+        ({"quiet_hours": {"start": "9:00", "end": "22:00"}}, "/quiet_hours/start"),
+        ({"quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Canary"}}, "/quiet_hours/timezone"),
+        ({"quiet_hours": {"start": "22:00", "end": "07:00", "days": ["canary"]}}, "/quiet_hours/days/0"),
+        ({"quiet_hours": {"start": "22:00", "end": "07:00", "days": []}}, "/quiet_hours/days"),
+        ({"quiet": True}, "/quiet"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_bad_preference_is_named(
+    shop: Shop, path: str, method: str, body: dict[str, Any], pointer: str
+) -> None:
+    response = await shop.http.request(method, path, json=body)
+    assert list(faults(response)) == [pointer]
+    assert "canary" not in "".join(faults(response).values()).lower()
+
+
+async def test_another_tenant_neither_sees_nor_changes_them(shop: Shop, other_shop: Shop, path: str) -> None:
+    await shop.put(path, WANTED)
+    assert (await other_shop.http.get(path)).status_code == 404
+    assert (await other_shop.put(path, {})).status_code == 404
+    assert (await other_shop.http.patch(path, json={})).status_code == 404
+    assert (await other_shop.put(path.removesuffix("/preferences"), {})).status_code == 201
+    await other_shop.put(path, {})
+    assert await read(shop, path) == WANTED

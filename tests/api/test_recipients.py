@@ -1,0 +1,190 @@
+"""Profiles: what is kept, what is refused without being repeated, and who may see it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi.encoders import jsonable_encoder
+
+from api.parts import Parts
+from tests.api.shops import Shop, faults, open_shop, production
+
+pytestmark = pytest.mark.postgres
+
+ADA = {
+    "email": "ada@example.com",
+    "phone": "+4917012345678",
+    "locale": "de_at",
+    "timezone": "Europe/Vienna",
+    "attributes": {"name": "Ada", "plan": {"tier": "gold", "seats": 3}},
+    "webhook_url": "https://ada.example.com/hook",
+}
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+async def test_a_new_person_is_created_and_shown_as_given(shop: Shop) -> None:
+    made = await shop.put(f"/recipients/{shop.person}", ADA)
+    assert made.status_code == 201
+    shown = (await shop.http.get(f"/recipients/{shop.person}")).json()
+    assert shown == made.json()
+    assert shown == {
+        **ADA,
+        "locale": "de-AT",
+        "recipient_id": shop.person,
+        "devices": [],
+        "created_at": shown["created_at"],
+        "updated_at": shown["updated_at"],
+    }
+
+
+async def test_put_replaces_the_whole_profile(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    replaced = await shop.put(path, {"phone": "+4917087654321"})
+    assert replaced.status_code == 200
+    shown = (await shop.http.get(path)).json()
+    assert (shown["phone"], shown["email"], shown["locale"], shown["attributes"]) == ("+4917087654321", None, None, {})
+
+
+async def test_patch_keeps_what_is_not_given_and_null_clears(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    changes = {"phone": None, "timezone": None, "attributes": {"name": None, "plan": {"seats": 4}}}
+    patched = await shop.http.patch(path, json=changes)
+    assert patched.status_code == 200
+    shown = (await shop.http.get(path)).json()
+    assert shown["attributes"] == {"plan": {"tier": "gold", "seats": 4}}
+    assert (shown["phone"], shown["timezone"], shown["email"], shown["locale"]) == (None, None, ADA["email"], "de-AT")
+
+
+async def test_patch_with_null_attributes_clears_them_all(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    assert (await shop.http.patch(path, json={"attributes": None})).json()["attributes"] == {}
+
+
+async def test_a_patch_of_nothing_changes_nothing(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    before = (await shop.http.get(path)).json()
+    after = (await shop.http.patch(path, json={})).json()
+    assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+async def test_an_unknown_person_is_not_found(shop: Shop, method: str) -> None:
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
+    assert (await shop.http.request(method, f"/recipients/{shop.person}", **body)).status_code == 404
+
+
+async def test_two_tenants_may_use_the_same_id_and_never_see_each_other(shop: Shop, other_shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    assert (await other_shop.http.get(path)).status_code == 404
+    assert (await other_shop.http.patch(path, json={"email": None})).status_code == 404
+    assert (await other_shop.http.delete(path)).status_code == 404
+    assert (await other_shop.put(path, {"email": "bob@example.com"})).status_code == 201
+    assert (await shop.http.get(path)).json()["email"] == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "canary at example.com"),
+        ("email", f"{'canary' * 11}@example.com"),
+        ("email", "Canary <canary@example.com>"),
+        ("email", "canary@example.com\r\nBcc: eve@example.com"),
+        ("phone", "canary"),
+        ("phone", "004917012345678"),
+        ("phone", "+49 170 12345678"),
+        ("phone", "+1202555"),
+        ("phone", "+99999999999"),
+        ("locale", "canary-canary-canary-canary"),
+        ("timezone", "Europe/Canary"),
+        ("timezone", "../Europe/Vienna"),
+        ("webhook_url", "ftp://canary.example.com"),
+        ("webhook_url", "https://canary:canary@example.com/"),
+        ("webhook_url", "https://@canary.example.com/"),
+        ("webhook_url", "https://canary.example.com:99999/"),
+        ("webhook_url", "https://canary.example.com\\@eve.example.com/"),
+        ("webhook_url", "https:///canary"),
+        ("webhook_url", "https://canary.example.com/\n"),
+        ("attributes", "canary"),
+        ("attributes", ["canary"]),
+        ("nickname", "canary"),
+    ],
+)
+async def test_a_bad_field_is_named_and_never_repeated(shop: Shop, field: str, value: object) -> None:
+    response = await shop.put(f"/recipients/{shop.person}", {field: value})
+    assert list(faults(response)) == [f"/{field}"]
+    assert "canary" not in response.text.lower()
+    assert str(value) not in response.text
+
+
+@pytest.mark.parametrize("email", ["ada@shop.test", "ada@localhost", "ada@mailpit", "ada+refuse@example.com"])
+async def test_development_takes_domains_that_mail_never_reaches(shop: Shop, email: str) -> None:
+    assert (await shop.put(f"/recipients/{shop.person}", {"email": email})).json()["email"] == email
+
+
+async def test_production_refuses_what_only_a_developer_can_reach(parts: Parts) -> None:
+    profile = {"email": "canary@shop.test", "webhook_url": "http://canary.example.com/"}
+    async with open_shop(parts, settings=production()) as shop:
+        response = await shop.put(f"/recipients/{shop.person}", profile)
+        assert list(faults(response)) == ["/email", "/webhook_url"]
+        assert "canary" not in response.text
+        path = await shop.with_person(**ADA)
+        assert list(faults(await shop.http.patch(path, json={"email": "canary@localhost"}))) == ["/email"]
+
+
+async def test_an_international_address_is_kept_in_its_usual_form(shop: Shop) -> None:
+    path = await shop.with_person(email="Ada@EXÄMPLE.de")
+    assert (await shop.http.get(path)).json()["email"] == "Ada@exämple.de"
+
+
+@pytest.mark.parametrize("bad", ["x" * 256, "a%0Ab", "a%C2%85b"])
+async def test_an_id_that_no_person_can_have_is_refused(shop: Shop, bad: str) -> None:
+    assert list(faults(await shop.put(f"/recipients/{bad}", {}))) == ["recipient_id"]
+
+
+async def test_an_id_may_be_almost_any_text(shop: Shop) -> None:
+    made = await shop.put("/recipients/auth0%7C1%25%20%C3%A4@x.org", {})
+    assert made.json()["recipient_id"] == "auth0|1% ä@x.org"
+
+
+async def test_erasing_answers_an_id_whose_account_names_nobody(shop: Shop, other_shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    await shop.put(f"{path}/devices/phone", {"kind": "fcm", "token": "token-of-a-phone-1"})
+    erased = await shop.http.delete(path)
+    assert erased.status_code == 202
+    assert list(erased.json()) == ["erasure_id"]
+    account = f"/erasures/{erased.json()['erasure_id']}"
+    assert erased.headers["location"] == f"/api/v1{account}"
+    told = await shop.http.get(account)
+    assert told.json()["finished_at"]
+    assert (told.json()["counts"]["profiles"], told.json()["counts"]["devices"]) == (1, 1)
+    assert shop.person not in told.text
+    assert (await shop.http.get(path)).status_code == 404
+    assert (await shop.http.get(f"{path}/preferences")).status_code == 404
+    assert (await other_shop.http.get(account)).status_code == 404
+
+
+async def test_an_erased_id_may_be_used_again_and_starts_empty(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    await shop.put(f"{path}/preferences", {"global_channel_opt_in": {"sms": False}})
+    await shop.http.delete(path)
+    assert (await shop.put(path, {})).status_code == 201
+    assert (await shop.http.get(path)).json()["email"] is None
+    assert (await shop.http.get(f"{path}/preferences")).json()["global_channel_opt_in"] == {}
+
+
+async def test_an_answer_holds_json_only(shop: Shop) -> None:
+    path = await shop.with_person(**ADA)
+    shown = (await shop.http.get(path)).json()
+    assert jsonable_encoder(shown) == shown
+    assert shown["created_at"].endswith("Z")

@@ -1,0 +1,104 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.strict_json import DEPTH, UnreadableJson, read
+
+SURROGATES = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"null", None),
+        (b' {"a": [1, 2.5, true, "\xc3\xa9"]}\n', {"a": [1, 2.5, True, "é"]}),
+        (b'"\\ud83d\\ude00"', "\U0001f600"),
+        (b'"\\\\u0000 \\\\ud800"', "\\u0000 \\ud800"),
+        (b"1e308", 1e308),
+        (nested(3), [[[]]]),
+    ],
+)
+def test_valid_json_is_read(raw: bytes, value: Any) -> None:
+    assert read(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b"[1,]", "not JSON"),
+        (b'"a\nb"', "not JSON"),
+        (b'"a\x00b"', "not JSON"),
+        (b"1 2", "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b'"\xed\xa0\x80"', "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16-le"), "not JSON"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b"[NaN]", "NaN"),
+        (b"[Infinity]", "NaN"),
+        (b"[-Infinity]", "NaN"),
+        (b"1e999", "number is too large"),
+        (b"-1e999", "number is too large"),
+        (b"1" * 5_000, "number is too large"),
+        (b'{"a": 1, "a": 2}', "same key"),
+        (b'[{"b": {"a": 1, "\\u0061": 1}}]', "same key"),
+        (b'["\\u0000"]', "NUL"),
+        (b'{"\\u0000": 1}', "NUL"),
+        (b'["\\ud800"]', "surrogate"),
+        (b'{"a": {"\\uDFFF x": 1}}', "surrogate"),
+        (nested(DEPTH + 1), "nested"),
+        (nested(100_000), "nested"),
+        (b'{"a":' * 100_000, "nested"),
+    ],
+)
+def test_everything_else_is_refused(raw: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableJson, match=reason):
+        read(raw)
+
+
+def test_the_deepest_allowed_nesting_is_read() -> None:
+    read(nested(DEPTH))
+    read(b'{"a":' * DEPTH + b"1" + b"}" * DEPTH)
+
+
+def test_the_reason_does_not_repeat_the_input() -> None:
+    with pytest.raises(UnreadableJson) as caught:
+        read(b'{"ada@example.com": ada@example.com}')
+    assert "ada" not in caught.value.reason
+    assert caught.value.__cause__ is None
+
+
+@given(JSON)
+def test_what_json_writes_is_read_back(value: Any) -> None:
+    assert read(json.dumps(value).encode()) == value
+    assert read(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+@given(TEXT, SURROGATES, TEXT)
+def test_a_lone_surrogate_is_refused_wherever_it_stands(before: str, lone: str, after: str) -> None:
+    with pytest.raises(UnreadableJson, match="surrogate"):
+        read(json.dumps([{before + lone + after: 1}]).encode())
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    try:
+        value = read(raw)
+    except UnreadableJson:
+        return
+    json.dumps(value, ensure_ascii=False).encode()

@@ -1,0 +1,243 @@
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from api.parts import Parts
+from domain.channels import Channel
+from domain.templates import version_before
+from models.tenants import Tenant
+from storage.api_keys import create_key, ensure_tenant
+
+pytestmark = pytest.mark.postgres
+
+SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+EMAIL: dict[str, Any] = {
+    "name": "shipped",
+    "channel": "email",
+    "language": "en",
+    "subject_template": "Hello {{ name }}",
+    "body_template": "<p>{{ name }} &amp; co</p>",
+    "variables_schema": SCHEMA,
+    "publish": True,
+}
+PLACE = {"channel": "email", "language": "en"}
+
+
+async def save(api: httpx2.AsyncClient, **changes: Any) -> dict[str, Any]:
+    answer = await api.post("/templates", json=EMAIL | changes)
+    assert answer.status_code == 201, answer.text
+    saved: dict[str, Any] = answer.json()
+    return saved
+
+
+async def faults(api: httpx2.AsyncClient, path: str, body: Any) -> dict[str, str]:
+    answer = await api.post(path, json=body)
+    assert answer.status_code == 422, answer.text
+    return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+
+
+async def body_in_force(parts: Parts, tenant: Tenant) -> str | None:
+    found = await parts.catalog.published(tenant.id, "shipped", Channel.EMAIL, ["en"])
+    return None if found is None else found.body_template
+
+
+async def test_a_save_is_a_new_version(api: httpx2.AsyncClient) -> None:
+    answer = await api.post("/templates", json=EMAIL)
+    assert answer.status_code == 201
+    first = answer.json()
+    assert {name: first[name] for name in EMAIL if name in first} == {n: v for n, v in EMAIL.items() if n != "publish"}
+    assert (first["version"], first["published_version"], first["warnings"]) == (1, 1, [])
+    listed = await api.get(answer.headers["location"].removeprefix("/api/v1"))
+    assert [item["id"] for item in listed.json()["items"]] == [first["id"]]
+    second = await save(api, publish=False)
+    assert (second["version"], second["published_version"]) == (2, 1)
+
+
+async def test_each_channel_and_language_counts_its_own_versions(api: httpx2.AsyncClient) -> None:
+    await save(api)
+    assert (await save(api, language="fr"))["version"] == 1
+    assert (await save(api, channel="sms", subject_template=None))["version"] == 1
+
+
+async def test_a_language_is_written_in_one_way(api: httpx2.AsyncClient) -> None:
+    assert (await save(api, language="de_at"))["language"] == "de-AT"
+    assert (await save(api, language="DE-at"))["version"] == 2
+    found = (await api.get("/templates", params={"language": "de-at"})).json()["items"]
+    assert [item["version"] for item in found] == [2]
+
+
+async def test_saves_at_the_same_time_make_consecutive_versions(api: httpx2.AsyncClient) -> None:
+    saved = await asyncio.gather(*(save(api, body_template=f"number {number}") for number in range(8)))
+    assert sorted(one["version"] for one in saved) == list(range(1, 9))
+
+
+async def test_only_what_is_published_is_in_force(api: httpx2.AsyncClient, parts: Parts, tenant: Tenant) -> None:
+    await save(api, body_template="one", publish=False)
+    assert await body_in_force(parts, tenant) is None
+    await save(api, body_template="two", publish=True)
+    assert await body_in_force(parts, tenant) == "two"
+    await save(api, body_template="three", publish=False)
+    assert await body_in_force(parts, tenant) == "two"
+
+
+async def test_publishing_and_rolling_back_choose_the_version(
+    api: httpx2.AsyncClient, parts: Parts, tenant: Tenant
+) -> None:
+    for text in ("one", "two", "three"):
+        await save(api, body_template=text, publish=False)
+    for version in (1, 2, 2, 3):
+        published = await api.post("/templates/shipped/publish", json=PLACE | {"version": version})
+        assert (published.status_code, published.json()["published_version"]) == (200, version)
+    assert await body_in_force(parts, tenant) == "three"
+    for text in ("two", "one"):
+        assert (await api.post("/templates/shipped/rollback", json=PLACE)).json()["body_template"] == text
+        assert await body_in_force(parts, tenant) == text
+    answer = await api.post("/templates/shipped/rollback", json=PLACE)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert await body_in_force(parts, tenant) == "one"
+
+
+@pytest.mark.parametrize(
+    ("published", "before"),
+    [([], None), ([1], None), ([1, 1], None), ([1, 2], 1), ([1, 2, 3, 2], 1), ([1, 2, 1], None), ([2, 1, 3], 1)],
+)
+def test_a_rollback_goes_back_one_publication(published: list[int], before: int | None) -> None:
+    assert version_before(published) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "detail"),
+    [
+        ({"body_template": "{{ name"}, "/body_template", "syntax error"),
+        ({"body_template": "a\nb\n{% if %}"}, "/body_template", "(line 3)"),
+        ({"subject_template": "{% for %}"}, "/subject_template", "syntax error"),
+        ({"text_template": "{{ 1 +* }}"}, "/text_template", "syntax error"),
+        ({"body_template": "{% include 'x' %}"}, "/body_template", "not available"),
+        ({"variables_schema": {"type": "strung"}}, "/variables_schema", "not valid JSON Schema"),
+        ({"variables_schema": {"$ref": "https://example.com/x"}}, "/variables_schema/$ref", "nothing is fetched"),
+        ({"variables_schema": []}, "/variables_schema", "must be a valid dictionary"),
+        ({"language": "english please"}, "/language", "not a language tag"),
+        ({"channel": "fax"}, "/channel", "must be 'email'"),
+        ({"name": "a/b"}, "/name", "String should match"),
+        ({"publish": "yes"}, "/publish", "must be a valid boolean"),
+        ({"body_template": None}, "/body_template", "must be a valid string"),
+    ],
+)
+async def test_a_bad_template_is_refused_with_the_place(
+    api: httpx2.AsyncClient, changes: dict[str, Any], pointer: str, detail: str
+) -> None:
+    found = await faults(api, "/templates", EMAIL | changes)
+    assert pointer in {place[: len(pointer)] for place in found}
+    assert any(detail in said for said in found.values())
+    assert (await api.get("/templates")).json()["items"] == []
+
+
+async def test_a_hostile_template_is_a_bad_template(api: httpx2.AsyncClient) -> None:
+    await faults(api, "/templates", EMAIL | {"body_template": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}"})
+
+
+async def test_a_save_warns_of_what_it_does_not_refuse(api: httpx2.AsyncClient) -> None:
+    saved = await save(api, subject_template=None, body_template="{{ nmae }} {{ recipient.locale }}")
+    assert saved["warnings"] == [
+        "'nmae' is used but not declared in the schema",
+        "'name' is declared in the schema but not used",
+        "there is no subject_template: the e-mail has an empty subject",
+    ]
+    assert "subject_template is not used for sms" in (await save(api, channel="sms"))["warnings"]
+
+
+async def test_templates_are_listed_by_name_in_pages(api: httpx2.AsyncClient) -> None:
+    for name, language in (("b", "en"), ("a", "fr"), ("a", "en"), ("a", "en")):
+        await save(api, name=name, language=language)
+    seen, cursor = [], None
+    for _ in range(3):
+        query = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = (await api.get("/templates", params=query)).json()
+        seen += [(item["name"], item["language"], item["version"]) for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == [("a", "en", 2), ("a", "fr", 1), ("b", "en", 1)]
+    assert cursor is None
+    named = (await api.get("/templates", params={"name": "a", "channel": "email"})).json()["items"]
+    assert len(named) == 2
+
+
+async def test_versions_are_listed_newest_first_in_pages(api: httpx2.AsyncClient) -> None:
+    for _ in range(3):
+        await save(api)
+    first = (await api.get("/templates/shipped/versions", params={"limit": 2})).json()
+    rest = (await api.get("/templates/shipped/versions", params={"cursor": first["next_cursor"]})).json()
+    assert [item["version"] for item in (*first["items"], *rest["items"])] == [3, 2, 1]
+    assert {item["published_version"] for item in first["items"]} == {3}
+
+
+@pytest.mark.parametrize("cursor", ["a", "bm90LWEtcGxhY2U", "AA"])
+async def test_a_cursor_of_another_list_is_refused(api: httpx2.AsyncClient, cursor: str) -> None:
+    await save(api)
+    for path in ("/templates", "/templates/shipped/versions"):
+        answer = await api.get(path, params={"cursor": cursor})
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "cursor")
+
+
+async def test_an_unknown_name_is_404_and_an_unknown_version_422(api: httpx2.AsyncClient) -> None:
+    version = PLACE | {"version": 9}
+    assert (await api.get("/templates/none/versions")).status_code == 404
+    for action, body in (("publish", version), ("rollback", PLACE), ("preview", {"channel": "email"})):
+        assert (await api.post(f"/templates/none/{action}", json=body)).status_code == 404
+    await save(api)
+    assert list(await faults(api, "/templates/shipped/publish", version)) == ["/version"]
+    assert list(await faults(api, "/templates/shipped/preview", version)) == ["/version"]
+
+
+async def test_a_preview_shows_what_would_be_sent(api: httpx2.AsyncClient) -> None:
+    await save(api)
+    answer = await api.post("/templates/shipped/preview", json={"channel": "email", "payload": {"name": "A & B"}})
+    assert answer.status_code == 200
+    shown = answer.json()
+    assert (shown["version"], shown["language"]) == (1, "en")
+    assert shown["content"] == {
+        "subject": "Hello A & B", "html": "<p>A &amp; B &amp; co</p>", "text": shown["content"]["text"]
+    }  # fmt: skip
+    assert "A & B & co" in shown["content"]["text"]
+
+
+async def test_a_preview_can_show_a_version_that_is_not_published(api: httpx2.AsyncClient) -> None:
+    await save(api, body_template="draft for {{ recipient.attributes.plan }}", publish=False)
+    body = {"channel": "email", "payload": {"name": "A"}, "recipient": {"attributes": {"plan": "gold"}}}
+    assert "/channel" in await faults(api, "/templates/shipped/preview", body)
+    shown = (await api.post("/templates/shipped/preview", json=body | {"version": 1})).json()
+    assert shown["content"]["html"] == "draft for gold"
+
+
+async def test_a_preview_follows_the_language_of_the_recipient(api: httpx2.AsyncClient) -> None:
+    await save(api)
+    await save(api, language="fr", body_template="Bonjour")
+    body = {"channel": "email", "payload": {"name": "A"}}
+    for extra, language in (({}, "en"), ({"recipient": {"locale": "fr-BE"}}, "fr"), ({"language": "fr_CA"}, "fr")):
+        shown = (await api.post("/templates/shipped/preview", json=body | extra)).json()
+        assert shown["language"] == language
+
+
+async def test_a_preview_that_fails_says_why_and_not_with_what(api: httpx2.AsyncClient) -> None:
+    await save(api, body_template="{{ order }}")
+    path = "/templates/shipped/preview"
+    assert await faults(api, path, {"channel": "email", "payload": {}}) == {"/payload/name": "is required"}
+    failed = await api.post(path, json={"channel": "email", "payload": {"name": "canary"}})
+    assert (failed.status_code, failed.json()["type"]) == (422, "urn:tocsin:problem:template-failed")
+    assert failed.json()["errors"][0]["pointer"] == "/body_template"
+    assert "canary" not in failed.text
+
+
+async def test_templates_of_another_tenant_do_not_exist(api: httpx2.AsyncClient, parts: Parts) -> None:
+    await save(api)
+    async with parts.database.transaction() as session:
+        other = await ensure_tenant(session, uuid4().hex, "Other")
+        _, key = await create_key(session, other.id, "other", ["read", "manage"])
+    headers = {"Authorization": f"Bearer {key}"}
+    assert (await api.get("/templates", headers=headers)).json()["items"] == []
+    assert (await api.get("/templates/shipped/versions", headers=headers)).status_code == 404
+    answer = await api.post("/templates/shipped/publish", json=PLACE | {"version": 1}, headers=headers)
+    assert answer.status_code == 404
+    assert (await api.post("/templates", json=EMAIL, headers=headers)).json()["version"] == 1

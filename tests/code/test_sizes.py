@@ -1,0 +1,87 @@
+"""A file that outgrows its limit lacks a noun; a name that says nothing hides one."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+import pytest
+
+from tests.code.tree import BESIDE_THE_PRODUCT, FOLDERS, ROOT, Module, hidden, product, sample
+
+MODULE_LINES = 250
+FUNCTION_LINES = 40
+SAYS_NOTHING = {"utils", "util", "common", "helpers", "core", "misc"}
+
+# A migration is generated once, never read as code and never edited again.
+UNLIMITED = "storage/migrations/versions/"
+
+
+def long_modules(module: Module) -> Iterator[str]:
+    lines = len(module.source.splitlines())
+    if lines > MODULE_LINES:
+        yield f"{module.path}: {lines} lines"
+
+
+def long_functions(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES:
+                yield f"{module.path}:{node.lineno}: {node.name} has {lines} lines"
+
+
+def shadows(names: Iterable[str]) -> set[str]:
+    """Names in the root come first on the import path, so `email/` would take the place of the standard module."""
+    return {name for name in names if PurePosixPath(name).stem in sys.stdlib_module_names}
+
+
+def empty_words(folders: Iterable[str]) -> set[str]:
+    return {folder for folder in folders if SAYS_NOTHING & set(PurePosixPath(folder).parts)}
+
+
+def limited() -> list[Module]:
+    return [module for module in product() if not module.path.startswith(UNLIMITED)]
+
+
+def test_no_module_outgrows_its_limit() -> None:
+    assert [line for module in limited() for line in long_modules(module)] == []
+
+
+def test_no_function_outgrows_its_limit() -> None:
+    assert [line for module in limited() for line in long_functions(module)] == []
+
+
+def test_nothing_in_the_root_is_named_after_a_standard_module() -> None:
+    assert shadows(path.name for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py") == set()
+
+
+def test_no_folder_has_a_name_that_says_nothing() -> None:
+    folders = [
+        path.relative_to(ROOT).as_posix()
+        for top in (*FOLDERS, *BESIDE_THE_PRODUCT)
+        for path in ((ROOT / top), *(ROOT / top).rglob("*"))
+        if path.is_dir() and not hidden(path)
+    ]
+    assert folders
+    assert empty_words(folders) == set()
+
+
+@pytest.mark.parametrize(("extra", "found"), [(0, 0), (1, 1)])
+def test_the_line_after_the_limit_of_a_module_is_found(extra: int, found: int) -> None:
+    assert len(list(long_modules(sample("api/app.py", "x = 1\n" * (MODULE_LINES + extra))))) == found
+
+
+@pytest.mark.parametrize(("extra", "found"), [(0, 0), (1, 1)])
+def test_the_line_after_the_limit_of_a_function_is_found(extra: int, found: int) -> None:
+    body = "        x = 1\n" * (FUNCTION_LINES - 1 + extra)
+    source = f"class NotificationWorkflow:\n    @staticmethod\n    async def run():\n{body}"
+    assert len(list(long_functions(sample("workflows/notification.py", source)))) == found
+
+
+def test_a_name_that_shadows_a_standard_module_is_found() -> None:
+    assert shadows(["email", "types.py", "api", "worker.py", "code.py"]) == {"email", "types.py", "code.py"}
+
+
+def test_a_folder_that_says_nothing_is_found() -> None:
+    assert empty_words(["api/core", "storage/utils/sql", "domain"]) == {"api/core", "storage/utils/sql"}

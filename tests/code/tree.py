@@ -1,0 +1,101 @@
+"""The product's source files, found by walking its known folders; every test in this folder reads them from here."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Every place where product code may live. `test_imports.py` fails when the root holds one that is not named here.
+FOLDERS = (
+    "activities",
+    "api",
+    "dispatch",
+    "domain",
+    "embedded",
+    "models",
+    "providers",
+    "rendering",
+    "storage",
+    "web",
+    "workflows",
+)
+FILES = ("bootstrap", "cli", "config", "worker")
+BESIDE_THE_PRODUCT = ("benchmarks", "deploy", "docs", "tests")
+GENERATED = ("__pycache__", "node_modules")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file: `path` is relative to the root, with slashes."""
+
+    path: str
+    source: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source, self.path)
+
+    @property
+    def package(self) -> str:
+        """`storage` for `storage/notifications.py`, `config` for `config.py`."""
+        return self.path.split("/")[0].removesuffix(".py")
+
+
+def hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part in GENERATED for part in path.relative_to(ROOT).parts)
+
+
+def python_files(folder: str) -> Iterator[Module]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if not hidden(path):
+            yield Module(path.relative_to(ROOT).as_posix(), path.read_text())
+
+
+@lru_cache
+def product() -> tuple[Module, ...]:
+    files = [
+        Module(f"{name}.py", (ROOT / f"{name}.py").read_text()) for name in FILES if (ROOT / f"{name}.py").exists()
+    ]
+    return (*files, *(module for folder in FOLDERS for module in python_files(folder)))
+
+
+@lru_cache
+def suite() -> tuple[Module, ...]:
+    return tuple(python_files("tests"))
+
+
+def sample(path: str, source: str) -> Module:
+    """A module that exists only to prove that a checker can fail."""
+    return Module(path, source)
+
+
+def dotted(node: ast.AST) -> str:
+    """`os.environ` for the attribute of that name, "" for anything that is not a plain dotted name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (left := dotted(node.value)):
+        return f"{left}.{node.attr}"
+    return ""
+
+
+def imported_names(module: Module) -> dict[str, str]:
+    """Local name → what it stands for: `{"nap": "time.sleep"}` after `from time import sleep as nap`."""
+    names: dict[str, str] = {}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def full_names(module: Module) -> Iterator[tuple[ast.expr, str]]:
+    """Every dotted name that is used, with imports resolved: `nap` reads `time.sleep`."""
+    names = imported_names(module)
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name | ast.Attribute) and (name := dotted(node)):
+            first, _, rest = name.partition(".")
+            yield node, ".".join(filter(None, (names.get(first, first), rest)))

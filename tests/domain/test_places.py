@@ -1,0 +1,31 @@
+"""A cursor's text gives back the place it was made from, and other texts give none."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from domain.places import place_of, place_text
+
+PLACE = (datetime(2026, 11, 22, 16, 5, 0, 123456, tzinfo=UTC), UUID("01a2041c-2825-70ac-9106-1b4b468e858e"))
+
+
+def test_a_place_survives_as_text() -> None:
+    assert place_of(place_text(*PLACE)) == PLACE
+    assert is_place(place_text(*PLACE))
+
+
+def is_place(text: str) -> bool:
+    try:
+        place_of(text)
+    except ValueError:
+        return False
+    return True
+
+
+NO_PLACES = ["", "x", str(PLACE[1]), "2026-11-22T16:05:00+00:00", f"2026-11-22T16:05:00 {PLACE[1]}"]
+
+
+@pytest.mark.parametrize("text", NO_PLACES)
+def test_what_is_no_place_is_refused(text: str) -> None:
+    assert not is_place(text)

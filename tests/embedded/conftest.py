@@ -1,0 +1,51 @@
+"""Small children made of `python -c`, a supervisor that is always stopped, and polling with a deadline."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.processes import Child
+from embedded.supervisor import Supervisor
+
+SLEEPER = "import time; time.sleep(300)"
+Eventually = Callable[..., Awaitable[float]]
+MakeChild = Callable[..., Child]
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Polls until a condition holds; returns the seconds it took, fails after `within`."""
+
+    async def poll(condition: Callable[[], object], within: float = 10) -> float:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        while not condition():
+            assert clock() - started < within, "the condition never held"
+            await asyncio.sleep(0.01)
+        return clock() - started
+
+    return poll
+
+
+@pytest.fixture
+def make_child(tmp_path: Path) -> MakeChild:
+    def make(name: str = "sleeper", code: str = SLEEPER, **options: Any) -> Child:
+        return Child(name=name, argv=(sys.executable, "-S", "-c", code), log=tmp_path / f"{name}.log", **options)
+
+    return make
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What the supervisor said."""
+    return []
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path, lines: list[str]) -> AsyncIterator[Supervisor]:
+    async with Supervisor(tmp_path, say=lines.append) as supervisor:
+        yield supervisor

@@ -1,0 +1,226 @@
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from embedded import account
+from embedded.account import Account, as_nobody, postgres_account
+from embedded.cluster import Cluster
+from embedded.errors import StackError
+from embedded.files import new_secret
+from embedded.identity import identity, is_postgres_of
+from embedded.ports import free_port
+from embedded.postgres import Postgres, stop_orphan
+from embedded.processes import spawn
+from embedded.supervisor import Supervisor
+from embedded.temporary import temporary_postgres
+from tests.embedded.conftest import Eventually
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Below a directory that nobody else may enter."""
+    tmp_path.chmod(0o700)
+    home = tmp_path / "data"
+    home.mkdir(mode=0o700)
+    return home
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cluster for the tests that only look at its files."""
+    home = tmp_path_factory.mktemp("cluster")
+    Cluster(home).prepare()
+    yield home
+    shutil.rmtree(home)
+
+
+async def connect(postgres: Postgres, password: str | None = None) -> asyncpg.Connection:
+    dsn = postgres.url.replace("+asyncpg", "")
+    return await asyncpg.connect(dsn, ssl=False, password=password or postgres.cluster.password)
+
+
+async def ask(postgres: Postgres, query: str) -> object:
+    connection = await connect(postgres)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_it_starts_under_a_private_parent_stops_and_keeps_its_rows(home: Path) -> None:
+    async with temporary_postgres(home) as first:
+        await ask(first, "CREATE TABLE kept AS SELECT 7 AS n")
+    async with temporary_postgres(home) as again:
+        assert await ask(again, "SELECT n FROM kept") == 7
+    assert not (home / "postgres" / "postmaster.pid").exists()
+    assert home.parent.stat().st_mode & 0o777 == 0o700
+    log = (home / "postgres.log").read_text()
+    assert log.count("received fast shutdown request") == 2
+
+
+async def test_the_recorded_pid_is_the_postmaster_itself(home: Path) -> None:
+    cluster = Cluster(home)
+    cluster.prepare()
+    postgres = Postgres(cluster=cluster, port=free_port(), log=home / "log")
+    async with Supervisor(home) as supervisor:
+        await supervisor.start(postgres.child())
+        written = int((cluster.data / "postmaster.pid").read_text().split()[0])
+        assert supervisor.pids["postgres"] == written
+        assert is_postgres_of(written, cluster.data)
+        assert not is_postgres_of(written, home)
+
+
+async def test_it_asks_for_a_password_that_only_its_owner_can_read(home: Path) -> None:
+    async with temporary_postgres(home) as postgres:
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await connect(postgres, password=new_secret())
+        assert postgres.cluster.password_file.stat().st_mode & 0o777 == 0o600
+        assert await ask(postgres, "SHOW unix_socket_directories") == ""
+        assert await ask(postgres, "SHOW listen_addresses") == "127.0.0.1"
+        assert await ask(postgres, "SELECT upper('äö')") == "ÄÖ"
+
+
+async def test_neither_statements_nor_values_reach_the_log(home: Path) -> None:
+    async with temporary_postgres(home) as postgres:
+        connection = await connect(postgres)
+        await connection.execute("CREATE TABLE people (email text UNIQUE)")
+        await connection.execute("INSERT INTO people VALUES ('ada@example.com')")
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute("INSERT INTO people VALUES ($1)", "ada@example.com")
+        await connection.close()
+    log = (home / "postgres.log").read_text()
+    assert "duplicate key" in log
+    assert "ada@example.com" not in log
+    assert "INSERT" not in log
+
+
+async def test_only_tests_run_without_fsync(home: Path) -> None:
+    async with temporary_postgres(home) as postgres:
+        assert await ask(postgres, "SHOW fsync") == "off"
+    async with temporary_postgres(home, durable=True) as postgres:
+        assert await ask(postgres, "SHOW fsync") == "on"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
+async def test_without_user_namespaces_root_runs_it_as_nobody(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "in_a_user_namespace", lambda: Account(("false",), 0))
+    async with temporary_postgres(home) as postgres:
+        await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
+        assert postgres.cluster.data.stat().st_uid == as_nobody().uid
+    monkeypatch.undo()
+    async with temporary_postgres(home) as postgres:
+        assert await ask(postgres, "SELECT n FROM kept") == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
+def test_root_without_any_way_to_run_it_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "in_a_user_namespace", lambda: Account(("false",), 0))
+    monkeypatch.setattr(account, "as_nobody", lambda: Account(("no-such-program",), 65534))
+    with pytest.raises(StackError, match="set TOCSIN_DATABASE_URL"):
+        postgres_account(Path("/bin/true"))
+
+
+def test_a_cluster_of_another_major_version_is_refused(made: Path) -> None:
+    version = made / "postgres" / "PG_VERSION"
+    mine = version.read_text()
+    version.write_text("9\n")
+    with pytest.raises(StackError, match=r"was made by Postgres 9, this is \d+"):
+        Cluster(made).prepare()
+    version.write_text(mine)
+    Cluster(made).prepare()
+
+
+def test_a_cluster_whose_password_is_lost_is_refused(made: Path) -> None:
+    password = made / "postgres_password"
+    kept = password.rename(made / "elsewhere")
+    with pytest.raises(StackError, match="postgres_password is missing"):
+        Cluster(made).prepare()
+    kept.rename(password)
+
+
+def test_a_directory_with_other_files_is_not_taken_for_a_cluster(home: Path) -> None:
+    (home / "postgres").mkdir()
+    (home / "postgres" / "letter").touch()
+    with pytest.raises(StackError, match="holds files but no Postgres cluster"):
+        Cluster(home).prepare()
+    assert (home / "postgres" / "letter").exists()
+
+
+async def test_a_cluster_half_made_by_a_killed_run_is_made_anew(home: Path) -> None:
+    (home / "postgres.new").mkdir()
+    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    async with temporary_postgres(home) as postgres:
+        assert await ask(postgres, "SELECT 1") == 1
+
+
+async def test_a_wrong_password_is_an_error_at_once(home: Path) -> None:
+    Cluster(home).prepare()
+    (home / "postgres_password").write_text("other\n")
+    with pytest.raises(StackError, match="does not open the database"):
+        async with temporary_postgres(home):
+            pass
+
+
+async def test_an_orphan_in_our_own_directory_is_stopped(home: Path, eventually: Eventually) -> None:
+    cluster = Cluster(home)
+    cluster.prepare()
+    process = await spawn(Postgres(cluster=cluster, port=free_port(), log=home / "log", durable=False).child())
+    try:
+        lock = cluster.data / "postmaster.pid"
+        await eventually(lambda: lock.exists() and "ready" in lock.read_text())
+        assert await stop_orphan(cluster.data)
+        assert await process.wait() == 0
+        assert not await stop_orphan(cluster.data)
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_a_postgres_of_another_directory_is_not_touched(home: Path) -> None:
+    async with temporary_postgres(home) as foreign:
+        theirs = (foreign.cluster.data / "postmaster.pid").read_text()
+        ours = home / "ours"
+        ours.mkdir()
+        (ours / "postmaster.pid").write_text(theirs)
+        assert not await stop_orphan(ours)
+        assert await ask(foreign, "SELECT 1") == 1
+        assert not (ours / "postmaster.pid").exists()
+
+
+async def test_a_recycled_pid_neither_dies_nor_keeps_postgres_from_starting(home: Path) -> None:
+    Cluster(home).prepare()
+    sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(300)")
+    try:
+        (home / "postgres" / "postmaster.pid").write_text(f"{sleeper.pid}\n{home / 'postgres'}\n1\n1\n\n\n\n")
+        assert not await stop_orphan(home / "postgres")
+        assert identity(sleeper.pid)
+        async with temporary_postgres(home) as postgres:
+            assert await ask(postgres, "SELECT 1") == 1
+    finally:
+        sleeper.kill()
+        await sleeper.wait()
+
+
+async def test_a_killed_postgres_comes_back_on_its_port_with_its_rows(home: Path, eventually: Eventually) -> None:
+    cluster = Cluster(home)
+    cluster.prepare()
+    postgres = Postgres(cluster=cluster, port=free_port(), log=home / "log")
+    async with Supervisor(home, say=lambda _: None) as supervisor:
+        await supervisor.start(postgres.child())
+        await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
+        killed = supervisor.pids["postgres"]
+        os.kill(killed, signal.SIGKILL)
+        await eventually(lambda: supervisor.pids.get("postgres", killed) != killed)
+        async with asyncio.timeout(10):
+            while not await postgres.is_ready():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert await ask(postgres, "SELECT n FROM kept") == 7

@@ -1,0 +1,259 @@
+import asyncio
+import os
+import signal
+import stat
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import Settings
+from embedded.datadir import DataDir
+from embedded.environment import Keys, Places, child_environment
+from embedded.errors import StackError
+from embedded.identity import command_line, identity
+from embedded.readiness import answers_ok
+from embedded.runfile import RunInfo
+from embedded.stack import CHECKOUT, Stack
+from tests.embedded.conftest import SLEEPER, Eventually
+
+# Stands in for our API: answers every GET, after writing its environment where the test can read it.
+API = """
+import http.server, json, os
+from pathlib import Path
+Path(os.environ["TOCSIN_DATA_DIR"], "env.json").write_text(json.dumps(dict(os.environ)))
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/readyz" else 404)
+        self.end_headers()
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["TOCSIN_API_PORT"])), Page).serve_forever()
+"""
+# What `make run` does, with the stand-ins.
+MAKE_RUN = f"""
+import asyncio, sys
+from pathlib import Path
+from config import Settings
+from embedded.stack import Stack
+async def main():
+    async def migrate(url): print("migrate", flush=True)
+    async def after(address): print("temporal", flush=True)
+    async def greet(info): print("greet", flush=True)
+    settings = Settings(env="dev", data_dir=Path(sys.argv[1]), api_port=0, postgres_port=0, temporal_port=0,
+                        temporal_ui_port=0)
+    await Stack(settings, migrate=migrate, after_temporal_start=after, greet=greet,
+                api=(sys.executable, "-c", {API!r}), worker=(sys.executable, "-c", {SLEEPER!r})).run()
+    print("stopped", flush=True)
+asyncio.run(main())
+"""
+
+MINE = "a secret of the user's own"
+EVERYWHERE = "0.0.0.0"
+
+
+class Run:
+    """One `make run` in a process of its own."""
+
+    def __init__(self, process: Process, root: Path) -> None:
+        self.process = process
+        self.root = root
+
+    async def said(self, word: str) -> list[str]:
+        """The lines up to the one that starts with `word`."""
+        lines: list[str] = []
+        assert self.process.stdout
+        async with asyncio.timeout(60):
+            while not lines or not lines[-1].startswith(word):
+                line = await self.process.stdout.readline()
+                assert line, f"ended early: {lines}"
+                lines.append(line.decode().strip())
+        return lines
+
+    @property
+    def info(self) -> RunInfo:
+        return RunInfo.read(self.root / "run.json")
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {name: pid for name, pid in self.info.pids.items() if pid}
+
+
+@pytest.fixture
+async def runs(tmp_path: Path) -> AsyncIterator[Any]:
+    started: list[Run] = []
+
+    async def make_run(name: str = "data") -> Run:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", MAKE_RUN, str(tmp_path / name)), stdout=PIPE, stderr=None, cwd=CHECKOUT
+        )
+        started.append(Run(process, tmp_path / name))
+        return started[-1]
+
+    yield make_run
+    for run in started:
+        if run.process.returncode is None:
+            run.process.terminate()
+            await run.process.communicate()
+
+
+def settings_for(tmp_path: Path, **given: Any) -> Settings:
+    return Settings(_env_file=None, env="dev", data_dir=tmp_path, **given)
+
+
+async def nothing(_: object) -> None:
+    """A hook that has nothing to do."""
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_all_parts_come_up_in_order_and_a_signal_stops_them_within_15_seconds(runs: Any) -> None:
+    run = await runs()
+    assert await run.said("greet") == ["migrate", "temporal", "greet"]
+    info = run.info
+    assert stat.S_IMODE((run.root / "run.json").stat().st_mode) == 0o600
+    assert await answers_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
+    assert set(run.pids) == {"api", "worker", "temporal", "postgres"}
+    assert Path(command_line(run.pids["postgres"])[0]).name == "postgres"
+    assert Path(command_line(run.pids["temporal"])[0]).name == "temporal"
+    pids = run.pids
+    started = time.monotonic()
+    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGTERM)
+    await run.said("stopping")
+    run.process.send_signal(signal.SIGINT)
+    await run.said("stopped")
+    assert await run.process.wait() == 0
+    assert time.monotonic() - started < 15
+    assert [name for name, pid in pids.items() if identity(pid)] == []
+    assert not (run.root / "run.json").exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_after_kill_9_the_next_run_leaves_nothing_behind_and_serves_the_same_data(runs: Any) -> None:
+    first = await runs()
+    await first.said("greet")
+    pids, key, url = first.pids, first.info.api_key, first.info.database_url
+    first.process.kill()
+    await first.process.wait()
+    second = await runs()
+    await second.said("greet")
+    assert [name for name, pid in pids.items() if identity(pid)] == []
+    assert second.info.api_key == key
+    assert second.info.database_url.partition("@")[0] == url.partition("@")[0]
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_a_killed_part_is_back_in_the_run_file_and_temporal_is_prepared_again(
+    runs: Any, eventually: Eventually
+) -> None:
+    run = await runs()
+    await run.said("greet")
+    before = run.info
+    for name in ("worker", "temporal"):
+        os.kill(run.pids[name], signal.SIGKILL)
+    assert len(await run.said("temporal")) <= 3
+    await run.said("temporal")
+    await eventually(lambda: all(run.pids[name] != before.pids[name] for name in ("worker", "temporal")))
+    assert run.info.temporal_address == before.temporal_address
+    assert run.pids["postgres"] == before.pids["postgres"]
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_a_second_run_in_the_same_directory_is_refused(runs: Any) -> None:
+    run = await runs()
+    await run.said("greet")
+    with pytest.raises(StackError, match=f"already running in .*pid {run.process.pid}"):
+        await Stack(
+            settings_for(run.root, api_port=0), migrate=nothing, after_temporal_start=nothing, greet=nothing
+        ).run()
+    assert run.info.api_url
+
+
+async def test_parts_that_are_given_are_not_started(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def migrate(url: str) -> None:
+        seen.append(url)
+
+    async def after(address: str) -> None:
+        seen.append(address)
+
+    settings = settings_for(tmp_path, api_port=0, database_url="postgresql+asyncpg://db/x", temporal_address="t:7233")
+    stack = Stack(
+        settings,
+        migrate=migrate,
+        after_temporal_start=after,
+        greet=nothing,
+        api=(sys.executable, "-c", API),
+        worker=(sys.executable, "-c", SLEEPER),
+    )
+    async with stack:
+        assert seen == ["postgresql+asyncpg://db/x", "t:7233"]
+        assert stack.info
+        assert stack.info.pids["postgres"] is None
+        assert stack.info.pids["temporal"] is None
+        assert stack.info.pids["api"]
+    assert stack.info is None
+
+
+async def test_a_failing_migration_stops_the_start_and_gives_the_directory_back(tmp_path: Path) -> None:
+    async def migrate(_: str) -> None:
+        raise StackError("no such revision")
+
+    settings = settings_for(tmp_path, api_port=0, database_url="postgresql+asyncpg://db/x", temporal_address="t:7233")
+    with pytest.raises(StackError, match="no such revision"):
+        await Stack(settings, migrate=migrate, after_temporal_start=nothing, greet=nothing).run()
+    with DataDir.at(tmp_path).locked():
+        assert not (tmp_path / "run.json").exists()
+
+
+def environment(tmp_path: Path, **given: Any) -> dict[str, str]:
+    settings = settings_for(tmp_path, **given)
+    data_dir = DataDir.at(tmp_path)
+    places = Places(
+        database_url="postgresql+asyncpg://db/x",
+        temporal_address="127.0.0.1:7233",
+        temporal_ui_url="",
+        api_host=settings.api_host,
+        api_port=8001,
+    )
+    return child_environment(settings, data_dir, places, Keys.of(settings, data_dir))
+
+
+def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_API_PORT", "0")
+    env = environment(tmp_path)
+    assert env["TOCSIN_API_PORT"] == "8001"
+    assert env["TOCSIN_ENV"] == "dev"
+    assert env["TOCSIN_PUBLIC_URL"] == "http://127.0.0.1:8001"
+    assert (env["TOCSIN_START_RATE"], env["TOCSIN_DRAIN_TIMEOUT"]) == ("25", "8")
+    assert env["TOCSIN_DEV_API_KEY"] == (tmp_path / "api_key").read_text().strip()
+    assert env["PATH"] == os.environ["PATH"]
+
+
+def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
+    env = environment(
+        tmp_path,
+        start_rate=0,
+        drain_timeout=3,
+        public_url="https://hooks.example.com",
+        dev_api_key="tk_dev_mine",
+        secret_key=MINE,
+    )
+    assert (env["TOCSIN_START_RATE"], env["TOCSIN_DRAIN_TIMEOUT"]) == ("0", "3")
+    assert env["TOCSIN_PUBLIC_URL"] == "https://hooks.example.com"
+    assert (env["TOCSIN_DEV_API_KEY"], env["TOCSIN_SECRET_KEY"]) == ("tk_dev_mine", MINE)
+    assert not (tmp_path / "api_key").exists()
+
+
+def test_an_api_that_listens_everywhere_is_reached_on_loopback(tmp_path: Path) -> None:
+    env = environment(tmp_path, api_host=EVERYWHERE)
+    assert env["TOCSIN_API_HOST"] == EVERYWHERE
+    assert env["TOCSIN_PUBLIC_URL"] == "http://127.0.0.1:8001"

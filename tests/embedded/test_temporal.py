@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from embedded.ports import free_port
+from embedded.readiness import accepts, answers_ok
+from embedded.supervisor import Supervisor
+from embedded.temporal import Temporal
+from embedded.temporary import temporary_temporal
+
+pytestmark = pytest.mark.temporal
+
+
+def server(tmp_path: Path, namespace: str = "default") -> Temporal:
+    return Temporal(
+        port=free_port(),
+        ui_port=free_port(),
+        log=tmp_path / "temporal.log",
+        file=tmp_path / "temporal.db",
+        namespace=namespace,
+    )
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_it_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Path) -> None:
+    first = server(tmp_path, "kept")
+    async with Supervisor(tmp_path) as supervisor:
+        await supervisor.start(first.child())
+        assert first.ui_port
+        assert await answers_ok("127.0.0.1", first.ui_port, "/")
+    assert not await first.is_ready()
+    again = server(tmp_path)
+    async with Supervisor(tmp_path) as supervisor:
+        await supervisor.start(again.child())
+        # Nobody asked for this namespace now: it comes from the file.
+        kept = Temporal(port=again.port, log=again.log, namespace="kept")
+        assert await kept.is_ready()
+        assert not await Temporal(port=again.port, log=again.log, namespace="unknown").is_ready()
+
+
+async def test_it_is_not_ready_while_nobody_listens(tmp_path: Path) -> None:
+    assert not await server(tmp_path).is_ready()
+
+
+async def test_a_temporary_one_has_no_pages_and_no_file(tmp_path: Path) -> None:
+    async with temporary_temporal(tmp_path, namespace="tests") as temporal:
+        assert await accepts("127.0.0.1", temporal.port)
+        assert temporal.address == f"127.0.0.1:{temporal.port}"
+        assert temporal.ui_url == ""
+    assert not await accepts("127.0.0.1", temporal.port)
+    assert names_in(tmp_path) == {"temporal.log"}
+
+
+async def test_profiles_for_other_servers_do_not_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "cloud.invalid:7233")
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", "theirs")
+    monkeypatch.setenv("TEMPORAL_TLS", "true")
+    async with temporary_temporal(tmp_path) as temporal:
+        assert await temporal.is_ready()
+
+
+def test_our_limits_and_the_callers_are_both_on_the_command_line(tmp_path: Path) -> None:
+    temporal = Temporal(port=1, log=tmp_path / "log", dynamic_config={"frontend.WorkflowTimeSkippingEnabled": "true"})
+    argv = temporal.child().argv
+    assert "matching.numTaskqueueReadPartitions=1" in argv
+    assert "frontend.WorkflowTimeSkippingEnabled=true" in argv
+    assert "--headless" in argv

@@ -1,0 +1,218 @@
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from rendering import process, renderer, wire
+from rendering.limits import CPU_SECONDS, MEMORY
+from rendering.messages import Rendered, RenderFailure
+from rendering.process import ROOT, Process
+from rendering.renderer import Renderer
+from tests.rendering import proc
+from tests.rendering.sources import sms
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+FINE = Rendered(content={"text": "1"})
+
+PARENT = f"""
+import asyncio
+from rendering.renderer import Renderer
+from tests.rendering import proc
+from tests.rendering.sources import sms
+async def main():
+    async with Renderer() as renderer:
+        await asyncio.gather(*(renderer.render(sms("x"), {{}}, "en") for _ in range(9)))
+        await asyncio.sleep(0.2)
+        print("ready", flush=True)
+        await renderer.render(sms({ENDLESS!r}), {{}}, "en")
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+async def eventually(true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[Renderer]:
+    """Not the shared one: these tests kill."""
+    async with Renderer(children=1) as own:
+        assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
+        yield own
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[Process]:
+    child = await Process.start()
+    assert await child.read(30) == b"{}"
+    yield child
+    child.kill()
+    await child.gone
+
+
+def only(own: Renderer) -> Process:
+    (process,) = own._processes
+    return process
+
+
+def busy(own: Renderer) -> list[Process]:
+    """Those that have worked for longer than a start takes."""
+    return [child for child in own._processes if proc.cpu_ticks(child.pid) > 30]
+
+
+async def test_the_environment_does_not_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", "hunter2")
+    child = await Process.start()
+    await child.read(30)
+    assert proc.text(child.pid, "environ") == ""
+    child.kill()
+    await child.gone
+
+
+async def test_no_socket_or_file_of_the_parent_reaches_the_child(tmp_path: Path) -> None:
+    with (tmp_path / "open").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        child = await Process.start()
+        await child.read(30)
+        kept = proc.descriptors(child.pid)
+        child.kill()
+        await child.gone
+    assert file.name not in kept.values()
+    assert all(descriptor < 4 for descriptor in kept)
+
+
+async def test_the_kernel_limits_the_child(child: Process) -> None:
+    await child.ask(wire.job("render", sms("x"), {}, "en"), 1)
+    limits = {line[:26].strip(): line[26:].split() for line in proc.text(child.pid, "limits").splitlines()}
+    assert int(limits["Max address space"][1]) <= MEMORY + (256 << 20)
+    assert int(limits["Max cpu time"][0]) <= CPU_SECONDS + 2
+    assert limits["Max core file size"][:2] == ["0", "0"]
+    assert limits["Max file size"][:2] == ["0", "0"]
+    assert limits["Max open files"][:2] == ["16", "16"]
+    assert os.getsid(child.pid) == child.pid
+
+
+async def test_a_child_does_not_import_its_parents_world(child: Process) -> None:
+    mapped = proc.text(child.pid, "maps")
+    assert "temporalio" not in mapped
+    assert "asyncpg" not in mapped
+
+
+async def test_a_child_is_ready_quickly() -> None:
+    times = []
+    for _ in range(5):
+        begun = time.monotonic()
+        child = await Process.start()
+        await child.read(30)
+        times.append(time.monotonic() - begun)
+        child.kill()
+        await child.gone
+    assert min(times) < 0.3
+
+
+async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
+    times = []
+    for _ in range(300):
+        begun = time.perf_counter()
+        await own.render(sms("Hi {{ name }}"), {"name": "Ada"}, "en")
+        times.append(time.perf_counter() - begun)
+    assert sorted(times)[150] < 0.002  # 0.2 ms on a quiet machine
+
+
+async def test_a_child_killed_while_idle_harms_nobody(own: Renderer) -> None:
+    for _ in range(3):
+        os.kill(only(own).pid, signal.SIGKILL)  # this loop does not know yet
+        assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
+
+
+async def test_a_child_killed_while_rendering_is_a_failure(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 20)
+    call = asyncio.create_task(own.render(sms(ENDLESS), {}, "en"))
+    for _ in range(2):  # a died call has one more try
+        await eventually(lambda: bool(busy(own)))
+        for child in busy(own):
+            os.kill(child.pid, signal.SIGKILL)
+            await child.gone
+    assert await call == RenderFailure(reason="the rendering process died")
+    assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
+
+
+async def test_the_kernel_stops_a_child_whose_parent_does_not(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 60)
+    assert await own.render(sms(ENDLESS), {}, "en") == RenderFailure(reason="the rendering process died")
+
+
+async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer) -> None:
+    before = only(own).pid
+    body = "{% set ns = namespace(x='aaaa') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+    answer = await own.render(sms(body), {}, "en")
+    assert isinstance(answer, RenderFailure)
+    assert answer.reason == "needed more than 256 MiB"
+    assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
+    assert not proc.running(before)
+
+
+async def test_many_templates_do_not_fill_a_child(own: Renderer) -> None:
+    for number in range(24):
+        body = f"{{# {number} #}}" + "{{ a }} " * 4000
+        assert isinstance(await own.render(sms(body), {"a": 1}, "en"), Rendered)
+    assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
+    resident = int(proc.text(only(own).pid, "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert resident < 150 << 20
+
+
+async def test_an_answer_that_is_not_ours_is_a_dead_child(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys; w = sys.stdout.buffer.write; w(b'\\0\\0\\0\\2{}'); sys.stdout.flush(); sys.stdin.buffer.read(9); w(b'\\0\\0\\0\\3[1]'); sys.stdout.flush(); sys.stdin.read()"  # noqa: E501
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", script))
+    async with Renderer(children=1) as strange:
+        assert await strange.render(sms("x"), {}, "en") == RenderFailure(reason="the rendering process died")
+
+
+async def test_children_that_do_not_start_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(renderer, "RESTART_DELAY", 0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+        late = Renderer(children=1)
+        call = asyncio.create_task(late.render(sms("{{ 1 }}"), {}, "en"))
+        await eventually(lambda: "did not start" in caplog.text)
+        assert not call.done()
+    assert await call == FINE
+    await late.close()
+
+
+async def test_a_closed_renderer_says_so_and_leaves_nothing() -> None:
+    before = proc.renderers(os.getpid())
+    closing = Renderer()
+    await closing.render(sms("x"), {}, "en")
+    assert proc.renderers(os.getpid()) > before
+    await closing.close()
+    assert proc.renderers(os.getpid()) <= before
+    with pytest.raises(RuntimeError, match="closed"):
+        await closing.render(sms("x"), {}, "en")
+
+
+async def test_a_parent_killed_with_9_leaves_no_child() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"ready\n"
+    left = proc.renderers(parent.pid)
+    assert len(left) == 2  # one idle, one about to loop for ever
+    await eventually(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not any(proc.running(pid) for pid in left))

@@ -1,0 +1,175 @@
+from itertools import product
+
+import pytest
+
+from domain.channels import Channel
+from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
+from rendering.renderer import Renderer
+from tests.rendering.sources import email, sms
+
+ADA: dict[str, JSON] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": ["tea", "jam"]}, "empty": None}
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [
+        (Channel.EMAIL, {"subject": "For Ada & <Bob>", "html": "Hi Ada &amp; &lt;Bob&gt;", "text": "Hi Ada & <Bob>"}),
+        (Channel.SMS, {"text": "Hi Ada & <Bob>"}),
+        (Channel.PUSH, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
+        (Channel.WEB_PUSH, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
+        (Channel.IN_APP, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
+        (Channel.WEBHOOK, {"subject": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
+    ],
+)
+async def test_each_channel_has_its_fields(renderer: Renderer, channel: Channel, expected: dict[str, JSON]) -> None:
+    source = TemplateSource(subject="For {{ name }}", body="Hi {{ name }}", text=None, channel=channel)
+    assert await renderer.render(source, ADA, "en") == Rendered(content=expected)
+
+
+async def test_a_webhook_without_a_subject_has_none(renderer: Renderer) -> None:
+    source = TemplateSource(subject=None, body='{"id": {{ order.id }}}', text=None, channel=Channel.WEBHOOK)
+    assert await renderer.render(source, ADA, "en") == Rendered(content={"body": '{"id": 7}'})
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("{% for item in order.items %}{{ item|upper }} {% endfor %}", "TEA JAM "),
+        ("{{ order['items']|join(', ') }}", "tea, jam"),
+        ("{{ missing|default('there') }}", "there"),
+        ("{% if missing is defined %}a{% else %}b{% endif %}", "b"),
+        ("{{ order.id * 3 }} {{ 2 ** 10 }} {{ 7 % 4 }} {{ '=' * 3 }}", "21 1024 3 ==="),
+        ("{% macro shout(t) %}{{ t }}!{% endmacro %}{{ shout('hey') }}", "hey!"),
+        ("{% for i in range(3) %}{{ loop.index }}{% endfor %}", "123"),
+        ("{% set ns = namespace(n=1) %}{% set ns.n = 2 %}{{ ns.n }}", "2"),
+        ("{{ locale }}", "fr-BE"),
+        ("{{ name.startswith('Ada') }}", "True"),
+        ("{{ order|tojson }}", '{"id": 7, "items": ["tea", "jam"]}'),
+        ("{{ [{'a': 2}, {'a': 1}]|map(attribute='a')|sum }}", "3"),
+        ("é 😀\n", "é 😀\n"),
+    ],
+)
+async def test_ordinary_templates_render(renderer: Renderer, body: str, expected: str) -> None:
+    assert await renderer.render(sms(body), ADA, "fr-BE") == Rendered(content={"text": expected})
+
+
+async def test_a_variable_called_locale_wins(renderer: Renderer) -> None:
+    assert await renderer.render(sms("{{ locale }}"), {"locale": "here"}, "en") == Rendered(content={"text": "here"})
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r", " \n ", "\u2028", "\x0b", "\x85", "\n\n"])
+async def test_a_subject_is_one_line(renderer: Renderer, breaks: str) -> None:
+    source = email("x", subject="{{ a }}\n")
+    done = await renderer.render(source, {"a": f"Hi{breaks}Bcc: eve@example.com"}, "en")
+    assert isinstance(done, Rendered)
+    assert done.content["subject"] == "Hi Bcc: eve@example.com"
+
+
+async def test_an_own_text_part_is_not_escaped(renderer: Renderer) -> None:
+    done = await renderer.render(email("{{ name }}", text="Dear {{ name }}"), ADA, "en")
+    assert isinstance(done, Rendered)
+    assert done.content["text"] == "Dear Ada & <Bob>"
+
+
+async def test_inspection_lists_what_the_templates_read(renderer: Renderer) -> None:
+    source = email(
+        "{% for item in order.items %}{{ item }}{{ range(2) }}{{ locale }}{% endfor %}", "{{ a }}", "{% set c = b %}"
+    )
+    assert await renderer.inspect(source) == Inspection(variables={"order", "a", "b"})
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "line"),
+    [
+        ("a\n{{ nobody }}", "undefined variable 'nobody'", 2),
+        ("\n\n{{ order.price }}", "undefined attribute 'price'", 3),
+        ("{{ nobody.name }}", "undefined variable 'nobody'", 1),
+        ("{{ nobody + 1 }}", "undefined variable 'nobody'", 1),
+        ("{% for a in nobody %}{% endfor %}", "undefined variable 'nobody'", 1),
+        ("{{ []|first }}", "undefined value", 1),
+        ("{{ [order]|map(attribute='price')|list }}", "undefined attribute 'price'", 1),
+        ("{{ [1]|map('nope')|list }}", "no filter named 'nope'", 1),
+        ("{{ 1/0 }}", "division by zero", 1),
+        ("{{ order.id // 0 }}", "division by zero", 1),
+        ("{{ name + 1 }}", "a value does not fit the operation, filter or function it is used with", 1),
+        ("{% if empty %}{{ 1|nope }}{% endif %}{{ 1|nope }}", "syntax error: no filter named 'nope'", 1),
+    ],
+)
+async def test_a_failure_says_what_and_where(renderer: Renderer, body: str, reason: str, line: int) -> None:
+    assert await renderer.render(sms(body), ADA, "en") == RenderFailure(reason=reason, part="body", line=line)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "line"),
+    [
+        ("\n{{ a }", "syntax error: unexpected '}'", 2),
+        ("{% if a %}", "syntax error: unexpected end of template", 1),
+        ("{% include 'x' %}", "syntax error: include, import and extends are not available", 1),
+        ("\n{% import 'x' as y %}", "syntax error: include, import and extends are not available", 2),
+        ("{% from 'x' import y %}", "syntax error: include, import and extends are not available", 1),
+        ("{% extends 'x' %}", "syntax error: include, import and extends are not available", 1),
+        ("{{ 'a'|center(9) }}", "syntax error: no filter named 'center'", 1),
+        ("{{ '%9d'|format(9) }}", "syntax error: no filter named 'format'", 1),
+        ("{% for a in b %}" * 30 + "{% endfor %}" * 30, "nested too deeply", None),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "nested too deeply", None),
+    ],
+)
+async def test_bad_templates_are_refused_when_saved_and_when_sent(
+    renderer: Renderer, body: str, reason: str, line: int | None
+) -> None:
+    for answer in (await renderer.inspect(sms(body)), await renderer.render(sms(body), {"a": 1, "b": []}, "en")):
+        assert isinstance(answer, RenderFailure)
+        assert answer.reason.startswith(reason)
+        assert (answer.part, answer.line) == ("body", line)
+
+
+async def test_a_failure_names_its_part(renderer: Renderer) -> None:
+    failures = [
+        await renderer.render(email("{{ nobody }}", text="x"), {}, "en"),
+        await renderer.render(email("x", subject="{{ nobody }}"), {}, "en"),
+        await renderer.render(email("x", text="{{ nobody }}"), {}, "en"),
+    ]
+    assert [failure.part for failure in failures if isinstance(failure, RenderFailure)] == ["body", "subject", "text"]
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), b"bytes", 10**5000], ids=["set", "nan", "bytes", "digits"])
+async def test_variables_must_be_plain_json(renderer: Renderer, value: object) -> None:
+    answer = await renderer.render(sms("x"), {"a": value}, "en")  # type: ignore[dict-item]
+    assert answer == RenderFailure(reason="variables are not plain JSON")
+
+
+@pytest.mark.parametrize("value", ["\0", "\ud800"])
+async def test_what_postgres_cannot_store_is_refused(renderer: Renderer, value: str) -> None:
+    answer = await renderer.render(sms("{{ a }}"), {"a": value}, "en")
+    assert isinstance(answer, RenderFailure)
+    assert answer.reason == "output contains a NUL character or half a surrogate pair"
+
+
+SECRETS = ["s3cr3t-value", "__class__", "Ada Lovelace", "undefined'x", "12345678901234567890"]
+LEAKS = [
+    "{{ v.nope }}",
+    "{{ d[v] }}",
+    "{{ v[v] }}",
+    "{{ v + 1 }}",
+    "{{ v() }}",
+    "{{ v / 2 }}",
+    "{{ v|int|round(1, v) }}",
+    "{{ [v, v]|sort(attribute=v) }}",
+    "{{ d.get(v).x }}",
+    "{{ [d]|map(attribute=v)|list }}",
+    "{{ [v]|map(v)|list }}",
+    "{{ [v]|select(v)|list }}",
+    "{{ v % 2 }}",
+    "{{ v|list|tojson(v) }}{{ 1/0 }}",
+    "{{ range(v) }}",
+    "{{ dict(v) }}",
+    "{{ (v|list).index('§') }}",
+    "{{ v.index('§') }}",
+]
+
+
+@pytest.mark.parametrize(("secret", "body"), list(product(SECRETS, LEAKS)))
+async def test_no_reason_quotes_the_payload(renderer: Renderer, secret: str, body: str) -> None:
+    answer = await renderer.render(sms(body), {"v": secret, "d": {"k": secret}}, "en")
+    assert isinstance(answer, RenderFailure)
+    assert secret not in answer.reason

@@ -1,0 +1,21 @@
+"""Waiting until Postgres itself says that a task stands at a lock; without a sleep, and with a deadline."""
+
+import asyncio
+from asyncio import Task
+from typing import Any
+
+from sqlalchemy import text
+
+from storage.database import Database
+
+BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+
+
+async def until_blocked(database: Database, task: Task[Any]) -> None:
+    """Fails if the task ends instead."""
+    async with asyncio.timeout(10):
+        while True:
+            assert not task.done(), "it did not have to wait"
+            async with database.transaction() as session:
+                if (await session.execute(BLOCKED)).scalar_one():
+                    return

@@ -1,0 +1,51 @@
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from models.tenants import Tenant
+from storage.database import Database
+from storage.outages import DATABASE_ERRORS, is_outage, ping
+
+pytestmark = pytest.mark.postgres
+
+
+async def run(database: Database, *statements: str, **values: object) -> None:
+    async with database.transaction() as session:
+        for statement in statements:
+            await session.execute(text(statement), values)
+
+
+async def error_of(database: Database, *statements: str, **values: object) -> BaseException:
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        await run(database, *statements, **values)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())",),
+        ("SET LOCAL statement_timeout = 1", "SELECT pg_sleep(10)"),
+        ("SET TRANSACTION READ ONLY", "UPDATE tenant SET name = name"),
+    ],
+)
+async def test_a_real_outage_is_known(database: Database, statements: tuple[str, ...]) -> None:
+    assert is_outage(await error_of(database, *statements))
+
+
+async def test_a_server_that_does_not_listen_is_an_outage() -> None:
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        await ping(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+    assert is_outage(caught.value)
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM no_such_table", "SELECT 1 FROM", "SELECT 1 / 0", "SELECT :id"])
+async def test_a_bug_is_no_outage(database: Database, statement: str) -> None:
+    error = await error_of(database, statement, **({"id": object()} if ":id" in statement else {}))
+    assert not is_outage(error)
+
+
+async def test_a_broken_constraint_is_no_outage(database: Database, tenant: Tenant) -> None:
+    insert = "INSERT INTO tenant (id, key, name, default_language, created_at) VALUES (:id, :key, '', 'en', now())"
+    assert not is_outage(await error_of(database, insert, id=uuid4(), key=tenant.key))

@@ -1,0 +1,132 @@
+"""The page `/outbox`: what the sandbox "delivered", readable. Included by the API at the root; 404 outside dev.
+
+It needs no key, so it is for a developer's own machine. E-mails are shown in frames that run no script, and the page
+may load nothing from anywhere.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from config import Settings
+from domain.channels import Channel
+from domain.names import workflow_id
+from domain.places import Place, place_of, place_text
+from storage import outbox
+from storage.database import Database
+from storage.outbox import Entry
+from storage.sealing import Json
+
+PAGE_SIZE = 50
+EXCERPT = 2_000
+HEADERS = {
+    # Frames inherit this policy, and e-mails carry their style inside: hence 'unsafe-inline', for styles alone.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+router = APIRouter(include_in_schema=False)
+pages = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+class Parts(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One message as the page shows it; `html` is set for e-mails."""
+
+    channel: str
+    recipient_id: str
+    to: str
+    title: str
+    text: str
+    html: str | None
+    accepted_at: datetime
+    workflow_url: str | None
+
+
+@router.get("/outbox")
+async def show_outbox(request: Request, recipient_id: str = "", channel: str = "", before: str = "") -> HTMLResponse:
+    """A filter or place that means nothing is left out."""
+    parts: Parts = request.app.state.parts
+    if not parts.settings.dev:
+        raise HTTPException(404)
+    wanted_person = recipient_id.replace("\x00", "").strip()
+    wanted_channel = channel if channel in set(Channel) else ""
+    async with parts.database.transaction() as session:
+        entries = await outbox.page(
+            session,
+            None,
+            recipient_id=wanted_person or None,
+            channel=wanted_channel or None,
+            limit=PAGE_SIZE + 1,
+            before=_place(before),
+        )
+    filters = {"recipient_id": wanted_person, "channel": wanted_channel}
+    html = pages.get_template("outbox.html").render(
+        cards=[card(entry, parts.settings) for entry in entries[:PAGE_SIZE]],
+        channels=list(Channel),
+        older=_older(entries, filters),
+        newest=not before,
+        **filters,
+    )
+    return HTMLResponse(html, headers=HEADERS)
+
+
+def card(entry: Entry, settings: Settings) -> Card:
+    content = entry.content
+    html = content.get("html")
+    return Card(
+        channel=entry.channel,
+        recipient_id=entry.recipient_id,
+        to=_to(entry.address),
+        title=str(content.get("subject") or content.get("title") or ""),
+        text=str(content.get("text") or content.get("body") or "")[:EXCERPT],
+        html=html if isinstance(html, str) else None,
+        accepted_at=entry.accepted_at,
+        workflow_url=_workflow_url(entry, settings),
+    )
+
+
+def _to(address: Json) -> str:
+    """Of a browser's subscription the endpoint; its keys say nothing to a person."""
+    subscription = address.get("subscription")
+    values = subscription if isinstance(subscription, dict) else address
+    return ", ".join(value for value in values.values() if isinstance(value, str))
+
+
+def _workflow_url(entry: Entry, settings: Settings) -> str | None:
+    if not settings.temporal_ui_url:
+        return None
+    name = workflow_id(entry.notification_id, entry.generation)
+    return f"{settings.temporal_ui_url.rstrip('/')}/namespaces/{quote(settings.temporal_namespace)}/workflows/{name}"
+
+
+def _place(text: str) -> Place | None:
+    try:
+        return place_of(text) if text else None
+    except ValueError:
+        return None
+
+
+def _older(entries: list[Entry], filters: dict[str, str]) -> str | None:
+    if len(entries) <= PAGE_SIZE:
+        return None
+    last = entries[PAGE_SIZE - 1]
+    return "/outbox?" + urlencode({**filters, "before": place_text(last.accepted_at, last.id)})

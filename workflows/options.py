@@ -1,0 +1,34 @@
+"""Time-outs and retry policies, one per kind of work; and the search attributes an operator queries by."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+
+with workflow.unsafe.imports_passed_through():
+    from domain import names
+
+# A short read or write of our own: twice within 3 s in place, then as a normal activity for as long as it takes, so
+# that a database outage holds no workflow task.
+LOCAL_TIMEOUT = timedelta(seconds=3)
+LOCAL_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
+DATABASE_TIMEOUT = timedelta(seconds=20)
+
+# Our own errors only; what a provider answers is a value, and its retries are the workflow's.
+PATIENT_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
+)
+
+TENANT = SearchAttributeKey.for_keyword(names.TENANT_ATTRIBUTE)
+TYPE = SearchAttributeKey.for_keyword(names.TYPE_ATTRIBUTE)
+STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
+CHANNEL = SearchAttributeKey.for_keyword(names.CHANNEL_ATTRIBUTE)
+STEP = SearchAttributeKey.for_int(names.STEP_ATTRIBUTE)
+PRIORITY = SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE)
+
+# Values of STATUS while a workflow waits; at an unhappy end it holds the notification's status.
+SCHEDULED = "SCHEDULED"
+RETRYING = "RETRYING"
+
+SWEEP_TIMEOUT = timedelta(seconds=50)
+ONE_TRY = RetryPolicy(maximum_attempts=1)

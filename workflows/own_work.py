@@ -1,0 +1,34 @@
+"""How a workflow runs a step of our own (resolve, render, settle): in place first, then patiently."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import options
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+async def own_work(step: Callable[[Any, Input], Awaitable[Output]], given: Input, summary: str) -> Output:
+    try:
+        return await workflow.execute_local_activity_method(
+            step,
+            given,
+            schedule_to_close_timeout=options.LOCAL_TIMEOUT,
+            retry_policy=options.LOCAL_RETRY,
+            summary=summary,
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        return await workflow.execute_activity_method(
+            step,
+            given,
+            start_to_close_timeout=options.DATABASE_TIMEOUT,
+            retry_policy=options.PATIENT_RETRY,
+            summary=f"{summary} (again)",
+        )
