@@ -2,17 +2,16 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import typer
 from pydantic import ValidationError
 
 import bootstrap
-from api.server import serve
 from config import Settings
 from embedded.demo import greet
 from embedded.errors import StackError
@@ -37,7 +36,13 @@ def dev() -> None:
 @app.command()
 def api() -> None:
     """The HTTP API with dispatcher and receipts."""
-    finish(serve_api(load()))
+    become("-m", "api")
+
+
+@app.command()
+def worker() -> None:
+    """A worker for all task queues."""
+    become("worker.py")
 
 
 @app.command()
@@ -46,14 +51,10 @@ def migrate() -> None:
     finish(bootstrap.prepare_database(load().database_url))
 
 
-async def serve_api(settings: Settings) -> None:
-    bootstrap.configure_logging(settings)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with bootstrap.open_parts(settings) as parts:
-        await bootstrap.ensure_demo(parts)
-        await serve(parts, stop)
+def become(*arguments: str) -> None:
+    """The process itself becomes the server, so that signals and pids are the server's own."""
+    os.chdir(Path(__file__).parent)
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own entry points
 
 
 def load(**given: Any) -> Settings:

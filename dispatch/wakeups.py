@@ -36,7 +36,7 @@ class Wakeups:
                 log.warning("listening interrupted", error=type(error).__name__)
             finally:
                 self._locked = False
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(LOOK_AGAIN)  # a server that is down answers no sooner for being asked at once
 
     async def _listen(self) -> None:
         self._connection = connection = await self._database.dedicated()
@@ -45,13 +45,22 @@ class Wakeups:
                 await connection.add_listener(channel, self._heard)
             # What was announced while nobody listened is not repeated.
             self._on_notify(FLUSH_CHANNEL, "")
-            while not connection.is_closed():
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())
+            while not await _happens(lost, LOOK_AGAIN):
                 if not self._locked:
                     self._locked = await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK)
                     self._on_notify(DISPATCH_CHANNEL, "")
-                await asyncio.sleep(LOOK_AGAIN)
         finally:
             connection.terminate()
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
         self._on_notify(channel, str(payload))
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

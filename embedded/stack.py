@@ -55,7 +55,7 @@ class Stack:
         after_temporal_start: AfterTemporalStart,
         greet: Greet,
         worker: tuple[str, ...] = (sys.executable, "worker.py"),
-        api: tuple[str, ...] = (sys.executable, "cli.py", "api"),
+        api: tuple[str, ...] = (sys.executable, "-m", "api"),
     ) -> None:
         self._settings = settings
         self._migrate = migrate

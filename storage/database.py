@@ -18,7 +18,7 @@ DATABASE_DOWN = (
     PoolTimeout,
     OSError,
     TimeoutError,
-    asyncpg.PostgresConnectionError,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
 
@@ -34,6 +34,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=5,
             json_serializer=to_json,
+            hide_parameters=True,  # they are personal data, and errors are logged
             connect_args={
                 "timeout": 5,
                 "command_timeout": 15,

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.notification_types import URGENT
 
 LEASE_SECONDS = 30
@@ -106,6 +107,10 @@ async def postpone(session: AsyncSession, ids: list[UUID], seconds: float) -> No
 async def unsignaled_cancels(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
     """Cancelled rows whose workflow may still wait: (id, tenant, generation)."""
     return [tuple(row) for row in await session.execute(CANCELS, {"limit": limit})]
+
+
+async def announce_cancel(session: AsyncSession) -> None:
+    await session.execute(text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE})
 
 
 async def mark_signaled(session: AsyncSession, ids: list[UUID]) -> None:

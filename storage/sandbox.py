@@ -33,7 +33,7 @@ INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
   FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(kind text, after float8),
        LATERAL (SELECT clock_timestamp() + x.after * interval '1 second' AS moment) later,
-       LATERAL (SELECT pg_notify(:channel, '')) told
+       LATERAL (SELECT pg_notify(:listener, '')) told
 """)
 
 
@@ -56,7 +56,7 @@ class SandboxLedger:
         sealed = {"address": to_json(seal(message.address)), "content": to_json(seal(message.content))}
         async with self._database.transaction() as session:
             await session.execute(
-                ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "channel": SANDBOX_CHANNEL}
+                ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "listener": SANDBOX_CHANNEL}
             )
         return ident
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import text
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
@@ -15,9 +14,9 @@ from api.schemas.base import ChannelName, Id, Timestamp
 from api.schemas.notifications import Canceled, NotificationSummary, NotificationView
 from api.views import notification_view, summary_of
 from domain.cancellation import answers, cancel
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.statuses import NotificationStatus
 from storage import notifications
+from storage.dispatching import announce_cancel
 from storage.ledgers import Key, amend
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
@@ -78,9 +77,7 @@ async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Can
             raise not_found(UNKNOWN)
         key = Key(notification_id=id, tenant=caller.tenant)
         ledger = await amend(session, key, lambda ledger: cancel(ledger, datetime.now(UTC)))
-        await session.execute(
-            text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE}
-        )
+        await announce_cancel(session)
     kind = await parts.catalog.type_by_id(caller.tenant, row.type_id)
     route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
     return Canceled(id=id, status=ledger.status, channels=answers(ledger, route))

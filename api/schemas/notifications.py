@@ -11,7 +11,7 @@ from domain.cancellation import CancelAnswer
 from domain.channels import Channel
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-EXAMPLE = {
+EXAMPLE: Json = {
     "notification_type": "welcome",
     "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
     "payload": {"name": "Ada"},

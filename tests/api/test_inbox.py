@@ -28,25 +28,24 @@ async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
 
 
 async def messages(shop: Shop, count: int) -> list[str]:
-    """Ids of new messages for `shop.person`, newest first; all but the last two have the same time."""
+    """Ids of new messages for `shop.person`, newest first: the oldest has the greatest id, the others one time."""
     known = await person_with_history(shop.database, shop.tenant, f"writer-{uuid4()}")
+    oldest, *others = sorted((uuid4() for _ in range(count)), reverse=True)
+    time = now()
     rows = [
         InboxMessage(
-            id=uuid4(),
+            id=id,
             tenant=shop.tenant,
             recipient_id=shop.person,
             notification_id=known.notification_id,
-            content={"title": f"Message {number}", "body": "Hello"},
-            created_at=now() if number else now() - timedelta(hours=1),
+            content={"title": "Shipped", "body": "Hello"},
+            created_at=time - timedelta(hours=1) if id == oldest else time,
         )
-        for number in range(count)
+        for id in (oldest, *others)
     ]
-    same = rows[-1].created_at
-    for row in rows[2:]:
-        row.created_at = same
     async with shop.database.transaction() as session:
         session.add_all(rows)
-    return [str(row.id) for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
+    return [str(id) for id in (*others, oldest)]
 
 
 async def listed(shop: Shop, **query: str | int) -> list[str]:
@@ -69,7 +68,7 @@ async def test_an_item_shows_the_content_and_what_was_done_with_it(shop: Shop) -
         "id": id,
         "recipient_id": shop.person,
         "notification_id": "",
-        "content": {"title": "Message 0", "body": "Hello"},
+        "content": {"title": "Shipped", "body": "Hello"},
         "created_at": "",
         "seen_at": None,
         "read_at": None,

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -86,11 +87,12 @@ class Run:
 async def runs(tmp_path: Path) -> AsyncIterator[Any]:
     started: list[Run] = []
 
-    async def make_run(name: str = "data") -> Run:
+    async def make_run(path: str = os.environ["PATH"]) -> Run:
+        data = tmp_path / "data"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", MAKE_RUN, str(tmp_path / name)), stdout=PIPE, stderr=None, cwd=CHECKOUT
+            *(sys.executable, "-c", MAKE_RUN, str(data)), stdout=PIPE, cwd=CHECKOUT, env={**os.environ, "PATH": path}
         )
-        started.append(Run(process, tmp_path / name))
+        started.append(Run(process, data))
         return started[-1]
 
     yield make_run
@@ -145,6 +147,22 @@ async def test_after_kill_9_the_next_run_leaves_nothing_behind_and_serves_the_sa
     assert [name for name, pid in pids.items() if identity(pid)] == []
     assert second.info.api_key == key
     assert second.info.database_url.partition("@")[0] == url.partition("@")[0]
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_orphans_that_no_death_signal_reached_are_stopped_by_the_next_run(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "unshare").symlink_to(shutil.which("unshare") or "/bin/false")
+    first = await runs(path=str(tmp_path / "bin"))  # there is no setpriv in it
+    await first.said("greet")
+    pids = first.pids
+    first.process.kill()
+    await first.process.wait()
+    assert all(identity(pid) for pid in pids.values())
+    second = await runs()
+    assert "api, worker, temporal, postgres" in (await second.said("greet"))[0]
+    assert [name for name, pid in pids.items() if identity(pid)] == []
 
 
 @pytest.mark.postgres

@@ -1,0 +1,69 @@
+"""The profile that a send brings along, as storage gets it; the recipients' routes share every word of it."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from api.schemas.recipients import InlineRecipient, Profile, changes_of, dev_only_faults, profile_of
+
+
+def inline(**given: Any) -> InlineRecipient:
+    return InlineRecipient.model_validate({"recipient_id": "ada", **given})
+
+
+def test_only_the_given_parts_are_there() -> None:
+    assert profile_of(inline()) == {}
+    assert profile_of(inline(phone="+4917012345678", locale="de_at")) == {
+        "contact": {"phone": "+4917012345678"},
+        "locale": "de-AT",
+    }
+
+
+def test_null_is_not_given_in_a_send_and_clears_in_a_merge() -> None:
+    nothing = {"email": None, "phone": None, "timezone": None, "attributes": None}
+    assert profile_of(inline(**nothing)) == {}
+    assert changes_of(Profile.model_validate(nothing)) == {
+        "contact": {"email": None, "email_ascii": None, "phone": None},
+        "timezone": None,
+        "attributes": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("email", "ascii_form"),
+    [
+        ("ada@example.com", "ada@example.com"),
+        ("ada@exämple.de", "ada@xn--exmple-cua.de"),
+        ("ada@localhost", "ada@localhost"),
+        ("ädä@example.com", None),
+    ],
+)
+def test_an_address_brings_its_ascii_form_or_says_that_there_is_none(email: str, ascii_form: str | None) -> None:
+    """A merge in SQL must overwrite that of the address before."""
+    assert profile_of(inline(email=email)) == {"contact": {"email": email, "email_ascii": ascii_form}}
+
+
+def test_what_only_development_takes_is_named_with_the_place_of_the_profile() -> None:
+    profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
+    pointers = [fault["pointer"] for fault in dev_only_faults(profile, "items", 3, "recipient")]
+    assert pointers == ["/items/3/recipient/email", "/items/3/recipient/webhook_url"]
+    assert dev_only_faults(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+
+
+@pytest.mark.parametrize("recipient_id", ["", "x" * 256, "a\nb", "a/b", ".", "..", "\x85"])
+def test_an_id_that_a_path_cannot_carry_is_refused(recipient_id: str) -> None:
+    with pytest.raises(ValidationError, match=r"must be 1 to 255 characters|at most 255"):
+        inline(recipient_id=recipient_id)
+
+
+@pytest.mark.parametrize("phone", ["+15550000001", "+15555550009", "+447700900123", "+4915112345678"])
+def test_numbers_of_tests_and_dramas_are_possible(phone: str) -> None:
+    assert profile_of(inline(phone=phone)) == {"contact": {"phone": phone}}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:9000/x?y=1#z", "https://[::1]:8443/", "https://xn--exmple-cua.de/a%20b"]
+)
+def test_urls_that_are_urls_are_kept_as_they_are(url: str) -> None:
+    assert profile_of(inline(webhook_url=url)) == {"contact": {"webhook_url": url}}

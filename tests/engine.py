@@ -1,0 +1,153 @@
+"""The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox and workers, on real servers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import httpx2
+
+import worker
+from api.server import serve
+from bootstrap import Parts, open_parts, prepare_temporal
+from config import Settings
+from dispatch.connection import connect
+from embedded.ports import free_port
+from embedded.temporary import temporary_temporal
+from storage.api_keys import create_key, ensure_tenant
+
+SCOPES = ("send", "read", "manage")
+OPEN = ("PENDING", "SENT")
+Value = TypeVar("Value")
+
+
+async def eventually(look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = 20) -> Value:
+    """What `look` saw when `until` held; fails with the last sight after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        seen = await look()
+        if until(seen):
+            return seen
+        assert time.monotonic() < deadline, f"the condition never held; last seen: {seen}"
+        await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    parts: Parts
+    temporal_address: str
+
+    @property
+    def api_url(self) -> str:
+        return self.parts.settings.base_url
+
+
+@asynccontextmanager
+async def running_engine(database_url: str, home: Path) -> AsyncIterator[Engine]:
+    async with temporary_temporal(home) as temporal:
+        await prepare_temporal(temporal.address, "default")
+        settings = Settings(
+            env="dev",
+            database_url=database_url,
+            temporal_address=temporal.address,
+            api_port=free_port(),
+            drain_timeout=1,
+            _env_file=None,
+        )
+        client = await connect(temporal.address, "default", lazy=False)
+        async with open_parts(settings, client=client) as parts:
+            stop = asyncio.Event()
+            stopping = asyncio.create_task(stop.wait())
+            serving = asyncio.create_task(serve(parts, stop))
+            working = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping))
+            try:
+                await _answers(settings.base_url, serving)
+                yield Engine(parts=parts, temporal_address=temporal.address)
+            finally:
+                stop.set()
+                await asyncio.gather(serving, working)
+
+
+async def _answers(url: str, serving: asyncio.Task[None]) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+
+        async def ready() -> bool:
+            if serving.done():
+                serving.result()
+            try:
+                return (await http.get(f"{url}/readyz")).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        await eventually(ready, bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """One tenant and a client with its key; the verbs a test of a story needs."""
+
+    tenant: UUID
+    key: str
+    http: httpx2.AsyncClient
+    engine: Engine
+
+    async def template(self, name: str, channel: str, body: str = "Hello {{ name }}", **more: Any) -> None:
+        given = {"name": name, "channel": channel, "language": "en", "body_template": body, "publish": True}
+        subject = {"subject_template": "Hi {{ name }}"} if channel == "email" else {}
+        await self.ok("POST", "/templates", {**given, **subject, "variables_schema": {}, **more})
+
+    async def type(self, key: str, *steps: list[str], **more: Any) -> None:
+        """A type with one route step per list of channels, and a template `key` for each of them."""
+        channels = dict.fromkeys(channel for step in steps for channel in step)
+        for channel in channels:
+            await self.template(key, channel)
+        route = [{"channels": step} for step in steps]
+        await self.ok(
+            "PUT", f"/notification-types/{key}", {"route": route, "templates": dict.fromkeys(channels, key), **more}
+        )
+
+    async def person(self, recipient_id: str, **profile: Any) -> None:
+        await self.ok("PUT", f"/recipients/{recipient_id}", profile)
+
+    async def send(self, kind: str, recipient_id: str = "ada", *, key: str | None = None, **more: Any) -> str:
+        headers = {"Idempotency-Key": key} if key else {}
+        body = {"notification_type": kind, "recipient_id": recipient_id, "payload": {"name": "Ada"}, **more}
+        response = await self.http.post("/notifications/send", json=body, headers=headers)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    async def shown(self, id: str) -> dict[str, Any]:
+        return await self.ok("GET", f"/notifications/{id}")
+
+    async def until(self, id: str, *statuses: str, within: float = 20) -> dict[str, Any]:
+        """As soon as it has one of the statuses."""
+        return await eventually(lambda: self.shown(id), lambda shown: shown["status"] in statuses, within)
+
+    async def finished(self, id: str, within: float = 20) -> dict[str, Any]:
+        return await eventually(lambda: self.shown(id), lambda shown: shown["finished_at"] is not None, within)
+
+    async def outbox(self, **wanted: str) -> list[dict[str, Any]]:
+        answer = await self.ok("GET", "/outbox?" + "&".join(f"{k}={v}" for k, v in {"limit": "100", **wanted}.items()))
+        items: list[dict[str, Any]] = answer["items"]
+        return items
+
+    async def ok(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        response = await self.http.request(method, path, json=body)
+        assert response.status_code < 300, f"{method} {path}: {response.status_code} {response.text}"
+        answer: dict[str, Any] = response.json() if response.content else {}
+        return answer
+
+
+@asynccontextmanager
+async def open_shop(engine: Engine) -> AsyncIterator[Shop]:
+    async with engine.parts.database.transaction() as session:
+        tenant = await ensure_tenant(session, uuid4().hex, "Shop")
+        _, key = await create_key(session, tenant.id, "test", SCOPES)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{engine.api_url}/api/v1"
+    async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=30) as http:
+        yield Shop(tenant=tenant.id, key=key, http=http, engine=engine)
