@@ -1,12 +1,11 @@
-"""The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox and workers, on real servers."""
+"""The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox, workers; real servers."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
@@ -19,21 +18,9 @@ from dispatch.connection import connect
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
 from storage.api_keys import create_key, ensure_tenant
+from tests.polling import eventually
 
 SCOPES = ("send", "read", "manage")
-OPEN = ("PENDING", "SENT")
-Value = TypeVar("Value")
-
-
-async def eventually(look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = 20) -> Value:
-    """What `look` saw when `until` held; fails with the last sight after `within` seconds."""
-    deadline = time.monotonic() + within
-    while True:
-        seen = await look()
-        if until(seen):
-            return seen
-        assert time.monotonic() < deadline, f"the condition never held; last seen: {seen}"
-        await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True, kw_only=True)
