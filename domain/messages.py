@@ -84,7 +84,7 @@ class RenderInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderResult:
-    """Why a channel could not be rendered, by delivery. `closed`: the row is final, there is nothing left to do."""
+    """Why a channel could not be rendered, by delivery. `closed`: the row is final or cancelled."""
 
     closed: bool = False
     failures: dict[UUID, str] = field(default_factory=dict)

@@ -16,7 +16,8 @@ class Receipt(SQLModel, table=True):
         Index(
             "receipt_waiting", "next_try_at", postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL")
         ),
-        Index("receipt_of_message", "provider", "provider_message_id", postgresql_where=text("applied_at IS NULL")),
+        Index("receipt_of_message", "provider", "provider_message_id"),
+        Index("receipt_of_attempt", "attempt_id"),
     )
 
     id: UUID = Field(primary_key=True)

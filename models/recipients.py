@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, new_id, time_column
@@ -31,6 +31,7 @@ class Device(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("tenant", "recipient_id", "device"),
+        Index("device_addresses", "address", postgresql_using="gin", postgresql_ops={"address": "jsonb_path_ops"}),
         _of_recipient("recipient_id"),
     )
 

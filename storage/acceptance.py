@@ -44,6 +44,7 @@ class Accepted:
 
 
 # A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
+# Known people are locked against an erasure, which must find what is accepted for them.
 ACCEPT = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
@@ -63,10 +64,11 @@ WITH item AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
   SELECT :tenant, recipient_id, '{}', '{}', now() FROM profile
   ON CONFLICT DO NOTHING
+), standing AS (
+  SELECT r.recipient_id FROM recipient r
+   WHERE r.tenant = :tenant AND r.recipient_id IN (SELECT recipient_id FROM item) FOR KEY SHARE
 ), known AS (
-  SELECT recipient_id FROM profile
-  UNION
-  SELECT r.recipient_id FROM recipient r JOIN item USING (recipient_id) WHERE r.tenant = :tenant
+  SELECT recipient_id FROM profile UNION SELECT recipient_id FROM standing
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, idempotency_held, created_at, send_at, expires_at,

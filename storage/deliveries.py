@@ -26,11 +26,12 @@ class NewDelivery:
     by_rule: bool = False
 
 
-# The notification's revision moves with its set of deliveries; a row that is final or of another generation takes none.
+# The notification's revision moves with its set of deliveries; a row that is over, or to be cancelled, takes none.
 INSERT = text("""
 WITH open AS (
   UPDATE notification SET revision = revision + 1
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL
+     AND cancel_requested_at IS NULL
   RETURNING id, tenant, generation
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
@@ -58,7 +59,7 @@ SELECT count(*) FROM open
 async def insert_deliveries(
     session: AsyncSession, notification_id: UUID, tenant: UUID, generation: int, items: list[NewDelivery]
 ) -> bool:
-    """False if the notification is final or of another generation: then nothing was written."""
+    """False if the notification is final, cancelled or of another generation: then nothing was written."""
     values = {
         "id": notification_id,
         "tenant": tenant,

@@ -1,4 +1,4 @@
-"""Writes inbox rows for the in-app channel."""
+"""Writes inbox rows for the in-app channel; for a person who was just erased, none."""
 
 from sqlalchemy import text
 
@@ -8,7 +8,9 @@ from storage.sealing import seal
 
 PUT = text("""
 INSERT INTO inbox_message (id, tenant, recipient_id, notification_id, content, created_at)
-VALUES (:id, :tenant, :recipient_id, :notification_id, CAST(:content AS jsonb), now()) ON CONFLICT (id) DO NOTHING
+SELECT :id, tenant, recipient_id, :notification_id, CAST(:content AS jsonb), now() FROM recipient
+ WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
+ON CONFLICT (id) DO NOTHING
 """)
 
 

@@ -26,8 +26,9 @@ ACCEPT = text("""
 WITH message AS (
   INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
          channel, address, content, accepted_at)
-  VALUES (:id, :tenant, :recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
-          CAST(:address AS jsonb), CAST(:content AS jsonb), clock_timestamp())
+  SELECT :id, tenant, recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
+         CAST(:address AS jsonb), CAST(:content AS jsonb), clock_timestamp() FROM recipient
+   WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
 )
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment

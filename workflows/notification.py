@@ -98,7 +98,7 @@ class NotificationWorkflow:
         given = RenderInput(**self._key(), step=step)
         rendered = await own_work(Composition.render_messages, given, f"render step {step.number}: {names}")
         if rendered.closed:
-            return await self._settle(None)
+            return await self._settle(NotificationStatus.CANCELED, reason="canceled")
         ends = await asyncio.gather(*(self._run_channel(step, channel, plan, rendered) for channel in step.channels))
         return await self._end_step(step, ends, last=step is plan.steps[-1])
 

@@ -36,13 +36,8 @@ def upgrade() -> None:
         sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        "receipt_of_message",
-        "receipt",
-        ["provider", "provider_message_id"],
-        unique=False,
-        postgresql_where=sa.text("applied_at IS NULL"),
-    )
+    op.create_index("receipt_of_attempt", "receipt", ["attempt_id"], unique=False)
+    op.create_index("receipt_of_message", "receipt", ["provider", "provider_message_id"], unique=False)
     op.create_index(
         "receipt_waiting",
         "receipt",
@@ -204,6 +199,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "recipient_id", "device"),
+    )
+    op.create_index(
+        "device_addresses",
+        "device",
+        ["address"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"address": "jsonb_path_ops"},
     )
     op.create_table(
         "notification",
@@ -424,7 +427,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("inbox_of_recipient", "inbox_message", ["tenant", "recipient_id", "id"], unique=False)
+    op.create_index("inbox_of_recipient", "inbox_message", ["tenant", "recipient_id", "created_at", "id"], unique=False)
     op.create_table(
         "attempt",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -513,6 +516,9 @@ def downgrade() -> None:
         postgresql_where=sa.text("cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"),
     )
     op.drop_table("notification")
+    op.drop_index(
+        "device_addresses", table_name="device", postgresql_using="gin", postgresql_ops={"address": "jsonb_path_ops"}
+    )
     op.drop_table("device")
     op.drop_table("template")
     op.drop_table("recipient")
@@ -532,6 +538,7 @@ def downgrade() -> None:
         table_name="receipt",
         postgresql_where=sa.text("applied_at IS NULL AND next_try_at IS NOT NULL"),
     )
-    op.drop_index("receipt_of_message", table_name="receipt", postgresql_where=sa.text("applied_at IS NULL"))
+    op.drop_index("receipt_of_message", table_name="receipt")
+    op.drop_index("receipt_of_attempt", table_name="receipt")
     op.drop_table("receipt")
     op.drop_table("engine_state")
