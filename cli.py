@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
+from temporalio.service import RPCError
 
 import bootstrap
 from config import Settings
@@ -27,7 +28,7 @@ def dev() -> None:
     stack = Stack(
         settings,
         migrate=bootstrap.prepare_database,
-        after_temporal_start=partial(bootstrap.prepare_temporal, namespace=settings.temporal_namespace),
+        after_temporal_start=partial(prepare_temporal, namespace=settings.temporal_namespace),
         greet=greet,
     )
     finish(stack.run())
@@ -49,6 +50,13 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database to the newest revision."""
     finish(bootstrap.prepare_database(load().database_url))
+
+
+async def prepare_temporal(address: str, namespace: str) -> None:
+    try:
+        await bootstrap.prepare_temporal(address, namespace)
+    except (RPCError, RuntimeError) as error:
+        raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
 
 
 def become(*arguments: str) -> None:

@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import Any
 
 from api.callers import Caller
-from api.parts import Parts
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
 from api.schemas.recipients import dev_only_faults, profile_of
+from bootstrap import Parts
 from domain.channels import Channel
 from domain.durations import parse_duration
 from domain.notification_types import NotificationType

@@ -7,7 +7,6 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import docs, failures, openapi
 from api.front_door import FrontDoor
-from api.parts import Parts
 from api.requests import Requests
 from api.routes import (
     devices,
@@ -23,6 +22,7 @@ from api.routes import (
     template_previews,
     templates,
 )
+from bootstrap import Parts
 from web import outbox as outbox_page
 
 PREFIX = "/api/v1"

@@ -21,6 +21,7 @@ from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
+from dispatch.lazy import lazily
 from domain import names
 from workflows.sweep import SweepWorkflow
 
@@ -28,10 +29,24 @@ ATTRIBUTES = {
     names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     names.TYPE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     names.STATUS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
     names.STEP_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
     names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
 }
+
+
+# Bugs of ours: trying again only repeats them. Everything else may be an outage, which Temporal waits out.
+MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class FactsOnly(DefaultFailureConverter):
@@ -39,7 +54,8 @@ class FactsOnly(DefaultFailureConverter):
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         if not isinstance(exception, TemporalError):
-            named = ApplicationError("see the worker's log", type=type(exception).__name__)
+            kind, mistake = type(exception).__name__, isinstance(exception, MISTAKES)
+            named = ApplicationError("see the worker's log", type=kind, non_retryable=mistake)
             exception = named.with_traceback(exception.__traceback__)
         super().to_failure(exception, payload_converter, failure)
 
@@ -52,7 +68,8 @@ BACKSTOP_EVERY = timedelta(minutes=1)
 
 async def connect(address: str, namespace: str, *, lazy: bool) -> Client:
     """`lazy` connects at the first call: for processes that serve without Temporal too."""
-    return await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
+    client = await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
+    return lazily(client) if lazy else client
 
 
 async def prepare(client: Client) -> None:

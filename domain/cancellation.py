@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.ledger import close_delivery, finish
+from domain.ledger import OPEN, close_delivery, finish
 from domain.records import Delivery, Ledger, Verdict
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -17,7 +17,6 @@ class CancelAnswer(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
-OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
 SENT = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
 CANCELED = Verdict(status=DeliveryStatus.CANCELED, reason="canceled")
 

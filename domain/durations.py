@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# Added to a time of ours it must stay in the calendars of Python and Postgres.
+LONGEST = timedelta(days=36_500)
 PATTERN = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
 
 
@@ -11,7 +13,7 @@ def parse_duration(text: str) -> timedelta:
     match = PATTERN.fullmatch(text)
     if match is None:
         raise ValueError("must be a whole number followed by s, m, h or d, such as 30s, 10m, 1h or 3d")
-    try:
-        return timedelta(**{UNITS[match[2]]: int(match[1])})
-    except OverflowError:
-        raise ValueError("is longer than any calendar") from None
+    duration = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if duration > LONGEST:
+        raise ValueError("must not be longer than a hundred years")
+    return duration

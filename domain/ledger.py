@@ -29,6 +29,8 @@ STATUS_OF: dict[Evidence, DeliveryStatus] = {
     Evidence.CLICKED: DeliveryStatus.OPENED,
 }
 
+OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
+
 # Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
 ARRIVED = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
 END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
@@ -52,22 +54,31 @@ def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: da
     known = ledger.attempts[attempt.id]
     if known.state not in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) or known.state is state:
         return ledger
-    told = replace(attempt, state=state, evidence=known.evidence, finished_at=at)
+    # A call that is proved absent, or found, is no longer in doubt; what receipts said of it stays.
+    reported = None if known.evidence is Evidence.IN_DOUBT else known.evidence
+    told = replace(attempt, state=state, evidence=reported, finished_at=at)
     told = replace(told, **{name: getattr(known, name) for name in set(TIME_OF.values())})
-    return _with_attempt(ledger, with_evidence(told, EVIDENCE_OF_STATE[state], at), at, detail=_detail(told))
+    after = _with_attempt(ledger, with_evidence(told, EVIDENCE_OF_STATE[state], at), at, detail=_detail(told))
+    silent = len(after.events) == len(ledger.events) and state is not AttemptState.ACCEPTED
+    return _noted(after, told, at) if silent else after
 
 
 def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurred_at: datetime, at: datetime) -> Ledger:
+    """What a provider said later; the same once more, or less than is known, changes nothing."""
     attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at)
+    if attempt == ledger.attempts[attempt_id]:
+        return ledger
     return _with_attempt(ledger, attempt, at, detail={"provider": attempt.provider, "receipt": str(evidence)})
 
 
 def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: datetime) -> Ledger:
-    """Our own verdict; a call whose outcome nobody knows makes "failed" a lie, so it becomes "in doubt"."""
-    doubtful = any(
-        a.evidence is Evidence.IN_DOUBT or a.state is AttemptState.SUBMITTING for a in ledger.attempts_of(delivery_id)
-    )
-    status = DeliveryStatus.IN_DOUBT if doubtful else verdict.status
+    """Our own verdict; a call whose outcome nobody knows makes "failed" a lie, so it becomes "in doubt".
+
+    Only on what is open: a receipt may have come since the workflow made up its mind.
+    """
+    if ledger.deliveries[delivery_id].status not in OPEN:
+        return ledger
+    status = DeliveryStatus.IN_DOUBT if _doubtful(ledger.attempts_of(delivery_id)) else verdict.status
     return _move_delivery(ledger, delivery_id, status, verdict.reason, at, None)
 
 
@@ -78,7 +89,7 @@ def finish(
     if ledger.finished_at is not None:
         return ledger
     for delivery in list(ledger.deliveries.values()):
-        if delivery.status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
+        if delivery.status in OPEN:
             left = Verdict(status=LEFT_OPEN.get(verdict, DeliveryStatus.FAILED), reason=reason or "not_sent")
             ledger = close_delivery(ledger, delivery.id, left, at)
     return _move_notification(replace(ledger, finished_at=at), at, verdict, reason)
@@ -98,25 +109,39 @@ def _detail(attempt: Attempt) -> Json:
 def _with_attempt(ledger: Ledger, attempt: Attempt, at: datetime, detail: Json) -> Ledger:
     ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
     status, reason = _proved(ledger.attempts_of(attempt.delivery_id))
-    moved = _move_delivery(ledger, attempt.delivery_id, status, reason, at, detail) if status else ledger
-    if moved is ledger and attempt.state not in (AttemptState.ACCEPTED, AttemptState.SUBMITTING):
-        channel = ledger.deliveries[attempt.delivery_id].channel
-        note = Event(at=at, kind=f"attempt_{attempt.state}", channel=channel, reason=attempt.reason, detail=detail)
-        return replace(ledger, events=(*ledger.events, note))
-    return moved
+    return _move_delivery(ledger, attempt.delivery_id, status, reason, at, detail) if status else ledger
+
+
+def _noted(ledger: Ledger, attempt: Attempt, at: datetime) -> Ledger:
+    """A call that came to nothing and moved nothing is in the timeline all the same."""
+    channel = ledger.deliveries[attempt.delivery_id].channel
+    note = Event(
+        at=at, kind=f"attempt_{attempt.state}", channel=channel, reason=attempt.reason, detail=_detail(attempt)
+    )
+    return replace(ledger, events=(*ledger.events, note))
 
 
 def _proved(attempts: list[Attempt]) -> tuple[DeliveryStatus | None, str | None]:
     """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
 
-    An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy.
+    An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy. But beside one
+    that bounced it keeps the delivery from having failed.
     """
     statuses = {STATUS_OF[a.evidence] for a in attempts if a.evidence in STATUS_OF}
     for status in ARRIVED:
         if status in statuses:
             return status, None
-    bounced = DeliveryStatus.FAILED in statuses and DeliveryStatus.IN_DOUBT not in statuses
-    return (DeliveryStatus.FAILED, "bounced") if bounced else (None, None)
+    if DeliveryStatus.FAILED not in statuses:
+        return None, None
+    return (DeliveryStatus.IN_DOUBT, "outcome_unknown") if _doubtful(attempts) else (DeliveryStatus.FAILED, "bounced")
+
+
+def _doubtful(attempts: list[Attempt]) -> bool:
+    """Somebody may have the message and nobody has said so: given up as unknown, or not answered yet."""
+    unanswered = (None, Evidence.IN_DOUBT)
+    return any(
+        a.evidence in unanswered and a.state in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) for a in attempts
+    )
 
 
 def _move_delivery(
@@ -167,14 +192,16 @@ def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[
             return NotificationStatus(best), None
     if ledger.finished_at is None:
         return None, None
-    return _unsent(ledger, statuses, verdict), reasons(ledger)
+    return _not_arrived(ledger, statuses, verdict), reasons(ledger)
 
 
-def _unsent(
+def _not_arrived(
     ledger: Ledger, statuses: set[DeliveryStatus], verdict: NotificationStatus | None
 ) -> NotificationStatus | None:
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
+    if any(attempt.reached for attempt in ledger.attempts.values()):
+        return NotificationStatus.FAILED  # it was sent and came back: neither expired nor cancelled
     if verdict is not None and verdict is not NotificationStatus.FAILED:
         return verdict
     for delivery_status, end in END_OF:

@@ -34,11 +34,12 @@ N, D = NotificationStatus, DeliveryStatus
 ON_ITS_WAY = {N.SENT, N.DELIVERED, N.OPENED}
 
 # A receipt may still turn up after we gave up, cancelled or expired: what reached the person is the truth.
+# Only a bounce takes something back, down to what the other endpoints or channels came to.
 # Back to PENDING only by a redrive, which starts a new generation.
 NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
     N.PENDING: set(N) - {N.PENDING},
-    N.SENT: {N.DELIVERED, N.OPENED, N.FAILED},
-    N.DELIVERED: {N.OPENED, N.FAILED},
+    N.SENT: {N.DELIVERED, N.OPENED, N.FAILED, N.IN_DOUBT},
+    N.DELIVERED: {N.SENT, N.OPENED, N.FAILED, N.IN_DOUBT},
     N.OPENED: set(),
     N.FAILED: {N.PENDING, *ON_ITS_WAY},
     N.IN_DOUBT: {N.PENDING, N.FAILED, *ON_ITS_WAY},
@@ -51,10 +52,10 @@ NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
 DELIVERY_MOVES: dict[DeliveryStatus, set[DeliveryStatus]] = {
     D.PENDING: set(D) - {D.PENDING},
     D.SENDING: set(D) - {D.PENDING, D.SENDING},
-    D.SENT: {D.DELIVERED, D.OPENED, D.FAILED},
-    D.DELIVERED: {D.OPENED, D.FAILED},
+    D.SENT: {D.DELIVERED, D.OPENED, D.FAILED, D.IN_DOUBT},
+    D.DELIVERED: {D.SENT, D.OPENED, D.FAILED, D.IN_DOUBT},
     D.OPENED: set(),
-    D.FAILED: {D.SENT, D.DELIVERED, D.OPENED},
+    D.FAILED: {D.SENT, D.DELIVERED, D.OPENED, D.IN_DOUBT},
     D.IN_DOUBT: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},
     D.CANCELED: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},
     D.EXPIRED: {D.SENT, D.DELIVERED, D.OPENED, D.FAILED},

@@ -88,11 +88,10 @@ class Stack:
                 loop.remove_signal_handler(number)
 
     async def __aenter__(self) -> Self:
-        try:
+        async with AsyncExitStack() as unless_started:
+            unless_started.push_async_callback(self.stop)
             await self.start()
-        except BaseException:
-            await self.stop()
-            raise
+            unless_started.pop_all()
         return self
 
     async def __aexit__(

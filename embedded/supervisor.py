@@ -157,7 +157,7 @@ class Supervisor:
         while True:
             try:
                 return await child.after_start()
-            except Exception as error:  # the hook is the caller's: it may raise anything
+            except StackError as error:
                 if not patient:
                     raise StackError(f"{child.name} started, then: {error}") from error
                 await asyncio.sleep(RETRY_HOOK)

@@ -75,7 +75,8 @@ WITH item AS (
          generation, revision, dispatch_at)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
-         COALESCE(send_at, now()) + expires_in * interval '1 second', 1, 0, now()
+         CASE WHEN expires_in IS NOT NULL
+              THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0, now()
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT (tenant, idempotency_key) WHERE idempotency_held DO NOTHING
   RETURNING id, created_at, expires_at

@@ -42,7 +42,7 @@ class Claim:
 
 CLAIM = text(f"""
 WITH target AS (
-  SELECT n.id, n.recipient_id, n.type_id, r.contact, p.global_channel_opt_in, p.type_channel_preferences
+  SELECT n.id, n.revision, n.recipient_id, n.type_id, r.contact, p.global_channel_opt_in, p.type_channel_preferences
     FROM notification n
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
@@ -56,17 +56,17 @@ WITH target AS (
 ), sending AS (
   UPDATE delivery SET status = 'SENDING' FROM claimed WHERE delivery.id = :delivery_id AND status = 'PENDING'
 ), moved AS (
-  UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id RETURNING revision
+  UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.contact, target.global_channel_opt_in,
-       target.type_channel_preferences, claimed.id IS NOT NULL AS fresh, moved.revision AS moved_to,
+       target.type_channel_preferences, claimed.id IS NOT NULL AS fresh, target.revision AS locked_revision,
        clock_timestamp() AS now, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device
   FROM target
   JOIN notification n ON n.id = target.id
   JOIN delivery d ON d.id = :delivery_id AND d.notification_id = n.id
-  LEFT JOIN claimed ON true LEFT JOIN moved ON true
+  LEFT JOIN claimed ON true
 """)  # noqa: S608 - constants of our own
 
 
@@ -87,20 +87,20 @@ async def claim_attempt(session: AsyncSession, call: DeliverInput) -> Claim | No
     row = (await session.execute(CLAIM, values)).mappings().one_or_none()
     if row is None:
         return None
-    claim = _claim(dict(row), call, ident)
-    if claim.fresh and row["moved_to"] != claim.ledger.revision:
-        current = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
-        return replace(claim, ledger=current or claim.ledger)
-    return claim
+    ledger = None
+    if row["locked_revision"] != row["revision"]:
+        ledger = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
+    return _claim(dict(row), ledger or _ledger(dict(row), call, ident), ident)
 
 
-def _claim(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Claim:
+def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
     ledger = ledger_of(row)
-    fresh = row["fresh"]
-    if fresh:
-        ledger = _with_call(ledger, call, ident)
+    return _with_call(ledger, call, ident) if row["fresh"] else ledger
+
+
+def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
     return Claim(
-        fresh=fresh,
+        fresh=row["fresh"],
         attempt=ledger.attempts[ident],
         ledger=ledger,
         now=row["now"],

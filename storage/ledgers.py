@@ -52,9 +52,7 @@ WITH fenced AS (
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule,
-         provider = COALESCE(x.provider, t.provider),
-         provider_message_id = COALESCE(x.provider_message_id, t.provider_message_id),
-         provider_response = COALESCE(x.provider_response, t.provider_response),
+         provider = x.provider, provider_message_id = x.provider_message_id, provider_response = x.provider_response,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM fenced, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
          id uuid, status text, failure_reason text, by_rule bool, provider text, provider_message_id text,

@@ -47,11 +47,16 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at,
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 
+# The ledger holds the attempts of the current generation only: what is told of an earlier one is kept, not applied.
 MATCH = text("""
-SELECT id, notification_id, tenant FROM attempt
- WHERE provider = :provider
-   AND CASE WHEN CAST(:attempt_id AS uuid) IS NOT NULL THEN id = :attempt_id ELSE provider_message_id = :message_id END
- ORDER BY started_at LIMIT 1
+SELECT a.id, a.notification_id, a.tenant
+  FROM attempt a
+  JOIN delivery d ON d.id = a.delivery_id
+  JOIN notification n ON n.id = a.notification_id AND n.generation = d.generation
+ WHERE a.provider = :provider
+   AND CASE WHEN CAST(:attempt_id AS uuid) IS NOT NULL THEN a.id = :attempt_id
+            ELSE a.provider_message_id = :message_id END
+ ORDER BY a.started_at LIMIT 1
 """)
 
 APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL, tries = tries + 1 WHERE id = :id")

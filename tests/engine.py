@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,14 +20,19 @@ from api.server import serve
 from bootstrap import Parts, open_parts, prepare_database, prepare_temporal
 from config import Settings
 from dispatch.connection import connect
+from domain.names import workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
-from domain.names import workflow_id
 from storage.api_keys import create_key, ensure_tenant
 from tests.polling import eventually
 
 SCOPES = ("send", "read", "manage")
 Handle = WorkflowHandle[Any, Any]
+
+
+def later(seconds: float) -> str:
+    """For `send_at`; negative for a moment that has passed."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +177,12 @@ class Shop:
     async def until(self, id: str, *statuses: str, within: float = 20) -> dict[str, Any]:
         """As soon as it has one of the statuses."""
         return await eventually(lambda: self.shown(id), lambda shown: shown["status"] in statuses, within)
+
+    async def ended(self, id: str, *statuses: str, within: float = 20) -> dict[str, Any]:
+        """No step waits any more and it has one of the statuses."""
+        return await eventually(
+            lambda: self.shown(id), lambda shown: shown["finished_at"] and shown["status"] in statuses, within
+        )
 
     async def finished(self, id: str, within: float = 20) -> dict[str, Any]:
         return await eventually(lambda: self.shown(id), lambda shown: shown["finished_at"] is not None, within)

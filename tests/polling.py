@@ -17,3 +17,14 @@ async def eventually(look: Callable[[], Awaitable[Value]], until: Callable[[Valu
             return seen
         assert time.monotonic() < deadline, f"the condition never held; last seen: {seen}"
         await asyncio.sleep(0.02)
+
+
+async def holds(condition: Callable[[], object], within: float = 10) -> float:
+    """Returns the seconds it took until `condition` held."""
+    started = time.monotonic()
+
+    async def look() -> object:
+        return condition()
+
+    await eventually(look, bool, within)
+    return time.monotonic() - started

@@ -102,7 +102,8 @@ class EndpointDelivery:
 
     def _exhausted(self, next_attempt: datetime, result: DeliverResult) -> EndpointEnd | None:
         terms, made = self._terms, self._call.attempt_number
-        if terms.expires_at is not None and next_attempt >= terms.expires_at:
+        # With a later step there may be time for that one yet; whether there is, its own guard says.
+        if terms.last_step and terms.expires_at is not None and next_attempt >= terms.expires_at:
             return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=f"expired: {result.reason}")
         budget = Budget.of_step(
             first_attempt=self._first_answer or workflow.now(),

@@ -92,9 +92,10 @@ class NotificationWorkflow:
 
     async def _run_step(self, step: StepPlan, plan: Plan) -> NotificationOutcome | None:
         """None: no channel of the step got through, and the next step may try."""
-        names = ", ".join(channel.channel for channel in step.channels)
+        channels = [str(channel.channel) for channel in step.channels]
+        names = ", ".join(channels)
         workflow.set_current_details(f"Step {step.number}: {names}")
-        self._where = [options.STEP.value_set(step.number), options.CHANNEL.value_set(names)]
+        self._where = [options.STEP.value_set(step.number), options.CHANNEL.value_set(channels)]
         given = RenderInput(**self._key(), step=step)
         rendered = await own_work(Composition.render_messages, given, f"render step {step.number}: {names}")
         if rendered.closed:

@@ -22,7 +22,7 @@ PATIENT_RETRY = RetryPolicy(
 TENANT = SearchAttributeKey.for_keyword(names.TENANT_ATTRIBUTE)
 TYPE = SearchAttributeKey.for_keyword(names.TYPE_ATTRIBUTE)
 STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
-CHANNEL = SearchAttributeKey.for_keyword(names.CHANNEL_ATTRIBUTE)
+CHANNEL = SearchAttributeKey.for_keyword_list(names.CHANNEL_ATTRIBUTE)
 STEP = SearchAttributeKey.for_int(names.STEP_ATTRIBUTE)
 PRIORITY = SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE)
 

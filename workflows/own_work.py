@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from workflows import options
@@ -22,7 +22,7 @@ async def own_work(step: Callable[[Any, Input], Awaitable[Output]], given: Input
             retry_policy=options.LOCAL_RETRY,
             summary=summary,
         )
-    except ActivityError as error:
+    except FailureError as error:  # a local activity's own error comes bare, without an ActivityError around it
         if is_cancelled_exception(error):
             raise
         return await workflow.execute_activity_method(

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.failures import RETRY_AFTER
-from api.parts import Parts, PartsDep
+from api.parts import PartsDep
 from api.problems import Problem
+from bootstrap import Parts
 from storage.outages import DATABASE_ERRORS, ping
 
 PATIENCE = 2.0

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.paging import PagingDep
-from api.parts import Parts, PartsDep
+from api.parts import PartsDep
 from api.places import before
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
+from bootstrap import Parts
 from domain.places import place_text
 from storage import inbox
 from storage.inbox import Mark, Message

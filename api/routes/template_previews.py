@@ -4,10 +4,11 @@ from fastapi import APIRouter
 
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
-from api.parts import Parts, PartsDep
+from api.parts import PartsDep
 from api.problems import Problem, at, invalid, not_found
 from api.schemas.templates import Preview, PreviewBody
 from api.template_checks import fault_of
+from bootstrap import Parts
 from domain.languages import chain
 from domain.templates import TemplateVersion
 from rendering.messages import RenderFailure, TemplateSource

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +10,7 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 
 import api.app
-from api.parts import Parts
+from bootstrap import Parts
 from config import Settings
 from storage import api_keys
 from storage.database import Database
@@ -40,9 +39,7 @@ async def open_shop(parts: Parts, *, settings: Settings | None = None) -> AsyncI
     async with parts.database.transaction() as session:
         tenant = await api_keys.ensure_tenant(session, f"shop-{uuid4()}", "Shop")
         _, secret = await api_keys.create_key(session, tenant.id, "all", SCOPES)
-    names = ("settings", "database", "catalog", "renderer")
-    own = {name: getattr(parts, name) for name in names} | ({"settings": settings} if settings else {})
-    app = api.app.create_app(SimpleNamespace(**own))
+    app = api.app.create_app(replace(parts, settings=settings) if settings else parts)
     headers = {"Authorization": f"Bearer {secret}"}
     transport = ASGITransport(app)
     async with AsyncClient(transport=transport, base_url="http://tocsin.test/api/v1", headers=headers) as http:

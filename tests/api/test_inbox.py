@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.parts import Parts
+from bootstrap import Parts
 from models.columns import now
 from models.inbox import InboxMessage
 from tests.api.shops import Shop, faults, open_shop

@@ -4,7 +4,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.parts import Parts
+from bootstrap import Parts
 from domain.channels import Channel
 from models.tenants import Tenant
 

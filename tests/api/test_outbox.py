@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.parts import Parts
+from bootstrap import Parts
 from config import Settings
 from models.sandbox import SandboxMessage
 from tests.api.shops import Shop, faults, open_shop, production

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.parts import Parts
+from bootstrap import Parts
 from tests.api.shops import Shop, faults, open_shop
 
 pytestmark = pytest.mark.postgres

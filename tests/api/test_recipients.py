@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.encoders import jsonable_encoder
 
-from api.parts import Parts
+from bootstrap import Parts
 from tests.api.shops import Shop, faults, open_shop, production
 
 pytestmark = pytest.mark.postgres

@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from api.parts import Parts
+from bootstrap import Parts
 from domain.channels import Channel
 from domain.templates import version_before
 from models.tenants import Tenant

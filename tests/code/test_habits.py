@@ -15,6 +15,10 @@ PRINTS = {"cli", "embedded", "benchmarks"}
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
+    "dispatch/wakeups.py": "back-off before a database that went away is asked again",
+    "embedded/demo.py": "asks the API about the demo's notification until a deadline",
+    "tests/polling.py": "the one place where tests wait for a condition, with a deadline",
+    "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",
 }

@@ -1,6 +1,5 @@
 """Small children made of `python -c`, a supervisor that is always stopped, and polling with a deadline."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from embedded.processes import Child
 from embedded.supervisor import Supervisor
+from tests.polling import holds
 
 SLEEPER = "import time; time.sleep(300)"
 Eventually = Callable[..., Awaitable[float]]
@@ -19,16 +19,7 @@ MakeChild = Callable[..., Child]
 @pytest.fixture
 def eventually() -> Eventually:
     """Polls until a condition holds; returns the seconds it took, fails after `within`."""
-
-    async def poll(condition: Callable[[], object], within: float = 10) -> float:
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        while not condition():
-            assert clock() - started < within, "the condition never held"
-            await asyncio.sleep(0.01)
-        return clock() - started
-
-    return poll
+    return holds
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from embedded.identity import identity
 from embedded.orphans import Record, stop_orphans
 from embedded.processes import tethered
+from tests.polling import holds
 
 # A parent that starts a child in a session of its own and waits to be killed; the child says its pid.
 PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
@@ -83,6 +84,4 @@ async def test_a_tethered_child_goes_when_its_parent_is_killed() -> None:
     assert identity(child)
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(10):
-        while identity(child):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await holds(lambda: identity(child) is None)

@@ -21,6 +21,7 @@ from embedded.processes import spawn
 from embedded.supervisor import Supervisor
 from embedded.temporary import temporary_postgres
 from tests.embedded.conftest import Eventually
+from tests.polling import eventually as ready_again
 
 pytestmark = pytest.mark.postgres
 
@@ -220,7 +221,5 @@ async def test_a_killed_postgres_comes_back_on_its_port_with_its_rows(home: Path
         killed = supervisor.pids["postgres"]
         os.kill(killed, signal.SIGKILL)
         await eventually(lambda: supervisor.pids.get("postgres", killed) != killed)
-        async with asyncio.timeout(10):
-            while not await postgres.is_ready():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await ready_again(postgres.is_ready, bool)
         assert await ask(postgres, "SELECT n FROM kept") == 7

@@ -74,7 +74,7 @@ async def test_a_hook_that_fails_on_a_restart_is_tried_again(
     async def hook() -> None:
         calls.append(1)
         if len(calls) == 2:
-            raise RuntimeError("not yet")
+            raise StackError("not yet")
 
     await supervisor.start(make_child("temporal", after_start=hook))
     os.kill(supervisor.pids["temporal"], signal.SIGKILL)

@@ -3,7 +3,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from rendering.limits import CPU_SECONDS, MEMORY
 from rendering.messages import Rendered, RenderFailure
 from rendering.process import ROOT, Process
 from rendering.renderer import Renderer
+from tests.polling import holds
 from tests.rendering import proc
 from tests.rendering.sources import sms
 
@@ -35,13 +36,6 @@ async def main():
         await asyncio.sleep(60)
 asyncio.run(main())
 """
-
-
-async def eventually(true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -140,7 +134,7 @@ async def test_a_child_killed_while_rendering_is_a_failure(own: Renderer, monkey
     monkeypatch.setattr(renderer, "CALL_SECONDS", 20)
     call = asyncio.create_task(own.render(sms(ENDLESS), {}, "en"))
     for _ in range(2):  # a died call has one more try
-        await eventually(lambda: bool(busy(own)))
+        await holds(lambda: bool(busy(own)))
         for child in busy(own):
             os.kill(child.pid, signal.SIGKILL)
             await child.gone
@@ -187,7 +181,7 @@ async def test_children_that_do_not_start_are_tried_again(
         broken.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
         late = Renderer(children=1)
         call = asyncio.create_task(late.render(sms("{{ 1 }}"), {}, "en"))
-        await eventually(lambda: "did not start" in caplog.text)
+        await holds(lambda: "did not start" in caplog.text)
         assert not call.done()
     assert await call == FINE
     await late.close()
@@ -212,7 +206,7 @@ async def test_a_parent_killed_with_9_leaves_no_child() -> None:
     assert await parent.stdout.readline() == b"ready\n"
     left = proc.renderers(parent.pid)
     assert len(left) == 2  # one idle, one about to loop for ever
-    await eventually(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
+    await holds(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
     parent.kill()
     await parent.wait()
-    await eventually(lambda: not any(proc.running(pid) for pid in left))
+    await holds(lambda: not any(proc.running(pid) for pid in left))

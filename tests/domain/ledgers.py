@@ -1,0 +1,69 @@
+"""Ledgers to start from, and what a test wants to know of one."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from domain.ledger import record_outcome
+from domain.records import Attempt, Delivery, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+SPACE = UUID(int=0)
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def ident(*parts: object) -> UUID:
+    return uuid5(SPACE, ":".join(map(str, parts)))
+
+
+def later(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def delivery(
+    channel: Channel = Channel.EMAIL, status: DeliveryStatus = DeliveryStatus.SENDING, step: int = 1, **more: object
+) -> Delivery:
+    fields: dict[str, object] = {"id": ident(channel, step), "channel": channel, "step": step, "status": status}
+    return Delivery(**{**fields, **more})  # type: ignore[arg-type]
+
+
+def attempt(
+    of: Delivery, number: int = 1, endpoint: str = "email", state: AttemptState = AttemptState.SUBMITTING
+) -> Attempt:
+    return Attempt(
+        id=ident(of.id, endpoint, number),
+        delivery_id=of.id,
+        endpoint_id=endpoint,
+        number=number,
+        provider="sandbox",
+        state=state,
+    )
+
+
+def ledger(*rows: Delivery | Attempt, **more: object) -> Ledger:
+    start = Ledger(
+        notification_id=ident("notification"),
+        tenant=ident("tenant"),
+        generation=1,
+        revision=0,
+        status=NotificationStatus.PENDING,
+        deliveries={row.id: row for row in rows if isinstance(row, Delivery)},
+        attempts={row.id: row for row in rows if isinstance(row, Attempt)},
+    )
+    return replace(start, **more)  # type: ignore[arg-type]
+
+
+def answered(before: Ledger, call: Attempt, state: AttemptState, at: float = 1) -> Ledger:
+    return record_outcome(before, before.attempts[call.id], state, later(at))
+
+
+def statuses(of: Ledger) -> list[NotificationStatus]:
+    """In the order of the timeline."""
+    return [event.status for event in of.events if event.status is not None]
+
+
+def only(of: Ledger) -> Delivery:
+    [delivery] = of.deliveries.values()
+    return delivery

@@ -1,0 +1,127 @@
+"""Cancelling stops what has not gone out and says, per channel, what became of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.cancellation import CancelAnswer, answers, cancel
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import record_receipt
+from domain.records import Delivery, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses
+
+D, N, A = DeliveryStatus, NotificationStatus, CancelAnswer
+EMAIL = delivery()
+CALL = attempt(EMAIL)
+
+
+def cancelled(*rows: object, **more: object) -> Ledger:
+    return cancel(ledger(*rows, **more), later(5))  # type: ignore[arg-type]
+
+
+def test_what_no_provider_was_called_for_is_canceled_at_once() -> None:
+    after = cancelled(delivery(status=D.PENDING), delivery(Channel.SMS, D.SENDING))
+    assert {d.status for d in after.deliveries.values()} == {D.CANCELED}
+    assert (after.status, after.finished_at, after.failure_reason) == (
+        N.CANCELED,
+        later(5),
+        "email: canceled; sms: canceled" if after.failure_reason != "canceled" else "canceled",
+    )
+
+
+def test_before_anything_was_resolved_the_whole_notification_is_canceled() -> None:
+    after = cancelled()
+    assert (after.status, after.failure_reason, after.cancel_requested_at) == (N.CANCELED, "canceled", later(5))
+
+
+def test_a_call_under_way_decides_by_its_answer() -> None:
+    after = cancelled(EMAIL, CALL)
+    assert (only(after).status, after.finished_at, after.cancel_requested_at) == (D.SENDING, None, later(5))
+    assert answers(after, [Channel.EMAIL]) == {Channel.EMAIL: A.IN_DOUBT}
+    assert answered(after, CALL, AttemptState.ACCEPTED).status is N.SENT
+
+
+def test_beside_a_call_under_way_the_other_channels_are_stopped() -> None:
+    after = cancelled(EMAIL, CALL, delivery(Channel.SMS, D.PENDING))
+    assert answers(after, []) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.STOPPED}
+    assert after.finished_at is None
+
+
+def test_a_call_that_ended_unknown_stays_in_doubt() -> None:
+    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    assert (only(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
+
+
+def test_waiting_for_a_retry_is_stopped() -> None:
+    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.NOT_ACCEPTED), later(5))
+    assert (only(after).status, after.status) == (D.CANCELED, N.CANCELED)
+
+
+def test_what_was_sent_stays_sent() -> None:
+    sent = answered(ledger(EMAIL, CALL, delivery(Channel.SMS, D.PENDING)), CALL, AttemptState.ACCEPTED)
+    after = cancel(sent, later(5))
+    assert after.status is N.SENT
+    assert answers(after, []) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
+
+
+def test_a_finished_notification_is_not_touched() -> None:
+    done = ledger(replace(EMAIL, status=D.DELIVERED), status=N.DELIVERED, finished_at=later(1))
+    assert cancel(done, later(5)) is done
+    assert answers(done, [Channel.EMAIL]) == {Channel.EMAIL: A.ALREADY_SENT}
+
+
+def test_asking_twice_keeps_the_first_moment() -> None:
+    once = cancelled(EMAIL, CALL)
+    assert cancel(once, later(60)).cancel_requested_at == later(5)
+
+
+def test_a_receipt_after_the_cancel_tells_that_it_was_sent_all_the_same() -> None:
+    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    delivered = record_receipt(after, CALL.id, Evidence.DELIVERED, later(7), later(7))
+    assert answers(delivered, []) == {Channel.EMAIL: A.ALREADY_SENT}
+    assert statuses(delivered) == [N.IN_DOUBT, N.DELIVERED]
+
+
+def test_before_resolution_the_channels_of_the_route_are_answered() -> None:
+    route = [Channel.PUSH, Channel.SMS, Channel.PUSH]
+    assert answers(ledger(), route) == {Channel.PUSH: A.STOPPED, Channel.SMS: A.STOPPED}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (D.PENDING, A.STOPPED),
+        (D.SENDING, A.IN_DOUBT),
+        (D.SENT, A.ALREADY_SENT),
+        (D.DELIVERED, A.ALREADY_SENT),
+        (D.OPENED, A.ALREADY_SENT),
+        (D.FAILED, A.STOPPED),
+        (D.SKIPPED, A.STOPPED),
+        (D.CANCELED, A.STOPPED),
+        (D.EXPIRED, A.STOPPED),
+        (D.IN_DOUBT, A.IN_DOUBT),
+    ],
+)
+def test_every_status_has_its_answer(status: DeliveryStatus, said: CancelAnswer) -> None:
+    assert answers(ledger(delivery(status=status)), []) == {Channel.EMAIL: said}
+
+
+def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[Delivery]:
+    return [delivery(status=first, step=1), delivery(status=second, step=2)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (D.FAILED, D.SENT, A.ALREADY_SENT),
+        (D.SENT, D.CANCELED, A.ALREADY_SENT),
+        (D.IN_DOUBT, D.CANCELED, A.IN_DOUBT),
+        (D.IN_DOUBT, D.SENT, A.ALREADY_SENT),
+    ],
+)
+def test_a_channel_on_two_steps_answers_with_the_least_comfortable_truth(
+    first: DeliveryStatus, second: DeliveryStatus, said: CancelAnswer
+) -> None:
+    assert answers(ledger(*steps(first, second)), []) == {Channel.EMAIL: said}

@@ -1,0 +1,51 @@
+"""The last word before a provider is called."""
+
+from typing import Any
+
+import pytest
+
+from domain.channels import Channel
+from domain.guard import stop
+from domain.preferences import Preferences
+from domain.statuses import DeliveryStatus
+from tests.domain.kinds import kind
+from tests.domain.ledgers import later, ledger
+
+D = DeliveryStatus
+NO = Preferences(channels={"email": False})
+NOBODY_SAID_ANYTHING = Preferences()
+
+
+def stopped(preferences: Preferences = NOBODY_SAID_ANYTHING, *, required: bool = False, **row: Any) -> Any:
+    return stop(ledger(**row), later(10), kind(required=required), Channel.EMAIL, preferences)
+
+
+def test_with_nothing_against_it_the_call_is_made() -> None:
+    assert stopped() is None
+
+
+@pytest.mark.parametrize(
+    ("row", "preferences", "status", "reason"),
+    [
+        ({"cancel_requested_at": later(9)}, NOBODY_SAID_ANYTHING, D.CANCELED, "canceled"),
+        ({"expires_at": later(9)}, NOBODY_SAID_ANYTHING, D.EXPIRED, "expired"),
+        ({"expires_at": later(10)}, NOBODY_SAID_ANYTHING, D.EXPIRED, "expired"),
+        ({}, NO, D.SKIPPED, "opted_out (global_channel_opt_in.email)"),
+        ({"cancel_requested_at": later(9), "expires_at": later(9)}, NO, D.CANCELED, "canceled"),
+        ({"expires_at": later(9)}, NO, D.EXPIRED, "expired"),
+    ],
+)
+def test_it_is_stopped_with_its_reason(
+    row: dict[str, Any], preferences: Preferences, status: DeliveryStatus, reason: str
+) -> None:
+    verdict = stopped(preferences, **row)
+    assert (verdict.status, verdict.reason) == (status, reason)
+
+
+def test_a_moment_before_it_expires_it_still_goes_out() -> None:
+    assert stopped(expires_at=later(10.001)) is None
+
+
+def test_a_required_type_goes_out_against_an_opt_out_but_not_against_a_cancel() -> None:
+    assert stopped(NO, required=True) is None
+    assert stopped(NO, required=True, cancel_requested_at=later(9)).status is D.CANCELED

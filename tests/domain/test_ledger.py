@@ -1,0 +1,321 @@
+"""One notification's ledger: every status follows from evidence, whatever the order in which it came."""
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import close_delivery, delivery_facts, finish, record_outcome, record_receipt
+from domain.records import Ledger, Verdict
+from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
+from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses
+
+EMAIL = delivery()
+SMS = delivery(Channel.SMS, step=2)
+CALL = attempt(EMAIL)
+SMS_CALL = attempt(SMS, endpoint="sms")
+FAILED = Verdict(status=DeliveryStatus.FAILED, reason="gave_up")
+D, N, S = DeliveryStatus, NotificationStatus, AttemptState
+
+
+def receipt(before: Ledger, evidence: Evidence, at: float = 2, call: object = None) -> Ledger:
+    return record_receipt(before, getattr(call, "id", CALL.id), evidence, later(at), later(at))
+
+
+def with_everything(**more: object) -> Ledger:
+    return ledger(EMAIL, CALL, **more)
+
+
+def test_evidence_is_ranked_from_our_own_failure_up_to_a_click() -> None:
+    assert [str(e) for e in sorted(Evidence, key=lambda e: e.rank)] == [
+        "not_sent",
+        "in_doubt",
+        "sent",
+        "delivered",
+        "bounced",
+        "opened",
+        "clicked",
+    ]
+
+
+@pytest.mark.parametrize(("weaker", "stronger"), list(pairwise(list(Evidence)[3:])))
+def test_the_stronger_evidence_wins_in_both_orders(weaker: Evidence, stronger: Evidence) -> None:
+    start = answered(with_everything(), CALL, S.ACCEPTED)
+    forward = receipt(receipt(start, weaker, 2), stronger, 3)
+    backward = receipt(receipt(start, stronger, 3), weaker, 2)
+    assert forward.attempts == backward.attempts
+    assert forward.attempts[CALL.id].evidence is stronger
+    assert only(forward) == only(backward)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [
+        (Evidence.DELIVERED, D.DELIVERED),
+        (Evidence.BOUNCED, D.FAILED),
+        (Evidence.OPENED, D.OPENED),
+        (Evidence.CLICKED, D.OPENED),
+    ],
+)
+def test_a_receipt_that_comes_before_our_own_outcome_stands(evidence: Evidence, status: DeliveryStatus) -> None:
+    early = receipt(with_everything(), evidence)
+    after = answered(early, CALL, S.ACCEPTED, at=3)
+    assert only(early).status is only(after).status is status
+    assert after.attempts[CALL.id].state is S.ACCEPTED
+    assert after.attempts[CALL.id].sent_at == later(3)
+
+
+def test_a_receipt_proves_what_our_own_call_called_unknown() -> None:
+    unknown = answered(with_everything(), CALL, S.UNKNOWN)
+    assert only(unknown).status is D.SENDING
+    after = receipt(unknown, Evidence.DELIVERED)
+    assert (only(after).status, after.attempts[CALL.id].state) == (D.DELIVERED, S.UNKNOWN)
+
+
+def test_the_earliest_time_wins_whatever_the_order() -> None:
+    start = answered(with_everything(), CALL, S.ACCEPTED)
+    for order in ([2, 5], [5, 2]):
+        after = start
+        for at in order:
+            after = receipt(after, Evidence.OPENED, at)
+        assert after.attempts[CALL.id].opened_at == later(2)
+
+
+def test_a_click_is_an_opening_at_the_same_time() -> None:
+    after = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.CLICKED, 4)
+    facts = delivery_facts(after, EMAIL.id)
+    assert (facts["opened_at"], facts["clicked_at"], facts["delivered_at"]) == (later(4), later(4), None)
+
+
+def test_an_answered_call_takes_no_second_answer() -> None:
+    refused = answered(with_everything(), CALL, S.REFUSED)
+    assert answered(refused, CALL, S.ACCEPTED) is refused
+    accepted = answered(with_everything(), CALL, S.ACCEPTED)
+    assert answered(accepted, CALL, S.UNKNOWN) is accepted
+
+
+def test_an_unknown_call_that_the_provider_turns_out_to_have_is_sent() -> None:
+    after = answered(answered(with_everything(), CALL, S.UNKNOWN), CALL, S.ACCEPTED, at=9)
+    assert (only(after).status, after.attempts[CALL.id].sent_at) == (D.SENT, later(9))
+
+
+def test_an_unknown_call_that_is_proved_absent_is_no_longer_in_doubt() -> None:
+    absent = answered(answered(with_everything(), CALL, S.UNKNOWN), CALL, S.NOT_ACCEPTED)
+    assert absent.attempts[CALL.id].evidence is Evidence.NOT_SENT
+    assert only(close_delivery(absent, EMAIL.id, FAILED, later(5))).status is D.FAILED
+
+
+def test_a_receipt_outlives_the_proof_of_absence() -> None:
+    opened = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED)
+    assert only(answered(opened, CALL, S.NOT_ACCEPTED)).status is D.OPENED
+
+
+@pytest.mark.parametrize("state", [S.UNKNOWN, S.SUBMITTING])
+def test_a_failed_verdict_over_a_call_that_nobody_knows_the_end_of_is_in_doubt(state: AttemptState) -> None:
+    before = with_everything() if state is S.SUBMITTING else answered(with_everything(), CALL, state)
+    after = close_delivery(before, EMAIL.id, FAILED, later(5))
+    assert (only(after).status, only(after).failure_reason) == (D.IN_DOUBT, "gave_up")
+
+
+@pytest.mark.parametrize("state", [S.REFUSED, S.NOT_ACCEPTED])
+def test_a_failed_verdict_over_a_call_that_surely_failed_stands(state: AttemptState) -> None:
+    after = close_delivery(answered(with_everything(), CALL, state), EMAIL.id, FAILED, later(5))
+    assert only(after).status is D.FAILED
+
+
+@pytest.mark.parametrize("verdict", [D.CANCELED, D.EXPIRED, D.FAILED, D.IN_DOUBT, D.SKIPPED])
+@pytest.mark.parametrize("known", [Evidence.SENT, Evidence.DELIVERED, Evidence.BOUNCED, Evidence.OPENED])
+def test_a_verdict_that_was_reached_before_the_receipt_came_takes_nothing_back(
+    known: Evidence, verdict: DeliveryStatus
+) -> None:
+    told = receipt(answered(with_everything(), CALL, S.UNKNOWN), known)
+    assert close_delivery(told, EMAIL.id, Verdict(status=verdict, reason="outcome_unknown"), later(5)) is told
+
+
+def test_finishing_closes_what_is_open_and_leaves_what_was_sent() -> None:
+    sent = answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED)
+    after = finish(sent, later(5))
+    assert {d.channel: d.status for d in after.deliveries.values()} == {Channel.EMAIL: D.SENT, Channel.SMS: D.FAILED}
+    assert (after.status, after.finished_at) == (N.SENT, later(5))
+
+
+def test_finishing_over_a_call_under_way_is_in_doubt() -> None:
+    after = finish(with_everything(), later(5))
+    assert (only(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
+
+
+def test_a_finished_ledger_is_not_finished_again() -> None:
+    done = finish(with_everything(), later(5))
+    assert finish(done, later(9), N.CANCELED) is done
+
+
+@pytest.mark.parametrize(
+    ("verdict", "closed"),
+    [(N.FAILED, D.FAILED), (N.CANCELED, D.CANCELED), (N.EXPIRED, D.EXPIRED)],
+)
+def test_what_is_open_ends_as_the_notification_does(verdict: NotificationStatus, closed: DeliveryStatus) -> None:
+    after = finish(ledger(delivery(status=D.PENDING)), later(5), verdict, "why")
+    assert (only(after).status, after.status) == (closed, verdict)
+
+
+SKIPPED_BY_RULE = {"status": D.SKIPPED, "by_rule": True, "failure_reason": "opted_out (x)"}
+SKIPPED_MISSING = {"status": D.SKIPPED, "by_rule": False, "failure_reason": "no_address"}
+
+
+@pytest.mark.parametrize(
+    ("email", "sms", "ends"),
+    [
+        (SKIPPED_BY_RULE, SKIPPED_BY_RULE, N.SUPPRESSED),
+        (SKIPPED_BY_RULE, SKIPPED_MISSING, N.FAILED),
+        (SKIPPED_MISSING, SKIPPED_MISSING, N.FAILED),
+        (SKIPPED_BY_RULE, {"status": D.FAILED, "failure_reason": "refused"}, N.FAILED),
+        (SKIPPED_BY_RULE, {"status": D.EXPIRED}, N.EXPIRED),
+        (SKIPPED_BY_RULE, {"status": D.CANCELED}, N.CANCELED),
+        (SKIPPED_BY_RULE, {"status": D.IN_DOUBT}, N.IN_DOUBT),
+        ({"status": D.FAILED}, {"status": D.IN_DOUBT}, N.IN_DOUBT),
+        ({"status": D.SENT}, {"status": D.IN_DOUBT}, N.SENT),
+        ({"status": D.OPENED}, {"status": D.DELIVERED}, N.OPENED),
+        ({"status": D.DELIVERED}, {"status": D.FAILED}, N.DELIVERED),
+    ],
+)
+def test_a_notification_is_as_good_as_its_best_delivery(
+    email: dict[str, object], sms: dict[str, object], ends: NotificationStatus
+) -> None:
+    rows = (delivery(**email), delivery(Channel.SMS, **email | sms))  # type: ignore[arg-type]
+    assert finish(ledger(*rows), later(5)).status is ends
+
+
+def test_without_any_delivery_the_verdict_decides() -> None:
+    assert finish(ledger(), later(5), N.EXPIRED, "expired").status is N.EXPIRED
+    assert finish(ledger(), later(5)).status is N.FAILED
+
+
+@pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
+def test_what_was_sent_and_came_back_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
+    """`EXPIRED` says that nothing was sent."""
+    bounced = receipt(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
+    after = finish(bounced, later(5), verdict, "why")
+    assert after.status is N.FAILED
+
+
+@pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
+def test_a_late_bounce_of_all_that_was_sent_fails_a_notification_whose_rest_was_stopped(
+    verdict: NotificationStatus,
+) -> None:
+    done = finish(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, "why")
+    assert done.status is N.SENT
+    assert receipt(done, Evidence.BOUNCED, 9).status is N.FAILED
+
+
+def test_a_receipt_after_the_end_still_counts_and_the_end_stays() -> None:
+    expired = finish(with_everything(), later(5), N.EXPIRED, "expired")
+    after = receipt(expired, Evidence.DELIVERED, 60)
+    assert (after.status, after.failure_reason, after.finished_at) == (N.DELIVERED, None, later(5))
+
+
+def test_a_bounce_before_the_end_does_not_end_a_notification_that_may_still_fall_back() -> None:
+    bounced = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.BOUNCED)
+    assert (only(bounced).status, bounced.status, bounced.finished_at) == (D.FAILED, N.SENT, None)
+    assert finish(bounced, later(5)).status is N.FAILED
+
+
+def test_one_arrival_among_several_endpoints_makes_the_delivery_arrive() -> None:
+    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
+    start = answered(answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
+    after = receipt(receipt(start, Evidence.BOUNCED, 2, phone), Evidence.DELIVERED, 3, tablet)
+    assert only(after).status is D.DELIVERED
+
+
+def test_an_endpoint_that_bounced_is_worth_less_than_one_that_is_only_sent_to() -> None:
+    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
+    start = answered(answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
+    orders = [[Evidence.DELIVERED, Evidence.BOUNCED], [Evidence.BOUNCED, Evidence.DELIVERED]]
+    for order in orders:
+        after = start
+        for evidence in order:
+            after = receipt(after, evidence, 2, phone)
+        assert (only(after).status, after.status) == (D.SENT, N.SENT)
+
+
+def test_a_bounce_beside_a_call_nobody_knows_the_end_of_is_in_doubt_not_failed() -> None:
+    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
+    start = answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED)
+    forward = answered(receipt(start, Evidence.BOUNCED, 2, phone), tablet, S.UNKNOWN)
+    backward = receipt(answered(start, tablet, S.UNKNOWN), Evidence.BOUNCED, 2, phone)
+    assert only(finish(forward, later(5))).status is only(finish(backward, later(5))).status is D.IN_DOUBT
+
+
+def test_a_delivery_shows_the_provider_and_answer_of_its_best_attempt() -> None:
+    first, second = attempt(EMAIL), attempt(EMAIL, number=2)
+    start = answered(ledger(EMAIL, first, second), first, S.UNKNOWN)
+    named = record_outcome(start, replace(second, provider_message_id="message-2"), S.ACCEPTED, later(2))
+    assert delivery_facts(named, EMAIL.id)["provider_message_id"] == "message-2"
+    opened = receipt(named, Evidence.OPENED, 3, first)
+    assert delivery_facts(opened, EMAIL.id)["provider_message_id"] is None
+
+
+def test_a_call_that_failed_leaves_a_note_and_moves_nothing() -> None:
+    after = answered(with_everything(), CALL, S.NOT_ACCEPTED)
+    assert [(event.kind, event.status, event.delivery_status) for event in after.events] == [
+        ("attempt_not_accepted", None, None)
+    ]
+
+
+def test_a_repeated_receipt_changes_nothing_at_all() -> None:
+    once = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.DELIVERED)
+    assert receipt(once, Evidence.DELIVERED) is once
+
+
+def test_a_receipt_that_moves_nothing_leaves_no_note_of_a_call() -> None:
+    opened = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED, 3)
+    after = receipt(opened, Evidence.DELIVERED, 2)
+    assert after.events == opened.events
+    assert after.attempts[CALL.id].delivered_at == later(2)
+
+
+def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
+    after = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.DELIVERED)
+    assert [(event.kind, event.delivery_status, event.status) for event in after.events] == [
+        ("sent", D.SENT, N.SENT),
+        ("delivered", D.DELIVERED, N.DELIVERED),
+    ]
+    assert statuses(after) == [N.SENT, N.DELIVERED]
+
+
+def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
+    after = finish(ledger(delivery(status=D.SKIPPED, by_rule=True, failure_reason="opted_out (x)")), later(5))
+    assert [(event.kind, event.reason, event.status) for event in after.events] == [
+        ("suppressed", "email: opted_out (x)", N.SUPPRESSED)
+    ]
+
+
+def test_the_reason_names_every_channel_that_did_not_get_through_in_the_order_of_the_route() -> None:
+    email = delivery(status=D.FAILED, failure_reason="bounced", step=2)
+    sms = delivery(Channel.SMS, status=D.SKIPPED, failure_reason="no_address", step=1)
+    assert finish(ledger(email, sms), later(5)).failure_reason == "sms: no_address; email: bounced"
+
+
+@pytest.mark.parametrize("status", [D.OPENED, D.SKIPPED])
+def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
+    assert DELIVERY_MOVES[status] == set()
+
+
+def test_every_status_has_its_row_in_the_tables() -> None:
+    assert set(DELIVERY_MOVES) == set(DeliveryStatus)
+    assert set(NOTIFICATION_MOVES) == set(NotificationStatus)
+
+
+def test_nothing_goes_back_to_pending_but_a_redrive() -> None:
+    assert {s for s, moves in NOTIFICATION_MOVES.items() if N.PENDING in moves} == {N.FAILED, N.IN_DOUBT}
+    assert not [s for s, moves in DELIVERY_MOVES.items() if D.PENDING in moves]
+
+
+def test_a_time_is_kept_as_it_was_reported() -> None:
+    told: datetime = later(-30)
+    before = answered(with_everything(), CALL, S.ACCEPTED)
+    after = record_receipt(before, CALL.id, Evidence.DELIVERED, told, later(9))
+    assert delivery_facts(after, EMAIL.id)["delivered_at"] == told
+    assert after.events[-1].at == later(9)

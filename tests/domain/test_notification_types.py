@@ -1,0 +1,70 @@
+"""A type as it is kept, and as the engine uses it."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.channels import Channel
+from domain.notification_types import Guarantee, TemplatePolicy, from_spec
+from tests.domain.kinds import TYPE_ID, kind
+
+FULL = {
+    "key": "order.shipped",
+    "category": "ORDERS",
+    "required": True,
+    "default": {"email": "on", "sms": "off"},
+    "priority": 1,
+    "route": [{"channels": ["push", "in_app"], "until": "delivered", "within": "10m"}, {"channels": ["email"]}],
+    "templates": {"push": "short", "in_app": "short", "email": "long"},
+    "template_policy": "latest",
+    "delivery_guarantee": "at_most_once",
+    "expires_in": "3d",
+    "give_up_after": "90s",
+}
+
+
+def test_everything_that_a_type_says_is_read() -> None:
+    read = from_spec(TYPE_ID, FULL)
+    assert (read.id, read.key, read.category, read.required, read.priority) == (
+        TYPE_ID,
+        "order.shipped",
+        "ORDERS",
+        True,
+        1,
+    )
+    assert read.default == {Channel.EMAIL: True, Channel.SMS: False}
+    assert read.route == ((Channel.PUSH, Channel.IN_APP), (Channel.EMAIL,))
+    assert read.channels == [Channel.PUSH, Channel.IN_APP, Channel.EMAIL]
+    assert read.templates == {Channel.PUSH: "short", Channel.IN_APP: "short", Channel.EMAIL: "long"}
+    assert (read.template_policy, read.guarantee) == (TemplatePolicy.LATEST, Guarantee.AT_MOST_ONCE)
+    assert (read.expires_in, read.give_up_after) == (timedelta(days=3), timedelta(seconds=90))
+
+
+def test_key_route_and_templates_are_enough() -> None:
+    read = from_spec(TYPE_ID, {"key": "k", "route": [{"channels": ["email"]}], "templates": {"email": "t"}})
+    assert (read.category, read.required, read.default, read.priority) == (None, False, True, 3)
+    assert (read.template_policy, read.guarantee) == (TemplatePolicy.PINNED, None)
+    assert (read.expires_in, read.give_up_after) == (None, None)
+
+
+@pytest.mark.parametrize(("written", "read"), [("on", True), ("off", False)])
+def test_the_default_is_on_or_off(written: str, read: bool) -> None:
+    assert kind(default=written).default is read
+
+
+@pytest.mark.parametrize(
+    ("priority", "patience"),
+    [
+        (1, timedelta(minutes=5)),
+        (2, timedelta(minutes=5)),
+        (3, timedelta(hours=1)),
+        (5, timedelta(hours=1)),
+    ],
+)
+def test_patience_follows_the_priority_of_the_notification(priority: int, patience: timedelta) -> None:
+    assert kind(priority=3).patience(priority) == patience
+
+
+@pytest.mark.parametrize("priority", [1, 5])
+def test_a_type_that_says_when_to_give_up_is_obeyed(priority: int) -> None:
+    assert kind(give_up_after="2h").patience(priority) == timedelta(hours=2)

@@ -1,0 +1,69 @@
+"""How long to wait before the next attempt, and when to stop."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.retries import LONGEST_DELAY, Budget, backoff
+from tests.domain.ledgers import START, later
+
+PATIENCE = timedelta(hours=1)
+
+
+def budget(*, last_step: bool, patience: timedelta = PATIENCE, expires_at: datetime | None = None) -> Budget:
+    return Budget.of_step(first_attempt=START, last_step=last_step, patience=patience, expires_at=expires_at)
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
+def test_the_delay_doubles_up_to_five_minutes(attempt: int, seconds: int) -> None:
+    assert backoff(attempt, 0.0, None) == timedelta(seconds=seconds)
+
+
+@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
+def test_jitter_adds_up_to_a_quarter_and_takes_nothing_away(attempt: int, dice: float) -> None:
+    without = backoff(attempt, 0.0, None)
+    assert without <= backoff(attempt, dice, None) <= without * 1.25
+    assert backoff(attempt, dice, None) <= LONGEST_DELAY * 1.25
+
+
+def test_the_dice_count() -> None:
+    assert backoff(1, 0.8, None) == timedelta(seconds=1.2)
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(0, 4), (3, 4), (5, 5), (3600, 3600)])
+def test_it_never_comes_back_before_the_provider_said(told: int, seconds: int) -> None:
+    assert backoff(3, 0.0, timedelta(seconds=told)) == timedelta(seconds=seconds)
+
+
+def test_with_a_later_step_it_is_four_tries() -> None:
+    before = budget(last_step=False)
+    assert [before.allows(made, later(1)) for made in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+def test_with_a_later_step_it_is_sixty_seconds() -> None:
+    assert budget(last_step=False).allows(1, later(59.9))
+    assert not budget(last_step=False).allows(1, later(60))
+
+
+def test_a_type_that_gives_up_sooner_than_that_does() -> None:
+    short = budget(last_step=False, patience=timedelta(seconds=10))
+    assert short.allows(1, later(9.9))
+    assert not short.allows(1, later(10))
+
+
+def test_the_last_step_goes_on_as_long_as_the_type_has_patience() -> None:
+    assert budget(last_step=True).allows(1_000, later(3599))
+    assert not budget(last_step=True).allows(1, later(3600))
+
+
+@pytest.mark.parametrize("last_step", [True, False])
+def test_nothing_is_tried_once_it_has_expired(last_step: bool) -> None:
+    expiring = budget(last_step=last_step, expires_at=later(30))
+    assert expiring.allows(1, later(29))
+    assert not expiring.allows(1, later(30))
+
+
+def test_a_later_expiry_lengthens_nothing() -> None:
+    assert not budget(last_step=True, expires_at=later(9_999)).allows(1, later(3600))

@@ -1,0 +1,181 @@
+"""Which channels a notification takes, in which order, and why not the others."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domain.channels import Channel, DeviceKind
+from domain.messages import ChannelPlan, StepPlan
+from domain.names import delivery_id
+from domain.notification_types import Guarantee, NotificationType
+from domain.preferences import Preferences
+from domain.routing import Person, Pooled, Router, Skip
+from tests.domain.kinds import kind
+from tests.domain.ledgers import ident
+
+EMAIL, SMS, PUSH, WEB_PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH
+FCM, APNS = DeviceKind.FCM, DeviceKind.APNS
+ALL = frozenset({"email", "phone", "webhook_url"})
+
+
+def pooled(name: str = "sandbox", *kinds: DeviceKind, asked: bool = False) -> Pooled:
+    return Pooled(
+        name=name, timeout=timedelta(seconds=10), device_kinds=frozenset(kinds or DeviceKind), can_be_asked=asked
+    )
+
+
+def person(**more: Any) -> Person:
+    return Person(**{"known": True, "contacts": ALL, "devices": (), "preferences": Preferences(), **more})
+
+
+def planned(
+    of: NotificationType,
+    who: Person | None = None,
+    *,
+    pools: dict[Channel, Sequence[Pooled]] | None = None,
+    templated: frozenset[Channel] = frozenset(Channel),
+    only: Sequence[Channel] | None = None,
+) -> tuple[tuple[StepPlan, ...], list[Skip]]:
+    router = Router(
+        notification_id=ident("n"),
+        generation=1,
+        kind=of,
+        person=who or person(),
+        pools=dict.fromkeys(Channel, (pooled(),)) if pools is None else pools,
+        templated=templated,
+    )
+    return router.plan(only)
+
+
+def channels(steps: Sequence[StepPlan]) -> list[tuple[int, list[Channel]]]:
+    return [(step.number, [plan.channel for plan in step.channels]) for step in steps]
+
+
+def sole(*args: Any, **more: Any) -> ChannelPlan:
+    [step], skips = planned(*args, **more)
+    assert skips == []
+    [plan] = step.channels
+    return plan
+
+
+def why_not(*args: Any, **more: Any) -> Skip:
+    steps, [skip] = planned(*args, **more)
+    assert steps == ()
+    return skip
+
+
+def test_steps_keep_the_order_and_the_numbers_of_the_route() -> None:
+    steps, skips = planned(kind(["email", "in_app"], ["sms"]))
+    assert channels(steps) == [(1, [EMAIL, Channel.IN_APP]), (2, [SMS])]
+    assert skips == []
+
+
+def test_a_step_without_any_channel_left_is_left_out_and_the_next_keeps_its_number() -> None:
+    steps, [skip] = planned(kind(["sms"], ["email"]), person(contacts=frozenset({"email"})))
+    assert channels(steps) == [(2, [EMAIL])]
+    assert (skip.step, skip.channel, skip.reason) == (1, SMS, "no_address")
+
+
+def test_only_the_channels_that_were_asked_for_are_taken_or_mentioned() -> None:
+    steps, skips = planned(
+        kind(["sms", "in_app"], ["email"]), person(contacts=frozenset({"email"})), only=[Channel.IN_APP]
+    )
+    assert channels(steps) == [(1, [Channel.IN_APP])]
+    assert skips == []
+
+
+def test_a_yes_adds_no_channel_outside_the_route() -> None:
+    steps, skips = planned(kind(["email"]), person(preferences=Preferences(channels={"sms": True})))
+    assert (channels(steps), skips) == ([(1, [EMAIL])], [])
+
+
+@pytest.mark.parametrize(
+    ("channel", "contact"),
+    [(EMAIL, "email"), (SMS, "phone"), (Channel.WEBHOOK, "webhook_url")],
+)
+def test_a_channel_needs_its_own_contact_point(channel: Channel, contact: str) -> None:
+    assert why_not(kind([channel]), person(contacts=ALL - {contact})).reason == "no_address"
+    assert sole(kind([channel]), person(contacts=frozenset({contact}))).endpoints[0].id == channel
+
+
+def test_in_app_needs_no_contact_point() -> None:
+    assert sole(kind(["in_app"]), person(contacts=frozenset())).endpoints[0].id == "in_app"
+
+
+def test_a_channel_without_a_published_template_is_skipped() -> None:
+    skip = why_not(kind(["email"]), templated=frozenset({SMS}))
+    assert (skip.reason, skip.by_rule) == ("no_template", False)
+
+
+@pytest.mark.parametrize("pools", [{}, {EMAIL: ()}])
+def test_a_channel_without_a_provider_is_skipped(pools: dict[Channel, Sequence[Pooled]]) -> None:
+    assert why_not(kind(["email"]), pools=pools).reason == "no_provider"
+
+
+def test_an_opt_out_is_a_rule_and_named() -> None:
+    skip = why_not(kind(["email"]), person(preferences=Preferences(channels={"email": False})))
+    assert (skip.reason, skip.by_rule, skip.rule) == (
+        "opted_out (global_channel_opt_in.email)",
+        True,
+        "global_channel_opt_in.email",
+    )
+
+
+def test_an_opt_out_is_told_before_what_is_missing() -> None:
+    nobody = person(contacts=frozenset(), preferences=Preferences(channels={"email": False}))
+    assert why_not(kind(["email"]), nobody).by_rule
+
+
+def test_an_erased_person_gets_nothing_even_of_a_required_type() -> None:
+    skip = why_not(kind(["email"], required=True), person(known=False))
+    assert (skip.reason, skip.by_rule) == ("recipient_erased", True)
+
+
+def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> None:
+    who = person(devices=(("tablet", APNS), ("phone", FCM), ("browser", DeviceKind.WEB_PUSH)))
+    plan = sole(kind(["push"]), who, pools={PUSH: (pooled("apns", APNS), pooled("fcm", FCM), pooled("sandbox"))})
+    assert {e.id: [p.name for p in e.providers] for e in plan.endpoints} == {
+        "tablet": ["apns", "sandbox"],
+        "phone": ["fcm", "sandbox"],
+    }
+
+
+def test_a_browser_is_reached_by_web_push_alone() -> None:
+    who = person(devices=(("browser", DeviceKind.WEB_PUSH),))
+    assert [e.id for e in sole(kind(["web_push"]), who).endpoints] == ["browser"]
+    assert why_not(kind(["push"]), who).reason == "no_address"
+
+
+def test_a_device_that_no_provider_takes_is_left_out_and_alone_it_skips_the_channel() -> None:
+    only_fcm = {PUSH: (pooled("fcm", FCM),)}
+    both = person(devices=(("phone", FCM), ("tablet", APNS)))
+    assert [e.id for e in sole(kind(["push"]), both, pools=only_fcm).endpoints] == ["phone"]
+    assert why_not(kind(["push"]), person(devices=(("tablet", APNS),)), pools=only_fcm).reason == "no_provider"
+
+
+def test_the_pool_keeps_its_order_for_failover() -> None:
+    plan = sole(kind(["email"]), pools={EMAIL: (pooled("first"), pooled("second"))})
+    assert [p.name for p in plan.endpoints[0].providers] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "asked", "guarantee"),
+    [
+        (None, True, Guarantee.RECONCILE),
+        (None, False, Guarantee.AT_LEAST_ONCE),
+        ("at_most_once", True, Guarantee.AT_MOST_ONCE),
+        ("reconcile", False, Guarantee.RECONCILE),
+    ],
+)
+def test_the_guarantee_is_the_types_or_what_the_first_provider_can_do(
+    declared: str | None, asked: bool, guarantee: Guarantee
+) -> None:
+    pools = {EMAIL: (pooled("first", asked=asked), pooled("second", asked=not asked))}
+    assert sole(kind(["email"], delivery_guarantee=declared), pools=pools).guarantee is guarantee
+
+
+def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:
+    first, again = sole(kind(["email"])), sole(kind(["email"]))
+    assert first.delivery_id == again.delivery_id == delivery_id(ident("n"), 1, 1, "email")

@@ -1,0 +1,124 @@
+"""A customer of a running stack who keeps sending while its parts die, and remembers what was answered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from embedded.runfile import RunInfo
+from tests.polling import eventually
+
+TYPE = "order"
+AT_A_TIME = 8
+
+
+@dataclass
+class Answers:
+    """By idempotency key: the ids that were answered 202, and the calls that got no such answer."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    unavailable: list[httpx2.Response] = field(default_factory=list)
+
+
+class Customer:
+    """`http` speaks to the API proper; `url` is the server's root."""
+
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+        self.http = http
+        self.url = url
+
+    async def ok(self, method: str, path: str, body: Any = None) -> Any:
+        response = await self.http.request(method, path, json=body)
+        assert response.status_code < 300, f"{method} {path}: {response.status_code} {response.text}"
+        return response.json() if response.content else None
+
+    async def type(self, key: str = TYPE, **more: Any) -> None:
+        template = {"name": key, "channel": "email", "language": "en", "body_template": "Hello {{ name }}"}
+        await self.ok(
+            "POST", "/templates", {**template, "subject_template": "Hi", "variables_schema": {}, "publish": True}
+        )
+        given = {"route": [{"channels": ["email"]}], "templates": {"email": key}, **more}
+        await self.ok("PUT", f"/notification-types/{key}", given)
+
+    async def batch(self, size: int, prefix: str, **more: Any) -> list[str]:
+        """The ids of so many notifications, to as many people, accepted in one call."""
+        items = [
+            {**_message(f"{prefix}-{number}"), "idempotency_key": f"{prefix}-{number}", **more}
+            for number in range(size)
+        ]
+        answer = await self.ok("POST", "/notifications/send-batch", {"items": items})
+        assert {item["status"] for item in answer["items"]} == {202}
+        return [item["id"] for item in answer["items"]]
+
+    async def send(self, key: str, **more: Any) -> httpx2.Response:
+        return await self.http.post(
+            "/notifications/send", json={**_message(key), **more}, headers={"Idempotency-Key": key}
+        )
+
+    async def sent(self, key: str, **more: Any) -> str:
+        response = await self.send(key, **more)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    async def load(self, size: int, prefix: str, on_answer: Callable[[int], None]) -> Answers:
+        """So many sends, eight at a time. Whoever gets no 202 notes it and goes on when the API takes calls again."""
+        answers = Answers()
+        waiting = iter([f"{prefix}-{number}" for number in range(size)])
+
+        async def sender() -> None:
+            for key in waiting:
+                if await self._try(key, answers):
+                    on_answer(len(answers.ids))
+                else:
+                    answers.failed.append(key)
+                    await self.ready()
+
+        await asyncio.gather(*(sender() for _ in range(AT_A_TIME)))
+        return answers
+
+    async def _try(self, key: str, answers: Answers) -> bool:
+        try:
+            response = await self.send(key)
+        except httpx2.TransportError:
+            return False
+        if response.status_code == 202:
+            answers.ids[key] = response.json()["id"]
+            return True
+        answers.unavailable.append(response)
+        return False
+
+    async def ready(self, within: float = 30) -> None:
+        async def look() -> int:
+            try:
+                return (await self.http.get(f"{self.url}/readyz")).status_code
+            except httpx2.TransportError:
+                return 0
+
+        await eventually(look, lambda status: status == 200, within)
+
+    async def timed(self, keys: list[str], **more: Any) -> tuple[list[str], list[float]]:
+        """Ids and seconds of sends that are made one after the other."""
+        ids, seconds = [], []
+        for key in keys:
+            started = time.perf_counter()
+            ids.append(await self.sent(key, **more))
+            seconds.append(time.perf_counter() - started)
+        return ids, seconds
+
+
+def _message(person: str) -> dict[str, Any]:
+    recipient = {"recipient_id": person, "email": f"{person}@example.com"}
+    return {"notification_type": TYPE, "recipient": recipient, "payload": {"name": "Ada"}}
+
+
+@asynccontextmanager
+async def customer_at(info: RunInfo) -> AsyncIterator[Customer]:
+    headers = {"Authorization": f"Bearer {info.api_key}"}
+    base = f"{info.api_url}/api/v1"
+    async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=30) as http:
+        yield Customer(http, info.api_url)

@@ -1,0 +1,30 @@
+"""The API killed while it answers: what it answered stands, and asking again makes nothing twice."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.conftest import Stage
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+ROWS = "SELECT idempotency_key AS key, id::text FROM notification WHERE idempotency_key LIKE 'api-killed-%'"
+
+
+async def test_an_api_killed_under_load_has_kept_every_id_it_answered_and_a_retry_makes_no_second_row(
+    stage: Stage,
+) -> None:
+    deaths: list[asyncio.Task[int]] = []
+
+    def kill_in_the_middle(answered: int) -> None:
+        if answered == 40 and not deaths:
+            deaths.append(asyncio.create_task(stage.run.kill("api")))
+
+    answers = await stage.customer.load(100, "api-killed", kill_in_the_middle)
+    assert deaths
+    assert answers.failed, "nobody was interrupted"
+    retried = {key: await stage.customer.sent(key) for key in answers.failed}
+    rows = {row["key"]: row["id"] for row in await stage.books.rows(ROWS)}
+    assert rows == answers.ids | retried
+    assert len(rows) == 100
+    assert set((await stage.over(list(rows.values()))).values()) == {"DELIVERED"}

@@ -1,0 +1,145 @@
+"""Rows of a send as the engine writes them, step by step: accepted, planned, called. For tests of what comes next."""
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from domain.ledger import record_outcome
+from domain.messages import DeliverInput
+from domain.names import attempt_id, delivery_id
+from domain.records import Ledger
+from models.columns import new_id
+from models.content import NotificationType
+from storage import recipients
+from storage.acceptance import Accepted, NewNotification, accept
+from storage.attempts import Claim, claim_attempt
+from storage.database import Database
+from storage.deliveries import NewDelivery, insert_deliveries
+from storage.ledgers import Key, amend, load
+from tests.storage.histories import new_tenant
+
+CONTACT = {"email": "ada@example.com", "phone": "+447700900123"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """One tenant with one type and one person; `send` and what follows write the rows."""
+
+    database: Database
+    tenant: UUID
+    type_id: UUID
+    recipient_id: str = "ada"
+    contact: dict[str, str] = field(default_factory=lambda: dict(CONTACT))
+
+    async def accept(self, *items: NewNotification) -> dict[UUID, Accepted]:
+        async with self.database.transaction() as session:
+            return await accept(session, self.tenant, list(items))
+
+    def new(self, recipient_id: str | None = None, **more: Any) -> NewNotification:
+        fields: dict[str, Any] = {"id": new_id(), "event_payload": {}, "priority": 3, **more}
+        return NewNotification(
+            recipient_id=recipient_id or self.recipient_id,
+            notification_type="order.shipped",
+            type_id=self.type_id,
+            **fields,
+        )
+
+    async def send(self, *channels: Channel, **more: Any) -> "Sent":
+        """An accepted notification with a rendered delivery on each of the channels, in one step."""
+        item = self.new(**more)
+        await self.accept(item)
+        sent = Sent(desk=self, id=item.id, channels=channels or (Channel.EMAIL,))
+        async with self.database.transaction() as session:
+            drafts = [
+                NewDelivery(id=sent.delivery(c), step=1, channel=c, rule="type.default", content={"subject": "Hi"})
+                for c in sent.channels
+            ]
+            assert await insert_deliveries(session, item.id, self.tenant, 1, drafts)
+        return sent
+
+    async def query(self, statement: str, **values: Any) -> list[dict[str, Any]]:
+        async with self.database.transaction() as session:
+            rows = await session.execute(text(statement), values)
+            return [dict(row) for row in rows.mappings()] if rows.returns_rows else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    desk: Desk
+    id: UUID
+    channels: tuple[Channel, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key(notification_id=self.id, tenant=self.desk.tenant)
+
+    def delivery(self, channel: Channel = Channel.EMAIL) -> UUID:
+        return delivery_id(self.id, 1, 1, channel)
+
+    def attempt(self, number: int = 1, channel: Channel = Channel.EMAIL) -> UUID:
+        return attempt_id(self.delivery(channel), channel, number)
+
+    def call(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> DeliverInput:
+        fields: dict[str, Any] = {"generation": 1, "provider": "sandbox", "ends": True, "endpoint_id": channel, **more}
+        return DeliverInput(
+            notification_id=self.id,
+            tenant=self.desk.tenant,
+            delivery_id=self.delivery(channel),
+            channel=channel,
+            attempt_number=number,
+            **fields,
+        )
+
+    async def claim(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> Claim | None:
+        async with self.desk.database.transaction() as session:
+            return await claim_attempt(session, self.call(number, channel, **more))
+
+    async def answer(self, state: AttemptState, message_id: str | None = None, number: int = 1) -> Ledger:
+        """Records what the provider said of an attempt that was claimed."""
+        ident = self.attempt(number)
+
+        def change(ledger: Ledger) -> Ledger:
+            told = replace(ledger.attempts[ident], provider_message_id=message_id)
+            return record_outcome(ledger, told, state, datetime.now(UTC))
+
+        async with self.desk.database.transaction() as session:
+            return await amend(session, self.key, change)
+
+    async def ledger(self) -> Ledger:
+        async with self.desk.database.transaction() as session:
+            found = await load(session, self.key, lock=False)
+        assert found is not None
+        return found
+
+    async def row(self) -> dict[str, Any]:
+        [row] = await self.desk.query("SELECT * FROM notification WHERE id = :id", id=self.id)
+        return row
+
+    async def rows(self, table: str) -> list[dict[str, Any]]:
+        return await self.desk.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)  # noqa: S608
+
+    async def statuses(self) -> list[str]:
+        """Of the notification, as its timeline tells them."""
+        events = await self.desk.query(
+            "SELECT status FROM event WHERE notification_id = :id AND status IS NOT NULL ORDER BY position", id=self.id
+        )
+        return [event["status"] for event in events]
+
+
+async def open_desk(database: Database, contact: dict[str, str] | None = None, **spec: Any) -> Desk:
+    tenant = await new_tenant(database)
+    given = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}, **spec}
+    kind = NotificationType(
+        tenant=tenant, key=f"order.shipped-{uuid4()}", version=1, spec=json.loads(json.dumps(given))
+    )
+    desk = Desk(database=database, tenant=tenant, type_id=kind.id, contact=contact or dict(CONTACT))
+    async with database.transaction() as session:
+        session.add(kind)
+        await recipients.replace(session, tenant, desk.recipient_id, {"contact": desk.contact})
+    return desk

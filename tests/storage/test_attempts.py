@@ -1,0 +1,197 @@
+"""The write-ahead row of a call, and the facts that the guard decides by, under every race."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from domain.channels import Channel, DeviceKind
+from domain.evidence import AttemptState
+from storage import devices, erasures, preferences
+from storage.attempts import claim_attempt
+from storage.database import Database
+from storage.devices import NewDevice
+from tests.storage.databases import own_database
+from tests.storage.locks import until_blocked
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+async def sent(desk: Desk) -> Sent:
+    return await desk.send()
+
+
+async def test_a_fresh_claim_is_a_submitting_row_and_a_delivery_on_its_way(sent: Sent) -> None:
+    claim = await sent.claim()
+    assert claim is not None
+    assert claim.fresh
+    [row] = await sent.rows("attempt")
+    assert (row["id"], row["state"], row["provider"], row["number"]) == (sent.attempt(), "submitting", "sandbox", 1)
+    assert row["finished_at"] is None
+    assert [d["status"] for d in await sent.rows("delivery")] == ["SENDING"]
+
+
+async def test_the_claim_holds_the_ledger_as_the_statement_left_it(sent: Sent) -> None:
+    claim = await sent.claim()
+    assert claim is not None
+    assert claim.ledger == await sent.ledger()
+
+
+async def test_the_claim_brings_what_the_call_needs(sent: Sent) -> None:
+    claim = await sent.claim()
+    assert claim is not None
+    assert (claim.recipient_id, claim.contact, claim.content) == ("ada", sent.desk.contact, {"subject": "Hi"})
+    assert (claim.type_id, claim.device) == (sent.desk.type_id, None)
+
+
+async def test_a_device_is_found_by_its_endpoint(desk: Desk) -> None:
+    new = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": "t-1"})
+    async with desk.database.transaction() as session:
+        saved = await devices.save(session, desk.tenant, desk.recipient_id, new)
+    assert saved is not None
+    sent = await desk.send(Channel.PUSH)
+    claim = await sent.claim(channel=Channel.PUSH, endpoint_id=str(saved[0].id))
+    assert claim is not None
+    assert claim.device == {"kind": "fcm", "token": "t-1"}
+
+
+async def test_the_same_call_again_is_not_fresh_and_changes_nothing(sent: Sent) -> None:
+    await sent.claim()
+    before = await sent.row()
+    again = await sent.claim()
+    assert again is not None
+    assert not again.fresh
+    assert again.attempt.state is AttemptState.SUBMITTING
+    assert await sent.row() == before
+    assert len(await sent.rows("attempt")) == 1
+
+
+async def test_the_next_attempt_is_fresh(sent: Sent) -> None:
+    await sent.claim()
+    await sent.answer(AttemptState.NOT_ACCEPTED)
+    second = await sent.claim(2)
+    assert second is not None
+    assert second.fresh
+    assert {a.number: a.state for a in second.ledger.attempts.values()} == {
+        1: AttemptState.NOT_ACCEPTED,
+        2: AttemptState.SUBMITTING,
+    }
+
+
+async def test_a_call_of_another_generation_gets_nothing(sent: Sent) -> None:
+    assert await sent.claim(generation=2) is None
+    assert await sent.rows("attempt") == []
+
+
+async def test_a_call_of_another_tenant_gets_nothing(sent: Sent, database: Database) -> None:
+    foreign = Sent(desk=await open_desk(database), id=sent.id, channels=sent.channels)
+    assert await foreign.claim() is None
+    assert await sent.rows("attempt") == []
+
+
+async def test_an_erased_person_gets_nothing(sent: Sent) -> None:
+    async with sent.desk.database.transaction() as session:
+        assert await erasures.erase(session, sent.desk.tenant, "ada")
+    assert await sent.claim() is None
+    assert await sent.rows("attempt") == []
+
+
+async def test_what_was_rolled_back_was_never_there(sent: Sent) -> None:
+    before = await sent.row()
+    async with sent.desk.database.transaction() as session:
+        assert await claim_attempt(session, sent.call()) is not None
+        await session.rollback()
+    assert await sent.rows("attempt") == []
+    assert await sent.row() == before
+    assert [d["status"] for d in await sent.rows("delivery")] == ["PENDING"]
+
+
+async def test_after_somebody_elses_commit_the_ledger_is_read_again(sent: Sent) -> None:
+    async with sent.desk.database.transaction() as session:
+        await session.execute(
+            text("UPDATE notification SET cancel_requested_at = now(), revision = revision + 1 WHERE id = :id"),
+            {"id": sent.id},
+        )
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(sent.desk.database, waiting)
+    claim = await waiting
+    assert claim is not None
+    assert claim.ledger.cancel_requested_at is not None
+    assert claim.ledger == await sent.ledger()
+
+
+async def test_an_opt_out_that_is_committed_while_the_guard_waits_is_seen(sent: Sent) -> None:
+    desk = sent.desk
+    async with desk.database.transaction() as session:
+        await preferences.save(session, desk.tenant, "ada", {"email": False}, {}, None)
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(desk.database, waiting)
+    claim = await waiting
+    assert claim is not None
+    assert claim.preferences.channels == {"email": False}
+
+
+async def test_an_opt_out_is_seen_also_by_a_guard_that_waited_for_the_notification(sent: Sent) -> None:
+    """Another lock than the opt-out's: the statement has taken its snapshot before the opt-out is committed."""
+    desk = sent.desk
+    async with desk.database.transaction() as session:
+        await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": sent.id})
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(desk.database, waiting)
+        async with desk.database.transaction() as other:
+            await preferences.save(other, desk.tenant, "ada", {"email": False}, {}, None)
+    claim = await waiting
+    assert claim is not None
+    assert claim.preferences.channels == {"email": False}
+
+
+async def test_an_erasure_that_is_committed_while_the_guard_waits_is_obeyed(sent: Sent) -> None:
+    async with sent.desk.database.transaction() as session:
+        assert await erasures.erase(session, sent.desk.tenant, "ada")
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(sent.desk.database, waiting)
+    assert await waiting is None
+    assert await sent.rows("attempt") == []
+
+
+async def test_two_workers_with_the_same_call_claim_it_once(sent: Sent) -> None:
+    """One was stopped past its time-out, another took over, and both go on."""
+    async with sent.desk.database.transaction() as session:
+        first = await claim_attempt(session, sent.call())
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(sent.desk.database, waiting)
+    second = await waiting
+    assert first is not None
+    assert second is not None
+    assert (first.fresh, second.fresh) == (True, False)
+    assert second.attempt.state is AttemptState.SUBMITTING
+    assert second.ledger == await sent.ledger()
+
+
+async def test_an_opt_out_waits_for_a_guard_that_came_first(sent: Sent) -> None:
+    desk = sent.desk
+
+    async def opt_out() -> None:
+        async with desk.database.transaction() as session:
+            await preferences.save(session, desk.tenant, "ada", {"email": False}, {}, None)
+
+    async with desk.database.transaction() as session:
+        assert await claim_attempt(session, sent.call()) is not None
+        waiting = asyncio.create_task(opt_out())
+        await until_blocked(desk.database, waiting)
+    await waiting
+    assert len(await sent.rows("attempt")) == 1

@@ -1,0 +1,229 @@
+"""Which rows are due, in which order, and for how long a claim hides them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from storage import dispatching
+from storage.database import Database
+from storage.dispatching import DueNotification
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, open_desk
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    """Claims are made over all tenants: there is nothing in the database but what the test puts there."""
+    desk = await open_desk(database)
+    await desk.query("TRUNCATE notification, engine_state CASCADE")
+    return desk
+
+
+async def accepted(desk: Desk, *priorities: int) -> list[UUID]:
+    items = [desk.new(priority=priority) for priority in priorities]
+    await desk.accept(*items)
+    return [item.id for item in items]
+
+
+async def urgent(database: Database, limit: int = 100) -> list[UUID]:
+    async with database.transaction() as session:
+        return ids(await dispatching.claim_urgent(session, limit))
+
+
+async def paced(database: Database, limit: int = 100) -> list[UUID]:
+    async with database.transaction() as session:
+        return ids(await dispatching.claim_paced(session, limit))
+
+
+def ids(due: list[DueNotification]) -> list[UUID]:
+    return [one.id for one in due]
+
+
+async def started(database: Database, *some: UUID) -> None:
+    async with database.transaction() as session:
+        await dispatching.mark_started(session, list(some))
+
+
+async def adopt(database: Database, store: str) -> int:
+    async with database.transaction() as session:
+        return await dispatching.adopt_store(session, store)
+
+
+async def strays(database: Database, limit: int = 100) -> list[UUID]:
+    async with database.transaction() as session:
+        return [stray[0] for stray in await dispatching.strays(session, limit)]
+
+
+async def test_urgent_ones_are_one_and_two_in_that_order_and_the_rest_is_paced(desk: Desk) -> None:
+    five, two, one, three, again = await accepted(desk, 5, 2, 1, 3, 1)
+    assert await urgent(desk.database) == [one, again, two]
+    assert await paced(desk.database) == [three, five]
+
+
+async def test_a_claim_takes_the_most_urgent_first(desk: Desk) -> None:
+    five, two, one, three, four = await accepted(desk, 5, 2, 1, 3, 4)
+    assert [await urgent(desk.database, 1), await urgent(desk.database, 1)] == [[one], [two]]
+    assert [await paced(desk.database, 2), await paced(desk.database, 2)] == [[three, four], [five]]
+
+
+async def test_tenants_take_turns_within_a_priority(desk: Desk, database: Database) -> None:
+    flood = await accepted(desk, *[4] * 20)
+    quiet = await open_desk(database)
+    few = await accepted(quiet, 4, 4)
+    claimed = [one for _ in range(3) for one in await paced(database, 2)]
+    assert claimed[:4] == [flood[0], few[0], flood[1], few[1]]
+    assert claimed[4:] == flood[2:4]
+
+
+async def test_priority_comes_before_the_turn_of_a_tenant(desk: Desk, database: Database) -> None:
+    bulk = await accepted(desk, 5)
+    busy = await open_desk(database)
+    ordinary = await accepted(busy, 3, 3, 3)
+    assert await paced(database, 3) == ordinary
+    assert await paced(database, 3) == bulk
+
+
+async def test_a_claim_hides_a_row_and_lapses(desk: Desk) -> None:
+    [one] = await accepted(desk, 3)
+    assert await paced(desk.database) == [one]
+    assert await paced(desk.database) == []
+    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '29 seconds'")
+    assert await paced(desk.database) == []
+    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '1 second'")
+    assert await paced(desk.database) == [one]
+
+
+@pytest.mark.parametrize("priority", [1, 3])
+async def test_two_that_claim_at_once_never_get_the_same_row(desk: Desk, priority: int) -> None:
+    all_of_them = await accepted(desk, *[priority] * 60)
+    claim = urgent if priority == 1 else paced
+    claims = await asyncio.gather(*(claim(desk.database, 10) for _ in range(6)))
+    claimed = [one for some in claims for one in some]
+    assert len(claimed) == len(set(claimed))
+    while more := await claim(desk.database, 10):
+        claimed += more
+    assert sorted(claimed) == sorted(all_of_them)
+
+
+async def test_what_was_started_or_is_over_is_not_due(desk: Desk) -> None:
+    one, two = await accepted(desk, 3, 3)
+    await started(desk.database, one)
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=two)
+    assert await paced(desk.database) == []
+
+
+async def test_what_was_put_off_is_due_again_later(desk: Desk) -> None:
+    [one] = await accepted(desk, 1)
+    async with desk.database.transaction() as session:
+        await dispatching.postpone(session, [one], 60)
+    assert await urgent(desk.database) == []
+    await desk.query("UPDATE notification SET dispatch_at = now()")
+    assert await urgent(desk.database) == [one]
+
+
+async def test_a_due_row_tells_its_workflow_what_it_needs(desk: Desk) -> None:
+    [one] = await accepted(desk, 4)
+    async with desk.database.transaction() as session:
+        [due] = await dispatching.claim_paced(session, 1)
+    assert due == DueNotification(
+        id=one,
+        tenant=desk.tenant,
+        generation=1,
+        notification_type="order.shipped",
+        priority=4,
+        send_at=None,
+        expires_at=None,
+    )
+
+
+async def test_a_store_that_is_met_for_the_first_time_starts_nothing_again(desk: Desk) -> None:
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    assert await adopt(desk.database, "store-1") == 0
+    assert await adopt(desk.database, "store-1") == 0
+    assert await paced(desk.database) == []
+
+
+async def test_a_lost_store_makes_open_rows_due_again_and_no_others(desk: Desk) -> None:
+    open_, over, waiting = await accepted(desk, 3, 3, 3)
+    await started(desk.database, open_, over)
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=over)
+    await adopt(desk.database, "store-1")
+    assert await adopt(desk.database, "store-2") == 1
+    assert await paced(desk.database) == [open_, waiting]
+    assert await adopt(desk.database, "store-2") == 0
+
+
+async def test_of_two_that_notice_the_lost_store_one_makes_the_rows_due(desk: Desk) -> None:
+    some = await accepted(desk, *[3] * 5)
+    await started(desk.database, *some)
+    await adopt(desk.database, "store-1")
+    assert sorted(await asyncio.gather(*(adopt(desk.database, "store-2") for _ in range(3)))) == [0, 0, 5]
+
+
+async def aged(desk: Desk, started_ago: str, swept_ago: str) -> None:
+    await desk.query(
+        f"UPDATE notification SET dispatched_at = now() - interval '{started_ago}',"
+        f" swept_at = now() - interval '{swept_ago}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("started_ago", "swept_ago", "looked_after"),
+    [
+        ("59 seconds", "59 seconds", False),
+        ("61 seconds", "61 seconds", True),
+        ("3 minutes", "59 seconds", False),  # looked at 2 minutes after its start: again after as long
+        ("4 minutes 10 seconds", "2 minutes 4 seconds", False),
+        ("4 minutes", "2 minutes 1 second", True),
+        ("10 days", "59 minutes", False),
+        ("10 days", "61 minutes", True),
+    ],
+)
+async def test_an_open_row_is_looked_after_less_and_less_often(
+    desk: Desk, started_ago: str, swept_ago: str, looked_after: bool
+) -> None:
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    await aged(desk, started_ago, swept_ago)
+    assert await strays(desk.database) == ([one] if looked_after else [])
+
+
+async def test_a_look_counts_as_one_and_what_waits_or_is_over_needs_none(desk: Desk) -> None:
+    one, over, _waiting = await accepted(desk, 3, 3, 3)
+    await started(desk.database, one, over)
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=over)
+    await desk.query(
+        "UPDATE notification SET dispatched_at = dispatched_at - interval '1 hour',"
+        " swept_at = swept_at - interval '1 hour' WHERE dispatched_at IS NOT NULL"
+    )
+    assert await strays(desk.database) == [one]
+    assert await strays(desk.database) == []
+
+
+async def test_a_workflow_that_is_gone_is_started_again(desk: Desk) -> None:
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    async with desk.database.transaction() as session:
+        await dispatching.redispatch(session, [one])
+    assert await paced(desk.database) == [one]
+
+
+async def test_a_cancel_is_signalled_once_and_only_where_a_workflow_may_wait(desk: Desk) -> None:
+    one, unstarted, _other = await accepted(desk, 3, 3, 3)
+    await started(desk.database, one)
+    await desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = ANY(:ids)", ids=[one, unstarted])
+    async with desk.database.transaction() as session:
+        assert await dispatching.unsignaled_cancels(session, 10) == [(one, desk.tenant, 1)]
+        await dispatching.mark_signaled(session, [one])
+        assert await dispatching.unsignaled_cancels(session, 10) == []

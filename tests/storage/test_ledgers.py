@@ -1,0 +1,185 @@
+"""Writing what changed: fenced by the revision, so that two writers never lose one another's change."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from domain.cancellation import cancel
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import finish, record_outcome, record_receipt
+from domain.records import Ledger
+from storage.database import Database
+from storage.ledgers import Change, Key, amend, load, save
+from tests.storage.databases import own_database
+from tests.storage.locks import until_blocked
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+async def sent(desk: Desk) -> Sent:
+    """A call is under way."""
+    sent = await desk.send(Channel.EMAIL, Channel.SMS)
+    await sent.claim()
+    return sent
+
+
+def answering(sent: Sent, state: AttemptState = AttemptState.ACCEPTED, channel: Channel = Channel.EMAIL) -> Change:
+    ident = sent.attempt(channel=channel)
+    return lambda ledger: record_outcome(ledger, ledger.attempts[ident], state, NOW)
+
+
+def reporting(sent: Sent, evidence: Evidence) -> Change:
+    return lambda ledger: record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
+
+
+async def amended(sent: Sent, change: Change, seen: Ledger | None = None) -> Ledger:
+    async with sent.desk.database.transaction() as session:
+        return await amend(session, sent.key, change, seen)
+
+
+def as_stored(ledger: Ledger) -> Ledger:
+    """Without what is not read back."""
+    return replace(ledger, revision=0, events=())
+
+
+async def test_what_was_written_is_what_is_read(sent: Sent) -> None:
+    def change(ledger: Ledger) -> Ledger:
+        told = replace(
+            ledger.attempts[sent.attempt()],
+            provider_message_id="m-1",
+            provider_response={"status": "queued"},
+            reason="why",
+            error_type="temporary",
+            cost="0.0125",
+        )
+        return cancel(record_outcome(ledger, told, AttemptState.ACCEPTED, NOW), NOW)
+
+    after = await amended(sent, change)
+    read = await sent.ledger()
+    assert as_stored(read) == as_stored(after)
+    [attempt] = read.attempts.values()
+    assert (attempt.sent_at, attempt.cost, attempt.finished_at) == (NOW, "0.0125", NOW)
+
+
+async def test_a_change_shows_on_every_row_in_one_transaction(sent: Sent) -> None:
+    await amended(sent, lambda ledger: finish(answering(sent)(ledger), NOW))
+    row = await sent.row()
+    assert (row["status"], row["finished_at"], row["failure_reason"]) == ("SENT", NOW, None)
+    shown = {d["channel"]: (d["status"], d["provider"], d["sent_at"]) for d in await sent.rows("delivery")}
+    assert shown == {"email": ("SENT", "sandbox", NOW), "sms": ("FAILED", None, None)}
+    assert await sent.statuses() == ["PENDING", "SENT"]
+
+
+async def test_no_change_writes_nothing(sent: Sent) -> None:
+    before = await sent.row()
+    await amended(sent, lambda ledger: ledger)
+    assert await sent.row() == before
+
+
+async def test_a_stale_ledger_is_not_written(sent: Sent) -> None:
+    stale = await sent.ledger()
+    await amended(sent, reporting(sent, Evidence.OPENED))
+    async with sent.desk.database.transaction() as session:
+        assert not await save(session, stale, finish(stale, NOW))
+    assert (await sent.row())["status"] == "OPENED"
+    assert await sent.statuses() == ["PENDING", "OPENED"]
+
+
+async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: Sent) -> None:
+    stale = await sent.ledger()
+    await amended(sent, reporting(sent, Evidence.DELIVERED))
+    after = await amended(sent, answering(sent), seen=stale)
+    [attempt] = after.attempts.values()
+    assert (attempt.state, attempt.evidence) == (AttemptState.ACCEPTED, Evidence.DELIVERED)
+    assert as_stored(await sent.ledger()) == as_stored(after)
+    assert await sent.statuses() == ["PENDING", "DELIVERED"]
+
+
+async def test_of_two_writers_at_once_both_changes_survive_and_each_has_its_event_once(sent: Sent) -> None:
+    async with sent.desk.database.transaction() as session:
+        await amend(session, sent.key, answering(sent))
+        waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.DELIVERED)))
+        await until_blocked(sent.desk.database, waiting)
+    await waiting
+    [attempt] = (await sent.ledger()).attempts.values()
+    assert (attempt.state, attempt.sent_at, attempt.delivered_at) == (AttemptState.ACCEPTED, NOW, NOW)
+    assert await sent.statuses() == ["PENDING", "SENT", "DELIVERED"]
+    kinds = [event["kind"] for event in await sent.rows("event")]
+    assert sorted(kinds) == ["accepted", "delivered", "rendered", "rendered", "sent"]
+
+
+async def test_a_crowd_of_writers_loses_nothing(desk: Desk) -> None:
+    sent = await desk.send()
+    for number in range(1, 9):
+        await sent.claim(number)
+
+    def change(number: int) -> Change:
+        state = AttemptState.UNKNOWN if number < 8 else AttemptState.ACCEPTED
+        return lambda ledger: record_outcome(ledger, ledger.attempts[sent.attempt(number)], state, NOW)
+
+    writers = [amended(sent, change(number)) for number in range(1, 9) for _ in range(2)]
+    await asyncio.gather(*writers, *(amended(sent, reporting(sent, Evidence.OPENED)) for _ in range(3)))
+    states = {attempt.number: attempt.state for attempt in (await sent.ledger()).attempts.values()}
+    assert states == {**dict.fromkeys(range(1, 8), AttemptState.UNKNOWN), 8: AttemptState.ACCEPTED}
+    row = await sent.row()
+    assert row["status"] == "OPENED"
+    told = await sent.statuses()
+    assert told[-1] == "OPENED"
+    assert len(told) == len(set(told))
+
+
+async def test_a_delivery_shows_one_attempt_and_never_a_mixture(desk: Desk) -> None:
+    """The provider of one attempt with the message id of another would send an operator to the wrong vendor."""
+    sent = await desk.send()
+    await sent.claim(1)
+    await sent.answer(AttemptState.ACCEPTED, "m-1", number=1)
+    await sent.claim(2, provider="another")
+    await sent.answer(AttemptState.UNKNOWN, None, number=2)
+    await amended(sent, reporting(sent, Evidence.BOUNCED))
+    [shown] = await sent.rows("delivery")
+    assert (shown["provider"], shown["provider_message_id"]) == ("another", None)
+
+
+async def test_an_answer_that_is_blanked_by_an_erasure_does_not_come_back(sent: Sent) -> None:
+    def change(ledger: Ledger) -> Ledger:
+        told = replace(ledger.attempts[sent.attempt()], provider_response={"to": "ada@example.com"})
+        return record_outcome(ledger, told, AttemptState.ACCEPTED, NOW)
+
+    await amended(sent, change)
+    for table in ("attempt", "delivery"):
+        await sent.desk.query(f"UPDATE {table} SET provider_response = NULL WHERE notification_id = :id", id=sent.id)
+    await amended(sent, reporting(sent, Evidence.DELIVERED))
+    assert [d["provider_response"] for d in await sent.rows("delivery") if d["channel"] == "email"] == [None]
+
+
+async def test_a_notification_of_another_tenant_does_not_exist(sent: Sent) -> None:
+    foreign = Key(notification_id=sent.id, tenant=uuid4())
+    async with sent.desk.database.transaction() as session:
+        assert await load(session, foreign, lock=True) is None
+        with pytest.raises(LookupError):
+            await amend(session, foreign, lambda ledger: finish(ledger, NOW))
+    assert (await sent.row())["finished_at"] is None
+
+
+async def test_deliveries_of_an_earlier_generation_are_left_alone(sent: Sent) -> None:
+    await sent.desk.query("UPDATE notification SET generation = 2 WHERE id = :id", id=sent.id)
+    assert (await sent.ledger()).deliveries == (await sent.ledger()).attempts == {}

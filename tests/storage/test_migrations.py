@@ -1,0 +1,99 @@
+"""The migrations make exactly the tables that the models describe, up, down and up again."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel import SQLModel
+
+import models
+from storage.migrate import MIGRATIONS, migrate
+from tests.code.tree import ROOT
+from tests.storage.databases import empty_database
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def url(database_url: str) -> AsyncIterator[str]:
+    async with empty_database(database_url) as url:
+        yield url
+
+
+async def looked_at(url: str, look: Any) -> Any:
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        seen = await connection.run_sync(look)
+    await engine.dispose()
+    return seen
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, SQLModel.metadata))
+
+
+def checks(connection: Connection) -> dict[str, set[str]]:
+    """Autogenerate does not compare these."""
+    looking = inspect(connection)
+    return {table: {str(c["name"]) for c in looking.get_check_constraints(table)} for table in SQLModel.metadata.tables}
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+async def test_from_empty_they_make_what_the_models_describe(url: str) -> None:
+    await migrate(url)
+    assert await looked_at(url, differences) == []
+    declared = {
+        name: {str(c.name) for c in table.constraints if type(c).__name__ == "CheckConstraint"}
+        for name, table in SQLModel.metadata.tables.items()
+    }
+    assert await looked_at(url, checks) == declared
+    assert models.__all__
+
+
+async def test_a_difference_would_be_noticed(url: str) -> None:
+    await migrate(url)
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE notification DROP COLUMN revision")
+        await connection.exec_driver_sql("DROP INDEX notification_due")
+    await engine.dispose()
+    assert [difference[0] for difference in await looked_at(url, differences)] == ["add_column", "add_index"]
+
+
+async def test_down_to_nothing_and_up_again(url: str) -> None:
+    await migrate(url)
+    await migrate(url, "base")
+    assert await looked_at(url, tables) <= {"alembic_version"}
+    await migrate(url)
+    assert await looked_at(url, differences) == []
+
+
+async def test_running_them_again_changes_nothing(url: str) -> None:
+    await migrate(url)
+    await migrate(url)
+    assert await looked_at(url, differences) == []
+
+
+def test_there_is_one_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert len(ScriptDirectory.from_config(config).get_heads()) == 1
+
+
+async def test_two_processes_may_migrate_at_once(url: str) -> None:
+    source = f"import asyncio; from storage.migrate import migrate; asyncio.run(migrate({url!r}))"
+    both = [await asyncio.create_subprocess_exec(sys.executable, "-c", source, cwd=ROOT) for _ in range(2)]
+    assert [await process.wait() for process in both] == [0, 0]
+    assert await looked_at(url, differences) == []

@@ -1,0 +1,218 @@
+"""Receipts are stored before they are matched, applied once, and kept when they match nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from dispatch.receipts import ReceiptApplier
+from domain.evidence import AttemptState
+from storage import receipts
+from storage.database import Database
+from storage.receipts import StoredReceipt
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Its own: no other applier takes what waits here."""
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+async def sent(desk: Desk) -> Sent:
+    """A call is under way."""
+    sent = await desk.send()
+    await sent.claim()
+    return sent
+
+
+def receipt(kind: str = "delivered", **more: Any) -> StoredReceipt:
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "provider": "sandbox",
+        "attempt_id": None,
+        "provider_message_id": None,
+        "reason": None,
+        "occurred_at": AT,
+        "raw": {"event": kind},
+        **more,
+    }
+    return StoredReceipt(kind=kind, **fields)
+
+
+async def store(database: Database, *some: StoredReceipt) -> None:
+    async with database.transaction() as session:
+        await receipts.store(session, list(some))
+
+
+async def apply_waiting(database: Database) -> None:
+    await ReceiptApplier(database).apply_waiting()
+
+
+async def stored(desk: Desk, *ids: UUID) -> list[dict[str, Any]]:
+    return await desk.query("SELECT * FROM receipt WHERE id = ANY(:ids) ORDER BY id", ids=list(ids))
+
+
+async def sole(desk: Desk, of: StoredReceipt) -> dict[str, Any]:
+    [row] = await stored(desk, of.id)
+    return row
+
+
+async def test_stored_twice_it_is_one_row_as_it_was_told(desk: Desk) -> None:
+    told = receipt(provider_message_id="m", reason="why")
+    await store(desk.database, told)
+    await store(desk.database, told, told)
+    row = await sole(desk, told)
+    assert (row["kind"], row["provider_message_id"], row["reason"], row["occurred_at"]) == (
+        "delivered",
+        "m",
+        "why",
+        AT,
+    )
+    assert (row["raw"], row["applied_at"]) == ({"event": "delivered"}, None)
+
+
+async def test_by_our_reference_it_moves_the_notification(sent: Sent) -> None:
+    told = receipt(attempt_id=sent.attempt())
+    await store(sent.desk.database, told)
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "DELIVERED"
+    assert [d["delivered_at"] for d in await sent.rows("delivery")] == [AT]
+    row = await sole(sent.desk, told)
+    assert row["applied_at"] is not None
+    assert row["next_try_at"] is None
+
+
+async def test_by_the_vendors_message_id_it_moves_the_notification(sent: Sent) -> None:
+    await sent.answer(AttemptState.ACCEPTED, "m-by-id")
+    await store(sent.desk.database, receipt(provider_message_id="m-by-id"))
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "DELIVERED"
+
+
+async def test_another_vendors_message_with_the_same_id_is_another_message(sent: Sent) -> None:
+    await sent.answer(AttemptState.ACCEPTED, "m-shared")
+    by_id = receipt(provider_message_id="m-shared", provider="another")
+    by_reference = receipt(attempt_id=sent.attempt(), provider="another")
+    await store(sent.desk.database, by_id, by_reference)
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "SENT"
+    assert [row["applied_at"] for row in await stored(sent.desk, by_id.id, by_reference.id)] == [None, None]
+
+
+async def test_applied_once_it_is_not_applied_again(sent: Sent) -> None:
+    told = receipt(attempt_id=sent.attempt())
+    await store(sent.desk.database, told)
+    await apply_waiting(sent.desk.database)
+    before = await sent.row()
+    await store(sent.desk.database, told)
+    await apply_waiting(sent.desk.database)
+    assert await sent.row() == before
+    assert await sent.statuses() == ["PENDING", "DELIVERED"]
+
+
+async def test_the_same_said_under_another_id_changes_nothing(sent: Sent) -> None:
+    first = receipt(attempt_id=sent.attempt())
+    await store(sent.desk.database, first)
+    await apply_waiting(sent.desk.database)
+    again = replace(first, id=uuid4())
+    await store(sent.desk.database, again)
+    await apply_waiting(sent.desk.database)
+    assert (await sole(sent.desk, again))["applied_at"] is not None
+    assert [event["kind"] for event in await sent.rows("event")].count("delivered") == 1
+
+
+async def test_early_ones_are_applied_in_the_transaction_that_learns_the_message_id(sent: Sent) -> None:
+    early = receipt(provider_message_id="m-early")
+    await store(sent.desk.database, early)
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "PENDING"
+    await sent.answer(AttemptState.ACCEPTED, "m-early")
+    async with sent.desk.database.transaction() as session:
+        await receipts.apply_early(session, "sandbox", "m-early")
+    assert (await sent.row())["status"] == "DELIVERED"
+    assert (await sole(sent.desk, early))["applied_at"] is not None
+
+
+async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(desk: Desk) -> None:
+    stray = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(desk.database, stray)
+    waits = []
+    for tries in range(1, 4):
+        await apply_waiting(desk.database)
+        row = await sole(desk, stray)
+        assert (row["applied_at"], row["tries"]) == (None, tries)
+        [due] = await desk.query("SELECT extract(epoch FROM :at - now()) AS wait", at=row["next_try_at"])
+        waits.append(float(due["wait"]))
+        await desk.query("UPDATE receipt SET next_try_at = now() WHERE id = :id", id=stray.id)
+    assert [round(wait) for wait in waits] == [1, 2, 4]
+
+
+async def test_after_three_days_it_is_kept_and_tried_no_more(desk: Desk) -> None:
+    stray = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(desk.database, stray)
+    await desk.query("UPDATE receipt SET received_at = now() - interval '73 hours' WHERE id = :id", id=stray.id)
+    await apply_waiting(desk.database)
+    row = await sole(desk, stray)
+    assert (row["applied_at"], row["next_try_at"]) == (None, None)
+
+
+async def test_one_that_matches_nothing_does_not_hold_up_the_others(sent: Sent) -> None:
+    stray = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(sent.desk.database, stray)
+    await store(sent.desk.database, receipt(attempt_id=sent.attempt()))
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "DELIVERED"
+
+
+async def test_one_of_a_generation_before_a_redrive_is_kept_and_holds_nobody_up(sent: Sent) -> None:
+    other = await sent.desk.send()
+    await other.claim()
+    await sent.desk.query("UPDATE notification SET generation = 2 WHERE id = :id", id=sent.id)
+    old = receipt(attempt_id=sent.attempt())
+    await store(sent.desk.database, old)
+    await store(sent.desk.database, receipt(attempt_id=other.attempt()))
+    await apply_waiting(sent.desk.database)
+    assert (await sole(sent.desk, old))["applied_at"] is None
+    assert (await other.row())["status"] == "DELIVERED"
+
+
+@pytest.mark.parametrize("kind", ["unknown", "unsubscribed"])
+async def test_a_word_that_proves_nothing_about_arrival_is_applied_and_moves_nothing(sent: Sent, kind: str) -> None:
+    told = receipt(kind, attempt_id=sent.attempt())
+    await store(sent.desk.database, told)
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "PENDING"
+    assert (await sole(sent.desk, told))["applied_at"] is not None
+
+
+async def test_a_complaint_proves_that_it_arrived(sent: Sent) -> None:
+    await store(sent.desk.database, receipt("complained", attempt_id=sent.attempt()))
+    await apply_waiting(sent.desk.database)
+    assert (await sent.row())["status"] == "DELIVERED"
+
+
+async def test_two_appliers_at_once_apply_each_receipt_once(sent: Sent) -> None:
+    told = [receipt(kind, attempt_id=sent.attempt()) for kind in ("delivered", "opened", "clicked")]
+    await store(sent.desk.database, *told)
+    await asyncio.gather(*(apply_waiting(sent.desk.database) for _ in range(3)))
+    rows = await stored(sent.desk, *(one.id for one in told))
+    assert [row["tries"] for row in rows] == [1, 1, 1]
+    statuses = await sent.statuses()
+    assert statuses[-1] == "OPENED"
+    assert len(statuses) == len(set(statuses))

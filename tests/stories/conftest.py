@@ -1,0 +1,63 @@
+"""Every misbehaviour of the sandbox, asked for at once and awaited test by test: together they take as long as one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.engine import Engine, Shop, open_shop
+
+WORDS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")
+PLACES = ("email", "sms", "push", "webhook")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadDays:
+    """Ids of notifications, by (place, word) under `at_most_once`, and by a name for the others."""
+
+    shop: Shop
+    asked: dict[tuple[str, str], str]
+    others: dict[str, str]
+
+    async def finished(self, place: str, word: str) -> dict[str, Any]:
+        return await self.shop.finished(self.asked[place, word])
+
+    async def in_outbox(self, id: str) -> list[dict[str, Any]]:
+        """What the sandbox "delivered" of it."""
+        person = (await self.shop.shown(id))["recipient_id"]
+        return [message for message in await self.shop.outbox(recipient_id=person) if message["notification_id"] == id]
+
+
+@pytest.fixture(scope="session")
+async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
+    async with open_shop(engine) as shop:
+        # Time for three attempts (at 0, 1 and 3 s) and not for a fourth (at 7 s).
+        for place in PLACES:
+            await shop.type(f"by-{place}", [place], delivery_guarantee="at_most_once", give_up_after="6s")
+        await shop.type("again", ["email"], delivery_guarantee="at_least_once", give_up_after="20s")
+        await shop.type("ask", ["email"], delivery_guarantee="reconcile")
+        await shop.type("fallback", ["email"], ["sms"])
+        await asyncio.gather(*(_person(shop, word, number) for number, word in enumerate(WORDS, start=1)))
+        pairs = [(place, word) for place in PLACES for word in WORDS]
+        ids = await asyncio.gather(*(shop.send(f"by-{place}", f"mr-{word}") for place, word in pairs))
+        await shop.person("mr-halfway", email="halfway+error@example.com", phone="+447700900123")
+        others = {
+            "lost at_least_once": await shop.send("again", "mr-lost"),
+            "lost reconcile": await shop.send("ask", "mr-lost"),
+            "hang reconcile": await shop.send("ask", "mr-hang"),
+            "error with a later step": await shop.send("fallback", "mr-halfway"),
+        }
+        yield BadDays(shop=shop, asked=dict(zip(pairs, ids, strict=True)), others=others)
+
+
+async def _person(shop: Shop, word: str, number: int) -> None:
+    """Misbehaves wherever they are written to."""
+    await shop.person(
+        f"mr-{word}",
+        email=f"somebody+{word}@example.com",
+        phone=f"+1555000{number:04}",
+        webhook_url=f"https://hooks.example.com/{word}",
+    )
+    await shop.device(f"mr-{word}", "phone", f"device-{word}-1")

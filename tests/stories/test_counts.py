@@ -1,0 +1,94 @@
+"""What one send costs: events in Temporal's history, activities, SQL statements. Each is a limit on the throughput."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from temporalio.api.enums.v1 import EventType
+
+from tests.engine import Engine, Shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+# Of the sandbox vendor's own books, and what a receipt costs later.
+NOT_OURS = ("sandbox_call", "sandbox_message", "sandbox_receipt", " receipt ")
+SENDS = 4
+INLINE = {"recipient": {"recipient_id": "grace", "email": "grace@example.com"}}
+
+
+@dataclass(frozen=True)
+class Statement:
+    text: str
+    parameters: str
+    rows: int
+
+    @property
+    def polled_in_vain(self) -> bool:
+        """A background loop looked because its clock (1, 2 or 5 s) said so, found nothing and wrote nothing. What a
+        loop finds counts: the claim that returned our row is part of the price. Polls have a limit and name no row."""
+        return self.rows == 0 and "LIMIT" in self.text and len(self.parameters) < 10
+
+    @property
+    def counts(self) -> bool:
+        return not self.polled_in_vain and not any(name in self.text for name in NOT_OURS)
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows: {self.text[:150]}"
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[list[Statement]]:
+    """Every statement of the process; BEGIN and COMMIT are no statements here. After its execution, to know how many
+    rows it found or wrote."""
+    statements: list[Statement] = []
+    target = engine.parts.database.engine.sync_engine
+
+    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        statements.append(Statement(f"{' '.join(statement.split())} ", str(parameters), cursor.rowcount))
+
+    event.listen(target, "after_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(target, "after_cursor_execute", note)
+
+
+@pytest.fixture
+async def ready(shop: Shop) -> Shop:
+    """With a type and people who were written to before, so that every cache is warm."""
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    for more in ({}, INLINE):
+        await shop.ended(await shop.send("news", **more), "DELIVERED")
+    return shop
+
+
+async def price(shop: Shop, more: dict[str, Any]) -> list[Statement]:
+    """From the request to SENT: the workflow ends with that. The test itself asks Temporal only."""
+    with recorded(shop.engine) as statements:
+        id = await shop.send("news", **more)
+        outcome = await (await shop.engine.started(id)).result()
+        seen = list(statements)
+    assert outcome["status"] == "SENT"
+    return [statement for statement in seen if statement.counts]
+
+
+@pytest.mark.parametrize("more", [{}, INLINE], ids=["recipient_id", "inline"])
+async def test_a_send_costs_eight_statements(ready: Shop, more: dict[str, Any]) -> None:
+    """The cheapest of some: while one runs, the process may work for the sends of tests before, never for less."""
+    statements = min([await price(ready, more) for _ in range(SENDS)], key=len)
+    listed = "\n".join(str(statement) for statement in statements)
+    count = len(statements)
+    assert count <= 8, f"{count} statements up to SENT:\n{listed}"
+    assert count >= 5, f"the count has gone blind:\n{listed}"
+
+
+@pytest.mark.parametrize("more", [{}, INLINE], ids=["recipient_id", "inline"])
+async def test_a_send_costs_at_most_sixteen_events_and_one_activity(ready: Shop, more: dict[str, Any]) -> None:
+    history = await ready.engine.history(await ready.send("news", **more))
+    kinds = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
+    assert len(kinds) <= 16, kinds
+    assert kinds.count("ACTIVITY_TASK_SCHEDULED") == 1, kinds

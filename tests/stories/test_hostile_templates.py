@@ -1,0 +1,92 @@
+"""Templates that would hurt: refused when saved or answered with a reason, and the next send is none the slower."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tests.engine import Shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+SECONDS = 5
+GROWING = "{% set ns = namespace(x='aaaa') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"
+HOSTILE = {
+    "division": ("{{ 1 // n }}", "division by zero in body, line 1"),
+    "endless": (
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "took longer than 1 s",
+    ),
+    "gigabyte": ("{{ 'a' * 10**9 }}", "repetition longer than 100000 in body, line 1"),
+    "growing": (GROWING, "needed more than 256 MiB in body, line 1"),
+    "undefined": ("Hello {{ surname }}", "undefined variable 'surname' in body, line 1"),
+    "escape": (
+        "{{ ''.__class__.__mro__ }}",
+        "an attribute, method or function that templates may not use in body, line 1",
+    ),
+}
+
+
+async def innocent(shop: Shop) -> None:
+    await shop.type("innocent", ["email"])
+    await shop.person("ada", email="ada@example.com", phone="+447700900123")
+    await shop.ended(await shop.send("innocent"), "DELIVERED")
+
+
+async def poisoned(shop: Shop, body: str, *later_steps: list[str]) -> dict[str, Any] | None:
+    """How a send with such a template ends; None if it cannot even be saved."""
+    template = {"name": "poison", "channel": "sms", "language": "en", "body_template": body, "variables_schema": {}}
+    saved = await shop.http.post("/templates", json={**template, "publish": True})
+    if saved.status_code == 422:
+        return None
+    assert saved.status_code < 300, saved.text
+    for step in later_steps:
+        await shop.template("innocent", step[0])
+    steps = [["sms"], *later_steps]
+    names = {"sms": "poison"} | {channel: "innocent" for step in later_steps for channel in step}
+    route = [{"channels": step} for step in steps]
+    await shop.ok("PUT", "/notification-types/poison", {"route": route, "templates": names})
+    return await shop.finished(await shop.send("poison", payload={"n": 0, "name": "Ada"}), within=SECONDS)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_a_hostile_template_fails_quickly_and_says_why(shop: Shop, kind: str) -> None:
+    body, why = HOSTILE[kind]
+    await innocent(shop)
+    begun = time.monotonic()
+    shown = await poisoned(shop, body)
+    assert time.monotonic() - begun < SECONDS
+    assert shown is not None
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"sms: template_error: {why}")
+    [delivery] = shown["deliveries"]
+    assert (delivery["status"], delivery["rendered_content"], delivery["attempts"]) == ("FAILED", None, [])
+    begun = time.monotonic()
+    await innocent(shop)
+    assert time.monotonic() - begun < SECONDS
+    assert {message["channel"] for message in await shop.outbox()} == {"email"}
+
+
+async def test_what_cannot_be_parsed_cannot_be_saved(shop: Shop) -> None:
+    assert await poisoned(shop, "{% for a in %}") is None
+
+
+async def test_after_a_template_error_the_next_step_runs(shop: Shop) -> None:
+    await innocent(shop)
+    shown = await poisoned(shop, HOSTILE["division"][0], ["email"])
+    assert shown
+    assert {d["channel"]: d["status"] for d in shown["deliveries"]}["sms"] == "FAILED"
+    assert shown["status"] in ("SENT", "DELIVERED")
+
+
+async def test_beside_endless_templates_innocent_sends_go_out(shop: Shop) -> None:
+    await innocent(shop)
+    body, _ = HOSTILE["endless"]
+    poison = await poisoned(shop, body)
+    assert poison
+    bad = [await shop.send("poison", payload={"n": 0}) for _ in range(3)]
+    good = [await shop.send("innocent") for _ in range(5)]
+    ends = await asyncio.gather(
+        *(shop.finished(id, within=15) for id in bad), *(shop.ended(id, "DELIVERED", within=15) for id in good)
+    )
+    assert [end["status"] for end in ends] == ["FAILED"] * 3 + ["DELIVERED"] * 5

@@ -1,0 +1,107 @@
+"""What a customer sees when the sandbox misbehaves, asked for by a word in the contact point or the last four digits."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.stories.conftest import PLACES, BadDays
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+everywhere = pytest.mark.parametrize("place", PLACES)
+
+
+def only_delivery(shown: dict[str, Any]) -> dict[str, Any]:
+    [delivery] = shown["deliveries"]
+    return dict(delivery)
+
+
+def outcomes(shown: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(attempt["outcome"], attempt["reason"]) for attempt in only_delivery(shown)["attempts"]]
+
+
+def pauses(shown: dict[str, Any]) -> list[timedelta]:
+    """Between the answer to one attempt and the start of the next."""
+    attempts = only_delivery(shown)["attempts"]
+    return [
+        datetime.fromisoformat(after["started_at"]) - datetime.fromisoformat(before["finished_at"])
+        for before, after in zip(attempts, attempts[1:], strict=False)
+    ]
+
+
+@everywhere
+async def test_a_refused_recipient_is_not_tried_again(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.finished(place, "refuse")
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: refused: refused_recipient")
+    assert outcomes(shown) == [("refused", "refused_recipient")]
+    assert only_delivery(shown)["attempts"][0]["provider_response"] == {"code": "sandbox_refused"}
+    assert await bad_days.in_outbox(shown["id"]) == []
+
+
+@everywhere
+async def test_refused_credentials_end_the_delivery_as_the_providers_fault(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.finished(place, "broken")
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: provider_failed: credentials_refused")
+    [attempt] = only_delivery(shown)["attempts"]
+    assert (attempt["outcome"], attempt["error_type"]) == ("error", "permanent")
+    assert await bad_days.in_outbox(shown["id"]) == []
+
+
+@everywhere
+async def test_the_third_attempt_at_a_flaky_provider_is_accepted(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.shop.until(bad_days.asked[place, "flaky"], "DELIVERED")
+    assert outcomes(shown) == [("error", "unavailable"), ("error", "unavailable"), ("accepted", None)]
+    first, second = pauses(shown)
+    assert timedelta(seconds=1) <= first < second
+    assert timedelta(seconds=2) <= second
+    assert len(await bad_days.in_outbox(shown["id"])) == 1
+
+
+@everywhere
+async def test_a_throttling_provider_is_asked_again_after_its_retry_after(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.shop.until(bad_days.asked[place, "throttle"], "DELIVERED")
+    assert outcomes(shown) == [("error", "throttled"), ("accepted", None)]
+    assert pauses(shown)[0] >= timedelta(seconds=1)
+    assert len(await bad_days.in_outbox(shown["id"])) == 1
+
+
+@everywhere
+async def test_errors_without_end_are_given_up_when_the_type_says_so(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.finished(place, "error")
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: gave_up after 3 attempts: unavailable")
+    assert outcomes(shown) == [("error", "unavailable")] * 3
+    assert await bad_days.in_outbox(shown["id"]) == []
+
+
+async def test_with_a_later_step_four_errors_are_enough(bad_days: BadDays) -> None:
+    shown = await bad_days.shop.until(bad_days.others["error with a later step"], "DELIVERED")
+    email, sms = sorted(shown["deliveries"], key=lambda delivery: delivery["step"])
+    assert (email["status"], email["failure_reason"]) == ("FAILED", "gave_up after 4 attempts: unavailable")
+    assert [attempt["outcome"] for attempt in email["attempts"]] == ["error"] * 4
+    assert (sms["channel"], sms["status"], len(sms["attempts"])) == ("sms", "DELIVERED", 1)
+    assert [message["channel"] for message in await bad_days.in_outbox(shown["id"])] == ["sms"]
+
+
+@everywhere
+async def test_what_is_opened_was_delivered_before(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.shop.until(bad_days.asked[place, "open"], "OPENED")
+    delivery = only_delivery(shown)
+    assert delivery["status"] == "OPENED"
+    assert delivery["sent_at"] < delivery["delivered_at"] < delivery["opened_at"]
+    assert [entry["status"] for entry in shown["timeline"] if entry["status"]] == [
+        "PENDING",
+        "SENT",
+        "DELIVERED",
+        "OPENED",
+    ]
+
+
+@everywhere
+async def test_without_a_receipt_it_stays_sent(bad_days: BadDays, place: str) -> None:
+    """One that was accepted at the same time has its receipts by now."""
+    await bad_days.shop.until(bad_days.asked[place, "open"], "OPENED")
+    shown = await bad_days.finished(place, "silent")
+    assert (shown["status"], only_delivery(shown)["delivered_at"]) == ("SENT", None)
+    assert outcomes(shown) == [("accepted", None)]
+    assert len(await bad_days.in_outbox(shown["id"])) == 1

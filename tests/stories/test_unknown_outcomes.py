@@ -1,0 +1,43 @@
+"""A call whose outcome nobody knows: the type's guarantee decides, and a late receipt puts the record right."""
+
+import pytest
+
+from tests.stories.conftest import PLACES, BadDays
+from tests.stories.test_sandbox_words import only_delivery, outcomes
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+everywhere = pytest.mark.parametrize("place", PLACES)
+
+
+@everywhere
+async def test_at_most_once_a_call_that_hangs_is_left_in_doubt(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.finished(place, "hang")
+    assert (shown["status"], shown["failure_reason"]) == ("IN_DOUBT", f"{place}: outcome_unknown: timeout")
+    assert outcomes(shown) == [("unknown", "timeout")]
+    assert await bad_days.in_outbox(shown["id"]) == []
+
+
+async def test_reconcile_does_not_resend_either_until_it_can_ask(bad_days: BadDays) -> None:
+    hang = await bad_days.shop.finished(bad_days.others["hang reconcile"])
+    assert (hang["status"], outcomes(hang)) == ("IN_DOUBT", [("unknown", "timeout")])
+    lost = await bad_days.shop.finished(bad_days.others["lost reconcile"])
+    assert outcomes(lost) == [("unknown", "connection_reset")]
+    assert len(await bad_days.in_outbox(lost["id"])) == 1
+
+
+async def test_at_least_once_a_lost_answer_is_resent(bad_days: BadDays) -> None:
+    shown = await bad_days.shop.until(bad_days.others["lost at_least_once"], "DELIVERED")
+    assert outcomes(shown) == [("unknown", "connection_reset"), ("accepted", None)]
+    assert len(await bad_days.in_outbox(shown["id"])) == 2
+    assert "IN_DOUBT" not in [entry["status"] for entry in shown["timeline"]]
+
+
+@everywhere
+async def test_at_most_once_a_lost_answer_is_in_doubt_until_the_late_receipt(bad_days: BadDays, place: str) -> None:
+    shown = await bad_days.shop.until(bad_days.asked[place, "lost"], "DELIVERED", within=40)
+    statuses = [entry["status"] for entry in shown["timeline"] if entry["status"]]
+    assert statuses == ["PENDING", "IN_DOUBT", "DELIVERED"]
+    assert (only_delivery(shown)["status"], shown["failure_reason"]) == ("DELIVERED", None)
+    assert outcomes(shown) == [("unknown", "connection_reset")]
+    assert len(await bad_days.in_outbox(shown["id"])) == 1
