@@ -59,5 +59,5 @@ $(STAMP): requirements.lock $(shell [ -x $(BIN)/python ] || echo rebuild)
 	esac; \
 	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || :)}}"; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock; \
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock; \
 	touch $(STAMP)

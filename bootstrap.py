@@ -24,7 +24,7 @@ from activities.resolution import Resolution
 from activities.settlement import Settlement
 from activities.sweeping import Sweeping
 from config import Settings
-from dispatch.connection import connect, prepare
+from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.dispatcher import Dispatcher
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
@@ -68,7 +68,8 @@ class Parts:
 
     async def temporal_ok(self) -> bool:
         try:
-            return await self.temporal.service_client.check_health(timeout=timedelta(seconds=1))
+            with reaching_temporal():
+                return await self.temporal.service_client.check_health(timeout=timedelta(seconds=1))
         except RPCError:
             return False
 

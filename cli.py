@@ -16,6 +16,7 @@ import bootstrap
 from config import Settings
 from embedded.demo import greet
 from embedded.errors import StackError
+from embedded.parent import end_with_make
 from embedded.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted notification infrastructure.")
@@ -24,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted 
 @app.command()
 def dev() -> None:
     """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
+    end_with_make()
     settings = load(env="dev")
     stack = Stack(
         settings,

@@ -20,11 +20,12 @@ from domain.routing import CONTACT_OF
 from domain.statuses import DeliveryStatus
 from providers.base import Provider
 from providers.outcomes import ProviderError, Unknown
+from storage import receipts
 from storage.attempts import Claim, claim_attempt
 from storage.catalog import Catalog
 from storage.database import DATABASE_DOWN, Database
 from storage.ledgers import Key, amend
-from storage.receipts import apply_early
+from storage.receipts import StoredReceipt, with_receipts
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
 NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
@@ -44,7 +45,7 @@ class Delivering:
         if isinstance(claim, DeliverResult):
             return claim
         provider = self._providers[call.provider]
-        if claim.fresh or provider.idempotent:
+        if claim.fresh or (provider.idempotent and not claim.attempt.reached):
             outcome = await _send(provider, message_of(call, claim))
         else:
             # The row was written and no answer recorded: somebody called, or died just before. Never call again.
@@ -71,26 +72,30 @@ class Delivering:
         return refusal or claim
 
     async def _record(self, call: DeliverInput, outcome: Told, seen: Ledger | None) -> DeliverResult:
-        """One transaction; one statement, unless somebody else wrote to the notification since the guard."""
+        """One transaction, with what receipts have said already: a bounce that was faster than our own record must not
+        end the notification. One statement for the rows, unless somebody else wrote to them since the guard."""
         ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         key = Key(notification_id=call.notification_id, tenant=call.tenant)
         at = datetime.now(UTC)
+        early: list[StoredReceipt] = []
 
         def change(ledger: Ledger) -> Ledger:
             attempt = outcome.onto(ledger.attempts[ident])
-            after = record_outcome(ledger, attempt, outcome.state, at)
+            after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
             arrived = after.deliveries[call.delivery_id].status in ARRIVED
             return finish(after, at) if call.ends and arrived else after
 
         async with self._database.transaction() as session:
-            after = await amend(session, key, change, seen)
             if outcome.result.provider_message_id and self._providers[call.provider].parses_receipts:
-                await apply_early(session, call.provider, outcome.result.provider_message_id)
+                early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
+            after = await amend(session, key, change, seen)
+            if early:
+                await receipts.mark_applied(session, early)
         return result_of(after, after.attempts[ident], outcome.result.retry_after)
 
     async def _refusal(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
         if not claim.fresh:
-            answered = claim.attempt.state is not AttemptState.SUBMITTING or claim.attempt.reached
+            answered = claim.attempt.state is not AttemptState.SUBMITTING
             return result_of(claim.ledger, claim.attempt) if answered else None
         if reached := claim.ledger.reached(call.delivery_id, call.endpoint_id):
             return result_of(claim.ledger, reached)

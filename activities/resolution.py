@@ -37,6 +37,7 @@ class Resolution:
             person=_person(audience),
             pools=self._pools,
             templated=await self._templated(start, audience, kind),
+            last_attempts=audience.last_attempts,
         )
         steps, skips = router.plan(audience.channels)
         if skips:

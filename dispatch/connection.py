@@ -1,5 +1,7 @@
 """The Temporal client, and what a Temporal server needs before it can take our workflows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,7 +23,6 @@ from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.lazy import lazily
 from domain import names
 from workflows.sweep import SweepWorkflow
 
@@ -68,8 +69,17 @@ BACKSTOP_EVERY = timedelta(minutes=1)
 
 async def connect(address: str, namespace: str, *, lazy: bool) -> Client:
     """`lazy` connects at the first call: for processes that serve without Temporal too."""
-    client = await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
-    return lazily(client) if lazy else client
+    return await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
+
+
+@contextmanager
+def reaching_temporal() -> Iterator[None]:
+    """A lazy client that was never connected raises a bare RuntimeError when nobody answers; here that is an outage
+    like any other."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RPCError("Temporal cannot be reached", RPCStatusCode.UNAVAILABLE, b"") from error
 
 
 async def prepare(client: Client) -> None:

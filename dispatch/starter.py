@@ -11,6 +11,7 @@ from temporalio.common import Priority, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from dispatch.connection import reaching_temporal
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, workflow_id
 from storage.dispatching import DueNotification
@@ -48,31 +49,25 @@ class Starter:
         return outcome
 
     async def _start(self, due: DueNotification) -> None:
-        await self._client.start_workflow(
-            NotificationWorkflow.run,
-            NotificationStart(
-                notification_id=due.id,
-                tenant=due.tenant,
-                generation=due.generation,
-                notification_type=due.notification_type,
-                priority=due.priority,
-                send_at=due.send_at,
-                expires_at=due.expires_at,
-            ),
-            id=workflow_id(due.id, due.generation),
-            task_queue=NOTIFICATIONS_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            priority=Priority(priority_key=due.priority, fairness_key=str(due.tenant)),
-            search_attributes=attributes(due),
-            static_summary=f"{due.notification_type}, priority {due.priority}",
-            rpc_timeout=RPC_TIMEOUT,
-        )
+        with reaching_temporal():
+            await self._client.start_workflow(
+                NotificationWorkflow.run,
+                message_of(due),
+                id=workflow_id(due.id, due.generation),
+                task_queue=NOTIFICATIONS_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                priority=Priority(priority_key=due.priority, fairness_key=str(due.tenant)),
+                search_attributes=attributes(due),
+                static_summary=f"{due.notification_type}, priority {due.priority}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
 
     async def signal_cancel(self, notification_id: UUID, generation: int) -> None:
         """A workflow that is over, or not there, needs no signal."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
-            await handle.signal(NotificationWorkflow.cancel, rpc_timeout=RPC_TIMEOUT)
+            with reaching_temporal():
+                await handle.signal(NotificationWorkflow.cancel, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -81,7 +76,8 @@ class Starter:
         """None: Temporal knows no such workflow."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
-            return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
+            with reaching_temporal():
+                return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
@@ -90,8 +86,21 @@ class Starter:
     async def store_id(self) -> str:
         """The id of our namespace: a store that was deleted comes back with another one."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)
-        answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+        with reaching_temporal():
+            answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
         return answer.namespace_info.id
+
+
+def message_of(due: DueNotification) -> NotificationStart:
+    return NotificationStart(
+        notification_id=due.id,
+        tenant=due.tenant,
+        generation=due.generation,
+        notification_type=due.notification_type,
+        priority=due.priority,
+        send_at=due.send_at,
+        expires_at=due.expires_at,
+    )
 
 
 def attributes(due: DueNotification) -> TypedSearchAttributes:

@@ -37,10 +37,14 @@ class PooledProvider:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name."""
+    """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name.
+
+    `resume_at` is the last attempt that an earlier, lost workflow made: `deliver` answers what its row says.
+    """
 
     id: str
     providers: tuple[PooledProvider, ...]
+    resume_at: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

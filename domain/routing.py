@@ -1,7 +1,7 @@
 """Which channels a notification takes, in which order, and why not the others. Pure; used by `resolve_preferences`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -55,6 +55,7 @@ class Router:
     person: Person
     pools: Mapping[Channel, Sequence[Pooled]]
     templated: frozenset[Channel]
+    last_attempts: Mapping[tuple[UUID, str], int] = field(default_factory=dict)
 
     def plan(self, only: Sequence[Channel] | None) -> tuple[tuple[StepPlan, ...], list[Skip]]:
         """`only` are the channels that the caller asked for; those it did not ask for are not mentioned."""
@@ -74,16 +75,20 @@ class Router:
         if not decision.allowed:
             reason = f"opted_out ({decision.rule})"
             return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule=decision.rule)
+        delivery = delivery_id(self.notification_id, self.generation, step, channel)
         endpoints = self._endpoints(channel)
         if missing := self._missing(channel, endpoints):
             return Skip(step=step, channel=channel, reason=missing, by_rule=False, rule=decision.rule)
         return ChannelPlan(
             channel=channel,
-            delivery_id=delivery_id(self.notification_id, self.generation, step, channel),
+            delivery_id=delivery,
             rule=decision.rule,
             guarantee=self.kind.guarantee or self._default_guarantee(channel),
-            endpoints=tuple(endpoint for endpoint in endpoints if endpoint.providers),
+            endpoints=tuple(self._resumed(delivery, endpoint) for endpoint in endpoints if endpoint.providers),
         )
+
+    def _resumed(self, delivery: UUID, endpoint: Endpoint) -> Endpoint:
+        return replace(endpoint, resume_at=self.last_attempts.get((delivery, endpoint.id), 1))
 
     def _endpoints(self, channel: Channel) -> list[Endpoint]:
         pool = self.pools.get(channel, ())

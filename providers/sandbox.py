@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
@@ -100,7 +101,7 @@ class Sandbox(Provider):
             or not hmac.compare_digest(expected.encode(), signature.encode())
         ):
             raise ForgedReceipt("the signature does not match")
-        if abs(datetime.now(UTC) - datetime.fromtimestamp(int(timestamp[:12]), UTC)) > TOLERANCE:
+        if abs(time.time() - int(timestamp[:12])) > TOLERANCE.total_seconds():
             raise ForgedReceipt("the timestamp is too old")
 
 
@@ -130,9 +131,16 @@ def _receipt(event: dict[str, Any]) -> ProviderReceipt:
     words = set(ReceiptKind)
     return ProviderReceipt(
         kind=ReceiptKind(event["event"]) if event["event"] in words else ReceiptKind.UNKNOWN,
-        occurred_at=datetime.fromisoformat(event["at"]),
-        attempt_id=UUID(event["reference"]) if event.get("reference") else None,
+        occurred_at=_moment(event["at"]),
+        attempt_id=UUID(str(event["reference"])) if event.get("reference") else None,
         provider_message_id=event.get("message_id"),
         reason=event.get("reason"),
         raw=event,
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its offset")
+    return moment

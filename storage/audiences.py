@@ -17,7 +17,10 @@ from storage.sealing import Json, unseal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audience:
-    """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds."""
+    """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds.
+
+    `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
+    """
 
     status: NotificationStatus
     failure_reason: str | None
@@ -33,6 +36,7 @@ class Audience:
     locale: str | None
     default_language: str
     preferences: Preferences
+    last_attempts: dict[tuple[UUID, str], int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +55,10 @@ AUDIENCE = text("""
 SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
        r.contact, r.locale, t.default_language, p.global_channel_opt_in, p.type_channel_preferences,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
-         WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices
+         WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
+       (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
+          FROM (SELECT delivery_id, endpoint_id, max(number) AS last FROM attempt
+                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -88,6 +95,7 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         locale=row["locale"],
         default_language=row["default_language"],
         preferences=preferences_of(row),
+        last_attempts={(UUID(delivery), endpoint): last for delivery, endpoint, last in decoded(row["attempts"]) or []},
     )
 
 

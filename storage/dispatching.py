@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.notification_types import URGENT
 
-LEASE_SECONDS = 30
+LEASE_SECONDS = 12  # longer than a start can block; what a row waits whose dispatcher was killed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
 from domain.ledger import record_receipt
+from domain.records import Ledger
 from storage.database import to_json
 from storage.ledgers import Key, amend
 from storage.sealing import Json
@@ -41,9 +42,10 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at,
  WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
-OF_MESSAGE = text("""
+# One that names our reference has found its attempt without us.
+EARLY = text("""
 SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, raw FROM receipt
- WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
+ WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id AND attempt_id IS NULL
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 
@@ -59,7 +61,7 @@ SELECT a.id, a.notification_id, a.tenant
  ORDER BY a.started_at LIMIT 1
 """)
 
-APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL, tries = tries + 1 WHERE id = :id")
+APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL, tries = tries + 1 WHERE id = ANY(:ids)")
 
 # Early ones are met when the call is recorded; the clock is for what that missed. After three days: kept, not tried.
 POSTPONE = text("""
@@ -77,16 +79,9 @@ async def waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
     return _receipts((await session.execute(WAITING, {"limit": limit})).mappings())
 
 
-async def apply_early(session: AsyncSession, provider: str, message_id: str) -> None:
-    """The receipts that came before we knew the provider's id of the message: in the transaction that records it."""
-    for receipt in await of_message(session, provider, message_id):
-        if found := await match(session, receipt):
-            await apply(session, receipt, *found)
-
-
-async def of_message(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
-    """Those that came before we knew the vendor's id of the message."""
-    return _receipts((await session.execute(OF_MESSAGE, {"provider": provider, "message_id": message_id})).mappings())
+async def early(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
+    """Those that came before we knew the provider's id of the message, for the transaction that records it."""
+    return _receipts((await session.execute(EARLY, {"provider": provider, "message_id": message_id})).mappings())
 
 
 async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Key] | None:
@@ -101,11 +96,22 @@ async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Ke
 
 async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
     """One transaction (the caller's) for delivery, notification, event and the receipt itself."""
-    evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
-    if evidence is not None:
-        at = datetime.now(UTC)
-        await amend(session, key, lambda ledger: record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at))
-    await session.execute(APPLIED, {"id": receipt.id})
+    at = datetime.now(UTC)
+    await amend(session, key, lambda ledger: with_receipts(ledger, attempt_id, [receipt], at))
+    await mark_applied(session, [receipt])
+
+
+def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], at: datetime) -> Ledger:
+    """The ledger as these receipts of one attempt leave it."""
+    for receipt in told:
+        evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
+        if evidence is not None:
+            ledger = record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at)
+    return ledger
+
+
+async def mark_applied(session: AsyncSession, told: list[StoredReceipt]) -> None:
+    await session.execute(APPLIED, {"ids": [receipt.id for receipt in told]})
 
 
 async def postpone(session: AsyncSession, receipt: StoredReceipt) -> None:

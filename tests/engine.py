@@ -73,9 +73,11 @@ class Engine:
         await eventually(handle.describe, lambda description: description.close_time is not None)
         return await handle.fetch_history()
 
-    async def sql(self, statement: str, **values: Any) -> None:
+    async def sql(self, statement: str, **values: Any) -> int:
+        """How many rows it wrote."""
         async with self.parts.database.transaction() as session:
-            await session.execute(text(statement), values)
+            written = await session.execute(text(f"WITH written AS ({statement} RETURNING 1) TABLE written"), values)
+            return len(written.all())
 
 
 async def own_database(url: str) -> str:

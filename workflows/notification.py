@@ -169,7 +169,7 @@ class NotificationWorkflow:
             channel=channel.channel,
             endpoint_id=endpoint.id,
             provider=endpoint.providers[0].name,
-            attempt_number=1,
+            attempt_number=endpoint.resume_at,
             ends=ends,
         )
 

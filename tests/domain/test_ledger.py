@@ -248,6 +248,15 @@ def test_a_bounce_beside_a_call_nobody_knows_the_end_of_is_in_doubt_not_failed()
     assert only(finish(forward, later(5))).status is only(finish(backward, later(5))).status is D.IN_DOUBT
 
 
+def test_an_endpoint_that_is_called_after_another_has_bounced_still_counts() -> None:
+    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
+    bounced = receipt(answered(ledger(EMAIL, phone), phone, S.ACCEPTED), Evidence.BOUNCED, 2, phone)
+    assert only(bounced).status is D.FAILED
+    called = replace(bounced, attempts={**bounced.attempts, tablet.id: tablet})
+    ends = {state: only(answered(called, tablet, state)).status for state in (S.ACCEPTED, S.UNKNOWN, S.REFUSED)}
+    assert ends == {S.ACCEPTED: D.SENT, S.UNKNOWN: D.IN_DOUBT, S.REFUSED: D.FAILED}
+
+
 def test_a_delivery_shows_the_provider_and_answer_of_its_best_attempt() -> None:
     first, second = attempt(EMAIL), attempt(EMAIL, number=2)
     start = answered(ledger(EMAIL, first, second), first, S.UNKNOWN)
@@ -301,6 +310,15 @@ def test_the_reason_names_every_channel_that_did_not_get_through_in_the_order_of
 @pytest.mark.parametrize("status", [D.OPENED, D.SKIPPED])
 def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
     assert DELIVERY_MOVES[status] == set()
+
+
+def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
+    """Opted out between two tries: that stays, but what the vendor says of the first is kept."""
+    skipped = delivery(status=D.SKIPPED, by_rule=True, failure_reason="opted_out (x)")
+    before = ledger(skipped, attempt(skipped, state=S.NOT_ACCEPTED), status=N.SUPPRESSED, finished_at=later(1))
+    after = receipt(before, Evidence.DELIVERED)
+    assert (only(after), after.status, after.events) == (only(before), N.SUPPRESSED, ())
+    assert after.attempts[CALL.id].delivered_at == later(2)
 
 
 def test_every_status_has_its_row_in_the_tables() -> None:

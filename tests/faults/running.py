@@ -15,6 +15,7 @@ from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
 from tests.polling import eventually
 
+COMMAND = (sys.executable, "cli.py", "dev")
 PORTS = ("API_PORT", "POSTGRES_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT")
 GREETED = "Send one yourself:"
 STARTED_WITHIN = 90
@@ -120,7 +121,7 @@ def survivors(identities: dict[str, str | None]) -> list[str]:
     return [name for name, known in identities.items() if f"{(pid := name.split()[-1])} {identity(int(pid))}" == known]
 
 
-async def start(root: Path, **settings: str) -> Run:
+async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> Run:
     """On free ports unless `settings` names others; does not wait for anything."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     given = {"DATA_DIR": str(root), "LOG_LEVEL": "warning", **dict.fromkeys(PORTS, "0"), **settings}
@@ -128,18 +129,20 @@ async def start(root: Path, **settings: str) -> Run:
     terminal = root.with_suffix(".out")
     with terminal.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "cli.py", "dev"), stdin=DEVNULL, stdout=out, stderr=out, cwd=CHECKOUT, env=environment
+            *command, stdin=DEVNULL, stdout=out, stderr=out, cwd=CHECKOUT, env=environment
         )
     return Run(process, root, terminal)
 
 
 @asynccontextmanager
-async def running(root: Path, **settings: str) -> AsyncIterator[Run]:
-    """Greeted at the beginning, gone at the end."""
-    run = await start(root, **settings)
+async def running(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> AsyncIterator[Run]:
+    """Greeted at the beginning; unless the test has ended it, one SIGTERM ends it and leaves nothing running."""
+    run = await start(root, command, **settings)
     try:
         await run.greeted()
         yield run
     finally:
         if run.process.returncode is None:
-            await run.stop()
+            family = run.identities
+            assert await run.stop() == 0
+            assert survivors(family) == []

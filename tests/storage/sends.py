@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
@@ -65,7 +65,7 @@ class Desk:
 
     async def query(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         async with self.database.transaction() as session:
-            rows = await session.execute(text(statement), values)
+            rows = cast(CursorResult[Any], await session.execute(text(statement), values))
             return [dict(row) for row in rows.mappings()] if rows.returns_rows else []
 
 
@@ -122,7 +122,7 @@ class Sent:
         return row
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
-        return await self.desk.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)  # noqa: S608
+        return await self.desk.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)
 
     async def statuses(self) -> list[str]:
         """Of the notification, as its timeline tells them."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from storage import dispatching
 from storage.database import Database
@@ -113,6 +114,16 @@ async def test_two_that_claim_at_once_never_get_the_same_row(desk: Desk, priorit
     while more := await claim(desk.database, 10):
         claimed += more
     assert sorted(claimed) == sorted(all_of_them)
+
+
+@pytest.mark.parametrize("priority", [1, 3])
+async def test_a_row_that_somebody_holds_holds_nobody_up(desk: Desk, priority: int) -> None:
+    held, free = await accepted(desk, priority, priority)
+    claim = urgent if priority == 1 else paced
+    async with desk.database.transaction() as session, asyncio.timeout(5):
+        await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": held})
+        assert await claim(desk.database) == [free]
+    assert await claim(desk.database) == [held]
 
 
 async def test_what_was_started_or_is_over_is_not_due(desk: Desk) -> None:

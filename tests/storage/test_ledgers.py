@@ -127,6 +127,17 @@ async def test_of_two_writers_at_once_both_changes_survive_and_each_has_its_even
     assert sorted(kinds) == ["accepted", "delivered", "rendered", "rendered", "sent"]
 
 
+async def test_the_second_look_waits_for_whoever_writes_just_then(sent: Sent) -> None:
+    stale = await sent.ledger()
+    await amended(sent, reporting(sent, Evidence.DELIVERED))
+    async with sent.desk.database.transaction() as session:
+        await amend(session, sent.key, answering(sent))
+        waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.OPENED), seen=stale))
+        await until_blocked(sent.desk.database, waiting)
+    assert as_stored(await waiting) == as_stored(await sent.ledger())
+    assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]
+
+
 async def test_a_crowd_of_writers_loses_nothing(desk: Desk) -> None:
     sent = await desk.send()
     for number in range(1, 9):
@@ -182,4 +193,5 @@ async def test_a_notification_of_another_tenant_does_not_exist(sent: Sent) -> No
 
 async def test_deliveries_of_an_earlier_generation_are_left_alone(sent: Sent) -> None:
     await sent.desk.query("UPDATE notification SET generation = 2 WHERE id = :id", id=sent.id)
-    assert (await sent.ledger()).deliveries == (await sent.ledger()).attempts == {}
+    ledger = await sent.ledger()
+    assert (ledger.deliveries, ledger.attempts) == ({}, {})

@@ -137,16 +137,20 @@ async def test_the_same_said_under_another_id_changes_nothing(sent: Sent) -> Non
     assert [event["kind"] for event in await sent.rows("event")].count("delivered") == 1
 
 
-async def test_early_ones_are_applied_in_the_transaction_that_learns_the_message_id(sent: Sent) -> None:
+async def test_an_early_one_waits_until_the_message_id_is_known(sent: Sent) -> None:
     early = receipt(provider_message_id="m-early")
-    await store(sent.desk.database, early)
+    await store(sent.desk.database, early, receipt(provider_message_id="m-other"))
     await apply_waiting(sent.desk.database)
     assert (await sent.row())["status"] == "PENDING"
-    await sent.answer(AttemptState.ACCEPTED, "m-early")
     async with sent.desk.database.transaction() as session:
-        await receipts.apply_early(session, "sandbox", "m-early")
+        assert [one.id for one in await receipts.early(session, "sandbox", "m-early")] == [early.id]
+        assert await receipts.early(session, "another", "m-early") == []
+    await sent.answer(AttemptState.ACCEPTED, "m-early")
+    await sent.desk.query("UPDATE receipt SET next_try_at = now() WHERE id = :id", id=early.id)
+    await apply_waiting(sent.desk.database)
     assert (await sent.row())["status"] == "DELIVERED"
-    assert (await sole(sent.desk, early))["applied_at"] is not None
+    async with sent.desk.database.transaction() as session:
+        assert await receipts.early(session, "sandbox", "m-early") == []
 
 
 async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(desk: Desk) -> None:

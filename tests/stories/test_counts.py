@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 # Of the sandbox vendor's own books, and what a receipt costs later.
 NOT_OURS = ("sandbox_call", "sandbox_message", "sandbox_receipt", " receipt ")
 SENDS = 4
-INLINE = {"recipient": {"recipient_id": "grace", "email": "grace@example.com"}}
+INLINE: dict[str, Any] = {"recipient": {"recipient_id": "grace", "email": "grace@example.com"}}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ async def ready(shop: Shop) -> Shop:
     """With a type and people who were written to before, so that every cache is warm."""
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    for more in ({}, INLINE):
+    nothing: dict[str, Any] = {}
+    for more in (nothing, INLINE):
         await shop.ended(await shop.send("news", **more), "DELIVERED")
     return shop
 

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from activities import composition, delivery, resolution, settlement
+from storage import audiences
 from tests.engine import Engine, Shop, later
 from tests.polling import eventually
 from workflows import endpoint
@@ -112,8 +113,11 @@ async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(engine
 
 
 async def swept(engine: Engine, id: str) -> None:
-    """As if a minute had passed since it was last looked at."""
-    await engine.sql("UPDATE notification SET swept_at = now() - interval '2 minutes' WHERE id = :id", id=id)
+    """As if a minute had passed since it was last looked at, which begins when its start is noted."""
+    aged = (
+        "UPDATE notification SET swept_at = now() - interval '2 minutes' WHERE id = :id AND dispatched_at IS NOT NULL"
+    )
+    await eventually(lambda: engine.sql(aged, id=id), bool)
     await engine.parts.dispatcher.sweep_once()
 
 
@@ -218,14 +222,13 @@ async def test_an_outage_of_the_database_is_no_mistake(shop: Shop, monkeypatch: 
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
     tries = 0
-    read_audience = resolution.read_audience
 
     async def away_at_first(*given: Any) -> Any:
         nonlocal tries
         tries += 1
         if tries <= 3:
             raise ConnectionRefusedError
-        return await read_audience(*given)
+        return await audiences.read_audience(*given)
 
     monkeypatch.setattr(resolution, "read_audience", away_at_first)
     await shop.ended(await shop.send("news"), "DELIVERED")

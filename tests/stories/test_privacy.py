@@ -74,7 +74,10 @@ async def sent_in_every_way(shop: Shop) -> list[str]:
     for word in DIGITS:
         await _person(shop, word)
     kinds = [f"{how}-{channel}" for channel in CHANNELS for how in ("by", "bad")]
-    content = {"payload": {"name": CANARIES["name"], "code": CANARIES["payload"]}, "tags": [CANARIES["tag"]]}
+    content: dict[str, Any] = {
+        "payload": {"name": CANARIES["name"], "code": CANARIES["payload"]},
+        "tags": [CANARIES["tag"]],
+    }
     asks = [shop.send(kind, f"p-{word}", **content) for kind in kinds for word in DIGITS]
     asks.append(shop.send("by-email", "p-good", send_at=later(-60), expires_in="1s", **content))
     return list(await asyncio.gather(*asks))

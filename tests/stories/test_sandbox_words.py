@@ -1,10 +1,14 @@
-"""What a customer sees when the sandbox misbehaves, asked for by a word in the contact point or the last four digits."""
+"""What a customer sees of the sandbox's behaviours, asked for by a word in the contact point or by four digits."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from providers.outcomes import Temporary
+from providers.sandbox import Sandbox
+from tests.engine import Shop
 from tests.stories.conftest import PLACES, BadDays
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -26,7 +30,7 @@ def pauses(shown: dict[str, Any]) -> list[timedelta]:
     attempts = only_delivery(shown)["attempts"]
     return [
         datetime.fromisoformat(after["started_at"]) - datetime.fromisoformat(before["finished_at"])
-        for before, after in zip(attempts, attempts[1:], strict=False)
+        for before, after in pairwise(attempts)
     ]
 
 
@@ -64,6 +68,20 @@ async def test_a_throttling_provider_is_asked_again_after_its_retry_after(bad_da
     assert outcomes(shown) == [("error", "throttled"), ("accepted", None)]
     assert pauses(shown)[0] >= timedelta(seconds=1)
     assert len(await bad_days.in_outbox(shown["id"])) == 1
+
+
+async def test_a_longer_retry_after_is_waited_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox's own second is also the shortest back-off."""
+
+    async def throttle(_: Sandbox, __: object, call: int) -> None:
+        if call == 1:
+            raise Temporary("throttled", {"code": 429}, retry_after=2)
+
+    monkeypatch.setattr(Sandbox, "_misbehave", throttle)
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    shown = await shop.ended(await shop.send("news"), "DELIVERED")
+    assert timedelta(seconds=2) <= pauses(shown)[0] < timedelta(seconds=4)
 
 
 @everywhere

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engine import Shop
 from tests.stories.conftest import PLACES, BadDays
 from tests.stories.test_sandbox_words import only_delivery, outcomes
 
@@ -31,6 +32,33 @@ async def test_at_least_once_a_lost_answer_is_resent(bad_days: BadDays) -> None:
     assert outcomes(shown) == [("unknown", "connection_reset"), ("accepted", None)]
     assert len(await bad_days.in_outbox(shown["id"])) == 2
     assert "IN_DOUBT" not in [entry["status"] for entry in shown["timeline"]]
+
+
+async def test_one_device_in_doubt_outweighs_one_that_refused(shop: Shop) -> None:
+    """The next step might tell the person twice."""
+    await shop.type("code", ["push"], ["email"], delivery_guarantee="at_most_once")
+    await shop.person("ada", email="ada@example.com")
+    await shop.device("ada", "old", "token-refuse-1")
+    await shop.device("ada", "phone", "token-lost-1")
+    shown = await shop.finished(await shop.send("code"))
+    assert (shown["status"], [d["channel"] for d in shown["deliveries"]]) == ("IN_DOUBT", ["push"])
+    assert len(await shop.outbox()) == 1
+
+
+async def test_one_channel_in_doubt_outweighs_one_that_failed(shop: Shop) -> None:
+    await shop.type("code", ["email", "sms"], ["push"], delivery_guarantee="at_most_once")
+    await shop.person("ada", email="ada+lost@example.com", phone="+15550000001")
+    await shop.device("ada", "phone", "token-1")
+    shown = await shop.finished(await shop.send("code"))
+    said = {d["channel"]: d["status"] for d in shown["deliveries"]}
+    assert (shown["status"], said) == ("IN_DOUBT", {"email": "IN_DOUBT", "sms": "FAILED"})
+
+
+async def test_a_channel_that_arrived_outweighs_one_in_doubt(shop: Shop) -> None:
+    await shop.type("code", ["email", "sms"], ["push"], delivery_guarantee="at_most_once")
+    await shop.person("ada", email="ada+lost@example.com", phone="+447700900123")
+    shown = await shop.ended(await shop.send("code"), "DELIVERED")
+    assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"email": "IN_DOUBT", "sms": "DELIVERED"}
 
 
 @everywhere

@@ -1,0 +1,87 @@
+"""Activities as a worker runs them, against a real Postgres and without Temporal."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.delivery import Delivering
+from domain.messages import DeliverInput, DeliverResult, RecordInput
+from domain.outgoing import Message
+from providers.in_app import InApp
+from providers.outcomes import Accepted, Refused
+from providers.sandbox import Sandbox
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.in_app import InboxRows
+from storage.sandbox import SandboxLedger
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, Sent, open_desk
+
+
+class Watched(Sandbox):
+    """The sandbox, on a line where the test counts the calls and may do something after the vendor's answer."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(SandboxLedger(database), b"key")
+        self.calls: list[Message] = []
+        self.afterwards: Callable[[], Awaitable[object]] | None = None
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        self.calls.append(message)
+        answer = await super().send(message)
+        if self.afterwards is not None:
+            await self.afterwards()
+        return answer
+
+
+class WatchedInbox(InApp):
+    def __init__(self, database: Database) -> None:
+        super().__init__(InboxRows(database))
+        self.calls: list[Message] = []
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        self.calls.append(message)
+        return await super().send(message)
+
+
+class Counter:
+    """Where messages go out: the worker with a pool of its own, the vendor with another."""
+
+    def __init__(self, worker: Database, vendor: Database) -> None:
+        self.sandbox = Watched(vendor)
+        self.inbox = WatchedInbox(vendor)
+        self._delivering = Delivering(worker, Catalog(worker), {"sandbox": self.sandbox, "in_app": self.inbox})
+
+    async def deliver(self, call: DeliverInput) -> DeliverResult:
+        result: DeliverResult = await ActivityEnvironment().run(self._delivering.deliver, call)
+        return result
+
+    async def record(self, call: DeliverInput, outcome: DeliverResult) -> DeliverResult:
+        late = RecordInput(call=call, outcome=outcome)
+        result: DeliverResult = await ActivityEnvironment().run(self._delivering.record_outcome, late)
+        return result
+
+
+@pytest.fixture(scope="package")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Its own: no dispatcher of a running engine starts workflows for these rows."""
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+async def sent(desk: Desk) -> Sent:
+    return await desk.send()
+
+
+@pytest.fixture
+async def counter(database: Database) -> AsyncIterator[Counter]:
+    worker = Database(database.url)
+    yield Counter(worker, database)
+    await worker.close()

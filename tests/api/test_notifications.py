@@ -1,0 +1,250 @@
+"""Finding notifications and looking at one: every filter, cursors, the shape of the answer, and other people's ids."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.engine import Engine, Shop, open_shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+async def found(shop: Shop, **wanted: str) -> set[str]:
+    return {item["id"] for item in (await shop.ok("GET", f"/notifications?{urlencode(wanted)}"))["items"]}
+
+
+@pytest.fixture(scope="module")
+async def archive(engine: Engine) -> AsyncIterator[tuple[Shop, dict[str, str]]]:
+    """Five notifications that differ, by name."""
+    async with open_shop(engine) as shop:
+        await shop.type("welcome", ["email"])
+        await shop.type("code", ["sms"], ["email"])
+        await shop.template("code", "sms", "Your code is {{ code }}, valid for an hour")
+        await shop.person("ada", email="ada@example.com", phone="+447700900123")
+        await shop.person("bob", email="bob+refuse@example.com")
+        ids = {
+            "ada welcome": await shop.send("welcome", payload={"name": "Zebra Crossing"}, tags=["spring", "sale"]),
+            "ada code": await shop.send("code", payload={"name": "Ada", "code": "4711"}),
+            "bob refused": await shop.send("welcome", "bob", tags=["sale"]),
+            "bob without a phone": await shop.send("code", "bob", payload={"name": "Bob", "code": "4712"}),
+        }
+        for name in ("ada welcome", "ada code"):
+            await shop.ended(ids[name], "DELIVERED")
+        for name in ("bob refused", "bob without a phone"):
+            await shop.ended(ids[name], "FAILED")
+        ids["waiting"] = await shop.send("welcome", send_at="2099-01-01T00:00:00Z")
+        yield shop, ids
+        await shop.cancel(ids["waiting"])
+
+
+ADA, BOB = {"ada welcome", "ada code", "waiting"}, {"bob refused", "bob without a phone"}
+FILTERS: list[tuple[dict[str, str], set[str]]] = [
+    ({}, ADA | BOB),
+    ({"recipient_id": "ada"}, ADA),
+    ({"recipient_id": "nobody"}, set()),
+    ({"notification_type": "code"}, {"ada code", "bob without a phone"}),
+    ({"status": "DELIVERED"}, {"ada welcome", "ada code"}),
+    ({"status": "FAILED"}, BOB),
+    ({"status": "PENDING"}, {"waiting"}),
+    ({"channel": "sms"}, {"ada code", "bob without a phone"}),
+    ({"channel": "email"}, {"ada welcome", "bob refused", "bob without a phone"}),
+    ({"channel": "push"}, set()),
+    ({"tag": "sale"}, {"ada welcome", "bob refused"}),
+    ({"tag": "spring"}, {"ada welcome"}),
+    ({"tag": "spr"}, set()),
+    ({"text": "zebra"}, {"ada welcome"}),
+    ({"text": "crossing ZEBRA"}, {"ada welcome"}),
+    ({"text": '"valid for an hour"'}, {"ada code"}),
+    ({"text": "4711"}, {"ada code"}),
+    ({"text": "code -4711"}, set()),
+    ({"text": "' OR 1=1 --"}, set()),
+    ({"text": "zebra", "channel": "sms"}, set()),
+    ({"recipient_id": "ada", "notification_type": "welcome", "status": "DELIVERED", "tag": "sale"}, {"ada welcome"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"), FILTERS, ids=lambda value: urlencode(value) if type(value) is dict else ""
+)
+async def test_a_search_finds_what_fits_and_nothing_else(
+    archive: tuple[Shop, dict[str, str]], wanted: dict[str, str], names: set[str]
+) -> None:
+    shop, ids = archive
+    assert await found(shop, **wanted) == {ids[name] for name in names}
+
+
+async def test_a_search_by_time_takes_its_start_and_leaves_its_end(archive: tuple[Shop, dict[str, str]]) -> None:
+    shop, ids = archive
+    at = (await shop.shown(ids["ada code"]))["created_at"]
+    after = (datetime.fromisoformat(at) + timedelta(microseconds=1)).isoformat()
+    assert await found(shop, created_from=at) == set(ids.values()) - {ids["ada welcome"]}
+    assert await found(shop, created_before=at) == {ids["ada welcome"]}
+    assert await found(shop, created_from=at, created_before=after) == {ids["ada code"]}
+    assert await found(shop, created_from=datetime.now(UTC).isoformat()) == set()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parameter"),
+    [
+        ({"status": "LOST"}, "status"),
+        ({"channel": "fax"}, "channel"),
+        ({"created_from": "yesterday"}, "created_from"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"cursor": "invented"}, "cursor"),
+    ],
+)
+async def test_a_search_that_makes_no_sense_is_refused(
+    api: httpx2.AsyncClient, wanted: dict[str, str], parameter: str
+) -> None:
+    response = await api.get("/notifications", params=wanted)
+    assert response.status_code == 422
+    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
+
+
+async def test_an_item_of_a_list_has_its_facts_and_neither_payload_nor_content(
+    archive: tuple[Shop, dict[str, str]],
+) -> None:
+    shop, ids = archive
+    [item] = (await shop.ok("GET", "/notifications?tag=spring"))["items"]
+    assert set(item) == {
+        *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "tags", "created_at"),
+        *("send_at", "expires_at", "finished_at", "workflow_id", "temporal_url"),
+    }
+    assert item["workflow_id"] == f"notification-{ids['ada welcome']}-1"
+
+
+# The shape that product and customers agreed on; more fields may follow.
+SHAPE = {
+    *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "created_at", "send_at"),
+    *("expires_at", "finished_at", "event_payload", "workflow_id", "temporal_url", "deliveries", "timeline"),
+}
+DELIVERY = {
+    *("id", "channel", "status", "provider", "template_id", "template_name", "template_version", "language"),
+    *("rendered_content", "provider_message_id", "provider_response", "failure_reason", "sent_at", "delivered_at"),
+    *("opened_at", "attempts"),
+}
+ATTEMPT = {"id", "endpoint_id", "provider", "outcome", "error_type", "started_at", "finished_at", "cost"}
+ENTRY = {"at", "kind", "channel", "reason", "detail"}
+
+
+async def test_one_is_shown_with_everything_that_happened_to_it(archive: tuple[Shop, dict[str, str]]) -> None:
+    shop, ids = archive
+    shown = await shop.shown(ids["ada code"])
+    [delivery] = shown["deliveries"]
+    [attempt] = delivery["attempts"]
+    assert SHAPE - set(shown) == set()
+    assert DELIVERY - set(delivery) == set()
+    assert ATTEMPT - set(attempt) == set()
+    assert [ENTRY - set(entry) for entry in shown["timeline"]] == [set()] * 4
+    assert shown["event_payload"] == {"name": "Ada", "code": "4711"}
+    assert delivery["rendered_content"] == {"text": "Your code is 4711, valid for an hour"}
+    assert (delivery["template_name"], delivery["template_version"], delivery["language"]) == ("code", 2, "en")
+    assert delivery["provider_message_id"]
+    assert delivery["provider_response"] == {"status": "queued"}
+    assert (attempt["outcome"], attempt["error_type"], attempt["cost"]) == ("accepted", None, "0")
+    assert shown["created_at"] <= delivery["created_at"] <= attempt["started_at"] <= attempt["finished_at"]
+    assert delivery["sent_at"] <= shown["finished_at"] <= delivery["delivered_at"]
+    times = [value for value in _times(shown) if value]
+    assert times
+    assert all(value.endswith("Z") for value in times)
+
+
+def _times(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return [time for one in value for time in _times(one)]
+    if isinstance(value, dict):
+        own = [time for name, time in value.items() if name == "at" or name.endswith("_at")]
+        return own + [time for one in value.values() for time in _times(one)]
+    return []
+
+
+async def test_a_channel_that_was_passed_over_says_why(archive: tuple[Shop, dict[str, str]]) -> None:
+    shop, ids = archive
+    shown = await shop.shown(ids["bob without a phone"])
+    said = {d["channel"]: (d["status"], d["failure_reason"]) for d in shown["deliveries"]}
+    assert said == {"sms": ("SKIPPED", "no_address"), "email": ("FAILED", "refused: refused_recipient")}
+    skipped = [entry for entry in shown["timeline"] if entry["kind"] == "channel_skipped"]
+    assert [(entry["channel"], entry["reason"]) for entry in skipped] == [("sms", "no_address")]
+
+
+async def test_another_tenants_notifications_do_not_exist(archive: tuple[Shop, dict[str, str]], engine: Engine) -> None:
+    _, ids = archive
+    async with open_shop(engine) as stranger:
+        assert await found(stranger) == set()
+        for id in (ids["ada welcome"], ids["waiting"], str(uuid4())):
+            assert (await stranger.http.get(f"/notifications/{id}")).status_code == 404
+            assert (await stranger.http.post(f"/notifications/{id}/cancel")).status_code == 404
+    shop, _ = archive
+    assert (await shop.shown(ids["waiting"]))["status"] == "PENDING"
+
+
+@pytest.mark.parametrize("id", ["nonsense", "1", "%00", "00000000-0000-0000-0000-00000000000g"])
+async def test_what_cannot_be_an_id_names_nothing(api: httpx2.AsyncClient, id: str) -> None:
+    assert (await api.get(f"/notifications/{id}")).status_code == 404
+    assert (await api.post(f"/notifications/{id}/cancel")).status_code == 404
+
+
+async def ready(api: httpx2.AsyncClient) -> None:
+    template = {"name": "t", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
+    await api.post("/templates", json={**template, "variables_schema": {}})
+    await api.put("/notification-types/t", json={"route": [{"channels": ["sms"]}], "templates": {"sms": "t"}})
+    await api.put("/recipients/ada", json={"phone": "+447700900123"})
+
+
+async def accepted(api: httpx2.AsyncClient, count: int) -> list[str]:
+    """Ids, in the order of the requests."""
+    item = {"notification_type": "t", "recipient_id": "ada"}
+    answers = [await api.post("/notifications/send", json=item) for _ in range(count)]
+    return [answer.json()["id"] for answer in answers]
+
+
+async def test_pages_are_newest_first_and_stand_still_while_others_are_sent(api: httpx2.AsyncClient) -> None:
+    await ready(api)
+    ids = await accepted(api, 7)
+    seen: list[str] = []
+    pages, cursor = 0, None
+    while True:
+        params = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
+        page = (await api.get("/notifications", params=params)).json()
+        seen += [item["id"] for item in page["items"]]
+        pages, cursor = pages + 1, page["next_cursor"]
+        if cursor is None:
+            break
+        await accepted(api, 2)
+    assert seen == ids[::-1]
+    assert pages == 3
+
+
+async def test_a_page_that_is_just_full_is_the_last(api: httpx2.AsyncClient) -> None:
+    await ready(api)
+    await accepted(api, 3)
+    page = (await api.get("/notifications", params={"limit": "3"})).json()
+    assert (len(page["items"]), page["next_cursor"]) == (3, None)
+
+
+async def test_a_filter_holds_on_every_page(api: httpx2.AsyncClient) -> None:
+    await ready(api)
+    await api.put("/recipients/bob", json={"phone": "+447700900124"})
+    for _ in range(3):
+        await accepted(api, 1)
+        await api.post("/notifications/send", json={"notification_type": "t", "recipient_id": "bob"})
+    first = (await api.get("/notifications", params={"recipient_id": "bob", "limit": "2"})).json()
+    params = {"recipient_id": "bob", "limit": "2", "cursor": first["next_cursor"]}
+    second = (await api.get("/notifications", params=params)).json()
+    items = first["items"] + second["items"]
+    assert [item["recipient_id"] for item in items] == ["bob"] * 3
+    assert second["next_cursor"] is None
+
+
+async def test_what_is_accepted_but_not_dispatched_is_shown_as_pending(api: httpx2.AsyncClient) -> None:
+    await ready(api)
+    [id] = await accepted(api, 1)
+    shown = (await api.get(f"/notifications/{id}")).json()
+    assert (shown["status"], shown["finished_at"], shown["deliveries"]) == ("PENDING", None, [])
+    assert [(entry["kind"], entry["status"]) for entry in shown["timeline"]] == [("accepted", "PENDING")]

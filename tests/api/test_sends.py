@@ -1,0 +1,430 @@
+"""`POST /notifications/send` and `send-batch`: what is accepted once, what is refused and then leaves no row."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from api.app import create_app
+from bootstrap import Parts, open_parts
+from config import Settings
+from storage.api_keys import create_key, ensure_tenant
+
+pytestmark = [pytest.mark.postgres]
+
+SEND, BATCH = "/notifications/send", "/notifications/send-batch"
+NEEDS_NAME = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+GOOD: dict[str, Any] = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The front door of one tenant that has a type `news` (e-mail, then SMS) and a person `ada`."""
+
+    parts: Parts
+    tenant: UUID
+    http: httpx2.AsyncClient
+
+    async def rows(self) -> int:
+        async with self.parts.database.transaction() as session:
+            counted = await session.execute(
+                text("SELECT count(*) FROM notification WHERE tenant = :tenant"), {"tenant": self.tenant}
+            )
+            return int(counted.scalar_one())
+
+    async def send(self, body: Any = None, *, key: str | None = None) -> httpx2.Response:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.http.post(SEND, json=GOOD if body is None else body, headers=headers)
+
+    async def raw(self, content: bytes, **headers: str) -> httpx2.Response:
+        return await self.http.post(SEND, content=content, headers=JSON | headers)
+
+    async def batch(self, *items: Any, key: str | None = None) -> list[dict[str, Any]]:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        response = await self.http.post(BATCH, json={"items": items}, headers=headers)
+        assert response.status_code == 202, response.text
+        answers: list[dict[str, Any]] = response.json()["items"]
+        assert [answer["index"] for answer in answers] == list(range(len(items)))
+        return answers
+
+
+@asynccontextmanager
+async def open_desk(parts: Parts, *scopes: str) -> AsyncIterator[Desk]:
+    async with parts.database.transaction() as session:
+        tenant = (await ensure_tenant(session, uuid4().hex, "Desk")).id
+        _, all_scopes = await create_key(session, tenant, "all", ("send", "read", "manage"))
+        _, key = await create_key(session, tenant, "test", scopes or ("send", "read", "manage"))
+    transport = httpx2.ASGITransport(app=create_app(parts))
+    headers = {"Authorization": f"Bearer {all_scopes}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
+        for channel, subject in (("email", {"subject_template": "Hi"}), ("sms", {})):
+            template = {
+                "name": "news",
+                "channel": channel,
+                "language": "en",
+                "body_template": "Hi {{ name }}",
+                **subject,
+            }
+            saved = await http.post("/templates", json={**template, "variables_schema": NEEDS_NAME, "publish": True})
+            assert saved.status_code < 300, saved.text
+        route = [{"channels": ["email"]}, {"channels": ["sms"]}]
+        kind = {"route": route, "templates": {"email": "news", "sms": "news"}, "priority": 4}
+        assert (await http.put("/notification-types/news", json=kind)).status_code < 300
+        assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
+        http.headers["Authorization"] = f"Bearer {key}"
+        yield Desk(parts, tenant, http)
+
+
+@pytest.fixture
+async def desk(parts: Parts) -> AsyncIterator[Desk]:
+    async with open_desk(parts) as desk:
+        yield desk
+
+
+def refused(response: httpx2.Response) -> dict[str, str]:
+    assert response.status_code == 422, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    return {fault.get("pointer", fault.get("parameter")): fault["detail"] for fault in response.json()["errors"]}
+
+
+# Accepting
+
+
+async def test_a_send_is_answered_with_the_row_and_where_to_find_it(desk: Desk) -> None:
+    response = await desk.send()
+    answer = response.json()
+    assert response.status_code == 202
+    assert response.headers["location"] == f"/api/v1/notifications/{answer['id']}"
+    assert UUID(answer["id"]).version == 7
+    plain = {name: answer[name] for name in ("status", "notification_type", "recipient_id", "priority", "send_at")}
+    assert plain == {
+        "status": "PENDING",
+        "notification_type": "news",
+        "recipient_id": "ada",
+        "priority": 4,
+        "send_at": None,
+    }
+    assert answer["created_at"].endswith("Z")
+    shown = await desk.http.get(f"http://test{response.headers['location']}")
+    assert (shown.status_code, shown.json()["status"]) == (200, "PENDING")
+
+
+async def test_times_are_understood_in_any_zone_and_answered_in_utc(desk: Desk) -> None:
+    answer = (await desk.send({**GOOD, "send_at": "2031-01-31T10:00:00+01:00", "expires_in": "1h"})).json()
+    assert (answer["send_at"], answer["expires_at"]) == ("2031-01-31T09:00:00Z", "2031-01-31T10:00:00Z")
+
+
+# The same request twice
+
+
+async def test_fifty_identical_requests_at_once_are_one_notification(desk: Desk) -> None:
+    answers = await asyncio.gather(*(desk.send(key="same") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
+    assert (replayed.count("true"), replayed.count(None)) == (49, 1)
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert await desk.rows() == 1
+
+
+async def test_a_key_stands_for_one_body(desk: Desk) -> None:
+    first = await desk.send(key="k")
+    other = await desk.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
+    assert "idempotency key" in refused(other)[""]
+    assert (await desk.send(key="k")).json() == first.json()
+    assert await desk.rows() == 1
+
+
+async def test_different_bodies_at_once_with_one_key_are_one_notification(desk: Desk) -> None:
+    answers = await asyncio.gather(
+        *(desk.send({**GOOD, "payload": {"name": str(number)}}, key="k") for number in range(20))
+    )
+    assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
+    assert await desk.rows() == 1
+
+
+async def test_the_order_of_members_and_white_space_do_not_make_another_body(desk: Desk) -> None:
+    first = await desk.raw(json.dumps(GOOD).encode(), **{"Idempotency-Key": "k"})
+    mirrored = json.dumps(dict(reversed(GOOD.items())), indent=4).encode()
+    again = await desk.raw(mirrored, **{"Idempotency-Key": "k"})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == first.json()
+
+
+async def test_without_a_key_each_request_is_a_notification(desk: Desk) -> None:
+    assert (await desk.send()).json()["id"] != (await desk.send()).json()["id"]
+    assert await desk.rows() == 2
+
+
+async def test_another_tenants_key_is_another_key(desk: Desk, parts: Parts) -> None:
+    async with open_desk(parts) as other:
+        mine, theirs = await desk.send(key="k"), await other.send(key="k")
+    assert mine.json()["id"] != theirs.json()["id"]
+    assert "idempotent-replayed" not in theirs.headers
+
+
+async def test_a_replay_survives_the_deletion_of_the_type(desk: Desk) -> None:
+    first = await desk.send(key="k")
+    assert (await desk.http.delete("/notification-types/news")).status_code < 300
+    assert (await desk.send(key="new")).status_code == 422
+    again = await desk.send(key="k")
+    assert (again.status_code, again.json()) == (202, first.json())
+
+
+async def test_a_refused_request_does_not_use_up_its_key(desk: Desk) -> None:
+    assert (await desk.send({**GOOD, "payload": {}}, key="k")).status_code == 422
+    assert (await desk.send(key="k")).status_code == 202
+
+
+async def test_a_key_may_have_255_characters(desk: Desk) -> None:
+    assert (await desk.send(key="k" * 255)).status_code == 202
+    assert (await desk.send(key="k" * 255)).headers["idempotent-replayed"] == "true"
+
+
+async def test_a_key_is_free_again_after_its_window(desk: Desk) -> None:
+    first = await desk.send(key="k")
+    async with desk.parts.database.transaction() as session:
+        aged = text("UPDATE notification SET created_at = created_at - interval '25 hours' WHERE tenant = :tenant")
+        await session.execute(aged, {"tenant": desk.tenant})
+    second = await desk.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
+    assert second.status_code == 202
+    assert second.json()["id"] != first.json()["id"]
+
+
+# What is refused
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in (GOOD | changes).items() if value is not ...}
+
+
+INLINE = {"recipient_id": "grace", "email": "grace@example.com"}
+INVALID = {
+    "unknown type": (told(notification_type="nothing"), "/notification_type"),
+    "no type": (told(notification_type=...), "/notification_type"),
+    "missing variable": (told(payload={}), "/payload/name"),
+    "variable of another kind": (told(payload={"name": 7}), "/payload/name"),
+    "payload is a list": (told(payload=[]), "/payload"),
+    "unknown recipient": (told(recipient_id="nobody"), "/recipient_id"),
+    "bad e-mail": (told(recipient_id=..., recipient={**INLINE, "email": "no address"}), "/recipient/email"),
+    "bad phone": (told(recipient_id=..., recipient={**INLINE, "phone": "0123"}), "/recipient/phone"),
+    "both recipients": (told(recipient=INLINE), ""),
+    "neither recipient": (told(recipient_id=...), ""),
+    "channel beside the route": (told(channels=["sms", "push"]), "/channels/1"),
+    "no such channel": (told(channels=["fax"]), "/channels/0"),
+    "no channels": (told(channels=[]), "/channels"),
+    "priority 0": (told(priority=0), "/priority"),
+    "priority 6": (told(priority=6), "/priority"),
+    "priority as text": (told(priority="3"), "/priority"),
+    "priority true": (told(priority=True), "/priority"),
+    "priority 3.5": (told(priority=3.5), "/priority"),
+    "time without a zone": (told(send_at="2031-01-31T10:00:00"), "/send_at"),
+    "a time that does not exist": (told(send_at="2031-02-30T10:00:00Z"), "/send_at"),
+    "no duration": (told(expires_in="soon"), "/expires_in"),
+    "an empty tag": (told(tags=[""]), "/tags/0"),
+    "unknown field": (told(surprise=1), "/surprise"),
+}
+
+
+@pytest.mark.parametrize(("body", "pointer"), INVALID.values(), ids=INVALID)
+async def test_what_is_wrong_is_named_and_leaves_no_row(desk: Desk, body: Any, pointer: str) -> None:
+    assert set(refused(await desk.send(body, key="k"))) == {pointer}
+    assert await desk.rows() == 0
+
+
+async def test_everything_that_is_wrong_is_named_at_once(desk: Desk) -> None:
+    wrong = told(channels=["push"], payload={})
+    assert set(refused(await desk.send(wrong))) == {"/channels/0"}, "the payload is checked for channels that count"
+    wrong = told(channels=["push", "sms"], payload={})
+    assert set(refused(await desk.send(wrong))) == {"/channels/0", "/payload/name"}
+
+
+async def test_a_refusal_does_not_repeat_what_was_sent(desk: Desk) -> None:
+    canary = "canary-4711"
+    for body in (
+        told(recipient_id=..., recipient={"recipient_id": "x", "email": canary, "phone": canary}),
+        told(payload={"name": [canary]}, channels=[canary]),
+        told(recipient_id=canary),
+        told(notification_type=canary),
+    ):
+        response = await desk.send(body)
+        assert response.status_code == 422
+        assert canary not in response.text
+
+
+DEEP = json.dumps(GOOD).replace('"Ada"', "[" * 63 + "]" * 63)
+UNREADABLE = {
+    "not UTF-8": json.dumps(GOOD).encode("utf-16"),
+    "Latin-1": b'{"notification_type": "\xe4"}',
+    "with a BOM": json.dumps(GOOD).encode("utf-8-sig"),
+    "NaN": b'{"notification_type": "news", "recipient_id": "ada", "payload": {"name": NaN}}',
+    "Infinity": b'{"notification_type": "news", "recipient_id": "ada", "payload": {"name": -Infinity}}',
+    "NUL": b'{"notification_type": "news", "recipient_id": "ada", "payload": {"name": "\\u0000"}}',
+    "half a surrogate pair": b'{"notification_type": "news", "recipient_id": "ada", "payload": {"name": "\\ud800"}}',
+    "a key twice": b'{"notification_type": "news", "recipient_id": "ada", "recipient_id": "bob"}',
+    "too deep": DEEP.encode(),
+    "rubbish behind": json.dumps(GOOD).encode() + b" x",
+    "cut off": json.dumps(GOOD).encode()[:-1],
+    "huge number": b'{"notification_type": "news", "recipient_id": "ada", "payload": {"name": 1e999}}',
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+async def test_unreadable_json_is_400_and_leaves_no_row(desk: Desk, content: bytes) -> None:
+    response = await desk.raw(content)
+    assert (response.status_code, response.json()["type"]) == (400, "urn:tocsin:problem:unreadable")
+    assert await desk.rows() == 0
+
+
+async def test_sixty_four_levels_are_readable(desk: Desk) -> None:
+    assert (await desk.raw(DEEP.replace("[" * 63 + "]" * 63, "[" * 62 + "]" * 62).encode())).status_code == 422
+    allowed = json.dumps(told(payload={"name": "Ada", "deep": "DEEP"})).replace('"DEEP"', "[" * 62 + "]" * 62)
+    assert (await desk.raw(allowed.encode())).status_code == 202
+
+
+async def test_a_body_over_256_kib_is_413_and_leaves_no_row(desk: Desk) -> None:
+    fits = told(payload={"name": "Ada", "more": "x" * (255 * 1024)})
+    assert (await desk.send(fits)).status_code == 202
+    too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
+    assert (await desk.send(too_large)).status_code == 413
+    assert await desk.rows() == 1
+
+
+@pytest.mark.parametrize("key", ["k" * 256, "", "ключ", "a\x7fb"])
+async def test_a_bad_idempotency_key_is_named_and_leaves_no_row(desk: Desk, key: str) -> None:
+    response = await desk.http.post(SEND, json=GOOD, headers=[(b"Idempotency-Key", key.encode())])
+    assert set(refused(response)) == {"Idempotency-Key"}
+    assert await desk.rows() == 0
+
+
+async def test_the_key_is_checked_before_the_body_is_read_and_that_before_its_meaning(desk: Desk) -> None:
+    nobody = {"Authorization": "Bearer nobody"}
+    assert (await desk.raw(b"{", **nobody)).status_code == 401
+    assert (await desk.raw(b"{", **{"Idempotency-Key": ""})).status_code == 400
+    assert (await desk.raw(b"{}")).status_code == 422
+    assert (await desk.raw(b"{" * 300_000, **nobody)).status_code == 401
+    assert await desk.rows() == 0
+
+
+async def test_a_key_without_the_scope_may_not_send(parts: Parts) -> None:
+    async with open_desk(parts, "read", "manage") as desk:
+        for path, body in ((SEND, GOOD), (BATCH, {"items": [GOOD]})):
+            assert (await desk.http.post(path, json=body)).status_code == 403
+        assert await desk.rows() == 0
+    async with open_desk(parts, "send") as desk:
+        assert (await desk.send()).status_code == 202
+
+
+async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
+    settings = Settings(
+        env="dev",
+        database_url="postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
+        temporal_address="127.0.0.1:1",
+        _env_file=None,
+    )
+    async with open_parts(settings) as parts:
+        transport = httpx2.ASGITransport(app=create_app(parts))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1") as http:
+            for path, body in ((SEND, GOOD), (BATCH, {"items": [GOOD]})):
+                response = await http.post(path, json=body, headers={"Authorization": "Bearer anything"})
+                assert response.status_code == 503
+                assert int(response.headers["retry-after"]) >= 1
+                assert response.json()["type"] == "urn:tocsin:problem:unavailable"
+
+
+# Batches
+
+
+async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(desk: Desk) -> None:
+    answers = await desk.batch(GOOD, told(priority=9), told(payload={}), told(recipient_id="nobody"), GOOD)
+    assert [answer["status"] for answer in answers] == [202, 422, 422, 422, 202]
+    assert [[fault["pointer"] for fault in answer["errors"] or []] for answer in answers] == [
+        [],
+        ["/priority"],
+        ["/payload/name"],
+        ["/recipient_id"],
+        [],
+    ]
+    assert len({answer["id"] for answer in answers if answer["id"]}) == 2
+    assert await desk.rows() == 2
+
+
+async def test_an_item_has_a_key_of_its_own(desk: Desk) -> None:
+    alone = await desk.send(key="k")
+    [same, other] = await desk.batch({**GOOD, "idempotency_key": "k"}, {**GOOD, "idempotency_key": "l"})
+    assert (same["id"], same["replayed"]) == (alone.json()["id"], True)
+    assert (other["id"] != same["id"], other["replayed"]) == (True, False)
+    [clash] = await desk.batch({**told(priority=1), "idempotency_key": "l"})
+    assert (clash["status"], clash["id"]) == (422, None)
+    assert await desk.rows() == 2
+
+
+async def test_the_key_of_a_batch_counts_for_each_item_by_its_place(desk: Desk) -> None:
+    own = {**GOOD, "idempotency_key": "own"}
+    first = await desk.batch(GOOD, own, GOOD, key="b")
+    assert (await desk.send(key="b:0")).json()["id"] == first[0]["id"]
+    assert (await desk.send(key="own")).json()["id"] == first[1]["id"]
+    assert (await desk.send(key="b:2")).json()["id"] == first[2]["id"]
+    assert await desk.rows() == 3
+
+
+async def test_a_repeated_batch_is_replayed(desk: Desk) -> None:
+    items = [told(payload={"name": str(number)}) for number in range(20)]
+    first, again = await desk.batch(*items, key="b"), await desk.batch(*items, key="b")
+    assert [answer["id"] for answer in again] == [answer["id"] for answer in first]
+    assert ({answer["replayed"] for answer in first}, {answer["replayed"] for answer in again}) == ({False}, {True})
+    assert await desk.rows() == 20
+
+
+async def test_batches_at_once_with_the_same_keys_make_each_notification_once(desk: Desk) -> None:
+    items = [told(payload={"name": str(number)}) for number in range(20)]
+    batches = await asyncio.gather(*(desk.batch(*items, key="b") for _ in range(8)))
+    assert len({answer["id"] for answers in batches for answer in answers}) == 20
+    assert sum(not answer["replayed"] for answers in batches for answer in answers) == 20
+    assert await desk.rows() == 20
+
+
+async def test_a_key_that_a_batch_names_twice_is_one_notification(desk: Desk) -> None:
+    keyed = {**GOOD, "idempotency_key": "k"}
+    first, twin, other = await desk.batch(keyed, keyed, {**keyed, "priority": 1})
+    assert (first["status"], twin["status"], twin["id"]) == (202, 202, first["id"])
+    assert [first["replayed"], twin["replayed"]] == [False, True]
+    assert (other["status"], other["errors"][0]["pointer"]) == (422, "")
+    assert await desk.rows() == 1
+
+
+async def test_an_item_may_give_the_person_that_the_next_one_names(desk: Desk) -> None:
+    person = {"recipient_id": "grace", "email": "grace@example.com"}
+    answers = await desk.batch(told(recipient_id=..., recipient=person), told(recipient_id="grace"))
+    assert [answer["status"] for answer in answers] == [202, 202]
+
+
+async def test_a_batch_takes_a_thousand_items_and_no_more(desk: Desk) -> None:
+    answers = await desk.batch(*[GOOD] * 1_000)
+    assert {answer["status"] for answer in answers} == {202}
+    assert await desk.rows() == 1_000
+    response = await desk.http.post(BATCH, json={"items": [GOOD] * 1_001})
+    assert set(refused(response)) == {"/items"}
+    assert set(refused(await desk.http.post(BATCH, json={"items": []}))) == {"/items"}
+    assert await desk.rows() == 1_000
+
+
+async def test_an_item_over_256_kib_is_refused_alone(desk: Desk) -> None:
+    too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
+    answers = await desk.batch(GOOD, too_large)
+    assert [answer["status"] for answer in answers] == [202, 413]
+    assert await desk.rows() == 1
+
+
+async def test_a_batch_over_8_mib_is_413(desk: Desk) -> None:
+    large = told(payload={"name": "Ada", "more": "x" * (200 * 1024)})
+    assert (await desk.http.post(BATCH, json={"items": [large] * 45})).status_code == 413
+    assert await desk.rows() == 0

@@ -1,0 +1,153 @@
+"""`make run` as a newcomer meets it: what it prints works, data stays, and nothing is left behind however it ends."""
+
+import asyncio
+import re
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from embedded.identity import command_line
+from tests.faults.conftest import Stage, set_stage
+from tests.faults.running import STOPPED_WITHIN, running, start, survivors
+from tests.polling import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+BULK, URGENT = 500, 5
+# The sandbox's own order of what it took after the first urgent one was accepted.
+PLACES = """
+SELECT place FROM (
+  SELECT m.notification_id::text AS id, row_number() OVER (ORDER BY m.accepted_at, m.id) AS place
+    FROM sandbox_message m
+   WHERE m.accepted_at > (SELECT min(created_at) FROM notification WHERE id::text = ANY($1))) later
+ WHERE id = ANY($1) ORDER BY place
+"""
+SECONDS = """
+SELECT extract(epoch FROM max(accepted_at) - min(accepted_at)) FROM sandbox_message
+ WHERE notification_id::text = ANY($1)
+"""
+STARTED = "SELECT dispatched_at IS NOT NULL FROM notification WHERE id::text = $1"
+ROLES = {"api": ["-m", "api"], "worker": ["worker.py"], "temporal": ["server", "start-dev"], "postgres": ["-D"]}
+
+
+@pytest.fixture(scope="session")
+async def everyday(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Started as people start it: nothing set but the directory and the ports."""
+    async with running(tmp_path_factory.mktemp("everyday") / "data") as run, set_stage(run) as stage:
+        yield stage
+
+
+async def bash(script: str) -> str:
+    process = await asyncio.create_subprocess_exec("bash", "-c", script, stdout=PIPE, stderr=PIPE)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_delivered(everyday: Stage) -> None:
+    printed, info = everyday.run.printed, everyday.run.info
+    for shown in (f"{info.api_url}/docs", f"{info.api_url}/outbox", info.temporal_ui_url, info.api_key):
+        assert shown in printed
+    assert "A notification was just sent and is DELIVERED:" in printed
+    kinds = re.findall(r"^  \d{4}-\S+Z  (\w+)", printed, re.MULTILINE)
+    assert kinds == ["accepted", "rendered", "sent", "delivered"]
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        for page in (f"{info.api_url}/docs", f"{info.api_url}/outbox", info.temporal_ui_url):
+            assert (await http.get(page, follow_redirects=True)).status_code == 200, page
+
+
+async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday: Stage) -> None:
+    quiet = everyday.run.curl().replace("curl -X", "curl -sS -w '\\n%{http_code}' -X", 1)
+    body, _, status = (await bash(quiet)).rpartition("\n")
+    assert status == "202", body
+    [id] = re.findall(r'"id":\s*"([^"]+)"', body)
+    assert set((await everyday.over([id])).values()) == {"DELIVERED"}
+
+
+async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(everyday: Stage) -> None:
+    pids = everyday.run.pids
+    assert set(pids) == set(ROLES)
+    for name, words in ROLES.items():
+        argv = command_line(pids[name])
+        assert [word for word in words if word not in argv] == [], argv
+    assert [Path(command_line(pids[name])[0]).name for name in ("temporal", "postgres")] == ["temporal", "postgres"]
+
+
+async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_keys(
+    everyday: Stage, stage: Stage
+) -> None:
+    one, other = everyday.run.info, stage.run.info
+    assert not set(everyday.run.pids.values()) & set(stage.run.pids.values())
+    for name in ("api_url", "temporal_address", "temporal_ui_url", "database_url", "api_key"):
+        assert getattr(one, name) != getattr(other, name)
+    strange = {"Authorization": f"Bearer {other.api_key}"}
+    assert (await everyday.customer.http.get("/notifications", headers=strange)).status_code == 401
+
+
+async def test_a_taken_port_ends_the_start_with_a_sentence_that_names_the_setting(
+    everyday: Stage, tmp_path: Path
+) -> None:
+    port = everyday.run.info.api_url.rpartition(":")[2]
+    run = await start(tmp_path / "data", API_PORT=port)
+    async with asyncio.timeout(STOPPED_WITHIN):
+        assert await run.process.wait() == 1
+    assert run.printed == f"tocsin: port {port} is taken; set TOCSIN_API_PORT=0 to pick a free one\n"
+
+
+async def test_urgent_messages_overtake_a_backlog_of_bulk_that_drains_at_the_start_rate(everyday: Stage) -> None:
+    bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
+    await everyday.in_the_middle(bulk, 50)
+    urgent = [await everyday.customer.sent(f"urgent-{number}", priority=1) for number in range(URGENT)]
+    await eventually(lambda: everyday.books.sent(urgent), lambda sent: sent == URGENT)
+    places = [row["place"] for row in await everyday.books.rows(PLACES, urgent)]
+    assert len(places) == URGENT
+    assert max(places) <= 20
+    await everyday.in_the_middle(bulk, 200)
+    # At 25 a second, and never more than a fifth of a second's worth at once.
+    assert float(await everyday.books.one(SECONDS, bulk)) > (200 - 25) / 25
+
+
+async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as first, set_stage(first) as before:
+        kept = await before.customer.sent("kept")
+        await before.over([kept])
+        later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
+        waiting = await before.customer.sent("waiting", send_at=later)
+        await before.books.until(STARTED, waiting, is_=True, within=10)
+        key, family = first.info.api_key, first.identities
+        first.process.kill()
+        await first.process.wait()
+    async with running(tmp_path / "data") as second, set_stage(second) as after:
+        assert survivors(family) == []
+        assert second.info.api_key == key
+        assert await after.books.statuses([kept]) == {kept: "DELIVERED"}
+        assert await after.over([waiting]) == {waiting: "DELIVERED"}
+        assert await after.books.sent([kept, waiting]) == 2
+        family = second.identities
+        assert await second.stop(signal.SIGINT) == 0
+        assert survivors(family) == []
+        assert not (second.root / "run.json").exists()
+
+
+async def test_a_make_that_is_killed_takes_the_stack_with_it(tmp_path: Path) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make on this machine")
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"run:\n\t@exec {sys.executable} cli.py dev\n")
+    async with running(tmp_path / "data", (make, "-f", str(makefile), "run")) as run:
+        family = run.identities
+        run.process.kill()
+        await run.process.wait()
+
+        async def left() -> list[str]:
+            return [*survivors(family), *(str(file) for file in run.root.glob("run.json"))]
+
+        await eventually(left, lambda names: names == [], within=STOPPED_WITHIN)

@@ -1,0 +1,248 @@
+"""What the engine relies on, asked of every registered provider through the one way that `deliver` calls it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activities.delivery import _send as send
+from api.routes.receipts import _stored as stored
+from domain.evidence import ReceiptKind
+from domain.messages import Result
+from domain.outgoing import Message
+from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Temporary
+from providers.registry import PROVIDERS
+from storage.database import Database
+from tests.providers.harness import HARNESSES, Ability, Bench
+from tests.storage.databases import own_database
+
+pytestmark = pytest.mark.postgres
+LATER = timedelta(seconds=2)
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def bench(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Bench]:
+    async with HARNESSES[request.param].bench(database) as bench:
+        yield bench
+
+
+def asked(*abilities: Ability) -> pytest.MarkDecorator:
+    """For every provider whose harness does not say that this cannot apply to it."""
+    able = [name for name in PROVIDERS if name in HARNESSES and not set(abilities) & set(HARNESSES[name].without)]
+    return pytest.mark.parametrize("bench", able, indirect=True)
+
+
+def test_every_provider_is_asked() -> None:
+    assert set(HARNESSES) == set(PROVIDERS)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_does_not_apply_is_said_with_a_reason_and_agrees_with_the_provider(name: str) -> None:
+    without = HARNESSES[name].without
+    assert all(reason.strip() for reason in without.values())
+    assert Ability.ACCEPTS not in without
+    assert (Ability.REPORTS in without) is not PROVIDERS[name].parses_receipts
+    if Ability.REPORTS in without:
+        assert {Ability.SIGNS_BODY, Ability.SIGNS_TIME} <= set(without)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_provider_declares_what_it_is(name: str) -> None:
+    provider = PROVIDERS[name]
+    assert provider.name == name
+    assert provider.channels
+    assert provider.lookup in ("definitive", "positive_only", "none")
+    assert 0 < provider.deadline <= 30
+    pushes = {kind.channel for kind in provider.device_kinds}
+    assert pushes <= provider.channels, "a device kind whose channel it does not serve"
+
+
+@asked(Ability.ACCEPTS)
+async def test_it_accepts_with_a_message_id_and_the_vendor_has_it_once(bench: Bench) -> None:
+    message = await bench.message(Ability.ACCEPTS)
+    told = await send(bench.provider, message)
+    assert told.result.result is Result.ACCEPTED
+    assert told.result.provider_message_id
+    assert await bench.kept(message) == 1
+
+
+@asked(Ability.ACCEPTS)
+async def test_two_messages_have_two_ids(bench: Bench) -> None:
+    ids = [
+        (await send(bench.provider, await bench.message(Ability.ACCEPTS))).result.provider_message_id for _ in range(2)
+    ]
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("bench", [n for n, p in PROVIDERS.items() if p.idempotent], indirect=True)
+async def test_one_that_says_so_may_be_called_again_without_harm(bench: Bench) -> None:
+    message = await bench.message(Ability.ACCEPTS)
+    answers = [await send(bench.provider, message) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert await bench.kept(message) == 1
+
+
+@asked(Ability.REFUSES)
+async def test_a_refused_recipient_is_a_value_with_a_reason(bench: Bench) -> None:
+    message = await bench.message(Ability.REFUSES)
+    told = await send(bench.provider, message)
+    assert told.result.result is Result.REFUSED
+    assert told.result.reason
+    assert await bench.kept(message) == 0
+
+
+@asked(Ability.THROTTLES)
+async def test_a_throttled_call_is_temporary_and_says_how_long(bench: Bench) -> None:
+    message = await bench.message(Ability.THROTTLES)
+    with pytest.raises(Temporary) as caught:
+        await bench.provider.send(message)
+    assert caught.value.retry_after
+    assert await bench.kept(message) == 0
+
+
+@asked(Ability.THROTTLES)
+async def test_the_delay_reaches_the_workflow(bench: Bench) -> None:
+    told = await send(bench.provider, await bench.message(Ability.THROTTLES))
+    assert told.result.result is Result.NOT_ACCEPTED
+    assert told.result.retry_after is not None
+    assert told.result.retry_after > timedelta()
+
+
+@asked(Ability.BREAKS)
+async def test_refused_credentials_are_permanent(bench: Bench) -> None:
+    message = await bench.message(Ability.BREAKS)
+    told = await send(bench.provider, message)
+    assert (told.result.result, told.result.retry_after) == (Result.PERMANENT, None)
+    assert await bench.kept(message) == 0
+
+
+@asked(Ability.HANGS)
+async def test_a_call_that_hangs_is_cut_by_the_deadline_and_unknown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(bench.provider), "deadline", 0.3)
+    message = await bench.message(Ability.HANGS)
+    async with asyncio.timeout(5):
+        told = await send(bench.provider, message)
+    assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
+
+
+@asked(Ability.LOSES)
+async def test_a_lost_answer_is_unknown_while_the_vendor_has_the_message(bench: Bench) -> None:
+    message = await bench.message(Ability.LOSES)
+    told = await send(bench.provider, message)
+    assert told.result.result is Result.UNKNOWN
+    assert await bench.kept(message) == 1
+
+
+@asked(Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS)
+async def test_no_reason_quotes_the_person(bench: Bench) -> None:
+    for ability in (Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS):
+        message = await bench.message(ability)
+        told = await send(bench.provider, message)
+        assert told.result.reason
+        assert not [value for value in map(str, message.address.values()) if value in repr(told.result)]
+
+
+async def reported(bench: Bench, word: str) -> tuple[Message, str, bytes]:
+    message = await bench.message(Ability.ACCEPTS)
+    told = await send(bench.provider, message)
+    message_id = told.result.provider_message_id or ""
+    return message, message_id, bench.report(word, message, message_id, datetime.now(UTC))
+
+
+def parsed(bench: Bench, body: bytes, at: datetime | None = None) -> list[ProviderReceipt]:
+    return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
+
+
+@asked(Ability.REPORTS)
+async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
+    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    [receipt] = parsed(bench, body)
+    assert receipt.kind is ReceiptKind.DELIVERED
+    assert message.attempt_id == receipt.attempt_id or message_id == receipt.provider_message_id
+    assert receipt.occurred_at.tzinfo is not None
+    assert receipt.raw
+
+
+@asked(Ability.REPORTS)
+async def test_a_word_that_nobody_knows_is_unknown_and_kept(bench: Bench) -> None:
+    _, _, body = await reported(bench, "teleported")
+    [receipt] = parsed(bench, body)
+    assert receipt.kind is ReceiptKind.UNKNOWN
+    assert "teleported" in str(receipt.raw)
+
+
+@asked(Ability.REPORTS)
+async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
+    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    first, again = (
+        [stored(bench.provider.name, receipt).id for receipt in parsed(bench, body, datetime.now(UTC) - delay)]
+        for delay in (timedelta(), LATER)
+    )
+    assert first == again
+
+
+@asked(Ability.REPORTS)
+async def test_receipts_of_two_messages_are_two(bench: Bench) -> None:
+    word = HARNESSES[bench.provider.name].delivered
+    bodies = [(await reported(bench, word))[2] for _ in range(2)]
+    assert len({stored(bench.provider.name, receipt).id for body in bodies for receipt in parsed(bench, body)}) == 2
+
+
+@asked(Ability.REPORTS)
+async def test_a_forged_receipt_is_refused(bench: Bench) -> None:
+    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC), genuine=False), body)
+
+
+@asked(Ability.REPORTS)
+async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
+    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    genuine = bench.signed(body, datetime.now(UTC))
+    assert genuine
+    for missing in genuine:
+        with pytest.raises(ForgedReceipt):
+            bench.provider.parse_receipts({name: genuine[name] for name in genuine if name != missing}, body)
+
+
+@asked(Ability.SIGNS_BODY)
+async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
+    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    headers = bench.signed(body, datetime.now(UTC))
+    other = bench.report("opened", replace(message, attempt_id=message.delivery_id), message_id, datetime.now(UTC))
+    for changed in (other, body + b" ", b""):
+        with pytest.raises(ForgedReceipt):
+            bench.provider.parse_receipts(headers, changed)
+
+
+@asked(Ability.SIGNS_TIME)
+@pytest.mark.parametrize("age", [timedelta(hours=1), -timedelta(hours=1)], ids=["old", "from the future"])
+async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench, age: timedelta) -> None:
+    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    with pytest.raises(ForgedReceipt):
+        parsed(bench, body, datetime.now(UTC) - age)
+
+
+@asked(Ability.REPORTS)
+@pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[]", b"{}", b'"text"', b"7"])
+async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(bench: Bench, body: bytes) -> None:
+    with pytest.raises(UnreadableReceipt):
+        parsed(bench, body)
+
+
+@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.parses_receipts])
+async def test_one_that_reports_nothing_takes_every_receipt_for_forged(name: str, database: Database) -> None:
+    async with HARNESSES[name].bench(database) as bench:
+        with pytest.raises(ForgedReceipt):
+            bench.provider.parse_receipts({}, b"{}")

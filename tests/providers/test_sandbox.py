@@ -1,0 +1,313 @@
+"""The sandbox: what a contact point may ask for, how calls are counted, and what is reported when."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.channels import Channel, DeviceKind
+from domain.evidence import ReceiptKind
+from domain.outgoing import Message
+from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Mode, Sandbox, mode_of, receipts_of, sign
+from storage.database import Database
+from storage.sandbox import SandboxLedger, claim_due_receipts, mark_posted, seconds_to_next
+from tests.providers.harness import message_to
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, open_desk
+
+pytestmark = pytest.mark.postgres
+
+SAMPLES = Path(__file__).parent / "payloads" / "sandbox"
+SECRET = b"key"
+
+# As in docs/providers.md, and a promise to everybody who tests against it.
+WORDS = {
+    "refuse": "0001",
+    "error": "0002",
+    "flaky": "0003",
+    "throttle": "0004",
+    "lost": "0005",
+    "hang": "0006",
+    "broken": "0007",
+    "silent": "0008",
+    "open": "0009",
+}
+ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = Accepted, Refused, Temporary, Permanent, Unknown
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+def sandbox(database: Database) -> Sandbox:
+    return Sandbox(SandboxLedger(database), SECRET)
+
+
+async def outcome(sandbox: Sandbox, message: Message) -> type:
+    try:
+        return type(await sandbox.send(message))
+    except (Temporary, Permanent, Unknown) as error:
+        return type(error)
+
+
+def test_the_words_and_digits_are_those_that_are_documented() -> None:
+    assert {str(mode): digits for mode, digits in zip(Mode, WORDS.values(), strict=True)} == WORDS
+
+
+@pytest.mark.parametrize(("word", "digits"), WORDS.items())
+def test_a_contact_point_of_any_kind_may_ask(word: str, digits: str) -> None:
+    asking: list[dict[str, Any]] = [
+        {"email": f"ada+{word}@example.com"},
+        {"email": f"ada+{word.upper()}@example.com"},
+        {"token": f"t-{word}-1"},
+        {"url": f"https://hooks.example.com/{word}"},
+        {"subscription": {"endpoint": f"https://push.example.com/{word}/1", "keys": {"auth": "x", "p256dh": "y"}}},
+        {"phone": f"+44770090{digits}"},
+    ]
+    assert [mode_of(address) for address in asking] == [Mode(word)] * len(asking)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {},
+        {"email": "ada@example.com"},
+        {"phone": "+447700900123"},
+        {"phone": "+447700900010"},
+        {"phone": "+447700000100"},
+        {"token": "abc"},
+        {"url": "https://hooks.example.com/in"},
+        {"subscription": {"endpoint": "https://push.example.com/1", "keys": {"auth": "x", "p256dh": "y"}}},
+    ],
+)
+def test_an_ordinary_contact_point_asks_for_nothing(address: dict[str, Any]) -> None:
+    assert mode_of(address) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "outcomes", "kept"),
+    [
+        ("", [ACCEPTED, ACCEPTED], 2),
+        ("refuse", [REFUSED, REFUSED], 0),
+        ("error", [TEMPORARY] * 4, 0),
+        ("flaky", [TEMPORARY, TEMPORARY, ACCEPTED], 1),
+        ("throttle", [TEMPORARY, ACCEPTED], 1),
+        ("lost", [UNKNOWN, ACCEPTED], 2),
+        ("broken", [PERMANENT, PERMANENT], 0),
+        ("silent", [ACCEPTED], 1),
+        ("open", [ACCEPTED], 1),
+    ],
+)
+async def test_one_delivery_gets_these_answers_in_turn(
+    desk: Desk, sandbox: Sandbox, word: str, outcomes: list[type], kept: int
+) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+    answers = [await outcome(sandbox, replace(message, attempt_id=uuid4())) for _ in outcomes]
+    assert answers == outcomes
+    assert len(await outbox(desk, message)) == kept
+
+
+async def outbox(desk: Desk, message: Message) -> list[dict[str, Any]]:
+    return await desk.query("SELECT * FROM sandbox_message WHERE delivery_id = :id", id=message.delivery_id)
+
+
+async def test_calls_are_counted_per_delivery_and_endpoint(desk: Desk, sandbox: Sandbox) -> None:
+    phone = await message_to(desk, Channel.PUSH, {"token": "throttle"})
+    tablet = replace(phone, endpoint_id="tablet", attempt_id=uuid4())
+    other = await message_to(desk, Channel.PUSH, {"token": "throttle"})
+    for message in (phone, tablet, other):
+        assert await outcome(sandbox, message) is Temporary
+        assert await outcome(sandbox, message) is Accepted
+
+
+async def test_a_throttled_call_is_told_to_come_back_after_a_second(desk: Desk, sandbox: Sandbox) -> None:
+    with pytest.raises(Temporary) as caught:
+        await sandbox.send(await message_to(desk, Channel.SMS, {"phone": "+447700900004"}))
+    assert caught.value.retry_after == 1
+
+
+async def test_the_books_keep_what_was_delivered_to_whom(desk: Desk, sandbox: Sandbox) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+    accepted = await sandbox.send(message)
+    assert isinstance(accepted, Accepted)
+    [row] = await outbox(desk, message)
+    assert str(row["id"]) == accepted.message_id
+    assert (row["tenant"], row["recipient_id"], row["channel"]) == (desk.tenant, "ada", "email")
+    assert (row["address"], row["content"]) == ({"email": "ada@example.com"}, message.content)
+
+
+DELIVERED, OPENED = ReceiptKind.DELIVERED, ReceiptKind.OPENED
+
+
+@pytest.mark.parametrize(
+    ("word", "call", "reports"),
+    [
+        ("", 1, [(DELIVERED, 0.2)]),
+        ("open", 1, [(DELIVERED, 0.2), (OPENED, 0.5)]),
+        ("silent", 1, []),
+        ("lost", 1, [(DELIVERED, 20.2)]),
+        ("lost", 2, [(DELIVERED, 0.2)]),
+        ("flaky", 3, [(DELIVERED, 0.2)]),
+    ],
+)
+def test_what_is_reported_and_when(word: str, call: int, reports: list[tuple[ReceiptKind, float]]) -> None:
+    planned = receipts_of(Mode(word) if word else None, call)
+    assert [(kind, after.total_seconds()) for kind, after in planned] == reports
+
+
+async def due(desk: Desk, message: Message) -> dict[str, float]:
+    rows = await desk.query(
+        "SELECT r.kind, extract(epoch FROM r.due_at - m.accepted_at) AS after FROM sandbox_receipt r"
+        " JOIN sandbox_message m ON m.id = r.message_id WHERE r.attempt_id = :id",
+        id=message.attempt_id,
+    )
+    return {row["kind"]: float(row["after"]) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("word", "after"),
+    [
+        ("", {"delivered": 0.2}),
+        ("open", {"delivered": 0.2, "opened": 0.5}),
+        ("silent", {}),
+        ("lost", {"delivered": 20.2}),
+    ],
+)
+async def test_reports_are_rows_that_are_due_then(
+    desk: Desk, sandbox: Sandbox, word: str, after: dict[str, float]
+) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+    await outcome(sandbox, message)
+    assert await due(desk, message) == pytest.approx(after, abs=0.05)
+
+
+async def test_a_report_is_claimed_when_it_is_due_and_posted_once(desk: Desk, sandbox: Sandbox) -> None:
+    await desk.query("TRUNCATE sandbox_receipt")
+    message = await message_to(desk, Channel.EMAIL, {"email": "ada+lost@example.com"})
+    await outcome(sandbox, message)
+    async with desk.database.transaction() as session:
+        assert await claim_due_receipts(session, 10) == []
+        assert await seconds_to_next(session) == pytest.approx(20.2, abs=2)
+    await desk.query("UPDATE sandbox_receipt SET due_at = now()")
+    async with desk.database.transaction() as session:
+        [claimed] = await claim_due_receipts(session, 10)
+        assert (claimed.kind, claimed.attempt_id) == ("delivered", message.attempt_id)
+    async with desk.database.transaction() as session:
+        assert await claim_due_receipts(session, 10) == []
+        await mark_posted(session, [claimed.id])
+        assert await seconds_to_next(session) is None
+
+
+async def test_a_report_that_was_claimed_and_never_posted_is_due_again(desk: Desk, sandbox: Sandbox) -> None:
+    await desk.query("TRUNCATE sandbox_receipt")
+    await outcome(sandbox, await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"}))
+    await desk.query("UPDATE sandbox_receipt SET due_at = now()")
+    async with desk.database.transaction() as session:
+        [first] = await claim_due_receipts(session, 10)
+    await desk.query("UPDATE sandbox_receipt SET due_at = due_at - interval '5 seconds'")
+    async with desk.database.transaction() as session:
+        [again] = await claim_due_receipts(session, 10)
+    assert first == again
+
+
+async def test_a_wait_is_told_to_the_loop_that_posts(desk: Desk, sandbox: Sandbox) -> None:
+    heard: list[str] = []
+    listener = await desk.database.dedicated()
+    try:
+        await listener.add_listener("tocsin_sandbox", lambda *told: heard.append(str(told[2])))
+        await outcome(sandbox, await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"}))
+        await listener.execute("SELECT 1")
+    finally:
+        await listener.close()
+    assert heard
+
+
+def parsed(sandbox: Sandbox, body: bytes, *, at: datetime | None = None) -> list[ProviderReceipt]:
+    timestamp = str(int((at or datetime.now(UTC)).timestamp()))
+    return sandbox.parse_receipts({TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(SECRET, timestamp, body)}, body)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("delivered", [DELIVERED]), ("opened", [OPENED])])
+def test_a_sample_is_read(sandbox: Sandbox, name: str, kinds: list[ReceiptKind]) -> None:
+    receipts = parsed(sandbox, (SAMPLES / f"{name}.json").read_bytes())
+    assert [receipt.kind for receipt in receipts] == kinds
+    assert receipts[0].attempt_id == UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
+    assert receipts[0].provider_message_id == "01a2041c-2825-70ac-9106-1b4b468e858e"
+
+
+def test_a_batch_is_read_one_by_one(sandbox: Sandbox) -> None:
+    receipts = parsed(sandbox, (SAMPLES / "batch.json").read_bytes())
+    assert [receipt.kind for receipt in receipts] == [DELIVERED, ReceiptKind.BOUNCED, ReceiptKind.UNKNOWN]
+    assert [receipt.reason for receipt in receipts] == [None, "mailbox_full", None]
+    assert (receipts[1].attempt_id, receipts[1].occurred_at) == (None, datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC))
+    assert receipts[2].raw["altitude"] == 12
+
+
+GOOD = {"event": "delivered", "message_id": "m", "at": "2026-03-01T12:00:00Z", "reference": str(UUID(int=1))}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {**GOOD, "at": "yesterday"},
+        {**GOOD, "at": 1_700_000_000},
+        {**GOOD, "at": "2026-03-01T12:00:00"},
+        {**GOOD, "reference": "not-a-uuid"},
+        {**GOOD, "reference": 5},
+        {**GOOD, "event": ["delivered"]},
+        {"event": "delivered"},
+        {"at": "2026-03-01T12:00:00Z"},
+        "delivered",
+        None,
+        [],
+    ],
+)
+def test_an_event_that_the_sandbox_would_not_write_is_unreadable(sandbox: Sandbox, event: Any) -> None:
+    assert parsed(sandbox, json.dumps({"events": [GOOD]}).encode())
+    with pytest.raises(UnreadableReceipt):
+        parsed(sandbox, json.dumps({"events": [GOOD, event]}).encode())
+
+
+@pytest.mark.parametrize("timestamp", ["", "now", "-5", "1.5", "٣", "9" * 400])
+def test_a_time_that_is_no_number_of_seconds_is_forged(sandbox: Sandbox, timestamp: str) -> None:
+    headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(SECRET, timestamp, b"{}")}
+    with pytest.raises(ForgedReceipt):
+        sandbox.parse_receipts(headers, b"{}")
+
+
+@pytest.mark.parametrize("signature", ["", "é", "0" * 64])
+def test_a_signature_of_any_text_is_compared_and_refused(sandbox: Sandbox, signature: str) -> None:
+    timestamp = str(int(datetime.now(UTC).timestamp()))
+    with pytest.raises(ForgedReceipt):
+        sandbox.parse_receipts({TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}, b"{}")
+
+
+@pytest.mark.parametrize(("minutes", "taken"), [(4.9, True), (-4.9, True), (5.1, False), (-5.1, False)])
+def test_five_minutes_either_way_are_tolerated(sandbox: Sandbox, minutes: float, taken: bool) -> None:
+    body = (SAMPLES / "delivered.json").read_bytes()
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
+    if taken:
+        assert parsed(sandbox, body, at=at)
+    else:
+        with pytest.raises(ForgedReceipt):
+            parsed(sandbox, body, at=at)
+
+
+def test_it_takes_every_channel_but_the_inbox_and_every_kind_of_device() -> None:
+    assert Sandbox.channels == set(Channel) - {Channel.IN_APP}
+    assert Sandbox.device_kinds == set(DeviceKind)

@@ -1,0 +1,69 @@
+"""Workflows that run while a new version is deployed go on: every saved history replays with the code of today."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.workflow import NondeterminismError
+
+from dispatch.connection import CONVERTER
+from domain.messages import NotificationOutcome, NotificationStart
+from domain.statuses import NotificationStatus
+from tests.histories.record import STORIES
+from workflows.notification import NotificationWorkflow
+
+HISTORIES = Path(__file__).parents[1] / "histories"
+SAVED = sorted(path.stem for path in HISTORIES.glob("*.json"))
+
+
+def saved(name: str) -> WorkflowHistory:
+    history = json.loads((HISTORIES / f"{name}.json").read_text())
+    return WorkflowHistory.from_json(history.pop("workflowId"), history)
+
+
+@pytest.mark.parametrize("name", SAVED)
+async def test_a_saved_history_replays(name: str) -> None:
+    await Replayer(workflows=[NotificationWorkflow], data_converter=CONVERTER).replay_workflow(saved(name))
+
+
+def test_every_story_that_can_be_recorded_is_saved() -> None:
+    assert set(SAVED) == set(STORIES)
+
+
+def test_a_saved_history_says_nothing_of_the_machine_that_recorded_it() -> None:
+    for name in SAVED:
+        text = (HISTORIES / f"{name}.json").read_text()
+        assert "recorder" in text
+        assert re.findall(r'"\d+@[^"]*"|"stackTrace": "[^"]+"', text) == []
+
+
+@workflow.defn(name="NotificationWorkflow")
+class WithAnotherTimer(NotificationWorkflow):
+    """A change that running workflows would not survive."""
+
+    @workflow.run
+    async def run(self, start: NotificationStart) -> NotificationOutcome:
+        await workflow.sleep(timedelta(seconds=1))
+        return await super().run(start)
+
+
+@workflow.defn(name="NotificationWorkflow")
+class WithoutTheEnd(NotificationWorkflow):
+    """Another: it stops where the old one went on."""
+
+    @workflow.run
+    async def run(self, start: NotificationStart) -> NotificationOutcome:
+        return NotificationOutcome(status=NotificationStatus.SENT)
+
+
+@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("changed", [WithAnotherTimer, WithoutTheEnd])
+async def test_a_change_that_breaks_running_workflows_is_noticed(name: str, changed: type) -> None:
+    replayer = Replayer(workflows=[changed], data_converter=CONVERTER, workflow_runner=UnsandboxedWorkflowRunner())
+    with pytest.raises(NondeterminismError):
+        await replayer.replay_workflow(saved(name))
