@@ -90,7 +90,7 @@ class Parts:
 
     @property
     def delivering(self) -> Delivering:
-        return Delivering(self.database, self.catalog, self.providers)
+        return Delivering(self.database, self.providers)
 
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""

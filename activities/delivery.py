@@ -22,7 +22,6 @@ from providers.base import Provider
 from providers.outcomes import ProviderError, Unknown
 from storage import receipts
 from storage.attempts import Claim, claim_attempt
-from storage.catalog import Catalog
 from storage.database import DATABASE_DOWN, Database
 from storage.ledgers import Key, amend
 from storage.receipts import StoredReceipt, with_receipts
@@ -34,9 +33,8 @@ NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
 class Delivering:
     """Raises only our own errors (database away), which Temporal retries without limit; the provider's are values."""
 
-    def __init__(self, database: Database, catalog: Catalog, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, database: Database, providers: Mapping[str, Provider]) -> None:
         self._database = database
-        self._catalog = catalog
         self._providers = providers
 
     @activity.defn
@@ -66,7 +64,7 @@ class Delivering:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
-            refusal = await self._refusal(call, claim)
+            refusal = _refusal(call, claim)
             if refusal is not None:
                 await session.rollback()
         return refusal or claim
@@ -93,23 +91,23 @@ class Delivering:
                 await receipts.mark_applied(session, early)
         return result_of(after, after.attempts[ident], outcome.result.retry_after)
 
-    async def _refusal(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
-        if not claim.fresh:
-            answered = claim.attempt.state is not AttemptState.SUBMITTING
-            return result_of(claim.ledger, claim.attempt) if answered else None
-        if reached := claim.ledger.reached(call.delivery_id, call.endpoint_id):
-            return result_of(claim.ledger, reached)
-        if claim.ledger.finished_at is not None:
-            return DeliverResult(result=Result.STOPPED, status=claim.ledger.status, finished=True)
-        if address_of(call, claim) is None:
-            return _stopped(NO_ADDRESS)
-        kind = await self._catalog.type_by_id(call.tenant, claim.type_id)
-        verdict = stop(claim.ledger, claim.now, kind, call.channel, claim.preferences)
-        return None if verdict is None else _stopped(verdict)
-
 
 def _stopped(verdict: Verdict) -> DeliverResult:
     return DeliverResult(result=Result.STOPPED, stopped_as=verdict.status, reason=verdict.reason)
+
+
+def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:
+    if not claim.fresh:
+        answered = claim.attempt.state is not AttemptState.SUBMITTING
+        return result_of(claim.ledger, claim.attempt) if answered else None
+    if reached := claim.ledger.reached(call.delivery_id, call.endpoint_id):
+        return result_of(claim.ledger, reached)
+    if claim.ledger.finished_at is not None:
+        return DeliverResult(result=Result.STOPPED, status=claim.ledger.status, finished=True)
+    if address_of(call, claim) is None:
+        return _stopped(NO_ADDRESS)
+    verdict = stop(claim.ledger, claim.now, claim.kind, call.channel, claim.preferences)
+    return None if verdict is None else _stopped(verdict)
 
 
 async def _send(provider: Provider, message: Message) -> Told:

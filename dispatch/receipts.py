@@ -1,10 +1,14 @@
 """Applies receipts that were stored: in one transaction each, through the ledger. Runs in the API process."""
 
+import asyncio
+
 from dispatch.loops import Loop
 from storage import receipts
 from storage.database import Database
+from storage.receipts import StoredReceipt
 
 LOOK_AGAIN = 1.0
+AT_ONCE = 8
 
 
 class ReceiptApplier:
@@ -19,17 +23,18 @@ class ReceiptApplier:
         await self._loop.run()
 
     async def apply_waiting(self) -> float:
-        while await self._apply_one():
+        while await self._apply_batch():
             pass
         return LOOK_AGAIN
 
-    async def _apply_one(self) -> bool:
-        """False when none waits. One that matches no attempt yet is kept and tried again later."""
+    async def _apply_batch(self) -> int:
         async with self._database.transaction() as session:
-            waiting = await receipts.waiting(session, 1)
-            for receipt in waiting:
-                if found := await receipts.match(session, receipt):
-                    await receipts.apply(session, receipt, *found)
-                else:
-                    await receipts.postpone(session, receipt)
-            return bool(waiting)
+            claimed = await receipts.claim_waiting(session, AT_ONCE)
+        await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
+        return len(claimed)
+
+    async def _apply(self, receipt: StoredReceipt) -> None:
+        """One that matches no attempt yet is kept: it is met when the call is recorded, or looked at again later."""
+        async with self._database.transaction() as session:
+            if found := await receipts.match(session, receipt):
+                await receipts.apply(session, receipt, *found)

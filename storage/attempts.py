@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.evidence import AttemptState
 from domain.messages import DeliverInput
 from domain.names import attempt_id
+from domain.notification_types import NotificationType, from_spec
 from domain.preferences import Preferences
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
@@ -32,7 +33,7 @@ class Claim:
     attempt: Attempt
     ledger: Ledger
     now: datetime
-    type_id: UUID
+    kind: NotificationType
     recipient_id: str
     preferences: Preferences
     contact: Json
@@ -42,8 +43,10 @@ class Claim:
 
 CLAIM = text(f"""
 WITH target AS (
-  SELECT n.id, n.revision, n.recipient_id, n.type_id, r.contact, p.global_channel_opt_in, p.type_channel_preferences
+  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, p.global_channel_opt_in,
+         p.type_channel_preferences
     FROM notification n
+    JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
    WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation
@@ -58,9 +61,9 @@ WITH target AS (
 ), moved AS (
   UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
 )
-SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.contact, target.global_channel_opt_in,
-       target.type_channel_preferences, claimed.id IS NOT NULL AS fresh, target.revision AS locked_revision,
-       clock_timestamp() AS now, d.rendered_content,
+SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
+       target.global_channel_opt_in, target.type_channel_preferences, claimed.id IS NOT NULL AS fresh,
+       target.revision AS locked_revision, clock_timestamp() AS now, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device
   FROM target
@@ -104,7 +107,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         attempt=ledger.attempts[ident],
         ledger=ledger,
         now=row["now"],
-        type_id=row["type_id"],
+        kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),
         contact=unseal(decoded(row["contact"])),

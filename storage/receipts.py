@@ -37,14 +37,20 @@ SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, 
 ON CONFLICT (id) DO NOTHING
 """)
 
-WAITING = text("""
-SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, raw FROM receipt
- WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
+# Each look is a lease and a postponement in one: whatever becomes of it, nobody looks again before the next try is
+# due, so one that cannot be applied never stands in the way of the others. After three days: kept, not tried.
+CLAIM = text("""
+UPDATE receipt r SET tries = tries + 1, next_try_at = CASE WHEN received_at > now() - interval '3 days'
+       THEN now() + least(power(2, least(tries, 12)), 3600) * interval '1 second' END
+  FROM (SELECT id FROM receipt WHERE applied_at IS NULL AND next_try_at <= now()
+         ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+ WHERE r.id = due.id
+RETURNING r.id, r.provider, r.kind, r.attempt_id, r.provider_message_id, r.reason, r.occurred_at
 """)
 
 # One that names our reference has found its attempt without us.
 EARLY = text("""
-SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, raw FROM receipt
+SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt
  WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id AND attempt_id IS NULL
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
@@ -61,13 +67,7 @@ SELECT a.id, a.notification_id, a.tenant
  ORDER BY a.started_at LIMIT 1
 """)
 
-APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL, tries = tries + 1 WHERE id = ANY(:ids)")
-
-# Early ones are met when the call is recorded; the clock is for what that missed. After three days: kept, not tried.
-POSTPONE = text("""
-UPDATE receipt SET tries = tries + 1, next_try_at = CASE WHEN received_at > now() - interval '3 days'
-       THEN now() + least(power(2, least(tries, 12)), 3600) * interval '1 second' END WHERE id = :id
-""")
+APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL WHERE id = ANY(:ids)")
 
 
 async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> None:
@@ -75,8 +75,8 @@ async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> None:
     await session.execute(STORE, {"receipts": to_json(rows)})
 
 
-async def waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
-    return _receipts((await session.execute(WAITING, {"limit": limit})).mappings())
+async def claim_waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
+    return _receipts((await session.execute(CLAIM, {"limit": limit})).mappings())
 
 
 async def early(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
@@ -112,10 +112,6 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
 
 async def mark_applied(session: AsyncSession, told: list[StoredReceipt]) -> None:
     await session.execute(APPLIED, {"ids": [receipt.id for receipt in told]})
-
-
-async def postpone(session: AsyncSession, receipt: StoredReceipt) -> None:
-    await session.execute(POSTPONE, {"id": receipt.id})
 
 
 def _receipts(rows: Any) -> list[StoredReceipt]:

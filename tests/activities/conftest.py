@@ -11,7 +11,6 @@ from domain.outgoing import Message
 from providers.in_app import InApp
 from providers.outcomes import Accepted, Refused
 from providers.sandbox import Sandbox
-from storage.catalog import Catalog
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.sandbox import SandboxLedger
@@ -51,7 +50,7 @@ class Counter:
     def __init__(self, worker: Database, vendor: Database) -> None:
         self.sandbox = Watched(vendor)
         self.inbox = WatchedInbox(vendor)
-        self._delivering = Delivering(worker, Catalog(worker), {"sandbox": self.sandbox, "in_app": self.inbox})
+        self._delivering = Delivering(worker, {"sandbox": self.sandbox, "in_app": self.inbox})
 
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         result: DeliverResult = await ActivityEnvironment().run(self._delivering.deliver, call)

@@ -55,7 +55,7 @@ async def test_the_claim_brings_what_the_call_needs(sent: Sent) -> None:
     claim = await sent.claim()
     assert claim is not None
     assert (claim.recipient_id, claim.contact, claim.content) == ("ada", sent.desk.contact, {"subject": "Hi"})
-    assert (claim.type_id, claim.device) == (sent.desk.type_id, None)
+    assert (claim.kind.id, claim.device) == (sent.desk.type_id, None)
 
 
 async def test_a_device_is_found_by_its_endpoint(desk: Desk) -> None:

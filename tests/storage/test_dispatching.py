@@ -98,7 +98,7 @@ async def test_a_claim_hides_a_row_and_lapses(desk: Desk) -> None:
     [one] = await accepted(desk, 3)
     assert await paced(desk.database) == [one]
     assert await paced(desk.database) == []
-    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '29 seconds'")
+    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '11 seconds'")
     assert await paced(desk.database) == []
     await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '1 second'")
     assert await paced(desk.database) == [one]
