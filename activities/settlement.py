@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from domain.ledger import close_delivery, finish
+from domain.ledger import close_delivery, finish, overall
 from domain.messages import NotificationOutcome, SettleInput
 from domain.records import Ledger, Verdict
+from domain.statuses import NotificationStatus
 from storage.database import Database
 from storage.ledgers import Key, amend
 
@@ -31,4 +32,8 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
         if closed.delivery_id in ledger.deliveries:
             verdict = Verdict(status=closed.status, reason=closed.reason)
             ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
-    return ledger if end.verdict is None else finish(ledger, at, end.verdict, end.reason)
+    if end.verdict is None and overall(ledger)[0] is None:
+        return ledger  # the next step may try
+    if ledger.cancel_requested_at is not None:
+        return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
+    return finish(ledger, at, end.verdict or NotificationStatus.FAILED, end.reason)

@@ -59,6 +59,8 @@ class FactsOnly(DefaultFailureConverter):
             named = ApplicationError("see the worker's log", type=kind, non_retryable=mistake)
             exception = named.with_traceback(exception.__traceback__)
         super().to_failure(exception, payload_converter, failure)
+        # A long one exceeds what Temporal shows of a failure; the innermost frames tell most.
+        failure.stack_trace = failure.stack_trace[-2000:]
 
 
 # One converter for API, worker, tests and the replayer.

@@ -4,6 +4,7 @@ Runs in the API process, and in the worker as a backstop; the one that holds the
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -40,6 +41,8 @@ class Dispatcher:
         self._database = database
         self._starter = starter
         self._pace = Pace(start_rate)
+        self._served_last = dispatching.FIRST
+        self._not_before = 0.0
         self._sweep = Sweep(database, starter)
         self._wakeups = Wakeups(database, self._heard)
         self._loops = {
@@ -61,7 +64,9 @@ class Dispatcher:
         """The minute's backstop: everything that is due, whoever leads. How many were started."""
         async with self._database.transaction() as session:
             due = await dispatching.claim_urgent(session, AT_ONCE)
-            due += await dispatching.claim_paced(session, self._pace.allowance(AT_ONCE))
+            paced = await dispatching.claim_paced(session, self._pace.allowance(AT_ONCE), self._served_last)
+        self._pace.spend(len(paced))
+        due += paced
         await self._start(due)
         await self._sweep.run()
         return len(due)
@@ -85,14 +90,20 @@ class Dispatcher:
     async def _start_paced(self) -> float:
         if not self._wakeups.leading:
             return LOOK_AGAIN
+        # With a backlog every new row wakes us; taking one at a time would be a statement and a tenant each.
+        if (early := self._not_before - time.monotonic()) > 0:
+            return early
         allowed = self._pace.allowance(AT_ONCE)
-        if allowed == 0:
-            return self._pace.seconds_to_next()
         async with self._database.transaction() as session:
-            due = await dispatching.claim_paced(session, allowed)
+            due = await dispatching.claim_paced(session, allowed, self._served_last)
         self._pace.spend(len(due))
         await self._start(due)
-        return LOOK_AGAIN if len(due) < allowed else self._pace.seconds_to_next()
+        if len(due) < allowed:
+            return LOOK_AGAIN
+        self._served_last = due[-1].tenant if due else self._served_last
+        delay = self._pace.seconds_to_next()
+        self._not_before = time.monotonic() + delay
+        return delay
 
     async def _start(self, due: list[DueNotification]) -> None:
         """The claim is committed: no lock is held while Temporal is asked."""
@@ -105,7 +116,11 @@ class Dispatcher:
             if started.failed:
                 await dispatching.postpone(session, started.failed, LOOK_AGAIN)
         if started.failed:
-            log.warning("Temporal does not take starts; they wait in Postgres", waiting=len(started.failed))
+            log.warning(
+                "Temporal does not take starts; they wait in Postgres",
+                waiting=len(started.failed),
+                said=sorted(started.statuses),
+            )
 
     async def _signal_cancels(self) -> float:
         if not self._wakeups.leading:

@@ -2,10 +2,14 @@
 
 import asyncio
 
+import structlog
+
 from dispatch.loops import Loop
 from storage import receipts
 from storage.database import Database
 from storage.receipts import StoredReceipt
+
+log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 1.0
 AT_ONCE = 8
@@ -30,7 +34,11 @@ class ReceiptApplier:
     async def _apply_batch(self) -> int:
         async with self._database.transaction() as session:
             claimed = await receipts.claim_waiting(session, AT_ONCE)
-        await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
+        ends = await asyncio.gather(*(self._apply(receipt) for receipt in claimed), return_exceptions=True)
+        for receipt, error in zip(claimed, ends, strict=True):
+            if error is not None:
+                # The claim has postponed it already: it stands in nobody's way.
+                log.error("a receipt was not applied", receipt=str(receipt.id), error=type(error).__name__)
         return len(claimed)
 
     async def _apply(self, receipt: StoredReceipt) -> None:

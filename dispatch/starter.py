@@ -11,7 +11,7 @@ from temporalio.common import Priority, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.connection import reaching_temporal
+from dispatch.connection import prepare, reaching_temporal
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, workflow_id
 from storage.dispatching import DueNotification
@@ -26,6 +26,7 @@ RPC_TIMEOUT = timedelta(seconds=5)
 class Started:
     ids: list[UUID] = field(default_factory=list)
     failed: list[UUID] = field(default_factory=list)
+    statuses: set[str] = field(default_factory=set)
 
 
 class Starter:
@@ -42,8 +43,9 @@ class Starter:
                 outcome.ids.append(notification.id)
             except WorkflowAlreadyStartedError:
                 outcome.ids.append(notification.id)
-            except RPCError:
+            except RPCError as error:
                 outcome.failed.append(notification.id)
+                outcome.statuses.add(error.status.name)
 
         await asyncio.gather(*(one(notification) for notification in due))
         return outcome
@@ -82,6 +84,10 @@ class Starter:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
+
+    async def prepare(self) -> None:
+        """What a store needs before it can take our workflows."""
+        await prepare(self._client)
 
     async def store_id(self) -> str:
         """The id of our namespace: a store that was deleted comes back with another one."""

@@ -33,10 +33,11 @@ class Sweep:
         await asyncio.gather(*(self._look_after(*stray) for stray in strays))
 
     async def _adopt_store(self) -> None:
-        """One cheap call tells whether all workflows were lost at once."""
+        """One cheap call tells whether all workflows were lost at once. A store we do not know may lack our attributes."""
         store_id = await self._starter.store_id()
         if store_id == self._store_id:
             return
+        await self._starter.prepare()
         async with self._database.transaction() as session:
             again = await dispatching.adopt_store(session, store_id)
         self._store_id = store_id

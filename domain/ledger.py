@@ -192,7 +192,7 @@ def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[
             return NotificationStatus(best), None
     if ledger.finished_at is None:
         return None, None
-    return _not_arrived(ledger, statuses, verdict), reasons(ledger)
+    return _not_arrived(ledger, statuses, verdict), reasons(ledger) or "no_channel"
 
 
 def _not_arrived(

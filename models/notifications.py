@@ -19,7 +19,8 @@ def _one_of(column: str, words: type[NotificationStatus | DeliveryStatus | Attem
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
-CONTENT_WORDS = text("jsonb_to_tsvector('simple'::regconfig, rendered_content, '[\"string\"]'::jsonb)")
+# A function of the first migration: the words of a content, or none where it is too long for the index.
+CONTENT_WORDS = text("content_words(rendered_content)")
 
 
 class Notification(SQLModel, table=True):
@@ -39,6 +40,7 @@ class Notification(SQLModel, table=True):
             unique=True,
             postgresql_where=text("idempotency_held"),
         ),
+        Index("notification_of_tenant", "tenant", "id"),
         Index("notification_of_recipient", "tenant", "recipient_id", "id"),
         Index("notification_of_type", "tenant", "notification_type", "id"),
         Index("notification_of_status", "tenant", "status", "id"),
@@ -64,7 +66,9 @@ class Notification(SQLModel, table=True):
         Index(
             "notification_cancels",
             "cancel_requested_at",
-            postgresql_where=text("cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"),
+            postgresql_where=text(
+                "cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL"
+            ),
         ),
     )
 
@@ -101,6 +105,7 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         _one_of("status", DeliveryStatus),
         Index("delivery_of_notification", "notification_id"),
+        Index("delivery_of_channel", "tenant", "channel", "notification_id"),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 

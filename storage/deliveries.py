@@ -43,13 +43,13 @@ WITH open AS (
   SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, by_rule, template_id, template_name,
          template_version, language, rendered_content, status, failure_reason, clock_timestamp()
     FROM item, open
-  ON CONFLICT (id) DO NOTHING
+  ON CONFLICT (id) DO NOTHING RETURNING id
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status)
   SELECT item.event_id, open.tenant, open.id, clock_timestamp(), kind, channel, failure_reason,
          jsonb_strip_nulls(jsonb_build_object('rule', rule, 'template', template_name, 'version', template_version,
                                               'language', language)), item.id, status
-    FROM item, open
+    FROM item JOIN deliveries USING (id), open
   ON CONFLICT (id) DO NOTHING
 )
 SELECT count(*) FROM open

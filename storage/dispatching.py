@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.notification_types import URGENT
 
+FIRST = UUID(int=0)
 LEASE_SECONDS = 12  # longer than a start can block; what a row waits whose dispatcher was killed
 
 
@@ -35,7 +36,8 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
  WHERE n.id = due.id {RETURNING}
 """)  # noqa: S608 - constants of our own
 
-# By priority, then tenants in turn: each offers its own first few; the n-th of every tenant come before any (n+1)-th.
+# By priority, then tenants in turn: each offers its own first few; the n-th of every tenant come before any (n+1)-th,
+# and the turn goes on behind the tenant that was served last.
 CLAIM_PACED = text(f"""
 UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
   FROM (SELECT id FROM notification WHERE {DUE} AND id = ANY(ARRAY(
@@ -44,7 +46,7 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
               FROM (SELECT id, priority FROM notification
                      WHERE tenant = t.id AND {DUE} AND priority > {URGENT}
                      ORDER BY priority, id LIMIT :limit) own) offered
-           ORDER BY offered.priority, offered.turn, offered.id LIMIT :limit))
+           ORDER BY offered.priority, offered.turn, t.id <= :after, t.id LIMIT :limit))
          FOR UPDATE SKIP LOCKED) due
  WHERE n.id = due.id {RETURNING}
 """)  # noqa: S608 - constants of our own
@@ -88,8 +90,11 @@ async def claim_urgent(session: AsyncSession, limit: int) -> list[DueNotificatio
     return _due((await session.execute(CLAIM_URGENT, {"limit": limit})).mappings())
 
 
-async def claim_paced(session: AsyncSession, limit: int) -> list[DueNotification]:
-    return _due((await session.execute(CLAIM_PACED, {"limit": limit})).mappings())
+async def claim_paced(session: AsyncSession, limit: int, after: UUID = FIRST) -> list[DueNotification]:
+    """`after` is the tenant that was served last; the one served last now is that of the last row."""
+    rows = (await session.execute(CLAIM_PACED, {"limit": limit, "after": after})).mappings()
+    due = [DueNotification(**row) for row in rows]
+    return sorted(due, key=lambda row: (row.priority, row.tenant <= after, row.tenant, row.id))
 
 
 def _due(rows: Any) -> list[DueNotification]:

@@ -83,9 +83,7 @@ def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
 
 
 # As in the index on `delivery`.
-WORDS: ColumnElement[str] = literal_column(
-    "jsonb_to_tsvector('simple'::regconfig, delivery.rendered_content, '[\"string\"]'::jsonb)"
-)
+WORDS: ColumnElement[str] = literal_column("content_words(delivery.rendered_content)")
 
 
 def _by_delivery(wanted: Search) -> list[ColumnElement[bool]]:
@@ -96,5 +94,5 @@ def _by_delivery(wanted: Search) -> list[ColumnElement[bool]]:
         found.append(WORDS.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.text)))
     if not found:
         return []
-    same = col(Delivery.notification_id) == col(Notification.id)
-    return [select(Delivery.id).where(same, *found).correlate(Notification).exists()]
+    same = (col(Delivery.notification_id) == col(Notification.id), col(Delivery.tenant) == col(Notification.tenant))
+    return [select(Delivery.id).where(*same, *found).correlate(Notification).exists()]

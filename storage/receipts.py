@@ -72,7 +72,8 @@ APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL WHERE 
 
 async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> None:
     rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in receipts]
-    await session.execute(STORE, {"receipts": to_json(rows)})
+    # Postgres keeps no NUL in JSON; what a vendor sent must not be lost for it.
+    await session.execute(STORE, {"receipts": to_json(rows).replace("\\u0000", "\\ufffd")})
 
 
 async def claim_waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:

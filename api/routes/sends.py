@@ -60,7 +60,7 @@ async def send_batch(
 
 
 def _read(item: Json, key: str | None) -> Ask | BatchItem:
-    if len(json.dumps(item, ensure_ascii=False).encode()) > BODY_LIMIT:
+    if len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()) > BODY_LIMIT:
         return BatchItem(index=0, status=413, errors=[_shown(at("", f"an item may have at most {BODY_LIMIT} bytes"))])
     try:
         request = SendItem.model_validate(item)

@@ -1,11 +1,13 @@
 """A notification type as callers write and read it."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
 from domain.channels import Channel
+from domain.durations import parse_duration
 
 Switch = Literal["on", "off"]
 
@@ -61,6 +63,13 @@ class Step(Model):
     within: Annotated[Duration | None, AfterValidator(_not_yet)] = None
 
 
+def _at_most_a_day(value: str | None) -> str | None:
+    """Each retry adds to the workflow's history, which Temporal limits."""
+    if value is not None and parse_duration(value) > timedelta(days=1):
+        raise ValueError("must not be longer than 1d")
+    return value
+
+
 class TypeFields(Model):
     category: Word | None = None
     description: Text | None = None
@@ -72,7 +81,7 @@ class TypeFields(Model):
     template_policy: Literal["pinned", "latest"] = "pinned"
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None
-    give_up_after: Duration | None = None
+    give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
     always: NotYet = None
     respects_quiet_hours: NotYet = None
     throttle: NotYet = None

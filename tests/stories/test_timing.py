@@ -1,14 +1,19 @@
 """Waiting until `send_at`, expiring, and cancelling at every moment of a notification's life."""
 
+import asyncio
 from datetime import datetime
 
 import httpx2
 import pytest
 
+from providers.outcomes import Temporary, Unknown
+from providers.sandbox import Sandbox
 from tests.engine import Shop, later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+BUSY = Temporary("busy", {}, retry_after=60)
 
 
 async def test_a_send_waits_for_its_time(shop: Shop) -> None:
@@ -104,18 +109,29 @@ async def test_cancelled_after_it_was_sent_it_stays_sent(shop: Shop) -> None:
     assert (await shop.shown(id))["status"] == "DELIVERED"
 
 
-async def test_cancelled_during_a_call_the_answer_is_in_doubt(shop: Shop) -> None:
+@pytest.mark.parametrize(("answer", "status"), [(None, "SENT"), (Unknown("reset"), "IN_DOUBT"), (BUSY, "CANCELED")])
+async def test_cancelled_during_a_call_its_answer_decides(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: Exception | None, status: str
+) -> None:
+    called, canceled = asyncio.Event(), asyncio.Event()
+
+    async def answers_late(*_: object) -> None:
+        called.set()
+        await canceled.wait()
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(Sandbox, "_misbehave", answers_late)
     await shop.type("news", ["email"], ["sms"], delivery_guarantee="at_most_once")
-    await shop.person("ada", email="ada+hang@example.com", phone="+447700900123")
+    await shop.person("ada", email="ada+silent@example.com", phone="+447700900123")
     id = await shop.send("news")
-
-    async def calling() -> bool:
-        return [d["status"] for d in (await shop.shown(id))["deliveries"]] == ["SENDING"]
-
-    await eventually(calling, bool)
-    assert (await shop.cancel(id))["channels"] == {"email": "in_doubt", "sms": "stopped"}
-    assert (await shop.finished(id))["status"] == "IN_DOUBT"
-    assert await shop.outbox() == []
+    await called.wait()
+    said = await shop.cancel(id)
+    assert (said["status"], said["channels"]) == ("PENDING", {"email": "in_doubt", "sms": "stopped"})
+    canceled.set()
+    shown = await shop.finished(id)
+    assert (shown["status"], [d["channel"] for d in shown["deliveries"]]) == (status, ["email"])
+    assert len(await shop.outbox()) == (status == "SENT")
 
 
 async def test_cancelling_twice_says_the_same(shop: Shop) -> None:

@@ -57,6 +57,7 @@ async def test_one_channel_in_doubt_outweighs_one_that_failed(shop: Shop) -> Non
 async def test_a_channel_that_arrived_outweighs_one_in_doubt(shop: Shop) -> None:
     await shop.type("code", ["email", "sms"], ["push"], delivery_guarantee="at_most_once")
     await shop.person("ada", email="ada+lost@example.com", phone="+447700900123")
+    await shop.device("ada", "phone", "token-1")
     shown = await shop.ended(await shop.send("code"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"email": "IN_DOUBT", "sms": "DELIVERED"}
 

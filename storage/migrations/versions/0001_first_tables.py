@@ -13,7 +13,19 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
+# Words for the search index. A content with more of them than a tsvector can hold is delivered, and not found by words.
+CONTENT_WORDS = """
+CREATE FUNCTION content_words(content jsonb) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  RETURN jsonb_to_tsvector('simple'::regconfig, content, '["string"]'::jsonb);
+EXCEPTION WHEN program_limit_exceeded THEN
+  RETURN ''::tsvector;
+END $$
+"""
+
+
 def upgrade() -> None:
+    op.execute(CONTENT_WORDS)
     op.create_table(
         "engine_state",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -218,8 +230,8 @@ def upgrade() -> None:
         sa.Column("event_payload", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("status", AutoString(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("channels", sa.ARRAY(sa.Text()), nullable=True),
-        sa.Column("tags", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("channels", postgresql.ARRAY(sa.Text()), nullable=True),
+        sa.Column("tags", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("idempotency_key", AutoString(), nullable=True),
         sa.Column("idempotency_hash", AutoString(), nullable=True),
         sa.Column("idempotency_held", sa.Boolean(), nullable=False),
@@ -255,7 +267,9 @@ def upgrade() -> None:
         "notification",
         ["cancel_requested_at"],
         unique=False,
-        postgresql_where=sa.text("cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"),
+        postgresql_where=sa.text(
+            "cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL"
+        ),
     )
     op.create_index(
         "notification_due",
@@ -274,6 +288,7 @@ def upgrade() -> None:
     op.create_index("notification_of_recipient", "notification", ["tenant", "recipient_id", "id"], unique=False)
     op.create_index("notification_of_status", "notification", ["tenant", "status", "id"], unique=False)
     op.create_index("notification_of_tags", "notification", ["tags"], unique=False, postgresql_using="gin")
+    op.create_index("notification_of_tenant", "notification", ["tenant", "id"], unique=False)
     op.create_index("notification_of_type", "notification", ["tenant", "notification_type", "id"], unique=False)
     op.create_index(
         "notification_open",
@@ -373,11 +388,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("delivery_of_channel", "delivery", ["tenant", "channel", "notification_id"], unique=False)
     op.create_index("delivery_of_notification", "delivery", ["notification_id"], unique=False)
     op.create_index(
         "delivery_words",
         "delivery",
-        [sa.literal_column("jsonb_to_tsvector('simple'::regconfig, rendered_content, '[\"string\"]'::jsonb)")],
+        [sa.literal_column("content_words(rendered_content)")],
         unique=False,
         postgresql_using="gin",
     )
@@ -486,6 +502,7 @@ def downgrade() -> None:
     op.drop_table("event")
     op.drop_index("delivery_words", table_name="delivery", postgresql_using="gin")
     op.drop_index("delivery_of_notification", table_name="delivery")
+    op.drop_index("delivery_of_channel", table_name="delivery")
     op.drop_table("delivery")
     op.drop_table("user_preference")
     op.drop_index("template_publication_of", table_name="template_publication")
@@ -501,6 +518,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("dispatched_at IS NOT NULL AND finished_at IS NULL"),
     )
     op.drop_index("notification_of_type", table_name="notification")
+    op.drop_index("notification_of_tenant", table_name="notification")
     op.drop_index("notification_of_tags", table_name="notification", postgresql_using="gin")
     op.drop_index("notification_of_status", table_name="notification")
     op.drop_index("notification_of_recipient", table_name="notification")
@@ -513,7 +531,9 @@ def downgrade() -> None:
     op.drop_index(
         "notification_cancels",
         table_name="notification",
-        postgresql_where=sa.text("cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"),
+        postgresql_where=sa.text(
+            "cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL"
+        ),
     )
     op.drop_table("notification")
     op.drop_index(
@@ -542,3 +562,4 @@ def downgrade() -> None:
     op.drop_index("receipt_of_attempt", table_name="receipt")
     op.drop_table("receipt")
     op.drop_table("engine_state")
+    op.execute("DROP FUNCTION content_words(jsonb)")
