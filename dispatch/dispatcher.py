@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 SWEEP_EVERY = 5.0
+WAY_FOR_URGENT = 0.2
 
 
 class Dispatcher:
@@ -43,6 +44,7 @@ class Dispatcher:
         self._pace = Pace(start_rate)
         self._served_last = dispatching.FIRST
         self._not_before = 0.0
+        self._gave_way = False
         self._sweep = Sweep(database, starter)
         self._wakeups = Wakeups(database, self._heard)
         self._loops = {
@@ -84,8 +86,16 @@ class Dispatcher:
             return LOOK_AGAIN
         async with self._database.transaction() as session:
             due = await dispatching.claim_urgent(session, AT_ONCE)
+        if due:
+            self._give_way()
         await self._start(due)
         return LOOK_AGAIN if len(due) < AT_ONCE else 0.0
+
+    def _give_way(self) -> None:
+        """Urgent work gets the machine for a moment; once per paced claim, so that the rest is slowed, not starved."""
+        if not self._gave_way:
+            self._gave_way = True
+            self._not_before = max(self._not_before, time.monotonic() + WAY_FOR_URGENT)
 
     async def _start_paced(self) -> float:
         if not self._wakeups.leading:
@@ -93,6 +103,7 @@ class Dispatcher:
         # With a backlog every new row wakes us; taking one at a time would be a statement and a tenant each.
         if (early := self._not_before - time.monotonic()) > 0:
             return early
+        self._gave_way = False
         allowed = self._pace.allowance(AT_ONCE)
         async with self._database.transaction() as session:
             due = await dispatching.claim_paced(session, allowed, self._served_last)
