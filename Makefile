@@ -7,7 +7,7 @@ STAMP := .venv/.synced
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types fmt lock rebuild
+.PHONY: help run test lint types fmt bench lock rebuild
 
 help: ## print these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
@@ -31,9 +31,14 @@ fmt: $(STAMP) ## format, and fix what can be fixed without thought
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+bench: $(STAMP) ## measure rates and latencies beside the floor; ARGS="--without-sandbox" compares the sandbox
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group embedded --group dev --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint requirements.lock --universal --generate-hashes \
+	  --no-header --no-annotate --python-version 3.11 -o deploy/requirements.lock
 
 # The environment. A second make that arrives meanwhile waits for the lock on this file and then finds the work done
 # (without flock, as on macOS, it is merely done twice). uv does not read pip's configuration, so an index that is

@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -32,9 +32,10 @@ from dispatch.starter import Starter
 from domain.channels import Channel
 from domain.routing import Pooled
 from providers.base import Provider
-from providers.in_app import InApp
+from providers.guard import guarded
 from providers.registry import PROVIDERS
-from providers.sandbox import Sandbox
+from providers.tools import Tools
+from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
 from storage.catalog import Catalog
@@ -101,22 +102,38 @@ class Parts:
 @asynccontextmanager
 async def open_parts(settings: Settings, *, client: Client | None = None, children: int = 2) -> AsyncIterator[Parts]:
     """`client` if one is connected already (a worker needs that); `children` renders at a time."""
-    database = Database(settings.database_url)
-    http = httpx2.AsyncClient(timeout=10, follow_redirects=False, trust_env=False)
-    renderer = Renderer(children)
-    try:
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url)
+        stack.push_async_callback(database.close)
+        http = await stack.enter_async_context(outgoing_client())
+        chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
+        renderer = Renderer(children)
+        stack.push_async_callback(renderer.close)
         temporal = client or await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
-        yield _assemble(settings, database, renderer, http, temporal)
-    finally:
-        await renderer.close()
-        await http.aclose()
-        await database.close()
+        providers = _providers(settings, tools_of(settings, database, http, chosen))
+        yield _assemble(settings, database, renderer, http, temporal, providers)
+
+
+def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:
+    """`chosen` goes where users say."""
+    return Tools(
+        transport=Transport(http),
+        guarded=Transport(chosen),
+        secret=settings.secret,
+        receipts_url=lambda name: f"{settings.base_url}/api/v1/receipts/{name}",
+        inbox=InboxRows(database),
+        sandbox_books=SandboxLedger(database),
+    )
 
 
 def _assemble(
-    settings: Settings, database: Database, renderer: Renderer, http: httpx2.AsyncClient, temporal: Client
+    settings: Settings,
+    database: Database,
+    renderer: Renderer,
+    http: httpx2.AsyncClient,
+    temporal: Client,
+    providers: Mapping[str, Provider],
 ) -> Parts:
-    providers = _providers(settings, database)
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
     dispatcher = Dispatcher(
@@ -140,16 +157,12 @@ def _assemble(
     )
 
 
-def _providers(settings: Settings, database: Database) -> dict[str, Provider]:
+def _providers(settings: Settings, tools: Tools) -> dict[str, Provider]:
     """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback."""
     named = {name for channel in Channel for name in settings.pool(channel)}
     if unknown := named - set(PROVIDERS):
         raise ValueError(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
-    built: dict[str, Provider] = {
-        "in_app": InApp(InboxRows(database)),
-        "sandbox": Sandbox(SandboxLedger(database), settings.secret),
-    }
-    return {name: built[name] for name in sorted(named)}
+    return {name: PROVIDERS[name].build(tools) for name in sorted(named)}
 
 
 def _pools(settings: Settings, providers: Mapping[str, Provider]) -> Pools:

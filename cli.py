@@ -1,38 +1,49 @@
-"""The `tocsin` command: what an operator does by hand. Thin: it calls bootstrap and the API."""
+"""The `tocsin` command: what an operator does by hand. Thin: it calls bootstrap and the API.
 
-import asyncio
-import os
-import sys
-from collections.abc import Coroutine
+Servers are imported by the command that needs them: `tocsin send` should not wait for Temporal's SDK to load.
+"""
+
+import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from temporalio.service import RPCError
+from rich.console import Console
 
-import bootstrap
-from config import Settings
-from embedded.demo import greet
+from commands.client import Api, running
+from commands.ending import become, finish, load, talk
+from commands.errors import CommandError
+from commands.tail import Tail
+from commands.timeline import GOOD, news, show
+from config import ClientSettings, Settings
 from embedded.errors import StackError
-from embedded.parent import end_with_make
-from embedded.stack import Stack
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted notification infrastructure.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Self-hosted notification infrastructure.",
+)
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+providers = typer.Typer(no_args_is_help=True, help="Providers.")
+app.add_typer(keys, name="keys")
+app.add_typer(providers, name="providers")
+console = Console(highlight=False)
 
 
 @app.command()
 def dev() -> None:
     """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
+    import bootstrap
+    from commands.demo import greet
+    from embedded.parent import end_with_make
+    from embedded.stack import Stack
+
     end_with_make()
-    settings = load(env="dev")
-    stack = Stack(
-        settings,
-        migrate=bootstrap.prepare_database,
-        after_temporal_start=partial(prepare_temporal, namespace=settings.temporal_namespace),
-        greet=greet,
-    )
+    settings = load(Settings, env="dev")
+    prepare = partial(prepare_temporal, namespace=settings.temporal_namespace)
+    stack = Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=greet)
     finish(stack.run())
 
 
@@ -43,52 +54,142 @@ def api() -> None:
 
 
 @app.command()
-def worker() -> None:
-    """A worker for all task queues."""
-    become("worker.py")
+def worker(
+    queue: Annotated[list[str] | None, typer.Option(help="Only this task queue; may be given several times.")] = None,
+) -> None:
+    """A worker for all task queues, or for those that are named."""
+    become("worker.py", *(queue or []))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest revision."""
-    finish(bootstrap.prepare_database(load().database_url))
+    import bootstrap
+
+    finish(bootstrap.prepare_database(load(Settings).database_url))
+
+
+@app.command()
+def apply(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Has types/ and templates/; see docs/templates.md.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and change nothing.")] = False,
+) -> None:
+    """Make the server's types and templates what the files in DIR say. Nothing is ever deleted."""
+    from commands.apply import apply
+
+    talk(lambda api: apply(api, folder, dry_run=dry_run, say=typer.echo, warn=partial(typer.echo, err=True)))
+
+
+@app.command()
+def send(
+    type: Annotated[str, typer.Argument(help="Key of the notification type.")],
+    recipient: Annotated[str, typer.Argument(help="Recipient id.")],
+    payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
+    email: Annotated[str | None, typer.Option(help="With any of these three the person is made or updated.")] = None,
+    phone: Annotated[str | None, typer.Option(help="In E.164: +4917012345678.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language, such as de or de-AT.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same notification.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is over; exit code 1 if it did not go out.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60,
+) -> None:
+    """Send one notification. Prints its id, or with --wait what became of it."""
+    profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}
+    person = {"recipient": {"recipient_id": recipient, **profile}} if profile else {"recipient_id": recipient}
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+
+    async def work(api: Api) -> None:
+        body = {"notification_type": type, **person, "payload": read_json(payload)}
+        sent = await api.call("POST", "/notifications/send", body, headers=headers)
+        if not wait:
+            typer.echo(sent["id"])
+            return
+        shown = await api.settled(sent["id"], timeout)
+        show(console, shown)
+        if shown["status"] not in GOOD:
+            raise typer.Exit(1)
+
+    talk(work)
+
+
+@app.command("show")
+def show_one(id: Annotated[str, typer.Argument(help="Notification id.")]) -> None:
+    """What happened to one notification."""
+
+    async def work(api: Api) -> None:
+        show(console, await api.get(f"/notifications/{id}"))
+
+    talk(work)
+
+
+@app.command()
+def tail(
+    recipient: Annotated[str | None, typer.Option(help="Only of this recipient.")] = None,
+    type: Annotated[str | None, typer.Option(help="Only of this notification type.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=1, max=100, help="Of so many notifications, the newest.")] = 20,
+) -> None:
+    """What happens to notifications, entry by entry."""
+
+    async def work(api: Api) -> None:
+        told = Tail(api, lambda shown, entry: console.print(news(shown, entry)), recipient, type)
+        await (told.follow(lines) if follow else told.once(lines))
+
+    talk(work)
+
+
+@keys.command("create")
+def create_key(
+    tenant: Annotated[str, typer.Option(help="Key of the tenant, which is made if there is none.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    scope: Annotated[list[str], typer.Option(help="send, read or manage; may be given several times.")],
+) -> None:
+    """Make an API key and print it, this once. Needs the database, not the API."""
+    from commands.keys import create
+
+    async def work() -> None:
+        typer.echo(await create(load(Settings, **local()), tenant, name, scope))
+
+    finish(work())
+
+
+@providers.command("check")
+def check_provider(
+    name: Annotated[str, typer.Argument(help="Such as sendgrid; see docs/providers.md.")],
+    send_to: Annotated[str | None, typer.Option(help="Send a test message to this address, number or token.")] = None,
+) -> None:
+    """Whether a provider's settings are complete and its vendor knows our credentials. Sends nothing by itself."""
+    from commands.provider_checks import check
+
+    async def work() -> None:
+        typer.echo(await check(load(Settings, **local()), name, send_to))
+
+    finish(work())
+
+
+def local() -> dict[str, str]:
+    """Settings of the stack that runs here, for commands beside its API; none if a database is set."""
+    given = load(ClientSettings)
+    run = None if given.database_url else running(given)
+    return {"env": "dev", "database_url": run.database_url} if run else {}
 
 
 async def prepare_temporal(address: str, namespace: str) -> None:
+    from temporalio.service import RPCError
+
+    import bootstrap
+
     try:
         await bootstrap.prepare_temporal(address, namespace)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
 
 
-def become(*arguments: str) -> None:
-    """The process itself becomes the server, so that signals and pids are the server's own."""
-    os.chdir(Path(__file__).parent)
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own entry points
-
-
-def load(**given: Any) -> Settings:
+def read_json(text: str) -> Any:
     try:
-        return Settings(**given)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"])
-            typer.echo(f"TOCSIN_{name.upper()}: {problem['msg']}" if name else problem["msg"], err=True)
-        raise typer.Exit(2) from None
-
-
-def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run it and end the process; a plain exit can abort in the Temporal SDK's native threads."""
-    code = 0
-    try:
-        asyncio.run(work)
-    except StackError as error:
-        typer.echo(f"tocsin: {error}", err=True)
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        return json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--payload is not JSON: {error}") from None
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="tocsin")

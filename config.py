@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,25 +24,108 @@ Names = Annotated[list[str], NoDecode]
 class SecretFiles(PydanticBaseSettingsSource):
     """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file."""
 
+    def __init__(self, settings_cls: type[BaseSettings], prefix: str = PREFIX) -> None:
+        super().__init__(settings_cls)
+        self._prefix = prefix
+
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        return (Path(path).read_text().strip() if path else None), field_name, False
+        name = field.alias or field_name
+        path = os.environ.get(f"{self._prefix}{name.upper()}_FILE")
+        return (Path(path).read_text().strip() if path else None), name, False
 
     def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
+        return {name: value for value, name, _ in found if value is not None}
 
 
-class Settings(BaseSettings):
+class ProviderSettings(BaseSettings):
+    """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
+    `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves. Complaints quote no value."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        env_prefix_target="all",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    rate: float = Field(0, ge=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX))
+        return init_settings, env_settings, dotenv_settings, files
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """What every provider has, read from `TOCSIN_<NAME>_*`. ValueError names the variable that is wrong."""
+        return cls.read(f"{PREFIX}{name.upper()}_")
+
+    @classmethod
+    def read(cls, prefix: str | None = None) -> Self:
+        """By the class's own prefix. ValueError names the variables that are missing or wrong."""
+        prefix = prefix or str(cls.model_config.get("env_prefix"))
+        try:
+            return cls(_env_prefix=prefix)
+        except ValidationError as error:
+            raise ValueError("; ".join(_complaint(prefix, each) for each in error.errors())) from None
+
+
+def _complaint(prefix: str, error: Any) -> str:
+    variable = prefix + "_".join(map(str, error["loc"])).upper()
+    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {error['msg']}"
+
+
+class ClientSettings(BaseSettings):
+    """Where the commands find what they talk to; a laptop has no other settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    api_url: str = ""
+    api_key: SecretStr = SecretStr("")
+    data_dir: Path = Path(".tocsin")
+    database_url: str = ""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_means_unset(cls, value: Any, info: Any) -> Any:
+        """`TOCSIN_API_PORT=` in a file copied from `.env.example` is the default, not an error."""
+        return cls.model_fields[info.field_name].default if value == "" else value
+
+
+class Settings(ClientSettings):
     """Durations are seconds, rates are per second, ports of 0 mean "pick a free one"."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
-
     env: Literal["dev", "production"] = "production"
-    database_url: str = ""
     temporal_address: str = ""
     temporal_namespace: str = "default"
-    data_dir: Path = Path(".tocsin")
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     postgres_port: int = Field(5433, ge=0, le=65535)
@@ -64,23 +147,7 @@ class Settings(BaseSettings):
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     sandbox_rate: float = Field(0, ge=0)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _empty_means_unset(cls, value: Any, info: Any) -> Any:
-        """`TOCSIN_API_PORT=` in a file copied from `.env.example` is the default, not an error."""
-        return cls.model_fields[info.field_name].default if value == "" else value
+    webhook_allow_private: bool | None = None
 
     @field_validator(
         "email_providers",
@@ -93,6 +160,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: str) -> str:
+        """People write `postgresql://`, as everywhere; ours is the asynchronous driver."""
+        scheme, separator, rest = value.partition("://")
+        return f"postgresql+asyncpg://{rest}" if separator and scheme in ("postgres", "postgresql") else value
 
     @model_validator(mode="after")
     def _refuse_placeholder_secrets(self) -> "Settings":
@@ -116,7 +190,13 @@ class Settings(BaseSettings):
 
     def rate(self, provider: str) -> float:
         """Calls per second that a provider takes, over all workers; 0 is no limit."""
-        return float(getattr(self, f"{provider}_rate", 0))
+        given: float | None = getattr(self, f"{provider}_rate", None)
+        return ProviderSettings.of(provider).rate if given is None else given
+
+    @property
+    def private_webhooks(self) -> bool:
+        """Whether webhooks may go to private addresses: in development, unless it is set."""
+        return self.dev if self.webhook_allow_private is None else self.webhook_allow_private
 
     def pool(self, channel: Channel) -> list[str]:
         """Provider names of a channel, in order of preference; `in_app` always writes inbox rows."""

@@ -1,4 +1,7 @@
-"""Process entry: one Temporal worker per task queue and a dispatcher as backstop, until SIGTERM drains them."""
+"""Process entry: one Temporal worker per task queue and a dispatcher as backstop, until SIGTERM drains them.
+
+`worker.py NAME ...` serves these queues only.
+"""
 
 import asyncio
 import os
@@ -6,14 +9,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from bootstrap import Parts, configure_logging, open_parts
 from config import Settings
-from dispatch.connection import connect
+from dispatch.connection import connect, prepare
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from workflows.notification import NotificationWorkflow
 from workflows.sweep import SweepWorkflow
@@ -23,9 +28,23 @@ log = structlog.get_logger(__name__)
 CONNECT_AGAIN = 1.0
 
 
-def workers(parts: Parts, client: Client) -> list[Worker]:
+class NoSuchQueue(Exception):
+    """Its text names those there are."""
+
+
+def workers(parts: Parts, client: Client, queues: Sequence[str] = ()) -> list[Worker]:
+    """Of these queues, of all if none is named."""
     drain = timedelta(seconds=parts.settings.drain_timeout)
-    own = Worker(
+    serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain)} | {
+        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
+    }
+    if unknown := [name for name in queues if name not in serving]:
+        raise NoSuchQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(serving)}")
+    return [build() for name, build in serving.items() if name in queues or not queues]
+
+
+def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
+    return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
         workflows=[NotificationWorkflow, SweepWorkflow],
@@ -33,7 +52,6 @@ def workers(parts: Parts, client: Client) -> list[Worker]:
         graceful_shutdown_timeout=drain,
         nonsticky_to_sticky_poll_ratio=0.5,
     )
-    return [own, *(_delivery_worker(parts, client, name, drain) for name in parts.providers)]
 
 
 def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedelta) -> Worker:
@@ -48,16 +66,22 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
 
 
 async def wait_for_temporal(settings: Settings) -> Client:
-    """Waits inside the process: a restart would help nobody."""
+    """Until it answers and has our search attributes and Schedules; inside the process, as a restart would help nobody.
+
+    On a server nobody else prepares it. Several workers may do so at once: whoever comes second finds it done.
+    """
     while True:
         try:
-            return await connect(settings.temporal_address, settings.temporal_namespace, lazy=False)
-        except RuntimeError as error:
-            log.warning("Temporal does not answer yet", error=str(error)[:200])
+            client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=False)
+            await prepare(client)
+        except (RuntimeError, RPCError) as error:
+            log.warning("Temporal is not ready yet", error=str(error)[:200])
+        else:
+            return client
         await asyncio.sleep(CONNECT_AGAIN)
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = ()) -> None:
     stopping = asyncio.create_task(stop.wait())
     connecting = asyncio.create_task(wait_for_temporal(settings))
     await asyncio.wait({stopping, connecting}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +91,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with open_parts(settings, client=connecting.result()) as parts:
         dispatching = asyncio.create_task(parts.dispatcher.run())
         try:
-            await serve(workers(parts, connecting.result()), stopping)
+            await serve(workers(parts, connecting.result(), queues), stopping)
         finally:
             dispatching.cancel()
             await asyncio.gather(dispatching, return_exceptions=True)
@@ -88,11 +112,17 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop)
+    await run(settings, stop, sys.argv[1:])
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    code = 0
+    try:
+        asyncio.run(main())
+    except NoSuchQueue as error:
+        sys.stderr.write(f"worker: {error}\n")
+        code = 2
     sys.stdout.flush()
+    sys.stderr.flush()
     # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
-    os._exit(0)
+    os._exit(code)

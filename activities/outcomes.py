@@ -28,11 +28,13 @@ ERROR_TYPE_OF: dict[Result, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What one call told us. `response` and `cost` are for the row; they do not travel through Temporal."""
+    """What one call told us. `response` and `cost` are for the row; they do not travel through Temporal. `gone` is the
+    vendor's definite word that a device's token is dead."""
 
     result: DeliverResult
     response: Json = field(default_factory=dict)
     cost: str | None = None
+    gone: bool = False
 
     @property
     def state(self) -> AttemptState:
@@ -53,7 +55,8 @@ def told(outcome: Accepted | Refused | ProviderError) -> Told:
     if isinstance(outcome, Accepted):
         result = DeliverResult(result=Result.ACCEPTED, provider_message_id=outcome.message_id)
         return Told(result=result, response=outcome.response, cost=outcome.cost)
-    return Told(result=_refusal(outcome), response=outcome.response)
+    gone = isinstance(outcome, Refused) and outcome.gone
+    return Told(result=_refusal(outcome), response=outcome.response, gone=gone)
 
 
 def _refusal(outcome: Refused | ProviderError) -> DeliverResult:

@@ -44,6 +44,7 @@ class Dispatcher:
         self._pace = Pace(start_rate)
         self._served_last = dispatching.FIRST
         self._not_before = 0.0
+        self._behind = False
         self._gave_way = False
         self._sweep = Sweep(database, starter)
         self._wakeups = Wakeups(database, self._heard)
@@ -92,8 +93,9 @@ class Dispatcher:
         return LOOK_AGAIN if len(due) < AT_ONCE else 0.0
 
     def _give_way(self) -> None:
-        """Urgent work gets the machine for a moment; once per paced claim, so that the rest is slowed, not starved."""
-        if not self._gave_way:
+        """While there is a backlog, urgent work gets the machine for a moment; once per paced claim, so that the rest
+        is slowed and not starved."""
+        if self._behind and not self._gave_way:
             self._gave_way = True
             self._not_before = max(self._not_before, time.monotonic() + WAY_FOR_URGENT)
 
@@ -109,7 +111,8 @@ class Dispatcher:
             due = await dispatching.claim_paced(session, allowed, self._served_last)
         self._pace.spend(len(due))
         await self._start(due)
-        if len(due) < allowed:
+        self._behind = len(due) == allowed
+        if not self._behind:
             return LOOK_AGAIN
         self._served_last = due[-1].tenant if due else self._served_last
         delay = self._pace.seconds_to_next()

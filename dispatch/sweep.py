@@ -33,7 +33,7 @@ class Sweep:
         await asyncio.gather(*(self._look_after(*stray) for stray in strays))
 
     async def _adopt_store(self) -> None:
-        """One cheap call tells whether all workflows were lost at once. A store we do not know may lack our attributes."""
+        """One cheap call tells whether all workflows were lost at once. A new store may lack our search attributes."""
         store_id = await self._starter.store_id()
         if store_id == self._store_id:
             return

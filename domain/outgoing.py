@@ -1,6 +1,7 @@
 """One rendered message on its way to one endpoint: what an adapter gets."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,8 @@ Json = dict[str, Any]
 class Message:
     """`attempt_id` is our reference: put it where the vendor returns it.
 
-    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`.
+    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An e-mail address with
+    an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
     """
 
     attempt_id: UUID
@@ -21,6 +23,8 @@ class Message:
     notification_id: UUID
     tenant: UUID
     recipient_id: str
+    notification_type: str
+    created_at: datetime
     channel: Channel
     endpoint_id: str
     address: Json

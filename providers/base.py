@@ -3,16 +3,19 @@
 An adapter never retries, sleeps or knows Temporal or the database. `docs/providers.md` says how to add one.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 
+from config import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
 from providers.outcomes import Accepted, Refused
+from providers.tools import Tools
 
 Json = dict[str, Any]
 
@@ -37,10 +40,24 @@ class UnreadableReceipt(Exception):
     """The signature is right and the body is not what the vendor documents."""
 
 
+def read_json(body: bytes) -> Any:
+    """What Postgres can keep too: no NaN, no lone surrogates, no bottomless nesting. UnreadableReceipt otherwise."""
+    try:
+        value = json.loads(body, parse_constant=_refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReceipt("not JSON that can be kept") from error
+    return value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
 class Provider:
     """`deadline` is the whole call's, in seconds. `idempotent`: the same attempt may be sent again without harm.
 
-    `lookup` says what asking proves: `definitive`, `positive_only` or `none`.
+    `lookup` says what asking proves: `definitive`, `positive_only` or `none`. `settings` is what `build` loads.
     """
 
     name: ClassVar[str]
@@ -50,11 +67,18 @@ class Provider:
     idempotent: ClassVar[bool] = False
     lookup: ClassVar[str] = "none"
     parses_receipts: ClassVar[bool] = False
+    settings: ClassVar[type[ProviderSettings]] = ProviderSettings
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        """At start, once. ValueError names the variable that is missing."""
+        raise NotImplementedError
 
     async def send(self, message: Message) -> Accepted | Refused:
         """One request. Raises Temporary, Permanent or Unknown; `deliver` holds the deadline."""
         raise NotImplementedError
 
-    def parse_receipts(self, headers: Mapping[str, str], body: bytes) -> list[ProviderReceipt]:
-        """Verify over the raw bytes, then read. Raises ForgedReceipt or UnreadableReceipt."""
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
+        """Verify over the raw bytes, then read. `query` is what followed the `?`, as it came: some vendors sign the
+        whole address. Raises ForgedReceipt or UnreadableReceipt."""
         raise ForgedReceipt(f"{self.name} reports nothing")

@@ -1,16 +1,12 @@
 """The in-app channel: a message is a row in the person's inbox, so "sent" and "delivered" are one write."""
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Self
 
 from domain.channels import Channel
 from domain.outgoing import Message
 from providers.base import Provider
 from providers.outcomes import Accepted, Refused
-
-
-class Inbox(Protocol):
-    async def put(self, message: Message) -> None:
-        """Write the row; writing it again changes nothing."""
+from providers.tools import Inbox, Tools
 
 
 class InApp(Provider):
@@ -21,6 +17,10 @@ class InApp(Provider):
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        return cls(tools.inbox)
 
     async def send(self, message: Message) -> Accepted | Refused:
         await self._inbox.put(message)

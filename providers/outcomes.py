@@ -24,7 +24,8 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """`reason` is a house word such as `invalid_address`; `gone` asks to forget the device."""
+    """`reason` is a house word such as `invalid_address`; `gone` is the vendor's definite word that this token
+    is dead: its device is forgotten."""
 
     reason: str
     response: Json = field(default_factory=dict)

@@ -8,16 +8,17 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, read_json
 from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+from providers.tools import SandboxBooks, Tools
 
 SIGNATURE_HEADER = "x-sandbox-signature"
 TIMESTAMP_HEADER = "x-sandbox-timestamp"
@@ -45,14 +46,6 @@ class Mode(StrEnum):
 DIGITS = {f"{number:04}": mode for number, mode in enumerate(Mode, start=1)}
 
 
-class Ledger(Protocol):
-    async def count_call(self, message: Message) -> int:
-        """Note a call and say which one it is for this delivery and endpoint, from 1."""
-
-    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
-        """Keep the message and what is to be reported of it, after which time; its id."""
-
-
 class Sandbox(Provider):
     name: ClassVar[str] = "sandbox"
     channels: ClassVar[frozenset[Channel]] = frozenset(set(Channel) - {Channel.IN_APP})
@@ -61,17 +54,21 @@ class Sandbox(Provider):
     lookup: ClassVar[str] = "definitive"
     parses_receipts: ClassVar[bool] = True
 
-    def __init__(self, ledger: Ledger, secret: bytes) -> None:
-        self._ledger = ledger
+    def __init__(self, books: SandboxBooks, secret: bytes) -> None:
+        self._books = books
         self._secret = secret
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        return cls(tools.sandbox_books, tools.secret)
 
     async def send(self, message: Message) -> Accepted | Refused:
         mode = mode_of(message.address)
-        call = await self._ledger.count_call(message)
+        call = await self._books.count_call(message)
         if mode is Mode.REFUSE:
             return Refused(reason="refused_recipient", response={"code": "sandbox_refused"})
         await self._misbehave(mode, call)
-        message_id = await self._ledger.accept(message, receipts_of(mode, call))
+        message_id = await self._books.accept(message, receipts_of(mode, call))
         if mode is Mode.LOST and call == 1:
             raise Unknown("connection_reset")
         return Accepted(message_id=str(message_id), response={"status": "queued"}, cost="0")
@@ -86,11 +83,11 @@ class Sandbox(Provider):
         if mode is Mode.HANG:
             await asyncio.Event().wait()
 
-    def parse_receipts(self, headers: Mapping[str, str], body: bytes) -> list[ProviderReceipt]:
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
         try:
-            return [_receipt(event) for event in json.loads(body)["events"]]
-        except (ValueError, KeyError, TypeError) as error:
+            return [_receipt(event) for event in read_json(body)["events"]]
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UnreadableReceipt("not a list of sandbox events") from error
 
     def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
@@ -143,4 +140,4 @@ def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without its offset")
-    return moment
+    return moment.astimezone(UTC)

@@ -33,6 +33,7 @@ class Claim:
     attempt: Attempt
     ledger: Ledger
     now: datetime
+    created_at: datetime
     kind: NotificationType
     recipient_id: str
     preferences: Preferences
@@ -63,7 +64,7 @@ WITH target AS (
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, claimed.id IS NOT NULL AS fresh,
-       target.revision AS locked_revision, clock_timestamp() AS now, d.rendered_content,
+       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device
   FROM target
@@ -107,6 +108,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         attempt=ledger.attempts[ident],
         ledger=ledger,
         now=row["now"],
+        created_at=row["created_at"],
         kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),

@@ -72,6 +72,11 @@ REMOVE = text("""
 DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND device = :device RETURNING id
 """)
 
+# The token may have been renewed since: then the vendor's word was about the old one.
+REMOVE_DEAD = text("""
+DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address = CAST(:address AS jsonb) RETURNING id
+""")
+
 
 async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewDevice) -> tuple[Device, bool] | None:
     """The device and whether it is new; None for an unknown person. The address leaves whoever had it."""
@@ -101,6 +106,12 @@ async def list_of(session: AsyncSession, tenant: UUID, recipient_id: str) -> lis
 async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device: str) -> bool:
     values = {"tenant": tenant, "recipient_id": recipient_id, "device": device}
     return (await session.execute(REMOVE, values)).scalar() is not None
+
+
+async def remove_dead(session: AsyncSession, tenant: UUID, id: UUID, address: Json) -> bool:
+    """A device whose vendor said that this address is no more."""
+    values = {"tenant": tenant, "id": id, "address": to_json(seal(address))}
+    return (await session.execute(REMOVE_DEAD, values)).scalar() is not None
 
 
 def _device(row: Any) -> Device:

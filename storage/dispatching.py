@@ -39,16 +39,17 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
 # By priority, then tenants in turn: each offers its own first few; the n-th of every tenant come before any (n+1)-th,
 # and the turn goes on behind the tenant that was served last.
 CLAIM_PACED = text(f"""
+WITH offered AS (
+  SELECT own.id, own.turn FROM tenant t CROSS JOIN LATERAL (
+    SELECT id, priority, row_number() OVER (PARTITION BY priority ORDER BY id) AS turn
+      FROM (SELECT id, priority FROM notification
+             WHERE tenant = t.id AND {DUE} AND priority > {URGENT} ORDER BY priority, id LIMIT :limit) first_few) own
+   ORDER BY own.priority, own.turn, t.id <= :after, t.id LIMIT :limit
+)
 UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT id FROM notification WHERE {DUE} AND id = ANY(ARRAY(
-          SELECT offered.id FROM tenant t CROSS JOIN LATERAL (
-            SELECT own.id, own.priority, row_number() OVER (PARTITION BY own.priority ORDER BY own.id) AS turn
-              FROM (SELECT id, priority FROM notification
-                     WHERE tenant = t.id AND {DUE} AND priority > {URGENT}
-                     ORDER BY priority, id LIMIT :limit) own) offered
-           ORDER BY offered.priority, offered.turn, t.id <= :after, t.id LIMIT :limit))
-         FOR UPDATE SKIP LOCKED) due
- WHERE n.id = due.id {RETURNING}
+  FROM (SELECT n.id, offered.turn FROM notification n JOIN offered USING (id)
+         WHERE {DUE} FOR UPDATE OF n SKIP LOCKED) due
+ WHERE n.id = due.id {RETURNING}, due.turn
 """)  # noqa: S608 - constants of our own
 
 MARK_STARTED = text("UPDATE notification SET dispatched_at = now(), swept_at = now() WHERE id = ANY(:ids)")
@@ -91,14 +92,18 @@ async def claim_urgent(session: AsyncSession, limit: int) -> list[DueNotificatio
 
 
 async def claim_paced(session: AsyncSession, limit: int, after: UUID = FIRST) -> list[DueNotification]:
-    """`after` is the tenant that was served last; the one served last now is that of the last row."""
-    rows = (await session.execute(CLAIM_PACED, {"limit": limit, "after": after})).mappings()
-    due = [DueNotification(**row) for row in rows]
-    return sorted(due, key=lambda row: (row.priority, row.tenant <= after, row.tenant, row.id))
+    """In the order of service. `after` is the tenant that was served last; now that is the last row's."""
+    rows = list((await session.execute(CLAIM_PACED, {"limit": limit, "after": after})).mappings())
+    rows.sort(key=lambda row: (row["priority"], row["turn"], row["tenant"] <= after, row["tenant"]))
+    return [_notification(row) for row in rows]
+
+
+def _notification(row: Any) -> DueNotification:
+    return DueNotification(**{name: row[name] for name in DueNotification.__slots__})
 
 
 def _due(rows: Any) -> list[DueNotification]:
-    return sorted((DueNotification(**row) for row in rows), key=lambda due: (due.priority, due.id))
+    return sorted((_notification(row) for row in rows), key=lambda due: (due.priority, due.id))
 
 
 async def mark_started(session: AsyncSession, ids: list[UUID]) -> None:

@@ -26,7 +26,7 @@ async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Res
         raise not_found("This provider is not configured.")
     body = await read_body(request, RECEIPTS_LIMIT)
     try:
-        reported = adapter.parse_receipts(request.headers, body)
+        reported = adapter.parse_receipts(request.headers, body, request.scope["query_string"].decode("latin-1"))
     except ForgedReceipt:
         raise Problem(401, "The signature is missing or wrong.") from None
     except UnreadableReceipt:

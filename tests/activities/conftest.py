@@ -24,11 +24,12 @@ class Watched(Sandbox):
     def __init__(self, database: Database) -> None:
         super().__init__(SandboxLedger(database), b"key")
         self.calls: list[Message] = []
+        self.answer: Accepted | Refused | None = None
         self.afterwards: Callable[[], Awaitable[object]] | None = None
 
     async def send(self, message: Message) -> Accepted | Refused:
         self.calls.append(message)
-        answer = await super().send(message)
+        answer = self.answer or await super().send(message)
         if self.afterwards is not None:
             await self.afterwards()
         return answer

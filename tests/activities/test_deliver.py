@@ -15,6 +15,7 @@ from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
 from domain.messages import DeliverResult, Result
 from domain.statuses import DeliveryStatus, NotificationStatus
+from providers.outcomes import Refused
 from storage import devices, erasures, preferences, receipts
 from storage.database import DATABASE_DOWN, Database
 from storage.devices import NewDevice
@@ -200,6 +201,72 @@ async def test_devices_are_reached_one_by_one_and_one_is_enough(counter: Counter
         ({"token": "t-1"}, DeviceKind.FCM),
     ]
     assert [row["status"] for row in await sent.rows("delivery")] == ["SENT"]
+
+
+async def phone(desk: Desk, token: str = "t-1") -> str:
+    """The endpoint of the person's one phone."""
+    new = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": token})
+    async with desk.database.transaction() as session:
+        saved = await devices.save(session, desk.tenant, desk.recipient_id, new)
+    assert saved is not None
+    return str(saved[0].id)
+
+
+async def tokens(desk: Desk) -> list[str]:
+    async with desk.database.transaction() as session:
+        return [each.address["token"] for each in await devices.list_of(session, desk.tenant, desk.recipient_id)]
+
+
+async def test_a_device_that_the_vendor_calls_dead_is_forgotten(counter: Counter, desk: Desk) -> None:
+    sent, endpoint = await desk.send(Channel.PUSH), await phone(desk)
+    counter.sandbox.answer = Refused(reason="unregistered", gone=True)
+    told = await counter.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert (told.result, told.reason) == (R.REFUSED, "unregistered")
+    assert await tokens(desk) == []
+    assert await attempts(sent) == [(1, "refused", "refused")]
+
+
+async def test_a_device_that_is_merely_refused_is_kept(counter: Counter, desk: Desk) -> None:
+    sent, endpoint = await desk.send(Channel.PUSH), await phone(desk)
+    counter.sandbox.answer = Refused(reason="too_large")
+    await counter.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert await tokens(desk) == ["t-1"]
+
+
+async def test_a_device_whose_token_was_renewed_during_the_call_is_kept(counter: Counter, desk: Desk) -> None:
+    """The vendor's word was about the old token."""
+    sent, endpoint = await desk.send(Channel.PUSH), await phone(desk)
+    counter.sandbox.answer = Refused(reason="unregistered", gone=True)
+    counter.sandbox.afterwards = lambda: phone(desk, "t-2")
+    await counter.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert await tokens(desk) == ["t-2"]
+
+
+async def test_a_device_of_somebody_else_is_never_touched(counter: Counter, desk: Desk, database: Database) -> None:
+    """The id of one person's device in the delivery of another is no address at all."""
+    other = await open_desk(database)
+    sent, endpoint = await desk.send(Channel.PUSH), await phone(other)
+    counter.sandbox.answer = Refused(reason="unregistered", gone=True)
+    told = await counter.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert told.reason == "no_address"
+    assert await tokens(other) == ["t-1"]
+
+
+async def test_a_webhook_that_is_gone_has_no_device_to_forget(counter: Counter, database: Database) -> None:
+    desk = await open_desk(database, {"webhook_url": "https://example.com/"})
+    sent = await desk.send(Channel.WEBHOOK)
+    counter.sandbox.answer = Refused(reason="status_410", gone=True)
+    assert (await counter.deliver(sent.call(channel=Channel.WEBHOOK))).result is R.REFUSED
+
+
+async def test_an_international_address_travels_with_its_ascii_form(counter: Counter, database: Database) -> None:
+    address = {"email": "ada@exämple.de", "email_ascii": "ada@xn--exmple-cua.de"}
+    sent = await (await open_desk(database, address)).send()
+    await counter.deliver(sent.call())
+    [message] = counter.sandbox.calls
+    assert message.address == address
+    row = await sent.row()
+    assert (message.notification_type, message.created_at) == ("order.shipped", row["created_at"])
 
 
 async def test_a_device_that_is_gone_is_no_address(counter: Counter, desk: Desk) -> None:

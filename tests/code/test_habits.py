@@ -11,12 +11,13 @@ from tests.code.tree import Module, full_names, product, sample, suite
 
 BROAD = {"Exception", "BaseException"}
 SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep"}
-PRINTS = {"cli", "embedded", "benchmarks"}
+PRINTS = {"cli", "commands", "embedded", "benchmarks"}
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
     "dispatch/wakeups.py": "back-off before a database that went away is asked again",
-    "embedded/demo.py": "asks the API about the demo's notification until a deadline",
+    "commands/client.py": "asks the API about a notification until a deadline",
+    "commands/tail.py": "asks the API for news until Ctrl-C",
     "tests/polling.py": "the one place where tests wait for a condition, with a deadline",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",

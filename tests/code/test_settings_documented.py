@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from config import PREFIX, Settings
+from config import PREFIX, ProviderSettings, Settings
+from providers.registry import PROVIDERS
 from tests.code.tree import ROOT
 
 EXAMPLE = ROOT / ".env.example"
@@ -31,10 +33,37 @@ def uncommented_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, text: st
     return Settings(env="dev")
 
 
+def of_providers() -> dict[str, type[ProviderSettings]]:
+    """`TOCSIN_SMTP_FROM` → the class that has it."""
+    return {
+        f"{PREFIX}{provider}_{field.alias or name}".upper(): cls.settings
+        for provider, cls in PROVIDERS.items()
+        for name, field in cls.settings.model_fields.items()
+    }
+
+
 def test_every_setting_is_documented_and_nothing_else_is() -> None:
-    assert sorted(documented(EXAMPLE.read_text())) == sorted(
-        f"{PREFIX}{name.upper()}" for name in Settings.model_fields
-    )
+    ours = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert sorted(documented(EXAMPLE.read_text())) == sorted(ours | set(of_providers()))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_providers_settings_are_read_by_its_name(name: str) -> None:
+    prefix = PROVIDERS[name].settings.model_config.get("env_prefix")
+    assert prefix == f"{PREFIX}{name.upper()}_" or PROVIDERS[name].settings is ProviderSettings
+
+
+def test_the_documented_values_are_the_providers_defaults() -> None:
+    values = dict(LINE.findall(EXAMPLE.read_text()))
+    for variable, settings in of_providers().items():
+        fields = {f"{field.alias or name}".upper(): field for name, field in settings.model_fields.items()}
+        [field] = [
+            field for name, field in fields.items() if variable in (f"{PREFIX}{p.upper()}_{name}" for p in PROVIDERS)
+        ]
+        default = field.get_default()
+        shown = default.get_secret_value() if isinstance(default, SecretStr) else default
+        said = "" if field.is_required() or shown is None else str(shown)
+        assert values[variable] == said.removesuffix(".0"), variable
 
 
 def test_every_setting_has_a_comment_above_it() -> None:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (
     "activities",
     "api",
+    "commands",
     "dispatch",
     "domain",
     "embedded",
@@ -23,7 +24,7 @@ FOLDERS = (
     "workflows",
 )
 FILES = ("bootstrap", "cli", "config", "worker")
-BESIDE_THE_PRODUCT = ("benchmarks", "deploy", "docs", "tests")
+BESIDE_THE_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "tests")
 GENERATED = ("__pycache__", "node_modules")
 
 

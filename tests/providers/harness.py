@@ -1,25 +1,24 @@
-"""What the contract suite needs to know of a vendor: one harness per provider, by its name in HARNESSES.
+"""What the contract suite needs to know of a vendor: one harness per provider, by its name in `harnesses.py`.
 
-A provider that speaks HTTP brings a harness whose `bench` runs a local fake of the vendor and points the adapter at it.
+A provider that speaks HTTP brings a harness whose `bench` runs a local fake of the vendor (`harness_http.py`) and
+points the adapter at it.
 """
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.channels import Channel
+from domain.messages import Result
 from domain.outgoing import Message
 from providers.base import Provider
-from providers.in_app import InApp
-from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, sign
+from providers.tools import Tools
+from providers.transport import Transport
 from storage.database import Database
-from storage.in_app import InboxRows
-from storage.sandbox import SandboxLedger
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import Desk
 
 
 class Ability(StrEnum):
@@ -30,10 +29,20 @@ class Ability(StrEnum):
     THROTTLES = "throttles"
     BREAKS = "breaks"  # credentials refused
     HANGS = "hangs"
-    LOSES = "loses"  # has the message, and its answer never arrives
+    LOSES = "loses"  # has the message, and its answer never arrives: the line is reset
+    ERRS = "errs"  # an undocumented server error
+    REDIRECTS = "redirects"
+    MALFORMS = "malforms"  # says yes in a way that nobody can read
+    FLOODS = "floods"  # says yes in ten megabytes
+    DRIPS = "drips"  # a byte now and then, for ever
     REPORTS = "reports"  # posts receipts
     SIGNS_BODY = "signs_body"
     SIGNS_TIME = "signs_time"
+
+
+HTTP_ONLY = (Ability.ERRS, Ability.REDIRECTS, Ability.MALFORMS, Ability.FLOODS, Ability.DRIPS)
+NO_RECEIPTS = dict.fromkeys((Ability.REPORTS, Ability.SIGNS_BODY, Ability.SIGNS_TIME), "it reports nothing")
+NO_HTTP = dict.fromkeys(HTTP_ONLY, "it does not speak HTTP")
 
 
 class Bench(ABC):
@@ -49,6 +58,10 @@ class Bench(ABC):
     async def kept(self, message: Message) -> int:
         """How often the vendor's own books hold it, by our reference."""
 
+    @abstractmethod
+    async def called(self, message: Message) -> int:
+        """How often the vendor was asked to send it, whatever came of it."""
+
     def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
         """The body of a callback. Only for vendors that report."""
         raise NotImplementedError
@@ -59,10 +72,15 @@ class Bench(ABC):
 
 
 class Harness(ABC):
-    """`without` maps what does not apply to the reason. `delivered` is the vendor's own word."""
+    """`without` maps what does not apply to the reason. `delivered` is the vendor's own word; `after_error` is what a
+    server error and a redirect prove at this vendor."""
 
     without: ClassVar[Mapping[Ability, str]] = {}
     delivered: ClassVar[str] = "delivered"
+    after_error: ClassVar[Mapping[Ability, Result]] = {
+        Ability.ERRS: Result.UNKNOWN,
+        Ability.REDIRECTS: Result.PERMANENT,
+    }
 
     @abstractmethod
     def bench(self, database: Database) -> AbstractAsyncContextManager[Bench]: ...
@@ -77,6 +95,8 @@ async def message_to(desk: Desk, channel: Channel, address: dict[str, str]) -> M
         notification_id=sent.id,
         tenant=desk.tenant,
         recipient_id=desk.recipient_id,
+        notification_type="order.shipped",
+        created_at=datetime.now(UTC),
         channel=channel,
         endpoint_id=channel,
         address=address,
@@ -84,71 +104,14 @@ async def message_to(desk: Desk, channel: Channel, address: dict[str, str]) -> M
     )
 
 
-class SandboxBench(Bench):
-    SECRET = b"the sandbox's key"
-    WORDS: ClassVar[dict[Ability, str]] = {
-        Ability.ACCEPTS: "ada@example.com",
-        Ability.REFUSES: "ada+refuse@example.com",
-        Ability.THROTTLES: "ada+throttle@example.com",
-        Ability.BREAKS: "ada+broken@example.com",
-        Ability.HANGS: "ada+hang@example.com",
-        Ability.LOSES: "ada+lost@example.com",
-    }
-
-    def __init__(self, desk: Desk) -> None:
-        self.provider = Sandbox(SandboxLedger(desk.database), self.SECRET)
-        self._desk = desk
-
-    async def message(self, ability: Ability) -> Message:
-        return await message_to(self._desk, Channel.EMAIL, {"email": self.WORDS[ability]})
-
-    async def kept(self, message: Message) -> int:
-        rows = await self._desk.query("SELECT id FROM sandbox_message WHERE attempt_id = :id", id=message.attempt_id)
-        return len(rows)
-
-    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
-        told = {"event": word, "message_id": message_id, "reference": str(message.attempt_id), "at": at.isoformat()}
-        return json.dumps({"events": [told]}).encode()
-
-    def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
-        timestamp = str(int(at.timestamp()))
-        key = self.SECRET if genuine else b"a key of somebody else"
-        return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(key, timestamp, body)}
-
-
-class SandboxHarness(Harness):
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        yield SandboxBench(await open_desk(database))
-
-
-class InAppBench(Bench):
-    def __init__(self, desk: Desk) -> None:
-        self.provider = InApp(InboxRows(desk.database))
-        self._desk = desk
-
-    async def message(self, ability: Ability) -> Message:
-        return await message_to(self._desk, Channel.IN_APP, {})
-
-    async def kept(self, message: Message) -> int:
-        return len(await self._desk.query("SELECT id FROM inbox_message WHERE id = :id", id=message.delivery_id))
-
-
-class InAppHarness(Harness):
-    without = {
-        Ability.REFUSES: "everybody has an inbox",
-        Ability.THROTTLES: "the inbox is our own table; nobody else limits it",
-        Ability.BREAKS: "there are no credentials beside the database's",
-        Ability.HANGS: "its call is one statement of ours, with the database's own time-out",
-        Ability.LOSES: "it is idempotent: what may be written is written again",
-        Ability.REPORTS: "the row itself is the proof",
-        Ability.SIGNS_BODY: "it reports nothing",
-        Ability.SIGNS_TIME: "it reports nothing",
-    }
-
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        yield InAppBench(await open_desk(database))
-
-
-HARNESSES: dict[str, Harness] = {"in_app": InAppHarness(), "sandbox": SandboxHarness()}
+def tools_with(transport: Transport, secret: bytes = b"the installation's key") -> Tools:
+    """As bootstrap hands them out, with one transport for both ways and nothing behind the rest."""
+    nothing: Any = None
+    return Tools(
+        transport=transport,
+        guarded=transport,
+        secret=secret,
+        receipts_url=lambda name: f"https://tocsin.example/api/v1/receipts/{name}",
+        inbox=nothing,
+        sandbox_books=nothing,
+    )

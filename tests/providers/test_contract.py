@@ -16,11 +16,25 @@ from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Temporary
 from providers.registry import PROVIDERS
 from storage.database import Database
-from tests.providers.harness import HARNESSES, Ability, Bench
+from tests.providers.harness import Ability, Bench
+from tests.providers.harnesses import HARNESSES
 from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(seconds=2)
+# All that may happen to a call.
+MISHAPS = (
+    Ability.REFUSES,
+    Ability.THROTTLES,
+    Ability.BREAKS,
+    Ability.HANGS,
+    Ability.LOSES,
+    Ability.ERRS,
+    Ability.REDIRECTS,
+    Ability.MALFORMS,
+    Ability.FLOODS,
+    Ability.DRIPS,
+)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +158,60 @@ async def test_a_lost_answer_is_unknown_while_the_vendor_has_the_message(bench: 
     assert await bench.kept(message) == 1
 
 
-@asked(Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS)
+@asked(Ability.ERRS)
+async def test_a_server_error_proves_what_the_vendor_documents(bench: Bench) -> None:
+    told = await send(bench.provider, await bench.message(Ability.ERRS))
+    assert told.result.result is HARNESSES[bench.provider.name].after_error[Ability.ERRS]
+
+
+@asked(Ability.REDIRECTS)
+async def test_a_redirect_is_an_answer_and_not_a_place_to_go(bench: Bench) -> None:
+    message = await bench.message(Ability.REDIRECTS)
+    told = await send(bench.provider, message)
+    assert told.result.result is HARNESSES[bench.provider.name].after_error[Ability.REDIRECTS]
+    assert await bench.called(message) == 1
+
+
+@asked(Ability.MALFORMS)
+async def test_a_yes_that_nobody_can_read_is_a_yes(bench: Bench) -> None:
+    message = await bench.message(Ability.MALFORMS)
+    assert (await send(bench.provider, message)).result.result is Result.ACCEPTED
+    assert await bench.kept(message) == 1
+
+
+@asked(Ability.FLOODS)
+async def test_an_answer_without_end_is_cut_and_a_yes(bench: Bench) -> None:
+    message = await bench.message(Ability.FLOODS)
+    told = await send(bench.provider, message)
+    assert told.result.result is Result.ACCEPTED
+    assert len(repr(told)) < 10_000
+
+
+@asked(Ability.DRIPS)
+async def test_an_answer_of_a_byte_now_and_then_is_cut_by_the_deadline(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(bench.provider), "deadline", 0.3)
+    async with asyncio.timeout(5):
+        told = await send(bench.provider, await bench.message(Ability.DRIPS))
+    assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
+
+
+@pytest.mark.parametrize("ability", [Ability.ACCEPTS, *MISHAPS])
+@pytest.mark.parametrize("bench", [name for name in PROVIDERS if name in HARNESSES], indirect=True)
+async def test_an_attempt_is_one_call(bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ability in HARNESSES[bench.provider.name].without:
+        return
+    monkeypatch.setattr(type(bench.provider), "deadline", 1)
+    message = await bench.message(ability)
+    await send(bench.provider, message)
+    assert await bench.called(message) == 1
+
+
+@asked(Ability.REFUSES)
 async def test_no_reason_quotes_the_person(bench: Bench) -> None:
-    for ability in (Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS):
+    without = HARNESSES[bench.provider.name].without
+    for ability in {Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS, Ability.ERRS, Ability.LOSES} - set(without):
         message = await bench.message(ability)
         told = await send(bench.provider, message)
         assert told.result.reason

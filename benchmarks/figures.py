@@ -1,0 +1,54 @@
+"""Figures of a run: collected per measurement, paired with the floor of the same round, summed up by the median."""
+
+from collections import defaultdict
+from statistics import median, quantiles
+from typing import Any
+
+# Which figure is set beside which floor of the same round.
+BESIDE = {
+    "sent_rate_batch": "floor_rate",
+    "sent_rate_single": "floor_rate",
+    "sent_rate_without_sandbox": "sent_rate_batch",
+    "latency_priority_1": "floor_latency",
+    "latency_priority_3": "floor_latency",
+}
+
+
+class Figures:
+    def __init__(self) -> None:
+        self.rounds: dict[str, list[list[float]]] = defaultdict(list)
+
+    def add(self, name: str, values: list[float]) -> None:
+        """What one round gave: one rate, or some latencies."""
+        self.rounds[name].append(values)
+
+    def ratios(self, name: str) -> list[float]:
+        """Round by round, median against median: what the machine did meanwhile is in both."""
+        pairs = zip(self.rounds[name], self.rounds[BESIDE[name]], strict=True)
+        return [median(values) / median(floor) for values, floor in pairs]
+
+    def summary(self) -> dict[str, Any]:
+        return {name: self._one(name) for name in self.rounds}
+
+    def _one(self, name: str) -> dict[str, Any]:
+        values = [value for values in self.rounds[name] for value in values]
+        summary: dict[str, Any] = {"median": median(values), "p95": p95(values), "rounds": self.rounds[name]}
+        if BESIDE.get(name) in self.rounds:
+            ratios = self.ratios(name)
+            summary |= {"beside": BESIDE[name], "median_ratio": median(ratios), "ratios": ratios}
+        return summary
+
+    def table(self) -> str:
+        lines = [f"{'':28}{'median':>10}{'p95':>10}{'beside the floor':>20}"]
+        for name, one in self.summary().items():
+            latency = "latency" in name
+            shown, worst = (
+                f"{one[key] * 1000:.0f} ms" if latency else f"{one[key]:.1f}/s" for key in ("median", "p95")
+            )
+            ratio = f"{one['median_ratio']:.2f} x" if "median_ratio" in one else ""
+            lines.append(f"{name:28}{shown:>10}{worst if latency else '':>10}{ratio:>20}")
+        return "\n".join(lines)
+
+
+def p95(values: list[float]) -> float:
+    return quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]

@@ -1,0 +1,54 @@
+"""The floor: a worker like ours whose workflow does nothing but call one activity that does nothing.
+
+What it costs is Temporal's own price for one durable step; a process of its own, started by `benchmarks/stack.py`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+QUEUE = "benchmark-floor"
+READY = "floor ready"
+
+
+@activity.defn
+async def touch() -> float:
+    """The time at which a naive sender would have called its vendor, in seconds since 1970."""
+    return time.time()
+
+
+@workflow.defn
+class FloorWorkflow:
+    @workflow.run
+    async def run(self) -> float:
+        return await workflow.execute_activity(touch, start_to_close_timeout=timedelta(seconds=10))
+
+
+async def main(address: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    worker = Worker(
+        await Client.connect(address),
+        task_queue=QUEUE,
+        workflows=[FloorWorkflow],
+        activities=[touch],
+        nonsticky_to_sticky_poll_ratio=0.5,  # as worker.py has it
+    )
+    async with worker:
+        print(READY, flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
+    sys.stdout.flush()
+    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    os._exit(0)

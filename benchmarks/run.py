@@ -1,0 +1,84 @@
+"""One run: rounds of interleaved pairs, so that a machine that slows down meanwhile slows both halves of each pair."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Figures
+from benchmarks.measures import Measures, connect
+from benchmarks.stack import UNSANDBOXED, WORKER, Servers, servers, worker
+
+WARM_UP = 10
+BETWEEN_SENDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much: `count` per rate, `idle` sends per latency, both once per round."""
+
+    rounds: int = 5
+    count: int = 200
+    idle: int = 15
+
+
+async def run(home: Path, size: Size, *, without_sandbox: bool = False) -> Figures:
+    figures = Figures()
+    async with AsyncExitStack() as stack:
+        given = await stack.enter_async_context(servers(home))
+        http, temporal, database = await connect(given)
+        stack.push_async_callback(http.aclose)
+        stack.push_async_callback(database.close)
+        measures = Measures(http, temporal, database)
+        await measures.prepare()
+        floor = ("-m", "benchmarks.floor", given.places.temporal_address)
+        await stack.enter_async_context(worker(given, "floor", *floor, ready="floor ready"))
+        rounds = _sandbox_rounds if without_sandbox else _floor_rounds
+        await rounds(given, measures, size, figures)
+    return figures
+
+
+async def _floor_rounds(given: Servers, measures: Measures, size: Size, figures: Figures) -> None:
+    async with worker(given, "worker", *WORKER):
+        await _warm_up(measures)
+        for _ in range(size.rounds):
+            figures.add("floor_rate", [await measures.floor_rate(size.count)])
+            accepted, sent = await measures.batch_rates(size.count)
+            figures.add("accept_rate_batch", [accepted])
+            figures.add("sent_rate_batch", [sent])
+            accepted, sent = await measures.single_rates(size.count)
+            figures.add("accept_rate_single", [accepted])
+            figures.add("sent_rate_single", [sent])
+            await _idle(measures, size.idle, figures)
+
+
+async def _idle(measures: Measures, count: int, figures: Figures) -> None:
+    floor: list[float] = []
+    urgent: list[float] = []
+    normal: list[float] = []
+    for _ in range(count):
+        for values, measure in (
+            (floor, measures.floor_latency()),
+            (urgent, measures.send_latency(1)),
+            (normal, measures.send_latency(3)),
+        ):
+            values.append(await measure)
+            await asyncio.sleep(BETWEEN_SENDS)
+    figures.add("floor_latency", floor)
+    figures.add("latency_priority_1", urgent)
+    figures.add("latency_priority_3", normal)
+
+
+async def _sandbox_rounds(given: Servers, measures: Measures, size: Size, figures: Figures) -> None:
+    """Each half has the queues for itself, with a worker that has just been started and warmed up."""
+    for _ in range(size.rounds):
+        figures.add("floor_rate", [await measures.floor_rate(size.count)])
+        for name, command in (("sent_rate_batch", WORKER), ("sent_rate_without_sandbox", UNSANDBOXED)):
+            async with worker(given, "worker", *command):
+                await _warm_up(measures)
+                figures.add(name, [(await measures.batch_rates(size.count))[1]])
+
+
+async def _warm_up(measures: Measures) -> None:
+    await measures.floor_rate(WARM_UP)
+    await measures.batch_rates(WARM_UP)

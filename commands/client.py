@@ -1,0 +1,134 @@
+"""The HTTP API as commands use it: where it is, JSON in and out, and refusals as errors for the terminal."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from commands.errors import CommandError
+from config import ClientSettings
+from embedded.datadir import DataDir
+from embedded.runfile import RunInfo
+
+Json = dict[str, Any]
+
+ELSEWHERE = "TOCSIN_API_URL and TOCSIN_API_KEY"
+
+POLL_SECONDS = 0.1
+# A provider that reports deliveries does so soon, the sandbox in 0.2 s. Who waits longer uses `show`.
+RECEIPT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`pointer` into what was sent, "" for all of it."""
+
+    pointer: str
+    detail: str
+
+
+class Refusal(CommandError):
+    """The API answered, with an error."""
+
+    def __init__(self, what: str, status: int, detail: str, faults: list[Fault]) -> None:
+        self.status, self.faults = status, faults
+        lines = [f"{fault.pointer.lstrip('/') or 'request'}: {fault.detail}" for fault in faults]
+        super().__init__(*(lines or [f"{what}: {detail}"]))
+
+
+class Api:
+    """Under `/api/v1`, with the key. Raises Refusal, or CommandError if nobody answers."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    async def get(self, path: str, **params: Any) -> Json:
+        return await self.call("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    async def find(self, path: str) -> Json | None:
+        """None: there is no such thing."""
+        try:
+            return await self.get(path)
+        except Refusal as refusal:
+            if refusal.status != httpx2.codes.NOT_FOUND:
+                raise
+            return None
+
+    async def every(self, path: str, **params: Any) -> list[Json]:
+        """All items of a list, page by page."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            page = await self.get(path, limit=100, cursor=cursor, **params)
+            items += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return items
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Json:
+        try:
+            response = await self._http.request(method, path, **({} if body is None else {"json": body}), **more)
+        except httpx2.TransportError as error:
+            raise CommandError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
+        if response.status_code >= httpx2.codes.BAD_REQUEST:
+            raise _refusal(f"{method} {path}", response)
+        answer: Json = response.json() if response.content else {}
+        return answer
+
+    async def settled(self, id: str, within: float) -> Json:
+        """The notification when it is over and receipts had a moment to come, or as it stands after `within` s."""
+        deadline = time.monotonic() + within
+        over_at: float | None = None
+        while True:
+            shown = await self.get(f"/notifications/{id}")
+            now = time.monotonic()
+            if shown["finished_at"] is not None:
+                over_at = over_at or now
+            waited = over_at is not None and now > over_at + RECEIPT_SECONDS
+            if shown["status"] not in ("PENDING", "SENT") or waited or now > deadline:
+                return shown
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def address(settings: ClientSettings) -> tuple[str, str]:
+    """URL and key: as they are set, else of the stack that runs here. That stack's key goes to no other URL."""
+    url, key = settings.api_url.rstrip("/"), settings.api_key.get_secret_value()
+    run = None if url else running(settings)
+    if not url and run is None:
+        where = DataDir.at(settings.data_dir).root
+        raise CommandError(f"nothing runs in {where}; start it with 'make run', or set {ELSEWHERE}")
+    if run is not None:
+        url, key = run.api_url, key or run.api_key
+    if not key:
+        raise CommandError("set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one")
+    return url, key
+
+
+def running(settings: ClientSettings) -> RunInfo | None:
+    try:
+        return RunInfo.read(DataDir.at(settings.data_dir).run_file)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise CommandError(f"{error.filename} belongs to another user; set {ELSEWHERE}") from None
+
+
+@asynccontextmanager
+async def open_api(url: str, key: str) -> AsyncIterator[Api]:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=30) as http:
+        yield Api(http)
+
+
+def _refusal(what: str, response: httpx2.Response) -> Refusal:
+    try:
+        problem: Mapping[str, Any] = response.json()
+    except ValueError:
+        problem = {}
+    faults = [Fault(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
+    detail = problem.get("detail") or f"answered {response.status_code}"
+    return Refusal(what, response.status_code, detail, faults)

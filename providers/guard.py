@@ -1,0 +1,141 @@
+"""The way out to addresses that users choose: it resolves once, checks every address, and connects to what it checked.
+
+So a name that answers otherwise the next time cannot lead inside, and the TLS name and the Host header stay the URL's.
+`ipaddress.is_private` and `is_global` are no filter: NAT64, 6to4 and the metadata addresses of Azure and Oracle pass.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+import httpcore2
+import httpx2
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+# https://www.iana.org/assignments/iana-ipv4-special-registry
+REFUSED_V4 = [
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # unspecified: this host
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's platform address
+        "169.254.0.0/16",  # link-local; metadata of AWS, Azure, Google and others
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # Oracle's metadata is 192.0.0.192
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+]
+# https://www.iana.org/assignments/ipv6-unicast-address-assignments: all that is handed out to the public. Outside are
+# loopback, IPv4-mapped and -compatible, NAT64, unique local (metadata of AWS and Google), link-local and multicast.
+PUBLIC_V6 = IPv6Network("2000::/3")
+# https://www.iana.org/assignments/iana-ipv6-special-registry, as far as it lies within.
+REFUSED_V6 = [
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocols, Teredo among them
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "3fff::/20",
+    )
+]
+
+
+class PrivateAddress(Exception):
+    """The name stands, also, for an address that is nobody's business. Not one byte was sent."""
+
+
+def refused(address: str) -> bool:
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        return found not in PUBLIC_V6 or any(found in network for network in REFUSED_V6)
+    return any(found in network for network in REFUSED_V4)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Raises PrivateAddress, ConnectError or ConnectTimeout."""
+
+    def __init__(self, resolve: Resolve = resolve, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        self._resolve = resolve
+        self._network = network or httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = await self._checked(host, port)
+                return await self._first(addresses, port, local_address, socket_options)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout from error
+
+    async def _checked(self, host: str, port: int) -> list[str]:
+        try:
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError("the name was not found") from error
+        if any(refused(address) for address in addresses):
+            raise PrivateAddress
+        return addresses
+
+    async def _first(
+        self,
+        addresses: list[str],
+        port: int,
+        local_address: str | None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Of a name with several addresses, the first that answers."""
+        failed: httpcore2.ConnectError | None = None
+        for address in addresses:
+            try:
+                return await self._network.connect_tcp(
+                    address, port, local_address=local_address, socket_options=socket_options
+                )
+            except httpcore2.ConnectError as error:
+                failed = error
+        raise failed or httpcore2.ConnectError("the name has no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        raise PrivateAddress
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)
+
+
+def guarded(backend: GuardedBackend | None = None) -> httpx2.AsyncBaseTransport:
+    """For `outgoing_client`. httpx2 has no setting for a backend: its pool is exchanged for one with ours."""
+    transport = httpx2.AsyncHTTPTransport(trust_env=False)
+    transport._pool = httpcore2.AsyncConnectionPool(
+        ssl_context=httpx2.create_ssl_context(trust_env=False),
+        max_connections=100,
+        max_keepalive_connections=20,
+        keepalive_expiry=5,
+        network_backend=backend or GuardedBackend(),
+    )
+    return transport

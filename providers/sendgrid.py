@@ -1,0 +1,207 @@
+"""SendGrid: e-mail by its Web API, receipts by its signed Event Webhook.
+
+The vendor's package builds the message and reads the key; our transport sends, because the package's own client has no
+time-out.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import EmailStr, Field, SecretStr
+from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
+from sendgrid.helpers.mail import CustomArg, From, Mail, To
+from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
+
+from config import ProviderSettings
+from domain.channels import Channel
+from domain.evidence import ReceiptKind
+from domain.outgoing import Message
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, Refused, Temporary
+from providers.tools import Tools
+from providers.transport import Answer, Transport, refuse_common, retry_after
+
+SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
+TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
+# SendGrid names no window; this is the one of Standard Webhooks. A repeated callback changes nothing anyway.
+TOLERANCE = 300
+# Other senders of the same account have arguments of their own.
+REFERENCE = "tocsin_attempt_id"
+
+
+class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
+    """`sender` is TOCSIN_SENDGRID_FROM. The public key is the Event Webhook's; without it no receipt is believed."""
+
+    api_key: SecretStr
+    sender: EmailStr = Field(alias="from")
+    from_name: str = ""
+    base_url: str = "https://api.sendgrid.com"
+    webhook_public_key: str = ""
+
+
+class SendGrid(Provider):
+    name: ClassVar[str] = "sendgrid"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
+    lookup: ClassVar[str] = "positive_only"
+    parses_receipts: ClassVar[bool] = True
+    settings: ClassVar[type[ProviderSettings]] = SendGridSettings
+
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events
+    # `processed` and `deferred` say nothing new: it has been accepted, and it has not arrived.
+    KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
+        "delivered": ReceiptKind.DELIVERED,
+        "open": ReceiptKind.OPENED,
+        "click": ReceiptKind.CLICKED,
+        "bounce": ReceiptKind.BOUNCED,
+        "dropped": ReceiptKind.FAILED,
+        "spamreport": ReceiptKind.COMPLAINED,
+        "unsubscribe": ReceiptKind.UNSUBSCRIBED,
+        "group_unsubscribe": ReceiptKind.UNSUBSCRIBED,
+    }
+    # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped
+    # The free text beside them quotes addresses, so it is never a reason.
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "Invalid Address": "invalid_address",
+        "Mailbox Unavailable": "mailbox_unavailable",
+        "Technical Failure": "technical_failure",
+        "Content": "content_blocked",
+        "Reputation": "reputation_blocked",
+        "Frequency or Volume Too High": "too_many_messages",
+        "Bounced Address": "bounced_before",
+        "Invalid": "invalid_address",
+        "Unsubscribed Address": "unsubscribed",
+        "Spam Reporting Address": "complained_before",
+        "Spam Content (if Spam Checker app enabled)": "content_blocked",
+        "Recipient List over Package Quota": "quota_exceeded",
+    }
+
+    def __init__(self, settings: SendGridSettings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._url = settings.base_url.rstrip("/") + "/v3/mail/send"
+        self._headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"}
+        self._key = public_key(settings.webhook_public_key.strip())
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        return cls(tools.load(SendGridSettings), tools.transport)
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        try:
+            mail = self._mail(message)
+        except ApiKeyIncludedException:
+            return Refused(reason="contains_api_key")
+        answer = await self._transport.post(self._url, headers=self._headers, json=mail)
+        if answer.accepted:
+            return Accepted(message_id=answer.headers.get("x-message-id"), response={"status": answer.status})
+        return self._refusal(answer)
+
+    def _mail(self, message: Message) -> dict[str, Any]:
+        mail = Mail(
+            from_email=From(self._settings.sender, self._settings.from_name or None),
+            to_emails=To(message.address.get("email_ascii") or message.address["email"]),
+            subject=message.content["subject"],
+            plain_text_content=message.content.get("text") or None,
+            html_content=message.content.get("html") or None,
+        )
+        mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
+        built: dict[str, Any] = mail.get()
+        return built
+
+    def _refusal(self, answer: Answer) -> Refused:
+        """https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
+        https://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html. A 400 that blames neither the recipient nor
+        the sender is about this message: another try gets the same answer, other messages pass."""
+        fields = fields_of(answer)
+        evidence = {"status": answer.status, "fields": fields}
+        if answer.status == 429:
+            raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers) or until_reset(answer))
+        if answer.status == 503:
+            raise Temporary("unavailable", evidence, retry_after=retry_after(answer.headers))
+        refuse_common(answer)
+        if answer.status == 413:
+            return Refused(reason="too_large", response=evidence)
+        if answer.status != 400:
+            raise Permanent("unexpected_answer", evidence)
+        if any(field.startswith("from") for field in fields):
+            raise Permanent("sender_refused", evidence)
+        about_recipient = any(field.startswith("personalizations") and ".to" in field for field in fields)
+        return Refused(reason="invalid_address" if about_recipient else "bad_request", response=evidence)
+
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
+        self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
+        try:
+            events = json.loads(body)
+            if not isinstance(events, list) or not events:
+                raise UnreadableReceipt("not a list of events")
+            return [self._receipt(event) for event in events]
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
+            raise UnreadableReceipt("not a list of events") from error
+
+    def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
+        """Over the bytes as they came, the CRLF at their end included; the package's own check wants text."""
+        if self._key is None:
+            raise ForgedReceipt("no public key is configured")
+        try:
+            self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + body, ECDSA(SHA256()))
+            age = time.time() - int(timestamp[:12])
+        except (InvalidSignature, ValueError) as error:
+            raise ForgedReceipt("the signature does not match") from error
+        if abs(age) > TOLERANCE:
+            raise ForgedReceipt("the timestamp is too old")
+
+    def _receipt(self, event: dict[str, Any]) -> ProviderReceipt:
+        kind = self.KINDS.get(event["event"], ReceiptKind.UNKNOWN)
+        failed = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
+        words = [str(event.get(name)) for name in ("bounce_classification", "reason")]
+        # The webhook's id is the API's with a part for each recipient and try behind a dot.
+        message_id = str(event["sg_message_id"]).split(".")[0] if event.get("sg_message_id") else None
+        return ProviderReceipt(
+            kind=kind,
+            occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
+            attempt_id=reference_of(event),
+            provider_message_id=message_id,
+            reason=next((self.REASONS[word] for word in words if word in self.REASONS), str(kind)) if failed else None,
+            # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+            raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
+            | {"sg_message_id": message_id},
+        )
+
+
+def public_key(text: str) -> EllipticCurvePublicKey | None:
+    try:
+        key = EventWebhook(text).public_key
+    except ValueError:
+        key = text
+    if key and not isinstance(key, EllipticCurvePublicKey):
+        raise ValueError("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
+    return key or None
+
+
+def reference_of(event: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(str(event.get(REFERENCE)))
+    except ValueError:
+        return None
+
+
+def fields_of(answer: Answer) -> list[str]:
+    """Which fields of the request the errors name; their messages may quote the person."""
+    errors = answer.json().get("errors")
+    named = [error.get("field") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return [field[:100] for field in named if isinstance(field, str)][:20]
+
+
+def until_reset(answer: Answer) -> float | None:
+    """https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits: a Unix time."""
+    value = answer.headers.get("x-ratelimit-reset", "")
+    return min(max(1.0, int(value[:12]) - time.time()), 86_400.0) if value.isascii() and value.isdigit() else None

@@ -1,0 +1,228 @@
+"""E-mail by SMTP, to one server of your own. Each message has its own connection."""
+
+import asyncio
+import re
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime
+from email import policy
+from email.header import Header
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any, ClassVar, Literal, Self
+
+import aiosmtplib
+from pydantic import Field, SecretStr, field_validator
+
+from config import ProviderSettings
+from domain.channels import Channel
+from domain.outgoing import Message
+from providers.base import Provider
+from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary, Unknown
+from providers.tools import Tools
+
+PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+# Seconds until the server has agreed to the recipient: what stalls before that has not been sent.
+BEFORE_DATA = 12.0
+GOODBYE = 1.0
+LINE_LIMIT = 998
+GIVEN = ("Subject", "To")
+BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# A blank, and the 75 characters that an encoded word may have (RFC 2047).
+ENCODED_LIMIT = 76
+PLAIN_ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+")
+
+
+class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
+    """`tls`: STARTTLS is demanded, not tried. `port` None is the usual one for it."""
+
+    host: str
+    port: int | None = Field(None, ge=1, le=65535)
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    username: str | None = None
+    password: SecretStr = SecretStr("")
+    sender: str = Field(alias="from")
+    from_name: str = ""
+
+    @field_validator("sender")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not (value.isascii() and PLAIN_ADDRESS.fullmatch(value)):
+            raise ValueError("must be an address, such as shop@example.com")
+        return value
+
+
+class Smtp(Provider):
+    name: ClassVar[str] = "smtp"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
+    deadline: ClassVar[float] = 30.0
+    settings: ClassVar[type[ProviderSettings]] = SmtpSettings
+
+    # https://www.iana.org/assignments/smtp-enhanced-status-codes
+    REASONS: ClassVar[dict[str, str]] = {
+        "5.1.1": "invalid_address",
+        "5.1.2": "invalid_address",
+        "5.1.3": "invalid_address",
+        "5.1.6": "invalid_address",
+        "5.1.10": "invalid_address",
+        "5.2.1": "mailbox_disabled",
+        "5.2.2": "mailbox_full",
+        "5.2.3": "too_large",
+        "5.3.4": "too_large",
+        "5.7.1": "refused_by_policy",
+    }
+    # https://www.rfc-editor.org/rfc/rfc4954#section-6: they want us to log in, or do not like how we did.
+    LOGIN: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
+
+    def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
+        self._settings = settings
+        self._tls = tls
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        return cls(tools.load(SmtpSettings))
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        """The server's word on the recipient, else on the content, else its acceptance."""
+        address = message.address.get("email_ascii") or message.address["email"]
+        if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
+            return Refused(reason="invalid_address")
+        client = self._client()
+        try:
+            refusal = await self._introduce(client, address)
+            answer = refusal or await self._hand_over(client, message, address)
+            await _say_goodbye(client)
+        finally:
+            client.close()
+        return answer
+
+    def _client(self) -> aiosmtplib.SMTP:
+        settings = self._settings
+        return aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port or PORTS[settings.tls],
+            username=settings.username,
+            password=settings.password.get_secret_value(),
+            use_tls=settings.tls == "implicit",
+            start_tls=settings.tls == "starttls",
+            tls_context=self._tls,
+            timeout=None,
+        )
+
+    async def _introduce(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
+        """As far as the recipient. Whatever is lost until then, nothing has been sent."""
+        try:
+            async with asyncio.timeout(BEFORE_DATA):
+                await client.connect()
+                await client.ehlo()
+                return await self._address(client, address)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            return self._refused(error, address)
+        except aiosmtplib.SMTPResponseException as error:
+            raise self._not_us(error) from error
+        except TimeoutError as error:
+            raise Temporary("timeout") from error
+        except OSError as error:
+            raise Temporary("connect_failed", {"error": type(error).__name__}) from error
+        except aiosmtplib.SMTPException as error:
+            raise Permanent("server_unsuitable", {"error": type(error).__name__}) from error
+
+    async def _address(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
+        """An address that is not ASCII needs a server that takes those (RFC 6531)."""
+        international = not address.isascii()
+        if international and not client.supports_extension("smtputf8"):
+            return Refused(reason="international_address_not_supported")
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
+        await client.mail(self._settings.sender, options=options, encoding="utf-8")
+        await client.rcpt(address, encoding="utf-8")
+        return None
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: Message, address: str) -> Accepted | Refused:
+        """From DATA on, what is lost may have been taken."""
+        sender = Address(self._settings.from_name, addr_spec=self._settings.sender)
+        mail = mail_of(message, sender, address)
+        try:
+            code, text = await client.data(mail.as_bytes())
+        except aiosmtplib.SMTPResponseException as error:
+            if error.code < 400:
+                raise Unknown("malformed_answer") from error
+            return self._refused(error, address, otherwise="content_refused")
+        except TimeoutError as error:
+            raise Unknown("timeout") from error
+        except OSError as error:
+            raise Unknown("connection_lost", {"error": type(error).__name__}) from error
+        evidence = {"code": code, "text": _without(address, text)}
+        return Accepted(message_id=mail["Message-ID"].strip("<>"), response=evidence)
+
+    def _refused(
+        self, error: aiosmtplib.SMTPResponseException, address: str, otherwise: str = "refused_recipient"
+    ) -> Refused:
+        """Of this recipient or this message; raises for the answers that are about us or about now."""
+        if error.code in self.LOGIN or error.code < 500:
+            raise self._not_us(error) from error
+        words = error.message.split(maxsplit=1)
+        evidence = {"code": error.code, "text": _without(address, error.message)}
+        return Refused(reason=self.REASONS.get(words[0] if words else "", otherwise), response=evidence)
+
+    def _not_us(self, error: aiosmtplib.SMTPResponseException) -> Temporary | Permanent:
+        """Before a recipient was named, or for reasons that are none of theirs: nobody's message passes."""
+        evidence: Json = {"code": error.code}
+        if error.code < 500:
+            return Temporary("unavailable", evidence)
+        if error.code in self.LOGIN or isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            return Permanent("credentials_refused", evidence)
+        sender = isinstance(error, aiosmtplib.SMTPSenderRefused)
+        return Permanent("sender_refused" if sender else "server_refused", evidence)
+
+
+class Verbatim(policy.EmailPolicy):
+    """What people influence, the subject and their address, is not read as a header's source: Python would decode
+    encoded words in it, and a line break that hides in one starts a header. Of the rest, values in ASCII are not
+    folded, because that breaks long URLs."""
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return (name, value) if name in GIVEN else super().header_store_parse(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name in GIVEN:
+            return f"{name}: {self._subject(value) if name == 'Subject' else value}{self.linesep}".encode()
+        if self.max_line_length != LINE_LIMIT and str(value).isascii():
+            return self.clone(max_line_length=LINE_LIMIT).fold_binary(name, value)
+        return super().fold_binary(name, value)
+
+    def _subject(self, value: str) -> str:
+        if value.isascii() and "=?" not in value and len(value) < LINE_LIMIT - len("Subject: "):
+            return value
+        return Header(value, "utf-8", maxlinelen=ENCODED_LIMIT, header_name="Subject").encode(linesep=self.linesep)
+
+
+# Bodies in seven bits: not every server takes eight.
+ASCII_MAIL = Verbatim(linesep="\r\n", raise_on_defect=True, cte_type="7bit")
+INTERNATIONAL_MAIL = ASCII_MAIL.clone(utf8=True)
+
+
+def mail_of(message: Message, sender: Address, address: str) -> EmailMessage:
+    """The text first and the HTML as its better. `address` is one that `send` has looked at."""
+    mail = EmailMessage(policy=ASCII_MAIL if address.isascii() else INTERNATIONAL_MAIL)
+    mail["From"] = sender
+    mail["To"] = address
+    mail["Subject"] = BREAKS.sub(" ", message.content["subject"])
+    mail["Date"] = format_datetime(datetime.now(UTC))
+    mail["Message-ID"] = f"<{message.attempt_id}@{sender.domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(message.content["text"])
+    if message.content.get("html"):
+        mail.add_alternative(message.content["html"], subtype="html")
+    return mail
+
+
+def _without(address: str, text: str) -> str:
+    return text.replace(address, "…")[:200]
+
+
+async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
+    """What the server thinks of our goodbye changes nothing."""
+    with suppress(aiosmtplib.SMTPException, TimeoutError, OSError):
+        async with asyncio.timeout(GOODBYE):
+            await client.quit()

@@ -1,0 +1,44 @@
+"""What bootstrap hands to every adapter's `build`; each takes what it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from config import ProviderSettings
+from domain.evidence import ReceiptKind
+from domain.outgoing import Message
+from providers.transport import Transport
+
+S = TypeVar("S", bound=ProviderSettings)
+
+
+class Inbox(Protocol):
+    async def put(self, message: Message) -> None:
+        """Write the row; writing it again changes nothing."""
+
+
+class SandboxBooks(Protocol):
+    async def count_call(self, message: Message) -> int:
+        """Note a call and say which one it is for this delivery and endpoint, from 1."""
+
+    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
+        """Keep the message and what is to be reported of it, after which time; its id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """`guarded` goes to addresses that users choose: it refuses private ones. `secret` is the installation's, to derive
+    keys from; `receipts_url` maps a provider's name to where its vendor reports."""
+
+    transport: Transport
+    guarded: Transport
+    secret: bytes
+    receipts_url: Callable[[str], str]
+    inbox: Inbox
+    sandbox_books: SandboxBooks
+
+    def load(self, settings: type[S]) -> S:
+        """Read from the environment by the class's `env_prefix`. ValueError names what is missing."""
+        return settings.read()

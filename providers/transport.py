@@ -1,0 +1,118 @@
+"""The one way out to vendors over HTTP: one try, one deadline, no redirects, a capped answer, and what is proved.
+
+Adapters call it; `deliver` holds the deadline around the whole call.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+
+from providers.outcomes import Permanent, Temporary, Unknown
+
+ANSWER_LIMIT = 64 * 1024
+# Seconds. An answer of one byte a second never times out by itself.
+BODY_WITHIN = 3.0
+# Answers are read raw, up to the limit: unpacked they could be any size.
+PLAIN = {"accept-encoding": "identity"}
+# Raised before a byte of the request could have left.
+NEVER_LEFT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+    httpx2.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """`body` is cut at 64 KiB; `json()` is {} for what is not a JSON object."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def accepted(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> dict[str, Any]:
+        try:
+            value = httpx2.Response(self.status, content=self.body).json()
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def outgoing_client(way: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
+    """No redirects, no proxies from the environment. A connection takes 4 s at most, so that it ends before the
+    adapter's deadline and is known to have failed."""
+    timeout = httpx2.Timeout(30, connect=4, pool=4)
+    return httpx2.AsyncClient(transport=way, timeout=timeout, follow_redirects=False, trust_env=False)
+
+
+class Transport:
+    """`client` is an `outgoing_client`."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> Answer:
+        """One POST with `json=`, `data=` (a form) or `content=`. Raises Temporary or Unknown; statuses are answers."""
+        try:
+            async with self._client.stream("POST", url, headers={**PLAIN, **(headers or {})}, **body) as response:
+                return Answer(status=response.status_code, headers=response.headers, body=await _capped(response))
+        except NEVER_LEFT as error:
+            raise Temporary("connect_failed", {"error": type(error).__name__}) from error
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            raise Unknown("timeout", {"error": type(error).__name__}) from error
+        except httpx2.TransportError as error:
+            raise Unknown("connection_lost", {"error": type(error).__name__}) from error
+
+
+async def _capped(response: httpx2.Response) -> bytes:
+    """A 2xx whose body breaks off or drips is accepted all the same: the status has said so."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) >= ANSWER_LIMIT:
+                    break
+    except (httpx2.TransportError, TimeoutError):
+        if not 200 <= response.status_code < 300:
+            raise
+    return bytes(body[:ANSWER_LIMIT])
+
+
+def refuse_common(answer: Answer) -> None:
+    """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …)."""
+    evidence = {"status": answer.status}
+    if answer.status == 429:
+        raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
+    if answer.status in (401, 402, 403):
+        raise Permanent("credentials_refused", evidence)
+    if 300 <= answer.status < 400:
+        raise Permanent("redirected", evidence)
+    if answer.status >= 500:
+        raise Unknown("server_error", evidence)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds, from either form that RFC 9110 allows; None if absent or nonsense."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), 86_400))
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), 86_400.0)

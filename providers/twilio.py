@@ -1,0 +1,203 @@
+"""Twilio: SMS by its Messages API, receipts by status callbacks that carry our reference in their address.
+
+The vendor's package verifies signatures. The form goes through our transport as it is: the package's client would hide
+Retry-After and turn a 2xx that it cannot read into an error.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+from urllib.parse import parse_qs, parse_qsl
+from uuid import UUID
+
+from pydantic import Field, SecretStr, model_validator
+from twilio.request_validator import (
+    SIGNATURE_HEADER,
+    SIGNATURE_SETTINGS_HEADER,
+    RequestValidator,
+    get_signature_algorithm,
+)
+
+from config import ProviderSettings
+from domain.channels import Channel
+from domain.evidence import ReceiptKind
+from domain.outgoing import Message
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, Refused, Temporary
+from providers.tools import Tools
+from providers.transport import Answer, Transport, refuse_common, retry_after
+
+REFERENCE = "attempt"
+
+
+class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_name=True):
+    """`sender` is TOCSIN_TWILIO_FROM; it or a messaging service. `webhook_secret` is a shared key's, for callbacks that
+    are signed with one instead of the auth token."""
+
+    account_sid: str
+    auth_token: SecretStr
+    sender: str = Field("", alias="from")
+    messaging_service_sid: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    base_url: str = "https://api.twilio.com"
+
+    @model_validator(mode="after")
+    def _one_sender(self) -> Self:
+        if bool(self.sender) is bool(self.messaging_service_sid):
+            raise ValueError("set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID")
+        return self
+
+
+class Twilio(Provider):
+    """It can list what it has by recipient and time; until the engine asks, that is not promised in `lookup`."""
+
+    name: ClassVar[str] = "twilio"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    parses_receipts: ClassVar[bool] = True
+    settings: ClassVar[type[ProviderSettings]] = TwilioSettings
+
+    # https://www.twilio.com/docs/api/errors: of the request (2xxxx), and of a message it had taken (3xxxx).
+    REFUSALS: ClassVar[Mapping[int, str]] = {
+        21211: "invalid_address",
+        21214: "unreachable",
+        21217: "invalid_address",
+        21265: "invalid_address",
+        21266: "invalid_address",
+        21408: "region_not_enabled",
+        21602: "empty_message",
+        21608: "unverified_recipient",
+        21610: "opted_out",
+        21612: "unreachable",
+        21614: "not_a_mobile_number",
+        21617: "too_long",
+        21635: "landline",
+        30001: "queue_full",
+        30002: "account_suspended",
+        30003: "unreachable",
+        30004: "blocked",
+        30005: "unknown_number",
+        30006: "landline",
+        30007: "content_blocked",
+        30008: "unknown_error",
+        30034: "sender_not_registered",
+    }
+    # Ours to mend: nobody's message would pass.
+    BROKEN: ClassVar[Mapping[int, str]] = {
+        20003: "credentials_refused",
+        20404: "account_not_found",
+        21212: "sender_refused",
+        21603: "sender_refused",
+        21606: "sender_refused",
+        21609: "callback_url_refused",
+        21659: "sender_refused",
+        21660: "sender_refused",
+        21703: "messaging_service_empty",
+    }
+    # Its queue for our number is full; too many requests. Both before anything is queued.
+    THROTTLED: ClassVar[frozenset[int]] = frozenset({20429, 21611})
+    # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
+    # `sent` is what we know already: a carrier has it, and nobody says that it arrived.
+    KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
+        "delivered": ReceiptKind.DELIVERED,
+        "read": ReceiptKind.OPENED,
+        "undelivered": ReceiptKind.BOUNCED,
+        "failed": ReceiptKind.FAILED,
+        "canceled": ReceiptKind.FAILED,
+    }
+
+    def __init__(self, settings: TwilioSettings, transport: Transport, callback_url: str) -> None:
+        self._transport = transport
+        self._callback_url = callback_url
+        self._url = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
+        token = settings.auth_token.get_secret_value()
+        credentials = base64.b64encode(f"{settings.account_sid}:{token}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {credentials}"}
+        service = settings.messaging_service_sid
+        self._sender = {"MessagingServiceSid": service} if service else {"From": settings.sender}
+        self._secrets = {False: token, True: settings.webhook_secret.get_secret_value()}
+
+    @classmethod
+    def build(cls, tools: Tools) -> Self:
+        return cls(tools.load(TwilioSettings), tools.transport, tools.receipts_url(cls.name))
+
+    async def send(self, message: Message) -> Accepted | Refused:
+        form = {
+            "To": message.address["phone"],
+            **self._sender,
+            "Body": message.content["text"],
+            "StatusCallback": f"{self._callback_url}?{REFERENCE}={message.attempt_id}",
+        }
+        answer = await self._transport.post(self._url, headers=self._headers, data=form)
+        return accepted(answer) if answer.accepted else self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> Refused:
+        """By its code first: some refusals of one number have the status of a refused account. A code that is in no
+        table is about this message."""
+        code = answer.json().get("code")
+        code = code if isinstance(code, int) and 400 <= answer.status < 500 else 0
+        evidence = {"status": answer.status, "code": code}
+        if code in self.REFUSALS:
+            return Refused(reason=self.REFUSALS[code], response=evidence)
+        if code in self.BROKEN:
+            raise Permanent(self.BROKEN[code], evidence)
+        if code in self.THROTTLED:
+            raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
+        refuse_common(answer)
+        if answer.status == 400:
+            return Refused(reason="bad_request", response=evidence)
+        raise Permanent("unexpected_answer", evidence)
+
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
+        """The signature is over our public address, as we gave it to the vendor, and the sorted form."""
+        fields = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        url = f"{self._callback_url}?{query}" if query else self._callback_url
+        self._verify(headers, url, fields)
+        if not fields.get("MessageSid") or "MessageStatus" not in fields:
+            raise UnreadableReceipt("not a status callback")
+        kind = self.KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
+        failed = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
+        receipt = ProviderReceipt(
+            kind=kind,
+            # The callback names no time.
+            occurred_at=datetime.now(UTC),
+            attempt_id=reference_of(query),
+            provider_message_id=fields["MessageSid"],
+            reason=self._reason(fields) if failed else None,
+            raw=fields,
+        )
+        return [receipt]
+
+    def _verify(self, headers: Mapping[str, str], url: str, fields: dict[str, str]) -> None:
+        """https://www.twilio.com/docs/usage/webhooks/webhooks-security: with HMAC-SHA1 and the auth token or, where a
+        second header says so, with the algorithm that it names and a shared key's secret."""
+        settings = headers.get(SIGNATURE_SETTINGS_HEADER.lower(), "")
+        secret = self._secrets[bool(settings)]
+        signature = headers.get(SIGNATURE_HEADER.lower(), "")
+        algorithm = get_signature_algorithm(settings)
+        if not secret or not RequestValidator(secret).validate(url, fields, signature, algorithm):
+            raise ForgedReceipt("the signature does not match")
+
+    def _reason(self, fields: Mapping[str, str]) -> str:
+        code = fields.get("ErrorCode", "")
+        known = self.REFUSALS.get(int(code)) if code.isascii() and code.isdigit() else None
+        return known or fields["MessageStatus"]
+
+
+def accepted(answer: Answer) -> Accepted:
+    """The price is negative, and mostly not known yet."""
+    told = answer.json()
+    price = str(told.get("price")).removeprefix("-")
+    return Accepted(
+        message_id=str(told["sid"]) if told.get("sid") else None,
+        response={"status": answer.status, "message_status": told.get("status"), "price_unit": told.get("price_unit")},
+        cost=price if re.fullmatch(r"\d{1,5}(\.\d{1,6})?", price, re.ASCII) else None,
+    )
+
+
+def reference_of(query: str) -> UUID | None:
+    try:
+        return UUID(parse_qs(query)[REFERENCE][0])
+    except (KeyError, ValueError):
+        return None

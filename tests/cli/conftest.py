@@ -1,0 +1,11 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal, open_terminal
+from tests.engine import Shop
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shop: Shop) -> Terminal:
+    return open_terminal(tmp_path, shop)

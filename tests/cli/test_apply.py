@@ -1,0 +1,192 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.apply import apply
+from commands.client import open_api
+from commands.errors import CommandError
+from embedded.stack import CHECKOUT
+from tests.cli.terminal import Terminal
+from tests.engine import Shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+HELLO_TYPE = "route:\n  - channels: [sms]\ntemplates: {sms: hello}\n"
+SHOP_ITEMS = 24
+
+
+def shop_of_ones_own(terminal: Terminal) -> Path:
+    folder = terminal.folder / "mine"
+    shutil.copytree(CHECKOUT / "examples" / "shop", folder)
+    return folder
+
+
+def write_hello(terminal: Terminal) -> None:
+    terminal.write("mine/types/hello.yaml", HELLO_TYPE)
+    terminal.write("mine/templates/hello/sms.en.txt", "Hello {{ name }}\n")
+
+
+async def everything(shop: Shop) -> list[Any]:
+    return [(await shop.ok("GET", f"/{kind}?limit=100"))["items"] for kind in ("templates", "notification-types")]
+
+
+async def test_twice_changes_nothing_the_second_time_and_says_so(terminal: Terminal, shop: Shop) -> None:
+    first = await terminal.ok("apply", "examples/shop")
+    assert f"Applied: {SHOP_ITEMS} new, 0 changed, 0 as they were." in first
+    assert "+ notification type order.shipped" in first
+    before = await everything(shop)
+    second = await terminal.ok("apply", "examples/shop")
+    assert second == f"Nothing to change: all {SHOP_ITEMS} are as the files say.\n"
+    assert await everything(shop) == before
+
+
+async def test_what_was_applied_can_be_sent(terminal: Terminal, shop: Shop) -> None:
+    write_hello(terminal)
+    await terminal.ok("apply", "mine")
+    id = await shop.send("hello", recipient={"recipient_id": "ada", "phone": "+447700900142"})
+    shown = await shop.until(id, "DELIVERED")
+    assert shown["deliveries"][0]["rendered_content"] == {"text": "Hello Ada"}
+
+
+async def test_a_changed_file_is_shown_as_a_difference_and_becomes_a_new_published_version(
+    terminal: Terminal, shop: Shop
+) -> None:
+    folder = shop_of_ones_own(terminal)
+    await terminal.ok("apply", "mine")
+    sms = folder / "templates/order-shipped/sms.en.txt"
+    sms.write_text("It is coming: {{ order }}\n")
+    kind = folder / "types/order.shipped.yaml"
+    kind.write_text(kind.read_text() + "priority: 2\n")
+    wanted = [
+        "~ template order-shipped sms en",
+        "    body_template:",
+        "    - Your order {{ order }} is on its way{% if carrier is defined %} with {{ carrier }}{% endif %}.",
+        "    + It is coming: {{ order }}",
+        "~ notification type order.shipped",
+        "    priority:",
+        "    - 3",
+        "    + 2",
+    ]
+    dry = (await terminal.ok("apply", "mine", "--dry-run")).splitlines()
+    assert dry == [*wanted, f"Dry run, nothing was changed: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
+    real = (await terminal.ok("apply", "mine")).splitlines()
+    assert real == [*wanted, f"Applied: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
+    [listed] = (await shop.ok("GET", "/templates?name=order-shipped&channel=sms&language=en"))["items"]
+    assert (listed["version"], listed["published_version"]) == (2, 2)
+    assert (await shop.ok("GET", "/notification-types/order.shipped"))["priority"] == 2
+
+
+async def test_a_version_that_somebody_saved_without_publishing_is_no_change(terminal: Terminal, shop: Shop) -> None:
+    write_hello(terminal)
+    await terminal.ok("apply", "mine")
+    await shop.template("hello", "sms", "A draft", publish=False)
+    assert (await terminal.ok("apply", "mine")).startswith("Nothing to change")
+
+
+async def test_what_somebody_published_by_hand_is_put_back(terminal: Terminal, shop: Shop) -> None:
+    write_hello(terminal)
+    await terminal.ok("apply", "mine")
+    await shop.template("hello", "sms", "By hand")
+    assert "- By hand" in await terminal.ok("apply", "mine")
+
+
+async def test_what_only_the_server_has_stays(terminal: Terminal, shop: Shop) -> None:
+    await shop.type("theirs", ["email"])
+    write_hello(terminal)
+    await terminal.ok("apply", "mine")
+    assert (await shop.ok("GET", "/notification-types/theirs"))["key"] == "theirs"
+
+
+async def test_off_and_on_are_words_and_no_is_a_language(terminal: Terminal, shop: Shop) -> None:
+    terminal.write("mine/types/hello.yaml", HELLO_TYPE + "default: {sms: off}\n")
+    terminal.write("mine/templates/hello/sms.no.txt", "Hei\n")
+    await terminal.ok("apply", "mine")
+    assert (await shop.ok("GET", "/notification-types/hello"))["default"] == {"sms": "off"}
+    [listed] = (await shop.ok("GET", "/templates?name=hello"))["items"]
+    assert listed["language"] == "no"
+
+
+async def test_a_template_with_a_variable_that_the_schema_does_not_know_is_warned_of(terminal: Terminal) -> None:
+    write_hello(terminal)
+    schema = "variables_schema: {type: object, properties: {nam: {type: string}}}\n"
+    terminal.write("mine/templates/hello/template.yaml", schema)
+    said = await terminal.tocsin("apply", "mine")
+    assert said.code == 0
+    assert "warning: mine/templates/hello/sms.en.txt:1: " in said.err
+
+
+BROKEN = [
+    ("types/hello.yaml", "route: [\n", "types/hello.yaml:2: "),
+    ("types/hello.yaml", "", "types/hello.yaml:1: is empty"),
+    ("types/hello.yaml", "- a\n", "types/hello.yaml:1: must have fields"),
+    ("types/hello.yaml", HELLO_TYPE + "route: []\n", "types/hello.yaml:4: 'route' stands here twice"),
+    ("types/hello.yaml", HELLO_TYPE + "priority: 9\n", "types/hello.yaml:4: priority: "),
+    ("types/hello.yaml", HELLO_TYPE + "\nprioritty: 1\n", "types/hello.yaml:5: prioritty: is not known here"),
+    ("types/hello.yaml", HELLO_TYPE + "key: bye\n", "types/hello.yaml:4: key: must be the name of the file, hello"),
+    ("types/hello.yaml", HELLO_TYPE.replace("[sms]", "[sms, fax]"), "types/hello.yaml:2: route.0.channels.1: "),
+    ("types/hello.yaml", HELLO_TYPE.replace("[sms]", "[email]"), "types/hello.yaml:3: templates.email: is required"),
+    (
+        "types/hello.yaml",
+        HELLO_TYPE.replace("hello", "hullo"),
+        "types/hello.yaml:3: templates.sms: no template",
+    ),
+    ("types/hello.txt", HELLO_TYPE, "types/hello.txt:1: a notification type is a .yaml file"),
+    ("types/not a key.yaml", HELLO_TYPE, "types/not a key.yaml:1: key: "),
+    ("templates/hello/sms.en.txt", "Hello\n{{ name }\n", "templates/hello/sms.en.txt:2: body_template: syntax error"),
+    (
+        "templates/hello/email.en.html",
+        "Subject: {{\n\nHi\n",
+        "templates/hello/email.en.html:1: subject_template: ",
+    ),
+    ("templates/hello/email.en.html", "Subject: a\n\nHi\n{% if %}", "templates/hello/email.en.html:4: body_template: "),
+    ("templates/hello/email.en.txt", "Hi\n", "templates/hello/email.en.txt:1: is the text part of an e-mail without"),
+    ("templates/hello/fax.en.txt", "Hi\n", "templates/hello/fax.en.txt:1: unknown channel 'fax'; there are email, sms"),
+    ("templates/hello/push.en.html", "Hi\n", "templates/hello/push.en.html:1: push has no HTML"),
+    ("templates/hello/sms.english.txt", "Hi\n", "templates/hello/sms.english.txt:1: english: not a language tag"),
+    ("templates/hello/sms.txt", "Hi\n", "templates/hello/sms.txt:1: must be template.yaml or <channel>.<language>"),
+    ("templates/hello/template.yaml", "schema: {}\n", "templates/hello/template.yaml:1: schema: is not known here"),
+    (
+        "templates/hello/template.yaml",
+        "variables_schema:\n  type: object\n  properties:\n    name: {type: text}\n",
+        "templates/hello/template.yaml:4: variables_schema.properties.name.type: ",
+    ),
+    ("templates/stray.txt", "Hi\n", "templates/stray.txt:1: a template is a folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"), BROKEN, ids=[f"{name} {n}" for n, (name, *_) in enumerate(BROKEN)]
+)
+async def test_a_broken_file_names_file_line_and_reason_and_nothing_is_applied(
+    terminal: Terminal, shop: Shop, name: str, text: str, complaint: str
+) -> None:
+    write_hello(terminal)
+    terminal.write("mine/types/fine.yaml", HELLO_TYPE)
+    terminal.write(f"mine/{name}", text)
+    said: list[str] = []
+    with pytest.raises(CommandError) as refused:
+        async with open_api(shop.engine.api_url, shop.key) as api:
+            await apply(api, terminal.folder / "mine", dry_run=False, say=said.append, warn=said.append)
+    assert refused.value.lines[0].startswith(f"{terminal.folder}/mine/{complaint}")
+    assert said == []
+    assert await everything(shop) == [[], []]
+
+
+async def test_all_faults_are_named_at_once(terminal: Terminal) -> None:
+    for number in (1, 2):
+        terminal.write(f"mine/types/t{number}.yaml", HELLO_TYPE + "priority: 9\n")
+    said = await terminal.tocsin("apply", "mine")
+    assert (said.code, said.out) == (1, "")
+    named = [line.partition(": ")[2].rpartition(": ")[0] for line in said.err.splitlines()]
+    assert named == [f"mine/types/t{number}.yaml:{place}" for number in (1, 2) for place in ("4: priority",)] + [
+        f"mine/types/t{number}.yaml:3: templates.sms" for number in (1, 2)
+    ]
+
+
+async def test_a_folder_that_is_none_is_an_error(terminal: Terminal) -> None:
+    for folder, reason in (("nowhere", "nowhere is not a folder"), ("examples", "neither types/ nor templates/")):
+        said = await terminal.tocsin("apply", folder)
+        assert said.code == 1
+        assert reason in said.err

@@ -1,0 +1,154 @@
+import json
+import re
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Said, Terminal
+from tests.engine import Shop
+from tests.polling import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+@pytest.fixture
+async def hello(shop: Shop) -> None:
+    await shop.type("hello", ["email"])
+
+
+async def test_send_prints_the_id_alone(terminal: Terminal, shop: Shop, hello: None) -> None:
+    id = await terminal.ok("send", "hello", "ada", "--email", "ada@example.com", "--payload", '{"name": "Ada"}')
+    assert re.fullmatch(r"[0-9a-f-]{36}\n", id)
+    assert (await shop.until(id.strip(), "DELIVERED"))["recipient_id"] == "ada"
+
+
+async def test_send_waits_and_shows_what_became_of_it(terminal: Terminal, shop: Shop, hello: None) -> None:
+    await shop.person("ada", email="ada@example.com")
+    terminal.write("payload.json", json.dumps({"name": "Ada"}))
+    out = await terminal.ok("send", "hello", "ada", "--payload", "@payload.json", "--wait")
+    assert out.startswith("DELIVERED  hello to ada\n")
+    assert [word for word in ("accepted", "rendered", "sent", "delivered") if word not in out] == []
+
+
+async def test_a_notification_that_did_not_go_out_is_exit_code_1_and_says_why(terminal: Terminal, hello: None) -> None:
+    said = await terminal.tocsin(
+        *("send", "hello", "ada", "--email", "ada+refuse@example.com", "--payload", '{"name": "A"}', "--wait")
+    )
+    assert said.code == 1
+    assert said.out.startswith("FAILED  email: refused")
+
+
+async def test_the_same_idempotency_key_is_the_same_notification(terminal: Terminal, shop: Shop, hello: None) -> None:
+    await shop.person("ada", email="ada@example.com")
+    ids = {await terminal.ok("send", "hello", "ada", "--idempotency-key", "once") for _ in range(2)}
+    assert len(ids) == 1
+
+
+async def test_show_tells_the_timeline(terminal: Terminal, shop: Shop, hello: None) -> None:
+    await shop.person("ada", email="ada@example.com")
+    id = await shop.send("hello")
+    await shop.until(id, "DELIVERED")
+    out = await terminal.ok("show", id)
+    assert "email  DELIVERED  sandbox  hello v1 en  1 try" in out
+    assert re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  (\w+)", out, re.MULTILINE) == [
+        "accepted",
+        "rendered",
+        "sent",
+        "delivered",
+    ]
+
+
+async def test_tail_tells_of_all_in_order_and_of_some_if_asked(terminal: Terminal, shop: Shop, hello: None) -> None:
+    await shop.type("bye", ["email"])
+    for person, kind in (("ada", "hello"), ("bob", "bye")):
+        await shop.person(person, email=f"{person}@example.com")
+        await shop.until(await shop.send(kind, person), "DELIVERED")
+    lines = (await terminal.ok("tail")).splitlines()
+    assert len(lines) == 8
+    assert "hello to ada" in lines[0]
+    assert lines == sorted(lines, key=lambda line: line[:12])
+    for option in (("--recipient", "bob"), ("--type", "bye")):
+        some = (await terminal.ok("tail", *option)).splitlines()
+        assert [line for line in some if "bye to bob" not in line] == []
+        assert len(some) == 4
+
+
+async def test_tail_follows_what_comes(terminal: Terminal, shop: Shop, hello: None) -> None:
+    async def told() -> str:
+        return log.read_text() if log.exists() else ""
+
+    log = terminal.folder / "tail.log"
+    process = await terminal.start("sh", "-c", f"exec ./tocsin tail -f > {log}")
+    try:
+        await shop.person("ada", email="ada@example.com")
+        for count in (1, 2):
+            await shop.until(await shop.send("hello"), "DELIVERED")
+            seen = await eventually(told, lambda text, count=count: text.count("DELIVERED") == count)
+            assert seen.count("accepted") == count
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+
+
+async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Terminal, shop: Shop) -> None:
+    tenant = datetime.now(UTC).strftime("t%H%M%S%f")
+    made = await terminal.ok("keys", "create", "--tenant", tenant, "--name", "ci", "--scope", "read", "--scope", "send")
+    key = made.strip()
+    assert re.fullmatch(r"tk_dev_[\w-]{43}", key)
+    assert (await terminal.tocsin("tail", TOCSIN_API_KEY=key)).code == 0
+    refused = await terminal.tocsin("apply", "examples/shop", TOCSIN_API_KEY=key)
+    assert refused.code == 1
+    assert "scope" in refused.err
+
+
+async def one_line(said: Said) -> str:
+    assert said.code == 1
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    return line
+
+
+async def test_errors_are_one_line(terminal: Terminal, hello: None) -> None:
+    line = await one_line(await terminal.tocsin("send", "nonsense", "ada"))
+    assert line.startswith("tocsin: notification_type: ")
+    line = await one_line(await terminal.tocsin("send", "hello", "ada", "--payload", "{"))
+    assert line.startswith("tocsin: --payload is not JSON")
+    line = await one_line(await terminal.tocsin("send", "hello", "ada", "--payload", "@nowhere.json"))
+    assert "nowhere.json" in line
+    line = await one_line(await terminal.tocsin("show", "0199aaaa-0000-7000-8000-000000000000"))
+    assert line == "tocsin: GET /notifications/0199aaaa-0000-7000-8000-000000000000: There is no such notification."
+    line = await one_line(await terminal.tocsin("tail", TOCSIN_API_KEY="tk_wrong"))
+    assert "The API key is unknown or revoked." in line
+    line = await one_line(await terminal.tocsin("tail", TOCSIN_API_URL="http://127.0.0.1:1", TOCSIN_API_KEY="k"))
+    assert line == "tocsin: http://127.0.0.1:1/api/v1/ does not answer (ConnectError)"
+    line = await one_line(
+        await terminal.tocsin("keys", "create", "--tenant", "t", "--name", "n", "--scope", "everything")
+    )
+    assert line == "tocsin: unknown scope everything; there are send, read, manage"
+
+
+async def test_the_key_of_the_stack_here_goes_to_no_other_url(terminal: Terminal) -> None:
+    line = await one_line(await terminal.tocsin("tail", TOCSIN_API_URL="http://127.0.0.1:1"))
+    assert line == "tocsin: set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one"
+
+
+async def test_where_nothing_runs_the_error_says_what_to_do(terminal: Terminal, tmp_path: Path) -> None:
+    line = await one_line(await terminal.tocsin("tail", TOCSIN_DATA_DIR=str(tmp_path / "none")))
+    assert line.startswith(f"tocsin: nothing runs in {tmp_path}/none; start it with 'make run'")
+
+
+async def test_an_unknown_queue_is_an_error_that_names_those_there_are(terminal: Terminal, shop: Shop) -> None:
+    engine = shop.engine
+    said = await terminal.tocsin(
+        *("worker", "--queue", "deliver-pigeon"),
+        TOCSIN_ENV="dev",
+        TOCSIN_DATABASE_URL=engine.parts.settings.database_url,
+        TOCSIN_TEMPORAL_ADDRESS=engine.temporal_address,
+    )
+    assert said.code == 2
+    line = said.err.splitlines()[-1]
+    assert line == (
+        "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox"
+    )

@@ -1,0 +1,84 @@
+"""What people write into the environment, and what the processes read from it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from config import PLACEHOLDERS, PREFIX, Settings
+
+OWN_SECRET = "a secret of our own"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_any_usual_postgres_url_gets_our_driver(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("TOCSIN_DATABASE_URL", f"{scheme}://u:p@h/n")
+    assert Settings(env="dev").database_url == "postgresql+asyncpg://u:p@h/n"
+
+
+def test_without_a_database_there_is_no_url() -> None:
+    assert Settings(env="dev").database_url == ""
+
+
+@pytest.mark.parametrize("secret", sorted(PLACEHOLDERS))
+def test_a_placeholder_is_no_secret_outside_development(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", secret)
+    with pytest.raises(ValidationError, match="TOCSIN_SECRET_KEY must be set"):
+        Settings()
+    assert Settings(env="dev").secret
+
+
+def test_a_secret_of_ones_own_is_taken_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    assert Settings().secret == OWN_SECRET.encode()
+
+
+def test_a_fixed_api_key_is_refused_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    monkeypatch.setenv("TOCSIN_DEV_API_KEY", "tk_dev_1")
+    with pytest.raises(ValidationError, match="TOCSIN_DEV_API_KEY is for"):
+        Settings()
+
+
+def test_a_secret_is_read_from_the_file_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{OWN_SECRET}\n")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
+    assert Settings().secret == OWN_SECRET.encode()
+
+
+def test_a_placeholder_in_a_file_is_refused_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("change-me\n")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
+    with pytest.raises(ValidationError, match="TOCSIN_SECRET_KEY must be set"):
+        Settings()
+
+
+def test_the_plain_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from the file")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    assert Settings().secret == OWN_SECRET.encode()
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings(env="dev")
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"{PREFIX}{name.upper()}", "")
+    assert Settings(env="dev") == defaults
+
+
+def test_an_empty_environment_variable_is_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_ENV", "")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    assert not Settings().dev

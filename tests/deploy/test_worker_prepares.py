@@ -1,0 +1,30 @@
+"""On a server nobody but the worker prepares Temporal."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import Client
+
+import worker
+from config import Settings
+from dispatch.connection import ATTRIBUTES
+from domain.names import SWEEP_SCHEDULE
+from embedded.temporary import temporary_temporal
+
+pytestmark = pytest.mark.temporal
+
+
+async def attributes(client: Client) -> set[str]:
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    return set((await client.operator_service.list_search_attributes(request)).custom_attributes)
+
+
+async def test_workers_that_start_together_prepare_a_new_server_and_a_later_one_finds_it_so(tmp_path: Path) -> None:
+    async with temporary_temporal(tmp_path) as temporal:
+        settings = Settings(env="dev", temporal_address=temporal.address, _env_file=None)
+        first, _ = await asyncio.gather(worker.wait_for_temporal(settings), worker.wait_for_temporal(settings))
+        await worker.wait_for_temporal(settings)
+        assert set(ATTRIBUTES) <= await attributes(first)
+        assert (await first.get_schedule_handle(SWEEP_SCHEDULE).describe()).id == SWEEP_SCHEDULE

@@ -1,0 +1,60 @@
+"""Every command in the documentation works as it stands: page by page, from top to bottom, beside a running stack."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from commands.client import open_api
+from commands.demo import load_shop
+from embedded.stack import CHECKOUT
+from tests.cli.terminal import open_terminal
+from tests.engine import Shop
+
+PAGES = ("quick-start", "concepts", "send", "templates", "preferences")
+# What other tests run, and what would run this one.
+ELSEWHERE = {"make run", "make test"}
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+URL = "http://127.0.0.1:8000"
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def page(name: str) -> str:
+    return (CHECKOUT / "docs" / f"{name}.md").read_text()
+
+
+def commands(text: str) -> str:
+    """All blocks as one script, so that a block may use what one above it has set."""
+    return "".join(block for block in BLOCK.findall(text) if block.strip() not in ELSEWHERE)
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+@pytest.mark.parametrize("name", PAGES)
+async def test_every_command_of_a_page_works(name: str, shop: Shop, tmp_path: Path) -> None:
+    async with open_api(shop.engine.api_url, shop.key) as api:
+        await load_shop(api)
+    terminal = open_terminal(tmp_path, shop)
+    script = commands(page(name))
+    assert script
+    said = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, shop.engine.api_url))
+    assert said.code == 0, said.out + said.err
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_block_says_what_it_is(name: str) -> None:
+    fences = re.findall(r"^```(\w*)$", page(name), re.MULTILINE)[::2]
+    assert set(fences) <= {"sh", "yaml", "json", ""}
+    indented = re.findall(r"^    (?:\./tocsin|curl|make) .*", page(name), re.MULTILINE)
+    assert indented == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    assert [link for link in LINK.findall(page(name)) if not (CHECKOUT / "docs" / link).exists()] == []
+
+
+def test_only_a_whole_block_can_be_left_out() -> None:
+    assert commands("```sh\nmake run\n```\n") == ""
+    assert commands("```sh\nmake run\necho\n```\n") == "make run\necho\n"
+    assert commands("```yaml\na: b\n```\n```sh\nls\n```\n") == "ls\n"

@@ -1,0 +1,65 @@
+"""The example shop: everything it says exists, in both languages, and the story ends as it is told."""
+
+import re
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from commands.client import open_api
+from commands.demo import SHOP, load_shop
+from commands.folder import TEMPLATE, TYPE, read_folder
+from tests.cli.terminal import open_terminal
+from tests.engine import Shop
+
+LANGUAGES = ["de", "en"]
+TOLD = [
+    *("DELIVERED", "sms DELIVERED"),
+    *("DELIVERED", "push DELIVERED"),
+    *("DELIVERED", "email DELIVERED"),
+    *("DELIVERED", "push FAILED", "sms DELIVERED"),
+    *("DELIVERED", "push SKIPPED", "sms FAILED", "email DELIVERED"),
+    *("IN_DOUBT", "sms IN_DOUBT"),
+    *("DELIVERED", "email DELIVERED", "sms DELIVERED"),
+    *("DELIVERED", "sms SKIPPED", "email DELIVERED"),
+    *("DELIVERED", "email DELIVERED"),
+    *("SUPPRESSED", "email SKIPPED"),
+    *("DELIVERED", "push DELIVERED"),
+    *("CANCELED",),
+]
+
+
+def test_every_template_is_there_in_two_languages() -> None:
+    templates = sorted(item.place for item in read_folder(SHOP) if item.kind == TEMPLATE)
+    for place, found in groupby(templates, key=lambda place: place[:2]):
+        assert [language for *_, language in found] == LANGUAGES, place
+
+
+def test_the_types_of_the_story_are_there() -> None:
+    keys = {item.place[0] for item in read_folder(SHOP) if item.kind == TYPE}
+    assert keys == {"welcome", "one-time-password", "order.shipped", "invoice", "critical-alert", "newsletter"}
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_the_story_is_told_to_its_end(shop: Shop, tmp_path: Path) -> None:
+    terminal = open_terminal(tmp_path, shop)
+    async with open_api(shop.engine.api_url, shop.key) as api:
+        await load_shop(api)
+    said = await terminal.run(".venv/bin/python", "examples/shop/story.py")
+    assert said.code == 0, said.out + said.err
+    told = re.findall(r"^  ([A-Z_]+)|^  (\w+ +[A-Z_]+)", said.out, re.MULTILINE)
+    assert [" ".join("".join(words).split()) for words in told] == TOLD, said.out
+
+
+@pytest.mark.postgres
+@pytest.mark.temporal
+async def test_loading_it_again_leaves_what_people_made_of_it(shop: Shop) -> None:
+    async with open_api(shop.engine.api_url, shop.key) as api:
+        await load_shop(api)
+        await shop.template("welcome", "email", "Mine")
+        await shop.person("mia", email="elsewhere@example.com")
+        await load_shop(api)
+    [welcome] = (await shop.ok("GET", "/templates?name=welcome&language=en"))["items"]
+    assert welcome["body_template"] == "Mine"
+    assert (await shop.ok("GET", "/recipients/mia"))["email"] == "elsewhere@example.com"

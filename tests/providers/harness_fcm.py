@@ -1,0 +1,140 @@
+"""FCM as the contract suite and its own tests meet it, its token endpoint included."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from google.auth import crypt, jwt
+from pydantic import SecretStr
+
+from domain.channels import Channel
+from providers.fcm import GRANT, SCOPE, Fcm, FcmSettings
+from providers.transport import Transport
+from storage.database import Database
+from tests.providers.harness import Ability, Bench, Harness
+from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+
+SAMPLES = Path(__file__).parent / "payloads" / "fcm"
+ACCOUNT = "sender@shop.iam.gserviceaccount.com"
+STATUS = {"invalid_token": 400, "invalid_argument": 400, "unauthenticated": 401, "sender_mismatch": 403} | {
+    "unregistered": 404,
+    "quota_exceeded": 429,
+    "internal": 500,
+    "unavailable": 503,
+}
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
+
+
+@cache
+def key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def service_account(vendor_url: str) -> str:
+    pem = key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    words = {"type": "service_account", "project_id": "shop", "private_key_id": "k1", "private_key": pem}
+    return json.dumps({**words, "client_email": ACCOUNT, "token_uri": f"{vendor_url}/not-used"})
+
+
+class FcmVendor(Vendor):
+    """`tokens` are those that it gave; only the last one is good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: list[str] = []
+        self.token_reply: Reply | None = None
+        self.lasts = 3600
+
+    def aside(self, request: Request) -> Reply | None:
+        if request.target != "/token":
+            return None
+        try:
+            self._check_assertion(request)
+        except (AssertionError, ValueError, KeyError) as error:
+            self.complaints.append(repr(error))
+            return Reply(status=400)
+        self.tokens.append(uuid4().hex)
+        told = {"access_token": self.tokens[-1], "expires_in": self.lasts, "token_type": "Bearer"}
+        return self.token_reply or Reply(status=200, body=told)
+
+    def _check_assertion(self, request: Request) -> None:
+        form = request.form
+        assert form["grant_type"] == GRANT
+        public = key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        verifier = crypt.RSAVerifier.from_string(public)  # type: ignore[no-untyped-call]
+        assertion = form["assertion"]
+        signed, _, signature = assertion.rpartition(".")
+        claims = jwt.decode(assertion, verify=False)  # type: ignore[no-untyped-call]
+        padded = signature + "=" * (-len(signature) % 4)
+        assert verifier.verify(signed.encode(), base64.urlsafe_b64decode(padded))
+        assert (claims["iss"], claims["scope"], claims["aud"]) == (ACCOUNT, SCOPE, f"{self.url}/token")
+
+    def read(self, request: Request) -> tuple[str, Day]:
+        assert (request.method, request.target) == ("POST", "/v1/projects/shop/messages:send")
+        assert request.headers["authorization"] == f"Bearer {self.tokens[-1]}"
+        assert set(request.json) == {"message"}
+        message = request.json["message"]
+        assert set(message) == {"token", "notification", "data", "android", "apns"}
+        assert message["notification"] == {"title": "Hi", "body": "Grüße"}
+        assert set(message["data"]) == {"notification_id", "attempt_id"}
+        tag = message["android"]["notification"]["tag"]
+        assert message["apns"]["headers"]["apns-collapse-id"] == str(UUID(tag))
+        return str(UUID(message["data"]["attempt_id"])), Day(message["token"].partition(":")[2])
+
+    def accepted(self, reference: str) -> Reply:
+        return Reply(status=200, body={"name": f"projects/shop/messages/{uuid4().hex}"})
+
+    def refused(self, day: Day) -> Reply:
+        name = {Day.THROTTLES: "quota_exceeded", Day.BREAKS: "unauthenticated"}.get(day, "unregistered")
+        return Reply(status=STATUS[name], body=sample(name))
+
+
+class FcmBench(HttpBench):
+    channel = Channel.PUSH
+    content = {"title": "Hi", "body": "Grüße"}
+    vendor: FcmVendor
+
+    def __init__(self, vendor: FcmVendor, transport: Transport) -> None:
+        self.vendor = vendor
+        self.transport = transport
+        self.provider = Fcm(
+            FcmSettings(
+                credentials=SecretStr(service_account(vendor.url)),
+                base_url=vendor.url,
+                token_url=f"{vendor.url}/token",
+            ),
+            transport,
+        )
+
+    def address(self, day: Day) -> dict[str, str]:
+        return {"token": f"device:{day}"}
+
+
+@asynccontextmanager
+async def fcm_bench() -> AsyncIterator[FcmBench]:
+    vendor = FcmVendor()
+    async with serving(vendor) as transport:
+        yield FcmBench(vendor, transport)
+
+
+class FcmHarness(Harness):
+    without = {
+        Ability.REPORTS: "it tells our servers nothing after it accepted a message",
+        Ability.SIGNS_BODY: "it reports nothing",
+        Ability.SIGNS_TIME: "it reports nothing",
+    }
+
+    @asynccontextmanager
+    async def bench(self, database: Database) -> AsyncIterator[Bench]:
+        async with fcm_bench() as bench:
+            yield bench

@@ -1,0 +1,104 @@
+"""SendGrid as the contract suite and its own tests meet it."""
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import SecretStr
+
+from domain.channels import Channel
+from domain.outgoing import Message
+from providers.sendgrid import REFERENCE, SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.transport import Transport
+from storage.database import Database
+from tests.providers.harness import Bench, Harness
+from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+
+API_KEY = "SG.test.key"
+OURS, SOMEBODY_ELSES = (generate_private_key(SECP256R1()) for _ in range(2))
+
+
+def shown(key: EllipticCurvePrivateKey) -> str:
+    """As the vendor's page shows the public half: base64 of DER, without the PEM lines."""
+    return base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+class SendGridVendor(Vendor):
+    def read(self, request: Request) -> tuple[str, Day]:
+        assert (request.method, request.target) == ("POST", "/v3/mail/send")
+        assert request.headers["authorization"] == f"Bearer {API_KEY}"
+        mail = request.json
+        assert set(mail) == {"from", "subject", "personalizations", "content", "custom_args"}
+        assert mail["from"] == {"email": "shop@example.com", "name": "The shop, Ltd"}
+        [[to]] = [person["to"] for person in mail["personalizations"]]
+        assert {part["type"] for part in mail["content"]} <= {"text/plain", "text/html"}
+        assert all(part["value"] for part in mail["content"])
+        return str(UUID(mail["custom_args"][REFERENCE])), Day(to["email"].split("@")[0].partition("+")[2])
+
+    def accepted(self, reference: str) -> Reply:
+        return Reply(status=202, headers={"X-Message-Id": uuid4().hex})
+
+    def refused(self, day: Day) -> Reply:
+        if day is Day.THROTTLES:
+            return Reply(status=429, headers={"X-RateLimit-Reset": str(int(time.time()) + 30)})
+        if day is Day.BREAKS:
+            return Reply(status=401, body={"errors": [{"message": "authorization grant is invalid", "field": None}]})
+        field = "personalizations.0.to.0.email"
+        return Reply(status=400, body={"errors": [{"message": "Does not contain a valid address.", "field": field}]})
+
+
+class SendGridBench(HttpBench):
+    channel = Channel.EMAIL
+    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+
+    def __init__(self, vendor: SendGridVendor, transport: Transport) -> None:
+        self.vendor = vendor
+        self.transport = transport
+        self.settings = SendGridSettings(
+            api_key=SecretStr(API_KEY),
+            sender="shop@example.com",
+            from_name="The shop, Ltd",
+            base_url=vendor.url,
+            webhook_public_key=shown(OURS),
+        )
+        self.provider = SendGrid(self.settings, transport)
+
+    def address(self, day: Day) -> dict[str, str]:
+        return {"email": f"ada+{day}@example.com"}
+
+    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
+        event = {
+            "email": message.address["email"],
+            "event": word,
+            "timestamp": int(at.timestamp()),
+            "sg_event_id": uuid4().hex,
+            "sg_message_id": f"{message_id}.recvd-5f-1.0",
+            REFERENCE: str(message.attempt_id),
+        }
+        return json.dumps([event]).encode() + b"\r\n"
+
+    def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
+        timestamp = str(int(at.timestamp()))
+        signature = (OURS if genuine else SOMEBODY_ELSES).sign(timestamp.encode() + body, ECDSA(SHA256()))
+        return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: base64.b64encode(signature).decode()}
+
+
+@asynccontextmanager
+async def sendgrid_bench() -> AsyncIterator[SendGridBench]:
+    vendor = SendGridVendor()
+    async with serving(vendor) as transport:
+        yield SendGridBench(vendor, transport)
+
+
+class SendGridHarness(Harness):
+    @asynccontextmanager
+    async def bench(self, database: Database) -> AsyncIterator[Bench]:
+        async with sendgrid_bench() as bench:
+            yield bench

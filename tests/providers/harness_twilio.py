@@ -1,0 +1,99 @@
+"""Twilio as the contract suite and its own tests meet it."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID, uuid4
+
+from pydantic import SecretStr
+
+from domain.channels import Channel
+from domain.outgoing import Message
+from providers.transport import Transport
+from providers.twilio import Twilio, TwilioSettings
+from storage.database import Database
+from tests.providers.harness import Ability, Bench, Harness
+from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+
+SID = "AC" + "0" * 32
+TOKEN = "auth-token"
+FROM = "+15005550006"
+CALLBACK = "https://tocsin.example/api/v1/receipts/twilio"
+PREFIX = "+44770090"
+
+
+class TwilioVendor(Vendor):
+    def read(self, request: Request) -> tuple[str, Day]:
+        assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{SID}/Messages.json")
+        assert request.headers["authorization"] == "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()
+        form = request.form
+        assert set(form) == {"To", "From", "Body", "StatusCallback"}
+        assert (form["From"], form["Body"]) == (FROM, "Grüße & more")
+        address, _, reference = form["StatusCallback"].partition("?attempt=")
+        assert address == CALLBACK
+        return str(UUID(reference)), list(Day)[int(form["To"].removeprefix(PREFIX))]
+
+    def accepted(self, reference: str) -> Reply:
+        return Reply(status=201, body={"sid": f"SM{uuid4().hex}", "status": "queued", "price": None})
+
+    def refused(self, day: Day) -> Reply:
+        if day is Day.THROTTLES:
+            body = {"code": 20429, "message": "Too Many Requests", "status": 429}
+            return Reply(status=429, body=body, headers={"Retry-After": "7"})
+        if day is Day.BREAKS:
+            return Reply(status=401, body={"code": 20003, "message": "Authenticate", "status": 401})
+        return Reply(status=400, body={"code": 21211, "message": "Invalid 'To' Phone Number: +4477", "status": 400})
+
+
+def sign(secret: str, url: str, body: bytes, algorithm: str = "sha1") -> str:
+    """As the vendor's security page tells it, without its package: the address, then the sorted fields and values."""
+    fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    told = url + "".join(name + value for name, value in sorted(fields))
+    return base64.b64encode(hmac.new(secret.encode(), told.encode(), getattr(hashlib, algorithm)).digest()).decode()
+
+
+class TwilioBench(HttpBench):
+    channel = Channel.SMS
+    content = {"text": "Grüße & more"}
+
+    def __init__(self, vendor: TwilioVendor, transport: Transport) -> None:
+        self.vendor = vendor
+        self.transport = transport
+        self.settings = TwilioSettings(
+            account_sid=SID,
+            auth_token=SecretStr(TOKEN),
+            sender=FROM,
+            base_url=vendor.url,
+            webhook_secret=SecretStr("shared key"),
+        )
+        self.provider = Twilio(self.settings, transport, CALLBACK)
+
+    def address(self, day: Day) -> dict[str, str]:
+        return {"phone": f"{PREFIX}{list(Day).index(day):04}"}
+
+    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
+        fields = {"MessageSid": message_id, "MessageStatus": word, "To": message.address["phone"], "From": FROM}
+        return urlencode({**fields, "AccountSid": SID, "ApiVersion": "2010-04-01"}).encode()
+
+    def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
+        return {"x-twilio-signature": sign(TOKEN if genuine else "another token", CALLBACK, body)}
+
+
+@asynccontextmanager
+async def twilio_bench() -> AsyncIterator[TwilioBench]:
+    vendor = TwilioVendor()
+    async with serving(vendor) as transport:
+        yield TwilioBench(vendor, transport)
+
+
+class TwilioHarness(Harness):
+    without = {Ability.SIGNS_TIME: "its signature covers no time; a repeated callback is the same receipt"}
+
+    @asynccontextmanager
+    async def bench(self, database: Database) -> AsyncIterator[Bench]:
+        async with twilio_bench() as bench:
+            yield bench

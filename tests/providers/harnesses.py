@@ -1,0 +1,19 @@
+"""The harness of every provider, by its name."""
+
+from tests.providers.harness import Harness
+from tests.providers.harness_fcm import FcmHarness
+from tests.providers.harness_own import InAppHarness, SandboxHarness
+from tests.providers.harness_sendgrid import SendGridHarness
+from tests.providers.harness_smtp import SmtpHarness
+from tests.providers.harness_twilio import TwilioHarness
+from tests.providers.harness_webhook import WebhookHarness
+
+HARNESSES: dict[str, Harness] = {
+    "fcm": FcmHarness(),
+    "in_app": InAppHarness(),
+    "sandbox": SandboxHarness(),
+    "sendgrid": SendGridHarness(),
+    "smtp": SmtpHarness(),
+    "twilio": TwilioHarness(),
+    "webhook": WebhookHarness(),
+}

@@ -1,0 +1,181 @@
+"""An SMTP server on this machine that checks every message, keeps what it took, and has bad days."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from pydantic import SecretStr
+
+from providers.smtp import SmtpSettings
+
+SENDER, NAME = "shop@shop.example", "The shöp, Ltd"
+USER, PASSWORD = "tocsin", "swordfish"
+
+
+class MailMode(StrEnum):
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+    BROKEN = "broken"  # credentials refused
+    HANG = "hang"  # after the content
+    LOSE = "lose"  # takes it, then cuts the line
+    CUT_AT_RCPT = "cut_at_rcpt"
+    STALL = "stall"  # at the recipient
+    CUT_AT_GREETING = "cut_at_greeting"
+    GARBLE = "garble"  # answers the content with no SMTP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """`raw` is the content as it came, `mail` is what Python reads from it."""
+
+    sender: str
+    recipients: list[str]
+    options: list[str]
+    raw: bytes
+    mail: EmailMessage
+
+
+@dataclass(kw_only=True)
+class MailServer:
+    """`answers` is what it says at `MAIL`, `RCPT` or `DATA` instead of yes, whatever the mode."""
+
+    mode: MailMode = MailMode.ACCEPT
+    answers: dict[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    implicit: bool = False
+    international: bool = False
+    login: bool = True
+    port: int = 0
+    connections: int = 0
+    ledger: list[Kept] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def kept(self, attempt_id: UUID) -> list[Kept]:
+        return [kept for kept in self.ledger if kept.mail["Message-ID"] == f"<{attempt_id}@shop.example>"]
+
+    def settings(self, **changed: Any) -> SmtpSettings:
+        given: dict[str, Any] = {
+            "host": "localhost",
+            "port": self.port,
+            "from": SENDER,
+            "from_name": NAME,
+            "tls": "none",
+        }
+        if self.login:
+            given |= {"username": USER, "password": SecretStr(PASSWORD)}
+        return SmtpSettings(_env_file=None, **{**given, **changed})
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["MailServer"]:
+        context = self.tls if self.implicit else None
+        server = await asyncio.get_running_loop().create_server(self._line, "localhost", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        for other in server.sockets[1:]:
+            other.close()
+        try:
+            yield self
+        finally:
+            self._closing.set()
+            server.close()
+        assert self.complaints == []
+
+    def _line(self) -> SMTP:
+        self.connections += 1
+        return Line(
+            self,
+            hostname="mail.example",
+            tls_context=None if self.implicit else self.tls,
+            require_starttls=self.tls is not None and not self.implicit,
+            enable_SMTPUTF8=self.international,
+            auth_require_tls=False,
+            authenticator=self._authenticate if self.login else None,
+            auth_exclude_mechanism=None if self.login else ["LOGIN", "PLAIN"],
+            loop=asyncio.get_running_loop(),
+        )
+
+    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, how: str, data: Any) -> AuthResult:
+        good = data == LoginPassword(USER.encode(), PASSWORD.encode()) and self.mode is not MailMode.BROKEN
+        return AuthResult(success=good, handled=False)
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if said := self.answers.get("MAIL"):
+            return said
+        if self.login and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(
+        self, server: "Line", session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if said := self.answers.get("RCPT"):
+            return said
+        if self.mode is MailMode.REFUSE:
+            return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown"
+        if self.mode is MailMode.STALL:
+            await self._closing.wait()
+        if self.mode is MailMode.CUT_AT_RCPT:
+            server.cut()
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: "Line", session: Session, envelope: Envelope) -> str:
+        if said := self.answers.get("DATA"):
+            return said
+        if self.mode is MailMode.HANG:
+            await self._closing.wait()
+        self._keep(envelope)
+        if self.mode is MailMode.LOSE:
+            server.cut()
+        if self.mode is MailMode.GARBLE:
+            return "What do you mean?"
+        return "250 2.0.0 OK: queued as 4d8a"
+
+    def _keep(self, envelope: Envelope) -> None:
+        raw = bytes(envelope.original_content or b"")
+        mail = message_from_bytes(raw, policy=policy.default)
+        self.complaints += [repr(defect) for part in mail.walk() for defect in part.defects]
+        self.complaints += [
+            f"not in the message: {name}" for name in ("From", "To", "Date", "Message-ID") if not mail[name]
+        ]
+        if b"\n" in raw.replace(b"\r\n", b"") or b"\r" in raw.replace(b"\r\n", b""):
+            self.complaints.append("a bare line break")
+        if max(len(line) for line in raw.split(b"\r\n")) > 998:
+            self.complaints.append("a line of more than 998 characters")
+        self.ledger.append(
+            Kept(
+                sender=envelope.mail_from or "",
+                recipients=list(envelope.rcpt_tos),
+                options=list(envelope.mail_options),
+                raw=raw,
+                mail=mail,
+            )
+        )
+
+
+class Line(SMTP):
+    """One connection."""
+
+    AUTH_FAILURE: ClassVar[str] = "535 5.7.8 Authentication credentials invalid"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(self.event_handler, MailServer) and self.event_handler.mode is MailMode.CUT_AT_GREETING:
+            transport.close()
+            return
+        super().connection_made(transport)
+
+    def cut(self) -> None:
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()

@@ -1,0 +1,251 @@
+"""FCM: what is sent, what each answer proves, when a device is forgotten, and how access tokens are fetched."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from firebase_admin import messaging
+from pydantic import SecretStr
+
+from domain.channels import DeviceKind
+from providers.fcm import Fcm, FcmSettings
+from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
+from tests.providers.faults import every_day, nobody_there, one_request_on
+from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample, service_account
+from tests.providers.harness_http import Day, Reply
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[FcmBench]:
+    async with fcm_bench() as bench:
+        yield bench
+
+
+def settings(bench: FcmBench, **more: Any) -> FcmSettings:
+    given = {"credentials": SecretStr(service_account(bench.vendor.url)), "base_url": bench.vendor.url, **more}
+    return FcmSettings(**{"token_url": f"{bench.vendor.url}/token", **given})
+
+
+@every_day
+async def test_one_request_per_attempt_whatever_the_day(
+    bench: FcmBench, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_request_on(bench, day, monkeypatch)
+
+
+async def test_where_nobody_listens_nothing_was_sent(bench: FcmBench) -> None:
+    bench.provider = Fcm(settings(bench, base_url="http://127.0.0.1:1"), bench.transport)
+    await nobody_there(bench)
+
+
+async def test_it_takes_fcm_devices_only(bench: FcmBench) -> None:
+    assert bench.provider.device_kinds == {DeviceKind.FCM}
+
+
+async def test_the_vendors_classes_take_what_is_sent(bench: FcmBench) -> None:
+    message = bench.on(Day.GOOD)
+    await bench.provider.send(message)
+    sent = bench.vendor.requests[0].json["message"]
+    theirs = messaging.Message(
+        notification=messaging.Notification(title="Hi", body="Grüße"),
+        data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
+        fid="an installation",
+    )
+    encoded = json.loads(str(theirs))
+    assert {name: sent[name] for name in ("notification", "data")} == {
+        name: encoded[name] for name in ("notification", "data")
+    }
+    assert sent["token"] == message.address["token"]
+
+
+async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:
+    bench.vendor.reply = Reply(status=200, body=sample("accepted"))
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert answer == Accepted(message_id=sample("accepted")["name"], response={"status": 200})
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason", "gone"),
+    [
+        ("unregistered", 404, "unregistered", True),
+        ("invalid_token", 400, "invalid_token", True),
+        ("invalid_argument", 400, "bad_request", False),
+        ("invalid_without_field", 400, "bad_request", False),
+    ],
+)
+async def test_a_device_is_forgotten_on_the_vendors_definite_word_only(
+    bench: FcmBench, name: str, status: int, reason: str, gone: bool
+) -> None:
+    bench.vendor.reply = Reply(status=status, body=sample(name))
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert (answer.reason, answer.gone) == (reason, gone)
+
+
+NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {"fieldViolations": [7]}]}}]
+
+
+@pytest.mark.parametrize("body", NO_WORDS)
+async def test_a_400_without_words_forgets_nothing(bench: FcmBench, body: Any) -> None:
+    bench.vendor.reply = Reply(status=400, body=body)
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert (answer.reason, answer.gone) == ("bad_request", False)
+
+
+@pytest.mark.parametrize("body", NO_WORDS)
+async def test_a_404_without_words_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
+    bench.vendor.reply = Reply(status=404, body=body)
+    with pytest.raises(Permanent, match="unexpected_answer"):
+        await bench.provider.send(bench.on(Day.GOOD))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        ("unauthenticated", Permanent, "credentials_refused"),
+        ("sender_mismatch", Permanent, "sender_mismatch"),
+        ("quota_exceeded", Temporary, "throttled"),
+        ("unavailable", Temporary, "unavailable"),
+        ("internal", Unknown, "server_error"),
+    ],
+)
+async def test_every_other_word_proves_something(
+    bench: FcmBench, name: str, kind: type[ProviderError], reason: str
+) -> None:
+    bench.vendor.reply = Reply(status=STATUS[name], body=sample(name))
+    with pytest.raises(kind) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.reason == reason
+
+
+async def test_a_503_of_somebody_else_proves_nothing(bench: FcmBench) -> None:
+    bench.vendor.reply = Reply(status=503, body=b"<html>")
+    with pytest.raises(Unknown):
+        await bench.provider.send(bench.on(Day.GOOD))
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "delay"),
+    [
+        ("quota_exceeded", {}, 60),
+        ("quota_exceeded", {"Retry-After": "7"}, 7),
+        ("unavailable", {"Retry-After": "7"}, 7),
+        ("unavailable", {}, None),
+    ],
+)
+async def test_a_delay_is_the_vendors_or_the_documented_one(
+    bench: FcmBench, name: str, headers: dict[str, str], delay: float | None
+) -> None:
+    bench.vendor.reply = Reply(status=STATUS[name], body=sample(name), headers=headers)
+    with pytest.raises(Temporary) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.retry_after == delay
+
+
+async def test_many_sends_at_once_share_one_token(bench: FcmBench) -> None:
+    await asyncio.gather(*(bench.provider.send(bench.on(Day.GOOD)) for _ in range(10)))
+    assert (len(bench.vendor.tokens), len(bench.vendor.requests)) == (1, 10)
+
+
+async def test_a_token_that_is_about_to_end_is_renewed(bench: FcmBench) -> None:
+    bench.vendor.lasts = 200
+    for _ in range(2):
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert len(bench.vendor.tokens) == 2
+
+
+async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
+    await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(Permanent):
+        await bench.provider.send(bench.on(Day.BREAKS))
+    await bench.provider.send(bench.on(Day.GOOD))
+    assert len(bench.vendor.tokens) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(status=400, body={"error": "invalid_grant"}), Permanent),
+        (Reply(status=401, body={"error": "invalid_client"}), Permanent),
+        (Reply(status=429), Temporary),
+        (Reply(status=500), Temporary),
+        (Reply(status=302, headers={"location": "/token"}), Temporary),
+        (Reply(status=200, body=b"<html>"), Temporary),
+        (Reply(status=200, body={"access_token": "t"}), Temporary),
+    ],
+)
+async def test_without_a_token_it_is_proved_that_nothing_was_sent(
+    bench: FcmBench, reply: Reply, kind: type[ProviderError]
+) -> None:
+    bench.vendor.token_reply = reply
+    with pytest.raises(kind):
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert bench.vendor.requests == []
+
+
+async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
+    bench: FcmBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.fcm.TOKEN_DEADLINE", 0.2)
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        provider = Fcm(settings(bench, token_url=url), bench.transport)
+        with pytest.raises(Temporary, match="token_unavailable"):
+            await provider.send(bench.on(Day.GOOD))
+    assert bench.vendor.requests == []
+
+
+async def test_a_lost_answer_of_the_token_endpoint_is_not_an_unknown_send(bench: FcmBench) -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        provider = Fcm(settings(bench, token_url=url), bench.transport)
+        with pytest.raises(Temporary):
+            await provider.send(bench.on(Day.GOOD))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"type": "service_account"}', '"/etc/passwd"'])
+async def test_credentials_that_are_none_are_an_error_at_start_that_quotes_nothing(bench: FcmBench, text: str) -> None:
+    with pytest.raises(ValueError, match=r"^TOCSIN_FCM_CREDENTIALS is not the JSON of a service account$") as caught:
+        Fcm(settings(bench, credentials=SecretStr(text)), bench.transport)
+    assert caught.value.__suppress_context__
+
+
+async def test_a_project_of_the_settings_wins_over_that_of_the_credentials(bench: FcmBench) -> None:
+    provider = Fcm(settings(bench, project_id="other"), bench.transport)
+    bench.vendor.token_reply = None
+    with pytest.raises(Permanent):
+        await provider.send(bench.on(Day.GOOD))
+    assert bench.vendor.requests[0].target == "/v1/projects/other/messages:send"
+    bench.vendor.complaints.clear()  # it knows one project
+
+
+async def test_two_sends_of_a_delivery_are_one_on_the_device(bench: FcmBench) -> None:
+    first = bench.on(Day.GOOD)
+    await bench.provider.send(first)
+    await bench.provider.send(replace(bench.on(Day.GOOD), delivery_id=first.delivery_id))
+    tags = {request.json["message"]["android"]["notification"]["tag"] for request in bench.vendor.requests}
+    assert tags == {str(first.delivery_id)}
+
+
+def test_settings_are_read_from_the_file_that_the_vendor_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "account.json"
+    file.write_text(service_account("http://vendor"))
+    monkeypatch.setenv("TOCSIN_FCM_CREDENTIALS_FILE", str(file))
+    read = FcmSettings.read()
+    assert json.loads(read.credentials.get_secret_value())["project_id"] == "shop"
+    assert "PRIVATE KEY" not in repr(read)

@@ -1,0 +1,241 @@
+"""The way to addresses that users choose: no name, however it is written, leads inside."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpcore2
+import httpx2
+import pytest
+import trustme
+
+from providers.guard import GuardedBackend, PrivateAddress, guarded, refused, resolve
+from providers.outcomes import Temporary
+from providers.transport import Transport, outgoing_client
+
+INSIDE = {
+    "loopback": "http://127.0.0.1/",
+    "loopback, another one": "http://127.255.255.254/",
+    "loopback by name": "http://localhost/",
+    "loopback by name with a dot": "http://localhost./",
+    "decimal": "http://2130706433/",
+    "hexadecimal": "http://0x7f000001/",
+    "hexadecimal in parts": "http://0x7f.0x0.0x0.0x1/",
+    "octal": "http://0177.0.0.1/",
+    "octal, long": "http://00000000177.0.0.1/",
+    "short": "http://127.1/",
+    "full-width digits": "http://\uff11\uff12\uff17.\uff10.\uff10.\uff11/",
+    "full-width dots": "http://127。0。0。1/",
+    "circled digits": "http://①②⑦.⓪.⓪.①/",
+    "unspecified": "http://0.0.0.0/",
+    "unspecified, short": "http://0/",
+    "private 10": "http://10.1.2.3/",
+    "private 172": "http://172.31.255.255/",
+    "private 192": "http://192.168.1.1/",
+    "carrier-grade NAT": "http://100.64.0.1/",
+    "Alibaba's metadata": "http://100.100.100.200/",
+    "metadata of AWS, Google, Azure": "http://169.254.169.254/latest/meta-data/",
+    "metadata in decimal": "http://2852039166/",
+    "AWS's containers": "http://169.254.170.2/",
+    "Azure's platform": "http://168.63.129.16/",
+    "Oracle's metadata": "http://192.0.0.192/",
+    "documentation": "http://203.0.113.7/",
+    "benchmarks": "http://198.19.0.1/",
+    "6to4 relay": "http://192.88.99.1/",
+    "multicast": "http://224.0.0.1/",
+    "reserved": "http://240.0.0.1/",
+    "broadcast": "http://255.255.255.255/",
+    "loopback v6": "http://[::1]/",
+    "unspecified v6": "http://[::]/",
+    "IPv4-mapped": "http://[::ffff:127.0.0.1]/",
+    "IPv4-mapped, hexadecimal": "http://[::ffff:7f00:1]/",
+    "IPv4-mapped metadata": "http://[::ffff:169.254.169.254]/",
+    "IPv4-compatible": "http://[::127.0.0.1]/",
+    "IPv4-translated": "http://[::ffff:0:127.0.0.1]/",
+    "NAT64": "http://[64:ff9b::7f00:1]/",
+    "NAT64, local use": "http://[64:ff9b:1::a9fe:a9fe]/",
+    "6to4": "http://[2002:7f00:1::]/",
+    "Teredo": "http://[2001:0:7f00:1::]/",
+    "unique local": "http://[fc00::1]/",
+    "AWS's metadata v6": "http://[fd00:ec2::254]/",
+    "Google's metadata v6": "http://[fd20:ce::254]/",
+    "link-local v6": "http://[fe80::1]/",
+    "site-local v6": "http://[fec0::1]/",
+    "multicast v6": "http://[ff02::1]/",
+    "discard v6": "http://[100::1]/",
+    "documentation v6": "http://[2001:db8::1]/",
+    "with credentials": "http://example.com@127.0.0.1/",
+    "with a port": "http://127.0.0.1:8000/",
+}
+
+
+class Network(httpcore2.AsyncNetworkBackend):
+    """Nobody is called; it notes who would have been."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.dead: set[str] = set()
+
+    async def connect_tcp(self, host: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+        self.called.append(host)
+        if host in self.dead:
+            raise httpcore2.ConnectError
+        return httpcore2.AsyncMockStream([b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
+
+
+class Names:
+    """A resolver that gives its answers one after the other, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@asynccontextmanager
+async def way(backend: GuardedBackend) -> AsyncIterator[Transport]:
+    async with outgoing_client(guarded(backend)) as client:
+        yield Transport(client)
+
+
+@pytest.mark.parametrize("url", INSIDE.values(), ids=INSIDE)
+async def test_no_spelling_leads_inside(url: str) -> None:
+    """With the system's own resolver, which is the one that understands such spellings. What httpx2 or the resolver do
+    not understand is refused by them."""
+    network = Network()
+    async with way(GuardedBackend(network=network)) as transport:
+        with pytest.raises((PrivateAddress, Temporary)):
+            await transport.post(url, content=b"{}")
+    assert network.called == []
+
+
+@pytest.mark.parametrize("url", INSIDE.values(), ids=INSIDE)
+async def test_what_the_resolver_understands_is_refused_for_its_address(url: str) -> None:
+    """The test above would also pass if nothing could be resolved at all."""
+    try:
+        host = httpx2.URL(url).raw_host.decode().strip("[]")
+        addresses = await resolve(host, 80)
+    except (httpx2.InvalidURL, OSError):
+        return
+    assert addresses
+    assert all(refused(address) for address in addresses)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "93.184.215.14", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2606:4700::1111", "2a00:1450::1"],
+)
+async def test_a_public_address_is_called(address: str) -> None:
+    network = Network()
+    async with way(GuardedBackend(Names([address]), network)) as transport:
+        assert (await transport.post("http://example.com/hook", content=b"{}")).status == 200
+    assert network.called == [address]
+
+
+@pytest.mark.parametrize("inside", ["10.0.0.1", "::1", "fe80::1%2", "169.254.169.254"])
+async def test_one_address_inside_is_enough_to_refuse_the_name(inside: str) -> None:
+    network = Network()
+    async with way(GuardedBackend(Names(["8.8.8.8", inside]), network)) as transport:
+        with pytest.raises(PrivateAddress):
+            await transport.post("http://example.com/", content=b"{}")
+    assert network.called == []
+
+
+async def test_a_name_that_changes_its_answer_is_asked_once_and_called_where_it_was_checked() -> None:
+    names, network = Names(["8.8.8.8"], ["127.0.0.1"]), Network()
+    async with way(GuardedBackend(names, network)) as transport:
+        await transport.post("http://rebind.example/", content=b"{}")
+    assert (names.asked, network.called) == (["rebind.example"], ["8.8.8.8"])
+
+
+async def test_a_name_that_changes_its_answer_is_checked_again_on_the_next_connection() -> None:
+    backend = GuardedBackend(Names(["8.8.8.8"], ["127.0.0.1"]), Network())
+    async with way(backend) as transport:
+        await transport.post("http://rebind.example/", headers={"connection": "close"}, content=b"{}")
+    async with way(backend) as transport:
+        with pytest.raises(PrivateAddress):
+            await transport.post("http://rebind.example/", content=b"{}")
+
+
+async def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
+    network = Network()
+    network.dead = {"2606:4700::1111"}
+    async with way(GuardedBackend(Names(["2606:4700::1111", "8.8.8.8"]), network)) as transport:
+        assert (await transport.post("http://example.com/", content=b"{}")).status == 200
+    assert network.called == ["2606:4700::1111", "8.8.8.8"]
+
+
+async def test_a_name_without_an_address_and_a_resolver_that_fails_are_temporary() -> None:
+    async def fails(host: str, port: int) -> list[str]:
+        raise OSError
+
+    for resolver in (Names([]), fails):
+        async with way(GuardedBackend(resolver, Network())) as transport:
+            with pytest.raises(Temporary):
+                await transport.post("http://example.com/", content=b"{}")
+
+
+async def test_a_resolver_that_hangs_is_given_up_before_anything_was_sent() -> None:
+    async def hangs(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    client = httpx2.AsyncClient(transport=guarded(GuardedBackend(hangs, Network())), timeout=0.1)
+    async with client:
+        with pytest.raises(Temporary):
+            await Transport(client).post("http://example.com/", content=b"{}")
+
+
+async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://8.8.8.8:3128")
+    network = Network()
+    async with way(GuardedBackend(network=network)) as transport:
+        with pytest.raises(PrivateAddress):
+            await transport.post("http://127.0.0.1/", content=b"{}")
+    assert network.called == []
+
+
+async def test_a_unix_socket_is_inside() -> None:
+    with pytest.raises(PrivateAddress):
+        await GuardedBackend().connect_unix_socket("/var/run/docker.sock")
+
+
+class Detour(httpcore2.AnyIOBackend):
+    """The address that was checked is public; the test's server stands in for it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
+        return await super().connect_tcp("127.0.0.1", self.port)
+
+
+async def test_tls_and_the_host_header_keep_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate is for the URL's name; one for another name is refused before a byte was sent."""
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("hooks.example").configure_cert(theirs)
+    ours = ssl.create_default_context()
+    authority.configure_trust(ours)
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda **_: ours)
+    hosts: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        hosts.extend(line for line in head.split(b"\r\n") if line.lower().startswith(b"host:"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=theirs)
+    detour = Detour(server.sockets[0].getsockname()[1])
+    async with server, way(GuardedBackend(Names(["8.8.8.8"]), detour)) as transport:
+        assert (await transport.post("https://hooks.example/a", content=b"{}")).status == 204
+        with pytest.raises(Temporary):
+            await transport.post("https://other.example/a", content=b"{}")
+    assert [host.lower() for host in hosts] == [b"host: hooks.example"]

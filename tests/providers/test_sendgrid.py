@@ -1,0 +1,302 @@
+"""SendGrid: what is sent, what each answer proves, and which receipts are believed."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+from sendgrid.helpers.eventwebhook import EventWebhook
+
+from api.routes.receipts import _stored as stored
+from config import ProviderSettings
+from domain.evidence import ReceiptKind
+from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
+from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from tests.providers.faults import every_day, nobody_there, one_request_on
+from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_sendgrid import API_KEY, OURS, SOMEBODY_ELSES, SendGridBench, sendgrid_bench, shown
+
+SAMPLES = Path(__file__).parent / "payloads" / "sendgrid"
+ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[SendGridBench]:
+    async with sendgrid_bench() as bench:
+        yield bench
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
+
+
+def raw(events: Any) -> bytes:
+    """As the vendor posts it: its own spelling of JSON, and a line's end."""
+    return json.dumps(events, separators=(",", ":")).encode() + b"\r\n"
+
+
+def parsed(bench: SendGridBench, body: bytes, at: datetime | None = None) -> list[ProviderReceipt]:
+    return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
+
+
+@every_day
+async def test_one_request_per_attempt_whatever_the_day(
+    bench: SendGridBench, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_request_on(bench, day, monkeypatch)
+
+
+async def test_where_nobody_listens_nothing_was_sent(bench: SendGridBench) -> None:
+    bench.provider = SendGrid(bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"}), bench.transport)
+    await nobody_there(bench)
+
+
+async def test_both_parts_go_out_the_plain_one_first_and_an_empty_one_not_at_all(bench: SendGridBench) -> None:
+    message = bench.on(Day.GOOD)
+    await bench.provider.send(message)
+    await bench.provider.send(replace(message, content={**message.content, "text": ""}))
+    both, html = (request.json["content"] for request in bench.vendor.requests)
+    assert [part["type"] for part in both] == ["text/plain", "text/html"]
+    assert html == [{"type": "text/html", "value": "<p>Grüße</p>"}]
+
+
+async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGridBench) -> None:
+    message = replace(
+        bench.on(Day.GOOD), address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"}
+    )
+    await bench.provider.send(message)
+    assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
+
+
+async def test_text_that_the_package_takes_for_a_key_is_refused_without_a_call(bench: SendGridBench) -> None:
+    message = replace(bench.on(Day.GOOD), content={"subject": "Hi", "text": "SG.abc.def is open", "html": "<p>"})
+    assert await bench.provider.send(message) == Refused(reason="contains_api_key")
+    assert bench.vendor.requests == []
+
+
+async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
+    bench.vendor.reply = Reply(status=202, headers={"X-Message-Id": "X1Y2Z3"})
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert answer == Accepted(message_id="X1Y2Z3", response={"status": 202})
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("invalid_recipient", "invalid_address"), ("invalid_content", "bad_request")],
+)
+async def test_a_400_is_about_the_recipient_or_the_message(bench: SendGridBench, name: str, reason: str) -> None:
+    bench.vendor.reply = Reply(status=400, body=sample(name))
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert (answer.reason, answer.gone) == (reason, False)
+    assert "Does not contain" not in repr(answer)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"errors": 7}', b'{"errors": [7, {"field": 7}]}'])
+async def test_a_400_that_says_nothing_is_about_the_message(bench: SendGridBench, body: bytes) -> None:
+    bench.vendor.reply = Reply(status=400, body=body)
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert answer.reason == "bad_request"
+
+
+async def test_a_message_that_is_too_large_is_refused(bench: SendGridBench) -> None:
+    bench.vendor.reply = Reply(status=413)
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert answer.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "reason"),
+    [
+        (Reply(status=400, body=sample("invalid_sender")), Permanent, "sender_refused"),
+        (Reply(status=401), Permanent, "credentials_refused"),
+        (Reply(status=403), Permanent, "credentials_refused"),
+        (Reply(status=404), Permanent, "unexpected_answer"),
+        (Reply(status=500), Unknown, "server_error"),
+        (Reply(status=502), Unknown, "server_error"),
+        (Reply(status=503), Temporary, "unavailable"),
+    ],
+)
+async def test_every_other_status_proves_something(
+    bench: SendGridBench, reply: Reply, error: type[ProviderError], reason: str
+) -> None:
+    bench.vendor.reply = reply
+    with pytest.raises(error) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({"X-RateLimit-Reset": str(int(time.time()) + 900)}, 600, 900),
+        ({"X-RateLimit-Reset": str(int(time.time()) - 900)}, 1, 1),
+        ({"X-RateLimit-Reset": "99999999999999"}, 86_400, 86_400),
+        ({"Retry-After": "7", "X-RateLimit-Reset": "99999999999"}, 7, 7),
+    ],
+)
+async def test_a_throttled_call_waits_as_long_as_the_vendor_says(
+    bench: SendGridBench, headers: dict[str, str], least: float, most: float
+) -> None:
+    bench.vendor.reply = Reply(status=429, headers=headers)
+    with pytest.raises(Temporary) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.retry_after is not None
+    assert least <= caught.value.retry_after <= most
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-RateLimit-Reset": "soon"}, {"X-RateLimit-Reset": "-1"}])
+async def test_nonsense_about_the_limit_is_no_delay(bench: SendGridBench, headers: dict[str, str]) -> None:
+    bench.vendor.reply = Reply(status=429, headers=headers)
+    with pytest.raises(Temporary) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.retry_after is None
+
+
+async def test_the_vendors_own_check_agrees_with_the_signatures_of_these_tests(bench: SendGridBench) -> None:
+    body = raw(sample("events"))
+    headers = bench.signed(body, datetime.now(UTC))
+    oracle = EventWebhook(shown(OURS))
+    assert oracle.verify_signature(body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER])
+    assert not EventWebhook(shown(SOMEBODY_ELSES)).verify_signature(
+        body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER]
+    )
+    assert len(parsed(bench, body)) == len(sample("events"))
+
+
+async def test_every_word_of_the_vendor_has_its_house_word(bench: SendGridBench) -> None:
+    told = [(receipt.raw["event"], receipt.kind, receipt.reason) for receipt in parsed(bench, raw(sample("events")))]
+    assert told == [
+        ("processed", ReceiptKind.UNKNOWN, None),
+        ("deferred", ReceiptKind.UNKNOWN, None),
+        ("delivered", ReceiptKind.DELIVERED, None),
+        ("open", ReceiptKind.OPENED, None),
+        ("click", ReceiptKind.CLICKED, None),
+        ("bounce", ReceiptKind.BOUNCED, "invalid_address"),
+        ("bounce", ReceiptKind.BOUNCED, "bounced"),
+        ("dropped", ReceiptKind.FAILED, "bounced_before"),
+        ("spamreport", ReceiptKind.COMPLAINED, None),
+        ("unsubscribe", ReceiptKind.UNSUBSCRIBED, None),
+        ("group_unsubscribe", ReceiptKind.UNSUBSCRIBED, None),
+        ("group_resubscribe", ReceiptKind.UNKNOWN, None),
+    ]
+
+
+async def test_a_receipt_names_attempt_message_and_time(bench: SendGridBench) -> None:
+    for receipt in parsed(bench, raw(sample("events"))):
+        assert (receipt.attempt_id, receipt.provider_message_id) == (ATTEMPT, "X1Y2Z3")
+        assert receipt.occurred_at == datetime(2017, 12, 15, 0, 59, 29, tzinfo=UTC)
+
+
+async def test_events_of_the_account_and_of_other_programs_do_not_spoil_a_batch(bench: SendGridBench) -> None:
+    told = parsed(bench, raw([*sample("not_ours"), sample("events")[2]]))
+    assert [(receipt.attempt_id, receipt.kind) for receipt in told] == [
+        (None, ReceiptKind.UNKNOWN),
+        (None, ReceiptKind.BOUNCED),
+        (ATTEMPT, ReceiptKind.DELIVERED),
+    ]
+
+
+async def test_a_repeated_event_under_new_ids_is_the_same_receipt_and_another_event_is_not(
+    bench: SendGridBench,
+) -> None:
+    delivered, opened = sample("events")[2:4]
+    again = {**delivered, "sg_event_id": "bmV3", "sg_message_id": "X1Y2Z3.recvd-other-2.0"}
+    first, second, third = (
+        stored("sendgrid", parsed(bench, raw([event]))[0]).id for event in (delivered, again, opened)
+    )
+    assert first == second
+    assert first != third
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.rstrip(b"\r\n"),
+        lambda body: json.dumps(json.loads(body)).encode() + b"\r\n",
+        lambda body: body.replace(b"delivered", b"open"),
+    ],
+    ids=["without its line's end", "re-serialised", "changed"],
+)
+async def test_only_the_very_bytes_are_believed(bench: SendGridBench, change: Any) -> None:
+    body = raw(sample("events"))
+    headers = bench.signed(body, datetime.now(UTC))
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(headers, change(body))
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=6), -timedelta(minutes=6)], ids=["replayed", "from the future"])
+async def test_a_signature_is_good_for_five_minutes(bench: SendGridBench, age: timedelta) -> None:
+    body = raw(sample("events"))
+    assert parsed(bench, body, datetime.now(UTC) - age * 0.7)
+    with pytest.raises(ForgedReceipt):
+        parsed(bench, body, datetime.now(UTC) - age)
+
+
+async def test_a_newer_time_beside_an_old_signature_is_forged(bench: SendGridBench) -> None:
+    body = raw(sample("events"))
+    headers = {**bench.signed(body, datetime.now(UTC) - timedelta(hours=1)), TIMESTAMP_HEADER: str(int(time.time()))}
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(headers, body)
+
+
+@pytest.mark.parametrize("signature", ["", "!", "MEUCIQ==", "é", "A" * 1000])
+async def test_a_signature_that_is_none_is_forged(bench: SendGridBench, signature: str) -> None:
+    headers = {TIMESTAMP_HEADER: str(int(time.time())), SIGNATURE_HEADER: signature}
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(headers, b"[]")
+
+
+async def test_without_a_public_key_nothing_is_believed(bench: SendGridBench) -> None:
+    bench.provider = SendGrid(bench.settings.model_copy(update={"webhook_public_key": ""}), bench.transport)
+    with pytest.raises(ForgedReceipt):
+        parsed(bench, raw(sample("events")))
+
+
+@pytest.mark.parametrize("key", ["nonsense", shown(OURS)[:-8]])
+async def test_a_public_key_that_is_none_is_an_error_at_start(bench: SendGridBench, key: str) -> None:
+    with pytest.raises(ValueError, match="TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY"):
+        SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
+
+
+@pytest.mark.parametrize(
+    "events", [[7], [None], [{}], [{"event": "open"}], [{"event": "open", "timestamp": "1e999"}], [[]]]
+)
+async def test_signed_events_that_are_none_are_unreadable(bench: SendGridBench, events: Any) -> None:
+    with pytest.raises(UnreadableReceipt):
+        parsed(bench, raw(events))
+
+
+def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = tmp_path / "key"
+    secret.write_text(f"{API_KEY}\n")
+    monkeypatch.setenv("TOCSIN_SENDGRID_API_KEY_FILE", str(secret))
+    monkeypatch.setenv("TOCSIN_SENDGRID_FROM", "shop@example.com")
+    monkeypatch.setenv("TOCSIN_SENDGRID_FROM_NAME", "Shop")
+    read = SendGridSettings.read()
+    assert (read.api_key, read.sender, read.from_name) == (SecretStr(API_KEY), "shop@example.com", "Shop")
+    assert read.base_url == "https://api.sendgrid.com"
+
+
+@pytest.mark.parametrize("missing", ["TOCSIN_SENDGRID_API_KEY", "TOCSIN_SENDGRID_FROM"])
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in {"TOCSIN_SENDGRID_API_KEY", "TOCSIN_SENDGRID_FROM"} - {missing}:
+        monkeypatch.setenv(name, "shop@example.com")
+    with pytest.raises(ValueError, match=missing):
+        SendGridSettings.read()
+
+
+async def test_the_key_is_in_no_text_of_the_adapter(bench: SendGridBench) -> None:
+    assert isinstance(bench.settings, ProviderSettings)
+    assert API_KEY not in repr(bench.settings) + repr(bench.provider)

@@ -1,0 +1,340 @@
+"""SMTP: what the server gets, and what its answers and accidents mean."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.headerregistry import Address
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import trustme
+from pydantic import ValidationError
+
+import providers.smtp
+from domain.channels import Channel
+from domain.outgoing import Message
+from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+from providers.smtp import ASCII_MAIL, Smtp, SmtpSettings, mail_of
+from tests.providers.mail_server import NAME, SENDER, Kept, MailMode, MailServer
+
+ADA = "ada@example.com"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[MailServer]:
+    async with MailServer().open() as server:
+        yield server
+
+
+def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> Message:
+    return Message(
+        attempt_id=uuid4(),
+        delivery_id=uuid4(),
+        notification_id=uuid4(),
+        tenant=UUID(int=7),
+        recipient_id="ada",
+        notification_type="order.shipped",
+        created_at=datetime.now(UTC),
+        channel=Channel.EMAIL,
+        endpoint_id=Channel.EMAIL,
+        address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
+        content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
+    )
+
+
+async def sent(server: MailServer, message: Message) -> Kept:
+    answer = await Smtp(server.settings()).send(message)
+    assert isinstance(answer, Accepted), answer
+    [kept] = server.kept(message.attempt_id)
+    return kept
+
+
+async def test_the_mail_is_text_with_html_as_its_better(server: MailServer) -> None:
+    kept = await sent(server, to(subject="Grüße", html="<p>Größe</p>", text="Größe"))
+    mail = kept.mail
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [(part.get_content_type(), part.get_content().strip()) for part in mail.iter_parts()] == [
+        ("text/plain", "Größe"),
+        ("text/html", "<p>Größe</p>"),
+    ]
+    assert (mail["Subject"], mail["To"], mail["Auto-Submitted"]) == ("Grüße", ADA, "auto-generated")
+    [sender] = mail["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (NAME, SENDER)
+    assert abs(parsedate_to_datetime(mail["Date"]).timestamp() - datetime.now(UTC).timestamp()) < 5
+    assert (kept.sender, kept.recipients) == (SENDER, [ADA])
+
+
+async def test_without_html_it_is_text_alone(server: MailServer) -> None:
+    kept = await sent(server, to(html=""))
+    assert kept.mail.get_content_type() == "text/plain"
+
+
+async def test_the_message_id_is_our_reference(server: MailServer) -> None:
+    message = to()
+    answer = await Smtp(server.settings()).send(message)
+    assert isinstance(answer, Accepted)
+    assert answer.message_id == f"{message.attempt_id}@shop.example"
+    assert answer.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
+
+
+async def test_what_is_sent_has_seven_bits_and_survives_dots_and_long_lines(server: MailServer) -> None:
+    text = "Ünï 東京\n.\n..\nFrom here\n" + "x" * 5000 + "\nQUIT"
+    kept = await sent(server, to(text=text, html=f"<p>{'Größe ' * 1000}</p>", subject="東京 " * 60))
+    assert kept.raw.isascii()
+    plain, _ = kept.mail.iter_parts()
+    assert plain.get_content().splitlines() == text.splitlines()
+    assert kept.mail["Subject"].strip() == ("東京 " * 60).strip()
+
+
+@pytest.mark.parametrize("unit", ["Grüße aus 東京 ", "ü", "x ü", "東京 ", "a, b; ü ", "🎉 ", "=?utf-8?q?=C3=BC?= ü "])
+@pytest.mark.parametrize("times", [1, 7, 20, 61])
+def test_a_subject_arrives_as_it_was_in_words_of_75_characters_at_most(unit: str, times: int) -> None:
+    """RFC 2047 sets the limit, also where other header lines may have 998."""
+    subject = (unit * times).strip()
+    raw = mail_of(to(subject=subject), Address(NAME, addr_spec=SENDER), ADA).as_bytes()
+    words = [word for word in raw.split() if word.startswith(b"=?")]
+    assert max(map(len, words)) <= 75
+    assert message_from_bytes(raw, policy=policy.default)["Subject"] == subject
+
+
+async def test_a_long_url_in_a_header_stays_whole() -> None:
+    mail = mail_of(to(), Address(NAME, addr_spec=SENDER), ADA)
+    url = b"<https://shop.example/u/" + b"x" * 300 + b">"
+    mail["List-Unsubscribe"] = url.decode()
+    assert b"List-Unsubscribe: " + url + b"\r\n" in mail.as_bytes()
+    assert mail.policy is ASCII_MAIL
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        "\r\nBcc: eve@example.com",
+        "\nBcc: eve@example.com",
+        "\rBcc: eve",
+        "\u2028Bcc: eve",
+        "\x85Bcc: eve",
+        "\x0bBcc: eve",
+    ],
+)
+async def test_a_subject_adds_no_header(server: MailServer, breaks: str) -> None:
+    kept = await sent(server, to(subject=f"Hi{breaks}"))
+    assert kept.mail["Bcc"] is None
+    assert kept.recipients == [ADA]
+    assert kept.mail["Subject"].startswith("Hi Bcc: eve")
+
+
+@pytest.mark.parametrize("before", ["", "ü "])
+@pytest.mark.parametrize("line_break", ["=0D=0A", "=0A", "=0D", "=C2=85", "=E2=80=A8"])
+async def test_an_encoded_word_smuggles_no_header(server: MailServer, before: str, line_break: str) -> None:
+    """Python decodes what it is given as a header, line breaks included, and writes them out."""
+    word = f"=?utf-8?q?a{line_break}Bcc=3A_eve?="
+    kept = await sent(server, to(subject=f"{before}{word}"))
+    head = kept.raw.partition(b"\r\n\r\n")[0].decode()
+    assert [line for line in head.splitlines() if line.lower().startswith("bcc")] == []
+    assert await Smtp(server.settings()).send(to(f"{word}@example.com")) == Refused(reason="invalid_address")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ada@example.com\r\nRCPT TO:<eve@example.com>", "ada@example.com> SIZE=1", "ada@example.com\n", "a b@x.org"],
+)
+async def test_an_address_adds_no_command(server: MailServer, address: str) -> None:
+    assert await Smtp(server.settings()).send(to(address)) == Refused(reason="invalid_address")
+    assert server.ledger == []
+
+
+@pytest.mark.parametrize(
+    "text", ["\r\n.\r\nMAIL FROM:<eve@example.com>\r\n", "\n.\n", "\r.\r", "\r\n.\n", "\n.\r\nQUIT"]
+)
+async def test_a_body_does_not_end_itself(server: MailServer, text: str) -> None:
+    """SMTP smuggling: one message in, one message out."""
+    await sent(server, to(text=f"before{text}after", html=f"before{text}after"))
+    assert len(server.ledger) == 1
+    assert b"after" in server.ledger[0].raw
+
+
+async def test_an_international_domain_goes_by_its_ascii_form(server: MailServer) -> None:
+    kept = await sent(server, to("ada@exämple.de", "ada@xn--exmple-cua.de"))
+    assert kept.recipients == ["ada@xn--exmple-cua.de"]
+    assert kept.options == []
+
+
+async def test_an_address_without_an_ascii_form_needs_a_server_that_takes_it(server: MailServer) -> None:
+    refusal = await Smtp(server.settings()).send(to("ädä@example.com"))
+    assert refusal == Refused(reason="international_address_not_supported")
+    async with MailServer(international=True).open() as modern:
+        kept = await sent(modern, to("ädä@example.com"))
+    assert kept.recipients == ["ädä@example.com"]
+    assert {"SMTPUTF8", "BODY=8BITMIME"} <= set(kept.options)
+    assert "ädä@example.com".encode() in kept.raw
+
+
+REFUSALS = [
+    ("RCPT", "550 5.1.1 <ada@example.com> User unknown", "invalid_address"),
+    ("RCPT", "550 5.1.10 Null MX", "invalid_address"),
+    ("RCPT", "550 No such user", "refused_recipient"),
+    ("RCPT", "551 User not local", "refused_recipient"),
+    ("RCPT", "553 5.1.3 Bad address syntax", "invalid_address"),
+    ("RCPT", "501 5.1.3 Bad address syntax", "invalid_address"),
+    ("RCPT", "552 5.2.2 Mailbox full", "mailbox_full"),
+    ("RCPT", "550 5.2.1 Mailbox disabled", "mailbox_disabled"),
+    ("RCPT", "550 5.7.1 Blocked", "refused_by_policy"),
+    ("DATA", "554 5.7.1 Looks like spam", "refused_by_policy"),
+    ("DATA", "554 Transaction failed", "content_refused"),
+    ("DATA", "552 5.3.4 Message too big", "too_large"),
+]
+
+
+@pytest.mark.parametrize(("at", "said", "reason"), REFUSALS)
+async def test_a_no_to_this_recipient_is_refused_and_quotes_nobody(
+    server: MailServer, at: str, said: str, reason: str
+) -> None:
+    server.answers = {at: said}
+    answer = await Smtp(server.settings()).send(to())
+    assert isinstance(answer, Refused)
+    assert (answer.reason, answer.response["code"]) == (reason, int(said[:3]))
+    assert ADA not in repr(answer)
+
+
+@pytest.mark.parametrize("at", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("said", ["421 4.3.2 Going down", "450 4.2.1 Busy", "451 4.7.1 Greylisted", "452 4.3.1 Full"])
+async def test_a_4xx_is_temporary_wherever_it_is_said(server: MailServer, at: str, said: str) -> None:
+    server.answers = {at: said}
+    with pytest.raises(Temporary) as caught:
+        await Smtp(server.settings()).send(to())
+    assert caught.value.response == {"code": int(said[:3])}
+
+
+@pytest.mark.parametrize(
+    ("at", "said", "reason"),
+    [
+        ("MAIL", "550 5.7.60 Not your address", "sender_refused"),
+        ("MAIL", "553 5.7.1 Not owned by user", "sender_refused"),
+        ("MAIL", "530 5.7.0 Authentication required", "credentials_refused"),
+        ("RCPT", "530 5.7.0 Authentication required", "credentials_refused"),
+        ("DATA", "530 5.7.0 Authentication required", "credentials_refused"),
+    ],
+)
+async def test_a_no_to_us_is_permanent(server: MailServer, at: str, said: str, reason: str) -> None:
+    server.answers = {at: said}
+    with pytest.raises(Permanent, match=reason):
+        await Smtp(server.settings()).send(to())
+
+
+async def test_a_wrong_password_is_permanent(server: MailServer) -> None:
+    with pytest.raises(Permanent, match="credentials_refused"):
+        await Smtp(server.settings(password="wrong")).send(to())
+    assert server.ledger == []
+
+
+async def test_a_server_without_a_login_is_unsuitable_for_one() -> None:
+    async with MailServer(login=False).open() as server:
+        with pytest.raises(Permanent, match="server_unsuitable"):
+            await Smtp(server.settings(username="u", password="p")).send(to())
+
+
+@pytest.mark.parametrize("mode", [MailMode.CUT_AT_GREETING, MailMode.CUT_AT_RCPT])
+async def test_a_line_that_is_cut_before_the_content_is_temporary(server: MailServer, mode: MailMode) -> None:
+    server.mode = mode
+    with pytest.raises(Temporary, match="connect_failed"):
+        await Smtp(server.settings()).send(to())
+    assert server.connections == 1
+
+
+async def test_nobody_there_is_temporary(server: MailServer) -> None:
+    with pytest.raises(Temporary, match="connect_failed"):
+        await Smtp(server.settings(port=1)).send(to())
+    with pytest.raises(Temporary, match="connect_failed"):
+        await Smtp(server.settings(host="nobody.invalid")).send(to())
+
+
+async def test_a_server_that_stalls_before_the_content_is_temporary(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers.smtp, "BEFORE_DATA", 0.2)
+    server.mode = MailMode.STALL
+    with pytest.raises(Temporary, match="timeout"):
+        await Smtp(server.settings()).send(to())
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [(MailMode.LOSE, "connection_lost"), (MailMode.GARBLE, "malformed_answer")]
+)
+async def test_what_happens_after_the_content_is_unknown(server: MailServer, mode: MailMode, reason: str) -> None:
+    server.mode = mode
+    message = to()
+    with pytest.raises(Unknown, match=reason):
+        await Smtp(server.settings()).send(message)
+    assert len(server.kept(message.attempt_id)) == 1
+    assert server.connections == 1
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
+async def test_tls_of_either_kind(authority: trustme.CA, implicit: bool) -> None:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+        settings = server.settings(tls="implicit" if implicit else "starttls")
+        assert isinstance(await Smtp(settings, client_tls(authority)).send(to()), Accepted)
+        assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
+async def test_a_certificate_that_nobody_vouches_for_gets_nothing(authority: trustme.CA, implicit: bool) -> None:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+        with pytest.raises(Temporary, match="connect_failed"):
+            await Smtp(server.settings(tls="implicit" if implicit else "starttls")).send(to())
+        assert server.ledger == []
+
+
+async def test_without_starttls_nothing_is_sent_in_the_clear(server: MailServer) -> None:
+    """Who stands between takes the offer out."""
+    with pytest.raises(Permanent, match="server_unsuitable"):
+        await Smtp(server.settings(tls="starttls")).send(to())
+    assert server.ledger == []
+
+
+def test_settings_are_read_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "password").write_text("swordfish\n")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"HOST": "mail", "FROM": SENDER, "RATE": "14", "PASSWORD_FILE": "password"}.items():
+        monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
+    settings = SmtpSettings.read()
+    assert (settings.host, settings.sender, settings.rate, settings.tls) == ("mail", SENDER, 14, "starttls")
+    assert settings.password.get_secret_value() == "swordfish"
+
+
+@pytest.mark.parametrize(
+    "sender", ["shop", "shop@", "@shop.example", "Shop <shop@shop.example>", "a@b\r\nBcc: c@d", "ö@b.c"]
+)
+def test_a_sender_that_is_no_address_is_an_error_at_start(server: MailServer, sender: str) -> None:
+    with pytest.raises(ValidationError):
+        server.settings(**{"from": sender})
+
+
+async def test_concurrent_messages_have_connections_of_their_own(server: MailServer) -> None:
+    messages = [replace(to(), attempt_id=uuid4()) for _ in range(20)]
+    provider = Smtp(server.settings())
+    answers = await asyncio.gather(*(provider.send(message) for message in messages))
+    assert all(isinstance(answer, Accepted) for answer in answers)
+    assert [len(server.kept(message.attempt_id)) for message in messages] == [1] * 20

@@ -1,0 +1,168 @@
+"""The one way out: one try, a capped answer, and what each accident on the line proves."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import pytest
+
+import providers.transport
+from providers.outcomes import Permanent, ProviderError, Temporary, Unknown
+from providers.transport import ANSWER_LIMIT, Answer, Transport, outgoing_client, refuse_common, retry_after
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def line(*sent: bytes, cut: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers each request with these bytes; with `cut` it then resets. Its address, and the heads."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            for part in sent:
+                writer.write(part)
+                await writer.drain()
+            if cut:
+                writer.transport.abort()
+            else:
+                await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", heads
+    server.close()
+
+
+async def post(url: str) -> Answer:
+    async with outgoing_client() as client:
+        return await Transport(client).post(url, json={"a": 1})
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["nobody listens", "no such name"])
+async def test_what_never_left_is_temporary(closed: bool) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(Temporary, match="connect_failed"):
+        await post(f"http://127.0.0.1:{port}/" if closed else "http://nobody.invalid/")
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com/", "nothing", "http://[::1/"])
+async def test_an_address_that_is_none_never_left(url: str) -> None:
+    with pytest.raises(Temporary, match="connect_failed"):
+        await post(url)
+
+
+async def test_a_line_that_is_cut_before_the_answer_proves_nothing_and_is_not_tried_again() -> None:
+    async with line(cut=True) as (url, heads):
+        with pytest.raises(Unknown, match="connection_lost"):
+            await post(url)
+    assert len(heads) == 1
+
+
+async def test_an_answer_that_is_no_http_proves_nothing() -> None:
+    async with line(b"SMTP ready\r\n\r\n") as (url, _):
+        with pytest.raises(Unknown, match="connection_lost"):
+            await post(url)
+
+
+async def test_a_yes_whose_body_breaks_off_is_a_yes() -> None:
+    async with line(b'HTTP/1.1 202 A\r\ncontent-length: 100\r\n\r\n{"id"', cut=True) as (url, _):
+        answer = await post(url)
+    assert (answer.status, answer.accepted, answer.json()) == (202, True, {})
+
+
+async def test_a_no_whose_body_breaks_off_proves_nothing() -> None:
+    async with line(b"HTTP/1.1 400 B\r\ncontent-length: 100\r\n\r\n{", cut=True) as (url, _):
+        with pytest.raises(Unknown, match="connection_lost"):
+            await post(url)
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(200, True), (400, False)])
+async def test_a_body_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch, status: int, accepted: bool) -> None:
+    monkeypatch.setattr(providers.transport, "BODY_WITHIN", 0.1)
+    async with line(f"HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\n.".encode()) as (url, _):
+        if accepted:
+            assert (await post(url)).accepted
+            return
+        with pytest.raises(Unknown, match="timeout"):
+            await post(url)
+
+
+async def test_a_large_body_is_read_as_far_as_the_limit() -> None:
+    head = f"HTTP/1.1 200 O\r\ncontent-length: {10 * 1024 * 1024}\r\n\r\n".encode()
+    async with line(head, *[b"x" * 1024 * 1024] * 10) as (url, _):
+        assert len((await post(url)).body) == ANSWER_LIMIT
+
+
+async def test_a_redirect_is_an_answer() -> None:
+    async with line(b"HTTP/1.1 307 T\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n") as (url, heads):
+        answer = await post(url)
+    assert (answer.status, len(heads)) == (307, 1)
+
+
+async def test_answers_are_asked_for_unpacked() -> None:
+    async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, heads):
+        await post(url)
+    assert b"accept-encoding: identity\r\n" in heads[0].lower()
+
+
+async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, _):
+        assert (await post(url)).accepted
+
+
+@pytest.mark.parametrize(("body", "value"), [(b'{"id": 1}', {"id": 1}), (b"[1]", {}), (b"", {}), (b'{"\xff', {})])
+def test_json_that_is_no_object_is_empty(body: bytes, value: object) -> None:
+    assert Answer(status=200, headers={}, body=body).json() == value
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("999999999999", 86_400.0),
+        ("Sun, 01 Mar 2026 12:01:00 GMT", 60.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Sun, 01 Mar 2027 12:00:00 GMT", 86_400.0),
+        ("Sun, 01 Mar 2026 12:01:00", 60.0),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("\u0667", None),
+    ],
+)
+def test_retry_after_in_either_form(header: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": header}, NOW) == seconds
+    assert retry_after({}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (429, Temporary, "throttled"),
+        (401, Permanent, "credentials_refused"),
+        (402, Permanent, "credentials_refused"),
+        (403, Permanent, "credentials_refused"),
+        (302, Permanent, "redirected"),
+        (500, Unknown, "server_error"),
+        (503, Unknown, "server_error"),
+    ],
+)
+def test_what_means_the_same_everywhere(status: int, error: type[ProviderError], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        refuse_common(Answer(status=status, headers={}, body=b""))
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 422])
+def test_the_others_are_for_the_adapter_to_read(status: int) -> None:
+    refuse_common(Answer(status=status, headers={}, body=b""))

@@ -1,0 +1,333 @@
+"""Twilio: what is sent, what each answer proves, and which status callbacks are believed."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+
+from api.app import create_app
+from api.routes.receipts import _stored as stored
+from bootstrap import Parts
+from domain.evidence import ReceiptKind
+from providers.base import ForgedReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
+from providers.twilio import Twilio, TwilioSettings
+from tests.providers.faults import every_day, nobody_there, one_request_on
+from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, sign, twilio_bench
+
+SAMPLES = Path(__file__).parent / "payloads" / "twilio"
+ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
+QUERY = f"attempt={ATTEMPT}"
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[TwilioBench]:
+    async with twilio_bench() as bench:
+        yield bench
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
+
+
+def callback(name: str) -> bytes:
+    return (SAMPLES / f"{name}.form").read_bytes()
+
+
+def error(code: int, status: int = 400) -> Reply:
+    return Reply(status=status, body={"code": code, "message": "To +447700900123", "status": status})
+
+
+@every_day
+async def test_one_request_per_attempt_whatever_the_day(
+    bench: TwilioBench, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_request_on(bench, day, monkeypatch)
+
+
+async def test_where_nobody_listens_nothing_was_sent(bench: TwilioBench) -> None:
+    settings = bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"})
+    bench.provider = Twilio(settings, bench.transport, CALLBACK)
+    await nobody_there(bench)
+
+
+class Recorder(HttpClient):  # type: ignore[misc]
+    """What the vendor's own client would send."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.is_async = False
+
+    def request(self, method: str, url: str, **more: Any) -> Response:
+        self.calls.append({"method": method, "url": url, **more})
+        return Response(201, json.dumps(sample("accepted")))
+
+
+async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) -> None:
+    message = bench.on(Day.GOOD)
+    await bench.provider.send(message)
+    [ours] = bench.vendor.requests
+    recorder = Recorder()
+    client = Client(SID, TOKEN, http_client=recorder)
+    client.api.base_url = bench.vendor.url
+    client.messages.create(
+        to=message.address["phone"],
+        from_=FROM,
+        body=message.content["text"],
+        status_callback=f"{CALLBACK}?attempt={message.attempt_id}",
+    )
+    [theirs] = recorder.calls
+    assert (ours.method, bench.vendor.url + ours.target) == (theirs["method"], theirs["url"])
+    assert ours.form == theirs["data"]
+    assert theirs["auth"] == (SID, TOKEN)
+
+
+async def test_a_messaging_service_takes_the_place_of_the_sender(bench: TwilioBench) -> None:
+    settings = bench.settings.model_copy(update={"sender": "", "messaging_service_sid": "MG1"})
+    vendor, bench.vendor.complaints = bench.vendor, []
+    with pytest.raises(Permanent):
+        await Twilio(settings, bench.transport, CALLBACK).send(bench.on(Day.GOOD))
+    form = vendor.requests[0].form
+    assert form["MessagingServiceSid"] == "MG1"
+    assert "From" not in form
+    vendor.complaints.clear()  # it expects a From
+
+
+async def test_an_accepted_message_has_its_sid_and_its_price(bench: TwilioBench) -> None:
+    bench.vendor.reply = Reply(status=201, body=sample("accepted"))
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    response = {"status": 201, "message_status": "queued", "price_unit": "USD"}
+    assert answer == Accepted(message_id="SM" + "a" * 32, response=response, cost="0.00750")
+
+
+@pytest.mark.parametrize("price", [None, "", "free", "-1e9", "٣", 7, ["1"], "-123456789.0"])
+async def test_a_price_that_is_no_number_is_none(bench: TwilioBench, price: Any) -> None:
+    bench.vendor.reply = Reply(status=201, body={"sid": "SM1", "price": price})
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Accepted)
+    assert answer.cost == ("7" if price == 7 else None)
+
+
+async def test_a_number_that_opted_out_is_refused(bench: TwilioBench) -> None:
+    bench.vendor.reply = Reply(status=400, body=sample("refused"))
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert answer == Refused(reason="opted_out", response={"status": 400, "code": 21610})
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (error(21211), "invalid_address"),
+        (error(21214), "unreachable"),
+        (error(21217), "invalid_address"),
+        (error(21408, 403), "region_not_enabled"),
+        (error(21612), "unreachable"),
+        (error(21614), "not_a_mobile_number"),
+        (error(21635), "landline"),
+        (error(21617), "too_long"),
+        (error(29999), "bad_request"),
+        (Reply(status=400, body=b"<html>"), "bad_request"),
+        (Reply(status=400, body={"code": [1]}), "bad_request"),
+    ],
+)
+async def test_a_code_about_one_number_or_message_refuses_it(bench: TwilioBench, reply: Reply, reason: str) -> None:
+    bench.vendor.reply = reply
+    answer = await bench.provider.send(bench.on(Day.GOOD))
+    assert isinstance(answer, Refused)
+    assert answer.reason == reason
+    assert "+44" not in repr(answer)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reason"),
+    [
+        (error(20003, 401), Permanent, "credentials_refused"),
+        (error(20404, 404), Permanent, "account_not_found"),
+        (error(21606), Permanent, "sender_refused"),
+        (error(21609), Permanent, "callback_url_refused"),
+        (Reply(status=401), Permanent, "credentials_refused"),
+        (Reply(status=405), Permanent, "unexpected_answer"),
+        (error(20429, 429), Temporary, "throttled"),
+        (error(21611), Temporary, "throttled"),
+        (Reply(status=429), Temporary, "throttled"),
+        (error(20500, 500), Unknown, "server_error"),
+        (error(20503, 503), Unknown, "server_error"),
+        (error(21211, 500), Unknown, "server_error"),
+    ],
+)
+async def test_every_other_answer_proves_something(
+    bench: TwilioBench, reply: Reply, kind: type[ProviderError], reason: str
+) -> None:
+    bench.vendor.reply = reply
+    with pytest.raises(kind) as caught:
+        await bench.provider.send(bench.on(Day.GOOD))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "reason"),
+    [
+        ("queued", ReceiptKind.UNKNOWN, None),
+        ("sent", ReceiptKind.UNKNOWN, None),
+        ("delivered", ReceiptKind.DELIVERED, None),
+        ("read", ReceiptKind.OPENED, None),
+        ("undelivered", ReceiptKind.BOUNCED, "unreachable"),
+        ("failed", ReceiptKind.FAILED, "unreachable"),
+        ("canceled", ReceiptKind.FAILED, "unreachable"),
+    ],
+)
+async def test_every_word_of_the_vendor_has_its_house_word(
+    bench: TwilioBench, word: str, kind: ReceiptKind, reason: str | None
+) -> None:
+    body = urlencode({"MessageSid": "SM1", "MessageStatus": word, "ErrorCode": "30003"}).encode()
+    [receipt] = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+    assert (receipt.kind, receipt.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize("code", ["", "39999", "٣", "x"])
+async def test_a_code_that_nobody_knows_is_kept_and_the_reason_is_the_status(bench: TwilioBench, code: str) -> None:
+    body = urlencode({"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": code}).encode()
+    [receipt] = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+    assert (receipt.reason, receipt.raw["ErrorCode"]) == ("undelivered", code)
+
+
+@pytest.mark.parametrize("name", ["delivered", "undelivered"])
+async def test_a_callback_to_the_address_that_we_gave_names_the_attempt(bench: TwilioBench, name: str) -> None:
+    body = callback(name)
+    url = f"{CALLBACK}?{QUERY}"
+    signature = sign(TOKEN, url, body)
+    [receipt] = bench.provider.parse_receipts({"x-twilio-signature": signature}, body, QUERY)
+    assert (receipt.attempt_id, receipt.provider_message_id) == (ATTEMPT, "SM" + "a" * 32)
+    assert receipt.raw["MessageStatus"] == name
+    assert RequestValidator(TOKEN).validate(url, receipt.raw, signature)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "attempt=00000000-0000-0000-0000-000000000000", f"{QUERY}&more=1", f"{QUERY}&", QUERY.replace("-", "%2D")],
+)
+async def test_a_callback_to_another_address_is_forged(bench: TwilioBench, query: str) -> None:
+    body = callback("delivered")
+    signature = sign(TOKEN, f"{CALLBACK}?{QUERY}", body)
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts({"x-twilio-signature": signature}, body, query)
+
+
+async def test_a_signature_over_the_host_that_the_caller_names_does_not_count(bench: TwilioBench) -> None:
+    body = callback("delivered")
+    signature = sign(TOKEN, f"https://evil.example/api/v1/receipts/twilio?{QUERY}", body)
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts({"x-twilio-signature": signature, "host": "evil.example"}, body, QUERY)
+
+
+@pytest.mark.parametrize("added", [b"&MessageStatus=delivered", b"&New=1", b"+"])
+async def test_an_added_or_changed_field_is_forged(bench: TwilioBench, added: bytes) -> None:
+    body = callback("undelivered")
+    headers = {"x-twilio-signature": sign(TOKEN, CALLBACK, body)}
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(headers, body + added)
+
+
+async def test_a_newer_signature_with_a_shared_key_is_believed(bench: TwilioBench) -> None:
+    body = callback("delivered")
+    url = f"{CALLBACK}?{QUERY}"
+    signature = sign("shared key", url, body, "sha256")
+    headers = {
+        "x-twilio-signature": signature,
+        "x-twilio-webhooks-signature-settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256",
+    }
+    [receipt] = bench.provider.parse_receipts(headers, body, QUERY)
+    assert receipt.kind is ReceiptKind.DELIVERED
+    assert RequestValidator("shared key").validate(url, receipt.raw, signature, "HMAC_SHA256")
+
+
+@pytest.mark.parametrize(
+    ("secret", "told", "made_by"),
+    [
+        ("shared key", "key=k,algorithm=HMAC_SHA256", (TOKEN, "sha256")),
+        ("shared key", "key=k,algorithm=HMAC_SHA256", ("shared key", "sha1")),
+        ("shared key", "key=k,algorithm=HMAC_MD5", ("shared key", "md5")),
+        ("", "key=k,algorithm=HMAC_SHA256", ("", "sha256")),
+    ],
+    ids=["with the token", "with the old algorithm", "with a weak algorithm", "no shared key is configured"],
+)
+async def test_a_newer_signature_with_anything_else_is_forged(
+    bench: TwilioBench, secret: str, told: str, made_by: tuple[str, str]
+) -> None:
+    settings = bench.settings.model_copy(update={"webhook_secret": SecretStr(secret)})
+    body = callback("delivered")
+    headers = {
+        "x-twilio-signature": sign(made_by[0], CALLBACK, body, made_by[1]),
+        "x-twilio-webhooks-signature-settings": told,
+    }
+    with pytest.raises(ForgedReceipt):
+        Twilio(settings, bench.transport, CALLBACK).parse_receipts(headers, body)
+
+
+async def test_a_replayed_callback_is_the_receipt_that_we_have(bench: TwilioBench) -> None:
+    """The signature covers no time, so that a replay cannot be told; it changes nothing."""
+    body = callback("delivered")
+    ids = {
+        stored("twilio", receipt).id
+        for _ in range(2)
+        for receipt in bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+    }
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("query", ["attempt=", "attempt=7", "other=1"])
+async def test_a_signed_address_without_our_reference_is_matched_by_the_message(bench: TwilioBench, query: str) -> None:
+    body = callback("delivered")
+    headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
+    [receipt] = bench.provider.parse_receipts(headers, body, query)
+    assert (receipt.attempt_id, receipt.provider_message_id) == (None, "SM" + "a" * 32)
+
+
+@pytest.mark.postgres
+async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: TwilioBench, parts: Parts) -> None:
+    """By any host, as behind a proxy; stored once, however often it is told."""
+    app = create_app(replace(parts, providers={"twilio": bench.provider}))
+    body, query = callback("delivered"), f"attempt={uuid4()}"
+    headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
+    way = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=way, base_url="http://internal:8000/api/v1") as client:
+        asked = [f"/receipts/twilio?{query}", f"/receipts/twilio?{query}", f"/receipts/twilio?attempt={ATTEMPT}"]
+        told = [(await client.post(url, content=body, headers=headers)).status_code for url in asked]
+    assert told == [204, 204, 401]
+    async with parts.database.transaction() as session:
+        values = {"id": query.removeprefix("attempt=")}
+        rows = await session.execute(text("SELECT kind FROM receipt WHERE attempt_id = :id"), values)
+        assert rows.scalars().all() == ["delivered"]
+
+
+@pytest.mark.parametrize("fields", [{"MessageSid": "SM1"}, {"MessageStatus": "sent"}, {"MessageSid": ""}])
+async def test_a_signed_form_that_is_no_status_is_unreadable(bench: TwilioBench, fields: dict[str, str]) -> None:
+    body = urlencode(fields).encode()
+    with pytest.raises(UnreadableReceipt):
+        bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+
+
+def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}.items():
+        monkeypatch.setenv(f"TOCSIN_TWILIO_{name}", value)
+    read = TwilioSettings.read()
+    assert (read.account_sid, read.auth_token, read.sender) == (SID, SecretStr(TOKEN), FROM)
+    assert TOKEN not in repr(read)
+    monkeypatch.delenv("TOCSIN_TWILIO_FROM")
+    with pytest.raises(ValueError, match="TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID"):
+        TwilioSettings.read()
