@@ -2,6 +2,7 @@ import json
 import re
 import signal
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ async def test_show_tells_the_timeline(terminal: Terminal, shop: Shop, hello: No
     id = await shop.send("hello")
     await shop.until(id, "DELIVERED")
     out = await terminal.ok("show", id)
-    assert "email  DELIVERED  sandbox  hello v1 en  1 try" in out
+    assert "  email    DELIVERED  sandbox  hello v1 en  1 try" in out
     assert re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  (\w+)", out, re.MULTILINE) == [
         "accepted",
         "rendered",
@@ -85,11 +86,15 @@ async def test_tail_follows_what_comes(terminal: Terminal, shop: Shop, hello: No
         await shop.person("ada", email="ada@example.com")
         for count in (1, 2):
             await shop.until(await shop.send("hello"), "DELIVERED")
-            seen = await eventually(told, lambda text, count=count: text.count("DELIVERED") == count)
+            seen = await eventually(told, partial(tells_of, count))
             assert seen.count("accepted") == count
     finally:
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
+
+
+def tells_of(count: int, text: str) -> bool:
+    return text.count("DELIVERED") == count
 
 
 async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Terminal, shop: Shop) -> None:
