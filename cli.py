@@ -131,7 +131,7 @@ def tail(
     """What happens to notifications, entry by entry."""
 
     async def work(api: Api) -> None:
-        told = Tail(api, lambda shown, entry: console.print(news(shown, entry)), recipient, type)
+        told = Tail(api, lambda shown, entry: console.print(news(shown, entry), soft_wrap=True), recipient, type)
         await (told.follow(lines) if follow else told.once(lines))
 
     talk(work)

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 Json = dict[str, Any]
 
@@ -22,61 +21,50 @@ GOOD = ("SENT", "DELIVERED", "OPENED")
 
 
 def show(console: Console, shown: Json) -> None:
+    for line in account(shown):
+        console.print(line, soft_wrap=True)
+
+
+def account(shown: Json) -> Iterator[str]:
+    """Status and reason, channel by channel, the timeline, and where to look further."""
     reason = f"  {escape(shown['failure_reason'])}" if shown["failure_reason"] else ""
-    console.print(f"{coloured(shown['status'])}{reason}  {escape(shown['notification_type'])} to {_person(shown)}")
-    console.print(_deliveries(shown["deliveries"])) if shown["deliveries"] else None
-    console.print(timeline(shown["timeline"]))
-    console.print(shown["id"], highlight=False)
+    yield f"{coloured(shown['status'])}{reason}  {_whom(shown)}"
+    yield from map(_delivery, shown["deliveries"])
+    yield from map(_entry, shown["timeline"])
+    yield shown["id"]
     if shown["temporal_url"]:
-        console.print(shown["temporal_url"], soft_wrap=True, highlight=False)
+        yield escape(shown["temporal_url"])
 
 
-def timeline(entries: list[Json]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for entry in entries:
-        table.add_row(*_cells(entry))
-    return table
+def news(shown: Json, entry: Json) -> str:
+    """One entry of one of many notifications."""
+    at, rest = _entry(entry).split("  ", 1)
+    return f"{at}  [dim]{shown['id'][-6:]}[/]  {_whom(shown):<28} {rest}"
 
 
-def news(shown: Json, entry: Json) -> Table:
-    """One entry of one of many notifications, on a line of its own."""
-    table = Table.grid(padding=(0, 2))
-    who = f"{escape(shown['notification_type'])} to {_person(shown)}"
-    at, *rest = _cells(entry)
-    table.add_row(at, f"[dim]{shown['id'][-6:]}[/]", who, *rest)
-    return table
+def coloured(status: str, width: int = 0) -> str:
+    return f"[bold {COLOURS.get(status, 'yellow')}]{status:<{width}}[/]"
 
 
-def coloured(status: str) -> str:
-    return f"[bold {COLOURS.get(status, 'yellow')}]{status}[/]"
+def _entry(entry: Json) -> str:
+    facts = [entry["reason"] or "", *(f"{name}={value}" for name, value in (entry["detail"] or {}).items())]
+    words = [escape(fact) for fact in facts if fact] + ([coloured(entry["status"])] if entry["status"] else [])
+    return f"{_clock(entry['at'])}  {entry['kind']:<16} {entry['channel'] or '':<8} {' '.join(words)}".rstrip()
 
 
-def _cells(entry: Json) -> tuple[str, ...]:
-    facts = [escape(text) for text in _facts(entry)]
-    status = coloured(entry["status"]) if entry["status"] else ""
-    return _clock(entry["at"]), entry["kind"], entry["channel"] or "", " ".join(filter(None, [*facts, status]))
+def _delivery(one: Json) -> str:
+    tries = len(one["attempts"])
+    words = [
+        one["provider"] or "",
+        f"{one['template_name']} v{one['template_version']} {one['language']}" if one["template_name"] else "",
+        f"{tries} {'try' if tries == 1 else 'tries'}" if tries else "",
+        one["failure_reason"] or "",
+    ]
+    return f"  {one['channel']:<8} {coloured(one['status'], 10)} {escape('  '.join(filter(None, words)))}"
 
 
-def _facts(entry: Json) -> Iterator[str]:
-    if entry["reason"]:
-        yield entry["reason"]
-    for name, value in (entry["detail"] or {}).items():
-        yield f"{name}={value}"
-
-
-def _deliveries(deliveries: list[Json]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for one in deliveries:
-        words = [f"{one['template_name']} v{one['template_version']} {one['language']}" if one["template_name"] else ""]
-        tries = len(one["attempts"])
-        words += [f"{tries} {'try' if tries == 1 else 'tries'}" if tries else "", one["failure_reason"] or ""]
-        words = [escape(word) for word in words]
-        table.add_row(f"  {one['channel']}", coloured(one["status"]), one["provider"] or "", *words)
-    return table
-
-
-def _person(shown: Json) -> str:
-    return escape(str(shown["recipient_id"]))
+def _whom(shown: Json) -> str:
+    return escape(f"{shown['notification_type']} to {shown['recipient_id']}")
 
 
 def _clock(time: str) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.connection import connect
 from tests.cli.terminal import Said, Terminal
 from tests.engine import Shop
 from tests.polling import eventually
+from worker import workers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -142,6 +144,13 @@ async def test_the_key_of_the_stack_here_goes_to_no_other_url(terminal: Terminal
 async def test_where_nothing_runs_the_error_says_what_to_do(terminal: Terminal, tmp_path: Path) -> None:
     line = await one_line(await terminal.tocsin("tail", TOCSIN_DATA_DIR=str(tmp_path / "none")))
     assert line.startswith(f"tocsin: nothing runs in {tmp_path}/none; start it with 'make run'")
+
+
+async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
+    parts = shop.engine.parts
+    client = await connect(shop.engine.temporal_address, "default", lazy=False)
+    for queues in (["deliver-sandbox"], ["notifications", "deliver-in_app"]):
+        assert [one.task_queue for one in workers(parts, client, queues)] == queues
 
 
 async def test_an_unknown_queue_is_an_error_that_names_those_there_are(terminal: Terminal, shop: Shop) -> None:

@@ -1,0 +1,99 @@
+"""What bootstrap hands to adapters, and what it says at start when a setting is missing."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootstrap import Parts, open_parts
+from config import ProviderSettings, Settings
+from providers.outcomes import Refused, Temporary
+from tests.providers.harness_http import Day
+from tests.providers.harness_webhook import webhook_bench
+
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(**more: Any) -> Settings:
+    given = {"env": "dev", "database_url": NOWHERE, "temporal_address": "127.0.0.1:1", **more}
+    return Settings(_env_file=None, **given)
+
+
+async def opened(settings: Settings) -> Parts:
+    async with open_parts(settings) as parts:
+        return parts
+
+
+async def test_a_named_provider_is_built_from_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOST": "mail.example", "FROM": "shop@shop.example"}.items():
+        monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
+    parts = await opened(settings(email_providers=["smtp", "sandbox"], webhook_providers=["webhook"]))
+    assert set(parts.providers) == {"in_app", "sandbox", "smtp", "webhook"}
+
+
+async def test_what_is_missing_is_named_by_its_variable() -> None:
+    with pytest.raises(ValueError, match=r"^TOCSIN_SMTP_HOST is missing; TOCSIN_SMTP_FROM is missing$"):
+        await opened(settings(email_providers=["smtp"]))
+
+
+async def test_a_wrong_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOST": "mail.example", "FROM": "shop@shop.example", "PORT": "swordfish"}.items():
+        monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
+    with pytest.raises(ValueError, match=r"^TOCSIN_SMTP_PORT: ") as caught:
+        await opened(settings(email_providers=["smtp"]))
+    assert "swordfish" not in str(caught.value)
+
+
+async def test_a_provider_that_nobody_named_needs_no_settings() -> None:
+    assert "smtp" not in (await opened(settings())).providers
+
+
+@pytest.mark.parametrize("name", ["smtp", "webhook", "in_app", "twilio"])
+def test_every_provider_has_a_rate(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert settings().rate(name) == 0
+    monkeypatch.setenv(f"TOCSIN_{name.upper()}_RATE", "2.5")
+    assert settings().rate(name) == 2.5
+
+
+def test_the_rate_of_the_sandbox_is_one_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SANDBOX_RATE", "3")
+    assert settings().rate("sandbox") == 3
+    assert settings(sandbox_rate=4).rate("sandbox") == 4
+
+
+def test_a_rate_that_is_none_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SMTP_RATE", "fast")
+    with pytest.raises(ValueError, match="TOCSIN_SMTP_RATE"):
+        settings().rate("smtp")
+
+
+def test_dotenv_and_files_are_read_by_the_providers_prefix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOCSIN_SMTP_RATE=9\nTOCSIN_SMTP_HOST=\n")
+    assert ProviderSettings.of("smtp").rate == 9
+    (tmp_path / "rate").write_text("5\n")
+    monkeypatch.setenv("TOCSIN_OTHER_RATE_FILE", str(tmp_path / "rate"))
+    assert (ProviderSettings.of("other").rate, ProviderSettings.of("another").rate) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("env", "allowed", "reaches"),
+    [("dev", None, True), ("dev", False, False), ("production", None, False), ("production", True, True)],
+)
+async def test_private_webhooks_are_for_development_unless_it_is_said(
+    env: str, allowed: bool | None, reaches: bool
+) -> None:
+    chosen = settings(env=env, secret_key="a secret of our own", webhook_providers=["webhook"])
+    chosen = chosen.model_copy(update={"webhook_allow_private": allowed})
+    async with webhook_bench() as bench, open_parts(chosen) as parts:
+        message = replace(bench.on(Day.GOOD), address={"url": "http://127.0.0.1:1/"})
+        if reaches:
+            with pytest.raises(Temporary, match="connect_failed"):
+                await parts.providers["webhook"].send(message)
+        else:
+            assert await parts.providers["webhook"].send(message) == Refused(reason="private_address")
