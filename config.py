@@ -38,20 +38,12 @@ class SecretFiles(PydanticBaseSettingsSource):
         return {name: value for value, name, _ in found if value is not None}
 
 
-class ProviderSettings(BaseSettings):
-    """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
-    `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves. Complaints quote no value."""
+class Sourced(BaseSettings):
+    """Where settings come from, in order: arguments, environment, `.env`, `*_FILE`. Complaints quote no value."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_ignore_empty=True,
-        env_prefix_target="all",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
-
-    rate: float = Field(0, ge=0)
 
     @classmethod
     def settings_customise_sources(
@@ -64,6 +56,15 @@ class ProviderSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX))
         return init_settings, env_settings, dotenv_settings, files
+
+
+class ProviderSettings(Sourced):
+    """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
+    `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves."""
+
+    model_config = SettingsConfigDict(env_prefix_target="all")
+
+    rate: float = Field(0, ge=0)
 
     @classmethod
     def of(cls, name: str) -> Self:
@@ -85,33 +86,15 @@ def _complaint(prefix: str, error: Any) -> str:
     return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {error['msg']}"
 
 
-class ClientSettings(BaseSettings):
+class ClientSettings(Sourced):
     """Where the commands find what they talk to; a laptop has no other settings."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file=".env",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     data_dir: Path = Path(".tocsin")
     database_url: str = ""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls)
 
     @field_validator("*", mode="before")
     @classmethod
