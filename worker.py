@@ -68,7 +68,8 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
 async def wait_for_temporal(settings: Settings) -> Client:
     """Until it answers and has our search attributes and Schedules; inside the process, as a restart would help nobody.
 
-    On a server nobody else prepares it. Several workers may do so at once: whoever comes second finds it done.
+    A worker cannot start before its namespace exists, so it asks by preparing it; the sweep does the same for a store
+    that is lost later. Several may do so at once: whoever comes second finds it done.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""On a server nobody but the worker prepares Temporal."""
+"""A worker waits for its namespace and prepares it; on a server no `make run` has done so."""
 
 import asyncio
 from pathlib import Path
