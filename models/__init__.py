@@ -3,11 +3,14 @@
 from models.content import NotificationType, Template, TemplatePublication
 from models.engine_state import EngineState
 from models.erasures import Erasure
+from models.holds import Hold
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Event, Notification
+from models.provider_health import ProviderHealth
 from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
+from models.suppressions import Suppression
 from models.tenants import ApiKey, Tenant
 
 __all__ = [
@@ -18,14 +21,17 @@ __all__ = [
     "EngineState",
     "Erasure",
     "Event",
+    "Hold",
     "InboxMessage",
     "Notification",
     "NotificationType",
+    "ProviderHealth",
     "Receipt",
     "Recipient",
     "SandboxCall",
     "SandboxMessage",
     "SandboxReceipt",
+    "Suppression",
     "Template",
     "TemplatePublication",
     "Tenant",

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Numeric, Text, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, Numeric, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -28,6 +28,7 @@ class Notification(SQLModel, table=True):
 
     `dispatch_at` is when the dispatcher may claim the row (a lease pushes it ahead), `dispatched_at` when its
     workflow was started, `swept_at` when the sweep last looked. `revision` fences every write of the ledger.
+    `evidence_due`: something that its workflow waits for has come, and nobody has told it yet.
     """
 
     __table_args__ = (
@@ -70,6 +71,7 @@ class Notification(SQLModel, table=True):
                 "cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL"
             ),
         ),
+        Index("notification_evidence", "id", postgresql_where=text("evidence_due")),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -97,15 +99,21 @@ class Notification(SQLModel, table=True):
     dispatch_at: datetime = time_column(nullable=False)
     dispatched_at: datetime | None = time_column()
     swept_at: datetime | None = time_column()
+    evidence_due: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
 
 
 class Delivery(SQLModel, table=True):
-    """One notification on one channel. `rule` is the preference rule that allowed or refused the channel."""
+    """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
+
+    `awaits` is the evidence that its workflow waits for. `held_at`: the guard held it back, for `held_provider`; the
+    resumer claims it by `release_at` once nothing holds it any more.
+    """
 
     __table_args__ = (
         _one_of("status", DeliveryStatus),
         Index("delivery_of_notification", "notification_id"),
         Index("delivery_of_channel", "tenant", "channel", "notification_id"),
+        Index("delivery_held", "held_at", postgresql_where=text("held_at IS NOT NULL")),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 
@@ -132,6 +140,10 @@ class Delivery(SQLModel, table=True):
     delivered_at: datetime | None = time_column()
     opened_at: datetime | None = time_column()
     clicked_at: datetime | None = time_column()
+    awaits: str | None = None
+    held_at: datetime | None = time_column()
+    held_provider: str | None = None
+    release_at: datetime | None = time_column()
 
 
 class Attempt(SQLModel, table=True):

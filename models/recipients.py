@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, new_id, time_column
@@ -14,11 +15,13 @@ def _of_recipient(column: str) -> ForeignKeyConstraint:
 
 
 class Recipient(SQLModel, table=True):
-    """`contact` holds email, phone and webhook_url; it is written and read through `storage/sealing.py` only."""
+    """`contact` holds email, phone and webhook_url; it is written and read through `storage/sealing.py` only.
+    `address_keys` are its values as the suppression list knows them."""
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     recipient_id: str = Field(primary_key=True)
     contact: Json = json_column()
+    address_keys: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     locale: str | None = None
     timezone: str | None = None
     attributes: Json = json_column()

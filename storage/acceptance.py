@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
 from domain.notification_types import URGENT
 from storage.database import to_json
-from storage.sealing import Json, seal
+from storage.sealing import Json, address_keys, seal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +52,14 @@ WITH item AS (
     priority int, channels text[], tags text[], idempotency_key text, idempotency_hash text,
     send_at timestamptz, expires_in float8)
 ), profile AS (
-  INSERT INTO recipient AS r (tenant, recipient_id, contact, locale, timezone, attributes, created_at, updated_at)
+  INSERT INTO recipient AS r (tenant, recipient_id, contact, address_keys, locale, timezone, attributes, created_at,
+         updated_at)
   SELECT DISTINCT ON (recipient_id) CAST(:tenant AS uuid), recipient_id, COALESCE(profile->'contact', '{}'),
-         profile->>'locale', profile->>'timezone', COALESCE(profile->'attributes', '{}'), now(), now()
+         COALESCE(profile->'address_keys', '{}'), profile->>'locale', profile->>'timezone',
+         COALESCE(profile->'attributes', '{}'), now(), now()
     FROM item WHERE profile IS NOT NULL ORDER BY recipient_id, id DESC
   ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = r.contact || EXCLUDED.contact,
+         address_keys = r.address_keys || EXCLUDED.address_keys,
          locale = COALESCE(EXCLUDED.locale, r.locale), timezone = COALESCE(EXCLUDED.timezone, r.timezone),
          attributes = r.attributes || EXCLUDED.attributes, updated_at = now()
   RETURNING r.recipient_id
@@ -96,7 +99,7 @@ NOTIFY = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DU
 
 async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> dict[UUID, Accepted]:
     """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key."""
-    values = {"tenant": tenant, "items": to_json([_item(item) for item in items]), **NOTIFY}
+    values = {"tenant": tenant, "items": to_json([_item(tenant, item) for item in items]), **NOTIFY}
     rows = (await session.execute(ACCEPT, values)).mappings()
     return {
         row["id"]: Accepted(
@@ -109,12 +112,14 @@ async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotificatio
     }
 
 
-def _item(item: NewNotification) -> Json:
+def _item(tenant: UUID, item: NewNotification) -> Json:
     values: Json = {name: getattr(item, name) for name in item.__slots__}
     values["event_payload"] = seal(item.event_payload)
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
     if item.profile is not None:
-        values["profile"] = {**item.profile, "contact": seal(item.profile.get("contact", {}))}
+        contact = item.profile.get("contact", {})
+        kept = {"contact": seal(contact), "address_keys": address_keys(tenant, contact)}
+        values["profile"] = {**item.profile, **kept}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.merge_patch import merged
 from storage.database import to_json
 from storage.rows import decoded
-from storage.sealing import Json, seal, unseal
+from storage.sealing import Json, address_keys, seal, unseal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +37,12 @@ LOCK = text(f"{FIND.text} FOR UPDATE")
 # xmax is 0 in a row that this statement made and not in one that it found.
 REPLACE = text(f"""
 WITH person AS (
-  INSERT INTO recipient (tenant, recipient_id, contact, locale, timezone, attributes, created_at, updated_at)
-  VALUES (:tenant, :recipient_id, CAST(:contact AS jsonb), :locale, :timezone, CAST(:attributes AS jsonb), now(), now())
-  ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = EXCLUDED.contact, locale = EXCLUDED.locale,
-         timezone = EXCLUDED.timezone, attributes = EXCLUDED.attributes, updated_at = now()
+  INSERT INTO recipient (tenant, recipient_id, contact, address_keys, locale, timezone, attributes, created_at,
+         updated_at)
+  VALUES (:tenant, :recipient_id, CAST(:contact AS jsonb), CAST(:address_keys AS jsonb), :locale, :timezone,
+         CAST(:attributes AS jsonb), now(), now())
+  ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = EXCLUDED.contact, address_keys = EXCLUDED.address_keys,
+         locale = EXCLUDED.locale, timezone = EXCLUDED.timezone, attributes = EXCLUDED.attributes, updated_at = now()
   RETURNING {COLUMNS}, xmax = 0 AS created
 ), preference AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
@@ -51,8 +53,8 @@ SELECT * FROM person
 """)  # noqa: S608 - constants of our own
 
 UPDATE = text(f"""
-UPDATE recipient SET contact = CAST(:contact AS jsonb), locale = :locale, timezone = :timezone,
-       attributes = CAST(:attributes AS jsonb), updated_at = now()
+UPDATE recipient SET contact = CAST(:contact AS jsonb), address_keys = CAST(:address_keys AS jsonb),
+       locale = :locale, timezone = :timezone, attributes = CAST(:attributes AS jsonb), updated_at = now()
  WHERE tenant = :tenant AND recipient_id = :recipient_id
 RETURNING {COLUMNS}
 """)  # noqa: S608
@@ -92,6 +94,7 @@ def _values(tenant: UUID, recipient_id: str, profile: Json) -> Json:
         "tenant": tenant,
         "recipient_id": recipient_id,
         "contact": to_json(seal(profile.get("contact", {}))),
+        "address_keys": to_json(address_keys(tenant, profile.get("contact", {}))),
         "locale": profile.get("locale"),
         "timezone": profile.get("timezone"),
         "attributes": to_json(profile.get("attributes", {})),

@@ -1,0 +1,33 @@
+"""How each provider is doing, as all processes see it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class ProviderHealth(SQLModel, table=True):
+    """The circuit of one provider account; `domain/circuits.py` says what moves it.
+
+    `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
+    `recent` holds `[second, calls, errors, slow]` of the last minute; `refusers` whom refused credentials have hit.
+    """
+
+    __tablename__ = "provider_health"
+    __table_args__ = (CheckConstraint("state IN ('closed', 'open', 'half_open')", name="state_known"),)
+
+    provider: str = Field(primary_key=True)
+    state: str = "closed"
+    reason: str | None = None
+    penalty: int = 0
+    openings: int = 0
+    probes: int = 0
+    changed_at: datetime = time_column(nullable=False)
+    weighed_at: datetime = time_column(nullable=False)
+    probe_at: datetime | None = time_column()
+    recent: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
+    refusers: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))

@@ -1,0 +1,38 @@
+"""Addresses that must not be written to any more: hard bounces, complaints, STOP, and what an operator entered."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, new_id, time_column
+
+
+class Suppression(SQLModel, table=True):
+    """In force until `lifted_at` or `expires_at`. `address_key` is what the guard compares (`storage/sealing.py`);
+    `address` is sealed, and None once its person is erased."""
+
+    __table_args__ = (
+        Index(
+            "suppression_in_force",
+            "tenant",
+            "channel",
+            "address_key",
+            unique=True,
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+        Index("suppression_of_tenant", "tenant", "id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    channel: str
+    address_key: str
+    address: Json | None = json_column(nullable=True)
+    reason: str
+    source: str
+    notification_id: UUID | None = None
+    created_at: datetime = time_column(nullable=False)
+    expires_at: datetime | None = time_column()
+    lifted_at: datetime | None = time_column()
