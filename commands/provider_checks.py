@@ -1,9 +1,10 @@
 """`tocsin providers check`: whether an adapter's settings are complete and its vendor knows our credentials."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from uuid import uuid4
 
 import bootstrap
@@ -12,15 +13,20 @@ from config import Settings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing import Message
 from providers.base import Provider
-from providers.outcomes import Accepted, ProviderError
+from providers.guard import guarded
+from providers.outcomes import Accepted, ProviderError, Refused, Unknown
 from providers.registry import PROVIDERS
 from providers.transport import outgoing_client
 from storage.database import Database
 
+# Nobody outside can be asked.
 TRIVIAL = {
-    "sandbox": "sandbox: there is nothing to check; it reaches nobody and takes everything.",
-    "in_app": "in_app: there is nothing to check; it writes inbox rows into the database.",
+    "sandbox": "there is nothing to check; it reaches nobody and takes everything.",
+    "in_app": "there is nothing to check; it writes inbox rows into the database.",
+    "webhook": "there is nothing to ask; each receiver is somebody else's. --send-to URL posts one message.",
 }
+# Their sends are rows in our own database.
+REACH_NOBODY = {"sandbox", "in_app"}
 ADDRESS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
 TEXT = "A test message from Tocsin."
 CONTENT: dict[Channel, dict[str, Any]] = {
@@ -29,42 +35,29 @@ CONTENT: dict[Channel, dict[str, Any]] = {
 }
 
 
-@runtime_checkable
-class AsksItsVendor(Protocol):
-    """An adapter whose vendor has a call that proves credentials and sends nothing."""
-
-    async def check(self) -> str:
-        """What the vendor said, as a short sentence. Raises ProviderError."""
-
-
 async def check(settings: Settings, name: str, send_to: str | None) -> str:
     """A sentence. Raises CommandError with what is wrong."""
     if name not in PROVIDERS:
         raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(PROVIDERS))}")
-    if name in TRIVIAL:
-        return TRIVIAL[name]
+    if name in REACH_NOBODY or (name in TRIVIAL and not send_to):
+        return f"{name}: {TRIVIAL[name]}"
     async with _built(settings, name) as provider:
         try:
-            if send_to:
-                return await _send(provider, send_to)
-            if isinstance(provider, AsksItsVendor):
-                return f"{name}: {await provider.check()}"
+            return f"{name}: {await (_send(provider, send_to) if send_to else provider.check())}"
         except ProviderError as error:
             raise CommandError(f"{name}: {type(error).__name__.lower()} error: {error.reason}") from None
-    return (
-        f"{name}: the settings are complete. Whether the vendor takes these credentials shows only when something is "
-        "sent: --send-to ADDRESS"
-    )
 
 
 @asynccontextmanager
 async def _built(settings: Settings, name: str) -> AsyncIterator[Provider]:
+    """As bootstrap builds it, so that a webhook meets the same guard; nothing of it needs the database."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or "postgresql+asyncpg://nobody@127.0.0.1:1/none")
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
+        chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
         try:
-            provider = PROVIDERS[name].build(bootstrap.tools_of(settings, database, http, http))
+            provider = PROVIDERS[name].build(bootstrap.tools_of(settings, database, http, chosen))
         except ValueError as error:
             raise CommandError(f"{name}: {error}") from None
         yield provider
@@ -72,23 +65,32 @@ async def _built(settings: Settings, name: str) -> AsyncIterator[Provider]:
 
 async def _send(provider: Provider, address: str) -> str:
     """To the first channel of the provider, outside of any notification: nothing of it is kept."""
-    channel = min(provider.channels & set(ADDRESS))
-    outcome = await provider.send(
-        Message(
-            attempt_id=uuid4(),
-            delivery_id=uuid4(),
-            notification_id=uuid4(),
-            tenant=uuid4(),
-            recipient_id="providers-check",
-            notification_type="providers-check",
-            created_at=datetime.now(UTC),
-            channel=channel,
-            endpoint_id=str(channel),
-            address={ADDRESS[channel]: address},
-            content=CONTENT.get(channel, {"title": "Tocsin", "body": TEXT}),
-            device_kind=DeviceKind.FCM if channel is Channel.PUSH else None,
-        )
-    )
+    outcome = await _within_deadline(provider, _message(min(provider.channels & set(ADDRESS)), address))
     if not isinstance(outcome, Accepted):
         raise CommandError(f"{provider.name}: the recipient was refused: {outcome.reason}")
-    return f"{provider.name}: accepted, message id {outcome.message_id}"
+    return f"accepted, message id {outcome.message_id}"
+
+
+async def _within_deadline(provider: Provider, message: Message) -> Accepted | Refused:
+    try:
+        async with asyncio.timeout(provider.deadline):
+            return await provider.send(message)
+    except TimeoutError:
+        raise Unknown("timeout") from None
+
+
+def _message(channel: Channel, address: str) -> Message:
+    return Message(
+        attempt_id=uuid4(),
+        delivery_id=uuid4(),
+        notification_id=uuid4(),
+        tenant=uuid4(),
+        recipient_id="providers-check",
+        notification_type="providers-check",
+        created_at=datetime.now(UTC),
+        channel=channel,
+        endpoint_id=str(channel),
+        address={ADDRESS[channel]: address},
+        content=CONTENT.get(channel, {"title": "Tocsin", "body": TEXT}),
+        device_kind=DeviceKind.FCM if channel is Channel.PUSH else None,
+    )

@@ -15,7 +15,8 @@ class Message:
     """`attempt_id` is our reference: put it where the vendor returns it.
 
     `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An e-mail address with
-    an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
+    an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted. `priority`
+    is 1 (at once) to 5, and after `expires_at` it is of no use to anybody.
     """
 
     attempt_id: UUID
@@ -30,3 +31,5 @@ class Message:
     address: Json
     content: Json
     device_kind: DeviceKind | None = None
+    priority: int = 3
+    expires_at: datetime | None = None

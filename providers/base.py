@@ -22,12 +22,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderReceipt:
-    """What a vendor says happened, in house words. Matched by our reference, else by the vendor's message id."""
+    """What a vendor says happened, in house words. Matched by our reference, else by the vendor's message id. Where
+    somebody wrote to us there is `phone` instead: then it is about the number, for every tenant that has it."""
 
     kind: ReceiptKind
     occurred_at: datetime
     attempt_id: UUID | None = None
     provider_message_id: str | None = None
+    phone: str | None = None
     reason: str | None = None
     raw: Json
 
@@ -54,10 +56,20 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
+def reference_in(text: str | None) -> UUID | None:
+    """Our attempt's id as a vendor gave it back; None for what is none of ours."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
+
+
 class Provider:
     """`deadline` is the whole call's, in seconds. `idempotent`: the same attempt may be sent again without harm.
 
-    `lookup` says what asking proves: `definitive`, `positive_only` or `none`. `settings` is what `build` loads.
+    `lookup` says what asking proves: `definitive`, `positive_only` or `none`; `settle_window` is how long, in seconds
+    after the call, the vendor's records may lag behind what it accepted. `has_circuit` False: what one person's
+    endpoint does says nothing of the next one's. `settings` is what `build` loads.
     """
 
     name: ClassVar[str]
@@ -66,6 +78,8 @@ class Provider:
     deadline: ClassVar[float] = 10.0
     idempotent: ClassVar[bool] = False
     lookup: ClassVar[str] = "none"
+    settle_window: ClassVar[float] = 0.0
+    has_circuit: ClassVar[bool] = True
     parses_receipts: ClassVar[bool] = False
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
 
@@ -76,6 +90,17 @@ class Provider:
 
     async def send(self, message: Message) -> Accepted | Refused:
         """One request. Raises Temporary, Permanent or Unknown; `deliver` holds the deadline."""
+        raise NotImplementedError
+
+    async def check(self) -> str:
+        """What the vendor says of our credentials, as a short sentence; nothing is sent. Raises Temporary or Permanent,
+        within `deadline`."""
+        raise NotImplementedError
+
+    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+        """What the vendor has that may be this attempt, oldest first; `since` is when its row was written. An empty
+        list proves absence only where `lookup` is `definitive`, and only after `settle_window`. One request; raises
+        Temporary or Permanent, within `deadline`."""
         raise NotImplementedError
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:

@@ -1,32 +1,33 @@
 """Firebase Cloud Messaging: push to Android, iOS and web apps by its HTTP v1 API. It reports nothing afterwards.
 
-The vendor's packages build the message and sign for a token; our transport sends, because the package's own client
-tries four times inside one call.
+The vendor's package builds the message; our transport sends, because the package's own client tries four times inside
+one call.
 """
 
-import asyncio
 import json
-import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Self
 
 from firebase_admin import credentials, messaging
-from google.auth import jwt
 from pydantic import SecretStr
 
 from config import ProviderSettings
 from domain.channels import Channel, DeviceKind
+from domain.notification_types import URGENT
 from domain.outgoing import Message
+from providers.access_tokens import AccessTokens
 from providers.base import Provider
-from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary
+from providers.questions import asking, told_by
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-# Well inside the call's deadline, so that a token that does not come is known to have sent nothing.
-TOKEN_DEADLINE = 5.0
-RENEW_BEFORE = 300
+# https://firebase.google.com/docs/cloud-messaging/customize-messages/setting-message-lifespan
+LONGEST_TTL = timedelta(weeks=4)
+# Nobody subscribes to it.
+CHECK_TOPIC = "tocsin-providers-check"
 
 
 class FcmSettings(ProviderSettings, env_prefix="TOCSIN_FCM_"):
@@ -36,49 +37,6 @@ class FcmSettings(ProviderSettings, env_prefix="TOCSIN_FCM_"):
     project_id: str = ""
     base_url: str = "https://fcm.googleapis.com"
     token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
-
-
-class AccessTokens:
-    """One at a time, kept until shortly before it ends: https://developers.google.com/identity/protocols/oauth2/service-account"""
-
-    def __init__(self, account: credentials.Certificate, url: str, transport: Transport) -> None:
-        self._account = account
-        self._url = url
-        self._transport = transport
-        self._lock = asyncio.Lock()
-        self._token = ""
-        self._renew_at = 0.0
-
-    async def current(self) -> str:
-        """Raises Temporary or Permanent, never Unknown: no message has left."""
-        try:
-            async with asyncio.timeout(TOKEN_DEADLINE), self._lock:
-                if time.monotonic() >= self._renew_at:
-                    await self._renew()
-                return self._token
-        except (TimeoutError, Unknown) as error:
-            raise Temporary("token_unavailable") from error
-
-    def forget(self, token: str) -> None:
-        if token == self._token:
-            self._renew_at = 0.0
-
-    async def _renew(self) -> None:
-        answer = await self._transport.post(self._url, data={"grant_type": GRANT, "assertion": self._assertion()})
-        if 400 <= answer.status < 404:
-            raise Permanent("credentials_refused", {"status": answer.status})
-        told = answer.json()
-        token, lasts = told.get("access_token"), told.get("expires_in")
-        if not answer.accepted or not isinstance(token, str) or not isinstance(lasts, int):
-            raise Temporary("token_unavailable", {"status": answer.status}, retry_after=retry_after(answer.headers))
-        self._token, self._renew_at = token, time.monotonic() + lasts - RENEW_BEFORE
-
-    def _assertion(self) -> str:
-        now = int(time.time())
-        claims: dict[str, Any] = {"iss": self._account.service_account_email, "scope": SCOPE, "aud": self._url}
-        claims |= {"iat": now, "exp": now + 3600}
-        signed: bytes = jwt.encode(self._account.signer, claims)  # type: ignore[no-untyped-call]
-        return signed.decode()
 
 
 class Fcm(Provider):
@@ -103,24 +61,39 @@ class Fcm(Provider):
     def __init__(self, settings: FcmSettings, transport: Transport) -> None:
         account = account_of(settings)
         self._transport = transport
-        self._tokens = AccessTokens(account, settings.token_url, transport)
-        project = settings.project_id or account.project_id
-        self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
+        self._tokens = AccessTokens(account, SCOPE, settings.token_url, transport)
+        self._project = settings.project_id or account.project_id
+        self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{self._project}/messages:send"
 
     @classmethod
     def build(cls, tools: Tools) -> Self:
         return cls(tools.load(FcmSettings), tools.transport)
 
     async def send(self, message: Message) -> Accepted | Refused:
-        token = await self._tokens.current()
-        headers = {"Authorization": f"Bearer {token}"}
-        answer = await self._transport.post(self._url, headers=headers, json={"message": encoded(message)})
+        answer = await self._post({"message": encoded(message)})
         if answer.accepted:
             name = answer.json().get("name")
             return Accepted(message_id=str(name) if name else None, response={"status": answer.status})
+        return self._refusal(answer)
+
+    async def check(self) -> str:
+        """A dry run to a topic: it needs the token, the project and the right to send to it, and ends in a yes, where
+        one to a made-up device would not: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send"""
+        title = messaging.Notification(title="Tocsin")
+        dry_run = {"message": as_json(messaging.Message(topic=CHECK_TOPIC, notification=title)), "validate_only": True}
+        async with asking(self.deadline):
+            answer = await self._post(dry_run)
+            if not answer.accepted:
+                raise Permanent(self._refusal(answer).reason, {"status": answer.status})
+            told_by(answer)
+        return f"the service account may send for the project {self._project}: a dry run passed"
+
+    async def _post(self, body: Json) -> Answer:
+        token = await self._tokens.current()
+        answer = await self._transport.post(self._url, headers={"Authorization": f"Bearer {token}"}, json=body)
         if answer.status == 401:
             self._tokens.forget(token)
-        return self._refusal(answer)
+        return answer
 
     def _refusal(self, answer: Answer) -> Refused:
         """A device is forgotten only where the vendor says so of its token; all else about a 400 is our message."""
@@ -141,19 +114,45 @@ class Fcm(Provider):
         return Refused(reason="invalid_token" if gone else "bad_request", response=evidence, gone=gone)
 
 
-def encoded(message: Message) -> dict[str, Any]:
+def encoded(message: Message) -> Json:
     """A second send of one delivery takes the place of the first on the device (tag, collapse id)."""
-    delivery = str(message.delivery_id)
     push = messaging.Message(
         notification=messaging.Notification(title=message.content["title"], body=message.content["body"]),
         data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
-        android=messaging.AndroidConfig(notification=messaging.AndroidNotification(tag=delivery)),
-        apns=messaging.APNSConfig(headers={"apns-collapse-id": delivery}),
+        android=android(message),
+        apns=messaging.APNSConfig(headers=apns_headers(message)),
     )
     # Not in the constructor, which warns: registration tokens give way to installation ids, but apps still send them.
     push.token = message.address["token"]
-    # As text it is the package's own encoding.
-    built: dict[str, Any] = json.loads(str(push))
+    return as_json(push)
+
+
+def android(message: Message) -> messaging.AndroidConfig:
+    """`high` wakes a sleeping device: https://firebase.google.com/docs/cloud-messaging/android-message-priority"""
+    return messaging.AndroidConfig(
+        notification=messaging.AndroidNotification(tag=str(message.delivery_id)),
+        priority="high" if message.priority <= URGENT else "normal",
+        ttl=time_left(message),
+    )
+
+
+def time_left(message: Message) -> timedelta | None:
+    """None leaves it to the vendor, which then keeps a message for four weeks."""
+    if message.expires_at is None:
+        return None
+    return min(max(message.expires_at - datetime.now(UTC), timedelta()), LONGEST_TTL)
+
+
+def apns_headers(message: Message) -> dict[str, str]:
+    """https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns"""
+    expires = {"apns-expiration": str(int(message.expires_at.timestamp()))} if message.expires_at else {}
+    priority = "10" if message.priority <= URGENT else "5"
+    return {"apns-collapse-id": str(message.delivery_id), "apns-priority": priority, **expires}
+
+
+def as_json(push: messaging.Message) -> Json:
+    """As text it is the package's own encoding."""
+    built: Json = json.loads(str(push))
     return built
 
 

@@ -7,12 +7,17 @@ So a name that answers otherwise the next time cannot lead inside, and the TLS n
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpcore2
 import httpx2
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+# Of their own: whoever waits for a name server that does not answer keeps none of the threads that others wait for.
+RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry
 REFUSED_V4 = [
@@ -63,7 +68,8 @@ def refused(address: str) -> bool:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(RESOLVERS, look_up)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -12,6 +12,7 @@ from providers.tools import Inbox, Tools
 class InApp(Provider):
     name: ClassVar[str] = "in_app"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.IN_APP})
+    has_circuit: ClassVar[bool] = False
     idempotent: ClassVar[bool] = True
     deadline: ClassVar[float] = 5.0
 

@@ -41,9 +41,16 @@ class Mode(StrEnum):
     BROKEN = "broken"
     SILENT = "silent"
     OPEN = "open"
+    BOUNCE = "bounce"
+    COMPLAIN = "complain"
 
 
 DIGITS = {f"{number:04}": mode for number, mode in enumerate(Mode, start=1)}
+
+# What is reported after "delivered".
+AFTERWARDS = {Mode.OPEN: ReceiptKind.OPENED, Mode.COMPLAIN: ReceiptKind.COMPLAINED}
+# Reported beside a kind: this vendor's bounces are always hard.
+REASONS = {ReceiptKind.BOUNCED: "invalid_address"}
 
 
 class Sandbox(Provider):
@@ -52,6 +59,10 @@ class Sandbox(Provider):
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset(DeviceKind)
     deadline: ClassVar[float] = 5.0
     lookup: ClassVar[str] = "definitive"
+    # docs/providers.md#the-sandbox: its books do not lag. This is how long a lost answer stays open, for tests to see.
+    settle_window: ClassVar[float] = 10.0
+    # It misbehaves for those who ask for it, and is never down.
+    has_circuit: ClassVar[bool] = False
     parses_receipts: ClassVar[bool] = True
 
     def __init__(self, books: SandboxBooks, secret: bytes) -> None:
@@ -71,7 +82,7 @@ class Sandbox(Provider):
         message_id = await self._books.accept(message, receipts_of(mode, call))
         if mode is Mode.LOST and call == 1:
             raise Unknown("connection_reset")
-        return Accepted(message_id=str(message_id), response={"status": "queued"}, cost="0")
+        return accepted(message_id)
 
     async def _misbehave(self, mode: Mode | None, call: int) -> None:
         if mode is Mode.ERROR or (mode is Mode.FLAKY and call <= 2):
@@ -82,6 +93,9 @@ class Sandbox(Provider):
             raise Permanent("credentials_refused", {"code": 401})
         if mode is Mode.HANG:
             await asyncio.Event().wait()
+
+    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+        return [accepted(message_id) for message_id in await self._books.find(message)]
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
@@ -102,6 +116,10 @@ class Sandbox(Provider):
             raise ForgedReceipt("the timestamp is too old")
 
 
+def accepted(message_id: UUID) -> Accepted:
+    return Accepted(message_id=str(message_id), response={"status": "queued"}, cost="0")
+
+
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
     """HMAC-SHA256 over `timestamp.body`, hexadecimal."""
     return hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
@@ -119,9 +137,11 @@ def receipts_of(mode: Mode | None, call: int) -> list[tuple[ReceiptKind, timedel
     """What will be reported, and when. A lost answer's receipts come late, so that the type's policy decides first."""
     if mode is Mode.SILENT:
         return []
+    if mode is Mode.BOUNCE:
+        return [(ReceiptKind.BOUNCED, DELIVERED_AFTER)]
     held = LOST_RECEIPTS_AFTER if mode is Mode.LOST and call == 1 else timedelta()
     reports = [(ReceiptKind.DELIVERED, DELIVERED_AFTER + held)]
-    return [*reports, (ReceiptKind.OPENED, OPENED_AFTER)] if mode is Mode.OPEN else reports
+    return [*reports, (AFTERWARDS[mode], OPENED_AFTER)] if mode in AFTERWARDS else reports
 
 
 def _receipt(event: dict[str, Any]) -> ProviderReceipt:

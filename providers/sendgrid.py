@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
-from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
@@ -24,8 +23,10 @@ from config import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
 from providers.outcomes import Accepted, Permanent, Refused, Temporary
+from providers.questions import asking, told_by
+from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
 
@@ -33,8 +34,6 @@ SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
 # SendGrid names no window; this is the one of Standard Webhooks. A repeated callback changes nothing anyway.
 TOLERANCE = 300
-# Other senders of the same account have arguments of their own.
-REFERENCE = "tocsin_attempt_id"
 
 
 class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
@@ -51,6 +50,9 @@ class SendGrid(Provider):
     name: ClassVar[str] = "sendgrid"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     lookup: ClassVar[str] = "positive_only"
+    # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed: a snapshot, and no lag is
+    # named. Its events come by webhook at once; what is not there after ten minutes is in doubt.
+    settle_window: ClassVar[float] = 600.0
     parses_receipts: ClassVar[bool] = True
     settings: ClassVar[type[ProviderSettings]] = SendGridSettings
 
@@ -87,7 +89,7 @@ class SendGrid(Provider):
     def __init__(self, settings: SendGridSettings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._url = settings.base_url.rstrip("/") + "/v3/mail/send"
+        self._api = f"{settings.base_url.rstrip('/')}/v3"
         self._headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"}
         self._key = public_key(settings.webhook_public_key.strip())
 
@@ -100,7 +102,7 @@ class SendGrid(Provider):
             mail = self._mail(message)
         except ApiKeyIncludedException:
             return Refused(reason="contains_api_key")
-        answer = await self._transport.post(self._url, headers=self._headers, json=mail)
+        answer = await self._transport.post(f"{self._api}/mail/send", headers=self._headers, json=mail)
         if answer.accepted:
             return Accepted(message_id=answer.headers.get("x-message-id"), response={"status": answer.status})
         return self._refusal(answer)
@@ -108,7 +110,7 @@ class SendGrid(Provider):
     def _mail(self, message: Message) -> dict[str, Any]:
         mail = Mail(
             from_email=From(self._settings.sender, self._settings.from_name or None),
-            to_emails=To(message.address.get("email_ascii") or message.address["email"]),
+            to_emails=To(recipient_of(message)),
             subject=message.content["subject"],
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
@@ -116,6 +118,23 @@ class SendGrid(Provider):
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
         built: dict[str, Any] = mail.get()
         return built
+
+    async def check(self) -> str:
+        """A good key may lack the right to send: https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"""
+        async with asking(self.deadline):
+            told = told_by(await self._transport.get(f"{self._api}/scopes", headers=self._headers))
+        scopes = told.get("scopes")
+        if not isinstance(scopes, list) or "mail.send" not in scopes:
+            raise Permanent("scope_mail_send_missing")
+        return "the API key is good, and may send mail"
+
+    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+        async with asking(self.deadline):
+            url, params = f"{self._api}/messages", query_for(message)
+            answer = await self._transport.get(url, headers=self._headers, params=params)
+            if answer.status == 403:
+                raise Permanent("email_activity_not_available", {"status": answer.status})
+            return found(told_by(answer), message)
 
     def _refusal(self, answer: Answer) -> Refused:
         """https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
@@ -163,12 +182,11 @@ class SendGrid(Provider):
         kind = self.KINDS.get(event["event"], ReceiptKind.UNKNOWN)
         failed = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
         words = [str(event.get(name)) for name in ("bounce_classification", "reason")]
-        # The webhook's id is the API's with a part for each recipient and try behind a dot.
-        message_id = str(event["sg_message_id"]).split(".")[0] if event.get("sg_message_id") else None
+        message_id = message_id_of(event.get("sg_message_id"))
         return ProviderReceipt(
             kind=kind,
             occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
-            attempt_id=reference_of(event),
+            attempt_id=reference_in(str(event.get(REFERENCE))),
             provider_message_id=message_id,
             reason=next((self.REASONS[word] for word in words if word in self.REASONS), str(kind)) if failed else None,
             # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
@@ -185,13 +203,6 @@ def public_key(text: str) -> EllipticCurvePublicKey | None:
     if key and not isinstance(key, EllipticCurvePublicKey):
         raise ValueError("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
     return key or None
-
-
-def reference_of(event: Mapping[str, Any]) -> UUID | None:
-    try:
-        return UUID(str(event.get(REFERENCE)))
-    except ValueError:
-        return None
 
 
 def fields_of(answer: Answer) -> list[str]:

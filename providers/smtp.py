@@ -3,14 +3,11 @@
 import asyncio
 import re
 import ssl
-from contextlib import suppress
-from datetime import UTC, datetime
-from email import policy
-from email.header import Header
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import format_datetime
-from typing import Any, ClassVar, Literal, Self
+from ipaddress import ip_address
+from typing import ClassVar, Literal, Self
 
 import aiosmtplib
 from pydantic import Field, SecretStr, field_validator
@@ -19,6 +16,7 @@ from config import ProviderSettings
 from domain.channels import Channel
 from domain.outgoing import Message
 from providers.base import Provider
+from providers.mail import mail_of
 from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary, Unknown
 from providers.tools import Tools
 
@@ -26,11 +24,7 @@ PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 # Seconds until the server has agreed to the recipient: what stalls before that has not been sent.
 BEFORE_DATA = 12.0
 GOODBYE = 1.0
-LINE_LIMIT = 998
-GIVEN = ("Subject", "To")
-BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-# A blank, and the 75 characters that an encoded word may have (RFC 2047).
-ENCODED_LIMIT = 76
+IN_CLEAR = "the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit"
 PLAIN_ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+")
 
 
@@ -45,12 +39,24 @@ class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
     sender: str = Field(alias="from")
     from_name: str = ""
 
+    @property
+    def login_in_clear(self) -> bool:
+        """Whether the password crosses a network as it is."""
+        return bool(self.username) and self.tls == "none" and not _is_loopback(self.host)
+
     @field_validator("sender")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         if not (value.isascii() and PLAIN_ADDRESS.fullmatch(value)):
             raise ValueError("must be an address, such as shop@example.com")
         return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 class Smtp(Provider):
@@ -74,6 +80,13 @@ class Smtp(Provider):
     }
     # https://www.rfc-editor.org/rfc/rfc4954#section-6: they want us to log in, or do not like how we did.
     LOGIN: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
+    # Servers have no code of their own for "we forward for others, and you are none of them": Postfix and Sendmail say
+    # 5.7.1, as for a policy about one recipient, Exchange 5.7.54, Exim no enhanced code at all.
+    RELAY: ClassVar[re.Pattern[str]] = re.compile(
+        r"\brelay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))"
+        r"|\b(unable|not \w+) to relay|\bnot relay",
+        re.IGNORECASE,
+    )
 
     def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
         self._settings = settings
@@ -110,15 +123,37 @@ class Smtp(Provider):
             timeout=None,
         )
 
+    async def check(self) -> str:
+        """As far as the login, and a NOOP for servers that refuse only what comes after it."""
+        client = self._client()
+        try:
+            async with self._before_data():
+                await client.connect()
+                await client.noop()
+            await _say_goodbye(client)
+        finally:
+            client.close()
+        settings = self._settings
+        login = f"takes the login of {settings.username}" if settings.username else "answers; no login is set"
+        warning = f"; {IN_CLEAR}" if settings.login_in_clear else ""
+        return f"{settings.host} {login} (tls: {settings.tls}){warning}"
+
     async def _introduce(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
-        """As far as the recipient. Whatever is lost until then, nothing has been sent."""
+        """As far as the recipient."""
+        async with self._before_data():
+            await client.connect()
+            await client.ehlo()
+            try:
+                return await self._address(client, address)
+            except aiosmtplib.SMTPRecipientRefused as error:
+                return self._refused(error, address)
+
+    @asynccontextmanager
+    async def _before_data(self) -> AsyncIterator[None]:
+        """Whatever is lost until then, nothing has been sent."""
         try:
             async with asyncio.timeout(BEFORE_DATA):
-                await client.connect()
-                await client.ehlo()
-                return await self._address(client, address)
-        except aiosmtplib.SMTPRecipientRefused as error:
-            return self._refused(error, address)
+                yield
         except aiosmtplib.SMTPResponseException as error:
             raise self._not_us(error) from error
         except TimeoutError as error:
@@ -161,8 +196,10 @@ class Smtp(Provider):
         """Of this recipient or this message; raises for the answers that are about us or about now."""
         if error.code in self.LOGIN or error.code < 500:
             raise self._not_us(error) from error
-        words = error.message.split(maxsplit=1)
-        evidence = {"code": error.code, "text": _without(address, error.message)}
+        words, text = error.message.split(maxsplit=1), _without(address, error.message)
+        evidence: Json = {"code": error.code, "text": text}
+        if self.RELAY.search(text):
+            raise Permanent("relay_denied", evidence) from error
         return Refused(reason=self.REASONS.get(words[0] if words else "", otherwise), response=evidence)
 
     def _not_us(self, error: aiosmtplib.SMTPResponseException) -> Temporary | Permanent:
@@ -174,47 +211,6 @@ class Smtp(Provider):
             return Permanent("credentials_refused", evidence)
         sender = isinstance(error, aiosmtplib.SMTPSenderRefused)
         return Permanent("sender_refused" if sender else "server_refused", evidence)
-
-
-class Verbatim(policy.EmailPolicy):
-    """What people influence, the subject and their address, is not read as a header's source: Python would decode
-    encoded words in it, and a line break that hides in one starts a header. Of the rest, values in ASCII are not
-    folded, because that breaks long URLs."""
-
-    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
-        return (name, value) if name in GIVEN else super().header_store_parse(name, value)
-
-    def fold_binary(self, name: str, value: str) -> bytes:
-        if name in GIVEN:
-            return f"{name}: {self._subject(value) if name == 'Subject' else value}{self.linesep}".encode()
-        if self.max_line_length != LINE_LIMIT and str(value).isascii():
-            return self.clone(max_line_length=LINE_LIMIT).fold_binary(name, value)
-        return super().fold_binary(name, value)
-
-    def _subject(self, value: str) -> str:
-        if value.isascii() and "=?" not in value and len(value) < LINE_LIMIT - len("Subject: "):
-            return value
-        return Header(value, "utf-8", maxlinelen=ENCODED_LIMIT, header_name="Subject").encode(linesep=self.linesep)
-
-
-# Bodies in seven bits: not every server takes eight.
-ASCII_MAIL = Verbatim(linesep="\r\n", raise_on_defect=True, cte_type="7bit")
-INTERNATIONAL_MAIL = ASCII_MAIL.clone(utf8=True)
-
-
-def mail_of(message: Message, sender: Address, address: str) -> EmailMessage:
-    """The text first and the HTML as its better. `address` is one that `send` has looked at."""
-    mail = EmailMessage(policy=ASCII_MAIL if address.isascii() else INTERNATIONAL_MAIL)
-    mail["From"] = sender
-    mail["To"] = address
-    mail["Subject"] = BREAKS.sub(" ", message.content["subject"])
-    mail["Date"] = format_datetime(datetime.now(UTC))
-    mail["Message-ID"] = f"<{message.attempt_id}@{sender.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(message.content["text"])
-    if message.content.get("html"):
-        mail.add_alternative(message.content["html"], subtype="html")
-    return mail
 
 
 def _without(address: str, text: str) -> str:

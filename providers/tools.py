@@ -26,6 +26,9 @@ class SandboxBooks(Protocol):
     async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
         """Keep the message and what is to be reported of it, after which time; its id."""
 
+    async def find(self, message: Message) -> list[UUID]:
+        """Ids of what was kept of this attempt."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:

@@ -32,7 +32,7 @@ NEVER_LEFT = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """`body` is cut at 64 KiB; `json()` is {} for what is not a JSON object."""
+    """`body` is cut at the limit; `json()` is {} for what is not a JSON object."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Answer:
     def json(self) -> dict[str, Any]:
         try:
             value = httpx2.Response(self.status, content=self.body).json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -65,9 +65,24 @@ class Transport:
 
     async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> Answer:
         """One POST with `json=`, `data=` (a form) or `content=`. Raises Temporary or Unknown; statuses are answers."""
+        return await self._call("POST", url, ANSWER_LIMIT, headers, **body)
+
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        limit: int = ANSWER_LIMIT,
+    ) -> Answer:
+        """One GET, by the rules of `post`; `limit` is how many bytes of the answer are read."""
+        return await self._call("GET", url, limit, headers, params=params)
+
+    async def _call(self, method: str, url: str, limit: int, headers: Mapping[str, str] | None, **more: Any) -> Answer:
         try:
-            async with self._client.stream("POST", url, headers={**PLAIN, **(headers or {})}, **body) as response:
-                return Answer(status=response.status_code, headers=response.headers, body=await _capped(response))
+            async with self._client.stream(method, url, headers={**PLAIN, **(headers or {})}, **more) as response:
+                body = await _capped(response, limit)
+                return Answer(status=response.status_code, headers=response.headers, body=body)
         except NEVER_LEFT as error:
             raise Temporary("connect_failed", {"error": type(error).__name__}) from error
         except (httpx2.TimeoutException, TimeoutError) as error:
@@ -76,19 +91,19 @@ class Transport:
             raise Unknown("connection_lost", {"error": type(error).__name__}) from error
 
 
-async def _capped(response: httpx2.Response) -> bytes:
+async def _capped(response: httpx2.Response, limit: int) -> bytes:
     """A 2xx whose body breaks off or drips is accepted all the same: the status has said so."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN):
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) >= ANSWER_LIMIT:
+                if len(body) >= limit:
                     break
     except (httpx2.TransportError, TimeoutError):
         if not 200 <= response.status_code < 300:
             raise
-    return bytes(body[:ANSWER_LIMIT])
+    return bytes(body[:limit])
 
 
 def refuse_common(answer: Answer) -> None:
@@ -109,10 +124,16 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), 86_400))
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+    moment = moment_of(value)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), 86_400.0)
+
+
+def moment_of(text: str) -> datetime | None:
+    """A date as headers and some vendors write it (RFC 5322); None if it is nonsense. Without a zone it is UTC."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

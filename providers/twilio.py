@@ -5,12 +5,10 @@ Retry-After and turn a 2xx that it cannot read into an error.
 """
 
 import base64
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Self
-from urllib.parse import parse_qs, parse_qsl
-from uuid import UUID
+from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, model_validator
 from twilio.request_validator import (
@@ -24,12 +22,19 @@ from config import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
 from providers.outcomes import Accepted, Permanent, Refused, Temporary
+from providers.questions import LISTING_LIMIT, asking, records, told_by
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
+from providers.twilio_records import accepted, created, may_be
+from providers.twilio_replies import is_reply, opt_outs
 
 REFERENCE = "attempt"
+# Of its list, newest first: nobody gets as many messages within the settle window.
+PAGE = "100"
+# Its clock and ours, and its times are whole seconds.
+SKEW = timedelta(minutes=1)
 
 
 class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_name=True):
@@ -51,10 +56,12 @@ class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_
 
 
 class Twilio(Provider):
-    """It can list what it has by recipient and time; until the engine asks, that is not promised in `lookup`."""
-
     name: ClassVar[str] = "twilio"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    lookup: ClassVar[str] = "definitive"
+    # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance on, before
+    # it is sent. No lag is named; a call that was still on its way when we asked is there long before this.
+    settle_window: ClassVar[float] = 120.0
     parses_receipts: ClassVar[bool] = True
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
@@ -97,6 +104,8 @@ class Twilio(Provider):
     }
     # Its queue for our number is full; too many requests. Both before anything is queued.
     THROTTLED: ClassVar[frozenset[int]] = frozenset({20429, 21611})
+    # https://www.twilio.com/docs/iam/api/account
+    INACTIVE: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
     # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
     # `sent` is what we know already: a carrier has it, and nobody says that it arrived.
     KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
@@ -110,7 +119,7 @@ class Twilio(Provider):
     def __init__(self, settings: TwilioSettings, transport: Transport, callback_url: str) -> None:
         self._transport = transport
         self._callback_url = callback_url
-        self._url = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
+        self._account = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}"
         token = settings.auth_token.get_secret_value()
         credentials = base64.b64encode(f"{settings.account_sid}:{token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credentials}"}
@@ -129,8 +138,28 @@ class Twilio(Provider):
             "Body": message.content["text"],
             "StatusCallback": f"{self._callback_url}?{REFERENCE}={message.attempt_id}",
         }
-        answer = await self._transport.post(self._url, headers=self._headers, data=form)
-        return accepted(answer) if answer.accepted else self._refusal(answer)
+        answer = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
+        return accepted(answer.json(), answer.status) if answer.accepted else self._refusal(answer)
+
+    async def check(self) -> str:
+        """A suspended account can still be asked."""
+        async with asking(self.deadline):
+            told = told_by(await self._transport.get(f"{self._account}.json", headers=self._headers))
+        if told.get("status") != "active":
+            raise Permanent(self.INACTIVE.get(str(told.get("status")), "account_not_active"))
+        return "the credentials are good, and the account is active"
+
+    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+        """Its records hold no reference of ours, so they are found by recipient, time and text. Not by DateSent, which
+        a message that is still queued does not have: https://www.twilio.com/docs/messaging/api/message-resource"""
+        url, query = f"{self._account}/Messages.json", {"To": message.address["phone"], "PageSize": PAGE}
+        async with asking(self.deadline):
+            told = told_by(await self._transport.get(url, headers=self._headers, params=query, limit=LISTING_LIMIT))
+        listed = sorted(records(told, "messages"), key=created)
+        recent = [record for record in listed if created(record) >= since - SKEW]
+        if told.get("next_page_uri") and len(recent) == len(listed):
+            raise Temporary("too_many_messages")
+        return [accepted(record) for record in recent if may_be(record, message)]
 
     def _refusal(self, answer: Answer) -> Refused:
         """By its code first: some refusals of one number have the status of a refused account. A code that is in no
@@ -154,6 +183,8 @@ class Twilio(Provider):
         fields = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
         url = f"{self._callback_url}?{query}" if query else self._callback_url
         self._verify(headers, url, fields)
+        if is_reply(fields):
+            return opt_outs(fields)
         if not fields.get("MessageSid") or "MessageStatus" not in fields:
             raise UnreadableReceipt("not a status callback")
         kind = self.KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
@@ -162,7 +193,7 @@ class Twilio(Provider):
             kind=kind,
             # The callback names no time.
             occurred_at=datetime.now(UTC),
-            attempt_id=reference_of(query),
+            attempt_id=reference_in(dict(parse_qsl(query)).get(REFERENCE)),
             provider_message_id=fields["MessageSid"],
             reason=self._reason(fields) if failed else None,
             raw=fields,
@@ -183,21 +214,3 @@ class Twilio(Provider):
         code = fields.get("ErrorCode", "")
         known = self.REFUSALS.get(int(code)) if code.isascii() and code.isdigit() else None
         return known or fields["MessageStatus"]
-
-
-def accepted(answer: Answer) -> Accepted:
-    """The price is negative, and mostly not known yet."""
-    told = answer.json()
-    price = str(told.get("price")).removeprefix("-")
-    return Accepted(
-        message_id=str(told["sid"]) if told.get("sid") else None,
-        response={"status": answer.status, "message_status": told.get("status"), "price_unit": told.get("price_unit")},
-        cost=price if re.fullmatch(r"\d{1,5}(\.\d{1,6})?", price, re.ASCII) else None,
-    )
-
-
-def reference_of(query: str) -> UUID | None:
-    try:
-        return UUID(parse_qs(query)[REFERENCE][0])
-    except (KeyError, ValueError):
-        return None

@@ -7,18 +7,18 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import ClassVar, Self
 from uuid import UUID
 
 import httpx2
-import standardwebhooks
 
 from domain.channels import Channel
 from domain.outgoing import Message
 from providers.base import Provider
 from providers.guard import PrivateAddress
 from providers.outcomes import Accepted, Json, Refused, Temporary
+from providers.standard_webhooks import signed_headers
 from providers.tools import Tools
 from providers.transport import Answer, Transport, retry_after
 
@@ -34,6 +34,7 @@ class Webhook(Provider):
 
     name: ClassVar[str] = "webhook"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.WEBHOOK})
+    has_circuit: ClassVar[bool] = False
     deadline: ClassVar[float] = 15.0
     idempotent: ClassVar[bool] = True
 
@@ -58,16 +59,7 @@ class Webhook(Provider):
         return _outcome(answer, str(message.delivery_id))
 
     def _headers(self, message: Message, body: str) -> dict[str, str]:
-        now = datetime.now(UTC)
-        ident = str(message.delivery_id)
-        signer = standardwebhooks.Webhook(tenant_secret(self._secret, message.tenant))
-        return {
-            "content-type": "application/json",
-            "user-agent": "Tocsin",
-            "webhook-id": ident,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": signer.sign(ident, now, body),
-        }
+        return signed_headers(str(message.delivery_id), body, [tenant_secret(self._secret, message.tenant)])
 
 
 def tenant_secret(secret: bytes, tenant: UUID) -> str:

@@ -37,6 +37,11 @@ SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
        LATERAL (SELECT pg_notify(:listener, '')) told
 """)
 
+FIND = text("""
+SELECT id FROM sandbox_message
+ WHERE tenant = :tenant AND recipient_id = :recipient_id AND attempt_id = :attempt_id ORDER BY id
+""")
+
 
 class SandboxLedger:
     """Each entry is a transaction of its own: the vendor's books do not roll back with ours."""
@@ -60,6 +65,11 @@ class SandboxLedger:
                 ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "listener": SANDBOX_CHANNEL}
             )
         return ident
+
+    async def find(self, message: Message) -> list[UUID]:
+        values = {name: getattr(message, name) for name in ("tenant", "recipient_id", "attempt_id")}
+        async with self._database.transaction() as session:
+            return list((await session.execute(FIND, values)).scalars())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

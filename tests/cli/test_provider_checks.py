@@ -1,13 +1,80 @@
+"""`tocsin providers check`: what it says of each provider, with what exit code, and that it sends nothing unasked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from commands.errors import CommandError
+from commands.provider_checks import check
+from config import Settings
+from providers.webhook import Webhook
 from tests.cli.terminal import Terminal
+from tests.providers.harness_fcm import fcm_bench, service_account
+from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench
+from tests.providers.harness_twilio import FROM, SID, TOKEN, twilio_bench
+from tests.providers.mail_server import PASSWORD, SENDER, USER, MailServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-@pytest.mark.parametrize("name", ["sandbox", "in_app"])
+@pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook"])
 async def test_where_there_is_nothing_to_check_it_says_so(terminal: Terminal, name: str) -> None:
-    assert (await terminal.ok("providers", "check", name)).startswith(f"{name}: there is nothing to check")
+    assert (await terminal.ok("providers", "check", name)).startswith(f"{name}: there is nothing to ")
+
+
+async def test_a_mail_server_is_asked_to_let_us_in(terminal: Terminal) -> None:
+    async with MailServer().open() as server:
+        given = {"HOST": "localhost", "PORT": str(server.port), "TLS": "none", "USERNAME": USER, "FROM": SENDER}
+        await asks_its_vendor(
+            terminal, "smtp", {**given, "PASSWORD": PASSWORD}, PASSWORD="other", says=f"takes the login of {USER}"
+        )
+        assert server.mails == 0
+
+
+async def test_sendgrid_is_asked_about_the_key(terminal: Terminal) -> None:
+    async with sendgrid_bench() as bench:
+        given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
+        await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is good")
+        assert bench.vendor.requests == []
+
+
+async def test_twilio_is_asked_about_the_account(terminal: Terminal) -> None:
+    async with twilio_bench() as bench:
+        given = {"BASE_URL": bench.vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
+        await asks_its_vendor(terminal, "twilio", given, AUTH_TOKEN="other", says="the account is active")
+        assert bench.vendor.requests == []
+
+
+async def test_fcm_is_asked_for_a_dry_run(terminal: Terminal) -> None:
+    async with fcm_bench() as bench:
+        url = bench.vendor.url
+        given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": service_account(url)}
+        other = service_account(url, signs_with="somebody else")
+        await asks_its_vendor(terminal, "fcm", given, CREDENTIALS=other, says="a dry run passed")
+        assert bench.vendor.requests == []
+
+
+async def asks_its_vendor(terminal: Terminal, name: str, given: dict[str, str], *, says: str, **wrong: str) -> None:
+    """A vendor that knows our credentials, and one that does not."""
+    settings = {f"TOCSIN_{name.upper()}_{variable}": value for variable, value in given.items()}
+    said = await terminal.tocsin("providers", "check", name, **settings)
+    assert said.code == 0, said.err
+    assert said.out.startswith(f"{name}: ")
+    assert says in said.out
+    others = {f"TOCSIN_{name.upper()}_{variable}": value for variable, value in wrong.items()}
+    said = await terminal.tocsin("providers", "check", name, **{**settings, **others})
+    assert (said.code, said.err) == (1, f"tocsin: {name}: permanent error: credentials_refused\n")
+
+
+async def test_a_vendor_that_is_not_there_is_a_temporary_error(terminal: Terminal) -> None:
+    given = {"ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM, "BASE_URL": "http://127.0.0.1:1"}
+    settings = {f"TOCSIN_TWILIO_{variable}": value for variable, value in given.items()}
+    said = await terminal.tocsin("providers", "check", "twilio", **settings)
+    assert (said.code, said.err) == (1, "tocsin: twilio: temporary error: connect_failed\n")
 
 
 async def test_an_unknown_provider_is_an_error_that_names_those_there_are(terminal: Terminal) -> None:
@@ -32,3 +99,46 @@ async def test_a_vendor_that_does_not_answer_is_an_error_in_house_words(terminal
     )
     assert said.code == 1
     assert said.err.startswith("tocsin: sendgrid: temporary error: "), said.err
+
+
+@asynccontextmanager
+async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A webhook's address, and the heads of what came there; without an answer it keeps the line open."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook", heads
+
+
+def here(**more: Any) -> Settings:
+    return Settings(_env_file=None, env="production", secret_key="a secret of our own", **more)
+
+
+@pytest.fixture
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_own_environment")
+async def test_a_webhook_to_a_private_address_goes_out_only_where_those_are_allowed() -> None:
+    async with receiver(b"HTTP/1.1 204 N\r\n\r\n") as (url, heads):
+        with pytest.raises(CommandError, match="the recipient was refused: private_address"):
+            await check(here(), "webhook", url)
+        assert heads == []
+        said = await check(here(webhook_allow_private=True), "webhook", url)
+        assert said.startswith("webhook: accepted, message id ")
+        assert len(heads) == 1
+
+
+@pytest.mark.usefixtures("_own_environment")
+async def test_a_test_message_that_nobody_answers_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Webhook, "deadline", 0.3)
+    async with receiver(b"") as (url, _), asyncio.timeout(5):
+        with pytest.raises(CommandError, match="webhook: unknown error: timeout"):
+            await check(here(webhook_allow_private=True), "webhook", url)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.delivery import _send as send
+from activities.delivery import _sent as send
 from domain.messages import Result
 from tests.providers.harness_http import Day, HttpBench
 

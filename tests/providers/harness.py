@@ -38,10 +38,14 @@ class Ability(StrEnum):
     REPORTS = "reports"  # posts receipts
     SIGNS_BODY = "signs_body"
     SIGNS_TIME = "signs_time"
+    CHECKS = "checks"  # can be asked whether it knows us
+    FINDS = "finds"  # can be asked what it has of an attempt
 
 
 HTTP_ONLY = (Ability.ERRS, Ability.REDIRECTS, Ability.MALFORMS, Ability.FLOODS, Ability.DRIPS)
 NO_RECEIPTS = dict.fromkeys((Ability.REPORTS, Ability.SIGNS_BODY, Ability.SIGNS_TIME), "it reports nothing")
+NOT_CHECKED = {Ability.CHECKS: "there is nobody to ask"}
+NOT_FOUND = {Ability.FINDS: "it cannot be asked for a message"}
 NO_HTTP = dict.fromkeys(HTTP_ONLY, "it does not speak HTTP")
 
 
@@ -61,6 +65,26 @@ class Bench(ABC):
     @abstractmethod
     async def called(self, message: Message) -> int:
         """How often the vendor was asked to send it, whatever came of it."""
+
+    def sends(self) -> int:
+        """How often the vendor was asked to send anything. For it and what follows: only vendors that can be asked."""
+        raise NotImplementedError
+
+    def stranger(self) -> Provider:
+        """The adapter with credentials that the vendor does not know."""
+        raise NotImplementedError
+
+    def astray(self) -> Provider:
+        """The adapter with an address where nobody listens."""
+        raise NotImplementedError
+
+    def questions(self) -> int:
+        """How many requests came that send nothing. Only for vendors that speak HTTP."""
+        raise NotImplementedError
+
+    def answer_questions(self, ability: Ability) -> None:
+        """Treat questions like that from now on. Only for vendors that speak HTTP."""
+        raise NotImplementedError
 
     def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
         """The body of a callback. Only for vendors that report."""

@@ -15,10 +15,11 @@ from google.auth import crypt, jwt
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from providers.fcm import GRANT, SCOPE, Fcm, FcmSettings
+from providers.access_tokens import GRANT
+from providers.fcm import CHECK_TOPIC, SCOPE, Fcm, FcmSettings
 from providers.transport import Transport
 from storage.database import Database
-from tests.providers.harness import Ability, Bench, Harness
+from tests.providers.harness import NOT_FOUND, Ability, Bench, Harness
 from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
 
 SAMPLES = Path(__file__).parent / "payloads" / "fcm"
@@ -36,12 +37,12 @@ def sample(name: str) -> Any:
 
 
 @cache
-def key() -> RSAPrivateKey:
+def key(whose: str) -> RSAPrivateKey:
     return generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def service_account(vendor_url: str) -> str:
-    pem = key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+def service_account(vendor_url: str, signs_with: str = "ours") -> str:
+    pem = key(signs_with).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     words = {"type": "service_account", "project_id": "shop", "private_key_id": "k1", "private_key": pem}
     return json.dumps({**words, "client_email": ACCOUNT, "token_uri": f"{vendor_url}/not-used"})
 
@@ -59,7 +60,8 @@ class FcmVendor(Vendor):
         if request.target != "/token":
             return None
         try:
-            self._check_assertion(request)
+            if not self._signed_by_us(request):
+                return Reply(status=400, body={"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
         except (AssertionError, ValueError, KeyError) as error:
             self.complaints.append(repr(error))
             return Reply(status=400)
@@ -67,17 +69,27 @@ class FcmVendor(Vendor):
         told = {"access_token": self.tokens[-1], "expires_in": self.lasts, "token_type": "Bearer"}
         return self.token_reply or Reply(status=200, body=told)
 
-    def _check_assertion(self, request: Request) -> None:
+    def _signed_by_us(self, request: Request) -> bool:
         form = request.form
         assert form["grant_type"] == GRANT
-        public = key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        public = key("ours").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         verifier = crypt.RSAVerifier.from_string(public)  # type: ignore[no-untyped-call]
         assertion = form["assertion"]
         signed, _, signature = assertion.rpartition(".")
         claims = jwt.decode(assertion, verify=False)  # type: ignore[no-untyped-call]
         padded = signature + "=" * (-len(signature) % 4)
-        assert verifier.verify(signed.encode(), base64.urlsafe_b64decode(padded))
         assert (claims["iss"], claims["scope"], claims["aud"]) == (ACCOUNT, SCOPE, f"{self.url}/token")
+        return bool(verifier.verify(signed.encode(), base64.urlsafe_b64decode(padded)))
+
+    def asks(self, request: Request) -> bool:
+        return bool(request.json.get("validate_only"))
+
+    def told(self, request: Request) -> Reply:
+        assert request.headers["authorization"] == f"Bearer {self.tokens[-1]}"
+        assert request.json["message"] == {"topic": CHECK_TOPIC, "notification": {"title": "Tocsin"}}
+        if request.target != "/v1/projects/shop/messages:send":
+            return Reply(status=403, body={"error": {"code": 403, "status": "PERMISSION_DENIED"}})
+        return Reply(status=200, body={"name": "projects/shop/messages/fake_message_id"})
 
     def read(self, request: Request) -> tuple[str, Day]:
         assert (request.method, request.target) == ("POST", "/v1/projects/shop/messages:send")
@@ -89,9 +101,11 @@ class FcmVendor(Vendor):
         assert set(message["data"]) == {"notification_id", "attempt_id"}
         tag = message["android"]["notification"]["tag"]
         assert message["apns"]["headers"]["apns-collapse-id"] == str(UUID(tag))
+        assert message["android"]["priority"] in ("high", "normal")
+        assert message["apns"]["headers"]["apns-priority"] in ("10", "5")
         return str(UUID(message["data"]["attempt_id"])), Day(message["token"].partition(":")[2])
 
-    def accepted(self, reference: str) -> Reply:
+    def accepted(self, reference: str, request: Request) -> Reply:
         return Reply(status=200, body={"name": f"projects/shop/messages/{uuid4().hex}"})
 
     def refused(self, day: Day) -> Reply:
@@ -107,14 +121,21 @@ class FcmBench(HttpBench):
     def __init__(self, vendor: FcmVendor, transport: Transport) -> None:
         self.vendor = vendor
         self.transport = transport
-        self.provider = Fcm(
-            FcmSettings(
-                credentials=SecretStr(service_account(vendor.url)),
-                base_url=vendor.url,
-                token_url=f"{vendor.url}/token",
-            ),
-            transport,
-        )
+        self.provider = self._with()
+
+    def _with(self, **changed: Any) -> Fcm:
+        given: dict[str, Any] = {
+            "credentials": SecretStr(service_account(self.vendor.url)),
+            "base_url": self.vendor.url,
+            "token_url": f"{self.vendor.url}/token",
+        }
+        return Fcm(FcmSettings(**(given | changed)), self.transport)
+
+    def stranger(self) -> Fcm:
+        return self._with(credentials=SecretStr(service_account(self.vendor.url, signs_with="somebody else")))
+
+    def astray(self) -> Fcm:
+        return self._with(base_url="http://127.0.0.1:1", token_url="http://127.0.0.1:1/token")
 
     def address(self, day: Day) -> dict[str, str]:
         return {"token": f"device:{day}"}
@@ -132,6 +153,7 @@ class FcmHarness(Harness):
         Ability.REPORTS: "it tells our servers nothing after it accepted a message",
         Ability.SIGNS_BODY: "it reports nothing",
         Ability.SIGNS_TIME: "it reports nothing",
+        **NOT_FOUND,
     }
 
     @asynccontextmanager

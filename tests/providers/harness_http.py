@@ -89,41 +89,67 @@ class Reply:
 
 
 class Vendor(ABC):
-    """`requests` are those that would send; `kept` counts what was accepted, by our reference."""
+    """`requests` are those that would send; `kept` counts what was accepted, by our reference. `questions` are those
+    that send nothing, answered as on a `mood`. `reply` and `telling` are what it says to either, whatever it is."""
 
     url: str = ""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.questions: list[Request] = []
+        self.mood = Day.GOOD
         self.kept: Counter[str] = Counter()
         self.called: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.reply: Reply | None = None
+        self.telling: Reply | None = None
 
     @abstractmethod
     def read(self, request: Request) -> tuple[str, Day]:
         """Our reference and how to treat it. AssertionError for what the vendor does not document."""
 
     @abstractmethod
-    def accepted(self, reference: str) -> Reply: ...
+    def accepted(self, reference: str, request: Request) -> Reply: ...
 
     @abstractmethod
     def refused(self, day: Day) -> Reply:
         """To a message that is refused, throttled, or comes with broken credentials."""
 
     def aside(self, request: Request) -> Reply | None:
-        """Answers what sends nothing."""
+        """Answers what comes before a message or a question."""
         return None
+
+    def asks(self, request: Request) -> bool:
+        """Whether it sends nothing."""
+        return request.method == "GET"
+
+    def told(self, request: Request) -> Reply:
+        """The answer to a question, from what was really accepted; 401 to credentials that the vendor does not know.
+        AssertionError for what it does not document."""
+        raise AssertionError("it cannot be asked")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await read_request(reader)
             if aside := self.aside(request):
                 writer.write(aside.wire)
+            elif self.asks(request):
+                await self._tell(request, reader, writer)
             else:
                 await self._answer(request, reader, writer)
             await writer.drain()
         writer.close()
+
+    async def _tell(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.questions.append(request)
+        if await self._refused(self.mood, request, reader, writer):
+            return
+        try:
+            answer = self.telling or self.told(request)
+        except (AssertionError, KeyError, ValueError) as error:
+            self.complaints.append(repr(error))
+            answer = Reply(status=418)
+        await self._say(answer, self.mood, reader, writer)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.requests.append(request)
@@ -133,25 +159,33 @@ class Vendor(ABC):
             self.complaints.append(repr(error))
             return writer.write(Reply(status=418).wire)
         self.called[reference] += 1
-        if day is Day.HANGS:
-            await reader.read()
-        if day is Day.RESETS:
-            return reset(writer)
-        if day in (Day.REFUSES, Day.THROTTLES, Day.BREAKS):
-            return writer.write(self.refused(day).wire)
-        if day is Day.FAILS:
-            return writer.write(Reply(status=500, body=b"<html>").wire)
-        if day is Day.REDIRECTS:
-            return writer.write(Reply(status=307, headers={"location": self.url + request.target}).wire)
-        return await self._accept(reference, day, reader, writer)
-
-    async def _accept(
-        self, reference: str, day: Day, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+        if await self._refused(day, request, reader, writer):
+            return None
         if self.reply is not None:
             return writer.write(self.reply.wire)
         self.kept[reference] += 1
-        answer = self.accepted(reference)
+        return await self._say(self.accepted(reference, request), day, reader, writer)
+
+    async def _refused(
+        self, day: Day, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Whether such a day leaves nothing done."""
+        if day is Day.HANGS:
+            await reader.read()
+        elif day is Day.RESETS:
+            reset(writer)
+        elif day in (Day.REFUSES, Day.THROTTLES, Day.BREAKS):
+            writer.write(self.refused(day).wire)
+        elif day is Day.FAILS:
+            writer.write(Reply(status=500, body=b"<html>").wire)
+        elif day is Day.REDIRECTS:
+            writer.write(Reply(status=307, headers={"location": self.url + request.target}).wire)
+        else:
+            return False
+        return True
+
+    async def _say(self, answer: Reply, day: Day, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What was done, as such a day lets it be said."""
         if day is Day.LOSES:
             return reset(writer)
         if day is Day.GARBLES:
@@ -234,6 +268,15 @@ class HttpBench(Bench):
 
     async def called(self, message: Message) -> int:
         return self.vendor.called[self.reference(message)]
+
+    def sends(self) -> int:
+        return len(self.vendor.requests)
+
+    def questions(self) -> int:
+        return len(self.vendor.questions)
+
+    def answer_questions(self, ability: Ability) -> None:
+        self.vendor.mood = DAY_OF[ability]
 
     def reference(self, message: Message) -> str:
         return str(message.attempt_id)

@@ -13,7 +13,7 @@ from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, sign
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.sandbox import SandboxLedger
-from tests.providers.harness import NO_HTTP, Ability, Bench, Harness, message_to
+from tests.providers.harness import NO_HTTP, NOT_CHECKED, NOT_FOUND, Ability, Bench, Harness, message_to
 from tests.storage.sends import Desk, open_desk
 
 
@@ -58,7 +58,7 @@ class SandboxBench(Bench):
 
 
 class SandboxHarness(Harness):
-    without = NO_HTTP
+    without = NO_HTTP | NOT_CHECKED
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
@@ -81,16 +81,21 @@ class InAppBench(Bench):
 
 
 class InAppHarness(Harness):
-    without = NO_HTTP | {
-        Ability.REFUSES: "everybody has an inbox",
-        Ability.THROTTLES: "the inbox is our own table; nobody else limits it",
-        Ability.BREAKS: "there are no credentials beside the database's",
-        Ability.HANGS: "its call is one statement of ours, with the database's own time-out",
-        Ability.LOSES: "it is idempotent: what may be written is written again",
-        Ability.REPORTS: "the row itself is the proof",
-        Ability.SIGNS_BODY: "it reports nothing",
-        Ability.SIGNS_TIME: "it reports nothing",
-    }
+    without = (
+        NO_HTTP
+        | NOT_CHECKED
+        | NOT_FOUND
+        | {
+            Ability.REFUSES: "everybody has an inbox",
+            Ability.THROTTLES: "the inbox is our own table; nobody else limits it",
+            Ability.BREAKS: "there are no credentials beside the database's",
+            Ability.HANGS: "its call is one statement of ours, with the database's own time-out",
+            Ability.LOSES: "it is idempotent: what may be written is written again",
+            Ability.REPORTS: "the row itself is the proof",
+            Ability.SIGNS_BODY: "it reports nothing",
+            Ability.SIGNS_TIME: "it reports nothing",
+        }
+    )
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

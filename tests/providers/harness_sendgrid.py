@@ -2,10 +2,14 @@
 
 import base64
 import json
+import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
@@ -15,7 +19,8 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.outgoing import Message
-from providers.sendgrid import REFERENCE, SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.sendgrid_activity import REFERENCE
 from providers.transport import Transport
 from storage.database import Database
 from tests.providers.harness import Bench, Harness
@@ -30,7 +35,18 @@ def shown(key: EllipticCurvePrivateKey) -> str:
     return base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
 
+QUERY = re.compile(rf"\(unique_args\['{REFERENCE}'\]=\"([0-9a-f-]{{36}})\"\)")
+
+
 class SendGridVendor(Vendor):
+    """`activity` is what its Email Activity has, by our reference; `scopes` are those of our key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activity: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.scopes = ["mail.send", "sender_verification_eligible"]
+        self.entitled = True
+
     def read(self, request: Request) -> tuple[str, Day]:
         assert (request.method, request.target) == ("POST", "/v3/mail/send")
         assert request.headers["authorization"] == f"Bearer {API_KEY}"
@@ -42,8 +58,27 @@ class SendGridVendor(Vendor):
         assert all(part["value"] for part in mail["content"])
         return str(UUID(mail["custom_args"][REFERENCE])), Day(to["email"].split("@")[0].partition("+")[2])
 
-    def accepted(self, reference: str) -> Reply:
-        return Reply(status=202, headers={"X-Message-Id": uuid4().hex})
+    def accepted(self, reference: str, request: Request) -> Reply:
+        message_id = uuid4().hex
+        [[to]] = [person["to"] for person in request.json["personalizations"]]
+        told = {"from_email": "shop@example.com", "to_email": to["email"], "subject": "Hi", "status": "processed"}
+        self.activity[reference].append({**told, "msg_id": f"{message_id}.recvd-5f-1.0"})
+        return Reply(status=202, headers={"X-Message-Id": message_id})
+
+    def told(self, request: Request) -> Reply:
+        if request.headers["authorization"] != f"Bearer {API_KEY}":
+            return self.refused(Day.BREAKS)
+        path, _, query = request.target.partition("?")
+        if path == "/v3/scopes":
+            return Reply(status=200, body={"scopes": self.scopes})
+        assert path == "/v3/messages"
+        if not self.entitled:
+            return Reply(status=403, body={"errors": [{"field": None, "message": "access forbidden"}]})
+        asked = dict(parse_qsl(query, strict_parsing=True))
+        assert set(asked) == {"query", "limit"}
+        match = QUERY.fullmatch(asked["query"])
+        assert match
+        return Reply(status=200, body={"messages": self.activity[match[1]][: int(asked["limit"])]})
 
     def refused(self, day: Day) -> Reply:
         if day is Day.THROTTLES:
@@ -57,6 +92,7 @@ class SendGridVendor(Vendor):
 class SendGridBench(HttpBench):
     channel = Channel.EMAIL
     content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+    vendor: SendGridVendor
 
     def __init__(self, vendor: SendGridVendor, transport: Transport) -> None:
         self.vendor = vendor
@@ -68,7 +104,16 @@ class SendGridBench(HttpBench):
             base_url=vendor.url,
             webhook_public_key=shown(OURS),
         )
-        self.provider = SendGrid(self.settings, transport)
+        self.provider = self._with()
+
+    def _with(self, **changed: Any) -> SendGrid:
+        return SendGrid(self.settings.model_copy(update=changed), self.transport)
+
+    def stranger(self) -> SendGrid:
+        return self._with(api_key=SecretStr("SG.another.key"))
+
+    def astray(self) -> SendGrid:
+        return self._with(base_url="http://127.0.0.1:1")
 
     def address(self, day: Day) -> dict[str, str]:
         return {"email": f"ada+{day}@example.com"}

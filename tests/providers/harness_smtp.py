@@ -7,9 +7,10 @@ from uuid import uuid4
 
 from domain.channels import Channel
 from domain.outgoing import Message
+from providers.base import Provider
 from providers.smtp import Smtp
 from storage.database import Database
-from tests.providers.harness import NO_HTTP, NO_RECEIPTS, Ability, Bench, Harness, message_to
+from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Ability, Bench, Harness, message_to
 from tests.providers.mail_server import MailMode, MailServer
 from tests.storage.sends import Desk, open_desk
 
@@ -39,9 +40,18 @@ class SmtpBench(Bench):
         """Each bench has a server of its own: connections are calls."""
         return self._server.connections
 
+    def sends(self) -> int:
+        return self._server.mails
+
+    def stranger(self) -> Provider:
+        return Smtp(self._server.settings(password="somebody else's"))
+
+    def astray(self) -> Provider:
+        return Smtp(self._server.settings(port=1))
+
 
 class SmtpHarness(Harness):
-    without = {Ability.THROTTLES: "SMTP has no way to say how long"} | NO_HTTP | NO_RECEIPTS
+    without = {Ability.THROTTLES: "SMTP has no way to say how long"} | NO_HTTP | NO_RECEIPTS | NOT_FOUND
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

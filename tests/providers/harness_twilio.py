@@ -5,7 +5,10 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from itertools import count
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID, uuid4
 
@@ -24,21 +27,52 @@ TOKEN = "auth-token"
 FROM = "+15005550006"
 CALLBACK = "https://tocsin.example/api/v1/receipts/twilio"
 PREFIX = "+44770090"
+ACCOUNT = f"/2010-04-01/Accounts/{SID}"
+CREDENTIALS = "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()
+
+
+def record(to: str, body: str, at: datetime) -> dict[str, Any]:
+    """A message of the vendor's that it has not sent yet."""
+    sid = f"SM{uuid4().hex}"
+    told = {"sid": sid, "to": to, "from": FROM, "body": body, "status": "queued", "direction": "outbound-api"}
+    return told | {"date_created": format_datetime(at), "date_sent": None, "price": None, "price_unit": "USD"}
 
 
 class TwilioVendor(Vendor):
+    """`messages` are its records of what it accepted, oldest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[dict[str, Any]] = []
+        self.status = "active"
+
     def read(self, request: Request) -> tuple[str, Day]:
-        assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{SID}/Messages.json")
-        assert request.headers["authorization"] == "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()
+        assert (request.method, request.target) == ("POST", f"{ACCOUNT}/Messages.json")
+        assert request.headers["authorization"] == CREDENTIALS
         form = request.form
         assert set(form) == {"To", "From", "Body", "StatusCallback"}
         assert (form["From"], form["Body"]) == (FROM, "Grüße & more")
         address, _, reference = form["StatusCallback"].partition("?attempt=")
         assert address == CALLBACK
-        return str(UUID(reference)), list(Day)[int(form["To"].removeprefix(PREFIX))]
+        return str(UUID(reference)), list(Day)[int(form["To"].removeprefix(PREFIX)[:2])]
 
-    def accepted(self, reference: str) -> Reply:
-        return Reply(status=201, body={"sid": f"SM{uuid4().hex}", "status": "queued", "price": None})
+    def accepted(self, reference: str, request: Request) -> Reply:
+        self.messages.append(record(request.form["To"], request.form["Body"], datetime.now(UTC)))
+        return Reply(status=201, body=self.messages[-1])
+
+    def told(self, request: Request) -> Reply:
+        if request.headers["authorization"] != CREDENTIALS:
+            return self.refused(Day.BREAKS)
+        path, _, query = request.target.partition("?")
+        if path == f"{ACCOUNT}.json":
+            return Reply(status=200, body={"sid": SID, "status": self.status, "type": "Full"})
+        assert path == f"{ACCOUNT}/Messages.json"
+        asked = dict(parse_qsl(query, strict_parsing=True))
+        assert set(asked) == {"To", "PageSize"}
+        found = [message for message in reversed(self.messages) if message["to"] == asked["To"]]
+        size = int(asked["PageSize"])
+        more = f"{ACCOUNT}/Messages.json?Page=1" if len(found) > size else None
+        return Reply(status=200, body={"messages": found[:size], "next_page_uri": more, "page_size": size})
 
     def refused(self, day: Day) -> Reply:
         if day is Day.THROTTLES:
@@ -59,6 +93,7 @@ def sign(secret: str, url: str, body: bytes, algorithm: str = "sha1") -> str:
 class TwilioBench(HttpBench):
     channel = Channel.SMS
     content = {"text": "Grüße & more"}
+    vendor: TwilioVendor
 
     def __init__(self, vendor: TwilioVendor, transport: Transport) -> None:
         self.vendor = vendor
@@ -70,10 +105,21 @@ class TwilioBench(HttpBench):
             base_url=vendor.url,
             webhook_secret=SecretStr("shared key"),
         )
-        self.provider = Twilio(self.settings, transport, CALLBACK)
+        self.provider = self._with()
+        self._people = count()
+
+    def _with(self, **changed: Any) -> Twilio:
+        return Twilio(self.settings.model_copy(update=changed), self.transport, CALLBACK)
+
+    def stranger(self) -> Twilio:
+        return self._with(auth_token=SecretStr("another token"))
+
+    def astray(self) -> Twilio:
+        return self._with(base_url="http://127.0.0.1:1")
 
     def address(self, day: Day) -> dict[str, str]:
-        return {"phone": f"{PREFIX}{list(Day).index(day):04}"}
+        """Each message is to somebody else: the vendor knows them apart by nothing but whom and what."""
+        return {"phone": f"{PREFIX}{list(Day).index(day):02}{next(self._people):02}"}
 
     def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
         fields = {"MessageSid": message_id, "MessageStatus": word, "To": message.address["phone"], "From": FROM}

@@ -12,7 +12,7 @@ from domain.outgoing import Message
 from providers.transport import Transport
 from providers.webhook import Webhook, tenant_secret
 from storage.database import Database
-from tests.providers.harness import NO_RECEIPTS, Ability, Bench, Harness, tools_with
+from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, Ability, Bench, Harness, tools_with
 from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
 
 SECRET = b"the installation's key"
@@ -31,7 +31,7 @@ class Receiver(Vendor):
             raise AssertionError(str(error)) from error
         return str(UUID(request.headers["webhook-id"])), Day(request.target.removeprefix("/hooks/"))
 
-    def accepted(self, reference: str) -> Reply:
+    def accepted(self, reference: str, request: Request) -> Reply:
         self.kept[reference] = 1
         return Reply(status=200)
 
@@ -63,7 +63,12 @@ async def webhook_bench() -> AsyncIterator[WebhookBench]:
 
 
 class WebhookHarness(Harness):
-    without = {Ability.BREAKS: "there are no credentials of ours; 401 is about one endpoint"} | NO_RECEIPTS
+    without = (
+        {Ability.BREAKS: "there are no credentials of ours; 401 is about one endpoint"}
+        | NO_RECEIPTS
+        | NOT_CHECKED
+        | NOT_FOUND
+    )
     after_error = {Ability.ERRS: Result.NOT_ACCEPTED, Ability.REDIRECTS: Result.REFUSED}
 
     @asynccontextmanager

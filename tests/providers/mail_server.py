@@ -5,19 +5,39 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from enum import StrEnum
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
+from domain.channels import Channel
+from domain.outgoing import Message
 from providers.smtp import SmtpSettings
 
 SENDER, NAME = "shop@shop.example", "The shöp, Ltd"
 USER, PASSWORD = "tocsin", "swordfish"
+ADA = "ada@example.com"
+
+
+def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> Message:
+    return Message(
+        attempt_id=uuid4(),
+        delivery_id=uuid4(),
+        notification_id=uuid4(),
+        tenant=UUID(int=7),
+        recipient_id="ada",
+        notification_type="order.shipped",
+        created_at=datetime.now(UTC),
+        channel=Channel.EMAIL,
+        endpoint_id=Channel.EMAIL,
+        address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
+        content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
+    )
 
 
 class MailMode(StrEnum):
@@ -45,7 +65,8 @@ class Kept:
 
 @dataclass(kw_only=True)
 class MailServer:
-    """`answers` is what it says at `MAIL`, `RCPT` or `DATA` instead of yes, whatever the mode."""
+    """`answers` is what it says at `NOOP`, `MAIL`, `RCPT` or `DATA` instead of yes, whatever the mode. `mails` counts
+    how often somebody began to send."""
 
     mode: MailMode = MailMode.ACCEPT
     answers: dict[str, str] = field(default_factory=dict)
@@ -55,6 +76,7 @@ class MailServer:
     login: bool = True
     port: int = 0
     connections: int = 0
+    mails: int = 0
     ledger: list[Kept] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,9 +128,13 @@ class MailServer:
         good = data == LoginPassword(USER.encode(), PASSWORD.encode()) and self.mode is not MailMode.BROKEN
         return AuthResult(success=good, handled=False)
 
+    async def handle_NOOP(self, server: SMTP, session: Session, envelope: Envelope, arg: str) -> str:
+        return self.answers.get("NOOP", "250 2.0.0 OK")
+
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        self.mails += 1
         if said := self.answers.get("MAIL"):
             return said
         if self.login and not session.authenticated:

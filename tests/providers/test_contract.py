@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.delivery import _send as send
+from activities.delivery import _sent as send
 from api.routes.receipts import _stored as stored
+from commands.provider_checks import TRIVIAL
 from domain.evidence import ReceiptKind
 from domain.messages import Result
 from domain.outgoing import Message
-from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
-from providers.outcomes import Temporary
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
+from providers.outcomes import Accepted, Permanent, Temporary
 from providers.registry import PROVIDERS
 from storage.database import Database
 from tests.providers.harness import Ability, Bench
@@ -65,6 +66,8 @@ def test_what_does_not_apply_is_said_with_a_reason_and_agrees_with_the_provider(
     assert all(reason.strip() for reason in without.values())
     assert Ability.ACCEPTS not in without
     assert (Ability.REPORTS in without) is not PROVIDERS[name].parses_receipts
+    assert (Ability.CHECKS in without) is (PROVIDERS[name].check is Provider.check) is (name in TRIVIAL)
+    assert (Ability.FINDS in without) is (PROVIDERS[name].lookup == "none")
     if Ability.REPORTS in without:
         assert {Ability.SIGNS_BODY, Ability.SIGNS_TIME} <= set(without)
 
@@ -78,6 +81,14 @@ def test_a_provider_declares_what_it_is(name: str) -> None:
     assert 0 < provider.deadline <= 30
     pushes = {kind.channel for kind in provider.device_kinds}
     assert pushes <= provider.channels, "a device kind whose channel it does not serve"
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_look_up_that_is_declared_is_there_and_says_how_long_records_may_lag(name: str) -> None:
+    provider = PROVIDERS[name]
+    declared = provider.lookup != "none"
+    assert (provider.look_up is not Provider.look_up) is declared
+    assert (provider.settle_window > 0) is declared
 
 
 @asked(Ability.ACCEPTS)
@@ -311,3 +322,120 @@ async def test_one_that_reports_nothing_takes_every_receipt_for_forged(name: str
     async with HARNESSES[name].bench(database) as bench:
         with pytest.raises(ForgedReceipt):
             bench.provider.parse_receipts({}, b"{}")
+
+
+@asked(Ability.CHECKS)
+async def test_a_check_with_good_credentials_passes_and_sends_nothing(bench: Bench) -> None:
+    assert await bench.provider.check()
+    assert bench.sends() == 0
+
+
+@asked(Ability.CHECKS)
+async def test_a_check_with_credentials_that_the_vendor_does_not_know_says_so(bench: Bench) -> None:
+    with pytest.raises(Permanent, match=r"^credentials_refused$"):
+        await bench.stranger().check()
+    assert bench.sends() == 0
+
+
+@asked(Ability.CHECKS)
+async def test_a_check_where_nobody_listens_says_so(bench: Bench) -> None:
+    with pytest.raises(Temporary, match=r"^connect_failed$"):
+        await bench.astray().check()
+
+
+# What may happen to a question over HTTP, and what it proves: never that something may have been accepted.
+ANSWERS = {
+    Ability.THROTTLES: Temporary,
+    Ability.BREAKS: Permanent,
+    Ability.HANGS: Temporary,
+    Ability.LOSES: Temporary,
+    Ability.ERRS: Temporary,
+    Ability.REDIRECTS: Permanent,
+    Ability.MALFORMS: Temporary,
+    Ability.FLOODS: Temporary,
+    Ability.DRIPS: Temporary,
+}
+
+
+@asked(Ability.CHECKS, Ability.ERRS)
+@pytest.mark.parametrize("ability", ANSWERS)
+async def test_a_check_that_fails_is_an_error_of_ours_within_the_deadline(
+    bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(bench.provider), "deadline", 0.5)
+    bench.answer_questions(ability)
+    async with asyncio.timeout(5):
+        with pytest.raises(ANSWERS[ability]):
+            await bench.provider.check()
+    assert (bench.questions(), bench.sends()) == (1, 0)
+
+
+async def found(bench: Bench, message: Message) -> list[Accepted]:
+    """As reconcile will ask, a moment after the row was written."""
+    return await bench.provider.look_up(message, datetime.now(UTC) - timedelta(seconds=5))
+
+
+@asked(Ability.FINDS, Ability.LOSES)
+async def test_what_was_accepted_is_found_though_its_answer_was_lost(bench: Bench) -> None:
+    message = await bench.message(Ability.LOSES)
+    assert (await send(bench.provider, message)).result.result is Result.UNKNOWN
+    [accepted] = await found(bench, message)
+    assert accepted.message_id
+
+
+@asked(Ability.FINDS)
+async def test_a_look_up_names_a_message_as_the_answer_did(bench: Bench) -> None:
+    message = await bench.message(Ability.ACCEPTS)
+    told = await send(bench.provider, message)
+    assert [accepted.message_id for accepted in await found(bench, message)] == [told.result.provider_message_id]
+
+
+@asked(Ability.FINDS)
+async def test_a_look_up_finds_what_is_asked_for_and_nobody_elses(bench: Bench) -> None:
+    messages = [await bench.message(Ability.ACCEPTS) for _ in range(3)]
+    sent = [(await send(bench.provider, message)).result.provider_message_id for message in messages]
+    assert [[accepted.message_id for accepted in await found(bench, message)] for message in messages] == [
+        [message_id] for message_id in sent
+    ]
+
+
+@asked(Ability.FINDS, Ability.HANGS)
+async def test_what_never_arrived_is_not_found_beside_what_did(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await send(bench.provider, await bench.message(Ability.ACCEPTS))
+    monkeypatch.setattr(type(bench.provider), "deadline", 0.3)
+    hung, unsent = await bench.message(Ability.HANGS), await bench.message(Ability.ACCEPTS)
+    assert (await send(bench.provider, hung)).result.result is Result.UNKNOWN
+    assert [await found(bench, message) for message in (hung, unsent)] == [[], []]
+
+
+@asked(Ability.FINDS, Ability.ERRS)
+async def test_a_look_up_is_one_request_and_sends_nothing(bench: Bench) -> None:
+    message = await bench.message(Ability.LOSES)
+    await send(bench.provider, message)
+    for times in (1, 2):
+        assert await found(bench, message)
+        assert (bench.questions(), bench.sends()) == (times, 1)
+
+
+@asked(Ability.FINDS, Ability.ERRS)
+@pytest.mark.parametrize("ability", ANSWERS)
+async def test_a_look_up_that_fails_proves_neither_and_is_not_repeated(
+    bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await bench.message(Ability.LOSES)
+    await send(bench.provider, message)
+    monkeypatch.setattr(type(bench.provider), "deadline", 0.5)
+    bench.answer_questions(ability)
+    async with asyncio.timeout(5):
+        with pytest.raises(ANSWERS[ability]):
+            await found(bench, message)
+    assert bench.questions() == 1
+
+
+@asked(Ability.FINDS, Ability.ERRS)
+async def test_a_look_up_with_credentials_that_the_vendor_does_not_know_says_so(bench: Bench) -> None:
+    message = await bench.message(Ability.ACCEPTS)
+    with pytest.raises(Permanent, match=r"^credentials_refused$"):
+        await bench.stranger().look_up(message, datetime.now(UTC))
+    with pytest.raises(Temporary, match=r"^connect_failed$"):
+        await bench.astray().look_up(message, datetime.now(UTC))

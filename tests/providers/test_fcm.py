@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ async def test_without_a_token_it_is_proved_that_nothing_was_sent(
 async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
     bench: FcmBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.fcm.TOKEN_DEADLINE", 0.2)
+    monkeypatch.setattr("providers.access_tokens.TOKEN_DEADLINE", 0.2)
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -239,6 +240,56 @@ async def test_two_sends_of_a_delivery_are_one_on_the_device(bench: FcmBench) ->
     await bench.provider.send(replace(bench.on(Day.GOOD), delivery_id=first.delivery_id))
     tags = {request.json["message"]["android"]["notification"]["tag"] for request in bench.vendor.requests}
     assert tags == {str(first.delivery_id)}
+
+
+async def sent(bench: FcmBench, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """What Android and Apple are told of a message."""
+    await bench.provider.send(replace(bench.on(Day.GOOD), **more))
+    message = bench.vendor.requests[-1].json["message"]
+    return message["android"], message["apns"]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("priority", "android", "apple"), [(1, "high", "10"), (2, "high", "10"), (3, "normal", "5"), (5, "normal", "5")]
+)
+async def test_an_urgent_message_wakes_the_device(bench: FcmBench, priority: int, android: str, apple: str) -> None:
+    told, headers = await sent(bench, priority=priority)
+    assert (told["priority"], headers["apns-priority"]) == (android, apple)
+
+
+async def test_a_message_that_never_expires_names_no_time(bench: FcmBench) -> None:
+    told, headers = await sent(bench)
+    assert "ttl" not in told
+    assert "apns-expiration" not in headers
+
+
+@pytest.mark.parametrize(
+    ("left", "least", "most"), [(timedelta(hours=1), 3590, 3600), (timedelta(days=90), 28 * 86_400, 28 * 86_400)]
+)
+async def test_a_message_is_of_no_use_after_its_expiry(
+    bench: FcmBench, left: timedelta, least: float, most: float
+) -> None:
+    expires_at = datetime.now(UTC) + left
+    told, headers = await sent(bench, expires_at=expires_at)
+    assert least <= float(told["ttl"].removesuffix("s")) <= most
+    assert headers["apns-expiration"] == str(int(expires_at.timestamp()))
+
+
+async def test_a_message_that_expired_on_its_way_is_for_now_or_never(bench: FcmBench) -> None:
+    told, _ = await sent(bench, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert told["ttl"] == "0s"
+
+
+async def test_a_check_names_the_project_and_uses_a_dry_run_alone(bench: FcmBench) -> None:
+    assert await bench.provider.check() == "the service account may send for the project shop: a dry run passed"
+    [question] = bench.vendor.questions
+    assert question.json["validate_only"] is True
+    assert "token" not in question.json["message"]
+
+
+async def test_a_check_says_that_the_project_is_somebody_elses(bench: FcmBench) -> None:
+    with pytest.raises(Permanent, match="credentials_refused"):
+        await Fcm(settings(bench, project_id="other"), bench.transport).check()
 
 
 def test_settings_are_read_from_the_file_that_the_vendor_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -189,6 +190,17 @@ async def test_a_resolver_that_hangs_is_given_up_before_anything_was_sent() -> N
     async with client:
         with pytest.raises(Temporary):
             await Transport(client).post("http://example.com/", content=b"{}")
+
+
+async def test_names_that_hang_and_the_other_threads_of_a_process_do_not_wait_for_one_another() -> None:
+    loop, busy = asyncio.get_running_loop(), threading.Event()
+    blocked = [loop.run_in_executor(None, busy.wait) for _ in range(40)]
+    try:
+        async with asyncio.timeout(5):
+            assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
+    finally:
+        busy.set()
+        await asyncio.gather(*blocked)
 
 
 async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ WORDS = {
     "broken": "0007",
     "silent": "0008",
     "open": "0009",
+    "bounce": "0010",
+    "complain": "0011",
 }
 ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = Accepted, Refused, Temporary, Permanent, Unknown
 
@@ -111,6 +113,8 @@ def test_an_ordinary_contact_point_asks_for_nothing(address: dict[str, Any]) -> 
         ("broken", [PERMANENT, PERMANENT], 0),
         ("silent", [ACCEPTED], 1),
         ("open", [ACCEPTED], 1),
+        ("bounce", [ACCEPTED], 1),
+        ("complain", [ACCEPTED], 1),
     ],
 )
 async def test_one_delivery_gets_these_answers_in_turn(
@@ -151,6 +155,24 @@ async def test_the_books_keep_what_was_delivered_to_whom(desk: Desk, sandbox: Sa
     assert (row["address"], row["content"]) == ({"email": "ada@example.com"}, message.content)
 
 
+@pytest.mark.parametrize(("word", "times"), [("", 1), ("lost", 1), ("refuse", 0), ("error", 0), ("broken", 0)])
+async def test_what_the_books_hold_of_an_attempt_is_found(desk: Desk, sandbox: Sandbox, word: str, times: int) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+    await outcome(sandbox, message)
+    again = replace(message, attempt_id=uuid4())
+    assert await sandbox.look_up(again, datetime.now(UTC)) == []
+    assert [found.message_id for found in await sandbox.look_up(message, datetime.now(UTC))] == [
+        str(row["id"]) for row in await outbox(desk, message)
+    ]
+    assert len(await outbox(desk, message)) == times
+
+
+async def test_the_books_of_another_tenant_hold_nothing_of_ours(desk: Desk, sandbox: Sandbox) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+    await sandbox.send(message)
+    assert await sandbox.look_up(replace(message, tenant=uuid4()), datetime.now(UTC)) == []
+
+
 DELIVERED, OPENED = ReceiptKind.DELIVERED, ReceiptKind.OPENED
 
 
@@ -163,6 +185,8 @@ DELIVERED, OPENED = ReceiptKind.DELIVERED, ReceiptKind.OPENED
         ("lost", 1, [(DELIVERED, 20.2)]),
         ("lost", 2, [(DELIVERED, 0.2)]),
         ("flaky", 3, [(DELIVERED, 0.2)]),
+        ("bounce", 1, [(ReceiptKind.BOUNCED, 0.2)]),
+        ("complain", 1, [(DELIVERED, 0.2), (ReceiptKind.COMPLAINED, 0.5)]),
     ],
 )
 def test_what_is_reported_and_when(word: str, call: int, reports: list[tuple[ReceiptKind, float]]) -> None:
@@ -185,6 +209,7 @@ async def due(desk: Desk, message: Message) -> dict[str, float]:
         ("", {"delivered": 0.2}),
         ("open", {"delivered": 0.2, "opened": 0.5}),
         ("silent", {}),
+        ("complain", {"delivered": 0.2, "complained": 0.5}),
         ("lost", {"delivered": 20.2}),
     ],
 )

@@ -278,6 +278,53 @@ async def test_signed_events_that_are_none_are_unreadable(bench: SendGridBench, 
         parsed(bench, raw(events))
 
 
+@pytest.mark.parametrize("scopes", [[], ["alerts.read"], None, "mail.send"])
+async def test_a_check_says_that_a_good_key_may_not_send(bench: SendGridBench, scopes: Any) -> None:
+    assert await bench.provider.check() == "the API key is good, and may send mail"
+    bench.vendor.scopes = scopes
+    with pytest.raises(Permanent, match="scope_mail_send_missing"):
+        await bench.provider.check()
+
+
+async def test_without_the_add_on_nothing_can_be_looked_up(bench: SendGridBench) -> None:
+    bench.vendor.entitled = False
+    with pytest.raises(Permanent, match="email_activity_not_available"):
+        await bench.provider.look_up(bench.on(Day.GOOD), datetime.now(UTC))
+
+
+async def test_what_was_found_has_the_id_of_the_api_and_its_status(bench: SendGridBench) -> None:
+    message = bench.on(Day.GOOD)
+    told = {"msg_id": "X1Y2Z3.recvd-5f-1.0", "to_email": message.address["email"].upper(), "status": "delivered"}
+    bench.vendor.activity[str(message.attempt_id)].append(told)
+    found = await bench.provider.look_up(message, datetime.now(UTC))
+    assert found == [Accepted(message_id="X1Y2Z3", response={"status": 200, "message_status": "delivered"})]
+
+
+async def test_an_international_domain_is_found_by_its_ascii_form(bench: SendGridBench) -> None:
+    message = replace(
+        bench.on(Day.GOOD), address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"}
+    )
+    accepted = await bench.provider.send(message)
+    assert isinstance(accepted, Accepted)
+    [found] = await bench.provider.look_up(message, datetime.now(UTC))
+    assert found.message_id == accepted.message_id
+
+
+async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: SendGridBench) -> None:
+    """Should the vendor pass over a condition that it does not know."""
+    message = bench.on(Day.GOOD)
+    bench.vendor.activity[str(message.attempt_id)].append({"msg_id": "X1", "to_email": "eve@example.com"})
+    assert await bench.provider.look_up(message, datetime.now(UTC)) == []
+
+
+@pytest.mark.parametrize("messages", [None, {}, [7], [{"to_email": "ada+good@example.com"}]])
+async def test_a_list_that_is_none_proves_nothing(bench: SendGridBench, messages: Any) -> None:
+    message = bench.on(Day.GOOD)
+    bench.vendor.telling = Reply(status=200, body={"messages": messages})
+    with pytest.raises(Temporary, match="malformed_answer"):
+        await bench.provider.look_up(message, datetime.now(UTC))
+
+
 def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     secret = tmp_path / "key"

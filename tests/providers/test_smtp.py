@@ -5,46 +5,25 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from email import message_from_bytes, policy
-from email.headerregistry import Address
 from email.utils import parsedate_to_datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import trustme
 from pydantic import ValidationError
 
 import providers.smtp
-from domain.channels import Channel
 from domain.outgoing import Message
 from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
-from providers.smtp import ASCII_MAIL, Smtp, SmtpSettings, mail_of
-from tests.providers.mail_server import NAME, SENDER, Kept, MailMode, MailServer
-
-ADA = "ada@example.com"
+from providers.smtp import Smtp, SmtpSettings
+from tests.providers.mail_server import ADA, NAME, SENDER, Kept, MailMode, MailServer, to
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[MailServer]:
     async with MailServer().open() as server:
         yield server
-
-
-def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> Message:
-    return Message(
-        attempt_id=uuid4(),
-        delivery_id=uuid4(),
-        notification_id=uuid4(),
-        tenant=UUID(int=7),
-        recipient_id="ada",
-        notification_type="order.shipped",
-        created_at=datetime.now(UTC),
-        channel=Channel.EMAIL,
-        endpoint_id=Channel.EMAIL,
-        address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
-        content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
-    )
 
 
 async def sent(server: MailServer, message: Message) -> Kept:
@@ -89,25 +68,6 @@ async def test_what_is_sent_has_seven_bits_and_survives_dots_and_long_lines(serv
     plain, _ = kept.mail.iter_parts()
     assert plain.get_content().splitlines() == text.splitlines()
     assert kept.mail["Subject"].strip() == ("東京 " * 60).strip()
-
-
-@pytest.mark.parametrize("unit", ["Grüße aus 東京 ", "ü", "x ü", "東京 ", "a, b; ü ", "🎉 ", "=?utf-8?q?=C3=BC?= ü "])
-@pytest.mark.parametrize("times", [1, 7, 20, 61])
-def test_a_subject_arrives_as_it_was_in_words_of_75_characters_at_most(unit: str, times: int) -> None:
-    """RFC 2047 sets the limit, also where other header lines may have 998."""
-    subject = (unit * times).strip()
-    raw = mail_of(to(subject=subject), Address(NAME, addr_spec=SENDER), ADA).as_bytes()
-    words = [word for word in raw.split() if word.startswith(b"=?")]
-    assert max(map(len, words)) <= 75
-    assert message_from_bytes(raw, policy=policy.default)["Subject"] == subject
-
-
-async def test_a_long_url_in_a_header_stays_whole() -> None:
-    mail = mail_of(to(), Address(NAME, addr_spec=SENDER), ADA)
-    url = b"<https://shop.example/u/" + b"x" * 300 + b">"
-    mail["List-Unsubscribe"] = url.decode()
-    assert b"List-Unsubscribe: " + url + b"\r\n" in mail.as_bytes()
-    assert mail.policy is ASCII_MAIL
 
 
 @pytest.mark.parametrize(
@@ -226,6 +186,56 @@ async def test_a_no_to_us_is_permanent(server: MailServer, at: str, said: str, r
         await Smtp(server.settings()).send(to())
 
 
+@pytest.mark.parametrize("at", ["RCPT", "DATA"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "554 5.7.1 <ada@example.com>: Relay access denied",
+        "550 5.7.1 <ada@example.com>... Relaying denied",
+        "550 5.7.1 Unable to relay",
+        "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
+        "550 relay not permitted",
+        "551 We do not relay for strangers",
+    ],
+)
+async def test_a_server_that_does_not_forward_for_us_refuses_nobody_in_particular(
+    server: MailServer, at: str, said: str
+) -> None:
+    server.answers = {at: said}
+    with pytest.raises(Permanent, match="relay_denied") as caught:
+        await Smtp(server.settings()).send(to())
+    assert caught.value.response["code"] == int(said[:3])
+    assert ADA not in repr(caught.value.response)
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "reason"),
+    [
+        ("bob@relay-denied.example", "550 5.1.1 <bob@relay-denied.example>: User unknown", "invalid_address"),
+        ("relay denied@x.org", "", "invalid_address"),
+        (ADA, "550 5.1.1 relay.example.com said: no such user", "invalid_address"),
+        (ADA, "550 5.7.1 Blocked by relay.example.com", "refused_by_policy"),
+    ],
+)
+async def test_a_relay_that_is_only_named_is_not_the_reason(
+    server: MailServer, address: str, said: str, reason: str
+) -> None:
+    server.answers = {"RCPT": said}
+    assert await refused(server, address) == reason
+
+
+async def refused(server: MailServer, address: str) -> str:
+    answer = await Smtp(server.settings()).send(to(address))
+    assert isinstance(answer, Refused), answer
+    return answer.reason
+
+
+async def test_a_relay_that_is_denied_for_now_is_temporary(server: MailServer) -> None:
+    server.answers = {"RCPT": "454 4.7.1 <ada@example.com>: Relay access denied"}
+    with pytest.raises(Temporary):
+        await Smtp(server.settings()).send(to())
+
+
 async def test_a_wrong_password_is_permanent(server: MailServer) -> None:
     with pytest.raises(Permanent, match="credentials_refused"):
         await Smtp(server.settings(password="wrong")).send(to())
@@ -330,6 +340,66 @@ def test_settings_are_read_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_a_sender_that_is_no_address_is_an_error_at_start(server: MailServer, sender: str) -> None:
     with pytest.raises(ValidationError):
         server.settings(**{"from": sender})
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
+async def test_a_check_says_who_was_let_in_and_how(authority: trustme.CA, implicit: bool) -> None:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+        tls = "implicit" if implicit else "starttls"
+        said = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
+    assert said == f"localhost takes the login of tocsin (tls: {tls})"
+    assert (server.connections, server.mails) == (1, 0)
+
+
+async def test_a_check_without_a_login_says_so() -> None:
+    async with MailServer(login=False).open() as server:
+        assert await Smtp(server.settings()).check() == "localhost answers; no login is set (tls: none)"
+
+
+async def test_a_check_finds_what_a_server_refuses_after_the_login(server: MailServer) -> None:
+    server.answers = {"NOOP": "421 4.3.2 Going down"}
+    with pytest.raises(Temporary, match="unavailable"):
+        await Smtp(server.settings()).check()
+    server.answers = {"NOOP": "554 5.7.0 Account closed"}
+    with pytest.raises(Permanent, match="server_refused"):
+        await Smtp(server.settings()).check()
+
+
+async def test_a_check_does_not_wait_for_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.smtp, "BEFORE_DATA", 0.2)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        with pytest.raises(Temporary, match="timeout"):
+            await Smtp(MailServer(port=port).settings(host="127.0.0.1")).check()
+
+
+@pytest.mark.parametrize(
+    ("changed", "in_clear"),
+    [
+        ({"host": "mail.example"}, True),
+        ({"host": "10.0.0.5"}, True),
+        ({"host": "localhost.example"}, True),
+        ({"host": "mail.example", "tls": "starttls"}, False),
+        ({"host": "mail.example", "tls": "implicit"}, False),
+        ({"host": "mail.example", "username": None}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "::1"}, False),
+    ],
+)
+def test_a_password_in_the_clear_is_noticed_beyond_this_machine(changed: dict[str, Any], in_clear: bool) -> None:
+    assert MailServer(port=25).settings(**changed).login_in_clear is in_clear
+
+
+async def test_a_check_warns_of_a_password_in_the_clear(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.smtp, "_is_loopback", lambda host: False)
+    said = await Smtp(server.settings()).check()
+    assert said.endswith("; the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit")
 
 
 async def test_concurrent_messages_have_connections_of_their_own(server: MailServer) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ import providers.transport
 from providers.outcomes import Permanent, ProviderError, Temporary, Unknown
 from providers.transport import ANSWER_LIMIT, Answer, Transport, outgoing_client, refuse_common, retry_after
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Call = Callable[[str], Awaitable[Answer]]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -43,83 +44,119 @@ async def post(url: str) -> Answer:
         return await Transport(client).post(url, json={"a": 1})
 
 
+async def get(url: str, **more: Any) -> Answer:
+    async with outgoing_client() as client:
+        return await Transport(client).get(url, **more)
+
+
+both = pytest.mark.parametrize("call", [post, get])
+
+
 @pytest.mark.parametrize("closed", [True, False], ids=["nobody listens", "no such name"])
-async def test_what_never_left_is_temporary(closed: bool) -> None:
+@both
+async def test_what_never_left_is_temporary(call: Call, closed: bool) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(Temporary, match="connect_failed"):
-        await post(f"http://127.0.0.1:{port}/" if closed else "http://nobody.invalid/")
+        await call(f"http://127.0.0.1:{port}/" if closed else "http://nobody.invalid/")
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "nothing", "http://[::1/"])
-async def test_an_address_that_is_none_never_left(url: str) -> None:
+@both
+async def test_an_address_that_is_none_never_left(call: Call, url: str) -> None:
     with pytest.raises(Temporary, match="connect_failed"):
-        await post(url)
+        await call(url)
 
 
-async def test_a_line_that_is_cut_before_the_answer_proves_nothing_and_is_not_tried_again() -> None:
+@both
+async def test_a_line_that_is_cut_before_the_answer_proves_nothing_and_is_not_tried_again(call: Call) -> None:
     async with line(cut=True) as (url, heads):
         with pytest.raises(Unknown, match="connection_lost"):
-            await post(url)
+            await call(url)
     assert len(heads) == 1
 
 
-async def test_an_answer_that_is_no_http_proves_nothing() -> None:
+@both
+async def test_an_answer_that_is_no_http_proves_nothing(call: Call) -> None:
     async with line(b"SMTP ready\r\n\r\n") as (url, _):
         with pytest.raises(Unknown, match="connection_lost"):
-            await post(url)
+            await call(url)
 
 
-async def test_a_yes_whose_body_breaks_off_is_a_yes() -> None:
+@both
+async def test_a_yes_whose_body_breaks_off_is_a_yes(call: Call) -> None:
     async with line(b'HTTP/1.1 202 A\r\ncontent-length: 100\r\n\r\n{"id"', cut=True) as (url, _):
-        answer = await post(url)
+        answer = await call(url)
     assert (answer.status, answer.accepted, answer.json()) == (202, True, {})
 
 
-async def test_a_no_whose_body_breaks_off_proves_nothing() -> None:
+@both
+async def test_a_no_whose_body_breaks_off_proves_nothing(call: Call) -> None:
     async with line(b"HTTP/1.1 400 B\r\ncontent-length: 100\r\n\r\n{", cut=True) as (url, _):
         with pytest.raises(Unknown, match="connection_lost"):
-            await post(url)
+            await call(url)
 
 
 @pytest.mark.parametrize(("status", "accepted"), [(200, True), (400, False)])
-async def test_a_body_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch, status: int, accepted: bool) -> None:
+@both
+async def test_a_body_that_never_ends_is_left(
+    call: Call, monkeypatch: pytest.MonkeyPatch, status: int, accepted: bool
+) -> None:
     monkeypatch.setattr(providers.transport, "BODY_WITHIN", 0.1)
     async with line(f"HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\n.".encode()) as (url, _):
         if accepted:
-            assert (await post(url)).accepted
+            assert (await call(url)).accepted
             return
         with pytest.raises(Unknown, match="timeout"):
-            await post(url)
+            await call(url)
 
 
-async def test_a_large_body_is_read_as_far_as_the_limit() -> None:
+@both
+async def test_a_large_body_is_read_as_far_as_the_limit(call: Call) -> None:
     head = f"HTTP/1.1 200 O\r\ncontent-length: {10 * 1024 * 1024}\r\n\r\n".encode()
     async with line(head, *[b"x" * 1024 * 1024] * 10) as (url, _):
-        assert len((await post(url)).body) == ANSWER_LIMIT
+        assert len((await call(url)).body) == ANSWER_LIMIT
 
 
-async def test_a_redirect_is_an_answer() -> None:
+async def test_a_question_carries_its_parameters_and_no_body_and_names_its_own_limit() -> None:
+    head = b"HTTP/1.1 200 O\r\ncontent-length: 100000\r\n\r\n"
+    async with line(head, b"x" * 100_000) as (url, heads):
+        answer = await get(
+            url, params={"To": "+44", "query": 'a="b"'}, headers={"authorization": "Basic x"}, limit=70_000
+        )
+    assert len(answer.body) == 70_000
+    [sent] = heads
+    assert sent.startswith(b"GET /?To=%2B44&query=a%3D%22b%22 HTTP/1.1\r\n")
+    assert b"authorization: Basic x\r\n" in sent.lower().replace(b"basic", b"Basic")
+    assert b"content-length" not in sent.lower()
+
+
+@both
+async def test_a_redirect_is_an_answer(call: Call) -> None:
     async with line(b"HTTP/1.1 307 T\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n") as (url, heads):
-        answer = await post(url)
+        answer = await call(url)
     assert (answer.status, len(heads)) == (307, 1)
 
 
-async def test_answers_are_asked_for_unpacked() -> None:
+@both
+async def test_answers_are_asked_for_unpacked(call: Call) -> None:
     async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, heads):
-        await post(url)
+        await call(url)
     assert b"accept-encoding: identity\r\n" in heads[0].lower()
 
 
-async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+async def test_a_proxy_in_the_environment_is_not_used(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, _):
-        assert (await post(url)).accepted
+        assert (await call(url)).accepted
 
 
-@pytest.mark.parametrize(("body", "value"), [(b'{"id": 1}', {"id": 1}), (b"[1]", {}), (b"", {}), (b'{"\xff', {})])
+@pytest.mark.parametrize(
+    ("body", "value"), [(b'{"id": 1}', {"id": 1}), (b"[1]", {}), (b"", {}), (b'{"\xff', {}), (b"[" * 60_000, {})]
+)
 def test_json_that_is_no_object_is_empty(body: bytes, value: object) -> None:
     assert Answer(status=200, headers={}, body=body).json() == value
 

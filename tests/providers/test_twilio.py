@@ -3,16 +3,17 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from twilio.base.values import unset
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
@@ -27,7 +28,7 @@ from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temp
 from providers.twilio import Twilio, TwilioSettings
 from tests.providers.faults import every_day, nobody_there, one_request_on
 from tests.providers.harness_http import Day, Reply
-from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, sign, twilio_bench
+from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, record, sign, twilio_bench
 
 SAMPLES = Path(__file__).parent / "payloads" / "twilio"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -74,6 +75,8 @@ class Recorder(HttpClient):  # type: ignore[misc]
 
     def request(self, method: str, url: str, **more: Any) -> Response:
         self.calls.append({"method": method, "url": url, **more})
+        if method == "GET":
+            return Response(200, json.dumps({"messages": [], "page": 0}))
         return Response(201, json.dumps(sample("accepted")))
 
 
@@ -319,6 +322,113 @@ async def test_a_signed_form_that_is_no_status_is_unreadable(bench: TwilioBench,
     body = urlencode(fields).encode()
     with pytest.raises(UnreadableReceipt):
         bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("suspended", "account_suspended"), ("closed", "account_closed"), ("frozen", "account_not_active")],
+)
+async def test_a_check_says_that_the_account_is_not_active(bench: TwilioBench, status: str, reason: str) -> None:
+    assert await bench.provider.check() == "the credentials are good, and the account is active"
+    bench.vendor.status = status
+    with pytest.raises(Permanent, match=reason):
+        await bench.provider.check()
+
+
+async def test_the_questions_are_those_of_the_vendors_own_client(bench: TwilioBench) -> None:
+    message = bench.on(Day.GOOD)
+    await bench.provider.check()
+    await bench.provider.look_up(message, NOW)
+    recorder = Recorder()
+    client = Client(SID, TOKEN, http_client=recorder)
+    client.api.base_url = bench.vendor.url
+    client.api.accounts(SID).fetch()
+    client.messages.page(to=message.address["phone"], page_size=100)
+    for ours, theirs in zip(bench.vendor.questions, recorder.calls, strict=True):
+        path, _, query = ours.target.partition("?")
+        assert (ours.method, bench.vendor.url + path) == (theirs["method"], theirs["url"])
+        given = {name: str(value) for name, value in (theirs.get("params") or {}).items() if value is not unset}
+        assert dict(parse_qsl(query)) == given
+
+
+NOW = datetime.now(UTC)
+
+
+async def listed(bench: TwilioBench, body: str | None, at: datetime = NOW, to: str = "") -> list[str | None]:
+    """What is found of a message that was sent at `NOW`, if this is all that the vendor has."""
+    message = bench.on(Day.GOOD)
+    bench.vendor.messages.append(record(to or message.address["phone"], body or "", at) | {"body": body})
+    return [accepted.message_id for accepted in await bench.provider.look_up(message, NOW)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Grüße & more",
+        "Sent from your Twilio trial account - Grüße & more",
+        "Gru\u0308ße & more",
+        "Grüße & more ",
+        "Grüße \uff06 more",
+        "",
+        None,
+    ],
+    ids=["as it was", "of a trial", "in another form", "with a blank", "with another sign", "redacted", "without one"],
+)
+async def test_a_text_that_the_vendor_has_changed_may_be_ours(bench: TwilioBench, body: str | None) -> None:
+    assert len(await listed(bench, body)) == 1
+
+
+@pytest.mark.parametrize("body", ["Grüße", "More Grüße & more", "Your code is 123456"])
+async def test_another_text_to_the_same_number_is_not_ours(bench: TwilioBench, body: str) -> None:
+    assert await listed(bench, body) == []
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(-3600, 0), (-61, 0), (-30, 1), (0, 1), (90, 1)])
+async def test_the_same_text_of_an_earlier_time_is_not_ours(bench: TwilioBench, seconds: int, times: int) -> None:
+    assert len(await listed(bench, "Grüße & more", NOW + timedelta(seconds=seconds))) == times
+
+
+async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: TwilioBench) -> None:
+    """Should the vendor pass over the filter."""
+    message = bench.on(Day.GOOD)
+    listed = [record("+447700900999", message.content["text"], NOW)]
+    bench.vendor.telling = Reply(status=200, body={"messages": listed, "next_page_uri": None})
+    assert await bench.provider.look_up(message, NOW) == []
+
+
+async def test_what_was_found_is_told_oldest_first_with_its_status_and_price(bench: TwilioBench) -> None:
+    message = bench.on(Day.GOOD)
+    for seconds, price in ((40, None), (5, "-0.00750")):
+        at = NOW + timedelta(seconds=seconds)
+        bench.vendor.messages.append(record(message.address["phone"], "Grüße & more", at) | {"price": price})
+    later, earlier = bench.vendor.messages
+    response = {"status": 200, "message_status": "queued", "price_unit": "USD"}
+    assert await bench.provider.look_up(message, NOW) == [
+        Accepted(message_id=earlier["sid"], response=response, cost="0.00750"),
+        Accepted(message_id=later["sid"], response=response),
+    ]
+
+
+@pytest.mark.parametrize(("older", "complete"), [(0, False), (1, True)])
+async def test_a_page_that_does_not_reach_back_far_enough_proves_nothing(
+    bench: TwilioBench, older: int, complete: bool
+) -> None:
+    message = bench.on(Day.GOOD)
+    ages = [timedelta(hours=1)] * (older + 1) + [timedelta()] * (100 - older)
+    bench.vendor.messages = [record(message.address["phone"], "Hi", NOW - age) for age in ages]
+    if complete:
+        assert await bench.provider.look_up(message, NOW) == []
+        return
+    with pytest.raises(Temporary, match="too_many_messages"):
+        await bench.provider.look_up(message, NOW)
+
+
+@pytest.mark.parametrize("change", [{"date_created": None}, {"date_created": "yesterday"}, {"sid": None}, {"sid": ""}])
+async def test_a_record_that_is_none_proves_nothing(bench: TwilioBench, change: dict[str, Any]) -> None:
+    message = bench.on(Day.GOOD)
+    bench.vendor.messages.append(record(message.address["phone"], "Grüße & more", NOW) | change)
+    with pytest.raises(Temporary, match="malformed_answer"):
+        await bench.provider.look_up(message, NOW)
 
 
 def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""Signed headers of an outgoing webhook, as Standard Webhooks says.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import standardwebhooks
+
+
+def signed_headers(ident: str, body: str, secrets: Iterable[str]) -> dict[str, str]:
+    """`ident` stays the same when a message is tried again. One signature per secret, so that a receiver may have the
+    new one or the old one while they are exchanged."""
+    now = datetime.now(UTC)
+    return {
+        "content-type": "application/json",
+        "user-agent": "Tocsin",
+        "webhook-id": ident,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(standardwebhooks.Webhook(secret).sign(ident, now, body) for secret in secrets),
+    }

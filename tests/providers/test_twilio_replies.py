@@ -1,0 +1,177 @@
+"""STOP and START as Twilio forwards them: signed like its callbacks, obeyed once, by all tenants that have the number."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient, Response
+from sqlalchemy import text
+
+from api.app import create_app
+from bootstrap import Parts
+from domain.evidence import ReceiptKind
+from providers.base import ForgedReceipt, UnreadableReceipt
+from tests.api.shops import Shop, open_shop
+from tests.providers.harness_twilio import CALLBACK, TOKEN, TwilioBench, sign, twilio_bench
+
+STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
+NUMBER = "+4917012345678"
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[TwilioBench]:
+    async with twilio_bench() as bench:
+        yield bench
+
+
+def reply(body: str = "STOP", **more: str) -> dict[str, str]:
+    """https://www.twilio.com/docs/messaging/guides/webhook-request"""
+    sid = f"SM{uuid4().hex}"
+    fields = {"MessageSid": sid, "SmsSid": sid, "AccountSid": "AC1", "From": NUMBER, "To": "+15005550006"}
+    return {**fields, "Body": body, "NumMedia": "0", "SmsStatus": "received", "ApiVersion": "2010-04-01", **more}
+
+
+def told(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[ReceiptKind, str | None]]:
+    body = urlencode(fields).encode()
+    read = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+    for receipt in read:
+        assert (receipt.attempt_id, receipt.provider_message_id) == (None, None)
+        assert NUMBER not in str(receipt.raw)
+    return [(receipt.kind, receipt.phone) for receipt in read]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        (reply("Stop", OptOutType="STOP"), STOP),
+        (reply("Arrêt", OptOutType="STOP"), STOP),
+        (reply("Start", OptOutType="START"), START),
+        *[(reply(word), STOP) for word in ("STOP", "stop", " Stop.\n", "STOPALL", "Unsubscribe", "cancel", "END")],
+        *[(reply(word), STOP) for word in ("quit", "REVOKE", "opt-out", "Opt Out")],
+        *[(reply(word), START) for word in ("START", "yes", "Unstop!")],
+        *[(reply(word), None) for word in ("Stop it please", "HELP", "", "💩", "please cancel", "starting")],
+        (reply("Hilfe", OptOutType="HELP"), None),
+        (reply("STOP", OptOutType="HELP"), None),
+        (reply("STOP", From="whatsapp:+4917012345678"), None),
+        (reply("STOP", From="12345"), None),
+        (reply("STOP", From=""), None),
+    ],
+)
+async def test_only_a_word_that_stands_alone_is_an_opt_out(
+    bench: TwilioBench, fields: dict[str, str], kind: ReceiptKind | None
+) -> None:
+    assert told(bench, fields) == ([] if kind is None else [(kind, NUMBER)])
+
+
+async def test_the_status_of_a_message_is_no_reply(bench: TwilioBench) -> None:
+    fields = reply(MessageStatus="delivered")
+    body = urlencode(fields).encode()
+    [receipt] = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+    assert (receipt.kind, receipt.phone) == (ReceiptKind.DELIVERED, None)
+    body = urlencode({"From": NUMBER, "Body": "STOP"}).encode()
+    with pytest.raises(UnreadableReceipt):
+        bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+
+
+async def test_a_reply_that_twilio_has_not_signed_is_forged(bench: TwilioBench) -> None:
+    body = urlencode(reply()).encode()
+    with pytest.raises(ForgedReceipt):
+        bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC), genuine=False), body)
+
+
+@dataclass(frozen=True)
+class Street:
+    """Two shops of one installation that sends by Twilio, and Twilio."""
+
+    parts: Parts
+    twilio: AsyncClient
+    shops: tuple[Shop, Shop]
+
+    async def write(self, fields: dict[str, str]) -> Response:
+        body = urlencode(fields).encode()
+        headers = {"X-Twilio-Signature": sign(TOKEN, CALLBACK, body)}
+        answer = await self.twilio.post("/api/v1/receipts/twilio", content=body, headers=headers)
+        assert answer.status_code == 204, answer.text
+        return answer
+
+    async def receipts(self, fields: dict[str, str]) -> list[dict[str, Any]]:
+        statement = text("SELECT * FROM receipt WHERE raw->>'MessageSid' = :sid")
+        async with self.parts.database.transaction() as session:
+            return [dict(row) for row in (await session.execute(statement, {"sid": fields["MessageSid"]})).mappings()]
+
+
+@pytest.fixture
+async def street(parts: Parts, bench: TwilioBench) -> AsyncIterator[Street]:
+    app = create_app(replace(parts, providers={"twilio": bench.provider}))
+    async with (
+        open_shop(parts) as one,
+        open_shop(parts) as other,
+        AsyncClient(transport=ASGITransport(app), base_url="http://tocsin.test") as twilio,
+    ):
+        yield Street(parts=parts, twilio=twilio, shops=(one, other))
+
+
+def number() -> str:
+    """Nobody else's: the database is shared."""
+    return f"+49170{uuid4().int % 10**8:08}"
+
+
+async def listed(shop: Shop) -> list[tuple[str, str, str, str]]:
+    items = (await shop.http.get("/suppressions")).json()["items"]
+    return [(item["channel"], item["address"], item["reason"], item["source"]) for item in items]
+
+
+@pytest.mark.postgres
+async def test_stop_suppresses_the_number_for_all_who_have_it_and_for_nobody_else(street: Street) -> None:
+    one, other = street.shops
+    phone = number()
+    await one.with_person(phone=phone, email="ada@example.com")
+    await one.put(f"/recipients/{one.person}-too", {"phone": phone})
+    await street.write(reply(From=phone))
+    assert await listed(one) == [("sms", phone, "opted_out", "twilio")]
+    assert await listed(other) == []
+    await other.with_person(phone=phone)
+    await street.write(reply(From=phone))
+    assert await listed(one) == await listed(other) == [("sms", phone, "opted_out", "twilio")]
+
+
+@pytest.mark.postgres
+async def test_start_lifts_what_stop_has_done_and_nothing_else(street: Street) -> None:
+    one, other = street.shops
+    phone = number()
+    await one.with_person(phone=phone)
+    await other.with_person(phone=phone)
+    await other.http.post("/suppressions", json={"channel": "sms", "address": phone})
+    await street.write(reply(From=phone))
+    await street.write(reply("START", From=phone))
+    assert await listed(one) == []
+    assert await listed(other) == [("sms", phone, "manual", "api")]
+
+
+@pytest.mark.postgres
+async def test_a_callback_that_is_repeated_is_obeyed_once(street: Street) -> None:
+    shop = street.shops[0]
+    phone = number()
+    await shop.with_person(phone=phone)
+    stop = reply(From=phone)
+    await street.write(stop)
+    await street.write(reply("START", From=phone))
+    await street.write(stop)
+    assert await listed(shop) == []
+    [receipt] = await street.receipts(stop)
+    assert (receipt["applied_at"] is not None, receipt["next_try_at"]) == (True, None)
+    assert phone not in str(receipt)
+
+
+@pytest.mark.postgres
+async def test_what_else_people_write_is_taken_and_not_kept(street: Street) -> None:
+    shop = street.shops[0]
+    phone = number()
+    await shop.with_person(phone=phone)
+    words = reply("Thank you!", From=phone)
+    await street.write(words)
+    assert (await listed(shop), await street.receipts(words)) == ([], [])
