@@ -18,25 +18,30 @@ from structlog.typing import EventDict, Processor
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.circuits import Circuits
 from activities.composition import Composition
 from activities.delivery import Delivering
+from activities.reconciliation import Reconciling
+from activities.recording import Recording
 from activities.resolution import Resolution
 from activities.settlement import Settlement
 from activities.sweeping import Sweeping
 from config import Settings
 from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.dispatcher import Dispatcher
+from dispatch.event_posts import EventPosts
+from dispatch.loops import Loop
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
 from dispatch.starter import Starter
-from domain.channels import Channel
-from domain.routing import Pooled
+from domain.tracking import TraceSigner
 from providers.base import Provider
 from providers.guard import guarded
-from providers.registry import PROVIDERS
+from providers.pools import Pools, build_providers, pools_of
 from providers.tools import Tools
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
+from rendering.tracking import Tracker
 from storage.api_keys import create_key, ensure_tenant
 from storage.catalog import Catalog
 from storage.database import Database
@@ -44,12 +49,8 @@ from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
-# What the guard and the record around a provider call may take, in seconds.
-AROUND_A_CALL = 5.0
 DEMO_TENANT = "demo"
 SCOPES = ("send", "read", "manage")
-
-Pools = Mapping[Channel, Sequence[Pooled]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,11 @@ class Parts:
     providers: Mapping[str, Provider]
     pools: Pools
     temporal: Client
+    circuits: Circuits
     dispatcher: Dispatcher
     receipts: ReceiptApplier
     reports: SandboxReports | None
+    event_posts: EventPosts
 
     async def temporal_ok(self) -> bool:
         try:
@@ -80,23 +83,35 @@ class Parts:
 
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
-        """Our own work, on the notifications queue. `deliver` has a queue per provider."""
+        """Our own work, on the notifications queue."""
+        settlement = Settlement(self.database)
         return (
-            Resolution(self.database, self.catalog, self.pools).resolve_preferences,
+            Resolution(self.database, self.catalog, self.pools, self.circuits).resolve_preferences,
             Composition(self.database, self.catalog, self.renderer).render_messages,
-            Settlement(self.database).settle,
-            self.delivering.record_outcome,
+            *(settlement.settle, settlement.check_step),
+            self._recording.record_outcome,
             Sweeping(self.dispatcher.sweep_once).sweep,
         )
 
     @property
-    def delivering(self) -> Delivering:
-        return Delivering(self.database, self.providers)
+    def vendor_activities(self) -> Sequence[Callable[..., Any]]:
+        """What calls a provider, on its own queue."""
+        tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
+        delivering = Delivering(self.database, self.providers, self.circuits, self._recording, tracker)
+        return delivering.deliver, Reconciling(self.database, self.providers, self._recording).look_up
+
+    @property
+    def _recording(self) -> Recording:
+        return Recording(self.database, self.providers)
+
+    async def watch_providers(self) -> None:
+        """What a worker runs beside its queues: its view of the circuits."""
+        await Loop("circuits", self.circuits.look).run()
 
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
-        both: list[Callable[[], Coroutine[Any, Any, None]]] = [self.dispatcher.run, self.receipts.run]
-        return [*both, self.reports.run] if self.reports else both
+        always = [self.dispatcher.run, self.receipts.run, self.event_posts.run]
+        return [*always, self.reports.run] if self.reports else always
 
 
 @asynccontextmanager
@@ -110,8 +125,9 @@ async def open_parts(settings: Settings, *, client: Client | None = None, childr
         renderer = Renderer(children)
         stack.push_async_callback(renderer.close)
         temporal = client or await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
-        providers = _providers(settings, tools_of(settings, database, http, chosen))
-        yield _assemble(settings, database, renderer, http, temporal, providers)
+        providers = build_providers(settings, tools_of(settings, database, http, chosen))
+        posts = EventPosts(database, Transport(chosen))
+        yield _assemble(settings, database, renderer, http, temporal, providers, posts)
 
 
 def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:
@@ -133,6 +149,7 @@ def _assemble(
     http: httpx2.AsyncClient,
     temporal: Client,
     providers: Mapping[str, Provider],
+    event_posts: EventPosts,
 ) -> Parts:
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
@@ -140,8 +157,10 @@ def _assemble(
         database,
         Starter(temporal),
         start_rate=settings.start_rate,
+        resume_rate=settings.resume_rate,
         on_flush=catalog.flush,
         on_sandbox=reports.wake if reports else lambda: None,
+        on_events=event_posts.wake,
     )
     return Parts(
         settings=settings,
@@ -149,36 +168,13 @@ def _assemble(
         catalog=catalog,
         renderer=renderer,
         providers=providers,
-        pools=_pools(settings, providers),
+        pools=pools_of(settings, providers),
         temporal=temporal,
+        circuits=Circuits(database),
         dispatcher=dispatcher,
         receipts=ReceiptApplier(database),
         reports=reports,
-    )
-
-
-def _providers(settings: Settings, tools: Tools) -> dict[str, Provider]:
-    """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback."""
-    named = {name for channel in Channel for name in settings.pool(channel)}
-    if unknown := named - set(PROVIDERS):
-        raise ValueError(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
-    return {name: PROVIDERS[name].build(tools) for name in sorted(named)}
-
-
-def _pools(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
-    pools = {channel: [providers[name] for name in settings.pool(channel)] for channel in Channel}
-    for channel, members in pools.items():
-        if misplaced := [member.name for member in members if channel not in member.channels]:
-            raise ValueError(f"{', '.join(misplaced)} cannot deliver on {channel}")
-    return {channel: [_pooled(member) for member in members] for channel, members in pools.items()}
-
-
-def _pooled(provider: Provider) -> Pooled:
-    return Pooled(
-        name=provider.name,
-        timeout=timedelta(seconds=provider.deadline + AROUND_A_CALL),
-        device_kinds=provider.device_kinds,
-        can_be_asked=provider.lookup != "none",
+        event_posts=event_posts,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import (
 from domain.channels import Channel
 
 PREFIX = "TOCSIN_"
+ALL_POINTS = 100
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
@@ -127,6 +128,7 @@ class Settings(ClientSettings):
     webhook_providers: Names = []
 
     start_rate: float = Field(0, ge=0)
+    resume_rate: float = Field(20, ge=0)
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     sandbox_rate: float = Field(0, ge=0)
@@ -143,6 +145,17 @@ class Settings(ClientSettings):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("email_providers", "sms_providers", "push_providers", "web_push_providers", "webhook_providers")
+    @classmethod
+    def _weights_are_points(cls, value: list[str]) -> list[str]:
+        """`sendgrid=70,smtp=30`: points for all of a pool, or for none."""
+        points = [weight for _, sign, weight in (member.partition("=") for member in value) if sign]
+        if any(not (weight.isdigit() and int(weight) <= ALL_POINTS) for weight in points):
+            raise ValueError("weights are whole numbers from 0 to 100, as in sendgrid=70,smtp=30")
+        if len(points) not in (0, len(value)):
+            raise ValueError("give every provider of a pool a weight, or none")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -183,7 +196,13 @@ class Settings(ClientSettings):
 
     def pool(self, channel: Channel) -> list[str]:
         """Provider names of a channel, in order of preference; `in_app` always writes inbox rows."""
+        return list(self.weights(channel))
+
+    def weights(self, channel: Channel) -> dict[str, int]:
+        """Points of each provider of a channel; without any the first takes all and the others stand by."""
         if channel is Channel.IN_APP:
-            return ["in_app"]
-        configured: list[str] = getattr(self, f"{channel}_providers")
-        return configured or (["sandbox"] if self.dev else [])
+            return {"in_app": ALL_POINTS}
+        configured: list[str] = getattr(self, f"{channel}_providers") or (["sandbox"] if self.dev else [])
+        members = [member.partition("=") for member in configured]
+        standing_by = [ALL_POINTS, *[0] * len(members)]
+        return {name: int(weight or points) for (name, _, weight), points in zip(members, standing_by, strict=False)}

@@ -7,9 +7,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 from temporalio.client import Client
@@ -19,6 +20,7 @@ from temporalio.worker import Worker
 from bootstrap import Parts, configure_logging, open_parts
 from config import Settings
 from dispatch.connection import connect, prepare
+from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from workflows.notification import NotificationWorkflow
 from workflows.sweep import SweepWorkflow
@@ -32,14 +34,20 @@ class NoSuchQueue(Exception):
     """Its text names those there are."""
 
 
+def check_queues(settings: Settings, queues: Sequence[str]) -> None:
+    """Before anything is connected: which queues there are follows from the channels' pools. Raises NoSuchQueue."""
+    providers = {name for channel in Channel for name in settings.pool(channel)}
+    there = [NOTIFICATIONS_QUEUE, *map(delivery_queue, sorted(providers))]
+    if unknown := [name for name in queues if name not in there]:
+        raise NoSuchQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(there)}")
+
+
 def workers(parts: Parts, client: Client, queues: Sequence[str] = ()) -> list[Worker]:
     """Of these queues, of all if none is named."""
     drain = timedelta(seconds=parts.settings.drain_timeout)
     serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain)} | {
         delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
     }
-    if unknown := [name for name in queues if name not in serving]:
-        raise NoSuchQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(serving)}")
     return [build() for name, build in serving.items() if name in queues or not queues]
 
 
@@ -59,7 +67,7 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
     return Worker(
         client,
         task_queue=delivery_queue(provider),
-        activities=[parts.delivering.deliver],
+        activities=parts.vendor_activities,
         graceful_shutdown_timeout=drain,
         max_task_queue_activities_per_second=parts.settings.rate(provider) or None,
     )
@@ -83,6 +91,7 @@ async def wait_for_temporal(settings: Settings) -> Client:
 
 
 async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = ()) -> None:
+    check_queues(settings, queues)
     stopping = asyncio.create_task(stop.wait())
     connecting = asyncio.create_task(wait_for_temporal(settings))
     await asyncio.wait({stopping, connecting}, return_when=asyncio.FIRST_COMPLETED)
@@ -90,21 +99,26 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (
         connecting.cancel()
         return
     async with open_parts(settings, client=connecting.result()) as parts:
-        dispatching = asyncio.create_task(parts.dispatcher.run())
-        try:
-            await serve(workers(parts, connecting.result(), queues), stopping)
-        finally:
-            dispatching.cancel()
-            await asyncio.gather(dispatching, return_exceptions=True)
+        beside = [parts.dispatcher.run, parts.watch_providers]
+        await serve(workers(parts, connecting.result(), queues), stopping, beside)
 
 
-async def serve(all_workers: Sequence[Worker], stopping: asyncio.Task[bool]) -> None:
-    """Until told to stop: then no new work is polled, and what runs has the drain time to end."""
+async def serve(
+    all_workers: Sequence[Worker],
+    stopping: asyncio.Task[bool],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+) -> None:
+    """Until told to stop, or until one of them ends by itself: then no new work is polled, and what runs has the drain
+    time to end. A loop of ours that died is an error of the whole process, which is then started again."""
     running = [asyncio.create_task(worker.run()) for worker in all_workers]
+    loops = [asyncio.create_task(loop()) for loop in beside]
     log.info("worker ready", queues=[worker.task_queue for worker in all_workers])
-    await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopping, *running, *loops}, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.gather(*(worker.shutdown() for worker in all_workers))
     await asyncio.gather(*running)
+    for loop in loops:
+        if not loop.cancel():
+            loop.result()
 
 
 async def main() -> None:

@@ -40,6 +40,10 @@ class Told:
     def state(self) -> AttemptState:
         return STATE_OF[self.result.result]
 
+    @property
+    def refusal(self) -> str | None:
+        return self.result.reason if self.result.result is Result.REFUSED else None
+
     def onto(self, attempt: Attempt) -> Attempt:
         return replace(
             attempt,
@@ -79,6 +83,9 @@ def result_of(ledger: Ledger, attempt: Attempt, retry_after: timedelta | None = 
         status=ledger.status,
         finished=ledger.finished_at is not None,
         provider_message_id=attempt.provider_message_id,
+        provider=attempt.provider,
+        evidence=attempt.evidence,
+        sent_at=attempt.sent_at,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from temporalio import activity
 
+from activities.circuits import Circuits
 from domain.channels import Channel
 from domain.languages import chain
 from domain.messages import NotificationOutcome, Plan, ResolveInput
@@ -17,10 +18,13 @@ from storage.deliveries import NewDelivery, insert_deliveries
 
 
 class Resolution:
-    def __init__(self, database: Database, catalog: Catalog, pools: Mapping[Channel, Sequence[Pooled]]) -> None:
+    def __init__(
+        self, database: Database, catalog: Catalog, pools: Mapping[Channel, Sequence[Pooled]], circuits: Circuits
+    ) -> None:
         self._database = database
         self._catalog = catalog
         self._pools = pools
+        self._circuits = circuits
 
     @activity.defn
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
@@ -38,11 +42,14 @@ class Resolution:
             pools=self._pools,
             templated=await self._templated(start, audience, kind),
             last_attempts=audience.last_attempts,
+            healths=self._circuits.healths,
         )
         steps, skips = router.plan(audience.channels)
         if skips:
             await self._record(start, skips)
-        return Plan(steps=steps, patience=kind.patience(audience.priority))
+        beside = next((step for step in steps if step.number == 0), None)
+        route = tuple(step for step in steps if step is not beside)
+        return Plan(steps=route, beside=beside, patience=kind.patience(audience.priority))
 
     async def _templated(self, start: ResolveInput, audience: Audience, kind: NotificationType) -> frozenset[Channel]:
         languages = chain(audience.locale, audience.default_language)
@@ -82,4 +89,5 @@ def _person(audience: Audience) -> Person:
         contacts=audience.contacts,
         devices=audience.devices,
         preferences=audience.preferences,
+        suppressed=audience.suppressed,
     )

@@ -1,13 +1,16 @@
-"""`settle`: writes the ends that no provider call writes: given up, skipped, cancelled, expired, internal."""
+"""`settle` writes the ends that no provider call writes: given up, skipped, cancelled, expired, internal; `check_step`
+says how far a step has come that waits for its goal."""
 
 from datetime import UTC, datetime
 
 from temporalio import activity
 
-from domain.ledger import close_delivery, finish, overall
-from domain.messages import NotificationOutcome, SettleInput
+from domain.ledger import close_delivery, finish
+from domain.messages import CheckInput, NotificationOutcome, SettleInput, Standing, StepStanding
+from domain.overview import ARRIVED, overall
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus
+from domain.steps import escalate, open_wait, standing
 from storage.database import Database
 from storage.ledgers import Key, amend
 
@@ -22,7 +25,23 @@ class Settlement:
         key = Key(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
             after = await amend(session, key, lambda ledger: settled(ledger, end, datetime.now(UTC)))
+        if end.beside and end.verdict is None and not _arrived(after, end):
+            return NotificationOutcome(status=NotificationStatus.PENDING)
         return NotificationOutcome(status=after.status, reason=after.failure_reason)
+
+    @activity.defn
+    async def check_step(self, asked: CheckInput) -> StepStanding:
+        """With `over` the wait ends here: an escalation is written into the timeline, once."""
+        key = Key(notification_id=asked.notification_id, tenant=asked.tenant)
+        at = datetime.now(UTC)
+
+        def change(ledger: Ledger) -> Ledger:
+            waits = standing(ledger, asked.step, asked.goal) is Standing.WAITING
+            return escalate(ledger, asked.step, asked.goal, at) if asked.over and waits else ledger
+
+        async with self._database.transaction() as session:
+            after = await amend(session, key, change)
+        return StepStanding(standing=standing(after, asked.step, asked.goal))
 
 
 def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
@@ -32,8 +51,14 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
         if closed.delivery_id in ledger.deliveries:
             verdict = Verdict(status=closed.status, reason=closed.reason)
             ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
-    if end.verdict is None and overall(ledger)[0] is None:
+    if end.waits_for is not None and end.step is not None:
+        return open_wait(ledger, end.step, end.waits_for)
+    if end.verdict is None and (end.beside or overall(ledger)[0] is None):
         return ledger  # the next step may try
     if ledger.cancel_requested_at is not None:
         return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
     return finish(ledger, at, end.verdict or NotificationStatus.FAILED, end.reason)
+
+
+def _arrived(ledger: Ledger, end: SettleInput) -> bool:
+    return any(d.step == end.step and d.status in ARRIVED for d in ledger.deliveries.values())

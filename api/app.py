@@ -10,20 +10,26 @@ from api.front_door import FrontDoor
 from api.requests import Requests
 from api.routes import (
     devices,
+    event_endpoints,
     health,
     inbox,
     notification_types,
     notifications,
     outbox,
+    pauses,
     preferences,
+    providers,
     receipts,
     recipients,
     sends,
+    suppressions,
     template_previews,
     templates,
+    webhook_secret,
 )
 from bootstrap import Parts
 from web import outbox as outbox_page
+from web import tracking
 
 PREFIX = "/api/v1"
 VERSION = "1"
@@ -36,11 +42,16 @@ ROUTERS: tuple[APIRouter, ...] = (
     recipients.router,
     devices.router,
     preferences.router,
+    suppressions.router,
+    providers.router,
+    pauses.router,
     notification_types.router,
     templates.router,
     template_previews.router,
     inbox.router,
     outbox.router,
+    webhook_secret.router,
+    event_endpoints.router,
     receipts.router,
 )
 
@@ -48,6 +59,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 PAGES: tuple[APIRouter, ...] = (
     health.router,
     outbox_page.router,
+    tracking.router,
 )
 
 

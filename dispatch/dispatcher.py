@@ -5,17 +5,28 @@ Runs in the API process, and in the worker as a backstop; the one that holds the
 
 import asyncio
 import time
-from collections.abc import Callable
-from uuid import UUID
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
+from dispatch.signals import Signals
 from dispatch.starter import AT_ONCE, Starter
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, PACED_DUE, SANDBOX_CHANNEL, URGENT_DUE
+from domain.names import (
+    CANCEL_DUE,
+    DISPATCH_CHANNEL,
+    EVENTS_CHANNEL,
+    EVIDENCE_DUE,
+    FLUSH_CHANNEL,
+    PACED_DUE,
+    RELEASE_DUE,
+    SANDBOX_CHANNEL,
+    URGENT_DUE,
+)
 from storage import dispatching
 from storage.database import Database
 from storage.dispatching import DueNotification
@@ -36,8 +47,10 @@ class Dispatcher:
         starter: Starter,
         *,
         start_rate: float,
+        resume_rate: float,
         on_flush: Callable[[], None],
         on_sandbox: Callable[[], None] = lambda: None,
+        on_events: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._starter = starter
@@ -47,14 +60,17 @@ class Dispatcher:
         self._behind = False
         self._gave_way = False
         self._sweep = Sweep(database, starter)
+        signals = Signals(database, starter, resume_rate)
         self._wakeups = Wakeups(database, self._heard)
         self._loops = {
             URGENT_DUE: Loop("urgent", self._start_urgent),
             PACED_DUE: Loop("paced", self._start_paced),
-            CANCEL_DUE: Loop("cancel", self._signal_cancels),
+            CANCEL_DUE: Loop("cancel", partial(self._if_leading, signals.cancels)),
+            EVIDENCE_DUE: Loop("evidence", partial(self._if_leading, signals.evidence)),
+            RELEASE_DUE: Loop("release", partial(self._if_leading, signals.releases)),
             "sweep": Loop("sweep", self._sweep_strays),
         }
-        self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox}
+        self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox, EVENTS_CHANNEL: on_events}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -136,19 +152,8 @@ class Dispatcher:
                 said=sorted(started.statuses),
             )
 
-    async def _signal_cancels(self) -> float:
-        if not self._wakeups.leading:
-            return LOOK_AGAIN
-        async with self._database.transaction() as session:
-            cancels = await dispatching.unsignaled_cancels(session, AT_ONCE)
-        done: list[UUID] = []
-        for notification_id, _, generation in cancels:
-            await self._starter.signal_cancel(notification_id, generation)
-            done.append(notification_id)
-        if done:
-            async with self._database.transaction() as session:
-                await dispatching.mark_signaled(session, done)
-        return LOOK_AGAIN if len(cancels) < AT_ONCE else 0.0
+    async def _if_leading(self, step: Callable[[], Awaitable[float]]) -> float:
+        return await step() if self._wakeups.leading else LOOK_AGAIN
 
     async def _sweep_strays(self) -> float:
         if self._wakeups.leading:

@@ -7,7 +7,8 @@ import time
 import httpx2
 
 from dispatch.loops import Loop
-from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from domain.evidence import ReceiptKind
+from providers.sandbox import REASONS, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage import sandbox
 from storage.database import Database
 from storage.sandbox import DueReceipt
@@ -53,7 +54,8 @@ class SandboxReports:
 
 
 def event(receipt: DueReceipt) -> dict[str, str]:
-    return {
+    reason = REASONS.get(ReceiptKind(receipt.kind))
+    return ({"reason": reason} if reason else {}) | {
         "event": receipt.kind,
         "message_id": str(receipt.message_id),
         "reference": str(receipt.attempt_id),

@@ -1,6 +1,7 @@
 """Starts and signals notification workflows. The only caller of the Temporal client on the way of a notification."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -65,11 +66,22 @@ class Starter:
             )
 
     async def signal_cancel(self, notification_id: UUID, generation: int) -> None:
+        await self._signal(notification_id, generation, NotificationWorkflow.cancel)
+
+    async def signal_evidence(self, notification_id: UUID, generation: int) -> None:
+        await self._signal(notification_id, generation, NotificationWorkflow.evidence)
+
+    async def signal_release(self, notification_id: UUID, generation: int) -> None:
+        await self._signal(notification_id, generation, NotificationWorkflow.release)
+
+    async def _signal(
+        self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
+    ) -> None:
         """A workflow that is over, or not there, needs no signal."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
             with reaching_temporal():
-                await handle.signal(NotificationWorkflow.cancel, rpc_timeout=RPC_TIMEOUT)
+                await handle.signal(signal, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import asyncpg
 import structlog
 
-from domain.names import DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
+from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class Wakeups:
     async def _listen(self) -> None:
         self._connection = connection = await self._database.dedicated()
         try:
-            for channel in (DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL):
+            for channel in (DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL):
                 await connection.add_listener(channel, self._heard)
             # What was announced while nobody listened is not repeated.
             self._on_notify(FLUSH_CHANNEL, "")

@@ -58,6 +58,7 @@ class ReceiptKind(StrEnum):
     FAILED = "failed"
     COMPLAINED = "complained"
     UNSUBSCRIBED = "unsubscribed"
+    RESUBSCRIBED = "resubscribed"
     UNKNOWN = "unknown"
 
 

@@ -1,23 +1,47 @@
 """The last word before a provider is called, asked in the transaction that writes `submitting`: may it still go out?"""
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from domain.channels import Channel
 from domain.notification_types import NotificationType
 from domain.preferences import Preferences, decide
-from domain.records import Ledger, Verdict
+from domain.records import Delivery, Ledger, Verdict
 from domain.statuses import DeliveryStatus
+from domain.steps import reached
 
 
-def stop(
-    ledger: Ledger, now: datetime, kind: NotificationType, channel: Channel, preferences: Preferences
-) -> Verdict | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """As the rows stand in this transaction. `suppressed` is why nobody may write to this address, if so."""
+
+    ledger: Ledger
+    now: datetime
+    kind: NotificationType
+    delivery: Delivery
+    preferences: Preferences
+    suppressed: str | None = None
+
+
+def stop(facts: Facts) -> Verdict | None:
     """Why not, as the delivery's end; None lets it go."""
+    ledger = facts.ledger
     if ledger.cancel_requested_at is not None:
         return Verdict(status=DeliveryStatus.CANCELED, reason="canceled")
-    if ledger.expires_at is not None and ledger.expires_at <= now:
+    if ledger.expires_at is not None and ledger.expires_at <= facts.now:
         return Verdict(status=DeliveryStatus.EXPIRED, reason="expired")
-    decision = decide(kind, channel, preferences)
+    if step := _reached_before(facts):
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"goal_reached (step {step})")
+    decision = decide(facts.kind, facts.delivery.channel, facts.preferences)
     if not decision.allowed:
         return Verdict(status=DeliveryStatus.SKIPPED, reason=f"opted_out ({decision.rule})")
+    if facts.suppressed:
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"suppressed ({facts.suppressed})")
+    return None
+
+
+def _reached_before(facts: Facts) -> int | None:
+    """The earlier step whose goal has been reached late: this one is no longer needed."""
+    for number, step in enumerate(facts.kind.route[: max(0, facts.delivery.step - 1)], start=1):
+        if step.goal is not None and reached(facts.ledger, number, step.goal):
+            return number
     return None

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest
+from domain.overview import ARRIVED, overall
 from domain.records import Attempt, Event, Json, Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
 
@@ -30,14 +31,6 @@ STATUS_OF: dict[Evidence, DeliveryStatus] = {
 }
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
-
-# Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
-ARRIVED = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
-END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
-    (DeliveryStatus.CANCELED, NotificationStatus.CANCELED),
-    (DeliveryStatus.EXPIRED, NotificationStatus.EXPIRED),
-    (DeliveryStatus.FAILED, NotificationStatus.FAILED),
-)
 
 
 def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime) -> Attempt:
@@ -68,7 +61,23 @@ def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurre
     attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at)
     if attempt == ledger.attempts[attempt_id]:
         return ledger
-    return _with_attempt(ledger, attempt, at, detail={"provider": attempt.provider, "receipt": str(evidence)})
+    detail = {"provider": attempt.provider, "receipt": str(evidence)}
+    return _woken(_with_attempt(ledger, attempt, at, detail), attempt.delivery_id)
+
+
+def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
+    """From now on whoever adds that much evidence wakes the workflow; unless it is there already."""
+    delivery = ledger.deliveries[delivery_id]
+    if delivery.awaits is goal or _answered(ledger, delivery_id, goal):
+        return ledger
+    return replace(ledger, deliveries={**ledger.deliveries, delivery_id: replace(delivery, awaits=goal)})
+
+
+def _answered(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
+    """The goal is reached by one endpoint, or is out of reach: it came back from all that had it."""
+    if any(attempt.proves(goal) for attempt in ledger.attempts_of(delivery_id)):
+        return True
+    return ledger.deliveries[delivery_id].status is DeliveryStatus.FAILED
 
 
 def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: datetime) -> Ledger:
@@ -110,6 +119,15 @@ def _with_attempt(ledger: Ledger, attempt: Attempt, at: datetime, detail: Json) 
     ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
     status, reason = _proved(ledger.attempts_of(attempt.delivery_id))
     return _move_delivery(ledger, attempt.delivery_id, status, reason, at, detail) if status else ledger
+
+
+def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
+    """Once per wait: what comes after the goal wakes nobody."""
+    delivery = ledger.deliveries[delivery_id]
+    if delivery.awaits is None or not _answered(ledger, delivery_id, delivery.awaits):
+        return ledger
+    deliveries = {**ledger.deliveries, delivery_id: replace(delivery, awaits=None)}
+    return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
 def _noted(ledger: Ledger, attempt: Attempt, at: datetime) -> Ledger:
@@ -182,61 +200,3 @@ def _move_notification(
     )
     events = (*before, event) if caused else (*ledger.events, event)
     return replace(ledger, status=status, failure_reason=why, events=tuple(e for e in events if e))
-
-
-def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[NotificationStatus | None, str | None]:
-    """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
-    statuses = {delivery.status for delivery in ledger.deliveries.values()}
-    for best in ARRIVED:
-        if best in statuses:
-            return NotificationStatus(best), None
-    if ledger.finished_at is None:
-        return None, None
-    return _not_arrived(ledger, statuses, verdict), reasons(ledger) or "no_channel"
-
-
-def _not_arrived(
-    ledger: Ledger, statuses: set[DeliveryStatus], verdict: NotificationStatus | None
-) -> NotificationStatus | None:
-    if DeliveryStatus.IN_DOUBT in statuses:
-        return NotificationStatus.IN_DOUBT
-    if any(attempt.reached for attempt in ledger.attempts.values()):
-        return NotificationStatus.FAILED  # it was sent and came back: neither expired nor cancelled
-    if verdict is not None and verdict is not NotificationStatus.FAILED:
-        return verdict
-    for delivery_status, end in END_OF:
-        if delivery_status in statuses:
-            return end
-    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in ledger.deliveries.values())
-    return NotificationStatus.SUPPRESSED if refused else verdict
-
-
-def reasons(ledger: Ledger) -> str | None:
-    """One line that names every channel that did not get through, in the order of the route."""
-    ordered = sorted(ledger.deliveries.values(), key=lambda d: (d.step, d.channel))
-    return "; ".join(f"{d.channel}: {d.failure_reason}" for d in ordered if d.failure_reason) or None
-
-
-def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
-    """What a delivery shows of its attempts: the earliest times, and provider and answer of its best attempt."""
-    attempts = sorted(
-        ledger.attempts_of(delivery_id), key=lambda a: (-WORTH.index(a.evidence), a.number, a.endpoint_id)
-    )
-    best = attempts[0] if attempts else None
-    names = ("sent_at", "delivered_at", "opened_at", "clicked_at")
-    times = {name: min((t for a in attempts if (t := getattr(a, name))), default=None) for name in names}
-    shown = ("provider", "provider_message_id", "provider_response")
-    return {**times, **{name: getattr(best, name, None) for name in shown}}
-
-
-# A bounce outranks "delivered" as evidence of one message, but is worth less than any arrival elsewhere.
-WORTH = (
-    None,
-    Evidence.NOT_SENT,
-    Evidence.BOUNCED,
-    Evidence.IN_DOUBT,
-    Evidence.SENT,
-    Evidence.DELIVERED,
-    Evidence.OPENED,
-    Evidence.CLICKED,
-)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.channels import Channel
+from domain.evidence import Evidence
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -29,10 +30,14 @@ class NotificationOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PooledProvider:
-    """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need."""
+    """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
+    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` is what
+    its unknown outcomes mean; None in plans that were made before each provider had its own."""
 
     name: str
     timeout: timedelta
+    settles_within: timedelta = timedelta()
+    guarantee: Guarantee | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +63,12 @@ class ChannelPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
+    """`goal` beyond "sent": the next step runs if it is not reached `within`."""
+
     number: int
     channels: tuple[ChannelPlan, ...]
+    goal: Evidence | None = None
+    within: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +80,11 @@ class ResolveInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`settled` is set when the row is final or of another generation: there is nothing left to do."""
+    """`settled` is set when the row is final or of another generation: there is nothing left to do. `beside` is step 0,
+    the channels that go out always, whatever becomes of the others."""
 
     steps: tuple[StepPlan, ...] = ()
+    beside: StepPlan | None = None
     patience: timedelta = timedelta()
     settled: NotificationOutcome | None = None
 
@@ -103,11 +114,17 @@ class Result(StrEnum):
     PERMANENT = "permanent"
     UNKNOWN = "unknown"
     STOPPED = "stopped"
+    HELD = "held"
+    REROUTED = "rerouted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverInput:
-    """`ends` says that the notification is over if this is accepted: then `deliver` writes the end as well."""
+    """`ends` says that the notification is over if this is accepted: then `deliver` writes the end as well.
+
+    `pool` are all providers that can; `others` are left to try while this one's circuit is open. `goal` is what the
+    workflow will wait for after an acceptance; `reconciles`: after an unknown outcome it will wait for evidence.
+    """
 
     notification_id: UUID
     tenant: UUID
@@ -118,11 +135,16 @@ class DeliverInput:
     provider: str
     attempt_number: int
     ends: bool
+    pool: tuple[str, ...] = ()
+    others: bool = False
+    goal: Evidence | None = None
+    reconciles: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
-    """`stopped_as` is the delivery's end when the guard said no. `recorded` False asks the workflow to record it."""
+    """`stopped_as` is the delivery's end when the guard said no. `recorded` False asks the workflow to record it.
+    `provider` is whom the attempt asked; `evidence` and `sent_at` are what is known of it by now."""
 
     result: Result
     reason: str | None = None
@@ -132,12 +154,23 @@ class DeliverResult:
     finished: bool = False
     recorded: bool = True
     provider_message_id: str | None = None
+    provider: str | None = None
+    evidence: Evidence | None = None
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordInput:
     call: DeliverInput
     outcome: DeliverResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookUpInput:
+    """`final`: the settle window is over, so that what a vendor cannot find was never there."""
+
+    call: DeliverInput
+    final: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +182,8 @@ class DeliveryEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettleInput:
-    """Ends of deliveries; with `verdict` also the end of the notification."""
+    """Ends of deliveries; with `verdict` also the end of the notification, with `waits_for` never: `step` waits for
+    that much evidence of one of its deliveries. `beside`: other channels go on, and the workflow waits for them."""
 
     notification_id: UUID
     tenant: UUID
@@ -157,3 +191,31 @@ class SettleInput:
     ends: tuple[DeliveryEnd, ...] = ()
     verdict: NotificationStatus | None = None
     reason: str | None = None
+    step: int | None = None
+    waits_for: Evidence | None = None
+    beside: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckInput:
+    """Asks how far a step has come; `over` if the workflow waits no longer."""
+
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    step: int
+    goal: Evidence
+    over: bool
+
+
+class Standing(StrEnum):
+    """`MISSED`: every channel of the step failed meanwhile."""
+
+    WAITING = "waiting"
+    REACHED = "reached"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepStanding:
+    standing: Standing

@@ -8,9 +8,10 @@ NOTIFICATIONS_QUEUE = "notifications"
 DISPATCH_CHANNEL = "tocsin_dispatch"  # a row is due
 FLUSH_CHANNEL = "tocsin_flush"  # a type, key or publication changed
 SANDBOX_CHANNEL = "tocsin_sandbox"  # the sandbox will have something to report
+EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpoint
 
 # Payloads on DISPATCH_CHANNEL: which loop has work.
-URGENT_DUE, PACED_DUE, CANCEL_DUE = "urgent", "paced", "cancel"
+URGENT_DUE, PACED_DUE, CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "urgent", "paced", "cancel", "evidence", "release"
 SWEEP_SCHEDULE = "tocsin-sweep"
 SWEEP_WORKFLOW = "tocsin-sweep"
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.durations import parse_duration
+from domain.evidence import Evidence
 
 URGENT = 2  # priorities 1 and 2 start at once and are never held back
 GIVE_UP_AFTER = timedelta(hours=1)
@@ -28,6 +29,24 @@ class TemplatePolicy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """Channels that go out together. `goal` is what the step is for, beyond "sent"; if it is not reached `within`, the
+    next step runs."""
+
+    channels: tuple[Channel, ...]
+    goal: Evidence | None = None
+    within: timedelta = timedelta()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracking:
+    """What people do with an e-mail, told by a pixel and by links that lead through us. Off unless the type says so."""
+
+    opens: bool = False
+    clicks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
     """`default` is on (True), off (False) or a switch per channel; `guarantee` None lets the provider decide."""
 
@@ -37,16 +56,18 @@ class NotificationType:
     required: bool = False
     default: bool | dict[Channel, bool] = True
     priority: int = 3
-    route: tuple[tuple[Channel, ...], ...] = ()
+    route: tuple[Step, ...] = ()
+    always: tuple[Channel, ...] = ()
     templates: dict[Channel, str] = field(default_factory=dict)
     template_policy: TemplatePolicy = TemplatePolicy.PINNED
     guarantee: Guarantee | None = None
     expires_in: timedelta | None = None
     give_up_after: timedelta | None = None
+    tracking: Tracking = Tracking()
 
     @property
     def channels(self) -> list[Channel]:
-        return [channel for step in self.route for channel in step]
+        return [*self.always, *(channel for step in self.route for channel in step.channels)]
 
     def patience(self, priority: int) -> timedelta:
         """How long the last step keeps trying, counted from its first attempt."""
@@ -62,12 +83,23 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         required=spec.get("required", False),
         default=_switch(spec.get("default", "on")),
         priority=spec.get("priority", 3),
-        route=tuple(tuple(Channel(name) for name in step["channels"]) for step in spec["route"]),
+        route=tuple(_step(step) for step in spec["route"]),
+        always=tuple(Channel(name) for name in spec.get("always") or ()),
         templates={Channel(channel): name for channel, name in spec["templates"].items()},
         template_policy=TemplatePolicy(spec.get("template_policy", TemplatePolicy.PINNED)),
         guarantee=Guarantee(spec["delivery_guarantee"]) if spec.get("delivery_guarantee") else None,
         expires_in=_duration(spec.get("expires_in")),
         give_up_after=_duration(spec.get("give_up_after")),
+        tracking=Tracking(**(spec.get("tracking") or {})),
+    )
+
+
+def _step(spec: dict[str, Any]) -> Step:
+    until = spec.get("until")
+    return Step(
+        channels=tuple(Channel(name) for name in spec["channels"]),
+        goal=Evidence(until) if until and until != Evidence.SENT else None,
+        within=_duration(spec.get("within")) or timedelta(),
     )
 
 

@@ -38,17 +38,26 @@ class Attempt:
     @property
     def reached(self) -> bool:
         """The endpoint has the message, by the provider's word or by a receipt: it must never get it again."""
-        return self.evidence is not None and self.evidence.rank >= Evidence.SENT.rank
+        return self.proves(Evidence.SENT)
+
+    def proves(self, goal: Evidence) -> bool:
+        """At least that much; a bounce outranks "delivered" and yet proves no arrival."""
+        if self.evidence is None or (self.evidence is Evidence.BOUNCED and goal is not Evidence.SENT):
+            return False
+        return self.evidence.rank >= goal.rank
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
+    """`awaits` is the evidence that the workflow waits for; None while it waits for nothing."""
+
     id: UUID
     channel: Channel
     step: int
     status: DeliveryStatus
     failure_reason: str | None = None
     by_rule: bool = False
+    awaits: Evidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +74,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ledger:
-    """`revision` fences the write: it is the revision that was read. `deliveries` are those of this generation."""
+    """`revision` fences the write: it is the revision that was read. `deliveries` are those of this generation.
+    `evidence_due`: something that the workflow waits for has come with this change."""
 
     notification_id: UUID
     tenant: UUID
@@ -76,6 +86,7 @@ class Ledger:
     expires_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
+    evidence_due: bool = False
     deliveries: dict[UUID, Delivery] = field(default_factory=dict)
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     events: tuple[Event, ...] = ()

@@ -16,6 +16,15 @@ def backoff(attempt_number: int, dice: float, retry_after: timedelta | None) -> 
     return max(ordinary, retry_after or timedelta())
 
 
+# When a vendor is asked for a lost answer, counted from when it was lost.
+ASK_AT = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1_800, 3_600))
+
+
+def asking_times(window: timedelta) -> list[timedelta]:
+    """Ever more rarely, and for the last time when its records must have settled; none where it cannot be asked."""
+    return [*(at for at in ASK_AT if at < window), window] if window else []
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
     """`tries` is None where only time counts. `deadline` is absolute."""

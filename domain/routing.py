@@ -6,32 +6,41 @@ from datetime import timedelta
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
+from domain.circuits import Health, ordered
 from domain.messages import ChannelPlan, Endpoint, PooledProvider, StepPlan
 from domain.names import delivery_id
-from domain.notification_types import Guarantee, NotificationType
+from domain.notification_types import Guarantee, NotificationType, Step
 from domain.preferences import Preferences, decide
 
 CONTACT_OF: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "webhook_url"}
 
 
+DICE = 1_000_000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pooled:
-    """One provider of a channel's pool, as far as routing cares. `can_be_asked`: reconcile is possible."""
+    """One provider of a channel's pool, as far as routing cares. `can_be_asked`: reconcile is possible, and
+    `settles_within` says for how long. `weight` is its share of the channel, in points; all 0 is the pool's order."""
 
     name: str
     timeout: timedelta
     device_kinds: frozenset[DeviceKind]
     can_be_asked: bool
+    settles_within: timedelta = timedelta()
+    weight: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Which contact points exist, never their values. `known` is False once the person is erased."""
+    """Which contact points exist, never their values. `known` is False once the person is erased. `suppressed` says, by
+    channel, why nobody may write to them."""
 
     known: bool
     contacts: frozenset[str]
     devices: Sequence[tuple[str, DeviceKind]]
     preferences: Preferences
+    suppressed: Mapping[Channel, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +56,8 @@ class Skip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Router:
-    """Decides channel by channel. `templated` names the channels that have a published template."""
+    """Decides channel by channel. `templated` names the channels that have a published template; `healths` are those of
+    providers that are not well."""
 
     notification_id: UUID
     generation: int
@@ -56,16 +66,18 @@ class Router:
     pools: Mapping[Channel, Sequence[Pooled]]
     templated: frozenset[Channel]
     last_attempts: Mapping[tuple[UUID, str], int] = field(default_factory=dict)
+    healths: Mapping[str, Health] = field(default_factory=dict)
 
     def plan(self, only: Sequence[Channel] | None) -> tuple[tuple[StepPlan, ...], list[Skip]]:
-        """`only` are the channels that the caller asked for; those it did not ask for are not mentioned."""
+        """Step 0 holds the channels that go out always. `only` are those that the caller asked for; the others are not
+        mentioned."""
         steps: list[StepPlan] = []
         skips: list[Skip] = []
-        for number, channels in enumerate(self.kind.route, start=1):
-            wanted = [self._channel(number, channel) for channel in channels if only is None or channel in only]
+        for number, step in enumerate((Step(channels=self.kind.always), *self.kind.route)):
+            wanted = [self._channel(number, channel) for channel in step.channels if only is None or channel in only]
             skips += [one for one in wanted if isinstance(one, Skip)]
             if taken := tuple(one for one in wanted if isinstance(one, ChannelPlan)):
-                steps.append(StepPlan(number=number, channels=taken))
+                steps.append(StepPlan(number=number, channels=taken, goal=step.goal, within=step.within))
         return tuple(steps), skips
 
     def _channel(self, step: int, channel: Channel) -> ChannelPlan | Skip:
@@ -75,29 +87,52 @@ class Router:
         if not decision.allowed:
             reason = f"opted_out ({decision.rule})"
             return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule=decision.rule)
+        if why := self.person.suppressed.get(channel):
+            return Skip(step=step, channel=channel, reason=f"suppressed ({why})", by_rule=True, rule="suppression")
         delivery = delivery_id(self.notification_id, self.generation, step, channel)
-        endpoints = self._endpoints(channel)
+        endpoints = self._endpoints(channel, self._dice(delivery))
         if missing := self._missing(channel, endpoints):
             return Skip(step=step, channel=channel, reason=missing, by_rule=False, rule=decision.rule)
         return ChannelPlan(
             channel=channel,
             delivery_id=delivery,
             rule=decision.rule,
-            guarantee=self.kind.guarantee or self._default_guarantee(channel),
+            guarantee=self.kind.guarantee or Guarantee.AT_LEAST_ONCE,
             endpoints=tuple(self._resumed(delivery, endpoint) for endpoint in endpoints if endpoint.providers),
         )
 
     def _resumed(self, delivery: UUID, endpoint: Endpoint) -> Endpoint:
         return replace(endpoint, resume_at=self.last_attempts.get((delivery, endpoint.id), 1))
 
-    def _endpoints(self, channel: Channel) -> list[Endpoint]:
-        pool = self.pools.get(channel, ())
+    @staticmethod
+    def _dice(delivery: UUID) -> float:
+        """The same for the same delivery, so that one that is resumed begins where it began."""
+        return delivery.int % DICE / DICE
+
+    def _endpoints(self, channel: Channel, dice: float) -> list[Endpoint]:
+        pool = self._in_order(self.pools.get(channel, ()), dice)
         if channel in (Channel.PUSH, Channel.WEB_PUSH):
             devices = [(id, kind) for id, kind in self.person.devices if kind.channel is channel]
-            return [_endpoint(id, [p for p in pool if kind in p.device_kinds]) for id, kind in devices]
+            return [self._endpoint(id, [p for p in pool if kind in p.device_kinds]) for id, kind in devices]
         contact = CONTACT_OF.get(channel)
         reachable = contact is None or contact in self.person.contacts
-        return [_endpoint(channel, pool)] if reachable else []
+        return [self._endpoint(channel, pool)] if reachable else []
+
+    def _in_order(self, pool: Sequence[Pooled], dice: float) -> list[Pooled]:
+        members = {member.name: member for member in pool}
+        points = {name: member.weight for name, member in members.items()}
+        return [members[name] for name in ordered(points, self.healths, dice)]
+
+    def _endpoint(self, id: str, pool: Sequence[Pooled]) -> Endpoint:
+        return Endpoint(id=id, providers=tuple(self._provider(member) for member in pool))
+
+    def _provider(self, member: Pooled) -> PooledProvider:
+        return PooledProvider(
+            name=member.name,
+            timeout=member.timeout,
+            settles_within=member.settles_within,
+            guarantee=self.kind.guarantee or _default_guarantee(member),
+        )
 
     def _missing(self, channel: Channel, endpoints: list[Endpoint]) -> str | None:
         if not endpoints:
@@ -106,11 +141,6 @@ class Router:
             return "no_template"
         return None if any(endpoint.providers for endpoint in endpoints) else "no_provider"
 
-    def _default_guarantee(self, channel: Channel) -> Guarantee:
-        pool = self.pools.get(channel, ())
-        asked = bool(pool) and pool[0].can_be_asked
-        return Guarantee.RECONCILE if asked else Guarantee.AT_LEAST_ONCE
 
-
-def _endpoint(id: str, pool: Sequence[Pooled]) -> Endpoint:
-    return Endpoint(id=id, providers=tuple(PooledProvider(name=p.name, timeout=p.timeout) for p in pool))
+def _default_guarantee(member: Pooled) -> Guarantee:
+    return Guarantee.RECONCILE if member.can_be_asked else Guarantee.AT_LEAST_ONCE

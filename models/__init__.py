@@ -3,6 +3,7 @@
 from models.content import NotificationType, Template, TemplatePublication
 from models.engine_state import EngineState
 from models.erasures import Erasure
+from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Event, Notification
@@ -21,6 +22,8 @@ __all__ = [
     "EngineState",
     "Erasure",
     "Event",
+    "EventEndpoint",
+    "EventMessage",
     "Hold",
     "InboxMessage",
     "Notification",

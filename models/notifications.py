@@ -105,8 +105,8 @@ class Notification(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
-    `awaits` is the evidence that its workflow waits for. `held_at`: the guard held it back, for `held_provider`; the
-    resumer claims it by `release_at` once nothing holds it any more.
+    `awaits` is the evidence that its workflow waits for. `held_at`: the guard held it back; `held_providers` are those
+    that could take it. The resumer claims it by `release_at` once nothing holds it any more.
     """
 
     __table_args__ = (
@@ -142,12 +142,12 @@ class Delivery(SQLModel, table=True):
     clicked_at: datetime | None = time_column()
     awaits: str | None = None
     held_at: datetime | None = time_column()
-    held_provider: str | None = None
+    held_providers: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     release_at: datetime | None = time_column()
 
 
 class Attempt(SQLModel, table=True):
-    """One call to one provider, written before the call."""
+    """One call to one provider, written before the call. `address_key` is that of the address it went to."""
 
     __table_args__ = (
         _one_of("state", AttemptState),
@@ -161,6 +161,7 @@ class Attempt(SQLModel, table=True):
     notification_id: UUID = Field(foreign_key="notification.id")
     delivery_id: UUID = Field(foreign_key="delivery.id")
     endpoint_id: str
+    address_key: str | None = None
     number: int
     provider: str
     state: str

@@ -18,6 +18,8 @@ class Recipient(SQLModel, table=True):
     """`contact` holds email, phone and webhook_url; it is written and read through `storage/sealing.py` only.
     `address_keys` are its values as the suppression list knows them."""
 
+    __table_args__ = (Index("recipient_of_phone", text("(address_keys ->> 'phone')")),)
+
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     recipient_id: str = Field(primary_key=True)
     contact: Json = json_column()

@@ -13,13 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.evidence import AttemptState
+from domain.holds import Held, HoldKind, paused
 from domain.messages import DeliverInput
 from domain.names import attempt_id
 from domain.notification_types import NotificationType, from_spec
 from domain.preferences import Preferences
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
-from storage.audiences import preferences_of
+from domain.suppressions import LISTED
+from storage.audiences import IN_FORCE, preferences_of
 from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
 from storage.rows import decoded
 from storage.sealing import Json, unseal
@@ -27,25 +29,36 @@ from storage.sealing import Json, unseal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """`fresh` False: this attempt's row was there already."""
+    """`fresh` False: this attempt's row was there already, since `started_at`. `suppressed` is why nobody may write to
+    the address; `held`: its provider, channel or type is paused."""
 
     fresh: bool
     attempt: Attempt
     ledger: Ledger
     now: datetime
     created_at: datetime
+    priority: int
     kind: NotificationType
     recipient_id: str
     preferences: Preferences
     contact: Json
     device: Json | None
     content: Json
+    suppressed: str | None
+    held: Held | None
+    started_at: datetime | None
+    profile_at: datetime
+
+    @property
+    def same_address(self) -> bool:
+        """Whether the call that was made went, for all we know, to the address that the person has now."""
+        return self.started_at is not None and self.profile_at <= self.started_at
 
 
 CLAIM = text(f"""
 WITH target AS (
-  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, p.global_channel_opt_in,
-         p.type_channel_preferences
+  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, r.updated_at,
+         p.global_channel_opt_in, p.type_channel_preferences
     FROM notification n
     JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -53,9 +66,10 @@ WITH target AS (
    WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation
      FOR UPDATE OF n FOR SHARE OF p
 ), claimed AS (
-  INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, number, provider, state, started_at)
-  SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, :number, :provider, 'submitting',
-         clock_timestamp() FROM target
+  INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, address_key, number, provider, state,
+         started_at)
+  SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, target.address_keys->>CAST(:contact AS text),
+         :number, :provider, 'submitting', clock_timestamp() FROM target
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
   UPDATE delivery SET status = 'SENDING' FROM claimed WHERE delivery.id = :delivery_id AND status = 'PENDING'
@@ -64,9 +78,16 @@ WITH target AS (
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, claimed.id IS NOT NULL AS fresh,
-       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, d.rendered_content,
+       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.priority, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
-         WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device
+         WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
+       (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
+         WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
+               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel ELSE n.notification_type END
+         ORDER BY h.id LIMIT 1) AS hold,
+       (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
+           AND s.address_key IN (target.address_keys->>'email', target.address_keys->>'phone') LIMIT 1) AS suppressed,
+       (SELECT a.started_at FROM attempt a WHERE a.id = :attempt_id) AS started_at, target.updated_at AS profile_at
   FROM target
   JOIN notification n ON n.id = target.id
   JOIN delivery d ON d.id = :delivery_id AND d.notification_id = n.id
@@ -85,6 +106,7 @@ async def claim_attempt(session: AsyncSession, call: DeliverInput) -> Claim | No
         "attempt_id": ident,
         "delivery_id": call.delivery_id,
         "endpoint_id": call.endpoint_id,
+        "contact": LISTED.get(call.channel),
         "number": call.attempt_number,
         "provider": call.provider,
     }
@@ -109,12 +131,17 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         ledger=ledger,
         now=row["now"],
         created_at=row["created_at"],
+        priority=row["priority"],
         kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),
         contact=unseal(decoded(row["contact"])),
         device=_device(row["device"]),
         content=unseal(decoded(row["rendered_content"]) or {}),
+        suppressed=row["suppressed"],
+        held=_held(decoded(row["hold"])),
+        started_at=row["started_at"],
+        profile_at=row["profile_at"],
     )
 
 
@@ -139,6 +166,24 @@ def _with_call(ledger: Ledger, call: DeliverInput, ident: UUID) -> Ledger:
     )
 
 
+def _held(hold: Any) -> Held | None:
+    return None if hold is None else paused(UUID(hold[0]), HoldKind(hold[1]), hold[2])
+
+
 def _device(value: Any) -> Json | None:
     device = decoded(value)
     return None if device is None else {"kind": device["kind"], **unseal(device["address"])}
+
+
+KNOWN = text("""
+SELECT provider_message_id FROM attempt
+ WHERE provider = :provider AND provider_message_id = ANY(:ids) AND id <> :id
+""")
+
+
+async def known_messages(session: AsyncSession, attempt: Attempt, ids: list[str]) -> set[str]:
+    """Which of the vendor's ids belong to other attempts."""
+    if not ids:
+        return set()
+    values = {"provider": attempt.provider, "ids": ids, "id": attempt.id}
+    return set((await session.execute(KNOWN, values)).scalars())

@@ -20,6 +20,7 @@ class Audience:
     """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
+    `suppressed` says, by channel, why nobody may write to the person's address.
     """
 
     status: NotificationStatus
@@ -37,6 +38,7 @@ class Audience:
     default_language: str
     preferences: Preferences
     last_attempts: dict[tuple[UUID, str], int]
+    suppressed: dict[Channel, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,20 +53,26 @@ class Words:
     default_language: str
 
 
-AUDIENCE = text("""
+# Of a suppression `s`.
+IN_FORCE = "s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
+
+AUDIENCE = text(f"""
 SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
        r.contact, r.locale, t.default_language, p.global_channel_opt_in, p.type_channel_preferences,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
           FROM (SELECT delivery_id, endpoint_id, max(number) AS last FROM attempt
-                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts
+                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts,
+       (SELECT jsonb_object_agg(s.channel, s.reason) FROM suppression s
+         WHERE {IN_FORCE} AND s.tenant = n.tenant
+           AND s.address_key IN (r.address_keys->>'email', r.address_keys->>'phone')) AS suppressed
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
   LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
  WHERE n.id = :id AND n.tenant = :tenant
-""")
+""")  # noqa: S608 - constants of our own
 
 WORDS = text("""
 SELECT n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone, r.attributes, t.default_language
@@ -95,6 +103,7 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         locale=row["locale"],
         default_language=row["default_language"],
         preferences=preferences_of(row),
+        suppressed={Channel(channel): why for channel, why in (decoded(row["suppressed"]) or {}).items()},
         last_attempts={(UUID(delivery), endpoint): last for delivery, endpoint, last in decoded(row["attempts"]) or []},
     )
 

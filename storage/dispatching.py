@@ -26,6 +26,13 @@ class DueNotification:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueEvidence:
+    id: UUID
+    generation: int
+    revision: int
+
+
 RETURNING = "RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
 DUE = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
 
@@ -60,6 +67,13 @@ SELECT id, tenant, generation FROM notification
  WHERE cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL LIMIT :limit
 """)
 MARK_SIGNALED = text("UPDATE notification SET cancel_signaled_at = now() WHERE id = ANY(:ids)")
+
+EVIDENCE = text("SELECT id, generation, revision FROM notification WHERE evidence_due ORDER BY id LIMIT :limit")
+TOLD = text("""
+UPDATE notification n SET evidence_due = false
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:revisions AS int[])) AS x(id, revision)
+ WHERE n.id = x.id AND n.revision = x.revision
+""")
 
 # Looked at after as long again as it has been open: at 1, 2, 4 … 60 min, so that a long wait costs next to nothing.
 STRAYS = text("""
@@ -125,6 +139,17 @@ async def announce_cancel(session: AsyncSession) -> None:
 
 async def mark_signaled(session: AsyncSession, ids: list[UUID]) -> None:
     await session.execute(MARK_SIGNALED, {"ids": ids})
+
+
+async def evidence_due(session: AsyncSession, limit: int) -> list[DueEvidence]:
+    """Notifications whose workflow waits for something that has come."""
+    rows = (await session.execute(EVIDENCE, {"limit": limit})).mappings()
+    return [DueEvidence(**row) for row in rows]
+
+
+async def evidence_told(session: AsyncSession, told: list[DueEvidence]) -> None:
+    """Only of the rows as they were read: what came since is still to be told."""
+    await session.execute(TOLD, {"ids": [due.id for due in told], "revisions": [due.revision for due in told]})
 
 
 async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:

@@ -14,17 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import delivery_facts
-from domain.names import derived_id
+from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
+from domain.overview import delivery_facts
 from domain.records import Attempt, Delivery, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage.database import to_json
+from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
 from storage.rows import Json, decoded, time_of
 
 # Used by the guard's statement too; `n` is the notification.
 AGGREGATES = """
   (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'status', d.status,
-          'failure_reason', d.failure_reason, 'by_rule', d.by_rule))
+          'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
      FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation) AS deliveries,
   (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a JOIN delivery d ON d.id = a.delivery_id
     WHERE a.notification_id = n.id AND d.generation = n.generation) AS attempts
@@ -35,11 +36,13 @@ COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reaso
 LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
 
-SAVE = text("""
+# What became of the notification is told to the tenant's own endpoints too, in this statement.
+SAVE = text(f"""
 WITH fenced AS (
   UPDATE notification SET status = :status, failure_reason = :failure_reason, finished_at = :finished_at,
-         cancel_requested_at = :cancel_requested_at, revision = revision + 1
-   WHERE id = :id AND revision = :revision RETURNING id, tenant
+         cancel_requested_at = :cancel_requested_at, evidence_due = evidence_due OR CAST(:evidence_due AS bool),
+         revision = revision + 1
+   WHERE id = :id AND revision = :revision RETURNING {FENCED}
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
          finished_at = x.finished_at, provider_message_id = x.provider_message_id,
@@ -51,11 +54,11 @@ WITH fenced AS (
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
    WHERE t.id = x.id
 ), deliveries AS (
-  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule,
+  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule, awaits = x.awaits,
          provider = x.provider, provider_message_id = x.provider_message_id, provider_response = x.provider_response,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM fenced, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
-         id uuid, status text, failure_reason text, by_rule bool, provider text, provider_message_id text,
+         id uuid, status text, failure_reason text, by_rule bool, awaits text, provider text, provider_message_id text,
          provider_response jsonb, sent_at timestamptz, delivered_at timestamptz, opened_at timestamptz,
          clicked_at timestamptz)
    WHERE t.id = x.id
@@ -67,10 +70,11 @@ WITH fenced AS (
     FROM fenced, jsonb_to_recordset(CAST(:events AS jsonb)) AS x(
          id uuid, at timestamptz, kind text, channel text, reason text, detail jsonb, delivery_id uuid,
          delivery_status text, status text)
-  ON CONFLICT (id) DO NOTHING
-)
-SELECT count(*) FROM fenced
-""")
+  ON CONFLICT (id) DO NOTHING RETURNING {EVENTS}
+), {TOLD}
+SELECT count(*), max(CASE WHEN CAST(:evidence_due AS bool) THEN pg_notify(:dispatch, :evidence)::text END), {WAKE}
+  FROM fenced
+""")  # noqa: S608 - constants of our own
 
 Change = Callable[[Ledger], Ledger]
 
@@ -125,11 +129,14 @@ async def save(session: AsyncSession, before: Ledger, after: Ledger) -> bool:
         "failure_reason": after.failure_reason,
         "finished_at": after.finished_at,
         "cancel_requested_at": after.cancel_requested_at,
+        "evidence_due": after.evidence_due,
+        "evidence": EVIDENCE_DUE,
+        "dispatch": DISPATCH_CHANNEL,
         "attempts": to_json([_fields(attempt) for attempt in attempts]),
         "deliveries": to_json([_delivery(after, delivery_id) for delivery_id in touched]),
         "events": to_json(_events(after, before)),
     }
-    return bool((await session.execute(SAVE, values)).scalar_one())
+    return bool((await session.execute(SAVE, values)).one()[0])
 
 
 def _fields(value: Attempt) -> Json:
@@ -139,7 +146,7 @@ def _fields(value: Attempt) -> Json:
 def _delivery(ledger: Ledger, delivery_id: UUID) -> Json:
     delivery = ledger.deliveries[delivery_id]
     status = {"id": delivery_id, "status": delivery.status, "failure_reason": delivery.failure_reason}
-    status["by_rule"] = delivery.by_rule
+    status |= {"by_rule": delivery.by_rule, "awaits": delivery.awaits}
     return {**status, **delivery_facts(ledger, delivery_id)}
 
 
@@ -179,6 +186,7 @@ def _delivery_of(value: Json) -> Delivery:
         status=DeliveryStatus(value["status"]),
         failure_reason=value["failure_reason"],
         by_rule=value["by_rule"],
+        awaits=Evidence(value["awaits"]) if value["awaits"] else None,
     )
 
 

@@ -109,7 +109,9 @@ async def running_engine(database_url: str, home: Path) -> AsyncIterator[Engine]
             stop = asyncio.Event()
             stopping = asyncio.create_task(stop.wait())
             serving = asyncio.create_task(serve(parts, stop))
-            working = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping))
+            working = asyncio.create_task(
+                worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers])
+            )
             try:
                 await _answers(settings.base_url, serving)
                 yield Engine(parts=parts, temporal_address=temporal.address)

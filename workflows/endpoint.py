@@ -1,6 +1,6 @@
-"""Getting one message to one endpoint: attempts, backoff, failover and the type's policy for unknown outcomes."""
+"""Getting one message to one endpoint: attempts, backoff, failover, holds, and the policy for unknown outcomes."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -8,12 +8,15 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import Delivering
+    from activities.recording import Recording
     from domain.messages import DeliverInput, DeliverResult, Endpoint, PooledProvider, RecordInput, Result
     from domain.names import delivery_queue
     from domain.notification_types import Guarantee
     from domain.retries import Budget, backoff
     from domain.statuses import DeliveryStatus
     from workflows import options
+    from workflows.reconciliation import Reconciliation
+    from workflows.waits import Waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +30,13 @@ class EndpointEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What limits the attempts. `pause` waits for a delay and says False if a cancel came first."""
+    """What limits the attempts, and how to wait between them. `guarantee` is for providers that name none."""
 
     guarantee: Guarantee
     last_step: bool
     patience: timedelta
     expires_at: datetime | None
-    pause: Callable[[timedelta, str, DeliverInput], Awaitable[bool]]
+    waits: Waits
 
 
 class EndpointDelivery:
@@ -47,14 +50,54 @@ class EndpointDelivery:
         while True:
             result = await self._attempt()
             self._first_answer = self._first_answer or workflow.now()
+            if result.result is Result.UNKNOWN and self._guarantee is Guarantee.RECONCILE:
+                result = await Reconciliation(self._call, self._asked(result), self._terms.waits).run(result)
             end = self._end_of(result) or await self._before_next(result)
             if end is not None:
                 return end
             self._call = replace(self._call, attempt_number=self._call.attempt_number + 1)
 
     async def _attempt(self) -> DeliverResult:
+        """One call that was really made, or the end: round open circuits, and past holds."""
+        rerouted = 0
+        while True:
+            seen = self._terms.waits.releases
+            result = await self._deliver(others=rerouted < len(self._pool) - 1)
+            if result.result is Result.REROUTED:
+                self._pool.append(self._pool.pop(0))
+                rerouted += 1
+            elif result.result is Result.HELD:
+                if end := await self._held(seen, result):
+                    return DeliverResult(result=Result.STOPPED, stopped_as=end, reason=end.lower())
+                rerouted = 0
+            else:
+                return result
+
+    async def _held(self, seen: int, result: DeliverResult) -> DeliveryStatus | None:
+        """While it is held the clock stands still."""
+        since = workflow.now()
+        end = await self._terms.waits.for_release(seen, f"{self._call.channel}: {result.reason}")
+        if self._first_answer is not None:
+            self._first_answer += workflow.now() - since
+        return end
+
+    @property
+    def _guarantee(self) -> Guarantee:
+        return self._pool[0].guarantee or self._terms.guarantee
+
+    def _asked(self, result: DeliverResult) -> PooledProvider:
+        """The attempt's own provider, which after a lost workflow may be another than the first of the pool."""
+        return next((provider for provider in self._pool if provider.name == result.provider), self._pool[0])
+
+    async def _deliver(self, *, others: bool) -> DeliverResult:
         provider = self._pool[0]
-        self._call = replace(self._call, provider=provider.name)
+        self._call = replace(
+            self._call,
+            provider=provider.name,
+            pool=tuple(member.name for member in self._pool),
+            others=others,
+            reconciles=self._guarantee is Guarantee.RECONCILE,
+        )
         result = await workflow.execute_activity_method(
             Delivering.deliver,
             self._call,
@@ -67,7 +110,7 @@ class EndpointDelivery:
 
     async def _record(self, result: DeliverResult) -> DeliverResult:
         return await workflow.execute_activity_method(
-            Delivering.record_outcome,
+            Recording.record_outcome,
             RecordInput(call=self._call, outcome=result),
             start_to_close_timeout=options.DATABASE_TIMEOUT,
             retry_policy=options.PATIENT_RETRY,
@@ -82,10 +125,10 @@ class EndpointDelivery:
             case Result.STOPPED:
                 return EndpointEnd(status=result.stopped_as or DeliveryStatus.CANCELED, reason=result.reason or "")
             case Result.REFUSED:
-                return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"refused: {result.reason}")
+                return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
             case Result.PERMANENT if len(self._pool) == 1:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
-            case Result.UNKNOWN if self._terms.guarantee is not Guarantee.AT_LEAST_ONCE:
+            case Result.UNKNOWN if self._guarantee is not Guarantee.AT_LEAST_ONCE:
                 return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
         return None
 
@@ -93,10 +136,15 @@ class EndpointDelivery:
         if result.result is Result.PERMANENT:
             self._pool.pop(0)  # another provider, at once
             return None
-        delay = backoff(self._call.attempt_number, workflow.random().random(), result.retry_after)
+        # Who asked us to wait is not asked next, if there is another.
+        asked_to_wait = result.retry_after if len(self._pool) == 1 else None
+        delay = backoff(self._call.attempt_number, workflow.random().random(), asked_to_wait)
         if end := self._exhausted(workflow.now() + delay, result):
             return end
-        if await self._terms.pause(delay, result.reason or str(result.result), self._call):
+        self._pool.append(self._pool.pop(0))  # it is proved absent here, or the type bears a second one
+        call, why = self._call, result.reason or str(result.result)
+        summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
+        if await self._terms.waits.pause(delay, summary, options.RETRYING):
             return None
         return EndpointEnd(status=DeliveryStatus.CANCELED, reason="canceled")
 
@@ -114,6 +162,11 @@ class EndpointDelivery:
         if budget.allows(made, next_attempt):
             return None
         return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"gave_up after {made} attempts: {result.reason}")
+
+
+def refusal(reason: str) -> str:
+    """`refused: mailbox_full`; a word that says so itself is said once: `refused_recipient`."""
+    return reason if "refused" in reason else f"refused: {reason}"
 
 
 # What a channel with several endpoints came to: arrived if any did, else the first of these that occurs.

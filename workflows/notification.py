@@ -1,36 +1,31 @@
 """One notification, from its gates to its end. Started by `dispatch/`, for every row of `notification`."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.composition import Composition
     from activities.resolution import Resolution
     from activities.settlement import Settlement
+    from domain.evidence import Evidence
     from domain.messages import (
-        ChannelPlan,
-        DeliverInput,
+        CheckInput,
         DeliveryEnd,
-        Endpoint,
         NotificationOutcome,
         NotificationStart,
         Plan,
-        RenderInput,
-        RenderResult,
         ResolveInput,
         SettleInput,
+        Standing,
         StepPlan,
     )
     from domain.statuses import ON_ITS_WAY, DeliveryStatus, NotificationStatus
     from workflows import options
-    from workflows.endpoint import EndpointDelivery, EndpointEnd, Terms, gravest
     from workflows.own_work import own_work
+    from workflows.steps import Step, StepEnds
+    from workflows.waits import Waits
 
 VERDICTS: dict[DeliveryStatus | None, NotificationStatus] = {
     DeliveryStatus.IN_DOUBT: NotificationStatus.IN_DOUBT,
@@ -44,13 +39,23 @@ class NotificationWorkflow:
     @workflow.init
     def __init__(self, start: NotificationStart) -> None:
         self._start = start
-        self._cancel_requested = False
-        self._where: list[SearchAttributeUpdate[Any]] = []
+        self._waits = Waits(start.expires_at)
+        self._beside: asyncio.Task[StepEnds] | None = None
 
     @workflow.signal
     def cancel(self) -> None:
         """Wakes a wait. What is cancelled is decided by the row, which the guard and `settle` obey."""
-        self._cancel_requested = True
+        self._waits.cancel_requested = True
+
+    @workflow.signal
+    def release(self) -> None:
+        """What held a delivery back may hold it no more; the guard says."""
+        self._waits.releases += 1
+
+    @workflow.signal
+    def evidence(self) -> None:
+        """The rows know more of what this workflow waits for."""
+        self._waits.evidence = True
 
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
@@ -72,16 +77,17 @@ class NotificationWorkflow:
         plan = await self._resolve()
         if plan.settled is not None:
             return plan.settled
+        if plan.beside is not None:
+            self._beside = asyncio.create_task(self._step(plan.beside, plan).run(self._start.expires_at))
         for step in plan.steps:
             if outcome := await self._run_step(step, plan):
                 return outcome
-        return await self._settle(NotificationStatus.FAILED)
+        return await self._finish(NotificationStatus.FAILED)
 
     async def _wait_for_gates(self) -> NotificationOutcome | None:
         if self._start.send_at is not None and self._start.send_at > workflow.now():
-            self._show(options.SCHEDULED)
-            await self._pause(self._start.send_at - workflow.now(), "until send_at")
-        if self._cancel_requested:
+            await self._waits.pause(self._start.send_at - workflow.now(), "until send_at", options.SCHEDULED)
+        if self._waits.cancel_requested:
             return await self._settle(NotificationStatus.CANCELED, reason="canceled")
         if self._start.expires_at is not None and self._start.expires_at <= workflow.now():
             return await self._settle(NotificationStatus.EXPIRED, reason="expired")
@@ -91,87 +97,83 @@ class NotificationWorkflow:
         return await own_work(Resolution.resolve_preferences, ResolveInput(**self._key()), "resolve preferences")
 
     async def _run_step(self, step: StepPlan, plan: Plan) -> NotificationOutcome | None:
-        """None: no channel of the step got through, and the next step may try."""
-        channels = [str(channel.channel) for channel in step.channels]
-        names = ", ".join(channels)
-        workflow.set_current_details(f"Step {step.number}: {names}")
-        self._where = [options.STEP.value_set(step.number), options.CHANNEL.value_set(channels)]
-        given = RenderInput(**self._key(), step=step)
-        rendered = await own_work(Composition.render_messages, given, f"render step {step.number}: {names}")
-        if rendered.closed:
-            return await self._settle(NotificationStatus.CANCELED, reason="canceled")
-        ends = await asyncio.gather(*(self._run_channel(step, channel, plan, rendered) for channel in step.channels))
-        return await self._end_step(step, ends, last=step is plan.steps[-1])
+        """None: the step did not get through, or not as far as it should, and the next one may try."""
+        workflow.set_current_details(f"Step {step.number}: {', '.join(each.channel for each in step.channels)}")
+        running = self._step(step, plan)
+        self._waits.where = running.where()
+        done = await running.run(self._start.expires_at)
+        if done.closed:
+            return await self._finish(NotificationStatus.CANCELED, reason="canceled")
+        if len(done.ends) == 1 and done.ends[0].result is not None and done.ends[0].result.finished:
+            return NotificationOutcome(status=done.ends[0].result.status)  # `deliver` wrote the end as well
+        if step.goal is not None and not running.is_last and done.worst is not DeliveryStatus.CANCELED:
+            return await self._seek(step.goal, done)
+        if done.worst in VERDICTS or running.is_last or done.arrived:
+            return await self._finish(VERDICTS.get(done.worst, NotificationStatus.FAILED), done.failed)
+        return await self._try_next(done)
 
-    async def _run_channel(
-        self, step: StepPlan, channel: ChannelPlan, plan: Plan, rendered: RenderResult
-    ) -> EndpointEnd:
-        if failure := rendered.failures.get(channel.delivery_id):
-            return EndpointEnd(status=DeliveryStatus.FAILED, reason=failure)
-        terms = Terms(
-            guarantee=channel.guarantee,
-            last_step=step is plan.steps[-1],
-            patience=plan.patience,
-            expires_at=self._start.expires_at,
-            pause=self._pause_before_retry,
-        )
-        alone = len(step.channels) == 1 and len(channel.endpoints) == 1
-        calls = [(self._call(channel, endpoint, ends=alone), endpoint) for endpoint in channel.endpoints]
-        return gravest(await asyncio.gather(*(EndpointDelivery(*call, terms).run() for call in calls)))
+    async def _try_next(self, done: StepEnds) -> NotificationOutcome | None:
+        """Unless a receipt says by now that the step arrived after all."""
+        outcome = await self._settle(None, done.failed, step=done.step.number, beside=self._beside is not None)
+        if outcome.status is NotificationStatus.PENDING:
+            return None
+        return outcome if self._beside is None else await self._finish(outcome.status)
 
-    async def _end_step(self, step: StepPlan, ends: Sequence[EndpointEnd], *, last: bool) -> NotificationOutcome | None:
-        if len(ends) == 1 and ends[0].result is not None and ends[0].result.finished:
-            return NotificationOutcome(status=ends[0].result.status)  # `deliver` wrote the end as well
-        closed = tuple(
-            DeliveryEnd(delivery_id=channel.delivery_id, status=end.status, reason=end.reason)
-            for channel, end in zip(step.channels, ends, strict=True)
-            if end.status is not None
-        )
-        worst = gravest(ends).status
-        if worst in VERDICTS or last or len(closed) < len(ends):
-            return await self._settle(VERDICTS.get(worst, NotificationStatus.FAILED), closed)
-        outcome = await self._settle(None, closed)
-        return None if outcome.status is NotificationStatus.PENDING else outcome
+    async def _seek(self, goal: Evidence, done: StepEnds) -> NotificationOutcome | None:
+        """Wait for what the step is for. None: not in time, or it failed meanwhile."""
+        if done.failed:
+            await self._settle(None, done.failed, step=done.step.number, waits_for=goal)
+        if await self._reached(goal, done):
+            return await self._finish(NotificationStatus.FAILED)  # the rows know better by now
+        if self._waits.cancel_requested:
+            return await self._finish(NotificationStatus.CANCELED, reason="canceled")
+        return None
+
+    async def _reached(self, goal: Evidence, done: StepEnds) -> bool:
+        deadline = (done.sent_at or workflow.now()) + done.step.within
+        if self._start.expires_at is not None:
+            deadline = min(deadline, self._start.expires_at)
+        self._waits.show(options.WAITING)
+        while True:
+            over = deadline <= workflow.now() or self._waits.cancel_requested
+            standing = await self._check(done.step, goal, over=over)
+            if over or standing is not Standing.WAITING:
+                return standing is Standing.REACHED
+            await self._waits.for_evidence(deadline - workflow.now(), f"until {goal}", cancel=True)
+
+    async def _check(self, step: StepPlan, goal: Evidence, *, over: bool) -> Standing:
+        asked = CheckInput(**self._key(), step=step.number, goal=goal, over=over)
+        answer = await own_work(Settlement.check_step, asked, f"is step {step.number} {goal}?")
+        return answer.standing
+
+    async def _finish(
+        self, verdict: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
+    ) -> NotificationOutcome:
+        """Not before the channels that go out always are through as well."""
+        if self._beside is not None:
+            ends += (await self._beside).failed
+        return await self._settle(verdict, ends, reason)
 
     async def _settle(
-        self, verdict: NotificationStatus | None, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
+        self,
+        verdict: NotificationStatus | None,
+        ends: tuple[DeliveryEnd, ...] = (),
+        reason: str | None = None,
+        **step: Any,
     ) -> NotificationOutcome:
-        given = SettleInput(**self._key(), ends=ends, verdict=verdict, reason=reason)
+        given = SettleInput(**self._key(), ends=ends, verdict=verdict, reason=reason, **step)
         return await own_work(Settlement.settle, given, f"settle: {verdict}" if verdict else "settle the step")
 
-    async def _pause_before_retry(self, delay: timedelta, why: str, call: DeliverInput) -> bool:
-        self._show(options.RETRYING)
-        return await self._pause(delay, f"{call.channel}: {why}, attempt {call.attempt_number + 1} next")
-
-    async def _pause(self, delay: timedelta, summary: str) -> bool:
-        """True after the delay, False as soon as a cancel was asked for."""
-        try:
-            await workflow.wait_condition(lambda: self._cancel_requested, timeout=delay, timeout_summary=summary)
-        except TimeoutError:
-            return True
-        return False
+    def _step(self, step: StepPlan, plan: Plan) -> Step:
+        return Step(step, plan, key=self._key(), waits=self._waits, alone=plan.beside is None)
 
     def _told(self, outcome: NotificationOutcome) -> NotificationOutcome:
         """An unhappy end can be queried for; a failed notification is a failed workflow."""
         if outcome.status not in ON_ITS_WAY:
-            self._show(outcome.status)
+            self._waits.show(outcome.status)
         if outcome.status is NotificationStatus.FAILED:
             raise ApplicationError(f"FAILED: {outcome.reason}", type="NotificationFailed", non_retryable=True)
         return outcome
-
-    def _show(self, status: str) -> None:
-        workflow.upsert_search_attributes([options.STATUS.value_set(status), *self._where])
-
-    def _call(self, channel: ChannelPlan, endpoint: Endpoint, *, ends: bool) -> DeliverInput:
-        return DeliverInput(
-            **self._key(),
-            delivery_id=channel.delivery_id,
-            channel=channel.channel,
-            endpoint_id=endpoint.id,
-            provider=endpoint.providers[0].name,
-            attempt_number=endpoint.resume_at,
-            ends=ends,
-        )
 
     def _key(self) -> dict[str, Any]:
         start = self._start

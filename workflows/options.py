@@ -29,6 +29,9 @@ PRIORITY = SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE)
 # Values of STATUS while a workflow waits; at an unhappy end it holds the notification's status.
 SCHEDULED = "SCHEDULED"
 RETRYING = "RETRYING"
+HELD = "HELD"
+RECONCILING = "RECONCILING"
+WAITING = "WAITING"
 
 SWEEP_TIMEOUT = timedelta(seconds=50)
 ONE_TRY = RetryPolicy(maximum_attempts=1)

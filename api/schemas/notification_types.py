@@ -1,9 +1,9 @@
 """A notification type as callers write and read it."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
 from domain.channels import Channel
@@ -40,14 +40,8 @@ def _each_once(channels: list[Channel]) -> list[Channel]:
     return channels
 
 
-def _sent_only(value: str | None) -> str | None:
-    if value not in (None, "sent"):
-        raise ValueError("is not supported yet; only 'sent' is")
-    return value
-
-
 NotYet = Annotated[Any, AfterValidator(_not_yet)]
-Until = Annotated[Literal["sent", "delivered", "opened", "clicked"] | None, AfterValidator(_sent_only)]
+Until = Literal["sent", "delivered", "opened", "clicked"] | None
 Channels = Annotated[list[ChannelName], Field(min_length=1, max_length=6), AfterValidator(_each_once)]
 Default = Annotated[
     Annotated[Switch, Tag("for all")] | Annotated[dict[ChannelName, Switch], Tag("by channel")],
@@ -55,12 +49,25 @@ Default = Annotated[
 ]
 
 
+def _at_most_30_days(value: str | None) -> str | None:
+    if value is not None and not timedelta() < parse_duration(value) <= timedelta(days=30):
+        raise ValueError("must be longer than nothing and not longer than 30d")
+    return value
+
+
 class Step(Model):
-    """Its channels go out together; the next step runs when all of them failed."""
+    """Its channels go out together. The next step runs when all of them failed, or when none of them is delivered,
+    opened or clicked, as `until` says, `within` a time."""
 
     channels: Channels
     until: Until = None
-    within: Annotated[Duration | None, AfterValidator(_not_yet)] = None
+    within: Annotated[Duration | None, AfterValidator(_at_most_30_days)] = None
+
+    @model_validator(mode="after")
+    def _a_goal_has_its_time(self) -> Self:
+        if (self.until in (None, "sent")) is not (self.within is None):
+            raise ValueError("`until` delivered, opened or clicked needs `within`, and `within` needs one of them")
+        return self
 
 
 def _at_most_a_day(value: str | None) -> str | None:
@@ -68,6 +75,18 @@ def _at_most_a_day(value: str | None) -> str | None:
     if value is not None and parse_duration(value) > timedelta(days=1):
         raise ValueError("must not be longer than 1d")
     return value
+
+
+class Tracking(Model):
+    """Of e-mails: a pixel that tells when one is opened, links that tell when one is clicked."""
+
+    opens: bool = False
+    clicks: bool = False
+
+
+def _off(value: object) -> object:
+    """`tracking: false` says it, too."""
+    return None if value is False else value
 
 
 class TypeFields(Model):
@@ -82,13 +101,15 @@ class TypeFields(Model):
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None
     give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
-    always: NotYet = None
+    always: Annotated[Channels | None, Field(description="Go out beside the first step, whatever becomes of it.")] = (
+        None
+    )
     respects_quiet_hours: NotYet = None
     throttle: NotYet = None
     digest: NotYet = None
     from_: NotYet = Field(None, alias="from")
     reply_to: NotYet = None
-    tracking: NotYet = None
+    tracking: Annotated[Tracking | None, BeforeValidator(_off)] = None
     sensitive: NotYet = None
     variants: NotYet = None
 
@@ -100,9 +121,15 @@ class TypeBody(TypeFields):
 
     key: Key | None = None
 
+    @model_validator(mode="after")
+    def _always_is_beside_the_route(self) -> Self:
+        if twice := [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]:
+            raise ValueError(f"{', '.join(twice)} cannot be on the route and in `always`: it would go out twice")
+        return self
+
     @property
     def without_template(self) -> list[Channel]:
-        used = {channel: None for step in self.route for channel in step.channels}
+        used = dict.fromkeys([*(self.always or ()), *(channel for step in self.route for channel in step.channels)])
         return [channel for channel in used if channel not in self.templates]
 
     def spec(self, key: str) -> Json:

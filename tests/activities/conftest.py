@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities.circuits import Circuits
 from activities.delivery import Delivering
+from activities.recording import Recording
 from domain.messages import DeliverInput, DeliverResult, RecordInput
 from domain.outgoing import Message
+from domain.tracking import TraceSigner
 from providers.in_app import InApp
 from providers.outcomes import Accepted, Refused
 from providers.sandbox import Sandbox
+from rendering.tracking import Tracker
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.sandbox import SandboxLedger
@@ -51,7 +55,10 @@ class Counter:
     def __init__(self, worker: Database, vendor: Database) -> None:
         self.sandbox = Watched(vendor)
         self.inbox = WatchedInbox(vendor)
-        self._delivering = Delivering(worker, {"sandbox": self.sandbox, "in_app": self.inbox})
+        providers = {"sandbox": self.sandbox, "in_app": self.inbox}
+        self._recording = Recording(worker, providers)
+        tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
+        self._delivering = Delivering(worker, providers, Circuits(worker), self._recording, tracker)
 
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         result: DeliverResult = await ActivityEnvironment().run(self._delivering.deliver, call)
@@ -59,7 +66,7 @@ class Counter:
 
     async def record(self, call: DeliverInput, outcome: DeliverResult) -> DeliverResult:
         late = RecordInput(call=call, outcome=outcome)
-        result: DeliverResult = await ActivityEnvironment().run(self._delivering.record_outcome, late)
+        result: DeliverResult = await ActivityEnvironment().run(self._recording.record_outcome, late)
         return result
 
 

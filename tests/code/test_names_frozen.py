@@ -13,7 +13,10 @@ import activities
 import workflows
 
 WORKFLOWS = {"NotificationWorkflow", "SweepWorkflow"}
-ACTIVITIES = {"resolve_preferences", "render_messages", "deliver", "settle", "record_outcome", "sweep"}
+ACTIVITIES = {
+    *("resolve_preferences", "render_messages", "deliver", "look_up", "record_outcome"),
+    *("settle", "check_step", "sweep"),
+}
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:

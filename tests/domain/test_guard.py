@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from domain.channels import Channel
-from domain.guard import stop
+from domain.guard import Facts, stop
 from domain.preferences import Preferences
 from domain.statuses import DeliveryStatus
 from tests.domain.kinds import kind
-from tests.domain.ledgers import later, ledger
+from tests.domain.ledgers import delivery, later, ledger
 
 D = DeliveryStatus
 NO = Preferences(channels={"email": False})
@@ -17,7 +16,11 @@ NOBODY_SAID_ANYTHING = Preferences()
 
 
 def stopped(preferences: Preferences = NOBODY_SAID_ANYTHING, *, required: bool = False, **row: Any) -> Any:
-    return stop(ledger(**row), later(10), kind(required=required), Channel.EMAIL, preferences)
+    mine = delivery()
+    facts = Facts(
+        ledger=ledger(mine, **row), now=later(10), kind=kind(required=required), delivery=mine, preferences=preferences
+    )
+    return stop(facts)
 
 
 def test_with_nothing_against_it_the_call_is_made() -> None:

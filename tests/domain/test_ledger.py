@@ -8,7 +8,8 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import close_delivery, delivery_facts, finish, record_outcome, record_receipt
+from domain.ledger import close_delivery, finish, record_outcome, record_receipt
+from domain.overview import delivery_facts
 from domain.records import Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses

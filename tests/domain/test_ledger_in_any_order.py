@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import close_delivery, delivery_facts, finish, record_outcome, record_receipt
+from domain.ledger import close_delivery, finish, record_outcome, record_receipt
+from domain.overview import delivery_facts
 from domain.records import Attempt, Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import attempt, delivery, later, ledger

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain.channels import Channel
-from domain.notification_types import Guarantee, TemplatePolicy, from_spec
+from domain.evidence import Evidence
+from domain.notification_types import Guarantee, Step, TemplatePolicy, from_spec
 from tests.domain.kinds import TYPE_ID, kind
 
 FULL = {
@@ -20,6 +21,7 @@ FULL = {
     "delivery_guarantee": "at_most_once",
     "expires_in": "3d",
     "give_up_after": "90s",
+    "always": ["webhook"],
 }
 
 
@@ -33,8 +35,10 @@ def test_everything_that_a_type_says_is_read() -> None:
         1,
     )
     assert read.default == {Channel.EMAIL: True, Channel.SMS: False}
-    assert read.route == ((Channel.PUSH, Channel.IN_APP), (Channel.EMAIL,))
-    assert read.channels == [Channel.PUSH, Channel.IN_APP, Channel.EMAIL]
+    first = Step(channels=(Channel.PUSH, Channel.IN_APP), goal=Evidence.DELIVERED, within=timedelta(minutes=10))
+    assert read.route == (first, Step(channels=(Channel.EMAIL,)))
+    assert read.always == (Channel.WEBHOOK,)
+    assert read.channels == [Channel.WEBHOOK, Channel.PUSH, Channel.IN_APP, Channel.EMAIL]
     assert read.templates == {Channel.PUSH: "short", Channel.IN_APP: "short", Channel.EMAIL: "long"}
     assert (read.template_policy, read.guarantee) == (TemplatePolicy.LATEST, Guarantee.AT_MOST_ONCE)
     assert (read.expires_in, read.give_up_after) == (timedelta(days=3), timedelta(seconds=90))

@@ -161,19 +161,19 @@ def test_the_pool_keeps_its_order_for_failover() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "asked", "guarantee"),
+    ("declared", "guarantees"),
     [
-        (None, True, Guarantee.RECONCILE),
-        (None, False, Guarantee.AT_LEAST_ONCE),
-        ("at_most_once", True, Guarantee.AT_MOST_ONCE),
-        ("reconcile", False, Guarantee.RECONCILE),
+        (None, [Guarantee.RECONCILE, Guarantee.AT_LEAST_ONCE]),
+        ("at_most_once", [Guarantee.AT_MOST_ONCE, Guarantee.AT_MOST_ONCE]),
+        ("reconcile", [Guarantee.RECONCILE, Guarantee.RECONCILE]),
     ],
 )
-def test_the_guarantee_is_the_types_or_what_the_first_provider_can_do(
-    declared: str | None, asked: bool, guarantee: Guarantee
+def test_the_guarantee_is_the_types_or_what_each_provider_can_do(
+    declared: str | None, guarantees: list[Guarantee]
 ) -> None:
-    pools = {EMAIL: (pooled("first", asked=asked), pooled("second", asked=not asked))}
-    assert sole(kind(["email"], delivery_guarantee=declared), pools=pools).guarantee is guarantee
+    pools = {EMAIL: (pooled("first", asked=True), pooled("second", asked=False))}
+    [endpoint] = sole(kind(["email"], delivery_guarantee=declared), pools=pools).endpoints
+    assert [provider.guarantee for provider in endpoint.providers] == guarantees
 
 
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:

@@ -37,7 +37,7 @@ async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
         for place in PLACES:
             await shop.type(f"by-{place}", [place], delivery_guarantee="at_most_once", give_up_after="6s")
         await shop.type("again", ["email"], delivery_guarantee="at_least_once", give_up_after="20s")
-        await shop.type("ask", ["email"], delivery_guarantee="reconcile")
+        await shop.type("ask", ["email"], delivery_guarantee="reconcile", give_up_after="8s")
         await shop.type("fallback", ["email"], ["sms"])
         await asyncio.gather(*(_person(shop, word, number) for number, word in enumerate(WORDS, start=1)))
         pairs = [(place, word) for place in PLACES for word in WORDS]

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities import composition, delivery, resolution, settlement
+from activities import composition, delivery, recording, resolution, settlement
 from storage import audiences
 from tests.engine import Engine, Shop, later
 from tests.polling import eventually
@@ -40,7 +40,7 @@ async def test_a_failed_notification_is_a_failed_workflow_that_says_why(engine: 
     await shop.type("news", ["email"], ["sms"])
     await shop.person("ada", email="ada+refuse@example.com", phone="+15550000007")
     id = await shop.send("news")
-    said = "email: refused: refused_recipient; sms: provider_failed: credentials_refused"
+    said = "email: refused_recipient; sms: provider_failed: credentials_refused"
     assert await why(engine, id) == f"FAILED: {said}"
     assert (await shop.shown(id))["failure_reason"] == said
     assert (await engine.workflow(id).describe()).status is WorkflowExecutionStatus.FAILED
@@ -181,7 +181,7 @@ async def test_a_mistake_after_the_call_leaves_it_in_doubt(
     """The provider has it, and we cannot write that down: to call it failed would be a lie."""
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada+silent@example.com")
-    monkeypatch.setattr(delivery, "record_outcome", broken("record_outcome"))
+    monkeypatch.setattr(recording, "record_outcome", broken("record_outcome"))
     id = await shop.send("news")
     shown = await shop.finished(id, within=10)
     assert shown["status"] == "IN_DOUBT"

@@ -132,7 +132,7 @@ async def test_the_sends_went_every_way(sent: Sent) -> None:
     assert {end["status"] for end in ends} >= {"FAILED", "EXPIRED"}
     assert {d["channel"] for end in ends for d in end["deliveries"] if d["sent_at"]} == set(CHANNELS)
     assert {reason for end in ends if (reason := end["failure_reason"])} >= {
-        "email: refused: refused_recipient",
+        "email: refused_recipient",
         "sms: gave_up after 2 attempts: unavailable",
         "push: template_error: a value does not fit the operation, filter or function it is used with in body, line 1",
     }

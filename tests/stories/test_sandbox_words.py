@@ -37,7 +37,7 @@ def pauses(shown: dict[str, Any]) -> list[timedelta]:
 @everywhere
 async def test_a_refused_recipient_is_not_tried_again(bad_days: BadDays, place: str) -> None:
     shown = await bad_days.finished(place, "refuse")
-    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: refused: refused_recipient")
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: refused_recipient")
     assert outcomes(shown) == [("refused", "refused_recipient")]
     assert only_delivery(shown)["attempts"][0]["provider_response"] == {"code": "sandbox_refused"}
     assert await bad_days.in_outbox(shown["id"]) == []

@@ -19,12 +19,21 @@ async def test_at_most_once_a_call_that_hangs_is_left_in_doubt(bad_days: BadDays
     assert await bad_days.in_outbox(shown["id"]) == []
 
 
-async def test_reconcile_does_not_resend_either_until_it_can_ask(bad_days: BadDays) -> None:
-    hang = await bad_days.shop.finished(bad_days.others["hang reconcile"])
-    assert (hang["status"], outcomes(hang)) == ("IN_DOUBT", [("unknown", "timeout")])
+async def test_reconcile_asks_for_a_lost_answer_and_finds_what_was_accepted(bad_days: BadDays) -> None:
+    """The receipt is held back for longer than that: it cannot be what decided."""
     lost = await bad_days.shop.finished(bad_days.others["lost reconcile"])
-    assert outcomes(lost) == [("unknown", "connection_reset")]
-    assert len(await bad_days.in_outbox(lost["id"])) == 1
+    assert (lost["status"], outcomes(lost)) == ("SENT", [("accepted", None)])
+    [message] = await bad_days.in_outbox(lost["id"])
+    assert only_delivery(lost)["attempts"][0]["provider_message_id"] == message["id"]
+
+
+async def test_reconcile_takes_up_again_what_is_proved_absent(bad_days: BadDays) -> None:
+    hang = await bad_days.shop.finished(bad_days.others["hang reconcile"], within=40)
+    assert hang["status"] == "FAILED"
+    assert hang["failure_reason"] == "email: gave_up after 1 attempts: proved_absent"
+    assert outcomes(hang) == [("error", "proved_absent")]
+    assert [entry["kind"] for entry in hang["timeline"]][-3:-1] == ["attempt_unknown", "attempt_not_accepted"]
+    assert await bad_days.in_outbox(hang["id"]) == []
 
 
 async def test_at_least_once_a_lost_answer_is_resent(bad_days: BadDays) -> None:

@@ -71,23 +71,26 @@ def upgrade() -> None:
     )
     op.add_column("recipient", sa.Column("address_keys", postgresql.JSONB(), nullable=False, server_default="{}"))
     op.execute(ADDRESS_KEYS)
+    op.create_index("recipient_of_phone", "recipient", [sa.text("(address_keys ->> 'phone')")])
     op.add_column(
         "notification", sa.Column("evidence_due", sa.Boolean(), nullable=False, server_default=sa.text("false"))
     )
     op.create_index("notification_evidence", "notification", ["id"], postgresql_where=sa.text("evidence_due"))
+    op.add_column("attempt", sa.Column("address_key", AutoString(), nullable=True))
     op.add_column("delivery", sa.Column("awaits", AutoString(), nullable=True))
     op.add_column("delivery", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("delivery", sa.Column("held_provider", AutoString(), nullable=True))
+    op.add_column("delivery", sa.Column("held_providers", postgresql.ARRAY(sa.Text()), nullable=True))
     op.add_column("delivery", sa.Column("release_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index("delivery_held", "delivery", ["held_at"], postgresql_where=sa.text("held_at IS NOT NULL"))
 
 
 def downgrade() -> None:
     op.drop_index("delivery_held", "delivery")
-    for column in ("release_at", "held_provider", "held_at", "awaits"):
+    for column in ("release_at", "held_providers", "held_at", "awaits"):
         op.drop_column("delivery", column)
     op.drop_index("notification_evidence", "notification")
     op.drop_column("notification", "evidence_due")
+    op.drop_column("attempt", "address_key")
     op.drop_column("recipient", "address_keys")
     op.drop_table("provider_health")
     op.drop_table("suppression")

@@ -1,0 +1,115 @@
+"""How the providers are doing, as this process knows it: it counts what its own calls came to, tells the database every
+second, and learns what the others saw. The guard and the choice of a provider ask it, at no cost on their way."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.circuits import CircuitState, Health, Tally
+from domain.messages import Result
+from domain.names import derived_id
+from storage import provider_health
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+EVERY = 1.0  # seconds between two looks
+REMEMBERED = 1_000  # deliveries whose error has been counted already
+SLOW_SHARE = 0.5  # of the adapter's deadline
+# What says that the provider, not the message or our rate, is in trouble.
+TROUBLE = (Result.NOT_ACCEPTED, Result.UNKNOWN)
+NOT_TROUBLE = ("throttled", "stalled", "worker_lost")
+CREDENTIALS = ("credentials_refused", "account_not_found", "account_suspended")
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    calls: int = 0
+    errors: int = 0
+    slow: int = 0
+    refusers: list[str] = field(default_factory=list)
+
+    def taken(self) -> Tally:
+        return Tally(calls=self.calls, errors=self.errors, slow=self.slow, refusers=tuple(self.refusers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call that was really made. `share` is the part of the adapter's deadline that it took."""
+
+    provider: str
+    delivery_id: UUID
+    person: str
+    result: Result
+    reason: str | None
+    share: float
+
+
+class Circuits:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: Mapping[str, Health] = {}
+        self._seen: dict[str, _Seen] = defaultdict(_Seen)
+        self._troubled: dict[UUID, None] = {}
+
+    @property
+    def healths(self) -> Mapping[str, Health]:
+        """As of a second ago; a provider that is missing is well."""
+        return self._known
+
+    async def lets_through(self, session: AsyncSession, provider: str) -> bool:
+        """A half-open circuit passes only as many as the database counts; in the guard's own transaction."""
+        health = self._known.get(provider)
+        if health is None or health.passes:
+            return True
+        return health.state is CircuitState.HALF_OPEN and await provider_health.take_probe(session, provider)
+
+    def openings(self, provider: str) -> int:
+        health = self._known.get(provider)
+        return health.openings if health else 0
+
+    def note(self, call: Call) -> None:
+        seen = self._seen[call.provider]
+        seen.calls += 1
+        seen.slow += call.share >= SLOW_SHARE
+        if call.result is Result.PERMANENT and call.reason in CREDENTIALS:
+            seen.refusers.append(str(derived_id("refused", call.person)))
+        elif call.result in TROUBLE and call.reason not in NOT_TROUBLE and self._first_trouble(call.delivery_id):
+            seen.errors += 1
+
+    def _first_trouble(self, delivery_id: UUID) -> bool:
+        """One bad message, tried again and again, is one error."""
+        if delivery_id in self._troubled:
+            return False
+        self._troubled[delivery_id] = None
+        if len(self._troubled) > REMEMBERED:
+            self._troubled.pop(next(iter(self._troubled)))
+        return True
+
+    async def look(self) -> float:
+        """Tell what was seen, move what time alone moves, and learn the rest."""
+        seen, self._seen = self._seen, defaultdict(_Seen)
+        async with self._database.transaction() as session:
+            moving = {name for name, health in self._known.items() if not health.passes or health.penalty}
+            for provider in sorted({*seen, *moving}):
+                before, after = await provider_health.move(session, provider, seen[provider].taken())
+                _announce(before, after)
+            self._known = await provider_health.read_all(session)
+        return EVERY
+
+
+def _announce(before: Health, after: Health) -> None:
+    """Once per change, by the process that made it."""
+    if before.state is after.state:
+        return
+    told = {"provider": after.provider, "reason": after.reason}
+    if after.state is CircuitState.OPEN and before.state is CircuitState.CLOSED:
+        log.error("a provider's circuit is open; its messages go elsewhere or wait", **told)
+    elif after.state is CircuitState.CLOSED:
+        log.warning("a provider is well again", provider=after.provider)
+    else:
+        log.info("a provider's circuit moved", state=str(after.state), **told)

@@ -1,0 +1,52 @@
+"""What an adapter gets, made from what the guard has read: the message and its one address."""
+
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel, DeviceKind
+from domain.messages import DeliverInput
+from domain.outgoing import Message
+from domain.routing import CONTACT_OF
+from storage.attempts import Claim
+
+Json = dict[str, Any]
+
+
+def address_of(call: DeliverInput, claim: Claim) -> Json | None:
+    """None if the person has none any more."""
+    if call.channel in (Channel.PUSH, Channel.WEB_PUSH):
+        return claim.device and {name: value for name, value in claim.device.items() if name != "kind"}
+    contact = CONTACT_OF.get(call.channel)
+    if contact is None:
+        return {}
+    value = claim.contact.get(contact)
+    if not value:
+        return None
+    ascii_form = claim.contact.get("email_ascii") if contact == "email" else None
+    address = {"url" if contact == "webhook_url" else contact: value}
+    return address if ascii_form in (None, value) else {**address, "email_ascii": ascii_form}
+
+
+def message_of(call: DeliverInput, claim: Claim) -> Message:
+    return Message(
+        attempt_id=claim.attempt.id,
+        delivery_id=call.delivery_id,
+        notification_id=call.notification_id,
+        tenant=call.tenant,
+        recipient_id=claim.recipient_id,
+        notification_type=claim.kind.key,
+        created_at=claim.created_at,
+        channel=call.channel,
+        endpoint_id=call.endpoint_id,
+        address=address_of(call, claim) or {},
+        content=claim.content,
+        device_kind=DeviceKind(claim.device["kind"]) if claim.device else None,
+        priority=claim.priority,
+        expires_at=claim.ledger.expires_at,
+    )
+
+
+def dead_device(call: DeliverInput, claim: Claim) -> tuple[UUID, Json] | None:
+    """The device to forget, with the address that was dead: it may have registered again meanwhile."""
+    address = address_of(call, claim)
+    return (UUID(call.endpoint_id), address) if claim.device and address else None

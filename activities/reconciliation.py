@@ -1,0 +1,69 @@
+"""`look_up`: whether a provider has what a call whose answer was lost may have brought it."""
+
+import asyncio
+from collections.abc import Mapping
+
+from temporalio import activity
+
+from activities.outcomes import Told, result_of, told
+from activities.outgoing import address_of, message_of
+from activities.recording import Recording
+from domain.evidence import AttemptState
+from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
+from providers.base import Provider
+from providers.outcomes import Accepted, ProviderError, Temporary
+from storage.attempts import Claim, claim_attempt, known_messages
+from storage.database import Database
+
+PROVED_ABSENT = Temporary("proved_absent")
+
+
+class Reconciling:
+    """Raises only our own errors; what the provider says, or that it cannot be asked, is a value."""
+
+    def __init__(self, database: Database, providers: Mapping[str, Provider], recording: Recording) -> None:
+        self._database = database
+        self._providers = providers
+        self._recording = recording
+
+    @activity.defn
+    async def look_up(self, given: LookUpInput) -> DeliverResult:
+        """The attempt's result as far as it is known by now; `unknown` while nobody can say."""
+        claim = await self._read(given.call)
+        if claim is None:
+            return DeliverResult(result=Result.UNKNOWN, reason="recipient_erased")
+        if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
+            outcome = await self._ask(given, claim)
+            if outcome is not None:
+                return await self._recording.record(given.call, outcome, claim.ledger)
+        return result_of(claim.ledger, claim.attempt)
+
+    async def _read(self, call: DeliverInput) -> Claim | None:
+        """As the guard reads it, and nothing is written."""
+        async with self._database.transaction() as session:
+            claim = await claim_attempt(session, call)
+            await session.rollback()
+        return claim
+
+    async def _ask(self, given: LookUpInput, claim: Claim) -> Told | None:
+        """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
+        provider = self._providers[claim.attempt.provider]
+        if provider.lookup == "none" or claim.started_at is None or address_of(given.call, claim) is None:
+            return None
+        try:
+            async with asyncio.timeout(provider.deadline):
+                found = await provider.look_up(message_of(given.call, claim), claim.started_at)
+        except (ProviderError, TimeoutError) as error:
+            activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
+            return None
+        if mine := await self._mine(claim, found):
+            return told(mine)
+        proved = given.final and provider.lookup == "definitive" and claim.same_address
+        return told(PROVED_ABSENT) if proved else None
+
+    async def _mine(self, claim: Claim, found: list[Accepted]) -> Accepted | None:
+        """The first that is not known as another attempt's: the same words may have gone to this address twice."""
+        ids = [one.message_id for one in found if one.message_id]
+        async with self._database.transaction() as session:
+            taken = await known_messages(session, claim.attempt, ids)
+        return next((one for one in found if one.message_id not in taken), None)

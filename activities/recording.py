@@ -1,0 +1,74 @@
+"""Writes down what a call came to: one transaction, with what receipts have said already."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity
+
+from activities.outcomes import Told, result_of
+from domain.evidence import Evidence
+from domain.ledger import await_evidence, finish, record_outcome
+from domain.messages import DeliverInput, DeliverResult, RecordInput, Result
+from domain.names import attempt_id
+from domain.overview import ARRIVED
+from domain.records import Ledger
+from domain.suppressions import Finding, noted
+from providers.base import Provider
+from storage import devices, receipts
+from storage.database import Database
+from storage.ledgers import Key, amend
+from storage.receipts import StoredReceipt, with_receipts
+
+Device = tuple[UUID, dict[str, Any]]
+
+
+class Recording:
+    def __init__(self, database: Database, providers: Mapping[str, Provider]) -> None:
+        self._database = database
+        self._providers = providers
+
+    @activity.defn
+    async def record_outcome(self, late: RecordInput) -> DeliverResult:
+        """What `deliver` could not write down itself, because the database went away after the provider's answer. A
+        device that is gone stays: the vendor will say so again."""
+        return await self.record(late.call, Told(result=late.outcome))
+
+    async def record(
+        self, call: DeliverInput, outcome: Told, seen: Ledger | None = None, dead: Device | None = None
+    ) -> DeliverResult:
+        """A bounce that was faster than our own record must not end the notification. One statement for the rows,
+        unless somebody else wrote to them since the guard."""
+        ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
+        key = Key(notification_id=call.notification_id, tenant=call.tenant)
+        at = datetime.now(UTC)
+        early: list[StoredReceipt] = []
+        found: list[Finding] = []
+
+        def change(ledger: Ledger) -> Ledger:
+            attempt = outcome.onto(ledger.attempts[ident])
+            after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
+            return noted(_concluded(after, call, outcome.result.result, at), ident, found, at)
+
+        async with self._database.transaction() as session:
+            if outcome.result.provider_message_id and self._providers[call.provider].parses_receipts:
+                early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
+            found += await receipts.suppress(session, key, ident, early, outcome.refusal)
+            after = await amend(session, key, change, seen)
+            if early:
+                await receipts.mark_applied(session, early)
+            if dead is not None:
+                await devices.remove_dead(session, call.tenant, *dead)
+        return result_of(after, after.attempts[ident], outcome.result.retry_after)
+
+
+def _concluded(ledger: Ledger, call: DeliverInput, result: Result, at: datetime) -> Ledger:
+    """The end, where nothing else is to be done; or the wait that the workflow is about to begin."""
+    if result is Result.UNKNOWN and call.reconciles:
+        return await_evidence(ledger, call.delivery_id, Evidence.SENT)
+    if ledger.deliveries[call.delivery_id].status not in ARRIVED:
+        return ledger
+    if call.goal is not None:
+        return await_evidence(ledger, call.delivery_id, call.goal)
+    return finish(ledger, at) if call.ends else ledger

@@ -1,0 +1,89 @@
+"""Pausing a provider, a channel or a type: what is due waits and is not lost; resuming lets it go on, paced.
+
+A pause holds the caller's own tenant; the guard of every delivery obeys it from its commit on.
+"""
+
+from fastapi import APIRouter
+
+from api.callers import Caller, CallerDep
+from api.front_door import FrontDoor, scope
+from api.parts import PartsDep
+from api.problems import not_found
+from api.routes.notification_types import unknown
+from api.schemas.base import ChannelName
+from api.schemas.providers import Pause, PauseBody
+from bootstrap import Parts
+from domain.holds import HoldKind
+from storage import holds, notification_types
+
+router = APIRouter(tags=["pauses"], route_class=FrontDoor)
+
+
+@router.post("/providers/{name}/pause")
+@scope("manage")
+async def pause_provider(name: str, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None) -> Pause:
+    """Its messages wait, also where the pool has another provider."""
+    _known_provider(parts, name)
+    return await _pause(parts, caller, HoldKind.PROVIDER, name, body)
+
+
+@router.post("/providers/{name}/resume")
+@scope("manage")
+async def resume_provider(name: str, caller: CallerDep, parts: PartsDep) -> Pause:
+    """What waited goes on, the most urgent first."""
+    _known_provider(parts, name)
+    return await _resume(parts, caller, HoldKind.PROVIDER, name)
+
+
+@router.post("/channels/{channel}/pause")
+@scope("manage")
+async def pause_channel(
+    channel: ChannelName, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None
+) -> Pause:
+    """Everything on this channel waits; other channels of the same notifications do not."""
+    return await _pause(parts, caller, HoldKind.CHANNEL, channel, body)
+
+
+@router.post("/channels/{channel}/resume")
+@scope("manage")
+async def resume_channel(channel: ChannelName, caller: CallerDep, parts: PartsDep) -> Pause:
+    """What waited goes on, the most urgent first."""
+    return await _resume(parts, caller, HoldKind.CHANNEL, channel)
+
+
+@router.post("/notification-types/{key}/pause")
+@scope("manage")
+async def pause_type(key: str, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None) -> Pause:
+    """Sends of this type are accepted, and wait."""
+    await _known_type(parts, caller, key)
+    return await _pause(parts, caller, HoldKind.TYPE, key, body)
+
+
+@router.post("/notification-types/{key}/resume")
+@scope("manage")
+async def resume_type(key: str, caller: CallerDep, parts: PartsDep) -> Pause:
+    """What waited goes on, the most urgent first. Also for a type that was deleted meanwhile."""
+    return await _resume(parts, caller, HoldKind.TYPE, key)
+
+
+async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> Pause:
+    async with parts.database.transaction() as session:
+        await holds.pause(session, caller.tenant, kind, name, body.reason if body else None)
+    return Pause(paused=True)
+
+
+async def _resume(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> Pause:
+    async with parts.database.transaction() as session:
+        await holds.resume(session, caller.tenant, kind, name)
+    return Pause(paused=False)
+
+
+def _known_provider(parts: Parts, name: str) -> None:
+    if name not in parts.providers:
+        raise not_found("There is no such provider in any pool.")
+
+
+async def _known_type(parts: Parts, caller: Caller, key: str) -> None:
+    async with parts.database.transaction() as session:
+        if await notification_types.current(session, caller.tenant, key) is None:
+            raise unknown()

@@ -1,0 +1,29 @@
+"""What keeps a message back for a while: somebody paused its provider, channel or type, or a circuit is open."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class HoldKind(StrEnum):
+    PROVIDER = "provider"
+    CHANNEL = "channel"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """`reason` is for the timeline; `cause` is the same for the same pause, so that it is told once. `by_hand`:
+    somebody paused it, and no other provider may take it instead."""
+
+    reason: str
+    cause: str
+    by_hand: bool
+
+
+def paused(id: UUID, kind: HoldKind, name: str) -> Held:
+    return Held(reason=f"paused ({kind} {name})", cause=str(id), by_hand=True)
+
+
+def circuit_open(provider: str, opening: int) -> Held:
+    return Held(reason=f"circuit_open ({provider})", cause=f"{provider} {opening}", by_hand=False)

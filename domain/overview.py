@@ -1,0 +1,73 @@
+"""What the rows of a notification come to: its status, the one line that says why, and what a delivery shows."""
+
+from uuid import UUID
+
+from domain.evidence import Evidence
+from domain.records import Json, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+# Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
+ARRIVED = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
+END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
+    (DeliveryStatus.CANCELED, NotificationStatus.CANCELED),
+    (DeliveryStatus.EXPIRED, NotificationStatus.EXPIRED),
+    (DeliveryStatus.FAILED, NotificationStatus.FAILED),
+)
+
+
+def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[NotificationStatus | None, str | None]:
+    """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
+    statuses = {delivery.status for delivery in ledger.deliveries.values()}
+    for best in ARRIVED:
+        if best in statuses:
+            return NotificationStatus(best), None
+    if ledger.finished_at is None:
+        return None, None
+    return _not_arrived(ledger, statuses, verdict), reasons(ledger) or "no_channel"
+
+
+def _not_arrived(
+    ledger: Ledger, statuses: set[DeliveryStatus], verdict: NotificationStatus | None
+) -> NotificationStatus | None:
+    if DeliveryStatus.IN_DOUBT in statuses:
+        return NotificationStatus.IN_DOUBT
+    if any(attempt.reached for attempt in ledger.attempts.values()):
+        return NotificationStatus.FAILED  # it was sent and came back: neither expired nor cancelled
+    if verdict is not None and verdict is not NotificationStatus.FAILED:
+        return verdict
+    for delivery_status, end in END_OF:
+        if delivery_status in statuses:
+            return end
+    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in ledger.deliveries.values())
+    return NotificationStatus.SUPPRESSED if refused else verdict
+
+
+def reasons(ledger: Ledger) -> str | None:
+    """One line that names every channel that did not get through, in the order of the route."""
+    ordered = sorted(ledger.deliveries.values(), key=lambda d: (d.step, d.channel))
+    return "; ".join(f"{d.channel}: {d.failure_reason}" for d in ordered if d.failure_reason) or None
+
+
+def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
+    """What a delivery shows of its attempts: the earliest times, and provider and answer of its best attempt."""
+    attempts = sorted(
+        ledger.attempts_of(delivery_id), key=lambda a: (-WORTH.index(a.evidence), a.number, a.endpoint_id)
+    )
+    best = attempts[0] if attempts else None
+    names = ("sent_at", "delivered_at", "opened_at", "clicked_at")
+    times = {name: min((t for a in attempts if (t := getattr(a, name))), default=None) for name in names}
+    shown = ("provider", "provider_message_id", "provider_response")
+    return {**times, **{name: getattr(best, name, None) for name in shown}}
+
+
+# A bounce outranks "delivered" as evidence of one message, but is worth less than any arrival elsewhere.
+WORTH = (
+    None,
+    Evidence.NOT_SENT,
+    Evidence.BOUNCED,
+    Evidence.IN_DOUBT,
+    Evidence.SENT,
+    Evidence.DELIVERED,
+    Evidence.OPENED,
+    Evidence.CLICKED,
+)

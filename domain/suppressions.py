@@ -1,0 +1,91 @@
+"""Addresses that must not be written to any more: why, and what a vendor has to say for one to become such an address.
+
+Pure; `storage/receipts.py` and `deliver` ask it in the transaction that records what was said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.evidence import ReceiptKind
+from domain.records import Event, Ledger
+
+
+class SuppressionReason(StrEnum):
+    """In order of gravity: of two that last equally long the later one stays. What a person said weighs more than what
+    a mailbox did, and nothing that a vendor hears later takes back what an operator entered."""
+
+    BOUNCED = "bounced"
+    OPTED_OUT = "opted_out"
+    COMPLAINED = "complained"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """`said` is the vendor's word for it, in ours."""
+
+    reason: SuppressionReason
+    said: str
+
+
+# The channels whose addresses are on the list, and the contact point of each. A dead push token is forgotten instead,
+# and a webhook belongs to a machine.
+LISTED: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone"}
+
+S = SuppressionReason
+
+BY_KIND: dict[ReceiptKind, S] = {ReceiptKind.COMPLAINED: S.COMPLAINED, ReceiptKind.UNSUBSCRIBED: S.OPTED_OUT}
+
+# Of a message that came back, by the house word of its receipt: only what is definite about the address itself. A
+# mailbox that is full, disabled or unavailable may be there again tomorrow, and a handset that is off will be;
+# `landline` is also said of a carrier that a short code does not reach; content, reputation and rates are about us.
+# Words that are not here, and receipts without one, prove nothing. `…_before` is the vendor's own list speaking.
+RETURNED: dict[str, S] = {
+    "invalid_address": S.BOUNCED,
+    "unknown_number": S.BOUNCED,
+    "bounced_before": S.BOUNCED,
+    "complained_before": S.COMPLAINED,
+    "unsubscribed": S.OPTED_OUT,
+    "opted_out": S.OPTED_OUT,
+}
+
+# Of a refusal in the call itself. An address that a vendor or relay calls invalid there is not suppressed: nobody has
+# been written to, the next message is told the same, and a relay that is set up wrong says it of everybody.
+REFUSED: dict[str, S] = {"opted_out": S.OPTED_OUT}
+
+
+def by_receipt(kind: ReceiptKind, reason: str | None) -> Finding | None:
+    if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
+        return _finding(RETURNED.get(reason or ""), reason)
+    return _finding(BY_KIND.get(kind), str(kind))
+
+
+def by_refusal(reason: str | None) -> Finding | None:
+    return _finding(REFUSED.get(reason or ""), reason)
+
+
+def _finding(reason: SuppressionReason | None, said: str | None) -> Finding | None:
+    return None if reason is None else Finding(reason=reason, said=said or "")
+
+
+def noted(ledger: Ledger, attempt_id: UUID, findings: Sequence[Finding], at: datetime) -> Ledger:
+    """The timeline of the message that it came out by says so too."""
+    if not findings:
+        return ledger
+    attempt = ledger.attempts[attempt_id]
+    channel = ledger.deliveries[attempt.delivery_id].channel
+    events = (
+        Event(
+            at=at,
+            kind="suppressed_address",
+            channel=channel,
+            reason=finding.reason,
+            detail={"provider": attempt.provider, "said": finding.said},
+        )
+        for finding in findings
+    )
+    return replace(ledger, events=(*ledger.events, *events))

@@ -1,0 +1,88 @@
+"""What our own pixel and links carry: whose message they are in and, for a link, where it goes. None of it is secret,
+and nobody else can make one.
+"""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from domain.evidence import ReceiptKind
+
+# Of a path and a token: an opening, a click.
+LETTERS: dict[ReceiptKind, bytes] = {ReceiptKind.OPENED: b"o", ReceiptKind.CLICKED: b"c"}
+KINDS = {letter: kind for kind, letter in LETTERS.items()}
+
+MAC = 16  # bytes, of the 32 of SHA-256
+UUID_BYTES = 16
+# Bytes. Longer addresses do not survive every mail program once they are wrapped.
+TARGET_LIMIT = 2_000
+TOKEN_LIMIT = 3_000
+TRIMMED = "".join(map(chr, range(0x21)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """`target` is empty for an opening."""
+
+    kind: ReceiptKind
+    attempt_id: UUID
+    provider: str
+    target: str = ""
+
+
+class TraceSigner:
+    """`secret` is the installation's; links die with it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.digest(secret, b"tocsin tracking", "sha256")
+
+    def token(self, trace: Trace) -> str:
+        """Letters, digits, `-` and `_`."""
+        provider = trace.provider.encode()
+        head = LETTERS[trace.kind] + trace.attempt_id.bytes + bytes([len(provider)])
+        body = head + provider + trace.target.encode()
+        return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+
+    def read(self, token: str, kind: ReceiptKind) -> Trace | None:
+        """None for what was not signed by us, for this."""
+        signed = _decoded(token)
+        mac, body = signed[:MAC], signed[MAC:]
+        if not hmac.compare_digest(self._mac(body), mac) or not body.startswith(LETTERS[kind]):
+            return None
+        attempt, rest = body[1 : 1 + UUID_BYTES], body[1 + UUID_BYTES :]
+        provider, target = rest[1 : 1 + rest[0]].decode(), rest[1 + rest[0] :].decode()
+        if kind is ReceiptKind.CLICKED and target_of(target) != target:
+            return None
+        return Trace(kind=kind, attempt_id=UUID(bytes=attempt), provider=provider, target=target)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body, "sha256")[:MAC]
+
+
+def _decoded(token: str) -> bytes:
+    """Empty for what is no token; one value has one spelling."""
+    if len(token) > TOKEN_LIMIT or not token.isascii():
+        return b""
+    try:
+        value = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        return b""
+    return value if urlsafe_b64encode(value).decode().rstrip("=") == token else b""
+
+
+def target_of(address: str) -> str | None:
+    """An http or https address as a browser would read it; None for what is better left alone: other schemes, relative
+    ones, hosts in other letters, and what readers read differently."""
+    plain = address.strip(TRIMMED)
+    for gap in "\t\r\n":
+        plain = plain.replace(gap, "")
+    if not plain.isprintable() or "\\" in plain or len(plain.encode()) > TARGET_LIMIT:
+        return None
+    try:
+        parts = urlsplit(plain)
+    except ValueError:
+        return None
+    named = parts.netloc != "" and parts.netloc.isascii() and " " not in parts.netloc
+    return plain if parts.scheme in ("http", "https") and named else None

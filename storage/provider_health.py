@@ -1,0 +1,75 @@
+"""The circuits as all processes see them. Read and moved by `activities/circuits.py`, shown by the providers' route."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.circuits import CircuitState, Health, Tally, advance
+from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
+from storage.database import to_json
+from storage.rows import decoded
+
+READ = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
+LOCK = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
+KNOW = text("""
+INSERT INTO provider_health (provider, state, penalty, openings, probes, changed_at, weighed_at, recent, refusers)
+VALUES (:provider, 'closed', 0, 0, 0, clock_timestamp(), clock_timestamp(), '[]', '[]')
+ON CONFLICT (provider) DO NOTHING
+""")
+SAVE = text("""
+WITH saved AS (
+  UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, openings = :openings,
+         probes = :probes, changed_at = :changed_at, weighed_at = :weighed_at, probe_at = :probe_at,
+         recent = CAST(:recent AS jsonb), refusers = CAST(:refusers AS jsonb)
+   WHERE provider = :provider RETURNING state
+)
+SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
+""")
+TAKE_PROBE = text("""
+UPDATE provider_health SET probes = probes - 1
+ WHERE provider = :provider AND state = 'half_open' AND probes > 0 RETURNING probes
+""")
+
+
+async def read_all(session: AsyncSession) -> dict[str, Health]:
+    """Those of which anything has been told yet."""
+    return {row["provider"]: _health(row) for row in (await session.execute(READ)).mappings()}
+
+
+async def move(session: AsyncSession, provider: str, tally: Tally) -> tuple[Health, Health]:
+    """Before and after: one process at a time, by the database's clock."""
+    row = (await session.execute(LOCK, {"provider": provider})).mappings().one_or_none()
+    if row is None:
+        await session.execute(KNOW, {"provider": provider})
+        row = (await session.execute(LOCK, {"provider": provider})).mappings().one()
+    before = _health(row)
+    after = advance(before, tally, row["now"])
+    if after != before:
+        await _save(session, after, freed=after.state not in (before.state, CircuitState.OPEN))
+    return before, after
+
+
+async def take_probe(session: AsyncSession, provider: str) -> bool:
+    """Whether this call may be one of the few that try a half-open circuit; undone if the caller rolls back."""
+    return (await session.execute(TAKE_PROBE, {"provider": provider})).one_or_none() is not None
+
+
+async def _save(session: AsyncSession, health: Health, *, freed: bool) -> None:
+    values = {name: getattr(health, name) for name in health.__slots__}
+    lists = {"recent": to_json(health.recent), "refusers": to_json(health.refusers)}
+    await session.execute(SAVE, {**values, **lists, "freed": freed, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE})
+
+
+def _health(row: Any) -> Health:
+    changed: datetime = row["changed_at"]
+    plain = Health(provider=row["provider"], changed_at=changed, weighed_at=row["weighed_at"])
+    return replace(
+        plain,
+        state=CircuitState(row["state"]),
+        recent=tuple(tuple(each) for each in decoded(row["recent"])),
+        refusers=tuple(decoded(row["refusers"])),
+        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at")},
+    )

@@ -1,0 +1,19 @@
+"""What an adapter is told beside words and address: how urgent a message is, and until when it is of use."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.activities.conftest import Counter
+from tests.storage.sends import Desk
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_the_vendor_is_told_how_urgent_it_is_and_when_it_expires(counter: Counter, desk: Desk) -> None:
+    urgent, ordinary = await desk.send(priority=1, expires_in=timedelta(hours=1)), await desk.send(priority=4)
+    for sent in (urgent, ordinary):
+        await counter.deliver(sent.call())
+    expires_at = (await urgent.row())["expires_at"]
+    assert expires_at is not None
+    assert [(message.priority, message.expires_at) for message in counter.sandbox.calls] == [(1, expires_at), (4, None)]

@@ -1,0 +1,85 @@
+"""What makes an address one that nobody writes to any more, and what does not."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.evidence import ReceiptKind
+from domain.suppressions import Finding, SuppressionReason, by_receipt, by_refusal, noted
+from tests.domain.ledgers import attempt, delivery, ledger
+
+B, O, C = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED  # noqa: E741
+K = ReceiptKind
+
+DELIVERY = delivery()
+CALL = attempt(DELIVERY)
+
+
+@pytest.mark.parametrize("kind", [K.BOUNCED, K.FAILED])
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("invalid_address", B),
+        ("unknown_number", B),
+        ("bounced_before", B),
+        ("complained_before", C),
+        ("unsubscribed", O),
+        ("opted_out", O),
+        # Tomorrow it may be another story.
+        *[(word, None) for word in ("mailbox_unavailable", "mailbox_full", "mailbox_disabled", "unreachable")],
+        # Said of a number that a short code does not reach, too.
+        ("landline", None),
+        # About us, or about this message.
+        *[(word, None) for word in ("content_blocked", "reputation_blocked", "too_many_messages", "blocked")],
+        *[(word, None) for word in ("technical_failure", "unknown_error", "bounced", "failed", "", None)],
+    ],
+)
+def test_a_message_that_came_back_suppresses_only_what_it_is_definite_about(
+    kind: ReceiptKind, word: str | None, reason: SuppressionReason | None
+) -> None:
+    found = by_receipt(kind, word)
+    assert found == (None if reason is None else Finding(reason=reason, said=str(word)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (K.COMPLAINED, C),
+        (K.UNSUBSCRIBED, O),
+        (K.DELIVERED, None),
+        (K.OPENED, None),
+        (K.CLICKED, None),
+        (K.UNKNOWN, None),
+    ],
+)
+def test_complaints_and_opt_outs_need_no_reason_and_the_rest_has_none(
+    kind: ReceiptKind, reason: SuppressionReason | None
+) -> None:
+    for word in (None, "invalid_address"):
+        found = by_receipt(kind, word)
+        assert found == (None if reason is None else Finding(reason=reason, said=str(kind)))
+
+
+def test_of_refusals_only_an_opt_out_suppresses() -> None:
+    assert by_refusal("opted_out") == Finding(reason=O, said="opted_out")
+    for word in ("invalid_address", "refused_recipient", "mailbox_disabled", "unsubscribed", "", None):
+        assert by_refusal(word) is None
+
+
+def test_a_persons_word_weighs_more_than_a_mailboxs_and_an_operators_most() -> None:
+    assert list(SuppressionReason) == [B, O, C, SuppressionReason.MANUAL]
+
+
+def test_the_timeline_says_what_was_found_and_who_said_so() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    before = ledger(DELIVERY, CALL)
+    after = noted(before, CALL.id, [Finding(reason=B, said="invalid_address")], at)
+    [event] = after.events[len(before.events) :]
+    assert (event.at, event.kind, event.channel, event.reason) == (
+        at,
+        "suppressed_address",
+        DELIVERY.channel,
+        "bounced",
+    )
+    assert event.detail == {"provider": CALL.provider, "said": "invalid_address"}
+    assert noted(before, CALL.id, [], at) is before

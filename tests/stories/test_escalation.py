@@ -1,0 +1,95 @@
+"""A step that is for more than "sent": the next one runs if it is not delivered, opened or clicked in time."""
+
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from tests.engine import Engine, Shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+PHONE = "+447700900123"
+
+
+async def alert(shop: Shop, email: str, within: str, until: str = "delivered", **more: Any) -> str:
+    """By e-mail, and by SMS if that does not get as far as it should."""
+    await shop.type("alert", ["email"], ["sms"])
+    steps = [{"channels": ["email"], "until": until, "within": within}, {"channels": ["sms"]}]
+    templates = {"email": "alert", "sms": "alert"}
+    if "always" in more:
+        await shop.template("alert", "in_app")
+        templates["in_app"] = "alert"
+    await shop.ok("PUT", "/notification-types/alert", {"route": steps, "templates": templates, **more})
+    await shop.person("ada", email=email, phone=PHONE)
+    return await shop.send("alert")
+
+
+def statuses(shown: dict[str, Any]) -> dict[str, str]:
+    return {delivery["channel"]: delivery["status"] for delivery in shown["deliveries"]}
+
+
+async def test_a_step_that_reaches_its_goal_is_the_last_one(shop: Shop) -> None:
+    shown = await shop.ended(await alert(shop, "ada@example.com", "1h"), "DELIVERED")
+    assert statuses(shown) == {"email": "DELIVERED"}
+    assert "escalated" not in [entry["kind"] for entry in shown["timeline"]]
+
+
+async def test_a_step_that_does_not_is_followed_by_the_next(shop: Shop) -> None:
+    shown = await shop.ended(await alert(shop, "ada+silent@example.com", "2s"), "DELIVERED")
+    assert statuses(shown) == {"email": "SENT", "sms": "DELIVERED"}
+    [told] = [entry for entry in shown["timeline"] if entry["kind"] == "escalated"]
+    assert (told["reason"], told["detail"]) == ("email: not delivered in time", {"step": 1})
+
+
+async def test_delivered_is_not_enough_where_it_should_be_opened(shop: Shop) -> None:
+    shown = await shop.ended(await alert(shop, "ada@example.com", "2s", until="opened"), "DELIVERED")
+    assert statuses(shown) == {"email": "DELIVERED", "sms": "SENT"} or statuses(shown)["sms"] == "DELIVERED"
+    opened = await shop.ended(await alert(shop, "ada+open@example.com", "1h", until="opened"), "OPENED")
+    assert statuses(opened) == {"email": "OPENED"}
+
+
+async def test_a_bounce_does_not_wait_for_the_time_to_pass(shop: Shop) -> None:
+    shown = await shop.ended(await alert(shop, "ada+bounce@example.com", "1h"), "DELIVERED")
+    assert statuses(shown) == {"email": "FAILED", "sms": "DELIVERED"}
+
+
+async def test_a_refusal_does_not_either(shop: Shop) -> None:
+    shown = await shop.ended(await alert(shop, "ada+refuse@example.com", "1h"), "DELIVERED")
+    assert statuses(shown) == {"email": "FAILED", "sms": "DELIVERED"}
+
+
+async def test_a_waiting_notification_holds_one_timer_and_wakes_once(shop: Shop, engine: Engine) -> None:
+    id = await alert(shop, "ada@example.com", "1h")
+    await shop.ended(id, "DELIVERED")
+    events = [event.event_type for event in (await engine.history(id)).events]
+    assert events.count(EventType.EVENT_TYPE_TIMER_STARTED) == 1
+    assert events.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 1
+
+
+async def test_a_cancel_ends_the_wait_and_what_was_sent_was_sent(shop: Shop) -> None:
+    id = await alert(shop, "ada+silent@example.com", "1h")
+    await shop.until(id, "SENT")
+    answer = await shop.cancel(id)
+    assert answer["channels"] == {"email": "already_sent", "sms": "stopped"}
+    shown = await shop.finished(id)
+    assert (shown["status"], statuses(shown)) == ("SENT", {"email": "SENT"})
+
+
+async def test_an_expiry_during_the_wait_leaves_the_next_step_out(shop: Shop) -> None:
+    shown = await shop.finished(await alert(shop, "ada+silent@example.com", "1h", expires_in="3s"))
+    assert (shown["status"], statuses(shown)) == ("SENT", {"email": "SENT", "sms": "EXPIRED"})
+
+
+async def test_channels_that_go_out_always_stand_beside_the_route(shop: Shop) -> None:
+    id = await alert(shop, "ada+silent@example.com", "2s", always=["in_app"])
+    shown = await shop.ended(id, "DELIVERED", "SENT", "OPENED")
+    assert set(statuses(shown)) == {"in_app", "email", "sms"}
+    assert statuses(shown)["sms"] in ("SENT", "DELIVERED")
+
+
+async def test_an_always_channel_that_arrived_does_not_stop_the_fallback(shop: Shop) -> None:
+    id = await alert(shop, "ada+refuse@example.com", "1h", always=["in_app"])
+    shown = await shop.ended(id, "DELIVERED", "SENT")
+    assert statuses(shown)["email"] == "FAILED"
+    assert statuses(shown)["sms"] in ("SENT", "DELIVERED")

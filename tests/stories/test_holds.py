@@ -1,0 +1,113 @@
+"""Pausing a provider, a channel or a type: nothing is lost or goes out twice, and the most urgent goes on first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+
+from tests.engine import Engine, Shop, open_shop
+from tests.polling import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+@pytest.fixture
+async def other_shop(engine: Engine) -> AsyncIterator[Shop]:
+    async with open_shop(engine) as shop:
+        yield shop
+
+
+async def held(shop: Shop, id: str) -> bool:
+    return "held" in [entry["kind"] for entry in (await shop.shown(id))["timeline"]]
+
+
+@pytest.mark.parametrize("what", ["channels/email", "providers/sandbox", "notification-types/news"])
+async def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(shop: Shop, what: str) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    await shop.ok("POST", f"/{what}/pause", {"reason": "a bad day"})
+    id = await shop.send("news")
+    await eventually(lambda: held(shop, id), bool)
+    assert await shop.outbox() == []
+    assert await shop.ok("POST", f"/{what}/resume") == {"paused": False}
+    shown = await shop.ended(id, "DELIVERED")
+    assert [attempt["outcome"] for attempt in shown["deliveries"][0]["attempts"]] == ["accepted"]
+    kind, _, name = what.replace("notification-types", "types").partition("/")
+    [told] = [entry for entry in shown["timeline"] if entry["kind"] == "held"]
+    assert told["reason"] == f"paused ({kind.removesuffix('s')} {name})"
+
+
+async def test_other_channels_of_the_same_notification_do_not_wait(shop: Shop) -> None:
+    await shop.type("news", ["email", "sms"])
+    await shop.person("ada", email="ada@example.com", phone="+447700900123")
+    await shop.ok("POST", "/channels/email/pause")
+    id = await shop.send("news")
+    await eventually(lambda: held(shop, id), bool)
+    await shop.until(id, "DELIVERED")
+    assert [message["channel"] for message in await shop.outbox()] == ["sms"]
+    await shop.ok("POST", "/channels/email/resume")
+    shown = await shop.ended(id, "DELIVERED")
+    assert len(shown["deliveries"]) == 2
+
+
+async def test_a_pause_of_one_tenant_is_not_anothers(shop: Shop, other_shop: Shop) -> None:
+    await shop.ok("POST", "/channels/email/pause")
+    await other_shop.type("news", ["email"])
+    await other_shop.person("ada", email="ada@example.com")
+    await other_shop.ended(await other_shop.send("news"), "DELIVERED")
+
+
+async def test_what_waits_can_be_cancelled(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    await shop.ok("POST", "/channels/email/pause")
+    id = await shop.send("news")
+    await eventually(lambda: held(shop, id), bool)
+    assert (await shop.cancel(id))["channels"] == {"email": "stopped"}
+    assert (await shop.finished(id))["status"] == "CANCELED"
+
+
+async def test_what_waits_too_long_expires(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    await shop.ok("POST", "/channels/email/pause")
+    id = await shop.send("news", expires_in="3s")
+    await eventually(lambda: held(shop, id), bool)
+    shown = await shop.finished(id)
+    assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired")
+
+
+async def test_the_most_urgent_goes_on_first(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    await shop.ok("POST", "/channels/email/pause")
+    priorities = [5, 3, 4, 1, 2] * 4
+    ids = await asyncio.gather(*(shop.send("news", priority=priority) for priority in priorities))
+    for id in ids:
+        await eventually(partial(held, shop, id), bool)
+    await shop.ok("POST", "/channels/email/resume")
+    for id in ids:
+        await shop.ended(id, "DELIVERED")
+    wanted = dict(zip(ids, priorities, strict=True))
+    order = [wanted[message["notification_id"]] for message in reversed(await shop.outbox())]
+    assert len(order) == len(ids)
+    # Released four at a time, and each takes its own way from there.
+    assert order[:4].count(1) >= 2
+    assert sum(order[:8]) < sum(order[8:16])
+
+
+async def test_an_unknown_provider_or_type_cannot_be_paused(shop: Shop) -> None:
+    for path in ("/providers/nobody/pause", "/notification-types/nothing/pause"):
+        assert (await shop.http.post(path)).status_code == 404
+    assert (await shop.http.post("/channels/pigeon/pause")).status_code == 422
+
+
+async def test_providers_say_how_they_are(shop: Shop) -> None:
+    await shop.ok("POST", "/providers/sandbox/pause")
+    items = {item["name"]: item for item in (await shop.ok("GET", "/providers"))["items"]}
+    assert items["sandbox"]["paused"] is True
+    assert items["in_app"]["paused"] is False
+    assert items["sandbox"]["health"] == {"state": "closed", "reason": None, "since": None, "probe_at": None}
+    assert items["sandbox"]["capabilities"]["lookup"] == "definitive"
+    assert items["sandbox"]["weights"]["email"] == 100
