@@ -25,8 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Self-hosted notification infrastructure.",
 )
-keys = typer.Typer(no_args_is_help=True, help="API keys.")
+tenants = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
+keys = typer.Typer(no_args_is_help=True, help="API keys, and the secret of webhooks.")
 providers = typer.Typer(no_args_is_help=True, help="Providers.")
+app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(providers, name="providers")
 console = Console(highlight=False)
@@ -137,9 +139,33 @@ def tail(
     talk(work)
 
 
+@tenants.command("create")
+def create_tenant(
+    tenant: Annotated[str, typer.Argument(help="Such as acme: what 'keys create --tenant' names it by.")],
+) -> None:
+    """Make a tenant, which has nothing yet. Needs the database, not the API."""
+    from commands.tenants import create
+
+    async def work() -> None:
+        await create(load(Settings, **local()), tenant)
+
+    finish(work())
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """All tenants, one a line. Needs the database, not the API."""
+    from commands.tenants import every
+
+    async def work() -> None:
+        typer.echo("\n".join(await every(load(Settings, **local()))))
+
+    finish(work())
+
+
 @keys.command("create")
 def create_key(
-    tenant: Annotated[str, typer.Option(help="Key of the tenant, which is made if there is none.")],
+    tenant: Annotated[str, typer.Option(help="Whose key; see 'tocsin tenants'.")],
     name: Annotated[str, typer.Option(help="What the key is for.")],
     scope: Annotated[list[str], typer.Option(help="send, read or manage; may be given several times.")],
 ) -> None:
@@ -150,6 +176,16 @@ def create_key(
         typer.echo(await create(load(Settings, **local()), tenant, name, scope))
 
     finish(work())
+
+
+@keys.command("webhook-secret")
+def webhook_secret() -> None:
+    """The secret that receivers of your webhooks verify them with; for keys with the scope manage."""
+
+    async def work(api: Api) -> None:
+        typer.echo((await api.get("/webhook-secret"))["secret"])
+
+    talk(work)
 
 
 @providers.command("check")

@@ -8,7 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.callers import PUBLIC
-from api.problems import KINDS, MEDIA_TYPE
+from api.examples import EXAMPLES
+from api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
 
 Json = dict[str, Any]
 
@@ -33,6 +34,15 @@ PROBLEM: Json = {
         "detail": {"type": "string"},
         "errors": {"type": "array", "items": FAULT},
     },
+    "examples": [
+        {
+            "type": f"{TYPE_PREFIX}invalid",
+            "title": KINDS[422][1],
+            "status": 422,
+            "detail": "is required",
+            "errors": [{"pointer": "/payload/name", "detail": "is required"}],
+        }
+    ],
 }
 
 
@@ -57,6 +67,7 @@ def document(app: FastAPI) -> Json:
     for path, operations in schema.get("paths", {}).items():
         for method, operation in operations.items():
             _complete(operation, path, scopes[method, path])
+            _exemplify(operation)
     return schema
 
 
@@ -71,25 +82,42 @@ def _complete(operation: Json, path: str, scope: str) -> None:
     """Security and the problems that any such operation can answer."""
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses = [503]
+    problems = {503: response(503, header="Retry-After")}
     if scope != PUBLIC:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
-        statuses += [401, 403]
+        problems[401] = response(401, header="WWW-Authenticate")
+        problems[403] = response(403, f"The API key lacks the scope '{scope}'")
     if "requestBody" in operation:
-        statuses += [400, 413]
-    if "requestBody" in operation or operation.get("parameters"):
-        statuses.append(422)
+        problems |= {status: response(status) for status in (400, 413)}
+    if "requestBody" in operation or any(map(_can_be_invalid, operation.get("parameters", []))):
+        problems[422] = response(422)
     if "{" in path:
-        statuses.append(404)
-    for status in statuses:
-        responses.setdefault(str(status), response(status))
+        problems[404] = response(404)
+    for status, problem in problems.items():
+        responses.setdefault(str(status), problem)
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def response(status: int) -> Json:
+def _can_be_invalid(parameter: Json) -> bool:
+    """In a path, a text of any form and a UUID that is none name nothing: 404."""
+    return parameter["in"] != "path" or not parameter["schema"].keys() <= {"type", "title", "format"}
+
+
+def _exemplify(operation: Json) -> None:
+    """At every answer with a body, in the place from which tools show it."""
+    for status, answer in operation["responses"].items():
+        if status.startswith("2") and "content" in answer and operation["operationId"] in EXAMPLES:
+            answer["content"]["application/json"]["example"] = EXAMPLES[operation["operationId"]]
+
+
+def response(status: int, description: str = "", *, header: str | None = None) -> Json:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": KINDS[status][1], "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {
+        "description": description or KINDS[status][1],
+        "headers": {header: {"schema": {"type": "string"}}} if header else {},
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
 
 
 def answers(*statuses: int) -> dict[int | str, Json]:

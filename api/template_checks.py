@@ -5,7 +5,8 @@ from api.schemas.templates import TemplateBody
 from domain.channels import Channel
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.renderer import Renderer
-from rendering.variables import check_schema, template_warnings
+from rendering.schema_names import template_warnings
+from rendering.variables import check_schema
 
 FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
 
@@ -21,7 +22,7 @@ async def warnings_for(renderer: Renderer, body: TemplateBody) -> list[str]:
     inspected = await renderer.inspect(source)
     if isinstance(inspected, RenderFailure):
         raise invalid(fault_of(inspected))
-    return template_warnings(body.variables_schema, inspected.variables) + _unused_parts(body)
+    return template_warnings(body.variables_schema, inspected) + _unused_parts(body)
 
 
 def fault_of(failure: RenderFailure) -> Fault:

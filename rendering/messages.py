@@ -38,6 +38,8 @@ class RenderFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Top-level names the templates read and do not set themselves."""
+    """`variables` are the top-level names that the templates read and do not set themselves; `needed` those of them
+    that they read without asking, so that a render without them can fail."""
 
     variables: set[str]
+    needed: set[str]

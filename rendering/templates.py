@@ -8,6 +8,7 @@ from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
 from domain.channels import Channel
 from rendering.failures import ANSWERED, TOO_LONG, UNSTORABLE, Refused, explain
+from rendering.guards import unguarded
 from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
 from rendering.plain_text import plain_text
 from rendering.sandbox import Sandbox, build
@@ -34,14 +35,18 @@ class Templates:
         self._cached = 0
 
     def inspect(self, source: TemplateSource) -> Inspection | RenderFailure:
-        names: set[str] = set()
+        variables: set[str] = set()
+        needed: set[str] = set()
         for part in _parts(source):
             try:
-                names |= meta.find_undeclared_variables(_parse(self._sandboxes[part.html], part.source))
+                tree = _parse(self._sandboxes[part.html], part.source)
+                read = meta.find_undeclared_variables(tree)
+                variables |= read
+                needed |= unguarded(tree, read)
                 self._compile(part)
             except ANSWERED as error:
                 return explain(error, part.name, part.source, None)
-        return Inspection(variables=names)
+        return Inspection(variables=variables, needed=needed)
 
     def render(self, source: TemplateSource, variables: dict[str, JSON], locale: str) -> Rendered | RenderFailure:
         done: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Checks payloads against the JSON Schema of a notification type, and templates against its names."""
+"""Checks payloads against the JSON Schema of a template."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from rendering.schema_bounds import SchemaProblem, Unbounded, canonical, check_c
 PROBLEM_LIMIT = 50
 LARGE_PAYLOAD = 16 << 10
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-ALWAYS_THERE = {"recipient"}
 _SHOWN = 200
 
 DETAILS = {
@@ -76,23 +75,6 @@ def violations(schema: dict[str, Any], payload: JSON) -> list[SchemaProblem]:
     # All errors are collected at once, 12 µs each: a large payload gets the first one only.
     errors = validator.iter_errors(payload) if len(json.dumps(payload)) <= LARGE_PAYLOAD else _first(validator, payload)
     return [problem for error in islice(errors, PROBLEM_LIMIT) for problem in _problems(error)][:PROBLEM_LIMIT]
-
-
-def declared(schema: dict[str, Any]) -> set[str]:
-    properties = schema.get("properties")
-    return set(properties) if isinstance(properties, dict) else set()
-
-
-def template_warnings(schema: dict[str, Any], used: set[str]) -> list[str]:
-    """Nothing to compare with when the schema declares no properties."""
-    names = declared(schema)
-    if not names:
-        return []
-    undeclared = sorted(used - names - ALWAYS_THERE)
-    unused = sorted(names - used - ALWAYS_THERE)
-    return [f"'{name}' is used but not declared in the schema" for name in undeclared] + [
-        f"'{name}' is declared in the schema but not used" for name in unused
-    ]
 
 
 @lru_cache(maxsize=256)

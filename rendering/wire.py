@@ -34,7 +34,7 @@ def write_answer(answer: Answer, *, spent: bool) -> bytes:
     """`spent` asks the parent to replace this child."""
     match answer:
         case Inspection():
-            fields: dict[str, Any] = {"variables": sorted(answer.variables)}
+            fields: dict[str, Any] = {"variables": sorted(answer.variables), "needed": sorted(answer.needed)}
         case Rendered():
             fields = {"content": answer.content}
         case RenderFailure():
@@ -50,4 +50,4 @@ def read_answer(payload: bytes) -> tuple[Answer, bool]:
         return RenderFailure(**fields["failure"]), spent
     if "content" in fields:
         return Rendered(content=fields["content"]), spent
-    return Inspection(variables=set(fields["variables"])), spent
+    return Inspection(variables=set(fields["variables"]), needed=set(fields["needed"])), spent

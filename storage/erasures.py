@@ -48,8 +48,17 @@ BLANK = {
          AND (receipt.attempt_id = a.id
               OR (receipt.provider = a.provider AND receipt.provider_message_id = a.provider_message_id))
       RETURNING receipt.id""",
+    # The keys stay in force: nobody is written to again because they were forgotten.
+    "suppressions": """
+      UPDATE suppression SET address = NULL
+       WHERE tenant = :tenant AND address IS NOT NULL AND address_key IN (
+             SELECT address_key FROM attempt WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+             UNION ALL
+             SELECT jsonb_each_text.value FROM recipient, jsonb_each_text(address_keys)
+              WHERE tenant = :tenant AND recipient_id = :recipient_id)
+      RETURNING id""",
     "attempts": """
-      UPDATE attempt SET provider_response = NULL
+      UPDATE attempt SET provider_response = NULL, address_key = NULL
        WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine) RETURNING id""",
     "deliveries": """
       UPDATE delivery SET rendered_content = NULL, provider_response = NULL

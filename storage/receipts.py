@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
 from domain.ledger import record_receipt
 from domain.records import Ledger
+from domain.suppressions import Finding, by_receipt, by_refusal, noted
+from storage import suppressions
 from storage.database import to_json
 from storage.ledgers import Key, amend
 from storage.sealing import Json
@@ -34,7 +36,7 @@ INSERT INTO receipt (id, provider, kind, attempt_id, provider_message_id, reason
 SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, x.occurred_at, now(), x.raw, 0, now()
   FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
        provider_message_id text, reason text, occurred_at timestamptz, raw jsonb)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT (id) DO NOTHING RETURNING id
 """)
 
 # Each look is a lease and a postponement in one: whatever becomes of it, nobody looks again before the next try is
@@ -70,10 +72,12 @@ SELECT a.id, a.notification_id, a.tenant
 APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL WHERE id = ANY(:ids)")
 
 
-async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> None:
+async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> set[UUID]:
+    """Ids of those that are new."""
     rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in receipts]
     # Postgres keeps no NUL in JSON; what a vendor sent must not be lost for it.
-    await session.execute(STORE, {"receipts": to_json(rows).replace("\\u0000", "\\ufffd")})
+    stored = await session.execute(STORE, {"receipts": to_json(rows).replace("\\u0000", "\\ufffd")})
+    return set(stored.scalars())
 
 
 async def claim_waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
@@ -96,10 +100,24 @@ async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Ke
 
 
 async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
-    """One transaction (the caller's) for delivery, notification, event and the receipt itself."""
+    """One transaction (the caller's) for the suppression list, delivery, notification, event and the receipt itself."""
     at = datetime.now(UTC)
-    await amend(session, key, lambda ledger: with_receipts(ledger, attempt_id, [receipt], at))
+    found = await suppress(session, key, attempt_id, [receipt])
+
+    def change(ledger: Ledger) -> Ledger:
+        return noted(with_receipts(ledger, attempt_id, [receipt], at), attempt_id, found, at)
+
+    await amend(session, key, change)
     await mark_applied(session, [receipt])
+
+
+async def suppress(
+    session: AsyncSession, key: Key, attempt_id: UUID, told: list[StoredReceipt], refusal: str | None = None
+) -> list[Finding]:
+    """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
+    list is locked before a notification is."""
+    said = [*(by_receipt(ReceiptKind(receipt.kind), receipt.reason) for receipt in told), by_refusal(refusal)]
+    return await suppressions.learn(session, key, attempt_id, [finding for finding in said if finding])
 
 
 def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], at: datetime) -> Ledger:

@@ -40,6 +40,7 @@ async def put_device(
 @router.delete("/recipients/{recipient_id}/devices/{device}", status_code=204)
 @scope("manage")
 async def delete_device(recipient_id: RecipientId, device: DeviceName, caller: CallerDep, parts: PartsDep) -> None:
+    """Nothing goes there any more."""
     async with parts.database.transaction() as session:
         removed = await devices.remove(session, caller.tenant, recipient_id, device)
     if not removed:

@@ -41,6 +41,7 @@ async def list_inbox(
 @router.post("/inbox/read-all")
 @scope("manage")
 async def read_whole_inbox(recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep) -> MarkedRead:
+    """Marks all messages of one person as read; `marked` were not."""
     async with parts.database.transaction() as session:
         return MarkedRead(marked=await inbox.read_all(session, caller.tenant, recipient_id))
 
@@ -55,12 +56,14 @@ async def read_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxIte
 @router.post("/inbox/{id}/seen")
 @scope("manage")
 async def see_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
+    """It was on the person's screen, perhaps unread. The first time counts."""
     return await _marked(id, Mark.SEEN, caller, parts)
 
 
 @router.post("/inbox/{id}/archive")
 @scope("manage")
 async def archive_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
+    """It is listed with `archived=true` alone from now on, and counts as unread no more."""
     return await _marked(id, Mark.ARCHIVED, caller, parts)
 
 

@@ -47,6 +47,7 @@ async def put_notification_type(
 @router.get("/{key}", response_model=TypeAnswer, response_model_exclude_unset=True)
 @scope("read")
 async def get_notification_type(key: str, caller: CallerDep, parts: PartsDep) -> TypeAnswer:
+    """Its current version, with defaults written out."""
     async with parts.database.transaction() as session:
         row = await notification_types.current(session, caller.tenant, key)
     if row is None:
@@ -57,7 +58,7 @@ async def get_notification_type(key: str, caller: CallerDep, parts: PartsDep) ->
 @router.get("", response_model=Page[TypeAnswer], response_model_exclude_unset=True)
 @scope("read")
 async def list_notification_types(paging: PagingDep, caller: CallerDep, parts: PartsDep) -> Page[TypeAnswer]:
-    """By key."""
+    """All types in their current versions, by key."""
     async with parts.database.transaction() as session:
         rows = await notification_types.listed(session, caller.tenant, paging.after, paging.fetch)
     items, cursor = paging.page(rows, lambda row: row.key, answer)

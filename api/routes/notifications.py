@@ -39,7 +39,7 @@ async def list_notifications(
     created_from: Timestamp | None = None,
     created_before: Timestamp | None = None,
 ) -> Page[NotificationSummary]:
-    """Newest first."""
+    """Those that fit every filter given, newest first."""
     wanted = notifications.Search(
         recipient_id=recipient_id,
         notification_type=notification_type,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
+from api.openapi import answers
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.places import before
@@ -20,7 +21,7 @@ from storage.outbox import Entry
 router = APIRouter(route_class=FrontDoor, tags=["outbox"])
 
 
-@router.get("/outbox")
+@router.get("/outbox", responses=answers(404))
 @scope("read")
 async def list_outbox(
     caller: CallerDep,
@@ -29,7 +30,7 @@ async def list_outbox(
     recipient_id: Annotated[RecipientId | None, Query()] = None,
     channel: Channel | None = None,
 ) -> Page[OutboxItem]:
-    """Newest first, with the in-app messages. 404 outside `TOCSIN_ENV=dev`."""
+    """What the sandbox delivered and the in-app messages, newest first; 404 outside `TOCSIN_ENV=dev`."""
     if not parts.settings.dev:
         raise not_found()
     async with parts.database.transaction() as session:

@@ -21,6 +21,7 @@ PATH = "/recipients/{recipient_id}/preferences"
 @router.get(PATH)
 @scope("read")
 async def get_preferences(recipient_id: RecipientId, caller: CallerDep, parts: PartsDep) -> PreferencesView:
+    """What the person chose, as it stands; what they did not choose is not in it."""
     async with parts.database.transaction() as session:
         return _view(await preferences.find(session, caller.tenant, recipient_id))
 

@@ -3,21 +3,26 @@
 import json
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.front_door import FrontDoor, public, read_body
+from api.openapi import answers, response
 from api.parts import PartsDep
 from api.problems import Problem, not_found
+from domain.evidence import ReceiptKind
 from domain.names import derived_id
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
-from storage import receipts
+from storage import opt_outs, receipts
 from storage.receipts import StoredReceipt
 
 router = APIRouter(route_class=FrontDoor, tags=["receipts"])
 
 RECEIPTS_LIMIT = 1024 * 1024
+OBEY = {ReceiptKind.UNSUBSCRIBED: opt_outs.opt_out, ReceiptKind.RESUBSCRIBED: opt_outs.opt_in}
+FORGED = ("forged", "The provider's signature is missing or wrong")
 
 
-@router.post("/receipts/{provider}", status_code=204)
+@router.post("/receipts/{provider}", status_code=204, responses=answers(400, 413) | {401: response(401, FORGED[1])})
 @public
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:
     """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
@@ -28,13 +33,23 @@ async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Res
     try:
         reported = adapter.parse_receipts(request.headers, body, request.scope["query_string"].decode("latin-1"))
     except ForgedReceipt:
-        raise Problem(401, "The signature is missing or wrong.") from None
+        raise Problem(401, kind=FORGED) from None
     except UnreadableReceipt:
         raise Problem(400, "The body is not what this provider sends.") from None
     async with parts.database.transaction() as session:
-        await receipts.store(session, [_stored(provider, receipt) for receipt in reported])
+        await _keep(session, provider, reported)
     parts.on_receipts()
     return Response(status_code=204)
+
+
+async def _keep(session: AsyncSession, provider: str, reported: list[ProviderReceipt]) -> None:
+    """What somebody wrote to us is about no message and obeyed at once; a callback that is repeated, once."""
+    rows = [_stored(provider, receipt) for receipt in reported]
+    new = await receipts.store(session, rows)
+    for row, receipt in zip(rows, reported, strict=True):
+        if receipt.phone is not None and row.id in new:
+            await OBEY[receipt.kind](session, provider, receipt.phone)
+            await receipts.mark_applied(session, [row])
 
 
 def _stored(provider: str, receipt: ProviderReceipt) -> StoredReceipt:

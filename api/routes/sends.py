@@ -4,26 +4,36 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import StringConstraints, ValidationError
+from pydantic import ValidationError
 
 from api.acceptance import Acceptance, Answer, Ask, Json, Taken, digest_of
 from api.callers import CallerDep
 from api.front_door import BODY_LIMIT, FrontDoor, scope
 from api.parts import PartsDep
 from api.problems import Fault, at, invalid
-from api.schemas.notifications import BatchAnswer, BatchItem, BatchRequest, SendItem, SendRequest, Sent
+from api.schemas.notifications import (
+    BatchAnswer,
+    BatchItem,
+    BatchRequest,
+    IdempotencyKey,
+    SendItem,
+    SendRequest,
+    Sent,
+)
 from api.violations import faults_of
 from domain.statuses import NotificationStatus
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
 
 BATCH_LIMIT = 8 * 1024 * 1024
-IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key"), StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")
-]
+KeyHeader = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
+HEADERS = {
+    "Location": {"description": "where to look at it", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true`: it stands since an earlier request", "schema": {"type": "string"}},
+}
 
 
-@router.post("/send", status_code=202)
+@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}})
 @scope("send")
 async def send_notification(
     body: SendRequest,
@@ -31,7 +41,7 @@ async def send_notification(
     parts: PartsDep,
     request: Request,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: KeyHeader = None,
 ) -> Sent:
     """202 means durable: the notification will reach its end, whatever is restarted in between."""
     ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json()))
@@ -47,7 +57,7 @@ async def send_notification(
 @router.post("/send-batch", status_code=202)
 @scope("send", max_body=BATCH_LIMIT)
 async def send_batch(
-    body: BatchRequest, caller: CallerDep, parts: PartsDep, idempotency_key: IdempotencyKey = None
+    body: BatchRequest, caller: CallerDep, parts: PartsDep, idempotency_key: KeyHeader = None
 ) -> BatchAnswer:
     """Up to 1,000 sends, each answered by itself. A header key counts as `{key}:{index}` for items without one."""
     read = [

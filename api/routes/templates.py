@@ -76,7 +76,7 @@ async def list_template_versions(
     channel: ChannelQuery = None,
     language: LanguageQuery = None,
 ) -> Page[TemplateAnswer]:
-    """Newest first."""
+    """Every version, of one channel or language if they are given, newest first."""
     wanted = Filter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with parts.database.transaction() as session:
         if not await template_lists.known(session, caller.tenant, name):

@@ -11,6 +11,8 @@ from domain.cancellation import CancelAnswer
 from domain.channels import Channel
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+# As a header can carry it; an item of a batch has the same in its body.
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
 EXAMPLE: Json = {
     "notification_type": "welcome",
     "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
@@ -45,7 +47,7 @@ class SendRequest(Model):
 
 
 class SendItem(SendRequest):
-    idempotency_key: Annotated[str | None, StringConstraints(min_length=1, max_length=255)] = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 def _items_schema() -> dict[str, Any]:
@@ -56,6 +58,8 @@ def _items_schema() -> dict[str, Any]:
 
 class BatchRequest(Model):
     """Items are checked one by one: a bad one does not keep the others from being accepted."""
+
+    model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
 
     items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_items_schema())]
 

@@ -142,7 +142,9 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"digest": {"window": "15m"}}, "/digest", "is not supported yet"),
         ({"from": "x"}, "/from", "is not supported yet"),
         ({"reply_to": "x"}, "/reply_to", "is not supported yet"),
-        ({"tracking": True}, "/tracking", "is not supported yet"),
+        ({"tracking": True}, "/tracking", "must be a valid dictionary"),
+        ({"tracking": {"opens": 1}}, "/tracking/opens", "must be a valid boolean"),
+        ({"tracking": {"replies": True}}, "/tracking/replies", "is not known here"),
         ({"sensitive": True}, "/sensitive", "is not supported yet"),
         ({"variants": [{}]}, "/variants", "is not supported yet"),
     ],
@@ -159,6 +161,21 @@ async def test_saying_no_to_what_cannot_be_done_yet_is_kept(api: httpx2.AsyncCli
     body = changed(respects_quiet_hours=False, tracking=False, digest=None, always=[])
     assert (await api.put(PATH, json=body)).status_code == 201
     assert (await api.get(PATH)).json()["respects_quiet_hours"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({"opens": True}, {"opens": True, "clicks": False}),
+        ({"opens": True, "clicks": True}, {"opens": True, "clicks": True}),
+        ({}, {"opens": False, "clicks": False}),
+        (False, None),
+        (None, None),
+    ],
+)
+async def test_tracking_is_switched_on_by_name(api: httpx2.AsyncClient, asked: Any, kept: Any) -> None:
+    assert (await api.put(PATH, json=changed(tracking=asked))).status_code == 201
+    assert (await api.get(PATH)).json().get("tracking") == kept
 
 
 async def test_a_key_that_urls_cannot_carry_is_refused(api: httpx2.AsyncClient) -> None:

@@ -298,7 +298,10 @@ async def test_a_body_over_256_kib_is_413_and_leaves_no_row(desk: Desk) -> None:
     assert await desk.rows() == 1
 
 
-@pytest.mark.parametrize("key", ["k" * 256, "", "ключ", "a\x7fb"])
+BAD_KEYS = ["k" * 256, "", "ключ", "a\x7fb", "a\tb"]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
 async def test_a_bad_idempotency_key_is_named_and_leaves_no_row(desk: Desk, key: str) -> None:
     response = await desk.http.post(SEND, json=GOOD, headers=[(b"Idempotency-Key", key.encode())])
     assert set(refused(response)) == {"Idempotency-Key"}
@@ -365,6 +368,14 @@ async def test_an_item_has_a_key_of_its_own(desk: Desk) -> None:
     [clash] = await desk.batch({**told(priority=1), "idempotency_key": "l"})
     assert (clash["status"], clash["id"]) == (422, None)
     assert await desk.rows() == 2
+
+
+@pytest.mark.parametrize("key", [*BAD_KEYS, "a\n", 7])
+async def test_a_bad_key_of_an_item_is_refused_as_in_the_header(desk: Desk, key: Any) -> None:
+    bad, good = await desk.batch({**GOOD, "idempotency_key": key}, {**GOOD, "idempotency_key": "~ " * 127 + "k"})
+    assert [answer["status"] for answer in (bad, good)] == [422, 202]
+    assert [fault["pointer"] for fault in bad["errors"]] == ["/idempotency_key"]
+    assert await desk.rows() == 1
 
 
 async def test_the_key_of_a_batch_counts_for_each_item_by_its_place(desk: Desk) -> None:

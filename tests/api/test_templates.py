@@ -140,10 +140,14 @@ async def test_a_hostile_template_is_a_bad_template(api: httpx2.AsyncClient) -> 
 
 
 async def test_a_save_warns_of_what_it_does_not_refuse(api: httpx2.AsyncClient) -> None:
-    saved = await save(api, subject_template=None, body_template="{{ nmae }} {{ recipient.locale }}")
+    schema = SCHEMA | {"properties": {"name": {}, "carrier": {}, "plan": {}}}
+    body = "{{ nmae|default('') }} {{ carrier }} {{ recipient.locale }}"
+    saved = await save(api, subject_template=None, body_template=body, variables_schema=schema)
     assert saved["warnings"] == [
+        "'carrier' is used but not required in the schema: a payload without it can fail",
+        "'name' is required in the schema but not used",
         "'nmae' is used but not declared in the schema",
-        "'name' is declared in the schema but not used",
+        "'plan' is declared in the schema but not used",
         "there is no subject_template: the e-mail has an empty subject",
     ]
     assert "subject_template is not used for sms" in (await save(api, channel="sms"))["warnings"]

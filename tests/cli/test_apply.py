@@ -42,6 +42,24 @@ async def test_twice_changes_nothing_the_second_time_and_says_so(terminal: Termi
     assert await everything(shop) == before
 
 
+async def test_warnings_name_file_and_variable_and_come_again_without_a_change(terminal: Terminal, shop: Shop) -> None:
+    write_hello(terminal)
+    schema = "variables_schema:\n  required: [name]\n  properties: {name: {}, carrier: {}}\n"
+    terminal.write("mine/templates/hello/template.yaml", schema)
+    terminal.write("mine/templates/hello/push.en.txt", "Hi {{ name }} {{ carrier }} {{ nmae|default('') }}\n")
+    terminal.write("mine/templates/hello/sms.de.txt", "Hallo {% if carrier is defined %}{{ carrier }}{% endif %}\n")
+    wanted = [
+        "push.en.txt:1: 'carrier' is used but not required in the schema: a payload without it can fail",
+        "push.en.txt:1: 'nmae' is used but not declared in the schema",
+        "sms.de.txt:1: 'name' is required in the schema but not used",
+        "sms.en.txt:1: 'carrier' is declared in the schema but not used",
+    ]
+    for said in (await terminal.tocsin("apply", "mine"), await terminal.tocsin("apply", "mine")):
+        assert said.code == 0
+        assert said.err.splitlines() == [f"warning: mine/templates/hello/{line}" for line in wanted]
+    assert said.out == "Nothing to change: all 4 are as the files say.\n"
+
+
 async def test_what_was_applied_can_be_sent(terminal: Terminal, shop: Shop) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")

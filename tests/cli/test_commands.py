@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import signal
@@ -11,7 +12,7 @@ from dispatch.connection import connect
 from tests.cli.terminal import Said, Terminal
 from tests.engine import Shop
 from tests.polling import eventually
-from worker import workers
+from worker import NoSuchQueue, check_queues, workers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -99,8 +100,14 @@ def tells_of(count: int, text: str) -> bool:
     return text.count("DELIVERED") == count
 
 
+def some_tenant() -> str:
+    return datetime.now(UTC).strftime("t%H%M%S%f")
+
+
 async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Terminal, shop: Shop) -> None:
-    tenant = datetime.now(UTC).strftime("t%H%M%S%f")
+    tenant = some_tenant()
+    assert await terminal.ok("tenants", "create", tenant) == ""
+    assert tenant in (await terminal.ok("tenants", "list")).splitlines()
     made = await terminal.ok("keys", "create", "--tenant", tenant, "--name", "ci", "--scope", "read", "--scope", "send")
     key = made.strip()
     assert re.fullmatch(r"tk_dev_[\w-]{43}", key)
@@ -108,6 +115,34 @@ async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Termina
     refused = await terminal.tocsin("apply", "examples/shop", TOCSIN_API_KEY=key)
     assert refused.code == 1
     assert "scope" in refused.err
+
+
+async def test_a_typo_is_no_new_tenant_and_names_those_there_are(terminal: Terminal, shop: Shop) -> None:
+    tenant = some_tenant()
+    await terminal.ok("tenants", "create", tenant)
+    before = await terminal.ok("tenants", "list")
+    typo = tenant.replace("t", "tt", 1)
+    line = await one_line(await terminal.tocsin("keys", "create", "--tenant", typo, "--name", "n", "--scope", "read"))
+    assert line.startswith(f"tocsin: there is no tenant {typo}; there are ")
+    assert line.endswith("; 'tocsin tenants create' makes one")
+    named = line.split("; ")[1].removeprefix("there are ").split(", ")
+    assert named == [*before.splitlines()[:20], *(["…"] if len(before.splitlines()) > 20 else [])]
+    assert await terminal.ok("tenants", "list") == before
+
+
+async def test_a_tenant_is_made_once_and_with_a_name_that_can_be_written(terminal: Terminal, shop: Shop) -> None:
+    tenant = some_tenant()
+    await terminal.ok("tenants", "create", tenant)
+    line = await one_line(await terminal.tocsin("tenants", "create", tenant))
+    assert line.startswith(f"tocsin: there is a tenant {tenant} already")
+    for bad in ("", "a b", "-/x", "a" * 129):
+        line = await one_line(await terminal.tocsin("tenants", "create", "--", bad))
+        assert line.startswith("tocsin: a tenant has up to 128 letters")
+
+
+async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, shop: Shop) -> None:
+    said = await terminal.ok("keys", "webhook-secret")
+    assert said == (await shop.ok("GET", "/webhook-secret"))["secret"] + "\n"
 
 
 async def one_line(said: Said) -> str:
@@ -153,16 +188,22 @@ async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
         assert [one.task_queue for one in workers(parts, client, queues)] == queues
 
 
-async def test_an_unknown_queue_is_an_error_that_names_those_there_are(terminal: Terminal, shop: Shop) -> None:
-    engine = shop.engine
-    said = await terminal.tocsin(
-        *("worker", "--queue", "deliver-pigeon"),
-        TOCSIN_ENV="dev",
-        TOCSIN_DATABASE_URL=engine.parts.settings.database_url,
-        TOCSIN_TEMPORAL_ADDRESS=engine.temporal_address,
-    )
+async def test_an_unknown_queue_is_an_error_that_names_those_there_are_also_without_servers(
+    terminal: Terminal,
+) -> None:
+    nowhere = {"TOCSIN_DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOCSIN_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+    async with asyncio.timeout(20):
+        said = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **nowhere)
     assert said.code == 2
-    line = said.err.splitlines()[-1]
-    assert line == (
-        "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox"
+    assert said.err == (
+        "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox\n"
     )
+
+
+def test_the_queues_that_may_be_named_are_those_that_are_served(shop: Shop) -> None:
+    parts = shop.engine.parts
+    served = ["notifications", *(f"deliver-{name}" for name in parts.providers)]
+    check_queues(parts.settings, served)
+    for queue in ("deliver-twilio", "", "Notifications"):
+        with pytest.raises(NoSuchQueue, match="there are " + ", ".join(served)):
+            check_queues(parts.settings, [queue])

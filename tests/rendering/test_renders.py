@@ -75,7 +75,8 @@ async def test_inspection_lists_what_the_templates_read(renderer: Renderer) -> N
     source = email(
         "{% for item in order.items %}{{ item }}{{ range(2) }}{{ locale }}{% endfor %}", "{{ a }}", "{% set c = b %}"
     )
-    assert await renderer.inspect(source) == Inspection(variables={"order", "a", "b"})
+    names = {"order", "a", "b"}
+    assert await renderer.inspect(source) == Inspection(variables=names, needed=names)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from rendering.messages import JSON
 from rendering.schema_bounds import SchemaProblem
-from rendering.variables import check_schema, declared, template_warnings, violations
+from rendering.variables import check_schema, violations
 
 QUOTE = "4111-secret-1111"
 
@@ -160,19 +160,3 @@ def test_order_and_identity_of_a_schema_do_not_matter() -> None:
     schema = {"type": "object", "required": ["a"]}
     again = json.loads('{"required": ["a"], "type": "object"}')
     assert violations(schema, {}) == violations(again, {}) != []
-
-
-def test_declared_names_are_the_top_level_ones() -> None:
-    assert declared({"properties": {"a": {"properties": {"b": {}}}, "c": {}}}) == {"a", "c"}
-    assert declared({}) == set()
-
-
-def test_templates_are_compared_with_the_schema() -> None:
-    schema: dict[str, Any] = {"properties": {"name": {}, "plan": {}}}
-    assert template_warnings(schema, {"name", "nmae", "recipient"}) == [
-        "'nmae' is used but not declared in the schema",
-        "'plan' is declared in the schema but not used",
-    ]
-    assert template_warnings(schema | {"properties": {"name": {}, "recipient": {}}}, {"name"}) == []
-    assert template_warnings({}, {"anything"}) == []
-    assert template_warnings({"type": "object", "properties": {}}, {"anything"}) == []

@@ -1,16 +1,21 @@
 """An erasure leaves nothing of the person, stops what is on its way, and touches nobody else."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Text, cast, func, select, text
 from sqlmodel import SQLModel
 
-from domain.channels import DeviceKind
-from storage import devices, erasures, recipients
+from domain.channels import Channel, DeviceKind
+from domain.suppressions import SuppressionReason
+from storage import devices, erasures, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
+from storage.sealing import address_key
+from storage.suppressions import NewSuppression, Suppression
 from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
 from tests.storage.locks import until_blocked
 
@@ -34,6 +39,7 @@ KINDS = {
     "deliveries": 1,
     "attempts": 1,
     "receipts": 2,
+    "suppressions": 1,
     "inbox_messages": 1,
     "sandbox_messages": 1,
 }
@@ -59,6 +65,18 @@ async def erase(database: Database, known: Known) -> erasures.Erasure:
     return erasure
 
 
+async def suppress(database: Database, tenant: UUID, address: str = CANARY) -> Suppression:
+    new = NewSuppression(
+        channel=Channel.EMAIL,
+        address_key=address_key(tenant, "email", address),
+        address={"email": address},
+        reason=SuppressionReason.BOUNCED,
+        source="sandbox",
+    )
+    async with database.transaction() as session:
+        return (await suppressions.add(session, tenant, new))[0]
+
+
 async def notification(database: Database, known: Known) -> Any:
     statement = text("SELECT * FROM notification WHERE id = :id")
     async with database.transaction() as session:
@@ -67,7 +85,8 @@ async def notification(database: Database, known: Known) -> Any:
 
 async def test_nothing_of_the_person_stays_in_any_table(database: Database) -> None:
     known = await person_with_history(database, await new_tenant(database))
-    assert await tables_that_quote(database, known) == PERSONAL
+    await suppress(database, known.tenant)
+    assert await tables_that_quote(database, known) == PERSONAL | {"suppression"}
     erasure = await erase(database, known)
     assert await tables_that_quote(database, known) == set()
     assert erasure.counts == {**KINDS, "canceled": 0}
@@ -107,6 +126,32 @@ async def test_others_keep_everything(database: Database) -> None:
         async with database.transaction() as session:
             assert await recipients.find(session, other.tenant, other.recipient_id) is not None
             assert len(await devices.list_of(session, other.tenant, other.recipient_id)) == 1
+
+
+async def test_a_suppression_stays_in_force_and_forgets_its_address(database: Database) -> None:
+    known = await person_with_history(database, await new_tenant(database))
+    mine, theirs = await suppress(database, known.tenant), await suppress(database, known.tenant, "bob@example.com")
+    await erase(database, known)
+    async with database.transaction() as session:
+        after = await suppressions.find(session, known.tenant, mine.id)
+        assert await suppressions.find(session, known.tenant, theirs.id) == theirs
+    assert after == replace(mine, address=None)
+    assert (await suppress(database, known.tenant)).id == mine.id
+
+
+async def test_an_address_that_the_person_had_before_is_forgotten_too(database: Database) -> None:
+    known = await person_with_history(database, await new_tenant(database))
+    old = "old@example.com"
+    suppressed = await suppress(database, known.tenant, old)
+    statement = text("UPDATE attempt SET address_key = :key WHERE id = :id")
+    async with database.transaction() as session:
+        await session.execute(statement, {"key": address_key(known.tenant, "email", old), "id": known.attempt_id})
+    await erase(database, known)
+    async with database.transaction() as session:
+        after = await suppressions.find(session, known.tenant, suppressed.id)
+        keys = await session.execute(text("SELECT address_key FROM attempt WHERE id = :id"), {"id": known.attempt_id})
+    assert after == replace(suppressed, address=None)
+    assert keys.scalar_one() is None
 
 
 async def test_the_account_belongs_to_its_tenant(database: Database) -> None:

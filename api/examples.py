@@ -1,0 +1,202 @@
+"""An answer of each operation, as `/openapi.json` shows it: Ada is welcomed, and Mia's order is on its way."""
+
+from typing import Any
+
+from api.schemas import webhooks
+
+Json = dict[str, Any]
+
+AT = "2026-11-22T19:19:50.395871Z"
+SENT_AT = "2026-11-22T19:19:50.543557Z"
+LATER = "2026-11-22T19:19:50.741990Z"
+NOTIFICATION = "01a204b3-517b-775f-a945-f7baadeb5e0b"
+ERASURE = "01a204b3-53dc-7379-b3d3-e0e09452ab28"
+MESSAGE = "01a204b3-520b-737f-b969-7e0b16ef2a1d"
+TEMPLATE_ID = "01a204b3-5118-775c-8fa6-4dbbf7c9bafd"
+WORKFLOW = f"notification-{NOTIFICATION}-1"
+MAIL = {"subject": "Welcome, Ada", "html": "<p>Hello Ada.</p>", "text": "Hello Ada."}
+CREATED = {"created_at": AT, "updated_at": AT}
+
+
+def page(*items: Json) -> Json:
+    return {"items": list(items), "next_cursor": None}
+
+
+SENT: Json = {
+    "id": NOTIFICATION,
+    "status": "PENDING",
+    "notification_type": "welcome",
+    "recipient_id": "ada",
+    "priority": 3,
+    "created_at": AT,
+    "send_at": None,
+    "expires_at": None,
+}
+SUMMARY: Json = SENT | {
+    "status": "DELIVERED",
+    "failure_reason": None,
+    "tags": [],
+    "finished_at": SENT_AT,
+    "workflow_id": WORKFLOW,
+    "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW}",
+}
+BATCH: Json = {
+    "items": [
+        {"index": 0, "status": 202, "id": NOTIFICATION, "replayed": False, "errors": None},
+        {
+            "index": 1,
+            "status": 422,
+            "id": None,
+            "replayed": False,
+            "errors": [{"pointer": "/payload/name", "detail": "is required"}],
+        },
+    ]
+}
+ATTEMPT: Json = {
+    "id": "2009982c-acb9-5029-a569-e9122e28279e",
+    "endpoint_id": "email",
+    "provider": "sandbox",
+    "outcome": "accepted",
+    "error_type": None,
+    "reason": None,
+    "started_at": AT,
+    "finished_at": SENT_AT,
+    "cost": "0",
+    "provider_message_id": MESSAGE,
+    "provider_response": {"status": "queued"},
+}
+DELIVERY: Json = {
+    "id": "15357eed-65ee-5784-a035-73a51275039d",
+    "channel": "email",
+    "step": 1,
+    "status": "DELIVERED",
+    "rule": "type.default",
+    "provider": "sandbox",
+    "template_id": TEMPLATE_ID,
+    "template_name": "welcome",
+    "template_version": 1,
+    "language": "en",
+    "rendered_content": MAIL,
+    "provider_message_id": MESSAGE,
+    "provider_response": {"status": "queued"},
+    "failure_reason": None,
+    "created_at": AT,
+    "sent_at": SENT_AT,
+    "delivered_at": LATER,
+    "opened_at": None,
+    "clicked_at": None,
+    "attempts": [ATTEMPT],
+}
+
+
+def entry(at: str, kind: str, status: str | None, detail: Json | None = None) -> Json:
+    return {
+        "at": at,
+        "kind": kind,
+        "channel": "email" if detail else None,
+        "reason": None,
+        "detail": detail,
+        "status": status,
+    }
+
+
+TIMELINE: list[Json] = [
+    entry(AT, "accepted", "PENDING"),
+    entry(AT, "rendered", None, {"template": "welcome", "version": 1, "language": "en", "rule": "type.default"}),
+    entry(SENT_AT, "sent", "SENT", {"provider": "sandbox", "attempt": 1}),
+    entry(LATER, "delivered", "DELIVERED", {"provider": "sandbox", "receipt": "delivered"}),
+]
+DEVICE: Json = {"device": "phone", "kind": "fcm", "locale": None, "token_ends": "a2Vu", **CREATED}
+RECIPIENT: Json = {
+    "recipient_id": "ada",
+    "email": "ada@example.com",
+    "phone": "+4917012345678",
+    "locale": "de-AT",
+    "timezone": "Europe/Vienna",
+    "attributes": {"plan": "gold"},
+    "webhook_url": None,
+    "devices": [DEVICE],
+    **CREATED,
+}
+PREFERENCES: Json = {
+    "global_channel_opt_in": {"sms": False},
+    "type_channel_preferences": {"MARKETING": {"email": False}},
+    "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": None, "days": None},
+    "updated_at": AT,
+}
+TYPE: Json = {
+    "key": "order.shipped",
+    "category": "ORDERS",
+    "description": "A parcel is on its way.",
+    "required": False,
+    "default": "on",
+    "priority": 3,
+    "route": [{"channels": ["push"]}, {"channels": ["sms"]}],
+    "templates": {"push": "order-shipped", "sms": "order-shipped"},
+    "template_policy": "pinned",
+    "version": 1,
+    "created_at": AT,
+}
+TEMPLATE: Json = {
+    "id": TEMPLATE_ID,
+    "name": "order-shipped",
+    "channel": "sms",
+    "language": "en",
+    "version": 2,
+    "published_version": 2,
+    "subject_template": None,
+    "body_template": "Order {{ order }} comes with {{ carrier }}.",
+    "text_template": None,
+    "variables_schema": {
+        "type": "object",
+        "required": ["order"],
+        "properties": {"order": {"type": "string"}, "carrier": {"type": "string"}},
+    },
+    **CREATED,
+}
+WARNING = "'carrier' is used but not required in the schema: a payload without it can fail"
+INBOX_ITEM: Json = {
+    "id": "01a204b3-5a10-7c11-9a2f-0d1e2f3a4b5c",
+    "recipient_id": "ada",
+    "notification_id": NOTIFICATION,
+    "content": {"title": "Welcome", "body": "Hello Ada."},
+    "created_at": AT,
+    "seen_at": LATER,
+    "read_at": LATER,
+    "archived_at": None,
+}
+OUTBOX_ITEM: Json = {
+    "id": MESSAGE,
+    "channel": "email",
+    "recipient_id": "ada",
+    "notification_id": NOTIFICATION,
+    "address": {"email": "ada@example.com"},
+    "content": MAIL,
+    "accepted_at": SENT_AT,
+}
+COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
+
+# Operation id → the body of its answer.
+EXAMPLES: dict[str, Json] = {
+    "send_notification": SENT,
+    "send_batch": BATCH,
+    "list_notifications": page(SUMMARY),
+    "get_notification": SUMMARY | {"event_payload": {"name": "Ada"}, "deliveries": [DELIVERY], "timeline": TIMELINE},
+    "cancel_notification": {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}},
+    **dict.fromkeys(("put_recipient", "get_recipient", "patch_recipient"), RECIPIENT),
+    "erase_recipient": {"erasure_id": ERASURE},
+    "get_erasure": {"id": ERASURE, "requested_at": AT, "finished_at": LATER, "counts": COUNTS},
+    "put_device": DEVICE,
+    **dict.fromkeys(("get_preferences", "put_preferences", "patch_preferences"), PREFERENCES),
+    **dict.fromkeys(("put_notification_type", "get_notification_type"), TYPE),
+    "list_notification_types": page(TYPE),
+    "save_template": TEMPLATE | {"warnings": [WARNING]},
+    **dict.fromkeys(("list_templates", "list_template_versions"), page(TEMPLATE)),
+    **dict.fromkeys(("publish_template", "roll_back_template"), TEMPLATE),
+    "preview_template": {"channel": "email", "language": "en", "version": 1, "content": MAIL},
+    "list_inbox": page(INBOX_ITEM) | {"unread": 0},
+    "read_whole_inbox": {"marked": 3},
+    **dict.fromkeys(("read_message", "see_message", "archive_message"), INBOX_ITEM),
+    "list_outbox": page(OUTBOX_ITEM),
+    "get_webhook_secret": {"secret": webhooks.EXAMPLE},
+}

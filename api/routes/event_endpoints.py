@@ -1,0 +1,169 @@
+"""Event webhooks: a tenant's own endpoints for status events."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.callers import Caller, CallerDep
+from api.front_door import FrontDoor, scope
+from api.openapi import answers
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.places import before
+from api.problems import at, conflict, invalid, not_found
+from api.schemas.base import Key
+from api.schemas.event_endpoints import (
+    EndpointBody,
+    EndpointSaved,
+    EndpointView,
+    EventMessageView,
+    NewSecret,
+    ReplayAccepted,
+    ReplayBody,
+    TestSent,
+    refuse_plain_http,
+)
+from domain.event_webhooks import TEST
+from domain.places import place_text
+from models.event_webhooks import EventEndpoint, EventMessage
+from storage import event_endpoints, event_messages
+from storage.event_messages import Standing
+from storage.event_outbox import tell
+
+router = APIRouter(prefix="/event-endpoints", tags=["event webhooks"], route_class=FrontDoor)
+
+DISABLED = "The endpoint is disabled; enable it first."
+
+
+@router.put(
+    "/{key}",
+    response_model=EndpointSaved,
+    response_model_exclude_unset=True,
+    responses={201: {"model": EndpointSaved, "description": "Created, with its secret"}, **answers(409)},
+)
+@scope("manage")
+async def put_event_endpoint(
+    key: Key, body: EndpointBody, request: Request, response: Response, caller: CallerDep, parts: PartsDep
+) -> EndpointSaved:
+    """Exactly this from now on. The secret is answered only when the endpoint is made, and by rotate-secret."""
+    refuse_plain_http(body, dev=parts.settings.dev)
+    async with parts.database.transaction() as session:
+        try:
+            row, made = await event_endpoints.put(
+                session, caller.tenant, key, body.url, body.events, enabled=body.enabled
+            )
+        except event_endpoints.TooMany:
+            raise conflict(f"There can be {event_endpoints.MOST} event endpoints at most.") from None
+    if not made:
+        return EndpointSaved(**_fields(row))
+    response.status_code = 201
+    response.headers["Location"] = request.url.path
+    response.headers["Cache-Control"] = "no-store"
+    return EndpointSaved(**_fields(row), secret=row.secret)
+
+
+@router.get("")
+@scope("manage")
+async def list_event_endpoints(paging: PagingDep, caller: CallerDep, parts: PartsDep) -> Page[EndpointView]:
+    """All of them, by key; their secrets are not shown."""
+    async with parts.database.transaction() as session:
+        rows = await event_endpoints.listed(session, caller.tenant, paging.after, paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.key, _view)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.get("/{key}")
+@scope("manage")
+async def get_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> EndpointView:
+    """Where it is, what it is told and whether it works; its secret is not shown."""
+    async with parts.database.transaction() as session:
+        return _view(await _found(session, caller, key))
+
+
+@router.delete("/{key}", status_code=204)
+@scope("manage")
+async def delete_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> None:
+    """Nothing more is sent to it; what it was told is forgotten."""
+    async with parts.database.transaction() as session:
+        if not await event_endpoints.remove(session, caller.tenant, key):
+            raise unknown()
+
+
+@router.post("/{key}/rotate-secret")
+@scope("manage")
+async def rotate_event_secret(key: str, caller: CallerDep, parts: PartsDep, response: Response) -> NewSecret:
+    """A new secret. For a day messages carry two signatures, by the new one and by the one before."""
+    async with parts.database.transaction() as session:
+        row = await event_endpoints.rotate(session, caller.tenant, key)
+    if row is None or row.previous_until is None:
+        raise unknown()
+    response.headers["Cache-Control"] = "no-store"
+    return NewSecret(secret=row.secret, previous_secret_until=row.previous_until)
+
+
+@router.post("/{key}/test", status_code=202, responses=answers(409))
+@scope("manage")
+async def test_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> TestSent:
+    """Sends `endpoint.test` the way every event goes; its attempts tell what became of it."""
+    async with parts.database.transaction() as session:
+        row = await _found(session, caller, key)
+        told = await tell(session, [row.id], TEST, {"endpoint": row.key})
+    if not told:
+        raise conflict(DISABLED)
+    return TestSent(message_id=told[0])
+
+
+@router.post("/{key}/replay", status_code=202, responses=answers(409))
+@scope("manage")
+async def replay_events(key: str, body: ReplayBody, caller: CallerDep, parts: PartsDep) -> ReplayAccepted:
+    """Sends again, with the same `webhook-id`: one message, or what failed since a time."""
+    async with parts.database.transaction() as session:
+        row = await _found(session, caller, key)
+        if not row.enabled:
+            raise conflict(DISABLED)
+        if body.since is not None:
+            done = await event_messages.replay_since(session, row.id, body.since, body.until, all=body.all)
+            return ReplayAccepted(replayed=done.count, through=done.through, more=done.more)
+        if body.message_id is None or not await event_messages.replay_one(session, row.id, body.message_id):
+            raise invalid(at("/message_id", "the endpoint was sent no such message"))
+    return ReplayAccepted(replayed=1)
+
+
+@router.get("/{key}/attempts")
+@scope("manage")
+async def list_event_attempts(
+    key: str, caller: CallerDep, parts: PartsDep, paging: PagingDep, status: Annotated[Standing | None, Query()] = None
+) -> Page[EventMessageView]:
+    """What the endpoint was told, newest first, with the tries of each message. Kept for thirty days."""
+    async with parts.database.transaction() as session:
+        row = await _found(session, caller, key)
+        rows = await event_messages.page(session, row.id, status, before=before(paging), limit=paging.fetch)
+    items, cursor = paging.page(rows, lambda row: place_text(row.occurred_at, row.id), _message)
+    return Page(items=items, next_cursor=cursor)
+
+
+async def _found(session: AsyncSession, caller: Caller, key: str) -> EventEndpoint:
+    row = await event_endpoints.find(session, caller.tenant, key)
+    if row is None:
+        raise unknown()
+    return row
+
+
+def _fields(row: EventEndpoint) -> dict[str, Any]:
+    names = [name for name in EndpointView.model_fields if name != "previous_secret_until"]
+    return {name: getattr(row, name) for name in names} | {"previous_secret_until": row.previous_until}
+
+
+def _view(row: EventEndpoint) -> EndpointView:
+    return EndpointView.model_validate(_fields(row))
+
+
+def _message(row: EventMessage) -> EventMessageView:
+    named = {"type": row.kind, "status": event_messages.standing_of(row)}
+    names = [name for name in EventMessageView.model_fields if name not in named]
+    return EventMessageView.model_validate(named | {name: getattr(row, name) for name in names})
+
+
+def unknown() -> Exception:
+    return not_found("There is no event endpoint with this key.")

@@ -1,0 +1,108 @@
+"""The suppression list: looked at, added to, lifted. What providers report fills it without anybody's doing."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import invalid, not_found
+from api.schemas.suppressions import ReasonName, SuppressionBody, SuppressionView, address_on
+from domain.channels import Channel
+from domain.durations import parse_duration
+from domain.suppressions import LISTED
+from storage import suppressions
+from storage.sealing import address_key, seal
+from storage.suppressions import Filter, NewSuppression, Suppression
+
+router = APIRouter(route_class=FrontDoor, prefix="/suppressions", tags=["suppressions"])
+
+UNKNOWN = "There is no such suppression."
+SOURCE = "api"
+
+
+@router.get("")
+@scope("read")
+async def list_suppressions(
+    caller: CallerDep,
+    parts: PartsDep,
+    paging: PagingDep,
+    channel: Channel | None = None,
+    reason: ReasonName | None = None,
+    address: Annotated[str | None, Query(max_length=320, examples=["ada@example.com"])] = None,
+    ended: Annotated[bool, Query(description="Those that were lifted or have run out, instead.")] = False,
+) -> Page[SuppressionView]:
+    """Those in force, newest first."""
+    keys = None if address is None else _keys(caller.tenant, address)
+    wanted = Filter(channel=channel, reason=reason, keys=keys, ended=ended)
+    async with parts.database.transaction() as session:
+        rows = await suppressions.page(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.id, _view)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": SuppressionView, "description": "One that lasts as long is in force already"}},
+)
+@scope("manage")
+async def add_suppression(
+    body: SuppressionBody, caller: CallerDep, parts: PartsDep, response: Response
+) -> SuppressionView:
+    """Nothing goes to this address any more, whoever has it. Answers what is in force: a weaker one changes nothing."""
+    contact = LISTED[body.channel]
+    new = NewSuppression(
+        channel=body.channel,
+        address_key=address_key(caller.tenant, contact, body.address),
+        address=seal({contact: body.address}),
+        reason=body.reason,
+        source=SOURCE,
+        expires_at=datetime.now(UTC) + parse_duration(body.expires_in) if body.expires_in else None,
+    )
+    async with parts.database.transaction() as session:
+        standing, changed = await suppressions.add(session, caller.tenant, new)
+    response.status_code = 201 if changed else 200
+    response.headers["Location"] = f"/api/v1/suppressions/{standing.id}"
+    return _view(standing)
+
+
+@router.get("/{id}")
+@scope("read")
+async def get_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> SuppressionView:
+    """One of them, also one that was lifted."""
+    async with parts.database.transaction() as session:
+        found = await suppressions.find(session, caller.tenant, id)
+    if found is None:
+        raise not_found(UNKNOWN)
+    return _view(found)
+
+
+@router.delete("/{id}", status_code=204)
+@scope("manage")
+async def lift_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> None:
+    """The address may be written to again, until the next bounce, complaint or opt-out."""
+    async with parts.database.transaction() as session:
+        if not await suppressions.lift(session, caller.tenant, id):
+            raise not_found("There is no such suppression in force.")
+
+
+def _keys(tenant: UUID, address: str) -> list[str]:
+    """Of whatever it is. A `+` that is not encoded as `%2B` arrives as a blank, and is told so."""
+    keys = []
+    for channel, contact in LISTED.items():
+        try:
+            keys.append(address_key(tenant, contact, address_on(channel, address)))
+        except ValueError:
+            continue
+    if not keys:
+        raise invalid({"parameter": "address", "detail": "must be an e-mail address or a phone number in E.164"})
+    return keys
+
+
+def _view(row: Suppression) -> SuppressionView:
+    return SuppressionView(**{name: getattr(row, name) for name in row.__slots__})

@@ -1,0 +1,130 @@
+"""A tenant's own endpoints for status events, what they were told, and asking for it again."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from api.problems import at, invalid
+from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.contact import WebUrl, dev_only_url
+from domain.event_webhooks import EVERY, KINDS
+from storage.event_messages import Standing
+
+EXAMPLE: Json = {
+    "url": "https://shop.example.com/hooks/tocsin",
+    "events": ["notification.delivered", "notification.failed"],
+}
+REPLAY_ONE: Json = {"message_id": "3f0c1d52-9a44-4a57-bd0e-8e5f2f6a4c11"}
+REPLAY_SINCE: Json = {"since": "2026-03-01T09:00:00Z", "until": "2026-03-01T12:00:00Z"}
+EXAMPLE_OF_ONE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+def _kinds(events: list[str]) -> list[str]:
+    if any(event not in (EVERY, *KINDS) for event in events):
+        raise ValueError(f"must be of '{EVERY}', {', '.join(KINDS)}")
+    return list(dict.fromkeys(events))
+
+
+Events = Annotated[list[str], Field(min_length=1, max_length=20), AfterValidator(_kinds)]
+Secret = Annotated[str, Field(description="`whsec_` and base64; not shown again.", examples=[EXAMPLE_OF_ONE])]
+
+
+class EndpointBody(Model):
+    """Enabling one again that was disabled forgets its failures."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    url: WebUrl
+    events: Annotated[Events, Field(description=f"`{EVERY}` for all, else of {', '.join(KINDS)}")] = [EVERY]
+    enabled: bool = True
+
+
+class EndpointView(Model):
+    """`disabled_reason` is by_request, failing (nothing got through for five days) or gone (it answered 410).
+
+    `previous_secret_until`: up to then, messages are signed with the secret before the last rotation too.
+    """
+
+    key: str
+    url: str
+    events: list[str]
+    enabled: bool
+    disabled_at: Timestamp | None
+    disabled_reason: str | None
+    failing_since: Timestamp | None
+    previous_secret_until: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class EndpointSaved(EndpointView):
+    """`secret` only when the endpoint was made."""
+
+    secret: Secret | None = None
+
+
+class NewSecret(Model):
+    secret: Secret
+    previous_secret_until: Timestamp
+
+
+class CallView(Model):
+    """One try. `error` is null if it was taken, else a word such as status_500, timeout or connect_failed."""
+
+    at: Timestamp
+    status: int | None
+    ms: int
+    error: str | None
+
+
+class EventMessageView(Model):
+    """`id` is the `webhook-id`. `tries` counts since it was made or replayed; `calls` are the last twenty."""
+
+    id: Id
+    type: str
+    notification_id: Id | None
+    status: Standing
+    occurred_at: Timestamp
+    tries: int
+    next_try_at: Timestamp | None
+    delivered_at: Timestamp | None
+    replayed_at: Timestamp | None
+    last_status: int | None
+    last_error: str | None
+    calls: list[CallView]
+
+
+class TestSent(Model):
+    message_id: Id
+
+
+class ReplayBody(Model):
+    """One message; or those that failed (`all`: that was there) since a time, a few per second."""
+
+    model_config = {"json_schema_extra": {"examples": [REPLAY_ONE, REPLAY_SINCE]}}
+
+    message_id: Id | None = None
+    since: Timestamp | None = None
+    until: Annotated[Timestamp | None, Field(description="Not of this time any more.")] = None
+    all: Annotated[bool, Field(description="Also those that were delivered.")] = False
+
+    @model_validator(mode="after")
+    def _one_or_since(self) -> Self:
+        if (self.message_id is None) == (self.since is None):
+            raise ValueError("give either message_id or since")
+        if self.since is None and (self.until is not None or self.all):
+            raise ValueError("until and all go with since")
+        return self
+
+
+class ReplayAccepted(Model):
+    """At most ten thousand at once: if there is `more`, ask again with `since` = `through`."""
+
+    replayed: int
+    through: Timestamp | None = None
+    more: bool = False
+
+
+def refuse_plain_http(body: EndpointBody, *, dev: bool) -> None:
+    if not dev and dev_only_url(body.url):
+        raise invalid(at("/url", "must be an https URL"))

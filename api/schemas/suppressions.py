@@ -1,0 +1,63 @@
+"""Addresses that nobody writes to any more, as they are entered and shown."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import field_validator as validates
+
+from api.schemas.base import ChannelName, Duration, Id, Json, Model, Timestamp
+from api.schemas.contact import Email, Phone
+from domain.channels import Channel
+from domain.suppressions import LISTED, SuppressionReason
+
+EXAMPLE: Json = {"channel": "email", "address": "ada@example.com", "reason": "opted_out", "expires_in": "90d"}
+READERS: dict[Channel, TypeAdapter[str]] = {Channel.EMAIL: TypeAdapter(Email), Channel.SMS: TypeAdapter(Phone)}
+WRONG = {Channel.EMAIL: "must be an e-mail address", Channel.SMS: "must be a phone number in E.164"}
+
+
+def _listed(channel: Channel) -> Channel:
+    if channel not in LISTED:
+        raise ValueError(f"must be one of {', '.join(LISTED)}")
+    return channel
+
+
+def address_on(channel: Channel, address: str) -> str:
+    """As a profile would hold it. ValueError if the channel has no such address."""
+    try:
+        return READERS[channel].validate_python(address)
+    except ValidationError:
+        raise ValueError(WRONG[channel]) from None
+
+
+ListedChannel = Annotated[ChannelName, AfterValidator(_listed)]
+ReasonName = Annotated[SuppressionReason, Field(strict=False)]
+
+
+class SuppressionBody(Model):
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    channel: ListedChannel
+    address: Annotated[str, StringConstraints(max_length=320)]
+    reason: ReasonName = SuppressionReason.MANUAL
+    expires_in: Annotated[Duration | None, Field(description="For ever, if it is not given.")] = None
+
+    @validates("address")
+    @classmethod
+    def _of_the_channel(cls, value: str, info: ValidationInfo) -> str:
+        channel = info.data.get("channel")
+        return value if channel is None else address_on(channel, value)
+
+
+class SuppressionView(Model):
+    """`source` is the provider that told us, or `api`. `address` is null once its person is erased or has another one;
+    it stays suppressed all the same."""
+
+    id: Id
+    channel: ChannelName
+    address: str | None
+    reason: ReasonName
+    source: str
+    notification_id: Id | None
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    lifted_at: Timestamp | None

@@ -1,0 +1,22 @@
+"""The database without the API, for commands of people who have no key yet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from commands.errors import CommandError
+from config import Settings
+from storage.database import DATABASE_DOWN, Database
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Raises CommandError if there is none, or if it goes away."""
+    if not settings.database_url:
+        raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
+    database = Database(settings.database_url)
+    try:
+        yield database
+    except DATABASE_DOWN as error:
+        raise CommandError(f"the database is away or not migrated ({type(error).__name__})") from None
+    finally:
+        await database.close()

@@ -1,0 +1,40 @@
+"""Receives event webhooks and prints those that verify: python examples/event_receiver.py 9000 whsec_…
+
+Needs nothing of Tocsin: the standard library, and standardwebhooks to verify.
+"""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+PORT, SECRET = int(sys.argv[1]), sys.argv[2]
+seen: set[str] = set()
+
+
+class Events(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        try:
+            event = Webhook(SECRET).verify(body, dict(self.headers))
+        except WebhookVerificationError:
+            self.answer(401)
+            return
+        # The same event may come twice: after an answer that got lost, and by a replay.
+        if self.headers["webhook-id"] not in seen:
+            seen.add(self.headers["webhook-id"])
+            print(event["type"], json.dumps(event["data"]), flush=True)
+        self.answer(204)
+
+    def answer(self, status: int) -> None:
+        self.send_response(status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Events are printed, not requests."""
+
+
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Events)
+print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
+server.serve_forever()

@@ -1,0 +1,66 @@
+"""Puts status events into the messages of a tenant's event endpoints: in the statement that writes the events, so that
+there is one exactly if there is the other; and what the endpoints are told beside that."""
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.event_webhooks import EVERY, PREFIX
+from domain.names import EVENTS_CHANNEL
+from storage.rows import Json
+
+DISABLED_MEANWHILE = "endpoint_disabled"
+
+# A part of a statement that has `fenced` (rows of `notification` as they are now) and `events` (those it wrote of
+# them). An index look-up for a tenant without endpoints. What comes while an endpoint is disabled is kept, not sent.
+# The body is made once, here: every try sends these bytes. It names ids and facts, never addresses or content.
+TOLD = f"""told AS (
+  INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, tries,
+         next_try_at, given_up_at, last_error, calls)
+  SELECT CAST(left(encode(sha256(convert_to(concat(e.id, p.id), 'UTF8')), 'hex'), 32) AS uuid), p.tenant, p.id, n.id,
+         e.id, k.kind, e.at,
+         json_build_object('type', k.kind, 'timestamp',
+           to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'data', json_build_object(
+             'notification_id', n.id, 'notification_type', n.notification_type, 'recipient_id', n.recipient_id,
+             'status', e.status, 'channel', e.channel,
+             'reason', CASE WHEN e.status = n.status THEN n.failure_reason ELSE e.reason END, 'tags', n.tags))::text,
+         0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
+         CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
+    FROM fenced n
+    JOIN event_endpoint p ON p.tenant = n.tenant AND p.deleted_at IS NULL
+    JOIN events e ON e.status <> 'PENDING'
+   CROSS JOIN LATERAL (SELECT '{PREFIX}' || lower(e.status) AS kind) k
+   WHERE p.events && ARRAY['{EVERY}', k.kind]
+  ON CONFLICT (id) DO NOTHING RETURNING next_try_at
+)"""  # noqa: S608 - constants of our own
+# What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
+FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason"
+EVENTS = "id, at, status, channel, reason"
+WAKE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_try_at IS NOT NULL LIMIT 1)"  # noqa: S608
+
+TELL = text("""
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_try_at, calls)
+SELECT gen_random_uuid(), tenant, id, :kind, :at, :body, 0, now(), '[]'
+  FROM event_endpoint WHERE id = ANY(:endpoints) AND enabled
+RETURNING id
+""")
+ANNOUNCE = text("SELECT pg_notify(:channel, '')")
+
+
+async def tell(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
+    """A message to each of the endpoints that is enabled, whatever it has subscribed to; their ids."""
+    at = datetime.now(UTC)
+    timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)
+    values = {"endpoints": endpoints, "kind": kind, "at": at, "body": body}
+    told = list((await session.execute(TELL, values)).scalars())
+    await announce(session)
+    return told
+
+
+async def announce(session: AsyncSession) -> None:
+    """Something may be due now: those who post look as soon as this is committed."""
+    await session.execute(ANNOUNCE, {"channel": EVENTS_CHANNEL})

@@ -1,0 +1,153 @@
+"""Which event messages are due, and what became of a try. A claim is a lease: no lock outlives a call."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.database import to_json
+from storage.rows import Json
+
+LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
+CALLS_KEPT = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuePost:
+    """One try. `secrets` sign it; `lease` is what `next_try_at` was set to by the claim."""
+
+    id: UUID
+    tenant: UUID
+    endpoint_id: UUID
+    failing: bool
+    url: str
+    body: str
+    secrets: tuple[str, ...]
+    tries: int
+    lease: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """How many may be under way at once: at all, to one tenant's endpoints, to one endpoint, and to endpoints to which
+    nothing gets through, which have one place each, so that they cannot take the places of the others."""
+
+    in_all: int = 64
+    of_tenant: int = 16
+    of_endpoint: int = 8
+    failing: int = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What one POST came to. `error` is None exactly if it was taken; `gone`: the receiver wants no more, ever."""
+
+    at: datetime
+    status: int | None
+    ms: int
+    error: str | None
+    retry_after: timedelta | None = None
+    gone: bool = False
+
+
+NEXT = text("""
+SELECT extract(epoch FROM m.next_try_at - now())
+  FROM event_endpoint p CROSS JOIN LATERAL (
+    SELECT next_try_at FROM event_message WHERE endpoint_id = p.id AND next_try_at IS NOT NULL
+     ORDER BY next_try_at LIMIT 1) m
+ WHERE p.enabled ORDER BY 1 LIMIT 1
+""")
+
+# Tenants in turn, whoever has fewer under way first; endpoints that take what they get before those that do not.
+CLAIM = text(f"""
+WITH flying AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:flying AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
+), due AS (
+  SELECT m.id, m.next_try_at, p.tenant, p.failing_since IS NOT NULL AS failing
+    FROM event_endpoint p CROSS JOIN LATERAL (
+      SELECT id, next_try_at FROM event_message WHERE endpoint_id = p.id AND next_try_at <= now()
+       ORDER BY next_try_at
+       LIMIT greatest(0, CASE WHEN p.failing_since IS NULL THEN CAST(:of_endpoint AS int) ELSE 1 END
+                         - (SELECT count(*) FROM flying WHERE flying.endpoint_id = p.id))
+         FOR UPDATE SKIP LOCKED) m
+   WHERE p.enabled
+), ranked AS (
+  SELECT id, failing,
+         row_number() OVER (PARTITION BY tenant ORDER BY failing, next_try_at)
+           + (SELECT count(*) FROM flying WHERE flying.tenant = due.tenant) AS turn,
+         row_number() OVER (PARTITION BY failing ORDER BY next_try_at)
+           + (SELECT count(*) FROM flying WHERE flying.failing) AS place
+    FROM due
+), chosen AS (
+  SELECT id FROM ranked WHERE turn <= :of_tenant AND (NOT failing OR place <= :failing)
+   ORDER BY failing, turn LIMIT :room
+)
+UPDATE event_message m SET tries = tries + 1, next_try_at = now() + make_interval(secs => {LEASE_SECONDS})
+  FROM chosen, event_endpoint p WHERE m.id = chosen.id AND p.id = m.endpoint_id
+RETURNING m.id, m.tenant, m.endpoint_id, p.failing_since IS NOT NULL AS failing, p.url, m.body, p.secret,
+          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.tries, m.next_try_at AS lease
+""")  # noqa: S608 - constants of our own
+
+APPENDED = f"jsonb_path_query_array(calls || CAST(:call AS jsonb), '$[last-{CALLS_KEPT - 1} to last]')"
+
+DELIVERED = text(f"""
+WITH healed AS (
+  UPDATE event_endpoint SET failing_since = NULL, failed_at = NULL
+   WHERE id = :endpoint_id AND failing_since IS NOT NULL AND enabled
+)
+UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_at = NULL, next_try_at = NULL,
+       last_status = :status, last_error = NULL, calls = {APPENDED}
+ WHERE id = :id
+""")  # noqa: S608
+
+# Fenced by the lease: somebody may have taken it over, or replayed it.
+FAILED = text(f"""
+UPDATE event_message SET next_try_at = now() + make_interval(secs => CAST(:pause AS float8)),
+       given_up_at = CASE WHEN CAST(:pause AS float8) IS NULL AND delivered_at IS NULL THEN now() END,
+       last_status = :status, last_error = :error, calls = {APPENDED}
+ WHERE id = :id AND next_try_at = :lease
+""")  # noqa: S608
+
+
+async def seconds_to_next(session: AsyncSession) -> float | None:
+    """Negative if it is due; None if nothing waits. Leased ones count, by the end of their lease."""
+    value = (await session.execute(NEXT)).scalar_one_or_none()
+    return None if value is None else float(value)
+
+
+async def claim(session: AsyncSession, room: Room, flying: Collection[DuePost]) -> list[DuePost]:
+    """As many as there is room for beside those that are `flying`, in this process."""
+    values = {
+        "flying": to_json(
+            [{name: getattr(one, name) for name in ("endpoint_id", "tenant", "failing")} for one in flying]
+        ),
+        "of_endpoint": room.of_endpoint,
+        "of_tenant": room.of_tenant,
+        "failing": room.failing,
+        "room": room.in_all - len(flying),
+    }
+    return [_post(dict(row)) for row in (await session.execute(CLAIM, values)).mappings()]
+
+
+def _post(row: Json) -> DuePost:
+    keys = (row.pop("secret"), row.pop("previous"))
+    return DuePost(**row, secrets=tuple(key for key in keys if key is not None))
+
+
+async def record_delivered(session: AsyncSession, post: DuePost, call: Call) -> None:
+    await session.execute(DELIVERED, {"endpoint_id": post.endpoint_id, **_values(post, call)})
+
+
+async def record_failed(session: AsyncSession, post: DuePost, call: Call, pause: timedelta | None) -> None:
+    """It is tried again after `pause`, or given up."""
+    seconds = None if pause is None else pause.total_seconds()
+    values = {"pause": seconds, "error": call.error, "lease": post.lease, **_values(post, call)}
+    await session.execute(FAILED, values)
+
+
+def _values(post: DuePost, call: Call) -> Json:
+    kept = to_json([{"at": call.at, "status": call.status, "ms": call.ms, "error": call.error}])
+    return {"id": post.id, "status": call.status, "call": kept}

@@ -1,0 +1,197 @@
+"""The suppression list: filled from evidence and by operators, lifted by operators and by whoever comes back.
+
+Locks are taken in one order: the person, the list, and only then a notification.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.channels import Channel
+from domain.suppressions import LISTED, Finding, SuppressionReason
+from models.columns import new_id
+from storage.audiences import IN_FORCE
+from storage.database import to_json
+from storage.ledgers import Key
+from storage.rows import decoded
+from storage.sealing import Json, unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewSuppression:
+    """`address` is `{email}` or `{phone}`, sealed; None if only its key is known."""
+
+    channel: Channel
+    address_key: str
+    address: Json | None
+    reason: SuppressionReason
+    source: str
+    notification_id: UUID | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suppression:
+    """`address` None: its person was erased, or has another address by now."""
+
+    id: UUID
+    channel: Channel
+    address: str | None
+    reason: SuppressionReason
+    source: str
+    notification_id: UUID | None
+    created_at: datetime
+    expires_at: datetime | None
+    lifted_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """`keys` are those of one address; `ended` asks for what was lifted or has run out, and for that alone."""
+
+    channel: Channel | None = None
+    reason: SuppressionReason | None = None
+    keys: Sequence[str] | None = None
+    ended: bool = False
+
+
+COLUMNS = "id, channel, address, reason, source, notification_id, created_at, expires_at, lifted_at"
+
+# What has run out makes room in the unique index.
+CLOSE = text("""
+UPDATE suppression SET lifted_at = expires_at
+ WHERE tenant = :tenant AND channel = :channel AND address_key = :address_key AND lifted_at IS NULL
+   AND expires_at <= now()
+""")
+
+# The one that lasts longer stays, of two that last equally long the graver: in whatever order they come.
+ADD = text(f"""
+INSERT INTO suppression AS old (id, tenant, channel, address_key, address, reason, source, notification_id, created_at,
+       expires_at)
+VALUES (:id, :tenant, :channel, :address_key, CAST(:address AS jsonb), :reason, :source, :notification_id, now(),
+        :expires_at)
+ON CONFLICT (tenant, channel, address_key) WHERE lifted_at IS NULL DO UPDATE
+   SET reason = EXCLUDED.reason, source = EXCLUDED.source, notification_id = EXCLUDED.notification_id,
+       expires_at = EXCLUDED.expires_at, address = COALESCE(EXCLUDED.address, old.address)
+ WHERE (COALESCE(EXCLUDED.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), EXCLUDED.reason))
+     > (COALESCE(old.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), old.reason))
+RETURNING {COLUMNS}
+""")  # noqa: S608 - constants of our own
+STANDING = text(f"""
+SELECT {COLUMNS} FROM suppression
+ WHERE tenant = :tenant AND channel = :channel AND address_key = :address_key AND lifted_at IS NULL
+""")  # noqa: S608
+
+# The person is locked against an erasure, which must find the address that is kept here. One that they have changed
+# since the call is not written down: the key of the old one is enough.
+CALLED = text("""
+WITH call AS (
+  SELECT a.tenant, a.notification_id, a.provider, a.address_key, d.channel, n.recipient_id
+    FROM attempt a JOIN delivery d ON d.id = a.delivery_id JOIN notification n ON n.id = a.notification_id
+   WHERE a.id = :attempt_id AND a.tenant = :tenant AND a.address_key IS NOT NULL
+), person AS (
+  SELECT r.contact, r.address_keys FROM recipient r JOIN call USING (tenant, recipient_id) FOR KEY SHARE OF r
+)
+SELECT call.channel, call.provider, call.address_key, person.contact, person.address_keys
+  FROM call LEFT JOIN person ON true
+""")
+
+PAGE = text(f"""
+SELECT {COLUMNS} FROM suppression s
+ WHERE tenant = :tenant AND ({IN_FORCE}) <> :ended
+   AND (CAST(:channel AS text) IS NULL OR channel = :channel)
+   AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+   AND (CAST(:keys AS text[]) IS NULL OR address_key = ANY(:keys))
+   AND (CAST(:before AS uuid) IS NULL OR id < :before)
+ ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608
+FIND = text(f"SELECT {COLUMNS} FROM suppression WHERE tenant = :tenant AND id = :id")  # noqa: S608
+LIFT = text(f"""
+UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id AND {IN_FORCE} RETURNING id
+""")  # noqa: S608
+
+
+async def add(session: AsyncSession, tenant: UUID, new: NewSuppression) -> tuple[Suppression, bool]:
+    """What is in force for that address now, and whether this has changed it."""
+    where: Json = {"tenant": tenant, "channel": new.channel, "address_key": new.address_key}
+    await session.execute(CLOSE, where)
+    values = where | {
+        "id": new_id(),
+        "address": None if new.address is None else to_json(new.address),
+        "reason": new.reason,
+        "source": new.source,
+        "notification_id": new.notification_id,
+        "expires_at": new.expires_at,
+        "gravity": [str(reason) for reason in SuppressionReason],
+    }
+    row = (await session.execute(ADD, values)).mappings().one_or_none()
+    if row is not None:
+        return _suppression(row), True
+    return _suppression((await session.execute(STANDING, where)).mappings().one()), False
+
+
+async def learn(session: AsyncSession, key: Key, attempt_id: UUID, findings: Sequence[Finding]) -> list[Finding]:
+    """Suppress the address that this call went to; those of the findings that changed something."""
+    if not findings:
+        return []
+    values = {"attempt_id": attempt_id, "tenant": key.tenant}
+    call = (await session.execute(CALLED, values)).mappings().one_or_none()
+    if call is None:
+        return []
+    changed = []
+    for finding in findings:
+        new = _of_call(call, key.notification_id, finding.reason)
+        if (await add(session, key.tenant, new))[1]:
+            changed.append(finding)
+    return changed
+
+
+def _of_call(call: Any, notification_id: UUID, reason: SuppressionReason) -> NewSuppression:
+    channel = Channel(call["channel"])
+    name = LISTED[channel]
+    contact, keys = decoded(call["contact"]) or {}, decoded(call["address_keys"]) or {}
+    return NewSuppression(
+        channel=channel,
+        address_key=call["address_key"],
+        address={name: contact[name]} if keys.get(name) == call["address_key"] else None,
+        reason=reason,
+        source=call["provider"],
+        notification_id=notification_id,
+    )
+
+
+async def page(
+    session: AsyncSession, tenant: UUID, wanted: Filter, *, before: UUID | None, limit: int
+) -> list[Suppression]:
+    """Newest first."""
+    values = {name: getattr(wanted, name) for name in wanted.__slots__}
+    rows = await session.execute(PAGE, {"tenant": tenant, "before": before, "limit": limit, **values})
+    return [_suppression(row) for row in rows.mappings()]
+
+
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Suppression | None:
+    row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else _suppression(row)
+
+
+async def lift(session: AsyncSession, tenant: UUID, id: UUID) -> bool:
+    """False if there is none in force with this id."""
+    return (await session.execute(LIFT, {"tenant": tenant, "id": id})).first() is not None
+
+
+def _suppression(row: Any) -> Suppression:
+    channel = Channel(row["channel"])
+    address = unseal(decoded(row["address"]) or {})
+    return Suppression(
+        **{
+            **row,
+            "channel": channel,
+            "reason": SuppressionReason(row["reason"]),
+            "address": address.get(LISTED[channel]),
+        }
+    )

@@ -1,0 +1,153 @@
+"""What `/openapi.json` promises: every operation is explained, its statuses are those it answers, its examples fit."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import jsonschema_rs
+import pytest
+
+from api.app import create_app
+from api.examples import EXAMPLES
+from bootstrap import Parts
+from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+
+Json = dict[str, Any]
+
+DOCUMENT = create_app().openapi()
+FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}
+FIRST |= {f"{verb}_{noun}" for verb in ("put", "get") for noun in ("recipient", "preferences", "notification_type")}
+FIRST |= {"list_notification_types", "save_template", "list_templates", "preview_template", "get_webhook_secret"}
+READ = {"200", "401", "403", "503"}
+BODY = {"400", "401", "403", "413", "422", "503"}
+
+
+def operations() -> Iterator[tuple[str, Json]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path.removeprefix('/api/v1')}", operation
+
+
+def operation(name: str) -> Json:
+    return dict(operations())[name]
+
+
+def examples() -> Iterator[tuple[str, str, Json]]:
+    """Operation id, status and content of every answer that shows one."""
+    for _, one in operations():
+        for status, answer in one["responses"].items():
+            content = answer.get("content", {}).get("application/json", {})
+            if "example" in content:
+                yield one["operationId"], status, content
+
+
+def fits(schema: Json, value: Any) -> bool:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True).is_valid(value)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from references(child)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in operations()])
+def test_every_operation_says_in_a_line_what_it_does(name: str) -> None:
+    assert re.fullmatch(r"[A-Z0-9`][^\n]{15,}\.", operation(name).get("description", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [pytest.param(name, content, id=f"{name} {status}") for name, status, content in examples()]
+)
+def test_an_example_fits_the_schema_of_its_answer(name: str, content: Json) -> None:
+    assert fits(content["schema"], content["example"])
+    assert not fits(content["schema"], content["example"] | {"strange": 1})
+
+
+def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> None:
+    shown = {name for name, _, _ in examples()}
+    assert FIRST <= shown == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", ["SendRequest", "BatchRequest", "TypeBody", "TemplateBody", "PreviewBody", "Problem"])
+def test_what_people_write_first_has_an_example_that_fits(name: str) -> None:
+    schema = DOCUMENT["components"]["schemas"][name]
+    assert schema["examples"]
+    assert all(fits({"$ref": f"#/components/schemas/{name}"}, example) for example in schema["examples"])
+
+
+def test_every_reference_leads_somewhere() -> None:
+    there = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert set(references(DOCUMENT)) <= there
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("POST /notifications/send", BODY | {"202"}),
+        ("POST /notifications/send-batch", BODY | {"202"}),
+        ("GET /notifications", READ | {"422"}),
+        ("GET /notifications/{id}", READ | {"404"}),
+        ("PUT /recipients/{recipient_id}", BODY | {"200", "201", "404"}),
+        ("DELETE /recipients/{recipient_id}", READ - {"200"} | {"202", "404", "422"}),
+        ("GET /notification-types/{key}", READ | {"404"}),
+        ("DELETE /notification-types/{key}", READ - {"200"} | {"204", "404"}),
+        ("POST /templates", BODY | {"201"}),
+        ("GET /templates/{name}/versions", READ | {"404", "422"}),
+        ("POST /templates/{name}/rollback", BODY | {"200", "404", "409"}),
+        ("GET /outbox", READ | {"404", "422"}),
+        ("GET /webhook-secret", READ),
+        ("POST /receipts/{provider}", {"204", "400", "401", "404", "413", "503"}),
+    ],
+)
+def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> None:
+    assert set(operation(name)["responses"]) == statuses
+
+
+def test_headers_that_matter_are_told() -> None:
+    told = operation("POST /notifications/send")["responses"]
+    assert set(told["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
+    assert (set(told["401"]["headers"]), set(told["503"]["headers"])) == ({"WWW-Authenticate"}, {"Retry-After"})
+
+
+def test_the_key_of_an_item_of_a_batch_is_that_of_the_header() -> None:
+    [header] = operation("POST /notifications/send")["parameters"]
+    item = DOCUMENT["components"]["schemas"]["BatchRequest"]["properties"]["items"]["items"]
+    allowed = item["properties"]["idempotency_key"]["anyOf"]
+    assert allowed == header["schema"]["anyOf"]
+    assert allowed[0] == {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("status", "provider", "body", "genuine"),
+    [
+        (204, "sandbox", b'{"events": []}', True),
+        (400, "sandbox", b'{"events": 7}', True),
+        (400, "sandbox", b"\xff{", True),
+        (401, "sandbox", b'{"events": []}', False),
+        (404, "pigeon", b"{}", True),
+        (404, "in_app", b"{}", True),
+        (413, "sandbox", b" " * (1024 * 1024 + 1), True),
+    ],
+)
+async def test_a_receipt_is_answered_as_documented(
+    api: httpx2.AsyncClient, parts: Parts, status: int, provider: str, body: bytes, genuine: bool
+) -> None:
+    now = str(int(time.time()))
+    secret = parts.settings.secret if genuine else b"a guess"
+    headers = {TIMESTAMP_HEADER: now, SIGNATURE_HEADER: sign(secret, now, body), "Authorization": ""}
+    answer = await api.post(f"/receipts/{provider}", content=body, headers=headers)
+    assert answer.status_code == status
+    documented = operation("POST /receipts/{provider}")["responses"][str(status)]
+    if status == 401:
+        assert answer.json()["title"] == documented["description"]
+    if status != 204:
+        assert fits(documented["content"]["application/problem+json"]["schema"], json.loads(answer.content))

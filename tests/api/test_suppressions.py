@@ -1,0 +1,149 @@
+"""The suppression list over the API: what is entered is shown, found and lifted, by its own tenant alone."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx2 import Response
+
+from bootstrap import Parts
+from storage import api_keys
+from tests.api.shops import Shop, faults, open_shop
+
+pytestmark = pytest.mark.postgres
+ADDRESS = "Ada@example.com"
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+async def post(shop: Shop, **body: Any) -> Response:
+    return await shop.http.post("/suppressions", json={"channel": "email", "address": ADDRESS, **body})
+
+
+async def found(shop: Shop, **query: Any) -> list[str]:
+    answer = await shop.http.get("/suppressions", params=query)
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["items"]]
+
+
+async def test_what_is_entered_is_shown_as_it_was(shop: Shop) -> None:
+    made = await post(shop)
+    assert made.status_code == 201
+    shown = made.json()
+    assert set(shown) == {
+        *("id", "channel", "address", "reason", "source", "notification_id", "created_at", "expires_at", "lifted_at")
+    }
+    told = {name: shown[name] for name in ("channel", "address", "reason", "source", "notification_id", "expires_at")}
+    assert told == {
+        "channel": "email",
+        "address": ADDRESS,
+        "reason": "manual",
+        "source": "api",
+        "notification_id": None,
+        "expires_at": None,
+    }
+    assert (await shop.http.get(f"/suppressions/{shown['id']}")).json() == shown
+    assert made.headers["location"] == f"/api/v1/suppressions/{shown['id']}"
+    assert (await shop.http.get("/suppressions")).json() == {"items": [shown], "next_cursor": None}
+
+
+async def test_it_lasts_as_long_as_it_is_asked_to(shop: Shop) -> None:
+    made = (await post(shop, reason="complained", expires_in="90d")).json()
+    lasts = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
+    assert made["reason"] == "complained"
+    assert timedelta(days=89, hours=23) < lasts <= timedelta(days=90)
+
+
+async def test_a_weaker_one_changes_nothing_and_a_stronger_one_takes_its_place(shop: Shop) -> None:
+    first = (await post(shop, expires_in="1d")).json()
+    weaker = await post(shop, address="ada@EXAMPLE.com", expires_in="1h")
+    assert (weaker.status_code, weaker.json()) == (200, first)
+    stronger = await post(shop)
+    assert (stronger.status_code, stronger.json()) == (201, {**first, "expires_at": None})
+
+
+async def test_lifted_it_is_gone_from_the_list_and_can_be_entered_again(shop: Shop) -> None:
+    made = (await post(shop)).json()
+    assert (await shop.http.delete(f"/suppressions/{made['id']}")).status_code == 204
+    assert (await found(shop), await found(shop, ended="true")) == ([], [made["id"]])
+    assert (await shop.http.get(f"/suppressions/{made['id']}")).json()["lifted_at"] is not None
+    assert (await shop.http.delete(f"/suppressions/{made['id']}")).status_code == 404
+    again = await post(shop)
+    assert (again.status_code, await found(shop)) == (201, [again.json()["id"]])
+
+
+async def test_the_list_is_filtered_and_goes_page_by_page(shop: Shop) -> None:
+    first = (await post(shop, address="a@example.com")).json()["id"]
+    second = (await post(shop, address="b@example.com", reason="bounced")).json()["id"]
+    third = (await post(shop, channel="sms", address="+4917012345678", reason="opted_out")).json()["id"]
+    assert await found(shop) == [third, second, first]
+    assert await found(shop, channel="sms") == await found(shop, reason="opted_out") == [third]
+    assert await found(shop, address="B@example.com") == [second]
+    assert await found(shop, address="+4917012345678") == [third]
+    assert await found(shop, address="nobody@example.com") == await found(shop, channel="sms", reason="bounced") == []
+    page = (await shop.http.get("/suppressions", params={"limit": 2})).json()
+    rest = (await shop.http.get("/suppressions", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+    assert [item["id"] for item in page["items"] + rest["items"]] == [third, second, first]
+    assert rest["next_cursor"] is None
+
+
+async def test_another_tenant_sees_and_lifts_nothing(shop: Shop, other_shop: Shop) -> None:
+    made = (await post(shop)).json()
+    path = f"/suppressions/{made['id']}"
+    assert (await found(other_shop), await found(other_shop, address=ADDRESS)) == ([], [])
+    assert (await other_shop.http.get(path)).status_code == 404
+    assert (await other_shop.http.delete(path)).status_code == 404
+    assert await found(shop) == [made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"address": "canary"}, "/address"),
+        ({"address": ""}, "/address"),
+        ({"address": None}, "/address"),
+        ({"channel": "sms", "address": "canary@example.com"}, "/address"),
+        ({"channel": "sms", "address": "017012345678"}, "/address"),
+        ({"channel": "push", "address": "canary"}, "/channel"),
+        ({"channel": "webhook", "address": "https://canary.example.com"}, "/channel"),
+        ({"reason": "canary"}, "/reason"),
+        ({"expires_in": "0s"}, "/expires_in"),
+        ({"expires_in": "canary"}, "/expires_in"),
+        ({"canary": 1}, "/canary"),
+    ],
+)
+async def test_a_bad_one_is_named_and_never_repeated(shop: Shop, body: dict[str, Any], pointer: str) -> None:
+    answer = await post(shop, **body)
+    assert list(faults(answer)) == [pointer]
+    assert "canary" not in answer.text.replace("/canary", "")
+    assert await found(shop) == []
+
+
+@pytest.mark.parametrize(
+    "query", [{"channel": "canary"}, {"reason": "canary"}, {"address": "canary"}, {"address": " 4917012345678"}]
+)
+async def test_a_filter_that_means_nothing_is_named(shop: Shop, query: dict[str, str]) -> None:
+    answer = await shop.http.get("/suppressions", params=query)
+    assert list(faults(answer)) == list(query)
+    assert "canary" not in answer.text
+
+
+async def test_looking_needs_read_and_changing_needs_manage(parts: Parts, shop: Shop) -> None:
+    async with parts.database.transaction() as session:
+        _, key = await api_keys.create_key(session, shop.tenant, "reads", ("read", "send"))
+    id = (await post(shop)).json()["id"]
+    shop.http.headers["Authorization"] = f"Bearer {key}"
+    assert await found(shop) == [id]
+    assert (await shop.http.get(f"/suppressions/{id}")).status_code == 200
+    assert ((await post(shop)).status_code, (await shop.http.delete(f"/suppressions/{id}")).status_code) == (403, 403)

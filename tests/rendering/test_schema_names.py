@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+
+from rendering.messages import Inspection
+from rendering.schema_names import declared, required, template_warnings
+from rendering.variables import check_schema
+
+
+def test_declared_names_are_the_top_level_ones() -> None:
+    assert declared({"properties": {"a": {"properties": {"b": {}}}, "c": {}}}) == {"a", "c"}
+    assert declared({"properties": {"a": {}}, "required": ["b"]}) == {"a", "b"}
+    assert declared({}) == set()
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ({}, set()),
+        ({"required": ["a", "b"]}, {"a", "b"}),
+        ({"properties": {"a": {"required": ["b"]}}}, set()),
+        ({"properties": {"required": {"type": "string"}}}, set()),
+        ({"allOf": [{"required": ["a"]}, {"allOf": [{"required": ["b"]}]}]}, {"a", "b"}),
+        ({"$ref": "#/$defs/p", "$defs": {"p": {"required": ["a"]}}}, {"a"}),
+        ({"allOf": [{"$ref": "#/$defs/a~1b~0"}], "$defs": {"a/b~": {"required": ["a"]}}}, {"a"}),
+        ({"allOf": [True], "$ref": "#/$defs/t", "$defs": {"t": True}}, set()),
+        ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, set()),
+        ({"if": {"required": ["a"]}, "then": {"required": ["b"]}}, set()),
+        ({"dependentRequired": {"a": ["b"]}}, set()),
+    ],
+)
+def test_required_is_what_every_valid_payload_has(schema: dict[str, Any], names: set[str]) -> None:
+    assert check_schema(schema) == []
+    assert required(schema) == names
+
+
+SCHEMA: dict[str, Any] = {"properties": {"name": {}, "carrier": {}}, "required": ["name"]}
+TYPO = "'nmae' is used but not declared in the schema"
+FAILS = ": a payload without it can fail"
+
+
+@pytest.mark.parametrize(
+    ("schema", "variables", "needed", "warnings"),
+    [
+        (SCHEMA, {"name", "carrier"}, {"name"}, []),
+        (SCHEMA, {"name", "carrier", "recipient"}, {"name", "recipient"}, []),
+        (SCHEMA, {"name", "carrier"}, {"name", "carrier"},
+         ["'carrier' is used but not required in the schema" + FAILS]),
+        (SCHEMA, {"name", "carrier", "nmae"}, {"name"}, [TYPO]),
+        (SCHEMA, {"name", "carrier", "nmae"}, {"name", "nmae"}, [TYPO + FAILS]),
+        (SCHEMA, {"name"}, {"name"}, ["'carrier' is declared in the schema but not used"]),
+        (SCHEMA, {"carrier"}, set(), ["'name' is required in the schema but not used"]),
+        ({"required": ["name"]}, set(), set(), ["'name' is required in the schema but not used"]),
+        (SCHEMA | {"required": ["name", "recipient"]}, {"name", "carrier"}, {"name"}, []),
+        ({}, {"anything"}, {"anything"}, []),
+        ({"type": "object", "properties": {}}, {"anything"}, {"anything"}, []),
+    ],
+)  # fmt: skip
+def test_a_template_is_compared_with_the_schema(
+    schema: dict[str, Any], variables: set[str], needed: set[str], warnings: list[str]
+) -> None:
+    assert template_warnings(schema, Inspection(variables=variables, needed=needed)) == warnings
+
+
+def test_warnings_are_sorted_by_name() -> None:
+    warnings = template_warnings(SCHEMA, Inspection(variables={"b", "x", "a"}, needed={"x"}))
+    assert [warning.split("'")[1] for warning in warnings] == ["a", "b", "carrier", "name", "x"]

@@ -1,0 +1,192 @@
+"""The pixel and the links of an e-mail: put in where they belong, and nothing else is touched."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.channels import Channel
+from domain.evidence import ReceiptKind
+from domain.notification_types import Tracking
+from domain.outgoing import Message
+from domain.tracking import TraceSigner
+from rendering.tracking import PIXEL, Tracker, rewritten
+
+BASE = "https://t.example.com"
+SIGNER = TraceSigner(b"secret")
+TRACKER = Tracker(SIGNER, BASE)
+BOTH = Tracking(opens=True, clicks=True)
+
+
+def linked(html: str) -> str:
+    """Links become their targets in brackets, so that a test can read both."""
+    return rewritten(html, None, lambda target: f"[{target}]")
+
+
+@pytest.mark.parametrize(
+    ("html", "after"),
+    [
+        ('<a href="https://x.y/">', '<a href="[https://x.y/]">'),
+        ("<a href='https://x.y/' class=b>", "<a href='[https://x.y/]' class=b>"),
+        ("<a href=https://x.y/>z</a>", "<a href=[https://x.y/]>z</a>"),
+        ('<A HREF="HTTPS://x.y/">', '<A HREF="[HTTPS://x.y/]">'),
+        ('<a href=" https://x.y/\n">', '<a href="[https://x.y/]">'),
+        ('<a href="https://x.y/?a=1&amp;b=2">', '<a href="[https://x.y/?a=1&amp;b=2]">'),
+        ('<a href="https://x.y/?a=1&copy=2">', '<a href="[https://x.y/?a=1&amp;copy=2]">'),
+        ("<a href='https://x.y/&#39;\"'>", "<a href='[https://x.y/&#x27;&quot;]'>"),
+        ('<area href="http://x.y/">', '<area href="[http://x.y/]">'),
+        (
+            '<a href="https://x.y/">1</a><a href="https://z.y/">',
+            '<a href="[https://x.y/]">1</a><a href="[https://z.y/]">',
+        ),
+    ],
+)
+def test_a_link_is_replaced_in_its_own_quotes(html: str, after: str) -> None:
+    assert linked(html) == after
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="mailto:ada@example.com">',
+        '<a href="tel:+4917012345678">',
+        '<a href="#top">',
+        '<a href="/relative">',
+        '<a href="//x.y/">',
+        '<a href="javascript:alert(1)">',
+        '<a href="https://xä.y/">',
+        '<a href="">',
+        "<a>",
+        '<a name="https://x.y/">',
+        '<link href="https://x.y/">',
+        '<base href="https://x.y/">',
+        '<img src="https://x.y/">',
+        '<p data-x="<a href=https://x.y/>">',
+        '<!-- <a href="https://x.y/"> -->',
+        '<!--[if mso]><v:roundrect href="https://x.y/"><a href="https://x.y/"><![endif]-->',
+        "<script>'<a href=\"https://x.y/\">'</script>",
+        "<style>/* <a href=https://x.y/> */</style>",
+        "https://x.y/",
+        "&lt;a href=https://x.y/&gt;",
+        '<a href="https://x.y/',
+        "\r\n\x00é\ud800 <p \t>",
+        "",
+    ],
+)
+def test_everything_else_stays_byte_for_byte(html: str) -> None:
+    assert linked(html) == html
+    assert rewritten(html, None, None) == html
+
+
+@pytest.mark.parametrize(
+    ("html", "place"),
+    [
+        ("<body>x</body></html>", "<body>x|</body></html>"),
+        ("<BODY>x</BODY >\n", "<BODY>x|</BODY >\n"),
+        ("<html>x</html>\n", "<html>x|</html>\n"),
+        ("<p>x</p>", "<p>x</p>|"),
+        ("", "|"),
+        ("a</body>b</body>c", "a</body>b|</body>c"),
+        ("a</html>b</body>c", "a</html>b|</body>c"),
+        ("<!-- </body> -->a</body><!-- </body> -->", "<!-- </body> -->a|</body><!-- </body> -->"),
+        ("<style></body></style>a", "<style></body></style>a|"),
+        ('<p title="</body>">a', '<p title="</body>">a|'),
+    ],
+)
+def test_the_pixel_stands_at_the_end_of_the_body(html: str, place: str) -> None:
+    assert rewritten(html, "https://p.q/1", None) == place.replace("|", PIXEL.format("https://p.q/1"))
+
+
+def message(**more: Any) -> Message:
+    fields: dict[str, Any] = {
+        "attempt_id": uuid4(),
+        "delivery_id": uuid4(),
+        "notification_id": uuid4(),
+        "tenant": uuid4(),
+        "recipient_id": "ada",
+        "notification_type": "order.shipped",
+        "created_at": datetime.now(UTC),
+        "channel": Channel.EMAIL,
+        "endpoint_id": "email",
+        "address": {"email": "ada@example.com"},
+        "content": {"subject": "Hi", "text": "https://x.y/", "html": '<a href="https://x.y/?a&amp;b">x</a>'},
+        **more,
+    }
+    return Message(**fields)
+
+
+def test_a_tracked_message_leads_through_us_and_says_whose_it_is() -> None:
+    before = message()
+    after = TRACKER.tracked(before, "smtp", BOTH)
+    click, pixel = (part.partition('"')[0] for part in after.content["html"].split('="https')[1:])
+    assert click.startswith("://t.example.com/t/c/")
+    assert pixel.startswith("://t.example.com/t/o/")
+    clicked = SIGNER.read(unescape(click).rpartition("/")[2], ReceiptKind.CLICKED)
+    opened = SIGNER.read(unescape(pixel).rpartition("/")[2], ReceiptKind.OPENED)
+    assert clicked is not None
+    assert opened is not None
+    assert (clicked.attempt_id, clicked.provider, clicked.target) == (before.attempt_id, "smtp", "https://x.y/?a&b")
+    assert (opened.attempt_id, opened.provider) == (before.attempt_id, "smtp")
+    assert {**after.content, "html": None} == {**before.content, "html": None}
+    assert before.content["html"] == '<a href="https://x.y/?a&amp;b">x</a>'
+
+
+def test_opens_and_clicks_are_switched_one_by_one() -> None:
+    opens = TRACKER.tracked(message(), "smtp", Tracking(opens=True)).content["html"]
+    clicks = TRACKER.tracked(message(), "smtp", Tracking(clicks=True)).content["html"]
+    assert ("/t/o/" in opens, "/t/c/" in opens) == (True, False)
+    assert ("/t/o/" in clicks, "/t/c/" in clicks) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "tracking"),
+    [
+        ({}, Tracking()),
+        ({"channel": Channel.WEBHOOK}, BOTH),
+        ({"content": {"subject": "Hi", "text": "https://x.y/"}}, BOTH),
+        ({"content": {"subject": "Hi", "text": "", "html": ""}}, BOTH),
+    ],
+)
+def test_what_is_not_tracked_goes_out_as_it_is(more: dict[str, Any], tracking: Tracking) -> None:
+    plain = message(**more)
+    assert TRACKER.tracked(plain, "smtp", tracking) is plain
+
+
+@pytest.mark.parametrize("page", ["unsubscribe/abc", "preferences/abc?lang=de", "t/c/abc"])
+def test_links_to_our_own_pages_are_left_alone(page: str) -> None:
+    html = f'<a href="{BASE}/{page}">x</a>'
+    own = message(content={"html": html})
+    assert TRACKER.tracked(own, "smtp", Tracking(clicks=True)).content["html"] == html
+
+
+@pytest.mark.parametrize("page", ["unsubscribed", "shop/unsubscribe/", ""])
+def test_links_to_other_pages_of_our_host_are_not(page: str) -> None:
+    other = message(content={"html": f'<a href="{BASE}/{page}">x</a>'})
+    assert "/t/c/" in TRACKER.tracked(other, "smtp", Tracking(clicks=True)).content["html"]
+
+
+def test_another_try_of_the_same_call_is_the_same_message() -> None:
+    first = message()
+    assert TRACKER.tracked(first, "smtp", BOTH) == TRACKER.tracked(replace(first), "smtp", BOTH)
+
+
+def test_half_a_megabyte_is_done_in_time() -> None:
+    html = "<p>Hello <a href='https://example.com/?a=1&amp;b=2'>x</a></p>\n" * 8_000
+    long = message(content={"html": html})
+    began = time.process_time()
+    after = TRACKER.tracked(long, "smtp", BOTH).content["html"]
+    assert time.process_time() - began < 2
+    assert after.count("/t/c/") == 8_000
+
+
+@given(st.text() | st.text("<>!-/='\" abody&;:htps.refl"))
+def test_no_document_is_too_broken_to_go_out(html: str) -> None:
+    """An error here would leave a message in doubt that nobody has sent."""
+    assert TRACKER.tracked(message(content={"html": html}), "smtp", BOTH).content["html"].count(f"{BASE}/t/o/") <= 1
+    assert rewritten(html, None, None) == html

@@ -1,0 +1,98 @@
+"""Where pixel and links of our e-mails lead: `/t/o/{token}` and `/t/c/{token}`. Included by the API at the root.
+
+Whoever opens these is a stranger: they get an image, the address that we signed, or nothing. What they did is stored as
+a receipt of the message's provider, for the applier.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from config import Settings
+from domain.evidence import ReceiptKind
+from domain.names import derived_id
+from domain.tracking import Trace, TraceSigner
+from storage import receipts
+from storage.database import Database
+from storage.outages import DATABASE_ERRORS
+from storage.receipts import StoredReceipt
+
+# Seconds that somebody waits for the page they have clicked, if the database is slow.
+PATIENCE = 1.0
+# One transparent dot.
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+UNKNOWN = "<!doctype html><title>Not found</title><p>This link is not valid, or not any more.</p>"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+ALONE = {**HEADERS, "Content-Security-Policy": "default-src 'none'"}
+
+router = APIRouter(include_in_schema=False)
+log = structlog.get_logger(__name__)
+
+
+class Parts(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def on_receipts(self) -> Callable[[], None]: ...
+
+
+@router.api_route("/t/o/{token}", methods=["GET", "HEAD"])
+async def opened(token: str, request: Request) -> Response:
+    trace = await _seen(request, token, ReceiptKind.OPENED)
+    return _unknown() if trace is None else Response(GIF, media_type="image/gif", headers=HEADERS)
+
+
+@router.api_route("/t/c/{token}", methods=["GET", "HEAD"])
+async def clicked(token: str, request: Request) -> Response:
+    """To the address that the token holds, also while the database is away."""
+    trace = await _seen(request, token, ReceiptKind.CLICKED)
+    return _unknown() if trace is None else RedirectResponse(trace.target, 302, headers=HEADERS)
+
+
+async def _seen(request: Request, token: str, kind: ReceiptKind) -> Trace | None:
+    """None for a token that is not ours. A HEAD asks whether there is something, and does nothing."""
+    parts: Parts = request.app.state.parts
+    trace = TraceSigner(parts.settings.secret).read(token, kind)
+    if trace is not None and request.method == "GET":
+        await _store(parts, trace)
+    return trace
+
+
+async def _store(parts: Parts, trace: Trace) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE), parts.database.transaction() as session:
+            await receipts.store(session, [receipt_of(trace)])
+    except DATABASE_ERRORS as error:
+        log.warning("not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__)
+    else:
+        parts.on_receipts()
+
+
+def receipt_of(trace: Trace) -> StoredReceipt:
+    """One of each kind per attempt, however often it happens: the first time counts."""
+    return StoredReceipt(
+        id=derived_id("tracking", trace.attempt_id, trace.kind),
+        provider=trace.provider,
+        kind=trace.kind,
+        attempt_id=trace.attempt_id,
+        provider_message_id=None,
+        reason=None,
+        occurred_at=datetime.now(UTC),
+        raw={"by": "tracking"},
+    )
+
+
+def _unknown() -> HTMLResponse:
+    return HTMLResponse(UNKNOWN, 404, headers=ALONE)
