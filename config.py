@@ -1,6 +1,6 @@
 """Typed settings, read once from `TOCSIN_*` variables, `.env` and `TOCSIN_*_FILE`; built by bootstrap only."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,17 +22,36 @@ DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 Names = Annotated[list[str], NoDecode]
 
 
-class SecretFiles(PydanticBaseSettingsSource):
-    """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file."""
+class WrongSettings(ValueError):
+    """`lines`: a sentence for each setting that is missing or wrong. None quotes a value."""
 
-    def __init__(self, settings_cls: type[BaseSettings], prefix: str = PREFIX) -> None:
+    def __init__(self, *lines: str) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file.
+
+    `said` are the variables of environment and `.env`, in lower case.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], prefix: str, said: Mapping[str, str | None]) -> None:
         super().__init__(settings_cls)
         self._prefix = prefix
+        self._said = said
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         name = field.alias or field_name
-        path = os.environ.get(f"{self._prefix}{name.upper()}_FILE")
-        return (Path(path).read_text().strip() if path else None), name, False
+        variable = f"{self._prefix}{name}_FILE"
+        path = self._said.get(variable.lower())
+        return (self._read(variable.upper(), path) if path else None), name, False
+
+    def _read(self, variable: str, path: str) -> str:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise WrongSettings(f"{variable}: {path} cannot be read") from None
 
     def __call__(self) -> dict[str, Any]:
         found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
@@ -40,7 +59,8 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 class Sourced(BaseSettings):
-    """Where settings come from, in order: arguments, environment, `.env`, `*_FILE`. Complaints quote no value."""
+    """Where settings come from, in order: arguments, environment, `.env`, `*_FILE` (named in either of the two).
+    Complaints quote no value."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -55,8 +75,27 @@ class Sourced(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX))
+        said = {**getattr(dotenv_settings, "env_vars", {}), **getattr(env_settings, "env_vars", {})}
+        files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX), said)
         return init_settings, env_settings, dotenv_settings, files
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """As processes and commands read them. Raises WrongSettings."""
+        prefix = given.get("_env_prefix") or str(cls.model_config.get("env_prefix"))
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise WrongSettings(*(_complaint(prefix, each) for each in error.errors())) from None
+
+
+def _complaint(prefix: str, error: Any) -> str:
+    """A rule of several settings names them itself."""
+    said = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return str(said)
+    variable = f"{prefix}{error['loc'][0]}".upper()
+    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {said}"
 
 
 class ProviderSettings(Sourced):
@@ -69,22 +108,8 @@ class ProviderSettings(Sourced):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """What every provider has, read from `TOCSIN_<NAME>_*`. ValueError names the variable that is wrong."""
-        return cls.read(f"{PREFIX}{name.upper()}_")
-
-    @classmethod
-    def read(cls, prefix: str | None = None) -> Self:
-        """By the class's own prefix. ValueError names the variables that are missing or wrong."""
-        prefix = prefix or str(cls.model_config.get("env_prefix"))
-        try:
-            return cls(_env_prefix=prefix)
-        except ValidationError as error:
-            raise ValueError("; ".join(_complaint(prefix, each) for each in error.errors())) from None
-
-
-def _complaint(prefix: str, error: Any) -> str:
-    variable = prefix + "_".join(map(str, error["loc"])).upper()
-    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {error['msg']}"
+        """What every provider has, read from `TOCSIN_<NAME>_*`. Raises WrongSettings."""
+        return cls.read(_env_prefix=f"{PREFIX}{name.upper()}_")
 
 
 class ClientSettings(Sourced):

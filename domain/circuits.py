@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 MEMORY = 60  # seconds
-WINDOW = 10
+WINDOW = 30
 MIN_ERRORS = 5
 ERROR_SHARE = 0.5
 MIN_CALLS = 10
@@ -27,7 +27,7 @@ ERRORS_A_MINUTE = 50
 SLOW_A_MINUTE = 0.15
 MIN_CALLS_A_MINUTE = 20
 WEIGH_EVERY = timedelta(minutes=1)
-AFTER_OUTAGE = 50
+AFTER_OUTAGE = 30
 ALL_POINTS = 100
 
 CREDENTIALS = "credentials_refused"
@@ -109,7 +109,7 @@ def _sum(health: Health, since: float) -> Tally:
 def _broken(health: Health, now: datetime) -> str | None:
     if len(health.refusers) >= REFUSERS:
         return CREDENTIALS
-    seen = _sum(health, max(now.timestamp() - WINDOW, health.changed_at.timestamp()))
+    seen = _sum(health, max(now.timestamp() - WINDOW, int(health.changed_at.timestamp())))
     if seen.errors >= MIN_ERRORS and seen.errors >= ERROR_SHARE * seen.calls:
         return "errors"
     if seen.calls >= MIN_CALLS and seen.slow >= SLOW_SHARE * seen.calls:
@@ -175,7 +175,7 @@ def _weighed(health: Health, now: datetime) -> Health:
 def weights(pool: Mapping[str, int], healths: Mapping[str, Health]) -> dict[str, int]:
     """What each provider of a pool gets of the traffic by now: what one has lost, the others share."""
     lost = {name: _lost(points, healths.get(name)) for name, points in pool.items()}
-    takers = [name for name in pool if name not in healths or healths[name].passes]
+    takers = [name for name in pool if name not in healths or healths[name].state is not CircuitState.OPEN]
     taking = [name for name in takers if not lost[name]] or takers
     share = sum(lost.values()) / len(taking) if taking else 0
     return {name: round(points - lost[name] + (share if name in taking else 0)) for name, points in pool.items()}
@@ -184,7 +184,13 @@ def weights(pool: Mapping[str, int], healths: Mapping[str, Health]) -> dict[str,
 def _lost(points: int, health: Health | None) -> int:
     if health is None:
         return 0
-    return min(points, health.penalty) if health.passes else points
+    match health.state:
+        case CircuitState.CLOSED:
+            return min(points, health.penalty)
+        case CircuitState.HALF_OPEN:
+            return points - points // 2  # somebody has to try it; the guard sends on whom it does not need
+        case CircuitState.OPEN:
+            return points
 
 
 def ordered(pool: Mapping[str, int], healths: Mapping[str, Health], dice: float) -> Sequence[str]:

@@ -85,7 +85,7 @@ class Provider:
 
     @classmethod
     def build(cls, tools: Tools) -> Self:
-        """At start, once. ValueError names the variable that is missing."""
+        """At start, once. Raises WrongSettings, which names the variable."""
         raise NotImplementedError
 
     async def send(self, message: Message) -> Accepted | Refused:

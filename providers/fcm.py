@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 from firebase_admin import credentials, messaging
 from pydantic import SecretStr
 
-from config import ProviderSettings
+from config import ProviderSettings, WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.notification_types import URGENT
 from domain.outgoing import Message
@@ -157,11 +157,11 @@ def as_json(push: messaging.Message) -> Json:
 
 
 def account_of(settings: FcmSettings) -> credentials.Certificate:
-    """ValueError never quotes the key."""
+    """WrongSettings never quotes the key."""
     try:
         return credentials.Certificate(json.loads(settings.credentials.get_secret_value()))
     except ValueError:
-        raise ValueError("TOCSIN_FCM_CREDENTIALS is not the JSON of a service account") from None
+        raise WrongSettings("TOCSIN_FCM_CREDENTIALS is not the JSON of a service account") from None
 
 
 def said(answer: Answer) -> tuple[list[str], list[str]]:

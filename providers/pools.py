@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from config import Settings
+from config import Settings, WrongSettings
 from domain.channels import Channel
 from domain.routing import Pooled
 from providers.base import Provider
@@ -20,7 +20,7 @@ def build_providers(settings: Settings, tools: Tools) -> dict[str, Provider]:
     """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback."""
     named = {name for channel in Channel for name in settings.pool(channel)}
     if unknown := named - set(PROVIDERS):
-        raise ValueError(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
+        raise WrongSettings(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
     return {name: PROVIDERS[name].build(tools) for name in sorted(named)}
 
 
@@ -28,7 +28,7 @@ def pools_of(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
     pools = {channel: [providers[name] for name in settings.pool(channel)] for channel in Channel}
     for channel, members in pools.items():
         if misplaced := [member.name for member in members if channel not in member.channels]:
-            raise ValueError(f"{', '.join(misplaced)} cannot deliver on {channel}")
+            raise WrongSettings(f"{', '.join(misplaced)} cannot deliver on {channel}")
     return {
         channel: [_pooled(member, settings.weights(channel)[member.name]) for member in members]
         for channel, members in pools.items()

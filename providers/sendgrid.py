@@ -19,7 +19,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sendgrid.helpers.mail import CustomArg, From, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
-from config import ProviderSettings
+from config import ProviderSettings, WrongSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
@@ -201,7 +201,7 @@ def public_key(text: str) -> EllipticCurvePublicKey | None:
     except ValueError:
         key = text
     if key and not isinstance(key, EllipticCurvePublicKey):
-        raise ValueError("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
+        raise WrongSettings("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
     return key or None
 
 

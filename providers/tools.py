@@ -43,5 +43,5 @@ class Tools:
     sandbox_books: SandboxBooks
 
     def load(self, settings: type[S]) -> S:
-        """Read from the environment by the class's `env_prefix`. ValueError names what is missing."""
+        """Read from the environment by the class's `env_prefix`. Raises WrongSettings."""
         return settings.read()

@@ -93,7 +93,8 @@ async def own_database(url: str) -> str:
 
 
 @asynccontextmanager
-async def running_engine(database_url: str, home: Path) -> AsyncIterator[Engine]:
+async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIterator[Engine]:
+    """`more` are settings."""
     async with temporary_temporal(home) as temporal:
         await prepare_temporal(temporal.address, "default")
         settings = Settings(
@@ -102,6 +103,7 @@ async def running_engine(database_url: str, home: Path) -> AsyncIterator[Engine]
             temporal_address=temporal.address,
             api_port=free_port(),
             drain_timeout=1,
+            **more,
             _env_file=None,
         )
         client = await connect(temporal.address, "default", lazy=False)

@@ -311,6 +311,17 @@ async def test_what_is_under_way_counts(hooks: Hooks, database: Database) -> Non
         assert len(await event_posting.claim(session, room, first[:1])) == 2
 
 
+async def test_a_claim_neither_waits_for_another_nor_takes_the_same(hooks: Hooks, database: Database) -> None:
+    await hooks.endpoint("shop", "http://127.0.0.1:9/")
+    for _ in range(3):
+        await hooks.event()
+    async with asyncio.timeout(5), database.transaction() as one, database.transaction() as two:
+        first = await event_posting.claim(one, Room(of_endpoint=2), [])
+        second = await event_posting.claim(two, Room(of_endpoint=2), [])
+    assert (len(first), len(second)) == (2, 1)
+    assert not {post.id for post in first} & {post.id for post in second}
+
+
 async def test_two_posters_never_post_the_same_message(hooks: Hooks, database: Database, receiver: Receiver) -> None:
     await hooks.endpoint("shop", receiver.url)
     async with outgoing_client() as client:

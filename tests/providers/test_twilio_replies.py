@@ -1,4 +1,4 @@
-"""STOP and START as Twilio forwards them: signed like its callbacks, obeyed once, by all tenants that have the number."""
+"""STOP and START as Twilio forwards them: signed like its callbacks, obeyed once, by all who have the number."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace

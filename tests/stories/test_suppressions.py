@@ -25,7 +25,7 @@ async def suppressed(shop: Shop, id: str) -> dict[str, Any]:
 async def said(shop: Shop, id: str) -> dict[str, Any]:
     """What the timeline says of the address."""
     [entry] = [e for e in (await shop.shown(id))["timeline"] if e["kind"] == "suppressed_address"]
-    return entry
+    return dict(entry)
 
 
 async def test_after_a_hard_bounce_the_next_message_takes_another_channel(shop: Shop) -> None:

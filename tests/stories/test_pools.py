@@ -1,0 +1,136 @@
+"""Two providers for one channel: one that is down is gone round, and gets its traffic back when it is well."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine import Shop, open_shop, running_engine
+from tests.polling import eventually
+from tests.stories.vendors import MailServer, SendGridStandIn, environment, vendors
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+@pytest.fixture
+async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SendGridStandIn, MailServer]]:
+    async with vendors() as (web, mail):
+        for name, value in environment(web, mail).items():
+            monkeypatch.setenv(name, value)
+        yield web, mail
+
+
+@pytest.fixture
+def web(pool: tuple[SendGridStandIn, MailServer]) -> SendGridStandIn:
+    return pool[0]
+
+
+@pytest.fixture
+def mail(pool: tuple[SendGridStandIn, MailServer]) -> MailServer:
+    return pool[1]
+
+
+@pytest.fixture
+def members() -> list[str]:
+    return ["sendgrid=50", "smtp=50"]
+
+
+@pytest.fixture
+async def pooled(
+    pool: tuple[SendGridStandIn, MailServer], members: list[str], database_url: str, tmp_path: Path
+) -> AsyncIterator[Shop]:
+    async with running_engine(database_url, tmp_path, email_providers=members) as engine, open_shop(engine) as shop:
+        await shop.type("news", ["email"])
+        yield shop
+
+
+async def send(shop: Shop, count: int, name: str = "person") -> list[str]:
+    for number in range(count):
+        await shop.person(f"{name}-{number}", email=f"{name}-{number}@example.com")
+    return await asyncio.gather(*(shop.send("news", f"{name}-{number}") for number in range(count)))
+
+
+async def ended(shop: Shop, ids: list[str]) -> list[dict[str, Any]]:
+    return [await shop.finished(id, within=60) for id in ids]
+
+
+async def health(shop: Shop, name: str) -> dict[str, Any]:
+    items: list[dict[str, Any]] = (await shop.ok("GET", "/providers"))["items"]
+    return next(item for item in items if item["name"] == name)
+
+
+async def until_state(shop: Shop, name: str, *states: str) -> dict[str, Any]:
+    return await eventually(lambda: health(shop, name), lambda seen: seen["health"]["state"] in states, 40)
+
+
+async def test_both_get_their_share(pooled: Shop, web: SendGridStandIn, mail: MailServer) -> None:
+    await ended(pooled, await send(pooled, 40))
+    assert len(web.kept) + len(mail.kept) == 40
+    assert 8 <= len(mail.kept) <= 32
+
+
+async def test_one_that_is_down_is_gone_round_and_comes_back(
+    pooled: Shop, web: SendGridStandIn, mail: MailServer
+) -> None:
+    await web.stop()
+    first = await send(pooled, 30, "during")
+    await until_state(pooled, "sendgrid", "open", "half_open")
+    shown = await ended(pooled, first)
+    assert {each["status"] for each in shown} == {"SENT"}
+    assert sorted(mail.kept) == sorted(f"during-{number}@example.com" for number in range(30))
+    assert (await health(pooled, "sendgrid"))["weights"] == {"email": 0}
+    await web.start()
+    await until_state(pooled, "sendgrid", "half_open")
+    # It believes after a few good calls; which messages try it is drawn.
+    batches = 0
+    while (await health(pooled, "sendgrid"))["health"]["state"] != "closed":
+        batches += 1
+        await ended(pooled, await send(pooled, 10, f"probing-{batches}"))
+    assert len(mail.kept) + sum(web.kept.values()) == 30 + 10 * batches
+    assert set(web.kept.values()) == {1}
+    assert sum(web.kept.values()) >= 3
+
+
+async def test_refused_credentials_are_told_once_and_tried_no_more(
+    pooled: Shop, web: SendGridStandIn, mail: MailServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    web.status = 401
+    shown = await ended(pooled, await send(pooled, 12, "first"))
+    assert {each["status"] for each in shown} == {"SENT"}
+    seen = await until_state(pooled, "sendgrid", "open")
+    assert seen["health"]["reason"] == "credentials_refused"
+    called = sum(web.called.values())
+    await ended(pooled, await send(pooled, 20, "second"))
+    assert sum(web.called.values()) == called
+    assert len(mail.kept) == 32
+
+
+class TestAlone:
+    @pytest.fixture
+    def members(self) -> list[str]:
+        return ["sendgrid"]
+
+    async def test_with_nobody_else_messages_wait_and_go_out_when_it_is_well(
+        self, pooled: Shop, web: SendGridStandIn
+    ) -> None:
+        await web.stop()
+        first = await send(pooled, 10, "early")
+        await until_state(pooled, "sendgrid", "open", "half_open")
+        second = await send(pooled, 10, "late")
+        await web.start()
+        shown = await ended(pooled, [*first, *second])
+        assert {each["status"] for each in shown} == {"SENT"}
+        assert len(web.kept) == 20
+        assert set(web.kept.values()) == {1}
+        reasons = {entry["reason"] for each in shown for entry in each["timeline"] if entry["kind"] == "held"}
+        assert reasons == {"circuit_open (sendgrid)"}
+
+
+async def test_a_bad_message_opens_no_circuit(pooled: Shop, web: SendGridStandIn) -> None:
+    """One delivery that is tried again and again says nothing of the others."""
+    web.status = 503
+    id = (await send(pooled, 1))[0]
+    await eventually(lambda: pooled.shown(id), lambda shown: shown["status"] == "SENT", 30)
+    assert (await health(pooled, "sendgrid"))["health"]["state"] == "closed"

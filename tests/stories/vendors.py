@@ -1,0 +1,80 @@
+"""Two e-mail vendors on this machine, with an engine whose pool they are: SendGrid over HTTP, and an SMTP server."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from embedded.ports import free_port
+from tests.providers.harness_http import Reply, read_request
+
+
+class SendGridStandIn:
+    """`status` is what it answers; `up` says whether anybody listens. `called` and `kept` count by our reference."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.status = 202
+        self.called: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def up(self) -> bool:
+        return self._server is not None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        reference = json.loads(request.body)["custom_args"]["tocsin_attempt_id"]
+        self.called[reference] += 1
+        if self.status == 202:
+            self.kept[reference] += 1
+        writer.write(Reply(status=self.status, headers={"x-message-id": reference}).wire)
+        await writer.drain()
+        writer.close()
+
+
+class MailServer:
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.kept: list[str] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.kept += envelope.rcpt_tos
+        return "250 OK"
+
+
+@asynccontextmanager
+async def vendors() -> AsyncIterator[tuple[SendGridStandIn, MailServer]]:
+    web, mail = SendGridStandIn(), MailServer()
+    await web.start()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mail, hostname="localhost"), "127.0.0.1", mail.port)
+    try:
+        yield web, mail
+    finally:
+        await web.stop()
+        server.close()
+
+
+def environment(web: SendGridStandIn, mail: MailServer) -> dict[str, str]:
+    return {
+        "TOCSIN_SENDGRID_API_KEY": "a key",
+        "TOCSIN_SENDGRID_FROM": "shop@example.com",
+        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{web.port}",
+        "TOCSIN_SMTP_HOST": "127.0.0.1",
+        "TOCSIN_SMTP_PORT": str(mail.port),
+        "TOCSIN_SMTP_TLS": "none",
+        "TOCSIN_SMTP_FROM": "shop@example.com",
+    }
