@@ -4,6 +4,7 @@ Servers are imported by the command that needs them: `tocsin send` should not wa
 """
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from commands.client import Api, running
+from commands.client import Api
 from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
+from commands.here import CHECKOUT, Given, local, local_or_dev
 from commands.tail import Tail
-from commands.timeline import GOOD, news, show
-from config import ClientSettings, Settings
+from commands.timeline import news, show, still_on_its_way, went_out
+from config import Settings
 from embedded.errors import StackError
 
 app = typer.Typer(
@@ -39,14 +41,21 @@ def dev() -> None:
     """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
     import bootstrap
     from commands.demo import greet
+    from commands.provider_checks import complete
     from embedded.parent import end_with_make
     from embedded.stack import Stack
 
     end_with_make()
+    os.chdir(CHECKOUT)  # where its children read .env, too
     settings = load(Settings, env="dev")
     prepare = partial(prepare_temporal, namespace=settings.temporal_namespace)
-    stack = Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=greet)
-    finish(stack.run())
+    hello = partial(greet, settings)
+
+    async def work() -> None:
+        await complete(settings)
+        await Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=hello).run()
+
+    finish(work())
 
 
 @app.command()
@@ -87,6 +96,7 @@ def send(
     type: Annotated[str, typer.Argument(help="Key of the notification type.")],
     recipient: Annotated[str, typer.Argument(help="Recipient id.")],
     payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
+    channel: Annotated[list[str] | None, typer.Option(help="Only this of the type's; may be given several times.")] = None,
     email: Annotated[str | None, typer.Option(help="With any of these three the person is made or updated.")] = None,
     phone: Annotated[str | None, typer.Option(help="In E.164: +4917012345678.")] = None,
     locale: Annotated[str | None, typer.Option(help="Language, such as de or de-AT.")] = None,
@@ -101,24 +111,26 @@ def send(
 
     async def work(api: Api) -> None:
         body = {"notification_type": type, **person, "payload": read_json(payload)}
+        body |= {"channels": channel} if channel else {}
         sent = await api.call("POST", "/notifications/send", body, headers=headers)
         if not wait:
             typer.echo(sent["id"])
             return
         shown = await api.settled(sent["id"], timeout)
         show(console, shown)
-        if shown["status"] not in GOOD:
-            raise typer.Exit(1)
+        if not went_out(shown):
+            raise CommandError(*still_on_its_way(shown, timeout))
 
     talk(work)
 
 
 @app.command("show")
-def show_one(id: Annotated[str, typer.Argument(help="Notification id.")]) -> None:
+def show_one(id: Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")]) -> None:
     """What happened to one notification."""
+    from commands.recent import whole_id
 
     async def work(api: Api) -> None:
-        show(console, await api.get(f"/notifications/{id}"))
+        show(console, await api.get(f"/notifications/{await whole_id(api, id)}"))
 
     talk(work)
 
@@ -147,7 +159,7 @@ def create_tenant(
     from commands.tenants import create
 
     async def work() -> None:
-        await create(load(Settings, **local()), tenant)
+        await create(load(Settings, **local(load(Given))), tenant)
 
     finish(work())
 
@@ -158,7 +170,7 @@ def list_tenants() -> None:
     from commands.tenants import every
 
     async def work() -> None:
-        typer.echo("\n".join(await every(load(Settings, **local()))))
+        typer.echo("\n".join(await every(load(Settings, **local(load(Given))))))
 
     finish(work())
 
@@ -173,7 +185,7 @@ def create_key(
     from commands.keys import create
 
     async def work() -> None:
-        typer.echo(await create(load(Settings, **local()), tenant, name, scope))
+        typer.echo(await create(load(Settings, **local(load(Given))), tenant, name, scope))
 
     finish(work())
 
@@ -197,16 +209,9 @@ def check_provider(
     from commands.provider_checks import check
 
     async def work() -> None:
-        typer.echo(await check(load(Settings, **local()), name, send_to))
+        typer.echo(await check(load(Settings, **local_or_dev(load(Given))), name, send_to))
 
     finish(work())
-
-
-def local() -> dict[str, str]:
-    """Settings of the stack that runs here, for commands beside its API; none if a database is set."""
-    given = load(ClientSettings)
-    run = None if given.database_url else running(given)
-    return {"env": "dev", "database_url": run.database_url} if run else {}
 
 
 async def prepare_temporal(address: str, namespace: str) -> None:

@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from bootstrap import Parts, configure_logging, open_parts
-from config import Settings
+from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
@@ -122,7 +122,7 @@ async def serve(
 
 
 async def main() -> None:
-    settings = Settings()
+    settings = Settings.read()
     configure_logging(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +134,7 @@ if __name__ == "__main__":
     code = 0
     try:
         asyncio.run(main())
-    except NoSuchQueue as error:
+    except (NoSuchQueue, WrongSettings) as error:
         sys.stderr.write(f"worker: {error}\n")
         code = 2
     sys.stdout.flush()

@@ -7,11 +7,11 @@ import sys
 
 from api.server import serve
 from bootstrap import configure_logging, ensure_demo, open_parts
-from config import Settings
+from config import Settings, WrongSettings
 
 
 async def main() -> None:
-    settings = Settings()
+    settings = Settings.read()
     configure_logging(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -22,7 +22,13 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    code = 0
+    try:
+        asyncio.run(main())
+    except WrongSettings as error:
+        sys.stderr.write(f"api: {error}\n")
+        code = 2
     sys.stdout.flush()
+    sys.stderr.flush()
     # A plain exit can abort in the Temporal SDK's native threads while the interpreter shuts down.
-    os._exit(0)
+    os._exit(code)

@@ -10,13 +10,10 @@ from typing import Any
 import httpx2
 
 from commands.errors import CommandError
+from commands.here import not_running, running
 from config import ClientSettings
-from embedded.datadir import DataDir
-from embedded.runfile import RunInfo
 
 Json = dict[str, Any]
-
-ELSEWHERE = "TOCSIN_API_URL and TOCSIN_API_KEY"
 
 POLL_SECONDS = 0.1
 # A provider that reports deliveries does so soon, the sandbox in 0.2 s. Who waits longer uses `show`.
@@ -99,22 +96,12 @@ def address(settings: ClientSettings) -> tuple[str, str]:
     url, key = settings.api_url.rstrip("/"), settings.api_key.get_secret_value()
     run = None if url else running(settings)
     if not url and run is None:
-        where = DataDir.at(settings.data_dir).root
-        raise CommandError(f"nothing runs in {where}; start it with 'make run', or set {ELSEWHERE}")
+        raise not_running(settings)
     if run is not None:
         url, key = run.api_url, key or run.api_key
     if not key:
         raise CommandError("set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one")
     return url, key
-
-
-def running(settings: ClientSettings) -> RunInfo | None:
-    try:
-        return RunInfo.read(DataDir.at(settings.data_dir).run_file)
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise CommandError(f"{error.filename} belongs to another user; set {ELSEWHERE}") from None
 
 
 @asynccontextmanager

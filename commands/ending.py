@@ -5,29 +5,26 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 
 from commands.client import Api, address, open_api
 from commands.errors import CommandError
-from config import PREFIX, ClientSettings
+from commands.here import CHECKOUT
+from config import ClientSettings, WrongSettings
 from embedded.errors import StackError
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 INTERRUPTED = 130
 Chosen = TypeVar("Chosen", bound=ClientSettings)
 
 
 def load(kind: type[Chosen], **given: Any) -> Chosen:
     try:
-        return kind(**given)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"])
-            typer.echo(f"{PREFIX}{name.upper()}: {problem['msg']}" if name else problem["msg"], err=True)
+        return kind.read(**given)
+    except WrongSettings as error:
+        for line in error.lines:
+            typer.echo(f"tocsin: {line}", err=True)
         raise typer.Exit(2) from None
 
 

@@ -1,21 +1,26 @@
-"""`tocsin providers check`: whether an adapter's settings are complete and its vendor knows our credentials."""
+"""Whether adapters' settings are complete, before `make run` starts anything, and, for `tocsin providers check`,
+whether a vendor knows our credentials."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import bootstrap
 from commands.errors import CommandError
-from config import Settings
+from commands.here import CHECKOUT
+from config import Settings, WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing import Message
 from providers.base import Provider
 from providers.guard import guarded
 from providers.outcomes import Accepted, ProviderError, Refused, Unknown
+from providers.pools import build_providers, pools_of
 from providers.registry import PROVIDERS
+from providers.tools import Tools
 from providers.transport import outgoing_client
 from storage.database import Database
 
@@ -41,26 +46,39 @@ async def check(settings: Settings, name: str, send_to: str | None) -> str:
         raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(PROVIDERS))}")
     if name in REACH_NOBODY or (name in TRIVIAL and not send_to):
         return f"{name}: {TRIVIAL[name]}"
-    async with _built(settings, name) as provider:
+    async with _tools(settings) as tools:
         try:
+            provider = PROVIDERS[name].build(tools)
             return f"{name}: {await (_send(provider, send_to) if send_to else provider.check())}"
+        except WrongSettings as error:
+            raise CommandError(f"{name}: {error}{_no_dotenv_here()}") from None
         except ProviderError as error:
             raise CommandError(f"{name}: {type(error).__name__.lower()} error: {error.reason}") from None
 
 
+async def complete(settings: Settings) -> None:
+    """Builds the providers of all pools, as every process will. Raises CommandError with what is missing or wrong."""
+    async with _tools(settings) as tools:
+        try:
+            pools_of(settings, build_providers(settings, tools))
+        except WrongSettings as error:
+            raise CommandError(*error.lines) from None
+
+
+def _no_dotenv_here() -> str:
+    elsewhere = CHECKOUT / ".env"
+    return f" (there is no .env here, but {elsewhere})" if elsewhere.exists() and not Path(".env").exists() else ""
+
+
 @asynccontextmanager
-async def _built(settings: Settings, name: str) -> AsyncIterator[Provider]:
-    """As bootstrap builds it, so that a webhook meets the same guard; nothing of it needs the database."""
+async def _tools(settings: Settings) -> AsyncIterator[Tools]:
+    """As bootstrap makes them, so that a webhook meets the same guard; nothing of it needs the database."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or "postgresql+asyncpg://nobody@127.0.0.1:1/none")
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
-        try:
-            provider = PROVIDERS[name].build(bootstrap.tools_of(settings, database, http, chosen))
-        except ValueError as error:
-            raise CommandError(f"{name}: {error}") from None
-        yield provider
+        yield bootstrap.tools_of(settings, database, http, chosen)
 
 
 async def _send(provider: Provider, address: str) -> str:

@@ -29,6 +29,8 @@ async def put_notification_type(
     """The same type again changes nothing; any change is a new version, used from now on."""
     if body.key not in (None, key):
         raise invalid(at("/key", "must be the key in the path"))
+    if body.twice:
+        raise invalid(*(at("/always", f"{name} is on the route too: it would go out twice") for name in body.twice))
     if body.without_template:
         raise invalid(
             *(at(f"/templates/{channel}", "is required, since the route has it") for channel in body.without_template)

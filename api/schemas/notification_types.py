@@ -43,6 +43,11 @@ def _each_once(channels: list[Channel]) -> list[Channel]:
 NotYet = Annotated[Any, AfterValidator(_not_yet)]
 Until = Literal["sent", "delivered", "opened", "clicked"] | None
 Channels = Annotated[list[ChannelName], Field(min_length=1, max_length=6), AfterValidator(_each_once)]
+Beside = Annotated[
+    list[ChannelName],
+    Field(max_length=6, description="Go out beside the first step, whatever becomes of it."),
+    AfterValidator(_each_once),
+]
 Default = Annotated[
     Annotated[Switch, Tag("for all")] | Annotated[dict[ChannelName, Switch], Tag("by channel")],
     Discriminator(_kind_of_default),
@@ -101,9 +106,7 @@ class TypeFields(Model):
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None
     give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
-    always: Annotated[Channels | None, Field(description="Go out beside the first step, whatever becomes of it.")] = (
-        None
-    )
+    always: Beside | None = None
     respects_quiet_hours: NotYet = None
     throttle: NotYet = None
     digest: NotYet = None
@@ -121,11 +124,10 @@ class TypeBody(TypeFields):
 
     key: Key | None = None
 
-    @model_validator(mode="after")
-    def _always_is_beside_the_route(self) -> Self:
-        if twice := [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]:
-            raise ValueError(f"{', '.join(twice)} cannot be on the route and in `always`: it would go out twice")
-        return self
+    @property
+    def twice(self) -> list[Channel]:
+        """What would go out beside the route and by it."""
+        return [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]
 
     @property
     def without_template(self) -> list[Channel]:
