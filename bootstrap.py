@@ -31,6 +31,7 @@ from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.dispatcher import Dispatcher
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
+from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
 from dispatch.starter import Starter
@@ -156,6 +157,7 @@ def _assemble(
     dispatcher = Dispatcher(
         database,
         Starter(temporal),
+        Rates(database, temporal, {name: settings.rate(name) for name in providers}),
         start_rate=settings.start_rate,
         resume_rate=settings.resume_rate,
         on_flush=catalog.flush,

@@ -12,6 +12,7 @@ import structlog
 
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
+from dispatch.rates import Rates
 from dispatch.signals import Signals
 from dispatch.starter import AT_ONCE, Starter
 from dispatch.sweep import Sweep
@@ -45,6 +46,7 @@ class Dispatcher:
         self,
         database: Database,
         starter: Starter,
+        rates: Rates,
         *,
         start_rate: float,
         resume_rate: float,
@@ -69,6 +71,7 @@ class Dispatcher:
             EVIDENCE_DUE: Loop("evidence", partial(self._if_leading, signals.evidence)),
             RELEASE_DUE: Loop("release", partial(self._if_leading, signals.releases)),
             "sweep": Loop("sweep", self._sweep_strays),
+            "rates": Loop("rates", partial(self._if_leading, rates.keep)),
         }
         self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox, EVENTS_CHANNEL: on_events}
 
