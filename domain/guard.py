@@ -7,7 +7,7 @@ from domain.notification_types import NotificationType
 from domain.preferences import Preferences, decide
 from domain.records import Delivery, Ledger, Verdict
 from domain.statuses import DeliveryStatus
-from domain.steps import reached
+from domain.steps import arrived, reached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +40,8 @@ def stop(facts: Facts) -> Verdict | None:
 
 
 def _reached_before(facts: Facts) -> int | None:
-    """The earlier step whose goal has been reached late: this one is no longer needed."""
+    """The earlier step that has come late to what it is for: this one is no longer needed."""
     for number, step in enumerate(facts.kind.route[: max(0, facts.delivery.step - 1)], start=1):
-        if step.goal is not None and reached(facts.ledger, number, step.goal):
+        if arrived(facts.ledger, number) if step.goal is None else reached(facts.ledger, number, step.goal):
             return number
     return None

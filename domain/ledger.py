@@ -53,7 +53,7 @@ def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: da
     told = replace(told, **{name: getattr(known, name) for name in set(TIME_OF.values())})
     after = _with_attempt(ledger, with_evidence(told, EVIDENCE_OF_STATE[state], at), at, detail=_detail(told))
     silent = len(after.events) == len(ledger.events) and state is not AttemptState.ACCEPTED
-    return _noted(after, told, at) if silent else after
+    return _noted(after, told.delivery_id, f"attempt_{told.state}", at, _detail(told), told.reason) if silent else after
 
 
 def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurred_at: datetime, at: datetime) -> Ledger:
@@ -62,7 +62,10 @@ def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurre
     if attempt == ledger.attempts[attempt_id]:
         return ledger
     detail = {"provider": attempt.provider, "receipt": str(evidence)}
-    return _woken(_with_attempt(ledger, attempt, at, detail), attempt.delivery_id)
+    after = _with_attempt(ledger, attempt, at, detail)
+    if len(after.events) == len(ledger.events):
+        after = _noted(after, attempt.delivery_id, str(evidence), at, detail)
+    return _woken(after, attempt.delivery_id)
 
 
 def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
@@ -130,12 +133,12 @@ def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
     return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
-def _noted(ledger: Ledger, attempt: Attempt, at: datetime) -> Ledger:
-    """A call that came to nothing and moved nothing is in the timeline all the same."""
-    channel = ledger.deliveries[attempt.delivery_id].channel
-    note = Event(
-        at=at, kind=f"attempt_{attempt.state}", channel=channel, reason=attempt.reason, detail=_detail(attempt)
-    )
+def _noted(
+    ledger: Ledger, delivery_id: UUID, kind: str, at: datetime, detail: Json, reason: str | None = None
+) -> Ledger:
+    """What moved nothing is in the timeline all the same."""
+    channel = ledger.deliveries[delivery_id].channel
+    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=detail)
     return replace(ledger, events=(*ledger.events, note))
 
 

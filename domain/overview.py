@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from domain.evidence import Evidence
-from domain.records import Json, Ledger
+from domain.records import Delivery, Json, Ledger
+from domain.redrives import ALREADY_SENT
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 # Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
@@ -23,12 +24,12 @@ def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[
             return NotificationStatus(best), None
     if ledger.finished_at is None:
         return None, None
-    return _not_arrived(ledger, statuses, verdict), reasons(ledger) or "no_channel"
+    return _not_arrived(ledger, verdict), reasons(ledger) or "no_channel"
 
 
-def _not_arrived(
-    ledger: Ledger, statuses: set[DeliveryStatus], verdict: NotificationStatus | None
-) -> NotificationStatus | None:
+def _not_arrived(ledger: Ledger, verdict: NotificationStatus | None) -> NotificationStatus | None:
+    deliveries = telling(ledger)
+    statuses = {delivery.status for delivery in deliveries}
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
     if any(attempt.reached for attempt in ledger.attempts.values()):
@@ -38,13 +39,27 @@ def _not_arrived(
     for delivery_status, end in END_OF:
         if delivery_status in statuses:
             return end
-    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in ledger.deliveries.values())
+    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in deliveries)
     return NotificationStatus.SUPPRESSED if refused else verdict
+
+
+def telling(ledger: Ledger) -> list[Delivery]:
+    """The deliveries that say why it did not arrive: those of this generation. Of earlier ones, which a redrive took
+    back, only what is still in doubt; and those that had what this generation therefore did not send."""
+    told: list[Delivery] = []
+    for delivery in ledger.deliveries.values():
+        if delivery.generation < ledger.generation:
+            told += [delivery] if delivery.status is DeliveryStatus.IN_DOUBT else []
+        elif (delivery.failure_reason or "").startswith(ALREADY_SENT):
+            told += [one for one in ledger.earlier(delivery.id) if any(a.reached for a in ledger.attempts_of(one.id))]
+        else:
+            told.append(delivery)
+    return list({delivery.id: delivery for delivery in told}.values())
 
 
 def reasons(ledger: Ledger) -> str | None:
     """One line that names every channel that did not get through, in the order of the route."""
-    ordered = sorted(ledger.deliveries.values(), key=lambda d: (d.step, d.channel))
+    ordered = sorted(telling(ledger), key=lambda d: (d.step, d.channel, d.generation))
     return "; ".join(f"{d.channel}: {d.failure_reason}" for d in ordered if d.failure_reason) or None
 
 

@@ -55,6 +55,7 @@ class Delivery:
     channel: Channel
     step: int
     status: DeliveryStatus
+    generation: int = 1
     failure_reason: str | None = None
     by_rule: bool = False
     awaits: Evidence | None = None
@@ -74,7 +75,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ledger:
-    """`revision` fences the write: it is the revision that was read. `deliveries` are those of this generation.
+    """`revision` fences the write: it is the revision that was read. `deliveries` and `attempts` are those of every
+    generation: a redrive makes new ones, and what is heard of the old ones still counts.
     `evidence_due`: something that the workflow waits for has come with this change."""
 
     notification_id: UUID
@@ -99,6 +101,21 @@ class Ledger:
         for attempt in self.attempts_of(delivery_id):
             if attempt.endpoint_id == endpoint_id and attempt.reached:
                 return attempt
+        return None
+
+    def earlier(self, delivery_id: UUID) -> list[Delivery]:
+        """Those of earlier generations on the same step and channel, the latest first."""
+        mine = self.deliveries[delivery_id]
+        same = [d for d in self.deliveries.values() if (d.step, d.channel) == (mine.step, mine.channel)]
+        before = [delivery for delivery in same if delivery.generation < mine.generation]
+        return sorted(before, key=lambda delivery: -delivery.generation)
+
+    def reached_before(self, delivery_id: UUID, endpoint_id: str) -> Delivery | None:
+        """The delivery of an earlier generation by which this endpoint has the message, unless it came back."""
+        for delivery in self.earlier(delivery_id):
+            calls = [attempt for attempt in self.attempts_of(delivery.id) if attempt.endpoint_id == endpoint_id]
+            if any(attempt.reached and attempt.evidence is not Evidence.BOUNCED for attempt in calls):
+                return delivery
         return None
 
 

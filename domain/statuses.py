@@ -35,7 +35,7 @@ ON_ITS_WAY = {N.SENT, N.DELIVERED, N.OPENED}
 
 # A receipt may still turn up after we gave up, cancelled or expired: what reached the person is the truth.
 # Only a bounce takes something back, down to what the other endpoints or channels came to.
-# Back to PENDING only by a redrive, which starts a new generation.
+# Back to PENDING only by a redrive, which starts a new generation; SUPPRESSED can be told better by an earlier one.
 NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
     N.PENDING: set(N) - {N.PENDING},
     N.SENT: {N.DELIVERED, N.OPENED, N.FAILED, N.IN_DOUBT},
@@ -45,7 +45,7 @@ NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
     N.IN_DOUBT: {N.PENDING, N.FAILED, *ON_ITS_WAY},
     N.CANCELED: {N.FAILED, *ON_ITS_WAY},
     N.EXPIRED: {N.FAILED, *ON_ITS_WAY},
-    N.SUPPRESSED: set(),
+    N.SUPPRESSED: {*ON_ITS_WAY},
     N.DIGESTED: set(),
 }
 

@@ -15,6 +15,7 @@ HOPEFUL = (*ARRIVED, DeliveryStatus.IN_DOUBT, DeliveryStatus.PENDING, DeliverySt
 
 
 def members(ledger: Ledger, step: int) -> list[Delivery]:
+    """Of every generation: what an earlier one has sent may yet reach the goal."""
     return [delivery for delivery in ledger.deliveries.values() if delivery.step == step]
 
 
@@ -22,6 +23,11 @@ def reached(ledger: Ledger, step: int, goal: Evidence) -> bool:
     """Whether any channel of the step has got that far."""
     ids = {delivery.id for delivery in members(ledger, step)}
     return any(attempt.proves(goal) for attempt in ledger.attempts.values() if attempt.delivery_id in ids)
+
+
+def arrived(ledger: Ledger, step: int) -> bool:
+    """Whether any channel of the step got through, as far as is known by now."""
+    return any(delivery.status in ARRIVED for delivery in members(ledger, step))
 
 
 def standing(ledger: Ledger, step: int, goal: Evidence) -> Standing:

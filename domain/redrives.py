@@ -1,0 +1,62 @@
+"""Sending again what has failed: who may have a new generation, and why the others may not.
+
+Pure; `storage/redrives.py` reads the facts under the rows' locks and writes what is decided here.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.records import Verdict
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+ALREADY_SENT = "already_sent"
+NOT_FINISHED = "not_finished"
+EXPIRED = "expired"
+
+N = NotificationStatus
+
+# What waits for somebody to look at it; nothing else is ever sent again.
+PARKED = (N.FAILED, N.IN_DOUBT)
+WHY_NOT: dict[NotificationStatus, str] = {
+    N.PENDING: NOT_FINISHED,
+    N.SENT: ALREADY_SENT,
+    N.DELIVERED: ALREADY_SENT,
+    N.OPENED: ALREADY_SENT,
+    N.SUPPRESSED: "suppressed",
+    N.CANCELED: "canceled",
+    N.EXPIRED: EXPIRED,
+    N.DIGESTED: "digested",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """`erased`: its person is gone, and with them what it said; who has that id now is somebody else."""
+
+    status: NotificationStatus
+    finished: bool
+    expires_at: datetime | None
+    erased: bool
+
+
+def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
+    """Why it is not sent again; None if it is. `force` sends again what may have arrived, and nothing else."""
+    if candidate.status not in PARKED:
+        return WHY_NOT[candidate.status]
+    if not candidate.finished:
+        return NOT_FINISHED
+    if candidate.erased:
+        return "recipient_erased"
+    if candidate.expires_at is not None and candidate.expires_at <= now:
+        return EXPIRED
+    return "in_doubt" if candidate.status is N.IN_DOUBT and not force else None
+
+
+def left_to(generation: int) -> Verdict:
+    """Of a delivery: an earlier generation turned out to have sent it, so this one does not."""
+    return Verdict(status=DeliveryStatus.SKIPPED, reason=f"{ALREADY_SENT} (generation {generation})")
+
+
+def delays(count: int, rate: float) -> list[float]:
+    """Seconds from now at which each of them starts; `rate` per second, 0 is at once."""
+    return [number / rate if rate else 0.0 for number in range(count)]
