@@ -29,8 +29,9 @@ from storage.sealing import Json, unseal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """`fresh` False: this attempt's row was there already, since `started_at`. `suppressed` is why nobody may write to
-    the address; `held`: its provider, channel or type is paused."""
+    """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
+    person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
+    provider, channel or type is paused."""
 
     fresh: bool
     attempt: Attempt
@@ -47,18 +48,13 @@ class Claim:
     suppressed: str | None
     held: Held | None
     started_at: datetime | None
-    profile_at: datetime
-
-    @property
-    def same_address(self) -> bool:
-        """Whether the call that was made went, for all we know, to the address that the person has now."""
-        return self.started_at is not None and self.profile_at <= self.started_at
+    same_address: bool
 
 
 CLAIM = text(f"""
 WITH target AS (
-  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, r.updated_at,
-         p.global_channel_opt_in, p.type_channel_preferences
+  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
+         p.type_channel_preferences
     FROM notification n
     JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -87,11 +83,13 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
          ORDER BY h.id LIMIT 1) AS hold,
        (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
            AND s.address_key IN (target.address_keys->>'email', target.address_keys->>'phone') LIMIT 1) AS suppressed,
-       (SELECT a.started_at FROM attempt a WHERE a.id = :attempt_id) AS started_at, target.updated_at AS profile_at
+       earlier.started_at,
+       earlier.address_key IS NOT DISTINCT FROM target.address_keys->>CAST(:contact AS text) AS same_address
   FROM target
   JOIN notification n ON n.id = target.id
   JOIN delivery d ON d.id = :delivery_id AND d.notification_id = n.id
   LEFT JOIN claimed ON true
+  LEFT JOIN attempt earlier ON earlier.id = :attempt_id
 """)  # noqa: S608 - constants of our own
 
 
@@ -141,7 +139,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         suppressed=row["suppressed"],
         held=_held(decoded(row["hold"])),
         started_at=row["started_at"],
-        profile_at=row["profile_at"],
+        same_address=row["same_address"],
     )
 
 

@@ -1,18 +1,21 @@
 """Activities as a worker runs them, against a real Postgres and without Temporal."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.circuits import Circuits
 from activities.delivery import Delivering
+from activities.reconciliation import Reconciling
 from activities.recording import Recording
-from domain.messages import DeliverInput, DeliverResult, RecordInput
+from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.outgoing import Message
 from domain.tracking import TraceSigner
 from providers.in_app import InApp
-from providers.outcomes import Accepted, Refused
+from providers.outcomes import Accepted, ProviderError, Refused
 from providers.sandbox import Sandbox
 from rendering.tracking import Tracker
 from storage.database import Database
@@ -30,6 +33,7 @@ class Watched(Sandbox):
         self.calls: list[Message] = []
         self.answer: Accepted | Refused | None = None
         self.afterwards: Callable[[], Awaitable[object]] | None = None
+        self.found: list[Accepted] | ProviderError | None = []
 
     async def send(self, message: Message) -> Accepted | Refused:
         self.calls.append(message)
@@ -37,6 +41,14 @@ class Watched(Sandbox):
         if self.afterwards is not None:
             await self.afterwards()
         return answer
+
+    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+        """`found`; None hangs."""
+        if self.found is None:
+            await asyncio.Event().wait()
+        if isinstance(self.found, ProviderError):
+            raise self.found
+        return self.found or []
 
 
 class WatchedInbox(InApp):
@@ -57,11 +69,17 @@ class Counter:
         self.inbox = WatchedInbox(vendor)
         providers = {"sandbox": self.sandbox, "in_app": self.inbox}
         self._recording = Recording(worker, providers)
+        self._reconciling = Reconciling(worker, providers, self._recording)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
         self._delivering = Delivering(worker, providers, Circuits(worker), self._recording, tracker)
 
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         result: DeliverResult = await ActivityEnvironment().run(self._delivering.deliver, call)
+        return result
+
+    async def look_up(self, call: DeliverInput, *, final: bool = False) -> DeliverResult:
+        given = LookUpInput(call=call, final=final)
+        result: DeliverResult = await ActivityEnvironment().run(self._reconciling.look_up, given)
         return result
 
     async def record(self, call: DeliverInput, outcome: DeliverResult) -> DeliverResult:
