@@ -23,9 +23,19 @@ def later(seconds: float) -> datetime:
 
 
 def delivery(
-    channel: Channel = Channel.EMAIL, status: DeliveryStatus = DeliveryStatus.SENDING, step: int = 1, **more: object
+    channel: Channel = Channel.EMAIL,
+    status: DeliveryStatus = DeliveryStatus.SENDING,
+    step: int = 1,
+    generation: int = 1,
+    **more: object,
 ) -> Delivery:
-    fields: dict[str, object] = {"id": ident(channel, step), "channel": channel, "step": step, "status": status}
+    fields: dict[str, object] = {
+        "id": ident(channel, step, generation),
+        "channel": channel,
+        "step": step,
+        "status": status,
+        "generation": generation,
+    }
     return Delivery(**{**fields, **more})  # type: ignore[arg-type]
 
 
@@ -53,6 +63,22 @@ def ledger(*rows: Delivery | Attempt, **more: object) -> Ledger:
         attempts={row.id: row for row in rows if isinstance(row, Attempt)},
     )
     return replace(start, **more)  # type: ignore[arg-type]
+
+
+def redriven(before: Ledger, *rows: Delivery | Attempt) -> Ledger:
+    """As `storage/redrives.py` leaves the row, and then with the deliveries and calls of the new generation."""
+    deliveries = {row.id: row for row in rows if isinstance(row, Delivery)}
+    return replace(
+        before,
+        generation=before.generation + 1,
+        status=NotificationStatus.PENDING,
+        failure_reason=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        deliveries={**before.deliveries, **deliveries},
+        attempts={**before.attempts, **{row.id: row for row in rows if isinstance(row, Attempt)}},
+        events=(),
+    )
 
 
 def answered(before: Ledger, call: Attempt, state: AttemptState, at: float = 1) -> Ledger:

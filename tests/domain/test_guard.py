@@ -1,14 +1,19 @@
 """The last word before a provider is called."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
 from domain.guard import Facts, stop
+from domain.ledger import record_receipt
 from domain.preferences import Preferences
+from domain.records import Verdict
 from domain.statuses import DeliveryStatus
 from tests.domain.kinds import kind
-from tests.domain.ledgers import delivery, later, ledger
+from tests.domain.ledgers import answered, attempt, delivery, later, ledger
 
 D = DeliveryStatus
 NO = Preferences(channels={"email": False})
@@ -52,3 +57,34 @@ def test_a_moment_before_it_expires_it_still_goes_out() -> None:
 def test_a_required_type_goes_out_against_an_opt_out_but_not_against_a_cancel() -> None:
     assert stopped(NO, required=True) is None
     assert stopped(NO, required=True, cancel_requested_at=later(9)).status is D.CANCELED
+
+
+def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> None:
+    mine = delivery()
+    facts = Facts(
+        ledger=ledger(mine),
+        now=later(10),
+        kind=kind(required=True),
+        delivery=mine,
+        preferences=NOBODY_SAID_ANYTHING,
+        suppressed="bounced",
+    )
+    assert stop(facts) == Verdict(status=D.SKIPPED, reason="suppressed (bounced)")
+
+
+def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None:
+    """Late, while this one was about to go out."""
+    first, second = delivery(), delivery(Channel.SMS, status=D.SENDING, step=2)
+    call = attempt(first)
+    sent = answered(ledger(first, second, call), call, AttemptState.ACCEPTED)
+    route = [{"channels": ["email"], "until": "opened", "within": "10m"}, {"channels": ["sms"]}]
+    facts = Facts(
+        ledger=sent,
+        now=later(10),
+        kind=kind(["email"], ["sms"], route=route),
+        delivery=second,
+        preferences=NOBODY_SAID_ANYTHING,
+    )
+    assert stop(facts) is None
+    opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
+    assert stop(replace(facts, ledger=opened)) == Verdict(status=D.SKIPPED, reason="goal_reached (step 1)")
