@@ -11,7 +11,10 @@ from embedded.stack import CHECKOUT
 from tests.cli.terminal import open_terminal
 from tests.engine import Shop
 
-PAGES = ("quick-start", "concepts", "send", "templates", "preferences", "event-webhooks", "suppressions", "tracking")
+PAGES = (
+    *("quick-start", "concepts", "send", "templates", "preferences", "delivery"),
+    *("event-webhooks", "suppressions", "tracking"),
+)
 # What other tests run, and what would run this one.
 ELSEWHERE = {"make run", "make test"}
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
