@@ -107,11 +107,9 @@ async def waiting(engine: Engine, shop: Shop) -> int:
 
 async def in_order(engine: Engine, shop: Shop) -> list[str]:
     """What the sandbox took, as it came."""
-    statement = text(
-        "SELECT notification_id::text FROM sandbox_message WHERE tenant = :tenant ORDER BY accepted_at, id"
-    )
+    took = text("SELECT notification_id::text FROM sandbox_message WHERE tenant = :tenant ORDER BY accepted_at, id")
     async with engine.parts.database.transaction() as session:
-        return list((await session.execute(text(took), {"tenant": shop.tenant})).scalars())
+        return list((await session.execute(took, {"tenant": shop.tenant})).scalars())
 
 
 async def test_an_unknown_provider_or_type_cannot_be_paused(shop: Shop) -> None:
