@@ -17,7 +17,7 @@ from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
 from commands.tail import Tail
-from commands.timeline import news, show, still_on_its_way, went_out
+from commands.timeline import GOOD, news, show
 from config import Settings
 from embedded.errors import StackError
 
@@ -96,7 +96,7 @@ def send(
     type: Annotated[str, typer.Argument(help="Key of the notification type.")],
     recipient: Annotated[str, typer.Argument(help="Recipient id.")],
     payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
-    channel: Annotated[list[str] | None, typer.Option(help="Only this of the type's; may be given several times.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
     email: Annotated[str | None, typer.Option(help="With any of these three the person is made or updated.")] = None,
     phone: Annotated[str | None, typer.Option(help="In E.164: +4917012345678.")] = None,
     locale: Annotated[str | None, typer.Option(help="Language, such as de or de-AT.")] = None,
@@ -118,8 +118,10 @@ def send(
             return
         shown = await api.settled(sent["id"], timeout)
         show(console, shown)
-        if not went_out(shown):
-            raise CommandError(*still_on_its_way(shown, timeout))
+        if shown["status"] == "PENDING":
+            raise CommandError(f"still on its way after {timeout:g} s; look again with 'tocsin show {shown['id']}'")
+        if shown["status"] not in GOOD:
+            raise typer.Exit(1)
 
     talk(work)
 

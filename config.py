@@ -14,6 +14,7 @@ from pydantic_settings import (
 
 from domain.channels import Channel
 
+VERSION = "0.1.0"
 PREFIX = "TOCSIN_"
 ALL_POINTS = 100
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}

@@ -19,6 +19,7 @@ from domain.ledger import OPEN
 from domain.messages import DeliverInput, DeliverResult, Result
 from domain.outgoing import Message
 from domain.records import Verdict
+from domain.redrives import left_to
 from domain.statuses import DeliveryStatus
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary, Unknown
@@ -126,6 +127,8 @@ def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:
         return result_of(claim.ledger, claim.attempt) if answered else None
     if reached := claim.ledger.reached(call.delivery_id, call.endpoint_id):
         return result_of(claim.ledger, reached)
+    if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
+        return _stopped(left_to(earlier.generation))
     delivery = claim.ledger.deliveries[call.delivery_id]
     # Closed by a verdict of ours, as by a workflow that was lost since; one of several devices may have it already.
     if delivery.status not in OPEN and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):

@@ -1,13 +1,14 @@
 """Writes down what a call came to: one transaction, with what receipts have said already."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from temporalio import activity
 
 from activities.outcomes import Told, result_of
+from domain.clock import now
 from domain.evidence import Evidence
 from domain.ledger import await_evidence, finish, record_outcome
 from domain.messages import DeliverInput, DeliverResult, RecordInput, Result
@@ -42,7 +43,7 @@ class Recording:
         unless somebody else wrote to them since the guard."""
         ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         key = Key(notification_id=call.notification_id, tenant=call.tenant)
-        at = datetime.now(UTC)
+        at = now()
         early: list[StoredReceipt] = []
         found: list[Finding] = []
 
@@ -64,7 +65,10 @@ class Recording:
 
 
 def _concluded(ledger: Ledger, call: DeliverInput, result: Result, at: datetime) -> Ledger:
-    """The end, where nothing else is to be done; or the wait that the workflow is about to begin."""
+    """The end, where nothing else is to be done; or the wait that the workflow is about to begin. After a redrive
+    neither is this call's any more."""
+    if ledger.generation != call.generation:
+        return ledger
     if result is Result.UNKNOWN and call.reconciles:
         return await_evidence(ledger, call.delivery_id, Evidence.SENT)
     if ledger.deliveries[call.delivery_id].status not in ARRIVED:

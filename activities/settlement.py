@@ -1,10 +1,11 @@
 """`settle` writes the ends that no provider call writes: given up, skipped, cancelled, expired, internal; `check_step`
 says how far a step has come that waits for its goal."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from temporalio import activity
 
+from domain.clock import now
 from domain.ledger import close_delivery, finish
 from domain.messages import CheckInput, NotificationOutcome, SettleInput, Standing, StepStanding
 from domain.overview import ARRIVED, overall
@@ -24,23 +25,27 @@ class Settlement:
         """Safe to run twice, and for a row that is final or of a later generation: then it only answers."""
         key = Key(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
-            after = await amend(session, key, lambda ledger: settled(ledger, end, datetime.now(UTC)))
+            after = await amend(session, key, lambda ledger: settled(ledger, end, now()))
         if end.beside and end.verdict is None and not _arrived(after, end):
             return NotificationOutcome(status=NotificationStatus.PENDING)
         return NotificationOutcome(status=after.status, reason=after.failure_reason)
 
     @activity.defn
     async def check_step(self, asked: CheckInput) -> StepStanding:
-        """With `over` the wait ends here: an escalation is written into the timeline, once."""
+        """With `over` the wait ends here: an escalation is written into the timeline, once. After a redrive there is
+        nothing left to wait for."""
         key = Key(notification_id=asked.notification_id, tenant=asked.tenant)
-        at = datetime.now(UTC)
+        at = now()
 
         def change(ledger: Ledger) -> Ledger:
-            waits = standing(ledger, asked.step, asked.goal) is Standing.WAITING
+            mine = ledger.generation == asked.generation
+            waits = mine and standing(ledger, asked.step, asked.goal) is Standing.WAITING
             return escalate(ledger, asked.step, asked.goal, at) if asked.over and waits else ledger
 
         async with self._database.transaction() as session:
             after = await amend(session, key, change)
+        if after.generation != asked.generation:
+            return StepStanding(standing=Standing.REACHED)
         return StepStanding(standing=standing(after, asked.step, asked.goal))
 
 

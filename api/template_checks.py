@@ -3,7 +3,7 @@
 from api.problems import Fault, at, invalid
 from api.schemas.templates import TemplateBody
 from domain.channels import Channel
-from rendering.messages import RenderFailure, TemplateSource
+from rendering.messages import Inspection, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from rendering.schema_names import template_warnings
 from rendering.variables import check_schema
@@ -12,17 +12,23 @@ FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/te
 
 
 async def warnings_for(renderer: Renderer, body: TemplateBody) -> list[str]:
-    """Raises a Problem if the schema is no schema or a template does not compile."""
+    """Of one text and its schema. Raises a Problem if the schema is no schema or a template does not compile."""
+    inspection = await inspected(renderer, body)
+    return template_warnings(body.variables_schema, inspection) + unused_parts(body)
+
+
+async def inspected(renderer: Renderer, body: TemplateBody) -> Inspection:
+    """Raises a Problem, likewise."""
     problems = check_schema(body.variables_schema)
     if problems:
         raise invalid(*(at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
     source = TemplateSource(
         subject=body.subject_template, body=body.body_template, text=body.text_template, channel=body.channel
     )
-    inspected = await renderer.inspect(source)
-    if isinstance(inspected, RenderFailure):
-        raise invalid(fault_of(inspected))
-    return template_warnings(body.variables_schema, inspected) + _unused_parts(body)
+    inspection = await renderer.inspect(source)
+    if isinstance(inspection, RenderFailure):
+        raise invalid(fault_of(inspection))
+    return inspection
 
 
 def fault_of(failure: RenderFailure) -> Fault:
@@ -30,7 +36,7 @@ def fault_of(failure: RenderFailure) -> Fault:
     return at(FIELDS.get(failure.part or "", ""), failure.reason + where)
 
 
-def _unused_parts(body: TemplateBody) -> list[str]:
+def unused_parts(body: TemplateBody) -> list[str]:
     warnings = []
     if body.channel is Channel.EMAIL and not body.subject_template:
         warnings.append("there is no subject_template: the e-mail has an empty subject")

@@ -17,7 +17,7 @@ async def apply(api: Api, folder: Path, *, dry_run: bool, say: Say, warn: Say) -
     """Every file is checked before the first change. Raises CommandError with a line `file:line: reason` per fault."""
     items = read_folder(folder)
     server = await look(api)
-    for warning in await check(items, server.template_names):
+    for warning in await check(items, set(server.templates)):
         warn(f"warning: {warning}")
     changes = compare(items, server)
     for change in changes:
@@ -48,7 +48,8 @@ async def write(api: Api, changes: Sequence[Change]) -> None:
 
 def summary(items: Sequence[Item], changes: Sequence[Change], *, dry_run: bool) -> str:
     if not changes:
-        return f"Nothing to change: all {len(items)} are as the files say."
+        said = f"all {len(items)} are as the files say" if len(items) > 1 else "it is as the file says"
+        return f"Nothing to change: {said}."
     new = sum(change.new for change in changes)
     counts = f"{new} new, {len(changes) - new} changed, {len(items) - len(changes)} as they were."
     return f"Dry run, nothing was changed: {counts}" if dry_run else f"Applied: {counts}"

@@ -29,12 +29,19 @@ class Fault:
 
 
 class Refusal(CommandError):
-    """The API answered, with an error."""
+    """The API answered, with an error. `sent` is the body, which its answers do not repeat."""
 
-    def __init__(self, what: str, status: int, detail: str, faults: list[Fault]) -> None:
+    def __init__(self, what: str, status: int, detail: str, faults: list[Fault], sent: Any = None) -> None:
         self.status, self.faults = status, faults
-        lines = [f"{fault.pointer.lstrip('/') or 'request'}: {fault.detail}" for fault in faults]
+        lines = [f"{_named(fault, sent)}: {fault.detail}" for fault in faults]
         super().__init__(*(lines or [f"{what}: {detail}"]))
+
+
+def _named(fault: Fault, sent: Any) -> str:
+    """`payload/name`, and `notification_type 'newsleter'` with what the person gave for it."""
+    name = fault.pointer.lstrip("/")
+    value = sent.get(name) if isinstance(sent, dict) else None
+    return f"{name} '{value}'" if isinstance(value, str) else name or "request"
 
 
 class Api:
@@ -72,7 +79,7 @@ class Api:
         except httpx2.TransportError as error:
             raise CommandError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
         if response.status_code >= httpx2.codes.BAD_REQUEST:
-            raise _refusal(f"{method} {path}", response)
+            raise _refusal(f"{method} {path}", response, body)
         answer: Json = response.json() if response.content else {}
         return answer
 
@@ -111,11 +118,11 @@ async def open_api(url: str, key: str) -> AsyncIterator[Api]:
         yield Api(http)
 
 
-def _refusal(what: str, response: httpx2.Response) -> Refusal:
+def _refusal(what: str, response: httpx2.Response, sent: Any) -> Refusal:
     try:
         problem: Mapping[str, Any] = response.json()
     except ValueError:
         problem = {}
     faults = [Fault(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
     detail = problem.get("detail") or f"answered {response.status_code}"
-    return Refusal(what, response.status_code, detail, faults)
+    return Refusal(what, response.status_code, detail, faults, sent)

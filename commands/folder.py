@@ -57,9 +57,11 @@ def read_folder(folder: Path) -> list[Item]:
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder")
     types, templates = folder / "types", folder / "templates"
-    if not types.is_dir() and not templates.is_dir():
-        raise CommandError(f"{folder} has neither types/ nor templates/")
-    problems: list[str] = []
+    problems = [
+        f"{folder / name}: is not read; the folder is {name}s"
+        for name in ("type", "template")
+        if (folder / name).is_dir()
+    ]
     items: list[Item] = []
     for read, paths in ((_template, _entries(templates)), (_type, _entries(types))):
         for path in paths:
@@ -67,6 +69,8 @@ def read_folder(folder: Path) -> list[Item]:
                 items += read(path)
             except CommandError as error:
                 problems += error.lines
+    if not problems and not types.is_dir() and not templates.is_dir():
+        problems = [f"{folder} has neither types/ nor templates/"]
     if problems:
         raise CommandError(*problems)
     return items
@@ -146,6 +150,8 @@ def _part(path: Path, *, with_subject: bool) -> Part:
         text = path.read_text(encoding="utf-8").rstrip("\n")
     except UnicodeDecodeError:
         raise BrokenFile(Source(path), "is not UTF-8") from None
+    if not text.strip():
+        raise BrokenFile(Source(path), "is empty")
     first, _, rest = text.partition("\n")
     if not (with_subject and first.startswith(SUBJECT)):
         return Part(Source(path), None, text)

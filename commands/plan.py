@@ -40,10 +40,6 @@ class Server:
     types: dict[str, Json]
     templates: dict[tuple[str, ...], Json | None]
 
-    @property
-    def template_names(self) -> set[str]:
-        return {name for name, *_ in self.templates}
-
 
 async def look(api: Api) -> Server:
     types = {kind["key"]: kind for kind in await api.every("/notification-types")}

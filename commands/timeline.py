@@ -17,6 +17,9 @@ COLOURS = {
     "FAILED": "red",
     "IN_DOUBT": "red",
 }
+# `attempt_not_accepted` is the longest.
+KIND_WIDTH = 20
+PROVIDER_WIDTH = 8
 GOOD = ("SENT", "DELIVERED", "OPENED")
 
 
@@ -39,28 +42,31 @@ def account(shown: Json) -> Iterator[str]:
 def news(shown: Json, entry: Json) -> str:
     """One entry of one of many notifications."""
     at, rest = _entry(entry).split("  ", 1)
-    return f"{at}  [dim]{shown['id'][-6:]}[/]  {_whom(shown):<28} {rest}"
+    return f"{at}  [dim]{shown['id'][-6:]}[/]  {_whom(shown):<28} {rest}".rstrip()
 
 
 def coloured(status: str, width: int = 0) -> str:
-    return f"[bold {COLOURS.get(status, 'yellow')}]{status:<{width}}[/]"
+    """The blanks stand behind the colour, where they can be cut off."""
+    return f"[bold {COLOURS.get(status, 'yellow')}]{status}[/]{'':<{max(0, width - len(status))}}"
 
 
 def _entry(entry: Json) -> str:
     facts = [entry["reason"] or "", *(f"{name}={value}" for name, value in (entry["detail"] or {}).items())]
     words = [escape(fact) for fact in facts if fact] + ([coloured(entry["status"])] if entry["status"] else [])
-    return f"{_clock(entry['at'])}  {entry['kind']:<16} {entry['channel'] or '':<8} {' '.join(words)}".rstrip()
+    what = f"{entry['kind']:<{KIND_WIDTH}} {entry['channel'] or '':<8}"
+    return f"{_clock(entry['at'])}  {what} {' '.join(words)}".rstrip()
 
 
 def _delivery(one: Json) -> str:
     tries = len(one["attempts"])
     words = [
-        one["provider"] or "",
         f"{one['template_name']} v{one['template_version']} {one['language']}" if one["template_name"] else "",
         f"{tries} {'try' if tries == 1 else 'tries'}" if tries else "",
         one["failure_reason"] or "",
     ]
-    return f"  {one['channel']:<8} {coloured(one['status'], 10)} {escape('  '.join(filter(None, words)))}"
+    provider = f"{one['provider'] or '':<{PROVIDER_WIDTH}}"
+    line = f"  {one['channel']:<8} {coloured(one['status'], 10)} {escape('  '.join([provider, *filter(None, words)]))}"
+    return line.rstrip()
 
 
 def _whom(shown: Json) -> str:

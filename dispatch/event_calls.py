@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from domain.clock import now
 from providers.guard import PrivateAddress
 from providers.outcomes import ProviderError
 from providers.standard_webhooks import signed_headers
@@ -16,7 +17,7 @@ GONE = 410
 
 async def call(transport: Transport, post: DuePost) -> Call:
     """Any 2xx within the deadline is taken; all else, also a redirect, is a failure that is tried again, but 410."""
-    at, started = datetime.now(UTC), time.monotonic()
+    at, started = now(), time.monotonic()
     answer, error = await _answered(transport, post)
     status = None if answer is None else answer.status
     wish = None if answer is None else retry_after(answer.headers)

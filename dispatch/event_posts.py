@@ -5,12 +5,12 @@ Posts are tasks of their own: a slow endpoint keeps its own places busy and nobo
 
 import asyncio
 import random
-from datetime import UTC, datetime
 
 import structlog
 
 from dispatch.event_calls import call
 from dispatch.loops import Loop
+from domain.clock import now
 from domain.event_webhooks import pause_after
 from models.event_webhooks import EventEndpoint
 from providers.transport import Transport
@@ -99,7 +99,7 @@ class EventPosts:
         if isinstance(called, Call):
             return called
         log.error("a post broke", message=str(post.id), error=type(called).__name__)
-        return Call(at=datetime.now(UTC), status=None, ms=0, error="internal")
+        return Call(at=now(), status=None, ms=0, error="internal")
 
 
 def _say_disabled(endpoint: EventEndpoint) -> None:

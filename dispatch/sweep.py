@@ -1,13 +1,13 @@
 """Makes Temporal and Postgres agree again: a lost store, a workflow that is gone, one that an operator terminated."""
 
 import asyncio
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 from temporalio.client import WorkflowExecutionStatus
 
 from dispatch.starter import Starter
+from domain.clock import now
 from domain.ledger import finish
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
@@ -62,4 +62,4 @@ class Sweep:
 def abandoned(ledger: Ledger, generation: int, reason: str) -> Ledger:
     if ledger.generation != generation or ledger.finished_at is not None:
         return ledger
-    return finish(ledger, datetime.now(UTC), NotificationStatus.FAILED, reason)
+    return finish(ledger, now(), NotificationStatus.FAILED, reason)

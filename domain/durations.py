@@ -17,3 +17,12 @@ def parse_duration(text: str) -> timedelta:
     if duration > LONGEST:
         raise ValueError("must not be longer than a hundred years")
     return duration
+
+
+def shortened(duration: timedelta) -> str:
+    """In whole ones of the largest unit that fits, for people: `59s`, `4m`, `3d`."""
+    seconds = max(0, int(duration.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

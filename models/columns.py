@@ -1,6 +1,5 @@
 """Column kinds that every table shares: JSONB, time zone aware times, client-made ids."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,16 +8,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 from uuid_utils.compat import uuid7
 
+from domain.clock import now
+
 Json = dict[str, Any]
 
 
 def new_id() -> UUID:
     """UUIDv7: ids sort by time, so lists and indexes need no second column. Never inside a workflow."""
     return uuid7()
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def json_column(*, nullable: bool = False) -> Any:

@@ -72,6 +72,7 @@ class Notification(SQLModel, table=True):
             ),
         ),
         Index("notification_evidence", "id", postgresql_where=text("evidence_due")),
+        Index("notification_parked", "tenant", "id", postgresql_where=text("status IN ('FAILED', 'IN_DOUBT')")),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)

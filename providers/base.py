@@ -35,7 +35,7 @@ class ProviderReceipt:
 
 
 class ForgedReceipt(Exception):
-    """The signature is missing or wrong."""
+    """The signature is missing or wrong; the text says which, for our log, and quotes nothing of what came."""
 
 
 class UnreadableReceipt(Exception):

@@ -105,6 +105,8 @@ class Sandbox(Provider):
             raise UnreadableReceipt("not a list of sandbox events") from error
 
     def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
+        if not signature:
+            raise ForgedReceipt("there is no signature")
         expected = sign(self._secret, timestamp, body)
         if (
             not timestamp.isascii()
@@ -113,7 +115,7 @@ class Sandbox(Provider):
         ):
             raise ForgedReceipt("the signature does not match")
         if abs(time.time() - int(timestamp[:12])) > TOLERANCE.total_seconds():
-            raise ForgedReceipt("the timestamp is too old")
+            raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
 
 
 def accepted(message_id: UUID) -> Accepted:

@@ -169,14 +169,16 @@ class SendGrid(Provider):
     def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
         """Over the bytes as they came, the CRLF at their end included; the package's own check wants text."""
         if self._key is None:
-            raise ForgedReceipt("no public key is configured")
+            raise ForgedReceipt("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
+        if not signature:
+            raise ForgedReceipt("there is no signature")
         try:
             self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + body, ECDSA(SHA256()))
             age = time.time() - int(timestamp[:12])
         except (InvalidSignature, ValueError) as error:
             raise ForgedReceipt("the signature does not match") from error
         if abs(age) > TOLERANCE:
-            raise ForgedReceipt("the timestamp is too old")
+            raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
 
     def _receipt(self, event: dict[str, Any]) -> ProviderReceipt:
         kind = self.KINDS.get(event["event"], ReceiptKind.UNKNOWN)

@@ -87,6 +87,12 @@ class Smtp(Provider):
         r"|\b(unable|not \w+) to relay|\bnot relay",
         re.IGNORECASE,
     )
+    # What we demand and the server does not offer, in the words of aiosmtplib, whose errors for it are of one class.
+    LACKING: ClassVar[dict[str, str]] = {
+        "AUTH extension": "login_not_offered",
+        "authentication method": "login_not_offered",
+        "STARTTLS extension": "starttls_not_offered",
+    }
 
     def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
         self._settings = settings
@@ -161,7 +167,8 @@ class Smtp(Provider):
         except OSError as error:
             raise Temporary("connect_failed", {"error": type(error).__name__}) from error
         except aiosmtplib.SMTPException as error:
-            raise Permanent("server_unsuitable", {"error": type(error).__name__}) from error
+            lacking = next((reason for words, reason in self.LACKING.items() if words in error.message), None)
+            raise Permanent(lacking or "server_unsuitable", {"error": type(error).__name__}) from error
 
     async def _address(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
         """An address that is not ASCII needs a server that takes those (RFC 6531)."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from config import VERSION
 from providers.outcomes import Permanent, Temporary, Unknown
 
 ANSWER_LIMIT = 64 * 1024
@@ -51,10 +52,11 @@ class Answer:
 
 
 def outgoing_client(way: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
-    """No redirects, no proxies from the environment. A connection takes 4 s at most, so that it ends before the
-    adapter's deadline and is known to have failed."""
+    """Says who we are; no redirects, no proxies from the environment. A connection takes 4 s at most, so that it ends
+    before the adapter's deadline and is known to have failed."""
     timeout = httpx2.Timeout(30, connect=4, pool=4)
-    return httpx2.AsyncClient(transport=way, timeout=timeout, follow_redirects=False, trust_env=False)
+    name = {"user-agent": f"Tocsin/{VERSION}"}
+    return httpx2.AsyncClient(transport=way, headers=name, timeout=timeout, follow_redirects=False, trust_env=False)
 
 
 class Transport:

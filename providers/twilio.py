@@ -207,8 +207,10 @@ class Twilio(Provider):
         secret = self._secrets[bool(settings)]
         signature = headers.get(SIGNATURE_HEADER.lower(), "")
         algorithm = get_signature_algorithm(settings)
+        if not signature:
+            raise ForgedReceipt("there is no signature")
         if not secret or not RequestValidator(secret).validate(url, fields, signature, algorithm):
-            raise ForgedReceipt("the signature does not match")
+            raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
 
     def _reason(self, fields: Mapping[str, str]) -> str:
         code = fields.get("ErrorCode", "")

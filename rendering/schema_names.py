@@ -1,6 +1,6 @@
 """The top-level names of a payload as its JSON Schema and its template know them; compared when a template is saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from rendering.messages import Inspection
@@ -22,18 +22,31 @@ def required(schema: Schema) -> set[str]:
 
 def template_warnings(schema: Schema, template: Inspection) -> list[str]:
     """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings."""
-    known, there = declared(schema), required(schema)
-    if not known:
-        return []
-    used, failing = template.variables, template.needed - there
+    told = unfit(schema, template) | unused(schema, template.variables)
+    return [told[name] for name in sorted(told)]
+
+
+def unfit(schema: Schema, template: Inspection) -> dict[str, str]:
+    """Name → warning, for what the template uses and the schema does not have, or not always."""
+    known, used, failing = declared(schema), template.variables, template.needed - required(schema)
     told = (
-        dict.fromkeys(known - used, "declared in the schema but not used")
-        | dict.fromkeys(there - used, "required in the schema but not used")
-        | dict.fromkeys(used - known, "used but not declared in the schema")
+        dict.fromkeys(used - known, "used but not declared in the schema")
         | dict.fromkeys(failing, "used but not required in the schema: a payload without it can fail")
         | dict.fromkeys(failing - known, "used but not declared in the schema: a payload without it can fail")
     )
-    return [f"'{name}' is {told[name]}" for name in sorted(told.keys() - ALWAYS_THERE)]
+    return _sentences(told) if known else {}
+
+
+def unused(schema: Schema, used: Set[str]) -> dict[str, str]:
+    """Name → warning, for what the schema has and no template uses of those that it is for."""
+    told = dict.fromkeys(declared(schema) - used, "declared in the schema but not used") | dict.fromkeys(
+        required(schema) - used, "required in the schema but not used"
+    )
+    return _sentences(told)
+
+
+def _sentences(told: dict[str, str]) -> dict[str, str]:
+    return {name: f"'{name}' is {what}" for name, what in told.items() if name not in ALWAYS_THERE}
 
 
 def _parts(root: Schema, part: Any) -> Iterator[Schema]:

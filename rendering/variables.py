@@ -14,6 +14,7 @@ from rendering.schema_bounds import SchemaProblem, Unbounded, canonical, check_c
 PROBLEM_LIMIT = 50
 LARGE_PAYLOAD = 16 << 10
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+NO_SCHEMA = "is not valid JSON Schema (draft 2020-12)"
 _SHOWN = 200
 
 DETAILS = {
@@ -58,10 +59,18 @@ def check_schema(schema: dict[str, Any]) -> list[SchemaProblem]:
     try:
         _validator(text)
     except jsonschema_rs.ValidationError as error:
-        return [SchemaProblem(pointer=pointer(error.instance_path), detail="is not valid JSON Schema (draft 2020-12)")]
+        return [SchemaProblem(pointer=pointer(error.instance_path), detail=f"{NO_SCHEMA}: {_why(error)}")]
     except ValueError:
-        return [SchemaProblem(pointer="", detail="is not valid JSON Schema (draft 2020-12)")]
+        return [SchemaProblem(pointer="", detail=NO_SCHEMA)]
     return []
+
+
+def _why(error: jsonschema_rs.ValidationError) -> str:
+    """In terms of the schema of schemas. Of what may have several forms, the first: for `type`, one of the words."""
+    known = error.kind.as_dict()
+    if error.kind.name == "anyOf":
+        return _why(known["context"][0][0])
+    return _detail(error.kind.name, known)
 
 
 def violations(schema: dict[str, Any], payload: JSON) -> list[SchemaProblem]:

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import select
 
-from models.columns import new_id, now
+from domain.clock import now
+from models.columns import new_id
 from models.tenants import ApiKey, Tenant
 
 PREFIX_LENGTH = 12

@@ -50,6 +50,7 @@ WITH open AS (
          jsonb_strip_nulls(jsonb_build_object('rule', rule, 'template', template_name, 'version', template_version,
                                               'language', language)), item.id, status
     FROM item JOIN deliveries USING (id), open
+   WHERE kind IS NOT NULL
   ON CONFLICT (id) DO NOTHING
 )
 SELECT count(*) FROM open
@@ -70,11 +71,11 @@ async def insert_deliveries(
 
 
 def _item(item: NewDelivery) -> Json:
-    kind = "channel_skipped" if item.skipped else "rendered"
+    kind = _kind(item)
     template = item.template
     return {
         "id": item.id,
-        "event_id": derived_id("event", item.id, kind),
+        "event_id": kind and derived_id("event", item.id, kind),
         "step": item.step,
         "channel": item.channel,
         "rule": item.rule,
@@ -88,3 +89,10 @@ def _item(item: NewDelivery) -> Json:
         "failure_reason": item.skipped,
         "kind": kind,
     }
+
+
+def _kind(item: NewDelivery) -> str | None:
+    """What failed to render is told by the failure that follows."""
+    if item.skipped:
+        return "channel_skipped"
+    return None if item.content is None else "rendered"

@@ -9,8 +9,8 @@ from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from domain.clock import now
 from domain.event_webhooks import DISABLED, OVERLAP, failed_too_long, failing_since
-from models.columns import now
 from models.event_webhooks import EventEndpoint
 from storage.event_outbox import announce, tell
 

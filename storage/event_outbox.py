@@ -2,12 +2,12 @@
 there is one exactly if there is the other; and what the endpoints are told beside that."""
 
 import json
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clock import now
 from domain.event_webhooks import EVERY, PREFIX
 from domain.names import EVENTS_CHANNEL
 from storage.rows import Json
@@ -52,7 +52,7 @@ ANNOUNCE = text("SELECT pg_notify(:channel, '')")
 
 async def tell(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
     """A message to each of the endpoints that is enabled, whatever it has subscribed to; their ids."""
-    at = datetime.now(UTC)
+    at = now()
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)
     values = {"endpoints": endpoints, "kind": kind, "at": at, "body": body}

@@ -22,13 +22,12 @@ from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
 from storage.rows import Json, decoded, time_of
 
-# Used by the guard's statement too; `n` is the notification.
+# Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 AGGREGATES = """
-  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'status', d.status,
-          'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
-     FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation) AS deliveries,
-  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a JOIN delivery d ON d.id = a.delivery_id
-    WHERE a.notification_id = n.id AND d.generation = n.generation) AS attempts
+  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
+          'status', d.status, 'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
+     FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
+  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
 """
 COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.expires_at, n.finished_at,
   n.cancel_requested_at"""
@@ -183,6 +182,7 @@ def _delivery_of(value: Json) -> Delivery:
         id=UUID(value["id"]),
         channel=Channel(value["channel"]),
         step=value["step"],
+        generation=value["generation"],
         status=DeliveryStatus(value["status"]),
         failure_reason=value["failure_reason"],
         by_rule=value["by_rule"],

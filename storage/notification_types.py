@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from domain import notification_types as domain
-from models.columns import now
+from domain.clock import now
 from models.content import NotificationType
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")

@@ -1,13 +1,14 @@
 """Receipts: stored before they are matched, applied through the ledger, kept when they match nothing."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
 from domain.ledger import record_receipt
 from domain.records import Ledger
@@ -57,12 +58,9 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at 
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 
-# The ledger holds the attempts of the current generation only: what is told of an earlier one is kept, not applied.
 MATCH = text("""
 SELECT a.id, a.notification_id, a.tenant
   FROM attempt a
-  JOIN delivery d ON d.id = a.delivery_id
-  JOIN notification n ON n.id = a.notification_id AND n.generation = d.generation
  WHERE a.provider = :provider
    AND CASE WHEN CAST(:attempt_id AS uuid) IS NOT NULL THEN a.id = :attempt_id
             ELSE a.provider_message_id = :message_id END
@@ -101,7 +99,7 @@ async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Ke
 
 async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
     """One transaction (the caller's) for the suppression list, delivery, notification, event and the receipt itself."""
-    at = datetime.now(UTC)
+    at = now()
     found = await suppress(session, key, attempt_id, [receipt])
 
     def change(ledger: Ledger) -> Ledger:

@@ -6,7 +6,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from models.columns import new_id, now
+from domain.clock import now
+from models.columns import new_id
 from models.tenants import Tenant
 
 

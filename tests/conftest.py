@@ -17,6 +17,8 @@ from storage.api_keys import create_key, ensure_tenant
 from storage.database import Database
 from tests.engine import Engine, Shop, open_shop, running_engine
 
+pytest_plugins = ["testing.plugin"]
+
 SCOPES = ("send", "read", "manage")
 
 

@@ -1,6 +1,5 @@
 """The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox, workers; real servers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-import worker
-from api.server import serve
-from bootstrap import Parts, open_parts, prepare_database, prepare_temporal
+from bootstrap import Parts, prepare_database, prepare_temporal
 from config import Settings
 from dispatch.connection import connect
 from domain.names import workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
 from storage.api_keys import create_key, ensure_tenant
+from testing.stage import engine
 from tests.polling import eventually
 
 SCOPES = ("send", "read", "manage")
@@ -107,33 +105,8 @@ async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIte
             _env_file=None,
         )
         client = await connect(temporal.address, "default", lazy=False)
-        async with open_parts(settings, client=client) as parts:
-            stop = asyncio.Event()
-            stopping = asyncio.create_task(stop.wait())
-            serving = asyncio.create_task(serve(parts, stop))
-            working = asyncio.create_task(
-                worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers])
-            )
-            try:
-                await _answers(settings.base_url, serving)
-                yield Engine(parts=parts, temporal_address=temporal.address)
-            finally:
-                stop.set()
-                await asyncio.gather(serving, working)
-
-
-async def _answers(url: str, serving: asyncio.Task[None]) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as http:
-
-        async def ready() -> bool:
-            if serving.done():
-                serving.result()
-            try:
-                return (await http.get(f"{url}/readyz")).status_code == 200
-            except httpx2.TransportError:
-                return False
-
-        await eventually(ready, bool)
+        async with engine(settings, client) as parts:
+            yield Engine(parts=parts, temporal_address=temporal.address)
 
 
 @dataclass(frozen=True, kw_only=True)

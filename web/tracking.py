@@ -6,7 +6,6 @@ a receipt of the message's provider, for the applier.
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -14,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from config import Settings
+from domain.clock import now
 from domain.evidence import ReceiptKind
 from domain.names import derived_id
 from domain.tracking import Trace, TraceSigner
@@ -89,7 +89,7 @@ def receipt_of(trace: Trace) -> StoredReceipt:
         attempt_id=trace.attempt_id,
         provider_message_id=None,
         reason=None,
-        occurred_at=datetime.now(UTC),
+        occurred_at=now(),
         raw={"by": "tracking"},
     )
 

@@ -1,6 +1,5 @@
 """Looking at notifications, and cancelling them."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -14,6 +13,7 @@ from api.schemas.base import ChannelName, Id, Timestamp
 from api.schemas.notifications import Canceled, NotificationSummary, NotificationView
 from api.views import notification_view, summary_of
 from domain.cancellation import answers, cancel
+from domain.clock import now
 from domain.statuses import NotificationStatus
 from storage import notifications
 from storage.dispatching import announce_cancel
@@ -76,7 +76,7 @@ async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Can
         if row is None:
             raise not_found(UNKNOWN)
         key = Key(notification_id=id, tenant=caller.tenant)
-        ledger = await amend(session, key, lambda ledger: cancel(ledger, datetime.now(UTC)))
+        ledger = await amend(session, key, lambda ledger: cancel(ledger, now()))
         await announce_cancel(session)
     kind = await parts.catalog.type_by_id(caller.tenant, row.type_id)
     route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]

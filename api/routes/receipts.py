@@ -2,6 +2,7 @@
 
 import json
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from storage import opt_outs, receipts
 from storage.receipts import StoredReceipt
 
+log = structlog.get_logger(__name__)
 router = APIRouter(route_class=FrontDoor, tags=["receipts"])
 
 RECEIPTS_LIMIT = 1024 * 1024
@@ -27,14 +29,18 @@ FORGED = ("forged", "The provider's signature is missing or wrong")
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:
     """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
     adapter = parts.providers.get(provider)
-    if adapter is None or not adapter.parses_receipts:
-        raise not_found("This provider is not configured.")
+    if adapter is None:
+        raise not_found("This provider is in no channel's pool.")
+    if not adapter.parses_receipts:
+        raise not_found("This provider reports nothing.")
     body = await read_body(request, RECEIPTS_LIMIT)
     try:
         reported = adapter.parse_receipts(request.headers, body, request.scope["query_string"].decode("latin-1"))
-    except ForgedReceipt:
+    except ForgedReceipt as error:
+        log.warning("receipt refused", provider=provider, reason=str(error))
         raise Problem(401, kind=FORGED) from None
-    except UnreadableReceipt:
+    except UnreadableReceipt as error:
+        log.warning("receipt refused", provider=provider, reason=str(error))
         raise Problem(400, "The body is not what this provider sends.") from None
     async with parts.database.transaction() as session:
         await _keep(session, provider, reported)

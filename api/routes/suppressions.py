@@ -1,6 +1,5 @@
 """The suppression list: looked at, added to, lifted. What providers report fills it without anybody's doing."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from api.parts import PartsDep
 from api.problems import invalid, not_found
 from api.schemas.suppressions import ReasonName, SuppressionBody, SuppressionView, address_on
 from domain.channels import Channel
+from domain.clock import now
 from domain.durations import parse_duration
 from domain.suppressions import LISTED
 from storage import suppressions
@@ -62,7 +62,7 @@ async def add_suppression(
         address=seal({contact: body.address}),
         reason=body.reason,
         source=SOURCE,
-        expires_at=datetime.now(UTC) + parse_duration(body.expires_in) if body.expires_in else None,
+        expires_at=now() + parse_duration(body.expires_in) if body.expires_in else None,
     )
     async with parts.database.transaction() as session:
         standing, changed = await suppressions.add(session, caller.tenant, new)

@@ -40,7 +40,7 @@ def _each_once(channels: list[Channel]) -> list[Channel]:
     return channels
 
 
-NotYet = Annotated[Any, AfterValidator(_not_yet)]
+NotYet = Annotated[Any, AfterValidator(_not_yet), Field(description="Refused: not supported yet.")]
 Until = Literal["sent", "delivered", "opened", "clicked"] | None
 Channels = Annotated[list[ChannelName], Field(min_length=1, max_length=6), AfterValidator(_each_once)]
 Beside = Annotated[

@@ -122,7 +122,10 @@ class AttemptView(Model):
 
 
 class DeliveryView(Model):
+    """`generation` is 1, and one more with each redrive, which makes new deliveries; the newest are the last."""
+
     id: Id
+    generation: int
     channel: str
     step: int
     status: str

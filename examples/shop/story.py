@@ -42,6 +42,11 @@ class Story:
             sys.exit(f"{method} {path} answered {response.status_code}: {response.text}")
         return response.json()
 
+    def real_providers(self) -> list[str]:
+        """Of the channels that the story uses; its people are made up, and their numbers may be somebody's."""
+        providers = [one for one in self.call("GET", "/providers")["items"] if one["name"] != "sandbox"]
+        return [one["name"] for one in providers if {"email", "sms", "push"} & one["weights"].keys()]
+
     def meet(self, people: list[dict[str, Any]]) -> None:
         for person in people:
             path = f"/recipients/{person.pop('recipient_id')}"
@@ -85,6 +90,8 @@ def described(delivery: dict[str, Any]) -> str:
 def main() -> None:
     with connect() as http:
         story = Story(http)
+        if real := story.real_providers():
+            sys.exit(f"The story is for the sandbox, and this Tocsin also sends by {', '.join(real)}.")
         story.meet(yaml.safe_load((HERE / "recipients.yaml").read_text(encoding="utf-8")))
         morning(story)
         bad_luck(story)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from bootstrap import Parts
-from models.columns import now
+from domain.clock import now
 from models.inbox import InboxMessage
 from tests.api.shops import Shop, faults, open_shop
 from tests.storage.histories import person_with_history

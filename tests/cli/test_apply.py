@@ -51,13 +51,62 @@ async def test_warnings_name_file_and_variable_and_come_again_without_a_change(t
     wanted = [
         "push.en.txt:1: 'carrier' is used but not required in the schema: a payload without it can fail",
         "push.en.txt:1: 'nmae' is used but not declared in the schema",
-        "sms.de.txt:1: 'name' is required in the schema but not used",
-        "sms.en.txt:1: 'carrier' is declared in the schema but not used",
     ]
     for said in (await terminal.tocsin("apply", "mine"), await terminal.tocsin("apply", "mine")):
         assert said.code == 0
         assert said.err.splitlines() == [f"warning: mine/templates/hello/{line}" for line in wanted]
     assert said.out == "Nothing to change: all 4 are as the files say.\n"
+
+
+async def test_what_no_text_uses_is_warned_of_once_at_its_line_of_the_schema(terminal: Terminal) -> None:
+    write_hello(terminal)
+    schema = "variables_schema:\n  required: [name, why]\n  properties:\n    name: {}\n    due: {}\n"
+    terminal.write("mine/templates/hello/template.yaml", schema)
+    terminal.write("mine/templates/hello/sms.de.txt", "Hallo\n")
+    said = await terminal.tocsin("apply", "mine")
+    file = "warning: mine/templates/hello/template.yaml"
+    assert said.err.splitlines() == [
+        f"{file}:5: 'due' is declared in the schema but not used",
+        f"{file}:3: 'why' is required in the schema but not used",
+    ]
+
+
+async def test_a_type_whose_template_has_no_text_in_the_default_language_is_warned_of(terminal: Terminal) -> None:
+    terminal.write("mine/types/hello.yaml", HELLO_TYPE)
+    terminal.write("mine/templates/hello/sms.de.txt", "Hallo {{ name }}\n")
+    said = await terminal.tocsin("apply", "mine")
+    assert said.code == 0
+    assert said.err.startswith("warning: mine/types/hello.yaml:3: templates.sms: 'hello' has no text for sms in 'en', ")
+    assert len(said.err.splitlines()) == 1
+    terminal.write("mine/templates/hello/sms.en.txt", "Hello {{ name }}\n")
+    assert (await terminal.tocsin("apply", "mine")).err == ""
+    (terminal.folder / "mine/templates/hello/sms.en.txt").unlink()
+    assert (await terminal.tocsin("apply", "mine")).err == "", "the server has it"
+
+
+async def test_one_thing_alone_is_spoken_of_as_one(terminal: Terminal) -> None:
+    terminal.write("mine/templates/hello/sms.en.txt", "Hello\n")
+    await terminal.ok("apply", "mine")
+    assert await terminal.ok("apply", "mine") == "Nothing to change: it is as the file says.\n"
+
+
+async def test_the_fault_of_a_schema_is_told_once_with_its_reason(terminal: Terminal) -> None:
+    write_hello(terminal)
+    terminal.write("mine/templates/hello/sms.de.txt", "Hallo\n")
+    terminal.write("mine/templates/hello/template.yaml", "variables_schema:\n  required: name\n")
+    said = await terminal.tocsin("apply", "mine")
+    assert said.err == (
+        "tocsin: mine/templates/hello/template.yaml:2: variables_schema.required:"
+        " is not valid JSON Schema (draft 2020-12): must be of type array\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["type", "template"])
+async def test_a_folder_with_almost_the_right_name_is_not_passed_over(terminal: Terminal, name: str) -> None:
+    write_hello(terminal)
+    (terminal.folder / "mine" / name).mkdir()
+    said = await terminal.tocsin("apply", "mine")
+    assert (said.code, said.err) == (1, f"tocsin: mine/{name}: is not read; the folder is {name}s\n")
 
 
 async def test_what_was_applied_can_be_sent(terminal: Terminal, shop: Shop) -> None:
@@ -152,13 +201,14 @@ BROKEN = [
     ),
     ("types/hello.txt", HELLO_TYPE, "types/hello.txt:1: a notification type is a .yaml file"),
     ("types/not a key.yaml", HELLO_TYPE, "types/not a key.yaml:1: key: "),
-    ("templates/hello/sms.en.txt", "Hello\n{{ name }\n", "templates/hello/sms.en.txt:2: body_template: syntax error"),
+    ("templates/hello/sms.en.txt", "Hello\n{{ name }\n", "templates/hello/sms.en.txt:2: syntax error: unexpected"),
+    ("templates/hello/sms.en.txt", " \n", "templates/hello/sms.en.txt:1: is empty"),
     (
         "templates/hello/email.en.html",
         "Subject: {{\n\nHi\n",
-        "templates/hello/email.en.html:1: subject_template: ",
+        "templates/hello/email.en.html:1: syntax error: ",
     ),
-    ("templates/hello/email.en.html", "Subject: a\n\nHi\n{% if %}", "templates/hello/email.en.html:4: body_template: "),
+    ("templates/hello/email.en.html", "Subject: a\n\nHi\n{% if %}", "templates/hello/email.en.html:4: syntax error: "),
     ("templates/hello/email.en.txt", "Hi\n", "templates/hello/email.en.txt:1: is the text part of an e-mail without"),
     ("templates/hello/fax.en.txt", "Hi\n", "templates/hello/fax.en.txt:1: unknown channel 'fax'; there are email, sms"),
     ("templates/hello/push.en.html", "Hi\n", "templates/hello/push.en.html:1: push has no HTML"),

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from commands.here import not_running, running
+from config import ClientSettings
 from dispatch.connection import connect
+from embedded.runfile import RunInfo
 from tests.cli.terminal import Said, Terminal
 from tests.engine import Shop
 from tests.polling import eventually
@@ -55,13 +58,58 @@ async def test_show_tells_the_timeline(terminal: Terminal, shop: Shop, hello: No
     id = await shop.send("hello")
     await shop.until(id, "DELIVERED")
     out = await terminal.ok("show", id)
-    assert "  email    DELIVERED  sandbox  hello v1 en  1 try" in out
+    assert "  email    DELIVERED  sandbox   hello v1 en  1 try" in out
     assert re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  (\w+)", out, re.MULTILINE) == [
         "accepted",
         "rendered",
         "sent",
         "delivered",
     ]
+
+
+async def test_columns_stand_below_one_another_and_no_line_ends_in_blanks(terminal: Terminal, shop: Shop) -> None:
+    await shop.type("both", ["email"], ["sms"])
+    await shop.person("ada", email="ada+throttle@example.com", phone="+447700900142")
+    id = await shop.send("both")
+    shown = await shop.until(id, "DELIVERED")
+    for out in (await terminal.ok("show", id), await terminal.ok("tail")):
+        assert [line for line in out.splitlines() if line != line.rstrip()] == []
+        assert "attempt_not_accepted email    throttled" in out
+        assert "rendered             email    rule=" in out
+    assert shown["status"] == "DELIVERED"
+
+
+async def test_show_finds_a_notification_by_the_end_that_tail_prints(
+    terminal: Terminal, shop: Shop, hello: None
+) -> None:
+    await shop.person("ada", email="ada@example.com")
+    ids = [await shop.send("hello") for _ in range(2)]
+    for id in ids:
+        await shop.until(id, "DELIVERED")
+    [end] = set(re.findall(r"^\S+  (\w+)  hello", await terminal.ok("tail", "-n", "1"), re.MULTILINE))
+    assert f"\n{ids[1]}\n" in await terminal.ok("show", end)
+    line = await one_line(await terminal.tocsin("show", "zzzzzz"))
+    assert line == "tocsin: no notification of the newest 100 ends in zzzzzz; give its whole id"
+    line = await one_line(await terminal.tocsin("show", ""))
+    assert line == f"tocsin: several notifications end in : {ids[1]}, {ids[0]}"
+
+
+async def test_send_goes_to_the_channels_that_are_named(terminal: Terminal, shop: Shop) -> None:
+    await shop.type("both", ["email", "sms", "in_app"])
+    await shop.person("ada", email="ada@example.com", phone="+447700900142")
+    only = ("--channel", "sms", "--channel", "in_app")
+    out = await terminal.ok("send", "both", "ada", "--payload", '{"name": "A"}', *only, "--wait")
+    assert re.findall(r"^  (\w+)", out, re.MULTILINE) == ["sms", "in_app"]
+
+
+async def test_who_waited_in_vain_is_told_how_long(terminal: Terminal, shop: Shop, hello: None) -> None:
+    await shop.person("ada", email="ada+error@example.com")
+    said = await terminal.tocsin("send", "hello", "ada", "--payload", '{"name": "A"}', "--wait", "--timeout", "0.5")
+    assert said.code == 1
+    assert said.out.startswith("PENDING")
+    id = (await shop.ok("GET", "/notifications"))["items"][0]["id"]
+    assert said.err == f"tocsin: still on its way after 0.5 s; look again with 'tocsin show {id}'\n"
+    await shop.cancel(id)
 
 
 async def test_tail_tells_of_all_in_order_and_of_some_if_asked(terminal: Terminal, shop: Shop, hello: None) -> None:
@@ -154,7 +202,7 @@ async def one_line(said: Said) -> str:
 
 async def test_errors_are_one_line(terminal: Terminal, hello: None) -> None:
     line = await one_line(await terminal.tocsin("send", "nonsense", "ada"))
-    assert line.startswith("tocsin: notification_type: ")
+    assert line.startswith("tocsin: notification_type 'nonsense': ")
     line = await one_line(await terminal.tocsin("send", "hello", "ada", "--payload", "{"))
     assert line.startswith("tocsin: --payload is not JSON")
     line = await one_line(await terminal.tocsin("send", "hello", "ada", "--payload", "@nowhere.json"))
@@ -181,6 +229,48 @@ async def test_where_nothing_runs_the_error_says_what_to_do(terminal: Terminal, 
     assert line.startswith(f"tocsin: nothing runs in {tmp_path}/none; start it with 'make run'")
 
 
+async def test_from_another_directory_the_stack_of_the_checkout_is_found(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr("commands.here.CHECKOUT", terminal.folder)
+    found = running(ClientSettings(_env_file=None))
+    assert found == RunInfo.read(terminal.folder / ".tocsin" / "run.json")
+    assert running(ClientSettings(_env_file=None, data_dir=Path("none"))) is None
+    named = str(not_running(ClientSettings(_env_file=None)))
+    assert named.startswith(f"nothing runs in {elsewhere}/.tocsin or {terminal.folder}/.tocsin; start it")
+
+
+NOWHERE = {"TOCSIN_DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOCSIN_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+TWILIO = {"TOCSIN_SMS_PROVIDERS": "twilio", "TOCSIN_TWILIO_ACCOUNT_SID": "AC1", "TOCSIN_TWILIO_AUTH_TOKEN": "t"}
+NO_SENDER = "set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID\n"
+
+
+async def test_a_server_whose_settings_are_wrong_says_so_in_one_line(terminal: Terminal, shop: Shop) -> None:
+    said = await terminal.tocsin("api", TOCSIN_ENV="dev", **NOWHERE, **TWILIO)
+    assert (said.code, said.err) == (2, f"api: {NO_SENDER}")
+    said = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many")
+    assert said.code == 2
+    assert said.err.startswith("worker: TOCSIN_API_PORT: ")
+    assert len(said.err.splitlines()) == 1
+    there = {"TOCSIN_DATABASE_URL": shop.engine.parts.settings.database_url}
+    temporal = {"TOCSIN_TEMPORAL_ADDRESS": shop.engine.temporal_address}
+    said = await terminal.tocsin("worker", TOCSIN_ENV="dev", **there, **temporal, **TWILIO)
+    assert (said.code, said.err) == (2, f"worker: {NO_SENDER}")
+
+
+async def test_make_run_starts_nothing_with_settings_that_are_wrong(terminal: Terminal) -> None:
+    data = terminal.folder / "data"
+    said = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **TWILIO)
+    assert (said.code, said.out, said.err) == (1, "", f"tocsin: {NO_SENDER}")
+    file = {"TOCSIN_PUSH_PROVIDERS": "fcm", "TOCSIN_FCM_CREDENTIALS_FILE": "nowhere.json"}
+    said = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **file)
+    assert said.err == "tocsin: TOCSIN_FCM_CREDENTIALS_FILE: nowhere.json cannot be read\n"
+    assert not data.exists()
+
+
 async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
     parts = shop.engine.parts
     client = await connect(shop.engine.temporal_address, "default", lazy=False)
@@ -191,9 +281,8 @@ async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
 async def test_an_unknown_queue_is_an_error_that_names_those_there_are_also_without_servers(
     terminal: Terminal,
 ) -> None:
-    nowhere = {"TOCSIN_DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOCSIN_TEMPORAL_ADDRESS": "127.0.0.1:1"}
     async with asyncio.timeout(20):
-        said = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **nowhere)
+        said = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **NOWHERE)
     assert said.code == 2
     assert said.err == (
         "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox\n"

@@ -13,7 +13,9 @@ from commands.provider_checks import check
 from config import Settings
 from providers.webhook import Webhook
 from tests.cli.terminal import Terminal
+from tests.engine import Shop
 from tests.providers.harness_fcm import fcm_bench, service_account
+from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
 from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench
 from tests.providers.harness_twilio import FROM, SID, TOKEN, twilio_bench
 from tests.providers.mail_server import PASSWORD, SENDER, USER, MailServer
@@ -88,6 +90,55 @@ async def test_a_missing_setting_is_named(terminal: Terminal) -> None:
     assert said.code == 1
     assert said.err.startswith("tocsin: sendgrid: TOCSIN_SENDGRID_")
     assert len(said.err.splitlines()) == 1
+
+
+async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its_rules(terminal: Terminal) -> None:
+    (terminal.folder / ".tocsin" / "run.json").unlink()
+    here = {"TOCSIN_DATA_DIR": ".tocsin"}
+    assert (await terminal.tocsin("providers", "check", "sandbox", **here)).code == 0
+    said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **here)
+    assert (said.code, said.err) == (
+        2,
+        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev\n",
+    )
+    private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
+    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY="a server's own", **here)
+    assert said.err == "tocsin: webhook: the recipient was refused: private_address\n"
+
+
+async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> None:
+    said = await terminal.tocsin("providers", "check", "fcm", TOCSIN_FCM_CREDENTIALS_FILE="nowhere.json")
+    assert (said.code, said.err) == (
+        1,
+        "tocsin: fcm: TOCSIN_FCM_CREDENTIALS_FILE: nowhere.json cannot be read\n",
+    )
+
+
+class Taker(Vendor):
+    """Takes what anybody sends."""
+
+    def read(self, request: Request) -> tuple[str, Day]:
+        return request.target, Day.GOOD
+
+    def accepted(self, reference: str, request: Request) -> Reply:
+        return Reply(status=201, body={"sid": "SM1", "status": "queued"})
+
+    def refused(self, day: Day) -> Reply:
+        return Reply(status=400)
+
+
+async def test_a_test_message_names_the_callback_of_the_stack_that_runs(terminal: Terminal, shop: Shop) -> None:
+    """Whatever port it has picked."""
+    vendor = Taker()
+    async with serving(vendor):
+        given = {"BASE_URL": vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
+        settings = {f"TOCSIN_TWILIO_{variable}": value for variable, value in given.items()}
+        send = ("providers", "check", "twilio", "--send-to", "+447700900142")
+        assert (await terminal.tocsin(*send, TOCSIN_API_PORT="0", **settings)).code == 0
+        public = {"TOCSIN_PUBLIC_URL": "https://tunnel.example"}
+        assert (await terminal.tocsin(*send, **public, **settings)).code == 0
+    said = [request.form["StatusCallback"].partition("?")[0] for request in vendor.requests]
+    assert said == [f"{url}/api/v1/receipts/twilio" for url in (shop.engine.api_url, "https://tunnel.example")]
 
 
 async def test_a_vendor_that_does_not_answer_is_an_error_in_house_words(terminal: Terminal) -> None:

@@ -18,7 +18,7 @@ MAY_SLEEP: dict[str, str] = {
     "dispatch/wakeups.py": "back-off before a database that went away is asked again",
     "commands/client.py": "asks the API about a notification until a deadline",
     "commands/tail.py": "asks the API for news until Ctrl-C",
-    "tests/polling.py": "the one place where tests wait for a condition, with a deadline",
+    "testing/polling.py": "the one place where tests wait for a condition, with a deadline",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",

@@ -12,6 +12,7 @@ from tests.code.tree import BESIDE_THE_PRODUCT, FILES, FOLDERS, GENERATED, ROOT,
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
+        "testing",
         "worker cli",
         "commands",
         "api",
@@ -30,13 +31,13 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
 # Below some, but not for everyone above.
-IMPORTED_ONLY_BY = {"web": {"api"}, "embedded": {"cli", "commands"}, "commands": {"cli"}}
+IMPORTED_ONLY_BY = {"web": {"api"}, "embedded": {"cli", "commands", "testing"}, "commands": {"cli", "testing"}}
 # Narrower than their level. None of the other packages, and of the libraries only these.
 IMPORTS_ONLY = {"workflows": {"domain", "activities"}, "domain": set[str]()}
 LIBRARIES_ONLY = {"workflows": {"temporalio"}, "domain": set[str]()}
 
-TEMPORAL = {"workflows", "activities", "dispatch", "bootstrap", "worker", "cli"}
-SQL = {"models", "storage", "bootstrap"}
+TEMPORAL = {"workflows", "activities", "dispatch", "bootstrap", "worker", "cli", "testing"}
+SQL = {"models", "storage", "bootstrap", "testing"}
 SESSIONS_AS_TYPES = {"activities", "dispatch", "api"}
 ENVIRONMENT = {"config", "embedded"}
 

@@ -20,6 +20,7 @@ FOLDERS = (
     "providers",
     "rendering",
     "storage",
+    "testing",
     "web",
     "workflows",
 )

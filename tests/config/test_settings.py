@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config import PLACEHOLDERS, PREFIX, Settings
+from config import PLACEHOLDERS, PREFIX, Settings, WrongSettings
 
 OWN_SECRET = "a secret of our own"
 
@@ -53,6 +53,37 @@ def test_a_secret_is_read_from_the_file_that_is_named(monkeypatch: pytest.Monkey
     file.write_text(f"{OWN_SECRET}\n")
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
     assert Settings().secret == OWN_SECRET.encode()
+
+
+def test_a_file_may_be_named_in_dotenv_and_the_environment_names_a_better_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(OWN_SECRET)
+    (tmp_path / ".env").write_text("TOCSIN_SECRET_KEY_FILE=key\n")
+    assert Settings().secret == OWN_SECRET.encode()
+    (tmp_path / "other").write_text("another secret")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", "other")
+    assert Settings().secret == b"another secret"
+
+
+@pytest.mark.parametrize("path", ["nowhere", "."])
+def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", path)
+    with pytest.raises(WrongSettings) as wrong:
+        Settings.read()
+    assert wrong.value.lines == (f"TOCSIN_SECRET_KEY_FILE: {path} cannot be read",)
+
+
+def test_what_is_wrong_is_a_sentence_for_each_and_quotes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_API_PORT", "swordfish")
+    monkeypatch.setenv("TOCSIN_EMAIL_PROVIDERS", "smtp=swordfish")
+    with pytest.raises(WrongSettings) as wrong:
+        Settings.read(env="dev")
+    port, providers = wrong.value.lines
+    assert port.startswith("TOCSIN_API_PORT: Input should be a valid integer")
+    assert providers.startswith("TOCSIN_EMAIL_PROVIDERS: weights are whole numbers")
+    with pytest.raises(WrongSettings, match=r"^TOCSIN_SECRET_KEY must be set to a secret of your own"):
+        Settings.read(api_port=1, email_providers=[])
 
 
 def test_a_placeholder_in_a_file_is_refused_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

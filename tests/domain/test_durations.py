@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.durations import parse_duration
+from domain.durations import parse_duration, shortened
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,20 @@ def test_a_duration_that_would_leave_the_calendar_is_refused() -> None:
     assert parse_duration("36500d") == timedelta(days=36_500)
     with pytest.raises(ValueError, match="hundred years"):
         parse_duration("36501d")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0s"),
+        (0.9, "0s"),
+        (59.9, "59s"),
+        (60, "1m"),
+        (3_599, "59m"),
+        (3_600, "1h"),
+        (86_399, "23h"),
+        (864_000, "10d"),
+    ],
+)
+def test_for_people_a_duration_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert shortened(timedelta(seconds=seconds)) == text

@@ -88,3 +88,22 @@ def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None
     assert stop(facts) is None
     opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
     assert stop(replace(facts, ledger=opened)) == Verdict(status=D.SKIPPED, reason="goal_reached (step 1)")
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+@pytest.mark.parametrize(
+    ("evidence", "reason"), [(Evidence.DELIVERED, "goal_reached (step 1)"), (Evidence.BOUNCED, None)]
+)
+def test_a_step_that_turns_out_to_have_arrived_stops_the_ones_after_it(
+    evidence: Evidence, reason: str | None, generation: int
+) -> None:
+    """Also one of the generation before a redrive."""
+    first, mine = delivery(), delivery(Channel.SMS, step=2, generation=generation)
+    call = attempt(first)
+    failed = answered(ledger(first, mine, call, generation=generation), call, AttemptState.NOT_ACCEPTED)
+    after = record_receipt(failed, call.id, evidence, later(5), later(5))
+    facts = Facts(
+        ledger=after, now=later(10), kind=kind(["email"], ["sms"]), delivery=mine, preferences=NOBODY_SAID_ANYTHING
+    )
+    verdict = stop(facts)
+    assert (verdict and verdict.reason) == reason

@@ -1,11 +1,18 @@
 """Reads a stack's Postgres past the product: our rows and the sandbox's ledger, as SQL shows them."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
 from tests.polling import eventually
 
+WAITING = """
+SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE l.relation = $1::text::regclass AND NOT l.granted AND a.query LIKE $2
+"""
 LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -15,12 +22,42 @@ class Books:
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("postgresql+asyncpg", "postgresql", 1)
         self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
 
     async def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
-        return [dict(row) for row in await (await self._connected()).fetch(sql, *values)]
+        async with self._turn:
+            return [dict(row) for row in await (await self._connected()).fetch(sql, *values)]
 
     async def one(self, sql: str, *values: Any) -> Any:
-        return await (await self._connected()).fetchval(sql, *values)
+        async with self._turn:
+            return await (await self._connected()).fetchval(sql, *values)
+
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """By a connection of its own: others may read the table, and wait to write to it."""
+        connection = await asyncpg.connect(self._dsn, timeout=5)
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+            yield
+        await connection.close()
+
+    async def waiting(self, table: str, clients: int, query: str = "%", within: float = 15) -> None:
+        """Until so many connections wait, with such a statement, to write to a table that is locked."""
+
+        async def enough() -> bool:
+            return int(await self.one(WAITING, table, query)) >= clients
+
+        await self.until_true(enough, within)
+
+    async def exhausted(self) -> list[asyncpg.Connection]:
+        """Takes the place of every connection of ours, and all that are free; the caller closes them."""
+        taken: list[asyncpg.Connection] = []
+        await self.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tocsin'")
+        while True:
+            try:
+                taken.append(await asyncpg.connect(self._dsn, timeout=5))
+            except asyncpg.TooManyConnectionsError:
+                return taken
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -36,6 +73,17 @@ class Books:
                 return error
 
         await eventually(look, lambda seen: bool(seen == is_), within)
+
+    async def until_true(self, condition: Callable[[], Awaitable[bool]], within: float) -> None:
+        """Likewise, for a condition that reads more than one value."""
+
+        async def look() -> Any:
+            try:
+                return await condition()
+            except LOST as error:
+                return error
+
+        await eventually(look, lambda seen: seen is True, within)
 
     async def sent(self, ids: list[str]) -> int:
         """How many messages of these notifications the sandbox has in its ledger."""

@@ -1,12 +1,31 @@
 """The promises that must hold after every fault, as SQL: each statement returns the rows that break one.
 
-The sandbox's tables are the vendor's own books, written in transactions of their own; the others are ours.
+`called` and `message` are the vendors' own books: the sandbox's tables, written in transactions of their own, and what
+a fake vendor outside wrote down (`vendor/ledger.py`). All other tables are ours.
 """
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-Rows = Callable[[str], Awaitable[list[dict[str, Any]]]]
+Rows = Callable[..., Awaitable[list[dict[str, Any]]]]
+
+# A vendor outside knows our reference only; whose message that was, our own rows say.
+BOOKS = """
+WITH outside AS (
+  SELECT e.kind, e.provider, e.reference::uuid AS attempt_id, e.message_id, e."to", to_timestamp(e.at) AS at,
+         a.notification_id, a.delivery_id, a.endpoint_id
+    FROM jsonb_to_recordset($1::jsonb)
+           AS e(kind text, provider text, reference text, message_id text, "to" text, at float8)
+    LEFT JOIN attempt a ON a.id = e.reference::uuid
+), called AS (
+  SELECT attempt_id, at FROM sandbox_call UNION ALL SELECT attempt_id, at FROM outside WHERE kind = 'call'
+), message AS (
+  SELECT id::text AS id, notification_id, delivery_id, attempt_id, endpoint_id, accepted_at FROM sandbox_message
+   UNION ALL
+  SELECT message_id, notification_id, delivery_id, attempt_id, endpoint_id, at FROM outside WHERE kind = 'kept'
+)
+"""
 
 ONE_ROW_PER_KEY = """
 SELECT tenant, idempotency_key, count(*) FROM notification
@@ -25,26 +44,26 @@ SELECT a.id, a.state FROM attempt a JOIN notification n ON n.id = a.notification
 
 # Sends that our rows call unknown may be repeated; all others stand alone, and no attempt sends twice.
 AT_MOST_ONE_SEND = """
-SELECT m.delivery_id, m.endpoint_id, count(*) FROM sandbox_message m LEFT JOIN attempt a ON a.id = m.attempt_id
- GROUP BY 1, 2
+SELECT m.delivery_id, m.endpoint_id, count(*) FROM message m LEFT JOIN attempt a ON a.id = m.attempt_id
+ WHERE m.delivery_id IS NOT NULL GROUP BY 1, 2
 HAVING count(*) FILTER (WHERE a.state IS DISTINCT FROM 'unknown') > 1 OR count(*) > count(DISTINCT m.attempt_id)
     OR count(*) > 1 + (SELECT count(*) FROM attempt u WHERE u.delivery_id = m.delivery_id
                           AND u.endpoint_id = m.endpoint_id AND u.state = 'unknown')
 """
 
 WRITTEN_BEFORE_THE_CALL = """
-SELECT c.id, c.at, a.started_at FROM sandbox_call c LEFT JOIN attempt a ON a.id = c.attempt_id
+SELECT c.attempt_id, c.at, a.started_at FROM called c LEFT JOIN attempt a ON a.id = c.attempt_id
  WHERE a.id IS NULL OR a.started_at > c.at
 """
 
 EVERY_MESSAGE_WAS_CALLED_FOR = """
-SELECT m.id FROM sandbox_message m
- WHERE NOT EXISTS (SELECT 1 FROM sandbox_call c WHERE c.attempt_id = m.attempt_id AND c.at <= m.accepted_at)
+SELECT m.id FROM message m
+ WHERE NOT EXISTS (SELECT 1 FROM called c WHERE c.attempt_id = m.attempt_id AND c.at <= m.accepted_at)
 """
 
 SENT_IS_NEVER_CALLED_UNSENT = """
 SELECT d.id, d.status FROM delivery d JOIN notification n ON n.id = d.notification_id AND n.finished_at IS NOT NULL
-  JOIN sandbox_message m ON m.delivery_id = d.id
+  JOIN message m ON m.delivery_id = d.id
  WHERE d.status IN ('PENDING', 'SENDING', 'FAILED', 'SKIPPED', 'CANCELED', 'EXPIRED')
    AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = d.id AND a.bounced_at IS NOT NULL)
 """
@@ -52,7 +71,7 @@ SELECT d.id, d.status FROM delivery d JOIN notification n ON n.id = d.notificati
 UNSENT_IS_NEVER_CALLED_SENT = """
 SELECT d.id, d.status FROM delivery d
  WHERE d.status IN ('SENT', 'DELIVERED', 'OPENED') AND d.channel <> 'in_app'
-   AND NOT EXISTS (SELECT 1 FROM sandbox_message m WHERE m.delivery_id = d.id)
+   AND NOT EXISTS (SELECT 1 FROM message m WHERE m.delivery_id = d.id)
 """
 
 AS_GOOD_AS_ITS_BEST_DELIVERY = """
@@ -82,6 +101,46 @@ SELECT d.id, d.status, told.statuses FROM delivery d LEFT JOIN LATERAL (
     OR (d.status <> 'SENDING' AND told.statuses[cardinality(told.statuses)] <> d.status)
 """
 
+# A receipt that has found its attempt is obeyed: evidence outranks what came before it, and is never lost.
+RECEIPTS_ARE_OBEYED = """
+SELECT r.id, r.kind, r.applied_at, a.evidence, d.status FROM receipt r
+  JOIN attempt a ON a.provider = r.provider
+       AND CASE WHEN r.attempt_id IS NOT NULL THEN a.id = r.attempt_id
+                ELSE a.provider_message_id = r.provider_message_id END
+  JOIN delivery d ON d.id = a.delivery_id JOIN notification n ON n.id = d.notification_id
+ WHERE n.generation = d.generation AND (r.applied_at IS NULL
+    OR (r.kind = 'delivered' AND COALESCE(a.evidence, '') NOT IN ('delivered', 'opened', 'clicked', 'bounced'))
+    OR (r.kind = 'opened' AND COALESCE(a.evidence, '') NOT IN ('opened', 'clicked'))
+    OR (r.kind = 'opened' AND d.status <> 'OPENED'))
+"""
+
+NO_ROW_LINKS_TWO_TENANTS = """
+SELECT n.id, 'delivery' AS what FROM delivery x JOIN notification n ON n.id = x.notification_id
+ WHERE x.tenant <> n.tenant
+ UNION ALL
+SELECT n.id, 'attempt' FROM attempt x JOIN notification n ON n.id = x.notification_id WHERE x.tenant <> n.tenant
+ UNION ALL
+SELECT n.id, 'event' FROM event x JOIN notification n ON n.id = x.notification_id WHERE x.tenant <> n.tenant
+ UNION ALL
+SELECT n.id, 'inbox message' FROM inbox_message x JOIN notification n ON n.id = x.notification_id
+ WHERE x.tenant <> n.tenant OR x.recipient_id <> n.recipient_id
+ UNION ALL
+SELECT n.id, 'sandbox message' FROM sandbox_message x JOIN notification n ON n.id = x.notification_id
+ WHERE x.tenant <> n.tenant OR x.recipient_id <> n.recipient_id
+ UNION ALL
+SELECT n.id, 'type' FROM notification_type x JOIN notification n ON n.type_id = x.id WHERE x.tenant <> n.tenant
+ UNION ALL
+SELECT n.id, 'template' FROM template x JOIN delivery d ON d.template_id = x.id
+  JOIN notification n ON n.id = d.notification_id WHERE x.tenant <> n.tenant
+"""
+
+# To whom a vendor outside was told to send is an address of that very person.
+EVERY_MESSAGE_WENT_TO_ITS_OWN_PERSON = """
+SELECT n.id, o.provider FROM outside o JOIN notification n ON n.id = o.notification_id
+  JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+ WHERE o.kind = 'kept' AND o."to" NOT IN (COALESCE(r.contact->>'email', ''), COALESCE(r.contact->>'phone', ''))
+"""
+
 INVARIANTS = {
     "I1 one row per key": ONE_ROW_PER_KEY,
     "I2 every one ends": EVERY_ONE_ENDS,
@@ -93,12 +152,33 @@ INVARIANTS = {
     "I5 sent is never called unsent": SENT_IS_NEVER_CALLED_UNSENT,
     "I5 unsent is never called sent": UNSENT_IS_NEVER_CALLED_SENT,
     "I5 as good as its best delivery": AS_GOOD_AS_ITS_BEST_DELIVERY,
+    "I6 receipts are obeyed": RECEIPTS_ARE_OBEYED,
+    "I7 no row links two tenants": NO_ROW_LINKS_TWO_TENANTS,
+    "I7 to its own person": EVERY_MESSAGE_WENT_TO_ITS_OWN_PERSON,
     "I12 one event per status": ONE_EVENT_PER_STATUS,
     "I12 one event per delivery status": ONE_EVENT_PER_DELIVERY_STATUS,
 }
 
 
-async def broken(rows: Rows) -> dict[str, list[dict[str, Any]]]:
-    """Invariant → the rows that break it; `rows` runs a statement. Empty when all is well."""
-    found = {name: await rows(statement) for name, statement in INVARIANTS.items()}
+# Of the notifications that a vendor has more than once, and of all that came: what the last line of a run tells.
+FIGURES = """
+SELECT (SELECT count(*) FROM message WHERE notification_id IS NOT NULL) AS sends,
+       (SELECT count(*) FROM attempt WHERE state = 'unknown') AS unknown,
+       (SELECT COALESCE(sum(more), 0) FROM (SELECT count(*) - 1 AS more FROM message WHERE delivery_id IS NOT NULL
+         GROUP BY delivery_id, endpoint_id) m) AS repeated,
+       (SELECT count(*) FROM notification WHERE status = 'IN_DOUBT') AS in_doubt
+"""
+
+
+async def broken(rows: Rows, outside: Sequence[dict[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
+    """Invariant → the rows that break it. `rows` runs a statement with its values; `outside` is what vendors outside wrote
+    down. Empty when all is well."""
+    books = json.dumps(list(outside))
+    found = {name: await rows(BOOKS + statement, books) for name, statement in INVARIANTS.items()}
     return {name: offending for name, offending in found.items() if offending}
+
+
+async def figures(rows: Rows, outside: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Sums over everything so far."""
+    [row] = await rows(BOOKS + FIGURES, json.dumps(list(outside)))
+    return {name: int(value) for name, value in row.items()}

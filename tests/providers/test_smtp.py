@@ -244,8 +244,24 @@ async def test_a_wrong_password_is_permanent(server: MailServer) -> None:
 
 async def test_a_server_without_a_login_is_unsuitable_for_one() -> None:
     async with MailServer(login=False).open() as server:
-        with pytest.raises(Permanent, match="server_unsuitable"):
+        with pytest.raises(Permanent, match=r"^login_not_offered$"):
             await Smtp(server.settings(username="u", password="p")).send(to())
+
+
+async def test_a_server_that_offers_no_login_at_all_is_unsuitable_too() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while await reader.readline():
+            writer.write(b"250 here\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = SmtpSettings.model_validate(
+            {"host": "127.0.0.1", "port": port, "tls": "none", "username": "u", "from": SENDER}
+        )
+        with pytest.raises(Permanent, match=r"^login_not_offered$"):
+            await Smtp(settings).check()
 
 
 @pytest.mark.parametrize("mode", [MailMode.CUT_AT_GREETING, MailMode.CUT_AT_RCPT])
@@ -319,7 +335,7 @@ async def test_a_certificate_that_nobody_vouches_for_gets_nothing(authority: tru
 
 async def test_without_starttls_nothing_is_sent_in_the_clear(server: MailServer) -> None:
     """Who stands between takes the offer out."""
-    with pytest.raises(Permanent, match="server_unsuitable"):
+    with pytest.raises(Permanent, match=r"^starttls_not_offered$"):
         await Smtp(server.settings(tls="starttls")).send(to())
     assert server.ledger == []
 

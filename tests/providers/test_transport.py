@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 import providers.transport
 from providers.outcomes import Permanent, ProviderError, Temporary, Unknown
 from providers.transport import ANSWER_LIMIT, Answer, Transport, outgoing_client, refuse_common, retry_after
+from tests.code.tree import ROOT
 
 Call = Callable[[str], Awaitable[Answer]]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -47,6 +49,14 @@ async def post(url: str) -> Answer:
 async def get(url: str, **more: Any) -> Answer:
     async with outgoing_client() as client:
         return await Transport(client).get(url, **more)
+
+
+@pytest.mark.parametrize("call", [post, get])
+async def test_vendors_are_told_who_asks(call: Call) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    async with line(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (url, heads):
+        await call(url)
+    assert f"user-agent: tocsin/{version}" in heads[0].decode().lower()
 
 
 both = pytest.mark.parametrize("call", [post, get])

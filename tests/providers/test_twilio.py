@@ -237,6 +237,14 @@ async def test_a_signature_over_the_host_that_the_caller_names_does_not_count(be
         bench.provider.parse_receipts({"x-twilio-signature": signature, "host": "evil.example"}, body, QUERY)
 
 
+async def test_the_log_tells_the_address_that_must_have_been_signed(bench: TwilioBench) -> None:
+    body = callback("delivered")
+    with pytest.raises(ForgedReceipt, match=f"^the signature does not match the address {CALLBACK}$"):
+        bench.provider.parse_receipts({"x-twilio-signature": sign(TOKEN, "http://10.0.0.1/", body)}, body, QUERY)
+    with pytest.raises(ForgedReceipt, match=r"^there is no signature$"):
+        bench.provider.parse_receipts({}, body, QUERY)
+
+
 @pytest.mark.parametrize("added", [b"&MessageStatus=delivered", b"&New=1", b"+"])
 async def test_an_added_or_changed_field_is_forged(bench: TwilioBench, added: bytes) -> None:
     body = callback("undelivered")

@@ -91,9 +91,14 @@ def sideways(width: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "pointer", "detail"),
     [
-        ({"type": "strin"}, "/type", "is not valid JSON Schema (draft 2020-12)"),
-        ({"properties": {"a": {"minLength": -1}}}, "/properties/a/minLength", "is not valid JSON Schema"),
-        ({"pattern": "("}, "/pattern", "is not valid JSON Schema"),
+        ({"type": "strin"}, "/type", "is not valid JSON Schema (draft 2020-12): must be one of array, boolean, "),
+        ({"required": "a"}, "/required", "is not valid JSON Schema (draft 2020-12): must be of type array"),
+        (
+            {"properties": {"a": {"minLength": -1}}},
+            "/properties/a/minLength",
+            "JSON Schema (draft 2020-12): must be at",
+        ),
+        ({"pattern": "("}, "/pattern", "is not valid JSON Schema (draft 2020-12): must be a valid regex"),
         ({"$ref": "http://x.test/y"}, "/$ref", "must point into this schema: nothing is fetched"),
         ({"items": {"$ref": "file:///etc/passwd"}}, "/items/$ref", "must point into this schema"),
         ({"$ref": "other.json"}, "/$ref", "must point into this schema"),

@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.channels import DeviceKind
-from models.columns import new_id, now
+from domain.clock import now
+from models.columns import new_id
 from models.content import NotificationType
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Notification

@@ -10,20 +10,22 @@ from sqlalchemy import CursorResult, text
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.ledger import record_outcome
+from domain.ledger import finish, record_outcome
 from domain.messages import DeliverInput
 from domain.names import attempt_id, delivery_id
 from domain.records import Ledger
 from models.columns import new_id
 from models.content import NotificationType
-from storage import recipients
+from storage import recipients, redrives
 from storage.acceptance import Accepted, NewNotification, accept
 from storage.attempts import Claim, claim_attempt
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
 from storage.ledgers import Key, amend, load
+from storage.redrives import Redrive
 from tests.storage.histories import new_tenant
 
+KEY = UUID(int=4)
 CONTACT = {"email": "ada@example.com", "phone": "+447700900123"}
 
 
@@ -55,12 +57,7 @@ class Desk:
         item = self.new(**more)
         await self.accept(item)
         sent = Sent(desk=self, id=item.id, channels=channels or (Channel.EMAIL,))
-        async with self.database.transaction() as session:
-            drafts = [
-                NewDelivery(id=sent.delivery(c), step=1, channel=c, rule="type.default", content={"subject": "Hi"})
-                for c in sent.channels
-            ]
-            assert await insert_deliveries(session, item.id, self.tenant, 1, drafts)
+        await sent.rendered()
         return sent
 
     async def query(self, statement: str, **values: Any) -> list[dict[str, Any]]:
@@ -74,19 +71,21 @@ class Sent:
     desk: Desk
     id: UUID
     channels: tuple[Channel, ...]
+    generation: int = 1
 
     @property
     def key(self) -> Key:
         return Key(notification_id=self.id, tenant=self.desk.tenant)
 
     def delivery(self, channel: Channel = Channel.EMAIL) -> UUID:
-        return delivery_id(self.id, 1, 1, channel)
+        return delivery_id(self.id, self.generation, 1, channel)
 
     def attempt(self, number: int = 1, channel: Channel = Channel.EMAIL) -> UUID:
         return attempt_id(self.delivery(channel), channel, number)
 
     def call(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> DeliverInput:
-        fields: dict[str, Any] = {"generation": 1, "provider": "sandbox", "ends": True, "endpoint_id": channel, **more}
+        fields: dict[str, Any] = {"provider": "sandbox", "ends": True, "endpoint_id": channel, **more}
+        fields.setdefault("generation", self.generation)
         return DeliverInput(
             notification_id=self.id,
             tenant=self.desk.tenant,
@@ -95,6 +94,33 @@ class Sent:
             attempt_number=number,
             **fields,
         )
+
+    async def rendered(self) -> None:
+        """Writes the deliveries of this generation."""
+        drafts = [
+            NewDelivery(id=self.delivery(c), step=1, channel=c, rule="type.default", content={"subject": "Hi"})
+            for c in self.channels
+        ]
+        async with self.desk.database.transaction() as session:
+            assert await insert_deliveries(session, self.id, self.desk.tenant, self.generation, drafts)
+
+    async def failed(self, state: AttemptState = AttemptState.NOT_ACCEPTED) -> "Sent":
+        """The call was answered so and the notification has ended with that: FAILED, or IN_DOUBT."""
+        await self.claim()
+        await self.answer(state)
+        async with self.desk.database.transaction() as session:
+            await amend(session, self.key, lambda ledger: finish(ledger, datetime.now(UTC), reason="gave_up"))
+        return self
+
+    async def redriven(self) -> "Sent":
+        """Its next generation, with its deliveries."""
+        async with self.desk.database.transaction() as session:
+            found = await redrives.find_one(session, self.desk.tenant, self.id)
+            assert found is not None
+            assert await redrives.redrive(session, self.desk.tenant, [Redrive(found=found)], KEY) == {self.id}
+        again = replace(self, generation=self.generation + 1)
+        await again.rendered()
+        return again
 
     async def claim(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> Claim | None:
         async with self.desk.database.transaction() as session:

@@ -1,6 +1,7 @@
 """Deliveries of a step are written once, and only while the notification is open."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,14 @@ async def test_rendered_ones_wait_and_skipped_ones_say_why(sent: Sent) -> None:
         "rendered": ("email", None, "PENDING"),
         "channel_skipped": ("sms", "no_address", "SKIPPED"),
     }
+
+
+async def test_what_failed_to_render_is_not_told_as_rendered(sent: Sent) -> None:
+    failed = replace(drafts(sent)[0], content=None)
+    async with sent.desk.database.transaction() as session:
+        assert await insert_deliveries(session, sent.id, sent.desk.tenant, 1, [failed])
+    assert [delivery["status"] for delivery in await sent.rows("delivery")] == ["PENDING"]
+    assert [event["kind"] for event in await sent.rows("event")] == ["accepted"]
 
 
 async def test_written_twice_they_are_there_once(sent: Sent) -> None:

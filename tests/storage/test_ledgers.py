@@ -13,6 +13,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import finish, record_outcome, record_receipt
 from domain.records import Ledger
+from domain.statuses import DeliveryStatus
 from storage.database import Database
 from storage.ledgers import Change, Key, amend, load, save
 from tests.storage.databases import own_database
@@ -191,7 +192,23 @@ async def test_a_notification_of_another_tenant_does_not_exist(sent: Sent) -> No
     assert (await sent.row())["finished_at"] is None
 
 
-async def test_deliveries_of_an_earlier_generation_are_left_alone(sent: Sent) -> None:
-    await sent.desk.query("UPDATE notification SET generation = 2 WHERE id = :id", id=sent.id)
-    ledger = await sent.ledger()
-    assert (ledger.deliveries, ledger.attempts) == ({}, {})
+async def test_the_rows_of_every_generation_are_there_with_their_generation(sent: Sent) -> None:
+    first = await (await sent.desk.send()).failed()
+    again = await first.redriven()
+    await again.claim()
+    ledger = await again.ledger()
+    assert {d.id: (d.generation, d.status) for d in ledger.deliveries.values()} == {
+        first.delivery(): (1, DeliveryStatus.FAILED),
+        again.delivery(): (2, DeliveryStatus.SENDING),
+    }
+    assert set(ledger.attempts) == {first.attempt(), again.attempt()}
+
+
+async def test_what_is_heard_of_an_earlier_generation_is_written_to_its_own_rows(sent: Sent) -> None:
+    first = await (await sent.desk.send()).failed()
+    again = await first.redriven()
+    await amended(again, reporting(first, Evidence.DELIVERED))
+    shown = {row["generation"]: (row["status"], row["delivered_at"]) for row in await again.rows("delivery")}
+    assert shown == {1: ("DELIVERED", NOW), 2: ("PENDING", None)}
+    row = await again.row()
+    assert (row["status"], row["generation"], row["finished_at"]) == ("DELIVERED", 2, None)

@@ -1,0 +1,84 @@
+"""Rows of a notification as the story that `domain/explanations.py` tells, and that as an answer: JSON or text."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from api.schemas.explanations import Explanation, ExplanationLine
+from api.views import temporal_url
+from config import Settings
+from domain.channels import Channel
+from domain.clock import now
+from domain.evidence import AttemptState, Evidence
+from domain.explanations import account, summary
+from domain.names import workflow_id
+from domain.records import Event
+from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.stories import Call, Leg, Story
+from models.content import NotificationType
+from storage.notification_types import value_of
+from storage.notifications import Record
+
+AS_THEY_ARE = (
+    *("notification_type", "priority", "generation", "failure_reason", "created_at", "send_at", "expires_at"),
+    *("finished_at", "cancel_requested_at", "dispatched_at", "dispatch_at"),
+)
+OF_A_CALL = ("delivery_id", "endpoint_id", "number", "provider", "started_at", "finished_at", "error_type", "reason")
+OF_AN_EVENT = ("at", "kind", "reason", "detail", "delivery_id")
+
+
+def explanation(record: Record, kind: NotificationType, settings: Settings) -> Explanation:
+    story = story_of(record, kind)
+    row = record.notification
+    return Explanation(
+        id=row.id,
+        summary=summary(story),
+        lines=[ExplanationLine(at=line.at, text=line.text) for line in account(story, now())],
+        temporal_url=temporal_url(settings, workflow_id(row.id, row.generation)),
+    )
+
+
+def as_text(told: Explanation) -> str:
+    """A line each, with its time where it has one."""
+    lines = [f"{_clock(line.at)}  {line.text}" if line.at else line.text for line in told.lines]
+    return "\n".join([told.summary, "", *lines, "", str(told.id), *filter(None, [told.temporal_url])]) + "\n"
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def story_of(record: Record, kind: NotificationType) -> Story:
+    row, type_ = record.notification, value_of(kind)
+    return Story(
+        **_named(row, AS_THEY_ARE),
+        type_version=kind.version,
+        status=NotificationStatus(row.status),
+        route=tuple(step.channels for step in type_.route),
+        beside=type_.always,
+        only=None if row.channels is None else tuple(Channel(name) for name in row.channels),
+        legs=tuple(_leg(one) for one in record.deliveries),
+        calls=tuple(Call(**_named(one, OF_A_CALL), state=AttemptState(one.state)) for one in record.attempts),
+        events=tuple(_event(one) for one in record.events),
+    )
+
+
+def _leg(row: Any) -> Leg:
+    return Leg(
+        **_named(row, ("id", "generation", "step", "held_at")),
+        channel=Channel(row.channel),
+        status=DeliveryStatus(row.status),
+        awaits=Evidence(row.awaits) if row.awaits else None,
+    )
+
+
+def _event(row: Any) -> Event:
+    return Event(
+        **_named(row, OF_AN_EVENT),
+        channel=Channel(row.channel) if row.channel else None,
+        delivery_status=DeliveryStatus(row.delivery_status) if row.delivery_status else None,
+        status=NotificationStatus(row.status) if row.status else None,
+    )
+
+
+def _named(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}

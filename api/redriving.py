@@ -1,0 +1,84 @@
+"""Sends again what a filter finds: some hundred rows in a transaction, spread over time. Called by the routes."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.clock import now
+from domain.redrives import delays, refusal
+from storage import redrives
+from storage.database import Database
+from storage.parked import Filter
+from storage.redrives import Found, Redrive
+
+AT_ONCE = 500
+SKIPS_NAMED = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What somebody wants. `most` are redriven at most, `rate` of them per second (0 is all at once); `key_id` is the
+    key they used."""
+
+    tenant: UUID
+    key_id: UUID
+    force: bool
+    dry_run: bool = False
+    most: int = 1
+    rate: float = 0.0
+
+
+@dataclass
+class Tally:
+    matched: int
+    redriven: int = 0
+    skipped: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+async def redrive_all(database: Database, wanted: Filter, order: Order) -> Tally:
+    """A transaction per batch, so that nobody waits long for a row. What was done stays done if a later one fails."""
+    async with database.transaction() as session:
+        tally = Tally(matched=await redrives.count(session, order.tenant, wanted))
+    last, more = redrives.FIRST, True
+    while more and tally.redriven < order.most:
+        async with database.transaction() as session:
+            found = await redrives.find(
+                session, order.tenant, wanted, after=last, limit=AT_ONCE, lock=not order.dry_run
+            )
+            chosen = choose(found, order, tally)
+            if chosen and not order.dry_run:
+                await redrives.redrive(session, order.tenant, chosen, order.key_id)
+        tally.redriven += len(chosen)
+        more = len(found) == AT_ONCE
+        last = found[-1].id if found else last
+    return tally
+
+
+async def redrive_one(database: Database, id: UUID, order: Order) -> tuple[Found, Tally] | None:
+    """With the row as it was before. None: there is no such notification."""
+    async with database.transaction() as session:
+        found = await redrives.find_one(session, order.tenant, id)
+        if found is None:
+            return None
+        tally = Tally(matched=1)
+        chosen = choose([found], order, tally)
+        if chosen:
+            await redrives.redrive(session, order.tenant, chosen, order.key_id)
+    tally.redriven = len(chosen)
+    return found, tally
+
+
+def choose(found: list[Found], order: Order, tally: Tally) -> list[Redrive]:
+    """Those that may go, the most urgent first, as long as there is room; the tally is told of the others."""
+    at = now()
+    may: list[Found] = []
+    for one in found:
+        if tally.redriven + len(may) == order.most:
+            break
+        reason = refusal(one.candidate, at, force=order.force)
+        if reason is None:
+            may.append(one)
+        elif len(tally.skipped) < SKIPS_NAMED:
+            tally.skipped.append((one.id, reason))
+    may.sort(key=lambda one: (one.priority, one.id))
+    waits = delays(tally.redriven + len(may), order.rate)[tally.redriven :]
+    return [Redrive(found=one, delay=delay) for one, delay in zip(may, waits, strict=True)]

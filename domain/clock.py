@@ -1,0 +1,16 @@
+"""What time it is, for everything that goes into rows. Not for workflows, whose clock is Temporal's, and not for
+signatures and tokens, which others check by theirs."""
+
+from datetime import UTC, datetime, timedelta
+
+_ahead = timedelta()
+
+
+def now() -> datetime:
+    return datetime.now(UTC) + _ahead
+
+
+def set_ahead(ahead: timedelta) -> None:
+    """Of the machine's clock, in this process; only `testing/` does that, together with the other two clocks."""
+    global _ahead
+    _ahead = ahead

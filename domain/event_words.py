@@ -1,0 +1,105 @@
+"""What an entry of the timeline says, as a sentence. Used by `domain/explanations.py`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from domain import wording
+from domain.records import Event
+from domain.stories import Story
+
+REPORTED = {
+    "delivered": "was delivered",
+    "opened": "was opened",
+    "clicked": "was opened and a link in it followed",
+    "bounced": "came back",
+}
+# What a call came to is told from its own row, which knows how it ended.
+TOLD_BY_CALLS = ("attempt_refused", "attempt_not_accepted")
+
+
+def sentence(event: Event, story: Story) -> str | None:
+    """None: somebody else tells it."""
+    return TELLERS.get(event.kind, _ended)(event, story)
+
+
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _accepted(event: Event, story: Story) -> str:
+    asked = f"Accepted as {story.notification_type} (version {story.type_version} of the type)"
+    words = [asked, f"priority {story.priority}"]
+    words += [f"for {', '.join(story.only)} alone, as the caller asked"] if story.only is not None else []
+    words += [f"to be sent at {moment(story.send_at)}"] if story.send_at is not None else []
+    words += [f"worthless after {moment(story.expires_at)}"] if story.expires_at is not None else []
+    return ", ".join(words) + "."
+
+
+def _rendered(event: Event, story: Story) -> str:
+    detail = event.detail or {}
+    template = f"{detail.get('template')}, version {detail.get('version')}, in {detail.get('language')}"
+    return f"{event.channel} is used: {wording.allowed(detail.get('rule'))}. Rendered from {template}."
+
+
+def _skipped(event: Event, story: Story) -> str:
+    return f"{event.channel} is not used: {wording.reason(event.reason)}."
+
+
+def _unknown(event: Event, story: Story) -> str:
+    detail = event.detail or {}
+    number, provider = detail.get("attempt"), detail.get("provider")
+    return f"{event.channel}, attempt {number}: no answer ({event.reason}); {provider} may or may not have it."
+
+
+def _held(event: Event, story: Story) -> str:
+    return f"{event.channel} is held back: {wording.reason(event.reason)}."
+
+
+def _rerouted(event: Event, story: Story) -> str:
+    return f"{event.channel} goes to another provider: {wording.reason(event.reason)}."
+
+
+def _escalated(event: Event, story: Story) -> str:
+    return f"Step {(event.detail or {}).get('step')} did not get far enough ({event.reason}): the next one runs."
+
+
+def _suppressed_address(event: Event, story: Story) -> str:
+    detail = event.detail or {}
+    why = wording.SUPPRESSED.get(str(event.reason), event.reason)
+    return f"The address of {event.channel} is suppressed from now on: {why} ({detail.get('provider')} says so)."
+
+
+def _redriven(event: Event, story: Story) -> str:
+    detail = event.detail or {}
+    forced = ", by force: it may have arrived before" if detail.get("forced") else ""
+    return f"Redriven as generation {detail.get('generation')} with the API key {detail.get('key')}{forced}."
+
+
+def _ended(event: Event, story: Story) -> str | None:
+    """A delivery or the notification came to something; also what has no teller of its own."""
+    detail = event.detail or {}
+    if event.kind in TOLD_BY_CALLS or (event.kind == "sent" and "attempt" in detail):
+        return None
+    so = f" With that the notification is {event.status}." if event.status is not None else ""
+    if "receipt" in detail:
+        said = REPORTED.get(str(detail["receipt"]), str(detail["receipt"]))
+        return f"{event.channel}: {detail.get('provider')} reports that it {said}.{so}"
+    if event.delivery_status is not None:
+        return f"{event.channel} ended {event.delivery_status}: {wording.reason(event.reason)}.{so}"
+    if event.status is not None:
+        return f"The notification ended {event.status}{': ' + wording.line(event.reason) if event.reason else ''}."
+    return " ".join(str(word) for word in (event.kind, event.channel, event.reason) if word) + "."
+
+
+Teller = Callable[[Event, Story], str | None]
+TELLERS: dict[str, Teller] = {
+    "accepted": _accepted,
+    "rendered": _rendered,
+    "channel_skipped": _skipped,
+    "attempt_unknown": _unknown,
+    "held": _held,
+    "rerouted": _rerouted,
+    "escalated": _escalated,
+    "suppressed_address": _suppressed_address,
+    "redriven": _redriven,
+}

@@ -1,0 +1,79 @@
+"""A notification as it is recorded, for `domain/explanations.py` to tell."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.records import Event
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leg:
+    """A delivery, as far as it is told here."""
+
+    id: UUID
+    generation: int
+    step: int
+    channel: Channel
+    status: DeliveryStatus
+    awaits: Evidence | None = None
+    held_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """An attempt."""
+
+    delivery_id: UUID
+    endpoint_id: str
+    number: int
+    provider: str
+    state: AttemptState
+    started_at: datetime
+    finished_at: datetime | None = None
+    error_type: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
+    out always; `only` those that the caller asked for."""
+
+    notification_type: str
+    type_version: int
+    priority: int
+    status: NotificationStatus
+    generation: int
+    failure_reason: str | None
+    created_at: datetime
+    send_at: datetime | None
+    expires_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    dispatched_at: datetime | None
+    dispatch_at: datetime
+    route: tuple[tuple[Channel, ...], ...]
+    beside: tuple[Channel, ...] = ()
+    only: tuple[Channel, ...] | None = None
+    legs: tuple[Leg, ...] = ()
+    calls: tuple[Call, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def current(self) -> list[Leg]:
+        return [leg for leg in self.legs if leg.generation == self.generation]
+
+    def calls_of(self, leg: Leg) -> list[Call]:
+        return [call for call in self.calls if call.delivery_id == leg.id]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """`at` is None for what has no moment: what did not happen, and what is waited for now."""
+
+    text: str
+    at: datetime | None = None

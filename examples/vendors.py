@@ -1,0 +1,179 @@
+"""SendGrid, Twilio and FCM on this machine, to try the real adapters without an account: prints what they are sent.
+
+    .venv/bin/python examples/vendors.py 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
+
+It takes everything, from anybody. docs/first-type.md points a Tocsin at it. Needs nothing of Tocsin, and of what is
+installed beside it httpx2, cryptography and twilio.
+"""
+
+import argparse
+import base64
+import json
+import os
+import threading
+import time
+import uuid
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import httpx2
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from twilio.request_validator import RequestValidator
+
+REPORT_AFTER_SECONDS = 0.5
+# A JWT that is signed with the service account's key.
+SECRET_FIELDS = ("assertion",)
+
+
+class Reports:
+    """Sends back what the vendors would: `delivered`, signed as each of them signs."""
+
+    def __init__(self, tocsin: str) -> None:
+        self.tocsin = tocsin.rstrip("/")
+        self.key = ec.generate_private_key(ec.SECP256R1())
+
+    @property
+    def public_key(self) -> str:
+        """As SendGrid's page shows it."""
+        form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        return base64.b64encode(self.key.public_key().public_bytes(*form)).decode()
+
+    def of_mail(self, mail: dict[str, Any], message_id: str) -> None:
+        """https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"""
+        to, now = mail["personalizations"][0]["to"][0]["email"], int(time.time())
+        event = {"event": "delivered", "email": to, "timestamp": now, "sg_message_id": f"{message_id}.recvd-1.0"}
+        body = json.dumps([event | {"sg_event_id": uuid.uuid4().hex} | mail.get("custom_args", {})]).encode()
+        signature = self.key.sign(f"{now}".encode() + body, ec.ECDSA(SHA256()))
+        headers = {
+            "Content-Type": "application/json",
+            "X-Twilio-Email-Event-Webhook-Timestamp": str(now),
+            "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+        }
+        post("SendGrid", f"{self.tocsin}/api/v1/receipts/sendgrid", body, headers)
+
+    def of_sms(self, form: dict[str, str], sid: str, account: str, token: str) -> None:
+        """https://www.twilio.com/docs/messaging/guides/track-outbound-message-status"""
+        url = form["StatusCallback"]
+        told = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": account, "To": form["To"]}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Twilio-Signature": RequestValidator(token).compute_signature(url, told),
+        }
+        post("Twilio", url, urlencode(told).encode(), headers)
+
+
+def post(vendor: str, url: str, body: bytes, headers: dict[str, str]) -> None:
+    try:
+        said = str(httpx2.post(url, content=body, headers=headers, trust_env=False).status_code)
+    except httpx2.TransportError as error:
+        said = type(error).__name__
+    print(f"\n{vendor} reports delivered to {url.partition('?')[0]}: {said}", flush=True)
+
+
+class Vendors(BaseHTTPRequestHandler):
+    """By path, whose API it is."""
+
+    protocol_version = "HTTP/1.1"
+    reports: Reports | None = None
+
+    def do_GET(self) -> None:
+        """What `tocsin providers check` asks."""
+        if self.path == "/v3/scopes":
+            self.answer(200, {"scopes": ["mail.send"]})
+        elif self.path.startswith("/2010-04-01/Accounts/") and self.path.count("/") == 3:
+            self.answer(200, {"status": "active"})
+        else:
+            self.answer(404, {"error": "not here"})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/v3/mail/send":
+            self.sendgrid(json.loads(body))
+        elif self.path.endswith("/Messages.json"):
+            self.twilio(dict(parse_qsl(body.decode())))
+        elif self.path == "/token":
+            self.show("FCM", dict(parse_qsl(body.decode())))
+            self.answer(200, {"access_token": "throw-away", "expires_in": 3600, "token_type": "Bearer"})
+        elif self.path.endswith("/messages:send"):
+            self.show("FCM", json.loads(body))
+            self.answer(200, {"name": f"{self.path[4:].removesuffix(':send')}/{uuid.uuid4().hex}"})
+        else:
+            self.answer(404, {"error": "not here"})
+
+    def sendgrid(self, mail: dict[str, Any]) -> None:
+        self.show("SendGrid", mail)
+        message_id = uuid.uuid4().hex
+        self.answer(202, None, **{"X-Message-Id": message_id})
+        if self.reports:
+            later(self.reports.of_mail, mail, message_id)
+
+    def twilio(self, form: dict[str, str]) -> None:
+        self.show("Twilio", form)
+        sid = f"SM{uuid.uuid4().hex}"
+        self.answer(201, {"sid": sid, "status": "queued", "to": form.get("To"), "num_segments": "1", "price": None})
+        credentials = self.headers.get("authorization", "").removeprefix("Basic ")
+        account, _, token = base64.b64decode(credentials).decode().partition(":")
+        if self.reports and "StatusCallback" in form:
+            later(self.reports.of_sms, form, sid, account, token)
+
+    def show(self, vendor: str, fields: dict[str, Any]) -> None:
+        """No header is shown: they hold the credentials."""
+        shown = {name: "…" if name in SECRET_FIELDS else value for name, value in fields.items()}
+        print(f"\n{vendor}: POST {self.path}\n{json.dumps(shown, indent=2, ensure_ascii=False)}", flush=True)
+
+    def answer(self, status: int, body: Any, **headers: str) -> None:
+        raw = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(raw))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """What is sent is printed, not that it was asked."""
+
+
+def later(report: Any, *about: Any) -> None:
+    """After the answer, as from a vendor."""
+    threading.Timer(REPORT_AFTER_SECONDS, report, about).start()
+
+
+def write_account(file: str) -> None:
+    """A service account as Firebase gives it, with a key that nobody else has or wants."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    account = {
+        "type": "service_account",
+        "project_id": "first-type",
+        "private_key_id": uuid.uuid4().hex,
+        "private_key": key.private_bytes(*form).decode(),
+        "client_email": "tocsin@first-type.example",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        json.dump(account, out, indent=2)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; takes everything.")
+    asked.add_argument("port", type=int, help="0 picks a free one")
+    asked.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this address")
+    asked.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")
+    given = asked.parse_args()
+    if given.fcm_account:
+        write_account(given.fcm_account)
+    server = ThreadingHTTPServer(("127.0.0.1", given.port), Vendors)
+    if given.report:
+        Vendors.reports = Reports(given.report)
+        print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={Vendors.reports.public_key}", flush=True)
+    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

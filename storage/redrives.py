@@ -1,0 +1,127 @@
+"""Redrives: reads who may be sent again under the rows' locks, and writes their new generation. Called by their routes.
+
+A redriven row is due for the dispatcher; its workflow makes the new deliveries, and its guard knows the old ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import derived_id
+from domain.redrives import Candidate
+from domain.statuses import NotificationStatus
+from storage.acceptance import NOTIFY
+from storage.database import to_json
+from storage.parked import Filter, conditions, values
+
+FIRST = UUID(int=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """`revision` is the one that was read: it fences the write, and nobody is redriven twice."""
+
+    id: UUID
+    revision: int
+    generation: int
+    priority: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redrive:
+    """`delay` in seconds, from now until it may start."""
+
+    found: Found
+    delay: float = 0.0
+
+
+# Who has the person's id but was not there yet when this was accepted is somebody else. Ten seconds, since a row's time
+# is when its transaction began.
+ERASED = """NOT EXISTS (SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+   AND r.created_at < n.created_at + interval '10 seconds')"""
+COLUMNS = f"n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {ERASED} AS erased"
+
+WRITE = text("""
+WITH item AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
+    id uuid, revision int, event_id uuid, delay float8, forced bool)
+), redriven AS (
+  UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL,
+         finished_at = NULL, cancel_requested_at = NULL, cancel_signaled_at = NULL, evidence_due = false,
+         dispatched_at = NULL, dispatch_at = now() + make_interval(secs => item.delay), revision = n.revision + 1
+    FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
+  RETURNING n.id, n.tenant, n.generation, n.priority, item.event_id, item.forced
+), forgotten AS (
+  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
+    FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
+), timeline AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, detail, status)
+  SELECT event_id, tenant, id, clock_timestamp(), 'redriven', jsonb_strip_nulls(jsonb_build_object(
+         'generation', generation, 'key', CAST(:key AS text), 'forced', CASE WHEN forced THEN true END)), 'PENDING'
+    FROM redriven
+  ON CONFLICT (id) DO NOTHING
+)
+SELECT id, pg_notify(:channel, CASE WHEN priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text FROM redriven
+""")
+
+
+async def count(session: AsyncSession, tenant: UUID, wanted: Filter) -> int:
+    statement = text(f"SELECT count(*) FROM notification n WHERE {conditions(wanted)}")  # noqa: S608 - our own
+    return int((await session.execute(statement, values(tenant, wanted))).scalar_one())
+
+
+async def find(
+    session: AsyncSession, tenant: UUID, wanted: Filter, *, after: UUID = FIRST, limit: int, lock: bool
+) -> list[Found]:
+    """In the order of their ids, in which all who lock several lock them; `after` is the last one before."""
+    statement = text(f"""
+        SELECT {COLUMNS} FROM notification n WHERE {conditions(wanted)} AND n.id > :after
+         ORDER BY n.id LIMIT :limit {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
+    rows = await session.execute(statement, {**values(tenant, wanted), "after": after, "limit": limit})
+    return [_found(row) for row in rows.mappings()]
+
+
+async def find_one(session: AsyncSession, tenant: UUID, id: UUID) -> Found | None:
+    """Locked."""
+    statement = text(f"SELECT {COLUMNS} FROM notification n WHERE n.tenant = :tenant AND n.id = :id FOR UPDATE OF n")  # noqa: S608
+    row = (await session.execute(statement, {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else _found(row)
+
+
+async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[Redrive], key_id: UUID) -> set[UUID]:
+    """Ids of those that have a new generation by this; whose row has moved on since it was read has none."""
+    items = [_item(each) for each in redrives]
+    given = {"items": to_json(items), "tenant": tenant, "key": str(key_id), **NOTIFY}
+    return {row[0] for row in await session.execute(WRITE, given)}
+
+
+def _item(each: Redrive) -> dict[str, Any]:
+    found = each.found
+    return {
+        "id": found.id,
+        "revision": found.revision,
+        "event_id": derived_id("event", found.id, found.revision, 0),
+        "delay": each.delay,
+        "forced": found.candidate.status is NotificationStatus.IN_DOUBT,
+    }
+
+
+def _found(row: Any) -> Found:
+    candidate = Candidate(
+        status=NotificationStatus(row["status"]),
+        finished=row["finished_at"] is not None,
+        expires_at=row["expires_at"],
+        erased=row["erased"],
+    )
+    return Found(
+        id=row["id"],
+        revision=row["revision"],
+        generation=row["generation"],
+        priority=row["priority"],
+        candidate=candidate,
+    )

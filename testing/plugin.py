@@ -1,0 +1,22 @@
+"""A pytest plugin for people who keep types and templates: `pytest_plugins = ["testing.plugin"]` in their conftest."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from testing.stage import Stage, open_stage
+from testing.tocsin import Tocsin, open_tenant
+
+
+@pytest.fixture(scope="session")
+def tocsin_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Servers and engine, started once."""
+    with open_stage(tmp_path_factory.mktemp("tocsin")) as stage:
+        yield stage
+
+
+@pytest.fixture
+def tocsin(tocsin_stage: Stage) -> Iterator[Tocsin]:
+    """A tenant that has nothing yet, at the machine's time."""
+    with open_tenant(tocsin_stage) as tocsin:
+        yield tocsin

@@ -1,0 +1,98 @@
+"""The half of skipped time that lies in Postgres: its clock, what is still to be done now, and what is due later."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+
+from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, SANDBOX_CHANNEL
+from storage.database import Database
+
+# Found before the functions of the same names in pg_catalog, by every statement of this database.
+CLOCK = """
+CREATE SCHEMA skipped;
+CREATE TABLE skipped.clock (ahead interval NOT NULL);
+INSERT INTO skipped.clock VALUES ('0');
+CREATE FUNCTION skipped.now() RETURNS timestamptz LANGUAGE sql STABLE
+  AS 'SELECT pg_catalog.now() + ahead FROM skipped.clock';
+CREATE FUNCTION skipped.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+  AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM skipped.clock';
+DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET search_path = skipped, pg_catalog, public', current_database());
+END $$;
+"""
+SET_AHEAD = text("UPDATE skipped.clock SET ahead = :ahead")
+WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel")
+
+# A receipt that is claimed to be posted is due again in 5 s, so nearer ones may be on their way already.
+SOON = timedelta(seconds=6)
+BUSY = text("""
+SELECT 'a notification is not started' FROM notification
+ WHERE tenant = :tenant AND finished_at IS NULL AND dispatched_at IS NULL
+UNION SELECT 'a workflow is not told of a cancel' FROM notification
+ WHERE tenant = :tenant AND finished_at IS NULL AND cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL
+UNION SELECT 'a workflow is not told of a receipt' FROM notification WHERE tenant = :tenant AND evidence_due
+UNION SELECT 'a workflow is not told of a resume' FROM delivery d
+ WHERE tenant = :tenant AND held_at IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.tenant = d.tenant OR h.tenant IS NULL)
+UNION SELECT 'the sandbox has something to report' FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
+ WHERE m.tenant = :tenant AND r.posted_at IS NULL AND r.due_at <= now() + :soon
+UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
+ WHERE a.tenant = :tenant AND r.applied_at IS NULL
+""")
+NEXT = text("""
+SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
+ WHERE m.tenant = :tenant AND r.posted_at IS NULL
+""")
+REPORT = text("""
+INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
+SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
+ WHERE tenant = :tenant AND notification_id = :notification_id
+   AND channel = COALESCE(CAST(:channel AS text), channel) RETURNING id, pg_notify(:listener, '')
+""")
+
+
+async def add_clock(url: str) -> None:
+    """To a migrated database that nobody is connected to yet."""
+    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql", 1))
+    try:
+        await connection.execute(CLOCK)
+    finally:
+        await connection.close()
+
+
+class Rows:
+    """Of one tenant; the clock is everybody's."""
+
+    def __init__(self, database: Database, tenant: UUID) -> None:
+        self._database = database
+        self._tenant = tenant
+
+    async def set_ahead(self, ahead: timedelta) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(SET_AHEAD, {"ahead": ahead})
+
+    async def wake(self) -> None:
+        """Whoever waits for something that may be due by now."""
+        channels = [DISPATCH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL]
+        async with self._database.transaction() as session:
+            await session.execute(WAKE, {"channels": channels})
+
+    async def busy(self) -> list[str]:
+        """What happens by itself within moments, in words."""
+        async with self._database.transaction() as session:
+            return sorted((await session.execute(BUSY, {"tenant": self._tenant, "soon": SOON})).scalars())
+
+    async def next_due(self) -> datetime | None:
+        """When the sandbox reports next of its own accord."""
+        async with self._database.transaction() as session:
+            due: datetime | None = (await session.execute(NEXT, {"tenant": self._tenant})).scalar_one()
+        return due
+
+    async def report(self, notification_id: UUID, kind: str, channel: str | None) -> int:
+        """How many messages of it the sandbox now reports this of."""
+        values = {"tenant": self._tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
+        values |= {"listener": SANDBOX_CHANNEL}
+        async with self._database.transaction() as session:
+            return len((await session.execute(REPORT, values)).all())

@@ -1,0 +1,133 @@
+"""A whole Tocsin of one's own in a thread of this process: Postgres, a Temporal that skips time, API, dispatcher,
+receipts and workers, with the sandbox on every channel."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from temporalio.client import Client
+
+import worker
+from api.server import serve
+from bootstrap import Parts, open_parts, prepare_database, prepare_temporal
+from config import Settings
+from dispatch.connection import connect
+from embedded.ports import free_port
+from embedded.temporary import temporary_postgres, temporary_temporal
+from testing.polling import eventually
+from testing.rows import add_clock
+from testing.workflows import DYNAMIC_CONFIG, Workflows
+
+NAMESPACE = "default"
+SANDBOX = ["sandbox"]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    parts: Parts
+    workflows: Workflows
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """In the stage's thread; waits for the answer."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+@contextmanager
+def open_stage(home: Path) -> Iterator[Stage]:
+    """`home`, absolute, exists and is the caller's to remove."""
+    ready: Future[tuple[Stage, asyncio.Event]] = Future()
+
+    async def stand() -> None:
+        async with _stage(home) as stage:
+            stop = asyncio.Event()
+            ready.set_result((stage, stop))
+            await stop.wait()
+
+    with ThreadPoolExecutor(1, "tocsin") as threads:
+        ended = threads.submit(asyncio.run, stand())
+        either: list[Future[Any]] = [ready, ended]
+        wait(either, return_when=FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+        stage, stop = ready.result()
+        try:
+            yield stage
+        finally:
+            stage.loop.call_soon_threadsafe(stop.set)
+            ended.result()
+
+
+@asynccontextmanager
+async def _stage(home: Path) -> AsyncIterator[Stage]:
+    for part in ("postgres", "temporal"):
+        (home / part).mkdir()
+    async with (
+        temporary_postgres(home / "postgres") as postgres,
+        temporary_temporal(home / "temporal", dynamic_config=DYNAMIC_CONFIG) as temporal,
+    ):
+        await prepare_database(postgres.url)
+        await add_clock(postgres.url)
+        await prepare_temporal(temporal.address, NAMESPACE)
+        workflows = Workflows(await connect(temporal.address, NAMESPACE, lazy=False))
+        async with engine(_settings(postgres.url, temporal.address), workflows.client) as parts:
+            yield Stage(parts=parts, workflows=workflows, loop=asyncio.get_running_loop())
+
+
+def _settings(database_url: str, temporal_address: str) -> Settings:
+    """Whatever the environment says: nothing leaves this machine."""
+    return Settings(
+        env="dev",
+        database_url=database_url,
+        temporal_address=temporal_address,
+        temporal_namespace=NAMESPACE,
+        api_host="127.0.0.1",
+        api_port=free_port(),
+        public_url="",
+        email_providers=SANDBOX,
+        sms_providers=SANDBOX,
+        push_providers=SANDBOX,
+        web_push_providers=SANDBOX,
+        webhook_providers=SANDBOX,
+        start_rate=0,
+        resume_rate=0,
+        sandbox_rate=0,
+        drain_timeout=1,
+        _env_file=None,
+    )
+
+
+@asynccontextmanager
+async def engine(settings: Settings, client: Client) -> AsyncIterator[Parts]:
+    """API over HTTP, dispatcher, receipts, sandbox and workers in this process, on servers that are prepared."""
+    async with open_parts(settings, client=client) as parts:
+        stop = asyncio.Event()
+        stopping = asyncio.create_task(stop.wait())
+        serving = asyncio.create_task(serve(parts, stop))
+        working = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers]))
+        try:
+            await _answers(settings.base_url, serving)
+            yield parts
+        finally:
+            stop.set()
+            await asyncio.gather(serving, working)
+
+
+async def _answers(url: str, serving: asyncio.Task[None]) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+
+        async def ready() -> bool:
+            if serving.done():
+                serving.result()
+            try:
+                return (await http.get(f"{url}/readyz")).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        await eventually(ready, bool)

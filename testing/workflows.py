@@ -1,0 +1,140 @@
+"""The half of skipped time that lies in Temporal, where each workflow has a clock of its own: which workflows are
+open, what they do or wait for, and moving their clocks.
+
+A workflow that is started with a signal would begin at once, before its clock is set; ours are not.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.api.common.v1 import FastForwardConfig, TimeSkippingConfig
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import TimeSkipper
+
+from domain.clock import now
+
+# For the dev server. Timers fire up to a second late by default, which would be a second for every skip.
+DYNAMIC_CONFIG = {"frontend.WorkflowTimeSkippingEnabled": "true", "history.timerProcessorMaxTimeShift": '"20ms"'}
+
+ENDS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+}
+TASKS = {
+    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+}
+ACTIVITY_ENDS = {
+    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What a workflow does as its history stands: `events` of them, and `timers` are when those that run will fire."""
+
+    events: int
+    over: bool
+    working: bool
+    timers: tuple[datetime, ...]
+
+    @classmethod
+    def of(cls, events: list[HistoryEvent]) -> "Moment":
+        kinds = [event.event_type for event in events]
+        tasks = [kind for kind in kinds if kind in TASKS]
+        # A task that failed is tried again, and one that has not been made yet will be.
+        idle = bool(tasks) and tasks[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        calls = kinds.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) - sum(kind in ACTIVITY_ENDS for kind in kinds)
+        over = bool(kinds) and kinds[-1] in ENDS
+        return cls(events=len(events), over=over, working=not over and (not idle or calls > 0), timers=_timers(events))
+
+    def busy(self, at: datetime) -> bool:
+        return not self.over and (self.working or any(timer <= at for timer in self.timers))
+
+
+def _timers(events: list[HistoryEvent]) -> tuple[datetime, ...]:
+    running: dict[int, datetime] = {}
+    for event in events:
+        if event.HasField("timer_started_event_attributes"):
+            length = event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+            running[event.event_id] = event.event_time.ToDatetime(UTC) + length
+        elif event.HasField("timer_fired_event_attributes"):
+            running.pop(event.timer_fired_event_attributes.started_event_id)
+        elif event.HasField("timer_canceled_event_attributes"):
+            running.pop(event.timer_canceled_event_attributes.started_event_id)
+    return tuple(running.values())
+
+
+class Workflows(Interceptor):
+    """Those that were started through `client`. `ahead` is how far the clocks of new ones begin ahead."""
+
+    def __init__(self, client: Client) -> None:
+        config = client.config()
+        config["interceptors"] = [*config["interceptors"], self]
+        self.client = Client(**config)
+        self.ahead = timedelta()
+        self.open: set[str] = set()
+        self.skipper = TimeSkipper(client)
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _Starts(next, self)
+
+    async def moments(self) -> dict[str, Moment]:
+        """Of those that are open; one that Temporal does not know yet is left out."""
+        seen = dict(zip(ids := sorted(self.open), await asyncio.gather(*map(self._moment, ids)), strict=True))
+        self.open -= {id for id, moment in seen.items() if moment and moment.over}
+        return {id: moment for id, moment in seen.items() if moment and not moment.over}
+
+    async def catch_up(self) -> None:
+        """Moves the clocks of all that are open to `now()`; their timers up to then fire."""
+        await asyncio.gather(*map(self._catch_up, sorted(self.open)))
+
+    async def _moment(self, id: str) -> Moment | None:
+        try:
+            return Moment.of(list((await self._handle(id).fetch_history()).events))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None
+
+    async def _catch_up(self, id: str) -> None:
+        try:
+            behind = now() - await self.skipper.get_current_time(self._handle(id))
+            if behind > timedelta():
+                await self.skipper.fast_forward(self._handle(id), behind)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
+                raise
+
+    def _handle(self, id: str) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(id)
+
+
+class _Starts(OutboundInterceptor):
+    def __init__(self, next: OutboundInterceptor, workflows: Workflows) -> None:
+        super().__init__(next)
+        self._workflows = workflows
+
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        """The delay is skipped at once, so that its first task sees the time that the others have."""
+        self._workflows.open.add(input.id)
+        if ahead := self._workflows.ahead:
+            there = FastForwardConfig(id=input.id)
+            there.duration.FromTimedelta(ahead)
+            input.start_delay = ahead
+            input.time_skipping_config = TimeSkippingConfig(enabled=True, fast_forward_config=there)
+        return await super().start_workflow(input)

@@ -1,0 +1,124 @@
+"""Parked failures over HTTP: grouped, filtered, paged; and that what is listed can be redriven."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from bootstrap import Parts
+from storage.database import Database
+from tests.api.shops import faults, open_shop
+from tests.api.test_notifications import accepted, ready
+from tests.api.test_redrives import end, failed, many
+
+pytestmark = pytest.mark.postgres
+
+
+async def listed(api: httpx2.AsyncClient, **wanted: Any) -> dict[str, Any]:
+    response = await api.get("/failures", params=wanted)
+    assert response.status_code == 200, response.text
+    page: dict[str, Any] = response.json()
+    return page
+
+
+async def test_what_failed_alike_is_one_item(api: httpx2.AsyncClient, database: Database) -> None:
+    ids = await failed(api, database, 7, reason="sms: gave_up after 4 attempts: timeout")
+    await end(database, ids[:1], reason="sms: gave_up after 12 attempts: timeout")
+    [item] = (await listed(api))["items"]
+    shown = [(await api.get(f"/notifications/{id}")).json()["created_at"] for id in (ids[0], ids[-1])]
+    assert item == {
+        "notification_type": "t",
+        "status": "FAILED",
+        "channel": "sms",
+        "reason": "gave_up after N attempts: timeout",
+        "count": 7,
+        "oldest": shown[0],
+        "newest": shown[1],
+        "age": item["age"],
+        "sample_ids": ids[:1:-1],
+    }
+    assert item["age"].endswith("s")
+
+
+async def test_what_is_listed_can_be_redriven_by_what_the_list_says(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    ids = await failed(api, database, 3, reason="sms: gave_up after 4 attempts: timeout")
+    await end(database, ids[:1], reason="sms: no_provider")
+    found = next(item for item in (await listed(api))["items"] if item["count"] == 2)
+    wanted = {
+        "notification_type": found["notification_type"],
+        "failure_reason": f"{found['channel']}: {found['reason']}",
+    }
+    assert await many(api, filter=wanted) == {"matched": 2, "redriven": 2, "skipped": []}
+    assert [item["reason"] for item in (await listed(api))["items"]] == ["no_provider"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "counts"),
+    [
+        ({}, [2, 1]),
+        ({"status": "FAILED"}, [2]),
+        ({"status": "IN_DOUBT"}, [1]),
+        ({"notification_type": "t"}, [2, 1]),
+        ({"notification_type": "u"}, []),
+        ({"failure_reason": "sms: bounced"}, [2]),
+        ({"recipient_id": "ada"}, [2, 1]),
+        ({"recipient_id": "bob"}, []),
+        ({"tag": "spring"}, []),
+        ({"channel": "email"}, []),
+        ({"created_before": "2026-01-01T00:00:00Z"}, []),
+        ({"created_from": "2026-01-01T00:00:00Z"}, [2, 1]),
+    ],
+)
+async def test_a_filter_holds(
+    api: httpx2.AsyncClient, database: Database, wanted: dict[str, str], counts: list[int]
+) -> None:
+    ids = await failed(api, database, 3)
+    await end(database, ids[:1], "IN_DOUBT", "sms: outcome_unknown: timeout")
+    assert [item["count"] for item in (await listed(api, **wanted))["items"]] == counts
+
+
+async def test_what_is_well_is_no_failure(api: httpx2.AsyncClient, database: Database) -> None:
+    await ready(api)
+    ids = await accepted(api, 2)
+    await end(database, ids[:1], "DELIVERED")
+    assert await listed(api) == {"items": [], "next_cursor": None}
+
+
+async def test_pages_have_each_group_once(api: httpx2.AsyncClient, database: Database) -> None:
+    ids = await failed(api, database, 5)
+    for number, id in enumerate(ids):
+        await end(database, [id], reason="sms: " + "abcde"[number])
+    seen: list[str] = []
+    page = await listed(api, limit=2)
+    while True:
+        seen += [item["reason"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        page = await listed(api, limit=2, cursor=page["next_cursor"])
+    assert seen == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parameter"),
+    [
+        ({"status": "DELIVERED"}, "status"),
+        ({"channel": "fax"}, "channel"),
+        ({"cursor": "invented"}, "cursor"),
+        ({"cursor": "eB94H3gfeA"}, "cursor"),
+        ({"limit": "0"}, "limit"),
+    ],
+)
+async def test_a_question_that_makes_no_sense_is_refused(
+    api: httpx2.AsyncClient, wanted: dict[str, str], parameter: str
+) -> None:
+    assert set(faults(await api.get("/failures", params=wanted))) == {parameter}
+
+
+async def test_another_tenants_failures_are_not_listed(
+    api: httpx2.AsyncClient, parts: Parts, database: Database
+) -> None:
+    await failed(api, database, 1)
+    async with open_shop(parts) as stranger:
+        assert (await listed(stranger.http))["items"] == []

@@ -1,0 +1,213 @@
+"""Sending again, asked for over HTTP: answered from the rows, with no Temporal and no worker running."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from bootstrap import Parts
+from models.tenants import Tenant
+from storage.api_keys import create_key
+from storage.database import Database
+from tests.api.shops import faults, open_shop
+from tests.api.test_notifications import accepted, ready
+
+pytestmark = pytest.mark.postgres
+
+
+async def end(database: Database, ids: Sequence[str], status: str = "FAILED", reason: str = "sms: bounced") -> None:
+    """As a worker would have, if one ran here."""
+    statement = text(
+        "UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now(),"
+        " dispatched_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+    async with database.transaction() as session:
+        await session.execute(statement, {"status": status, "reason": reason, "ids": ids})
+
+
+async def failed(api: httpx2.AsyncClient, database: Database, count: int, **more: str) -> list[str]:
+    await ready(api)
+    ids = await accepted(api, count)
+    await end(database, ids, **more)
+    return ids
+
+
+async def many(api: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
+    response = await api.post("/notifications/redrive", json={"filter": {}, **body})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def delays(database: Database, ids: Sequence[str]) -> list[float]:
+    """Seconds from the redrive to when each may start, in ascending order."""
+    statement = text(
+        "SELECT extract(epoch FROM n.dispatch_at - min(n.dispatch_at) OVER ()) FROM notification n"
+        " WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.dispatched_at IS NULL ORDER BY 1"
+    )
+    async with database.transaction() as session:
+        return [float(value) for value in (await session.execute(statement, {"ids": ids})).scalars()]
+
+
+async def test_one_is_answered_and_due_without_temporal(
+    api: httpx2.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    [id] = await failed(api, database, 1)
+    answer = await api.post(f"/notifications/{id}/redrive")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "id": id,
+        "status": "PENDING",
+        "generation": 2,
+        "matched": 1,
+        "redriven": 1,
+        "skipped": [],
+    }
+    shown = (await api.get(f"/notifications/{id}")).json()
+    assert (shown["status"], shown["finished_at"], shown["workflow_id"]) == ("PENDING", None, f"notification-{id}-2")
+    [told] = [entry for entry in shown["timeline"] if entry["kind"] == "redriven"]
+    assert told["detail"]["generation"] == 2
+    assert len(told["detail"]["key"]) == 36
+    assert await delays(database, [id]) == [0]
+
+
+@pytest.mark.parametrize("body", [{}, {"force": True}, {"force": False}])
+async def test_again_it_is_not_finished_and_stays_as_it_is(
+    api: httpx2.AsyncClient, database: Database, body: dict[str, bool]
+) -> None:
+    [id] = await failed(api, database, 1)
+    await api.post(f"/notifications/{id}/redrive")
+    answer = (await api.post(f"/notifications/{id}/redrive", json=body)).json()
+    assert (answer["redriven"], answer["generation"], answer["status"]) == (0, 2, "PENDING")
+    assert answer["skipped"] == [{"id": id, "reason": "not_finished"}]
+
+
+async def test_many_start_at_the_resume_rate_the_most_urgent_first(api: httpx2.AsyncClient, database: Database) -> None:
+    ids = await failed(api, database, 5)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE notification SET priority = 1 WHERE id = :id"), {"id": ids[-1]})
+    assert await many(api) == {"matched": 5, "redriven": 5, "skipped": []}
+    assert await delays(database, ids) == [0, 0.05, 0.1, 0.15, 0.2]
+    assert await delays(database, [ids[0], ids[-1]]) == [0, 0.05]
+    async with database.transaction() as session:
+        first = await session.execute(text("SELECT id FROM notification ORDER BY created_at DESC, dispatch_at LIMIT 1"))
+    assert first is not None
+
+
+async def test_a_dry_run_changes_nothing_and_answers_the_same(api: httpx2.AsyncClient, database: Database) -> None:
+    ids = await failed(api, database, 3)
+    await end(database, ids[:1], "IN_DOUBT")
+    before = (await api.get("/notifications")).json()
+    dry = await many(api, dry_run=True)
+    assert dry == {"matched": 3, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
+    assert (await api.get("/notifications")).json() == before
+    assert await many(api) == dry
+    assert await many(api, force=True, dry_run=True) == {"matched": 1, "redriven": 1, "skipped": []}
+
+
+async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(
+    api: httpx2.AsyncClient, database: Database
+) -> None:
+    ids = await failed(api, database, 5)
+    await end(database, ids[:1], "IN_DOUBT")
+    answer = await many(api, limit=2)
+    assert answer == {"matched": 5, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
+    states = {item["id"]: item["status"] for item in (await api.get("/notifications")).json()["items"]}
+    assert [states[id] for id in ids] == ["IN_DOUBT", "PENDING", "PENDING", "FAILED", "FAILED"]
+    assert (await many(api, limit=2))["redriven"] == 2
+
+
+async def test_batch_by_batch_each_is_taken_once(
+    api: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.redriving.AT_ONCE", 2)
+    ids = await failed(api, database, 7)
+    await end(database, ids[2:4], "IN_DOUBT")
+    assert (await many(api, limit=3, dry_run=True))["redriven"] == 3
+    answer = await many(api)
+    assert (answer["matched"], answer["redriven"]) == (7, 5)
+    assert [one["id"] for one in answer["skipped"]] == ids[2:4]
+    assert await delays(database, ids) == [0, 0.05, 0.1, 0.15, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matched"),
+    [
+        ({"notification_type": "t"}, 2),
+        ({"notification_type": "u"}, 0),
+        ({"status": "FAILED"}, 2),
+        ({"status": "IN_DOUBT"}, 0),
+        ({"recipient_id": "ada"}, 2),
+        ({"recipient_id": "bob"}, 0),
+        ({"failure_reason": "sms: bou"}, 2),
+        ({"failure_reason": "sms: refused"}, 0),
+        ({"channel": "sms"}, 0),
+        ({"tag": "spring"}, 0),
+        ({"created_from": "2026-01-01T00:00:00Z", "created_before": "2099-01-01T00:00:00Z"}, 2),
+        ({"created_before": "2026-01-01T00:00:00Z"}, 0),
+    ],
+)
+async def test_a_filter_says_which(
+    api: httpx2.AsyncClient, database: Database, wanted: dict[str, str], matched: int
+) -> None:
+    await failed(api, database, 2)
+    answer = await many(api, filter=wanted)
+    assert (answer["matched"], answer["redriven"]) == (matched, matched)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("DELIVERED", "already_sent"), ("CANCELED", "canceled"), ("SUPPRESSED", "suppressed"), ("EXPIRED", "expired")],
+)
+async def test_what_is_asked_for_by_its_status_and_may_not_says_why(
+    api: httpx2.AsyncClient, database: Database, status: str, reason: str
+) -> None:
+    [id] = await failed(api, database, 1, status=status)
+    answer = await many(api, filter={"status": status})
+    assert answer == {"matched": 1, "redriven": 0, "skipped": [{"id": id, "reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/filter"),
+        ({"filter": {"status": "LOST"}}, "/filter/status"),
+        ({"filter": {"channel": "fax"}}, "/filter/channel"),
+        ({"filter": {"failure_reason": ""}}, "/filter/failure_reason"),
+        ({"filter": {"created_from": "yesterday"}}, "/filter/created_from"),
+        ({"filter": {"kind": "t"}}, "/filter/kind"),
+        ({"filter": {}, "limit": 0}, "/limit"),
+        ({"filter": {}, "limit": 10_001}, "/limit"),
+        ({"filter": {}, "dry_run": "yes"}, "/dry_run"),
+    ],
+)
+async def test_an_order_that_makes_no_sense_is_refused(
+    api: httpx2.AsyncClient, body: dict[str, Any], pointer: str
+) -> None:
+    assert set(faults(await api.post("/notifications/redrive", json=body))) == {pointer}
+
+
+async def test_another_tenants_are_neither_redriven_nor_counted(
+    api: httpx2.AsyncClient, parts: Parts, database: Database
+) -> None:
+    [id] = await failed(api, database, 1)
+    async with open_shop(parts) as stranger:
+        assert (await stranger.http.post(f"/notifications/{id}/redrive")).status_code == 404
+        assert await many(stranger.http) == {"matched": 0, "redriven": 0, "skipped": []}
+    assert (await api.get(f"/notifications/{id}")).json()["status"] == "FAILED"
+
+
+@pytest.mark.parametrize("id", ["nonsense", "00000000-0000-0000-0000-000000000000"])
+async def test_what_is_not_there_is_not_redriven(api: httpx2.AsyncClient, id: str) -> None:
+    assert (await api.post(f"/notifications/{id}/redrive")).status_code == 404
+
+
+async def test_a_key_that_may_only_read_may_not(api: httpx2.AsyncClient, database: Database, tenant: Tenant) -> None:
+    async with database.transaction() as session:
+        _, key = await create_key(session, tenant.id, "reader", ("read",))
+    headers = {"Authorization": f"Bearer {key}"}
+    [id] = await failed(api, database, 1)
+    for path in (f"/notifications/{id}/redrive", "/notifications/redrive"):
+        assert (await api.post(path, json={"filter": {}}, headers=headers)).status_code == 403

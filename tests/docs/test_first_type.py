@@ -1,0 +1,123 @@
+"""The page that leads from `make run` to a type of one's own through real adapters, done as it says, in a checkout."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from embedded.ports import free_port
+from embedded.stack import CHECKOUT
+from tests.docs.test_commands import BLOCK, page
+from tests.polling import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+# What stays in the foreground of a terminal of its own, and what it says when it is ready; the mail server
+# says nothing and is ready long before it is needed.
+READY = {
+    "make run": "Send one yourself:",
+    ".venv/bin/python -m aiosmtpd": "",
+    ".venv/bin/python examples/vendors.py": "listening on ",
+}
+# What `make run` does once .venv is there.
+MAKE_RUN = ".venv/bin/python cli.py dev"
+STARTED_WITHIN = 90
+WHAT_A_CLONE_LACKS = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "tests")
+
+
+@dataclass
+class Desk:
+    """A checkout with terminals; `ports` are those of the page, and what is free here."""
+
+    folder: Path
+    ports: dict[str, int]
+    terminals: dict[str, Process] = field(default_factory=dict)
+    said: str = ""
+
+    async def do(self, block: str) -> None:
+        block = re.sub(r"\b(8000|9100|2525)\b", lambda port: str(self.ports[port[0]]), block)
+        stays = next((command for command in READY if block.startswith(command)), None)
+        if stays is None:
+            process = await self._bash("set -euxo pipefail\n" + block, PIPE)
+            out, _ = await process.communicate()
+            self.said += out.decode()
+            assert process.returncode == 0, self.said
+        else:
+            await self.stop(stays)
+            await self._start(stays, block.replace("make run", MAKE_RUN))
+
+    async def _start(self, name: str, block: str) -> None:
+        with self.log(name).open("wb") as log:
+            process = self.terminals[name] = await self._bash(block, log)
+
+        async def look() -> str:
+            assert process.returncode is None, self.shown(name)
+            return self.shown(name)
+
+        await eventually(look, lambda shown: READY[name] in shown, STARTED_WITHIN)
+
+    async def _bash(self, script: str, out: int | BinaryIO) -> Process:
+        """In a session of its own, so that all of a pipe can be ended."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+        others = {f"TOCSIN_{name}_PORT": "0" for name in ("POSTGRES", "TEMPORAL", "TEMPORAL_UI")}
+        ports = {"TOCSIN_API_PORT": str(self.ports["8000"]), **others}
+        return await asyncio.create_subprocess_exec(
+            *("bash", "-c", script),
+            stdin=DEVNULL,
+            stdout=out,
+            stderr=STDOUT,
+            cwd=self.folder,
+            env={**clean, **ports, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+
+    async def stop(self, name: str) -> None:
+        """As Ctrl-C in its terminal."""
+        process = self.terminals.pop(name, None)
+        if process is not None and process.returncode is None:
+            os.killpg(process.pid, signal.SIGINT)
+            await process.wait()
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"terminal-{list(READY).index(name)}.txt"
+
+    def shown(self, name: str) -> str:
+        return self.log(name).read_text()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    folder = tmp_path / "tocsin"
+    shutil.copytree(CHECKOUT, folder, ignore=WHAT_A_CLONE_LACKS)
+    (folder / ".venv").symlink_to(CHECKOUT / ".venv")
+    desk = Desk(folder, {port: free_port() for port in ("8000", "9100", "2525")})
+    yield desk
+    for name in list(desk.terminals):
+        await desk.stop(name)
+
+
+async def test_the_page_leads_to_a_type_of_ones_own_through_every_adapter(desk: Desk) -> None:
+    for block in BLOCK.findall(page("first-type")):
+        await desk.do(block)
+    became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 try$", desk.said, re.MULTILINE)
+    assert became == [
+        ("email", "SENT", "smtp"),
+        ("sms", "DELIVERED", "twilio"),
+        ("push", "SENT", "fcm"),
+        ("email", "DELIVERED", "sendgrid"),
+    ]
+    stack, mail, vendors = map(desk.shown, READY)
+    assert "To: otto@example.com" in mail
+    assert "Dear Otto" in mail
+    assert '"Body": "Parking ticket for W-123 AB, Ring Road 1: £35."' in vendors
+    assert '"token": "ottos-phone"' in vendors
+    assert '"subject": "A parking ticket for W-9"' in vendors
+    assert "E-mail goes to sendgrid, so no demo was sent." in stack

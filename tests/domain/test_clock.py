@@ -1,0 +1,18 @@
+"""The one clock of this process, which tests move."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain import clock
+
+
+def test_it_is_the_machines_time() -> None:
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=1)
+
+
+def test_it_goes_ahead_by_what_was_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_ahead", timedelta())
+    clock.set_ahead(timedelta(days=3))
+    ahead = clock.now() - datetime.now(UTC)
+    assert timedelta(days=3) - timedelta(seconds=1) < ahead <= timedelta(days=3)

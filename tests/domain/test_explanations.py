@@ -1,0 +1,432 @@
+"""A notification in words: a table of stories, each told line by line."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.explanations import account, summary, waits
+from domain.records import Event, Json
+from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.stories import Call, Leg, Story
+from tests.domain.ledgers import ident, later
+
+D, N, S = DeliveryStatus, NotificationStatus, AttemptState
+EMAIL, SMS, PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH
+NOW = later(100)
+RENDERED = {"rule": "type.default", "template": "words", "version": 2, "language": "de"}
+
+
+def story(*rows: Leg | Call | Event, status: NotificationStatus = N.PENDING, **more: Any) -> Story:
+    fields: dict[str, Any] = {
+        "notification_type": "order.shipped",
+        "type_version": 3,
+        "priority": 3,
+        "status": status,
+        "generation": 1,
+        "failure_reason": None,
+        "created_at": later(0),
+        "send_at": None,
+        "expires_at": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "dispatched_at": later(1),
+        "dispatch_at": later(0),
+        "route": ((EMAIL,),),
+        **more,
+    }
+    return Story(
+        **fields,
+        legs=tuple(row for row in rows if isinstance(row, Leg)),
+        calls=tuple(row for row in rows if isinstance(row, Call)),
+        events=tuple(row for row in rows if isinstance(row, Event)),
+    )
+
+
+def leg(channel: Channel = EMAIL, status: DeliveryStatus = D.SENDING, step: int = 1, **more: Any) -> Leg:
+    generation = more.pop("generation", 1)
+    id = ident(channel, step, generation)
+    return Leg(id=id, generation=generation, step=step, channel=channel, status=status, **more)
+
+
+def call(of: Leg, state: AttemptState, at: float = 10, reason: str | None = None, **more: Any) -> Call:
+    fields: dict[str, Any] = {"endpoint_id": of.channel, "number": 1, "provider": "sandbox", **more}
+    ended = None if state is S.SUBMITTING else later(fields.pop("finished", at + 1))
+    return Call(delivery_id=of.id, state=state, started_at=later(at), finished_at=ended, reason=reason, **fields)
+
+
+def event(kind: str, at: float, channel: Channel | None = None, **more: Any) -> Event:
+    return Event(kind=kind, at=later(at), channel=channel, **more)
+
+
+def asked(number: int = 1) -> Json:
+    return {"provider": "sandbox", "attempt": number}
+
+
+def receipt(word: str) -> Json:
+    return {"provider": "sandbox", "receipt": word}
+
+
+def told(of: Story) -> list[str]:
+    """With the seconds since the beginning."""
+    return [
+        f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in account(of, NOW)
+    ]
+
+
+SENT = leg(status=D.DELIVERED)
+REFUSED, FALLBACK = leg(status=D.FAILED), leg(SMS, D.SENT, step=2)
+LOST = leg(status=D.SENT)
+PHONES = leg(PUSH, D.SENT)
+OLD, NEW = leg(status=D.DELIVERED), leg(status=D.SKIPPED, generation=2)
+DOUBT = leg(status=D.IN_DOUBT)
+PHONE, TABLET = "01a204f5-cd15-76a1-967c-f1c4ecaa4eef", "01a204f5-cd15-76a1-967c-f1c4ecaa0042"
+
+STORIES: dict[str, tuple[Story, list[str]]] = {
+    "it arrived": (
+        story(
+            event("accepted", 0, status=N.PENDING),
+            event("rendered", 2, EMAIL, detail=RENDERED, delivery_id=SENT.id, delivery_status=D.PENDING),
+            SENT,
+            call(SENT, S.ACCEPTED),
+            event("sent", 11, EMAIL, detail=asked(), delivery_id=SENT.id, delivery_status=D.SENT, status=N.SENT),
+            event("delivered", 20, EMAIL, detail=receipt("delivered"), delivery_status=D.DELIVERED, status=N.DELIVERED),
+            status=N.DELIVERED,
+            finished_at=later(11),
+        ),
+        [
+            "0: Accepted as order.shipped (version 3 of the type), priority 3.",
+            "2: email is used: the type is on by default. Rendered from words, version 2, in de.",
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "11: email, attempt 1: sandbox accepted it.",
+            "11: No step waits any more.",
+            "20: email: sandbox reports that it was delivered. With that the notification is DELIVERED.",
+        ],
+    ),
+    "it fell back to another channel": (
+        story(
+            event("channel_skipped", 2, PUSH, reason="opted_out (global_channel_opt_in.push)"),
+            REFUSED,
+            call(REFUSED, S.NOT_ACCEPTED, 10, "unavailable", error_type="temporary"),
+            event("attempt_not_accepted", 11, EMAIL, reason="unavailable", detail=asked()),
+            call(REFUSED, S.REFUSED, 12, "invalid_address", number=2),
+            event("attempt_refused", 13, EMAIL, reason="invalid_address", detail=asked(2)),
+            event("failed", 14, EMAIL, reason="refused: invalid_address", delivery_status=D.FAILED),
+            FALLBACK,
+            call(FALLBACK, S.NOT_ACCEPTED, 15, "credentials_refused", provider="twilio", error_type="permanent"),
+            call(FALLBACK, S.ACCEPTED, 17, number=2),
+            leg(PUSH, D.SKIPPED, step=3),
+            status=N.SENT,
+            finished_at=later(18),
+            route=((EMAIL,), (SMS,), (PUSH,)),
+        ),
+        [
+            "2: push is not used: the person has push turned off.",
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "11: email, attempt 1: sandbox did not take it (unavailable).",
+            "12: email, attempt 2: sandbox was asked to send it.",
+            "13: email, attempt 2: sandbox refused this recipient (invalid_address).",
+            "14: email ended FAILED: the provider refuses this recipient: invalid_address.",
+            "15: sms, attempt 1: twilio was asked to send it.",
+            "16: sms, attempt 1: twilio cannot send for us (credentials_refused).",
+            "17: sms, attempt 2: sandbox was asked to send it.",
+            "18: sms, attempt 2: sandbox accepted it.",
+            "18: No step waits any more.",
+        ],
+    ),
+    "a lost answer was found by asking": (
+        story(
+            LOST,
+            call(LOST, S.ACCEPTED, 10, finished=20),
+            event("attempt_unknown", 12, EMAIL, reason="timeout", detail=asked()),
+            event("sent", 20, EMAIL, detail=asked(), delivery_status=D.SENT, status=N.SENT),
+            status=N.SENT,
+            finished_at=later(20),
+        ),
+        [
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "12: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
+            "20: email, attempt 1: it turned out that sandbox has it.",
+            "20: No step waits any more.",
+        ],
+    ),
+    "a lost answer was proved absent, and the next one is under way": (
+        story(
+            leg(),
+            call(leg(), S.NOT_ACCEPTED, 10, "proved_absent", finished=20),
+            event("attempt_unknown", 12, EMAIL, reason="timeout", detail=asked()),
+            event("attempt_not_accepted", 20, EMAIL, reason="proved_absent", detail=asked()),
+            call(leg(), S.SUBMITTING, 30, number=2),
+        ),
+        [
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "12: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
+            "20: email, attempt 1: it turned out that sandbox does not have it (proved_absent).",
+            "30: email, attempt 2: sandbox was asked to send it.",
+            "Now: email waits for the answer of sandbox, attempt 2.",
+        ],
+    ),
+    "it was in doubt until a receipt": (
+        story(
+            leg(status=D.OPENED),
+            call(leg(), S.UNKNOWN, 10, "timeout"),
+            event("attempt_unknown", 11, EMAIL, reason="timeout", detail=asked()),
+            event(
+                "in_doubt", 12, EMAIL, reason="outcome_unknown: timeout", delivery_status=D.IN_DOUBT, status=N.IN_DOUBT
+            ),
+            event("opened", 50, EMAIL, detail=receipt("clicked"), delivery_status=D.OPENED, status=N.OPENED),
+            status=N.OPENED,
+            finished_at=later(12),
+        ),
+        [
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "11: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
+            "12: email ended IN_DOUBT: nobody knows whether it arrived: timeout."
+            " With that the notification is IN_DOUBT.",
+            "12: No step waits any more.",
+            "50: email: sandbox reports that it was opened and a link in it followed."
+            " With that the notification is OPENED.",
+        ],
+    ),
+    "an answer was lost without an entry of its own": (
+        story(leg(), call(leg(), S.UNKNOWN, 10, "worker_lost"), finished_at=later(12)),
+        [
+            "10: email, attempt 1: sandbox was asked to send it.",
+            "11: email, attempt 1: no answer (worker_lost); sandbox may or may not have it.",
+            "12: No step waits any more.",
+        ],
+    ),
+    "it went round a circuit and is held by hand": (
+        story(
+            event("rerouted", 5, EMAIL, reason="circuit_open (smtp)", detail={"provider": "smtp"}),
+            event("held", 6, EMAIL, reason="paused (provider sandbox)", detail={"provider": "sandbox"}),
+            leg(held_at=later(6)),
+        ),
+        [
+            "5: email goes to another provider: smtp is down, and its circuit is open.",
+            "6: email is held back: the provider sandbox is paused.",
+            "Now: email is held back since 2026-03-01T12:00:06Z, until nothing holds it any more.",
+        ],
+    ),
+    "its first step did not get far enough": (
+        story(
+            leg(status=D.SENT),
+            call(leg(), S.ACCEPTED, 1),
+            event("escalated", 60, None, reason="email: not opened in time", detail={"step": 1}),
+            leg(SMS, D.SENT, step=2, awaits=Evidence.DELIVERED),
+            status=N.SENT,
+            route=((EMAIL,), (SMS,), (PUSH,)),
+        ),
+        [
+            "1: email, attempt 1: sandbox was asked to send it.",
+            "2: email, attempt 1: sandbox accepted it.",
+            "60: Step 1 did not get far enough (email: not opened in time): the next one runs.",
+            "push (step 3): its turn has not come.",
+            "Now: sms waits until it is delivered, or its time for that is over.",
+        ],
+    ),
+    "a bounce put the address on the list": (
+        story(
+            event(
+                "failed",
+                9,
+                EMAIL,
+                detail=receipt("bounced"),
+                delivery_status=D.FAILED,
+                status=N.FAILED,
+                reason="bounced",
+            ),
+            event(
+                "suppressed_address",
+                9,
+                EMAIL,
+                reason="bounced",
+                detail={"provider": "sandbox", "said": "unknown_number"},
+            ),
+            leg(status=D.FAILED),
+            status=N.FAILED,
+            finished_at=later(3),
+        ),
+        [
+            "3: No step waits any more.",
+            "9: email: sandbox reports that it came back. With that the notification is FAILED.",
+            "9: The address of email is suppressed from now on: a message to it came back (sandbox says so).",
+        ],
+    ),
+    "nobody wanted it": (
+        story(
+            event("channel_skipped", 2, EMAIL, reason="suppressed (complained)"),
+            event("suppressed", 3, None, reason="email: suppressed (complained)", status=N.SUPPRESSED),
+            leg(status=D.SKIPPED),
+            status=N.SUPPRESSED,
+            finished_at=later(3),
+        ),
+        [
+            "2: email is not used: its address is on the suppression list (somebody there complained).",
+            "3: The notification ended SUPPRESSED: email: its address is on the suppression list"
+            " (somebody there complained).",
+            "3: No step waits any more.",
+        ],
+    ),
+    "it was cancelled before its time": (
+        story(
+            event("accepted", 0, status=N.PENDING),
+            event("canceled", 5, None, reason="canceled", status=N.CANCELED),
+            status=N.CANCELED,
+            send_at=later(600),
+            expires_at=later(900),
+            only=(EMAIL,),
+            route=((EMAIL,), (SMS,)),
+            beside=(PUSH,),
+            cancel_requested_at=later(5),
+            finished_at=later(5),
+        ),
+        [
+            "0: Accepted as order.shipped (version 3 of the type), priority 3, for email alone, as the caller asked,"
+            " to be sent at 2026-03-01T12:10:00Z, worthless after 2026-03-01T12:15:00Z.",
+            "5: A cancel was asked for.",
+            "5: The notification ended CANCELED: it was cancelled.",
+            "5: No step waits any more.",
+            "push (beside the steps) is not used: the caller did not ask for it.",
+            "email (step 1): its turn never came.",
+            "sms (step 2) is not used: the caller did not ask for it.",
+        ],
+    ),
+    "it was redriven, and the first one had arrived after all": (
+        story(
+            DOUBT,
+            call(DOUBT, S.UNKNOWN, 1, "timeout"),
+            event("attempt_unknown", 2, EMAIL, reason="timeout", detail=asked()),
+            event("redriven", 10, None, detail={"generation": 2, "key": "K", "forced": True}, status=N.PENDING),
+            NEW,
+            event("delivered", 20, EMAIL, detail=receipt("delivered"), delivery_status=D.DELIVERED, status=N.DELIVERED),
+            event("skipped", 21, EMAIL, reason="already_sent (generation 1)", delivery_status=D.SKIPPED),
+            status=N.DELIVERED,
+            generation=2,
+            finished_at=later(21),
+        ),
+        [
+            "1: email, attempt 1: sandbox was asked to send it.",
+            "2: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
+            "10: Redriven as generation 2 with the API key K, by force: it may have arrived before.",
+            "20: email: sandbox reports that it was delivered. With that the notification is DELIVERED.",
+            "21: email ended SKIPPED: generation 1 turned out to have sent it.",
+            "21: No step waits any more.",
+        ],
+    ),
+    "the lost answer of one generation is not that of the next": (
+        story(
+            DOUBT,
+            call(DOUBT, S.UNKNOWN, 1, "timeout"),
+            event("attempt_unknown", 2, EMAIL, reason="timeout", detail=asked()),
+            leg(status=D.SENT, generation=2),
+            call(leg(generation=2), S.ACCEPTED, 20),
+            status=N.SENT,
+            generation=2,
+            finished_at=later(21),
+        ),
+        [
+            "1: email, attempt 1: sandbox was asked to send it.",
+            "2: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
+            "20: email, attempt 1: sandbox was asked to send it.",
+            "21: email, attempt 1: sandbox accepted it.",
+            "21: No step waits any more.",
+        ],
+    ),
+    "of two devices one had it": (
+        story(
+            PHONES,
+            call(PHONES, S.ACCEPTED, 1, endpoint_id=PHONE),
+            call(PHONES, S.REFUSED, 3, "unregistered", endpoint_id=TABLET),
+            status=N.SENT,
+            finished_at=later(5),
+            route=((PUSH,),),
+        ),
+        [
+            "1: push, attempt 1 to device aa4eef: sandbox was asked to send it.",
+            "2: push, attempt 1 to device aa4eef: sandbox accepted it.",
+            "3: push, attempt 1 to device aa0042: sandbox was asked to send it.",
+            "4: push, attempt 1 to device aa0042: sandbox refused this recipient (unregistered).",
+            "5: No step waits any more.",
+        ],
+    ),
+    "something is recorded that nobody here has heard of": (
+        story(event("quieted", 4, SMS, reason="night"), event("noted", 5), leg(), finished_at=later(9)),
+        ["4: quieted sms night.", "5: noted.", "9: No step waits any more."],
+    ),
+}
+
+
+@pytest.mark.parametrize(("of", "lines"), STORIES.values(), ids=STORIES)
+def test_a_story_is_told_line_by_line(of: Story, lines: list[str]) -> None:
+    assert told(of) == lines
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        (story(leg(status=D.DELIVERED), status=N.DELIVERED), "DELIVERED, by email."),
+        (story(leg(status=D.SENT), leg(SMS, D.SENT), status=N.SENT), "SENT, by email and sms."),
+        (story(leg(status=D.SENT), leg(SMS, D.OPENED), status=N.OPENED), "OPENED, by sms."),
+        (story(OLD, NEW, status=N.DELIVERED, generation=2), "DELIVERED, by email."),
+        (story(), "PENDING: it is on its way, or waits."),
+        (story(status=N.CANCELED, failure_reason="canceled"), "CANCELED: it was cancelled."),
+        (
+            story(status=N.FAILED, failure_reason="email: bounced; sms: no_address"),
+            "FAILED: nobody could be reached (email: it came back; sms: the person has no address or device for it).",
+        ),
+    ],
+)
+def test_the_summary_is_one_sentence(of: Story, says: str) -> None:
+    assert summary(of) == says
+
+
+@pytest.mark.parametrize("status", NotificationStatus)
+def test_every_status_has_a_summary(status: NotificationStatus) -> None:
+    on_its_way = [leg(status=D(status))] if status in (N.SENT, N.DELIVERED, N.OPENED) else []
+    assert "so it is recorded" not in summary(story(*on_its_way, status=status))
+
+
+NOT_STARTED: dict[str, Any] = {"dispatched_at": None}
+WAITS: dict[str, tuple[Story, list[str]]] = {
+    "nothing that is over": (story(leg(held_at=later(1), awaits=Evidence.OPENED), finished_at=later(2)), []),
+    "its start": (story(**NOT_STARTED), ["Now: it waits to be started."]),
+    "its start, at a pace": (
+        story(**NOT_STARTED, dispatch_at=later(160)),
+        ["Now: it waits to be started; the dispatcher takes it up from 2026-03-01T12:02:40Z on."],
+    ),
+    "its time": (story(send_at=later(160)), ["Now: it waits for its time, 2026-03-01T12:02:40Z."]),
+    "its first call": (story(leg(status=D.PENDING)), ["Now: email waits for the first call to a provider."]),
+    "its next call": (
+        story(leg(), call(leg(), S.NOT_ACCEPTED, 2), call(leg(), S.UNKNOWN, 5, number=2)),
+        ["Now: email waits for what follows attempt 2."],
+    ),
+    "an answer": (
+        story(leg(), call(leg(), S.SUBMITTING)),
+        ["Now: email waits for the answer of sandbox, attempt 1."],
+    ),
+    "what became of a call": (
+        story(leg(awaits=Evidence.SENT), call(leg(), S.UNKNOWN)),
+        ["Now: email waits to learn whether the provider has it."],
+    ),
+    "an earlier generation's receipt": (
+        story(leg(status=D.SENT, awaits=Evidence.OPENED), replace(NEW), generation=2),
+        ["Now: email waits until it is opened, or its time for that is over."],
+    ),
+    "several things": (
+        story(leg(held_at=later(1)), leg(SMS, D.PENDING), cancel_requested_at=later(3)),
+        [
+            "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more.",
+            "Now: sms waits for the first call to a provider.",
+            "Now: it is cancelled as soon as what is under way has ended.",
+        ],
+    ),
+    "nothing that is recorded": (story(), ["Now: its workflow goes on; nothing that it waits for is recorded."]),
+}
+
+
+@pytest.mark.parametrize(("of", "texts"), WAITS.values(), ids=WAITS)
+def test_it_says_what_is_waited_for(of: Story, texts: list[str]) -> None:
+    assert waits(of, NOW) == texts

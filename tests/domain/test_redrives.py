@@ -1,0 +1,182 @@
+"""What may be sent again, why the rest may not, and what earlier generations have to say of a new one."""
+
+from typing import Any
+
+import pytest
+
+from domain.cancellation import CancelAnswer, answers, cancel
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import close_delivery, finish, record_receipt
+from domain.records import Ledger, Verdict
+from domain.redrives import Candidate, delays, left_to, refusal
+from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.steps import arrived, reached
+from tests.domain.ledgers import answered, attempt, delivery, later, ledger, redriven
+
+D, N, S = DeliveryStatus, NotificationStatus, AttemptState
+NOW = later(10)
+OLD, NEW = delivery(), delivery(generation=2)
+CALL = attempt(OLD)
+
+
+def candidate(status: NotificationStatus = N.FAILED, **more: Any) -> Candidate:
+    return Candidate(**{"status": status, "finished": True, "expires_at": None, "erased": False, **more})
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (N.FAILED, None),
+        (N.IN_DOUBT, "in_doubt"),
+        (N.PENDING, "not_finished"),
+        (N.SENT, "already_sent"),
+        (N.DELIVERED, "already_sent"),
+        (N.OPENED, "already_sent"),
+        (N.SUPPRESSED, "suppressed"),
+        (N.CANCELED, "canceled"),
+        (N.EXPIRED, "expired"),
+        (N.DIGESTED, "digested"),
+    ],
+)
+def test_only_what_failed_is_sent_again_and_the_rest_says_why_not(status: NotificationStatus, reason: str) -> None:
+    assert refusal(candidate(status), NOW, force=False) == reason
+
+
+def test_every_status_has_its_answer_and_force_changes_only_the_doubt() -> None:
+    for status in NotificationStatus:
+        plain, forced = (refusal(candidate(status), NOW, force=force) for force in (False, True))
+        assert forced == (None if status is N.IN_DOUBT else plain)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"expires_at": later(9)}, "expired"),
+        ({"expires_at": later(10)}, "expired"),
+        ({"expires_at": later(10.001)}, None),
+        ({"erased": True}, "recipient_erased"),
+        ({"erased": True, "expires_at": later(9)}, "recipient_erased"),
+        ({"finished": False}, "not_finished"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_whose_time_is_over_or_whose_person_is_gone_gets_no_new_life(
+    more: dict[str, Any], reason: str | None, force: bool
+) -> None:
+    assert refusal(candidate(**more), NOW, force=force) == reason
+
+
+@pytest.mark.parametrize(("rate", "spread"), [(0, [0, 0, 0]), (20, [0, 0.05, 0.1]), (0.5, [0, 2, 4])])
+def test_they_start_at_the_rate(rate: float, spread: list[float]) -> None:
+    assert delays(3, rate) == spread
+
+
+def again(*rows: object, state: AttemptState = S.NOT_ACCEPTED) -> Ledger:
+    """Failed once (or in doubt), and redriven."""
+    first = finish(answered(ledger(OLD, CALL), CALL, state), later(5))
+    return redriven(first, *rows)  # type: ignore[arg-type]
+
+
+def told(before: Ledger, evidence: Evidence, at: float = 20) -> Ledger:
+    return record_receipt(before, CALL.id, evidence, later(at), later(at))
+
+
+def test_late_evidence_of_an_earlier_generation_moves_the_notification() -> None:
+    after = told(again(NEW), Evidence.DELIVERED)
+    assert (after.status, after.finished_at) == (N.DELIVERED, None)
+    assert [(e.kind, e.delivery_id, e.status) for e in after.events] == [("delivered", OLD.id, N.DELIVERED)]
+    assert {d.generation: d.status for d in after.deliveries.values()} == {1: D.DELIVERED, 2: D.SENDING}
+
+
+def test_whoever_has_it_by_then_is_not_sent_it_again_and_whoever_has_it_back_is() -> None:
+    before = again(NEW)
+    assert before.reached_before(NEW.id, "email") is None
+    have = told(before, Evidence.DELIVERED).reached_before(NEW.id, "email")
+    assert (have and have.id) == OLD.id
+    assert told(before, Evidence.BOUNCED).reached_before(NEW.id, "email") is None
+
+
+def test_another_device_another_step_and_another_channel_do_not_have_it() -> None:
+    others = [delivery(step=2, generation=2), delivery(Channel.SMS, generation=2)]
+    after = told(again(NEW, *others), Evidence.DELIVERED)
+    assert after.reached_before(NEW.id, "tablet") is None
+    assert [after.reached_before(one.id, "email") for one in others] == [None, None]
+
+
+def test_a_second_call_that_arrived_counts_beside_a_first_that_came_back() -> None:
+    second = attempt(OLD, number=2)
+    start = redriven(finish(answered(ledger(OLD, CALL, second), CALL, S.UNKNOWN), later(5)), NEW)
+    after = record_receipt(told(start, Evidence.BOUNCED), second.id, Evidence.DELIVERED, later(21), later(21))
+    have = after.reached_before(NEW.id, "email")
+    assert (have and have.id) == OLD.id
+
+
+def left_out(evidence: Evidence) -> Ledger:
+    """An earlier generation turned out to have sent it, so that the new one sent nothing; and that is its end."""
+    after = told(again(NEW), evidence)
+    return finish(close_delivery(after, NEW.id, left_to(1), later(30)), later(30))
+
+
+def test_what_an_earlier_generation_sent_is_left_out_and_the_end_is_as_good_as_that() -> None:
+    after = left_out(Evidence.DELIVERED)
+    assert (after.status, after.failure_reason) == (N.DELIVERED, None)
+    assert after.deliveries[NEW.id].status is D.SKIPPED
+    assert after.deliveries[NEW.id].failure_reason == "already_sent (generation 1)"
+
+
+def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
+    after = told(left_out(Evidence.DELIVERED), Evidence.BOUNCED, 40)
+    assert (after.status, after.failure_reason) == (N.FAILED, "email: bounced")
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [(S.NOT_ACCEPTED, N.FAILED, "email: new"), (S.UNKNOWN, N.IN_DOUBT, "email: not_sent; email: new")],
+)
+def test_an_old_failure_is_no_part_of_the_new_reason_and_an_old_doubt_is(
+    state: AttemptState, status: NotificationStatus, reason: str
+) -> None:
+    verdict = Verdict(status=D.FAILED, reason="new")
+    after = finish(close_delivery(again(NEW, state=state), NEW.id, verdict, later(8)), later(9))
+    assert (after.status, after.failure_reason) == (status, reason)
+
+
+@pytest.mark.parametrize(("state", "status"), [(S.NOT_ACCEPTED, N.CANCELED), (S.UNKNOWN, N.IN_DOUBT)])
+def test_a_redriven_one_can_be_canceled_and_an_old_failure_has_no_say_in_the_answers(
+    state: AttemptState, status: NotificationStatus
+) -> None:
+    after = cancel(again(delivery(status=D.PENDING, generation=2), state=state), later(12))
+    assert (after.status, after.finished_at) == (status, later(12))
+    said = CancelAnswer.STOPPED if state is S.NOT_ACCEPTED else CancelAnswer.IN_DOUBT
+    assert answers(after, [Channel.EMAIL]) == {Channel.EMAIL: said}
+
+
+def test_canceled_before_it_was_resolved_again_every_channel_of_the_route_is_answered() -> None:
+    after = cancel(again(), later(12))
+    assert after.status is N.CANCELED
+    assert set(answers(after, [Channel.EMAIL, Channel.SMS]).values()) == {CancelAnswer.STOPPED}
+
+
+def test_nobody_wanting_it_any_more_is_suppressed_and_late_evidence_still_counts() -> None:
+    skipped = delivery(status=D.SKIPPED, generation=2, by_rule=True, failure_reason="opted_out (x)")
+    after = finish(again(skipped), later(9))
+    assert (after.status, after.failure_reason) == (N.SUPPRESSED, "email: opted_out (x)")
+    assert told(after, Evidence.OPENED).status is N.OPENED
+
+
+def test_it_can_fail_and_be_sent_again_and_again() -> None:
+    third = delivery(generation=3)
+    second = finish(answered(again(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
+    assert second.status is N.FAILED
+    after = told(redriven(second, third), Evidence.DELIVERED)
+    have = after.reached_before(third.id, "email")
+    assert (have and have.id, after.status) == (OLD.id, N.DELIVERED)
+
+
+def test_the_steps_of_a_new_generation_know_how_far_the_old_one_came() -> None:
+    before = again(NEW)
+    assert (arrived(before, 1), reached(before, 1, Evidence.DELIVERED)) == (False, False)
+    after = told(before, Evidence.DELIVERED)
+    assert (arrived(after, 1), reached(after, 1, Evidence.DELIVERED)) == (True, True)
+    assert not reached(after, 1, Evidence.OPENED)

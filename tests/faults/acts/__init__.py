@@ -1,0 +1,19 @@
+"""What can go wrong: importing this fills the table of faults."""
+
+from tests.faults.acts import code, crowds, postgres, providers, races, receipts, requests, temporal, workers
+from tests.faults.acts.table import FAULTS, OUTAGES, Act
+
+__all__ = [
+    "FAULTS",
+    "OUTAGES",
+    "Act",
+    "code",
+    "crowds",
+    "postgres",
+    "providers",
+    "races",
+    "receipts",
+    "requests",
+    "temporal",
+    "workers",
+]

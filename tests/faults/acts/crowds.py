@@ -1,0 +1,54 @@
+"""One tenant's flood beside another's few, and passwords behind a backlog of bulk."""
+
+from statistics import quantiles
+
+from tests.faults.acts.table import outage
+from tests.faults.crowd import Sent
+from tests.faults.kinds import AGAIN_MAIL, PASSWORD
+from tests.faults.pace import lasting
+from tests.faults.scene import Scene
+from tests.faults.surroundings import START_RATE
+
+FEW = 10
+APART = 0.2
+TIMES = """
+SELECT extract(epoch FROM a.started_at - n.created_at) AS seconds FROM notification n
+  JOIN attempt a ON a.notification_id = n.id AND a.number = 1 WHERE n.id::text = ANY($1)
+"""
+# A quiet tenant's p95 beside its own on an idle machine, while the machine is busy; and one interval of the start rate.
+AT_MOST = 10
+
+
+@outage
+async def flood_of_one_tenant(scene: Scene) -> None:
+    """1,000 of one tenant at once (10,000 in the long run): another's few, and its own passwords, pass them."""
+    scene.trickle.pause()
+    quiet, urgent = p95(await few(scene, 1)), p95(await few(scene, 0, password=True))
+    bulk = await scene.crowd.batch(scene.scale.flood)
+    beside, passwords = p95(await few(scene, 1)), p95(await few(scene, 0, password=True))
+    waiting = len(bulk) - await scene.count(bulk, "accepted")
+    assert waiting > 0, "the flood was over before the others came"
+    scene.notes.append(
+        f"beside a flood, {waiting} of {len(bulk)} waiting, p95 from acceptance to the attempt: another tenant "
+        f"{beside * 1000:.0f} ms (alone {quiet * 1000:.0f}), passwords {passwords * 1000:.0f} ms "
+        f"(alone {urgent * 1000:.0f})"
+    )
+    within = 60 + 2 * len(bulk) / START_RATE
+    await scene.reach(bulk, len(bulk), "accepted", within=within)
+    scene.trickle.resume()
+    assert beside <= AT_MOST * quiet + 1 / START_RATE, f"I11: {beside:.3f} s beside a flood, {quiet:.3f} s alone"
+    assert passwords <= AT_MOST * urgent, f"I11: passwords {passwords:.3f} s beside a flood, {urgent:.3f} s alone"
+
+
+async def few(scene: Scene, tenant: int, *, password: bool = False) -> list[float]:
+    """Seconds from the INSERT to the attempt, of a few that are sent one after the other."""
+    sent: list[Sent] = []
+    for _ in range(FEW):
+        sent.append(await scene.crowd.send(PASSWORD if password else AGAIN_MAIL, tenant))
+        await lasting(APART)
+    await scene.reach(sent, FEW, "accepted", "submitting", "unknown", "not_accepted", within=30)
+    return [float(row["seconds"]) for row in await scene.books.rows(TIMES, [each.id for each in sent])]
+
+
+def p95(seconds: list[float]) -> float:
+    return quantiles(seconds, n=20, method="inclusive")[-1]

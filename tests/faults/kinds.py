@@ -1,0 +1,75 @@
+"""The kinds of notification that a fault run sends, and to whom: every policy, and every way a route can go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+PATIENCE = "25s"
+# In every address and in every payload; whatever leaks shows it.
+CANARY = "canary"
+PHONES = "+1555"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """`words` are what an address of it may ask for; "" is a good day. `share` is how often it is sent by itself."""
+
+    key: str
+    steps: tuple[Json, ...]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ("", "silent", "open")
+    share: int = 1
+    body: str = "Hello {{ name }}"
+
+    @property
+    def channels(self) -> list[str]:
+        return list(dict.fromkeys(channel for step in self.steps for channel in step["channels"]))
+
+
+def step(*channels: str, **more: str) -> Json:
+    return {"channels": list(channels), **more}
+
+
+ASK_MAIL = Kind(key="ask-mail", steps=(step("email"),), more={"delivery_guarantee": "reconcile"}, share=3)
+AGAIN_MAIL = Kind(key="again-mail", steps=(step("email"),), more={"delivery_guarantee": "at_least_once"})
+ASK_TEXT = Kind(key="ask-text", steps=(step("sms"),), more={"delivery_guarantee": "reconcile"}, share=3)
+AGAIN_TEXT = Kind(key="again-text", steps=(step("sms"),), more={"delivery_guarantee": "at_least_once"})
+PASSWORD = Kind(key="password", steps=(step("sms"),), more={"delivery_guarantee": "at_most_once", "priority": 1})
+ESCALATION = Kind(key="escalation", steps=(step("email", until="delivered", within="3s"), step("sms")))
+FALLBACK = Kind(key="fallback", steps=(step("webhook"), step("email")), words=("", "refuse", "error", "flaky"))
+FAN_OUT = Kind(key="fan-out", steps=(step("email", "sms", "in_app"),))
+HOOK = Kind(key="hook", steps=(step("webhook"),), words=("", "flaky", "throttle", "open", "bounce", "complain"))
+BULK = Kind(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+POISON = Kind(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
+
+KINDS = (ASK_MAIL, AGAIN_MAIL, ASK_TEXT, AGAIN_TEXT, PASSWORD, ESCALATION, FALLBACK, FAN_OUT, HOOK, BULK, POISON)
+
+# What the last digit of a phone number asks for.
+DIGITS = {"silent": 8, "open": 9}
+
+
+def templates(kind: Kind) -> list[Json]:
+    common = {"name": kind.key, "language": "en", "variables_schema": {}, "publish": True}
+    subject = {"email": {"subject_template": "Hi {{ name }}"}}
+    return [
+        {**common, "channel": channel, "body_template": kind.body, **subject.get(channel, {})}
+        for channel in kind.channels
+    ]
+
+
+def spec(kind: Kind) -> Json:
+    names = dict.fromkeys(kind.channels, kind.key)
+    return {"route": list(kind.steps), "templates": names, "give_up_after": PATIENCE, **kind.more}
+
+
+def person(tenant: int, number: int, word: str) -> Json:
+    """Somebody new: nobody else has the address, which says by itself whose person it is."""
+    return {
+        "recipient_id": f"person-{number}",
+        "email": f"{CANARY}-{tenant}-{number}+{word or 'good'}@example.com",
+        "phone": f"{PHONES}{tenant}{number:05}{DIGITS.get(word, 0)}",
+        "webhook_url": f"https://hooks.example.com/{CANARY}/{tenant}/{number}/{word or 'good'}",
+    }

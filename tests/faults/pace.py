@@ -1,0 +1,7 @@
+"""Durations that have no condition to wait for: how long an outage lasts, and how far two sends are apart."""
+
+import asyncio
+
+
+async def lasting(seconds: float) -> None:
+    await asyncio.sleep(seconds)

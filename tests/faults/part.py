@@ -1,0 +1,102 @@
+"""One process of a run: started, killed, stopped and frozen by its own pid; one that ends by itself is started again,
+as a supervisor would."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from embedded.orphans import kill_group
+from embedded.processes import Child, describe_exit, spawn, stop, tail
+from embedded.readiness import Probe
+from tests.polling import eventually
+
+
+class DidNotStart(AssertionError):
+    """Its text is the end of the log."""
+
+
+class Part:
+    """`probe` is asked for before each start, and says when that start has succeeded. `deaths` are those that nobody
+    asked for."""
+
+    def __init__(self, child: Child, probe: Callable[[], Probe]) -> None:
+        self.child = child
+        self.deaths: list[str] = []
+        self._probe = probe
+        self._process: Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.child.name
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        ready = self._probe()
+        self._process = process = await spawn(self.child)
+
+        async def up() -> bool:
+            if process.returncode is not None:
+                raise DidNotStart(f"{self.name} {describe_exit(process.returncode)}:\n{tail(self.child.log)}")
+            return await ready()
+
+        await eventually(up, bool, self.child.ready_within)
+        await self.child.after_start()
+        self._watch = asyncio.create_task(self._keep(process), name=f"keep {self.name}")
+
+    async def _keep(self, process: Process) -> None:
+        code = await process.wait()
+        kill_group(process.pid)
+        self.deaths.append(f"{self.name} {describe_exit(code)}")
+        await self.start()
+
+    def leave(self) -> None:
+        """From now on it may end."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def tell(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    async def kill(self) -> None:
+        """-9, with what it had started, and it is really gone."""
+        self.leave()
+        self.tell(signal.SIGKILL)
+        await self.process.wait()
+        kill_group(self.process.pid)
+
+    async def stop(self) -> int | None:
+        """Asked politely; its exit code."""
+        self.leave()
+        if self.running:
+            await stop(self.process, self.child.stop_signal, self.child.grace)
+        return None if self._process is None else self._process.returncode
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keeps its ports and connections, and does nothing."""
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    async def become(self, *argv: str) -> None:
+        """Stopped, and started as another program."""
+        await self.stop()
+        self.child = replace(self.child, argv=argv)
+        await self.start()

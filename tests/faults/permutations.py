@@ -1,0 +1,204 @@
+"""I6: receipts of many notifications, in any order and repeated, come to the same rows.
+
+Each permutation is applied by the real applier, eight at a time, to a copy of one database.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from dispatch.receipts import ReceiptApplier
+from domain.channels import Channel
+from domain.evidence import AttemptState, ReceiptKind
+from domain.ledger import finish, record_outcome
+from domain.records import Ledger
+from storage import receipts
+from storage.attempts import claim_attempt
+from storage.database import Database
+from storage.deliveries import NewDelivery, insert_deliveries
+from storage.ledgers import Key, amend
+from storage.migrate import migrate
+from storage.receipts import StoredReceipt
+from tests.storage.sends import Desk, Sent, open_desk
+
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+# What the call itself came to; None: it has no answer yet.
+STATES = (AttemptState.ACCEPTED, AttemptState.ACCEPTED, AttemptState.UNKNOWN, None)
+REPEATED = 0.3
+ROWS = {
+    "notification": "SELECT id, status, failure_reason FROM notification",
+    "delivery": """
+      SELECT id, status, failure_reason, provider_message_id, sent_at, delivered_at, opened_at, clicked_at FROM delivery
+      """,
+    "attempt": "SELECT id, state, evidence, sent_at, delivered_at, bounced_at, opened_at, clicked_at FROM attempt",
+    "suppression": """
+      SELECT address_key AS id, channel, reason, source, notification_id, lifted_at, expires_at IS NULL AS for_ever
+        FROM suppression""",
+    "receipt": "SELECT id, applied_at IS NOT NULL AS applied FROM receipt",
+}
+STATUSES = "SELECT count(*) FROM event WHERE status IS NOT NULL GROUP BY notification_id, status HAVING count(*) > 1"
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The final rows of one permutation, and how often a status was told twice."""
+
+    rows: Rows
+    told_twice: int
+
+
+@asynccontextmanager
+async def copies(beside: str) -> AsyncIterator["Copies"]:
+    made = Copies(beside)
+    await made.execute(f"CREATE DATABASE {made.base}")
+    try:
+        yield made
+    finally:
+        await made.execute(f"DROP DATABASE {made.base} WITH (FORCE)")
+
+
+class Copies:
+    """A database, and as many copies of it as are asked for."""
+
+    def __init__(self, beside: str) -> None:
+        self._beside = beside
+        self.base = f"base_{uuid4().hex}"
+
+    def url(self, name: str) -> str:
+        return f"{self._beside.rpartition('/')[0]}/{name}"
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._beside.replace("+asyncpg", "", 1))
+        await connection.execute(statement)
+        await connection.close()
+
+    @asynccontextmanager
+    async def copy(self) -> AsyncIterator[Database]:
+        name = f"copy_{uuid4().hex}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {self.base}")
+        database = Database(self.url(name))
+        try:
+            yield database
+        finally:
+            await database.close()
+            await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def written(url: str, count: int, dice: Random) -> list[StoredReceipt]:
+    """So many notifications, each to a person of its own, over or half way through; all that will be reported of them."""
+    await migrate(url)
+    database = Database(url)
+    desk = await open_desk(database)
+    items = [desk.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)]
+    await desk.accept(*items)
+    told: list[StoredReceipt] = []
+    for item in items:
+        state = dice.choice(STATES)
+        sent = Sent(desk=desk, id=item.id, channels=(Channel.EMAIL,))
+        await _called(desk, sent, state)
+        told += reported(sent, state, dice)
+    await database.close()
+    return told
+
+
+async def _called(desk: Desk, sent: Sent, state: AttemptState | None) -> None:
+    draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule="type.default", content={})
+
+    def change(ledger: Ledger) -> Ledger:
+        told = replace(ledger.attempts[sent.attempt()], provider_message_id=_message_id(sent))
+        if state is None:
+            return ledger
+        after = record_outcome(ledger, told, state, AT)
+        return finish(after, AT) if state is AttemptState.ACCEPTED else after
+
+    async with desk.database.transaction() as session:
+        await insert_deliveries(session, sent.id, desk.tenant, 1, [draft])
+        await claim_attempt(session, sent.call())
+        await amend(session, sent.key, change)
+
+
+def _message_id(sent: Sent) -> str:
+    return f"message-{sent.id}"
+
+
+def reported(sent: Sent, state: AttemptState | None, dice: Random) -> list[StoredReceipt]:
+    """Some kinds, each once; by our reference, or by the vendor's id where it is known."""
+    kinds = dice.sample(list(ReceiptKind), dice.randint(1, 3))
+    by_id = state is AttemptState.ACCEPTED and dice.random() < 0.5
+    return [
+        StoredReceipt(
+            id=UUID(int=dice.getrandbits(128)),
+            provider="sandbox",
+            kind=kind,
+            attempt_id=None if by_id else sent.attempt(),
+            provider_message_id=_message_id(sent) if by_id else None,
+            reason="invalid_address" if kind is ReceiptKind.BOUNCED else None,
+            occurred_at=AT + timedelta(seconds=dice.randrange(100_000)),
+            raw={},
+        )
+        for kind in kinds
+    ]
+
+
+async def applied(database: Database, told: Sequence[StoredReceipt], dice: Random) -> Outcome:
+    """In an order of its own; some once more under another id, as vendors do."""
+    again = [replace(one, id=UUID(int=dice.getrandbits(128))) for one in told if dice.random() < REPEATED]
+    order = [*told, *again, *dice.sample(list(told), len(told) // 10)]
+    dice.shuffle(order)
+    async with database.transaction() as session:
+        await receipts.store(session, order)
+    dsn = database.url.replace("+asyncpg", "", 1)
+    connection = await asyncpg.connect(dsn)
+    places = {one.id: place for place, one in enumerate(order)}
+    await connection.execute(
+        "UPDATE receipt r SET next_try_at = now() - interval '1 hour' + x.place * interval '1 ms'"
+        "  FROM unnest($1::uuid[], $2::int[]) AS x(id, place) WHERE r.id = x.id",
+        list(places),
+        list(places.values()),
+    )
+    await ReceiptApplier(database).apply_waiting()
+    await _ended(database, connection)
+    rows = {table: await _sorted(connection, statement) for table, statement in ROWS.items()}
+    known = {str(one.id) for one in told}
+    rows["receipt"] = [row for row in rows["receipt"] if row["id"] in known or not row["applied"]]
+    twice = len(await connection.fetch(STATUSES))
+    await connection.close()
+    return Outcome(rows=rows, told_twice=twice)
+
+
+async def _ended(database: Database, connection: asyncpg.Connection) -> None:
+    """The workflows of those that were half way through give up: their status is decided now."""
+    for row in await connection.fetch("SELECT id, tenant FROM notification WHERE finished_at IS NULL"):
+        async with database.transaction() as session:
+            key = Key(notification_id=row["id"], tenant=row["tenant"])
+            await amend(session, key, lambda ledger: finish(ledger, AT))
+
+
+async def _sorted(connection: asyncpg.Connection, statement: str) -> list[dict[str, Any]]:
+    rows = [{name: str(value) for name, value in row.items()} for row in await connection.fetch(statement)]
+    return sorted(rows, key=lambda row: json.dumps(row))
+
+
+async def differences(beside: str, count: int, permutations: int, seed: int) -> list[str]:
+    """Permutation → what came out otherwise than of the first; empty when all is well."""
+    found = []
+    async with copies(beside) as made:
+        told = await written(made.url(made.base), count, Random(seed))
+        first: Outcome | None = None
+        for number in range(permutations):
+            async with made.copy() as database:
+                outcome = await applied(database, told, Random(f"{seed} {number}"))
+            first = first or outcome
+            wrong = [table for table in ROWS if outcome.rows[table] != first.rows[table]]
+            if wrong or outcome.told_twice:
+                found.append(f"permutation {number}: {', '.join(wrong)}; {outcome.told_twice} statuses told twice")
+    return found

@@ -1,0 +1,104 @@
+"""What a run must not leave behind: addresses in logs or in Temporal's store, memory, open files, connections."""
+
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.books import Books
+from tests.faults.kinds import CANARY, PHONES
+from tests.faults.part import Part
+from tests.faults.running import descendants
+from tests.faults.servers import Servers
+
+CANARIES = (CANARY.encode(), CANARY.capitalize().encode(), PHONES.encode())
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tocsin'"
+OURS = ("api", "worker-1", "worker-2")
+# What each process keeps open on purpose: the pool's connections, one that listens, and a few to Temporal and vendors.
+POOL = 20
+BESIDE = 10
+MEGABYTE = 1024 * 1024
+MORE_MEMORY = 80  # MB beside what a process has after its first messages
+PAGE = 4096
+
+
+def kept_by_temporal(home: Path) -> list[Path]:
+    return sorted(home.glob("temporal.db*"))
+
+
+def leaks(servers: Servers) -> list[str]:
+    """Files in which an address, a name or a payload stands."""
+    files = [*kept_by_temporal(servers.home), *sorted((servers.home / "logs").glob("*.log"))]
+    return [f"{path.name}: {canary.decode()}" for path in files for canary in CANARIES if holds(path, canary)]
+
+
+def holds(path: Path, word: bytes) -> bool:
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) != -1
+
+
+def is_blind(servers: Servers, ids: Iterable[str]) -> bool:
+    """Whether not even what must be in Temporal's store is found there."""
+    return not any(holds(path, id.encode()) for id in ids for path in kept_by_temporal(servers.home))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Burden:
+    """Of one process with all it started (memory in MB, open files), by name; and the connections of all of ours."""
+
+    memory: dict[str, float]
+    files: dict[str, int]
+    connections: int
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{name} {self.memory[name]:.0f} MB {self.files[name]} files" for name in self.memory)
+        return f"{each}; {self.connections} connections"
+
+
+async def burden(servers: Servers, books: Books) -> Burden:
+    parts = [servers.parts[name] for name in OURS]
+    return Burden(
+        memory={part.name: sum(_memory(pid) for pid in family(part)) / MEGABYTE for part in parts},
+        files={part.name: sum(_files(pid) for pid in family(part)) for part in parts},
+        connections=int(await books.one(CONNECTIONS)),
+    )
+
+
+def grown(before: Burden, after: Burden) -> list[str]:
+    """What is more than a process keeps on purpose."""
+    found = [
+        f"{name}: {before.memory[name]:.0f} -> {megabytes:.0f} MB"
+        for name, megabytes in after.memory.items()
+        if megabytes > before.memory[name] + MORE_MEMORY
+    ]
+    found += [
+        f"{name}: {before.files[name]} -> {files} open files"
+        for name, files in after.files.items()
+        if files > before.files[name] + POOL + BESIDE
+    ]
+    if after.connections > len(OURS) * (POOL + 1):
+        found.append(f"{before.connections} -> {after.connections} connections")
+    return found
+
+
+def family(part: Part) -> list[int]:
+    return [part.process.pid, *descendants(part.process.pid)]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """What they have used so far, in their own code and in the kernel's."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100
+
+
+def _memory(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def _files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

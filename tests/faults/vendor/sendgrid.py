@@ -1,0 +1,73 @@
+"""SendGrid, as far as the adapter uses it: sends, the Email Activity, signed events."""
+
+import base64
+import json
+import time
+from collections import defaultdict
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from providers.sendgrid_activity import REFERENCE
+from tests.faults.vendor.http import HttpVendor
+from tests.faults.vendor.ledger import Ledger
+from tests.faults.vendor.reports import Posting, Reporter, Reports, Taken
+from tests.providers.harness_http import Reply, Request
+from tests.providers.harness_sendgrid import QUERY
+
+
+class SendGridVendor(HttpVendor):
+    provider = "sendgrid"
+
+    def __init__(self, ledger: Ledger, reports: Reports, callback: str) -> None:
+        super().__init__(ledger, reports)
+        self._callback = callback
+        self._activity: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def reference(self, request: Request) -> str:
+        return str(request.json["custom_args"][REFERENCE])
+
+    def take(self, request: Request) -> tuple[Taken, Reply]:
+        [[to]] = [person["to"] for person in request.json["personalizations"]]
+        taken = Taken(
+            provider=self.provider,
+            reference=self.reference(request),
+            message_id=uuid4().hex,
+            to=to["email"],
+            callback=self._callback,
+        )
+        self._activity[taken.reference].append(
+            {"msg_id": f"{taken.message_id}.recvd-5f-1.0", "to_email": taken.to, "status": "processed"}
+        )
+        return taken, Reply(status=202, headers={"X-Message-Id": taken.message_id})
+
+    def tell(self, request: Request) -> Reply:
+        path, _, query = request.target.partition("?")
+        match = QUERY.fullmatch(dict(parse_qsl(query)).get("query", ""))
+        if path != "/v3/messages" or match is None:
+            return Reply(status=404)
+        return Reply(status=200, body={"messages": self._activity[match[1]]})
+
+
+class SendGridReporter(Reporter):
+    def __init__(self, key: EllipticCurvePrivateKey) -> None:
+        self._key = key
+
+    def posting(self, taken: Taken, event: str) -> Posting:
+        told = {
+            "email": taken.to,
+            "event": event,
+            "timestamp": int(time.time()),
+            "sg_event_id": uuid4().hex,
+            "sg_message_id": f"{taken.message_id}.recvd-5f-1.0",
+            REFERENCE: taken.reference,
+        }
+        body, timestamp = json.dumps([told]).encode() + b"\r\n", str(int(time.time()))
+        signature = base64.b64encode(self._key.sign(timestamp.encode() + body, ECDSA(SHA256()))).decode()
+        return Posting(
+            url=taken.callback, body=body, headers={TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}
+        )

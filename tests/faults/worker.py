@@ -1,0 +1,60 @@
+"""A worker whose waits are short enough for a run of minutes, and, if asked, whose code is another:
+`python -m tests.faults.worker [bug | newer]`.
+
+Everything else is `worker.py` as it is. What is shortened: the deadline of a call, how long vendors may take until what
+they have is known (ten minutes at SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+import worker
+from domain import circuits
+from providers.sendgrid import SendGrid
+from providers.smtp import Smtp
+from providers.twilio import Twilio
+from workflows.steps import Step, StepEnds
+
+DEADLINE = 3.0
+SETTLE_WINDOW = 8.0
+COOL_DOWN = timedelta(seconds=6)
+
+run_as_it_is = Step.run
+
+
+def shorten() -> None:
+    for provider in (SendGrid, Smtp, Twilio):
+        provider.deadline = DEADLINE
+    for provider in (SendGrid, Twilio):
+        provider.settle_window = SETTLE_WINDOW
+    circuits.CREDENTIALS_COOL_DOWN = COOL_DOWN
+
+
+async def run_with_a_bug(step: Step, expires_at: datetime | None) -> StepEnds:
+    raise ZeroDivisionError
+
+
+async def run_a_newer_version(step: Step, expires_at: datetime | None) -> StepEnds:
+    """With one more wait, for those that begin under this version."""
+    if workflow.patched("a-newer-version"):
+        await workflow.sleep(timedelta(milliseconds=50))
+    return await run_as_it_is(step, expires_at)
+
+
+CHANGES: dict[str, Callable[[Step, datetime | None], object]] = {"bug": run_with_a_bug, "newer": run_a_newer_version}
+
+
+if __name__ == "__main__":
+    shorten()
+    if sys.argv[1:]:
+        setattr(Step, "run", CHANGES[sys.argv[1]])  # noqa: B010 - a method that is exchanged
+    sys.argv = sys.argv[:1]
+    asyncio.run(worker.main())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

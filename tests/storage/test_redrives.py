@@ -1,0 +1,280 @@
+"""Sending again: which rows a filter means, that each gets one new generation, and when that may start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from domain.names import workflow_id
+from domain.statuses import NotificationStatus
+from storage import dispatching, erasures, holds, recipients, redrives
+from storage.database import Database
+from storage.parked import Filter
+from storage.redrives import Found, Redrive
+from tests.storage.databases import own_database
+from tests.storage.locks import until_blocked
+from tests.storage.sends import KEY, Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+@pytest.fixture
+async def failed(desk: Desk) -> Sent:
+    return await (await desk.send()).failed()
+
+
+async def found(desk: Desk, tenant: UUID | None = None, **wanted: Any) -> list[Found]:
+    async with desk.database.transaction() as session:
+        return await redrives.find(session, tenant or desk.tenant, Filter(**wanted), limit=100, lock=False)
+
+
+async def ids(desk: Desk, **wanted: Any) -> set[UUID]:
+    async with desk.database.transaction() as session:
+        count = await redrives.count(session, desk.tenant, Filter(**wanted))
+    seen = {each.id for each in await found(desk, **wanted)}
+    assert len(seen) == count
+    return seen
+
+
+async def redrive(desk: Desk, *some: Found, delay: float = 0.0) -> set[UUID]:
+    async with desk.database.transaction() as session:
+        return await redrives.redrive(session, desk.tenant, [Redrive(found=one, delay=delay) for one in some], KEY)
+
+
+async def test_a_redriven_row_begins_again_and_says_who_wanted_it(failed: Sent) -> None:
+    before = await failed.row()
+    assert await redrive(failed.desk, *await found(failed.desk)) == {failed.id}
+    row = await failed.row()
+    changed = {name for name in row if row[name] != before[name]} - {"dispatch_at"}
+    assert changed == {"status", "failure_reason", "finished_at", "generation", "revision"}
+    assert (row["status"], row["failure_reason"], row["finished_at"]) == ("PENDING", None, None)
+    assert (row["generation"], row["revision"]) == (2, before["revision"] + 1)
+    [told] = [event for event in await failed.rows("event") if event["kind"] == "redriven"]
+    assert (told["status"], told["detail"]) == ("PENDING", {"generation": 2, "key": str(KEY)})
+    assert await failed.statuses() == ["PENDING", "FAILED", "PENDING"]
+
+
+async def test_what_a_doubt_was_forced_to_is_told(desk: Desk) -> None:
+    doubtful = await (await desk.send()).failed(AttemptState.UNKNOWN)
+    [one] = await found(desk)
+    assert one.candidate.status is NotificationStatus.IN_DOUBT
+    await redrive(desk, one)
+    [told] = [event for event in await doubtful.rows("event") if event["kind"] == "redriven"]
+    assert told["detail"] == {"generation": 2, "key": str(KEY), "forced": True}
+
+
+async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed: Sent) -> None:
+    await failed.desk.query(
+        "UPDATE notification SET cancel_requested_at = now(), cancel_signaled_at = now(), evidence_due = true,"
+        " dispatched_at = now(), swept_at = now() WHERE id = :id",
+        id=failed.id,
+    )
+    await redrive(failed.desk, *await found(failed.desk))
+    row = await failed.row()
+    names = ("cancel_requested_at", "cancel_signaled_at", "evidence_due", "dispatched_at")
+    assert [row[name] for name in names] == [None, None, False, None]
+
+
+async def test_what_the_last_generation_waited_for_nobody_waits_for(failed: Sent) -> None:
+    await failed.desk.query(
+        "UPDATE delivery SET awaits = 'opened', held_at = now(), held_providers = '{sandbox}'"
+        " WHERE notification_id = :id",
+        id=failed.id,
+    )
+    await redrive(failed.desk, *await found(failed.desk))
+    assert [(row["awaits"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
+    async with failed.desk.database.transaction() as session:
+        assert await holds.claim_released(session, 10) == []
+
+
+async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: Sent) -> None:
+    [one] = await found(failed.desk)
+    assert await redrive(failed.desk, replace(one, revision=one.revision - 1)) == set()
+    assert await failed.statuses() == ["PENDING", "FAILED"]
+
+
+async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: Sent) -> None:
+    async def one() -> set[UUID]:
+        async with failed.desk.database.transaction() as session:
+            seen = await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
+            return await redrives.redrive(session, failed.desk.tenant, [Redrive(found=each) for each in seen], KEY)
+
+    async def another() -> set[UUID]:
+        async with failed.desk.database.transaction() as session:
+            seen = await redrives.find_one(session, failed.desk.tenant, failed.id)
+            parked = seen is not None and seen.candidate.status is NotificationStatus.FAILED
+            again = [Redrive(found=seen)] if seen is not None and parked else []
+            return await redrives.redrive(session, failed.desk.tenant, again, KEY)
+
+    won = await asyncio.gather(*(step() for _ in range(5) for step in (one, another)))
+    assert sorted(map(len, won)) == [0] * 9 + [1]
+    assert (await failed.row())["generation"] == 2
+    assert await failed.statuses() == ["PENDING", "FAILED", "PENDING"]
+
+
+async def test_who_looks_at_a_row_that_is_just_redriven_waits_and_sees_it_pending(failed: Sent) -> None:
+    async def look() -> Found | None:
+        async with failed.desk.database.transaction() as session:
+            return await redrives.find_one(session, failed.desk.tenant, failed.id)
+
+    async with failed.desk.database.transaction() as session:
+        seen = await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
+        await redrives.redrive(session, failed.desk.tenant, [Redrive(found=one) for one in seen], KEY)
+        waiting = asyncio.create_task(look())
+        await until_blocked(failed.desk.database, waiting)
+    after = await waiting
+    assert (after and after.candidate.status) is NotificationStatus.PENDING
+
+
+async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Sent) -> None:
+    await redrive(failed.desk, *await found(failed.desk))
+    async with failed.desk.database.transaction() as session:
+        due = await dispatching.claim_paced(session, 100)
+    [one] = [each for each in due if each.id == failed.id]
+    assert workflow_id(one.id, one.generation) == f"notification-{failed.id}-2"
+
+
+async def test_before_its_time_it_is_not_due(failed: Sent) -> None:
+    await redrive(failed.desk, *await found(failed.desk), delay=60)
+    async with failed.desk.database.transaction() as session:
+        assert failed.id not in {each.id for each in await dispatching.claim_paced(session, 100)}
+    [row] = await failed.desk.query(
+        "SELECT dispatch_at > now() + interval '50 s' AND dispatch_at < now() + interval '61 s' AS soon "
+        "FROM notification WHERE id = :id",
+        id=failed.id,
+    )
+    assert row["soon"]
+
+
+async def test_a_filter_finds_what_is_parked_unless_it_names_a_status(desk: Desk) -> None:
+    parked = await (await desk.send()).failed()
+    doubtful = await (await desk.send()).failed(AttemptState.UNKNOWN)
+    sent = await (await desk.send()).failed(AttemptState.ACCEPTED)
+    waiting = await desk.send()
+    assert await ids(desk) == {parked.id, doubtful.id}
+    assert await ids(desk, status="FAILED") == {parked.id}
+    assert await ids(desk, status="IN_DOUBT") == {doubtful.id}
+    assert await ids(desk, status="SENT") == {sent.id}
+    assert await ids(desk, status="PENDING") == {waiting.id}
+
+
+async def test_a_filter_finds_what_fits_every_condition(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        await recipients.replace(session, desk.tenant, "bob", {"contact": {}})
+    spring = await (await desk.send(tags=("spring", "sale"))).failed()
+    both = await (await desk.send(Channel.EMAIL, Channel.SMS)).failed()
+    bobs = await (await desk.send(recipient_id="bob")).failed()
+    await desk.query("UPDATE notification SET notification_type = 'code' WHERE id = :id", id=both.id)
+    everything = {spring.id, both.id, bobs.id}
+    assert await ids(desk) == everything
+    assert await ids(desk, tag="spring") == {spring.id}
+    assert await ids(desk, recipient_id="bob") == {bobs.id}
+    assert await ids(desk, notification_type="code") == {both.id}
+    assert await ids(desk, channel="sms") == {both.id}
+    assert await ids(desk, channel="email") == everything
+    assert await ids(desk, channel="sms", recipient_id="bob") == set()
+
+
+async def test_a_filter_by_time_takes_its_start_and_leaves_its_end(failed: Sent) -> None:
+    at = (await failed.row())["created_at"]
+    after = at + timedelta(microseconds=1)
+    assert await ids(failed.desk, created_from=at, created_before=after) == {failed.id}
+    assert await ids(failed.desk, created_before=at) == await ids(failed.desk, created_from=after) == set()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        ({"failure_reason": "gave_up"}, True),
+        ({"failure_reason": "gave_up after 4 attempts"}, True),
+        ({"failure_reason": "gave_up after N attempts: timeout"}, True),
+        ({"failure_reason": "gave_up after 12 attempts: timeout"}, True),
+        ({"failure_reason": "email: gave_up after 4"}, True),
+        ({"failure_reason": "sms: no_address"}, False),
+        ({"failure_reason": "no_address"}, True),
+        ({"failure_reason": "timeout"}, False),
+        ({"failure_reason": "%"}, False),
+        ({"failure_reason": "gave_up", "channel": "email"}, True),
+        ({"failure_reason": "gave_up", "channel": "sms"}, False),
+        ({"failure_reason": "no_address", "channel": "sms"}, True),
+    ],
+)
+async def test_a_reason_is_known_by_how_it_begins(desk: Desk, wanted: dict[str, str], fits: bool) -> None:
+    both = await (await desk.send(Channel.EMAIL, Channel.SMS)).failed()
+    reasons = {"email": "gave_up after 4 attempts: timeout", "sms": "no_address"}
+    for channel, reason in reasons.items():
+        await desk.query(
+            "UPDATE delivery SET failure_reason = :reason WHERE notification_id = :id AND channel = :channel",
+            **{"id": both.id, "reason": reason, "channel": channel},
+        )
+    line = "; ".join(f"{channel}: {reason}" for channel, reason in reasons.items())
+    await desk.query("UPDATE notification SET failure_reason = :line WHERE id = :id", id=both.id, line=line)
+    assert await ids(desk, **wanted) == ({both.id} if fits else set())
+
+
+async def test_a_reason_of_the_last_generation_is_none_of_this_one(failed: Sent) -> None:
+    again = await failed.redriven()
+    await again.failed()
+    await failed.desk.query("UPDATE delivery SET failure_reason = 'old' WHERE id = :id", id=failed.delivery())
+    assert await ids(failed.desk, failure_reason="old") == set()
+    assert await ids(failed.desk, failure_reason="gave_up") == {failed.id}
+
+
+async def test_the_pages_of_a_search_have_each_row_once(desk: Desk) -> None:
+    some = [await (await desk.send()).failed() for _ in range(5)]
+    seen: list[UUID] = []
+    async with desk.database.transaction() as session:
+        while True:
+            after = seen[-1] if seen else redrives.FIRST
+            page = await redrives.find(session, desk.tenant, Filter(), after=after, limit=2, lock=False)
+            seen += [one.id for one in page]
+            if len(page) < 2:
+                break
+    assert seen == [one.id for one in some]
+
+
+async def test_whose_person_was_erased_is_known_also_when_somebody_has_that_id_again(failed: Sent) -> None:
+    desk = failed.desk
+    assert [one.candidate.erased for one in await found(desk)] == [False]
+    async with desk.database.transaction() as session:
+        await erasures.erase(session, desk.tenant, desk.recipient_id)
+    assert [one.candidate.erased for one in await found(desk)] == [True]
+    async with desk.database.transaction() as session:
+        await recipients.replace(session, desk.tenant, desk.recipient_id, {"contact": desk.contact})
+    await desk.query("UPDATE recipient SET created_at = now() + interval '1 minute' WHERE tenant = :t", t=desk.tenant)
+    assert [one.candidate.erased for one in await found(desk)] == [True]
+
+
+async def test_when_it_expires_is_read_with_it(desk: Desk) -> None:
+    await (await desk.send(expires_in=timedelta(days=1))).failed()
+    [one] = await found(desk)
+    assert one.candidate.expires_at is not None
+    assert one.candidate.expires_at > datetime.now(UTC) + timedelta(hours=23)
+    assert one.candidate.finished
+
+
+async def test_another_tenants_are_neither_found_nor_redriven(failed: Sent) -> None:
+    [one] = await found(failed.desk)
+    stranger = uuid4()
+    assert await found(failed.desk, tenant=stranger) == []
+    async with failed.desk.database.transaction() as session:
+        assert await redrives.find_one(session, stranger, failed.id) is None
+        assert await redrives.redrive(session, stranger, [Redrive(found=one)], KEY) == set()
+    assert (await failed.row())["generation"] == 1

@@ -1,0 +1,189 @@
+"""Waits of days, skipped: the clocks of Postgres, of this process and of each workflow move ahead together."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from testing.tocsin import Tocsin
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+PHONE = "+447700900123"
+
+
+def add_type(tocsin: Tocsin, *route: dict[str, Any], **more: Any) -> None:
+    """`news`, with a template for each channel of its route."""
+    channels = {channel for step in route for channel in step["channels"]}
+    for channel in channels:
+        subject = {"subject_template": "News"} if channel == "email" else {}
+        body = {"name": "news", "channel": channel, "language": "en", "body_template": "Hello", **subject}
+        tocsin.call("POST", "/templates", {**body, "variables_schema": {}, "publish": True})
+    kind = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
+    tocsin.call("PUT", "/notification-types/news", kind)
+
+
+def add_alert(tocsin: Tocsin, until: str = "delivered", within: str = "3d", **more: Any) -> None:
+    """By e-mail, and by SMS if that does not get as far as it should."""
+    add_type(tocsin, {"channels": ["email"], "until": until, "within": within}, {"channels": ["sms"]}, **more)
+
+
+def add_person(tocsin: Tocsin, email: str = "ada@example.com") -> None:
+    tocsin.person("ada", email=email, phone=PHONE)
+
+
+def days(shown: dict[str, Any], *kinds: str) -> list[float]:
+    """When these things happened, in days after it was accepted."""
+    told = [(entry["kind"], datetime.fromisoformat(entry["at"])) for entry in shown["timeline"]]
+    return [round((at - told[0][1]) / timedelta(days=1), 3) for kind, at in told if kind in kinds]
+
+
+def test_what_is_not_delivered_in_three_days_goes_out_by_the_next_step(tocsin: Tocsin) -> None:
+    add_alert(tocsin)
+    add_person(tocsin, "ada+silent@example.com")
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=3, minutes=-1)
+    assert tocsin.statuses(id) == {"email": "SENT"}
+    tocsin.advance(minutes=1)
+    assert tocsin.statuses(id) == {"email": "SENT", "sms": "DELIVERED"}
+    shown = tocsin.shown(id)
+    assert days(shown, "escalated") == [3]
+    assert shown["finished_at"]
+
+
+def test_what_is_delivered_on_the_third_day_is_enough(tocsin: Tocsin) -> None:
+    add_alert(tocsin)
+    add_person(tocsin, "ada+silent@example.com")
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=2, hours=23)
+    tocsin.report(id, "delivered")
+    assert tocsin.shown(id)["finished_at"]
+    tocsin.advance(days=30)
+    assert tocsin.statuses(id) == {"email": "DELIVERED"}
+
+
+def test_a_receipt_after_the_next_step_went_out_moves_the_status_and_nothing_else(tocsin: Tocsin) -> None:
+    add_alert(tocsin, until="opened")
+    add_person(tocsin)
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=20)
+    assert tocsin.statuses(id) == {"email": "DELIVERED", "sms": "DELIVERED"}
+    tocsin.report(id, "opened", "email")
+    assert (tocsin.statuses(id)["email"], tocsin.shown(id)["status"]) == ("OPENED", "OPENED")
+    assert len(tocsin.outbox()) == 2
+
+
+def test_steps_that_each_wait_for_days_come_one_after_the_other(tocsin: Tocsin) -> None:
+    waits = [{"channels": [channel], "until": "opened", "within": "2d"} for channel in ("email", "sms")]
+    add_type(tocsin, *waits, {"channels": ["in_app"]})
+    add_person(tocsin)
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=7)
+    shown = tocsin.shown(id)
+    assert days(shown, "escalated") == [2, 4]
+    assert [delivery["channel"] for delivery in shown["deliveries"]] == ["email", "sms", "in_app"]
+
+
+def test_send_at_in_three_days_goes_out_in_three_days_and_waits_from_then(tocsin: Tocsin) -> None:
+    add_alert(tocsin, within="1d")
+    add_person(tocsin, "ada+silent@example.com")
+    send_at = tocsin.later(days=3)
+    id = tocsin.send("news", "ada", send_at=send_at)
+    tocsin.advance(days=3, minutes=-1)
+    assert tocsin.shown(id)["status"] == "PENDING"
+    assert tocsin.shown(id)["deliveries"] == []
+    tocsin.advance(minutes=1)
+    [email] = tocsin.shown(id)["deliveries"]
+    late = datetime.fromisoformat(email["sent_at"]) - datetime.fromisoformat(send_at)
+    assert timedelta() <= late < timedelta(seconds=10)
+    tocsin.advance(hours=23)
+    assert tocsin.statuses(id) == {"email": "SENT"}
+    tocsin.advance(hours=1)
+    assert tocsin.statuses(id)["sms"] == "DELIVERED"
+
+
+def test_what_is_held_expires_where_it_is_held(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]})
+    add_person(tocsin)
+    tocsin.call("POST", "/channels/email/pause")
+    id = tocsin.send("news", "ada", expires_in="3d")
+    tocsin.advance(days=3, minutes=-1)
+    assert tocsin.shown(id)["status"] == "PENDING"
+    tocsin.advance(minutes=1)
+    shown = tocsin.shown(id)
+    assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired")
+    tocsin.call("POST", "/channels/email/resume")
+    tocsin.advance(days=1)
+    assert tocsin.outbox() == []
+
+
+def test_what_is_held_for_days_goes_out_when_it_is_resumed(tocsin: Tocsin) -> None:
+    """And the hour that a type has before it gives up stands still meanwhile."""
+    add_type(tocsin, {"channels": ["email"]}, give_up_after="1h")
+    add_person(tocsin)
+    tocsin.call("POST", "/channels/email/pause")
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=5)
+    tocsin.call("POST", "/channels/email/resume")
+    tocsin.settle()
+    assert tocsin.shown(id)["status"] == "DELIVERED"
+    assert days(tocsin.shown(id), "held", "sent") == [0, 5]
+
+
+def test_a_vendor_that_is_down_is_tried_until_the_type_gives_up(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]}, give_up_after="2h")
+    add_person(tocsin, "ada+error@example.com")
+    id = tocsin.send("news", "ada")
+    tocsin.advance(minutes=90)
+    assert tocsin.shown(id)["status"] == "PENDING"
+    tocsin.advance(minutes=30)
+    assert tocsin.shown(id)["status"] == "FAILED"
+    tried = days(tocsin.shown(id), "attempt_not_accepted")
+    assert len(tried) > 15
+    assert tried[-1] <= 2 / 24
+
+
+def test_cancelled_on_the_second_day_the_next_step_stays_out(tocsin: Tocsin) -> None:
+    add_alert(tocsin)
+    add_person(tocsin, "ada+silent@example.com")
+    id = tocsin.send("news", "ada")
+    tocsin.advance(days=2)
+    assert tocsin.cancel(id)["channels"] == {"email": "already_sent", "sms": "stopped"}
+    tocsin.advance(days=2)
+    assert tocsin.statuses(id) == {"email": "SENT"}
+
+
+def test_a_lost_answers_receipt_does_not_come_before_its_time(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]}, delivery_guarantee="at_most_once")
+    add_person(tocsin, "ada+lost@example.com")
+    id = tocsin.send("news", "ada")
+    tocsin.settle()
+    assert tocsin.shown(id)["status"] == "IN_DOUBT"
+    tocsin.advance(minutes=1)
+    assert tocsin.shown(id)["status"] == "DELIVERED"
+
+
+def test_a_suppression_is_over_when_its_days_are(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]})
+    add_person(tocsin)
+    listed = {"channel": "email", "address": "ada@example.com", "reason": "manual", "expires_in": "3d"}
+    tocsin.call("POST", "/suppressions", listed)
+    statuses = []
+    for _ in range(2):
+        id = tocsin.send("news", "ada")
+        tocsin.settle()
+        statuses.append(tocsin.shown(id)["status"])
+        tocsin.advance(days=3)
+    assert statuses == ["SUPPRESSED", "DELIVERED"]
+
+
+def test_many_that_wait_each_for_a_time_of_their_own_all_come_right(tocsin: Tocsin) -> None:
+    add_alert(tocsin)
+    add_person(tocsin, "ada+silent@example.com")
+    ids = [tocsin.send("news", "ada", send_at=tocsin.later(days=day)) for day in range(10)]
+    tocsin.advance(days=6, minutes=1)
+    shown = [tocsin.shown(id) for id in ids]
+    assert [len(each["deliveries"]) for each in shown] == [2, 2, 2, 2, 1, 1, 1, 0, 0, 0]
+    tocsin.advance(days=30)
+    assert [tocsin.statuses(id) for id in ids] == [{"email": "SENT", "sms": "DELIVERED"}] * 10
+    assert [days(tocsin.shown(id), "escalated") for id in ids] == [[day + 3] for day in range(10)]

@@ -1,0 +1,139 @@
+"""The three clocks move as one, and come back."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from commands.client import Refusal
+from commands.errors import CommandError
+from domain.names import workflow_id
+from testing.clock import NothingWaits
+from testing.stage import Stage
+from testing.tocsin import NothingSent, Tocsin, open_tenant
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "testing"
+INVOICE = {"invoice": "4711", "amount": "99 EUR"}
+CLOSE = timedelta(seconds=2)
+
+
+@pytest.fixture
+def shop(tocsin: Tocsin) -> Tocsin:
+    tocsin.apply(EXAMPLE)
+    tocsin.person("ada", email="ada+silent@example.com", phone="+447700900123")
+    return tocsin
+
+
+def remind(shop: Tocsin, **more: Any) -> str:
+    return shop.send("payment-reminder", "ada", INVOICE, **more)
+
+
+async def clocks(stage: Stage, *ids: str) -> list[datetime]:
+    """Postgres' two, and each of these workflows'."""
+    async with stage.parts.database.transaction() as session:
+        told = (await session.execute(text("SELECT now(), clock_timestamp()"))).one()
+    skipper = stage.workflows.skipper
+    handles = [stage.workflows.client.get_workflow_handle(workflow_id(UUID(id), 1)) for id in ids]
+    return [*told, *[await skipper.get_current_time(handle) for handle in handles]]
+
+
+def ahead(stage: Stage, tocsin: Tocsin, *ids: str) -> timedelta:
+    """How far they all are; fails if one is elsewhere."""
+    own = tocsin.now()
+    assert all(abs(clock - own) < CLOSE for clock in stage.run(clocks(stage, *ids)))
+    return own - datetime.now(UTC)
+
+
+def test_all_clocks_are_as_far_ahead_those_of_later_workflows_too(tocsin_stage: Stage, shop: Tocsin) -> None:
+    early = remind(shop)
+    shop.settle()
+    assert abs(ahead(tocsin_stage, shop, early)) < CLOSE
+    shop.advance(days=1)
+    late = remind(shop)
+    shop.settle()
+    assert abs(ahead(tocsin_stage, shop, early, late) - timedelta(days=1)) < CLOSE
+    shop.advance(days=1)
+    assert abs(ahead(tocsin_stage, shop, early, late) - timedelta(days=2)) < CLOSE
+
+
+def test_a_later_test_begins_at_the_machines_time(tocsin_stage: Stage, shop: Tocsin) -> None:
+    remind(shop)
+    shop.advance(days=10)
+    with open_tenant(tocsin_stage) as other:
+        assert abs(ahead(tocsin_stage, other)) < CLOSE
+        other.advance(days=3)
+    assert abs(ahead(tocsin_stage, shop)) < CLOSE
+
+
+def test_what_one_test_leaves_waiting_does_not_stop_the_next(tocsin_stage: Stage, shop: Tocsin) -> None:
+    left = remind(shop)
+    shop.settle()
+    with open_tenant(tocsin_stage) as other:
+        other.advance(days=5)
+    assert shop.statuses(left) == {"email": "SENT"}
+
+
+def test_a_skip_goes_to_the_next_moment_and_says_how_far(shop: Tocsin) -> None:
+    id = remind(shop)
+    assert abs(shop.skip() - timedelta(days=3)) < CLOSE
+    assert shop.statuses(id) == {"email": "SENT", "sms": "DELIVERED"}
+    with pytest.raises(NothingWaits):
+        shop.skip()
+
+
+def test_nothing_happens_early_while_a_call_is_under_way(shop: Tocsin) -> None:
+    """The call takes five real seconds to time out; the clocks stand still until it has."""
+    shop.person("ada", email="ada+hang@example.com", phone="+447700900123")
+    began = datetime.now(UTC)
+    id = remind(shop, expires_in="1h")
+    shop.advance(seconds=1)
+    assert datetime.now(UTC) - began > timedelta(seconds=4)
+    [email] = shop.shown(id)["deliveries"]
+    assert email["attempts"][0]["outcome"] == "unknown"
+
+
+def test_the_sandbox_reports_what_it_is_told_to_of_what_it_has(shop: Tocsin) -> None:
+    id = remind(shop)
+    shop.settle()
+    for kind, status in (("delivered", "DELIVERED"), ("opened", "OPENED"), ("clicked", "OPENED")):
+        shop.report(id, kind)
+        assert shop.statuses(id) == {"email": status}
+    with pytest.raises(NothingSent):
+        shop.report(id, "delivered", "sms")
+    with pytest.raises(ValueError, match="eaten"):
+        shop.report(id, "eaten")
+
+
+def test_a_bounce_opens_the_next_step(shop: Tocsin) -> None:
+    id = remind(shop)
+    shop.settle()
+    shop.report(id, "bounced")
+    assert shop.statuses(id) == {"email": "FAILED", "sms": "DELIVERED"}
+
+
+def test_until_and_the_outbox_need_no_skipping(shop: Tocsin) -> None:
+    id = remind(shop)
+    assert shop.until(id, "SENT")["id"] == id
+    assert [message["channel"] for message in shop.outbox(notification_id=id)] == ["email"]
+    assert shop.outbox(channel="sms") == []
+
+
+def test_a_refusal_says_what_the_api_says(shop: Tocsin, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="amount"):
+        shop.send("payment-reminder", "ada", {"invoice": "1"})
+    with pytest.raises(CommandError, match="neither types/ nor templates/"):
+        shop.apply(tmp_path)
+
+
+def test_a_warning_of_apply_is_pythons(tocsin: Tocsin, tmp_path: Path) -> None:
+    template = tmp_path / "templates" / "lonely"
+    template.mkdir(parents=True)
+    (template / "sms.en.txt").write_text("Hello")
+    (template / "template.yaml").write_text("variables_schema: {properties: {colour: {type: string}}}")
+    with pytest.warns(UserWarning, match="colour"):
+        tocsin.apply(tmp_path)

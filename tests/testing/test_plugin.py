@@ -1,0 +1,49 @@
+"""The plugin as its users have it: a project of their own, in a pytest of its own."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from embedded.stack import CHECKOUT
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+EXAMPLE = CHECKOUT / "examples" / "testing"
+WITHIN = 120
+
+
+async def run_pytest(project: Path, **environment: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        cwd=project,
+        env={**os.environ, **environment},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    async with asyncio.timeout(WITHIN):
+        said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_the_example_project_passes_in_seconds_and_nothing_leaves_the_machine() -> None:
+    """Whatever the environment says of providers."""
+    code, said = await run_pytest(EXAMPLE, TOCSIN_EMAIL_PROVIDERS="sendgrid", TOCSIN_START_RATE="1")
+    assert code == 0, said
+    assert re.search(r"^5 passed in [0-9.]+s", said, re.MULTILINE), said
+
+
+async def test_a_project_elsewhere_fails_where_its_type_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "types").mkdir()
+    (tmp_path / "types" / "reminder.yaml").write_text("route:\n  - channels: [pigeon]\ntemplates: {}\n")
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {CHECKOUT}\naddopts = -p no:asyncio\n")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["testing.plugin"]\n')
+    (tmp_path / "test_it.py").write_text("def test_it(tocsin):\n    tocsin.apply('.')\n")
+    code, said = await run_pytest(tmp_path)
+    assert code == 1, said
+    assert "types/reminder.yaml:2: " in said
+    assert "1 failed" in said

@@ -1,0 +1,56 @@
+"""What a workflow does or waits for, as its history shows it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from testing.workflows import Moment
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def history(*kinds: str) -> list[HistoryEvent]:
+    events = []
+    for number, kind in enumerate(["WORKFLOW_EXECUTION_STARTED", *kinds], start=1):
+        events.append(HistoryEvent(event_id=number, event_type=EventType.Value(f"EVENT_TYPE_{kind}")))
+        events[-1].event_time.FromDatetime(NOON)
+    return events
+
+
+TASK = ("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_COMPLETED")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "working"),
+    [
+        ((), True),
+        (TASK[:1], True),
+        (TASK[:2], True),
+        (TASK, False),
+        ((*TASK[:2], "WORKFLOW_TASK_FAILED"), True),
+        ((*TASK, "WORKFLOW_EXECUTION_SIGNALED", *TASK[:1]), True),
+        ((*TASK, "ACTIVITY_TASK_SCHEDULED"), True),
+        ((*TASK, "ACTIVITY_TASK_SCHEDULED", "ACTIVITY_TASK_STARTED", "ACTIVITY_TASK_COMPLETED", *TASK), False),
+        ((*TASK, *("ACTIVITY_TASK_SCHEDULED",) * 2, "ACTIVITY_TASK_COMPLETED", *TASK), True),
+        ((*TASK, "WORKFLOW_EXECUTION_COMPLETED"), False),
+    ],
+)
+def test_it_works_while_a_task_or_a_call_is_open(kinds: tuple[str, ...], working: bool) -> None:
+    moment = Moment.of(history(*kinds))
+    assert moment.working is working
+    assert moment.busy(NOON) is working
+    assert moment.over is ("WORKFLOW_EXECUTION_COMPLETED" in kinds)
+
+
+def test_timers_that_neither_fired_nor_were_cancelled_run() -> None:
+    events = history(*TASK, "TIMER_STARTED", "TIMER_STARTED", "TIMER_STARTED", "TIMER_FIRED", "TIMER_CANCELED")
+    for days, event in enumerate(events[4:7], start=1):
+        event.timer_started_event_attributes.start_to_fire_timeout.FromTimedelta(timedelta(days=days))
+    events[7].timer_fired_event_attributes.started_event_id = 5
+    events[8].timer_canceled_event_attributes.started_event_id = 7
+    moment = Moment.of(events)
+    assert moment.timers == (NOON + timedelta(days=2),)
+    assert not moment.busy(NOON)
+    assert moment.busy(NOON + timedelta(days=2)), "it is due, and about to fire"
