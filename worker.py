@@ -22,6 +22,7 @@ from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
+from providers.registry import PROVIDERS
 from workflows.notification import NotificationWorkflow
 from workflows.sweep import SweepWorkflow
 
@@ -43,10 +44,11 @@ def check_queues(settings: Settings, queues: Sequence[str]) -> None:
 
 
 def workers(parts: Parts, client: Client, queues: Sequence[str] = ()) -> list[Worker]:
-    """Of these queues, of all if none is named."""
+    """Of these queues, of all if none is named: also those of providers that are not configured any more, since a
+    message that has waited for weeks may still be meant for one."""
     drain = timedelta(seconds=parts.settings.drain_timeout)
     serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain)} | {
-        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
+        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in PROVIDERS
     }
     return [build() for name, build in serving.items() if name in queues or not queues]
 
@@ -70,6 +72,7 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
         activities=parts.vendor_activities,
         graceful_shutdown_timeout=drain,
         max_task_queue_activities_per_second=parts.settings.rate(provider) or None,
+        max_concurrent_activity_task_polls=5 if provider in parts.providers else 1,
     )
 
 

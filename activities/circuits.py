@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 EVERY = 1.0  # seconds between two looks
 REMEMBERED = 1_000  # deliveries whose error has been counted already
-SLOW_SHARE = 0.5  # of the adapter's deadline
+SLOW_CALL = 0.5  # of the adapter's deadline
 # What says that the provider, not the message or our rate, is in trouble.
 TROUBLE = (Result.NOT_ACCEPTED, Result.UNKNOWN)
 NOT_TROUBLE = ("throttled", "stalled", "worker_lost")
@@ -73,13 +73,23 @@ class Circuits:
         return health.openings if health else 0
 
     def note(self, call: Call) -> None:
+        trouble = call.result in TROUBLE and call.reason not in NOT_TROUBLE
+        if trouble and not self._counts(call):
+            return
         seen = self._seen[call.provider]
         seen.calls += 1
-        seen.slow += call.share >= SLOW_SHARE
+        seen.errors += trouble
+        seen.slow += call.share >= SLOW_CALL
         if call.result is Result.PERMANENT and call.reason in CREDENTIALS:
             seen.refusers.append(str(derived_id("refused", call.person)))
-        elif call.result in TROUBLE and call.reason not in NOT_TROUBLE and self._first_trouble(call.delivery_id):
-            seen.errors += 1
+        elif not trouble:
+            seen.refusers.clear()  # what somebody's message passes with is not broken
+
+    def _counts(self, call: Call) -> bool:
+        """Of one message that is tried again and again the first trouble; while a circuit is being tried, every one."""
+        health = self._known.get(call.provider)
+        tried = health is not None and not health.passes
+        return self._first_trouble(call.delivery_id) or tried
 
     def _first_trouble(self, delivery_id: UUID) -> bool:
         """One bad message, tried again and again, is one error."""
@@ -92,14 +102,20 @@ class Circuits:
 
     async def look(self) -> float:
         """Tell what was seen, move what time alone moves, and learn the rest."""
-        seen, self._seen = self._seen, defaultdict(_Seen)
         async with self._database.transaction() as session:
             moving = {name for name, health in self._known.items() if not health.passes or health.penalty}
-            for provider in sorted({*seen, *moving}):
-                before, after = await provider_health.move(session, provider, seen[provider].taken())
+            for provider in sorted({*self._seen, *moving}):
+                before, after = await provider_health.move(session, provider, self.taken(provider))
                 _announce(before, after)
-            self._known = await provider_health.read_all(session)
+            self.learn(await provider_health.read_all(session))
         return EVERY
+
+    def taken(self, provider: str) -> Tally:
+        """What was seen since this was asked last."""
+        return self._seen.pop(provider, _Seen()).taken()
+
+    def learn(self, healths: Mapping[str, Health]) -> None:
+        self._known = healths
 
 
 def _announce(before: Health, after: Health) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -56,10 +57,12 @@ class Delivering:
         claim = await self._claim(call)
         if isinstance(claim, DeliverResult):
             return claim
+        claimed = time.monotonic()
         outcome = await self._ask(call, claim, began)
         dead = dead_device(call, claim) if outcome.gone else None
+        answered = claim.now + timedelta(seconds=time.monotonic() - claimed)
         try:
-            return await self._recording.record(call, outcome, claim.ledger, dead)
+            return await self._recording.record(call, outcome, claim.ledger, dead, answered)
         except DATABASE_DOWN:
             activity.logger.warning("outcome not recorded, the workflow will", extra={"attempt": str(claim.attempt.id)})
             return replace(outcome.result, recorded=False)
@@ -69,33 +72,43 @@ class Delivering:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
-            refusal = _refusal(call, claim)
+            refusal = _refusal(call, claim) or self._unconfigured(call, claim)
             held = None if refusal else await self._held(session, call, claim)
             if refusal is not None or held is not None:
                 await session.rollback()
         return refusal or (await self._hold_back(call, held) if held else claim)
 
+    def _unconfigured(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
+        """Plans are made once, and may wait for weeks; a provider may have been taken out of the settings since."""
+        if call.provider in self._providers or not claim.fresh:
+            return None
+        return DeliverResult(result=Result.PERMANENT, reason="not_configured", provider=call.provider)
+
     async def _held(self, session: AsyncSession, call: DeliverInput, claim: Claim) -> Held | None:
         """Asked for calls that would really be made."""
-        if not claim.fresh or claim.held is not None:
-            return claim.held if claim.fresh else None
+        if not claim.fresh:
+            return None
+        if claim.held is not None:
+            return claim.held
         if await self._circuits.lets_through(session, call.provider):
             return None
         return circuit_open(call.provider, self._circuits.openings(call.provider))
 
     async def _hold_back(self, call: DeliverInput, held: Held) -> DeliverResult:
         """In a transaction of its own: the claim was never there."""
-        reroute = call.others and not held.by_hand
         async with self._database.transaction() as session:
-            await (holds.note_reroute if reroute else holds.mark_held)(session, call, held)
-        return DeliverResult(result=Result.REROUTED if reroute else Result.HELD, reason=held.reason)
+            if call.others and not held.by_hand:
+                await holds.note_reroute(session, call, held)
+                return DeliverResult(result=Result.REROUTED, reason=held.reason)
+            await holds.mark_held(session, call, held)
+        return DeliverResult(result=Result.HELD, reason=held.reason)
 
     async def _ask(self, call: DeliverInput, claim: Claim, began: float) -> Told:
-        provider = self._providers[call.provider]
+        provider = self._providers.get(call.provider)
         if claim.fresh and time.monotonic() - began > STALLED_AFTER:
             # Stopped between the row and the call: by now another worker may have said unknown. The socket is not open.
             return told(Temporary("stalled"))
-        if claim.fresh or (provider.idempotent and not claim.attempt.reached):
+        if provider is not None and (claim.fresh or (provider.idempotent and not claim.attempt.reached)):
             message = self._tracker.tracked(message_of(call, claim), provider.name, claim.kind.tracking)
             return await self._send(provider, message)
         # The row was written and no answer recorded: somebody called, or died just before. Never call again.

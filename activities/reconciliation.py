@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.outcomes import Told, result_of, told
-from activities.outgoing import address_of, message_of
+from activities.outgoing import message_of
 from activities.recording import Recording
 from domain.evidence import AttemptState
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
@@ -35,7 +35,7 @@ class Reconciling:
         if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
             outcome = await self._ask(given, claim)
             if outcome is not None:
-                return await self._recording.record(given.call, outcome, claim.ledger)
+                return await self._recording.record(given.call, outcome, claim.ledger, at=claim.now)
         return result_of(claim.ledger, claim.attempt)
 
     async def _read(self, call: DeliverInput) -> Claim | None:
@@ -47,9 +47,9 @@ class Reconciling:
 
     async def _ask(self, given: LookUpInput, claim: Claim) -> Told | None:
         """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
-        provider = self._providers[claim.attempt.provider]
-        if provider.lookup == "none" or claim.started_at is None or address_of(given.call, claim) is None:
-            return None
+        provider = self._providers.get(claim.attempt.provider)
+        if provider is None or provider.lookup == "none" or claim.started_at is None or not claim.same_address:
+            return None  # a vendor is asked by the address that the person has now, and it went to another
         try:
             async with asyncio.timeout(provider.deadline):
                 found = await provider.look_up(message_of(given.call, claim), claim.started_at)
@@ -58,8 +58,7 @@ class Reconciling:
             return None
         if mine := await self._mine(claim, found):
             return told(mine)
-        proved = given.final and provider.lookup == "definitive" and claim.same_address
-        return told(PROVED_ABSENT) if proved else None
+        return told(PROVED_ABSENT) if given.final and provider.lookup == "definitive" else None
 
     async def _mine(self, claim: Claim, found: list[Accepted]) -> Accepted | None:
         """The first that is not known as another attempt's: the same words may have gone to this address twice."""

@@ -37,13 +37,19 @@ class Recording:
         return await self.record(late.call, Told(result=late.outcome))
 
     async def record(
-        self, call: DeliverInput, outcome: Told, seen: Ledger | None = None, dead: Device | None = None
+        self,
+        call: DeliverInput,
+        outcome: Told,
+        seen: Ledger | None = None,
+        dead: Device | None = None,
+        at: datetime | None = None,
     ) -> DeliverResult:
         """A bounce that was faster than our own record must not end the notification. One statement for the rows,
-        unless somebody else wrote to them since the guard."""
+        unless somebody else wrote to them since the guard. `at` is by the database's clock, where that is known: waits
+        count from there, and a worker's own clock may be a day off."""
         ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         key = Key(notification_id=call.notification_id, tenant=call.tenant)
-        at = now()
+        at = at or now()
         early: list[StoredReceipt] = []
         found: list[Finding] = []
 
@@ -53,7 +59,8 @@ class Recording:
             return noted(_concluded(after, call, outcome.result.result, at), ident, found, at)
 
         async with self._database.transaction() as session:
-            if outcome.result.provider_message_id and self._providers[call.provider].parses_receipts:
+            provider = self._providers.get(call.provider)
+            if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
                 early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
             found += await receipts.suppress(session, key, ident, early, outcome.refusal)
             after = await amend(session, key, change, seen)

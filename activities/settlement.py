@@ -26,21 +26,26 @@ class Settlement:
         key = Key(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
             after = await amend(session, key, lambda ledger: settled(ledger, end, now()))
-        if end.beside and end.verdict is None and not _arrived(after, end):
+        if after.finished_at is None and end.step is not None and not _arrived(after, end):
             return NotificationOutcome(status=NotificationStatus.PENDING)
         return NotificationOutcome(status=after.status, reason=after.failure_reason)
 
     @activity.defn
     async def check_step(self, asked: CheckInput) -> StepStanding:
-        """With `over` the wait ends here: an escalation is written into the timeline, once. After a redrive there is
-        nothing left to wait for."""
+        """While it waits, whoever brings the goal is to wake the workflow: also where the acceptance was told by a
+        receipt or found by asking. With `over` the wait ends here: an escalation is written into the timeline, once.
+        After a redrive there is nothing left to wait for."""
         key = Key(notification_id=asked.notification_id, tenant=asked.tenant)
         at = now()
 
         def change(ledger: Ledger) -> Ledger:
-            mine = ledger.generation == asked.generation
-            waits = mine and standing(ledger, asked.step, asked.goal) is Standing.WAITING
-            return escalate(ledger, asked.step, asked.goal, at) if asked.over and waits else ledger
+            mine = ledger.generation == asked.generation and ledger.finished_at is None
+            if not mine or standing(ledger, asked.step, asked.goal) is not Standing.WAITING:
+                return ledger
+            if not asked.over:
+                return open_wait(ledger, asked.step, asked.goal)
+            canceled = ledger.cancel_requested_at is not None
+            return ledger if canceled else escalate(ledger, asked.step, asked.goal, at)
 
         async with self._database.transaction() as session:
             after = await amend(session, key, change)
@@ -58,7 +63,7 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
             ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
     if end.waits_for is not None and end.step is not None:
         return open_wait(ledger, end.step, end.waits_for)
-    if end.verdict is None and (end.beside or overall(ledger)[0] is None):
+    if end.verdict is None and (end.beside or not _arrived(ledger, end)):
         return ledger  # the next step may try
     if ledger.cancel_requested_at is not None:
         return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
@@ -66,4 +71,8 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
 
 
 def _arrived(ledger: Ledger, end: SettleInput) -> bool:
+    """The step itself, after all; an earlier one may have been sent and not have got as far as it should. Workflows of
+    old do not say which step it is: they had none that was for more."""
+    if end.step is None:
+        return overall(ledger)[0] is not None
     return any(d.step == end.step and d.status in ARRIVED for d in ledger.deliveries.values())

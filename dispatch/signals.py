@@ -3,12 +3,23 @@
 Run by the dispatcher that leads. Rows say who is to be told, so that no signal is lost with a process.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from temporalio.service import RPCError
+
 from dispatch.pacing import Pace
 from dispatch.starter import AT_ONCE, Starter
 from storage import dispatching, holds
 from storage.database import Database
 
+Due = TypeVar("Due")
+log = structlog.get_logger(__name__)
+
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
+# What is held is looked at row by row; a resume and a circuit that moves say so by themselves.
+LOOK_AT_HELD_AGAIN = 10.0
 
 
 class Signals:
@@ -21,24 +32,22 @@ class Signals:
 
     async def cancels(self) -> float:
         async with self._database.transaction() as session:
-            cancels = await dispatching.unsignaled_cancels(session, AT_ONCE)
-        for notification_id, _, generation in cancels:
-            await self._starter.signal_cancel(notification_id, generation)
-        if cancels:
+            due = await dispatching.unsignaled_cancels(session, AT_ONCE)
+        told = await self._told(due, lambda one: self._starter.signal_cancel(one[0], one[2]))
+        if told:
             async with self._database.transaction() as session:
-                await dispatching.mark_signaled(session, [notification_id for notification_id, *_ in cancels])
-        return LOOK_AGAIN if len(cancels) < AT_ONCE else 0.0
+                await dispatching.mark_signaled(session, [notification_id for notification_id, *_ in told])
+        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def evidence(self) -> float:
         """A row that was written to again in between stays due."""
         async with self._database.transaction() as session:
             due = await dispatching.evidence_due(session, AT_ONCE)
-        for notification in due:
-            await self._starter.signal_evidence(notification.id, notification.generation)
-        if due:
+        told = await self._told(due, lambda one: self._starter.signal_evidence(one.id, one.generation))
+        if told:
             async with self._database.transaction() as session:
-                await dispatching.evidence_told(session, due)
-        return LOOK_AGAIN if len(due) < AT_ONCE else 0.0
+                await dispatching.evidence_told(session, told)
+        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def releases(self) -> float:
         allowed = self._pace.allowance(AT_ONCE)
@@ -47,9 +56,19 @@ class Signals:
         async with self._database.transaction() as session:
             released = await holds.claim_released(session, allowed)
         self._pace.spend(len(released))
-        for each in released:
-            await self._starter.signal_release(each.notification_id, each.generation)
-        if released:
+        told = await self._told(released, lambda one: self._starter.signal_release(one.notification_id, one.generation))
+        if told:
             async with self._database.transaction() as session:
-                await holds.forget(session, released)
-        return LOOK_AGAIN if len(released) < allowed else self._pace.seconds_to_next()
+                await holds.forget(session, told)
+        return LOOK_AT_HELD_AGAIN if not released else self._pace.seconds_to_next()
+
+    async def _told(self, due: Sequence[Due], signal: Callable[[Due], Awaitable[None]]) -> list[Due]:
+        """Those that Temporal took, in their order; the others stay due, and one that it never takes stops nobody."""
+        told = []
+        for one in due:
+            try:
+                await signal(one)
+                told.append(one)
+            except RPCError as error:
+                log.warning("Temporal did not take a signal", status=error.status.name)
+        return told

@@ -140,10 +140,11 @@ def _after_probes(health: Health, tally: Tally, now: datetime) -> Health:
     if tally.errors or tally.refusers or tally.slow:
         word = CREDENTIALS if tally.refusers else "errors" if tally.errors else "slow"
         return _opened(health, word, now)
-    if _sum(health, 0).calls >= PROBES:
+    good, waited = _sum(health, 0).calls, now - health.changed_at >= PROBE_AGAIN
+    if good >= PROBES or (good and waited):
         return _closed(health, now)
     # A probe whose process died tells nothing.
-    return _probing(health, now) if now - health.changed_at >= PROBE_AGAIN else health
+    return _probing(health, now) if waited else health
 
 
 def _closed(health: Health, now: datetime) -> Health:

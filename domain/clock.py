@@ -11,6 +11,6 @@ def now() -> datetime:
 
 
 def set_ahead(ahead: timedelta) -> None:
-    """Of the machine's clock, in this process; only `testing/` does that, together with the other two clocks."""
+    """Of the machine's clock, in this process; only tests do that, `testing/` together with the other two clocks."""
     global _ahead
     _ahead = ahead

@@ -12,6 +12,7 @@ EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpo
 
 # Payloads on DISPATCH_CHANNEL: which loop has work.
 URGENT_DUE, PACED_DUE, CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "urgent", "paced", "cancel", "evidence", "release"
+REDRIVEN_DUE = "redriven"
 SWEEP_SCHEDULE = "tocsin-sweep"
 SWEEP_WORKFLOW = "tocsin-sweep"
 

@@ -51,13 +51,18 @@ class Notification(SQLModel, table=True):
             "tenant",
             "priority",
             "id",
-            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL"),
+            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND generation = 1"),
         ),
         Index(
             "notification_urgent",
             "priority",
             "id",
-            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND priority <= 2"),
+            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND generation = 1 AND priority <= 2"),
+        ),
+        Index(
+            "notification_redriven",
+            "dispatch_at",
+            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND generation > 1"),
         ),
         Index(
             "notification_open",
@@ -114,7 +119,7 @@ class Delivery(SQLModel, table=True):
         _one_of("status", DeliveryStatus),
         Index("delivery_of_notification", "notification_id"),
         Index("delivery_of_channel", "tenant", "channel", "notification_id"),
-        Index("delivery_held", "held_at", postgresql_where=text("held_at IS NOT NULL")),
+        Index("delivery_held", "tenant", "held_priority", "held_at", postgresql_where=text("held_at IS NOT NULL")),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 
@@ -143,6 +148,7 @@ class Delivery(SQLModel, table=True):
     clicked_at: datetime | None = time_column()
     awaits: str | None = None
     held_at: datetime | None = time_column()
+    held_priority: int | None = None
     held_providers: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     release_at: datetime | None = time_column()
 

@@ -20,7 +20,7 @@ BETWEEN = re.compile(r"[\t\n\f\r /]*")
 ATTRIBUTE = re.compile(r"=?[^\t\n\f\r />=]*")
 EQUALS = re.compile(r"[\t\n\f\r ]*=[\t\n\f\r ]*")
 UNQUOTED = re.compile(r"[^\t\n\f\r >]*")
-REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
+REFERENCE = re.compile(r"&(#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
 
 
 @dataclass(frozen=True, slots=True)

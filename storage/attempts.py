@@ -51,6 +51,24 @@ class Claim:
     same_address: bool
 
 
+# Milliseconds. A statement that took longer may have waited for a lock, and shows the rest as it was before that.
+WAITED_MS = 50
+GATES = f"""
+       (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
+         WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
+               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel ELSE n.notification_type END
+         ORDER BY h.id LIMIT 1) AS hold,
+       (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
+           AND s.address_key IN ({{keys}}.address_keys->>'email', {{keys}}.address_keys->>'phone')
+         LIMIT 1) AS suppressed
+""".strip()  # noqa: S608 - constants of our own
+GATES_AGAIN = text(f"""
+SELECT {GATES.format(keys="r")}
+  FROM notification n JOIN delivery d ON d.id = :delivery_id
+  JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+ WHERE n.id = :id AND n.tenant = :tenant
+""")  # noqa: S608
+
 CLAIM = text(f"""
 WITH target AS (
   SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
@@ -77,12 +95,8 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.priority, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
-       (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
-         WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
-               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel ELSE n.notification_type END
-         ORDER BY h.id LIMIT 1) AS hold,
-       (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
-           AND s.address_key IN (target.address_keys->>'email', target.address_keys->>'phone') LIMIT 1) AS suppressed,
+       {GATES.format(keys="target")},
+       clock_timestamp() - now() > interval '{WAITED_MS} milliseconds' AS waited,
        earlier.started_at,
        earlier.address_key IS NOT DISTINCT FROM target.address_keys->>CAST(:contact AS text) AS same_address
   FROM target
@@ -108,13 +122,16 @@ async def claim_attempt(session: AsyncSession, call: DeliverInput) -> Claim | No
         "number": call.attempt_number,
         "provider": call.provider,
     }
-    row = (await session.execute(CLAIM, values)).mappings().one_or_none()
-    if row is None:
+    found = (await session.execute(CLAIM, values)).mappings().one_or_none()
+    if found is None:
         return None
+    row = dict(found)
+    if row["waited"]:
+        row |= dict((await session.execute(GATES_AGAIN, values)).mappings().one())
     ledger = None
     if row["locked_revision"] != row["revision"]:
         ledger = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
-    return _claim(dict(row), ledger or _ledger(dict(row), call, ident), ident)
+    return _claim(row, ledger or _ledger(row, call, ident), ident)
 
 
 def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:

@@ -65,7 +65,7 @@ SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.pri
           FROM (SELECT delivery_id, endpoint_id, max(number) AS last FROM attempt
                  WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts,
        (SELECT jsonb_object_agg(s.channel, s.reason) FROM suppression s
-         WHERE {IN_FORCE} AND s.tenant = n.tenant
+         WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel IN ('email', 'sms')
            AND s.address_key IN (r.address_keys->>'email', r.address_keys->>'phone')) AS suppressed
   FROM notification n
   JOIN tenant t ON t.id = n.tenant

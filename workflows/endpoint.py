@@ -45,13 +45,15 @@ class EndpointDelivery:
         self._pool: list[PooledProvider] = list(endpoint.providers)
         self._terms = terms
         self._first_answer: datetime | None = None
+        self._free_at: dict[str, datetime] = {}
 
     async def run(self) -> EndpointEnd:
         while True:
+            seen = self._terms.waits.evidence
             result = await self._attempt()
             self._first_answer = self._first_answer or workflow.now()
-            if result.result is Result.UNKNOWN and self._guarantee is Guarantee.RECONCILE:
-                result = await Reconciliation(self._call, self._asked(result), self._terms.waits).run(result)
+            if result.result is Result.UNKNOWN and self._guarantee(result) is Guarantee.RECONCILE:
+                result = await Reconciliation(self._call, self._asked(result), self._terms.waits).run(result, seen)
             end = self._end_of(result) or await self._before_next(result)
             if end is not None:
                 return end
@@ -69,6 +71,8 @@ class EndpointDelivery:
             elif result.result is Result.HELD:
                 if end := await self._held(seen, result):
                     return DeliverResult(result=Result.STOPPED, stopped_as=end, reason=end.lower())
+                # Whom it would rather have gone to may be well again.
+                self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
                 rerouted = 0
             else:
                 return result
@@ -81,9 +85,10 @@ class EndpointDelivery:
             self._first_answer += workflow.now() - since
         return end
 
-    @property
-    def _guarantee(self) -> Guarantee:
-        return self._pool[0].guarantee or self._terms.guarantee
+    def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
+        """Of whoever was asked; without a result, of whoever will be."""
+        provider = self._pool[0] if result is None else self._asked(result)
+        return provider.guarantee or self._terms.guarantee
 
     def _asked(self, result: DeliverResult) -> PooledProvider:
         """The attempt's own provider, which after a lost workflow may be another than the first of the pool."""
@@ -96,7 +101,7 @@ class EndpointDelivery:
             provider=provider.name,
             pool=tuple(member.name for member in self._pool),
             others=others,
-            reconciles=self._guarantee is Guarantee.RECONCILE,
+            reconciles=self._guarantee() is Guarantee.RECONCILE,
         )
         result = await workflow.execute_activity_method(
             Delivering.deliver,
@@ -128,7 +133,7 @@ class EndpointDelivery:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
             case Result.PERMANENT if len(self._pool) == 1:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
-            case Result.UNKNOWN if self._guarantee is not Guarantee.AT_LEAST_ONCE:
+            case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE:
                 return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
         return None
 
@@ -136,17 +141,25 @@ class EndpointDelivery:
         if result.result is Result.PERMANENT:
             self._pool.pop(0)  # another provider, at once
             return None
-        # Who asked us to wait is not asked next, if there is another.
-        asked_to_wait = result.retry_after if len(self._pool) == 1 else None
-        delay = backoff(self._call.attempt_number, workflow.random().random(), asked_to_wait)
+        delay = backoff(self._call.attempt_number, workflow.random().random(), self._next_turn(result))
         if end := self._exhausted(workflow.now() + delay, result):
             return end
-        self._pool.append(self._pool.pop(0))  # it is proved absent here, or the type bears a second one
         call, why = self._call, result.reason or str(result.result)
         summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
         if await self._terms.waits.pause(delay, summary, options.RETRYING):
             return None
         return EndpointEnd(status=DeliveryStatus.CANCELED, reason="canceled")
+
+    def _next_turn(self, result: DeliverResult) -> timedelta:
+        """Another's, if there is one: it is proved absent here, or the type bears a second one. Who asked us to wait is
+        left alone for so long; the time until the first of them is free."""
+        now = workflow.now()
+        asked = self._pool.pop(0)
+        self._pool.append(asked)
+        if result.retry_after is not None:
+            self._free_at[asked.name] = now + result.retry_after
+        self._pool.sort(key=lambda provider: max(now, self._free_at.get(provider.name, now)))
+        return max(now, self._free_at.get(self._pool[0].name, now)) - now
 
     def _exhausted(self, next_attempt: datetime, result: DeliverResult) -> EndpointEnd | None:
         terms, made = self._terms, self._call.attempt_number

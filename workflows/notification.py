@@ -55,7 +55,7 @@ class NotificationWorkflow:
     @workflow.signal
     def evidence(self) -> None:
         """The rows know more of what this workflow waits for."""
-        self._waits.evidence = True
+        self._waits.evidence += 1
 
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
@@ -130,16 +130,18 @@ class NotificationWorkflow:
         return None
 
     async def _reached(self, goal: Evidence, done: StepEnds) -> bool:
-        deadline = (done.sent_at or workflow.now()) + done.step.within
+        # The rows' clock is another's, and may be ahead of this one.
+        deadline = min(done.sent_at or workflow.now(), workflow.now()) + done.step.within
         if self._start.expires_at is not None:
             deadline = min(deadline, self._start.expires_at)
         self._waits.show(options.WAITING)
         while True:
             over = deadline <= workflow.now() or self._waits.cancel_requested
+            seen = self._waits.evidence
             standing = await self._check(done.step, goal, over=over)
             if over or standing is not Standing.WAITING:
                 return standing is Standing.REACHED
-            await self._waits.for_evidence(deadline - workflow.now(), f"until {goal}", cancel=True)
+            await self._waits.for_evidence(seen, deadline - workflow.now(), f"until {goal}", cancel=True)
 
     async def _check(self, step: StepPlan, goal: Evidence, *, over: bool) -> Standing:
         asked = CheckInput(**self._key(), step=step.number, goal=goal, over=over)

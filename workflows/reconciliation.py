@@ -17,15 +17,19 @@ class Reconciliation:
         self._provider = provider
         self._waits = waits
 
-    async def run(self, lost: DeliverResult) -> DeliverResult:
-        """`lost` again if nobody knows when the settle window is over. A cancel does not end it: what was sent, was."""
+    async def run(self, lost: DeliverResult, seen: int) -> DeliverResult:
+        """`lost` again if nobody knows when the settle window is over. A cancel does not end it: what was sent, was.
+        `seen` counts the evidence that had come before the call."""
+        if not self._provider.settles_within:
+            return lost
         began = workflow.now()
         self._waits.show(options.RECONCILING)
         for at in asking_times(self._provider.settles_within):
             woken = True
             while woken:
                 left = began + at - workflow.now()
-                woken = await self._waits.for_evidence(left, f"{self._call.channel}: {lost.reason}", cancel=False)
+                woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}", cancel=False)
+                seen = self._waits.evidence
                 told = await self._look_up(final=not woken and at == self._provider.settles_within)
                 if told.result is not Result.UNKNOWN:
                     return told

@@ -18,7 +18,7 @@ class Waits:
     def __init__(self, expires_at: datetime | None) -> None:
         self.cancel_requested = False
         self.releases = 0
-        self.evidence = False
+        self.evidence = 0
         self.where: list[SearchAttributeUpdate[Any]] = []
         self._expires_at = expires_at
 
@@ -39,11 +39,9 @@ class Waits:
             return DeliveryStatus.EXPIRED
         return DeliveryStatus.CANCELED if self.cancel_requested else None
 
-    async def for_evidence(self, delay: timedelta, summary: str, *, cancel: bool) -> bool:
-        """True as soon as the rows have something to say, or, with `cancel`, a cancel was asked for."""
-        woken = await self._until(lambda: self.evidence or (cancel and self.cancel_requested), delay, summary)
-        self.evidence = False
-        return woken
+    async def for_evidence(self, seen: int, delay: timedelta, summary: str, *, cancel: bool) -> bool:
+        """True as soon as the rows have more to say than `seen` times, or, with `cancel`, a cancel was asked for."""
+        return await self._until(lambda: self.evidence > seen or (cancel and self.cancel_requested), delay, summary)
 
     async def _until(self, condition: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:
         if limit is not None and limit <= timedelta():

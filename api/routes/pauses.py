@@ -30,8 +30,7 @@ async def pause_provider(name: str, caller: CallerDep, parts: PartsDep, body: Pa
 @router.post("/providers/{name}/resume")
 @scope("manage")
 async def resume_provider(name: str, caller: CallerDep, parts: PartsDep) -> Pause:
-    """What waited goes on, the most urgent first."""
-    _known_provider(parts, name)
+    """What waited goes on, the most urgent first. Also of one that is not configured any more."""
     return await _resume(parts, caller, HoldKind.PROVIDER, name)
 
 

@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 
 from dispatch.receipts import ReceiptApplier
+from domain import clock
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
 from domain.messages import DeliverResult, Result
 from domain.statuses import DeliveryStatus, NotificationStatus
-from providers.outcomes import Refused
+from providers.outcomes import Accepted, Refused
 from storage import devices, erasures, preferences, receipts
 from storage.database import DATABASE_DOWN, Database
 from storage.devices import NewDevice
@@ -58,6 +59,23 @@ async def test_an_accepted_message_is_recorded_on_every_row_with_the_end(counter
     [delivery] = await sent.rows("delivery")
     assert (delivery["status"], delivery["provider_message_id"]) == ("SENT", told.provider_message_id)
     assert [event["kind"] for event in await sent.rows("event")] == ["accepted", "rendered", "sent"]
+
+
+@pytest.mark.parametrize("off", [timedelta(days=1), timedelta(days=-1)])
+async def test_a_worker_whose_clock_is_a_day_off_records_when_it_was(
+    counter: Counter, database: Database, monkeypatch: pytest.MonkeyPatch, off: timedelta
+) -> None:
+    """A step that waits for its goal counts from there."""
+    monkeypatch.setattr(clock, "_ahead", off)
+    lost = await (await open_desk(database, {"email": "ada+lost@example.com"})).send()
+    await counter.deliver(lost.call())
+    counter.sandbox.found = [Accepted(message_id=str(uuid4()))]
+    found = await counter.look_up(lost.call())
+    sent = await (await open_desk(database)).send()
+    accepted = await counter.deliver(sent.call())
+    for told in (accepted, found):
+        assert told.sent_at is not None
+        assert abs(datetime.now(UTC) - told.sent_at) < timedelta(minutes=1)
 
 
 async def test_with_more_to_come_an_acceptance_does_not_end_it(counter: Counter, sent: Sent) -> None:

@@ -28,7 +28,7 @@ async def limit(client: Client, queue: str) -> float | None:
         report_config=True,
     )
     config = (await client.workflow_service.describe_task_queue(request)).config
-    if not config.HasField("queue_rate_limit"):
+    if not config.queue_rate_limit.HasField("rate_limit"):
         return None
     return config.queue_rate_limit.rate_limit.requests_per_second
 

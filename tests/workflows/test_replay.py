@@ -14,7 +14,9 @@ from temporalio.workflow import NondeterminismError
 from dispatch.connection import CONVERTER
 from domain.messages import NotificationOutcome, NotificationStart
 from domain.statuses import NotificationStatus
-from tests.histories.record import STORIES
+from tests.histories.keep import checksum, kept, releases
+from tests.histories.record import main
+from tests.histories.stories import POOLED, STORIES
 from workflows.notification import NotificationWorkflow
 
 HISTORIES = Path(__file__).parents[1] / "histories"
@@ -32,7 +34,23 @@ async def test_a_saved_history_replays(name: str) -> None:
 
 
 def test_every_story_that_can_be_recorded_is_saved() -> None:
-    assert set(SAVED) == set(STORIES)
+    assert set(SAVED) == {*STORIES, *POOLED}
+
+
+def test_what_a_release_has_recorded_is_here_as_it_was() -> None:
+    """Workflows that it started may still run: their histories are only added to (docs/deploying.md)."""
+    assert {name: checksum(name) for name in kept() if name in SAVED} == kept()
+
+
+async def test_what_is_released_cannot_be_recorded_again() -> None:
+    with pytest.raises(SystemExit, match=r"never recorded again: delivered$"):
+        await main(["delivered", "rerouted"])
+
+
+def test_every_release_keeps_its_histories() -> None:
+    released = re.findall(r"^## \[(\d[^]]*)\]", (HISTORIES.parents[1] / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert set(released) <= set(releases())
+    assert len(kept()) >= 16
 
 
 def test_a_saved_history_says_nothing_of_the_machine_that_recorded_it() -> None:

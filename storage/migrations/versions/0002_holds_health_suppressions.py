@@ -81,12 +81,18 @@ def upgrade() -> None:
     op.add_column("delivery", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("delivery", sa.Column("held_providers", postgresql.ARRAY(sa.Text()), nullable=True))
     op.add_column("delivery", sa.Column("release_at", sa.DateTime(timezone=True), nullable=True))
-    op.create_index("delivery_held", "delivery", ["held_at"], postgresql_where=sa.text("held_at IS NOT NULL"))
+    op.add_column("delivery", sa.Column("held_priority", sa.Integer(), nullable=True))
+    op.create_index(
+        "delivery_held",
+        "delivery",
+        ["tenant", "held_priority", "held_at"],
+        postgresql_where=sa.text("held_at IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
     op.drop_index("delivery_held", "delivery")
-    for column in ("release_at", "held_providers", "held_at", "awaits"):
+    for column in ("held_priority", "release_at", "held_providers", "held_at", "awaits"):
         op.drop_column("delivery", column)
     op.drop_index("notification_evidence", "notification")
     op.drop_column("notification", "evidence_due")

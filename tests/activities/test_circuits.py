@@ -1,0 +1,79 @@
+"""What a process counts of its own calls: each message once, but every one that tries a circuit."""
+
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+from activities.circuits import Call, Circuits
+from domain.circuits import CircuitState, Health, advance
+from domain.messages import Result
+from storage.database import Database
+from tests.domain.ledgers import START, later
+
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+
+
+class Ward:
+    """One provider, moved by what is noted and by time, as the database would do it."""
+
+    def __init__(self) -> None:
+        self.health = Health(provider="p", changed_at=START, weighed_at=START)
+        self._circuits = Circuits(Database(NOWHERE))
+
+    def note(self, delivery: UUID, result: Result = Result.NOT_ACCEPTED, reason: str = "connect_failed") -> None:
+        call = Call(provider="p", delivery_id=delivery, person=str(delivery), result=result, reason=reason, share=0.0)
+        self._circuits.note(call)
+
+    def look(self, seconds: float) -> CircuitState:
+        self.health = advance(self.health, self._circuits.taken("p"), later(seconds))
+        self._circuits.learn({"p": self.health})
+        return self.health.state
+
+
+def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> None:
+    """Those that are held longest try it first: they are the ones that have been counted."""
+    ward, messages = Ward(), [uuid4() for _ in range(5)]
+    for message in messages:
+        ward.note(message)
+    assert ward.look(1) is CircuitState.OPEN
+    assert ward.look(7) is CircuitState.HALF_OPEN
+    for message in messages[:3]:
+        ward.note(message)
+    assert ward.look(8) is CircuitState.OPEN
+
+
+def test_retries_do_not_hide_that_a_provider_is_dead() -> None:
+    """One new message a second, each tried again after 1, 2, 4 … s."""
+    ward = Ward()
+    due: dict[int, list[tuple[UUID, int]]] = {}
+    for second in range(30):
+        due.setdefault(second, []).append((uuid4(), 1))
+        for message, tries in due.pop(second):
+            ward.note(message)
+            due.setdefault(second + 2 ** (tries - 1), []).append((message, tries + 1))
+        if ward.look(second + 0.5) is CircuitState.OPEN:
+            break
+    assert ward.health.state is CircuitState.OPEN
+
+
+def test_refusals_among_messages_that_pass_are_not_in_a_row() -> None:
+    ward = Ward()
+    for _ in range(3):
+        ward.note(uuid4(), Result.PERMANENT, "credentials_refused")
+        ward.note(uuid4(), Result.ACCEPTED, "")
+    assert ward.look(1) is CircuitState.CLOSED
+
+
+def test_one_message_that_is_tried_again_and_again_opens_nothing() -> None:
+    ward, message = Ward(), uuid4()
+    for second in range(20):
+        ward.note(message)
+        assert ward.look(second) is CircuitState.CLOSED
+
+
+def test_a_few_good_calls_close_it_also_where_little_is_sent() -> None:
+    ward = Ward()
+    ward.health = replace(ward.health, state=CircuitState.HALF_OPEN, probes=3)
+    ward.look(0)
+    ward.note(uuid4(), Result.ACCEPTED, "")
+    assert ward.look(20) is CircuitState.HALF_OPEN
+    assert ward.look(31) is CircuitState.CLOSED

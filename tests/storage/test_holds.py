@@ -1,0 +1,100 @@
+"""What is held back, until when, and who may go on first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from domain.holds import HoldKind, paused
+from storage import holds
+from storage.database import Database
+from tests.storage.databases import own_database
+from tests.storage.locks import until_blocked
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+PAUSED = paused(uuid4(), HoldKind.CHANNEL, "email")
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def sent(database: Database) -> Sent:
+    return await (await open_desk(database)).send()
+
+
+async def released(database: Database, limit: int = 10) -> list[UUID]:
+    async with database.transaction() as session:
+        found = await holds.claim_released(session, limit)
+        await session.rollback()
+    return [release.delivery_id for release in found]
+
+
+async def pause(desk: Desk, kind: HoldKind, name: str) -> None:
+    async with desk.database.transaction() as session:
+        await holds.pause(session, desk.tenant, kind, name, None)
+
+
+async def mark(sent: Sent, provider: str = "sandbox", *pool: str, endpoint: str = "email") -> None:
+    held = paused(uuid4(), HoldKind.PROVIDER, provider)
+    call = sent.call(provider=provider, endpoint_id=endpoint, pool=pool or (provider,), others=False)
+    async with sent.desk.database.transaction() as session:
+        await holds.mark_held(session, call, held)
+
+
+async def test_it_waits_for_the_pause_and_no_longer(database: Database, sent: Sent) -> None:
+    await pause(sent.desk, HoldKind.PROVIDER, "sandbox")
+    await mark(sent)
+    assert sent.delivery() not in await released(database)
+    async with database.transaction() as session:
+        assert await holds.resume(session, sent.desk.tenant, HoldKind.PROVIDER, "sandbox")
+    assert sent.delivery() in await released(database)
+
+
+async def test_where_it_only_came_because_others_were_down_one_that_is_well_is_enough(
+    database: Database, sent: Sent
+) -> None:
+    await pause(sent.desk, HoldKind.PROVIDER, "standby")
+    await mark(sent, "standby", "standby", "first")
+    assert sent.delivery() in await released(database)
+
+
+async def test_devices_of_one_delivery_do_not_forget_each_other(database: Database, sent: Sent) -> None:
+    await pause(sent.desk, HoldKind.PROVIDER, "fcm")
+    await mark(sent, "apns", endpoint="1")
+    await mark(sent, "fcm", endpoint="2")
+    assert sent.delivery() in await released(database)
+
+
+async def test_tenants_go_on_in_turn(database: Database) -> None:
+    busy, quiet = await open_desk(database), await open_desk(database)
+    many = [await busy.send() for _ in range(6)]
+    one = await quiet.send()
+    for each in (*many, one):
+        await mark(each)
+    everything = await released(database, 100)
+    mine = [delivery for delivery in everything if delivery in {each.delivery() for each in (*many, one)}]
+    assert one.delivery() in mine[:2]
+
+
+async def test_the_mark_takes_its_locks_as_everybody_does(database: Database, sent: Sent) -> None:
+    """Guard, cancel and erasure lock the notification, then the delivery."""
+
+    async def hold() -> None:
+        async with database.transaction() as session:
+            await holds.mark_held(session, sent.call(), PAUSED)
+
+    async with database.transaction() as other:
+        await other.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": sent.id})
+        marking = asyncio.create_task(hold())
+        await until_blocked(database, marking)
+        await other.execute(text("UPDATE delivery SET status = 'SENDING' WHERE id = :id"), {"id": sent.delivery()})
+    await marking
+    [delivery] = await sent.rows("delivery")
+    assert delivery["held_at"] is not None
