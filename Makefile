@@ -7,10 +7,10 @@ STAMP := .venv/.synced
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types fmt bench lock rebuild
+.PHONY: help run test lint types fmt bench faults faults-long lock rebuild
 
 help: ## print these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 # exec: the supervisor takes the place of the shell, so it gets the terminal's Ctrl-C itself, is the child that make
 # passes a SIGTERM on to, and is the one parent of everything it starts. It ends with 0, so make has nothing to report.
@@ -33,6 +33,12 @@ fmt: $(STAMP) ## format, and fix what can be fixed without thought
 
 bench: $(STAMP) ## measure rates and latencies beside the floor; ARGS="--without-sandbox" compares the sandbox
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(STAMP) ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+faults-long: $(STAMP) ## the same with outages of minutes and floods of 10,000
+	@$(BIN)/python -m tests.faults --long $(ARGS)
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group embedded --group dev --universal --generate-hashes \

@@ -16,6 +16,7 @@ from commands.client import Api
 from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
+from commands.parked import explain, failures, redrive
 from commands.tail import Tail
 from commands.timeline import GOOD, news, show
 from config import Settings
@@ -151,6 +152,10 @@ def tail(
         await (told.follow(lines) if follow else told.once(lines))
 
     talk(work)
+
+
+for verb in (explain, failures, redrive):
+    app.command()(verb)
 
 
 @tenants.command("create")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.schemas import webhooks
+from api.schemas import explanations, failures, webhooks
 
 Json = dict[str, Any]
 
@@ -176,34 +176,6 @@ OUTBOX_ITEM: Json = {
     "accepted_at": SENT_AT,
 }
 SKIPPED = {"id": "01a204b3-5b77-7d0e-8d4b-61c8a1f3c9b2", "reason": "expired"}
-FAILURES: Json = {
-    "notification_type": "order.shipped",
-    "status": "FAILED",
-    "channel": "email",
-    "reason": "gave_up after N attempts: timeout",
-    "count": 41,
-    "oldest": AT,
-    "newest": LATER,
-    "age": "3h",
-    "sample_ids": [NOTIFICATION],
-}
-EXPLANATION: Json = {
-    "id": NOTIFICATION,
-    "summary": "DELIVERED, by email.",
-    "lines": [
-        {"at": AT, "text": "Accepted as welcome (version 1 of the type), priority 3."},
-        {"at": AT, "text": "sms is not used: the person has sms turned off."},
-        {"at": AT, "text": "email is used: the type is on by default. Rendered from welcome, version 1, in en."},
-        {"at": AT, "text": "email, attempt 1: sandbox was asked to send it."},
-        {"at": SENT_AT, "text": "email, attempt 1: sandbox accepted it."},
-        {"at": SENT_AT, "text": "No step waits any more."},
-        {
-            "at": LATER,
-            "text": "email: sandbox reports that it was delivered. With that the notification is DELIVERED.",
-        },
-    ],
-    "temporal_url": SUMMARY["temporal_url"],
-}
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 
 # Operation id → the body of its answer.
@@ -222,8 +194,8 @@ EXAMPLES: dict[str, Json] = {
         "redriven": 1,
         "skipped": [],
     },
-    "list_failures": page(FAILURES),
-    "explain_notification": EXPLANATION,
+    "list_failures": page(failures.EXAMPLE),
+    "explain_notification": explanations.EXAMPLE,
     **dict.fromkeys(("put_recipient", "get_recipient", "patch_recipient"), RECIPIENT),
     "erase_recipient": {"erasure_id": ERASURE},
     "get_erasure": {"id": ERASURE, "requested_at": AT, "finished_at": LATER, "counts": COUNTS},

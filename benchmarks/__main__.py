@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures
-from benchmarks.run import Size, run
+from benchmarks.run import Size, Wait, run, run_waiting
 
 RESULTS = Path(__file__).resolve().parent / "results"
 AT_MOST = 15 * 60
@@ -26,16 +26,17 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--without-sandbox", action="store_true", help="compare the workflow sandbox on and off instead"
     )
+    parser.add_argument("--waiting", action="store_true", help="what 1,000 notifications cost that wait, instead")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
     return parser.parse_args(given)
 
 
-def report(figures: Figures, size: Size) -> dict[str, Any]:
+def report(figures: Figures, size: Size | Wait) -> dict[str, Any]:
     return {
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "size": vars(size),
-        "units": "rates per second, latencies in seconds",
+        "units": "rates per second, latencies in seconds, CPU in cores",
         "figures": figures.summary(),
     }
 
@@ -49,11 +50,15 @@ def write(results: Path, what: dict[str, Any]) -> Path:
 
 async def bench(options: argparse.Namespace) -> Path:
     size = Size(rounds=options.rounds, count=min(options.count, 1000), idle=options.idle)
+    wait = Wait()
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as home:
         async with asyncio.timeout(AT_MOST):
-            figures = await run(Path(home), size, without_sandbox=options.without_sandbox)
+            if options.waiting:
+                figures = await run_waiting(Path(home), wait)
+            else:
+                figures = await run(Path(home), size, without_sandbox=options.without_sandbox)
     print(figures.table())
-    return write(options.results, report(figures, size))
+    return write(options.results, report(figures, wait if options.waiting else size))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ BESIDE = {
     "sent_rate_without_sandbox": "sent_rate_batch",
     "latency_priority_1": "floor_latency",
     "latency_priority_3": "floor_latency",
+    "cpu_waiting_ours": "cpu_idle_ours",
+    "cpu_waiting_servers": "cpu_idle_servers",
+    "cpu_waiting_swept_ours": "cpu_idle_ours",
+    "cpu_waiting_swept_servers": "cpu_idle_servers",
 }
 
 
@@ -41,13 +45,16 @@ class Figures:
     def table(self) -> str:
         lines = [f"{'':28}{'median':>10}{'p95':>10}{'beside the floor':>20}"]
         for name, one in self.summary().items():
-            latency = "latency" in name
-            shown, worst = (
-                f"{one[key] * 1000:.0f} ms" if latency else f"{one[key]:.1f}/s" for key in ("median", "p95")
-            )
+            shown, worst = _shown(name, one["median"]), _shown(name, one["p95"]) if "latency" in name else ""
             ratio = f"{one['median_ratio']:.2f} x" if "median_ratio" in one else ""
-            lines.append(f"{name:28}{shown:>10}{worst if latency else '':>10}{ratio:>20}")
+            lines.append(f"{name:28}{shown:>10}{worst:>10}{ratio:>20}")
         return "\n".join(lines)
+
+
+def _shown(name: str, value: float) -> str:
+    if "latency" in name:
+        return f"{value * 1000:.0f} ms"
+    return f"{value * 100:.1f} %" if name.startswith("cpu_") else f"{value:.1f}/s"
 
 
 def p95(values: list[float]) -> float:

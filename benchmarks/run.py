@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.figures import Figures
 from benchmarks.measures import Measures, connect
 from benchmarks.stack import UNSANDBOXED, WORKER, Servers, servers, worker
+from benchmarks.waiting import Waiting
 
 WARM_UP = 10
 BETWEEN_SENDS = 0.05
@@ -20,6 +21,14 @@ class Size:
     rounds: int = 5
     count: int = 200
     idle: int = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """How many notifications wait, and for how many seconds each of the three states is watched."""
+
+    count: int = 1_000
+    seconds: float = 15.0
 
 
 async def run(home: Path, size: Size, *, without_sandbox: bool = False) -> Figures:
@@ -35,6 +44,22 @@ async def run(home: Path, size: Size, *, without_sandbox: bool = False) -> Figur
         await stack.enter_async_context(worker(given, "floor", *floor, ready="floor ready"))
         rounds = _sandbox_rounds if without_sandbox else _floor_rounds
         await rounds(given, measures, size, figures)
+    return figures
+
+
+async def run_waiting(home: Path, wait: Wait) -> Figures:
+    """What those cost that only wait: CPU, as a share of one core."""
+    figures = Figures()
+    async with AsyncExitStack() as stack:
+        given = await stack.enter_async_context(servers(home))
+        http, temporal, database = await connect(given)
+        stack.push_async_callback(http.aclose)
+        stack.push_async_callback(database.close)
+        measures = Measures(http, temporal, database)
+        await measures.prepare()
+        await stack.enter_async_context(worker(given, "worker", *WORKER))
+        await measures.batch_rates(WARM_UP)
+        await Waiting(given, http, database).measure(wait.count, wait.seconds, figures)
     return figures
 
 

@@ -54,7 +54,7 @@ def _entry(entry: Json) -> str:
     facts = [entry["reason"] or "", *(f"{name}={value}" for name, value in (entry["detail"] or {}).items())]
     words = [escape(fact) for fact in facts if fact] + ([coloured(entry["status"])] if entry["status"] else [])
     what = f"{entry['kind']:<{KIND_WIDTH}} {entry['channel'] or '':<8}"
-    return f"{_clock(entry['at'])}  {what} {' '.join(words)}".rstrip()
+    return f"{clock(entry['at'])}  {what} {' '.join(words)}".rstrip()
 
 
 def _delivery(one: Json) -> str:
@@ -73,7 +73,7 @@ def _whom(shown: Json) -> str:
     return escape(f"{shown['notification_type']} to {shown['recipient_id']}")
 
 
-def _clock(time: str) -> str:
+def clock(time: str) -> str:
     """In the time of this machine; the date where it is not today's."""
     at = datetime.fromisoformat(time).astimezone()
     today = at.date() == datetime.now(at.tzinfo).date()

@@ -24,6 +24,7 @@ from domain.names import (
     EVIDENCE_DUE,
     FLUSH_CHANNEL,
     PACED_DUE,
+    REDRIVEN_DUE,
     RELEASE_DUE,
     SANDBOX_CHANNEL,
     URGENT_DUE,
@@ -67,6 +68,7 @@ class Dispatcher:
         self._loops = {
             URGENT_DUE: Loop("urgent", self._start_urgent),
             PACED_DUE: Loop("paced", self._start_paced),
+            REDRIVEN_DUE: Loop("redriven", self._start_redriven),
             CANCEL_DUE: Loop("cancel", partial(self._if_leading, signals.cancels)),
             EVIDENCE_DUE: Loop("evidence", partial(self._if_leading, signals.evidence)),
             RELEASE_DUE: Loop("release", partial(self._if_leading, signals.releases)),
@@ -87,6 +89,7 @@ class Dispatcher:
         async with self._database.transaction() as session:
             due = await dispatching.claim_urgent(session, AT_ONCE)
             paced = await dispatching.claim_paced(session, self._pace.allowance(AT_ONCE), self._served_last)
+            paced += await dispatching.claim_redriven(session, self._pace.allowance(AT_ONCE))
         self._pace.spend(len(paced))
         due += paced
         await self._start(due)
@@ -138,6 +141,17 @@ class Dispatcher:
         self._not_before = time.monotonic() + delay
         return delay
 
+    async def _start_redriven(self) -> float:
+        """At their own pace, which whoever redrove them has set; within the rate of all starts."""
+        if not self._wakeups.leading:
+            return LOOK_AGAIN
+        allowed = self._pace.allowance(AT_ONCE)
+        async with self._database.transaction() as session:
+            due = await dispatching.claim_redriven(session, allowed)
+        self._pace.spend(len(due))
+        await self._start(due)
+        return LOOK_AGAIN if len(due) < allowed else self._pace.seconds_to_next()
+
     async def _start(self, due: list[DueNotification]) -> None:
         """The claim is committed: no lock is held while Temporal is asked."""
         if not due:
@@ -145,7 +159,7 @@ class Dispatcher:
         started = await self._starter.start_all(due)
         async with self._database.transaction() as session:
             if started.ids:
-                await dispatching.mark_started(session, started.ids)
+                await dispatching.mark_started(session, [one for one in due if one.id in started.ids])
             if started.failed:
                 await dispatching.postpone(session, started.failed, LOOK_AGAIN)
         if started.failed:

@@ -22,6 +22,8 @@ DYNAMIC_CONFIG = {
     # With the default of four, rate limits give half of what they allow and priority order is fuzzy.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
+    # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
 }
 # SQLite's defaults wait for the disk at each write and halve the throughput.
 PRAGMAS = ("journal_mode=wal", "synchronous=normal")

@@ -34,7 +34,8 @@ class DueEvidence:
 
 
 RETURNING = "RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
-DUE = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
+OPEN = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
+DUE = f"{OPEN} AND generation = 1"
 
 CLAIM_URGENT = text(f"""
 UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
@@ -59,7 +60,20 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
  WHERE n.id = due.id {RETURNING}, due.turn
 """)  # noqa: S608 - constants of our own
 
-MARK_STARTED = text("UPDATE notification SET dispatched_at = now(), swept_at = now() WHERE id = ANY(:ids)")
+# Of redriven ones many thousand may wait for their time: in an index of their own they are in nobody's way.
+CLAIM_REDRIVEN = text(f"""
+UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
+  FROM (SELECT id FROM notification WHERE {OPEN} AND generation > 1
+         ORDER BY dispatch_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+ WHERE n.id = due.id {RETURNING}
+""")  # noqa: S608 - constants of our own
+
+# One that was redriven since it was started is to be started again.
+MARK_STARTED = text("""
+UPDATE notification n SET dispatched_at = now(), swept_at = now()
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
+ WHERE n.id = x.id AND n.generation = x.generation
+""")
 POSTPONE = text("UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds) WHERE id = ANY(:ids)")
 
 CANCELS = text("""
@@ -120,8 +134,13 @@ def _due(rows: Any) -> list[DueNotification]:
     return sorted((_notification(row) for row in rows), key=lambda due: (due.priority, due.id))
 
 
-async def mark_started(session: AsyncSession, ids: list[UUID]) -> None:
-    await session.execute(MARK_STARTED, {"ids": ids})
+async def claim_redriven(session: AsyncSession, limit: int) -> list[DueNotification]:
+    return _due((await session.execute(CLAIM_REDRIVEN, {"limit": limit})).mappings())
+
+
+async def mark_started(session: AsyncSession, started: list[DueNotification]) -> None:
+    values = {"ids": [one.id for one in started], "generations": [one.generation for one in started]}
+    await session.execute(MARK_STARTED, values)
 
 
 async def postpone(session: AsyncSession, ids: list[UUID], seconds: float) -> None:

@@ -11,10 +11,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import derived_id
+from domain.names import DISPATCH_CHANNEL, REDRIVEN_DUE, derived_id
 from domain.redrives import Candidate
 from domain.statuses import NotificationStatus
-from storage.acceptance import NOTIFY
 from storage.database import to_json
 from storage.parked import Filter, conditions, values
 
@@ -55,7 +54,7 @@ WITH item AS (
          finished_at = NULL, cancel_requested_at = NULL, cancel_signaled_at = NULL, evidence_due = false,
          dispatched_at = NULL, dispatch_at = now() + make_interval(secs => item.delay), revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
-  RETURNING n.id, n.tenant, n.generation, n.priority, item.event_id, item.forced
+  RETURNING n.id, n.tenant, n.generation, item.event_id, item.forced
 ), forgotten AS (
   UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
@@ -66,7 +65,7 @@ WITH item AS (
     FROM redriven
   ON CONFLICT (id) DO NOTHING
 )
-SELECT id, pg_notify(:channel, CASE WHEN priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text FROM redriven
+SELECT id, pg_notify(:channel, :due)::text FROM redriven
 """)
 
 
@@ -96,7 +95,8 @@ async def find_one(session: AsyncSession, tenant: UUID, id: UUID) -> Found | Non
 async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[Redrive], key_id: UUID) -> set[UUID]:
     """Ids of those that have a new generation by this; whose row has moved on since it was read has none."""
     items = [_item(each) for each in redrives]
-    given = {"items": to_json(items), "tenant": tenant, "key": str(key_id), **NOTIFY}
+    given = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
+    given |= {"channel": DISPATCH_CHANNEL, "due": REDRIVEN_DUE}
     return {row[0] for row in await session.execute(WRITE, given)}
 
 

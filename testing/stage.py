@@ -106,17 +106,34 @@ def _settings(database_url: str, temporal_address: str) -> Settings:
 @asynccontextmanager
 async def engine(settings: Settings, client: Client) -> AsyncIterator[Parts]:
     """API over HTTP, dispatcher, receipts, sandbox and workers in this process, on servers that are prepared."""
-    async with open_parts(settings, client=client) as parts:
-        stop = asyncio.Event()
-        stopping = asyncio.create_task(stop.wait())
-        serving = asyncio.create_task(serve(parts, stop))
-        working = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers]))
-        try:
-            await _answers(settings.base_url, serving)
-            yield parts
-        finally:
-            stop.set()
-            await asyncio.gather(serving, working)
+    async with open_parts(settings, client=client) as parts, serving(parts), working(parts, client):
+        yield parts
+
+
+@asynccontextmanager
+async def serving(parts: Parts) -> AsyncIterator[None]:
+    """The API with what runs beside its requests."""
+    stop = asyncio.Event()
+    api = asyncio.create_task(serve(parts, stop))
+    try:
+        await _answers(parts.settings.base_url, api)
+        yield
+    finally:
+        stop.set()
+        await api
+
+
+@asynccontextmanager
+async def working(parts: Parts, client: Client) -> AsyncIterator[None]:
+    """A worker of every queue; at the end it drains."""
+    stop = asyncio.Event()
+    stopping = asyncio.create_task(stop.wait())
+    work = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers]))
+    try:
+        yield
+    finally:
+        stop.set()
+        await work
 
 
 async def _answers(url: str, serving: asyncio.Task[None]) -> None:

@@ -93,6 +93,13 @@ async def own_database(url: str) -> str:
 @asynccontextmanager
 async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIterator[Engine]:
     """`more` are settings."""
+    async with prepared(database_url, home, **more) as (settings, client), engine(settings, client) as parts:
+        yield Engine(parts=parts, temporal_address=settings.temporal_address)
+
+
+@asynccontextmanager
+async def prepared(database_url: str, home: Path, **more: Any) -> AsyncIterator[tuple[Settings, Client]]:
+    """The servers that an engine needs, and nothing that uses them."""
     async with temporary_temporal(home) as temporal:
         await prepare_temporal(temporal.address, "default")
         settings = Settings(
@@ -104,9 +111,7 @@ async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIte
             **more,
             _env_file=None,
         )
-        client = await connect(temporal.address, "default", lazy=False)
-        async with engine(settings, client) as parts:
-            yield Engine(parts=parts, temporal_address=temporal.address)
+        yield settings, await connect(temporal.address, "default", lazy=False)
 
 
 @dataclass(frozen=True, kw_only=True)

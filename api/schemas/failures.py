@@ -1,6 +1,18 @@
 """Parked failures, as they are listed."""
 
-from api.schemas.base import Id, Model, Timestamp
+from api.schemas.base import Id, Json, Model, Timestamp
+
+EXAMPLE: Json = {
+    "notification_type": "order.shipped",
+    "status": "FAILED",
+    "channel": "email",
+    "reason": "gave_up after N attempts: timeout",
+    "count": 41,
+    "oldest": "2026-11-22T16:04:12.118204Z",
+    "newest": "2026-11-22T19:19:50.741990Z",
+    "age": "3h",
+    "sample_ids": ["01a204b3-517b-775f-a945-f7baadeb5e0b"],
+}
 
 
 class FailureGroup(Model):

@@ -46,10 +46,8 @@ async def test_what_is_listed_can_be_redriven_by_what_the_list_says(
     ids = await failed(api, database, 3, reason="sms: gave_up after 4 attempts: timeout")
     await end(database, ids[:1], reason="sms: no_provider")
     found = next(item for item in (await listed(api))["items"] if item["count"] == 2)
-    wanted = {
-        "notification_type": found["notification_type"],
-        "failure_reason": f"{found['channel']}: {found['reason']}",
-    }
+    reason = f"{found['channel']}: {found['reason']}"
+    wanted = {"notification_type": found["notification_type"], "failure_reason": reason}
     assert await many(api, filter=wanted) == {"matched": 2, "redriven": 2, "skipped": []}
     assert [item["reason"] for item in (await listed(api))["items"]] == ["no_provider"]
 

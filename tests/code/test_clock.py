@@ -17,17 +17,15 @@ FIXED = re.compile(r"CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIME|(?:st
 
 
 def other_clocks(module: Module) -> Iterator[str]:
-    if module.package in BY_THE_CLOCK:
-        for node, name in full_names(module):
-            if name in OWN_TIME:
-                yield f"{module.path}:{node.lineno}: {name}; domain/clock.py says what time it is"
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and FIXED.search(node.value):
-                yield f"{module.path}:{node.lineno}: now() or clock_timestamp() in SQL"
-    if module.package == "workflows":
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "domain.clock":
-                yield f"{module.path}:{node.lineno}: a workflow's time is workflow.now()"
+    names = full_names(module) if module.package in BY_THE_CLOCK else []
+    for used, name in names:
+        if name in OWN_TIME:
+            yield f"{module.path}:{used.lineno}: {name}; domain/clock.py says what time it is"
+    for node in ast.walk(module.tree):
+        if module.package in BY_THE_CLOCK and isinstance(node, ast.Constant) and FIXED.search(str(node.value)):
+            yield f"{module.path}:{node.lineno}: now() or clock_timestamp() in SQL"
+        if module.package == "workflows" and isinstance(node, ast.ImportFrom) and node.module == "domain.clock":
+            yield f"{module.path}:{node.lineno}: a workflow's time is workflow.now()"
 
 
 def test_rows_are_written_by_the_two_clocks_that_tests_can_move() -> None:

@@ -19,6 +19,7 @@ MAY_SLEEP: dict[str, str] = {
     "commands/client.py": "asks the API about a notification until a deadline",
     "commands/tail.py": "asks the API for news until Ctrl-C",
     "testing/polling.py": "the one place where tests wait for a condition, with a deadline",
+    "tests/faults/pace.py": "how long an outage lasts, and how far two sends are apart, are durations",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",

@@ -77,7 +77,7 @@ SELECT d.id, d.status FROM delivery d
 AS_GOOD_AS_ITS_BEST_DELIVERY = """
 SELECT n.id, n.status FROM notification n
  WHERE (n.status IN ('SENT', 'DELIVERED', 'OPENED')) IS DISTINCT FROM EXISTS (
-       SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation
+       SELECT 1 FROM delivery d WHERE d.notification_id = n.id
           AND d.status IN ('SENT', 'DELIVERED', 'OPENED'))
    AND n.finished_at IS NOT NULL
 """
@@ -108,7 +108,7 @@ SELECT r.id, r.kind, r.applied_at, a.evidence, d.status FROM receipt r
        AND CASE WHEN r.attempt_id IS NOT NULL THEN a.id = r.attempt_id
                 ELSE a.provider_message_id = r.provider_message_id END
   JOIN delivery d ON d.id = a.delivery_id JOIN notification n ON n.id = d.notification_id
- WHERE n.generation = d.generation AND (r.applied_at IS NULL
+ WHERE (r.applied_at IS NULL
     OR (r.kind = 'delivered' AND COALESCE(a.evidence, '') NOT IN ('delivered', 'opened', 'clicked', 'bounced'))
     OR (r.kind = 'opened' AND COALESCE(a.evidence, '') NOT IN ('opened', 'clicked'))
     OR (r.kind = 'opened' AND d.status <> 'OPENED'))
@@ -171,8 +171,8 @@ SELECT (SELECT count(*) FROM message WHERE notification_id IS NOT NULL) AS sends
 
 
 async def broken(rows: Rows, outside: Sequence[dict[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
-    """Invariant → the rows that break it. `rows` runs a statement with its values; `outside` is what vendors outside wrote
-    down. Empty when all is well."""
+    """Invariant → the rows that break it; empty when all is well. `rows` runs a statement with its values; `outside`
+    holds the books of the vendors outside."""
     books = json.dumps(list(outside))
     found = {name: await rows(BOOKS + statement, books) for name, statement in INVARIANTS.items()}
     return {name: offending for name, offending in found.items() if offending}

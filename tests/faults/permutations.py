@@ -94,7 +94,7 @@ class Copies:
 
 
 async def written(url: str, count: int, dice: Random) -> list[StoredReceipt]:
-    """So many notifications, each to a person of its own, over or half way through; all that will be reported of them."""
+    """So many notifications, each to its own person, over or half way through; all that will be reported of them."""
     await migrate(url)
     database = Database(url)
     desk = await open_desk(database)

@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import asyncpg
+import httpx2
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -18,14 +20,13 @@ from tests.faults.books import Books
 from tests.faults.crowd import Crowd, open_crowd
 from tests.faults.invariants import EVERY_ONE_ENDS, broken, figures
 from tests.faults.kinds import KINDS
-from tests.faults.residue import Burden, burden, is_blind, leaks
-from tests.faults.scene import Scale, Scene
+from tests.faults.residue import Burden, burden, is_blind, leaks_in
+from tests.faults.scene import OPEN, Scale, Scene
 from tests.faults.servers import IMPATIENT_WORKER, Servers, serving
 from tests.faults.trickle import trickling
 from tests.polling import eventually
 
 RATE = 8.0  # messages a second that come in whatever happens
-OPEN = f"SELECT count(*) FROM ({EVERY_ONE_ENDS}) still_open"
 STUCK = f"SELECT id::text, status FROM ({EVERY_ONE_ENDS}) still_open"
 # An early or repeated receipt is looked at again after 1, 2, 4 … s.
 UNAPPLIED = """
@@ -34,6 +35,7 @@ SELECT count(*) FROM receipt r JOIN attempt a ON a.provider = r.provider AND (a.
 """
 UNPOSTED = "SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL"
 RUNNING = "ExecutionStatus = 'Running' AND WorkflowType = 'NotificationWorkflow'"
+WENT_WRONG = (AssertionError, OSError, TimeoutError, httpx2.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SETTLED_WITHIN = 30.0
 SHOWN = 5  # offending rows of a broken promise
 
@@ -112,8 +114,9 @@ async def _act(scene: Scene, name: str, told: Told) -> None:
     """A fault that does not go as it should says so, and the run goes on to see whether anything was lost."""
     try:
         await FAULTS[name](scene)
-    except AssertionError as error:
-        told.broken[name] = [str(error)]
+    except WENT_WRONG as error:
+        told.broken[name] = [f"{type(error).__name__}: {error}"]
+        await scene.servers.revive()
 
 
 async def _end(stage: Stage, scene: Scene, told: Told) -> None:
@@ -145,7 +148,7 @@ async def _check(stage: Stage, scene: Scene, told: Told) -> dict[str, list[Any]]
     found["I1 the same key, the same notification"] = await stage.crowd.repeats_differ(scene.dice)
     found["I1 an id that was answered is a row"] = await _missing(stage)
     found["I7 a stranger's id"] = await _seen_by_strangers(stage, scene.dice)
-    found["I9 canaries"] = leaks(stage.servers)
+    found["I9 canaries"] = leaks_in(stage.servers.home)
     if is_blind(stage.servers, list(stage.crowd.sent)[-SHOWN:]):
         found["I9 canaries"].append("the search is blind")
     found["receipts are taken"] = (await stage.servers.desk.ask())["complaints"]

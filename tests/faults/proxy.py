@@ -53,8 +53,8 @@ class Proxy:
 
     @contextmanager
     def commits_unanswered(self) -> Iterator[Callable[[], None]]:
-        """Of connections to Postgres, from the moment that the given function is called: a COMMIT arrives, and nobody is
-        told; the connection is silent from then on."""
+        """Of connections to Postgres, from the moment that the given function is called: a COMMIT arrives, and nobody
+        is told; the connection is silent from then on."""
         try:
             yield self._commits_answered.clear
         finally:

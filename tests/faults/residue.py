@@ -26,9 +26,9 @@ def kept_by_temporal(home: Path) -> list[Path]:
     return sorted(home.glob("temporal.db*"))
 
 
-def leaks(servers: Servers) -> list[str]:
+def leaks_in(home: Path) -> list[str]:
     """Files in which an address, a name or a payload stands."""
-    files = [*kept_by_temporal(servers.home), *sorted((servers.home / "logs").glob("*.log"))]
+    files = [*kept_by_temporal(home), *sorted((home / "logs").glob("*.log"))]
     return [f"{path.name}: {canary.decode()}" for path in files for canary in CANARIES if holds(path, canary)]
 
 

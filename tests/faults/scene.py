@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.faults.books import Books
 from tests.faults.crowd import Crowd, Sent
+from tests.faults.invariants import EVERY_ONE_ENDS
 from tests.faults.part import Part
 from tests.faults.servers import Servers
 from tests.faults.trickle import Trickle
@@ -15,6 +16,7 @@ from tests.faults.vendor.desk import Desk
 Check = Callable[[], Awaitable[Sequence[Any]]]
 Cleanup = Callable[[], Awaitable[None]]
 
+OPEN = f"SELECT count(*) FROM ({EVERY_ONE_ENDS}) still_open"
 REACHED = """
 SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = ANY($2)
 """
@@ -62,6 +64,10 @@ class Scene:
             return int(await self.books.one(REACHED, ids, list(states))) >= count
 
         await self.books.until_true(seen, within)
+
+    async def quiet(self) -> None:
+        """Until everything that has come in so far is over."""
+        await self.books.until(OPEN, is_=0, within=self.scale.deadline)
 
     async def count(self, sent: Sequence[Sent], *states: str) -> int:
         return int(await self.books.one(REACHED, [each.id for each in sent], list(states)))

@@ -54,11 +54,20 @@ class Servers:
         """Those that nobody asked for."""
         return [death for part in self.parts.values() for death in part.deaths]
 
+    async def revive(self) -> None:
+        """Starts what a fault that went wrong has left dead."""
+        for name in ORDER:
+            if not self.parts[name].running:
+                await self.parts[name].start()
+
     async def exchange_workers(self, *change: str) -> None:
-        """One after the other, for the same program or for one whose code is changed."""
-        program = (*IMPATIENT_WORKER, *change) if change else self.program
-        for worker in self.workers:
-            await worker.become(*tethered((sys.executable, *program)))
+        """For the same program, or for one that is changed; both at once."""
+        program = self.program_with(*change)
+        await asyncio.gather(*(worker.become(*program) for worker in self.workers))
+
+    def program_with(self, *change: str) -> list[str]:
+        """The command line of a worker."""
+        return tethered((sys.executable, *((*IMPATIENT_WORKER, *change) if change else self.program)))
 
 
 @asynccontextmanager

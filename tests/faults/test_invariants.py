@@ -1,6 +1,6 @@
 """That each invariant can fail: tables with one sound notification, and one lie at a time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -10,40 +10,70 @@ from tests.faults.invariants import INVARIANTS, broken
 
 pytestmark = pytest.mark.postgres
 
-TABLES = ("notification", "delivery", "attempt", "event", "sandbox_call", "sandbox_message")
+TABLES = (
+    *("notification", "delivery", "attempt", "event", "receipt", "recipient", "inbox_message"),
+    *("notification_type", "template", "sandbox_call", "sandbox_message"),
+)
 # Temporary tables stand before the real ones, have no foreign keys, and are gone with the connection.
 SHADOW = "CREATE TEMP TABLE {0} AS SELECT * FROM public.{0} WITH NO DATA"
-ID, DELIVERY, ATTEMPT = (f"00000000-0000-7000-8000-00000000000{digit}" for digit in "123")
+ID, DELIVERY, ATTEMPT, TENANT, TYPE, TEXT, OUTSIDE = (
+    f"00000000-0000-7000-8000-00000000000{digit}" for digit in "123a5bc"
+)
+# By e-mail in the sandbox, and by SMS at a vendor outside.
 SOUND = f"""
-INSERT INTO notification (id, idempotency_key, idempotency_held, status, generation, created_at, finished_at)
-     VALUES ('{ID}', 'a key', true, 'DELIVERED', 1, now(), now());
-INSERT INTO delivery (id, notification_id, generation, channel, status)
-     VALUES ('{DELIVERY}', '{ID}', 1, 'email', 'DELIVERED');
-INSERT INTO attempt (id, notification_id, delivery_id, endpoint_id, state, started_at)
-     VALUES ('{ATTEMPT}', '{ID}', '{DELIVERY}', 'email', 'accepted', now() - interval '2 s');
+INSERT INTO recipient (tenant, recipient_id, contact) VALUES ('{TENANT}', 'ada', '{{"phone": "+1555"}}');
+INSERT INTO notification_type (id, tenant) VALUES ('{TYPE}', '{TENANT}');
+INSERT INTO notification (id, tenant, recipient_id, type_id, idempotency_key, idempotency_held, status, generation,
+                          created_at, finished_at)
+     VALUES ('{ID}', '{TENANT}', 'ada', '{TYPE}', 'a key', true, 'DELIVERED', 1, now(), now());
+INSERT INTO delivery (id, tenant, notification_id, generation, channel, status)
+     VALUES ('{DELIVERY}', '{TENANT}', '{ID}', 1, 'email', 'DELIVERED'),
+            ('{TEXT}', '{TENANT}', '{ID}', 1, 'sms', 'SENT');
+INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, provider, state, evidence, started_at)
+     VALUES ('{ATTEMPT}', '{TENANT}', '{ID}', '{DELIVERY}', 'email', 'sandbox', 'accepted', 'delivered',
+             now() - interval '2 s'),
+            ('{OUTSIDE}', '{TENANT}', '{ID}', '{TEXT}', 'sms', 'twilio', 'accepted', 'sent', now() - interval '2 s');
+INSERT INTO receipt (id, provider, kind, attempt_id, applied_at)
+     VALUES (gen_random_uuid(), 'sandbox', 'delivered', '{ATTEMPT}', now());
 INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
      VALUES (gen_random_uuid(), '{ATTEMPT}', '{DELIVERY}', 'email', now() - interval '1 s');
-INSERT INTO sandbox_message (id, notification_id, delivery_id, attempt_id, endpoint_id, accepted_at)
-     VALUES (gen_random_uuid(), '{ID}', '{DELIVERY}', '{ATTEMPT}', 'email', now());
-INSERT INTO event (notification_id, position, kind, delivery_id, delivery_status, status)
-     VALUES ('{ID}', 1, 'accepted', NULL, NULL, 'PENDING'), ('{ID}', 2, 'rendered', '{DELIVERY}', 'PENDING', NULL),
-            ('{ID}', 3, 'sent', '{DELIVERY}', 'SENT', 'SENT'),
-            ('{ID}', 4, 'delivered', '{DELIVERY}', 'DELIVERED', 'DELIVERED');
+INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
+                             accepted_at)
+     VALUES (gen_random_uuid(), '{TENANT}', 'ada', '{ID}', '{DELIVERY}', '{ATTEMPT}', 'email', now());
+INSERT INTO event (tenant, notification_id, position, kind, delivery_id, delivery_status, status)
+     VALUES ('{TENANT}', '{ID}', 1, 'accepted', NULL, NULL, 'PENDING'),
+            ('{TENANT}', '{ID}', 2, 'rendered', '{DELIVERY}', 'PENDING', NULL),
+            ('{TENANT}', '{ID}', 3, 'sent', '{DELIVERY}', 'SENT', 'SENT'),
+            ('{TENANT}', '{ID}', 4, 'sent', '{TEXT}', 'SENT', NULL),
+            ('{TENANT}', '{ID}', 5, 'delivered', '{DELIVERY}', 'DELIVERED', 'DELIVERED');
 """
+CALL: dict[str, Any] = {"kind": "call", "provider": "twilio", "reference": OUTSIDE, "at": 2_000_000_000.0}
+KEPT: dict[str, Any] = {**CALL, "kind": "kept", "message_id": "m", "to": "+1555"}
 SENT_AGAIN = "INSERT INTO sandbox_message SELECT (m).* FROM (SELECT m FROM sandbox_message m) same"
 LIES = {
     "I1 one row per key": "INSERT INTO notification SELECT (n).* FROM (SELECT n FROM notification n) same",
     "I2 every one ends": "UPDATE notification SET finished_at = NULL",
     "I2 an end is a status": "UPDATE notification SET status = 'PENDING'",
-    "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting'",
+    "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting', evidence = NULL",
     "I3 at most one send": SENT_AGAIN,
     "I4 written before the call": "UPDATE attempt SET started_at = now() + interval '1 s'",
     "I4 called for": "DELETE FROM sandbox_call",
     "I5 sent is never called unsent": "UPDATE delivery SET status = 'FAILED'",
     "I5 unsent is never called sent": "DELETE FROM sandbox_message",
     "I5 as good as its best delivery": "UPDATE notification SET status = 'FAILED'",
-    "I12 one event per status": "DELETE FROM event WHERE position = 4",
-    "I12 one event per delivery status": "UPDATE event SET delivery_status = 'SENT' WHERE position = 4",
+    "I6 receipts are obeyed": "UPDATE attempt SET evidence = 'sent'",
+    "I7 no row links two tenants": "UPDATE attempt SET tenant = gen_random_uuid()",
+    "I7 to its own person": """UPDATE recipient SET contact = '{"phone": "+1666"}'""",
+    "I12 one event per status": "DELETE FROM event WHERE position = 5",
+    "I12 one event per delivery status": "UPDATE event SET delivery_status = 'SENT' WHERE position = 5",
+}
+# What a vendor outside may have in its books instead.
+LIES_OUTSIDE: dict[str, list[dict[str, Any]]] = {
+    "I3 at most one send": [CALL, KEPT, {**KEPT, "message_id": "m-again"}],
+    "I4 written before the call": [CALL, KEPT, {**CALL, "reference": ID}],
+    "I4 called for": [KEPT],
+    "I5 unsent is never called sent": [CALL],
+    "I7 to its own person": [CALL, {**KEPT, "to": "+1666"}],
 }
 
 
@@ -57,11 +87,13 @@ async def forgery(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def found(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
-    async def rows(sql: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in await connection.fetch(sql)]
+async def found(
+    connection: asyncpg.Connection, outside: Sequence[dict[str, Any]] = (CALL, KEPT)
+) -> dict[str, list[dict[str, Any]]]:
+    async def rows(sql: str, *values: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in await connection.fetch(sql, *values)]
 
-    return await broken(rows)
+    return await broken(rows, outside)
 
 
 async def test_a_sound_notification_breaks_nothing(forgery: asyncpg.Connection) -> None:
@@ -74,12 +106,29 @@ async def test_a_lie_is_found(forgery: asyncpg.Connection, name: str) -> None:
     assert name in await found(forgery)
 
 
+@pytest.mark.parametrize("name", LIES_OUTSIDE)
+async def test_a_lie_that_the_books_of_a_vendor_outside_tell_is_found(forgery: asyncpg.Connection, name: str) -> None:
+    assert name in await found(forgery, LIES_OUTSIDE[name])
+
+
+@pytest.mark.parametrize("table", ["delivery", "event", "sandbox_message"])
+async def test_a_row_of_another_tenant_is_found(forgery: asyncpg.Connection, table: str) -> None:
+    await forgery.execute(f"UPDATE {table} SET tenant = gen_random_uuid()")
+    assert "I7 no row links two tenants" in await found(forgery)
+
+
+async def test_a_receipt_that_nobody_applied_is_found(forgery: asyncpg.Connection) -> None:
+    await forgery.execute("UPDATE receipt SET applied_at = NULL")
+    assert "I6 receipts are obeyed" in await found(forgery)
+
+
 async def test_a_second_send_after_an_unknown_outcome_is_no_lie(forgery: asyncpg.Connection) -> None:
     """`at_least_once` resends: the first attempt says so, the second stands for itself."""
     again = "00000000-0000-7000-8000-000000000004"
-    await forgery.execute("UPDATE attempt SET state = 'unknown'")
+    await forgery.execute(f"UPDATE attempt SET state = 'unknown' WHERE id = '{ATTEMPT}'")
     for table, column in (("attempt", "id"), ("sandbox_call", "attempt_id"), ("sandbox_message", "attempt_id")):
-        await forgery.execute(f"CREATE TEMP TABLE copy AS SELECT * FROM {table}; UPDATE copy SET {column} = '{again}'")
+        await forgery.execute(f"CREATE TEMP TABLE copy AS SELECT * FROM {table} WHERE {column} = '{ATTEMPT}'")
+        await forgery.execute(f"UPDATE copy SET {column} = '{again}'")
         await forgery.execute(f"INSERT INTO {table} SELECT * FROM copy; DROP TABLE copy")
     await forgery.execute(f"UPDATE attempt SET state = 'accepted' WHERE id = '{again}'")
     assert await found(forgery) == {}

@@ -1,5 +1,5 @@
-"""A worker whose waits are short enough for a run of minutes, and, if asked, whose code is another:
-`python -m tests.faults.worker [bug | newer]`.
+"""A worker whose waits are short enough for a run of minutes, and, if asked, whose code or clock is another:
+`python -m tests.faults.worker [bug | newer | tomorrow | yesterday]`.
 
 Everything else is `worker.py` as it is. What is shortened: the deadline of a call, how long vendors may take until what
 they have is known (ten minutes at SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 import worker
-from domain import circuits
+from domain import circuits, clock
 from providers.sendgrid import SendGrid
 from providers.smtp import Smtp
 from providers.twilio import Twilio
@@ -46,13 +46,18 @@ async def run_a_newer_version(step: Step, expires_at: datetime | None) -> StepEn
     return await run_as_it_is(step, expires_at)
 
 
-CHANGES: dict[str, Callable[[Step, datetime | None], object]] = {"bug": run_with_a_bug, "newer": run_a_newer_version}
+CHANGES: dict[str, Callable[[], None]] = {
+    "bug": lambda: setattr(Step, "run", run_with_a_bug),
+    "newer": lambda: setattr(Step, "run", run_a_newer_version),
+    "tomorrow": lambda: clock.set_ahead(timedelta(days=1)),
+    "yesterday": lambda: clock.set_ahead(timedelta(days=-1)),
+}
 
 
 if __name__ == "__main__":
     shorten()
-    if sys.argv[1:]:
-        setattr(Step, "run", CHANGES[sys.argv[1]])  # noqa: B010 - a method that is exchanged
+    for name in sys.argv[1:]:
+        CHANGES[name]()
     sys.argv = sys.argv[:1]
     asyncio.run(worker.main())
     sys.stdout.flush()

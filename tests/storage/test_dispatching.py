@@ -50,9 +50,11 @@ def ids(due: list[DueNotification]) -> list[UUID]:
     return [one.id for one in due]
 
 
-async def started(database: Database, *some: UUID) -> None:
+async def started(database: Database, *some: UUID, generation: int = 1) -> None:
+    rest = {"notification_type": "order.shipped", "priority": 3, "send_at": None, "expires_at": None}
+    due = [DueNotification(id=one, tenant=one, generation=generation, **rest) for one in some]  # type: ignore[arg-type]
     async with database.transaction() as session:
-        await dispatching.mark_started(session, list(some))
+        await dispatching.mark_started(session, due)
 
 
 async def adopt(database: Database, store: str) -> int:
@@ -155,6 +157,39 @@ async def test_a_due_row_tells_its_workflow_what_it_needs(desk: Desk) -> None:
         send_at=None,
         expires_at=None,
     )
+
+
+async def redriven(database: Database, limit: int = 100) -> list[UUID]:
+    async with database.transaction() as session:
+        return ids(await dispatching.claim_redriven(session, limit))
+
+
+async def again(desk: Desk, *some: UUID, delay: int = 0) -> None:
+    await desk.query(
+        "UPDATE notification SET generation = 2, dispatched_at = NULL,"
+        " dispatch_at = now() + make_interval(secs => :delay) WHERE id = ANY(:ids)",
+        **{"delay": delay, "ids": list(some)},
+    )
+
+
+async def test_redriven_ones_are_claimed_apart_by_the_time_at_which_they_may_start(desk: Desk) -> None:
+    first, second, third, fresh = await accepted(desk, 3, 1, 5, 3)
+    await again(desk, third)
+    await again(desk, first)
+    await again(desk, second, delay=60)
+    assert [await urgent(desk.database), await paced(desk.database)] == [[], [fresh]]
+    assert [await redriven(desk.database, 1), await redriven(desk.database)] == [[third], [first]]
+    assert await redriven(desk.database) == []
+
+
+async def test_a_start_that_is_noted_after_a_redrive_is_not_that_of_the_new_generation(desk: Desk) -> None:
+    [one] = await accepted(desk, 3)
+    await again(desk, one)
+    await started(desk.database, one, generation=1)
+    assert await redriven(desk.database) == [one]
+    await started(desk.database, one, generation=2)
+    await desk.query("UPDATE notification SET dispatch_at = now()")
+    assert await redriven(desk.database) == []
 
 
 async def test_a_store_that_is_met_for_the_first_time_starts_nothing_again(desk: Desk) -> None:

@@ -129,24 +129,30 @@ async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: Sent
     assert await failed.statuses() == ["PENDING", "FAILED", "PENDING"]
 
 
-async def test_who_looks_at_a_row_that_is_just_redriven_waits_and_sees_it_pending(failed: Sent) -> None:
-    async def look() -> Found | None:
+@pytest.mark.parametrize("by_filter", [False, True])
+async def test_who_looks_at_a_row_that_is_just_redriven_waits_and_sees_it_pending(
+    failed: Sent, by_filter: bool
+) -> None:
+    async def look() -> list[Found]:
         async with failed.desk.database.transaction() as session:
-            return await redrives.find_one(session, failed.desk.tenant, failed.id)
+            if by_filter:
+                return await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
+            one = await redrives.find_one(session, failed.desk.tenant, failed.id)
+            return [one] if one else []
 
     async with failed.desk.database.transaction() as session:
         seen = await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
         await redrives.redrive(session, failed.desk.tenant, [Redrive(found=one) for one in seen], KEY)
         waiting = asyncio.create_task(look())
         await until_blocked(failed.desk.database, waiting)
-    after = await waiting
-    assert (after and after.candidate.status) is NotificationStatus.PENDING
+    statuses = [one.candidate.status for one in await waiting]
+    assert statuses == ([] if by_filter else [NotificationStatus.PENDING])
 
 
 async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Sent) -> None:
     await redrive(failed.desk, *await found(failed.desk))
     async with failed.desk.database.transaction() as session:
-        due = await dispatching.claim_paced(session, 100)
+        due = await dispatching.claim_redriven(session, 100)
     [one] = [each for each in due if each.id == failed.id]
     assert workflow_id(one.id, one.generation) == f"notification-{failed.id}-2"
 
@@ -154,7 +160,7 @@ async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Sent) -
 async def test_before_its_time_it_is_not_due(failed: Sent) -> None:
     await redrive(failed.desk, *await found(failed.desk), delay=60)
     async with failed.desk.database.transaction() as session:
-        assert failed.id not in {each.id for each in await dispatching.claim_paced(session, 100)}
+        assert failed.id not in {each.id for each in await dispatching.claim_redriven(session, 100)}
     [row] = await failed.desk.query(
         "SELECT dispatch_at > now() + interval '50 s' AND dispatch_at < now() + interval '61 s' AS soon "
         "FROM notification WHERE id = :id",

@@ -7,6 +7,15 @@ from tests.faults.kinds import ASK_TEXT, ESCALATION, HOOK, POISON
 from tests.faults.scene import Scene
 
 ENDS = "SELECT status, failure_reason FROM notification WHERE id::text = ANY($1)"
+# By Postgres' clock: the e-mail's step has three seconds.
+ESCALATED_EARLY = """
+SELECT n.id::text, extract(epoch FROM later.started_at - first.started_at) AS after FROM notification n
+  JOIN delivery one ON one.notification_id = n.id AND one.step = 1 AND one.status IN ('SENT', 'DELIVERED', 'OPENED')
+  JOIN delivery two ON two.notification_id = n.id AND two.step = 2
+  JOIN attempt first ON first.delivery_id = one.id AND first.number = 1
+  JOIN attempt later ON later.delivery_id = two.id AND later.number = 1
+ WHERE n.id::text = ANY($1) AND later.started_at < first.started_at + interval '2.9 s'
+"""
 ENDED = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished_at IS NOT NULL"
 
 
@@ -29,10 +38,25 @@ async def newer_code_over_open_workflows(scene: Scene) -> None:
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
     await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1, send_at=later)
     await scene.crowd.burst(scene.scale.burst, HOOK, 0, "flaky")
-    await scene.servers.exchange_workers("newer")
+    for worker in scene.servers.workers:
+        await worker.become(*scene.servers.program_with("newer"))
     await scene.crowd.burst(scene.scale.burst, ESCALATION, 1, word="silent")
     # What began under the newer code must end under it.
     scene.cleanups.append(scene.servers.exchange_workers)
+
+
+@fault
+async def clocks_a_day_off(scene: Scene) -> None:
+    """The clock of one worker is a day ahead, that of the other a day behind."""
+    ahead, behind = scene.servers.workers
+    await ahead.become(*scene.servers.program_with("tomorrow"))
+    await behind.become(*scene.servers.program_with("yesterday"))
+    waiting = await scene.crowd.burst(scene.scale.burst, ESCALATION, word="silent")
+    await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1)
+    await scene.quiet()
+    await scene.servers.exchange_workers()
+    early = await scene.books.rows(ESCALATED_EARLY, [each.id for each in waiting])
+    assert early == [], f"the next step did not wait for the time of the first: {early}"
 
 
 @fault

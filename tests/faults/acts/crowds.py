@@ -23,6 +23,7 @@ AT_MOST = 10
 async def flood_of_one_tenant(scene: Scene) -> None:
     """1,000 of one tenant at once (10,000 in the long run): another's few, and its own passwords, pass them."""
     scene.trickle.pause()
+    await scene.quiet()
     quiet, urgent = p95(await few(scene, 1)), p95(await few(scene, 0, password=True))
     bulk = await scene.crowd.batch(scene.scale.flood)
     beside, passwords = p95(await few(scene, 1)), p95(await few(scene, 0, password=True))

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from itertools import dropwhile
+from typing import Any
 
 from tests.faults.acts.table import fault, outage
 from tests.faults.crowd import Sent
@@ -18,11 +19,14 @@ from tests.polling import eventually
 MAILS, TEXTS = (ASK_MAIL, AGAIN_MAIL), (ASK_TEXT, AGAIN_TEXT, PASSWORD)
 STATE = "SELECT state FROM provider_health WHERE provider = $1"
 REASON = "SELECT reason FROM provider_health WHERE provider = $1 AND state <> 'closed'"
-LOST = "SELECT id::text FROM notification WHERE id::text = ANY($1) AND status NOT IN ('SENT', 'DELIVERED', 'OPENED')"
+# A worker that the next fault killed during a call leaves a doubt, which is said and is no loss.
+LOST = """
+SELECT id::text, status, failure_reason FROM notification
+ WHERE id::text = ANY($1) AND status NOT IN ('SENT', 'DELIVERED', 'OPENED', 'IN_DOUBT')
+"""
 MAILS_PER_SECOND, TEXTS_PER_SECOND = 5.0, 3.0
 # What the other senders of the run, and repetitions, may add to the calls of one second.
 ELSE_A_SECOND = 8
-CLOSED_WITHIN = 45.0
 SHOWN = 15  # seconds
 LOOKED_AT = 6.0  # seconds after a recovery
 
@@ -79,7 +83,9 @@ async def outage_of_one_of_two(scene: Scene) -> None:
             began = time.time()
             await lasting(scene.scale.outage)
         back = time.time()
-        await eventually(lambda: scene.books.one(STATE, "sendgrid"), lambda state: state == "closed", CLOSED_WITHIN)
+        # A circuit that was open for long is tried again ever more rarely.
+        well = scene.scale.deadline
+        await eventually(lambda: scene.books.one(STATE, "sendgrid"), lambda state: state == "closed", well)
         await lasting(LOOKED_AT)
     carried, returned = rates(scene, "smtp", began, back), rates(scene, "sendgrid", back, time.time())
     scene.notes.append(
@@ -120,8 +126,7 @@ def listed(counts: list[int]) -> str:
 
 
 def nothing_lost(scene: Scene, name: str, sent: list[Sent]) -> None:
-    async def lost() -> list[str]:
-        rows = await scene.books.rows(LOST, [each.id for each in sent])
-        return [row["id"] for row in rows]
+    async def lost() -> list[dict[str, Any]]:
+        return await scene.books.rows(LOST, [each.id for each in sent])
 
     scene.checks[f"{name}: everything arrived"] = lost

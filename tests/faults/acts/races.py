@@ -9,7 +9,7 @@ from tests.faults.kinds import ASK_MAIL, ASK_TEXT
 from tests.faults.pace import lasting
 from tests.faults.scene import Scene
 
-AT_LATEST = 0.4
+AT_LATEST = 1.5
 RACES = 2  # bursts
 ATTEMPTS = """
 SELECT id::text AS attempt, notification_id::text AS id FROM attempt WHERE notification_id::text = ANY($1)

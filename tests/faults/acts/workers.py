@@ -93,7 +93,8 @@ async def killed_after_our_commit(scene: Scene) -> None:
             sent = await texts(scene)
             await scene.desk.holds("twilio", some(sent))
             lifted.enter_context(scene.part("temporal").frozen())
-        await scene.reach(sent, some(sent) // 2, "accepted")
+        # Where the machine is slow, some calls have been given up before they were answered.
+        await scene.reach(sent, some(sent), "accepted", "unknown")
         await killed(scene)
     await started(scene)
 

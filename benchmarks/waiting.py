@@ -1,0 +1,75 @@
+"""What notifications cost that only wait: CPU of an idle system, and of the same one while so many wait in it."""
+
+import asyncio
+import time
+
+import asyncpg
+import httpx2
+
+from benchmarks.cpu import cpu_seconds
+from benchmarks.figures import Figures
+from benchmarks.measures import TEMPLATE, TooSlow
+from benchmarks.stack import Servers
+
+OURS = ("api", "worker")
+SERVERS = ("temporal", "postgres")
+STARTED_WITHIN = 180.0
+LOOK_EVERY = 0.2
+GOAL = {
+    "route": [{"channels": ["email"], "until": "opened", "within": "3d"}, {"channels": ["in_app"]}],
+    "templates": {"email": "bench", "in_app": "bench"},
+}
+
+# Half wait until their time has come, half for a receipt that the sandbox does not send.
+WAITING = """
+SELECT count(*) FROM notification n WHERE finished_at IS NULL AND dispatched_at IS NOT NULL
+   AND (send_at > now() OR EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaits IS NOT NULL))
+"""
+# As if they had waited for an hour and nobody had looked after them: the sweep's worst case.
+STRAY = "UPDATE notification SET dispatched_at = now() - interval '1 h', swept_at = now() - interval '1 h 1 min'"
+
+
+class Waiting:
+    """Built with open clients, in a run with the template and the person of `Measures.prepare`."""
+
+    def __init__(self, given: Servers, http: httpx2.AsyncClient, database: asyncpg.Connection) -> None:
+        self._records = given.logs.parent / "run"
+        self._http = http
+        self._database = database
+
+    async def measure(self, count: int, seconds: float, figures: Figures) -> None:
+        """Fills in `cpu_…` figures, as a share of one core: ours and the servers', each over so many seconds."""
+        await self._window("idle", seconds, figures)
+        await self._send(count)
+        await self._window("waiting", seconds, figures)
+        await self._database.execute(f"{STRAY} WHERE finished_at IS NULL")
+        await self._window("waiting_swept", seconds, figures)
+
+    async def _window(self, name: str, seconds: float, figures: Figures) -> None:
+        began, before = time.monotonic(), self._cpu()
+        await asyncio.sleep(seconds)
+        passed, after = time.monotonic() - began, self._cpu()
+        for part, spent in after.items():
+            figures.add(f"cpu_{name}_{part}", [(spent - before[part]) / passed])
+
+    def _cpu(self) -> dict[str, float]:
+        spent = {name: cpu_seconds(self._records, name) for name in (*OURS, *SERVERS)}
+        return {"ours": sum(spent[name] for name in OURS), "servers": sum(spent[name] for name in SERVERS)}
+
+    async def _send(self, count: int) -> None:
+        await self._ok("POST", "/templates", {**TEMPLATE, "channel": "in_app"})
+        await self._ok("PUT", "/notification-types/bench-goal", GOAL)
+        in_an_hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
+        one = {"recipient_id": "ada", "payload": {"name": "Ada", "number": 4711}}
+        scheduled = {"notification_type": "bench", "send_at": in_an_hour, **one}
+        hopeful = {"notification_type": "bench-goal", **one}
+        items = [scheduled if number % 2 else hopeful for number in range(count)]
+        await self._ok("POST", "/notifications/send-batch", {"items": items})
+        deadline = time.monotonic() + STARTED_WITHIN
+        while (waiting := await self._database.fetchval(WAITING)) < count:
+            if time.monotonic() > deadline:
+                raise TooSlow(f"{waiting} of {count} wait after {STARTED_WITHIN:g} s")
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _ok(self, method: str, path: str, body: object) -> None:
+        (await self._http.request(method, path, json=body)).raise_for_status()

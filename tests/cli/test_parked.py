@@ -1,0 +1,77 @@
+"""What an operator does when sends fail: explain, failures, redrive."""
+
+import asyncio
+import re
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.engine import Shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+@pytest.fixture
+async def failed(shop: Shop) -> list[str]:
+    """Three for an address that refuses, which is put right afterwards."""
+    await shop.type("hello", ["email"])
+    await shop.type("bye", ["email"])
+    await shop.person("ada", email="ada+refuse@example.com")
+    ids = await asyncio.gather(*(shop.send(kind) for kind in ("hello", "hello", "bye")))
+    for id in ids:
+        await shop.ended(id, "FAILED")
+    await shop.person("ada", email="ada@example.com")
+    return ids
+
+
+async def test_explain_prints_one_account_line_by_line(terminal: Terminal, failed: list[str]) -> None:
+    out = await terminal.ok("explain", failed[0][-12:])
+    summary, *lines, last = out.splitlines()
+    assert summary == "FAILED: nobody could be reached (email: the provider refuses this recipient)."
+    assert last == failed[0]
+    told = [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in lines]
+    assert told[0] == "Accepted as hello (version 1 of the type), priority 3."
+    assert "email, attempt 1: sandbox refused this recipient (refused_recipient)." in told
+
+
+async def test_failures_are_counted_and_filtered(terminal: Terminal, failed: list[str]) -> None:
+    first, second = (await terminal.ok("failures")).splitlines()
+    assert first.split() == ["2", first.split()[1], "FAILED", "hello", "email", "refused_recipient", max(failed[:2])]
+    assert second.split()[-1] == failed[2]
+    [alone] = (await terminal.ok("failures", "--type", "bye")).splitlines()
+    assert alone.split()[2:] == second.split()[2:]
+    assert await terminal.ok("failures", "--channel", "sms") == ""
+
+
+async def test_redrive_sends_one_again_and_says_no_with_its_reason(
+    terminal: Terminal, shop: Shop, failed: list[str]
+) -> None:
+    assert await terminal.ok("redrive", failed[0]) == "redriven as generation 2\n"
+    await shop.ended(failed[0], "DELIVERED")
+    said = await terminal.tocsin("redrive", failed[0], "--force")
+    assert (said.code, said.out, said.err) == (1, "", "tocsin: not redriven: already_sent; it is DELIVERED\n")
+
+
+async def test_redrive_by_filter_can_be_tried_first(terminal: Terminal, shop: Shop, failed: list[str]) -> None:
+    assert await terminal.ok("redrive", "--type", "hello", "--dry-run") == (
+        "2 matched, 2 would be redriven, 0 skipped\n"
+    )
+    assert await terminal.ok("redrive", "--type", "hello") == "2 matched, 2 redriven, 0 skipped\n"
+    for id in failed[:2]:
+        await shop.ended(id, "DELIVERED")
+    assert (await shop.shown(failed[2]))["status"] == "FAILED"
+
+
+async def test_what_is_skipped_is_named(terminal: Terminal, shop: Shop, failed: list[str]) -> None:
+    await shop.engine.sql("UPDATE notification SET status = 'IN_DOUBT' WHERE id = :id", id=failed[2])
+    out = await terminal.ok("redrive", "--recipient", "ada", "--from", "2026-01-01T00:00:00Z", "--dry-run")
+    assert out == f"3 matched, 2 would be redriven, 1 skipped\n{failed[2]}  in_doubt\n"
+    forced = await terminal.ok("redrive", "--reason", "email: refused", "--force", "--dry-run")
+    assert forced == "3 matched, 3 would be redriven, 0 skipped\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("some-id", "--type", "hello"), ("some-id", "--dry-run"), ("--force",)])
+async def test_it_must_be_said_what_to_redrive(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    said = await terminal.tocsin("redrive", *arguments)
+    assert said.code == 2
+    assert said.out == ""

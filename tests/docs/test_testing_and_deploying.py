@@ -1,0 +1,41 @@
+"""What these two pages show is what is run elsewhere: the example project, the query for what is stuck."""
+
+import re
+
+import pytest
+
+from embedded.stack import CHECKOUT
+from tests.docs.test_commands import BLOCK, LINK, page
+from tests.stories.test_deploys import STUCK
+
+EXAMPLE = CHECKOUT / "examples" / "testing"
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_shown_tests_are_those_of_the_example() -> None:
+    blocks = PYTHON.findall(page("testing"))
+    files = [path.read_text() for path in EXAMPLE.glob("*.py")]
+    assert len(blocks) == 3
+    assert [block for block in blocks if not any(block in text for text in files)] == []
+
+
+def test_the_only_command_is_the_one_that_runs_the_example() -> None:
+    assert BLOCK.findall(page("testing")) == [".venv/bin/pytest examples/testing\n"]
+
+
+def test_the_query_for_what_is_stuck_is_the_one_that_is_tested() -> None:
+    assert f"`{STUCK}`" in page("deploying")
+
+
+@pytest.mark.parametrize("name", ["testing", "deploying"])
+def test_every_link_leads_somewhere(name: str) -> None:
+    links = LINK.findall(page(name))
+    assert links
+    assert [link for link in links if not (CHECKOUT / "docs" / link).exists()] == []
+
+
+def test_every_verb_of_the_page_is_there() -> None:
+    source = (CHECKOUT / "testing" / "tocsin.py").read_text()
+    table = page("testing").partition("| `tocsin.…` |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)\(", table.replace("| what", "")))
+    assert set(re.findall(r"^    def ([a-z]\w+)\(", source, re.MULTILINE)) == named
