@@ -98,7 +98,11 @@ async def test_an_always_channel_that_arrived_does_not_stop_the_fallback(shop: S
 async def test_a_step_that_fails_after_one_that_was_merely_sent_is_followed_too(shop: Shop) -> None:
     """The e-mail went out and was not opened in time, the number is refused: somebody still has to be told."""
     await shop.type("alert", ["email"], ["sms"], ["in_app"])
-    route = [{"channels": ["email"], "until": "opened", "within": "1s"}, {"channels": ["sms"]}, {"channels": ["in_app"]}]
+    route = [
+        {"channels": ["email"], "until": "opened", "within": "1s"},
+        {"channels": ["sms"]},
+        {"channels": ["in_app"]},
+    ]
     templates = dict.fromkeys(("email", "sms", "in_app"), "alert")
     await shop.ok("PUT", "/notification-types/alert", {"route": route, "templates": templates})
     await shop.person("ada", email="ada@example.com", phone="+15550000001")
