@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from commands.client import Api
+from commands.direct import migrated
 from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
@@ -78,7 +79,7 @@ def migrate() -> None:
     """Bring the database to the newest revision."""
     import bootstrap
 
-    finish(bootstrap.prepare_database(load(Settings).database_url))
+    finish(migrated(load(Settings), bootstrap.prepare_database))
 
 
 @app.command()

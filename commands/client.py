@@ -80,8 +80,9 @@ class Api:
             raise CommandError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
         if response.status_code >= httpx2.codes.BAD_REQUEST:
             raise _refusal(f"{method} {path}", response, body)
-        answer: Json = response.json() if response.content else {}
-        return answer
+        if not response.is_success:
+            raise CommandError(f"{self._http.base_url} answers {response.status_code}: is that where the API is?")
+        return _object(response)
 
     async def settled(self, id: str, within: float) -> Json:
         """The notification when it is over and receipts had a moment to come, or as it stands after `within` s."""
@@ -116,6 +117,17 @@ async def open_api(url: str, key: str) -> AsyncIterator[Api]:
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=30) as http:
         yield Api(http)
+
+
+def _object(response: httpx2.Response) -> Json:
+    """What every answer of the API is; a proxy's page is none."""
+    try:
+        answer = response.json() if response.content else {}
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise CommandError(f"{response.url} does not answer like the API: set TOCSIN_API_URL to where that is")
+    return answer
 
 
 def _refusal(what: str, response: httpx2.Response, sent: Any) -> Refusal:

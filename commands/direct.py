@@ -1,6 +1,6 @@
 """The database without the API, for commands of people who have no key yet."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from commands.errors import CommandError
@@ -20,3 +20,13 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         raise CommandError(f"the database is away or not migrated ({type(error).__name__})") from None
     finally:
         await database.close()
+
+
+async def migrated(settings: Settings, migrate: Callable[[str], Awaitable[None]]) -> None:
+    """`migrate`, with its troubles as a CommandError."""
+    if not settings.database_url:
+        raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
+    try:
+        await migrate(settings.database_url)
+    except DATABASE_DOWN as error:
+        raise CommandError(f"the database is away ({type(error).__name__})") from None

@@ -84,6 +84,8 @@ def _entries(folder: Path) -> list[Path]:
 def _type(path: Path) -> Iterator[Item]:
     if path.suffix not in (".yaml", ".yml"):
         raise BrokenFile(Source(path), "a notification type is a .yaml file")
+    if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
+        raise BrokenFile(Source(path), f"{path.stem}.yaml is the same type")
     said = _mapping(path)
     key = said.value.pop("key", path.stem)
     if key != path.stem:
@@ -147,9 +149,11 @@ def _item(folder: Path, channel: Channel, language: str, paths: dict[str, Path],
 def _part(path: Path, *, with_subject: bool) -> Part:
     """`Subject: …` in the first line is the subject, or the title; an empty line may follow it."""
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\n")
+        text = path.read_text(encoding="utf-8-sig").rstrip("\n")  # some editors begin a file with a mark of it
     except UnicodeDecodeError:
         raise BrokenFile(Source(path), "is not UTF-8") from None
+    except OSError as error:
+        raise BrokenFile(Source(path), f"cannot be read: {error.strerror}") from None
     if not text.strip():
         raise BrokenFile(Source(path), "is empty")
     first, _, rest = text.partition("\n")

@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> YamlFile:
     """Raises BrokenFile."""
     loader = None
     try:
-        loader = Loader(path.read_text(encoding="utf-8"))
+        loader = Loader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         if node is None:
             raise BrokenFile(Source(path), "is empty")
@@ -54,6 +54,8 @@ def read_yaml(path: Path) -> YamlFile:
         raise BrokenFile(Source(path), "is not YAML in UTF-8") from None
     except RecursionError:
         raise BrokenFile(Source(path), "is nested too deeply") from None
+    except OSError as error:
+        raise BrokenFile(Source(path), f"cannot be read: {error.strerror}") from None
     finally:
         if loader is not None:
             loader.dispose()

@@ -6,9 +6,12 @@ cd "$(dirname "$0")"
 
 # The directory is closed to other users of the machine. The files in it are open, because each container reads them
 # as a user of its own.
+umask 022
 mkdir -p secrets/providers
 chmod 700 secrets
-umask 022
+chmod 755 secrets/providers
+# A clone that was made under a narrow umask cannot be read by the users of the containers.
+for part in postgres temporal caddy; do [ ! -d "$part" ] || chmod -R a+rX "$part"; done
 
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 

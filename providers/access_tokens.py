@@ -17,6 +17,8 @@ GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Well inside the call's deadline, so that a token that does not come is known to have sent nothing.
 TOKEN_DEADLINE = 5.0
 RENEW_BEFORE = 300
+# A token that has worked may be taken back; one that is this young never has.
+FRESH = 10.0
 
 
 class AccessTokens:
@@ -30,12 +32,13 @@ class AccessTokens:
         self._lock = asyncio.Lock()
         self._token = ""
         self._renew_at = 0.0
+        self._fetched_at = 0.0
 
     async def current(self) -> str:
         """Raises Temporary or Permanent, never Unknown: no message has left."""
         try:
             async with asyncio.timeout(TOKEN_DEADLINE), self._lock:
-                if time.monotonic() >= self._renew_at:
+                if time.time() >= self._renew_at:
                     await self._renew()
                 return self._token
         except (TimeoutError, Unknown) as error:
@@ -45,6 +48,11 @@ class AccessTokens:
         if token == self._token:
             self._renew_at = 0.0
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the token has been fetched moments ago: then a vendor that refuses it refuses us."""
+        return time.time() - self._fetched_at < FRESH
+
     async def _renew(self) -> None:
         answer = await self._transport.post(self._url, data={"grant_type": GRANT, "assertion": self._assertion()})
         if 400 <= answer.status < 404:
@@ -53,7 +61,8 @@ class AccessTokens:
         token, lasts = told.get("access_token"), told.get("expires_in")
         if not answer.accepted or not isinstance(token, str) or not isinstance(lasts, int):
             raise Temporary("token_unavailable", {"status": answer.status}, retry_after=retry_after(answer.headers))
-        self._token, self._renew_at = token, time.monotonic() + lasts - RENEW_BEFORE
+        self._fetched_at = time.time()  # not the monotonic clock, which stands still while a machine sleeps
+        self._token, self._renew_at = token, self._fetched_at + lasts - RENEW_BEFORE
 
     def _assertion(self) -> str:
         now = int(time.time())

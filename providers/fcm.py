@@ -91,8 +91,11 @@ class Fcm(Provider):
     async def _post(self, body: Json) -> Answer:
         token = await self._tokens.current()
         answer = await self._transport.post(self._url, headers={"Authorization": f"Bearer {token}"}, json=body)
-        if answer.status == 401:
+        if answer.status == 401 and "THIRD_PARTY_AUTH_ERROR" not in said(answer)[0]:
+            stale = not self._tokens.fresh
             self._tokens.forget(token)
+            if stale:
+                raise Temporary("token_expired", {"status": answer.status})
         return answer
 
     def _refusal(self, answer: Answer) -> Refused:

@@ -53,7 +53,7 @@ def _counted(said: dict[str, str]) -> list[tuple[str, int]]:
 
 @fault
 async def opt_out_races_with_send(scene: Scene) -> None:
-    """I8: nobody is called after an opt-out was committed, but for who was being called already."""
+    """Nobody is called after an opt-out was committed, but for those who were being called already."""
     committed: dict[str, float] = {}
 
     async def race() -> None:
