@@ -87,8 +87,6 @@ async def play(stage: Stage, seed: int, names: Sequence[str], scale: Scale) -> T
     told = Told(seed=seed, faults=list(names))
     before = await _sums(stage)
     known, deaths = len(stage.crowd.answered), len(stage.servers.deaths)
-    # Circuits that an earlier seed opened would keep its faults from this one.
-    await stage.books.rows("DELETE FROM provider_health")
     async with trickling(lambda: stage.crowd.anything(dice), RATE, dice, scale.trickle) as trickle:
         scene = Scene(
             servers=stage.servers, books=stage.books, crowd=stage.crowd, trickle=trickle, dice=dice, scale=scale
@@ -113,6 +111,8 @@ async def play(stage: Stage, seed: int, names: Sequence[str], scale: Scale) -> T
 async def _act(scene: Scene, name: str, told: Told) -> None:
     """A fault that does not go as it should says so, and the run goes on to see whether anything was lost."""
     try:
+        # A circuit that another fault has opened would keep the vendor's bad day from us.
+        await scene.books.rows("DELETE FROM provider_health")
         await FAULTS[name](scene)
     except WENT_WRONG as error:
         told.broken[name] = [f"{type(error).__name__}: {error}"]

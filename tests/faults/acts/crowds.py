@@ -17,6 +17,8 @@ SELECT extract(epoch FROM a.started_at - n.created_at) AS seconds FROM notificat
 """
 # A quiet tenant's p95 beside its own on an idle machine, while the machine is busy; and one interval of the start rate.
 AT_MOST = 10
+# Seconds. A password is asked for by somebody who waits; of the flood before it forty seconds are left.
+SOON = 2.0
 
 
 @outage
@@ -38,7 +40,7 @@ async def flood_of_one_tenant(scene: Scene) -> None:
     await scene.reach(bulk, len(bulk), "accepted", within=within)
     scene.trickle.resume()
     assert beside <= AT_MOST * quiet + 1 / START_RATE, f"I11: {beside:.3f} s beside a flood, {quiet:.3f} s alone"
-    assert passwords <= AT_MOST * urgent, f"I11: passwords {passwords:.3f} s beside a flood, {urgent:.3f} s alone"
+    assert passwords <= max(AT_MOST * urgent, SOON), f"passwords {passwords:.3f} s behind a flood, {urgent:.3f} s alone"
 
 
 async def few(scene: Scene, tenant: int, *, password: bool = False) -> list[float]:

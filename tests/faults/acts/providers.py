@@ -19,6 +19,8 @@ from tests.polling import eventually
 MAILS, TEXTS = (ASK_MAIL, AGAIN_MAIL), (ASK_TEXT, AGAIN_TEXT, PASSWORD)
 STATE = "SELECT state FROM provider_health WHERE provider = $1"
 REASON = "SELECT reason FROM provider_health WHERE provider = $1 AND state <> 'closed'"
+CALLED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND id::text = ANY($2)"
+REFUSED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'connect_failed'"
 # A worker that the next fault killed during a call leaves a doubt, which is said and is no loss.
 LOST = """
 SELECT id::text, status, failure_reason FROM notification
@@ -46,11 +48,25 @@ def bad_day(name: str, what: str, *moods: Mood) -> None:
     async def act(scene: Scene) -> None:
         for mood in moods:
             async with scene.desk.day(mood, "sendgrid", "twilio"):
-                await some_of(scene, (*MAILS, *TEXTS))
+                sent = await some_of(scene, (*MAILS, *TEXTS))
                 await lasting(scene.scale.moment / len(moods))
+                await met(scene, mood, sent)
 
     act.__name__, act.__doc__ = name, what
     fault(act)
+
+
+async def met(scene: Scene, mood: Mood, sent: list[Sent]) -> None:
+    """Until one of these was called on such a day: by the vendor's books, or by our rows where nobody was there."""
+    ids = [each.id for each in sent]
+
+    async def unlucky() -> int:
+        if mood is Mood.CLOSED:
+            return int(await scene.books.one(REFUSED, ids))
+        references = [entry["reference"] for entry in scene.desk.ledger.of("call") if entry["mood"] == mood]
+        return int(await scene.books.one(CALLED, ids, references))
+
+    await eventually(unlucky, bool, within=20)
 
 
 THROTTLED = (Mood.THROTTLED_SECONDS, Mood.THROTTLED_DATE, Mood.THROTTLED_ABSURD, Mood.THROTTLED_BARE)
