@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from activities.outcomes import Told, result_of, told
+from activities.outcomes import result_of, told
 from activities.outgoing import message_of
 from activities.recording import Recording
 from domain.evidence import AttemptState
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
 from providers.base import Provider
-from providers.outcomes import Accepted, ProviderError, Temporary
-from storage.attempts import Claim, claim_attempt, known_messages
+from providers.outcomes import ProviderError, Temporary
+from storage.attempts import Claim, claim_attempt
 from storage.database import Database
 
 PROVED_ABSENT = Temporary("proved_absent")
@@ -33,9 +33,7 @@ class Reconciling:
         if claim is None:
             return DeliverResult(result=Result.UNKNOWN, reason="recipient_erased")
         if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
-            outcome = await self._ask(given, claim)
-            if outcome is not None:
-                return await self._recording.record(given.call, outcome, claim.ledger, at=claim.now)
+            return await self._ask(given, claim) or result_of(claim.ledger, claim.attempt)
         return result_of(claim.ledger, claim.attempt)
 
     async def _read(self, call: DeliverInput) -> Claim | None:
@@ -45,7 +43,7 @@ class Reconciling:
             await session.rollback()
         return claim
 
-    async def _ask(self, given: LookUpInput, claim: Claim) -> Told | None:
+    async def _ask(self, given: LookUpInput, claim: Claim) -> DeliverResult | None:
         """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
         provider = self._providers.get(claim.attempt.provider)
         if provider is None or provider.lookup == "none" or claim.started_at is None or not claim.same_address:
@@ -56,13 +54,9 @@ class Reconciling:
         except (ProviderError, TimeoutError) as error:
             activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
             return None
-        if mine := await self._mine(claim, found):
-            return told(mine)
-        return told(PROVED_ABSENT) if given.final and provider.lookup == "definitive" else None
-
-    async def _mine(self, claim: Claim, found: list[Accepted]) -> Accepted | None:
-        """The first that is not known as another attempt's: the same words may have gone to this address twice."""
-        ids = [one.message_id for one in found if one.message_id]
-        async with self._database.transaction() as session:
-            taken = await known_messages(session, claim.attempt, ids)
-        return next((one for one in found if one.message_id not in taken), None)
+        for one in found:
+            if taken := await self._recording.record_found(given.call, one, claim):
+                return taken
+        if given.final and provider.lookup == "definitive":
+            return await self._recording.record(given.call, told(PROVED_ABSENT), claim.ledger, at=claim.now)
+        return None

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.outcomes import Told, result_of
+from activities.outcomes import Told, result_of, told
 from domain.clock import now
 from domain.evidence import Evidence
 from domain.ledger import await_evidence, finish, record_outcome
@@ -17,7 +18,9 @@ from domain.overview import ARRIVED
 from domain.records import Ledger
 from domain.suppressions import Finding, noted
 from providers.base import Provider
+from providers.outcomes import Accepted
 from storage import devices, receipts
+from storage.attempts import Claim, take_message
 from storage.database import Database
 from storage.ledgers import Key, amend
 from storage.receipts import StoredReceipt, with_receipts
@@ -44,12 +47,31 @@ class Recording:
         dead: Device | None = None,
         at: datetime | None = None,
     ) -> DeliverResult:
+        """`dead` is a device whose token will never work again."""
+        async with self._database.transaction() as session:
+            after = await self._write(session, call, outcome, seen, at or now())
+            if dead is not None:
+                await devices.remove_dead(session, call.tenant, *dead)
+        return _answer(after, call, outcome)
+
+    async def record_found(self, call: DeliverInput, found: Accepted, claim: Claim) -> DeliverResult | None:
+        """What the vendor has of a call whose answer was lost. None: it is another attempt's, since the same words may
+        have gone to this address twice."""
+        outcome = told(found)
+        async with self._database.transaction() as session:
+            if found.message_id and not await take_message(session, claim.attempt, found.message_id):
+                return None
+            after = await self._write(session, call, outcome, claim.ledger, claim.now)
+        return _answer(after, call, outcome)
+
+    async def _write(
+        self, session: AsyncSession, call: DeliverInput, outcome: Told, seen: Ledger | None, at: datetime
+    ) -> Ledger:
         """A bounce that was faster than our own record must not end the notification. One statement for the rows,
         unless somebody else wrote to them since the guard. `at` is by the database's clock, where that is known: waits
         count from there, and a worker's own clock may be a day off."""
         ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         key = Key(notification_id=call.notification_id, tenant=call.tenant)
-        at = at or now()
         early: list[StoredReceipt] = []
         found: list[Finding] = []
 
@@ -58,17 +80,19 @@ class Recording:
             after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
             return noted(_concluded(after, call, outcome.result.result, at), ident, found, at)
 
-        async with self._database.transaction() as session:
-            provider = self._providers.get(call.provider)
-            if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
-                early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
-            found += await receipts.suppress(session, key, ident, early, outcome.refusal)
-            after = await amend(session, key, change, seen)
-            if early:
-                await receipts.mark_applied(session, early)
-            if dead is not None:
-                await devices.remove_dead(session, call.tenant, *dead)
-        return result_of(after, after.attempts[ident], outcome.result.retry_after)
+        provider = self._providers.get(call.provider)
+        if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
+            early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
+        found += await receipts.suppress(session, key, ident, early, outcome.refusal)
+        after = await amend(session, key, change, seen)
+        if early:
+            await receipts.mark_applied(session, early)
+        return after
+
+
+def _answer(after: Ledger, call: DeliverInput, outcome: Told) -> DeliverResult:
+    ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
+    return result_of(after, after.attempts[ident], outcome.result.retry_after)
 
 
 def _concluded(ledger: Ledger, call: DeliverInput, result: Result, at: datetime) -> Ledger:

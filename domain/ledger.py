@@ -31,6 +31,7 @@ STATUS_OF: dict[Evidence, DeliveryStatus] = {
 }
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
+Proof = tuple[DeliveryStatus, str | None]  # a status, and the reason for it
 
 
 def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime) -> Attempt:
@@ -120,8 +121,8 @@ def _detail(attempt: Attempt) -> Json:
 
 def _with_attempt(ledger: Ledger, attempt: Attempt, at: datetime, detail: Json) -> Ledger:
     ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
-    status, reason = _proved(ledger.attempts_of(attempt.delivery_id))
-    return _move_delivery(ledger, attempt.delivery_id, status, reason, at, detail) if status else ledger
+    proof = _proved(ledger.attempts_of(attempt.delivery_id)) or _cleared(ledger, attempt.delivery_id)
+    return _move_delivery(ledger, attempt.delivery_id, *proof, at, detail) if proof else ledger
 
 
 def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
@@ -142,7 +143,15 @@ def _noted(
     return replace(ledger, events=(*ledger.events, note))
 
 
-def _proved(attempts: list[Attempt]) -> tuple[DeliveryStatus | None, str | None]:
+def _cleared(ledger: Ledger, delivery_id: UUID) -> Proof | None:
+    """A delivery that was cancelled while it was in doubt, once nobody can have it after all."""
+    in_doubt = ledger.deliveries[delivery_id].status is DeliveryStatus.IN_DOUBT
+    if ledger.cancel_requested_at is None or not in_doubt or _doubtful(ledger.attempts_of(delivery_id)):
+        return None
+    return DeliveryStatus.CANCELED, "canceled"
+
+
+def _proved(attempts: list[Attempt]) -> Proof | None:
     """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
 
     An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy. But beside one
@@ -153,7 +162,7 @@ def _proved(attempts: list[Attempt]) -> tuple[DeliveryStatus | None, str | None]
         if status in statuses:
             return status, None
     if DeliveryStatus.FAILED not in statuses:
-        return None, None
+        return None
     return (DeliveryStatus.IN_DOUBT, "outcome_unknown") if _doubtful(attempts) else (DeliveryStatus.FAILED, "bounced")
 
 

@@ -190,15 +190,15 @@ def _device(value: Any) -> Json | None:
     return None if device is None else {"kind": device["kind"], **unseal(device["address"])}
 
 
+LOCK_MESSAGE = text("SELECT pg_advisory_xact_lock(hashtextextended(:provider || ' ' || :message, 0))")
 KNOWN = text("""
-SELECT provider_message_id FROM attempt
- WHERE provider = :provider AND provider_message_id = ANY(:ids) AND id <> :id
+SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :message AND id <> :id LIMIT 1
 """)
 
 
-async def known_messages(session: AsyncSession, attempt: Attempt, ids: list[str]) -> set[str]:
-    """Which of the vendor's ids belong to other attempts."""
-    if not ids:
-        return set()
-    values = {"provider": attempt.provider, "ids": ids, "id": attempt.id}
-    return set((await session.execute(KNOWN, values)).scalars())
+async def take_message(session: AsyncSession, attempt: Attempt, message: str) -> bool:
+    """Whether the vendor's message may be this attempt's; False if another has it. Of two that ask at the same moment
+    the second waits until the first has committed."""
+    values = {"provider": attempt.provider, "message": message}
+    await session.execute(LOCK_MESSAGE, values)
+    return (await session.execute(KNOWN, {**values, "id": attempt.id})).scalar_one_or_none() is None

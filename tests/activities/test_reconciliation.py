@@ -1,5 +1,7 @@
 """`look_up`: what the vendor says of a call whose answer was lost, and what follows from it."""
 
+import asyncio
+
 import pytest
 
 from domain.evidence import AttemptState
@@ -79,6 +81,16 @@ async def test_a_message_of_another_attempt_is_not_taken_for_this_one(counter: C
     counter.sandbox.found = [Accepted(message_id="m-1"), Accepted(message_id="m-2")]
     assert (await counter.look_up(second.call())).result is R.ACCEPTED
     assert (await attempt(second))[2] == "m-2"
+
+
+async def test_of_two_that_ask_at_the_same_moment_one_takes_the_message(counter: Counter, desk: Desk) -> None:
+    """Both calls were lost, and the vendor has the words once."""
+    twins = [await desk.send() for _ in range(2)]
+    for twin in twins:
+        await lost(twin)
+    counter.sandbox.found = [Accepted(message_id="m-1")]
+    told = await asyncio.gather(*(counter.look_up(twin.call()) for twin in twins))
+    assert sorted(each.result for each in told) == [R.ACCEPTED, R.UNKNOWN]
 
 
 async def test_with_another_address_nothing_found_proves_nothing(counter: Counter, sent: Sent) -> None:

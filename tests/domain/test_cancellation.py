@@ -54,6 +54,18 @@ def test_a_call_that_ended_unknown_stays_in_doubt() -> None:
     assert (only(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
 
 
+def test_canceled_in_doubt_and_proved_absent_is_canceled() -> None:
+    doubtful = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    after = answered(doubtful, CALL, AttemptState.NOT_ACCEPTED)
+    assert (only(after).status, after.status, after.failure_reason) == (D.CANCELED, N.CANCELED, "email: canceled")
+    assert answers(after, []) == {Channel.EMAIL: A.STOPPED}
+
+
+def test_canceled_in_doubt_and_found_is_sent() -> None:
+    doubtful = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    assert answered(doubtful, CALL, AttemptState.ACCEPTED).status is N.SENT
+
+
 def test_waiting_for_a_retry_is_stopped() -> None:
     after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.NOT_ACCEPTED), later(5))
     assert (only(after).status, after.status) == (D.CANCELED, N.CANCELED)

@@ -102,11 +102,12 @@ async def outage_of_one_of_two(scene: Scene) -> None:
         # A circuit that was open for long is tried again ever more rarely.
         well = scene.scale.deadline
         await eventually(lambda: scene.books.one(STATE, "sendgrid"), lambda state: state == "closed", well)
+        closed = time.time()
         await lasting(LOOKED_AT)
     carried, returned = rates(scene, "smtp", began, back), rates(scene, "sendgrid", back, time.time())
     scene.notes.append(
-        f"sendgrid away {back - began:.0f} s: smtp carried {sum(carried) / len(carried):.1f}/s; "
-        f"calls at sendgrid in each second, from the first after its return: {listed(returned)}"
+        f"sendgrid away {back - began:.0f} s: smtp carried {sum(carried) / len(carried):.1f}/s; circuit closed "
+        f"{closed - back:.0f} s after the return, calls at sendgrid in each second: {listed(returned, closed - back)}"
     )
     assert max(returned) <= 2 * MAILS_PER_SECOND + ELSE_A_SECOND, f"a stampede: {returned}"
     nothing_lost(scene, "outage_of_one_of_two", load.sent)
@@ -136,8 +137,9 @@ def rates(scene: Scene, provider: str, since: float, until: float) -> list[int]:
     return [seen[second] for second in range(max(1, int(until - since)))]
 
 
-def listed(counts: list[int]) -> str:
-    shown = list(dropwhile(lambda count: not count, counts))
+def listed(counts: list[int], since: float = 0.0) -> str:
+    """From the first second with a call after so many seconds."""
+    shown = list(dropwhile(lambda count: not count, counts[int(since) :]))
     return " ".join(map(str, shown[:SHOWN])) + (" ..." if len(shown) > SHOWN else "")
 
 
