@@ -88,7 +88,7 @@ async def test_of_two_that_ask_at_the_same_moment_one_takes_the_message(counter:
     twins = [await desk.send() for _ in range(2)]
     for twin in twins:
         await lost(twin)
-    counter.sandbox.found = [Accepted(message_id="m-1")]
+    counter.sandbox.found = [Accepted(message_id="twin")]
     told = await asyncio.gather(*(counter.look_up(twin.call()) for twin in twins))
     assert sorted(each.result for each in told) == [R.ACCEPTED, R.UNKNOWN]
 
