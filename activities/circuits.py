@@ -1,6 +1,7 @@
 """How the providers are doing, as this process knows it: it counts what its own calls came to, tells the database every
 second, and learns what the others saw. The guard and the choice of a provider ask it, at no cost on their way."""
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class _Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One call that was really made. `share` is the part of the adapter's deadline that it took."""
+    """One call that was really made. `share` is the part of the adapter's deadline that it took, `began` is by
+    `time.monotonic`."""
 
     provider: str
     delivery_id: UUID
@@ -47,6 +49,7 @@ class Call:
     result: Result
     reason: str | None
     share: float
+    began: float
 
 
 class Circuits:
@@ -55,6 +58,7 @@ class Circuits:
         self._known: Mapping[str, Health] = {}
         self._seen: dict[str, _Seen] = defaultdict(_Seen)
         self._troubled: dict[UUID, None] = {}
+        self._learned_at: dict[str, float] = {}
 
     @property
     def healths(self) -> Mapping[str, Health]:
@@ -74,7 +78,7 @@ class Circuits:
 
     def note(self, call: Call) -> None:
         trouble = call.result in TROUBLE and call.reason not in NOT_TROUBLE
-        if trouble and not self._counts(call):
+        if self._is_stale(call) or (trouble and not self._counts(call)):
             return
         seen = self._seen[call.provider]
         seen.calls += 1
@@ -84,6 +88,12 @@ class Circuits:
             seen.refusers.append(str(derived_id("refused", call.person)))
         elif not trouble:
             seen.refusers.clear()  # what somebody's message passes with is not broken
+
+    def _is_stale(self, call: Call) -> bool:
+        """It began before the circuit was tried again: a call that hung until now says nothing of today."""
+        health = self._known.get(call.provider)
+        tried = health is not None and health.state is CircuitState.HALF_OPEN
+        return tried and call.began < self._learned_at[call.provider]
 
     def _counts(self, call: Call) -> bool:
         """Of one message that is tried again and again the first trouble; while a circuit is being tried, every one."""
@@ -115,6 +125,9 @@ class Circuits:
         return self._seen.pop(provider, _Seen()).taken()
 
     def learn(self, healths: Mapping[str, Health]) -> None:
+        for name, health in healths.items():
+            if name not in self._known or self._known[name].state is not health.state:
+                self._learned_at[name] = time.monotonic()
         self._known = healths
 
 

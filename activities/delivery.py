@@ -124,6 +124,7 @@ class Delivering:
             result=outcome.result.result,
             reason=outcome.result.reason,
             share=(time.monotonic() - began) / provider.deadline,
+            began=began,
         )
         if provider.has_circuit:
             self._circuits.note(call)

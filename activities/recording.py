@@ -86,7 +86,7 @@ class Recording:
         found += await receipts.suppress(session, key, ident, early, outcome.refusal)
         after = await amend(session, key, change, seen)
         if early:
-            await receipts.mark_applied(session, early)
+            await receipts.mark_applied(session, early, ident)
         return after
 
 

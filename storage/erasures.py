@@ -26,13 +26,13 @@ class Erasure:
     counts: Json
 
 
-# Open ones are cancelled, which the guard obeys; the revision fences whoever has read the row before.
+# Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before.
 NOTIFICATIONS = text("""
 WITH mine AS (
   SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id FOR UPDATE
 ), blanked AS (
   UPDATE notification n SET event_payload = '{}',
-         revision = n.revision + CASE WHEN n.finished_at IS NULL THEN 1 ELSE 0 END,
+         revision = n.revision + 1,
          cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
                                     ELSE n.cancel_requested_at END
     FROM mine WHERE n.id = mine.id RETURNING n.finished_at IS NULL AS open

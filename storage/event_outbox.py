@@ -37,7 +37,7 @@ TOLD = f"""told AS (
   ON CONFLICT (id) DO NOTHING RETURNING next_try_at
 )"""  # noqa: S608 - constants of our own
 # What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
-FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason"
+FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
 EVENTS = "id, at, status, channel, reason"
 WAKE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_try_at IS NOT NULL LIMIT 1)"  # noqa: S608
 

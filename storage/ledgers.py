@@ -20,6 +20,7 @@ from domain.records import Attempt, Delivery, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
+from storage.recipients import ERASED
 from storage.rows import Json, decoded, time_of
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
@@ -35,28 +36,33 @@ COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reaso
 LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
 
-# What became of the notification is told to the tenant's own endpoints too, in this statement.
+# What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
+# may quote an address: it is not written down for somebody who was erased since the call.
 SAVE = text(f"""
 WITH fenced AS (
   UPDATE notification SET status = :status, failure_reason = :failure_reason, finished_at = :finished_at,
          cancel_requested_at = :cancel_requested_at, evidence_due = evidence_due OR CAST(:evidence_due AS bool),
          revision = revision + 1
    WHERE id = :id AND revision = :revision RETURNING {FENCED}
+), person AS (
+  SELECT {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
          finished_at = x.finished_at, provider_message_id = x.provider_message_id,
-         provider_response = x.provider_response, cost = x.cost, sent_at = x.sent_at,
+         provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
+         sent_at = x.sent_at,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM fenced, jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
+    FROM person, jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
          id uuid, state text, evidence text, error_type text, reason text, finished_at timestamptz,
          provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule, awaits = x.awaits,
-         provider = x.provider, provider_message_id = x.provider_message_id, provider_response = x.provider_response,
+         provider = x.provider, provider_message_id = x.provider_message_id,
+         provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM fenced, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
+    FROM person, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
          id uuid, status text, failure_reason text, by_rule bool, awaits text, provider text, provider_message_id text,
          provider_response jsonb, sent_at timestamptz, delivered_at timestamptz, opened_at timestamptz,
          clicked_at timestamptz)

@@ -16,6 +16,7 @@ from domain.suppressions import Finding, by_receipt, by_refusal, noted
 from storage import suppressions
 from storage.database import to_json
 from storage.ledgers import Key, amend
+from storage.recipients import ERASED
 from storage.sealing import Json
 
 
@@ -67,7 +68,13 @@ SELECT a.id, a.notification_id, a.tenant
  ORDER BY a.started_at LIMIT 1
 """)
 
-APPLIED = text("UPDATE receipt SET applied_at = now(), next_try_at = NULL WHERE id = ANY(:ids)")
+# What it said word for word is kept for as long as there is somebody whom it is about.
+APPLIED = text(f"""
+UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN EXISTS (
+         SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
+          WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {ERASED}) THEN raw ELSE '{{}}' END
+ WHERE id = ANY(:ids)
+""")  # noqa: S608 - a constant of our own
 
 
 async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> set[UUID]:
@@ -106,7 +113,7 @@ async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID,
         return noted(with_receipts(ledger, attempt_id, [receipt], at), attempt_id, found, at)
 
     await amend(session, key, change)
-    await mark_applied(session, [receipt])
+    await mark_applied(session, [receipt], attempt_id)
 
 
 async def suppress(
@@ -127,8 +134,9 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
     return ledger
 
 
-async def mark_applied(session: AsyncSession, told: list[StoredReceipt]) -> None:
-    await session.execute(APPLIED, {"ids": [receipt.id for receipt in told]})
+async def mark_applied(session: AsyncSession, told: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
+    """`attempt_id` None: they are about no message of ours, but what somebody wrote to us."""
+    await session.execute(APPLIED, {"ids": [receipt.id for receipt in told], "attempt_id": attempt_id})
 
 
 def _receipts(rows: Any) -> list[StoredReceipt]:

@@ -29,6 +29,11 @@ class Person:
     updated_at: datetime
 
 
+# Of a notification `n`: whoever has the person's id but was not there yet when it was accepted is somebody else. Ten
+# seconds, since a row's time is when its transaction began.
+ERASED = """NOT EXISTS (SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+   AND r.created_at < n.created_at + interval '10 seconds')"""
+
 COLUMNS = "recipient_id, contact, locale, timezone, attributes, created_at, updated_at"
 
 FIND = text(f"SELECT {COLUMNS} FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id")  # noqa: S608

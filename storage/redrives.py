@@ -16,6 +16,7 @@ from domain.redrives import Candidate
 from domain.statuses import NotificationStatus
 from storage.database import to_json
 from storage.parked import Filter, conditions, values
+from storage.recipients import ERASED
 
 FIRST = UUID(int=0)
 
@@ -39,10 +40,6 @@ class Redrive:
     delay: float = 0.0
 
 
-# Who has the person's id but was not there yet when this was accepted is somebody else. Ten seconds, since a row's time
-# is when its transaction began.
-ERASED = """NOT EXISTS (SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
-   AND r.created_at < n.created_at + interval '10 seconds')"""
 COLUMNS = f"n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {ERASED} AS erased"
 
 WRITE = text("""

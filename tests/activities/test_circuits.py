@@ -1,5 +1,6 @@
 """What a process counts of its own calls: each message once, but every one that tries a circuit."""
 
+import time
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -19,8 +20,23 @@ class Ward:
         self.health = Health(provider="p", changed_at=START, weighed_at=START)
         self._circuits = Circuits(Database(NOWHERE))
 
-    def note(self, delivery: UUID, result: Result = Result.NOT_ACCEPTED, reason: str = "connect_failed") -> None:
-        call = Call(provider="p", delivery_id=delivery, person=str(delivery), result=result, reason=reason, share=0.0)
+    def note(
+        self,
+        delivery: UUID,
+        result: Result = Result.NOT_ACCEPTED,
+        reason: str = "connect_failed",
+        began: float | None = None,
+    ) -> None:
+        began = time.monotonic() if began is None else began
+        call = Call(
+            provider="p",
+            delivery_id=delivery,
+            person=str(delivery),
+            result=result,
+            reason=reason,
+            share=0.0,
+            began=began,
+        )
         self._circuits.note(call)
 
     def look(self, seconds: float) -> CircuitState:
@@ -39,6 +55,19 @@ def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> Non
     for message in messages[:3]:
         ward.note(message)
     assert ward.look(8) is CircuitState.OPEN
+
+
+def test_a_call_that_hung_since_before_says_nothing_of_a_circuit_that_is_tried() -> None:
+    ward, hanging = Ward(), time.monotonic()
+    for message in [uuid4() for _ in range(5)]:
+        ward.note(message)
+    assert ward.look(1) is CircuitState.OPEN
+    assert ward.look(7) is CircuitState.HALF_OPEN
+    ward.note(uuid4(), Result.UNKNOWN, "timeout", began=hanging)
+    assert ward.look(8) is CircuitState.HALF_OPEN
+    for _ in range(3):
+        ward.note(uuid4(), Result.ACCEPTED, "")
+    assert ward.look(9) is CircuitState.CLOSED
 
 
 def test_retries_do_not_hide_that_a_provider_is_dead() -> None:

@@ -325,6 +325,23 @@ async def test_an_erasure_is_obeyed(counter: Counter, sent: Sent) -> None:
     await refused(counter, sent, D.SKIPPED, "recipient_erased")
 
 
+async def test_what_the_vendor_answers_about_somebody_who_is_erased_meanwhile_is_not_kept(
+    counter: Counter, sent: Sent
+) -> None:
+    """It may quote the address. That it was sent stays."""
+
+    async def erase() -> None:
+        async with sent.desk.database.transaction() as session:
+            await erasures.erase(session, sent.desk.tenant, "ada")
+
+    counter.sandbox.answer = Accepted(message_id=str(uuid4()), response={"to": "ada@example.com"})
+    counter.sandbox.afterwards = erase
+    assert (await counter.deliver(sent.call())).result is R.ACCEPTED
+    [attempt], [delivery] = await sent.rows("attempt"), await sent.rows("delivery")
+    assert (attempt["state"], attempt["provider_response"]) == ("accepted", None)
+    assert (delivery["status"], delivery["provider_response"]) == ("SENT", None)
+
+
 async def test_a_contact_point_that_was_removed_is_obeyed(counter: Counter, sent: Sent) -> None:
     await sent.desk.query("UPDATE recipient SET contact = '{}' WHERE tenant = :tenant", tenant=sent.desk.tenant)
     await refused(counter, sent, D.FAILED, "no_address")

@@ -11,7 +11,7 @@ import pytest
 
 from dispatch.receipts import ReceiptApplier
 from domain.evidence import AttemptState
-from storage import receipts
+from storage import erasures, receipts
 from storage.database import Database
 from storage.receipts import StoredReceipt
 from tests.storage.databases import own_database
@@ -113,6 +113,18 @@ async def test_another_vendors_message_with_the_same_id_is_another_message(sent:
     await apply_waiting(sent.desk.database)
     assert (await sent.row())["status"] == "SENT"
     assert [row["applied_at"] for row in await stored(sent.desk, by_id.id, by_reference.id)] == [None, None]
+
+
+async def test_of_somebody_who_was_erased_it_is_obeyed_and_its_words_are_not_kept(sent: Sent) -> None:
+    """Weeks later: a callback often quotes the address that it is about."""
+    async with sent.desk.database.transaction() as session:
+        await erasures.erase(session, sent.desk.tenant, sent.desk.recipient_id)
+    late = receipt(attempt_id=sent.attempt(), raw={"to": "ada@example.com"})
+    await store(sent.desk.database, late)
+    await apply_waiting(sent.desk.database)
+    row = await sole(sent.desk, late)
+    assert (row["applied_at"] is not None, row["raw"]) == (True, {})
+    assert (await sent.row())["status"] == "DELIVERED"
 
 
 async def test_applied_once_it_is_not_applied_again(sent: Sent) -> None:
