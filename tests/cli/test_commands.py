@@ -5,13 +5,17 @@ import signal
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
+from commands.client import Api
 from commands.here import not_running, running
+from commands.tail import Tail
 from config import ClientSettings
 from dispatch.connection import connect
 from embedded.runfile import RunInfo
+from models.notifications import Event
 from tests.cli.terminal import Said, Terminal
 from tests.engine import Shop
 from tests.polling import eventually
@@ -142,6 +146,38 @@ async def test_tail_follows_what_comes(terminal: Terminal, shop: Shop, hello: No
     finally:
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
+
+
+async def test_tail_tells_of_more_that_come_at_once_than_it_was_asked_to_show(
+    terminal: Terminal, shop: Shop, hello: None
+) -> None:
+    told: list[str] = []
+    await shop.person("ada", email="ada@example.com")
+    tail = Tail(Api(shop.http), lambda one, entry: told.append(f"{one['id']} {entry['kind']}"))
+    first = await shop.send("hello")
+    await tail.once(1)
+    ids = [await shop.send("hello") for _ in range(5)]
+    for id in ids:
+        await shop.until(id, "DELIVERED")
+    await tail.again()
+    await tail.again()
+    assert {line for line in told if line.endswith(" delivered")} >= {f"{id} delivered" for id in ids}
+    assert len(set(told)) == len(told)
+    assert f"{first} delivered" in told
+
+
+async def test_tail_tells_of_an_entry_that_moves_no_status(shop: Shop, hello: None) -> None:
+    told: list[str] = []
+    await shop.person("ada", email="ada@example.com")
+    tail = Tail(Api(shop.http), lambda one, entry: told.append(entry["kind"]))
+    id = await shop.send("hello")
+    await shop.until(id, "DELIVERED")
+    await tail.once(1)
+    async with shop.engine.parts.database.transaction() as session:
+        note = Event(id=uuid4(), tenant=shop.tenant, notification_id=UUID(id), at=datetime.now(UTC), kind="clicked")
+        session.add(note)
+    await tail.again()
+    assert told[-1] == "clicked"
 
 
 def tells_of(count: int, text: str) -> bool:
