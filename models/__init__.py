@@ -1,24 +1,29 @@
 """All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
 
 from models.content import NotificationType, Template, TemplatePublication
+from models.digests import Digest, Tick
 from models.engine_state import EngineState
 from models.erasures import Erasure
 from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Event, Notification
-from models.provider_health import ProviderHealth
+from models.provider_health import ProviderHealth, ProviderLimit
 from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
+from models.schedules import Schedule, ScheduleRun, ScheduleTurn
 from models.suppressions import Suppression
 from models.tenants import ApiKey, Tenant
+from models.throttles import ThrottleTurn, ThrottleWindow
+from models.topics import TopicSubscriber
 
 __all__ = [
     "ApiKey",
     "Attempt",
     "Delivery",
     "Device",
+    "Digest",
     "EngineState",
     "Erasure",
     "Event",
@@ -29,14 +34,22 @@ __all__ = [
     "Notification",
     "NotificationType",
     "ProviderHealth",
+    "ProviderLimit",
     "Receipt",
     "Recipient",
     "SandboxCall",
     "SandboxMessage",
     "SandboxReceipt",
+    "Schedule",
+    "ScheduleRun",
+    "ScheduleTurn",
     "Suppression",
     "Template",
     "TemplatePublication",
     "Tenant",
+    "ThrottleTurn",
+    "ThrottleWindow",
+    "Tick",
+    "TopicSubscriber",
     "UserPreference",
 ]

@@ -19,6 +19,8 @@ def _one_of(column: str, words: type[NotificationStatus | DeliveryStatus | Attem
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
+FIRST_DUE = "dispatched_at IS NULL AND finished_at IS NULL AND generation = 1 AND digest_group IS NULL"
+
 # A function of the first migration: the words of a content, or none where it is too long for the index.
 CONTENT_WORDS = text("content_words(rendered_content)")
 
@@ -29,6 +31,8 @@ class Notification(SQLModel, table=True):
     `dispatch_at` is when the dispatcher may claim the row (a lease pushes it ahead), `dispatched_at` when its
     workflow was started, `swept_at` when the sweep last looked. `revision` fences every write of the ledger.
     `evidence_due`: something that its workflow waits for has come, and nobody has told it yet.
+    `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known.
+    `waits_for` is the gate at which its workflow waits, and `waits_until` when that opens by itself.
     """
 
     __table_args__ = (
@@ -51,13 +55,13 @@ class Notification(SQLModel, table=True):
             "tenant",
             "priority",
             "id",
-            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND generation = 1"),
+            postgresql_where=text(FIRST_DUE),
         ),
         Index(
             "notification_urgent",
             "priority",
             "id",
-            postgresql_where=text("dispatched_at IS NULL AND finished_at IS NULL AND generation = 1 AND priority <= 2"),
+            postgresql_where=text(f"{FIRST_DUE} AND priority <= 2"),
         ),
         Index(
             "notification_redriven",
@@ -77,6 +81,13 @@ class Notification(SQLModel, table=True):
             ),
         ),
         Index("notification_evidence", "id", postgresql_where=text("evidence_due")),
+        Index(
+            "notification_to_collect",
+            "id",
+            postgresql_where=text("digest_group IS NOT NULL AND digest_id IS NULL AND finished_at IS NULL"),
+        ),
+        Index("notification_of_digest", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
+        Index("notification_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
         Index("notification_parked", "tenant", "id", postgresql_where=text("status IN ('FAILED', 'IN_DOUBT')")),
     )
 
@@ -106,6 +117,10 @@ class Notification(SQLModel, table=True):
     dispatched_at: datetime | None = time_column()
     swept_at: datetime | None = time_column()
     evidence_due: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    digest_group: str | None = None
+    digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
+    waits_for: str | None = None
+    waits_until: datetime | None = time_column()
 
 
 class Delivery(SQLModel, table=True):

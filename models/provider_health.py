@@ -14,6 +14,7 @@ class ProviderHealth(SQLModel, table=True):
     """The circuit of one provider account; `domain/circuits.py` says what moves it.
 
     `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
+    Until `quiet_until` the vendor wants no calls at all.
     `recent` holds `[second, calls, errors, slow]` of the last minute; `refusers` whom refused credentials have hit.
     """
 
@@ -29,5 +30,17 @@ class ProviderHealth(SQLModel, table=True):
     changed_at: datetime = time_column(nullable=False)
     weighed_at: datetime = time_column(nullable=False)
     probe_at: datetime | None = time_column()
+    quiet_until: datetime | None = time_column()
     recent: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
     refusers: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
+
+
+class ProviderLimit(SQLModel, table=True):
+    """What an operator has set instead of the settings: calls per second of all tenants, and of each. 0 is no limit."""
+
+    __tablename__ = "provider_limit"
+
+    provider: str = Field(primary_key=True)
+    rate: float | None = None
+    tenant_rate: float | None = None
+    updated_at: datetime = time_column(nullable=False)

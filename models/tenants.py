@@ -6,14 +6,19 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Column, Text
 from sqlmodel import Field, SQLModel
 
-from models.columns import new_id, time_column
+from models.columns import Json, json_column, new_id, time_column
 
 
 class Tenant(SQLModel, table=True):
+    """`timezone` is that of people who have none. `person_cap` is `{limit, per}`: what one person gets of all types
+    that are not required, together."""
+
     id: UUID = Field(default_factory=new_id, primary_key=True)
     key: str = Field(unique=True)
     name: str
     default_language: str = "en"
+    timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
+    person_cap: Json | None = json_column(nullable=True)
     created_at: datetime = time_column(nullable=False)
 
 

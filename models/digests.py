@@ -1,0 +1,54 @@
+"""What is collected for one person, until it is closed and sent as one notification; and what ticks for it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import new_id, time_column
+
+OPEN = text("closed_at IS NULL")
+
+
+class Digest(SQLModel, table=True):
+    """One window. `group_key` stands for type, person and key, as a keyed hash; of each at most one is open.
+
+    `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `told_at` is null.
+    `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
+    that was empty.
+    """
+
+    __table_args__ = (
+        Index("digest_open", "tenant", "group_key", unique=True, postgresql_where=OPEN),
+        Index("digest_due", "closes_at", postgresql_where=OPEN),
+        Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=OPEN),
+        Index("digest_to_tell", "closes_at", postgresql_where=text("closed_at IS NULL AND told_at IS NULL")),
+        Index("digest_of_recipient", "tenant", "recipient_id", "id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    notification_type: str
+    type_id: UUID = Field(foreign_key="notification_type.id")
+    recipient_id: str
+    group_key: str
+    calendar: bool
+    items: int
+    opened_at: datetime = time_column(nullable=False)
+    closes_at: datetime = time_column(nullable=False)
+    closes_by: datetime | None = time_column()
+    told_at: datetime | None = time_column()
+    closed_at: datetime | None = time_column()
+    notification_id: UUID | None = None
+
+
+class Tick(SQLModel, table=True):
+    """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
+
+    `ensured_at` is when Temporal was told; null: it is to be told. `minutes` 0: the Schedule is to go."""
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    notification_type: str = Field(primary_key=True)
+    minutes: int
+    ensured_at: datetime | None = time_column()

@@ -1,0 +1,59 @@
+"""Recurring sends: what is sent to whom by which rule, when each is due next, and what became of each time."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import Json, json_column, new_id, time_column
+
+
+class Schedule(SQLModel, table=True):
+    """`spec` is what the caller gave. A deleted one is kept without its payload, for the runs that point to it."""
+
+    __table_args__ = (Index("schedule_key", "tenant", "key", unique=True, postgresql_where=text("deleted_at IS NULL")),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    key: str
+    notification_type: str
+    spec: Json = json_column()
+    paused_at: datetime | None = time_column()
+    created_at: datetime = time_column(nullable=False)
+    updated_at: datetime = time_column(nullable=False)
+    deleted_at: datetime | None = time_column()
+
+
+class ScheduleTurn(SQLModel, table=True):
+    """When a schedule is due next: for all of its people together (`recipient_id` is empty), or for one of them where
+    the rule is in each one's own zone. Null `due_at`: never again."""
+
+    __tablename__ = "schedule_turn"
+    __table_args__ = (
+        Index(
+            "schedule_turn_due", "tenant", "notification_type", "due_at", postgresql_where=text("due_at IS NOT NULL")
+        ),
+    )
+
+    schedule_id: UUID = Field(foreign_key="schedule.id", primary_key=True)
+    recipient_id: str = Field(primary_key=True)
+    tenant: UUID
+    notification_type: str
+    due_at: datetime | None = time_column()
+
+
+class ScheduleRun(SQLModel, table=True):
+    """One time that it was due, triggered or filled in afterwards. `skipped` says why nothing was sent."""
+
+    __tablename__ = "schedule_run"
+    __table_args__ = (Index("schedule_run_of_schedule", "schedule_id", "due_at"),)
+
+    id: UUID = Field(primary_key=True)
+    schedule_id: UUID = Field(foreign_key="schedule.id")
+    tenant: UUID
+    kind: str
+    due_at: datetime = time_column(nullable=False)
+    ran_at: datetime = time_column(nullable=False)
+    accepted: int = 0
+    skipped: str | None = None

@@ -1,0 +1,52 @@
+"""How much of a limit is used, and who waits for the rest of it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class ThrottleWindow(SQLModel, table=True):
+    """One fixed window of one limit, from the first send. `key` stands for what is limited; the row of the next window
+    is the same one. `awaited`: somebody waits for the next one."""
+
+    __tablename__ = "throttle_window"
+    __table_args__ = (
+        Index("throttle_window_over", "ends_at"),
+        Index("throttle_window_awaited", "ends_at", postgresql_where=text("awaited")),
+    )
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    key: str = Field(primary_key=True)
+    starts_at: datetime = time_column(nullable=False)
+    ends_at: datetime = time_column(nullable=False)
+    most: int
+    used: int
+    awaited: bool = False
+
+
+class ThrottleTurn(SQLModel, table=True):
+    """What one notification has of one limit: its slot, or, while `granted_at` is null, its place in the queue."""
+
+    __tablename__ = "throttle_turn"
+    __table_args__ = (
+        Index(
+            "throttle_turn_waiting",
+            "tenant",
+            "key",
+            "priority",
+            "notification_id",
+            postgresql_where=text("granted_at IS NULL"),
+        ),
+    )
+
+    notification_id: UUID = Field(foreign_key="notification.id", primary_key=True)
+    generation: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    tenant: UUID
+    priority: int
+    asked_at: datetime = time_column(nullable=False)
+    granted_at: datetime | None = time_column()
