@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 from activities.circuits import Circuits
 from activities.composition import Composition
 from activities.delivery import Delivering
+from activities.digesting import Digesting
 from activities.reconciliation import Reconciling
 from activities.recording import Recording
 from activities.resolution import Resolution
@@ -28,6 +29,7 @@ from activities.settlement import Settlement
 from activities.sweeping import Sweeping
 from config import Settings
 from dispatch.connection import connect, prepare, reaching_temporal
+from dispatch.digests import Digests
 from dispatch.dispatcher import Dispatcher
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
@@ -51,7 +53,7 @@ from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
 DEMO_TENANT = "demo"
-SCOPES = ("send", "read", "manage")
+SCOPES = ("send", "read", "manage", "operate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class Parts:
             Resolution(self.database, self.catalog, self.pools, self.circuits).resolve_preferences,
             Composition(self.database, self.catalog, self.renderer).render_messages,
             *(settlement.settle, settlement.check_step),
+            Digesting(self.database).close_digest,
             self._recording.record_outcome,
             Sweeping(self.dispatcher.sweep_once).sweep,
         )
@@ -154,10 +157,12 @@ def _assemble(
 ) -> Parts:
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
+    starter = Starter(temporal)
     dispatcher = Dispatcher(
         database,
-        Starter(temporal),
+        starter,
         Rates(database, temporal, {name: settings.rate(name) for name in providers}),
+        Digests(database, catalog, starter),
         start_rate=settings.start_rate,
         resume_rate=settings.resume_rate,
         on_flush=catalog.flush,

@@ -23,6 +23,7 @@ from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from providers.registry import PROVIDERS
+from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.sweep import SweepWorkflow
 
@@ -57,7 +58,7 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
     return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
-        workflows=[NotificationWorkflow, SweepWorkflow],
+        workflows=[NotificationWorkflow, DigestWorkflow, SweepWorkflow],
         activities=parts.activities,
         graceful_shutdown_timeout=drain,
         nonsticky_to_sticky_poll_ratio=0.5,

@@ -45,11 +45,16 @@ class Composition:
         template = await self._catalog.published(start.tenant, name, plan.channel, languages, as_of)
         if template is None:
             return _delivery(start, plan, None, None), "no_template"
-        variables = {**words.payload, "recipient": words.recipient}
+        variables = {**words.payload, **_alone(kind, words), "recipient": words.recipient}
         result = await self._renderer.render(source_of(template), variables, words.locale or template.language)
         if isinstance(result, RenderFailure):
             return _delivery(start, plan, template, None), _reason(result)
         return _delivery(start, plan, template, result.content), None
+
+
+def _alone(kind: NotificationType, words: Words) -> Json:
+    """One that went out by itself, of a type that is collected, shows itself to the same template."""
+    return {"items": [words.payload], "total": 1} if kind.timing.digest is not None and not words.digest else {}
 
 
 def source_of(template: TemplateVersion) -> TemplateSource:

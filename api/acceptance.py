@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,7 @@ from api.schemas.notifications import SendRequest
 from api.schemas.recipients import dev_only_faults, profile_of
 from bootstrap import Parts
 from domain.channels import Channel
+from domain.digests import group_key, part_of
 from domain.durations import parse_duration
 from domain.notification_types import NotificationType
 from models.columns import new_id
@@ -125,8 +127,13 @@ class Acceptance:
             idempotency_key=ask.key,
             idempotency_hash=ask.digest if ask.key is not None else None,
             send_at=request.send_at,
-            expires_in=parse_duration(request.expires_in) if request.expires_in else kind.expires_in,
+            expires_in=_expires_in(request.expires_in, kind),
+            digest_group=self._group(request, kind) if kind.timing.collects else None,
         )
+
+    def _group(self, request: SendRequest, kind: NotificationType) -> str:
+        part = None if kind.timing.digest is None else part_of(kind.timing.digest, request.payload)
+        return group_key(self._parts.settings.secret, self._tenant, kind.key, request.person, part)
 
     async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
         async with self._parts.database.transaction() as session:
@@ -145,6 +152,13 @@ class Acceptance:
         """Somebody else took the key between our look-up and our INSERT, which has waited for their commit."""
         held = await self._known([asks[index] for index in lost])
         return {index: held[place] for place, index in enumerate(lost)}
+
+
+def _expires_in(asked: str | None, kind: NotificationType) -> timedelta | None:
+    """What is collected does not get old: the type's limit is that of the digest."""
+    if asked is not None:
+        return parse_duration(asked)
+    return None if kind.timing.collects else kind.expires_in
 
 
 def _repeat(ask: Ask, row: Json) -> Answer:

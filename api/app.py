@@ -10,6 +10,7 @@ from api.front_door import FrontDoor
 from api.requests import Requests
 from api.routes import (
     devices,
+    digests,
     event_endpoints,
     explanations,
     health,
@@ -44,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     notifications.router,
     explanations.router,
     redrives.router,
+    digests.router,
     parked_failures.router,
     recipients.router,
     devices.router,

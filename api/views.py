@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from api.schemas.digests import DigestOf
 from api.schemas.notifications import AttemptView, DeliveryView, NotificationSummary, NotificationView, TimelineEntry
 from config import Settings
 from domain.evidence import AttemptState
-from domain.names import workflow_id
+from domain.names import digest_workflow_id, workflow_id
+from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 from storage.notifications import Record
 from storage.sealing import unseal
@@ -19,16 +21,25 @@ def notification_view(record: Record, settings: Settings) -> NotificationView:
     return NotificationView(
         **_summary(record.notification, settings),
         event_payload=unseal(record.notification.event_payload),
+        digest=_digest(record.digest),
+        waits_for=record.notification.waits_for,
+        waits_until=record.notification.waits_until,
         deliveries=[_delivery(delivery, record.attempts) for delivery in record.deliveries],
         timeline=[_entry(event) for event in record.events],
     )
 
 
 def _summary(row: Notification, settings: Settings) -> dict[str, Any]:
-    workflow = workflow_id(row.id, row.generation)
+    workflow = digest_workflow_id(row.digest_group) if row.digest_group else workflow_id(row.id, row.generation)
     names = [name for name in NotificationSummary.model_fields if name not in ("workflow_id", "temporal_url")]
     values = {name: getattr(row, name) for name in names}
     return values | {"workflow_id": workflow, "temporal_url": temporal_url(settings, workflow)}
+
+
+def _digest(row: Digest | None) -> DigestOf | None:
+    if row is None:
+        return None
+    return DigestOf(id=row.id, closes_at=row.closes_at, notification_id=row.notification_id)
 
 
 def temporal_url(settings: Settings, workflow: str) -> str | None:

@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from dispatch.digests import Digests
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
 from dispatch.rates import Rates
@@ -19,11 +20,14 @@ from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.names import (
     CANCEL_DUE,
+    COLLECT_DUE,
+    DIGEST_DUE,
     DISPATCH_CHANNEL,
     EVENTS_CHANNEL,
     EVIDENCE_DUE,
     FLUSH_CHANNEL,
     PACED_DUE,
+    RATES_DUE,
     REDRIVEN_DUE,
     RELEASE_DUE,
     SANDBOX_CHANNEL,
@@ -48,6 +52,7 @@ class Dispatcher:
         database: Database,
         starter: Starter,
         rates: Rates,
+        digests: Digests,
         *,
         start_rate: float,
         resume_rate: float,
@@ -72,8 +77,10 @@ class Dispatcher:
             CANCEL_DUE: Loop("cancel", partial(self._if_leading, signals.cancels)),
             EVIDENCE_DUE: Loop("evidence", partial(self._if_leading, signals.evidence)),
             RELEASE_DUE: Loop("release", partial(self._if_leading, signals.releases)),
+            COLLECT_DUE: Loop("collect", partial(self._if_leading, digests.collect)),
+            DIGEST_DUE: Loop("digests", partial(self._if_leading, digests.tell)),
             "sweep": Loop("sweep", self._sweep_strays),
-            "rates": Loop("rates", partial(self._if_leading, rates.keep)),
+            RATES_DUE: Loop("rates", partial(self._if_leading, rates.keep)),
         }
         self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox, EVENTS_CHANNEL: on_events}
 

@@ -1,4 +1,4 @@
-"""Starts and signals notification workflows. The only caller of the Temporal client on the way of a notification."""
+"""Starts and signals workflows. The only caller of the Temporal client on the way of a notification."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,10 +13,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.connection import prepare, reaching_temporal
-from domain.messages import NotificationStart
-from domain.names import NOTIFICATIONS_QUEUE, workflow_id
+from domain.messages import DigestStart, NotificationStart
+from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
+from storage.digests import ToTell
 from storage.dispatching import DueNotification
 from workflows import options
+from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 
 AT_ONCE = 16
@@ -62,6 +64,31 @@ class Starter:
                 priority=Priority(priority_key=due.priority, fairness_key=str(due.tenant)),
                 search_attributes=attributes(due),
                 static_summary=f"{due.notification_type}, priority {due.priority}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+
+    async def open_digest(self, window: ToTell) -> None:
+        """Starts the workflow of a window's group, or tells the one that runs."""
+        with reaching_temporal():
+            await self._client.start_workflow(
+                DigestWorkflow.run,
+                DigestStart(
+                    tenant=window.tenant,
+                    notification_type=window.notification_type,
+                    group=window.group_key,
+                    closes_at=window.closes_at,
+                ),
+                id=digest_workflow_id(window.group_key),
+                task_queue=NOTIFICATIONS_QUEUE,
+                start_signal="opened",
+                priority=Priority(fairness_key=str(window.tenant)),
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(options.TENANT, str(window.tenant)),
+                        SearchAttributePair(options.TYPE, window.notification_type),
+                    ]
+                ),
+                static_summary=f"digest of {window.notification_type}",
                 rpc_timeout=RPC_TIMEOUT,
             )
 

@@ -79,14 +79,24 @@ class ResolveInput:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """What a notification waits for before it may go out, and when that opens by itself; without `until` somebody
+    tells."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """`settled` is set when the row is final or of another generation: there is nothing left to do. `beside` is step 0,
-    the channels that go out always, whatever becomes of the others."""
+    the channels that go out always, whatever becomes of the others. With a `gate` it is too early: ask again."""
 
     steps: tuple[StepPlan, ...] = ()
     beside: StepPlan | None = None
     patience: timedelta = timedelta()
     settled: NotificationOutcome | None = None
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +154,8 @@ class DeliverInput:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
     """`stopped_as` is the delivery's end when the guard said no. `recorded` False asks the workflow to record it.
-    `provider` is whom the attempt asked; `evidence` and `sent_at` are what is known of it by now."""
+    `provider` is whom the attempt asked; `evidence` and `sent_at` are what is known of it by now. What is held until
+    a moment that is known has it in `until`."""
 
     result: Result
     reason: str | None = None
@@ -157,6 +168,7 @@ class DeliverResult:
     provider: str | None = None
     evidence: Evidence | None = None
     sent_at: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,3 +231,39 @@ class Standing(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepStanding:
     standing: Standing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TickInput:
+    tenant: UUID
+    notification_type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TickOutcome:
+    """How many of each kind of work were due and done."""
+
+    done: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigestStart:
+    """The windows of one type, person and key, which `group` stands for; the open one closes at `closes_at`."""
+
+    tenant: UUID
+    notification_type: str
+    group: str
+    closes_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseInput:
+    tenant: UUID
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigestStanding:
+    """When the open window closes; None: none is open."""
+
+    closes_at: datetime | None

@@ -1,5 +1,7 @@
 """Names that cross a boundary: queues, workflow ids, search attributes, notify channels, and deterministic ids."""
 
+from datetime import datetime
+from hashlib import sha256
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("5f4b9d0e-7b1a-4c0f-9a35-1d7c0e6f2b11")
@@ -13,6 +15,9 @@ EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpo
 # Payloads on DISPATCH_CHANNEL: which loop has work.
 URGENT_DUE, PACED_DUE, CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "urgent", "paced", "cancel", "evidence", "release"
 REDRIVEN_DUE = "redriven"
+RATES_DUE = "rates"
+COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
+TICKS_DUE, RUNS_DUE = "ticks", "runs"
 SWEEP_SCHEDULE = "tocsin-sweep"
 SWEEP_WORKFLOW = "tocsin-sweep"
 
@@ -33,9 +38,30 @@ def workflow_id(notification_id: UUID, generation: int) -> str:
     return f"notification-{notification_id}-{generation}"
 
 
+def digest_workflow_id(group: str) -> str:
+    """`group` stands for type, person and key, and names none of them."""
+    return f"digest-{group}"
+
+
+def tick_schedule(tenant: UUID, notification_type: str) -> str:
+    """Of the Temporal Schedule, and of the workflows that it starts, to which Temporal adds the time."""
+    return f"tick-{tenant}-{notification_type}"
+
+
 def derived_id(*parts: object) -> UUID:
     """The same id for the same facts, so that code that runs twice writes one row."""
     return uuid5(NAMESPACE, ":".join(str(part) for part in parts))
+
+
+def timed_id(at: datetime, *parts: object) -> UUID:
+    """The same: a UUIDv7, so that it stands among those of its time in lists and indexes."""
+    milliseconds = max(int(at.timestamp() * 1000), 0)
+    random = sha256(":".join(str(part) for part in parts).encode()).digest()[:10]
+    return UUID(bytes=_version_7(milliseconds.to_bytes(6, "big") + random))
+
+
+def _version_7(octets: bytes) -> bytes:
+    return octets[:6] + bytes([octets[6] & 0x0F | 0x70, octets[7], octets[8] & 0x3F | 0x80]) + octets[9:]
 
 
 def delivery_id(notification_id: UUID, generation: int, step: int, channel: str) -> UUID:

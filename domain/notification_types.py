@@ -9,8 +9,10 @@ from uuid import UUID
 from domain.channels import Channel
 from domain.durations import parse_duration
 from domain.evidence import Evidence
+from domain.timing import Timing, timing_of
 
-URGENT = 2  # priorities 1 and 2 start at once and are never held back
+URGENT = 2  # priorities 1 and 2 start at once and are never held back by the hour or by a cap
+SILENT = (Channel.IN_APP, Channel.WEBHOOK)
 GIVE_UP_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
 
@@ -64,10 +66,17 @@ class NotificationType:
     expires_in: timedelta | None = None
     give_up_after: timedelta | None = None
     tracking: Tracking = Tracking()
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def channels(self) -> list[Channel]:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
+
+    def disturbs(self, priority: int) -> bool:
+        """Whether quiet hours hold it: not what is urgent or required, nor what makes no noise."""
+        loud = any(channel not in SILENT for channel in self.channels)
+        wanted = self.timing.respects_quiet_hours is not False
+        return wanted and loud and not self.required and priority > URGENT
 
     def patience(self, priority: int) -> timedelta:
         """How long the last step keeps trying, counted from its first attempt."""
@@ -91,6 +100,7 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         expires_in=_duration(spec.get("expires_in")),
         give_up_after=_duration(spec.get("give_up_after")),
         tracking=Tracking(**(spec.get("tracking") or {})),
+        timing=timing_of(spec),
     )
 
 

@@ -16,7 +16,7 @@ class Digest(SQLModel, table=True):
 
     `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `told_at` is null.
     `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
-    that was empty.
+    that was empty. `bytes` is the size of its items.
     """
 
     __table_args__ = (
@@ -35,6 +35,7 @@ class Digest(SQLModel, table=True):
     group_key: str
     calendar: bool
     items: int
+    bytes: int
     opened_at: datetime = time_column(nullable=False)
     closes_at: datetime = time_column(nullable=False)
     closes_by: datetime | None = time_column()

@@ -31,8 +31,10 @@ class Notification(SQLModel, table=True):
     `dispatch_at` is when the dispatcher may claim the row (a lease pushes it ahead), `dispatched_at` when its
     workflow was started, `swept_at` when the sweep last looked. `revision` fences every write of the ledger.
     `evidence_due`: something that its workflow waits for has come, and nobody has told it yet.
-    `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known.
+    `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
+    the one that was made of a window has its `digest_id` alone.
     `waits_for` is the gate at which its workflow waits, and `waits_until` when that opens by itself.
+    `schedule_id` is the recurring send that it is a turn of.
     """
 
     __table_args__ = (
@@ -83,10 +85,17 @@ class Notification(SQLModel, table=True):
         Index("notification_evidence", "id", postgresql_where=text("evidence_due")),
         Index(
             "notification_to_collect",
+            "dispatch_at",
             "id",
             postgresql_where=text("digest_group IS NOT NULL AND digest_id IS NULL AND finished_at IS NULL"),
         ),
         Index("notification_of_digest", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
+        Index(
+            "notification_of_schedule",
+            "schedule_id",
+            "recipient_id",
+            postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
+        ),
         Index("notification_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
         Index("notification_parked", "tenant", "id", postgresql_where=text("status IN ('FAILED', 'IN_DOUBT')")),
     )
@@ -119,6 +128,7 @@ class Notification(SQLModel, table=True):
     evidence_due: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     digest_group: str | None = None
     digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
+    schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
     waits_for: str | None = None
     waits_until: datetime | None = time_column()
 

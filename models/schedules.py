@@ -27,7 +27,10 @@ class Schedule(SQLModel, table=True):
 
 class ScheduleTurn(SQLModel, table=True):
     """When a schedule is due next: for all of its people together (`recipient_id` is empty), or for one of them where
-    the rule is in each one's own zone. Null `due_at`: never again."""
+    the rule is in each one's own zone. Null `due_at`: never again, or paused.
+
+    `timezone` is the zone in which `due_at` was computed; empty: it is still to be. `last_local` is what clocks there
+    showed at the time that was run last, so that nobody who travels has the same day twice."""
 
     __tablename__ = "schedule_turn"
     __table_args__ = (
@@ -41,13 +44,21 @@ class ScheduleTurn(SQLModel, table=True):
     tenant: UUID
     notification_type: str
     due_at: datetime | None = time_column()
+    timezone: str = ""
+    last_local: str | None = None
 
 
 class ScheduleRun(SQLModel, table=True):
-    """One time that it was due, triggered or filled in afterwards. `skipped` says why nothing was sent."""
+    """One time that it was due, triggered or filled in afterwards.
+
+    `skipped` says why it was left out as a whole, `left_out` counts people who were, by reason. Until `finished_at`
+    there are people to go, those after `after`."""
 
     __tablename__ = "schedule_run"
-    __table_args__ = (Index("schedule_run_of_schedule", "schedule_id", "due_at"),)
+    __table_args__ = (
+        Index("schedule_run_of_schedule", "schedule_id", "due_at"),
+        Index("schedule_run_open", "id", postgresql_where=text("finished_at IS NULL")),
+    )
 
     id: UUID = Field(primary_key=True)
     schedule_id: UUID = Field(foreign_key="schedule.id")
@@ -56,4 +67,7 @@ class ScheduleRun(SQLModel, table=True):
     due_at: datetime = time_column(nullable=False)
     ran_at: datetime = time_column(nullable=False)
     accepted: int = 0
+    left_out: Json = json_column()
     skipped: str | None = None
+    after: str | None = None
+    finished_at: datetime | None = time_column()

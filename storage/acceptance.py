@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
 from domain.notification_types import URGENT
 from storage.database import to_json
 from storage.sealing import Json, address_keys, seal
@@ -16,7 +16,8 @@ from storage.sealing import Json, address_keys, seal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewNotification:
-    """`profile` is `{contact, locale, timezone, attributes}` with what the caller gave inline, or None."""
+    """`profile` is `{contact, locale, timezone, attributes}` with what the caller gave inline, or None. With a
+    `digest_group` it is collected; `digest_id` is the window that it was made of, `schedule_id` the recurring send."""
 
     id: UUID
     recipient_id: str
@@ -31,11 +32,14 @@ class NewNotification:
     idempotency_hash: str | None = None
     send_at: datetime | None = None
     expires_in: timedelta | None = None
+    digest_group: str | None = None
+    digest_id: UUID | None = None
+    schedule_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """`id` is that of the row: the new one, or None when the key is taken or the recipient unknown."""
+    """`created_at` is None when nothing was inserted: the key or the id is taken, or the recipient unknown."""
 
     id: UUID
     known_recipient: bool
@@ -50,7 +54,7 @@ WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, recipient_id text, profile jsonb, notification_type text, type_id uuid, event_payload jsonb,
     priority int, channels text[], tags text[], idempotency_key text, idempotency_hash text,
-    send_at timestamptz, expires_in float8)
+    send_at timestamptz, expires_in float8, digest_group text, digest_id uuid, schedule_id uuid)
 ), profile AS (
   INSERT INTO recipient AS r (tenant, recipient_id, contact, address_keys, locale, timezone, attributes, created_at,
          updated_at)
@@ -75,13 +79,15 @@ WITH item AS (
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, idempotency_held, created_at, send_at, expires_at,
-         generation, revision, dispatch_at)
+         generation, revision, dispatch_at, digest_group, digest_id, schedule_id)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
          CASE WHEN expires_in IS NOT NULL
-              THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0, now()
+              THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0,
+         CASE WHEN digest_group IS NOT NULL THEN greatest(send_at, now()) ELSE now() END, digest_group, digest_id,
+         schedule_id
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
-  ON CONFLICT (tenant, idempotency_key) WHERE idempotency_held DO NOTHING
+  ON CONFLICT DO NOTHING
   RETURNING id, created_at, expires_at
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, status)
@@ -89,12 +95,19 @@ WITH item AS (
 )
 SELECT item.id, known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
        CASE WHEN accepted.id IS NOT NULL
-            THEN pg_notify(:channel, CASE WHEN item.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text END
+            THEN pg_notify(:channel, CASE WHEN item.digest_group IS NOT NULL THEN :collect_due
+                                          WHEN item.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text END
   FROM item LEFT JOIN known USING (recipient_id) LEFT JOIN accepted ON accepted.id = item.id
 """)
 
 
-NOTIFY = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DUE, "paced_due": PACED_DUE}
+NOTIFY = {
+    "channel": DISPATCH_CHANNEL,
+    "urgent": URGENT,
+    "urgent_due": URGENT_DUE,
+    "paced_due": PACED_DUE,
+    "collect_due": COLLECT_DUE,
+}
 
 
 async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> dict[UUID, Accepted]:

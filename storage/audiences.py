@@ -43,7 +43,7 @@ class Audience:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words:
-    """What templates may use, and what chooses the language and version."""
+    """What templates may use, and what chooses the language and version. `digest`: it was made of several."""
 
     type_id: UUID
     created_at: datetime
@@ -51,6 +51,7 @@ class Words:
     recipient: Json
     locale: str | None
     default_language: str
+    digest: bool
 
 
 # Of a suppression `s`.
@@ -75,7 +76,8 @@ SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.pri
 """)  # noqa: S608 - constants of our own
 
 WORDS = text("""
-SELECT n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone, r.attributes, t.default_language
+SELECT n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone, r.attributes, t.default_language,
+       n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -129,4 +131,5 @@ async def read_words(session: AsyncSession, notification_id: UUID, tenant: UUID)
         recipient=recipient,
         locale=row["locale"],
         default_language=row["default_language"],
+        digest=row["digest"],
     )

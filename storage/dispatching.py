@@ -35,7 +35,7 @@ class DueEvidence:
 
 RETURNING = "RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
 OPEN = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
-DUE = f"{OPEN} AND generation = 1"
+DUE = f"{OPEN} AND generation = 1 AND digest_group IS NULL"
 
 CLAIM_URGENT = text(f"""
 UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})

@@ -31,14 +31,14 @@ TOLD = f"""told AS (
          CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
     FROM fenced n
     JOIN event_endpoint p ON p.tenant = n.tenant AND p.deleted_at IS NULL
-    JOIN events e ON e.status <> 'PENDING'
+    JOIN events e ON e.notification_id = n.id AND e.status <> 'PENDING'
    CROSS JOIN LATERAL (SELECT '{PREFIX}' || lower(e.status) AS kind) k
    WHERE p.events && ARRAY['{EVERY}', k.kind]
   ON CONFLICT (id) DO NOTHING RETURNING next_try_at
 )"""  # noqa: S608 - constants of our own
 # What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
 FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
-EVENTS = "id, at, status, channel, reason"
+EVENTS = "id, notification_id, at, status, channel, reason"
 WAKE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_try_at IS NOT NULL LIMIT 1)"  # noqa: S608
 
 TELL = text("""

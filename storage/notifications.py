@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, literal_column
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 
 
@@ -18,6 +19,7 @@ class Record:
     deliveries: Sequence[Delivery]
     attempts: Sequence[Attempt]
     events: Sequence[Event]
+    digest: Digest | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +34,7 @@ class Search:
     text: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+    digest_id: UUID | None = None
 
 
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Notification | None:
@@ -52,6 +55,7 @@ async def read(session: AsyncSession, tenant: UUID, id: UUID) -> Record | None:
         deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
         events=(await session.execute(events.order_by(col(Event.at), col(Event.position)))).scalars().all(),
+        digest=await session.get(Digest, notification.digest_id) if notification.digest_id else None,
     )
 
 
@@ -71,6 +75,7 @@ def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
         Notification.recipient_id: wanted.recipient_id,
         Notification.notification_type: wanted.notification_type,
         Notification.status: wanted.status,
+        Notification.digest_id: wanted.digest_id,
     }
     conditions = [col(column) == value for column, value in equal.items() if value is not None]
     if wanted.tag is not None:

@@ -32,6 +32,9 @@ RETRYING = "RETRYING"
 HELD = "HELD"
 RECONCILING = "RECONCILING"
 WAITING = "WAITING"
+COLLECTING = "COLLECTING"
 
 SWEEP_TIMEOUT = timedelta(seconds=50)
 ONE_TRY = RetryPolicy(maximum_attempts=1)
+
+LONG_HISTORY = 4_000  # events; then a workflow that goes on does so as a new one

@@ -38,6 +38,7 @@ async def list_notifications(
     text: Annotated[str | None, Query(max_length=200, description="Words of the content.")] = None,
     created_from: Timestamp | None = None,
     created_before: Timestamp | None = None,
+    digest: Annotated[Id | None, Query(description="The items of a digest, and what it became.")] = None,
 ) -> Page[NotificationSummary]:
     """Those that fit every filter given, newest first."""
     wanted = notifications.Search(
@@ -49,6 +50,7 @@ async def list_notifications(
         text=text,
         created_from=created_from,
         created_before=created_before,
+        digest_id=digest,
     )
     async with parts.database.transaction() as session:
         rows = await notifications.search(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
+from api.schemas.timing import Digest, SendWindow, Throttle
 from domain.channels import Channel
 from domain.durations import parse_duration
 
@@ -107,9 +108,13 @@ class TypeFields(Model):
     expires_in: Duration | None = None
     give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
     always: Beside | None = None
-    respects_quiet_hours: NotYet = None
-    throttle: NotYet = None
-    digest: NotYet = None
+    respects_quiet_hours: Annotated[
+        bool | None,
+        Field(description="By default priorities 3 to 5 do, if not `required`, and not in_app and webhook alone."),
+    ] = None
+    send_window: SendWindow | None = None
+    throttle: Throttle | None = None
+    digest: Digest | None = None
     from_: NotYet = Field(None, alias="from")
     reply_to: NotYet = None
     tracking: Annotated[Tracking | None, BeforeValidator(_off)] = None
@@ -123,6 +128,12 @@ class TypeBody(TypeFields):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     key: Key | None = None
+
+    @model_validator(mode="after")
+    def _what_exceeds_has_a_digest(self) -> Self:
+        if self.throttle is not None and self.throttle.on_exceed == "digest" and self.digest is None:
+            raise ValueError("`throttle.on_exceed: digest` needs a `digest`")
+        return self
 
     @property
     def twice(self) -> list[Channel]:

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
 
 from api.schemas.base import ChannelName, Duration, Id, Json, Model, Timestamp, Word
 from api.schemas.contact import RecipientId
+from api.schemas.digests import DigestOf
 from api.schemas.recipients import InlineRecipient
 from domain.cancellation import CancelAnswer
 from domain.channels import Channel
@@ -159,7 +160,12 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
+    """`waits_for` says why its workflow holds it back before anything is rendered, and `waits_until` how long."""
+
     event_payload: Json
+    digest: DigestOf | None
+    waits_for: str | None
+    waits_until: Timestamp | None
     deliveries: list[DeliveryView]
     timeline: list[TimelineEntry]
 

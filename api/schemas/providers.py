@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.schemas.base import Model, Text, Timestamp
 from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitState
+from domain.rates import LIFTED
 
 EXAMPLE: dict[str, Any] = {
     "name": "sendgrid",
@@ -17,11 +18,15 @@ EXAMPLE: dict[str, Any] = {
         "reason": "errors",
         "since": "2026-11-22T09:00:00Z",
         "probe_at": "2026-11-22T09:00:05Z",
+        "quiet_until": None,
     },
     "weights": {"email": 0},
     "rate": 50,
+    "tenant_rate": None,
     "paused": False,
 }
+# Calls per second: one in a quarter of an hour.
+SLOWEST = 0.001
 
 
 class Capabilities(Model):
@@ -33,12 +38,14 @@ class Capabilities(Model):
 
 
 class HealthView(Model):
-    """The circuit. `open`: nothing goes there until `probe_at`; `half_open`: a few calls try it."""
+    """The circuit. `open`: nothing goes there until `probe_at`; `half_open`: a few calls try it. Whatever it is, until
+    `quiet_until` nothing goes there: the vendor has answered "too many"."""
 
     state: CircuitState
     reason: str | None
     since: Timestamp | None
     probe_at: Timestamp | None
+    quiet_until: Timestamp | None
 
 
 class ProviderView(Model):
@@ -50,11 +57,33 @@ class ProviderView(Model):
     health: HealthView
     weights: Annotated[dict[Channel, int], Field(description="Its share of each channel by now, in points of 100.")]
     rate: Annotated[float | None, Field(description="Calls per second over all workers; null is no limit.")]
+    tenant_rate: Annotated[float | None, Field(description="The same for each tenant.")]
     paused: bool
 
 
 class Providers(Model):
     items: list[ProviderView]
+
+
+def _rate(value: float) -> float:
+    if 0 < value < SLOWEST:
+        raise ValueError(f"must be 0, which is no limit, or at least {SLOWEST}")
+    return value
+
+
+Rate = Annotated[float, Field(ge=0, le=LIFTED), AfterValidator(_rate)]
+
+
+class ProviderChanges(Model):
+    """For all tenants. What is not given stays."""
+
+    rate: Annotated[
+        Rate | None,
+        Field(description="Calls per second over all workers; 0 is no limit, null is what the settings say."),
+    ] = None
+    tenant_rate: Annotated[
+        Rate | None, Field(description="Calls per second of each tenant; 0 or null is no limit.")
+    ] = None
 
 
 class PauseBody(Model):

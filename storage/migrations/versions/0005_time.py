@@ -29,9 +29,14 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _due_among(WAITING)
-    for name in ("notification_at_gate", "notification_of_digest", "notification_to_collect"):
+    for name in (
+        "notification_at_gate",
+        "notification_of_digest",
+        "notification_of_schedule",
+        "notification_to_collect",
+    ):
         op.drop_index(name, "notification")
-    for name in ("digest_group", "digest_id", "waits_for", "waits_until"):
+    for name in ("digest_group", "digest_id", "schedule_id", "waits_for", "waits_until"):
         op.drop_column("notification", name)
     for name in ("timezone", "person_cap"):
         op.drop_column("tenant", name)
@@ -69,6 +74,7 @@ def _digests() -> None:
         sa.Column("group_key", AutoString(), nullable=False),
         sa.Column("calendar", sa.Boolean(), nullable=False),
         sa.Column("items", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.Integer(), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closes_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closes_by", sa.DateTime(timezone=True), nullable=True),
@@ -157,11 +163,15 @@ def _schedules() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ran_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("accepted", sa.Integer(), nullable=False),
+        sa.Column("left_out", postgresql.JSONB(none_as_null=True), nullable=False),
         sa.Column("skipped", AutoString(), nullable=True),
+        sa.Column("after", AutoString(), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["schedule_id"], ["schedule.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("schedule_run_of_schedule", "schedule_run", ["schedule_id", "due_at"])
+    op.create_index("schedule_run_open", "schedule_run", ["id"], postgresql_where=sa.text("finished_at IS NULL"))
     op.create_table(
         "schedule_turn",
         sa.Column("schedule_id", sa.Uuid(), nullable=False),
@@ -169,6 +179,8 @@ def _schedules() -> None:
         sa.Column("tenant", sa.Uuid(), nullable=False),
         sa.Column("notification_type", AutoString(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("timezone", AutoString(), nullable=False),
+        sa.Column("last_local", AutoString(), nullable=True),
         sa.ForeignKeyConstraint(["schedule_id"], ["schedule.id"]),
         sa.PrimaryKeyConstraint("schedule_id", "recipient_id"),
     )
@@ -229,7 +241,15 @@ def _notifications() -> None:
     op.create_index(
         "notification_to_collect",
         "notification",
-        ["id"],
+        ["dispatch_at", "id"],
         postgresql_where=sa.text("digest_group IS NOT NULL AND digest_id IS NULL AND finished_at IS NULL"),
     )
     op.create_foreign_key(None, "notification", "digest", ["digest_id"], ["id"])
+    op.add_column("notification", sa.Column("schedule_id", sa.Uuid(), nullable=True))
+    op.create_index(
+        "notification_of_schedule",
+        "notification",
+        ["schedule_id", "recipient_id"],
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND finished_at IS NULL"),
+    )
+    op.create_foreign_key(None, "notification", "schedule", ["schedule_id"], ["id"])

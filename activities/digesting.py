@@ -1,0 +1,18 @@
+"""`close_digest`: closes a window that is due, or says when it will be."""
+
+from temporalio import activity
+
+from domain.messages import CloseInput, DigestStanding
+from storage import digests
+from storage.database import Database
+
+
+class Digesting:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def close_digest(self, given: CloseInput) -> DigestStanding:
+        """By the database's clock. Safe to run twice: a window is closed once, and its notification made with it."""
+        async with self._database.transaction() as session:
+            return DigestStanding(closes_at=await digests.close_group(session, given.tenant, given.group))

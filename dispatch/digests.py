@@ -1,0 +1,57 @@
+"""Collects what is to be collected, and sees to it that each window has a workflow that closes it.
+
+Run by the dispatcher that leads.
+"""
+
+import structlog
+from temporalio.service import RPCError
+
+from dispatch.starter import AT_ONCE, Starter
+from storage import digests
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.digest_collection import collect_waiting
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN = 2.0
+ITEMS_AT_ONCE = 500
+WINDOWS_AT_ONCE = 100
+# Whatever should have closed it has had its time: a tick comes every quarter of an hour at most.
+OVERDUE = 1_200.0
+OVERDUE_WITH_WORKFLOW = 10.0
+
+
+class Digests:
+    def __init__(self, database: Database, catalog: Catalog, starter: Starter) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._starter = starter
+
+    async def collect(self) -> float:
+        async with self._database.transaction() as session:
+            taken = await collect_waiting(session, self._catalog.type_by_id, ITEMS_AT_ONCE)
+        return LOOK_AGAIN if taken < ITEMS_AT_ONCE else 0.0
+
+    async def tell(self) -> float:
+        """No lock is held while Temporal is asked; told twice is once."""
+        await self._close_overdue()
+        async with self._database.transaction() as session:
+            due = await digests.to_tell(session, AT_ONCE)
+        told = []
+        for window in due:
+            try:
+                await self._starter.open_digest(window)
+                told.append(window)
+            except RPCError as error:
+                log.warning("Temporal does not take a digest; it waits in Postgres", status=error.status.name)
+        if told:
+            async with self._database.transaction() as session:
+                await digests.mark_told(session, told)
+        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
+
+    async def _close_overdue(self) -> None:
+        async with self._database.transaction() as session:
+            closed = await digests.close_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE, WINDOWS_AT_ONCE)
+        if closed:
+            log.warning("windows that nobody else had closed", closed=closed)

@@ -1,0 +1,113 @@
+"""Rules as cron writes them, `0 9 * * mon-fri`: which minutes of which local days. recurrence.py tells when that is."""
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date
+
+PART = re.compile(r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+LAST_DAY = "l"
+LEAP_YEAR = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cron:
+    """Sorted, each once. A weekday is 0 on Sundays. `last_day` is that of each month, beside `days`; `either`: a day of
+    the month or a weekday is enough, because both fields name some."""
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: tuple[int, ...]
+    last_day: bool
+    months: tuple[int, ...]
+    weekdays: tuple[int, ...]
+    either: bool
+
+    def falls_on(self, day: date) -> bool:
+        if day.month not in self.months:
+            return False
+        in_month = day.day in self.days or (self.last_day and day.day == monthrange(day.year, day.month)[1])
+        in_week = day.isoweekday() % 7 in self.weekdays
+        return (in_month or in_week) if self.either else (in_month and in_week)
+
+    @property
+    def ever_due(self) -> bool:
+        """Each day of the year meets each weekday sooner or later, 29 February too."""
+        return self.either or self.last_day or any(self.days[0] <= monthrange(LEAP_YEAR, m)[1] for m in self.months)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """A place in the rule, and what may stand there."""
+
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+    def read(self, text: str) -> tuple[int, ...]:
+        return tuple(sorted({number for part in text.split(",") for number in self._part(part)}))
+
+    def _part(self, text: str) -> range:
+        match = PART.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{self.name}: {text[:40]!r} is none of *, 5, 1-5, */5 and 10-40/10, or a list of them")
+        first, last, step = match.group("first", "last", "step")
+        if step and first and not last:
+            raise ValueError(f"{self.name}: a step needs a range, such as */{step} or {first}-{self.high}/{step}")
+        low = self._number(first) if first else self.low
+        high = self._number(last or first) if first else self.high
+        if high == 0 < low and self.names == WEEKDAYS:
+            high = 7  # fri-sun
+        if low > high:
+            raise ValueError(f"{self.name}: {text} runs backwards; write two ranges with a comma between them")
+        return range(low, high + 1, self._step(step) if step else 1)
+
+    def _number(self, text: str) -> int:
+        if text in self.names:
+            return self.names.index(text) + self.low
+        if not text.isdigit() or not self.low <= int(text) <= self.high:
+            named = f", or {self.names[0]} to {self.names[-1]}" if self.names else ""
+            raise ValueError(f"{self.name}: {text} must be {self.low} to {self.high}{named}")
+        return int(text)
+
+    def _step(self, text: str) -> int:
+        """One that reaches beyond the field would be due once, which nobody means who writes */90."""
+        if not 1 <= int(text) <= self.high:
+            raise ValueError(f"{self.name}: a step must be 1 to {self.high}, not {text}")
+        return int(text)
+
+
+MINUTE = Field(name="minute", low=0, high=59)
+HOUR = Field(name="hour", low=0, high=23)
+DAY = Field(name="day of the month", low=1, high=31)
+MONTH = Field(name="month", low=1, high=12, names=MONTHS)
+WEEKDAY = Field(name="day of the week", low=0, high=7, names=WEEKDAYS)
+
+
+def parse_cron(text: str) -> Cron:
+    """ValueError, with a sentence for whoever wrote it, for what is no rule and for one that is never due."""
+    fields = text.lower().split()
+    if len(fields) != 5:
+        raise ValueError("must have five fields, such as 0 9 * * mon-fri: minute, hour, day, month, day of the week")
+    minute, hour, day, month, weekday = fields
+    days = [part for part in day.split(",") if part != LAST_DAY]
+    rule = Cron(
+        minutes=MINUTE.read(minute),
+        hours=HOUR.read(hour),
+        days=DAY.read(",".join(days)) if days else (),
+        last_day=LAST_DAY in day.split(","),
+        months=MONTH.read(month),
+        weekdays=tuple(sorted({number % 7 for number in WEEKDAY.read(weekday)})),
+        either=not day.startswith("*") and not weekday.startswith("*"),
+    )
+    if not rule.ever_due:
+        raise ValueError("is never due: none of its months has such a day")
+    return rule
+
+
+def tick_minutes(rule: Cron) -> int:
+    """How often somebody has to look so that it is never late. In UTC: zones differ by multiples of 15 minutes."""
+    return next((every for every in (15, 5) if all(minute % every == 0 for minute in rule.minutes)), 1)

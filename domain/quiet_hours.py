@@ -1,0 +1,106 @@
+"""Windows of the day in somebody's zone: quiet hours, in which nothing is sent that can wait, and send windows, outside
+of which nothing is. Asked before a send, and for when a held one goes on.
+
+Both edges of daylight saving are those of `local_times.instant`: a window is from the instant at which it starts to the
+one at which it ends, whatever clocks show between. So in the hour that comes twice a moment may be quiet though clocks
+show a time at which it is not, and the other way round; but no window has two ends.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from domain.local_times import instant, local_time, zone_named
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+DAY = timedelta(days=1)
+LONGEST_QUIET = 8  # days that are joined, should they all touch
+# A weekly window may lie in the hour that is skipped: then the week after it is the next.
+LONGEST_CLOSED = 15
+
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DailyWindow:
+    """From `start` to before `end`, over midnight if that is earlier. `days` (0 is Monday) are those on which it
+    starts; None: all. ValueError for a window without length or days."""
+
+    start: time
+    end: time
+    days: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.start == self.end:
+            raise ValueError("must not start and end at the same time")
+        if self.days is not None and not self.days:
+            raise ValueError("must be on one day at least")
+
+    @classmethod
+    def from_json(cls, spec: dict[str, Any]) -> Self:
+        """`{"start": "22:00", "end": "07:00", "days"?: ["mon"]}`; ValueError for other times and days."""
+        days = spec.get("days")
+        return cls(
+            start=_time_of_day(spec["start"]),
+            end=_time_of_day(spec["end"]),
+            days=None if days is None else frozenset(_day(name) for name in days),
+        )
+
+    def spans(self, zone: ZoneInfo, at: datetime, days: int) -> Iterator[Span]:
+        """In order, from the one that may still run `at` this instant to those that start so many days later. Where
+        clocks are set forward over all of it a span is empty, and two may touch."""
+        today = local_time(at, zone).date()
+        for day in (today + number * DAY for number in range(-1, days + 1)):
+            if self.days is None or day.weekday() in self.days:
+                last = day if self.start < self.end else day + DAY
+                yield instant(datetime.combine(day, self.start), zone), instant(datetime.combine(last, self.end), zone)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuietHours(DailyWindow):
+    timezone: str | None = None
+
+    @classmethod
+    def from_json(cls, spec: dict[str, Any]) -> Self:
+        """As any window, and `timezone`."""
+        window = DailyWindow.from_json(spec)
+        return cls(start=window.start, end=window.end, days=window.days, timezone=spec.get("timezone"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SendWindow(DailyWindow):
+    """When a type or a tenant sends."""
+
+
+def quiet_until(hours: QuietHours, zone: str, at: datetime) -> datetime | None:
+    """None if `at` is not quiet; else the first instant that is not, or the far end of eight days. `zone` is for hours
+    that have none of their own. ValueError for a zone that is none."""
+    until = at
+    for start, end in hours.spans(zone_named(hours.timezone or zone), at, LONGEST_QUIET):
+        if start <= until < end:
+            until = end
+    return None if until == at else until
+
+
+def opens_at(window: SendWindow, zone: str, at: datetime) -> datetime | None:
+    """None if it is open `at` this instant, else the next one at which it opens. ValueError for a zone that is none."""
+    for start, end in window.spans(zone_named(zone), at, LONGEST_CLOSED):
+        if start < end and at < end:
+            return start if at < start else None
+    raise ValueError("is never open")
+
+
+def _time_of_day(text: str) -> time:
+    if not TIME_OF_DAY.fullmatch(text):
+        raise ValueError("must be a time of day, such as 22:00")
+    return time.fromisoformat(text)
+
+
+def _day(name: str) -> int:
+    if name not in DAYS:
+        raise ValueError("must be mon, tue, wed, thu, fri, sat or sun")
+    return DAYS.index(name)

@@ -1,0 +1,103 @@
+"""A type's rules of time, as its spec keeps them: what is collected, how much is too much, and when it may go out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from domain.cron import Cron, parse_cron
+from domain.durations import parse_duration
+from domain.quiet_hours import SendWindow
+
+Json = dict[str, Any]
+MAX_ITEMS = 100
+
+
+class OnExceed(StrEnum):
+    DROP = "drop"
+    DEFER = "defer"
+    DIGEST = "digest"
+
+
+class Scope(StrEnum):
+    """Whose messages count together."""
+
+    RECIPIENT = "recipient"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    most: int
+    per: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throttle:
+    limit: Limit
+    scope: Scope = Scope.RECIPIENT
+    on_exceed: OnExceed = OnExceed.DROP
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digest:
+    """Either a `window` from the first event (`sliding`: from the last one, at most `at_most` from the first) or the
+    next time of a `schedule`, in the person's zone. `key` names the value in the payload by which it is told apart."""
+
+    window: timedelta | None = None
+    sliding: bool = False
+    at_most: timedelta | None = None
+    schedule: Cron | None = None
+    key: str | None = None
+    max_items: int = MAX_ITEMS
+    first_at_once: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """`respects_quiet_hours` None lets priority and channels decide."""
+
+    respects_quiet_hours: bool | None = None
+    send_window: SendWindow | None = None
+    throttle: Throttle | None = None
+    digest: Digest | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Every one is collected; else at most what exceeds the throttle."""
+        return self.digest is not None and (self.throttle is None or self.throttle.on_exceed is not OnExceed.DIGEST)
+
+
+def timing_of(spec: Json) -> Timing:
+    window = spec.get("send_window")
+    return Timing(
+        respects_quiet_hours=spec.get("respects_quiet_hours"),
+        send_window=SendWindow.from_json(window) if window else None,
+        throttle=_throttle(spec["throttle"]) if spec.get("throttle") else None,
+        digest=_digest(spec["digest"]) if spec.get("digest") else None,
+    )
+
+
+def limit_of(spec: Json) -> Limit:
+    """`{limit, per}`, as throttles and caps are written."""
+    return Limit(most=spec["limit"], per=parse_duration(spec["per"]))
+
+
+def _throttle(spec: Json) -> Throttle:
+    return Throttle(
+        limit=limit_of(spec),
+        scope=Scope(spec.get("scope", Scope.RECIPIENT)),
+        on_exceed=OnExceed(spec.get("on_exceed", OnExceed.DROP)),
+    )
+
+
+def _digest(spec: Json) -> Digest:
+    return Digest(
+        window=parse_duration(spec["window"]) if spec.get("window") else None,
+        sliding=spec.get("sliding", False),
+        at_most=parse_duration(spec["at_most"]) if spec.get("at_most") else None,
+        schedule=parse_cron(spec["schedule"]) if spec.get("schedule") else None,
+        key=spec.get("key"),
+        max_items=spec.get("max_items", MAX_ITEMS),
+        first_at_once=spec.get("first_at_once", False),
+    )

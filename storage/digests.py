@@ -1,0 +1,128 @@
+"""Windows that are due, to be told to their workflows, listed, or flushed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage import digest_closing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digest:
+    id: UUID
+    notification_type: str
+    recipient_id: str
+    items: int
+    opened_at: datetime
+    closes_at: datetime
+    closed_at: datetime | None
+    notification_id: UUID | None
+    group_key: str
+    calendar: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToTell:
+    """A window whose workflow does not know of it yet."""
+
+    id: UUID
+    tenant: UUID
+    notification_type: str
+    group_key: str
+    closes_at: datetime
+
+
+COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, group_key,
+  calendar"""
+TO_TELL = text("""
+SELECT id, tenant, notification_type, group_key, closes_at FROM digest
+ WHERE closed_at IS NULL AND told_at IS NULL ORDER BY closes_at LIMIT :limit
+""")
+MARK_TOLD = text("UPDATE digest SET told_at = now() WHERE id = ANY(:ids)")
+OPEN_OF_GROUP = text("""
+SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
+ WHERE tenant = :tenant AND group_key = :group_key AND closed_at IS NULL FOR UPDATE
+""")
+DUE_OF_TYPE = text("""
+SELECT id FROM digest WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
+   AND calendar AND closes_at <= now()
+ ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+OVERDUE = text("""
+SELECT id FROM digest
+ WHERE closed_at IS NULL AND closes_at <= now() - make_interval(secs => :windowed)
+   AND closes_at <= now() - make_interval(secs => CASE WHEN calendar THEN :calendar ELSE :windowed END)
+ ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+PAGE = text(f"""
+SELECT {COLUMNS} FROM digest
+ WHERE tenant = :tenant AND (closed_at IS NULL) = :open
+   AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
+   AND (CAST(:notification_type AS text) IS NULL OR notification_type = :notification_type)
+   AND (CAST(:before AS uuid) IS NULL OR id < :before)
+ ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608 - constants of our own
+FIND = text(f"SELECT {COLUMNS} FROM digest WHERE tenant = :tenant AND id = :id")  # noqa: S608
+
+
+async def to_tell(session: AsyncSession, limit: int) -> list[ToTell]:
+    return [ToTell(**row) for row in (await session.execute(TO_TELL, {"limit": limit})).mappings()]
+
+
+async def mark_told(session: AsyncSession, told: list[ToTell]) -> None:
+    await session.execute(MARK_TOLD, {"ids": [digest.id for digest in told]})
+
+
+async def close_group(session: AsyncSession, tenant: UUID, group_key: str) -> datetime | None:
+    """Closes the open window of a group if it is due; else when it will be. None: none is open any more."""
+    values = {"tenant": tenant, "group_key": group_key}
+    row = (await session.execute(OPEN_OF_GROUP, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    if not row["due"]:
+        closes_at: datetime = row["closes_at"]
+        return closes_at
+    await digest_closing.close(session, [row["id"]])
+    return None
+
+
+async def close_due(session: AsyncSession, tenant: UUID, notification_type: str, limit: int) -> int:
+    """Of a type that closes by the calendar: how many were closed. Whoever else closes has others."""
+    values = {"tenant": tenant, "notification_type": notification_type, "limit": limit}
+    return await _close(session, DUE_OF_TYPE, values)
+
+
+async def close_overdue(session: AsyncSession, windowed: float, calendar: float, limit: int) -> int:
+    """So many seconds late: whatever should have closed them is gone, such as a workflow with a store that was lost."""
+    return await _close(session, OVERDUE, {"windowed": windowed, "calendar": calendar, "limit": limit})
+
+
+async def _close(session: AsyncSession, due: Any, values: dict[str, Any]) -> int:
+    ids = list((await session.execute(due, values)).scalars())
+    await digest_closing.close(session, ids)
+    return len(ids)
+
+
+async def page(
+    session: AsyncSession,
+    tenant: UUID,
+    *,
+    is_open: bool,
+    recipient_id: str | None,
+    notification_type: str | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Digest]:
+    """Newest first."""
+    values = {"recipient_id": recipient_id, "notification_type": notification_type, "before": before, "limit": limit}
+    rows = await session.execute(PAGE, {"tenant": tenant, "open": is_open, **values})
+    return [Digest(**row) for row in rows.mappings()]
+
+
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
+    row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else Digest(**row)
