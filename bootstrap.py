@@ -3,9 +3,6 @@
 Worker, API, command line and tests all come through here.
 """
 
-import logging
-import sys
-import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
-import structlog
-from structlog.typing import EventDict, Processor
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -22,21 +17,28 @@ from activities.circuits import Circuits
 from activities.composition import Composition
 from activities.delivery import Delivering
 from activities.digesting import Digesting
+from activities.gates import Gates
 from activities.reconciliation import Reconciling
 from activities.recording import Recording
+from activities.recurring import Recurring
 from activities.resolution import Resolution
 from activities.settlement import Settlement
 from activities.sweeping import Sweeping
+from activities.ticks import Ticking
 from config import Settings
 from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.digests import Digests
 from dispatch.dispatcher import Dispatcher
+from dispatch.duties import Duties, duties_of
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
 from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
+from dispatch.signals import Signals
 from dispatch.starter import Starter
+from dispatch.throttles import Throttles
+from dispatch.ticks import Ticks
 from domain.tracking import TraceSigner
 from providers.base import Provider
 from providers.guard import guarded
@@ -69,6 +71,7 @@ class Parts:
     temporal: Client
     circuits: Circuits
     dispatcher: Dispatcher
+    recurring: Recurring
     receipts: ReceiptApplier
     reports: SandboxReports | None
     event_posts: EventPosts
@@ -89,11 +92,12 @@ class Parts:
         """Our own work, on the notifications queue."""
         settlement = Settlement(self.database)
         return (
-            Resolution(self.database, self.catalog, self.pools, self.circuits).resolve_preferences,
+            self._resolution.resolve_preferences,
             Composition(self.database, self.catalog, self.renderer).render_messages,
             *(settlement.settle, settlement.check_step),
             Digesting(self.database).close_digest,
             self._recording.record_outcome,
+            Ticking(self.database, self.recurring.works).run_tick,
             Sweeping(self.dispatcher.sweep_once).sweep,
         )
 
@@ -103,6 +107,11 @@ class Parts:
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         delivering = Delivering(self.database, self.providers, self.circuits, self._recording, tracker)
         return delivering.deliver, Reconciling(self.database, self.providers, self._recording).look_up
+
+    @property
+    def _resolution(self) -> Resolution:
+        gates = Gates(self.database, self.settings.secret)
+        return Resolution(self.database, self.catalog, self.pools, self.circuits, gates)
 
     @property
     def _recording(self) -> Recording:
@@ -157,14 +166,13 @@ def _assemble(
 ) -> Parts:
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
-    starter = Starter(temporal)
+    recurring = Recurring(database, settings.secret)
+    duties = _duties(settings, database, temporal, providers, catalog, recurring)
     dispatcher = Dispatcher(
         database,
-        starter,
-        Rates(database, temporal, {name: settings.rate(name) for name in providers}),
-        Digests(database, catalog, starter),
+        Starter(temporal),
+        duties,
         start_rate=settings.start_rate,
-        resume_rate=settings.resume_rate,
         on_flush=catalog.flush,
         on_sandbox=reports.wake if reports else lambda: None,
         on_events=event_posts.wake,
@@ -179,9 +187,28 @@ def _assemble(
         temporal=temporal,
         circuits=Circuits(database),
         dispatcher=dispatcher,
+        recurring=recurring,
         receipts=ReceiptApplier(database),
         reports=reports,
         event_posts=event_posts,
+    )
+
+
+def _duties(
+    settings: Settings,
+    database: Database,
+    temporal: Client,
+    providers: Mapping[str, Provider],
+    catalog: Catalog,
+    recurring: Recurring,
+) -> Duties:
+    starter = Starter(temporal)
+    return duties_of(
+        Signals(database, starter, settings.resume_rate),
+        Rates(database, temporal, {name: settings.rate(name) for name in providers}),
+        Digests(database, catalog, starter),
+        Throttles(database),
+        Ticks(database, temporal, recurring),
     )
 
 
@@ -196,40 +223,6 @@ async def prepare_temporal(address: str, namespace: str) -> None:
 
 async def prepare_database(url: str) -> None:
     await migrate(url)
-
-
-def configure_logging(settings: Settings) -> None:
-    """JSON lines on stdout, our own and the libraries'. No exception messages: they may quote what people sent."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _errors_without_messages,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stdout)
-    rendering: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.JSONRenderer(),
-    ]
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
-    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    for noisy in ("httpx2", "httpcore2", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _errors_without_messages(_: object, __: str, event: EventDict) -> EventDict:
-    info = event.pop("exc_info", None)
-    error = info[1] if isinstance(info, tuple) else sys.exc_info()[1] if info else None
-    if error is not None:
-        frames = traceback.extract_tb(error.__traceback__)
-        event["error"] = type(error).__name__
-        event["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
-    return event
 
 
 async def ensure_demo(parts: Parts) -> None:

@@ -187,7 +187,7 @@ def list_tenants() -> None:
 def create_key(
     tenant: Annotated[str, typer.Option(help="Whose key; see 'tocsin tenants'.")],
     name: Annotated[str, typer.Option(help="What the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="send, read or manage; may be given several times.")],
+    scope: Annotated[list[str], typer.Option(help="send, read, manage or operate; may be given several times.")],
 ) -> None:
     """Make an API key and print it, this once. Needs the database, not the API."""
     from commands.keys import create

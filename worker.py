@@ -17,15 +17,17 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from bootstrap import Parts, configure_logging, open_parts
+from bootstrap import Parts, open_parts
 from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
+from logs import configure_logging
 from providers.registry import PROVIDERS
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.sweep import SweepWorkflow
+from workflows.tick import TickWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +60,7 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
     return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
-        workflows=[NotificationWorkflow, DigestWorkflow, SweepWorkflow],
+        workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow, SweepWorkflow],
         activities=parts.activities,
         graceful_shutdown_timeout=drain,
         nonsticky_to_sticky_poll_ratio=0.5,

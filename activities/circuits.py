@@ -5,12 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.circuits import CircuitState, Health, Tally
+from domain.circuits import CircuitState, Health, Tally, quiet_for
+from domain.holds import Held, circuit_open, provider_throttled
 from domain.messages import Result
 from domain.names import derived_id
 from storage import provider_health
@@ -23,7 +25,8 @@ REMEMBERED = 1_000  # deliveries whose error has been counted already
 SLOW_CALL = 0.5  # of the adapter's deadline
 # What says that the provider, not the message or our rate, is in trouble.
 TROUBLE = (Result.NOT_ACCEPTED, Result.UNKNOWN)
-NOT_TROUBLE = ("throttled", "stalled", "worker_lost")
+THROTTLED = "throttled"
+NOT_TROUBLE = (THROTTLED, "stalled", "worker_lost")
 CREDENTIALS = ("credentials_refused", "account_not_found", "account_suspended")
 
 
@@ -33,15 +36,17 @@ class _Seen:
     errors: int = 0
     slow: int = 0
     refusers: list[str] = field(default_factory=list)
+    quiet_until: float = 0.0
 
     def taken(self) -> Tally:
-        return Tally(calls=self.calls, errors=self.errors, slow=self.slow, refusers=tuple(self.refusers))
+        quiet = timedelta(seconds=max(0.0, self.quiet_until - time.monotonic()))
+        return Tally(calls=self.calls, errors=self.errors, slow=self.slow, refusers=tuple(self.refusers), quiet=quiet)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """One call that was really made. `share` is the part of the adapter's deadline that it took, `began` is by
-    `time.monotonic`."""
+    `time.monotonic`; `retry_after` is what the vendor asked for."""
 
     provider: str
     delivery_id: UUID
@@ -50,13 +55,17 @@ class Call:
     reason: str | None
     share: float
     began: float
+    retry_after: timedelta | None = None
 
 
 class Circuits:
+    """What a vendor tells this process is obeyed here at once, and by the others within a second or two."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: Mapping[str, Health] = {}
         self._seen: dict[str, _Seen] = defaultdict(_Seen)
+        self._quiet: dict[str, float] = defaultdict(float)
         self._troubled: dict[UUID, None] = {}
         self._learned_at: dict[str, float] = {}
 
@@ -65,18 +74,21 @@ class Circuits:
         """As of a second ago; a provider that is missing is well."""
         return self._known
 
-    async def lets_through(self, session: AsyncSession, provider: str) -> bool:
-        """A half-open circuit passes only as many as the database counts; in the guard's own transaction."""
+    async def held(self, session: AsyncSession, provider: str, now: datetime) -> Held | None:
+        """Why this call is not to be made, asked in the guard's own transaction; `now` is by the database's clock. A
+        half-open circuit passes only as many as the database counts."""
         health = self._known.get(provider)
-        if health is None or health.passes:
-            return True
-        return health.state is CircuitState.HALF_OPEN and await provider_health.take_probe(session, provider)
-
-    def openings(self, provider: str) -> int:
-        health = self._known.get(provider)
-        return health.openings if health else 0
+        if health is not None and health.state is CircuitState.OPEN:
+            return circuit_open(provider, health.openings)
+        if self._quiet[provider] > time.monotonic() or (health is not None and health.is_quiet(now)):
+            return provider_throttled(provider)
+        if health is None or health.passes or await provider_health.take_probe(session, provider):
+            return None
+        return circuit_open(provider, health.openings)
 
     def note(self, call: Call) -> None:
+        if call.reason == THROTTLED:
+            self._hush(call.provider, quiet_for(call.retry_after))
         trouble = call.result in TROUBLE and call.reason not in NOT_TROUBLE
         if self._is_stale(call) or (trouble and not self._counts(call)):
             return
@@ -88,6 +100,11 @@ class Circuits:
             seen.refusers.append(str(derived_id("refused", call.person)))
         elif not trouble:
             seen.refusers.clear()  # what somebody's message passes with is not broken
+
+    def _hush(self, provider: str, quiet: timedelta) -> None:
+        """The whole provider, for it asks us and not this one message. The longest that it has asked for."""
+        until = max(self._quiet[provider], time.monotonic() + quiet.total_seconds())
+        self._quiet[provider] = self._seen[provider].quiet_until = until
 
     def _is_stale(self, call: Call) -> bool:
         """It began before the circuit was tried again: a call that hung until now says nothing of today."""
@@ -113,7 +130,7 @@ class Circuits:
     async def look(self) -> float:
         """Tell what was seen, move what time alone moves, and learn the rest."""
         async with self._database.transaction() as session:
-            moving = {name for name, health in self._known.items() if not health.passes or health.penalty}
+            moving = {name for name, health in self._known.items() if health.moves_by_itself}
             for provider in sorted({*self._seen, *moving}):
                 before, after = await provider_health.move(session, provider, self.taken(provider))
                 _announce(before, after)
@@ -133,6 +150,8 @@ class Circuits:
 
 def _announce(before: Health, after: Health) -> None:
     """Once per change, by the process that made it."""
+    if after.quiet_until is not None and before.quiet_until is None:
+        log.info("a provider wants no calls for a while", provider=after.provider, until=str(after.quiet_until))
     if before.state is after.state:
         return
     told = {"provider": after.provider, "reason": after.reason}

@@ -14,10 +14,11 @@ from activities.outcomes import Told, result_of, told
 from activities.outgoing import address_of, dead_device, message_of
 from activities.recording import Recording
 from domain.evidence import AttemptState
+from domain.gates import by_the_hour
 from domain.guard import Facts, stop
-from domain.holds import Held, circuit_open
+from domain.holds import Held
 from domain.ledger import OPEN
-from domain.messages import DeliverInput, DeliverResult, Result
+from domain.messages import DeliverInput, DeliverResult, Gate, Result
 from domain.outgoing import Message
 from domain.records import Verdict
 from domain.redrives import left_to
@@ -25,9 +26,10 @@ from domain.statuses import DeliveryStatus
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary, Unknown
 from rendering.tracking import Tracker
-from storage import holds
+from storage import gates, holds
 from storage.attempts import Claim, claim_attempt
 from storage.database import DATABASE_DOWN, Database
+from storage.ledgers import Key
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
 NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
@@ -73,9 +75,12 @@ class Delivering:
             if claim is None:
                 return _stopped(ERASED)
             refusal = _refusal(call, claim) or self._unconfigured(call, claim)
-            held = None if refusal else await self._held(session, call, claim)
-            if refusal is not None or held is not None:
+            gate = None if refusal else _too_early(claim)
+            held = None if refusal or gate else await self._held(session, call, claim)
+            if refusal is not None or gate is not None or held is not None:
                 await session.rollback()
+        if gate is not None:
+            return await self._wait(call, gate)
         return refusal or (await self._hold_back(call, held) if held else claim)
 
     def _unconfigured(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
@@ -88,11 +93,7 @@ class Delivering:
         """Asked for calls that would really be made."""
         if not claim.fresh:
             return None
-        if claim.held is not None:
-            return claim.held
-        if await self._circuits.lets_through(session, call.provider):
-            return None
-        return circuit_open(call.provider, self._circuits.openings(call.provider))
+        return claim.held or await self._circuits.held(session, call.provider, claim.now)
 
     async def _hold_back(self, call: DeliverInput, held: Held) -> DeliverResult:
         """In a transaction of its own: the claim was never there."""
@@ -102,6 +103,13 @@ class Delivering:
                 return DeliverResult(result=Result.REROUTED, reason=held.reason)
             await holds.mark_held(session, call, held)
         return DeliverResult(result=Result.HELD, reason=held.reason)
+
+    async def _wait(self, call: DeliverInput, gate: Gate) -> DeliverResult:
+        """In a transaction of its own, as above."""
+        async with self._database.transaction() as session:
+            key = Key(notification_id=call.notification_id, tenant=call.tenant)
+            await gates.wait(session, key, call.generation, gate)
+        return DeliverResult(result=Result.HELD, reason=gate.reason, until=gate.until)
 
     async def _ask(self, call: DeliverInput, claim: Claim, began: float) -> Told:
         provider = self._providers.get(call.provider)
@@ -125,6 +133,7 @@ class Delivering:
             reason=outcome.result.reason,
             share=(time.monotonic() - began) / provider.deadline,
             began=began,
+            retry_after=outcome.result.retry_after,
         )
         if provider.has_circuit:
             self._circuits.note(call)
@@ -133,6 +142,13 @@ class Delivering:
 
 def _stopped(verdict: Verdict) -> DeliverResult:
     return DeliverResult(result=Result.STOPPED, stopped_as=verdict.status, reason=verdict.reason)
+
+
+def _too_early(claim: Claim) -> Gate | None:
+    """A later step, or another attempt, may have come into the quiet hours."""
+    if not claim.fresh:
+        return None
+    return by_the_hour(claim.kind, claim.priority, claim.quiet_hours, claim.timezone, claim.now)
 
 
 def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:

@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from domain.messages import CloseInput, DigestStanding
+from domain.clock_messages import CloseInput, DigestStanding
 from storage import digests
 from storage.database import Database
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from temporalio import activity
 
 from activities.circuits import Circuits
+from activities.gates import Asked, Gates
 from domain.channels import Channel
 from domain.languages import chain
-from domain.messages import NotificationOutcome, Plan, ResolveInput
+from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput
 from domain.names import delivery_id
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import Person, Pooled, Router, Skip
@@ -19,21 +20,31 @@ from storage.deliveries import NewDelivery, insert_deliveries
 
 class Resolution:
     def __init__(
-        self, database: Database, catalog: Catalog, pools: Mapping[Channel, Sequence[Pooled]], circuits: Circuits
+        self,
+        database: Database,
+        catalog: Catalog,
+        pools: Mapping[Channel, Sequence[Pooled]],
+        circuits: Circuits,
+        gates: Gates,
     ) -> None:
         self._database = database
         self._catalog = catalog
         self._pools = pools
         self._circuits = circuits
+        self._gates = gates
 
     @activity.defn
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
-        """Reads one row; writes only if a channel is skipped."""
+        """Reads one row; writes only if a channel is skipped, or the hour or a limit holds it. Channels are not written
+        down as skipped before it may go out: the person may change their mind until then."""
         async with self._database.transaction() as session:
             audience = await read_audience(session, start.notification_id, start.tenant)
         if audience is None or audience.finished or audience.generation != start.generation:
             return Plan(settled=_settled(audience))
         kind = await self._catalog.type_by_id(start.tenant, audience.type_id)
+        asked = Asked(start=start, kind=kind, audience=audience)
+        if (gate := await self._gates.hour(asked)) is not None:
+            return Plan(gate=gate)
         router = Router(
             notification_id=start.notification_id,
             generation=start.generation,
@@ -45,6 +56,11 @@ class Resolution:
             healths=self._circuits.healths,
         )
         steps, skips = router.plan(audience.channels)
+        answer = await self._gates.amount(asked) if steps else None
+        if isinstance(answer, Gate):
+            return Plan(gate=answer)
+        if answer is not None:
+            return Plan(settled=answer)
         if skips:
             await self._record(start, skips)
         beside = next((step for step in steps if step.number == 0), None)

@@ -6,8 +6,9 @@ import signal
 import sys
 
 from api.server import serve
-from bootstrap import configure_logging, ensure_demo, open_parts
+from bootstrap import ensure_demo, open_parts
 from config import Settings, WrongSettings
+from logs import configure_logging
 
 
 async def main() -> None:

@@ -11,13 +11,13 @@ from api.callers import Caller
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
 from api.schemas.recipients import dev_only_faults, profile_of
+from api.send_checks import NO_SUCH_TYPE, send_faults
 from bootstrap import Parts
-from domain.channels import Channel
 from domain.digests import group_key, part_of
 from domain.durations import parse_duration
 from domain.notification_types import NotificationType
 from models.columns import new_id
-from rendering.variables import violations
+from storage import schedule_turns
 from storage.acceptance import Accepted, NewNotification, accept, held_keys
 
 Json = dict[str, Any]
@@ -55,8 +55,8 @@ def digest_of(body: Json) -> str:
 class Acceptance:
     def __init__(self, parts: Parts, caller: Caller) -> None:
         self._parts = parts
+        self._caller = caller
         self._tenant = caller.tenant
-        self._language = caller.default_language
 
     async def take(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
@@ -89,28 +89,11 @@ class Acceptance:
         request = ask.request
         kind = await self._parts.catalog.current_type(self._tenant, request.notification_type)
         if kind is None:
-            return [at("/notification_type", "there is no such notification type")]
-        faults = [*self._channel_faults(kind, request), *await self._payload_faults(kind, request)]
+            return [NO_SUCH_TYPE]
+        faults = await send_faults(self._parts, self._caller, kind, request)
         if request.recipient is not None and not self._parts.settings.dev:
             faults += dev_only_faults(request.recipient, "recipient")
         return faults or self._new(ask, kind)
-
-    def _channel_faults(self, kind: NotificationType, request: SendRequest) -> list[Fault]:
-        return [
-            at(f"/channels/{index}", "is not on the route of this notification type")
-            for index, channel in enumerate(request.channels or [])
-            if channel not in kind.channels
-        ]
-
-    async def _payload_faults(self, kind: NotificationType, request: SendRequest) -> list[Fault]:
-        """The published schema in the default language, of every channel that may be used, must hold."""
-        faults: dict[tuple[str, str], Fault] = {}
-        for channel in request.channels or kind.channels:
-            name = kind.templates.get(Channel(channel), "")
-            template = await self._parts.catalog.published(self._tenant, name, channel, [self._language])
-            for problem in violations(template.variables_schema, request.payload) if template else []:
-                faults[problem.pointer, problem.detail] = at(f"/payload{problem.pointer}", problem.detail)
-        return list(faults.values())
 
     def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:
         request = ask.request
@@ -138,6 +121,8 @@ class Acceptance:
     async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
         async with self._parts.database.transaction() as session:
             rows = await accept(session, self._tenant, list(new.values()))
+            if moved := [item.recipient_id for item in new.values() if item.profile and item.profile.get("timezone")]:
+                await schedule_turns.moved(session, self._tenant, moved)
         answers: dict[int, Answer] = {}
         for index, item in new.items():
             row = rows[item.id]

@@ -19,7 +19,7 @@ from api.strict_json import UnreadableJson, Value
 Scope = str
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-SCOPES = ("send", "read", "manage")
+SCOPES = ("send", "read", "manage", "operate")
 BODY_LIMIT = 256 * 1024
 # Larger bodies are parsed in a thread, so that other requests are served meanwhile.
 IN_THREAD = 64 * 1024

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from config import ClientSettings
 
 Json = dict[str, Any]
 
+PROBLEM = "application/problem+json"
 POLL_SECONDS = 0.1
 # A provider that reports deliveries does so soon, the sandbox in 0.2 s. Who waits longer uses `show`.
 RECEIPT_SECONDS = 5.0
@@ -131,10 +132,14 @@ def _object(response: httpx2.Response) -> Json:
 
 
 def _refusal(what: str, response: httpx2.Response, sent: Any) -> Refusal:
-    try:
-        problem: Mapping[str, Any] = response.json()
-    except ValueError:
-        problem = {}
+    problem = _problem(response)
     faults = [Fault(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
     detail = problem.get("detail") or f"answered {response.status_code}"
     return Refusal(what, response.status_code, detail, faults, sent)
+
+
+def _problem(response: httpx2.Response) -> Json:
+    """What the API says of an error. Somebody else's, such as a proxy's, has a shape of its own: {}."""
+    if not response.headers.get("content-type", "").startswith(PROBLEM):
+        return {}
+    return _object(response)

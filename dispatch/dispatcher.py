@@ -10,26 +10,18 @@ from functools import partial
 
 import structlog
 
-from dispatch.digests import Digests
+from dispatch.duties import Duties
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
-from dispatch.rates import Rates
-from dispatch.signals import Signals
 from dispatch.starter import AT_ONCE, Starter
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.names import (
-    CANCEL_DUE,
-    COLLECT_DUE,
-    DIGEST_DUE,
     DISPATCH_CHANNEL,
     EVENTS_CHANNEL,
-    EVIDENCE_DUE,
     FLUSH_CHANNEL,
     PACED_DUE,
-    RATES_DUE,
     REDRIVEN_DUE,
-    RELEASE_DUE,
     SANDBOX_CHANNEL,
     URGENT_DUE,
 )
@@ -45,17 +37,16 @@ WAY_FOR_URGENT = 0.2
 
 
 class Dispatcher:
-    """`on_flush` empties the catalog's caches; `on_sandbox` wakes the sandbox's postman, where there is one."""
+    """`duties` are done while it leads. `on_flush` empties the catalog's caches; `on_sandbox` wakes the sandbox's
+    postman, where there is one."""
 
     def __init__(
         self,
         database: Database,
         starter: Starter,
-        rates: Rates,
-        digests: Digests,
+        duties: Duties,
         *,
         start_rate: float,
-        resume_rate: float,
         on_flush: Callable[[], None],
         on_sandbox: Callable[[], None] = lambda: None,
         on_events: Callable[[], None] = lambda: None,
@@ -68,19 +59,13 @@ class Dispatcher:
         self._behind = False
         self._gave_way = False
         self._sweep = Sweep(database, starter)
-        signals = Signals(database, starter, resume_rate)
         self._wakeups = Wakeups(database, self._heard)
         self._loops = {
             URGENT_DUE: Loop("urgent", self._start_urgent),
             PACED_DUE: Loop("paced", self._start_paced),
             REDRIVEN_DUE: Loop("redriven", self._start_redriven),
-            CANCEL_DUE: Loop("cancel", partial(self._if_leading, signals.cancels)),
-            EVIDENCE_DUE: Loop("evidence", partial(self._if_leading, signals.evidence)),
-            RELEASE_DUE: Loop("release", partial(self._if_leading, signals.releases)),
-            COLLECT_DUE: Loop("collect", partial(self._if_leading, digests.collect)),
-            DIGEST_DUE: Loop("digests", partial(self._if_leading, digests.tell)),
             "sweep": Loop("sweep", self._sweep_strays),
-            RATES_DUE: Loop("rates", partial(self._if_leading, rates.keep)),
+            **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
         }
         self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox, EVENTS_CHANNEL: on_events}
 

@@ -13,7 +13,8 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.connection import prepare, reaching_temporal
-from domain.messages import DigestStart, NotificationStart
+from domain.clock_messages import DigestStart
+from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
 from storage.digests import ToTell
 from storage.dispatching import DueNotification

@@ -19,6 +19,9 @@ REFUSERS = 3
 FIRST_COOL_DOWN = timedelta(seconds=5)
 LONGEST_COOL_DOWN = timedelta(minutes=5)
 CREDENTIALS_COOL_DOWN = timedelta(minutes=1)
+# How long nobody calls who is told "too many": if the vendor does not say, and at most.
+QUIET = timedelta(seconds=1)
+LONGEST_QUIET = timedelta(minutes=5)
 PROBES = 3
 PROBE_AGAIN = timedelta(seconds=30)
 
@@ -42,12 +45,14 @@ class CircuitState(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
     """What one process saw of a provider since it last told. `errors` are of different deliveries, so that one bad
-    message opens nothing; `refusers` stand for the people whose messages met refused credentials."""
+    message opens nothing; `refusers` stand for the people whose messages met refused credentials; `quiet` is how much
+    longer the vendor wants no calls."""
 
     calls: int = 0
     errors: int = 0
     slow: int = 0
     refusers: tuple[str, ...] = ()
+    quiet: timedelta = timedelta()
 
     @property
     def good(self) -> int:
@@ -57,7 +62,8 @@ class Tally:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """`recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are the calls that a half-open
-    circuit still lets through; `openings` counts those since it was last well."""
+    circuit still lets through; `openings` counts those since it was last well. Until `quiet_until` the vendor wants no
+    calls, well as it may be."""
 
     provider: str
     changed_at: datetime
@@ -68,6 +74,7 @@ class Health:
     openings: int = 0
     probes: int = 0
     probe_at: datetime | None = None
+    quiet_until: datetime | None = None
     recent: tuple[tuple[int, int, int, int], ...] = ()
     refusers: tuple[str, ...] = ()
 
@@ -75,10 +82,18 @@ class Health:
     def passes(self) -> bool:
         return self.state is CircuitState.CLOSED
 
+    @property
+    def moves_by_itself(self) -> bool:
+        """Time alone changes it."""
+        return not self.passes or bool(self.penalty) or self.quiet_until is not None
+
+    def is_quiet(self, now: datetime) -> bool:
+        return self.quiet_until is not None and self.quiet_until > now
+
 
 def advance(health: Health, tally: Tally, now: datetime) -> Health:
     """The health after these calls, at this moment. Safe to ask with an empty tally: time alone moves it too."""
-    health = _weighed(_remembered(health, tally, now), now)
+    health = _weighed(_remembered(_quieted(health, tally, now), tally, now), now)
     match health.state:
         case CircuitState.CLOSED:
             reason = _broken(health, now)
@@ -88,6 +103,17 @@ def advance(health: Health, tally: Tally, now: datetime) -> Health:
             return _probing(health, now) if due else health
         case CircuitState.HALF_OPEN:
             return _after_probes(health, tally, now)
+
+
+def quiet_for(retry_after: timedelta | None) -> timedelta:
+    """After an answer that says "too many"."""
+    return min(QUIET if retry_after is None else retry_after, LONGEST_QUIET)
+
+
+def _quieted(health: Health, tally: Tally, now: datetime) -> Health:
+    """The longest that it has asked for."""
+    until = max(now + tally.quiet, health.quiet_until or now)
+    return replace(health, quiet_until=until if until > now else None)
 
 
 def _remembered(health: Health, tally: Tally, now: datetime) -> Health:

@@ -4,7 +4,7 @@ writes the rows, `dispatch/` and the digest's activities call it."""
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -88,8 +88,8 @@ def closing(rule: Digest, zone: str, at: datetime) -> tuple[datetime, datetime |
     """When a window that opens at this moment closes, and by when at the latest if others may move that."""
     if rule.schedule is not None:
         return next_due(rule.schedule, zone, at), None
-    assert rule.window is not None
-    return at + rule.window, at + (rule.at_most or rule.window) if rule.sliding else None
+    window = rule.window or timedelta()
+    return at + window, at + (rule.at_most or window) if rule.sliding else None
 
 
 def _opened(rule: Digest, item: Item, id: UUID) -> Window:

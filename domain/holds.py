@@ -1,4 +1,5 @@
-"""What keeps a message back for a while: somebody paused its provider, channel or type, or a circuit is open."""
+"""What keeps a message back for a while: somebody paused its provider, channel or type, a circuit is open, or the
+vendor wants no calls just now."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,3 +28,8 @@ def paused(id: UUID, kind: HoldKind, name: str) -> Held:
 
 def circuit_open(provider: str, opening: int) -> Held:
     return Held(reason=f"circuit_open ({provider})", cause=f"{provider} {opening}", by_hand=False)
+
+
+def provider_throttled(provider: str) -> Held:
+    """Told once per attempt: a vendor may say so every second."""
+    return Held(reason=f"provider_throttled ({provider})", cause=f"{provider} throttled", by_hand=False)

@@ -81,8 +81,9 @@ def quiet_until(hours: QuietHours, zone: str, at: datetime) -> datetime | None:
     that have none of their own. ValueError for a zone that is none."""
     until = at
     for start, end in hours.spans(zone_named(hours.timezone or zone), at, LONGEST_QUIET):
-        if start <= until < end:
-            until = end
+        if start > until:
+            break
+        until = max(until, end)
     return None if until == at else until
 
 

@@ -6,19 +6,17 @@ comes twice is due the first time. The rules of the two edges are those of `loca
 
 from calendar import monthrange
 from collections.abc import Iterator
-from datetime import MAXYEAR, date, datetime, time, timedelta
+from datetime import MAXYEAR, date, datetime, time
 
 from domain.cron import Cron
 from domain.local_times import instant, local_time, zone_named
-
-MINUTE = timedelta(minutes=1)
 
 
 def next_due(rule: Cron, zone: str, after: datetime) -> datetime:
     """The first instant after `after`, both in UTC. ValueError for a zone that is none."""
     there = zone_named(zone)
-    # What clocks show now has begun, and so has all before it. In the repeated hour more has, which is passed by.
-    start = local_time(after, there).replace(second=0, microsecond=0) + MINUTE
+    # All before what clocks show now has been due. So has that itself, and in the repeated hour more: passed by below.
+    start = local_time(after, there).replace(second=0, microsecond=0)
     for local in _local_times(rule, start):
         due = instant(local, there)
         if due > after:

@@ -61,6 +61,7 @@ REASONS: Table = _table(
     (r"not_sent", "it was not sent"),
     (r"paused \((\w+) (.+)\)", "the {0} {1} is paused"),
     (r"circuit_open \((.+)\)", "{0} is down, and its circuit is open"),
+    (r"provider_throttled \((.+)\)", "{0} wants no calls for a while"),
 )
 
 

@@ -18,10 +18,11 @@ from domain.messages import DeliverInput
 from domain.names import attempt_id
 from domain.notification_types import NotificationType, from_spec
 from domain.preferences import Preferences
+from domain.quiet_hours import QuietHours
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
 from domain.suppressions import LISTED
-from storage.audiences import IN_FORCE, preferences_of
+from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
 from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
 from storage.rows import decoded
 from storage.sealing import Json, unseal
@@ -42,6 +43,8 @@ class Claim:
     kind: NotificationType
     recipient_id: str
     preferences: Preferences
+    quiet_hours: QuietHours | None
+    timezone: str
     contact: Json
     device: Json | None
     content: Json
@@ -72,8 +75,9 @@ SELECT {GATES.format(keys="r")}
 CLAIM = text(f"""
 WITH target AS (
   SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
-         p.type_channel_preferences
+         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone
     FROM notification n
+    JOIN tenant o ON o.id = n.tenant
     JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
@@ -88,10 +92,12 @@ WITH target AS (
 ), sending AS (
   UPDATE delivery SET status = 'SENDING' FROM claimed WHERE delivery.id = :delivery_id AND status = 'PENDING'
 ), moved AS (
-  UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
+  UPDATE notification SET revision = revision + 1, waits_for = NULL, waits_until = NULL
+    FROM claimed WHERE notification.id = :id
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
-       target.global_channel_opt_in, target.type_channel_preferences, claimed.id IS NOT NULL AS fresh,
+       target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
+       claimed.id IS NOT NULL AS fresh,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.priority, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
@@ -150,6 +156,8 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),
+        quiet_hours=quiet_hours_of(row),
+        timezone=row["timezone"],
         contact=unseal(decoded(row["contact"])),
         device=_device(row["device"]),
         content=unseal(decoded(row["rendered_content"]) or {}),

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel, DeviceKind
 from domain.preferences import Preferences
+from domain.quiet_hours import QuietHours
 from domain.statuses import NotificationStatus
+from domain.timing import Limit, limit_of
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
@@ -20,7 +22,8 @@ class Audience:
     """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
-    `suppressed` says, by channel, why nobody may write to the person's address.
+    `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
+    tenant's; `digest`: it was made of several; `now` is by the database's clock.
     """
 
     status: NotificationStatus
@@ -39,6 +42,13 @@ class Audience:
     preferences: Preferences
     last_attempts: dict[tuple[UUID, str], int]
     suppressed: dict[Channel, str]
+    recipient_id: str
+    timezone: str
+    quiet_hours: QuietHours | None
+    person_cap: Limit | None
+    waits_for: str | None
+    digest: bool
+    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +69,9 @@ IN_FORCE = "s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now(
 
 AUDIENCE = text(f"""
 SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
-       r.contact, r.locale, t.default_language, p.global_channel_opt_in, p.type_channel_preferences,
+       n.recipient_id, n.waits_for, n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest, r.contact, r.locale,
+       COALESCE(r.timezone, t.timezone) AS timezone, t.default_language, t.person_cap, p.global_channel_opt_in,
+       p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
@@ -107,7 +119,19 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         preferences=preferences_of(row),
         suppressed={Channel(channel): why for channel, why in (decoded(row["suppressed"]) or {}).items()},
         last_attempts={(UUID(delivery), endpoint): last for delivery, endpoint, last in decoded(row["attempts"]) or []},
+        recipient_id=row["recipient_id"],
+        timezone=row["timezone"],
+        quiet_hours=quiet_hours_of(row),
+        person_cap=None if row["person_cap"] is None else limit_of(decoded(row["person_cap"])),
+        waits_for=row["waits_for"],
+        digest=row["digest"],
+        now=row["now"],
     )
+
+
+def quiet_hours_of(row: Any) -> QuietHours | None:
+    kept = decoded(row["quiet_hours"])
+    return None if kept is None else QuietHours.from_json(kept)
 
 
 def preferences_of(row: Any) -> Preferences:

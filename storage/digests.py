@@ -8,7 +8,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clock import now
+from domain.cron import parse_cron
+from domain.recurrence import next_due
 from storage import digest_closing
+from storage.database import to_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,3 +130,32 @@ async def page(
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
     row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
     return None if row is None else Digest(**row)
+
+
+OF_PEOPLE = text("""
+SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone
+  FROM digest d
+  JOIN notification_type t ON t.id = d.type_id
+  JOIN tenant o ON o.id = d.tenant
+  LEFT JOIN recipient r ON r.tenant = d.tenant AND r.recipient_id = d.recipient_id
+ WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.calendar AND d.closes_at > now()
+   AND (CAST(:recipient_id AS text) IS NULL OR d.recipient_id = :recipient_id)
+ ORDER BY d.id FOR UPDATE OF d
+""")
+MOVE = text("""
+UPDATE digest d SET closes_at = x.closes_at
+  FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id
+""")
+
+
+async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -> None:
+    """Somebody has another zone (None: the tenant, and so all who have none): their next time is another."""
+    rows = (await session.execute(OF_PEOPLE, {"tenant": tenant, "recipient_id": recipient_id})).mappings()
+    at = now()
+    plans = [
+        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), row["zone"], at)}
+        for row in rows
+        if row["schedule"]
+    ]
+    if plans:
+        await session.execute(MOVE, {"moved": to_json(plans)})

@@ -63,7 +63,7 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
 # Of redriven ones many thousand may wait for their time: in an index of their own they are in nobody's way.
 CLAIM_REDRIVEN = text(f"""
 UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT id FROM notification WHERE {OPEN} AND generation > 1
+  FROM (SELECT id FROM notification WHERE {OPEN} AND generation > 1 AND digest_group IS NULL
          ORDER BY dispatch_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
  WHERE n.id = due.id {RETURNING}
 """)  # noqa: S608 - constants of our own
@@ -108,6 +108,9 @@ kept AS (
   UPDATE notification SET dispatched_at = NULL, dispatch_at = now()
    WHERE finished_at IS NULL AND dispatched_at IS NOT NULL
      AND EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id) RETURNING id
+), ticking AS (
+  UPDATE tick SET ensured_at = NULL
+   WHERE EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id)
 )
 SELECT count(*) FROM again
 """)

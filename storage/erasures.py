@@ -66,6 +66,21 @@ BLANK = {
     "inbox_messages": "DELETE FROM inbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
     "sandbox_messages": """
       DELETE FROM sandbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id""",
+    "subscriptions": """
+      DELETE FROM topic_subscriber WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING topic""",
+    # What was for them alone has nothing more to do, and nothing more to say.
+    "schedules": """
+      UPDATE schedule SET updated_at = now(),
+             spec = CASE WHEN spec->>'recipient_id' = CAST(:recipient_id AS text)
+                           OR spec->'recipients' = jsonb_build_array(CAST(:recipient_id AS text))
+                         THEN (spec - 'recipient_id') || '{"recipients": [], "payload": {}}'
+                         ELSE jsonb_set(spec, '{recipients}', (spec->'recipients') - CAST(:recipient_id AS text)) END
+       WHERE tenant = :tenant AND deleted_at IS NULL
+         AND (spec->>'recipient_id' = CAST(:recipient_id AS text) OR spec->'recipients' ? CAST(:recipient_id AS text))
+      RETURNING id""",
+    "schedule_turns": """
+      DELETE FROM schedule_turn t USING schedule s WHERE s.id = t.schedule_id AND t.tenant = :tenant
+         AND (t.recipient_id = :recipient_id OR s.spec->'recipients' = '[]') RETURNING t.schedule_id""",
     "devices": "DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
     "preferences": "DELETE FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id RETURNING user_id",
     "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",

@@ -79,7 +79,8 @@ WITH offered AS (
                  (h.kind = 'channel' AND h.name = d.channel) OR (h.kind = 'type' AND h.name = n.notification_type)))
              AND EXISTS (
                SELECT 1 FROM unnest(d.held_providers) AS p(name) LEFT JOIN provider_health f ON f.provider = p.name
-                WHERE (f.state IS NULL OR f.state = 'closed' OR f.probes > 0) AND NOT EXISTS (
+                WHERE (f.state IS NULL OR f.state = 'closed' OR f.probes > 0)
+                  AND (f.quiet_until IS NULL OR f.quiet_until <= now()) AND NOT EXISTS (
                   SELECT 1 FROM hold h WHERE (h.tenant IS NULL OR h.tenant = d.tenant)
                      AND h.kind = 'provider' AND h.name = p.name))))
          ORDER BY d.held_priority, d.held_at LIMIT :limit) first_few) own

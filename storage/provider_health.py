@@ -23,7 +23,7 @@ SAVE = text("""
 WITH saved AS (
   UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, openings = :openings,
          probes = :probes, changed_at = :changed_at, weighed_at = :weighed_at, probe_at = :probe_at,
-         recent = CAST(:recent AS jsonb), refusers = CAST(:refusers AS jsonb)
+         quiet_until = :quiet_until, recent = CAST(:recent AS jsonb), refusers = CAST(:refusers AS jsonb)
    WHERE provider = :provider RETURNING state
 )
 SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
@@ -48,8 +48,14 @@ async def move(session: AsyncSession, provider: str, tally: Tally) -> tuple[Heal
     before = _health(row)
     after = advance(before, tally, row["now"])
     if after != before:
-        await _save(session, after, freed=after.state not in (before.state, CircuitState.OPEN))
+        await _save(session, after, freed=_freed(before, after))
     return before, after
+
+
+def _freed(before: Health, after: Health) -> bool:
+    """Whether what waited for it may go on."""
+    quiet_is_over = before.quiet_until is not None and after.quiet_until is None
+    return quiet_is_over or after.state not in (before.state, CircuitState.OPEN)
 
 
 async def take_probe(session: AsyncSession, provider: str) -> bool:
@@ -71,5 +77,5 @@ def _health(row: Any) -> Health:
         state=CircuitState(row["state"]),
         recent=tuple(tuple(each) for each in decoded(row["recent"])),
         refusers=tuple(decoded(row["refusers"])),
-        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at")},
+        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at", "quiet_until")},
     )

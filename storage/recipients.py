@@ -4,6 +4,7 @@ A profile is `{contact, locale, timezone, attributes}`; `contact` is sealed here
 with their preferences, which the guard of a delivery locks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,16 @@ UPDATE recipient SET contact = CAST(:contact AS jsonb), address_keys = CAST(:add
 RETURNING {COLUMNS}
 """)  # noqa: S608
 
+ZONES = text("""
+SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) AS zone FROM recipient r JOIN tenant n ON n.id = r.tenant
+ WHERE r.tenant = :tenant AND r.recipient_id = ANY(:people)
+""")
+ZONE_OF_ALL = text("SELECT timezone FROM tenant WHERE id = :tenant")
+KNOWN = text("""
+SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:people)
+ ORDER BY recipient_id FOR KEY SHARE
+""")
+
 
 async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False) -> Person | None:
     values = {"tenant": tenant, "recipient_id": recipient_id}
@@ -92,6 +103,22 @@ async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes:
         changes,
     )
     return _person((await session.execute(UPDATE, _values(tenant, recipient_id, profile))).mappings().one())
+
+
+async def zones(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> dict[str, str]:
+    """Of those who are known: where they are, else where the tenant is."""
+    rows = await session.execute(ZONES, {"tenant": tenant, "people": list(people)})
+    return {row[0]: row[1] for row in rows}
+
+
+async def zone_of_all(session: AsyncSession, tenant: UUID) -> str:
+    """Where those are who do not say."""
+    return str((await session.execute(ZONE_OF_ALL, {"tenant": tenant})).scalar_one())
+
+
+async def known(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> set[str]:
+    """Those of them that there are; an erasure waits until the transaction is over."""
+    return set((await session.execute(KNOWN, {"tenant": tenant, "people": list(people)})).scalars())
 
 
 def _values(tenant: UUID, recipient_id: str, profile: Json) -> Json:

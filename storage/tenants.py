@@ -1,6 +1,7 @@
 """Tenants as an operator makes and names them. `storage/api_keys.py` has their keys."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,3 +26,8 @@ async def make(session: AsyncSession, key: str) -> bool:
 async def keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
     """By name."""
     return (await session.execute(select(Tenant.key).order_by(Tenant.key).limit(limit))).scalars().all()
+
+
+async def timezone(session: AsyncSession, tenant: UUID) -> str:
+    """That of its people who have none of their own."""
+    return (await session.execute(select(Tenant.timezone).where(Tenant.id == tenant))).scalar_one()

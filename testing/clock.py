@@ -57,6 +57,8 @@ class Clock:
         await self._workflows.catch_up()
         await self._rows.wake()
         self._wake()
+        for notification_type in await self._rows.to_tick():
+            await self._workflows.tick(self._rows.tenant, notification_type)
         await self.settle()
 
     async def _set(self, ahead: timedelta) -> None:

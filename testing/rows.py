@@ -38,13 +38,22 @@ UNION SELECT 'a workflow is not told of a resume' FROM delivery d
    AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.tenant = d.tenant OR h.tenant IS NULL)
 UNION SELECT 'the sandbox has something to report' FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
  WHERE m.tenant = :tenant AND r.posted_at IS NULL AND r.due_at <= now() + :soon
+UNION SELECT 'a schedule is due' FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
+ WHERE t.tenant = :tenant AND t.due_at <= now() AND s.paused_at IS NULL AND s.deleted_at IS NULL
+UNION SELECT 'a run of a schedule is not through' FROM schedule_run WHERE tenant = :tenant AND finished_at IS NULL
+UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND ensured_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
  WHERE a.tenant = :tenant AND r.applied_at IS NULL
 """)
-NEXT = text("""
-SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
- WHERE m.tenant = :tenant AND r.posted_at IS NULL
-""")
+SCHEDULED = """FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
+ WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL"""
+NEXT = text(f"""
+SELECT least(
+  (SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
+    WHERE m.tenant = :tenant AND r.posted_at IS NULL),
+  (SELECT min(t.due_at) {SCHEDULED}))
+""")  # noqa: S608 - constants of our own
+TO_TICK = text(f"SELECT DISTINCT t.notification_type {SCHEDULED} AND t.due_at <= now()")
 REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
@@ -67,7 +76,7 @@ class Rows:
 
     def __init__(self, database: Database, tenant: UUID) -> None:
         self._database = database
-        self._tenant = tenant
+        self.tenant = tenant
 
     async def set_ahead(self, ahead: timedelta) -> None:
         async with self._database.transaction() as session:
@@ -82,17 +91,22 @@ class Rows:
     async def busy(self) -> list[str]:
         """What happens by itself within moments, in words."""
         async with self._database.transaction() as session:
-            return sorted((await session.execute(BUSY, {"tenant": self._tenant, "soon": SOON})).scalars())
+            return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": SOON})).scalars())
 
     async def next_due(self) -> datetime | None:
-        """When the sandbox reports next of its own accord."""
+        """When the sandbox reports next of its own accord, or a schedule is due."""
         async with self._database.transaction() as session:
-            due: datetime | None = (await session.execute(NEXT, {"tenant": self._tenant})).scalar_one()
+            due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due
+
+    async def to_tick(self) -> list[str]:
+        """The types of which something is due by the calendar."""
+        async with self._database.transaction() as session:
+            return list((await session.execute(TO_TICK, {"tenant": self.tenant})).scalars())
 
     async def report(self, notification_id: UUID, kind: str, channel: str | None) -> int:
         """How many messages of it the sandbox now reports this of."""
-        values = {"tenant": self._tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
+        values = {"tenant": self.tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
         values |= {"listener": SANDBOX_CHANNEL}
         async with self._database.transaction() as session:
             return len((await session.execute(REPORT, values)).all())

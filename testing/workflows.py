@@ -8,15 +8,24 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from temporalio.api.common.v1 import FastForwardConfig, TimeSkippingConfig
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    ScheduleOverlapPolicy,
+    StartWorkflowInput,
+    WorkflowHandle,
+)
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from domain.clock import now
+from domain.names import tick_schedule
 
 # For the dev server. Timers fire up to a second late by default, which would be a second for every skip.
 DYNAMIC_CONFIG = {"frontend.WorkflowTimeSkippingEnabled": "true", "history.timerProcessorMaxTimeShift": '"20ms"'}
@@ -98,6 +107,11 @@ class Workflows(Interceptor):
         seen = dict(zip(ids := sorted(self.open), await asyncio.gather(*map(self._moment, ids)), strict=True))
         self.open -= {id for id, moment in seen.items() if moment and moment.over}
         return {id: moment for id, moment in seen.items() if moment and not moment.over}
+
+    async def tick(self, tenant: UUID, notification_type: str) -> None:
+        """What its Temporal Schedule does of itself, whose own clock skips nothing."""
+        handle = self.client.get_schedule_handle(tick_schedule(tenant, notification_type))
+        await handle.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
 
     async def catch_up(self) -> None:
         """Moves the clocks of all that are open to `now()`; their timers up to then fire."""

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.digesting import Digesting
-    from domain.messages import CloseInput, DigestStart
+    from domain.clock_messages import CloseInput, DigestStart
     from workflows import options
     from workflows.own_work import own_work
 

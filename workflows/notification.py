@@ -72,9 +72,9 @@ class NotificationWorkflow:
         return self._told(outcome)
 
     async def _send(self) -> NotificationOutcome:
-        if over := await self._wait_for_gates():
+        if over := await self._wait_for_its_time():
             return over
-        plan = await self._resolve()
+        plan = await self._plan()
         if plan.settled is not None:
             return plan.settled
         if plan.beside is not None:
@@ -84,14 +84,28 @@ class NotificationWorkflow:
                 return outcome
         return await self._finish(NotificationStatus.FAILED)
 
-    async def _wait_for_gates(self) -> NotificationOutcome | None:
+    async def _wait_for_its_time(self) -> NotificationOutcome | None:
         if self._start.send_at is not None and self._start.send_at > workflow.now():
             await self._waits.pause(self._start.send_at - workflow.now(), "until send_at", options.SCHEDULED)
+        return await self._over()
+
+    async def _over(self) -> NotificationOutcome | None:
         if self._waits.cancel_requested:
             return await self._settle(NotificationStatus.CANCELED, reason="canceled")
         if self._start.expires_at is not None and self._start.expires_at <= workflow.now():
             return await self._settle(NotificationStatus.EXPIRED, reason="expired")
         return None
+
+    async def _plan(self) -> Plan:
+        """Resolved anew after each wait for the hour, or for room in a limit."""
+        while True:
+            seen = self._waits.evidence
+            plan = await self._resolve()
+            if plan.gate is None:
+                return plan
+            await self._waits.for_gate(seen, plan.gate)
+            if over := await self._over():
+                return Plan(settled=over)
 
     async def _resolve(self) -> Plan:
         return await own_work(Resolution.resolve_preferences, ResolveInput(**self._key()), "resolve preferences")

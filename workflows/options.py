@@ -35,6 +35,10 @@ WAITING = "WAITING"
 COLLECTING = "COLLECTING"
 
 SWEEP_TIMEOUT = timedelta(seconds=50)
+# Of a type with a million subscribers; a worker that is lost is noticed by its heartbeat.
+TICK_TIMEOUT = timedelta(hours=1)
+TICK_HEARTBEAT = timedelta(seconds=60)
 ONE_TRY = RetryPolicy(maximum_attempts=1)
 
+A_MOMENT = timedelta(seconds=1)
 LONG_HISTORY = 4_000  # events; then a workflow that goes on does so as a new one

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages import Gate
     from domain.statuses import DeliveryStatus, NotificationStatus
     from workflows import options
 
@@ -38,6 +39,18 @@ class Waits:
         if not await self._until(lambda: self.cancel_requested or self.releases > seen, left, summary):
             return DeliveryStatus.EXPIRED
         return DeliveryStatus.CANCELED if self.cancel_requested else None
+
+    async def for_gate(self, seen: int, gate: Gate) -> DeliveryStatus | None:
+        """Until it opens by itself, or the rows have more to say than `seen` times; else the delivery's end."""
+        self.show(options.HELD)
+        opens = [moment for moment in (gate.until, self._expires_at) if moment is not None]
+        # At least a moment: the clock that says "not yet" is another's, and may be behind this one.
+        left = max(min(opens) - workflow.now(), options.A_MOMENT) if opens else None
+        await self._until(lambda: self.cancel_requested or self.evidence > seen, left, gate.reason)
+        if self.cancel_requested:
+            return DeliveryStatus.CANCELED
+        worthless = self._expires_at is not None and self._expires_at <= workflow.now()
+        return DeliveryStatus.EXPIRED if worthless else None
 
     async def for_evidence(self, seen: int, delay: timedelta, summary: str, *, cancel: bool) -> bool:
         """True as soon as the rows have more to say than `seen` times, or, with `cancel`, a cancel was asked for."""

@@ -1,8 +1,10 @@
 """Digests that are being collected, and those that were: looked at, and closed before their time."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
@@ -52,10 +54,7 @@ async def list_digests(
 async def get_digest(id: Id, caller: CallerDep, parts: PartsDep) -> DigestView:
     """One window. Its items are the notifications that have its id in their `digest`."""
     async with parts.database.transaction() as session:
-        row = await digests.find(session, caller.tenant, id)
-    if row is None:
-        raise not_found(UNKNOWN)
-    return _view(row, parts.settings)
+        return _view(await _find(session, caller.tenant, id), parts.settings)
 
 
 @router.post("/{id}/flush")
@@ -63,12 +62,17 @@ async def get_digest(id: Id, caller: CallerDep, parts: PartsDep) -> DigestView:
 async def flush_digest(id: Id, caller: CallerDep, parts: PartsDep) -> DigestView:
     """Close it now: what has been collected goes out. One that is closed already stays as it is."""
     async with parts.database.transaction() as session:
-        if await digests.find(session, caller.tenant, id) is None:
-            raise not_found(UNKNOWN)
+        await _find(session, caller.tenant, id)
         await digest_closing.close(session, [id])
-        row = await digests.find(session, caller.tenant, id)
-    assert row is not None
+        row = await _find(session, caller.tenant, id)
     return _view(row, parts.settings)
+
+
+async def _find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest:
+    row = await digests.find(session, tenant, id)
+    if row is None:
+        raise not_found(UNKNOWN)
+    return row
 
 
 def _view(row: Digest, settings: Settings) -> DigestView:

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
-from api.problems import not_found
 from api.routes.notification_types import unknown
+from api.routes.providers import known_provider
 from api.schemas.base import ChannelName
 from api.schemas.providers import Pause, PauseBody
 from bootstrap import Parts
@@ -23,7 +23,7 @@ router = APIRouter(tags=["pauses"], route_class=FrontDoor)
 @scope("manage")
 async def pause_provider(name: str, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None) -> Pause:
     """Its messages wait, also where the pool has another provider."""
-    _known_provider(parts, name)
+    known_provider(parts, name)
     return await _pause(parts, caller, HoldKind.PROVIDER, name, body)
 
 
@@ -75,11 +75,6 @@ async def _resume(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> Pa
     async with parts.database.transaction() as session:
         await holds.resume(session, caller.tenant, kind, name)
     return Pause(paused=False)
-
-
-def _known_provider(parts: Parts, name: str) -> None:
-    if name not in parts.providers:
-        raise not_found("There is no such provider in any pool.")
 
 
 async def _known_type(parts: Parts, caller: Caller, key: str) -> None:

@@ -1,6 +1,9 @@
 """What a person wants to receive. Obeyed when a message goes out, not when it is asked for."""
 
+from uuid import UUID
+
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
@@ -9,7 +12,7 @@ from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.preferences import PreferenceChanges, Preferences, PreferencesView, whole
 from domain.merge_patch import merged
-from storage import preferences
+from storage import gates, preferences
 from storage.preferences import Choices
 from storage.sealing import Json
 
@@ -31,9 +34,9 @@ async def get_preferences(recipient_id: RecipientId, caller: CallerDep, parts: P
 async def put_preferences(
     recipient_id: RecipientId, wanted: Preferences, caller: CallerDep, parts: PartsDep
 ) -> PreferencesView:
-    """Exactly these from now on. Quiet hours are kept; nothing is held back by them yet."""
+    """Exactly these from now on, also for what is waiting."""
     async with parts.database.transaction() as session:
-        return _view(await preferences.save(session, caller.tenant, recipient_id, **_columns(wanted)))
+        return await _save(session, caller.tenant, recipient_id, wanted)
 
 
 @router.patch(PATH)
@@ -41,12 +44,19 @@ async def put_preferences(
 async def patch_preferences(
     recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, parts: PartsDep
 ) -> PreferencesView:
-    """Merges (RFC 7396) at every depth: what is not given stays, null removes. Quiet hours hold nothing back yet."""
+    """Merges (RFC 7396) at every depth: what is not given stays, null removes."""
     async with parts.database.transaction() as session:
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         before = _view(known).model_dump(mode="json", exclude={"updated_at"})
         wanted = whole(merged(before, changes.model_dump(mode="json", exclude_unset=True)))
-        return _view(await preferences.save(session, caller.tenant, recipient_id, **_columns(wanted)))
+        return await _save(session, caller.tenant, recipient_id, wanted)
+
+
+async def _save(session: AsyncSession, tenant: UUID, recipient_id: str, wanted: Preferences) -> PreferencesView:
+    """What waits for the end of other quiet hours is to ask again."""
+    saved = await preferences.save(session, tenant, recipient_id, **_columns(wanted))
+    await gates.reconsider(session, tenant, recipient_id)
+    return _view(saved)
 
 
 def _columns(wanted: Preferences) -> Json:

@@ -88,7 +88,7 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _zone(value: str) -> str:
+def zone(value: str) -> str:
     if value not in _zones():
         raise ValueError("must be a time zone name of the IANA database, such as Europe/Vienna")
     return value
@@ -104,6 +104,6 @@ Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), Afte
 Phone = Annotated[str, Field(max_length=16, examples=["+4917012345678"]), AfterValidator(_phone)]
 WebUrl = Annotated[str, Field(max_length=2_048, examples=["https://example.com/hook"]), AfterValidator(_url)]
 Locale = Annotated[str, Field(max_length=35, examples=["de-AT"]), AfterValidator(normalise)]
-TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(_zone)]
+TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(zone)]
 RecipientId = Annotated[str, Field(max_length=255, examples=["user-42"]), AfterValidator(_name)]
 DeviceName = Annotated[str, Field(max_length=255, examples=["phone"]), AfterValidator(_name)]

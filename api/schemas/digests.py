@@ -8,8 +8,8 @@ from api.schemas.base import Id, Model, Timestamp
 
 
 class DigestView(Model):
-    """A window. While it is open, `closes_at` is when it will be closed; `notification_id` is what it became, null while
-    it is open and for one that ended without items."""
+    """A window. While it is open, `closes_at` is when it will be. `notification_id` is what it became: null while
+    it is open, and for one that ended without items."""
 
     id: Id
     notification_type: str

@@ -24,7 +24,7 @@ def _once_each(days: list[Day]) -> list[Day]:
     return sorted(set(days), key=list(Day).index)
 
 
-HELD_LATER = "Kept as it is given; nothing is held back by it yet."
+QUIET = "Holds priorities 3 to 5 until its end; null clears."
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
 DayName = Annotated[Day, Field(strict=False)]
 Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_once_each)]
@@ -62,7 +62,7 @@ class Preferences(Model):
         dict[TypeName, Channels],
         Field(description="By notification type or category.", examples=[{"MARKETING": {"email": False}}]),
     ] = {}
-    quiet_hours: Annotated[QuietHours | None, Field(description=HELD_LATER)] = None
+    quiet_hours: Annotated[QuietHours | None, Field(description=QUIET)] = None
 
 
 class PreferenceChanges(Model):
@@ -70,7 +70,7 @@ class PreferenceChanges(Model):
 
     global_channel_opt_in: ChannelChanges | None = None
     type_channel_preferences: dict[TypeName, ChannelChanges | None] | None = None
-    quiet_hours: Annotated[QuietHoursChanges | None, Field(description=HELD_LATER)] = None
+    quiet_hours: Annotated[QuietHoursChanges | None, Field(description=QUIET)] = None
 
 
 class PreferencesView(Preferences):

@@ -1,14 +1,20 @@
 """What a process counts of its own calls: each message once, but every one that tries a circuit."""
 
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
+
+import pytest
 
 from activities.circuits import Call, Circuits
 from domain.circuits import CircuitState, Health, advance
+from domain.holds import provider_throttled
 from domain.messages import Result
 from storage.database import Database
 from tests.domain.ledgers import START, later
+from tests.storage.databases import own_database
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
@@ -26,6 +32,7 @@ class Ward:
         result: Result = Result.NOT_ACCEPTED,
         reason: str = "connect_failed",
         began: float | None = None,
+        retry_after: timedelta | None = None,
     ) -> None:
         began = time.monotonic() if began is None else began
         call = Call(
@@ -36,6 +43,7 @@ class Ward:
             reason=reason,
             share=0.0,
             began=began,
+            retry_after=retry_after,
         )
         self._circuits.note(call)
 
@@ -106,3 +114,55 @@ def test_a_few_good_calls_close_it_also_where_little_is_sent() -> None:
     ward.note(uuid4(), Result.ACCEPTED, "")
     assert ward.look(20) is CircuitState.HALF_OPEN
     assert ward.look(31) is CircuitState.CLOSED
+
+
+def test_a_vendor_that_says_too_many_is_well_and_wants_no_calls() -> None:
+    ward = Ward()
+    for asked in (timedelta(seconds=30), None, timedelta(seconds=2)):
+        ward.note(uuid4(), Result.NOT_ACCEPTED, "throttled", retry_after=asked)
+    assert ward.look(0) is CircuitState.CLOSED
+    assert ward.health.quiet_until is not None
+    assert later(29) < ward.health.quiet_until <= later(30)
+
+
+def test_a_single_message_that_is_throttled_again_and_again_opens_nothing() -> None:
+    ward, message = Ward(), uuid4()
+    for second in range(20):
+        ward.note(message, Result.NOT_ACCEPTED, "throttled")
+        assert ward.look(second) is CircuitState.CLOSED
+
+
+def throttled(provider: str, seconds: float) -> Call:
+    return Call(
+        provider=provider,
+        delivery_id=uuid4(),
+        person="ada",
+        result=Result.NOT_ACCEPTED,
+        reason="throttled",
+        share=0.0,
+        began=time.monotonic(),
+        retry_after=timedelta(seconds=seconds),
+    )
+
+
+class TestOfSeveralProcesses:
+    @pytest.fixture
+    async def database(self, database_url: str) -> AsyncIterator[Database]:
+        async with own_database(database_url) as database:
+            yield database
+
+    @pytest.mark.postgres
+    async def test_the_one_that_was_told_obeys_at_once_and_the_others_within_a_look(self, database: Database) -> None:
+        """By the database's clock: a machine whose own is off does not call too early."""
+        told, other = Circuits(database), Circuits(database)
+        told.note(throttled("smtp", 60))
+        async with database.transaction() as session:
+            now = datetime.now(UTC)
+            assert await told.held(session, "smtp", now) == provider_throttled("smtp")
+            assert await other.held(session, "smtp", now) is None
+            assert await told.held(session, "sendgrid", now) is None
+        for process in (told, other):
+            await process.look()
+        async with database.transaction() as session:
+            assert await other.held(session, "smtp", now) == provider_throttled("smtp")
+            assert await other.held(session, "smtp", now + timedelta(seconds=61)) is None

@@ -18,7 +18,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "api",
         "web",
         "embedded",
-        "bootstrap",
+        "bootstrap logs",
         "dispatch",
         "workflows",
         "activities",

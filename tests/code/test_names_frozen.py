@@ -12,10 +12,10 @@ from temporalio import activity, workflow
 import activities
 import workflows
 
-WORKFLOWS = {"NotificationWorkflow", "DigestWorkflow", "SweepWorkflow"}
+WORKFLOWS = {"NotificationWorkflow", "DigestWorkflow", "SweepWorkflow", "TickWorkflow"}
 ACTIVITIES = {
     *("resolve_preferences", "render_messages", "deliver", "look_up", "record_outcome"),
-    *("settle", "check_step", "close_digest", "sweep"),
+    *("settle", "check_step", "close_digest", "sweep", "run_tick"),
 }
 
 

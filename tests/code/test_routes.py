@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 API = "/api/v1"
-SCOPES = {"send", "read", "manage"}
+SCOPES = {"send", "read", "manage", "operate"}
 
 # Authenticated by the provider's own signature instead of a key.
 PUBLIC = {f"POST {API}/receipts/{{provider}}"}

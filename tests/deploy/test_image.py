@@ -59,6 +59,7 @@ def test_the_ignore_file_lets_in_the_product_and_nothing_else() -> None:
     assert lines[0] == "*"
     assert set(FOLDERS) - {"testing"} <= set(allowed()), "a folder of the product is missing in .dockerignore"
     assert "*.py" in allowed()
+    assert [name for name in allowed() if not any(ROOT.glob(name))] == []
     outside = {"tests", "testing", "benchmarks", "docs", "deploy", ".env", ".git", ".tocsin", "deploy/secrets"}
     assert not outside & set(allowed())
 

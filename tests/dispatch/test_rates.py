@@ -1,5 +1,6 @@
 """The server holds a provider's rate, and lifts it while nothing goes to that provider anyway."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,20 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from dispatch.connection import connect
-from dispatch.rates import LIFTED, Rates
+from dispatch.rates import Rates
 from domain.circuits import Tally
+from domain.rates import LIFTED
 from embedded.temporary import temporary_temporal
-from storage import provider_health
+from storage import provider_health, provider_limits
 from storage.database import Database
+from tests.polling import eventually
 from tests.storage.databases import own_database
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-async def limit(client: Client, queue: str) -> float | None:
+async def limits(client: Client, queue: str) -> tuple[float | None, float | None]:
+    """Of all calls, and of each fairness key's."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
         task_queue=TaskQueue(name=queue),
@@ -28,9 +32,14 @@ async def limit(client: Client, queue: str) -> float | None:
         report_config=True,
     )
     config = (await client.workflow_service.describe_task_queue(request)).config
-    if not config.queue_rate_limit.HasField("rate_limit"):
-        return None
-    return config.queue_rate_limit.rate_limit.requests_per_second
+    both = config.queue_rate_limit, config.fairness_keys_rate_limit_default
+    rate, tenant_rate = (one.rate_limit.requests_per_second if one.HasField("rate_limit") else None for one in both)
+    return rate, tenant_rate
+
+
+async def until(client: Client, queue: str, rate: float | None, tenant_rate: float | None = None) -> None:
+    """What was told is shown a few milliseconds later."""
+    await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate), within=2)
 
 
 async def told(database: Database, *tallies: Tally) -> None:
@@ -46,13 +55,35 @@ async def test_it_is_lifted_with_an_open_circuit_and_held_again_with_a_closed_on
         client = await connect(server.address, "default", lazy=False)
         rates = Rates(database, client, {"sendgrid": 20, "smtp": 0})
         await rates.keep()
-        assert await limit(client, "deliver-sendgrid") == 20
-        assert await limit(client, "deliver-smtp") is None
+        await until(client, "deliver-sendgrid", 20)
+        await until(client, "deliver-smtp", None)
         await told(database, Tally(calls=5, errors=5))
         await rates.keep()
-        assert await limit(client, "deliver-sendgrid") == LIFTED
+        await until(client, "deliver-sendgrid", LIFTED)
         async with database.transaction() as session:
             await session.execute(text("UPDATE provider_health SET probe_at = now()"))
         await told(database, Tally(), Tally(calls=3))
         await rates.keep()
-        assert await limit(client, "deliver-sendgrid") == 20
+        await until(client, "deliver-sendgrid", 20)
+
+
+async def test_what_is_set_at_run_time_stands_until_it_is_taken_back(database_url: str, tmp_path: Path) -> None:
+    async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
+        client = await connect(server.address, "default", lazy=False)
+        rates = Rates(database, client, {"sendgrid": 50, "smtp": 0})
+
+        async def change(provider: str, **changes: float | None) -> None:
+            async with database.transaction() as session:
+                await provider_limits.change(session, provider, changes)
+            await rates.keep()
+
+        await change("sendgrid", rate=20, tenant_rate=5)
+        await until(client, "deliver-sendgrid", 20, 5)
+        await change("sendgrid", rate=0)
+        await until(client, "deliver-sendgrid", LIFTED, 5)
+        await change("sendgrid", rate=None, tenant_rate=None)
+        await until(client, "deliver-sendgrid", 50)
+        await change("smtp", rate=20)
+        await until(client, "deliver-smtp", 20)
+        await change("smtp", rate=None)
+        await until(client, "deliver-smtp", None)

@@ -59,6 +59,15 @@ def test_every_link_leads_somewhere(name: str) -> None:
     assert [link for link in LINK.findall(page(name)) if not (CHECKOUT / "docs" / link).exists()] == []
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CHECKOUT / "docs").glob("*.md")))
+def test_what_a_command_refers_to_was_set_above_it(name: str) -> None:
+    """Also where nothing of a page can be run here."""
+    script = commands(page(name))
+    for variable in ("URL", "KEY"):
+        before, used, _ = script.partition(f"${variable}")
+        assert not used or re.search(rf"^{variable}=", before, re.MULTILINE), f"${variable} is set nowhere"
+
+
 def test_only_a_whole_block_can_be_left_out() -> None:
     assert commands("```sh\nmake run\n```\n") == ""
     assert commands("```sh\nmake run\necho\n```\n") == "make run\necho\n"

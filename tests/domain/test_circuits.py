@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.circuits import CircuitState, Health, Tally, advance, ordered, weights
+from domain.circuits import CircuitState, Health, Tally, advance, ordered, quiet_for, weights
 from tests.domain.ledgers import START, later
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
@@ -151,3 +151,39 @@ def test_memory_is_a_minute() -> None:
     health = after(well(), *((at, Tally(calls=1)) for at in range(300)))
     assert len(health.recent) <= 60
     assert timedelta(seconds=health.recent[-1][0] - health.recent[0][0]) < timedelta(minutes=1)
+
+
+def quiet(seconds: float) -> Tally:
+    return Tally(calls=1, quiet=timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("told", "until"),
+    [
+        ([(1, quiet(30))], 31),
+        ([(1, quiet(30)), (2, quiet(1))], 31),
+        ([(1, quiet(1)), (1.5, quiet(30))], 31.5),
+        ([(1, quiet(30)), (30.9, NOTHING)], 31),
+        ([(1, quiet(30)), (31, NOTHING)], None),
+        ([(1, NOTHING)], None),
+    ],
+)
+def test_a_vendor_that_wants_no_calls_is_left_alone_for_the_longest_it_asked_for(
+    told: list[tuple[float, Tally]], until: float | None
+) -> None:
+    health = after(well(), *told)
+    assert health.quiet_until == (None if until is None else later(until))
+    assert health.state is CLOSED
+
+
+def test_it_is_quiet_up_to_that_moment_and_moves_by_itself_until_then() -> None:
+    health = after(well(), (1, quiet(2)))
+    assert (health.is_quiet(later(2.9)), health.is_quiet(later(3))) == (True, False)
+    assert health.moves_by_itself
+    assert not after(health, (3, NOTHING)).moves_by_itself
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 1), (0, 0), (30, 30), (86_400, 300)])
+def test_it_is_left_alone_as_long_as_it_says_and_at_most_five_minutes(asked: float | None, seconds: float) -> None:
+    retry_after = None if asked is None else timedelta(seconds=asked)
+    assert quiet_for(retry_after) == timedelta(seconds=seconds)

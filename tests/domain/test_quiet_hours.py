@@ -40,10 +40,10 @@ QUIET = """
 22:00-00:00           | UTC                 | 2026-01-03 00:00 | -                | midnight itself
 22:00-07:00           | Asia/Kathmandu      | 2026-01-01 16:15 | 2026-01-02 01:15 | a zone of three quarters
 22:00-07:00           | America/New_York    | 2026-01-01 23:30 | -                | early evening in New York
-22:00-07:00           | Pacific/Kiritimati  | 2025-12-31 16:59 | 2025-12-31 17:00 | new year was hours ago there
+22:00-07:00           | Pacific/Kiritimati  | 2025-12-31 16:59 | 2025-12-31 17:00 | the morning of new year there
 22:00-07:00 fri       | UTC                 | 2026-01-02 23:00 | 2026-01-03 07:00 | the day on which it starts
-22:00-07:00 fri       | UTC                 | 2026-01-03 06:00 | 2026-01-03 07:00 | the morning belongs to the day before
-22:00-07:00 fri       | UTC                 | 2026-01-02 06:00 | -                | the morning of its own day is none
+22:00-07:00 fri       | UTC                 | 2026-01-03 06:00 | 2026-01-03 07:00 | the morning after it
+22:00-07:00 fri       | UTC                 | 2026-01-02 06:00 | -                | not the morning of that day
 22:00-07:00 fri       | UTC                 | 2026-01-03 23:00 | -                | the evening after is none
 22:00-07:00 fri       | Pacific/Auckland    | 2026-01-02 10:00 | 2026-01-02 18:00 | Friday there
 22:00-07:00 fri       | America/New_York    | 2026-01-03 11:00 | 2026-01-03 12:00 | Saturday morning there
@@ -53,30 +53,30 @@ QUIET = """
 22:00-02:30           | Europe/Vienna       | 2026-03-29 00:59 | 2026-03-29 01:00 | gap: the minute before
 22:00-02:30           | Europe/Vienna       | 2026-03-29 01:00 | -                | gap: the change itself
 22:00-07:00           | Europe/Vienna       | 2026-03-28 22:00 | 2026-03-29 05:00 | gap: a night of eight hours
-02:30-07:00           | Europe/Vienna       | 2026-03-29 00:59 | -                | gap: before a start that is missing
+02:30-07:00           | Europe/Vienna       | 2026-03-29 00:59 | -                | gap: before a missing start
 02:30-07:00           | Europe/Vienna       | 2026-03-29 01:00 | 2026-03-29 05:00 | gap: a start that is missing
 02:10-02:40           | Europe/Vienna       | 2026-03-29 01:00 | -                | gap: all of it is missing
-02:50-02:10           | Europe/Vienna       | 2026-03-28 12:00 | 2026-03-30 00:10 | gap: between its end and its start
+02:50-02:10           | Europe/Vienna       | 2026-03-28 12:00 | 2026-03-30 00:10 | gap: between end and start
 02:50-02:10           | Europe/Vienna       | 2026-03-29 01:00 | 2026-03-30 00:10 | gap: it ends and starts at once
-02:50-02:10 sat       | Europe/Vienna       | 2026-03-28 12:00 | 2026-03-29 01:00 | gap: the next day is none of its days
+02:50-02:10 sat       | Europe/Vienna       | 2026-03-28 12:00 | 2026-03-29 01:00 | gap: not on the next day
 23:00-00:30           | America/Sao_Paulo   | 2018-11-04 02:30 | 2018-11-04 03:00 | gap: midnight is missing
-22:00-07:00           | Pacific/Apia        | 2011-12-30 09:00 | 2011-12-30 17:00 | gap: a night that leads over a missing day
+22:00-07:00           | Pacific/Apia        | 2011-12-30 09:00 | 2011-12-30 17:00 | gap: over a missing day
 22:00-07:00 fri       | Pacific/Apia        | 2011-12-30 09:59 | -                | gap: before a missing day
-22:00-07:00 fri       | Pacific/Apia        | 2011-12-30 10:00 | 2011-12-30 17:00 | gap: the evening of a missing day
+22:00-07:00 fri       | Pacific/Apia        | 2011-12-30 10:00 | 2011-12-30 17:00 | gap: a missing evening
 08:00-18:00 fri       | Pacific/Apia        | 2011-12-30 10:00 | -                | gap: a missing day
 02:15-07:00           | Australia/Lord_Howe | 2026-10-03 15:30 | 2026-10-03 20:00 | gap: half an hour
 22:00-02:30           | Europe/Vienna       | 2026-10-25 00:29 | 2026-10-25 00:30 | fold: it ends the first time
-22:00-02:30           | Europe/Vienna       | 2026-10-25 01:00 | -                | fold: clocks show it again, and it is over
+22:00-02:30           | Europe/Vienna       | 2026-10-25 01:00 | -                | fold: shown again, and over
 22:00-07:00           | Europe/Vienna       | 2026-10-24 20:00 | 2026-10-25 06:00 | fold: a night of ten hours
-22:00-03:00           | Europe/Vienna       | 2026-10-25 01:30 | 2026-10-25 02:00 | fold: it ends after both hours
-02:30-07:00           | Europe/Vienna       | 2026-10-25 00:29 | -                | fold: before it starts the first time
+22:00-03:00           | Europe/Vienna       | 2026-10-25 01:30 | 2026-10-25 02:00 | fold: ends after both hours
+02:30-07:00           | Europe/Vienna       | 2026-10-25 00:29 | -                | fold: before its first start
 02:30-07:00           | Europe/Vienna       | 2026-10-25 00:30 | 2026-10-25 06:00 | fold: it starts the first time
-02:30-07:00           | Europe/Vienna       | 2026-10-25 01:10 | 2026-10-25 06:00 | fold: clocks are set back before its start
-02:10-02:40           | Europe/Vienna       | 2026-10-25 00:20 | 2026-10-25 00:40 | fold: within the hour, the first time
-02:10-02:40           | Europe/Vienna       | 2026-10-25 01:20 | -                | fold: within the hour, the second time
+02:30-07:00           | Europe/Vienna       | 2026-10-25 01:10 | 2026-10-25 06:00 | fold: back before its start
+02:10-02:40           | Europe/Vienna       | 2026-10-25 00:20 | 2026-10-25 00:40 | fold: within it, the first time
+02:10-02:40           | Europe/Vienna       | 2026-10-25 01:20 | -                | fold: within it, the second time
 23:30-07:00           | America/Sao_Paulo   | 2019-02-17 02:10 | 2019-02-17 10:00 | fold: back to the day before
 23:00-23:59           | America/Sao_Paulo   | 2019-02-17 02:30 | -                | fold: an evening that comes twice
-23:30-07:00 sat       | America/Sao_Paulo   | 2019-02-17 02:10 | 2019-02-17 10:00 | fold: still the day on which it started
+23:30-07:00 sat       | America/Sao_Paulo   | 2019-02-17 02:10 | 2019-02-17 10:00 | fold: still of the day before
 01:45-02:00           | Australia/Lord_Howe | 2026-04-04 15:20 | 2026-04-04 15:30 | fold: half an hour before an end
 """
 
@@ -104,7 +104,7 @@ OPENS = """
 02:10-02:40 sun       | Europe/Vienna       | 2026-03-22 12:00 | 2026-04-05 00:10 | gap: a week that has none
 09:00-17:00 fri       | Pacific/Apia        | 2011-12-29 12:00 | 2012-01-05 19:00 | gap: a Friday that is missing
 02:30-05:00           | Europe/Vienna       | 2026-10-24 12:00 | 2026-10-25 00:30 | fold: it opens the first time
-02:30-05:00           | Europe/Vienna       | 2026-10-25 01:10 | -                | fold: clocks are set back before its start
+02:30-05:00           | Europe/Vienna       | 2026-10-25 01:10 | -                | fold: back before its start
 01:00-02:30           | Europe/Vienna       | 2026-10-25 01:10 | 2026-10-26 00:00 | fold: it closed the first time
 """
 

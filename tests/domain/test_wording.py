@@ -6,7 +6,7 @@ import pytest
 
 from domain import wording
 from domain.channels import Channel
-from domain.holds import HoldKind, circuit_open, paused
+from domain.holds import HoldKind, circuit_open, paused, provider_throttled
 from domain.preferences import Preferences, decide
 from domain.redrives import left_to
 from domain.suppressions import SuppressionReason
@@ -67,6 +67,7 @@ def test_a_rule_is_told_in_words(more: dict[str, Any], preferences: Preferences,
         ("internal", "a fault of Tocsin's own"),
         (paused(TYPE_ID, HoldKind.CHANNEL, "email").reason, "the channel email is paused"),
         (circuit_open("smtp", 1).reason, "smtp is down, and its circuit is open"),
+        (provider_throttled("smtp").reason, "smtp wants no calls for a while"),
         ("something new", "something new"),
         (None, "no reason is recorded"),
     ],

@@ -12,6 +12,8 @@ from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Notification
 from models.receipts import Receipt
 from models.sandbox import SandboxMessage
+from models.schedules import Schedule, ScheduleTurn
+from models.topics import TopicSubscriber
 from storage import api_keys, devices, recipients
 from storage.database import Database
 from storage.devices import NewDevice
@@ -102,7 +104,16 @@ def _history(known: Known, kind: NotificationType, *, finished: bool) -> list[li
         provider_message_id=f"message-{known.attempt_id}",
         provider_response=personal,
     )
-    return [[notification], [delivery], [attempt], [*_receipts(known), *_messages(known)]]
+    return [[notification], [delivery], [attempt], [*_receipts(known), *_messages(known), *_subscribed(known)]]
+
+
+def _subscribed(known: Known) -> list[Any]:
+    """To a topic, and to what is sent to them alone every day."""
+    ours: dict[str, Any] = {"tenant": known.tenant, "recipient_id": known.recipient_id}
+    spec = {"recipient_id": known.recipient_id, "payload": {"quotes": CANARY}, "cron": "0 9 * * *", "timezone": "UTC"}
+    schedule = Schedule(tenant=known.tenant, key=f"schedule-{uuid4()}", notification_type="report", spec=spec)
+    turn = ScheduleTurn(**ours, schedule_id=schedule.id, notification_type="report", timezone="UTC")
+    return [TopicSubscriber(**ours, topic="news"), schedule, turn]
 
 
 def _receipts(known: Known) -> list[Receipt]:

@@ -30,6 +30,7 @@ PERSONAL = {
     "receipt",
     "recipient",
     "sandbox_message",
+    "schedule",
 }
 KINDS = {
     "profiles": 1,
@@ -42,6 +43,9 @@ KINDS = {
     "suppressions": 1,
     "inbox_messages": 1,
     "sandbox_messages": 1,
+    "subscriptions": 1,
+    "schedules": 1,
+    "schedule_turns": 1,
 }
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
+from domain.circuits import Tally
 from domain.holds import HoldKind, paused
-from storage import holds
+from storage import holds, provider_health
 from storage.database import Database
 from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
@@ -63,6 +65,18 @@ async def test_where_it_only_came_because_others_were_down_one_that_is_well_is_e
     await pause(sent.desk, HoldKind.PROVIDER, "standby")
     await mark(sent, "standby", "standby", "first")
     assert sent.delivery() in await released(database)
+
+
+async def test_it_waits_while_its_vendor_wants_no_calls_unless_another_takes_it(database: Database, sent: Sent) -> None:
+    other = await sent.desk.send()
+    async with database.transaction() as session:
+        await provider_health.move(session, "busy", Tally(quiet=timedelta(minutes=1)))
+    await mark(sent, "busy")
+    await mark(other, "busy", "busy", "idle")
+    assert {sent.delivery(), other.delivery()} & set(await released(database, 100)) == {other.delivery()}
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE provider_health SET quiet_until = now() WHERE provider = 'busy'"))
+    assert sent.delivery() in await released(database, 100)
 
 
 async def test_devices_of_one_delivery_do_not_forget_each_other(database: Database, sent: Sent) -> None:

@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 from temporalio.client import WorkflowExecutionDescription
 
 from activities import resolution
-from bootstrap import configure_logging
 from config import Settings
+from logs import configure_logging
 from tests.engine import Engine, Shop, later, open_shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -12,12 +14,24 @@ from embedded.ports import free_port
 from tests.providers.harness_http import Reply, read_request
 
 
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """`at` in seconds, by `time.monotonic`."""
+
+    at: float
+    to: str
+    status: int
+
+
 class SendGridStandIn:
-    """`status` is what it answers; `up` says whether anybody listens. `called` and `kept` count by our reference."""
+    """`status` is what it answers, with `headers`; `up` says whether anybody listens. `called` and `kept` count by our
+    reference; `ledger` has every call, in order."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.status = 202
+        self.headers: dict[str, str] = {}
+        self.ledger: list[Called] = []
         self.called: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -36,11 +50,14 @@ class SendGridStandIn:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await read_request(reader)
-        reference = json.loads(request.body)["custom_args"]["tocsin_attempt_id"]
+        body = json.loads(request.body)
+        reference = body["custom_args"]["tocsin_attempt_id"]
+        to = body["personalizations"][0]["to"][0]["email"]
+        self.ledger.append(Called(at=time.monotonic(), to=to, status=self.status))
         self.called[reference] += 1
         if self.status == 202:
             self.kept[reference] += 1
-        writer.write(Reply(status=self.status, headers={"x-message-id": reference}).wire)
+        writer.write(Reply(status=self.status, headers={"x-message-id": reference} | self.headers).wire)
         await writer.drain()
         writer.close()
 

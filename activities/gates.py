@@ -1,0 +1,112 @@
+"""May it go out by now? The gates of a notification before it is rendered; used by `resolve_preferences`."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.clock import now
+from domain.digests import group_key, part_of
+from domain.gates import Reason, by_the_hour, claims
+from domain.ledger import finish
+from domain.messages import Gate, NotificationOutcome, ResolveInput
+from domain.notification_types import NotificationType
+from domain.statuses import NotificationStatus
+from domain.throttles import Claimed
+from domain.timing import OnExceed
+from storage import gates, throttles
+from storage.audiences import Audience, read_words
+from storage.database import Database
+from storage.ledgers import Key, amend
+from storage.throttles import Asker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One notification at the gates."""
+
+    start: ResolveInput
+    kind: NotificationType
+    audience: Audience
+
+    @property
+    def key(self) -> Key:
+        return Key(notification_id=self.start.notification_id, tenant=self.start.tenant)
+
+    @property
+    def asker(self) -> Asker:
+        return Asker(
+            notification_id=self.start.notification_id,
+            generation=self.start.generation,
+            tenant=self.start.tenant,
+            priority=self.audience.priority,
+        )
+
+    @property
+    def claims(self) -> dict[Reason, Claimed]:
+        audience = self.audience
+        return claims(self.kind, audience.priority, audience.recipient_id, audience.person_cap)
+
+
+Answer = Gate | NotificationOutcome | None
+
+
+class Gates:
+    """None lets it go on; a Gate is waited for, an outcome is its end."""
+
+    def __init__(self, database: Database, secret: bytes) -> None:
+        self._database = database
+        self._secret = secret
+
+    async def hour(self, asked: Asked) -> Gate | None:
+        """Costs nothing where no hour is held."""
+        audience = asked.audience
+        gate = by_the_hour(asked.kind, audience.priority, audience.quiet_hours, audience.timezone, audience.now)
+        if gate is not None:
+            async with self._database.transaction() as session:
+                await throttles.leave(session, asked.asker)
+                await gates.wait(session, asked.key, asked.start.generation, gate)
+        return gate
+
+    async def amount(self, asked: Asked) -> Answer:
+        """Taken last and once: what has its slots keeps them."""
+        claimed = asked.claims
+        if not claimed and asked.audience.waits_for is None:
+            return None
+        async with self._database.transaction() as session:
+            full = await throttles.take(session, asked.asker, list(claimed.values())) if claimed else []
+            if not full:
+                await gates.passed(session, asked.key)
+                return None
+            why = next(reason for reason, each in claimed.items() if each in full)
+            return await self._exceeded(session, asked, why, full)
+
+    async def _exceeded(self, session: AsyncSession, asked: Asked, why: Reason, full: list[Claimed]) -> Answer:
+        match self._what_then(asked, why):
+            case OnExceed.DROP:
+                after = await amend(
+                    session, asked.key, lambda ledger: finish(ledger, now(), NotificationStatus.SUPPRESSED, why)
+                )
+                return NotificationOutcome(status=after.status, reason=after.failure_reason)
+            case OnExceed.DIGEST:
+                group = await self._group(session, asked)
+                await gates.collect(session, asked.key, asked.start.generation, group)
+                return NotificationOutcome(status=NotificationStatus.DIGESTED, reason=why)
+        gate = Gate(reason=why, until=await throttles.queue(session, asked.asker, full))
+        await gates.wait(session, asked.key, asked.start.generation, gate)
+        return gate
+
+    @staticmethod
+    def _what_then(asked: Asked, why: Reason) -> OnExceed:
+        """A cap defers, into the type's digest where it has one; a digest itself can only wait."""
+        timing = asked.kind.timing
+        if why is Reason.CAPPED:
+            wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
+        else:
+            wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER
+        return OnExceed.DEFER if wanted is OnExceed.DIGEST and asked.audience.digest else wanted
+
+    async def _group(self, session: AsyncSession, asked: Asked) -> str:
+        rule, start = asked.kind.timing.digest, asked.start
+        words = await read_words(session, start.notification_id, start.tenant)
+        part = None if rule is None else part_of(rule, words.payload)
+        return group_key(self._secret, start.tenant, asked.kind.key, asked.audience.recipient_id, part)

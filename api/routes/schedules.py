@@ -1,0 +1,140 @@
+"""Recurring sends: what, to whom, and when. The dispatcher and the ticks of their types run them."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import scheduling
+from api.callers import Caller, CallerDep
+from api.front_door import FrontDoor, scope
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import at, invalid, not_found
+from api.schemas.base import Key
+from api.schemas.schedules import (
+    BackfillBody,
+    Backfilled,
+    ScheduleBody,
+    ScheduleSummary,
+    ScheduleView,
+    Triggered,
+)
+from domain.clock import now
+from domain.schedules import RunKind, backfill_times
+from models.columns import new_id
+from storage import recipients, schedule_runs, schedule_turns, schedules
+from storage.schedule_runs import NewRun, backfill_run
+from storage.schedules import Schedule
+
+router = APIRouter(route_class=FrontDoor, prefix="/schedules", tags=["schedules"])
+
+LAST_RUNS = 10
+MOST_TIMES = 100
+UNKNOWN = "There is no schedule with this key."
+
+
+@router.put("/{key}", responses={201: {"model": ScheduleView, "description": "Created"}})
+@scope("manage")
+async def put_schedule(
+    key: Key, body: ScheduleBody, caller: CallerDep, parts: PartsDep, response: Response
+) -> ScheduleView:
+    """Exactly this from now on. Checked like a send; as long as its times stay the same, what is due stays due."""
+    faults = await scheduling.faults(parts, caller, body)
+    async with parts.database.transaction() as session:
+        faults += scheduling.unknown_people(body, await recipients.known(session, caller.tenant, body.people))
+        if faults:
+            raise invalid(*faults)
+        row, created = await schedules.put(session, caller.tenant, key, body.notification_type, body.spec)
+        view = await _view(session, caller, row)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/api/v1/schedules/{key}"
+    return view
+
+
+@router.get("/{key}")
+@scope("read")
+async def get_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> ScheduleView:
+    """With its next times, and what became of the last ones."""
+    async with parts.database.transaction() as session:
+        return await _view(session, caller, await _known(session, caller.tenant, key))
+
+
+@router.get("")
+@scope("read")
+async def list_schedules(caller: CallerDep, parts: PartsDep, paging: PagingDep) -> Page[ScheduleSummary]:
+    """All of them, by key."""
+    async with parts.database.transaction() as session:
+        rows = await schedules.listed(session, caller.tenant, paging.after, paging.fetch)
+        zone = await recipients.zone_of_all(session, caller.tenant)
+    items, cursor = paging.page(rows, lambda row: row.key, lambda row: scheduling.summary(row, zone, now()))
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.delete("/{key}", status_code=204)
+@scope("manage")
+async def delete_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> None:
+    """Never due again. What it has accepted is still sent."""
+    async with parts.database.transaction() as session:
+        if not await schedules.delete(session, caller.tenant, key):
+            raise not_found(UNKNOWN)
+
+
+@router.post("/{key}/pause")
+@scope("manage")
+async def pause_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> ScheduleView:
+    """Times that come while it is paused are left out; `backfill` can fill them in afterwards."""
+    async with parts.database.transaction() as session:
+        row = await schedules.pause(session, caller.tenant, key)
+        return await _view(session, caller, _found(row))
+
+
+@router.post("/{key}/resume")
+@scope("manage")
+async def resume_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> ScheduleView:
+    """Due again from its next time on."""
+    async with parts.database.transaction() as session:
+        row = await schedules.resume(session, caller.tenant, key)
+        return await _view(session, caller, _found(row))
+
+
+@router.post("/{key}/trigger", status_code=202)
+@scope("send")
+async def trigger_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> Triggered:
+    """Once more, now, to everybody; also while it is paused, and whatever is still on its way."""
+    async with parts.database.transaction() as session:
+        schedule = (await _known(session, caller.tenant, key)).value(caller.tenant)
+        run = NewRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), finished=False)
+        await schedule_runs.tell(session, [run])
+    return Triggered(run_id=run.id)
+
+
+@router.post("/{key}/backfill", status_code=202)
+@scope("send")
+async def backfill_schedule(key: Key, body: BackfillBody, caller: CallerDep, parts: PartsDep) -> Backfilled:
+    """Each of its times in the range, by the rule as it is now, at most 100; for whoever has not had that time yet."""
+    if body.end > now():
+        raise invalid(at("/to", "must have passed"))
+    async with parts.database.transaction() as session:
+        schedule = (await _known(session, caller.tenant, key)).value(caller.tenant)
+        zones = await schedule_turns.zones(session, schedule.id)
+        times = backfill_times(schedule.rule, zones, body.start, body.end, MOST_TIMES)
+        if len(times) > MOST_TIMES:
+            raise invalid(at("/from", f"makes more than {MOST_TIMES} times; ask for a shorter range"))
+        await schedule_runs.tell(session, [backfill_run(schedule, at) for at in times])
+    return Backfilled(times=times)
+
+
+async def _known(session: AsyncSession, tenant: UUID, key: str) -> Schedule:
+    return _found(await schedules.find(session, tenant, key))
+
+
+def _found(row: Schedule | None) -> Schedule:
+    if row is None:
+        raise not_found(UNKNOWN)
+    return row
+
+
+async def _view(session: AsyncSession, caller: Caller, row: Schedule) -> ScheduleView:
+    zone = await recipients.zone_of_all(session, caller.tenant)
+    return scheduling.view(row, zone, now(), await schedule_runs.last(session, row.id, LAST_RUNS))

@@ -1,0 +1,43 @@
+"""What a tenant chooses for all of its people."""
+
+from fastapi import APIRouter
+
+from api.callers import CallerDep
+from api.front_door import FrontDoor, scope
+from api.parts import PartsDep
+from api.schemas.settings import TenantChanges, TenantSettings
+from storage import catalog, digests, gates, schedule_turns, tenant_choices
+from storage.tenant_choices import Choices
+
+router = APIRouter(route_class=FrontDoor, prefix="/settings", tags=["settings"])
+
+
+@router.get("")
+@scope("read")
+async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
+    """The language and zone of people who have none, and what one person gets at most."""
+    async with parts.database.transaction() as session:
+        return _view(await tenant_choices.read(session, caller.tenant))
+
+
+@router.patch("")
+@scope("manage")
+async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: PartsDep) -> TenantSettings:
+    """Merges (RFC 7396). Another zone moves what waits for an hour in it."""
+    given = changes.model_dump(mode="json", exclude_unset=True)
+    kept = {name: value for name, value in given.items() if value is not None or name == "person_cap"}
+    async with parts.database.transaction() as session:
+        before = await tenant_choices.read(session, caller.tenant, lock=True)
+        after = Choices(**{name: kept.get(name, getattr(before, name)) for name in Choices.__slots__})
+        await tenant_choices.save(session, caller.tenant, after)
+        if after.timezone != before.timezone:
+            await gates.reconsider(session, caller.tenant, None)
+            await digests.moved(session, caller.tenant, None)
+            await schedule_turns.moved(session, caller.tenant, None)
+        await catalog.announce(session)
+    parts.catalog.flush()
+    return _view(after)
+
+
+def _view(choices: Choices) -> TenantSettings:
+    return TenantSettings.model_validate({name: getattr(choices, name) for name in Choices.__slots__})

@@ -1,0 +1,154 @@
+"""Recurring sends as they are entered and shown."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from api.schemas.base import ChannelName, Duration, Id, Json, Key, Model, Timestamp, Word
+from api.schemas.contact import RecipientId, zone
+from api.schemas.notifications import Tag
+from api.schemas.timing import CronText
+from domain.schedules import OWN_ZONE
+
+MOST_RECIPIENTS = 1_000
+EXAMPLE: Json = {
+    "notification_type": "weekly-report",
+    "topic": "reports",
+    "payload": {"report": "sales"},
+    "cron": "0 9 * * mon",
+    "timezone": OWN_ZONE,
+}
+
+
+def _zone(value: str) -> str:
+    return value if value == OWN_ZONE else zone(value)
+
+
+class ScheduleBody(Model):
+    """What is sent, to whom (a person, a list or a topic) and when."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    notification_type: Word
+    recipient_id: RecipientId | None = None
+    recipients: Annotated[list[RecipientId] | None, Field(min_length=1, max_length=MOST_RECIPIENTS)] = None
+    topic: Annotated[Key | None, Field(description="Whoever is subscribed when it is due.")] = None
+    payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
+    cron: CronText
+    timezone: Annotated[
+        str,
+        AfterValidator(_zone),
+        Field(
+            max_length=64,
+            examples=["Europe/Vienna"],
+            description="An IANA name, or `recipient`: each one's own, else the tenant's. A local time that clocks skip"
+            " is due when they are set forward, one that comes twice the first time.",
+        ),
+    ]
+    starts_at: Annotated[Timestamp | None, Field(description="Not before.")] = None
+    ends_at: Annotated[Timestamp | None, Field(description="Not after.")] = None
+    overlap: Annotated[
+        Literal["skip", "allow"],
+        Field(description="`skip` leaves a time out while notifications of an earlier one have not finished."),
+    ] = "skip"
+    priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
+    channels: Annotated[list[ChannelName] | None, Field(min_length=1, description="Only these of the route.")] = None
+    expires_in: Annotated[Duration | None, Field(description="Counted from the acceptance of each one.")] = None
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
+
+    @model_validator(mode="after")
+    def _one_audience(self) -> Self:
+        if sum(given is not None for given in (self.recipient_id, self.recipients, self.topic)) != 1:
+            raise ValueError("give one of recipient_id, recipients and topic")
+        return self
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.starts_at is not None and self.ends_at is not None and self.ends_at < self.starts_at:
+            raise ValueError("ends_at must not be before starts_at")
+        return self
+
+    @property
+    def people(self) -> list[str]:
+        """Those who are named."""
+        return self.recipients or ([self.recipient_id] if self.recipient_id is not None else [])
+
+    @property
+    def spec(self) -> Json:
+        spec = self.model_dump(mode="json", exclude={"notification_type"})
+        return spec | ({"recipients": list(dict.fromkeys(self.recipients))} if self.recipients else {})
+
+
+class BackfillBody(Model):
+    """Times from `from` to `to`, both included, that have passed."""
+
+    model_config = {"json_schema_extra": {"examples": [{"from": "2026-11-20T00:00:00Z", "to": "2026-11-22T00:00:00Z"}]}}
+
+    start: Annotated[Timestamp, Field(alias="from")]
+    end: Annotated[Timestamp, Field(alias="to")]
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end < self.start:
+            raise ValueError("to must not be before from")
+        return self
+
+
+class RunView(Model):
+    """One time. `kind`: `due`, `trigger` or `backfill`. `accepted` counts notifications; `skipped` says why nothing was
+    sent (`missed`, `overlap`, `type_deleted`, `nobody`, …), `left_out` counts people by the same reasons. `finished_at`
+    is null while there are people to go."""
+
+    id: Id
+    kind: str
+    due_at: Timestamp
+    ran_at: Timestamp
+    accepted: int
+    skipped: str | None
+    left_out: dict[str, int]
+    finished_at: Timestamp | None
+
+
+class ScheduleSummary(Model):
+    """`next_runs` are the next five times, none while it is paused. They are those of `next_runs_timezone`: where each
+    one's own zone counts, the tenant's stands for all."""
+
+    key: str
+    notification_type: str
+    cron: str
+    timezone: str
+    paused: bool
+    next_runs: list[Timestamp]
+    next_runs_timezone: str
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ScheduleView(ScheduleSummary):
+    """As it was given. Of people who were erased nothing is left; if it was for them alone, `recipients` is empty.
+    `last_runs` are the last ten, newest first."""
+
+    recipient_id: str | None
+    recipients: list[str] | None
+    topic: str | None
+    payload: Json
+    starts_at: Timestamp | None
+    ends_at: Timestamp | None
+    overlap: str
+    priority: int | None
+    channels: list[ChannelName] | None
+    expires_in: str | None
+    tags: list[str]
+    last_runs: list[RunView]
+
+
+class Triggered(Model):
+    """Told by the `last_runs` of the schedule what became of it."""
+
+    run_id: Id
+
+
+class Backfilled(Model):
+    """Times that are being filled in. Whoever had one already is not written to again."""
+
+    times: list[Timestamp]

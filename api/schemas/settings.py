@@ -1,0 +1,28 @@
+"""A tenant's own settings."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.schemas.base import Model
+from api.schemas.contact import Locale, TimeZone
+from api.schemas.timing import LimitFields
+
+
+class PersonCap(LimitFields):
+    """What one person gets of all types together, but for `required` ones and priorities 1 and 2. What exceeds it
+    waits, the most urgent first; of a type with a `digest` it is collected."""
+
+
+class TenantSettings(Model):
+    default_language: Annotated[Locale, Field(description="Of people whose own language has no template.")]
+    timezone: Annotated[TimeZone, Field(description="Of people who have none.")]
+    person_cap: PersonCap | None
+
+
+class TenantChanges(Model):
+    """Merged with what is known; null takes the cap away."""
+
+    default_language: Locale | None = None
+    timezone: TimeZone | None = None
+    person_cap: PersonCap | None = None

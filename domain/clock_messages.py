@@ -1,0 +1,41 @@
+"""What travels through Temporal with digests and ticks: ids and moments, as in `domain/messages.py`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TickInput:
+    tenant: UUID
+    notification_type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TickOutcome:
+    """How many of each kind of work were due and done."""
+
+    done: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigestStart:
+    """The windows of one type, person and key, which `group` stands for; the open one closes at `closes_at`."""
+
+    tenant: UUID
+    notification_type: str
+    group: str
+    closes_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseInput:
+    tenant: UUID
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigestStanding:
+    """When the open window closes; None: none is open."""
+
+    closes_at: datetime | None

@@ -1,0 +1,48 @@
+"""What may keep a notification from going out for a while: the hour, and how much there was.
+
+Pure. Asked when preferences are resolved; the hour once more by the guard, just before a call.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from domain.messages import Gate
+from domain.notification_types import URGENT, NotificationType
+from domain.quiet_hours import QuietHours, opens_at, quiet_until
+from domain.throttles import Claimed
+from domain.timing import Limit, Scope
+
+
+class Reason(StrEnum):
+    QUIET_HOURS = "quiet_hours"
+    SEND_WINDOW = "send_window"
+    THROTTLED = "throttled"
+    CAPPED = "capped"
+
+
+# Those that another zone, or other hours, can open earlier.
+BY_THE_HOUR = (Reason.QUIET_HOURS, Reason.SEND_WINDOW)
+
+
+def by_the_hour(
+    kind: NotificationType, priority: int, quiet: QuietHours | None, zone: str, at: datetime
+) -> Gate | None:
+    """None: it may go out at this hour. `zone` is the person's own, else the tenant's."""
+    if quiet is not None and kind.disturbs(priority) and (until := quiet_until(quiet, zone, at)) is not None:
+        return Gate(reason=Reason.QUIET_HOURS, until=until)
+    window = kind.timing.send_window
+    if window is not None and (until := opens_at(window, zone, at)) is not None:
+        return Gate(reason=Reason.SEND_WINDOW, until=until)
+    return None
+
+
+def claims(kind: NotificationType, priority: int, recipient_id: str, cap: Limit | None) -> dict[Reason, Claimed]:
+    """The limits that one notification counts for. What is urgent or required counts for nobody's cap."""
+    found: dict[Reason, Claimed] = {}
+    throttle = kind.timing.throttle
+    if throttle is not None:
+        whose = f" {recipient_id}" if throttle.scope is Scope.RECIPIENT else ""
+        found[Reason.THROTTLED] = Claimed(key=f"type {kind.key}{whose}", limit=throttle.limit)
+    if cap is not None and not kind.required and priority > URGENT:
+        found[Reason.CAPPED] = Claimed(key=f"person {recipient_id}", limit=cap)
+    return found

@@ -1,0 +1,41 @@
+"""Fixed windows of a limit, from the first that is let in. Nothing is counted: a window knows what it has let in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.timing import Limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A limit that a notification counts for; `key` says whose it is."""
+
+    key: str
+    limit: Limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """`ahead` waits for it longer or more urgently than whoever asks, counted up to what the limit allows. `granted`:
+    whoever asks has a slot already."""
+
+    key: str
+    starts_at: datetime
+    ends_at: datetime
+    used: int
+    ahead: int = 0
+    granted: bool = False
+
+
+def has_room(limit: Limit, window: Window, at: datetime) -> bool:
+    used = 0 if window.ends_at <= at else window.used
+    return window.granted or used + window.ahead < limit.most
+
+
+def taken(limit: Limit, window: Window, at: datetime) -> Window:
+    """With one more let in; the first one after its end begins the next."""
+    if window.granted:
+        return window
+    if window.ends_at <= at:
+        return Window(key=window.key, starts_at=at, ends_at=at + limit.per, used=1)
+    return Window(key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used=window.used + 1)

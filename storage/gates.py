@@ -1,0 +1,74 @@
+"""What a notification waits for before it may go out, as its row shows it, and who is to ask again."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.gates import BY_THE_HOUR
+from domain.messages import Gate
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
+from storage.ledgers import Key
+
+WAIT = text("""
+WITH waiting AS (
+  UPDATE notification SET waits_for = :reason, waits_until = :until, revision = revision + 1
+   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id, tenant
+)
+INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
+SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
+       jsonb_build_object('until', CAST(:told_until AS text)) FROM waiting
+ON CONFLICT (id) DO NOTHING
+""")
+PASS = text("""
+UPDATE notification SET waits_for = NULL, waits_until = NULL, revision = revision + 1
+ WHERE id = :id AND tenant = :tenant AND waits_for IS NOT NULL
+""")
+RECONSIDER = text("""
+WITH due AS (
+  UPDATE notification SET evidence_due = true, revision = revision + 1
+   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND finished_at IS NULL
+     AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
+  RETURNING id
+)
+SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
+""")
+# It is collected from now on, and has no workflow of its own.
+COLLECT = text("""
+WITH handed AS (
+  UPDATE notification SET digest_group = :group, dispatch_at = now(), dispatched_at = NULL, waits_for = NULL,
+         waits_until = NULL, revision = revision + 1
+   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id
+)
+SELECT count(*), max(pg_notify(:channel, :due)::text) FROM handed
+""")
+
+
+async def wait(session: AsyncSession, key: Key, generation: int, gate: Gate) -> None:
+    """Told once per gate and moment, however often it is asked."""
+    until = None if gate.until is None else gate.until.isoformat(timespec="seconds").replace("+00:00", "Z")
+    values = {
+        "id": key.notification_id,
+        "tenant": key.tenant,
+        "generation": generation,
+        "reason": gate.reason,
+        "until": gate.until,
+        "told_until": until,
+        "event_id": derived_id("waiting", key.notification_id, generation, gate.reason, until),
+    }
+    await session.execute(WAIT, values)
+
+
+async def passed(session: AsyncSession, key: Key) -> None:
+    await session.execute(PASS, {"id": key.notification_id, "tenant": key.tenant})
+
+
+async def reconsider(session: AsyncSession, tenant: UUID, recipient_id: str | None) -> None:
+    """Their zone or quiet hours are others now: whatever waits for the hour is to ask again. None: of all people."""
+    values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in BY_THE_HOUR]}
+    await session.execute(RECONSIDER, {**values, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE})
+
+
+async def collect(session: AsyncSession, key: Key, generation: int, group: str) -> None:
+    values = {"id": key.notification_id, "tenant": key.tenant, "generation": generation, "group": group}
+    await session.execute(COLLECT, {**values, "channel": DISPATCH_CHANNEL, "due": COLLECT_DUE})

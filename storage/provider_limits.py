@@ -1,0 +1,38 @@
+"""Rates that operators have set at run time: read by the dispatcher that leads; shown and changed by the API."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import DISPATCH_CHANNEL, RATES_DUE
+from domain.rates import Limits
+
+READ = text("SELECT provider, rate, tenant_rate FROM provider_limit")
+CHANGE = text("""
+WITH changed AS (
+  INSERT INTO provider_limit AS l (provider, rate, tenant_rate, updated_at)
+  VALUES (:provider, CAST(:rate AS float), CAST(:tenant_rate AS float), now())
+  ON CONFLICT (provider) DO UPDATE SET updated_at = excluded.updated_at,
+         rate = CASE WHEN 'rate' = ANY(CAST(:given AS text[])) THEN excluded.rate ELSE l.rate END,
+         tenant_rate = CASE WHEN 'tenant_rate' = ANY(CAST(:given AS text[])) THEN excluded.tenant_rate
+                            ELSE l.tenant_rate END
+  RETURNING rate, tenant_rate
+)
+SELECT rate, tenant_rate, pg_notify(:channel, :due) FROM changed
+""")
+
+
+async def read_all(session: AsyncSession) -> dict[str, Limits]:
+    """Those of which anything has been set."""
+    rows = (await session.execute(READ)).mappings()
+    return {row["provider"]: Limits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
+
+
+async def change(session: AsyncSession, provider: str, changes: Mapping[str, float | None]) -> Limits:
+    """`changes` to `rate` and `tenant_rate`; what is not in it stays, None goes back to the settings. In force as soon
+    as the dispatcher has heard of the commit."""
+    given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "given": list(changes)}
+    values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
+    row = (await session.execute(CHANGE, values)).mappings().one()
+    return Limits(rate=row["rate"], tenant_rate=row["tenant_rate"])

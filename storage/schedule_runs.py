@@ -1,0 +1,170 @@
+"""What became of each time that a schedule was due, triggered or filled in afterwards; and those with people to go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import DISPATCH_CHANNEL, RUNS_DUE
+from domain.schedules import LeftOut, RunKind, Schedule, run_id, schedule_of
+from storage.database import to_json
+from storage.rows import decoded
+from storage.sealing import unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    id: UUID
+    kind: str
+    due_at: datetime
+    ran_at: datetime
+    accepted: int
+    left_out: Mapping[str, int]
+    skipped: str | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """`finished`: nobody is to go. Told again, its counts are added."""
+
+    schedule: Schedule
+    kind: RunKind
+    due_at: datetime
+    id: UUID
+    accepted: int = 0
+    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+    skipped: LeftOut | None = None
+    finished: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenRun:
+    """`schedule` None: it was deleted meanwhile. `after` is the last person that was seen to."""
+
+    id: UUID
+    schedule: Schedule | None
+    tenant: UUID
+    kind: RunKind
+    due_at: datetime
+    after: str
+
+
+ADDED = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM (
+  SELECT reason, sum(CAST(people AS int)) AS people FROM (
+    SELECT * FROM jsonb_each_text(run.left_out) UNION ALL SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
+   GROUP BY reason) summed)"""
+
+# In the order of their ids, in which all who write several lock them.
+TELL = text(f"""
+WITH told AS (
+  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, left_out, skipped,
+         finished_at)
+  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, left_out, skipped, CASE WHEN finished THEN now() END
+    FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
+         due_at timestamptz, accepted int, left_out jsonb, skipped text, finished bool) ORDER BY id
+  ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
+         left_out = {ADDED % "EXCLUDED.left_out"}
+  RETURNING run.id, run.finished_at
+)
+SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM told
+""")  # noqa: S608 - constants of our own
+
+CLAIM = text("""
+SELECT run.id, run.tenant, run.kind, run.due_at, COALESCE(run.after, '') AS after, s.id AS schedule_id,
+       s.notification_type, s.spec, s.deleted_at
+  FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
+ WHERE run.finished_at IS NULL
+   AND (CAST(:type AS text) IS NULL OR (s.tenant = :tenant AND s.notification_type = :type))
+ ORDER BY run.id <= :turn, run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+""")
+GO_ON = text(f"""
+UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
+       left_out = {ADDED % "CAST(:left_out AS jsonb)"} WHERE id = :id
+""")  # noqa: S608
+FINISH = text("""
+UPDATE schedule_run SET finished_at = now(), after = NULL,
+       skipped = COALESCE(:skipped, CASE WHEN accepted = 0 AND left_out = '{}' THEN :nobody END) WHERE id = :id
+""")
+UNFINISHED = text("""
+SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL)
+    OR EXISTS (SELECT 1 FROM schedule_run WHERE schedule_id = :id AND finished_at IS NULL)
+""")
+UNFINISHED_OF = text("""
+SELECT DISTINCT recipient_id FROM notification
+ WHERE schedule_id = :id AND finished_at IS NULL AND recipient_id = ANY(:people)
+""")
+LAST = text("""
+SELECT id, kind, due_at, ran_at, accepted, left_out, skipped, finished_at FROM schedule_run
+ WHERE schedule_id = :id ORDER BY ran_at DESC, due_at DESC LIMIT :limit
+""")
+
+
+def due_run(schedule: Schedule, due_at: datetime, **more: Any) -> NewRun:
+    kind = RunKind.DUE
+    return NewRun(schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), **more)
+
+
+def backfill_run(schedule: Schedule, due_at: datetime) -> NewRun:
+    kind = RunKind.BACKFILL
+    return NewRun(schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), finished=False)
+
+
+async def tell(session: AsyncSession, runs: Sequence[NewRun]) -> None:
+    """One that is there already is not opened again."""
+    values = {"runs": to_json([_values(run) for run in runs]), "channel": DISPATCH_CHANNEL, "due": RUNS_DUE}
+    await session.execute(TELL, values)
+
+
+def _values(run: NewRun) -> dict[str, Any]:
+    named = {name: getattr(run, name) for name in run.__slots__ if name != "schedule"}
+    return {**named, "schedule_id": run.schedule.id, "tenant": run.schedule.tenant}
+
+
+async def claim_open(
+    session: AsyncSession, turn: UUID, tenant: UUID | None = None, notification_type: str | None = None
+) -> OpenRun | None:
+    """One that nobody else has claimed, the next after `turn`: so that they come in turns."""
+    values = {"turn": turn, "tenant": tenant, "type": notification_type}
+    row = (await session.execute(CLAIM, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    spec = decoded(row["spec"])
+    schedule = None
+    if row["deleted_at"] is None:
+        clear = {**spec, "payload": unseal(spec["payload"])}
+        schedule = schedule_of(row["schedule_id"], row["tenant"], row["notification_type"], clear)
+    facts = {name: row[name] for name in ("id", "tenant", "due_at", "after")}
+    return OpenRun(**facts, kind=RunKind(row["kind"]), schedule=schedule)
+
+
+async def go_on(
+    session: AsyncSession, id: UUID, after: str, accepted: int = 0, left_out: Mapping[LeftOut, int] | None = None
+) -> None:
+    values = {"id": id, "after": after, "accepted": accepted, "left_out": to_json(dict(left_out or {}))}
+    await session.execute(GO_ON, values)
+
+
+async def finish(session: AsyncSession, id: UUID, skipped: LeftOut | None = None) -> None:
+    await session.execute(FINISH, {"id": id, "skipped": skipped, "nobody": LeftOut.NOBODY})
+
+
+async def unfinished(session: AsyncSession, schedule_id: UUID) -> bool:
+    """Whether anything of an earlier time is still on its way."""
+    return bool((await session.execute(UNFINISHED, {"id": schedule_id})).scalar_one())
+
+
+async def unfinished_of(session: AsyncSession, schedule_id: UUID, people: Sequence[str]) -> set[str]:
+    """Those of them to whom something of it is still on its way."""
+    rows = await session.execute(UNFINISHED_OF, {"id": schedule_id, "people": list(people)})
+    return set(rows.scalars())
+
+
+async def last(session: AsyncSession, schedule_id: UUID, limit: int) -> list[Run]:
+    """Newest first."""
+    rows = (await session.execute(LAST, {"id": schedule_id, "limit": limit})).mappings()
+    return [Run(**{**row, "left_out": decoded(row["left_out"])}) for row in rows]

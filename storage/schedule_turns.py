@@ -1,0 +1,210 @@
+"""Whose turn it is when: written by whoever changes a schedule, its people or where they are; claimed by the tick.
+
+A person's row is locked before their turns, as everywhere: an erasure never waits for who waits for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.clock import now
+from domain.schedules import EVERYBODY, OWN_ZONE, Schedule, schedule_of
+from storage import ticks
+from storage.database import to_json
+from storage.rows import Json, decoded
+from storage.sealing import unseal
+
+# Shared by those who subscribe, held alone by who plans for all subscribers: nobody is forgotten in between.
+LOCK_TOPIC = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+LOCK_PEOPLE = text("""
+SELECT count(*) FROM (SELECT 1 FROM topic_subscriber s JOIN recipient r USING (tenant, recipient_id)
+  WHERE s.tenant = :tenant AND s.topic = :topic ORDER BY recipient_id FOR KEY SHARE OF r) locked
+""")
+SHARE_TOPIC = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
+
+ZONE = (
+    f"""CASE WHEN t.recipient_id = '{EVERYBODY}' THEN s.spec ->> 'timezone' ELSE COALESCE(r.timezone, n.timezone) END"""
+)
+TURNS = """schedule_turn t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
+  LEFT JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id"""
+
+KEEP_ONLY = """
+DELETE FROM schedule_turn t WHERE t.schedule_id = :id AND NOT EXISTS (SELECT 1 FROM ({people}) p
+  WHERE p.recipient_id = t.recipient_id)
+"""
+ADD = """
+INSERT INTO schedule_turn (schedule_id, recipient_id, tenant, notification_type, timezone)
+SELECT CAST(:id AS uuid), p.recipient_id, CAST(:tenant AS uuid), CAST(:type AS text), '' FROM ({people}) p
+ON CONFLICT (schedule_id, recipient_id) DO UPDATE SET notification_type = EXCLUDED.notification_type
+"""
+TOGETHER = f"SELECT '{EVERYBODY}' AS recipient_id WHERE CAST(:any AS bool)"
+NAMED = "SELECT unnest(CAST(:people AS text[])) AS recipient_id"
+SUBSCRIBED = "SELECT recipient_id FROM topic_subscriber WHERE tenant = :tenant AND topic = :topic"
+
+# Many people are in few zones, and most had their last turn at the same time.
+ALIKE = f"SELECT DISTINCT {ZONE} AS zone, t.last_local FROM {TURNS} WHERE t.schedule_id = :id AND {{which}}"  # noqa: S608
+PLAN = f"""
+UPDATE schedule_turn SET due_at = x.due_at, timezone = x.zone
+  FROM jsonb_to_recordset(CAST(:plans AS jsonb)) AS x(zone text, last_local text, due_at timestamptz),
+       (SELECT t.recipient_id, {ZONE} AS zone, t.last_local FROM {TURNS} WHERE t.schedule_id = :id AND {{which}}) mine
+ WHERE schedule_turn.schedule_id = :id AND schedule_turn.recipient_id = mine.recipient_id
+   AND x.zone = mine.zone AND x.last_local IS NOT DISTINCT FROM mine.last_local
+"""  # noqa: S608 - constants of our own
+ALL, NEW = "true", "t.timezone = ''"
+# Who is due already has that turn yet.
+MINE = "(CAST(:people AS text[]) IS NULL OR t.recipient_id = ANY(:people))"
+MOVED = f"{MINE} AND t.timezone <> {ZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
+
+WHERE = text(f"SELECT DISTINCT {ZONE} FROM {TURNS} WHERE t.schedule_id = :id")  # noqa: S608
+REST = text("UPDATE schedule_turn SET due_at = NULL, timezone = '' WHERE schedule_id = :id")
+DROP = text("DELETE FROM schedule_turn WHERE schedule_id = :id")
+
+WITH_MOVED = text(f"""
+SELECT DISTINCT s.id, s.notification_type, s.spec FROM {TURNS}
+ WHERE t.tenant = :tenant AND {MOVED} AND s.paused_at IS NULL AND s.deleted_at IS NULL
+""")  # noqa: S608 - constants of our own
+READ = text("SELECT id, notification_type, spec FROM schedule WHERE id = ANY(:ids)")
+OF_TOPIC = text("""
+SELECT id, notification_type, spec, paused_at FROM schedule
+ WHERE tenant = :tenant AND deleted_at IS NULL AND spec ->> 'topic' = :topic AND spec ->> 'timezone' = :own
+""")
+UNSUBSCRIBE = text("""
+DELETE FROM schedule_turn t USING schedule s WHERE s.id = t.schedule_id AND s.spec ->> 'topic' = :topic
+   AND t.tenant = :tenant AND t.recipient_id = :recipient_id
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueTurn:
+    """`zone` is where the person is now, `timezone` where `due_at` was computed; `now` is the database's."""
+
+    schedule: Schedule
+    recipient_id: str
+    due_at: datetime
+    timezone: str
+    zone: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextTurn:
+    schedule_id: UUID
+    recipient_id: str
+    due_at: datetime | None
+    timezone: str
+    last_local: str
+
+
+CLAIM = f"""
+SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {ZONE} AS zone, now() AS now
+  FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
+  {{person}} JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id
+ WHERE t.tenant = :tenant AND t.notification_type = :type AND t.due_at <= now() AND t.recipient_id {{which}} ''
+   AND s.paused_at IS NULL AND s.deleted_at IS NULL
+ ORDER BY t.due_at, t.schedule_id, t.recipient_id LIMIT :limit
+"""  # noqa: S608
+CLAIM_SHARED = text(f"{CLAIM.format(person='LEFT', which='=')} FOR UPDATE OF t SKIP LOCKED")
+CLAIM_OWN = text(f"{CLAIM.format(person='', which='<>')} FOR UPDATE OF t SKIP LOCKED FOR KEY SHARE OF r SKIP LOCKED")
+ADVANCE = text("""
+UPDATE schedule_turn t SET due_at = x.due_at, timezone = x.timezone, last_local = x.last_local
+  FROM jsonb_to_recordset(CAST(:turns AS jsonb)) AS x(schedule_id uuid, recipient_id text, due_at timestamptz,
+       timezone text, last_local text)
+ WHERE t.schedule_id = x.schedule_id AND t.recipient_id = x.recipient_id
+""")
+
+
+async def plan(session: AsyncSession, schedule: Schedule, *, again: bool, paused: bool) -> None:
+    """The turns of exactly its people. Computed from now on: those of whoever is new, with `again` all of them."""
+    values: Json = {"id": schedule.id, "tenant": schedule.tenant, "type": schedule.notification_type}
+    people = NAMED
+    if not schedule.each_by_themselves:
+        people, values["any"] = TOGETHER, schedule.people is None or bool(schedule.people)
+    elif schedule.topic is not None:
+        people, values["topic"] = SUBSCRIBED, schedule.topic
+        await session.execute(LOCK_TOPIC, {"name": _topic(schedule.tenant, schedule.topic)})
+        await session.execute(LOCK_PEOPLE, values)
+    else:
+        values["people"] = list(schedule.people or ())
+    for statement in (KEEP_ONLY, ADD):
+        await session.execute(text(statement.format(people=people)), values)
+    if paused:
+        await session.execute(REST, {"id": schedule.id})
+    else:
+        await _compute(session, schedule, ALL if again else NEW)
+
+
+async def drop(session: AsyncSession, schedule_id: UUID) -> None:
+    await session.execute(DROP, {"id": schedule_id})
+
+
+async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str] | None) -> None:
+    """After whatever may have changed where these people are (None: all of the tenant's): the turns of those who are
+    elsewhere now."""
+    values = {"tenant": tenant, "people": None if people is None else list(people)}
+    for row in (await session.execute(WITH_MOVED, values)).mappings().all():
+        await _compute(session, _schedule(row, tenant), MOVED, people=values["people"])
+
+
+async def zones(session: AsyncSession, schedule_id: UUID) -> set[str]:
+    """In which its times are reckoned by now."""
+    return set((await session.execute(WHERE, {"id": schedule_id})).scalars())
+
+
+async def subscribed(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> None:
+    """Their turns of what is sent to the topic in each one's own zone."""
+    values = {"tenant": tenant, "topic": topic, "own": OWN_ZONE}
+    for row in (await session.execute(OF_TOPIC, values)).mappings().all():
+        schedule = _schedule(row, tenant)
+        mine = {"id": schedule.id, "tenant": tenant, "type": schedule.notification_type, "people": [recipient_id]}
+        await session.execute(text(ADD.format(people=NAMED)), mine)
+        if row["paused_at"] is None:
+            await _compute(session, schedule, NEW)
+            await ticks.want(session, tenant, schedule.notification_type)
+
+
+async def unsubscribed(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> None:
+    await session.execute(UNSUBSCRIBE, {"tenant": tenant, "topic": topic, "recipient_id": recipient_id})
+
+
+async def share_topic(session: AsyncSession, tenant: UUID, topic: str) -> None:
+    await session.execute(SHARE_TOPIC, {"name": _topic(tenant, topic)})
+
+
+async def claim(session: AsyncSession, tenant: UUID, notification_type: str, limit: int, *, own: bool) -> list[DueTurn]:
+    """Those that are due and nobody else has claimed: of all people together, or with `own` of each by themselves."""
+    values = {"tenant": tenant, "type": notification_type, "limit": limit}
+    rows = (await session.execute(CLAIM_OWN if own else CLAIM_SHARED, values)).mappings().all()
+    read = await _schedules(session, tenant, [row["schedule_id"] for row in rows])
+    names = ("recipient_id", "due_at", "timezone", "zone", "now")
+    return [DueTurn(schedule=read[row["schedule_id"]], **{name: row[name] for name in names}) for row in rows]
+
+
+async def advance(session: AsyncSession, turns: Sequence[NextTurn]) -> None:
+    values = [{name: getattr(turn, name) for name in turn.__slots__} for turn in turns]
+    await session.execute(ADVANCE, {"turns": to_json(values)})
+
+
+async def _schedules(session: AsyncSession, tenant: UUID, ids: Sequence[UUID]) -> dict[UUID, Schedule]:
+    rows = (await session.execute(READ, {"ids": list(dict.fromkeys(ids))})).mappings()
+    return {row["id"]: _schedule(row, tenant) for row in rows}
+
+
+async def _compute(session: AsyncSession, schedule: Schedule, which: str, **more: Any) -> None:
+    values = {"id": schedule.id, **more}
+    alike = (await session.execute(text(ALIKE.format(which=which)), values)).mappings().all()
+    plans = [{**each, "due_at": schedule.rule.for_one(each["zone"], now(), each["last_local"])} for each in alike]
+    await session.execute(text(PLAN.format(which=which)), {**values, "plans": to_json(plans)})
+
+
+def _schedule(row: Any, tenant: UUID) -> Schedule:
+    spec = decoded(row["spec"])
+    return schedule_of(row["id"], tenant, row["notification_type"], {**spec, "payload": unseal(spec["payload"])})
+
+
+def _topic(tenant: UUID, topic: str) -> str:
+    return f"topic:{tenant}:{topic}"

@@ -1,0 +1,131 @@
+"""Recurring sends as they are kept: made, changed, paused, deleted. Their turns are in `schedule_turns.py`, what became
+of them in `schedule_runs.py`. The payload is sealed; ids of people stand in the spec and nowhere else."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain import schedules as domain
+from domain.schedules import same_times
+from models.columns import new_id
+from storage import schedule_turns, ticks
+from storage.database import to_json
+from storage.rows import Json, decoded
+from storage.sealing import seal, unseal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """`spec` is what the caller gave."""
+
+    id: UUID
+    key: str
+    notification_type: str
+    spec: Json
+    paused_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    def value(self, tenant: UUID) -> domain.Schedule:
+        return domain.schedule_of(self.id, tenant, self.notification_type, self.spec)
+
+
+COLUMNS = "id, key, notification_type, spec, paused_at, created_at, updated_at"
+STANDING = "tenant = :tenant AND key = :key AND deleted_at IS NULL"
+
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+FIND = text(f"SELECT {COLUMNS} FROM schedule WHERE {STANDING}")  # noqa: S608 - constants of our own
+FOR_UPDATE = text(f"{FIND.text} FOR UPDATE")
+LISTED = text(f"""
+SELECT {COLUMNS} FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL AND key > :after ORDER BY key LIMIT :limit
+""")  # noqa: S608
+INSERT = text(f"""
+INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at)
+VALUES (:id, :tenant, :key, :type, CAST(:spec AS jsonb), now(), now()) RETURNING {COLUMNS}
+""")  # noqa: S608
+UPDATE = text(f"""
+UPDATE schedule SET notification_type = :type, spec = CAST(:spec AS jsonb), updated_at = now() WHERE id = :id
+RETURNING {COLUMNS}
+""")  # noqa: S608
+PAUSE = text(f"""
+UPDATE schedule SET paused_at = CASE WHEN :paused THEN COALESCE(paused_at, now()) END, updated_at = now()
+ WHERE {STANDING} AND (paused_at IS NULL) = :paused RETURNING {COLUMNS}
+""")  # noqa: S608
+DELETE = text(f"""
+UPDATE schedule SET deleted_at = now(), spec = spec - CAST('{{payload,recipients,recipient_id}}' AS text[])
+ WHERE {STANDING} RETURNING id, notification_type
+""")  # noqa: S608
+
+
+async def find(session: AsyncSession, tenant: UUID, key: str, *, lock: bool = False) -> Schedule | None:
+    values = {"tenant": tenant, "key": key}
+    row = (await session.execute(FOR_UPDATE if lock else FIND, values)).mappings().one_or_none()
+    return None if row is None else _schedule(row)
+
+
+async def listed(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[Schedule]:
+    """By key, those after the key `after`."""
+    values = {"tenant": tenant, "after": after or "", "limit": limit}
+    return [_schedule(row) for row in (await session.execute(LISTED, values)).mappings()]
+
+
+async def put(
+    session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: Json
+) -> tuple[Schedule, bool]:
+    """Exactly this from now on; True if it is new. As long as its times stay the same, what is due stays due."""
+    await session.execute(LOCK, {"name": f"schedule:{tenant}:{key}"})
+    known = await find(session, tenant, key, lock=True)
+    given = {"type": notification_type, "spec": to_json({**spec, "payload": seal(spec["payload"])})}
+    if known is None:
+        written = await session.execute(INSERT, {"id": new_id(), "tenant": tenant, "key": key, **given})
+    else:
+        written = await session.execute(UPDATE, {"id": known.id, **given})
+    schedule = _schedule(written.mappings().one())
+    await schedule_turns.plan(
+        session,
+        schedule.value(tenant),
+        again=known is None or not same_times(known.spec, schedule.spec),
+        paused=schedule.paused_at is not None,
+    )
+    for type_key in sorted({notification_type, known.notification_type if known else notification_type}):
+        await ticks.want(session, tenant, type_key)
+    return schedule, known is None
+
+
+async def pause(session: AsyncSession, tenant: UUID, key: str) -> Schedule | None:
+    """None for an unknown one. What is being sent goes on; times that come while it is paused are not its times."""
+    return await _paused(session, tenant, key, paused=True)
+
+
+async def resume(session: AsyncSession, tenant: UUID, key: str) -> Schedule | None:
+    """Due from now on."""
+    return await _paused(session, tenant, key, paused=False)
+
+
+async def _paused(session: AsyncSession, tenant: UUID, key: str, *, paused: bool) -> Schedule | None:
+    changed = (await session.execute(PAUSE, {"tenant": tenant, "key": key, "paused": paused})).mappings().one_or_none()
+    if changed is None:
+        return await find(session, tenant, key)
+    schedule = _schedule(changed)
+    await schedule_turns.plan(session, schedule.value(tenant), again=True, paused=paused)
+    await ticks.want(session, tenant, schedule.notification_type)
+    return schedule
+
+
+async def delete(session: AsyncSession, tenant: UUID, key: str) -> bool:
+    """False if there is none. What it has accepted is sent; its payload and people are forgotten."""
+    gone = (await session.execute(DELETE, {"tenant": tenant, "key": key})).mappings().one_or_none()
+    if gone is None:
+        return False
+    await schedule_turns.drop(session, gone["id"])
+    await ticks.want(session, tenant, gone["notification_type"])
+    return True
+
+
+def _schedule(row: Any) -> Schedule:
+    spec = decoded(row["spec"])
+    return Schedule(**{**row, "spec": {**spec, "payload": unseal(spec["payload"])}})

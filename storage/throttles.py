@@ -1,0 +1,167 @@
+"""How much of each limit is used, and who waits for the rest of it. Exact under concurrency: whoever asks holds the row
+of the window. Called when preferences are resolved, and by the dispatcher when a window is over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE
+from domain.throttles import Claimed, Window, has_room, taken
+from storage.database import to_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asker:
+    notification_id: UUID
+    generation: int
+    tenant: UUID
+    priority: int
+
+
+# One that is not there begins as one that is over.
+KNOW = text("""
+INSERT INTO throttle_window (tenant, key, starts_at, ends_at, most, used, awaited)
+SELECT :tenant, key, clock_timestamp(), clock_timestamp(), 0, 0, false
+  FROM unnest(CAST(:keys AS text[])) AS key ORDER BY key
+ON CONFLICT DO NOTHING
+""")
+LOCK = text("""
+SELECT key FROM throttle_window WHERE tenant = :tenant AND key = ANY(:keys) ORDER BY key FOR UPDATE
+""")
+READ = text("""
+SELECT w.key, w.starts_at, w.ends_at, w.used, clock_timestamp() AS now,
+       EXISTS (SELECT 1 FROM throttle_turn t WHERE t.notification_id = :id AND t.generation = :generation
+                  AND t.key = w.key AND t.granted_at IS NOT NULL) AS granted,
+       (SELECT count(*) FROM (
+          SELECT 1 FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
+           WHERE t.tenant = :tenant AND t.key = w.key AND t.granted_at IS NULL
+             AND (t.priority, t.notification_id) < (:priority, CAST(:id AS uuid))
+             AND n.finished_at IS NULL AND n.generation = t.generation LIMIT wanted.most) better) AS ahead
+  FROM throttle_window w
+  JOIN unnest(CAST(:keys AS text[]), CAST(:most AS int[])) AS wanted(key, most) USING (key)
+ WHERE w.tenant = :tenant ORDER BY w.key
+""")
+SAVE = text("""
+WITH item AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
+    key text, starts_at timestamptz, ends_at timestamptz, used int, most int)
+), kept AS (
+  UPDATE throttle_window w SET starts_at = item.starts_at, ends_at = item.ends_at, used = item.used, most = item.most
+    FROM item WHERE w.tenant = :tenant AND w.key = item.key RETURNING w.key
+)
+INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at, granted_at)
+SELECT :id, :generation, key, :tenant, :priority, clock_timestamp(), clock_timestamp() FROM kept
+ON CONFLICT (notification_id, generation, key) DO UPDATE SET granted_at = EXCLUDED.granted_at
+""")
+QUEUE = text("""
+WITH awaited AS (
+  UPDATE throttle_window w SET awaited = true, most = wanted.most
+    FROM unnest(CAST(:keys AS text[]), CAST(:most AS int[])) AS wanted(key, most)
+   WHERE w.tenant = :tenant AND w.key = wanted.key RETURNING w.key, w.ends_at
+), queued AS (
+  INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at)
+  SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM awaited
+  ON CONFLICT (notification_id, generation, key) DO NOTHING
+)
+SELECT max(ends_at) FROM awaited
+""")
+LEAVE = text("""
+DELETE FROM throttle_turn WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
+""")
+
+
+async def take(session: AsyncSession, asker: Asker, claimed: Sequence[Claimed]) -> list[Claimed]:
+    """A slot of each limit, or of none: those that have no room for it now."""
+    values = _values(asker, claimed)
+    await session.execute(KNOW, values)
+    await session.execute(LOCK, values)
+    rows = [dict(row) for row in (await session.execute(READ, values)).mappings()]
+    at = max(row.pop("now") for row in rows)
+    windows = {row["key"]: Window(**row) for row in rows}
+    full = [each for each in claimed if not has_room(each.limit, windows[each.key], at)]
+    if not full:
+        saved = [
+            {"key": each.key, "most": each.limit.most, **_columns(taken(each.limit, windows[each.key], at))}
+            for each in claimed
+        ]
+        await session.execute(SAVE, {**values, "windows": to_json(saved)})
+    return full
+
+
+async def queue(session: AsyncSession, asker: Asker, full: Sequence[Claimed]) -> datetime:
+    """Wait for these limits; when there may be room at the earliest."""
+    ends_at: datetime = (await session.execute(QUEUE, _values(asker, full))).scalar_one()
+    return ends_at
+
+
+async def leave(session: AsyncSession, asker: Asker) -> None:
+    """It waits for something else first, and stands in nobody's way meanwhile."""
+    await session.execute(LEAVE, {"id": asker.notification_id, "generation": asker.generation})
+
+
+def _values(asker: Asker, claimed: Sequence[Claimed]) -> dict[str, object]:
+    return {
+        "id": asker.notification_id,
+        "generation": asker.generation,
+        "tenant": asker.tenant,
+        "priority": asker.priority,
+        "keys": [each.key for each in claimed],
+        "most": [each.limit.most for each in claimed],
+    }
+
+
+def _columns(window: Window) -> dict[str, object]:
+    return {"starts_at": window.starts_at, "ends_at": window.ends_at, "used": window.used}
+
+
+# The next window begins, for those who are told of it: the most urgent of those who wait, as many as it has room for.
+# Whoever comes new finds them ahead. The rest waits for the one after that.
+ROLL = text("""
+WITH over AS (
+  SELECT tenant, key, most, ends_at - starts_at AS per FROM throttle_window
+   WHERE awaited AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
+), waiting AS (
+  SELECT o.tenant, o.key, o.most, first.notification_id, first.place
+    FROM over o CROSS JOIN LATERAL (
+      SELECT t.notification_id, row_number() OVER (ORDER BY t.priority, t.notification_id) AS place
+        FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
+       WHERE t.tenant = o.tenant AND t.key = o.key AND t.granted_at IS NULL
+         AND n.finished_at IS NULL AND n.generation = t.generation
+       ORDER BY t.priority, t.notification_id LIMIT o.most + 1) first
+), told AS (
+  UPDATE notification n SET evidence_due = true, revision = n.revision + 1
+    FROM waiting w WHERE n.id = w.notification_id AND w.place <= w.most RETURNING n.id
+), begun AS (
+  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + o.per, used = 0,
+         awaited = EXISTS (SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.most)
+    FROM over o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1
+)
+SELECT (SELECT count(*) FROM begun), (SELECT max(pg_notify(:channel, :due)::text) FROM told)
+""")
+NEXT = text("SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE awaited")
+FORGET = text("""
+DELETE FROM throttle_window WHERE (tenant, key) IN (
+  SELECT tenant, key FROM throttle_window WHERE NOT awaited AND ends_at < now() - interval '1 hour'
+   ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
+
+
+async def roll(session: AsyncSession, limit: int) -> int:
+    """How many windows were begun for those who wait."""
+    values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE}
+    return int((await session.execute(ROLL, values)).one()[0])
+
+
+async def seconds_to_next(session: AsyncSession) -> float | None:
+    """Until a window is over that somebody waits for; None: nobody does."""
+    left = (await session.execute(NEXT)).scalar_one()
+    return None if left is None else max(0.0, float(left))
+
+
+async def forget(session: AsyncSession, limit: int) -> None:
+    """Windows that are long over: the next one begins without them."""
+    await session.execute(FORGET, {"limit": limit})

@@ -1,0 +1,88 @@
+"""What ticks for a type of a tenant: how often somebody has to look whether something is due by the calendar."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.cron import Cron, parse_cron
+from domain.names import DISPATCH_CHANNEL, TICKS_DUE
+from domain.schedules import minutes_for
+
+Source = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """`minutes` 0: nothing is due any more. When Temporal's store is another one, all are to be told again
+    (`dispatching.adopt_store`)."""
+
+    tenant: UUID
+    notification_type: str
+    minutes: int
+
+
+# Two who change something of a type at once: the second one sees what the first one has committed.
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+WANT = text("""
+WITH wanted AS (
+  INSERT INTO tick AS t (tenant, notification_type, minutes)
+  SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:minutes AS int)
+   WHERE :minutes > 0 OR EXISTS (SELECT 1 FROM tick WHERE tenant = :tenant AND notification_type = CAST(:type AS text))
+  ON CONFLICT (tenant, notification_type) DO UPDATE SET minutes = EXCLUDED.minutes, ensured_at = NULL
+   WHERE t.minutes <> EXCLUDED.minutes RETURNING 1
+)
+SELECT pg_notify(:channel, :due) FROM wanted
+""")
+
+# Also now and then those that Temporal was told of: somebody may have deleted a Schedule there.
+TO_ENSURE = text("""
+SELECT tenant, notification_type, minutes FROM tick
+ WHERE ensured_at IS NULL OR ensured_at < now() - make_interval(secs => :again)
+ ORDER BY ensured_at NULLS FIRST LIMIT :limit
+""")
+ENSURED = text("""
+UPDATE tick SET ensured_at = now() WHERE tenant = :tenant AND notification_type = :type AND minutes = :minutes
+""")
+GONE = text("DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND minutes = 0")
+
+RECURRING = text("""
+SELECT DISTINCT s.spec ->> 'cron' FROM schedule s
+ WHERE s.tenant = :tenant AND s.notification_type = :type AND s.deleted_at IS NULL AND s.paused_at IS NULL
+   AND EXISTS (SELECT 1 FROM schedule_turn t WHERE t.schedule_id = s.id AND t.due_at IS NOT NULL)
+""")
+
+
+async def recurring(session: AsyncSession, tenant: UUID, notification_type: str) -> list[Cron]:
+    rules = await session.execute(RECURRING, {"tenant": tenant, "type": notification_type})
+    return [parse_cron(rule) for rule in rules.scalars()]
+
+
+# Each tells the rules by which something of a type is due.
+SOURCES: tuple[Source, ...] = (recurring,)
+
+
+async def want(session: AsyncSession, tenant: UUID, notification_type: str) -> None:
+    """After every change of what is due: the dispatcher makes Temporal's Schedule follow."""
+    await session.execute(LOCK, {"name": f"tick:{tenant}:{notification_type}"})
+    rules = [rule for source in SOURCES for rule in await source(session, tenant, notification_type)]
+    values = {"tenant": tenant, "type": notification_type, "minutes": minutes_for(rules)}
+    await session.execute(WANT, {**values, "channel": DISPATCH_CHANNEL, "due": TICKS_DUE})
+
+
+async def to_ensure(session: AsyncSession, limit: int, again: float) -> list[Tick]:
+    """`again`: in seconds, after how long Temporal is looked at once more."""
+    rows = (await session.execute(TO_ENSURE, {"limit": limit, "again": again})).mappings()
+    return [Tick(**row) for row in rows]
+
+
+async def ensured(session: AsyncSession, tick: Tick) -> None:
+    """As it was read: what was changed meanwhile is still to be told."""
+    values = {"tenant": tick.tenant, "type": tick.notification_type}
+    if tick.minutes:
+        await session.execute(ENSURED, {**values, "minutes": tick.minutes})
+    else:
+        await session.execute(GONE, values)

@@ -1,0 +1,116 @@
+"""Rates are everybody's: they are shown to all, and whoever changes them needs a scope of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from api.app import create_app
+from bootstrap import Parts
+from domain.circuits import Tally
+from models.tenants import Tenant
+from storage import provider_health
+from storage.api_keys import create_key
+from storage.database import Database
+from tests.storage.databases import own_database
+
+pytestmark = pytest.mark.postgres
+PATH = "/providers/sandbox"
+Opened = Callable[..., Awaitable[httpx2.AsyncClient]]
+
+
+@pytest.fixture
+async def own(database_url: str) -> AsyncIterator[Database]:
+    """What is set for a provider is nobody's own: here it disturbs no other test."""
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def with_scopes(parts: Parts, own: Database, tenant: Tenant) -> Opened:
+    """A client whose key has these scopes, of an API whose settings give the sandbox 50 calls a second."""
+    settings = parts.settings.model_copy(update={"sandbox_rate": 50.0})
+    app = create_app(replace(parts, database=own, settings=settings))
+
+    async def opened(*scopes: str) -> httpx2.AsyncClient:
+        async with parts.database.transaction() as session:
+            _, key = await create_key(session, tenant.id, "-".join(scopes), scopes)
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=app), base_url="http://test/api/v1", headers=headers
+        )
+
+    return opened
+
+
+@pytest.fixture
+async def operator(with_scopes: Opened) -> httpx2.AsyncClient:
+    return await with_scopes("read", "operate")
+
+
+async def shown(http: httpx2.AsyncClient) -> dict[str, Any]:
+    items: list[dict[str, Any]] = (await http.get("/providers")).json()["items"]
+    return next(item for item in items if item["name"] == "sandbox")
+
+
+async def test_what_is_given_changes_and_null_goes_back_to_the_settings(operator: httpx2.AsyncClient) -> None:
+    before = await shown(operator)
+    assert (before["rate"], before["tenant_rate"]) == (50, None)
+    steps: list[tuple[dict[str, float | None], float | None, float | None]] = [
+        ({"rate": 20}, 20, None),
+        ({"tenant_rate": 2.5}, 20, 2.5),
+        ({}, 20, 2.5),
+        ({"rate": 0}, None, 2.5),
+        ({"rate": None, "tenant_rate": 0}, 50, None),
+    ]
+    for changes, rate, tenant_rate in steps:
+        answer = await operator.patch(PATH, json=changes)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == await shown(operator) == before | {"rate": rate, "tenant_rate": tenant_rate}
+
+
+@pytest.mark.parametrize("scopes", [["read"], ["manage"], ["send", "read", "manage"]])
+async def test_a_key_that_only_manages_may_not(with_scopes: Opened, scopes: list[str]) -> None:
+    answer = await (await with_scopes(*scopes)).patch(PATH, json={"rate": 20})
+    assert (answer.status_code, "'operate'" in answer.json()["detail"]) == (403, True)
+
+
+async def test_a_provider_that_no_pool_names_is_not_there(operator: httpx2.AsyncClient) -> None:
+    assert (await operator.patch("/providers/sendgrid", json={"rate": 20})).status_code == 404
+
+
+@pytest.mark.parametrize("rate", [-1, 0.0001, 100_001, True, "20", [20]])
+@pytest.mark.parametrize("name", ["rate", "tenant_rate"])
+async def test_what_is_no_rate_is_refused_and_changes_nothing(
+    operator: httpx2.AsyncClient, name: str, rate: Any
+) -> None:
+    answer = await operator.patch(PATH, json={name: rate})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+    assert (await shown(operator))["rate"] == 50
+
+
+@pytest.mark.parametrize("body", ['{"rate": NaN}', '{"rate": 1, "rate": 2}', '{"rate": 1e400}', "{"])
+async def test_a_body_that_is_no_strict_json_is_refused(operator: httpx2.AsyncClient, body: str) -> None:
+    answer = await operator.patch(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
+async def test_an_unknown_field_is_refused(operator: httpx2.AsyncClient) -> None:
+    assert (await operator.patch(PATH, json={"weight": 1})).status_code == 422
+
+
+async def test_until_when_a_vendor_wants_no_calls_is_shown_and_not_what_has_passed(
+    operator: httpx2.AsyncClient, own: Database
+) -> None:
+    assert (await shown(operator))["health"]["quiet_until"] is None
+    async with own.transaction() as session:
+        await provider_health.move(session, "sandbox", Tally(calls=1, quiet=timedelta(minutes=1)))
+    until = datetime.fromisoformat((await shown(operator))["health"]["quiet_until"])
+    assert timedelta(seconds=50) < until - datetime.now(UTC) <= timedelta(minutes=1)
+    async with own.transaction() as session:
+        await session.execute(text("UPDATE provider_health SET quiet_until = now() - interval '1 second'"))
+    assert (await shown(operator))["health"]["quiet_until"] is None

@@ -1,0 +1,54 @@
+"""The circuits' rows: what all processes learn, and who is woken when something may go on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from domain.circuits import Tally
+from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
+from storage import provider_health
+from storage.database import Database
+from tests.storage.databases import own_database
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+async def move(database: Database, tally: Tally) -> None:
+    async with database.transaction() as session:
+        await provider_health.move(session, "smtp", tally)
+
+
+async def test_what_one_process_was_told_all_learn_and_the_longest_counts(database: Database) -> None:
+    await move(database, Tally(calls=1, quiet=timedelta(minutes=2)))
+    await move(database, Tally(calls=1, quiet=timedelta(seconds=1)))
+    async with database.transaction() as session:
+        health = (await provider_health.read_all(session))["smtp"]
+        left = (await session.execute(text("SELECT quiet_until - now() FROM provider_health"))).scalar_one()
+    assert health.quiet_until is not None
+    assert timedelta(seconds=110) < left <= timedelta(minutes=2)
+
+
+async def test_what_waited_for_a_vendor_is_released_when_its_time_has_passed(database: Database) -> None:
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    connection = await database.dedicated()
+    await connection.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(told[-1]))
+    await move(database, Tally(calls=1, quiet=timedelta(minutes=2)))
+    await move(database, Tally())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE provider_health SET quiet_until = now()"))
+        assert heard.empty()
+    await move(database, Tally())
+    async with asyncio.timeout(5):
+        assert await heard.get() == RELEASE_DUE
+    async with database.transaction() as session:
+        assert (await provider_health.read_all(session))["smtp"].quiet_until is None
+    await connection.close()

@@ -1,0 +1,45 @@
+"""Rates set at run time: merged one by one, and told to the dispatcher with the commit."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from domain.names import DISPATCH_CHANNEL, RATES_DUE
+from domain.rates import Limits
+from storage import provider_limits
+from storage.database import Database
+from tests.storage.databases import own_database
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+async def change(database: Database, **changes: float | None) -> Limits:
+    async with database.transaction() as session:
+        return await provider_limits.change(session, "smtp", changes)
+
+
+async def test_what_is_not_given_stays_and_none_goes_back_to_the_settings(database: Database) -> None:
+    assert await change(database, rate=20) == Limits(rate=20)
+    assert await change(database, tenant_rate=2.5) == Limits(rate=20, tenant_rate=2.5)
+    assert await change(database) == Limits(rate=20, tenant_rate=2.5)
+    assert await change(database, rate=0) == Limits(rate=0, tenant_rate=2.5)
+    assert await change(database, rate=None) == Limits(tenant_rate=2.5)
+    async with database.transaction() as session:
+        assert await provider_limits.read_all(session) == {"smtp": Limits(tenant_rate=2.5)}
+
+
+async def test_the_dispatcher_hears_of_it(database: Database) -> None:
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    connection = await database.dedicated()
+    await connection.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(told[-1]))
+    await change(database, rate=20)
+    async with asyncio.timeout(5):
+        assert await heard.get() == RATES_DUE
+    await connection.close()

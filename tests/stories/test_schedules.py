@@ -1,0 +1,139 @@
+"""Recurring sends over days that are skipped: once per time and person, whoever travels and whatever clocks do."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from domain.clock import now
+from testing.tocsin import Tocsin
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+Json = dict[str, Any]
+
+
+def add_type(tocsin: Tocsin) -> None:
+    body = {"name": "report", "channel": "email", "language": "en", "body_template": "{{ figure }}"}
+    tocsin.call("POST", "/templates", {**body, "subject_template": "Report", "variables_schema": {}, "publish": True})
+    route = {"route": [{"channels": ["email"]}], "templates": {"email": "report"}}
+    tocsin.call("PUT", "/notification-types/report", route)
+
+
+def add_schedule(tocsin: Tocsin, cron: str, timezone: str = "UTC", **more: Any) -> Json:
+    body = {"notification_type": "report", "payload": {"figure": 7}, "cron": cron, "timezone": timezone, **more}
+    return tocsin.call("PUT", "/schedules/daily", body)
+
+
+def add_person(tocsin: Tocsin, recipient_id: str, **profile: Any) -> None:
+    tocsin.person(recipient_id, email=f"{recipient_id}@example.com", **profile)
+
+
+def arrived(tocsin: Tocsin, recipient_id: str, zone: str = "UTC") -> list[datetime]:
+    """When, as their clocks showed it, to the minute."""
+    items = tocsin.outbox(recipient_id=recipient_id)
+    times = [datetime.fromisoformat(item["accepted_at"]).astimezone(ZoneInfo(zone)) for item in items]
+    return [at.replace(tzinfo=None, second=0, microsecond=0) for at in times]
+
+
+def runs(tocsin: Tocsin) -> list[Json]:
+    return list(tocsin.call("GET", "/schedules/daily")["last_runs"])
+
+
+def test_it_is_sent_once_each_time_for_three_days(tocsin: Tocsin) -> None:
+    add_type(tocsin)
+    for person in ("ada", "bob"):
+        add_person(tocsin, person)
+    schedule = add_schedule(tocsin, "30 */8 * * *", recipients=["ada", "bob"])
+    tocsin.advance(days=3)
+    first = datetime.fromisoformat(schedule["next_runs"][0]).replace(tzinfo=None)
+    times = [first + number * timedelta(hours=8) for number in range(9)]
+    assert arrived(tocsin, "ada") == arrived(tocsin, "bob") == times
+    assert [run["accepted"] for run in runs(tocsin)] == [2] * 9
+
+
+def test_times_of_a_pause_are_left_out_and_can_be_filled_in_once(tocsin: Tocsin) -> None:
+    add_type(tocsin)
+    add_person(tocsin, "ada")
+    schedule = add_schedule(tocsin, "0 12 * * *", recipient_id="ada")
+    first = datetime.fromisoformat(schedule["next_runs"][0])
+    paused = tocsin.call("POST", "/schedules/daily/pause")
+    assert (paused["paused"], paused["next_runs"]) == (True, [])
+    tocsin.advance(days=2)
+    assert arrived(tocsin, "ada") == []
+    assert tocsin.call("POST", "/schedules/daily/resume")["next_runs"][0] > schedule["next_runs"][1]
+    tocsin.advance(days=1)
+    assert len(arrived(tocsin, "ada")) == 1
+    range_of_all = {"from": first.isoformat(), "to": now().isoformat()}
+    for _ in range(2):
+        filled = tocsin.call("POST", "/schedules/daily/backfill", range_of_all)
+        assert len(filled["times"]) == 3
+        tocsin.settle()
+    assert len(arrived(tocsin, "ada")) == 3
+    assert Counter((run["kind"], run["accepted"]) for run in runs(tocsin)) == {
+        ("due", 1): 1,
+        ("backfill", 1): 2,
+        ("backfill", 0): 1,
+    }
+
+
+def test_one_that_is_triggered_is_sent_at_once_each_time(tocsin: Tocsin) -> None:
+    add_type(tocsin)
+    add_person(tocsin, "ada")
+    tocsin.call("PUT", "/topics/reports/subscribers/ada")
+    add_schedule(tocsin, "0 0 1 1 *", topic="reports")
+    ids = [tocsin.call("POST", "/schedules/daily/trigger")["run_id"] for _ in range(2)]
+    tocsin.settle()
+    assert len(arrived(tocsin, "ada")) == 2
+    assert [(run["id"], run["kind"], run["accepted"]) for run in runs(tocsin)] == [
+        (id, "trigger", 1) for id in reversed(ids)
+    ]
+
+
+def test_a_time_is_left_out_while_an_earlier_one_is_on_its_way(tocsin: Tocsin) -> None:
+    add_type(tocsin)
+    add_person(tocsin, "ada")
+    add_schedule(tocsin, "0 12 * * *", recipient_id="ada")
+    tocsin.call("POST", "/channels/email/pause")
+    tocsin.advance(days=3)
+    tocsin.call("POST", "/channels/email/resume")
+    tocsin.advance(days=1)
+    assert [(run["accepted"], run["skipped"]) for run in runs(tocsin)] == [
+        (1, None),
+        (0, "overlap"),
+        (0, "overlap"),
+        (1, None),
+    ]
+    assert len(arrived(tocsin, "ada")) == 2
+
+
+@pytest.mark.parametrize("change", [datetime(2027, 3, 8, tzinfo=UTC), datetime(2027, 10, 25, tzinfo=UTC)])
+def test_everybody_gets_one_a_day_over_both_changes_of_their_clocks(tocsin: Tocsin, change: datetime) -> None:
+    """New York changes on 14 March and 7 November, Berlin on 28 March and 31 October; 02:30 is missing and twice."""
+    add_type(tocsin)
+    homes = {"ada": "Europe/Berlin", "bob": "America/New_York", "eve": "Europe/Berlin"}
+    for person, zone in homes.items():
+        add_person(tocsin, person, timezone=zone)
+    tocsin.advance(seconds=(change - now()).total_seconds())
+    add_schedule(tocsin, "30 2 * * *", "recipient", recipients=sorted(homes))
+    tocsin.advance(days=24)
+    for person, zone in homes.items():
+        days = Counter(at.date() for at in arrived(tocsin, person, zone))
+        first = min(days)
+        assert days == Counter(first + timedelta(days=number) for number in range(24))
+
+
+def test_whoever_travels_has_no_day_twice(tocsin: Tocsin) -> None:
+    add_type(tocsin)
+    add_person(tocsin, "ada", timezone="Asia/Tokyo")
+    add_schedule(tocsin, "0 9 * * *", "recipient", recipient_id="ada")
+    tocsin.skip()
+    tocsin.advance(hours=1)
+    add_person(tocsin, "ada", timezone="America/New_York")
+    tocsin.advance(days=2)
+    assert [at.hour for at in arrived(tocsin, "ada", "Asia/Tokyo")][:1] == [9]
+    there = arrived(tocsin, "ada", "America/New_York")[1:]
+    assert [at.hour for at in there] == [9]
+    assert there[0].date() == arrived(tocsin, "ada", "Asia/Tokyo")[0].date() + timedelta(days=1)
