@@ -90,14 +90,14 @@ class Parts:
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Our own work, on the notifications queue."""
-        settlement = Settlement(self.database)
+        settlement, digesting = Settlement(self.database), Digesting(self.database)
         return (
             self._resolution.resolve_preferences,
             Composition(self.database, self.catalog, self.renderer).render_messages,
             *(settlement.settle, settlement.check_step),
-            Digesting(self.database).close_digest,
+            digesting.close_digest,
             self._recording.record_outcome,
-            Ticking(self.database, self.recurring.works).run_tick,
+            Ticking(self.database, {**self.recurring.works, "digests": digesting.close_due}).run_tick,
             Sweeping(self.dispatcher.sweep_once).sweep,
         )
 

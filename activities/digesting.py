@@ -1,10 +1,14 @@
 """`close_digest`: closes a window that is due, or says when it will be."""
 
+from uuid import UUID
+
 from temporalio import activity
 
 from domain.clock_messages import CloseInput, DigestStanding
 from storage import digests
 from storage.database import Database
+
+AT_ONCE = 200
 
 
 class Digesting:
@@ -16,3 +20,8 @@ class Digesting:
         """By the database's clock. Safe to run twice: a window is closed once, and its notification made with it."""
         async with self._database.transaction() as session:
             return DigestStanding(closes_at=await digests.close_group(session, given.tenant, given.group))
+
+    async def close_due(self, tenant: UUID, notification_type: str) -> int:
+        """For ticks: a chunk of what closes by the calendar."""
+        async with self._database.transaction() as session:
+            return await digests.close_due(session, tenant, notification_type, AT_ONCE)

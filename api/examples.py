@@ -176,6 +176,28 @@ OUTBOX_ITEM: Json = {
     "accepted_at": SENT_AT,
 }
 SKIPPED = {"id": "01a204b3-5b77-7d0e-8d4b-61c8a1f3c9b2", "reason": "expired"}
+RUN_ID = "6a1f0b0e-2d0f-5a55-8c4e-3b0a9f0f7d21"
+SUMMARY_OF_SCHEDULE: Json = {
+    "key": "weekly-report",
+    "notification_type": "weekly-report",
+    "cron": "0 9 * * mon",
+    "timezone": "recipient",
+    "paused": False,
+    "next_runs": ["2026-11-23T08:00:00Z", "2026-11-30T08:00:00Z"],
+    "next_runs_timezone": "Europe/Vienna",
+    **CREATED,
+}
+RUN: Json = {"id": RUN_ID, "kind": "due", "due_at": "2026-11-16T08:00:00Z", "ran_at": "2026-11-16T08:00:01Z"}
+RUN |= {"accepted": 41, "skipped": None, "left_out": {"overlap": 1}, "finished_at": "2026-11-16T08:00:01Z"}
+SCHEDULE: Json = {
+    **SUMMARY_OF_SCHEDULE,
+    **dict.fromkeys(("recipient_id", "recipients", "starts_at", "ends_at", "priority", "channels", "expires_in")),
+    "topic": "reports",
+    "payload": {"report": "sales"},
+    "overlap": "skip",
+    "tags": [],
+    "last_runs": [RUN],
+}
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 
 # Operation id → the body of its answer.
@@ -207,6 +229,12 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("list_templates", "list_template_versions"), page(TEMPLATE)),
     **dict.fromkeys(("publish_template", "roll_back_template"), TEMPLATE),
     "preview_template": {"channel": "email", "language": "en", "version": 1, "content": MAIL},
+    "list_topics": page({"key": "reports", "subscribers": 42}),
+    "list_subscribers": page({"recipient_id": "ada"}),
+    **dict.fromkeys(("put_schedule", "get_schedule", "pause_schedule", "resume_schedule"), SCHEDULE),
+    "list_schedules": page(SUMMARY_OF_SCHEDULE),
+    "trigger_schedule": {"run_id": RUN_ID},
+    "backfill_schedule": {"times": ["2026-11-02T08:00:00Z", "2026-11-09T08:00:00Z"]},
     "list_inbox": page(INBOX_ITEM) | {"unread": 0},
     "read_whole_inbox": {"marked": 3},
     **dict.fromkeys(("read_message", "see_message", "archive_message"), INBOX_ITEM),

@@ -20,7 +20,7 @@ from storage.notifications import Record
 
 AS_THEY_ARE = (
     *("notification_type", "priority", "generation", "failure_reason", "created_at", "send_at", "expires_at"),
-    *("finished_at", "cancel_requested_at", "dispatched_at", "dispatch_at"),
+    *("finished_at", "cancel_requested_at", "dispatched_at", "dispatch_at", "waits_for", "waits_until"),
 )
 OF_A_CALL = ("delivery_id", "endpoint_id", "number", "provider", "started_at", "finished_at", "error_type", "reason")
 OF_AN_EVENT = ("at", "kind", "reason", "detail", "delivery_id")
@@ -56,6 +56,7 @@ def story_of(record: Record, kind: NotificationType) -> Story:
         route=tuple(step.channels for step in type_.route),
         beside=type_.always,
         only=None if row.channels is None else tuple(Channel(name) for name in row.channels),
+        collected=row.digest_group is not None,
         legs=tuple(_leg(one) for one in record.deliveries),
         calls=tuple(Call(**_named(one, OF_A_CALL), state=AttemptState(one.state)) for one in record.attempts),
         events=tuple(_event(one) for one in record.events),

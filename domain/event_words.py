@@ -55,6 +55,19 @@ def _held(event: Event, story: Story) -> str:
     return f"{event.channel} is held back: {wording.reason(event.reason)}."
 
 
+def _waiting(event: Event, story: Story) -> str:
+    until = (event.detail or {}).get("until")
+    return f"It waits{f' until {until}' if until else ''}: {wording.reason(event.reason)}."
+
+
+def _collected(event: Event, story: Story) -> str:
+    return f"It is collected into a digest, which closes at {(event.detail or {}).get('closes_at')}."
+
+
+def _digested(event: Event, story: Story) -> str:
+    return f"It went into the digest {(event.detail or {}).get('notification_id')}."
+
+
 def _rerouted(event: Event, story: Story) -> str:
     return f"{event.channel} goes to another provider: {wording.reason(event.reason)}."
 
@@ -98,6 +111,9 @@ TELLERS: dict[str, Teller] = {
     "channel_skipped": _skipped,
     "attempt_unknown": _unknown,
     "held": _held,
+    "waiting": _waiting,
+    "collected": _collected,
+    "digested": _digested,
     "rerouted": _rerouted,
     "escalated": _escalated,
     "suppressed_address": _suppressed_address,

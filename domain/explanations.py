@@ -96,6 +96,8 @@ def _answer(call: Call, *, lost: bool) -> str | None:
 
 def _unused(story: Story) -> Iterator[str]:
     """Channels of the type of which nothing is recorded."""
+    if story.collected:
+        return
     turn = "has not come" if story.finished_at is None else "never came"
     known = {(leg.step, leg.channel) for leg in story.current}
     for number, channels in enumerate((story.beside, *story.route)):
@@ -111,7 +113,12 @@ def waits(story: Story, now: datetime) -> list[str]:
     """What has to happen before it goes on; nothing once it is over."""
     if story.finished_at is not None:
         return []
+    if story.collected:
+        return ["Now: it waits for its digest."]
     waits = [text for leg in story.legs if (text := _wait_of(story, leg))]
+    if story.waits_for is not None:
+        until = f", until {moment(story.waits_until)} at the earliest" if story.waits_until is not None else ""
+        waits.append(f"Now: it waits{until}: {wording.reason(story.waits_for)}.")
     if story.dispatched_at is None:
         later = f"; the dispatcher takes it up from {moment(story.dispatch_at)} on" if story.dispatch_at > now else ""
         waits.append(f"Now: it waits to be started{later}.")

@@ -41,7 +41,8 @@ class Call:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Story:
     """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
-    out always; `only` those that the caller asked for."""
+    out always; `only` those that the caller asked for. `waits_for` is the gate that keeps it, and `collected`: it has
+    no way of its own, its digest goes for it."""
 
     notification_type: str
     type_version: int
@@ -59,6 +60,9 @@ class Story:
     route: tuple[tuple[Channel, ...], ...]
     beside: tuple[Channel, ...] = ()
     only: tuple[Channel, ...] | None = None
+    waits_for: str | None = None
+    waits_until: datetime | None = None
+    collected: bool = False
     legs: tuple[Leg, ...] = ()
     calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()

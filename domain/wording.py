@@ -61,6 +61,10 @@ REASONS: Table = _table(
     (r"not_sent", "it was not sent"),
     (r"paused \((\w+) (.+)\)", "the {0} {1} is paused"),
     (r"circuit_open \((.+)\)", "{0} is down, and its circuit is open"),
+    (r"quiet_hours", "the person has quiet hours"),
+    (r"send_window", "the type goes out at other hours"),
+    (r"throttled", "there were as many of this type as it allows"),
+    (r"capped", "the person got as many as anybody may"),
     (r"provider_throttled \((.+)\)", "{0} wants no calls for a while"),
 )
 

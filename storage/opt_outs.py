@@ -26,12 +26,15 @@ SELECT r.tenant, k.key
  ORDER BY r.tenant, r.recipient_id FOR KEY SHARE OF r
 """)
 
-# What an operator has entered, or a complaint, is not theirs to lift.
+# What an operator has entered, or a complaint, is not theirs to lift. Locked in the order of OWNERS.
 LIFT = text("""
-UPDATE suppression s SET lifted_at = now()
-  FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])) AS k(tenant, key)
- WHERE s.tenant = k.tenant AND s.channel = :channel AND s.address_key = k.key AND s.lifted_at IS NULL
-   AND s.source = :source AND s.reason = :reason
+WITH theirs AS (
+  SELECT s.id FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])) AS k(tenant, key)
+    JOIN suppression s ON s.tenant = k.tenant AND s.address_key = k.key
+   WHERE s.channel = :channel AND s.lifted_at IS NULL AND s.source = :source AND s.reason = :reason
+   ORDER BY s.tenant FOR UPDATE OF s
+)
+UPDATE suppression s SET lifted_at = now() FROM theirs WHERE s.id = theirs.id
 """)
 
 

@@ -61,8 +61,24 @@ async def recurring(session: AsyncSession, tenant: UUID, notification_type: str)
     return [parse_cron(rule) for rule in rules.scalars()]
 
 
+# Of the current version, and of older ones as long as something is collected under them.
+DIGESTS = text("""
+SELECT DISTINCT t.spec -> 'digest' ->> 'schedule' FROM notification_type t
+ WHERE t.tenant = :tenant AND t.key = :type AND t.spec -> 'digest' ->> 'schedule' IS NOT NULL
+   AND (EXISTS (SELECT 1 FROM digest d WHERE d.type_id = t.id AND d.tenant = t.tenant AND d.closed_at IS NULL)
+        OR (t.retired_at IS NULL AND NOT EXISTS (
+          SELECT 1 FROM notification_type newer WHERE newer.tenant = t.tenant AND newer.key = t.key
+             AND newer.version > t.version)))
+""")
+
+
+async def calendar_digests(session: AsyncSession, tenant: UUID, notification_type: str) -> list[Cron]:
+    rules = await session.execute(DIGESTS, {"tenant": tenant, "type": notification_type})
+    return [parse_cron(rule) for rule in rules.scalars()]
+
+
 # Each tells the rules by which something of a type is due.
-SOURCES: tuple[Source, ...] = (recurring,)
+SOURCES: tuple[Source, ...] = (recurring, calendar_digests)
 
 
 async def want(session: AsyncSession, tenant: UUID, notification_type: str) -> None:

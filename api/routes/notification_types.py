@@ -10,7 +10,7 @@ from api.problems import at, invalid, not_found
 from api.schemas.base import Key
 from api.schemas.notification_types import TypeAnswer, TypeBody
 from models.content import NotificationType
-from storage import notification_types
+from storage import notification_types, ticks
 from storage.catalog import announce
 
 router = APIRouter(prefix="/notification-types", tags=["notification types"], route_class=FrontDoor)
@@ -38,6 +38,7 @@ async def put_notification_type(
     async with parts.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
         if written:
+            await ticks.want(session, caller.tenant, key)
             await announce(session)
     parts.catalog.flush()
     if written:
@@ -74,6 +75,7 @@ async def delete_notification_type(key: str, caller: CallerDep, parts: PartsDep)
     async with parts.database.transaction() as session:
         if not await notification_types.retire(session, caller.tenant, key):
             raise unknown()
+        await ticks.want(session, caller.tenant, key)
         await announce(session)
     parts.catalog.flush()
 

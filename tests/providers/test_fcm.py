@@ -168,6 +168,23 @@ async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
     assert len(bench.vendor.tokens) == 2
 
 
+async def test_one_that_has_worked_and_is_refused_is_fetched_anew_once(
+    bench: FcmBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been taken back; a new one that is refused as well says that it is us."""
+    await bench.provider.send(bench.on(Day.GOOD))
+    with monkeypatch.context() as later:
+        later.setattr("providers.access_tokens.FRESH", 0.0)
+        with pytest.raises(Temporary, match="token_expired"):
+            await bench.provider.send(bench.on(Day.BREAKS))
+    assert len(bench.vendor.tokens) == 1
+    with pytest.raises(Permanent, match="credentials_refused"):
+        await bench.provider.send(bench.on(Day.BREAKS))
+    assert len(bench.vendor.tokens) == 2
+    await bench.provider.send(bench.on(Day.GOOD))
+    assert len(bench.vendor.tokens) == 3
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [

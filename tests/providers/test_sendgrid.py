@@ -270,9 +270,29 @@ async def test_a_public_key_that_is_none_is_an_error_at_start(bench: SendGridBen
         SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
 
 
+ODD = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp": "1e999"}, []]
+
+
+@pytest.mark.parametrize("odd", [*ODD, {"event": "open", "timestamp": 10**30}, {"event": [], "timestamp": 1}], ids=str)
+async def test_an_odd_event_does_not_cost_the_others_of_its_batch(bench: SendGridBench, odd: Any) -> None:
+    delivered, opened = sample("events")[2:4]
+    told = parsed(bench, raw([delivered, odd, opened]))
+    assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
+
+
 @pytest.mark.parametrize(
-    "events", [[7], [None], [{}], [{"event": "open"}], [{"event": "open", "timestamp": "1e999"}], [[]]]
+    ("odd", "kept"), [(b"NaN", None), (b"-Infinity", None), (rb'"half \ud83d"', "half ?"), (b'"\xed\xa0\xbd"', "?")]
 )
+async def test_what_nobody_can_keep_of_an_event_does_not_cost_the_batch(
+    bench: SendGridBench, odd: bytes, kept: str | None
+) -> None:
+    delivered, opened = sample("events")[2:4]
+    body = raw([{**delivered, "campaign": "HERE"}, opened]).replace(b'"HERE"', odd)
+    first, second = parsed(bench, body)
+    assert (first.kind, first.raw["campaign"], second.kind) == (ReceiptKind.DELIVERED, kept, ReceiptKind.OPENED)
+
+
+@pytest.mark.parametrize("events", [[one] for one in ODD])
 async def test_signed_events_that_are_none_are_unreadable(bench: SendGridBench, events: Any) -> None:
     with pytest.raises(UnreadableReceipt):
         parsed(bench, raw(events))

@@ -1,17 +1,22 @@
 """The write-ahead row of a call, and the facts that the guard decides by, under every race."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
 
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
-from storage import devices, erasures, preferences
-from storage.attempts import claim_attempt
+from domain.holds import HoldKind
+from domain.suppressions import SuppressionReason
+from storage import devices, erasures, holds, preferences, suppressions
+from storage.attempts import WAITED_MS, claim_attempt
 from storage.database import Database
 from storage.devices import NewDevice
+from storage.sealing import address_key
+from storage.suppressions import NewSuppression
+from tests.polling import eventually
 from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, Sent, open_desk
@@ -157,6 +162,51 @@ async def test_an_opt_out_is_seen_also_by_a_guard_that_waited_for_the_notificati
     claim = await waiting
     assert claim is not None
     assert claim.preferences.channels == {"email": False}
+
+
+async def suppress(sent: Sent) -> None:
+    address = {"email": sent.desk.contact["email"]}
+    bounced = NewSuppression(
+        channel=Channel.EMAIL,
+        address_key=address_key(sent.desk.tenant, "email", address["email"]),
+        address=address,
+        reason=SuppressionReason.BOUNCED,
+        source="sandbox",
+    )
+    async with sent.desk.database.transaction() as session:
+        await suppressions.add(session, sent.desk.tenant, bounced)
+
+
+async def pause(sent: Sent) -> None:
+    async with sent.desk.database.transaction() as session:
+        await holds.pause(session, sent.desk.tenant, HoldKind.CHANNEL, "email", None)
+
+
+@pytest.mark.parametrize("change", [suppress, pause])
+async def test_a_suppression_and_a_pause_are_seen_also_by_a_guard_that_waited_for_the_notification(
+    sent: Sent, change: Callable[[Sent], Awaitable[None]]
+) -> None:
+    """They lock nothing that the guard locks: it has to look again after it has waited."""
+    database = sent.desk.database
+    async with database.transaction() as session:
+        await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": sent.id})
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(database, waiting)
+        await change(sent)
+        await eventually(lambda: longest_wait(database), lambda waited: waited > 2 * WAITED_MS)
+    claim = await waiting
+    assert claim is not None
+    assert (claim.suppressed is not None, claim.held is not None) == (change is suppress, change is pause)
+
+
+async def longest_wait(database: Database) -> float:
+    """Milliseconds that somebody has been at a lock, or about to be."""
+    begun = text("""
+        SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) * 1000 FROM pg_stat_activity
+         WHERE wait_event_type = 'Lock' AND datname = current_database()
+    """)
+    async with database.transaction() as session:
+        return float((await session.execute(begun)).scalar_one())
 
 
 async def test_an_erasure_that_is_committed_while_the_guard_waits_is_obeyed(sent: Sent) -> None:

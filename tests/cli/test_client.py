@@ -1,0 +1,78 @@
+"""What stands between a command and its API may answer in its place: that is one line, never a success."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from commands.client import open_api
+from commands.errors import CommandError
+from tests.providers.harness_http import Reply, read_request
+
+PAGE = b"<!doctype html><title>Sign in</title>"
+
+
+@asynccontextmanager
+async def somebody_else(reply: Reply) -> AsyncIterator[str]:
+    """Answers everything so. Gives its URL."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(reply.wire)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def complaint(reply: Reply, method: str = "GET") -> str:
+    async with somebody_else(reply) as url, open_api(url, "tk_key") as api:
+        with pytest.raises(CommandError) as refused:
+            await api.call(method, "/notifications", None if method == "GET" else {"payload": {}})
+        [line] = refused.value.lines
+        assert "\n" not in line
+        return line.replace(url, "URL")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_and_no_success(method: str, status: int) -> None:
+    """The key would go where nobody has sent it."""
+    reply = Reply(status=status, headers={"location": "https://elsewhere.example/"})
+    assert await complaint(reply, method) == f"URL/api/v1/ answers {status}: is that where the API is?"
+
+
+@pytest.mark.parametrize("body", [PAGE, b"[]", b'"ok"', b"7", b"\xff{"])
+async def test_a_page_is_not_the_answer_of_an_api(body: bytes) -> None:
+    line = await complaint(Reply(status=200, body=body, headers={"content-type": "text/html"}))
+    assert line == "URL/api/v1/notifications does not answer like the API: set TOCSIN_API_URL to where that is"
+
+
+ODD: list[Any] = [
+    PAGE,
+    b"",
+    [],
+    "no",
+    {"errors": "no"},
+    {"errors": ["no"]},
+    {"errors": [{"message": "no"}]},
+    {"detail": {"why": "no"}},
+]
+
+
+@pytest.mark.parametrize("body", ODD, ids=str)
+async def test_an_error_of_a_proxy_is_told_by_its_status(body: Any) -> None:
+    line = await complaint(Reply(status=502, body=body, headers={"content-type": "application/json"}))
+    assert line == "GET /notifications: answered 502"
+
+
+async def test_what_the_api_says_is_said() -> None:
+    ours = {"content-type": "application/problem+json"}
+    one = await complaint(Reply(status=409, body={"detail": "Somebody was faster."}, headers=ours), "POST")
+    assert one == "POST /notifications: Somebody was faster."
+    fault = {"pointer": "/payload/name", "detail": "is required"}
+    named = await complaint(Reply(status=422, body={"detail": "Odd.", "errors": [fault]}, headers=ours), "POST")
+    assert named == "payload/name: is required"

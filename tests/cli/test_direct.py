@@ -1,0 +1,65 @@
+"""Commands that need the database: one line when it is away, is not there, or has an older schema than the code."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bootstrap import prepare_database
+from commands import keys, tenants
+from commands.direct import migrated
+from commands.errors import CommandError
+from config import Settings
+from storage.migrate import migrate
+from tests.storage.databases import empty_database
+
+pytestmark = pytest.mark.postgres
+
+NOWHERE = "postgresql+asyncpg://127.0.0.1:1/none"
+NO_URL = "set TOCSIN_DATABASE_URL, or start everything with 'make run'"
+
+
+@pytest.fixture
+async def url(database_url: str) -> AsyncIterator[str]:
+    async with empty_database(database_url) as url:
+        yield url
+
+
+def settings(url: str) -> Settings:
+    return Settings(env="dev", database_url=url, temporal_address="127.0.0.1:1", _env_file=None)
+
+
+async def made(url: str) -> str:
+    """What the command for a first key says."""
+    await tenants.create(settings(url), "acme")
+    return await keys.create(settings(url), "acme", "laptop", ["read"])
+
+
+async def complaint(url: str) -> str:
+    with pytest.raises(CommandError) as refused:
+        await made(url)
+    [line] = refused.value.lines
+    return line
+
+
+@pytest.mark.parametrize("revision", [None, "0001", "0004"])
+async def test_an_older_schema_is_named_and_migrate_is_what_helps(url: str, revision: str | None) -> None:
+    if revision is not None:
+        await migrate(url, revision)
+    assert await complaint(url) == "the database is away or not migrated (ProgrammingError)"
+    await migrated(settings(url), prepare_database)
+    assert (await made(url)).startswith("tk_dev_")
+
+
+async def test_a_database_that_does_not_answer_or_does_not_exist_is_one_line(database_url: str) -> None:
+    for url in (NOWHERE, f"{database_url.rpartition('/')[0]}/nobody_made_this"):
+        assert (await complaint(url)).startswith("the database is away or not migrated (")
+        with pytest.raises(CommandError, match=r"^the database is away \(\w+\)$"):
+            await migrated(settings(url), prepare_database)
+
+
+async def test_without_a_url_it_says_what_to_set() -> None:
+    without = settings(NOWHERE).model_copy(update={"database_url": ""})
+    with pytest.raises(CommandError, match=f"^{NO_URL}$"):
+        await tenants.every(without)
+    with pytest.raises(CommandError, match=f"^{NO_URL}$"):
+        await migrated(without, prepare_database)
