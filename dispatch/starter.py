@@ -69,7 +69,15 @@ class Starter:
             )
 
     async def open_digest(self, window: ToTell) -> None:
-        """Starts the workflow of a window's group, or tells the one that runs."""
+        """Starts the workflow of a window's group, or tells the one that runs. RPCError NOT_FOUND: it has just ended."""
+        try:
+            await self._start_digest(window)
+        except WorkflowAlreadyStartedError:
+            handle = self._client.get_workflow_handle(digest_workflow_id(window.group_key))
+            with reaching_temporal():
+                await handle.signal(DigestWorkflow.opened, rpc_timeout=RPC_TIMEOUT)
+
+    async def _start_digest(self, window: ToTell) -> None:
         with reaching_temporal():
             await self._client.start_workflow(
                 DigestWorkflow.run,
@@ -81,7 +89,6 @@ class Starter:
                 ),
                 id=digest_workflow_id(window.group_key),
                 task_queue=NOTIFICATIONS_QUEUE,
-                start_signal="opened",
                 priority=Priority(fairness_key=str(window.tenant)),
                 search_attributes=TypedSearchAttributes(
                     [

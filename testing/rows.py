@@ -29,7 +29,14 @@ WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])
 SOON = timedelta(seconds=6)
 BUSY = text("""
 SELECT 'a notification is not started' FROM notification
- WHERE tenant = :tenant AND finished_at IS NULL AND dispatched_at IS NULL
+ WHERE tenant = :tenant AND finished_at IS NULL AND dispatched_at IS NULL AND digest_group IS NULL
+UNION SELECT 'a notification is not collected' FROM notification
+ WHERE tenant = :tenant AND finished_at IS NULL AND digest_group IS NOT NULL AND digest_id IS NULL
+   AND dispatch_at <= now()
+UNION SELECT 'a digest is not closed' FROM digest
+ WHERE tenant = :tenant AND closed_at IS NULL AND (told_at IS NULL OR (calendar AND closes_at <= now()))
+UNION SELECT 'a throttle is not told to go on' FROM throttle_window
+ WHERE tenant = :tenant AND awaited AND ends_at <= now()
 UNION SELECT 'a workflow is not told of a cancel' FROM notification
  WHERE tenant = :tenant AND finished_at IS NULL AND cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL
 UNION SELECT 'a workflow is not told of a receipt' FROM notification WHERE tenant = :tenant AND evidence_due
@@ -51,9 +58,17 @@ NEXT = text(f"""
 SELECT least(
   (SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
     WHERE m.tenant = :tenant AND r.posted_at IS NULL),
+  (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND calendar),
+  (SELECT min(dispatch_at) FROM notification
+    WHERE tenant = :tenant AND digest_group IS NOT NULL AND digest_id IS NULL AND finished_at IS NULL),
+  (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND awaited),
   (SELECT min(t.due_at) {SCHEDULED}))
 """)  # noqa: S608 - constants of our own
-TO_TICK = text(f"SELECT DISTINCT t.notification_type {SCHEDULED} AND t.due_at <= now()")
+TO_TICK = text(f"""
+SELECT t.notification_type {SCHEDULED} AND t.due_at <= now()
+UNION SELECT notification_type FROM digest
+ WHERE tenant = :tenant AND closed_at IS NULL AND calendar AND closes_at <= now()
+""")
 REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
@@ -94,7 +109,7 @@ class Rows:
             return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": SOON})).scalars())
 
     async def next_due(self) -> datetime | None:
-        """When the sandbox reports next of its own accord, or a schedule is due."""
+        """When the sandbox reports next of its own accord, or something is due by the calendar, or a limit ends."""
         async with self._database.transaction() as session:
             due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due

@@ -23,7 +23,7 @@ class DigestWorkflow:
 
     @workflow.signal
     def opened(self) -> None:
-        """Another window was opened. It comes with the start of a workflow, too."""
+        """Another window was opened while this one was closing."""
         self._told += 1
 
     @workflow.run

@@ -24,7 +24,8 @@ async def status(shop: Shop, verb: str, topic: str, person: str) -> int:
 
 
 async def listed(shop: Shop, path: str, **query: Any) -> list[dict[str, Any]]:
-    items, cursor = [], ""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = (await shop.http.get(path, params={**query, **({"cursor": cursor} if cursor else {})})).json()
         items += page["items"]

@@ -270,7 +270,7 @@ async def test_a_public_key_that_is_none_is_an_error_at_start(bench: SendGridBen
         SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
 
 
-ODD = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp": "1e999"}, []]
+ODD: list[Any] = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp": "1e999"}, []]
 
 
 @pytest.mark.parametrize("odd", [*ODD, {"event": "open", "timestamp": 10**30}, {"event": [], "timestamp": 1}], ids=str)

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -187,3 +188,88 @@ def test_many_that_wait_each_for_a_time_of_their_own_all_come_right(tocsin: Tocs
     tocsin.advance(days=30)
     assert [tocsin.statuses(id) for id in ids] == [{"email": "SENT", "sms": "DELIVERED"}] * 10
     assert [days(tocsin.shown(id), "escalated") for id in ids] == [[day + 3] for day in range(10)]
+
+
+def add_digest(tocsin: Tocsin, digest: dict[str, Any], **more: Any) -> None:
+    body = {"name": "news", "channel": "email", "language": "en", "subject_template": "News", "publish": True}
+    words = "{{ total }}: {% for item in items %}{{ item.name }} {% endfor %}"
+    tocsin.call("POST", "/templates", {**body, "body_template": words, "variables_schema": {}})
+    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "digest": digest, **more}
+    tocsin.call("PUT", "/notification-types/news", kind)
+
+
+def mails(tocsin: Tocsin, person: str) -> list[str]:
+    return [message["content"]["text"].strip() for message in tocsin.outbox(recipient_id=person)]
+
+
+def test_a_window_of_days_closes_when_it_is_over(tocsin: Tocsin) -> None:
+    add_digest(tocsin, {"window": "3d"})
+    add_person(tocsin)
+    first = tocsin.send("news", "ada", {"name": "one"})
+    tocsin.advance(days=2)
+    tocsin.send("news", "ada", {"name": "two"})
+    tocsin.advance(hours=23)
+    assert tocsin.shown(first)["status"] == "PENDING"
+    tocsin.advance(hours=1)
+    assert tocsin.shown(first)["status"] == "DIGESTED"
+    tocsin.send("news", "ada", {"name": "three"})
+    tocsin.advance(days=3)
+    assert mails(tocsin, "ada") == ["2: one two", "1: three"]
+
+
+def test_a_digest_of_the_morning_comes_in_each_ones_morning(tocsin: Tocsin) -> None:
+    """Closed by the tick of its type: once a day for each, whose day it is there."""
+    add_digest(tocsin, {"schedule": "0 9 * * *"})
+    zones = {"ada": "Asia/Tokyo", "bob": "Europe/Berlin", "cyd": "America/New_York"}
+    for person, zone in zones.items():
+        tocsin.person(person, email=f"{person}@example.com", timezone=zone)
+    for day in range(3):
+        for person in zones:
+            tocsin.send("news", person, {"name": f"day{day}"})
+        tocsin.advance(days=1)
+    for person, zone in zones.items():
+        assert mails(tocsin, person) == ["1: day0", "1: day1", "1: day2"]
+        local = [datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo(zone)) for one in sent(tocsin, person)]
+        assert {f"{at:%H:%M}" for at in local} == {"09:00"}
+
+
+def sent(tocsin: Tocsin, person: str) -> list[dict[str, Any]]:
+    return tocsin.outbox(recipient_id=person)
+
+
+def test_somebody_who_moves_gets_their_digest_in_the_morning_there(tocsin: Tocsin) -> None:
+    add_digest(tocsin, {"schedule": "0 9 * * *"})
+    tocsin.person("ada", email="ada@example.com", timezone="Asia/Tokyo")
+    tocsin.send("news", "ada", {"name": "one"})
+    tocsin.call("PATCH", "/recipients/ada", {"timezone": "America/New_York"})
+    tocsin.advance(days=1)
+    [mail] = sent(tocsin, "ada")
+    at = datetime.fromisoformat(mail["accepted_at"]).astimezone(ZoneInfo("America/New_York"))
+    assert f"{at:%H:%M}" == "09:00"
+
+
+def test_a_throttle_of_an_hour_lets_the_next_ones_through_an_hour_later(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]}, throttle={"limit": 2, "per": "1h", "on_exceed": "defer"})
+    add_person(tocsin)
+    ids = [tocsin.send("news", "ada") for _ in range(2)]
+    tocsin.settle()
+    ids += [tocsin.send("news", "ada", priority=priority) for priority in (5, 4, 3)]
+    for hours, through in ((0, {0, 1}), (1, {0, 1, 3, 4}), (1, {0, 1, 2, 3, 4})):
+        tocsin.advance(hours=hours)
+        assert {number for number, id in enumerate(ids) if tocsin.shown(id)["finished_at"]} == through
+
+
+def test_quiet_hours_are_over_in_the_morning(tocsin: Tocsin) -> None:
+    add_type(tocsin, {"channels": ["email"]})
+    tocsin.person("ada", email="ada@example.com", timezone="Europe/Berlin")
+    hours = {"start": "20:00", "end": "08:00"}
+    tocsin.call("PUT", "/recipients/ada/preferences", {"quiet_hours": hours})
+    for _ in range(4):
+        tocsin.send("news", "ada")
+        tocsin.advance(hours=6)
+    tocsin.advance(hours=12)
+    local = [
+        datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo("Europe/Berlin")) for one in sent(tocsin, "ada")
+    ]
+    assert len(local) == 4
+    assert all(8 <= at.hour < 20 for at in local)

@@ -1,0 +1,86 @@
+"""Which ticks Temporal is to be told of, and when it is told again."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from storage import dispatching, schedules, ticks
+from storage.database import Database
+from storage.ticks import Tick
+from tests.storage.databases import own_database
+from tests.storage.histories import new_tenant
+
+pytestmark = pytest.mark.postgres
+
+SPEC: dict[str, Any] = {"topic": "news", "payload": {}, "timezone": "UTC", "overlap": "skip"}
+AGAIN = 3600.0
+
+
+@pytest.fixture
+async def alone(database_url: str) -> AsyncIterator[Database]:
+    """Where no dispatcher tells Temporal anything, and nobody has another store."""
+    async with own_database(database_url) as database:
+        yield database
+
+
+async def put(database: Database, tenant: UUID, cron: str, key: str = "daily") -> None:
+    async with database.transaction() as session:
+        await schedules.put(session, tenant, key, "report", {**SPEC, "cron": cron})
+
+
+async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
+    async with database.transaction() as session:
+        return [tick.minutes for tick in await ticks.to_ensure(session, 10, again)]
+
+
+async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
+    async with database.transaction() as session:
+        await ticks.ensured(session, Tick(tenant=tenant, notification_type="report", minutes=minutes))
+
+
+async def test_a_change_is_told_and_what_stays_as_it_is_is_not(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    assert await to_ensure(alone) == [15]
+    await ensured(alone, tenant, 15)
+    await put(alone, tenant, "30 9 * * *", "another")
+    assert await to_ensure(alone) == []
+    await put(alone, tenant, "31 9 * * *", "another")
+    assert await to_ensure(alone) == [1]
+
+
+async def test_what_was_changed_while_temporal_was_told_is_told_again(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    await put(alone, tenant, "5 9 * * *")
+    await ensured(alone, tenant, 15)
+    assert await to_ensure(alone) == [5]
+
+
+async def test_one_that_is_gone_in_temporal_is_forgotten(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    async with alone.transaction() as session:
+        await schedules.delete(session, tenant, "daily")
+    assert await to_ensure(alone) == [0]
+    await ensured(alone, tenant, 0)
+    assert await to_ensure(alone, again=0) == []
+
+
+async def test_another_store_is_told_of_all(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    for store, told in (("first", []), ("first", []), ("second", [15])):
+        await ensured(alone, tenant, 15)
+        async with alone.transaction() as session:
+            await dispatching.adopt_store(session, store)
+        assert (store, await to_ensure(alone)) == (store, told)
+
+
+async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    await ensured(alone, tenant, 15)
+    assert (await to_ensure(alone), await to_ensure(alone, again=0)) == ([], [15])
