@@ -69,7 +69,7 @@ class Starter:
             )
 
     async def open_digest(self, window: ToTell) -> None:
-        """Starts the workflow of a window's group, or tells the one that runs. RPCError NOT_FOUND: it has just ended."""
+        """Starts the workflow of its group, or tells the one that runs. RPCError NOT_FOUND: that has just ended."""
         try:
             await self._start_digest(window)
         except WorkflowAlreadyStartedError:

@@ -18,11 +18,12 @@ from domain.timing import Digest
 from models.columns import new_id
 from storage import digest_closing
 from storage.database import to_json
+from storage.digests import COLLECTION
 from storage.rows import Json
 
 Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
-ALONE = text("SELECT pg_advisory_xact_lock(hashtext('tocsin digest collection'))")
+ALONE = text(f"SELECT pg_advisory_xact_lock({COLLECTION})")
 WAITING = text("""
 SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipient_id,
        greatest(n.created_at, n.send_at) AS at, octet_length(n.event_payload::text) AS bytes,

@@ -132,6 +132,9 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
     return None if row is None else Digest(**row)
 
 
+# A window that is just being opened by the old zone is waited for; `digest_collection` holds the lock for itself.
+COLLECTION = "hashtext('tocsin digest collection')"
+BESIDE_COLLECTION = text(f"SELECT pg_advisory_xact_lock_shared({COLLECTION})")
 OF_PEOPLE = text("""
 SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone
   FROM digest d
@@ -150,6 +153,7 @@ UPDATE digest d SET closes_at = x.closes_at
 
 async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -> None:
     """Somebody has another zone (None: the tenant, and so all who have none): their next time is another."""
+    await session.execute(BESIDE_COLLECTION)
     rows = (await session.execute(OF_PEOPLE, {"tenant": tenant, "recipient_id": recipient_id})).mappings()
     at = now()
     plans = [

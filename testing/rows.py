@@ -68,7 +68,7 @@ TO_TICK = text(f"""
 SELECT t.notification_type {SCHEDULED} AND t.due_at <= now()
 UNION SELECT notification_type FROM digest
  WHERE tenant = :tenant AND closed_at IS NULL AND calendar AND closes_at <= now()
-""")
+""")  # noqa: S608
 REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
