@@ -37,6 +37,7 @@ AT_ONCE = 16
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 ENSURE_AGAIN = 3600.0  # seconds after which a Schedule that somebody has deleted is made again
 RPC_TIMEOUT = timedelta(seconds=5)
+AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
 # Clocks differ: a tick that came a moment before what is due would find it a whole interval later.
 AFTER_THE_MINUTE = timedelta(seconds=1)
 
@@ -50,16 +51,26 @@ class Ticks:
     async def ensure(self) -> float:
         async with self._database.transaction() as session:
             due = await ticks.to_ensure(session, AT_ONCE, ENSURE_AGAIN)
-        for tick in due:
-            with reaching_temporal():
-                await (self._keep(tick) if tick.minutes else self._remove(tick))
-            async with self._database.transaction() as session:
-                await ticks.ensured(session, tick)
-        return LOOK_AGAIN if len(due) < AT_ONCE else 0.0
+        told = [tick for tick in due if await self._tell(tick)]
+        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def go_on(self) -> float:
         """What was triggered, and what a tick has not got through: a chunk of people."""
         return 0.0 if await self._recurring.any_run() else LOOK_AGAIN
+
+    async def _tell(self, tick: Tick) -> bool:
+        """One that Temporal does not take stays due and stops no other."""
+        try:
+            with reaching_temporal():
+                await (self._keep(tick) if tick.minutes else self._remove(tick))
+        except RPCError as error:
+            if error.status in AWAY:
+                raise
+            log.warning("Temporal did not take a schedule", schedule=wanted_id(tick), status=error.status.name)
+            return False
+        async with self._database.transaction() as session:
+            await ticks.ensured(session, tick)
+        return True
 
     async def _keep(self, tick: Tick) -> None:
         wanted = schedule_of(tick)

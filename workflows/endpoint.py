@@ -143,7 +143,7 @@ class EndpointDelivery:
 
     async def _before_next(self, result: DeliverResult) -> EndpointEnd | None:
         if result.result is Result.PERMANENT:
-            self._pool.pop(0)  # another provider, at once
+            self._pool.remove(self._asked(result))  # another provider, at once
             return None
         delay = backoff(self._call.attempt_number, workflow.random().random(), self._next_turn(result))
         if end := self._exhausted(workflow.now() + delay, result):
@@ -158,7 +158,8 @@ class EndpointDelivery:
         """Another's, if there is one: it is proved absent here, or the type bears a second one. Who asked us to wait is
         left alone for so long; the time until the first of them is free."""
         now = workflow.now()
-        asked = self._pool.pop(0)
+        asked = self._asked(result)
+        self._pool.remove(asked)
         self._pool.append(asked)
         if result.retry_after is not None:
             self._free_at[asked.name] = now + result.retry_after

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from sqlalchemy import text
 
 from bootstrap import Parts
 from storage import api_keys
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.postgres
 
 SCHEMA = {"type": "object", "required": ["figure"], "properties": {"figure": {"type": "integer"}}}
 BODY = {"notification_type": "report", "payload": {"figure": 7}, "cron": "0 9 * * *", "timezone": "Europe/Berlin"}
+SEND = {"notification_type": "report", "payload": {"figure": 7}}
 PATH = "/schedules/daily"
 
 
@@ -86,6 +88,31 @@ async def test_whoever_is_named_twice_is_meant_once(shop: Shop) -> None:
 async def test_what_no_send_could_be_is_named_and_not_kept(shop: Shop, body: dict[str, Any], pointer: str) -> None:
     assert list(faults(await put(shop, **body))) == [pointer]
     assert (await shop.http.get(PATH)).status_code == 404
+
+
+async def due_hours(shop: Shop) -> set[int]:
+    """In UTC, of the people of this tenant's schedules."""
+    async with shop.database.transaction() as session:
+        rows = await session.execute(text("SELECT due_at FROM schedule_turn WHERE tenant = :t"), {"t": shop.tenant})
+        return {due_at.hour for due_at in rows.scalars()}
+
+
+async def test_whatever_says_where_somebody_is_moves_their_time(shop: Shop) -> None:
+    await put(shop, timezone="recipient")
+    assert await due_hours(shop) == {9}
+    person = f"/recipients/{shop.person}"
+    await shop.put(person, {"timezone": "Asia/Tokyo"})
+    assert await due_hours(shop) == {0}
+    await shop.http.patch(person, json={"timezone": "Asia/Dubai"})
+    assert await due_hours(shop) == {5}
+    inline = {"recipient": {"recipient_id": shop.person, "timezone": "Asia/Kolkata"}}
+    sent = await shop.http.post("/notifications/send", json={**inline, **SEND})
+    assert sent.status_code == 202, sent.text
+    assert await due_hours(shop) == {3}
+    await shop.http.patch(person, json={"timezone": None})
+    assert await due_hours(shop) == {9}
+    await shop.http.patch("/settings", json={"timezone": "Asia/Tokyo"})
+    assert await due_hours(shop) == {0}
 
 
 async def test_a_paused_one_has_no_next_times(shop: Shop) -> None:

@@ -252,7 +252,7 @@ async def test_errors_are_one_line(terminal: Terminal, hello: None) -> None:
     line = await one_line(
         await terminal.tocsin("keys", "create", "--tenant", "t", "--name", "n", "--scope", "everything")
     )
-    assert line == "tocsin: unknown scope everything; there are send, read, manage"
+    assert line == "tocsin: unknown scope everything; there are send, read, manage, operate"
 
 
 async def test_the_key_of_the_stack_here_goes_to_no_other_url(terminal: Terminal) -> None:

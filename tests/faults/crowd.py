@@ -108,6 +108,21 @@ class Crowd:
         self.sent |= {each.id: each for each in sent}
         return sent
 
+    async def batch_again(self, items: list[Json], tenant: int = 0) -> list[str]:
+        """Ids, in their order. Until there is an answer; each item has its key."""
+        while True:
+            try:
+                response = await self.tenants[tenant].http.post("/notifications/send-batch", json={"items": items})
+            except httpx2.TransportError:
+                response = None
+            if response is not None and response.status_code == 202:
+                ids = [str(item["id"]) for item in response.json()["items"]]
+                self.tenants[tenant].answers |= {
+                    item["idempotency_key"]: {id} for item, id in zip(items, ids, strict=True)
+                }
+                return ids
+            await lasting(ASK_AGAIN_AFTER)
+
     def message(self, kind: Kind, tenant: int, word: str, **more: Any) -> tuple[Json, str]:
         """A body, to somebody new, and its key."""
         self._people += 1

@@ -44,8 +44,30 @@ HOOK = Kind(key="hook", steps=(step("webhook"),), words=("", "flaky", "throttle"
 BULK = Kind(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 POISON = Kind(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
+ITEMS = "{{ total }}: {% for item in items %}{{ item.number }} {% endfor %}"
+WINDOW = "25s"
+DIGEST = Kind(
+    key="digest",
+    steps=(step("webhook"),),
+    more={"digest": {"window": WINDOW, "max_items": 1_000}},
+    share=0,
+    body=ITEMS,
+)
 
-KINDS = (ASK_MAIL, AGAIN_MAIL, ASK_TEXT, AGAIN_TEXT, PASSWORD, ESCALATION, FALLBACK, FAN_OUT, HOOK, BULK, POISON)
+KINDS = (
+    ASK_MAIL,
+    AGAIN_MAIL,
+    ASK_TEXT,
+    AGAIN_TEXT,
+    PASSWORD,
+    ESCALATION,
+    FALLBACK,
+    FAN_OUT,
+    HOOK,
+    BULK,
+    POISON,
+    DIGEST,
+)
 
 # What the last digit of a phone number asks for.
 DIGITS = {"silent": 8, "open": 9}

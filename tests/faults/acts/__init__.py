@@ -1,6 +1,6 @@
 """What can go wrong: importing this fills the table of faults."""
 
-from tests.faults.acts import code, crowds, postgres, providers, races, receipts, requests, temporal, workers
+from tests.faults.acts import code, crowds, digests, postgres, providers, races, receipts, requests, temporal, workers
 from tests.faults.acts.table import FAULTS, OUTAGES, Act
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Act",
     "code",
     "crowds",
+    "digests",
     "postgres",
     "providers",
     "races",
