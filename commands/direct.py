@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from commands.errors import CommandError
 from config import Settings
 from storage.database import DATABASE_DOWN, Database
+from storage.migrate import SchemaIsNewer
 
 
 @asynccontextmanager
@@ -30,3 +31,5 @@ async def migrated(settings: Settings, migrate: Callable[[str], Awaitable[None]]
         await migrate(settings.database_url)
     except DATABASE_DOWN as error:
         raise CommandError(f"the database is away ({type(error).__name__})") from None
+    except SchemaIsNewer as error:
+        raise CommandError(str(error)) from None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -18,6 +19,10 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
+class SchemaIsNewer(Exception):
+    """A later version of Tocsin has migrated this database."""
+
+
 async def migrate(url: str, revision: str = "head") -> None:
     """`url` is `postgresql+asyncpg://…`. One at a time: the others wait for the lock and find nothing to do."""
     engine = create_async_engine(url)
@@ -30,4 +35,7 @@ async def migrate(url: str, revision: str = "head") -> None:
 
 def _run(connection: Connection, revision: str) -> None:
     config = alembic_config(connection)
-    command.downgrade(config, revision) if revision == "base" else command.upgrade(config, revision)
+    try:
+        command.downgrade(config, revision) if revision == "base" else command.upgrade(config, revision)
+    except CommandError:  # all that alembic has to say of our own migrations: it does not know where the database is
+        raise SchemaIsNewer("the database was migrated by a newer version of Tocsin") from None

@@ -83,9 +83,13 @@ def dev_only_url(url: str) -> bool:
     return urlsplit(url).scheme != "https"
 
 
+# What these mean depends on the machine.
+HOST_ONLY = {"localtime", "posixrules", "Factory"}
+
+
 @lru_cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - HOST_ONLY
 
 
 def zone(value: str) -> str:

@@ -1,8 +1,11 @@
 """Commands that need the database: one line when it is away, is not there, or has an older schema than the code."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from bootstrap import prepare_database
 from commands import keys, tenants
@@ -63,3 +66,19 @@ async def test_without_a_url_it_says_what_to_set() -> None:
         await tenants.every(without)
     with pytest.raises(CommandError, match=f"^{NO_URL}$"):
         await migrated(without, prepare_database)
+
+
+async def test_a_schema_of_a_later_version_is_left_alone_and_said(url: str) -> None:
+    await migrate(url)
+    async with own_engine(url) as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CommandError, match=r"^the database was migrated by a newer version of Tocsin$"):
+        await migrated(settings(url), prepare_database)
+
+
+@asynccontextmanager
+async def own_engine(url: str) -> AsyncIterator[AsyncConnection]:
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        yield connection
+    await engine.dispose()
