@@ -8,7 +8,7 @@ from domain.clock_messages import CloseInput, DigestStanding
 from storage import digests
 from storage.database import Database
 
-AT_ONCE = 200
+AT_ONCE = 50  # of a megabyte at most
 
 
 class Digesting:

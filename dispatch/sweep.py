@@ -49,6 +49,8 @@ class Sweep:
         if status is WorkflowExecutionStatus.RUNNING:
             return
         async with self._database.transaction() as session:
+            if not await dispatching.is_started(session, notification_id):
+                return  # it was handed to a digest meanwhile
             if status is None:
                 await dispatching.redispatch(session, [notification_id])
                 return

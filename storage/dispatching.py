@@ -68,11 +68,11 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
  WHERE n.id = due.id {RETURNING}
 """)  # noqa: S608 - constants of our own
 
-# One that was redriven since it was started is to be started again.
+# One that was redriven since it was started is to be started again; one that is collected by now has no workflow.
 MARK_STARTED = text("""
 UPDATE notification n SET dispatched_at = now(), swept_at = now()
   FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
- WHERE n.id = x.id AND n.generation = x.generation
+ WHERE n.id = x.id AND n.generation = x.generation AND n.digest_group IS NULL
 """)
 POSTPONE = text("UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds) WHERE id = ANY(:ids)")
 
@@ -115,6 +115,7 @@ kept AS (
 SELECT count(*) FROM again
 """)
 
+IS_STARTED = text("SELECT dispatched_at IS NOT NULL FROM notification WHERE id = :id")
 REDISPATCH = text("UPDATE notification SET dispatched_at = NULL, dispatch_at = now() WHERE id = ANY(:ids)")
 
 
@@ -182,6 +183,11 @@ async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, in
 async def adopt_store(session: AsyncSession, namespace_id: str) -> int:
     """Remember which store holds the workflows; if it is another one, every open row is due again. How many."""
     return int((await session.execute(ADOPT_STORE, {"namespace_id": namespace_id})).scalar_one())
+
+
+async def is_started(session: AsyncSession, id: UUID) -> bool:
+    """Whether a workflow of its own is to see to it."""
+    return bool((await session.execute(IS_STARTED, {"id": id})).scalar_one())
 
 
 async def redispatch(session: AsyncSession, ids: list[UUID]) -> None:

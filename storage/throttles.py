@@ -143,6 +143,13 @@ WITH over AS (
 SELECT (SELECT count(*) FROM begun), (SELECT max(pg_notify(:channel, :due)::text) FROM told)
 """)
 NEXT = text("SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE awaited")
+# Whoever was cancelled or got old while it waited.
+GONE = text("""
+DELETE FROM throttle_turn WHERE (notification_id, generation, key) IN (
+  SELECT t.notification_id, t.generation, t.key FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
+   WHERE t.granted_at IS NULL AND (n.finished_at IS NOT NULL OR n.generation <> t.generation)
+   LIMIT :limit FOR UPDATE OF t SKIP LOCKED)
+""")
 FORGET = text("""
 DELETE FROM throttle_window WHERE (tenant, key) IN (
   SELECT tenant, key FROM throttle_window WHERE NOT awaited AND ends_at < now() - interval '1 hour'
@@ -163,5 +170,6 @@ async def seconds_to_next(session: AsyncSession) -> float | None:
 
 
 async def forget(session: AsyncSession, limit: int) -> None:
-    """Windows that are long over: the next one begins without them."""
+    """Windows that are long over, since the next one begins without them, and places of those who are gone."""
     await session.execute(FORGET, {"limit": limit})
+    await session.execute(GONE, {"limit": limit})

@@ -23,7 +23,7 @@ async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
 @router.patch("")
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: PartsDep) -> TenantSettings:
-    """Merges (RFC 7396). Another zone moves what waits for an hour in it."""
+    """What is not given stays, null takes the cap away. Another zone moves what waits for an hour in it."""
     given = changes.model_dump(mode="json", exclude_unset=True)
     kept = {name: value for name, value in given.items() if value is not None or name == "person_cap"}
     async with parts.database.transaction() as session:

@@ -3,7 +3,16 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
 from api.schemas.timing import Digest, SendWindow, Throttle
@@ -114,7 +123,7 @@ class TypeFields(Model):
     ] = None
     send_window: SendWindow | None = None
     throttle: Throttle | None = None
-    digest: Digest | None = None
+    digest: Annotated[Digest | None, Field(validate_default=True)] = None
     from_: NotYet = Field(None, alias="from")
     reply_to: NotYet = None
     tracking: Annotated[Tracking | None, BeforeValidator(_off)] = None
@@ -129,11 +138,13 @@ class TypeBody(TypeFields):
 
     key: Key | None = None
 
-    @model_validator(mode="after")
-    def _what_exceeds_has_a_digest(self) -> Self:
-        if self.throttle is not None and self.throttle.on_exceed == "digest" and self.digest is None:
-            raise ValueError("`throttle.on_exceed: digest` needs a `digest`")
-        return self
+    @field_validator("digest")
+    @classmethod
+    def _what_exceeds_has_one(cls, digest: Digest | None, info: ValidationInfo) -> Digest | None:
+        throttle: Throttle | None = info.data.get("throttle")
+        if digest is None and throttle is not None and throttle.on_exceed == "digest":
+            raise ValueError("is required, since what exceeds the `throttle` goes into it")
+        return digest
 
     @property
     def twice(self) -> list[Channel]:

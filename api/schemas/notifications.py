@@ -160,7 +160,8 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
-    """`waits_for` says why its workflow holds it back before anything is rendered, and `waits_until` how long."""
+    """`waits_for` says what holds the whole of it back: quiet_hours, send_window, throttled or capped; `waits_until` when
+    it asks again by itself."""
 
     event_payload: Json
     digest: DigestOf | None

@@ -21,7 +21,7 @@ class TenantSettings(Model):
 
 
 class TenantChanges(Model):
-    """Merged with what is known; null takes the cap away."""
+    """What is not given stays. A cap is given whole; null takes it away."""
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None

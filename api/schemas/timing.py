@@ -18,6 +18,10 @@ def at_most_31_days(value: str | None) -> str | None:
     return value
 
 
+def _shorter(one: str, other: str) -> bool:
+    return parse_duration(one) < parse_duration(other)
+
+
 def _cron(value: str) -> str:
     parse_cron(value)
     return value
@@ -72,6 +76,8 @@ class Digest(Model):
             raise ValueError("`sliding` needs `at_most`, and `at_most` needs `sliding`")
         if self.sliding and self.window is None:
             raise ValueError("only a `window` can be `sliding`")
+        if self.at_most is not None and self.window is not None and _shorter(self.at_most, self.window):
+            raise ValueError("`at_most` must not be shorter than the `window`")
         if self.first_at_once and self.schedule is not None:
             raise ValueError("`first_at_once` needs a `window`")
         return self

@@ -19,6 +19,9 @@ SHIPPED: dict[str, Any] = {
     "expires_in": "1d",
 }
 PATH = "/notification-types/order.shipped"
+DAYTIME = {"start": "09:00", "end": "17:00"}
+SLIDING = {"window": "1h", "sliding": True}
+DAILY = {"schedule": "0 9 * * *"}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -146,9 +149,43 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"always": ["email"]}, "/always", "email is on the route too: it would go out twice"),
         ({"always": ["fax"]}, "/always/0", "must be 'email'"),
         ({"always": ["webhook"]}, "/templates/webhook", "is required, since the route has it"),
-        ({"respects_quiet_hours": True}, "/respects_quiet_hours", "is not supported yet"),
-        ({"throttle": {"limit": 1, "per": "1h"}}, "/throttle", "is not supported yet"),
-        ({"digest": {"window": "15m"}}, "/digest", "is not supported yet"),
+        ({"respects_quiet_hours": "no"}, "/respects_quiet_hours", "must be a valid boolean"),
+        ({"send_window": {"start": "09:00"}}, "/send_window/end", "is required"),
+        ({"send_window": {"start": "9:00", "end": "17:00"}}, "/send_window/start", "String should match"),
+        ({"send_window": {"start": "09:00", "end": "09:00"}}, "/send_window", "must not start and end at the same"),
+        ({"send_window": DAYTIME | {"days": ["monday"]}}, "/send_window/days/0", "must be 'mon', "),
+        ({"send_window": DAYTIME | {"days": []}}, "/send_window/days", "List should have at least 1 item"),
+        ({"send_window": DAYTIME | {"timezone": "UTC"}}, "/send_window/timezone", "is not known here"),
+        ({"throttle": {"per": "1h"}}, "/throttle/limit", "is required"),
+        ({"throttle": {"limit": 1}}, "/throttle/per", "is required"),
+        ({"throttle": {"limit": 0, "per": "1h"}}, "/throttle/limit", "must be greater than or equal to 1"),
+        ({"throttle": {"limit": 100_001, "per": "1h"}}, "/throttle/limit", "must be less than or equal to 100000"),
+        ({"throttle": {"limit": 1, "per": "1w"}}, "/throttle/per", "must be a whole number followed by"),
+        ({"throttle": {"limit": 1, "per": "32d"}}, "/throttle/per", "must not be longer than 31d"),
+        ({"throttle": {"limit": 1, "per": "1h", "scope": "planet"}}, "/throttle/scope", "must be 'recipient' or"),
+        ({"throttle": {"limit": 1, "per": "1h", "on_exceed": "shrug"}}, "/throttle/on_exceed", "must be 'drop', "),
+        (
+            {"throttle": {"limit": 1, "per": "1h", "on_exceed": "digest"}},
+            "/digest",
+            "is required, since what exceeds the `throttle`",
+        ),
+        ({"digest": True}, "/digest", "must be a valid dictionary"),
+        ({"digest": {}}, "/digest", "needs either `window` or `schedule`"),
+        ({"digest": {"window": "15m", "schedule": "0 9 * * *"}}, "/digest", "needs either `window` or `schedule`"),
+        ({"digest": {"window": "0m"}}, "/digest/window", "must be a whole number followed by"),
+        ({"digest": {"window": "32d"}}, "/digest/window", "must not be longer than 31d"),
+        ({"digest": {"window": "1h", "sliding": True}}, "/digest", "`sliding` needs `at_most`, and"),
+        ({"digest": {"window": "1h", "at_most": "2h"}}, "/digest", "`sliding` needs `at_most`, and"),
+        ({"digest": SLIDING | {"at_most": "59m"}}, "/digest", "`at_most` must not be shorter than the `window`"),
+        ({"digest": SLIDING | {"at_most": "32d"}}, "/digest/at_most", "must not be longer than 31d"),
+        ({"digest": DAILY | {"sliding": True, "at_most": "1h"}}, "/digest", "only a `window` can be `sliding`"),
+        ({"digest": DAILY | {"first_at_once": True}}, "/digest", "`first_at_once` needs a `window`"),
+        ({"digest": {"schedule": "0 9 * *"}}, "/digest/schedule", "must have five fields, such as"),
+        ({"digest": {"schedule": "0 25 * * *"}}, "/digest/schedule", "hour: 25 must be 0 to 23"),
+        ({"digest": {"schedule": "0 9 30 2 *"}}, "/digest/schedule", "is never due"),
+        ({"digest": {"window": "1h", "key": ""}}, "/digest/key", "String should have at least 1 character"),
+        ({"digest": {"window": "1h", "max_items": 0}}, "/digest/max_items", "must be greater than or equal to 1"),
+        ({"digest": {"window": "1h", "max_items": 1_001}}, "/digest/max_items", "must be less than or equal to 1000"),
         ({"from": "x"}, "/from", "is not supported yet"),
         ({"reply_to": "x"}, "/reply_to", "is not supported yet"),
         ({"tracking": True}, "/tracking", "must be a valid dictionary"),
@@ -166,10 +203,39 @@ async def test_a_bad_type_is_refused_with_the_place(
     assert found[pointer].startswith(detail)
 
 
-async def test_saying_no_to_what_cannot_be_done_yet_is_kept(api: httpx2.AsyncClient) -> None:
-    body = changed(respects_quiet_hours=False, tracking=False, digest=None, always=[])
+async def test_saying_no_is_kept(api: httpx2.AsyncClient) -> None:
+    body = changed(respects_quiet_hours=False, tracking=False, digest=None, throttle=None, send_window=None, always=[])
     assert (await api.put(PATH, json=body)).status_code == 201
-    assert (await api.get(PATH)).json()["respects_quiet_hours"] is False
+    kept = (await api.get(PATH)).json()
+    assert kept["respects_quiet_hours"] is False
+    assert not {"digest", "throttle", "send_window"} & kept.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "added"),
+    [
+        ("respects_quiet_hours", True, {}),
+        ("send_window", DAYTIME, {}),
+        ("send_window", DAYTIME | {"days": ["mon", "fri"]}, {}),
+        ("throttle", {"limit": 3, "per": "1h"}, {"scope": "recipient", "on_exceed": "drop"}),
+        ("throttle", {"limit": 3, "per": "31d", "scope": "tenant", "on_exceed": "defer"}, {}),
+        ("digest", {"window": "15m"}, {"sliding": False, "max_items": 100, "first_at_once": False}),
+        ("digest", SLIDING | {"at_most": "1h", "key": "project"}, {"max_items": 100, "first_at_once": False}),
+        ("digest", DAILY | {"max_items": 1000}, {"sliding": False, "first_at_once": False}),
+        ("digest", {"window": "31d", "first_at_once": True}, {"sliding": False, "max_items": 100}),
+    ],
+)
+async def test_rules_of_time_are_kept_as_they_were_written_with_their_defaults(
+    api: httpx2.AsyncClient, name: str, asked: Any, added: dict[str, Any]
+) -> None:
+    assert (await api.put(PATH, json=changed(**{name: asked}))).status_code == 201
+    kept = (await api.get(PATH)).json()[name]
+    assert {k: v for k, v in kept.items() if v is not None} == asked | added if added else kept == asked
+
+
+async def test_what_exceeds_can_go_into_the_digest_that_is_there(api: httpx2.AsyncClient) -> None:
+    body = changed(throttle={"limit": 1, "per": "1h", "on_exceed": "digest"}, digest={"window": "15m"})
+    assert (await api.put(PATH, json=body)).status_code == 201
 
 
 @pytest.mark.parametrize(

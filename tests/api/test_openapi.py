@@ -114,7 +114,7 @@ def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> 
 def test_what_a_type_cannot_say_yet_is_told() -> None:
     fields = DOCUMENT["components"]["schemas"]["TypeBody"]["properties"]
     refused = {name for name, field in fields.items() if field.get("description") == "Refused: not supported yet."}
-    assert refused == {"respects_quiet_hours", "throttle", "digest", "from", "reply_to", "sensitive", "variants"}
+    assert refused == {"from", "reply_to", "sensitive", "variants"}
 
 
 def test_headers_that_matter_are_told() -> None:

@@ -1,0 +1,92 @@
+"""A tenant's settings: what is not given stays, and each tenant has its own."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bootstrap import Parts
+from storage import api_keys
+from tests.api.shops import Shop, faults, open_shop
+
+pytestmark = pytest.mark.postgres
+
+FIRST = {"default_language": "en", "timezone": "UTC", "person_cap": None}
+CAP = {"limit": 20, "per": "1d"}
+
+
+@pytest.fixture
+async def shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
+    async with open_shop(parts) as shop:
+        yield shop
+
+
+async def read(shop: Shop) -> dict[str, Any]:
+    shown: dict[str, Any] = (await shop.http.get("/settings")).json()
+    return shown
+
+
+async def patch(shop: Shop, **changes: Any) -> dict[str, Any]:
+    response = await shop.http.patch("/settings", json=changes)
+    assert response.status_code == 200, response.text
+    shown: dict[str, Any] = response.json()
+    return shown
+
+
+async def test_a_new_tenant_speaks_english_in_utc_and_caps_nobody(shop: Shop) -> None:
+    assert await read(shop) == FIRST
+
+
+async def test_what_is_not_given_stays(shop: Shop) -> None:
+    assert await patch(shop, timezone="Europe/Vienna") == {**FIRST, "timezone": "Europe/Vienna"}
+    assert await patch(shop, person_cap=CAP) == {**FIRST, "timezone": "Europe/Vienna", "person_cap": CAP}
+    wanted = {"default_language": "de-AT", "timezone": "Europe/Vienna", "person_cap": CAP}
+    assert await patch(shop, default_language="de-AT") == wanted
+    assert await patch(shop) == wanted
+    assert await read(shop) == wanted
+
+
+async def test_null_takes_the_cap_away_and_nothing_else(shop: Shop) -> None:
+    await patch(shop, timezone="Asia/Tokyo", person_cap=CAP)
+    nothing: dict[str, Any] = dict.fromkeys(FIRST)
+    assert await patch(shop, **nothing) == {**FIRST, "timezone": "Asia/Tokyo"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"timezone": "Mars/Olympus"}, "/timezone"),
+        ({"timezone": 1}, "/timezone"),
+        ({"default_language": "not a language"}, "/default_language"),
+        ({"person_cap": {"limit": 0, "per": "1d"}}, "/person_cap/limit"),
+        ({"person_cap": {"limit": 1.5, "per": "1d"}}, "/person_cap/limit"),
+        ({"person_cap": {"limit": 1, "per": "32d"}}, "/person_cap/per"),
+        ({"person_cap": {"limit": 1}}, "/person_cap/per"),
+        ({"person_cap": {"limit": 1, "per": "1d", "on_exceed": "drop"}}, "/person_cap/on_exceed"),
+        ({"timezones": "UTC"}, "/timezones"),
+    ],
+)
+async def test_a_bad_setting_is_named_and_changes_nothing(shop: Shop, body: dict[str, Any], pointer: str) -> None:
+    response = await shop.http.patch("/settings", json={"default_language": "fr", **body})
+    assert list(faults(response)) == [pointer]
+    assert await read(shop) == FIRST
+
+
+async def test_each_tenant_has_its_own(shop: Shop, other_shop: Shop) -> None:
+    await patch(shop, timezone="Asia/Tokyo", person_cap=CAP)
+    assert await read(other_shop) == FIRST
+
+
+async def test_looking_needs_read_and_changing_manage(parts: Parts, shop: Shop) -> None:
+    for scope in ("read", "send", "manage"):
+        async with parts.database.transaction() as session:
+            _, key = await api_keys.create_key(session, shop.tenant, scope, (scope,))
+        shop.http.headers["Authorization"] = f"Bearer {key}"
+        assert ((await shop.http.get("/settings")).status_code == 403) is (scope != "read")
+        assert ((await shop.http.patch("/settings", json={})).status_code == 403) is (scope != "manage")

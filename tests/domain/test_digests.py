@@ -1,0 +1,158 @@
+"""Which window an item falls into, when that closes, and what its items come to."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.cron import parse_cron
+from domain.digests import MAX_BYTES, Collected, Item, Member, Window, collect, fold, group_key, part_of
+from domain.statuses import NotificationStatus
+from domain.timing import Digest
+from tests.domain.ledgers import later
+
+N = NotificationStatus
+TYPE = uuid4()
+FIXED = Digest(window=timedelta(seconds=60))
+SLIDING = Digest(window=timedelta(seconds=60), sliding=True, at_most=timedelta(seconds=150))
+
+
+def item(seconds: float, **more: Any) -> Item:
+    return Item(**{"id": uuid4(), "at": later(seconds), "bytes": 10, "type_id": TYPE, "zone": "UTC", **more})
+
+
+def collected(rule: Digest, *items: Item, window: Window | None = None) -> Collected:
+    numbers = count(1)
+    return collect(rule, window, items, lambda: UUID(int=next(numbers)))
+
+
+def sizes(done: Collected) -> list[int]:
+    return [window.items for window in done.windows]
+
+
+def test_a_window_begins_with_its_first_item_and_does_not_move() -> None:
+    [window] = collected(FIXED, item(0), item(30), item(59)).windows
+    assert (window.opened_at, window.closes_at, window.items, window.full) == (later(0), later(60), 3, False)
+
+
+def test_an_item_at_its_end_falls_into_the_next_one() -> None:
+    """Whether or not whoever closes it has come by."""
+    first, second = collected(FIXED, item(0), item(60)).windows
+    assert (first.full, first.items) == (True, 1)
+    assert (second.opened_at, second.closes_at, second.full) == (later(60), later(120), False)
+
+
+def test_a_sliding_window_moves_with_each_item_up_to_its_end() -> None:
+    done = collected(SLIDING, item(0), item(50), item(100), item(140))
+    [window] = done.windows
+    assert (window.closes_at, window.closes_by) == (later(150), later(150))
+    [early] = collected(SLIDING, item(0), item(50)).windows
+    assert early.closes_at == later(110)
+
+
+def test_items_of_a_moment_ago_move_no_window_back() -> None:
+    """Accepted by another process, by another clock."""
+    [window] = collected(SLIDING, item(50), item(40)).windows
+    assert window.closes_at == later(110)
+
+
+def test_a_window_that_is_open_takes_what_comes() -> None:
+    [before] = collected(FIXED, item(0)).windows
+    [after] = collected(FIXED, item(20), window=replace(before, members=())).windows
+    assert (after.id, after.items, after.closes_at) == (before.id, 2, later(60))
+
+
+def test_as_soon_as_it_is_full_the_next_one_opens() -> None:
+    done = collected(replace(FIXED, max_items=3), *(item(second) for second in range(7)))
+    assert sizes(done) == [3, 3, 1]
+    assert [window.full for window in done.windows] == [True, True, False]
+
+
+def test_large_items_fill_it_too() -> None:
+    done = collected(FIXED, item(0, bytes=MAX_BYTES // 2), item(1, bytes=MAX_BYTES // 2), item(2))
+    assert sizes(done) == [2, 1]
+
+
+def test_it_follows_the_newest_version_of_its_type() -> None:
+    newer = uuid4()
+    [window] = collected(FIXED, item(0), item(1, type_id=newer)).windows
+    assert window.type_id == newer
+
+
+def test_the_first_one_goes_out_by_itself_only_if_nothing_like_it_came_lately() -> None:
+    rule = replace(FIXED, first_at_once=True)
+    first, second = item(0), item(1)
+    done = collected(rule, first, second)
+    assert (done.released, sizes(done)) == (first.id, [1])
+    assert done.windows[0].members == (second.id,)
+    again = collected(rule, item(2), window=done.windows[0])
+    assert (again.released, sizes(again)) == (None, [2])
+
+
+def test_a_window_by_the_calendar_closes_at_the_next_time_in_the_persons_zone() -> None:
+    rule = Digest(schedule=parse_cron("0 9 * * *"))
+    [berlin] = collected(rule, item(0, zone="Europe/Berlin", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
+    assert (berlin.closes_at.isoformat(), berlin.calendar) == ("2026-03-02T08:00:00+00:00", True)
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
+def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
+    seconds: list[int], max_items: int, first_at_once: bool
+) -> None:
+    items = [item(second) for second in sorted(seconds)]
+    done = collected(replace(SLIDING, max_items=max_items, first_at_once=first_at_once), *items)
+    members = [id for window in done.windows for id in window.members]
+    assert sorted([*members, *filter(None, [done.released])], key=str) == sorted([one.id for one in items], key=str)
+    assert all(window.items == len(window.members) <= max_items for window in done.windows)
+    assert [window.full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
+
+
+def member(number: int, **more: Any) -> Member:
+    fields = {"id": UUID(int=number), "payload": {"n": number}, "priority": 3, "canceled": False, "expires_at": None}
+    return Member(**{**fields, **more})
+
+
+def test_items_stand_in_their_order_and_the_most_urgent_says_how_urgent_it_is() -> None:
+    folded = fold([member(1), member(2, priority=2), member(3, priority=5)], later(0))
+    assert folded.payload == {"items": [{"n": 1}, {"n": 2}, {"n": 3}], "total": 3}
+    assert folded.priority == 2
+    assert set(folded.ends.values()) == {N.DIGESTED}
+
+
+def test_who_is_erased_or_too_late_is_not_in_it() -> None:
+    folded = fold([member(1, canceled=True), member(2, expires_at=later(0)), member(3, expires_at=later(1))], later(0))
+    assert folded.payload["items"] == [{"n": 3}]
+    assert list(folded.ends.values()) == [N.CANCELED, N.EXPIRED, N.DIGESTED]
+
+
+def test_without_items_it_is_nothing() -> None:
+    assert fold([member(1, canceled=True)], later(0)).items == ()
+
+
+def test_a_group_is_told_by_tenant_type_person_and_part_and_names_none_of_them() -> None:
+    tenant, secret = uuid4(), b"secret"
+    keys = [
+        group_key(secret, tenant, "news", "ada", None),
+        group_key(secret, tenant, "news", "ada", ""),
+        group_key(secret, tenant, "news", "ada", "a"),
+        group_key(secret, tenant, "news", "bob", None),
+        group_key(secret, tenant, "offers", "ada", None),
+        group_key(secret, uuid4(), "news", "ada", None),
+        group_key(b"other", tenant, "news", "ada", None),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == group_key(secret, tenant, "news", "ada", None)
+    assert not any(word in key for key in keys for word in ("ada", "news"))
+
+
+@pytest.mark.parametrize(
+    ("payload", "part"), [({"project": "a"}, "a"), ({"project": 7}, "7"), ({}, None), ({"project": None}, None)]
+)
+def test_the_part_is_a_value_of_the_payload(payload: dict[str, Any], part: str | None) -> None:
+    assert part_of(replace(FIXED, key="project"), payload) == part
+    assert part_of(FIXED, payload) is None

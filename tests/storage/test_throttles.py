@@ -1,0 +1,164 @@
+"""Slots of a limit: as many as it allows under any number who ask at once, and the others in their order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from domain.throttles import Claimed
+from domain.timing import Limit
+from storage import throttles
+from storage.database import Database
+from storage.throttles import Asker
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Its own: nobody else rolls what is rolled here."""
+    async with own_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return await open_desk(database)
+
+
+def asker(sent: Sent, priority: int = 3) -> Asker:
+    return Asker(notification_id=sent.id, generation=1, tenant=sent.desk.tenant, priority=priority)
+
+
+def limit(most: int, key: str = "key") -> Claimed:
+    return Claimed(key=key, limit=Limit(most=most, per=HOUR))
+
+
+async def ask(sent: Sent, *claimed: Claimed, priority: int = 3) -> bool:
+    """Whether it got its slots; else it waits for them."""
+    who = asker(sent, priority)
+    async with sent.desk.database.transaction() as session:
+        full = await throttles.take(session, who, claimed)
+        if full:
+            await throttles.queue(session, who, full)
+    return not full
+
+
+async def over(desk: Desk) -> None:
+    """The windows end now."""
+    await desk.query(
+        "UPDATE throttle_window SET starts_at = now() - (ends_at - starts_at), ends_at = now() WHERE tenant = :tenant",
+        tenant=desk.tenant,
+    )
+
+
+async def rolled(desk: Desk) -> set[object]:
+    """Who is told to ask again when the windows are over."""
+    await over(desk)
+    async with desk.database.transaction() as session:
+        await throttles.roll(session, 100)
+    told = await desk.query(
+        "UPDATE notification SET evidence_due = false WHERE evidence_due AND tenant = :tenant RETURNING id",
+        tenant=desk.tenant,
+    )
+    return {row["id"] for row in told}
+
+
+async def test_of_fifty_at_once_as_many_as_the_limit_get_in(desk: Desk) -> None:
+    sent = [await desk.send() for _ in range(50)]
+    got = await asyncio.gather(*(ask(one, limit(3)) for one in sent))
+    assert sum(got) == 3
+    [window] = await desk.query("SELECT * FROM throttle_window WHERE tenant = :tenant", tenant=desk.tenant)
+    assert (window["used"], window["awaited"], window["ends_at"] - window["starts_at"]) == (3, True, HOUR)
+
+
+async def test_asked_again_what_has_a_slot_has_it(desk: Desk) -> None:
+    first, second = await desk.send(), await desk.send()
+    assert [await ask(one, limit(1)) for one in (first, first, second, first)] == [True, True, False, True]
+
+
+async def test_of_two_limits_both_or_none(desk: Desk) -> None:
+    first, second, third = [await desk.send() for _ in range(3)]
+    assert await ask(first, limit(1, "a"))
+    assert not await ask(second, limit(1, "a"), limit(1, "b"))
+    assert await ask(third, limit(1, "b"))
+
+
+async def test_opposite_orders_do_not_lock_each_other_out(desk: Desk) -> None:
+    sent = [await desk.send() for _ in range(20)]
+    ways = [(limit(100, "a"), limit(100, "b")), (limit(100, "b"), limit(100, "a"))]
+    got = await asyncio.gather(*(ask(one, *ways[number % 2]) for number, one in enumerate(sent)))
+    assert all(got)
+
+
+async def test_the_next_window_is_for_the_most_urgent_who_wait_and_then_the_oldest(desk: Desk) -> None:
+    priorities = (3, 4, 5, 4, 3, 5)
+    sent = [await desk.send() for _ in priorities]
+    for one, priority in zip(sent, priorities, strict=True):
+        await ask(one, limit(1), priority=priority)
+    order = []
+    while told := await rolled(desk):
+        [number] = [number for number, one in enumerate(sent) if one.id in told]
+        assert await ask(sent[number], limit(1), priority=priorities[number])
+        order.append(number)
+    assert order == [4, 1, 3, 2, 5]
+
+
+async def test_who_comes_new_does_not_pass_those_who_are_told(desk: Desk) -> None:
+    first, waiting = await desk.send(), await desk.send()
+    assert await ask(first, limit(1))
+    assert not await ask(waiting, limit(1))
+    assert await rolled(desk) == {waiting.id}
+    assert not await ask(await desk.send(), limit(1))
+    assert await ask(waiting, limit(1))
+
+
+async def test_somebody_more_urgent_passes(desk: Desk) -> None:
+    first, waiting, urgent = [await desk.send() for _ in range(3)]
+    assert await ask(first, limit(1))
+    assert not await ask(waiting, limit(1), priority=5)
+    await rolled(desk)
+    assert await ask(urgent, limit(1), priority=3)
+    assert not await ask(waiting, limit(1), priority=5)
+    assert await rolled(desk) == {waiting.id}
+
+
+async def test_who_is_over_or_has_left_stands_in_nobodys_way(desk: Desk) -> None:
+    first, canceled, gone, waiting = [await desk.send() for _ in range(4)]
+    assert await ask(first, limit(1))
+    for one in (canceled, gone, waiting):
+        assert not await ask(one, limit(1))
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=canceled.id)
+    async with desk.database.transaction() as session:
+        await throttles.leave(session, asker(gone))
+    assert await rolled(desk) == {waiting.id}
+    assert await ask(waiting, limit(1))
+
+
+async def test_what_is_long_over_is_forgotten(desk: Desk) -> None:
+    first, canceled = await desk.send(), await desk.send()
+    assert await ask(first, limit(1, "old"))
+    assert await ask(first, limit(1, "new"))
+    assert not await ask(canceled, limit(1, "new"))
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=canceled.id)
+    await desk.query(
+        "UPDATE throttle_window SET ends_at = now() - interval '2 hours' WHERE tenant = :tenant AND key = 'old'",
+        tenant=desk.tenant,
+    )
+    async with desk.database.transaction() as session:
+        await throttles.forget(session, 100)
+    left = await desk.query("SELECT key FROM throttle_window WHERE tenant = :tenant", tenant=desk.tenant)
+    turns = await desk.query("SELECT granted_at FROM throttle_turn WHERE tenant = :tenant", tenant=desk.tenant)
+    assert [row["key"] for row in left] == ["new"]
+    assert all(row["granted_at"] for row in turns)
+
+
+async def test_a_limit_belongs_to_its_tenant(desk: Desk) -> None:
+    other = await open_desk(desk.database)
+    assert await ask(await desk.send(), limit(1))
+    assert await ask(await other.send(), limit(1))
