@@ -28,8 +28,7 @@ SELECT m.status, count(*) AS how_many FROM digest d JOIN notification m ON m.id 
 
 @fault
 async def digest_while_all_die(scene: Scene) -> None:
-    """10,000 items for 100 people in one window, the API and all workers killed in the middle: 100 digests, each with
-    its person's items, and none for the one who has opted out meanwhile."""
+    """10,000 items for 100 people while API and workers are killed: 100 digests with all items; an opt-out counts."""
     people = [scene.crowd.message(DIGEST, 0, "")[0]["recipient"] for _ in range(PEOPLE)]
     batches = [_batch(begin, people) for begin in range(0, scene.scale.items, BATCH)]
     half = len(batches) // 2
