@@ -1,6 +1,6 @@
 """The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox, workers; real servers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from bootstrap import Parts, prepare_database, prepare_temporal
 from config import Settings
 from dispatch.connection import connect
-from domain.names import workflow_id
+from domain.names import tick_schedule, workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
 from storage.api_keys import create_key, ensure_tenant
@@ -51,23 +51,21 @@ class Engine:
 
     async def started(self, id: str) -> Handle:
         """The workflow of a notification, as soon as there is one."""
-        handle = self.workflow(id)
+        return await self.begun(self.workflow(id).id)
 
-        async def exists() -> bool:
-            try:
-                await handle.describe()
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                return False
-            return True
-
-        await eventually(exists, bool)
+    async def begun(self, workflow_id: str) -> Handle:
+        """The same of any workflow."""
+        handle: Handle = self.temporal.get_workflow_handle(workflow_id)
+        await eventually(lambda: known(handle.describe), bool)
         return handle
 
     async def history(self, id: str) -> WorkflowHistory:
         """Of a workflow that has ended, however it ended."""
-        handle = await self.started(id)
+        return await self.whole(self.workflow(id).id)
+
+    async def whole(self, workflow_id: str) -> WorkflowHistory:
+        """The same of any workflow."""
+        handle = await self.begun(workflow_id)
         await eventually(handle.describe, lambda description: description.close_time is not None)
         return await handle.fetch_history()
 
@@ -76,6 +74,17 @@ class Engine:
         async with self.parts.database.transaction() as session:
             written = await session.execute(text(f"WITH written AS ({statement} RETURNING 1) TABLE written"), values)
             return len(written.all())
+
+
+async def known(describe: Callable[[], Awaitable[object]]) -> bool:
+    """Whether Temporal has what it is asked to describe."""
+    try:
+        await describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 async def own_database(url: str) -> str:
@@ -170,6 +179,14 @@ class Shop:
 
     async def finished(self, id: str, within: float = 20) -> dict[str, Any]:
         return await eventually(lambda: self.shown(id), lambda shown: shown["finished_at"] is not None, within)
+
+    async def tick(self, kind: str = "news") -> str:
+        """The workflow of a tick of this type, which comes at once."""
+        schedule = self.engine.temporal.get_schedule_handle(tick_schedule(self.tenant, kind))
+        await eventually(lambda: known(schedule.describe), bool)
+        await schedule.trigger()
+        ticked = await eventually(schedule.describe, lambda seen: seen.info.num_actions == 1)
+        return str(ticked.info.recent_actions[0].action.workflow_id)  # type: ignore[attr-defined]
 
     async def outbox(self, **wanted: str) -> list[dict[str, Any]]:
         answer = await self.ok("GET", "/outbox?" + "&".join(f"{k}={v}" for k, v in {"limit": "100", **wanted}.items()))

@@ -160,8 +160,8 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
-    """`waits_for` says what holds the whole of it back: quiet_hours, send_window, throttled or capped; `waits_until` when
-    it asks again by itself."""
+    """`waits_for` says what holds it back: quiet_hours, send_window, throttled or capped; `waits_until` when it asks
+    again by itself."""
 
     event_payload: Json
     digest: DigestOf | None

@@ -84,6 +84,8 @@ OLD, NEW = leg(status=D.DELIVERED), leg(status=D.SKIPPED, generation=2)
 DOUBT = leg(status=D.IN_DOUBT)
 PHONE, TABLET = "01a204f5-cd15-76a1-967c-f1c4ecaa4eef", "01a204f5-cd15-76a1-967c-f1c4ecaa0042"
 
+CLOSES = event("collected", 2, None, detail={"digest_id": "01a1", "closes_at": "2026-03-01T12:15:00Z"})
+
 STORIES: dict[str, tuple[Story, list[str]]] = {
     "it arrived": (
         story(
@@ -352,6 +354,82 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             "5: No step waits any more.",
         ],
     ),
+    "it waited for the hour, then for room": (
+        story(
+            event("waiting", 2, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
+            event("waiting", 3, None, reason="throttled", detail={"until": "2026-03-02T07:00:00Z"}),
+            event("waiting", 4, None, reason="capped", detail={"until": None}),
+            waits_for="capped",
+        ),
+        [
+            "2: It waits until 2026-03-02T06:00:00Z: the person has quiet hours.",
+            "3: It waits until 2026-03-02T07:00:00Z: there were as many of this type as it allows.",
+            "4: It waits: the person got as many as anybody may.",
+            "email (step 1): its turn has not come.",
+            "Now: it waits: the person got as many as anybody may.",
+        ],
+    ),
+    "a later step came into the quiet hours": (
+        story(
+            event("escalated", 60, None, reason="push: not opened in time", detail={"step": 1}),
+            event("waiting", 61, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
+            leg(PUSH, D.SENT),
+            leg(SMS, D.PENDING, step=2),
+            route=((PUSH,), (SMS,)),
+            waits_for="quiet_hours",
+            waits_until=later(1000),
+        ),
+        [
+            "60: Step 1 did not get far enough (push: not opened in time): the next one runs.",
+            "61: It waits until 2026-03-02T06:00:00Z: the person has quiet hours.",
+            "Now: sms waits for the first call to a provider.",
+            "Now: it waits, until 2026-03-01T12:16:40Z at the earliest: the person has quiet hours.",
+        ],
+    ),
+    "it is collected": (
+        story(CLOSES, dispatched_at=None, collected=True),
+        ["2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.", "Now: it waits for its digest."],
+    ),
+    "it went into a digest": (
+        story(
+            CLOSES,
+            event("digested", 900, None, detail={"notification_id": "01a2"}, status=N.DIGESTED),
+            status=N.DIGESTED,
+            finished_at=later(900),
+            collected=True,
+        ),
+        [
+            "2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.",
+            "900: It went into the digest 01a2.",
+            "900: No step waits any more.",
+        ],
+    ),
+    "it was too late for its digest": (
+        story(
+            CLOSES,
+            event("expired", 900, None, reason="expired", status=N.EXPIRED),
+            status=N.EXPIRED,
+            finished_at=later(900),
+            collected=True,
+        ),
+        [
+            "2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.",
+            "900: The notification ended EXPIRED: its time was over.",
+            "900: No step waits any more.",
+        ],
+    ),
+    "there was too much, and it was dropped": (
+        story(
+            event("suppressed", 2, None, reason="throttled", status=N.SUPPRESSED),
+            status=N.SUPPRESSED,
+            finished_at=later(2),
+        ),
+        [
+            "2: The notification ended SUPPRESSED: there were as many of this type as it allows.",
+            "2: No step waits any more.",
+            "email (step 1): its turn never came.",
+        ],
+    ),
     "something is recorded that nobody here has heard of": (
         story(event("quieted", 4, SMS, reason="night"), event("noted", 5), leg(), finished_at=later(9)),
         ["4: quieted sms night.", "5: noted.", "9: No step waits any more."],
@@ -373,6 +451,11 @@ def test_a_story_is_told_line_by_line(of: Story, lines: list[str]) -> None:
         (story(OLD, NEW, status=N.DELIVERED, generation=2), "DELIVERED, by email."),
         (story(), "PENDING: it is on its way, or waits."),
         (story(status=N.CANCELED, failure_reason="canceled"), "CANCELED: it was cancelled."),
+        (story(status=N.DIGESTED), "DIGESTED: it became part of a digest."),
+        (
+            story(status=N.SUPPRESSED, failure_reason="throttled"),
+            "SUPPRESSED: nobody wanted it, or it may not be sent (there were as many of this type as it allows).",
+        ),
         (
             story(status=N.FAILED, failure_reason="email: bounced; sms: no_address"),
             "FAILED: nobody could be reached (email: it came back; sms: the person has no address or device for it).",
@@ -420,6 +503,27 @@ WAITS: dict[str, tuple[Story, list[str]]] = {
         [
             "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more.",
             "Now: sms waits for the first call to a provider.",
+            "Now: it is cancelled as soon as what is under way has ended.",
+        ],
+    ),
+    "its digest": (story(dispatched_at=None, collected=True, send_at=later(160)), ["Now: it waits for its digest."]),
+    "no digest that is over": (story(collected=True, finished_at=later(2)), []),
+    "the end of the quiet hours": (
+        story(waits_for="quiet_hours", waits_until=later(160)),
+        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the person has quiet hours."],
+    ),
+    "its hours": (
+        story(waits_for="send_window", waits_until=later(160)),
+        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the type goes out at other hours."],
+    ),
+    "room in its type's limit": (
+        story(waits_for="throttled", waits_until=later(160)),
+        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: there were as many of this type as it allows."],
+    ),
+    "room in the person's limit, and it is to be cancelled": (
+        story(waits_for="capped", cancel_requested_at=later(3)),
+        [
+            "Now: it waits: the person got as many as anybody may.",
             "Now: it is cancelled as soon as what is under way has ended.",
         ],
     ),

@@ -6,6 +6,7 @@ import pytest
 
 from domain import wording
 from domain.channels import Channel
+from domain.gates import Reason
 from domain.holds import HoldKind, circuit_open, paused, provider_throttled
 from domain.preferences import Preferences, decide
 from domain.redrives import left_to
@@ -68,12 +69,21 @@ def test_a_rule_is_told_in_words(more: dict[str, Any], preferences: Preferences,
         (paused(TYPE_ID, HoldKind.CHANNEL, "email").reason, "the channel email is paused"),
         (circuit_open("smtp", 1).reason, "smtp is down, and its circuit is open"),
         (provider_throttled("smtp").reason, "smtp wants no calls for a while"),
+        (Reason.QUIET_HOURS, "the person has quiet hours"),
+        (Reason.SEND_WINDOW, "the type goes out at other hours"),
+        (Reason.THROTTLED, "there were as many of this type as it allows"),
+        (Reason.CAPPED, "the person got as many as anybody may"),
         ("something new", "something new"),
         (None, "no reason is recorded"),
     ],
 )
 def test_a_reason_is_told_in_words_and_a_new_one_as_it_is(code: str | None, words: str) -> None:
     assert wording.reason(code) == words
+
+
+@pytest.mark.parametrize("why", Reason)
+def test_every_gate_has_words(why: Reason) -> None:
+    assert wording.reason(why) != why
 
 
 @pytest.mark.parametrize("why", SuppressionReason)

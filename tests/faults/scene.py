@@ -25,7 +25,7 @@ SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = A
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """Seconds and numbers. `outage` is how long something is away, `moment` how long it only stumbles; `flood` is how
-    many come at once, `items` how many are collected; `deadline` is when everything must have ended that was accepted."""
+    many come at once, `items` how many are collected; `deadline` is when all must have ended that was accepted."""
 
     outage: float = 20.0
     moment: float = 4.0

@@ -20,9 +20,11 @@ from embedded.temporary import temporary_postgres
 from tests.engine import Shop, open_shop, running_engine
 from tests.histories.keep import kept
 from tests.histories.stories import POOLED, STORIES
+from tests.histories.timed import CLOCKS, TIMED
 from tests.stories.vendors import environment, vendors
 
 HERE = Path(__file__).parent
+ALONE = {**STORIES, **TIMED, **CLOCKS}
 WHO_POLLED = re.compile(r"\d+@")  # a process and its machine, in identities and the names of sticky queues
 
 
@@ -36,9 +38,11 @@ def anonymous(value: Any) -> Any:
 
 
 async def record(name: str, shop: Shop) -> None:
-    id = await {**STORIES, **POOLED}[name](shop)
-    await shop.finished(id, within=120)
-    history = await shop.engine.history(id)
+    id = await {**ALONE, **POOLED}[name](shop)
+    if name not in CLOCKS:
+        await shop.finished(id, within=120)
+        id = shop.engine.workflow(id).id
+    history = await shop.engine.whole(id)
     saved = {"workflowId": history.workflow_id, **anonymous(json.loads(history.to_json()))}
     (HERE / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
 
@@ -61,7 +65,7 @@ async def main(names: list[str]) -> None:
             (home / part).mkdir()
         async with temporary_postgres(home / "postgres") as postgres:
             await prepare_database(postgres.url)
-            await record_all([name for name in names if name in STORIES], postgres.url, home / "temporal")
+            await record_all([name for name in names if name in ALONE], postgres.url, home / "temporal")
             if pooled := [name for name in names if name in POOLED]:
                 async with pool() as members:
                     await record_all(pooled, postgres.url, home / "pooled", email_providers=members)

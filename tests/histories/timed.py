@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import ScheduleHandle
 
-from domain.names import tick_schedule
 from tests.engine import Handle, Shop
 from tests.histories.stories import Story
 from tests.polling import eventually
@@ -31,7 +29,7 @@ async def asked_again_in_quiet_hours(shop: Shop) -> str:
 
 
 async def quiet_hours_were_over(shop: Shop) -> str:
-    return await quiet(shop, 1)
+    return await quiet(shop, 1.5)  # to the minute
 
 
 async def canceled_in_quiet_hours(shop: Shop) -> str:
@@ -73,7 +71,7 @@ async def collected_by_a_throttle(shop: Shop) -> str:
 
 
 async def made_by_a_digest(shop: Shop) -> str:
-    await collecting(shop, {"window": "1s"})
+    await news(shop, digest={"window": "1s"})
     shown = [await shop.finished(id) for id in [await shop.send("news") for _ in range(2)]]
     return str(shown[-1]["digest"]["notification_id"])
 
@@ -113,10 +111,11 @@ async def digest_told_while_it_closes(shop: Shop) -> str:
 
 
 async def tick_closed_a_digest(shop: Shop) -> str:
-    await collecting(shop, {"schedule": "0 9 * * *"})
+    await news(shop, digest={"schedule": "0 9 * * *"})
     id = await shop.send("news")
     await eventually(lambda: shop.shown(id), lambda shown: shown["digest"] is not None)
-    return await ticked(shop, "UPDATE digest SET closes_at = now() - interval '1 minute' WHERE tenant = :tenant")
+    await overdue(shop, "digest", "closes_at")
+    return await shop.tick()
 
 
 async def tick_sent_what_recurs(shop: Shop) -> str:
@@ -125,10 +124,11 @@ async def tick_sent_what_recurs(shop: Shop) -> str:
     rule = {"cron": "0 9 * * *", "timezone": "Europe/Vienna"}
     body = {"notification_type": "news", "recipients": ["ada"], "payload": {"name": "Ada"}}
     await shop.ok("PUT", "/schedules/daily", {**body, **rule})
-    return await ticked(shop, "UPDATE schedule_turn SET due_at = now() - interval '1 minute' WHERE tenant = :tenant")
+    await overdue(shop, "schedule_turn", "due_at")
+    return await shop.tick()
 
 
-def until(minutes: int) -> dict[str, str]:
+def until(minutes: float) -> dict[str, str]:
     """Hours that end so many minutes from now."""
     at = datetime.now(UTC)
     start, end = at - timedelta(hours=1), at + timedelta(minutes=minutes)
@@ -139,7 +139,7 @@ async def choose(shop: Shop, quiet_hours: dict[str, str] | None) -> None:
     await shop.ok("PUT", "/recipients/ada/preferences", {"quiet_hours": quiet_hours})
 
 
-async def quiet(shop: Shop, minutes: int, **more: Any) -> str:
+async def quiet(shop: Shop, minutes: float, **more: Any) -> str:
     """One that waits for the end of the quiet hours."""
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com", timezone="UTC")
@@ -151,8 +151,7 @@ async def quiet(shop: Shop, minutes: int, **more: Any) -> str:
 
 async def throttled(shop: Shop, per: str, on_exceed: str, **more: Any) -> Sequence[str]:
     """The one that was let through, and the one that exceeds it."""
-    await shop.type("news", ["email"], throttle={"limit": 1, "per": per, "on_exceed": on_exceed}, **more)
-    await shop.person("ada", email="ada@example.com")
+    await news(shop, throttle={"limit": 1, "per": per, "on_exceed": on_exceed}, **more)
     first = await shop.send("news")
     await shop.finished(first)
     return first, await shop.send("news")
@@ -162,28 +161,25 @@ async def waits_for(shop: Shop, id: str, why: str) -> None:
     await eventually(lambda: shop.shown(id), lambda shown: shown["waits_for"] == why)
 
 
-async def collecting(shop: Shop, digest: dict[str, Any]) -> None:
-    await shop.type("news", ["email"], digest=digest)
+async def news(shop: Shop, **more: Any) -> None:
+    await shop.template("news", "email", "{{ total }} items" if "digest" in more else "One", subject_template="News")
+    route = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}}
+    await shop.ok("PUT", "/notification-types/news", {**route, **more})
     await shop.person("ada", email="ada@example.com")
 
 
 async def opened(shop: Shop, digest: dict[str, Any]) -> Handle:
     """The workflow of a digest with one item."""
-    await collecting(shop, digest)
+    await news(shop, digest=digest)
     id = await shop.send("news")
     shown = await eventually(lambda: shop.shown(id), lambda shown: shown["digest"] is not None)
     return await shop.engine.begun(shown["workflow_id"])
 
 
-async def ticked(shop: Shop, makes_due: str) -> str:
-    """The workflow that Temporal's Schedule of the type has started."""
-    schedule = shop.engine.temporal.get_schedule_handle(tick_schedule(shop.tenant, "news"))
-    await eventually(lambda: stands(schedule), bool)
-    if await shop.engine.sql(makes_due, tenant=shop.tenant) != 1:
-        raise LookupError("nothing to be made due")
-    await schedule.trigger()
-    seen = await eventually(schedule.describe, lambda seen: seen.info.num_actions == 1)
-    return str(seen.info.recent_actions[0].action.workflow_id)  # type: ignore[attr-defined]
+async def overdue(shop: Shop, table: str, column: str) -> None:
+    statement = f"UPDATE {table} SET {column} = now() - interval '1 minute' WHERE tenant = :tenant"
+    if await shop.engine.sql(statement, tenant=shop.tenant) != 1:
+        raise LookupError("there is nothing to be late")
 
 
 async def has(workflow: Handle, event_type: EventType.ValueType, times: int = 1) -> None:
@@ -192,3 +188,32 @@ async def has(workflow: Handle, event_type: EventType.ValueType, times: int = 1)
         workflow.fetch_history,
         lambda history: sum(event.event_type == event_type for event in history.events) >= times,
     )
+
+
+TIMED: dict[str, Story] = {
+    story.__name__: story
+    for story in (
+        asked_again_in_quiet_hours,
+        quiet_hours_were_over,
+        canceled_in_quiet_hours,
+        expired_in_quiet_hours,
+        retry_into_quiet_hours,
+        deferred_by_a_throttle,
+        dropped_by_a_throttle,
+        collected_by_a_throttle,
+        made_by_a_digest,
+    )
+}
+
+# These give the id of a workflow that is no notification's.
+CLOCKS: dict[str, Story] = {
+    story.__name__: story
+    for story in (
+        digest_closed,
+        digest_moved_by_an_item,
+        digest_told_of_the_next_window,
+        digest_told_while_it_closes,
+        tick_closed_a_digest,
+        tick_sent_what_recurs,
+    )
+}

@@ -12,13 +12,17 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from dispatch.connection import CONVERTER
+from domain.clock_messages import DigestStart, TickInput, TickOutcome
 from domain.messages import NotificationOutcome, NotificationStart
 from domain.statuses import NotificationStatus
 from tests.histories.keep import checksum, kept, releases
-from tests.histories.record import main
-from tests.histories.stories import POOLED, STORIES
+from tests.histories.record import ALONE, main
+from tests.histories.stories import POOLED
+from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
+from workflows.tick import TickWorkflow
 
+WORKFLOWS: list[type] = [NotificationWorkflow, DigestWorkflow, TickWorkflow]
 HISTORIES = Path(__file__).parents[1] / "histories"
 SAVED = sorted(path.stem for path in HISTORIES.glob("*.json"))
 
@@ -30,11 +34,11 @@ def saved(name: str) -> WorkflowHistory:
 
 @pytest.mark.parametrize("name", SAVED)
 async def test_a_saved_history_replays(name: str) -> None:
-    await Replayer(workflows=[NotificationWorkflow], data_converter=CONVERTER).replay_workflow(saved(name))
+    await Replayer(workflows=WORKFLOWS, data_converter=CONVERTER).replay_workflow(saved(name))
 
 
 def test_every_story_that_can_be_recorded_is_saved() -> None:
-    assert set(SAVED) == {*STORIES, *POOLED}
+    assert set(SAVED) == {*ALONE, *POOLED}
 
 
 def test_what_a_release_has_recorded_is_here_as_it_was() -> None:
@@ -70,6 +74,22 @@ class WithAnotherTimer(NotificationWorkflow):
         return await super().run(start)
 
 
+@workflow.defn(name="DigestWorkflow")
+class DigestWithAnotherTimer(DigestWorkflow):
+    @workflow.run
+    async def run(self, start: DigestStart) -> None:
+        await workflow.sleep(timedelta(seconds=1))
+        await super().run(start)
+
+
+@workflow.defn(name="TickWorkflow")
+class TickWithAnotherTimer(TickWorkflow):
+    @workflow.run
+    async def run(self, tick: TickInput) -> TickOutcome:
+        await workflow.sleep(timedelta(seconds=1))
+        return await super().run(tick)
+
+
 @workflow.defn(name="NotificationWorkflow")
 class WithoutTheEnd(NotificationWorkflow):
     """Another: it stops where the old one went on."""
@@ -79,9 +99,27 @@ class WithoutTheEnd(NotificationWorkflow):
         return NotificationOutcome(status=NotificationStatus.SENT)
 
 
+@workflow.defn(name="DigestWorkflow")
+class DigestWithoutTheEnd(DigestWorkflow):
+    @workflow.run
+    async def run(self, start: DigestStart) -> None:
+        pass
+
+
+@workflow.defn(name="TickWorkflow")
+class TickWithoutTheEnd(TickWorkflow):
+    @workflow.run
+    async def run(self, tick: TickInput) -> TickOutcome:
+        return TickOutcome()
+
+
+ANOTHER_TIMER: list[type] = [WithAnotherTimer, DigestWithAnotherTimer, TickWithAnotherTimer]
+WITHOUT_THE_END: list[type] = [WithoutTheEnd, DigestWithoutTheEnd, TickWithoutTheEnd]
+
+
 @pytest.mark.parametrize("name", SAVED)
-@pytest.mark.parametrize("changed", [WithAnotherTimer, WithoutTheEnd])
-async def test_a_change_that_breaks_running_workflows_is_noticed(name: str, changed: type) -> None:
-    replayer = Replayer(workflows=[changed], data_converter=CONVERTER, workflow_runner=UnsandboxedWorkflowRunner())
+@pytest.mark.parametrize("changed", [ANOTHER_TIMER, WITHOUT_THE_END], ids=["another timer", "without the end"])
+async def test_a_change_that_breaks_running_workflows_is_noticed(name: str, changed: list[type]) -> None:
+    replayer = Replayer(workflows=changed, data_converter=CONVERTER, workflow_runner=UnsandboxedWorkflowRunner())
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(saved(name))
