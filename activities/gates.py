@@ -47,6 +47,8 @@ class Asked:
         return claims(self.kind, audience.priority, audience.recipient_id, audience.person_cap)
 
 
+# Its digest goes for it from now on; the row's own end comes with that.
+COLLECTED = NotificationOutcome(status=NotificationStatus.DIGESTED, reason="collected")
 Answer = Gate | NotificationOutcome | None
 
 
@@ -74,26 +76,30 @@ class Gates:
             return None
         async with self._database.transaction() as session:
             full = await throttles.take(session, asked.asker, list(claimed.values())) if claimed else []
-            if not full:
-                await gates.passed(session, asked.key)
+            if not full and await gates.passed(session, asked.key):
                 return None
+            if not full:
+                await session.rollback()
+                return COLLECTED
             why = next(reason for reason, each in claimed.items() if each in full)
             return await self._exceeded(session, asked, why, full)
 
     async def _exceeded(self, session: AsyncSession, asked: Asked, why: Reason, full: list[Claimed]) -> Answer:
         match self._what_then(asked, why):
             case OnExceed.DROP:
+                await throttles.leave(session, asked.asker)
                 after = await amend(
                     session, asked.key, lambda ledger: finish(ledger, now(), NotificationStatus.SUPPRESSED, why)
                 )
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
+                await throttles.leave(session, asked.asker)
                 group = await self._group(session, asked)
                 await gates.collect(session, asked.key, asked.start.generation, group)
-                return NotificationOutcome(status=NotificationStatus.DIGESTED, reason=why)
-        gate = Gate(reason=why, until=await throttles.queue(session, asked.asker, full))
-        await gates.wait(session, asked.key, asked.start.generation, gate)
-        return gate
+                return COLLECTED
+        until = await throttles.queue(session, asked.asker, full)
+        await gates.wait(session, asked.key, asked.start.generation, Gate(reason=why, until=until))
+        return Gate(reason=why)  # without a timer: who is told when there is room, and in which order, the rows know
 
     @staticmethod
     def _what_then(asked: Asked, why: Reason) -> OnExceed:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from temporalio import activity
 
 from activities.circuits import Circuits
-from activities.gates import Asked, Gates
+from activities.gates import COLLECTED, Asked, Gates
 from domain.channels import Channel
 from domain.languages import chain
 from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput
@@ -41,6 +41,8 @@ class Resolution:
             audience = await read_audience(session, start.notification_id, start.tenant)
         if audience is None or audience.finished or audience.generation != start.generation:
             return Plan(settled=_settled(audience))
+        if audience.collected:
+            return Plan(settled=COLLECTED)
         kind = await self._catalog.type_by_id(start.tenant, audience.type_id)
         asked = Asked(start=start, kind=kind, audience=audience)
         if (gate := await self._gates.hour(asked)) is not None:

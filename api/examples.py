@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.schemas import explanations, failures, webhooks
+from api.schemas import digests, explanations, failures, settings, webhooks
 
 Json = dict[str, Any]
 
@@ -198,20 +198,6 @@ SCHEDULE: Json = {
     "tags": [],
     "last_runs": [RUN],
 }
-DIGEST_ID = "01a204b3-60f4-7b0a-9d55-0c8f1a2b3c4d"
-DIGEST: Json = {
-    "id": DIGEST_ID,
-    "notification_type": "back-in-stock",
-    "recipient_id": "ada",
-    "items": 3,
-    "opened_at": AT,
-    "closes_at": "2026-11-22T19:34:50.395871Z",
-    "closed_at": None,
-    "notification_id": None,
-    "temporal_url": "http://127.0.0.1:8233/namespaces/default/workflows/digest-a52d480fb08e8d2b8e16fee3a7af982a",
-}
-FLUSHED = DIGEST | {"closed_at": LATER, "notification_id": "c523558e-a998-57fd-8582-82d20568da3d"}
-SETTINGS: Json = {"default_language": "en", "timezone": "Europe/Vienna", "person_cap": {"limit": 20, "per": "1d"}}
 NOTHING_WAITS: Json = dict.fromkeys(("digest", "waits_for", "waits_until"))
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 
@@ -246,10 +232,10 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("list_templates", "list_template_versions"), page(TEMPLATE)),
     **dict.fromkeys(("publish_template", "roll_back_template"), TEMPLATE),
     "preview_template": {"channel": "email", "language": "en", "version": 1, "content": MAIL},
-    "list_digests": page(DIGEST),
-    "get_digest": DIGEST,
-    "flush_digest": FLUSHED,
-    **dict.fromkeys(("get_settings", "patch_settings"), SETTINGS),
+    "list_digests": page(digests.EXAMPLE),
+    "get_digest": digests.EXAMPLE,
+    "flush_digest": digests.FLUSHED,
+    **dict.fromkeys(("get_settings", "patch_settings"), settings.EXAMPLE),
     "list_topics": page({"key": "reports", "subscribers": 42}),
     "list_subscribers": page({"recipient_id": "ada"}),
     **dict.fromkeys(("put_schedule", "get_schedule", "pause_schedule", "resume_schedule"), SCHEDULE),

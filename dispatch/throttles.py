@@ -5,7 +5,7 @@ from storage import throttles
 from storage.database import Database
 
 LOOK_AGAIN = 2.0
-WINDOWS_AT_ONCE = 100
+WINDOWS_AT_ONCE = 20
 FORGOTTEN_AT_ONCE = 500
 FORGET_EVERY = 60.0
 

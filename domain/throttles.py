@@ -17,7 +17,7 @@ class Claimed:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
     """`ahead` waits for it longer or more urgently than whoever asks, counted up to what the limit allows. `granted`:
-    whoever asks has a slot already."""
+    whoever asks has a slot already. `awaited`: others wait for the next one."""
 
     key: str
     starts_at: datetime
@@ -25,11 +25,16 @@ class Window:
     used: int
     ahead: int = 0
     granted: bool = False
+    awaited: bool = False
 
 
 def has_room(limit: Limit, window: Window, at: datetime) -> bool:
-    used = 0 if window.ends_at <= at else window.used
-    return window.granted or used + window.ahead < limit.most
+    """One that is over and awaited is begun by the dispatcher, which tells those who wait: nobody begins it for
+    themselves, and leaves the others untold."""
+    if window.granted:
+        return True
+    over = window.ends_at <= at
+    return not (over and window.awaited) and (0 if over else window.used) + window.ahead < limit.most
 
 
 def taken(limit: Limit, window: Window, at: datetime) -> Window:

@@ -10,7 +10,7 @@ from models.columns import time_column
 
 
 class ThrottleWindow(SQLModel, table=True):
-    """One fixed window of one limit, from the first send. `key` stands for what is limited; the row of the next window
+    """One fixed window of one limit (`most` in `per` seconds), from the first send. `key` stands for what is limited; the row of the next window
     is the same one. `awaited`: somebody waits for the next one."""
 
     __tablename__ = "throttle_window"
@@ -24,6 +24,7 @@ class ThrottleWindow(SQLModel, table=True):
     starts_at: datetime = time_column(nullable=False)
     ends_at: datetime = time_column(nullable=False)
     most: int
+    per: float
     used: int
     awaited: bool = False
 

@@ -81,7 +81,7 @@ WITH target AS (
     JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
-   WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation
+   WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation AND n.digest_group IS NULL
      FOR UPDATE OF n FOR SHARE OF p
 ), claimed AS (
   INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, address_key, number, provider, state,

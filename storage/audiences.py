@@ -23,7 +23,7 @@ class Audience:
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
-    tenant's; `digest`: it was made of several; `now` is by the database's clock.
+    tenant's; `digest`: it was made of several, `collected`: it is to be a part; `now` is by the database's clock.
     """
 
     status: NotificationStatus
@@ -48,6 +48,7 @@ class Audience:
     person_cap: Limit | None
     waits_for: str | None
     digest: bool
+    collected: bool
     now: datetime
 
 
@@ -69,7 +70,8 @@ IN_FORCE = "s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now(
 
 AUDIENCE = text(f"""
 SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
-       n.recipient_id, n.waits_for, n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest, r.contact, r.locale,
+       n.recipient_id, n.waits_for, n.digest_group IS NOT NULL AS collected,
+       n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest, r.contact, r.locale,
        COALESCE(r.timezone, t.timezone) AS timezone, t.default_language, t.person_cap, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
@@ -125,6 +127,7 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         person_cap=None if row["person_cap"] is None else limit_of(decoded(row["person_cap"])),
         waits_for=row["waits_for"],
         digest=row["digest"],
+        collected=row["collected"],
         now=row["now"],
     )
 

@@ -1,11 +1,12 @@
 """What a notification waits for before it may go out, as its row shows it, and who is to ask again."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.gates import BY_THE_HOUR
+from domain.gates import BY_THE_HOUR, Reason
 from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from storage.ledgers import Key
@@ -22,14 +23,17 @@ ON CONFLICT (id) DO NOTHING
 """)
 PASS = text("""
 UPDATE notification SET waits_for = NULL, waits_until = NULL, revision = revision + 1
- WHERE id = :id AND tenant = :tenant AND waits_for IS NOT NULL
+ WHERE id = :id AND tenant = :tenant AND digest_group IS NULL RETURNING id
 """)
 RECONSIDER = text("""
-WITH due AS (
-  UPDATE notification SET evidence_due = true, revision = revision + 1
+WITH waiting AS (
+  SELECT id FROM notification
    WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND finished_at IS NULL
      AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
-  RETURNING id
+   ORDER BY id FOR UPDATE
+), due AS (
+  UPDATE notification n SET evidence_due = true, revision = n.revision + 1
+    FROM waiting WHERE n.id = waiting.id RETURNING n.id
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 """)
@@ -59,13 +63,17 @@ async def wait(session: AsyncSession, key: Key, generation: int, gate: Gate) -> 
     await session.execute(WAIT, values)
 
 
-async def passed(session: AsyncSession, key: Key) -> None:
-    await session.execute(PASS, {"id": key.notification_id, "tenant": key.tenant})
+async def passed(session: AsyncSession, key: Key) -> bool:
+    """False: it was handed to a digest meanwhile, by a twin of whoever asks."""
+    passing = await session.execute(PASS, {"id": key.notification_id, "tenant": key.tenant})
+    return passing.one_or_none() is not None
 
 
-async def reconsider(session: AsyncSession, tenant: UUID, recipient_id: str | None) -> None:
-    """Their zone or quiet hours are others now: whatever waits for the hour is to ask again. None: of all people."""
-    values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in BY_THE_HOUR]}
+async def reconsider(
+    session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[Reason] = BY_THE_HOUR
+) -> None:
+    """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people."""
+    values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in reasons]}
     await session.execute(RECONSIDER, {**values, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE})
 
 

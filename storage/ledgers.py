@@ -42,6 +42,8 @@ SAVE = text(f"""
 WITH fenced AS (
   UPDATE notification SET status = :status, failure_reason = :failure_reason, finished_at = :finished_at,
          cancel_requested_at = :cancel_requested_at, evidence_due = evidence_due OR CAST(:evidence_due AS bool),
+         waits_for = CASE WHEN CAST(:finished_at AS timestamptz) IS NULL THEN waits_for END,
+         waits_until = CASE WHEN CAST(:finished_at AS timestamptz) IS NULL THEN waits_until END,
          revision = revision + 1
    WHERE id = :id AND revision = :revision RETURNING {FENCED}
 ), person AS (

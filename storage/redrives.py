@@ -49,6 +49,7 @@ WITH item AS (
 ), redriven AS (
   UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL,
          finished_at = NULL, cancel_requested_at = NULL, cancel_signaled_at = NULL, evidence_due = false,
+         waits_for = NULL, waits_until = NULL,
          dispatched_at = NULL, dispatch_at = now() + make_interval(secs => item.delay), revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
   RETURNING n.id, n.tenant, n.generation, item.event_id, item.forced

@@ -22,18 +22,16 @@ class Asker:
     priority: int
 
 
-# One that is not there begins as one that is over.
-KNOW = text("""
-INSERT INTO throttle_window (tenant, key, starts_at, ends_at, most, used, awaited)
-SELECT :tenant, key, clock_timestamp(), clock_timestamp(), 0, 0, false
-  FROM unnest(CAST(:keys AS text[])) AS key ORDER BY key
-ON CONFLICT DO NOTHING
-""")
+# Locked in the order of their keys. One that is not there begins as one that is over.
 LOCK = text("""
-SELECT key FROM throttle_window WHERE tenant = :tenant AND key = ANY(:keys) ORDER BY key FOR UPDATE
+INSERT INTO throttle_window AS w (tenant, key, starts_at, ends_at, most, per, used, awaited)
+SELECT :tenant, key, clock_timestamp(), clock_timestamp(), most, per, 0, false
+  FROM unnest(CAST(:keys AS text[]), CAST(:most AS int[]), CAST(:per AS float8[])) AS claimed(key, most, per)
+ ORDER BY key
+ON CONFLICT (tenant, key) DO UPDATE SET most = EXCLUDED.most, per = EXCLUDED.per
 """)
 READ = text("""
-SELECT w.key, w.starts_at, w.ends_at, w.used, clock_timestamp() AS now,
+SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, clock_timestamp() AS now,
        EXISTS (SELECT 1 FROM throttle_turn t WHERE t.notification_id = :id AND t.generation = :generation
                   AND t.key = w.key AND t.granted_at IS NOT NULL) AS granted,
        (SELECT count(*) FROM (
@@ -46,22 +44,23 @@ SELECT w.key, w.starts_at, w.ends_at, w.used, clock_timestamp() AS now,
  WHERE w.tenant = :tenant ORDER BY w.key
 """)
 SAVE = text("""
-WITH item AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
-    key text, starts_at timestamptz, ends_at timestamptz, used int, most int)
-), kept AS (
-  UPDATE throttle_window w SET starts_at = item.starts_at, ends_at = item.ends_at, used = item.used, most = item.most
-    FROM item WHERE w.tenant = :tenant AND w.key = item.key RETURNING w.key
+WITH kept AS (
+  UPDATE throttle_window w SET starts_at = x.starts_at, ends_at = x.ends_at, used = x.used
+    FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
+         key text, starts_at timestamptz, ends_at timestamptz, used int)
+   WHERE w.tenant = :tenant AND w.key = x.key RETURNING w.key
 )
 INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at, granted_at)
 SELECT :id, :generation, key, :tenant, :priority, clock_timestamp(), clock_timestamp() FROM kept
 ON CONFLICT (notification_id, generation, key) DO UPDATE SET granted_at = EXCLUDED.granted_at
 """)
+# Of other limits it leaves the queue: what waits for one stands in nobody's way at another.
 QUEUE = text("""
 WITH awaited AS (
-  UPDATE throttle_window w SET awaited = true, most = wanted.most
-    FROM unnest(CAST(:keys AS text[]), CAST(:most AS int[])) AS wanted(key, most)
-   WHERE w.tenant = :tenant AND w.key = wanted.key RETURNING w.key, w.ends_at
+  UPDATE throttle_window SET awaited = true WHERE tenant = :tenant AND key = ANY(:keys) RETURNING key, ends_at
+), left_others AS (
+  DELETE FROM throttle_turn WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
+     AND key <> ALL(:keys)
 ), queued AS (
   INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at)
   SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM awaited
@@ -77,17 +76,13 @@ DELETE FROM throttle_turn WHERE notification_id = :id AND generation = :generati
 async def take(session: AsyncSession, asker: Asker, claimed: Sequence[Claimed]) -> list[Claimed]:
     """A slot of each limit, or of none: those that have no room for it now."""
     values = _values(asker, claimed)
-    await session.execute(KNOW, values)
     await session.execute(LOCK, values)
     rows = [dict(row) for row in (await session.execute(READ, values)).mappings()]
     at = max(row.pop("now") for row in rows)
     windows = {row["key"]: Window(**row) for row in rows}
     full = [each for each in claimed if not has_room(each.limit, windows[each.key], at)]
     if not full:
-        saved = [
-            {"key": each.key, "most": each.limit.most, **_columns(taken(each.limit, windows[each.key], at))}
-            for each in claimed
-        ]
+        saved = [{"key": each.key, **_columns(taken(each.limit, windows[each.key], at))} for each in claimed]
         await session.execute(SAVE, {**values, "windows": to_json(saved)})
     return full
 
@@ -111,6 +106,7 @@ def _values(asker: Asker, claimed: Sequence[Claimed]) -> dict[str, object]:
         "priority": asker.priority,
         "keys": [each.key for each in claimed],
         "most": [each.limit.most for each in claimed],
+        "per": [each.limit.per.total_seconds() for each in claimed],
     }
 
 
@@ -118,12 +114,17 @@ def _columns(window: Window) -> dict[str, object]:
     return {"starts_at": window.starts_at, "ends_at": window.ends_at, "used": window.used}
 
 
+# Locked first, and read by a statement of its own: it sees who queued while it waited for the lock.
+OVER = text("""
+SELECT tenant, key FROM throttle_window
+ WHERE awaited AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
 # The next window begins, for those who are told of it: the most urgent of those who wait, as many as it has room for.
 # Whoever comes new finds them ahead. The rest waits for the one after that.
 ROLL = text("""
 WITH over AS (
-  SELECT tenant, key, most, ends_at - starts_at AS per FROM throttle_window
-   WHERE awaited AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
+  SELECT tenant, key, most, per FROM throttle_window
+   WHERE (tenant, key) IN (SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])))
 ), waiting AS (
   SELECT o.tenant, o.key, o.most, first.notification_id, first.place
     FROM over o CROSS JOIN LATERAL (
@@ -132,11 +133,14 @@ WITH over AS (
        WHERE t.tenant = o.tenant AND t.key = o.key AND t.granted_at IS NULL
          AND n.finished_at IS NULL AND n.generation = t.generation
        ORDER BY t.priority, t.notification_id LIMIT o.most + 1) first
+), first_ones AS (
+  SELECT n.id FROM notification n WHERE n.id IN (SELECT notification_id FROM waiting WHERE place <= most)
+   ORDER BY n.id FOR UPDATE
 ), told AS (
   UPDATE notification n SET evidence_due = true, revision = n.revision + 1
-    FROM waiting w WHERE n.id = w.notification_id AND w.place <= w.most RETURNING n.id
+    FROM first_ones WHERE n.id = first_ones.id RETURNING n.id
 ), begun AS (
-  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + o.per, used = 0,
+  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per), used = 0,
          awaited = EXISTS (SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.most)
     FROM over o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1
 )
@@ -159,8 +163,12 @@ DELETE FROM throttle_window WHERE (tenant, key) IN (
 
 async def roll(session: AsyncSession, limit: int) -> int:
     """How many windows were begun for those who wait."""
-    values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE}
-    return int((await session.execute(ROLL, values)).one()[0])
+    over = (await session.execute(OVER, {"limit": limit})).all()
+    if not over:
+        return 0
+    values = {"tenants": [row.tenant for row in over], "keys": [row.key for row in over]}
+    begun = await session.execute(ROLL, {**values, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE})
+    return int(begun.one()[0])
 
 
 async def seconds_to_next(session: AsyncSession) -> float | None:

@@ -83,13 +83,11 @@ def dev_only_url(url: str) -> bool:
     return urlsplit(url).scheme != "https"
 
 
-# What these mean depends on the machine.
-HOST_ONLY = {"localtime", "posixrules", "Factory"}
-
 
 @lru_cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones()) - HOST_ONLY
+    """Names without a capital letter are not of the database, but the host's own zone."""
+    return frozenset(name for name in available_timezones() if name != name.lower())
 
 
 def zone(value: str) -> str:

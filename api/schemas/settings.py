@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Model
+from api.schemas.base import Json, Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
+
+EXAMPLE: Json = {"default_language": "en", "timezone": "Europe/Vienna", "person_cap": {"limit": 20, "per": "1d"}}
 
 
 class PersonCap(LimitFields):

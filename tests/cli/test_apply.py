@@ -14,7 +14,7 @@ from tests.engine import Shop
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 HELLO_TYPE = "route:\n  - channels: [sms]\ntemplates: {sms: hello}\n"
-SHOP_ITEMS = 24
+SHOP_ITEMS = 27
 
 
 def shop_of_ones_own(terminal: Terminal) -> Path:

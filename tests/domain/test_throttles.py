@@ -45,6 +45,12 @@ def test_room_is_what_neither_others_have_nor_those_ahead_will_take(
     assert has_room(THREE, replace(WINDOW, used=used, ahead=ahead), later(at)) is room
 
 
+def test_nobody_begins_a_window_that_others_wait_for() -> None:
+    assert not has_room(THREE, replace(WINDOW, awaited=True), later(4000))
+    assert has_room(THREE, replace(WINDOW, awaited=True), later(10))
+    assert has_room(THREE, replace(WINDOW, awaited=True, granted=True), later(4000))
+
+
 def test_what_has_a_slot_keeps_it() -> None:
     full = replace(WINDOW, used=3, ahead=3, granted=True)
     assert has_room(THREE, full, later(10))

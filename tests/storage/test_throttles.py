@@ -162,3 +162,37 @@ async def test_a_limit_belongs_to_its_tenant(desk: Desk) -> None:
     other = await open_desk(desk.database)
     assert await ask(await desk.send(), limit(1))
     assert await ask(await other.send(), limit(1))
+
+
+async def test_who_waits_for_one_limit_stands_in_nobodys_way_at_another(desk: Desk) -> None:
+    """A year of the type's own limit, an hour of the person's cap: the cap's next hour is for the others."""
+    year, cap = limit(1, "type"), limit(1, "person")
+    first, slow, other = [await desk.send() for _ in range(3)]
+    assert await ask(first, year, cap)
+    assert not await ask(slow, year, cap)
+    assert not await ask(other, cap, priority=5)
+    await desk.query(
+        "UPDATE throttle_window SET starts_at = now() - interval '1 hour', ends_at = now() WHERE key = 'person'"
+    )
+    await roll(desk)
+    assert not await ask(slow, year, cap)
+    assert await ask(other, cap, priority=5)
+
+
+async def test_one_who_queues_while_the_next_window_is_begun_is_not_forgotten(desk: Desk) -> None:
+    first, late = await desk.send(), await desk.send()
+    assert await ask(first, limit(1))
+    await over(desk)
+    async with desk.database.transaction() as session:
+        who = asker(late)
+        await desk.query("UPDATE throttle_window SET awaited = true WHERE tenant = :tenant", tenant=desk.tenant)
+        full = await throttles.take(session, who, [limit(1)])
+        rolling = asyncio.create_task(roll(desk))
+        await throttles.queue(session, who, full)
+    await rolling
+    assert await rolled(desk) == {late.id}
+
+
+async def roll(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        await throttles.roll(session, 100)

@@ -3,11 +3,9 @@
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
 
 from tests.engine import Shop, later
 from tests.polling import eventually
-from workflows import options
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 BODY = "{{ total }}: {% for item in items %}{{ item.name }} {% endfor %}"
@@ -163,22 +161,3 @@ async def test_a_collected_one_is_sent_when_it_is_due(shop: Shop) -> None:
     await eventually(lambda: mails(shop), lambda seen: seen == ["1: early"])
     await shop.ended(late, "DIGESTED")
     await eventually(lambda: mails(shop), lambda seen: sorted(seen) == ["1: early", "1: late"])
-
-
-async def test_a_workflow_of_many_windows_goes_on_as_a_new_one_that_an_operator_finds_as_well(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(options, "LONG_HISTORY", 1)
-    await news(shop, {"window": "4s", "max_items": 2})
-    [first] = await send(shop, "one")
-    shown = await eventually(lambda: shop.shown(first), lambda one: one["digest"] is not None)
-    workflow = await shop.engine.begun(shown["workflow_id"])
-    before = await workflow.describe()
-    await send(shop, "two", "three")
-    await eventually(lambda: mails(shop), lambda seen: seen == ["2: one two"])
-    after = await eventually(workflow.describe, lambda now: now.run_id != before.run_id)
-    assert after.typed_search_attributes[options.TYPE] == "news"
-    assert after.typed_search_attributes[options.TENANT] == str(shop.tenant)
-    assert await after.static_summary() == "digest of news"
-    await eventually(lambda: mails(shop), lambda seen: sorted(seen) == ["1: three", "2: one two"])
-    await eventually(workflow.describe, lambda now: now.status is WorkflowExecutionStatus.COMPLETED)

@@ -224,3 +224,30 @@ async def test_one_that_waits_for_room_can_be_cancelled_and_takes_none(shop: Sho
     await shop.ended(canceled, "CANCELED")
     await shop.ended(next_one, "DELIVERED")
     assert len(await shop.outbox()) == 2
+
+
+async def test_who_waits_for_room_of_their_own_keeps_nobody_from_the_room_of_all(shop: Shop) -> None:
+    """Capped for an hour and first in the queue of the tenant's throttle: the others go past."""
+    await shop.ok("PATCH", "/settings", {"person_cap": {"limit": 1, "per": "1h"}})
+    await shop.type("news", ["email"])
+    await shop.type("alert", ["email"], throttle={"limit": 1, "per": "2s", "scope": "tenant", "on_exceed": "defer"})
+    for person in ("ada", "bob", "cyd", "dan"):
+        await shop.person(person, email=f"{person}@example.com")
+    await shop.ended(await shop.send("news", "ada"), "DELIVERED")
+    await shop.ended(await shop.send("alert", "bob"), "DELIVERED")
+    capped = await shop.send("alert", "ada")
+    for id in [await shop.send("alert", person) for person in ("cyd", "dan")]:
+        await shop.ended(id, "DELIVERED")
+    await waiting(shop, capped, "capped")
+    await shop.cancel(capped)
+
+
+async def test_what_waits_for_room_costs_its_workflow_nothing(shop: Shop) -> None:
+    """No timer, and nobody is told but those who have room: the history does not grow with the windows."""
+    await shop.type("news", ["email"], throttle={"limit": 1, "per": "1s", "on_exceed": "defer"})
+    await shop.person("ada", email="ada@example.com")
+    ids = [await shop.send("news") for _ in range(8)]
+    for id in ids:
+        await shop.ended(id, "DELIVERED", within=60)
+    lengths = [len((await shop.engine.history(id)).events) for id in ids]
+    assert max(lengths) <= 40, lengths

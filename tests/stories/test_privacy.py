@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
@@ -18,8 +19,10 @@ from temporalio.client import WorkflowExecutionDescription
 
 from activities import resolution
 from config import Settings
+from domain.names import TENANT_ATTRIBUTE, tick_schedule
 from logs import configure_logging
 from tests.engine import Engine, Shop, later, open_shop
+from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -31,6 +34,8 @@ CANARIES = {
     "token": "canary-token",
     "webhook": "canary-hook",
     "tag": "canary-tag",
+    "recipient id": "canary-person",
+    "part of a digest": "canary-part",
 }
 CHANNELS = ("email", "sms", "push", "webhook", "in_app")
 DIGITS = {"good": "0100", "refuse": "0001", "error": "0002", "open": "0009"}
@@ -64,6 +69,12 @@ def written(message: Message) -> bytes:
     return message.SerializeToString() + MessageToJson(message).encode()
 
 
+CONTENT: dict[str, Any] = {
+    "payload": {"name": CANARIES["name"], "code": CANARIES["payload"], "part": CANARIES["part of a digest"]},
+    "tags": [CANARIES["tag"]],
+}
+
+
 async def sent_in_every_way(shop: Shop) -> list[str]:
     """Every channel; delivered, refused, retrying and then cancelled, with a template error, expired, a bug of ours."""
     for channel in CHANNELS:
@@ -74,32 +85,88 @@ async def sent_in_every_way(shop: Shop) -> list[str]:
     for word in DIGITS:
         await _person(shop, word)
     kinds = [f"{how}-{channel}" for channel in CHANNELS for how in ("by", "bad")]
-    content: dict[str, Any] = {
-        "payload": {"name": CANARIES["name"], "code": CANARIES["payload"]},
-        "tags": [CANARIES["tag"]],
-    }
-    asks = [shop.send(kind, f"p-{word}", **content) for kind in kinds for word in DIGITS]
-    asks.append(shop.send("by-email", "p-good", send_at=later(-60), expires_in="1s", **content))
+    asks = [shop.send(kind, person(word), **CONTENT) for kind in kinds for word in DIGITS]
+    asks.append(shop.send("by-email", person("good"), send_at=later(-60), expires_in="1s", **CONTENT))
     return list(await asyncio.gather(*asks))
+
+
+COLLECTED: dict[str, dict[str, str]] = {
+    "by-window": {"window": "2s", "key": "part"},
+    "by-calendar": {"schedule": "0 9 * * *", "key": "part"},
+}
+THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "3s", "on_exceed": "defer"}}
+
+
+async def sent_by_the_clock(shop: Shop) -> list[str]:
+    """Collected, dropped or deferred by a throttle, and held in quiet hours."""
+    for key, rule in COLLECTED.items():
+        await shop.template(key, "email", "{{ total }}, {{ items[0].code }}", subject_template="{{ items[0].name }}")
+        route = {"route": [{"channels": ["email"]}], "templates": {"email": key}}
+        await shop.ok("PUT", f"/notification-types/{key}", {**route, "digest": rule})
+    for key, throttle in THROTTLED.items():
+        await shop.type(key, ["email"], throttle=throttle)
+    ids = [await shop.send(key, person("good"), **CONTENT) for key in (*COLLECTED, *THROTTLED, *THROTTLED)]
+    ids.append(await sent_in_quiet_hours(shop))
+    await eventually(lambda: shop.shown(ids[1]), lambda shown: shown["digest"] is not None)
+    await ticks(shop, "digest", "closes_at", "by-calendar")
+    collected = [await shop.ended(id, "DIGESTED") for id in ids[: len(COLLECTED)]]
+    return ids + [str(shown["digest"]["notification_id"]) for shown in collected]
+
+
+async def sent_in_quiet_hours(shop: Shop) -> str:
+    await _person(shop, "quiet")
+    chosen = f"/recipients/{person('quiet')}/preferences"
+    await shop.ok("PUT", chosen, {"quiet_hours": {"start": "00:00", "end": "23:59"}})
+    id = await shop.send("by-email", person("quiet"), **CONTENT)
+    await eventually(lambda: shop.shown(id), lambda shown: shown["waits_for"] == "quiet_hours")
+    await shop.ok("PUT", chosen, {"quiet_hours": None})
+    return id
+
+
+async def sent_by_schedules(shop: Shop) -> list[str]:
+    """To a list, and to each of a topic at their own time."""
+    await shop.type("recurring", ["email"])
+    await shop.ok("PUT", f"/topics/weekly/subscribers/{person('good')}")
+    audiences: list[dict[str, Any]] = [
+        {"timezone": "UTC", "recipients": [person("good"), person("refuse")]},
+        {"timezone": "recipient", "topic": "weekly"},
+    ]
+    for number, audience in enumerate(audiences):
+        body = {"notification_type": "recurring", "cron": "0 9 * * *", **CONTENT, **audience}
+        await shop.ok("PUT", f"/schedules/schedule-{number}", body)
+    await ticks(shop, "schedule_turn", "due_at", "recurring")
+    sent = "/notifications?notification_type=recurring"
+    page = await eventually(lambda: shop.ok("GET", sent), lambda page: len(page["items"]) == 3)
+    return [str(item["id"]) for item in page["items"]]
+
+
+async def ticks(shop: Shop, table: str, due: str, kind: str) -> None:
+    await shop.engine.sql(f"UPDATE {table} SET {due} = now() - interval '1 minute' WHERE tenant = :id", id=shop.tenant)
+    await shop.tick(kind)
+
+
+def person(word: str) -> str:
+    return f"{CANARIES['recipient id']}-{word}"
 
 
 async def _person(shop: Shop, word: str) -> None:
     await shop.person(
-        f"p-{word}",
+        person(word),
         email=f"{CANARIES['e-mail']}+{word}@example.com",
-        phone=f"+{CANARIES['phone']}{DIGITS[word]}",
+        phone=f"+{CANARIES['phone']}{DIGITS.get(word, DIGITS['good'])}",
         webhook_url=f"https://hooks.example.com/{CANARIES['webhook']}/{word}",
         attributes={"nickname": CANARIES["name"]},
         locale="en",
     )
-    await shop.device(f"p-{word}", "phone", f"{CANARIES['token']}-{word}")
+    await shop.device(person(word), "phone", f"{CANARIES['token']}-{word}")
 
 
-async def kept_by_temporal(engine: Engine, id: str) -> bytes:
+async def kept_by_temporal(engine: Engine, workflow_id: str) -> bytes:
     """History with its payloads, summaries and failures; search attributes, memo and current details."""
-    history = await engine.history(id)
-    description: WorkflowExecutionDescription = await engine.workflow(id).describe()
-    details = await engine.workflow(id).query("__temporal_workflow_metadata")
+    history = await engine.whole(workflow_id)
+    handle = await engine.begun(workflow_id)
+    description: WorkflowExecutionDescription = await handle.describe()
+    details = await handle.query("__temporal_workflow_metadata")
     return b"".join(
         [
             *(written(event) for event in history.events),
@@ -110,10 +177,19 @@ async def kept_by_temporal(engine: Engine, id: str) -> bytes:
     )
 
 
+async def workflows_of(engine: Engine, tenant: UUID) -> set[str]:
+    return {each.id async for each in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant}'")}
+
+
+async def schedule_of(engine: Engine, id: str) -> bytes:
+    return written((await engine.temporal.get_schedule_handle(id).describe()).raw_description)
+
+
 @dataclass(frozen=True)
 class Sent:
     ends: dict[str, dict[str, Any]]
     log: str
+    tenant: UUID
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +197,20 @@ async def sent(engine: Engine) -> Sent:
     async with open_shop(engine) as shop:
         with product_log() as log:
             ids = await sent_in_every_way(shop)
+            ids += await sent_by_the_clock(shop) + await sent_by_schedules(shop)
             ends = {id: await shop.finished(id) for id in ids}
             await shop.http.post("/notifications/send", json={"recipient": {"email": CANARIES["e-mail"]}})
             logging.getLogger("test").warning("the log is read")
-        return Sent(ends, log.getvalue())
+        return Sent(ends, log.getvalue(), shop.tenant)
 
 
 async def test_the_sends_went_every_way(sent: Sent) -> None:
     ends = sent.ends.values()
-    assert {end["status"] for end in ends} >= {"FAILED", "EXPIRED"}
+    assert {end["status"] for end in ends} >= {"FAILED", "EXPIRED", "DIGESTED", "SUPPRESSED"}
+    assert {entry["reason"] for end in ends for entry in end["timeline"] if entry["kind"] == "waiting"} == {
+        "quiet_hours",
+        "throttled",
+    }
     assert {d["channel"] for end in ends for d in end["deliveries"] if d["sent_at"]} == set(CHANNELS)
     assert {reason for end in ends if (reason := end["failure_reason"])} >= {
         "email: refused_recipient",
@@ -139,7 +220,12 @@ async def test_the_sends_went_every_way(sent: Sent) -> None:
 
 
 async def test_nothing_of_a_person_is_in_temporal(engine: Engine, sent: Sent) -> None:
-    kept = dict(zip(sent.ends, await asyncio.gather(*(kept_by_temporal(engine, id) for id in sent.ends)), strict=True))
+    expected = {end["workflow_id"] for end in sent.ends.values() if end["status"] != "DIGESTED"}
+    ids = await eventually(lambda: workflows_of(engine, sent.tenant), lambda ids: expected < ids)
+    assert {id.partition("-")[0] for id in ids} == {"notification", "digest", "tick"}
+    kept = dict(zip(ids, await asyncio.gather(*(kept_by_temporal(engine, id) for id in ids)), strict=True))
+    for id in (tick_schedule(sent.tenant, kind) for kind in ("by-calendar", "recurring")):
+        kept[id] = await schedule_of(engine, id)
     assert all(id.encode() in everything for id, everything in kept.items()), "the search is blind"
     assert {id: names for id, everything in kept.items() if (names := found_in(everything))} == {}
 
@@ -159,9 +245,9 @@ async def test_the_error_of_a_mistake_does_not_carry_what_it_quotes(
     await _person(shop, "good")
     monkeypatch.setattr(resolution, "read_audience", quoting)
     with product_log() as log:
-        id = await shop.send("news", "p-good")
+        id = await shop.send("news", person("good"))
         await shop.finished(id)
-        kept = await kept_by_temporal(engine, id)
+        kept = await kept_by_temporal(engine, engine.workflow(id).id)
     assert b"ValueError" in kept
     assert found_in(kept) == set()
     assert "ValueError" in log.getvalue()

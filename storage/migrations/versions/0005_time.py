@@ -109,6 +109,7 @@ def _throttles() -> None:
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("most", sa.Integer(), nullable=False),
+        sa.Column("per", sa.Float(), nullable=False),
         sa.Column("used", sa.Integer(), nullable=False),
         sa.Column("awaited", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenant.id"]),
