@@ -18,8 +18,11 @@ def summary_of(row: Notification, settings: Settings) -> NotificationSummary:
 
 
 def notification_view(record: Record, settings: Settings) -> NotificationView:
+    summary = _summary(record.notification, settings)
+    if record.digest is not None and record.digest.calendar and record.notification.digest_group is not None:
+        summary["temporal_url"] = None  # a tick closes it: it has no workflow to look at
     return NotificationView(
-        **_summary(record.notification, settings),
+        **summary,
         event_payload=unseal(record.notification.event_payload),
         digest=_digest(record.digest),
         waits_for=record.notification.waits_for,

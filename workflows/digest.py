@@ -30,27 +30,31 @@ class DigestWorkflow:
     async def run(self, start: DigestStart) -> None:
         workflow.upsert_search_attributes([options.STATUS.value_set(options.COLLECTING)])
         closes_at: datetime | None = start.closes_at
+        seen = 0  # what is told before the first task counts
         while closes_at is not None:
-            await self._until(closes_at)
-            closes_at = await self._close()
+            await self._until(closes_at, seen)
+            seen, closes_at = await self._close()
             if closes_at is not None and workflow.info().get_current_history_length() > options.LONG_HISTORY:
                 workflow.continue_as_new(replace(start, closes_at=closes_at))
 
-    async def _until(self, closes_at: datetime) -> None:
-        """Or until another window is opened, which may close earlier."""
-        told = self._told
+    async def _until(self, closes_at: datetime, seen: int) -> None:
+        """Or until another window than those `seen` is opened, which may close earlier."""
         workflow.set_current_details(f"Collects until {closes_at:%Y-%m-%d %H:%M:%S} UTC")
         left = max(closes_at - workflow.now(), timedelta())
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._told > told, timeout=left, timeout_summary="until the window closes"
+                lambda: self._told > seen, timeout=left, timeout_summary="until the window closes"
             )
 
-    async def _close(self) -> datetime | None:
-        """Asked again if a window was opened meanwhile: it may have been asked just before."""
+    async def _close(self) -> tuple[int, datetime | None]:
+        """How many windows were told of when it was asked, and when the open one closes. Asked again if one was opened
+        meanwhile: it may have been asked just before."""
         while True:
-            told = self._told
+            seen = self._told
             given = CloseInput(tenant=self._start.tenant, group=self._start.group)
             standing = await own_work(Digesting.close_digest, given, "close the window, if it is due")
-            if standing.closes_at is not None or told == self._told:
-                return standing.closes_at
+            if standing.closes_at is not None:
+                # The clock that says "not yet" is another's, and may be behind this one.
+                return seen, max(standing.closes_at, workflow.now() + options.A_MOMENT)
+            if seen == self._told:
+                return seen, None

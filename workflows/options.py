@@ -41,4 +41,4 @@ TICK_HEARTBEAT = timedelta(seconds=60)
 ONE_TRY = RetryPolicy(maximum_attempts=1)
 
 A_MOMENT = timedelta(seconds=1)
-LONG_HISTORY = 4_000  # events; then a workflow that goes on does so as a new one
+LONG_HISTORY = 3_500  # events; then a workflow that goes on does so as a new one
