@@ -8,8 +8,6 @@ from domain.clock_messages import CloseInput, DigestStanding
 from storage import digests
 from storage.database import Database
 
-AT_ONCE = 50  # of a megabyte at most
-
 
 class Digesting:
     def __init__(self, database: Database) -> None:
@@ -24,4 +22,4 @@ class Digesting:
     async def close_due(self, tenant: UUID, notification_type: str) -> int:
         """For ticks: a chunk of what closes by the calendar."""
         async with self._database.transaction() as session:
-            return await digests.close_due(session, tenant, notification_type, AT_ONCE)
+            return await digests.close_due(session, tenant, notification_type)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from domain.digests import group_key, part_of
+from domain.digests import group_of
 from domain.gates import Reason, by_the_hour, claims
 from domain.ledger import finish
 from domain.messages import Gate, NotificationOutcome, ResolveInput
@@ -112,7 +112,6 @@ class Gates:
         return OnExceed.DEFER if wanted is OnExceed.DIGEST and asked.audience.digest else wanted
 
     async def _group(self, session: AsyncSession, asked: Asked) -> str:
-        rule, start = asked.kind.timing.digest, asked.start
+        start, audience = asked.start, asked.audience
         words = await read_words(session, start.notification_id, start.tenant)
-        part = None if rule is None else part_of(rule, words.payload)
-        return group_key(self._secret, start.tenant, asked.kind.key, asked.audience.recipient_id, part)
+        return group_of(self._secret, start.tenant, asked.kind, audience.recipient_id, words.payload, audience.channels)

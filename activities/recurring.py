@@ -57,7 +57,8 @@ class Recurring:
     async def own_turns(self, tenant: UUID, notification_type: str) -> int:
         """Schedules in each one's own zone: the people whose turn it is."""
         async with self._database.transaction() as session:
-            turns = await schedule_turns.claim(session, tenant, notification_type, PEOPLE_AT_ONCE, own=True)
+            claimed = await schedule_turns.claim(session, tenant, notification_type, PEOPLE_AT_ONCE, own=True)
+            turns = _at_once(claimed)
             by_schedule: dict[UUID, list[DueTurn]] = defaultdict(list)
             for turn in turns:
                 by_schedule[turn.schedule.id].append(turn)
@@ -83,16 +84,18 @@ class Recurring:
     async def _own(self, session: AsyncSession, turns: Sequence[DueTurn]) -> None:
         schedule = turns[0].schedule
         people: dict[datetime, list[str]] = defaultdict(list)
-        missed: Counter[datetime] = Counter()
+        left_out: dict[datetime, Counter[LeftOut]] = defaultdict(Counter)
         following = []
         for turn in turns:
             caught = catch_up(schedule.rule, turn.timezone, turn.due_at, turn.now, turn.zone)
-            people[caught.run].append(turn.recipient_id)
-            missed.update(caught.missed)
+            for at in caught.missed:
+                left_out[at][LeftOut.MISSED] += 1
+            if caught.left_out is None:
+                people[caught.run].append(turn.recipient_id)
+            else:
+                left_out[caught.run][caught.left_out] += 1
             following.append(_next(turn, caught))
-        await schedule_runs.tell(
-            session, [due_run(schedule, at, left_out={LeftOut.MISSED: count}) for at, count in missed.items()]
-        )
+        await schedule_runs.tell(session, [due_run(schedule, at, left_out=reasons) for at, reasons in left_out.items()])
         sent = [(at, await self._send_own(session, schedule, at, mine)) for at, mine in people.items()]
         await schedule_runs.tell(
             session, [due_run(schedule, at, accepted=one.accepted, left_out=one.left_out) for at, one in sent]
@@ -124,8 +127,16 @@ class Recurring:
         return len(people)
 
 
+def _at_once(turns: Sequence[DueTurn]) -> Sequence[DueTurn]:
+    """As many of the first as one statement takes with the largest of their payloads; the others are not claimed."""
+    payloads = {turn.schedule.id: turn.schedule.payload for turn in turns}
+    return turns[: people_at_once(max((len(to_json(payload)) for payload in payloads.values()), default=0))]
+
+
 async def _runs(session: AsyncSession, schedule: Schedule, caught: CatchUp) -> list[NewRun]:
     missed = [due_run(schedule, at, skipped=LeftOut.MISSED) for at in caught.missed]
+    if caught.left_out is not None:
+        return [*missed, due_run(schedule, caught.run, skipped=caught.left_out)]
     if schedule.overlap is Overlap.SKIP and await schedule_runs.unfinished(session, schedule.id):
         return [*missed, due_run(schedule, caught.run, skipped=LeftOut.OVERLAP)]
     return [*missed, due_run(schedule, caught.run, finished=False)]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.digests import group_key, part_of
+from domain.digests import group_of
 from domain.names import timed_id
 from domain.notification_types import NotificationType
 from domain.schedules import LeftOut, Schedule, notification_id
@@ -62,8 +62,7 @@ class ScheduledSends:
         )
 
     def _group(self, schedule: Schedule, kind: NotificationType, person: str) -> str:
-        part = None if kind.timing.digest is None else part_of(kind.timing.digest, schedule.payload)
-        return group_key(self._secret, schedule.tenant, kind.key, person, part)
+        return group_of(self._secret, schedule.tenant, kind, person, schedule.payload, schedule.channels)
 
 
 def _id(schedule: Schedule, due_at: datetime, person: str, trigger: UUID | None) -> UUID:

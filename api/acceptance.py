@@ -13,11 +13,11 @@ from api.schemas.notifications import SendRequest
 from api.schemas.recipients import dev_only_faults, profile_of
 from api.send_checks import NO_SUCH_TYPE, send_faults
 from bootstrap import Parts
-from domain.digests import group_key, part_of
+from domain.digests import group_of
 from domain.durations import parse_duration
 from domain.notification_types import NotificationType
 from models.columns import new_id
-from storage import schedule_turns
+from storage import people
 from storage.acceptance import Accepted, NewNotification, accept, held_keys
 
 Json = dict[str, Any]
@@ -115,14 +115,16 @@ class Acceptance:
         )
 
     def _group(self, request: SendRequest, kind: NotificationType) -> str:
-        part = None if kind.timing.digest is None else part_of(kind.timing.digest, request.payload)
-        return group_key(self._parts.settings.secret, self._tenant, kind.key, request.person, part)
+        secret = self._parts.settings.secret
+        return group_of(secret, self._tenant, kind, request.person, request.payload, request.channels)
 
     async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
         async with self._parts.database.transaction() as session:
+            zones = {item.recipient_id: item.profile.get("timezone") for item in new.values() if item.profile}
+            movers = await people.movers(session, self._tenant, zones)
             rows = await accept(session, self._tenant, list(new.values()))
-            if moved := [item.recipient_id for item in new.values() if item.profile and item.profile.get("timezone")]:
-                await schedule_turns.moved(session, self._tenant, moved)
+            if movers:
+                await people.moved(session, self._tenant, movers)
         answers: dict[int, Answer] = {}
         for index, item in new.items():
             row = rows[item.id]

@@ -10,6 +10,7 @@ from api.problems import Fault, at
 from api.schemas.schedules import RunView, ScheduleBody, ScheduleSummary, ScheduleView
 from api.send_checks import NO_SUCH_TYPE, send_faults
 from bootstrap import Parts
+from domain.local_times import is_known
 from domain.schedules import OWN_ZONE, people_of, rule_of
 from storage.schedule_runs import Run
 from storage.schedules import Schedule
@@ -52,7 +53,7 @@ def view(row: Schedule, tenant_zone: str, now: datetime, runs: Sequence[Run]) ->
 def _facts(row: Schedule, tenant_zone: str, now: datetime) -> dict[str, Any]:
     zone = row.spec["timezone"]
     reckoned = tenant_zone if zone == OWN_ZONE else zone
-    rests = row.paused_at is not None or people_of(row.spec) == ()
+    rests = row.paused_at is not None or people_of(row.spec) == () or not is_known(reckoned)
     return {
         "key": row.key,
         "notification_type": row.notification_type,

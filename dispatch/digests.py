@@ -1,4 +1,4 @@
-"""Collects what is to be collected, and sees to it that each window has a workflow that closes it.
+"""Collects what is to be collected, closes what is full, and sees to it that each window has a workflow that closes it.
 
 Run by the dispatcher that leads.
 """
@@ -16,7 +16,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 2.0
 ITEMS_AT_ONCE = 500
-WINDOWS_AT_ONCE = 100
 # Whatever should have closed it has had its time: a tick comes every quarter of an hour at most.
 OVERDUE = 1_200.0
 OVERDUE_WITH_WORKFLOW = 10.0
@@ -31,11 +30,12 @@ class Digests:
     async def collect(self) -> float:
         async with self._database.transaction() as session:
             taken = await collect_waiting(session, self._catalog.type_by_id, ITEMS_AT_ONCE)
+        while await self._close_filled():
+            pass
         return LOOK_AGAIN if taken < ITEMS_AT_ONCE else 0.0
 
     async def tell(self) -> float:
-        """No lock is held while Temporal is asked; told twice is once."""
-        await self._close_overdue()
+        """No lock is held while Temporal is asked; told twice is once. What cannot be closed holds up nobody."""
         async with self._database.transaction() as session:
             due = await digests.to_tell(session, AT_ONCE)
         told = []
@@ -48,10 +48,17 @@ class Digests:
         if told:
             async with self._database.transaction() as session:
                 await digests.mark_told(session, told)
-        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
+        closed = await self._close_overdue()
+        return LOOK_AGAIN if len(told) < AT_ONCE and not closed else 0.0
 
-    async def _close_overdue(self) -> None:
+    async def _close_filled(self) -> int:
+        """Not where they were filled: that holds locks on other items."""
         async with self._database.transaction() as session:
-            closed = await digests.close_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE, WINDOWS_AT_ONCE)
+            return await digests.close_filled(session)
+
+    async def _close_overdue(self) -> int:
+        async with self._database.transaction() as session:
+            closed = await digests.close_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE)
         if closed:
             log.warning("windows that nobody else had closed", closed=closed)
+        return closed

@@ -11,6 +11,9 @@ from storage.database import DATABASE_DOWN
 
 log = structlog.get_logger(__name__)
 
+# What a step cannot know beforehand it turns into values and rows: a zone that this machine does not have, a word of
+# Temporal's that is no outage. Any other error is a mistake of ours and is not caught: a duty that fails for good while
+# others go on is seen by nobody. It ends the process, whose supervisor says so and starts it again.
 OUTAGES = (*DATABASE_DOWN, RPCError, httpx2.HTTPError)
 AFTER_OUTAGE = 1.0
 

@@ -17,6 +17,7 @@ class CancelAnswer(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
+RANK = {CancelAnswer.STOPPED: 0, CancelAnswer.IN_DOUBT: 1, CancelAnswer.ALREADY_SENT: 2}
 SENT = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
 CANCELED = Verdict(status=DeliveryStatus.CANCELED, reason="canceled")
 
@@ -35,15 +36,15 @@ def cancel(ledger: Ledger, at: datetime) -> Ledger:
     return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
 
 
-def answers(ledger: Ledger, route: list[Channel]) -> dict[Channel, CancelAnswer]:
-    """Per channel, the least comfortable truth over its deliveries. Before resolution: the route's channels."""
-    said = {delivery.channel: _answer(delivery) for delivery in _worst_last(ledger)}
-    return {channel: said.get(channel, CancelAnswer.STOPPED) for channel in dict.fromkeys([*route, *said])}
-
-
-def _worst_last(ledger: Ledger) -> list[Delivery]:
-    rank = {CancelAnswer.STOPPED: 0, CancelAnswer.IN_DOUBT: 1, CancelAnswer.ALREADY_SENT: 2}
-    return sorted(ledger.deliveries.values(), key=lambda delivery: rank[_answer(delivery)])
+def answers(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelAnswer]:
+    """Per channel, the least comfortable truth over its deliveries. Before resolution: the route's channels. `digest`
+    is what an item has gone into: as long as that is on its way, it may come by each of them."""
+    deliveries = [*ledger.deliveries.values(), *(digest.deliveries.values() if digest is not None else ())]
+    said = [(delivery.channel, _answer(delivery)) for delivery in deliveries]
+    if digest is not None and digest.finished_at is None:
+        said += [(channel, CancelAnswer.IN_DOUBT) for channel in route]
+    worst = dict(sorted(said, key=lambda each: RANK[each[1]]))
+    return {channel: worst.get(channel, CancelAnswer.STOPPED) for channel in dict.fromkeys([*route, *worst])}
 
 
 def _answer(delivery: Delivery) -> CancelAnswer:

@@ -17,6 +17,15 @@ def zone_named(name: str) -> ZoneInfo:
         raise ValueError("must be a time zone name of the IANA database, such as Europe/Vienna") from None
 
 
+def is_known(zone: str) -> bool:
+    """What one machine's database of zones has, that of another may not have yet, or not have any more."""
+    try:
+        zone_named(zone)
+    except ValueError:
+        return False
+    return True
+
+
 def local_time(at: datetime, zone: ZoneInfo) -> datetime:
     return at.astimezone(zone).replace(tzinfo=None, fold=0)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.cron import Cron, parse_cron, tick_minutes
 from domain.durations import parse_duration
-from domain.local_times import instant, local_time, zone_named
+from domain.local_times import instant, is_known, local_time, zone_named
 from domain.names import derived_id, timed_id
 from domain.recurrence import next_due
 
@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 OWN_ZONE = "recipient"  # as `timezone`: each one's own
 EVERYBODY = ""  # as the person of a turn: all together
+UTC_ZONE = "UTC"
 JUST_BEFORE = timedelta(microseconds=1)
 MISSED_KEPT = 100  # times that were missed and are recorded one by one
 LOOK_BACK = tuple(timedelta(minutes=2 * 12**power) for power in range(8))  # 2 min to 136 years
@@ -47,6 +48,7 @@ class LeftOut(StrEnum):
     TYPE_DELETED = "type_deleted"
     SCHEDULE_DELETED = "schedule_deleted"
     UNKNOWN_RECIPIENT = "unknown_recipient"
+    UNKNOWN_TIMEZONE = "unknown_timezone"
     NOBODY = "nobody"
 
 
@@ -78,14 +80,20 @@ class Rule:
             yield due
 
     def is_due(self, zone: str, at: datetime) -> bool:
-        return next_due(self.cron, zone, at - JUST_BEFORE) == at
+        return is_known(zone) and next_due(self.cron, zone, at - JUST_BEFORE) == at
 
     def for_one(self, zone: str, after: datetime, last_local: str | None) -> datetime | None:
         """Of somebody who had a run when clocks where they were showed `last_local`: a time that their clocks come to
         again, because they travelled west, is not theirs a second time."""
+        there = reckoned_in(zone)
         if last_local is not None:
-            after = max(after, instant(datetime.fromisoformat(last_local), zone_named(zone)))
-        return self.next(zone, after)
+            after = max(after, instant(datetime.fromisoformat(last_local), zone_named(there)))
+        return self.next(there, after)
+
+
+def reckoned_in(zone: str) -> str:
+    """Whoever is where this machine knows no clocks is looked at again by those of UTC."""
+    return zone if is_known(zone) else UTC_ZONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,17 +164,21 @@ def same_times(spec: Json, other: Json) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatchUp:
-    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one."""
+    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `left_out`
+    nothing is sent at that time, for this reason."""
 
     run: datetime
     missed: tuple[datetime, ...]
     next: datetime | None
     last_local: str
+    left_out: LeftOut | None = None
 
 
 def catch_up(rule: Rule, zone: str, due_at: datetime, now: datetime, next_zone: str | None = None) -> CatchUp:
     """Only the latest of the times up to now is run. Of the others the first and the last hundred are told of.
     `next_zone`: where the person is by now."""
+    if not is_known(zone):
+        return _left_out(rule, due_at, now, next_zone or zone)
     passed = _passed(rule, zone, due_at, now)
     run = passed[-1]
     last_local = local_time(run, zone_named(zone)).isoformat()
@@ -175,6 +187,17 @@ def catch_up(rule: Rule, zone: str, due_at: datetime, now: datetime, next_zone: 
         missed=tuple(dict.fromkeys([due_at, *passed[-1 - MISSED_KEPT : -1]])) if run > due_at else (),
         next=rule.for_one(next_zone or zone, max(now, run), last_local if next_zone not in (None, zone) else None),
         last_local=last_local,
+    )
+
+
+def _left_out(rule: Rule, due_at: datetime, now: datetime, next_zone: str) -> CatchUp:
+    """Not an error: it would keep all others of the type waiting until this machine knows the zone."""
+    return CatchUp(
+        run=due_at,
+        missed=(),
+        next=rule.for_one(next_zone, max(now, due_at), None),
+        last_local=local_time(due_at, zone_named(UTC_ZONE)).isoformat(),
+        left_out=LeftOut.UNKNOWN_TIMEZONE,
     )
 
 
@@ -191,7 +214,8 @@ def _passed(rule: Rule, zone: str, due_at: datetime, now: datetime) -> list[date
 
 def backfill_times(rule: Rule, zones: set[str], start: datetime, end: datetime, most: int) -> list[datetime]:
     """In any of the zones, in order; one more than `most` if there are more."""
-    times = {at for zone in zones for at in islice(rule.between(zone, start, end), most + 1)}
+    known = filter(is_known, zones)
+    times = {at for zone in known for at in islice(rule.between(zone, start, end), most + 1)}
     return sorted(times)[: most + 1]
 
 

@@ -9,10 +9,12 @@ from sqlmodel import Field, SQLModel
 from models.columns import new_id, time_column
 
 OPEN = text("closed_at IS NULL")
+FILLED = text("closed_at IS NULL AND filled")
 
 
 class Digest(SQLModel, table=True):
-    """One window. `group_key` stands for type, person and key, as a keyed hash; of each at most one is open.
+    """One window. `group_key` stands for type, person and key, as a keyed hash; of each at most one is open
+    and not `filled`: nothing more joins such a one, which is to be closed.
 
     `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `told_at` is null.
     `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
@@ -20,7 +22,15 @@ class Digest(SQLModel, table=True):
     """
 
     __table_args__ = (
-        Index("digest_open", "tenant", "group_key", unique=True, postgresql_where=OPEN),
+        Index(
+            "digest_open",
+            "tenant",
+            "group_key",
+            unique=True,
+            postgresql_where=text("closed_at IS NULL AND NOT filled"),
+        ),
+        Index("digest_filled", "id", postgresql_where=FILLED),
+        Index("digest_of_tenant", "tenant", "id"),
         Index("digest_due", "closes_at", postgresql_where=OPEN),
         Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=OPEN),
         Index("digest_to_tell", "closes_at", postgresql_where=text("closed_at IS NULL AND told_at IS NULL")),
@@ -34,6 +44,7 @@ class Digest(SQLModel, table=True):
     recipient_id: str
     group_key: str
     calendar: bool
+    filled: bool
     items: int
     bytes: int
     opened_at: datetime = time_column(nullable=False)
@@ -47,9 +58,11 @@ class Digest(SQLModel, table=True):
 class Tick(SQLModel, table=True):
     """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
 
-    `ensured_at` is when Temporal was told; null: it is to be told. `minutes` 0: the Schedule is to go."""
+    `ensured_at` is when Temporal was told; null: it is to be told. `tried_at` is when that was tried last. `minutes` 0:
+    the Schedule is to go."""
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
     minutes: int
     ensured_at: datetime | None = time_column()
+    tried_at: datetime | None = time_column()

@@ -37,6 +37,7 @@ class ScheduleTurn(SQLModel, table=True):
         Index(
             "schedule_turn_due", "tenant", "notification_type", "due_at", postgresql_where=text("due_at IS NOT NULL")
         ),
+        Index("schedule_turn_of_recipient", "tenant", "recipient_id"),
     )
 
     schedule_id: UUID = Field(foreign_key="schedule.id", primary_key=True)

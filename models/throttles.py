@@ -10,8 +10,8 @@ from models.columns import time_column
 
 
 class ThrottleWindow(SQLModel, table=True):
-    """One fixed window of one limit (`most` in `per` seconds), from the first send. `key` stands for what is limited; the row of the next window
-    is the same one. `awaited`: somebody waits for the next one."""
+    """One fixed window of one limit (`most` in `per` seconds), from the first send. `key` stands for what is limited;
+    the row of the next window is the same one. `awaited`: somebody waits for the next one."""
 
     __tablename__ = "throttle_window"
     __table_args__ = (

@@ -1,5 +1,9 @@
 """Closes windows: their items become one notification, and its members end. Called by the digest's workflow, by ticks,
-by whoever flushes one, and where an item fills one."""
+by whoever flushes one, and where an item has filled one.
+
+Locks are taken in this order: windows, their people as `accept` locks them, their items. An erasure has the last two in
+the same order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +14,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.clock import now
 from domain.digests import Folded, Member, fold
 from domain.durations import parse_duration
-from domain.names import derived_id
+from domain.names import derived_id, timed_id
 from domain.statuses import NotificationStatus
+from storage import recipients
 from storage.acceptance import NewNotification, accept
 from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
@@ -24,21 +28,25 @@ from storage.sealing import unseal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closing:
+    """`at` is now, by the database's clock."""
+
     id: UUID
     tenant: UUID
     notification_type: str
     type_id: UUID
     recipient_id: str
     expires_in: str | None
+    at: datetime
 
 
 LOCK = text("""
-SELECT d.id, d.tenant, d.notification_type, d.type_id, d.recipient_id, t.spec->>'expires_in' AS expires_in
+SELECT d.id, d.tenant, d.notification_type, d.type_id, d.recipient_id, t.spec->>'expires_in' AS expires_in,
+       clock_timestamp() AS at
   FROM digest d JOIN notification_type t ON t.id = d.type_id
  WHERE d.id = ANY(:ids) AND d.closed_at IS NULL ORDER BY d.id FOR UPDATE OF d
 """)
 MEMBERS = text("""
-SELECT id, digest_id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at
+SELECT id, digest_id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at, channels, tags
   FROM notification WHERE digest_id = ANY(:ids) AND digest_group IS NOT NULL AND finished_at IS NULL
  ORDER BY id FOR UPDATE
 """)
@@ -69,8 +77,13 @@ async def close(session: AsyncSession, ids: Sequence[UUID]) -> int:
     """In the caller's transaction. How many became a notification: not those that were closed before, or are empty."""
     if not ids:
         return 0
-    at = now()
     closing = [Closing(**row) for row in (await session.execute(LOCK, {"ids": list(ids)})).mappings()]
+    if not closing:
+        return 0
+    at = closing[0].at
+    for tenant in sorted({each.tenant for each in closing}):
+        people = {each.recipient_id for each in closing if each.tenant == tenant}
+        await recipients.known(session, tenant, list(people))
     members = await _members(session, [each.id for each in closing])
     folded = {each.id: fold(members.get(each.id, []), at) for each in closing}
     made = await _make(session, closing, folded)
@@ -94,6 +107,8 @@ def _member(row: Any) -> Member:
         priority=row["priority"],
         canceled=row["canceled"],
         expires_at=row["expires_at"],
+        channels=None if row["channels"] is None else tuple(row["channels"]),
+        tags=tuple(row["tags"]),
     )
 
 
@@ -111,13 +126,16 @@ async def _make(session: AsyncSession, closing: list[Closing], folded: dict[UUID
 
 
 def _notification(digest: Closing, folded: Folded) -> NewNotification:
+    """Its id is of the moment at which the window was closed: that comes once."""
     return NewNotification(
-        id=derived_id("digest", digest.id),
+        id=timed_id(digest.at, "digest", digest.id),
         recipient_id=digest.recipient_id,
         notification_type=digest.notification_type,
         type_id=digest.type_id,
         event_payload=folded.payload,
         priority=folded.priority,
+        channels=None if folded.channels is None else list(folded.channels),
+        tags=folded.tags,
         expires_in=parse_duration(digest.expires_in) if digest.expires_in else None,
         digest_id=digest.id,
     )

@@ -1,6 +1,8 @@
 """Puts accepted notifications that are to be collected into their windows. Called by `dispatch/digests.py`.
 
-One process at a time, by a lock on the whole: which window an item falls into depends on those before it.
+One process at a time, by a lock on the whole: which window an item falls into depends on those before it. No person is
+locked, and nothing but the whole while a window is waited for: whoever closes that may wait for an erasure, and the
+erasure for an item.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,12 +13,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.digests import Item, Window, collect
-from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, PACED_DUE, derived_id
-from domain.notification_types import NotificationType
+from domain.digests import Collected, Item, Window, collect
+from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE, derived_id
+from domain.notification_types import URGENT, NotificationType
 from domain.timing import Digest
 from models.columns import new_id
-from storage import digest_closing
 from storage.database import to_json
 from storage.digests import COLLECTION
 from storage.rows import Json
@@ -24,33 +25,39 @@ from storage.rows import Json
 Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
 ALONE = text(f"SELECT pg_advisory_xact_lock({COLLECTION})")
-WAITING = text("""
+IS_WAITING = """n.digest_group IS NOT NULL AND n.digest_id IS NULL AND n.finished_at IS NULL
+   AND n.dispatch_at <= now()"""
+WAITING = text(f"""
+SELECT n.id, n.tenant, n.digest_group FROM notification n WHERE {IS_WAITING} ORDER BY n.dispatch_at, n.id LIMIT :limit
+""")  # noqa: S608 - constants of our own
+OPEN = text("""
+SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
+ WHERE closed_at IS NULL AND NOT filled AND (tenant, group_key) IN (
+       SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
+""")
+# `dispatch_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row
+# has been written before.
+ITEMS = text(f"""
 SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipient_id,
-       greatest(n.created_at, n.send_at) AS at, octet_length(n.event_payload::text) AS bytes,
-       COALESCE(r.timezone, t.timezone) AS zone
+       greatest(n.created_at, n.send_at, n.dispatch_at) AS at, octet_length(n.event_payload::text) AS bytes,
+       COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS handed_over
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
- WHERE n.digest_group IS NOT NULL AND n.digest_id IS NULL AND n.finished_at IS NULL AND n.dispatch_at <= now()
- ORDER BY n.dispatch_at, n.id LIMIT :limit FOR UPDATE OF n SKIP LOCKED
-""")
-OPEN = text("""
-SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
- WHERE closed_at IS NULL AND (tenant, group_key) IN (
-       SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
-""")
+ WHERE n.id = ANY(:ids) AND {IS_WAITING} ORDER BY n.dispatch_at, n.id FOR UPDATE OF n SKIP LOCKED
+""")  # noqa: S608
 SAVE = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
     id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, group_key text, calendar bool,
-    items int, bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
+    filled bool, items int, bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
 )
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, items, bytes, opened_at,
-       closes_at, closes_by, told_at)
-SELECT id, tenant, notification_type, type_id, recipient_id, group_key, calendar, items, bytes, opened_at, closes_at,
-       closes_by, CASE WHEN calendar THEN now() END FROM item
+INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items,
+       bytes, opened_at, closes_at, closes_by, told_at)
+SELECT id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes, opened_at,
+       closes_at, closes_by, CASE WHEN calendar OR filled THEN now() END FROM item
 ON CONFLICT (id) DO UPDATE SET type_id = EXCLUDED.type_id, items = EXCLUDED.items, bytes = EXCLUDED.bytes,
-       closes_at = EXCLUDED.closes_at
+       closes_at = EXCLUDED.closes_at, filled = EXCLUDED.filled, told_at = COALESCE(d.told_at, EXCLUDED.told_at)
 RETURNING pg_notify(:channel, :due)::text
 """)
 JOIN = text("""
@@ -69,9 +76,15 @@ ON CONFLICT (id) DO NOTHING
 """)
 # It goes out by itself, as if it were of a type that collects nothing.
 RELEASE = text("""
-UPDATE notification SET digest_group = NULL, dispatch_at = now() WHERE id = ANY(:ids)
-RETURNING pg_notify(:channel, :due)::text
+UPDATE notification n SET digest_group = NULL, dispatch_at = now(),
+       expires_at = CASE WHEN n.expires_at IS NULL AND item.expires_in IS NOT NULL
+                         THEN least(item.at + item.expires_in * interval '1 second', '9999-12-31Z')
+                         ELSE n.expires_at END
+  FROM jsonb_to_recordset(CAST(:released AS jsonb)) AS item(id uuid, at timestamptz, expires_in float8)
+ WHERE n.id = item.id
+RETURNING pg_notify(:channel, CASE WHEN n.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text
 """)
+RELEASED = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DUE, "paced_due": PACED_DUE}
 TELL = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
 SAVED = ("id", "type_id", "opened_at", "closes_at", "closes_by", "items", "bytes", "calendar")
 
@@ -91,25 +104,20 @@ Filled = tuple[Group, Window]
 
 
 async def collect_waiting(session: AsyncSession, kinds: Kinds, limit: int) -> int:
-    """How many were taken. A window that is full is closed at once, and the next item opens the next one."""
+    """How many were taken. A window that is full is marked for `digests.close_filled`, and the next item opens the
+    next one."""
     await session.execute(ALONE)
-    groups = _groups((await session.execute(WAITING, {"limit": limit})).mappings())
-    known = await _open(session, groups)
-    still_open: list[Filled] = []
-    released: list[UUID] = []
-    for group in groups:
-        done = collect(await _rule(kinds, group), known.get((group.tenant, group.key)), group.items, new_id)
-        for window in done.windows:
-            if window.full:
-                await _save(session, [(group, window)])
-                await digest_closing.close(session, [window.id])
-            else:
-                still_open.append((group, window))
-        released += [done.released] if done.released else []
-    await _save(session, still_open)
-    if released:
-        await session.execute(RELEASE, {"ids": released, "channel": DISPATCH_CHANNEL, "due": PACED_DUE})
+    waiting = (await session.execute(WAITING, {"limit": limit})).mappings().all()
+    known = await _open(session, {(row["tenant"], row["digest_group"]) for row in waiting})
+    groups = _groups((await session.execute(ITEMS, {"ids": [row["id"] for row in waiting]})).mappings())
+    done = [(group, await _collected(kinds, group, known.get((group.tenant, group.key)))) for group in groups]
+    await _save(session, [(group, window) for group, collected in done for window in collected.windows])
+    await _release(session, kinds, [(group, each.released) for group, each in done if each.released is not None])
     return sum(len(group.items) for group in groups)
+
+
+async def _collected(kinds: Kinds, group: Group, window: Window | None) -> Collected:
+    return collect(await _rule(kinds, group), window, group.items, new_id)
 
 
 async def _rule(kinds: Kinds, group: Group) -> Digest:
@@ -120,8 +128,8 @@ async def _rule(kinds: Kinds, group: Group) -> Digest:
     return rule
 
 
-async def _open(session: AsyncSession, groups: list[Group]) -> dict[tuple[UUID, str], Window]:
-    values = {"tenants": [group.tenant for group in groups], "groups": [group.key for group in groups]}
+async def _open(session: AsyncSession, groups: set[tuple[UUID, str]]) -> dict[tuple[UUID, str], Window]:
+    values = {"tenants": [tenant for tenant, _ in groups], "groups": [key for _, key in groups]}
     rows = [dict(row) for row in (await session.execute(OPEN, values)).mappings()]
     return {(row.pop("tenant"), row.pop("group_key")): Window(**row) for row in rows}
 
@@ -136,13 +144,24 @@ async def _save(session: AsyncSession, filled: list[Filled]) -> None:
         await session.execute(JOIN, {"members": to_json(rows)})
 
 
+async def _release(session: AsyncSession, kinds: Kinds, released: list[tuple[Group, Item]]) -> None:
+    """Each gets the time that its type gives what goes out by itself, if it has none of its own."""
+    rows = []
+    for group, item in released:
+        expires_in = (await kinds(group.tenant, item.type_id)).expires_in
+        seconds = None if expires_in is None else expires_in.total_seconds()
+        rows.append({"id": item.id, "at": item.at, "expires_in": seconds})
+    if rows:
+        await session.execute(RELEASE, {"released": to_json(rows), **RELEASED})
+
+
 def _row(group: Group, window: Window) -> Json:
     return {
         "tenant": group.tenant,
         "notification_type": group.notification_type,
         "recipient_id": group.recipient_id,
         "group_key": group.key,
-        "calendar": window.calendar,
+        "filled": window.full,
         **{name: getattr(window, name) for name in SAVED},
     }
 

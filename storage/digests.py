@@ -1,5 +1,6 @@
 """Windows that are due, to be told to their workflows, listed, or flushed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.clock import now
 from domain.cron import parse_cron
 from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
+from storage.rows import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,9 @@ class ToTell:
     closes_at: datetime
 
 
+# What is closed in one transaction: some seconds' work at most, and statements have fifteen.
+WINDOWS_AT_ONCE, ITEMS_AT_ONCE, BYTES_AT_ONCE = 50, 2_000, 8_000_000
+
 COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, group_key,
   calendar"""
 TO_TELL = text("""
@@ -49,15 +53,19 @@ SELECT id, tenant, notification_type, group_key, closes_at FROM digest
 MARK_TOLD = text("UPDATE digest SET told_at = now() WHERE id = ANY(:ids)")
 OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
- WHERE tenant = :tenant AND group_key = :group_key AND closed_at IS NULL FOR UPDATE
+ WHERE tenant = :tenant AND group_key = :group_key AND closed_at IS NULL AND NOT filled FOR UPDATE
 """)
 DUE_OF_TYPE = text("""
-SELECT id FROM digest WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
+SELECT id, items, bytes FROM digest
+ WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
    AND calendar AND closes_at <= now()
  ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+FILLED = text("""
+SELECT id, items, bytes FROM digest WHERE closed_at IS NULL AND filled ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
 OVERDUE = text("""
-SELECT id FROM digest
+SELECT id, items, bytes FROM digest
  WHERE closed_at IS NULL AND closes_at <= now() - make_interval(secs => :windowed)
    AND closes_at <= now() - make_interval(secs => CASE WHEN calendar THEN :calendar ELSE :windowed END)
  ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -94,21 +102,39 @@ async def close_group(session: AsyncSession, tenant: UUID, group_key: str) -> da
     return None
 
 
-async def close_due(session: AsyncSession, tenant: UUID, notification_type: str, limit: int) -> int:
-    """Of a type that closes by the calendar: how many were closed. Whoever else closes has others."""
-    values = {"tenant": tenant, "notification_type": notification_type, "limit": limit}
-    return await _close(session, DUE_OF_TYPE, values)
+async def close_due(session: AsyncSession, tenant: UUID, notification_type: str) -> int:
+    """Of a type that closes by the calendar: how many were closed, 0 when none is left. Whoever else closes has
+    others."""
+    return await _close(session, DUE_OF_TYPE, {"tenant": tenant, "notification_type": notification_type})
 
 
-async def close_overdue(session: AsyncSession, windowed: float, calendar: float, limit: int) -> int:
+async def close_filled(session: AsyncSession) -> int:
+    """What nothing more may join: how many were closed, 0 when none is left."""
+    return await _close(session, FILLED, {})
+
+
+async def close_overdue(session: AsyncSession, windowed: float, calendar: float) -> int:
     """So many seconds late: whatever should have closed them is gone, such as a workflow with a store that was lost."""
-    return await _close(session, OVERDUE, {"windowed": windowed, "calendar": calendar, "limit": limit})
+    return await _close(session, OVERDUE, {"windowed": windowed, "calendar": calendar})
 
 
-async def _close(session: AsyncSession, due: Any, values: dict[str, Any]) -> int:
-    ids = list((await session.execute(due, values)).scalars())
+async def _close(session: AsyncSession, due: Any, values: Json) -> int:
+    rows = (await session.execute(due, {**values, "limit": WINDOWS_AT_ONCE})).mappings()
+    ids = at_once([(row["id"], row["items"], row["bytes"]) for row in rows])
     await digest_closing.close(session, ids)
     return len(ids)
+
+
+def at_once(windows: Iterable[tuple[UUID, int, int]]) -> list[UUID]:
+    """Of windows with so many items and bytes the first ones that one transaction takes: at least one."""
+    taken: list[UUID] = []
+    items = size = 0
+    for id, more, larger in windows:
+        items, size = items + more, size + larger
+        if taken and (items > ITEMS_AT_ONCE or size > BYTES_AT_ONCE):
+            break
+        taken.append(id)
+    return taken
 
 
 async def page(
@@ -136,13 +162,14 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
 COLLECTION = "hashtext('tocsin digest collection')"
 BESIDE_COLLECTION = text(f"SELECT pg_advisory_xact_lock_shared({COLLECTION})")
 OF_PEOPLE = text("""
-SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone
+SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone,
+       clock_timestamp() AS at
   FROM digest d
   JOIN notification_type t ON t.id = d.type_id
   JOIN tenant o ON o.id = d.tenant
   LEFT JOIN recipient r ON r.tenant = d.tenant AND r.recipient_id = d.recipient_id
  WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.calendar AND d.closes_at > now()
-   AND (CAST(:recipient_id AS text) IS NULL OR d.recipient_id = :recipient_id)
+   AND CASE WHEN CAST(:recipient_id AS text) IS NULL THEN r.timezone IS NULL ELSE d.recipient_id = :recipient_id END
  ORDER BY d.id FOR UPDATE OF d
 """)
 MOVE = text("""
@@ -155,9 +182,8 @@ async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -
     """Somebody has another zone (None: the tenant, and so all who have none): their next time is another."""
     await session.execute(BESIDE_COLLECTION)
     rows = (await session.execute(OF_PEOPLE, {"tenant": tenant, "recipient_id": recipient_id})).mappings()
-    at = now()
     plans = [
-        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), row["zone"], at)}
+        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), row["zone"], row["at"])}
         for row in rows
         if row["schedule"]
     ]

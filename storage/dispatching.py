@@ -74,7 +74,10 @@ UPDATE notification n SET dispatched_at = now(), swept_at = now()
   FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
  WHERE n.id = x.id AND n.generation = x.generation AND n.digest_group IS NULL
 """)
-POSTPONE = text("UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds) WHERE id = ANY(:ids)")
+POSTPONE = text("""
+UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds)
+ WHERE id = ANY(:ids) AND digest_group IS NULL
+""")
 
 CANCELS = text("""
 SELECT id, tenant, generation FROM notification

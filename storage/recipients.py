@@ -39,6 +39,8 @@ COLUMNS = "recipient_id, contact, locale, timezone, attributes, created_at, upda
 
 FIND = text(f"SELECT {COLUMNS} FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id")  # noqa: S608
 LOCK = text(f"{FIND.text} FOR UPDATE")
+# To change the profile: what names the person, such as a digest that is closed, does not have to wait.
+LOCK_PROFILE = text(f"{FIND.text} FOR NO KEY UPDATE")
 
 # xmax is 0 in a row that this statement made and not in one that it found.
 REPLACE = text(f"""
@@ -90,9 +92,11 @@ async def replace(session: AsyncSession, tenant: UUID, recipient_id: str, profil
 
 async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json) -> Person | None:
     """The profile with the changes laid over it, where None clears; None for an unknown person."""
-    known = await find(session, tenant, recipient_id, lock=True)
-    if known is None:
+    values = {"tenant": tenant, "recipient_id": recipient_id}
+    row = (await session.execute(LOCK_PROFILE, values)).mappings().one_or_none()
+    if row is None:
         return None
+    known = _person(row)
     profile = merged(
         {
             "contact": known.contact,

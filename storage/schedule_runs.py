@@ -90,13 +90,14 @@ FINISH = text("""
 UPDATE schedule_run SET finished_at = now(), after = NULL,
        skipped = COALESCE(:skipped, CASE WHEN accepted = 0 AND left_out = '{}' THEN :nobody END) WHERE id = :id
 """)
+# What is collected has been seen to: it may wait for its digest longer than until the next time.
 UNFINISHED = text("""
-SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL)
+SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL AND digest_group IS NULL)
     OR EXISTS (SELECT 1 FROM schedule_run WHERE schedule_id = :id AND finished_at IS NULL)
 """)
 UNFINISHED_OF = text("""
 SELECT DISTINCT recipient_id FROM notification
- WHERE schedule_id = :id AND finished_at IS NULL AND recipient_id = ANY(:people)
+ WHERE schedule_id = :id AND finished_at IS NULL AND digest_group IS NULL AND recipient_id = ANY(:people)
 """)
 LAST = text("""
 SELECT id, kind, due_at, ran_at, accepted, left_out, skipped, finished_at FROM schedule_run

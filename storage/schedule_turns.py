@@ -57,17 +57,17 @@ UPDATE schedule_turn SET due_at = x.due_at, timezone = x.zone
 """  # noqa: S608 - constants of our own
 ALL, NEW = "true", "t.timezone = ''"
 # Who is due already has that turn yet.
-MINE = "(CAST(:people AS text[]) IS NULL OR t.recipient_id = ANY(:people))"
-MOVED = f"{MINE} AND t.timezone <> {ZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
+MOVED = f"t.timezone <> {ZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
+OF_THESE = "t.recipient_id = ANY(:people)"
 
 WHERE = text(f"SELECT DISTINCT {ZONE} FROM {TURNS} WHERE t.schedule_id = :id")  # noqa: S608
 REST = text("UPDATE schedule_turn SET due_at = NULL, timezone = '' WHERE schedule_id = :id")
 DROP = text("DELETE FROM schedule_turn WHERE schedule_id = :id")
 
-WITH_MOVED = text(f"""
+WITH_MOVED = f"""
 SELECT DISTINCT s.id, s.notification_type, s.spec FROM {TURNS}
- WHERE t.tenant = :tenant AND {MOVED} AND s.paused_at IS NULL AND s.deleted_at IS NULL
-""")  # noqa: S608 - constants of our own
+ WHERE t.tenant = :tenant AND {{which}} AND s.paused_at IS NULL AND s.deleted_at IS NULL
+"""  # noqa: S608 - constants of our own
 READ = text("SELECT id, notification_type, spec FROM schedule WHERE id = ANY(:ids)")
 OF_TOPIC = text("""
 SELECT id, notification_type, spec, paused_at FROM schedule
@@ -105,11 +105,15 @@ SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {ZONE} AS zone, now(
   FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
   {{person}} JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id
  WHERE t.tenant = :tenant AND t.notification_type = :type AND t.due_at <= now() AND t.recipient_id {{which}} ''
+   AND (s.spec ->> 'timezone' = '{OWN_ZONE}') = (t.recipient_id <> '{EVERYBODY}')
    AND s.paused_at IS NULL AND s.deleted_at IS NULL
  ORDER BY t.due_at, t.schedule_id, t.recipient_id LIMIT :limit
 """  # noqa: S608
-CLAIM_SHARED = text(f"{CLAIM.format(person='LEFT', which='=')} FOR UPDATE OF t SKIP LOCKED")
-CLAIM_OWN = text(f"{CLAIM.format(person='', which='<>')} FOR UPDATE OF t SKIP LOCKED FOR KEY SHARE OF r SKIP LOCKED")
+CLAIM_SHARED = f"{CLAIM.format(person='LEFT', which='=')} FOR UPDATE OF t {{others}}"
+CLAIM_OWN = f"{CLAIM.format(person='', which='<>')} FOR KEY SHARE OF r {{others}} FOR UPDATE OF t {{others}}"
+# Whoever holds a turn may only look at it, or may yet give it back. One at a time, so that nobody waits for us who is
+# waited for; the time-out of a statement ends it, and the tick is tried again.
+SKIPPED, WAITED_FOR = "SKIP LOCKED", ""
 ADVANCE = text("""
 UPDATE schedule_turn t SET due_at = x.due_at, timezone = x.timezone, last_local = x.last_local
   FROM jsonb_to_recordset(CAST(:turns AS jsonb)) AS x(schedule_id uuid, recipient_id text, due_at timestamptz,
@@ -119,15 +123,14 @@ UPDATE schedule_turn t SET due_at = x.due_at, timezone = x.timezone, last_local 
 
 
 async def plan(session: AsyncSession, schedule: Schedule, *, again: bool, paused: bool) -> None:
-    """The turns of exactly its people. Computed from now on: those of whoever is new, with `again` all of them."""
+    """The turns of exactly its people. Computed from now on: those of whoever is new, with `again` all of them. Its
+    topics are held, those it had too (`hold_topics`)."""
     values: Json = {"id": schedule.id, "tenant": schedule.tenant, "type": schedule.notification_type}
     people = NAMED
     if not schedule.each_by_themselves:
         people, values["any"] = TOGETHER, schedule.people is None or bool(schedule.people)
     elif schedule.topic is not None:
         people, values["topic"] = SUBSCRIBED, schedule.topic
-        await session.execute(LOCK_TOPIC, {"name": _topic(schedule.tenant, schedule.topic)})
-        await session.execute(LOCK_PEOPLE, values)
     else:
         values["people"] = list(schedule.people or ())
     for statement in (KEEP_ONLY, ADD):
@@ -145,9 +148,10 @@ async def drop(session: AsyncSession, schedule_id: UUID) -> None:
 async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str] | None) -> None:
     """After whatever may have changed where these people are (None: all of the tenant's): the turns of those who are
     elsewhere now."""
-    values = {"tenant": tenant, "people": None if people is None else list(people)}
-    for row in (await session.execute(WITH_MOVED, values)).mappings().all():
-        await _compute(session, _schedule(row, tenant), MOVED, people=values["people"])
+    which, values = (MOVED, {}) if people is None else (f"{MOVED} AND {OF_THESE}", {"people": list(people)})
+    rows = await session.execute(text(WITH_MOVED.format(which=which)), {"tenant": tenant, **values})
+    for row in rows.mappings().all():
+        await _compute(session, _schedule(row, tenant), which, **values)
 
 
 async def zones(session: AsyncSession, schedule_id: UUID) -> set[str]:
@@ -168,7 +172,16 @@ async def subscribed(session: AsyncSession, tenant: UUID, topic: str, recipient_
 
 
 async def unsubscribed(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> None:
+    await share_topic(session, tenant, topic)
     await session.execute(UNSUBSCRIBE, {"tenant": tenant, "topic": topic, "recipient_id": recipient_id})
+
+
+async def hold_topics(session: AsyncSession, tenant: UUID, specs: Sequence[Json]) -> None:
+    """Those of these schedules that have turns of subscribers: nobody subscribes or unsubscribes, nor is a subscriber
+    erased, until the transaction is over. Topics in the order of their names, before rows of schedules."""
+    for topic in sorted({spec["topic"] for spec in specs if spec["timezone"] == OWN_ZONE and spec.get("topic")}):
+        await session.execute(LOCK_TOPIC, {"name": _topic(tenant, topic)})
+        await session.execute(LOCK_PEOPLE, {"tenant": tenant, "topic": topic})
 
 
 async def share_topic(session: AsyncSession, tenant: UUID, topic: str) -> None:
@@ -176,9 +189,13 @@ async def share_topic(session: AsyncSession, tenant: UUID, topic: str) -> None:
 
 
 async def claim(session: AsyncSession, tenant: UUID, notification_type: str, limit: int, *, own: bool) -> list[DueTurn]:
-    """Those that are due and nobody else has claimed: of all people together, or with `own` of each by themselves."""
-    values = {"tenant": tenant, "type": notification_type, "limit": limit}
-    rows = (await session.execute(CLAIM_OWN if own else CLAIM_SHARED, values)).mappings().all()
+    """Those that are due and nobody else has claimed: of all people together, or with `own` of each by themselves. If
+    there are none, one that somebody else has held until now."""
+    statement, values = CLAIM_OWN if own else CLAIM_SHARED, {"tenant": tenant, "type": notification_type}
+    for others, most in ((SKIPPED, limit), (WAITED_FOR, 1)):
+        found = await session.execute(text(statement.format(others=others)), {**values, "limit": most})
+        if rows := found.mappings().all():
+            break
     read = await _schedules(session, tenant, [row["schedule_id"] for row in rows])
     names = ("recipient_id", "due_at", "timezone", "zone", "now")
     return [DueTurn(schedule=read[row["schedule_id"]], **{name: row[name] for name in names}) for row in rows]

@@ -39,7 +39,6 @@ STANDING = "tenant = :tenant AND key = :key AND deleted_at IS NULL"
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 FIND = text(f"SELECT {COLUMNS} FROM schedule WHERE {STANDING}")  # noqa: S608 - constants of our own
-FOR_UPDATE = text(f"{FIND.text} FOR UPDATE")
 LISTED = text(f"""
 SELECT {COLUMNS} FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL AND key > :after ORDER BY key LIMIT :limit
 """)  # noqa: S608
@@ -61,9 +60,8 @@ UPDATE schedule SET deleted_at = now(), spec = spec - CAST('{{payload,recipients
 """)  # noqa: S608
 
 
-async def find(session: AsyncSession, tenant: UUID, key: str, *, lock: bool = False) -> Schedule | None:
-    values = {"tenant": tenant, "key": key}
-    row = (await session.execute(FOR_UPDATE if lock else FIND, values)).mappings().one_or_none()
+async def find(session: AsyncSession, tenant: UUID, key: str) -> Schedule | None:
+    row = (await session.execute(FIND, {"tenant": tenant, "key": key})).mappings().one_or_none()
     return None if row is None else _schedule(row)
 
 
@@ -77,8 +75,7 @@ async def put(
     session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: Json
 ) -> tuple[Schedule, bool]:
     """Exactly this from now on; True if it is new. As long as its times stay the same, what is due stays due."""
-    await session.execute(LOCK, {"name": f"schedule:{tenant}:{key}"})
-    known = await find(session, tenant, key, lock=True)
+    known = await _held(session, tenant, key, spec)
     given = {"type": notification_type, "spec": to_json({**spec, "payload": seal(spec["payload"])})}
     if known is None:
         written = await session.execute(INSERT, {"id": new_id(), "tenant": tenant, "key": key, **given})
@@ -96,6 +93,15 @@ async def put(
     return schedule, known is None
 
 
+async def _held(session: AsyncSession, tenant: UUID, key: str, wanted: Json | None = None) -> Schedule | None:
+    """Nobody else changes it until the transaction is over, nor who has the topic that it had or the `wanted` one."""
+    await session.execute(LOCK, {"name": f"schedule:{tenant}:{key}"})
+    known = await find(session, tenant, key)
+    specs = [spec for spec in (known.spec if known else None, wanted) if spec is not None]
+    await schedule_turns.hold_topics(session, tenant, specs)
+    return known
+
+
 async def pause(session: AsyncSession, tenant: UUID, key: str) -> Schedule | None:
     """None for an unknown one. What is being sent goes on; times that come while it is paused are not its times."""
     return await _paused(session, tenant, key, paused=True)
@@ -107,6 +113,7 @@ async def resume(session: AsyncSession, tenant: UUID, key: str) -> Schedule | No
 
 
 async def _paused(session: AsyncSession, tenant: UUID, key: str, *, paused: bool) -> Schedule | None:
+    await _held(session, tenant, key)
     changed = (await session.execute(PAUSE, {"tenant": tenant, "key": key, "paused": paused})).mappings().one_or_none()
     if changed is None:
         return await find(session, tenant, key)
@@ -118,6 +125,7 @@ async def _paused(session: AsyncSession, tenant: UUID, key: str, *, paused: bool
 
 async def delete(session: AsyncSession, tenant: UUID, key: str) -> bool:
     """False if there is none. What it has accepted is sent; its payload and people are forgotten."""
+    await _held(session, tenant, key)
     gone = (await session.execute(DELETE, {"tenant": tenant, "key": key})).mappings().one_or_none()
     if gone is None:
         return False

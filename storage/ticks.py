@@ -32,17 +32,21 @@ WITH wanted AS (
   INSERT INTO tick AS t (tenant, notification_type, minutes)
   SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:minutes AS int)
    WHERE :minutes > 0 OR EXISTS (SELECT 1 FROM tick WHERE tenant = :tenant AND notification_type = CAST(:type AS text))
-  ON CONFLICT (tenant, notification_type) DO UPDATE SET minutes = EXCLUDED.minutes, ensured_at = NULL
-   WHERE t.minutes <> EXCLUDED.minutes RETURNING 1
+  ON CONFLICT (tenant, notification_type) DO UPDATE SET minutes = EXCLUDED.minutes, ensured_at = NULL,
+         tried_at = NULL WHERE t.minutes <> EXCLUDED.minutes RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM wanted
 """)
 
-# Also now and then those that Temporal was told of: somebody may have deleted a Schedule there.
+# Also now and then those that Temporal was told of: somebody may have deleted a Schedule there. Whatever it did not
+# take comes after all that it was not told of since.
 TO_ENSURE = text("""
-SELECT tenant, notification_type, minutes FROM tick
- WHERE ensured_at IS NULL OR ensured_at < now() - make_interval(secs => :again)
- ORDER BY ensured_at NULLS FIRST LIMIT :limit
+UPDATE tick SET tried_at = clock_timestamp() FROM (
+  SELECT tenant, notification_type FROM tick
+   WHERE ensured_at IS NULL OR ensured_at < now() - make_interval(secs => :again)
+   ORDER BY tried_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) due
+ WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
+RETURNING tick.tenant, tick.notification_type, tick.minutes
 """)
 ENSURED = text("""
 UPDATE tick SET ensured_at = now() WHERE tenant = :tenant AND notification_type = :type AND minutes = :minutes
@@ -65,7 +69,8 @@ async def recurring(session: AsyncSession, tenant: UUID, notification_type: str)
 DIGESTS = text("""
 SELECT DISTINCT t.spec -> 'digest' ->> 'schedule' FROM notification_type t
  WHERE t.tenant = :tenant AND t.key = :type AND t.spec -> 'digest' ->> 'schedule' IS NOT NULL
-   AND (EXISTS (SELECT 1 FROM digest d WHERE d.type_id = t.id AND d.tenant = t.tenant AND d.closed_at IS NULL)
+   AND (EXISTS (SELECT 1 FROM digest d WHERE d.type_id = t.id AND d.tenant = t.tenant AND d.closed_at IS NULL
+                 AND d.calendar)
         OR (t.retired_at IS NULL AND NOT EXISTS (
           SELECT 1 FROM notification_type newer WHERE newer.tenant = t.tenant AND newer.key = t.key
              AND newer.version > t.version)))
@@ -90,7 +95,7 @@ async def want(session: AsyncSession, tenant: UUID, notification_type: str) -> N
 
 
 async def to_ensure(session: AsyncSession, limit: int, again: float) -> list[Tick]:
-    """`again`: in seconds, after how long Temporal is looked at once more."""
+    """To be tried now. `again`: in seconds, after how long Temporal is looked at once more."""
     rows = (await session.execute(TO_ENSURE, {"limit": limit, "again": again})).mappings()
     return [Tick(**row) for row in rows]
 

@@ -34,7 +34,7 @@ UNION SELECT 'a notification is not collected' FROM notification
  WHERE tenant = :tenant AND finished_at IS NULL AND digest_group IS NOT NULL AND digest_id IS NULL
    AND dispatch_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
- WHERE tenant = :tenant AND closed_at IS NULL AND (told_at IS NULL OR (calendar AND closes_at <= now()))
+ WHERE tenant = :tenant AND closed_at IS NULL AND (told_at IS NULL OR filled OR (calendar AND closes_at <= now()))
 UNION SELECT 'a throttle is not told to go on' FROM throttle_window
  WHERE tenant = :tenant AND awaited AND ends_at <= now()
 UNION SELECT 'a workflow is not told of a cancel' FROM notification

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
@@ -14,10 +15,12 @@ from api.schemas.notifications import Canceled, NotificationSummary, Notificatio
 from api.views import notification_view, summary_of
 from domain.cancellation import answers, cancel
 from domain.clock import now
+from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import notifications
+from models.notifications import Notification
+from storage import digests, notifications
 from storage.dispatching import announce_cancel
-from storage.ledgers import Key, amend
+from storage.ledgers import Key, amend, load
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
 
@@ -79,7 +82,21 @@ async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Can
             raise not_found(UNKNOWN)
         key = Key(notification_id=id, tenant=caller.tenant)
         ledger = await amend(session, key, lambda ledger: cancel(ledger, now()))
+        digest = await _digest(session, row, ledger)
         await announce_cancel(session)
     kind = await parts.catalog.type_by_id(caller.tenant, row.type_id)
     route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
-    return Canceled(id=id, status=ledger.status, channels=answers(ledger, route))
+    return Canceled(id=id, status=ledger.status, channels=answers(ledger, route, digest))
+
+
+async def _digest(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
+    """What has become of the digest that an item went into: it is not stopped for one of them."""
+    if item.status is not NotificationStatus.DIGESTED:
+        return None
+    await session.refresh(row)  # it may have been read before it was collected
+    if row.digest_id is None:
+        return None
+    window = await digests.find(session, row.tenant, row.digest_id)
+    if window is None or window.notification_id is None:
+        return None
+    return await load(session, Key(notification_id=window.notification_id, tenant=row.tenant), lock=False)

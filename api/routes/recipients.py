@@ -20,7 +20,7 @@ from api.schemas.recipients import (
     profile_of,
     refuse_dev_only,
 )
-from storage import devices, digests, erasures, gates, recipients, schedule_turns
+from storage import devices, erasures, people, recipients
 from storage.recipients import Person
 
 router = APIRouter(route_class=FrontDoor, tags=["recipients"])
@@ -37,7 +37,7 @@ async def put_recipient(
     refuse_dev_only(profile, dev=parts.settings.dev)
     async with parts.database.transaction() as session:
         person, created = await recipients.replace(session, caller.tenant, recipient_id, profile_of(profile))
-        await _moved(session, caller.tenant, recipient_id)
+        await people.moved(session, caller.tenant, [recipient_id])
         view = await _view(session, caller.tenant, person)
     response.status_code = 201 if created else 200
     return view
@@ -65,7 +65,7 @@ async def patch_recipient(
         person = await recipients.merge(session, caller.tenant, recipient_id, changes_of(profile))
         if person is None:
             raise not_found(UNKNOWN)
-        await _moved(session, caller.tenant, recipient_id)
+        await people.moved(session, caller.tenant, [recipient_id])
         return await _view(session, caller.tenant, person)
 
 
@@ -94,13 +94,6 @@ async def get_erasure(id: UUID, caller: CallerDep, parts: PartsDep) -> ErasureVi
     return ErasureView(
         id=erasure.id, requested_at=erasure.requested_at, finished_at=erasure.finished_at, counts=erasure.counts
     )
-
-
-async def _moved(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
-    """They may be in another zone now: what is due by the clock there is due at another time."""
-    await schedule_turns.moved(session, tenant, [recipient_id])
-    await gates.reconsider(session, tenant, recipient_id)
-    await digests.moved(session, tenant, recipient_id)
 
 
 async def _view(session: AsyncSession, tenant: UUID, person: Person) -> RecipientView:

@@ -6,7 +6,8 @@ from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
 from api.schemas.settings import TenantChanges, TenantSettings
-from storage import catalog, digests, gates, schedule_turns, tenant_choices
+from domain.gates import Reason
+from storage import catalog, gates, people, tenant_choices
 from storage.tenant_choices import Choices
 
 router = APIRouter(route_class=FrontDoor, prefix="/settings", tags=["settings"])
@@ -23,7 +24,7 @@ async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
 @router.patch("")
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: PartsDep) -> TenantSettings:
-    """What is not given stays, null takes the cap away. Another zone moves what waits for an hour in it."""
+    """What is not given stays, null takes the cap away. Whatever waits for one of them asks again."""
     given = changes.model_dump(mode="json", exclude_unset=True)
     kept = {name: value for name, value in given.items() if value is not None or name == "person_cap"}
     async with parts.database.transaction() as session:
@@ -31,9 +32,9 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: Parts
         after = Choices(**{name: kept.get(name, getattr(before, name)) for name in Choices.__slots__})
         await tenant_choices.save(session, caller.tenant, after)
         if after.timezone != before.timezone:
-            await gates.reconsider(session, caller.tenant, None)
-            await digests.moved(session, caller.tenant, None)
-            await schedule_turns.moved(session, caller.tenant, None)
+            await people.moved(session, caller.tenant, None)
+        if after.person_cap != before.person_cap:
+            await gates.reconsider(session, caller.tenant, None, (Reason.CAPPED,))
         await catalog.announce(session)
     parts.catalog.flush()
     return _view(after)

@@ -83,7 +83,6 @@ def dev_only_url(url: str) -> bool:
     return urlsplit(url).scheme != "https"
 
 
-
 @lru_cache
 def _zones() -> frozenset[str]:
     """Names without a capital letter are not of the database, but the host's own zone."""

@@ -1,5 +1,6 @@
 """Recurring sends as they are entered and shown."""
 
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,6 +12,7 @@ from api.schemas.timing import CronText
 from domain.schedules import OWN_ZONE
 
 MOST_RECIPIENTS = 1_000
+FIRST_YEAR, LAST_YEAR = 1970, 2999
 EXAMPLE: Json = {
     "notification_type": "weekly-report",
     "topic": "reports",
@@ -22,6 +24,16 @@ EXAMPLE: Json = {
 
 def _zone(value: str) -> str:
     return value if value == OWN_ZONE else zone(value)
+
+
+def _in_the_calendar(value: datetime) -> datetime:
+    """Where every rule has a next time in every zone; what ends later ends never."""
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return value
+
+
+Start = Annotated[Timestamp, AfterValidator(_in_the_calendar)]
 
 
 class ScheduleBody(Model):
@@ -45,7 +57,7 @@ class ScheduleBody(Model):
             " is due when they are set forward, one that comes twice the first time.",
         ),
     ]
-    starts_at: Annotated[Timestamp | None, Field(description="Not before.")] = None
+    starts_at: Annotated[Start | None, Field(description="Not before.")] = None
     ends_at: Annotated[Timestamp | None, Field(description="Not after.")] = None
     overlap: Annotated[
         Literal["skip", "allow"],
@@ -84,7 +96,7 @@ class BackfillBody(Model):
 
     model_config = {"json_schema_extra": {"examples": [{"from": "2026-11-20T00:00:00Z", "to": "2026-11-22T00:00:00Z"}]}}
 
-    start: Annotated[Timestamp, Field(alias="from")]
+    start: Annotated[Start, Field(alias="from")]
     end: Annotated[Timestamp, Field(alias="to")]
 
     @model_validator(mode="after")

@@ -9,12 +9,13 @@ import pytest
 
 from activities.recurring import Recurring
 from domain.clock import now
-from domain.schedules import RunKind
+from domain.schedules import RunKind, people_at_once
 from models.columns import new_id
 from storage import erasures, notification_types, recipients, schedule_runs, schedule_turns, schedules, topics
 from storage.database import Database
 from storage.schedule_runs import NewRun
 from storage.schedules import Schedule
+from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -34,6 +35,29 @@ class Office:
             await recipients.replace(session, self.desk.tenant, recipient_id, {"timezone": timezone})
             await schedule_turns.moved(session, self.desk.tenant, [recipient_id])
 
+    async def crowd(self, number: int) -> list[str]:
+        people = [f"person-{number:03}" for number in range(number)]
+        await self.desk.query(
+            "INSERT INTO recipient (tenant, recipient_id, contact, attributes, created_at, updated_at) "
+            "SELECT :t, unnest(CAST(:people AS text[])), '{}', '{}', now(), now()",
+            t=self.desk.tenant,
+            people=people,
+        )
+        return people
+
+    async def elsewhere(self, schedule: Schedule, zone: str) -> None:
+        """As if another machine, which knows that zone, had let its people or itself be there."""
+        for statement in (
+            "UPDATE recipient SET timezone = :zone WHERE tenant = :t AND :own",
+            "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', to_jsonb(CAST(:zone AS text)))"
+            " WHERE id = :id AND NOT :own",
+            "UPDATE schedule_turn SET timezone = :zone WHERE schedule_id = :id",
+        ):
+            own = schedule.spec["timezone"] == "recipient"
+            values = {"zone": zone, "t": self.desk.tenant, "id": schedule.id, "own": own}
+            used = {name: value for name, value in values.items() if f":{name}" in statement}
+            await self.desk.query(statement, **used)
+
     async def schedule(self, cron: str = "0 12 * * *", key: str = "daily", **more: Any) -> Schedule:
         spec = {"payload": {"figure": 7}, "cron": cron, "timezone": "UTC", "overlap": "allow", **more}
         async with self.desk.database.transaction() as session:
@@ -46,6 +70,15 @@ class Office:
         await self.desk.query(
             "UPDATE schedule_turn SET due_at = :due_at WHERE schedule_id = :id", due_at=due_at, id=schedule.id
         )
+
+    async def subscribe(self, recipient_id: str, *keys: str) -> None:
+        async with self.desk.database.transaction() as session:
+            for topic in keys:
+                assert await topics.subscribe(session, self.desk.tenant, topic, recipient_id)
+
+    async def unsubscribe(self, recipient_id: str, topic: str) -> None:
+        async with self.desk.database.transaction() as session:
+            assert await topics.unsubscribe(session, self.desk.tenant, topic, recipient_id)
 
     async def trigger(self, schedule: Schedule) -> None:
         run = NewRun(
@@ -103,11 +136,33 @@ async def test_what_another_tick_has_claimed_is_left_to_it(office: Office) -> No
     schedule = await office.schedule(recipients=["ada", "bob"], timezone="recipient")
     await office.overdue(schedule)
     async with office.desk.database.transaction() as session:
-        claimed = await schedule_turns.claim(session, office.desk.tenant, TYPE, 1, own=True)
-        assert await office.tick() == 1
-    assert await office.people() == sorted({"ada", "bob"} - {claimed[0].recipient_id})
-    await office.tick()
-    assert await office.people() == ["ada", "bob"]
+        [claimed] = await schedule_turns.claim(session, office.desk.tenant, TYPE, 1, own=True)
+        assert await office.recurring.own_turns(office.desk.tenant, TYPE) == 1
+        assert await office.people() == sorted({"ada", "bob"} - {claimed.recipient_id})
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "recipient"])
+async def test_a_turn_that_somebody_holds_for_a_moment_is_waited_for(office: Office, timezone: str) -> None:
+    """The tick after this one comes a quarter of an hour later."""
+    schedule = await office.schedule(recipient_id="ada", timezone=timezone)
+    await office.overdue(schedule)
+    async with office.desk.database.transaction() as session:
+        assert await schedule_turns.claim(session, office.desk.tenant, TYPE, 1, own=timezone == "recipient")
+        tick = asyncio.create_task(office.tick())
+        await until_blocked(office.desk.database, tick)
+    await tick
+    assert await office.people() == ["ada"]
+
+
+async def test_whoever_is_being_changed_is_waited_for(office: Office) -> None:
+    schedule = await office.schedule(recipient_id="ada", timezone="recipient")
+    await office.overdue(schedule)
+    async with office.desk.database.transaction() as session:
+        assert await recipients.find(session, office.desk.tenant, "ada", lock=True)
+        tick = asyncio.create_task(office.tick())
+        await until_blocked(office.desk.database, tick)
+    await tick
+    assert await office.people() == ["ada"]
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
@@ -150,6 +205,36 @@ async def test_nobody_gets_one_while_another_is_on_its_way(
     assert await office.people() == ["ada"]
     [due] = [run for run in await office.runs(schedule) if run.kind == "due"]
     assert (due.accepted, due.skipped, due.left_out) == (0, *told)
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "recipient"])
+async def test_what_is_collected_is_not_on_its_way(office: Office, timezone: str) -> None:
+    """Every day into a digest of the week: all of them are in it."""
+    schedule = await office.schedule(recipient_id="ada", timezone=timezone, overlap="skip")
+    await office.trigger(schedule)
+    await office.desk.query("UPDATE notification SET digest_group = 'week' WHERE tenant = :t", t=office.desk.tenant)
+    await office.overdue(schedule)
+    await office.tick()
+    assert await office.people() == ["ada", "ada"]
+
+
+@pytest.mark.parametrize(
+    ("timezone", "told"),
+    [("UTC", ("unknown_timezone", {})), ("recipient", (None, {"unknown_timezone": 1}))],
+    ids=["together", "each"],
+)
+async def test_a_zone_that_this_machine_does_not_have_is_told_of_and_keeps_nobody_waiting(
+    office: Office, timezone: str, told: tuple[str | None, dict[str, int]]
+) -> None:
+    schedule = await office.schedule(recipient_id="ada", timezone=timezone)
+    await office.elsewhere(schedule, "Mars/Olympus")
+    other = await office.schedule(key="other", recipient_id="bob", timezone="UTC")
+    for each in (schedule, other):
+        await office.overdue(each)
+    await office.tick()
+    assert await office.people() == ["bob"]
+    assert [(run.skipped, run.left_out) for run in await office.runs(schedule)] == [told]
+    assert min((await office.due_at(schedule)).values()) > now()
 
 
 async def test_who_triggers_it_again_sends_it_again(office: Office) -> None:
@@ -217,6 +302,63 @@ async def test_a_topic_is_sent_to_whoever_is_subscribed_by_then(office: Office) 
     assert await office.people() == ["ada", "ada"]
 
 
+@pytest.mark.parametrize(
+    "after", [{"topic": "views"}, {"topic": "news", "timezone": "UTC"}, {"recipient_id": "ada"}], ids=str
+)
+async def test_whoever_subscribes_while_a_schedule_leaves_their_topic_gets_nothing_of_it(
+    office: Office, after: dict[str, Any]
+) -> None:
+    schedule = await office.schedule(topic="news", timezone="recipient")
+    async with office.desk.database.transaction() as session:
+        assert await topics.subscribe(session, office.desk.tenant, "news", "bob")
+        moving = asyncio.create_task(office.schedule(**{"timezone": "recipient", **after}))
+        await until_blocked(office.desk.database, moving)
+    await moving
+    assert "bob" not in await office.due_at(schedule)
+
+
+async def test_whoever_unsubscribes_from_a_topic_that_a_schedule_leaves_keeps_what_they_are_subscribed_to(
+    office: Office,
+) -> None:
+    schedule = await office.schedule(topic="news", timezone="recipient")
+    await office.subscribe("bob", "news", "views")
+    spec = {**schedule.spec, "topic": "views"}
+    async with office.desk.database.transaction() as session:
+        await schedules.put(session, office.desk.tenant, "daily", TYPE, spec)
+        leaving = asyncio.create_task(office.unsubscribe("bob", "news"))
+        await until_blocked(office.desk.database, leaving)
+    await leaving
+    assert list(await office.due_at(schedule)) == ["bob"]
+
+
+async def test_whoever_unsubscribes_while_a_schedule_comes_to_their_topic_gets_nothing_of_it(office: Office) -> None:
+    schedule = await office.schedule(topic="news", timezone="recipient")
+    await office.subscribe("bob", "views")
+    async with office.desk.database.transaction() as session:
+        await schedules.put(session, office.desk.tenant, "daily", TYPE, {**schedule.spec, "topic": "views"})
+        leaving = asyncio.create_task(office.unsubscribe("bob", "views"))
+        await until_blocked(office.desk.database, leaving)
+    await leaving
+    assert await office.due_at(schedule) == {}
+
+
+async def test_a_person_has_no_turn_of_what_is_sent_to_all_together(office: Office) -> None:
+    """Nor have all together one of what is sent to each: left by whatever made it, it is nobody's."""
+    together = await office.schedule(key="together", recipient_id="ada")
+    each = await office.schedule(key="each", recipient_id="ada", timezone="recipient")
+    for schedule, person in ((together, "bob"), (each, "")):
+        await office.desk.query(
+            "INSERT INTO schedule_turn (schedule_id, recipient_id, tenant, notification_type, timezone, due_at)"
+            " VALUES (:id, :person, :t, :type, 'UTC', now() - interval '1 minute')",
+            id=schedule.id,
+            person=person,
+            t=office.desk.tenant,
+            type=TYPE,
+        )
+    assert await office.tick() == 0
+    assert await office.people() == []
+
+
 async def test_a_topic_without_subscribers_is_told_of(office: Office) -> None:
     schedule = await office.schedule(topic="news")
     await office.overdue(schedule)
@@ -225,18 +367,22 @@ async def test_a_topic_without_subscribers_is_told_of(office: Office) -> None:
 
 
 async def test_more_people_than_one_statement_takes_are_all_sent_to(office: Office) -> None:
-    people = [f"person-{number:03}" for number in range(450)]
-    await office.desk.query(
-        "INSERT INTO recipient (tenant, recipient_id, contact, attributes, created_at, updated_at) "
-        "SELECT :t, unnest(CAST(:people AS text[])), '{}', '{}', now(), now()",
-        t=office.desk.tenant,
-        people=people,
-    )
+    people = await office.crowd(450)
     schedule = await office.schedule(recipients=people)
     await office.overdue(schedule)
     await office.tick()
     assert await office.people() == people
     assert [(run.accepted, run.finished_at is None) for run in await office.runs(schedule)] == [(450, False)]
+
+
+async def test_large_payloads_of_each_by_themselves_go_out_in_smaller_numbers(office: Office) -> None:
+    people = await office.crowd(40)
+    schedule = await office.schedule(recipients=people, timezone="recipient", payload={"figure": "x" * 250_000})
+    await office.overdue(schedule)
+    assert await office.recurring.own_turns(office.desk.tenant, TYPE) == people_at_once(250_015)
+    await office.tick()
+    assert await office.people() == people
+    assert [run.accepted for run in await office.runs(schedule)] == [40]
 
 
 async def test_whoever_is_elsewhere_is_due_there(office: Office) -> None:

@@ -37,11 +37,11 @@ async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def collect(parts: Parts, shop: Shop, *people: str, kind: str = "news") -> list[str]:
+async def collect(parts: Parts, shop: Shop, *people: str, kind: str = "news", **more: Any) -> list[str]:
     """Sends one to each, and does what the dispatcher would; the ids of the notifications."""
     ids = []
     for person in people:
-        sent = {"notification_type": kind, "recipient_id": person, "payload": {}}
+        sent = {"notification_type": kind, "recipient_id": person, "payload": {}, **more}
         ids.append((await shop.http.post("/notifications/send", json=sent)).json()["id"])
         async with parts.database.transaction() as session:
             await collect_waiting(session, parts.catalog.type_by_id, 100)
@@ -98,6 +98,22 @@ async def test_flushed_it_is_one_notification_however_often(parts: Parts, shop: 
     assert (made["status"], made["event_payload"]) == ("PENDING", {"items": [{}, {}], "total": 2})
     statuses = [(await shop.http.get(f"/notifications/{id}")).json()["status"] for id in ids]
     assert statuses == ["CANCELED", "DIGESTED", "DIGESTED"]
+
+
+async def test_to_cancel_what_has_gone_into_a_digest_stops_nothing(parts: Parts, shop: Shop) -> None:
+    [id] = await collect(parts, shop, "ada")
+    [window] = await listed(shop)
+    made = (await shop.http.post(f"/digests/{window['id']}/flush")).json()["notification_id"]
+    answer = (await shop.http.post(f"/notifications/{id}/cancel")).json()
+    assert (answer["status"], answer["channels"]) == ("DIGESTED", {"email": "in_doubt"})
+    await shop.http.post(f"/notifications/{made}/cancel")
+    assert (await shop.http.post(f"/notifications/{id}/cancel")).json()["channels"] == {"email": "stopped"}
+
+
+async def test_what_is_sent_on_some_channels_only_is_a_digest_of_its_own(parts: Parts, shop: Shop) -> None:
+    await collect(parts, shop, "ada", "ada", channels=["email"])
+    await collect(parts, shop, "ada")
+    assert [window["items"] for window in await listed(shop)] == [1, 2]
 
 
 @pytest.mark.parametrize("id", [str(uuid4()), "no-uuid"])

@@ -1,12 +1,19 @@
 """Preferences: replaced by PUT, merged by PATCH, and gone with the person."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from bootstrap import Parts
+from domain.gates import Reason
+from models.content import NotificationType
+from storage.attempts import claim_attempt
+from storage.ledgers import LOCK
 from tests.api.shops import Shop, faults, open_shop
+from tests.storage.locks import until_blocked
+from tests.storage.sends import Desk
 
 pytestmark = pytest.mark.postgres
 
@@ -118,3 +125,21 @@ async def test_another_tenant_neither_sees_nor_changes_them(shop: Shop, other_sh
     assert (await other_shop.put(path.removesuffix("/preferences"), {})).status_code == 201
     await other_shop.put(path, {})
     assert await read(shop, path) == WANTED
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+async def test_who_chooses_waits_for_a_guard_that_goes_on(shop: Shop, path: str, verb: str) -> None:
+    """It locks a notification first and the preferences then, and so does whoever changes what that waits for."""
+    spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
+    kind = NotificationType(tenant=shop.tenant, key="order.shipped", version=1, spec=spec)
+    async with shop.database.transaction() as session:
+        session.add(kind)
+    desk = Desk(database=shop.database, tenant=shop.tenant, type_id=kind.id, recipient_id=shop.person)
+    sent = await desk.send()
+    await desk.query("UPDATE notification SET waits_for = :why WHERE id = :id", why=Reason.QUIET_HOURS, id=sent.id)
+    async with shop.database.transaction() as session:
+        await session.execute(LOCK, {"id": sent.id, "tenant": shop.tenant})
+        choosing = asyncio.create_task(shop.http.request(verb, path, json={"quiet_hours": WANTED["quiet_hours"]}))
+        await until_blocked(shop.database, choosing)
+        assert await claim_attempt(session, sent.call()) is not None
+    assert (await choosing).status_code == 200

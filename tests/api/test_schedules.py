@@ -82,6 +82,8 @@ async def test_whoever_is_named_twice_is_meant_once(shop: Shop) -> None:
         ({"cron": "0 0 30 2 *"}, "/cron"),
         ({"timezone": "Atlantis"}, "/timezone"),
         ({"overlap": "maybe"}, "/overlap"),
+        ({"starts_at": "9999-12-31T23:00:00Z"}, "/starts_at"),
+        ({"starts_at": "0001-01-01T00:00:00Z"}, "/starts_at"),
         ({"starts_at": "2030-01-02T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}, ""),
     ],
 )
@@ -115,6 +117,22 @@ async def test_whatever_says_where_somebody_is_moves_their_time(shop: Shop) -> N
     assert await due_hours(shop) == {0}
 
 
+@pytest.mark.parametrize(("start", "end"), [("1970-01-01", "9999-12-31"), ("2999-12-31", None)])
+async def test_it_may_begin_and_end_in_far_years(shop: Shop, start: str, end: str | None) -> None:
+    made = await put(shop, timezone="recipient", starts_at=f"{start}T00:00:00Z", ends_at=end and f"{end}T23:59:59Z")
+    assert made.status_code == 201, made.text
+    assert len(made.json()["next_runs"]) == 5
+
+
+async def test_one_in_a_zone_that_this_machine_does_not_have_is_shown_without_next_times(shop: Shop) -> None:
+    await put(shop)
+    async with shop.database.transaction() as session:
+        change = "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', '\"Mars/Olympus\"') WHERE tenant = :t"
+        await session.execute(text(change), {"t": shop.tenant})
+    for shown in ((await shop.http.get(PATH)).json(), (await shop.http.get("/schedules")).json()["items"][0]):
+        assert (shown["timezone"], shown["next_runs"]) == ("Mars/Olympus", [])
+
+
 async def test_a_paused_one_has_no_next_times(shop: Shop) -> None:
     made = (await put(shop)).json()
     for _ in range(2):
@@ -134,6 +152,7 @@ async def test_a_range_to_be_filled_in_has_passed_and_holds_a_hundred_times_at_m
     assert faults(await shop.http.post(url, json=days | {"to": "2099-01-01T00:00:00Z"})) == {"/to": "must have passed"}
     assert list(faults(await shop.http.post(url, json=days | {"from": "2025-01-01T00:00:00Z"}))) == ["/from"]
     assert list(faults(await shop.http.post(url, json={"from": days["to"], "to": days["from"]}))) == [""]
+    assert list(faults(await shop.http.post(url, json=days | {"from": "0001-01-01T00:00:00Z"}))) == ["/from"]
 
 
 async def test_the_list_goes_page_by_page(shop: Shop) -> None:

@@ -120,6 +120,22 @@ def test_every_status_has_its_answer(status: DeliveryStatus, said: CancelAnswer)
     assert answers(ledger(delivery(status=status)), []) == {Channel.EMAIL: said}
 
 
+ITEM = ledger(status=N.DIGESTED, finished_at=later(1))
+ROUTE = [Channel.EMAIL, Channel.SMS]
+
+
+def test_an_item_of_a_digest_that_is_on_its_way_may_come_by_each_of_its_channels() -> None:
+    on_its_way = ledger(delivery(status=D.SENT), delivery(Channel.SMS, D.PENDING))
+    assert answers(ITEM, ROUTE, on_its_way) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.IN_DOUBT}
+    assert answers(ITEM, ROUTE, ledger()) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.IN_DOUBT}
+
+
+def test_an_item_of_a_digest_that_is_over_came_by_those_by_which_that_was_sent() -> None:
+    over = ledger(delivery(status=D.DELIVERED), delivery(Channel.SMS, D.FAILED), finished_at=later(2))
+    assert answers(ITEM, ROUTE, over) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
+    assert answers(ITEM, ROUTE, cancelled()) == {Channel.EMAIL: A.STOPPED, Channel.SMS: A.STOPPED}
+
+
 def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[Delivery]:
     return [delivery(status=first, step=1), delivery(status=second, step=2)]
 

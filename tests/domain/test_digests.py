@@ -19,6 +19,7 @@ from tests.domain.ledgers import later
 N = NotificationStatus
 TYPE = uuid4()
 FIXED = Digest(window=timedelta(seconds=60))
+DAILY = Digest(schedule=parse_cron("0 9 * * *"))
 SLIDING = Digest(window=timedelta(seconds=60), sliding=True, at_most=timedelta(seconds=150))
 
 
@@ -84,19 +85,35 @@ def test_it_follows_the_newest_version_of_its_type() -> None:
     assert window.type_id == newer
 
 
+@pytest.mark.parametrize("rules", [(FIXED, DAILY), (DAILY, FIXED)])
+def test_one_that_closes_in_another_way_than_the_newest_version_says_stays_with_its_own(
+    rules: tuple[Digest, Digest],
+) -> None:
+    before, after = rules
+    [opened] = collected(before, item(0)).windows
+    [window] = collected(after, item(1, type_id=uuid4()), window=replace(opened, members=())).windows
+    assert (window.type_id, window.closes_at, window.items) == (TYPE, opened.closes_at, 2)
+
+
 def test_the_first_one_goes_out_by_itself_only_if_nothing_like_it_came_lately() -> None:
     rule = replace(FIXED, first_at_once=True)
     first, second = item(0), item(1)
     done = collected(rule, first, second)
-    assert (done.released, sizes(done)) == (first.id, [1])
+    assert (done.released, sizes(done)) == (first, [1])
     assert done.windows[0].members == (second.id,)
     again = collected(rule, item(2), window=done.windows[0])
     assert (again.released, sizes(again)) == (None, [2])
 
 
+def test_one_that_a_gate_has_handed_over_is_collected_even_if_it_is_the_first() -> None:
+    """It has had its workflow, and would never get another one."""
+    rule = replace(FIXED, first_at_once=True)
+    done = collected(rule, item(0, handed_over=True), item(1))
+    assert (done.released, sizes(done)) == (None, [2])
+
+
 def test_a_window_by_the_calendar_closes_at_the_next_time_in_the_persons_zone() -> None:
-    rule = Digest(schedule=parse_cron("0 9 * * *"))
-    [berlin] = collected(rule, item(0, zone="Europe/Berlin", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
+    [berlin] = collected(DAILY, item(0, zone="Europe/Berlin", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
     assert (berlin.closes_at.isoformat(), berlin.calendar) == ("2026-03-02T08:00:00+00:00", True)
 
 
@@ -104,10 +121,11 @@ def test_a_window_by_the_calendar_closes_at_the_next_time_in_the_persons_zone() 
 def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
     seconds: list[int], max_items: int, first_at_once: bool
 ) -> None:
-    items = [item(second) for second in sorted(seconds)]
+    items = [item(second, handed_over=second % 3 == 0) for second in sorted(seconds)]
     done = collected(replace(SLIDING, max_items=max_items, first_at_once=first_at_once), *items)
     members = [id for window in done.windows for id in window.members]
-    assert sorted([*members, *filter(None, [done.released])], key=str) == sorted([one.id for one in items], key=str)
+    released = [] if done.released is None else [done.released.id]
+    assert sorted([*members, *released], key=str) == sorted([one.id for one in items], key=str)
     assert all(window.items == len(window.members) <= max_items for window in done.windows)
     assert [window.full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
 
@@ -122,6 +140,13 @@ def test_items_stand_in_their_order_and_the_most_urgent_says_how_urgent_it_is() 
     assert folded.payload == {"items": [{"n": 1}, {"n": 2}, {"n": 3}], "total": 3}
     assert folded.priority == 2
     assert set(folded.ends.values()) == {N.DIGESTED}
+
+
+def test_it_asks_for_the_channels_of_its_items_and_has_all_their_tags_as_far_as_there_is_room() -> None:
+    members = [member(number, channels=("email",), tags=(f"t{number}", "shop")) for number in range(30)]
+    folded = fold([member(99, canceled=True, tags=("nobody",)), *members], later(0))
+    assert folded.channels == ("email",)
+    assert folded.tags == ("t0", "shop", *(f"t{number}" for number in range(1, 19)))
 
 
 def test_who_is_erased_or_too_late_is_not_in_it() -> None:
@@ -144,14 +169,25 @@ def test_a_group_is_told_by_tenant_type_person_and_part_and_names_none_of_them()
         group_key(secret, tenant, "offers", "ada", None),
         group_key(secret, uuid4(), "news", "ada", None),
         group_key(b"other", tenant, "news", "ada", None),
+        group_key(secret, tenant, "news", "ada", None, ["email"]),
+        group_key(secret, tenant, "news", "ada", None, ["email", "sms"]),
+        group_key(secret, tenant, "news", "ada", "email"),
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == group_key(secret, tenant, "news", "ada", None)
+    assert keys[-2] == group_key(secret, tenant, "news", "ada", None, ["sms", "email", "sms"])
     assert not any(word in key for key in keys for word in ("ada", "news"))
 
 
 @pytest.mark.parametrize(
-    ("payload", "part"), [({"project": "a"}, "a"), ({"project": 7}, "7"), ({}, None), ({"project": None}, None)]
+    ("payload", "part"),
+    [
+        ({"project": "7"}, '"7"'),
+        ({"project": 7}, "7"),
+        ({"project": {"b": 1, "a": True}}, '{"a": true, "b": 1}'),
+        ({}, None),
+        ({"project": None}, None),
+    ],
 )
 def test_the_part_is_a_value_of_the_payload(payload: dict[str, Any], part: str | None) -> None:
     assert part_of(replace(FIXED, key="project"), payload) == part

@@ -11,6 +11,7 @@ from domain.cron import parse_cron
 from domain.schedules import (
     MISSED_KEPT,
     PEOPLE_AT_ONCE,
+    LeftOut,
     Rule,
     backfill_times,
     catch_up,
@@ -90,6 +91,22 @@ def test_after_a_year_of_every_minute_the_first_and_the_last_hundred_are_told_of
 def test_the_next_time_is_where_the_person_is_by_now() -> None:
     caught = catch_up(NOON, TOKYO, at("2026-07-01T03:00"), at("2026-07-01T03:01"), NEW_YORK)
     assert (caught.run, caught.next) == (at("2026-07-01T03:00"), at("2026-07-02T16:00"))
+
+
+def test_where_no_clocks_are_known_nothing_is_sent_and_it_is_looked_at_again() -> None:
+    """Not an error: it would keep all others of the type waiting."""
+    caught = catch_up(NOON, "Mars/Olympus", at("2026-07-01T03:00"), at("2026-07-01T03:01"))
+    assert (caught.run, caught.missed, caught.left_out) == (at("2026-07-01T03:00"), (), LeftOut.UNKNOWN_TIMEZONE)
+    assert caught.next == at("2026-07-01T12:00")
+    assert not NOON.is_due("Mars/Olympus", at("2026-07-01T12:00"))
+    range_of_all = (at("2026-07-01T00:00"), at("2026-07-02T00:00"), 100)
+    assert backfill_times(NOON, {TOKYO, "Mars/Olympus"}, *range_of_all) == [at("2026-07-01T03:00")]
+
+
+def test_whoever_went_where_no_clocks_are_known_has_their_turn_and_is_looked_at_again() -> None:
+    caught = catch_up(NOON, TOKYO, at("2026-07-01T03:00"), at("2026-07-01T03:01"), "Mars/Olympus")
+    assert (caught.run, caught.left_out) == (at("2026-07-01T03:00"), None)
+    assert caught.next == at("2026-07-02T12:00")
 
 
 def test_times_of_several_zones_are_filled_in_together_and_too_many_are_noticed() -> None:

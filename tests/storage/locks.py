@@ -11,11 +11,11 @@ from storage.database import Database
 BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
 
 
-async def until_blocked(database: Database, task: Task[Any]) -> None:
-    """Fails if the task ends instead."""
+async def until_blocked(database: Database, task: Task[Any], *, beside: int = 0) -> None:
+    """`beside` so many others that stand already. Fails if the task ends instead."""
     async with asyncio.timeout(10):
         while True:
             assert not task.done(), "it did not have to wait"
             async with database.transaction() as session:
-                if (await session.execute(BLOCKED)).scalar_one():
+                if (await session.execute(BLOCKED)).scalar_one() > beside:
                     return

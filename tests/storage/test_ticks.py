@@ -79,6 +79,27 @@ async def test_another_store_is_told_of_all(alone: Database) -> None:
         assert (store, await to_ensure(alone)) == (store, told)
 
 
+async def test_those_that_temporal_does_not_take_stand_in_nobodys_way(alone: Database) -> None:
+    tenants = [await new_tenant(alone) for _ in range(3)]
+    asked: list[UUID] = []
+    for tenant in tenants:
+        await put(alone, tenant, "0 9 * * *")
+    for _ in tenants:
+        async with alone.transaction() as session:
+            asked += [tick.tenant for tick in await ticks.to_ensure(session, 1, AGAIN)]
+    assert sorted(asked) == sorted(tenants)
+
+
+async def test_what_was_changed_comes_before_what_was_not_taken(alone: Database) -> None:
+    first, second = [await new_tenant(alone) for _ in range(2)]
+    for tenant in (first, second):
+        await put(alone, tenant, "0 9 * * *")
+        await to_ensure(alone)
+    await put(alone, second, "5 9 * * *")
+    async with alone.transaction() as session:
+        assert [tick.tenant for tick in await ticks.to_ensure(session, 1, AGAIN)] == [second]
+
+
 async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")

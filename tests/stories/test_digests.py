@@ -40,6 +40,7 @@ async def test_what_comes_in_a_window_goes_out_as_one(shop: Shop) -> None:
     whole = await shop.ended(made, "DELIVERED")
     assert whole["event_payload"] == {"items": [{"name": "one"}, {"name": "two"}, {"name": "three"}], "total": 3}
     assert await mails(shop) == ["3: one two three"]
+    assert (await shop.cancel(ids[0]))["channels"] == {"email": "already_sent"}
     assert [entry["kind"] for entry in shown[0]["timeline"]] == ["accepted", "collected", "digested"]
     await shop.engine.history(made)
 
@@ -140,12 +141,24 @@ async def test_what_exceeds_a_throttle_is_collected(shop: Shop) -> None:
     assert (await eventually(lambda: shop.shown(made), lambda one: one["waits_for"]))["waits_for"] == "throttled"
 
 
+async def test_what_exceeds_a_throttle_goes_out_on_the_channels_that_it_was_sent_for(shop: Shop) -> None:
+    await news(shop, {"window": "1h"}, throttle={"limit": 1, "per": "1h", "on_exceed": "digest"})
+    await send(shop, "one")
+    mailed = await shop.send("news", channels=["email"], tags=["a"], payload={"name": "two"})
+    await send(shop, "three")
+    found = await eventually(lambda: digests(shop), lambda seen: [each["items"] for each in seen] == [1, 1])
+    shown = await shop.shown(mailed)
+    assert shown["digest"]["id"] in {window["id"] for window in found}
+    made = (await shop.ok("POST", f"/digests/{shown['digest']['id']}/flush"))["notification_id"]
+    assert (await shop.shown(made))["tags"] == ["a"]
+
+
 async def test_its_workflow_tells_an_operator_what_it_is_and_nobody_who_it_is_for(shop: Shop) -> None:
     await news(shop, {"window": "1h", "key": "project"})
     await shop.person("quokka", email="quokka@example.com")
     [id] = await send(shop, "one", person="quokka", project="wombat")
     shown = await eventually(lambda: shop.shown(id), lambda one: one["digest"] is not None)
-    handle = shop.engine.temporal.get_workflow_handle(shown["workflow_id"])
+    handle = await shop.engine.begun(shown["workflow_id"])
     history = await eventually(handle.fetch_history, lambda history: len(history.events) > 5)
     told = b"".join(event.SerializeToString() for event in history.events)
     assert b"digest of news" in told

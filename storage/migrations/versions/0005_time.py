@@ -61,6 +61,7 @@ def _digests() -> None:
         sa.Column("notification_type", AutoString(), nullable=False),
         sa.Column("minutes", sa.Integer(), nullable=False),
         sa.Column("ensured_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["tenant"], ["tenant.id"]),
         sa.PrimaryKeyConstraint("tenant", "notification_type"),
     )
@@ -73,6 +74,7 @@ def _digests() -> None:
         sa.Column("recipient_id", AutoString(), nullable=False),
         sa.Column("group_key", AutoString(), nullable=False),
         sa.Column("calendar", sa.Boolean(), nullable=False),
+        sa.Column("filled", sa.Boolean(), nullable=False),
         sa.Column("items", sa.Integer(), nullable=False),
         sa.Column("bytes", sa.Integer(), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
@@ -93,8 +95,14 @@ def _digests() -> None:
         postgresql_where=sa.text("closed_at IS NULL"),
     )
     op.create_index("digest_of_recipient", "digest", ["tenant", "recipient_id", "id"])
+    op.create_index("digest_filled", "digest", ["id"], postgresql_where=sa.text("closed_at IS NULL AND filled"))
+    op.create_index("digest_of_tenant", "digest", ["tenant", "id"])
     op.create_index(
-        "digest_open", "digest", ["tenant", "group_key"], unique=True, postgresql_where=sa.text("closed_at IS NULL")
+        "digest_open",
+        "digest",
+        ["tenant", "group_key"],
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL AND NOT filled"),
     )
     op.create_index(
         "digest_to_tell", "digest", ["closes_at"], postgresql_where=sa.text("closed_at IS NULL AND told_at IS NULL")
@@ -191,6 +199,7 @@ def _schedules() -> None:
         ["tenant", "notification_type", "due_at"],
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
+    op.create_index("schedule_turn_of_recipient", "schedule_turn", ["tenant", "recipient_id"])
 
 
 def _topics() -> None:

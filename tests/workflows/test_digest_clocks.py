@@ -1,0 +1,36 @@
+"""A digest's workflow and the database do not agree on the time."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio import activity
+from temporalio.worker import Worker
+
+from domain.clock_messages import CloseInput, DigestStanding, DigestStart
+from tests.engine import Engine
+from workflows.digest import DigestWorkflow
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+class Behind:
+    """Says "not yet" for some seconds after the window's time has come by Temporal's clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self.asked = 0
+        self._closes_at = datetime.now(UTC)
+        self._behind = timedelta(seconds=seconds)
+
+    @activity.defn
+    async def close_digest(self, given: CloseInput) -> DigestStanding:
+        self.asked += 1
+        return DigestStanding(closes_at=self._closes_at if datetime.now(UTC) < self._closes_at + self._behind else None)
+
+
+async def test_while_the_database_says_not_yet_it_is_asked_once_in_a_moment(engine: Engine) -> None:
+    behind, name = Behind(2.5), f"behind-{uuid4()}"
+    start = DigestStart(tenant=uuid4(), notification_type="news", group="g", closes_at=datetime.now(UTC))
+    async with Worker(engine.temporal, task_queue=name, workflows=[DigestWorkflow], activities=[behind.close_digest]):
+        await engine.temporal.execute_workflow(DigestWorkflow.run, start, id=name, task_queue=name)
+    assert 2 <= behind.asked <= 5
