@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from domain.local_times import reckoned_in
 from domain.notification_types import NotificationType
 from domain.recurrence import next_due
 from domain.statuses import NotificationStatus
@@ -114,7 +115,7 @@ def collect(rule: Digest, open_window: Window | None, items: Iterable[Item], new
 def closing(rule: Digest, zone: str, at: datetime) -> tuple[datetime, datetime | None]:
     """When a window that opens at this moment closes, and by when at the latest if others may move that."""
     if rule.schedule is not None:
-        return next_due(rule.schedule, zone, at), None
+        return next_due(rule.schedule, reckoned_in(zone), at), None
     window = rule.window or timedelta()
     return at + window, at + (rule.at_most or window) if rule.sliding else None
 

@@ -6,6 +6,7 @@ Pure. Asked when preferences are resolved; the hour once more by the guard, just
 from datetime import datetime
 from enum import StrEnum
 
+from domain.local_times import reckoned_in
 from domain.messages import Gate
 from domain.notification_types import URGENT, NotificationType
 from domain.quiet_hours import QuietHours, opens_at, quiet_until
@@ -28,6 +29,7 @@ def by_the_hour(
     kind: NotificationType, priority: int, quiet: QuietHours | None, zone: str, at: datetime
 ) -> Gate | None:
     """None: it may go out at this hour. `zone` is the person's own, else the tenant's."""
+    zone = reckoned_in(zone)
     if quiet is not None and kind.disturbs(priority) and (until := quiet_until(quiet, zone, at)) is not None:
         return Gate(reason=Reason.QUIET_HOURS, until=until)
     window = kind.timing.send_window

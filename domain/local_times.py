@@ -17,6 +17,9 @@ def zone_named(name: str) -> ZoneInfo:
         raise ValueError("must be a time zone name of the IANA database, such as Europe/Vienna") from None
 
 
+UTC_ZONE = "UTC"
+
+
 def is_known(zone: str) -> bool:
     """What one machine's database of zones has, that of another may not have yet, or not have any more."""
     try:
@@ -24,6 +27,11 @@ def is_known(zone: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def reckoned_in(zone: str) -> str:
+    """Whoever is where this machine knows no clocks is served by those of UTC."""
+    return zone if is_known(zone) else UTC_ZONE
 
 
 def local_time(at: datetime, zone: ZoneInfo) -> datetime:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.cron import Cron, parse_cron, tick_minutes
 from domain.durations import parse_duration
-from domain.local_times import instant, is_known, local_time, zone_named
+from domain.local_times import UTC_ZONE, instant, is_known, local_time, reckoned_in, zone_named
 from domain.names import derived_id, timed_id
 from domain.recurrence import next_due
 
@@ -19,7 +19,6 @@ Json = dict[str, Any]
 
 OWN_ZONE = "recipient"  # as `timezone`: each one's own
 EVERYBODY = ""  # as the person of a turn: all together
-UTC_ZONE = "UTC"
 JUST_BEFORE = timedelta(microseconds=1)
 MISSED_KEPT = 100  # times that were missed and are recorded one by one
 LOOK_BACK = tuple(timedelta(minutes=2 * 12**power) for power in range(8))  # 2 min to 136 years
@@ -89,11 +88,6 @@ class Rule:
         if last_local is not None:
             after = max(after, instant(datetime.fromisoformat(last_local), zone_named(there)))
         return self.next(there, after)
-
-
-def reckoned_in(zone: str) -> str:
-    """Whoever is where this machine knows no clocks is looked at again by those of UTC."""
-    return zone if is_known(zone) else UTC_ZONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

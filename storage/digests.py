@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cron import parse_cron
+from domain.local_times import reckoned_in
 from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
@@ -61,6 +62,8 @@ SELECT id, items, bytes FROM digest
    AND calendar AND closes_at <= now()
  ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+# What was locked for a moment, such as by a person who moves, is not left for the next tick.
+HELD_OF_TYPE = text(DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
 FILLED = text("""
 SELECT id, items, bytes FROM digest WHERE closed_at IS NULL AND filled ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
@@ -105,7 +108,8 @@ async def close_group(session: AsyncSession, tenant: UUID, group_key: str) -> da
 async def close_due(session: AsyncSession, tenant: UUID, notification_type: str) -> int:
     """Of a type that closes by the calendar: how many were closed, 0 when none is left. Whoever else closes has
     others."""
-    return await _close(session, DUE_OF_TYPE, {"tenant": tenant, "notification_type": notification_type})
+    values = {"tenant": tenant, "notification_type": notification_type}
+    return await _close(session, DUE_OF_TYPE, values) or await _close(session, HELD_OF_TYPE, values)
 
 
 async def close_filled(session: AsyncSession) -> int:
@@ -183,7 +187,7 @@ async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -
     await session.execute(BESIDE_COLLECTION)
     rows = (await session.execute(OF_PEOPLE, {"tenant": tenant, "recipient_id": recipient_id})).mappings()
     plans = [
-        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), row["zone"], row["at"])}
+        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), reckoned_in(row["zone"]), row["at"])}
         for row in rows
         if row["schedule"]
     ]

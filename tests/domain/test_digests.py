@@ -117,6 +117,12 @@ def test_a_window_by_the_calendar_closes_at_the_next_time_in_the_persons_zone() 
     assert (berlin.closes_at.isoformat(), berlin.calendar) == ("2026-03-02T08:00:00+00:00", True)
 
 
+def test_where_this_machine_knows_no_clocks_those_of_utc_count() -> None:
+    rule = Digest(schedule=parse_cron("0 9 * * *"))
+    [window] = collected(rule, item(0, zone="Mars/Olympus", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
+    assert window.closes_at.isoformat() == "2026-03-02T09:00:00+00:00"
+
+
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
 def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
     seconds: list[int], max_items: int, first_at_once: bool
