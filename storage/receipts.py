@@ -70,7 +70,7 @@ SELECT a.id, a.notification_id, a.tenant
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
 APPLIED = text(f"""
-UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN EXISTS (
+UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL OR EXISTS (
          SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
           WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {ERASED}) THEN raw ELSE '{{}}' END
  WHERE id = ANY(:ids)
@@ -135,7 +135,7 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
 
 
 async def mark_applied(session: AsyncSession, told: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
-    """`attempt_id` None: they are about no message of ours, but what somebody wrote to us."""
+    """`attempt_id` None: they are about no message of ours, but what somebody wrote to us, and name nobody."""
     await session.execute(APPLIED, {"ids": [receipt.id for receipt in told], "attempt_id": attempt_id})
 
 
