@@ -46,7 +46,6 @@ class ScheduledSends:
         return _sent([answers[id] for id in ids.values()])
 
     def _new(self, schedule: Schedule, kind: NotificationType, person: str, id: UUID) -> NewNotification:
-        collected = kind.timing.collects
         return NewNotification(
             id=id,
             recipient_id=person,
@@ -56,8 +55,8 @@ class ScheduledSends:
             priority=schedule.priority or kind.priority,
             channels=None if schedule.channels is None else list(schedule.channels),
             tags=schedule.tags,
-            expires_in=schedule.expires_in or (None if collected else kind.expires_in),
-            digest_group=self._group(schedule, kind, person) if collected else None,
+            expires_in=kind.worthless_after(schedule.expires_in),
+            digest_group=self._group(schedule, kind, person) if kind.timing.collects else None,
             schedule_id=schedule.id,
         )
 

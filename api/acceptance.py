@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -110,7 +109,7 @@ class Acceptance:
             idempotency_key=ask.key,
             idempotency_hash=ask.digest if ask.key is not None else None,
             send_at=request.send_at,
-            expires_in=_expires_in(request.expires_in, kind),
+            expires_in=kind.worthless_after(parse_duration(request.expires_in) if request.expires_in else None),
             digest_group=self._group(request, kind) if kind.timing.collects else None,
         )
 
@@ -139,13 +138,6 @@ class Acceptance:
         """Somebody else took the key between our look-up and our INSERT, which has waited for their commit."""
         held = await self._known([asks[index] for index in lost])
         return {index: held[place] for place, index in enumerate(lost)}
-
-
-def _expires_in(asked: str | None, kind: NotificationType) -> timedelta | None:
-    """What is collected does not get old: the type's limit is that of the digest."""
-    if asked is not None:
-        return parse_duration(asked)
-    return None if kind.timing.collects else kind.expires_in
 
 
 def _repeat(ask: Ask, row: Json) -> Answer:

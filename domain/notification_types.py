@@ -72,6 +72,10 @@ class NotificationType:
     def channels(self) -> list[Channel]:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
 
+    def worthless_after(self, asked: timedelta | None) -> timedelta | None:
+        """Of one that is accepted. What is collected does not get old: the type's own limit is that of the digest."""
+        return asked or (None if self.timing.collects else self.expires_in)
+
     def disturbs(self, priority: int) -> bool:
         """Whether quiet hours hold it: not what is urgent or required, nor what makes no noise."""
         loud = any(channel not in SILENT for channel in self.channels)

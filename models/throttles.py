@@ -49,5 +49,4 @@ class ThrottleTurn(SQLModel, table=True):
     key: str = Field(primary_key=True)
     tenant: UUID
     priority: int
-    asked_at: datetime = time_column(nullable=False)
     granted_at: datetime | None = time_column()

@@ -50,8 +50,8 @@ WITH kept AS (
          key text, starts_at timestamptz, ends_at timestamptz, used int)
    WHERE w.tenant = :tenant AND w.key = x.key RETURNING w.key
 )
-INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at, granted_at)
-SELECT :id, :generation, key, :tenant, :priority, clock_timestamp(), clock_timestamp() FROM kept
+INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, granted_at)
+SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM kept
 ON CONFLICT (notification_id, generation, key) DO UPDATE SET granted_at = EXCLUDED.granted_at
 """)
 # Of other limits it leaves the queue: what waits for one stands in nobody's way at another.
@@ -62,8 +62,8 @@ WITH awaited AS (
   DELETE FROM throttle_turn WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
      AND key <> ALL(:keys)
 ), queued AS (
-  INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority, asked_at)
-  SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM awaited
+  INSERT INTO throttle_turn (notification_id, generation, key, tenant, priority)
+  SELECT :id, :generation, key, :tenant, :priority FROM awaited
   ON CONFLICT (notification_id, generation, key) DO NOTHING
 )
 SELECT max(ends_at) FROM awaited

@@ -132,7 +132,6 @@ def _throttles() -> None:
         sa.Column("key", AutoString(), nullable=False),
         sa.Column("tenant", sa.Uuid(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("granted_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["notification_id"], ["notification.id"]),
         sa.PrimaryKeyConstraint("notification_id", "generation", "key"),
