@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from testing.liveness import first_death
 from testing.stage import Stage, open_stage
 from testing.tocsin import Tocsin, open_tenant
+
+
+def pytest_runtest_setup() -> None:
+    """End the session if a shared part has died: every later test could only wait for its deadline."""
+    if (death := first_death()) is not None:
+        pytest.exit(death, returncode=3)
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,25 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from testing.liveness import first_death
+
 Value = TypeVar("Value")
 
+# A condition that comes costs nothing however long it may take, and a machine can be slow.
+WITHIN = 120.0
 
-async def eventually(look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = 20) -> Value:
-    """What `look` saw when `until` held; fails with the last sight after `within` seconds."""
+
+async def eventually(
+    look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = WITHIN
+) -> Value:
+    """Return what `look` saw when `until` held. Fail after `within` seconds, or once a part under test has died."""
     deadline = time.monotonic() + within
     while True:
         seen = await look()
         if until(seen):
             return seen
+        if (death := first_death()) is not None:
+            raise AssertionError(death)
         if time.monotonic() > deadline:
             raise AssertionError(f"the condition never held; last seen: {seen}")
         await asyncio.sleep(0.02)

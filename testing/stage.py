@@ -19,6 +19,7 @@ from config import Settings
 from dispatch.connection import connect
 from embedded.ports import free_port
 from embedded.temporary import temporary_postgres, temporary_temporal
+from testing.liveness import watched
 from testing.polling import eventually
 from testing.rows import add_clock
 from testing.workflows import DYNAMIC_CONFIG, Workflows
@@ -117,7 +118,8 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
     api = asyncio.create_task(serve(parts, stop))
     try:
         await _answers(parts.settings.base_url, api)
-        yield
+        with watched("the API", api):
+            yield
     finally:
         stop.set()
         await api
@@ -130,7 +132,8 @@ async def working(parts: Parts, client: Client) -> AsyncIterator[None]:
     stopping = asyncio.create_task(stop.wait())
     work = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers]))
     try:
-        yield
+        with watched("the worker", work):
+            yield
     finally:
         stop.set()
         await work

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from api.app import create_app
-from bootstrap import Parts, open_parts, prepare_database
+from bootstrap import Parts, open_parts
 from config import Settings
 from embedded.temporary import temporary_postgres
 from models.tenants import Tenant
@@ -16,6 +16,7 @@ from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
 from storage.database import Database
 from tests.engine import Engine, Shop, open_shop, running_engine
+from tests.storage.databases import create_database, create_template
 
 pytest_plugins = ["testing.plugin"]
 
@@ -26,8 +27,8 @@ SCOPES = ("send", "read", "manage")
 async def database_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     home: Path = tmp_path_factory.mktemp("postgres")
     async with temporary_postgres(home) as postgres:
-        await prepare_database(postgres.url)
-        yield postgres.url
+        await create_template(postgres.url)
+        yield await create_database(postgres.url, "shared")
 
 
 @pytest.fixture(scope="session")

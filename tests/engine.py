@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx2
 from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from bootstrap import Parts, prepare_database, prepare_temporal
+from bootstrap import Parts, prepare_temporal
 from config import Settings
 from dispatch.connection import connect
 from domain.names import tick_schedule, workflow_id
@@ -22,7 +21,8 @@ from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
 from storage.api_keys import create_key, ensure_tenant
 from testing.stage import engine
-from tests.polling import eventually
+from tests.polling import WITHIN, eventually
+from tests.storage.databases import create_database
 
 SCOPES = ("send", "read", "manage")
 Handle = WorkflowHandle[Any, Any]
@@ -87,18 +87,6 @@ async def known(describe: Callable[[], Awaitable[object]]) -> bool:
     return True
 
 
-async def own_database(url: str) -> str:
-    """Beside the one that tests write to directly: what they accept there must stay PENDING, and their leftovers must
-    not start hundreds of workflows here."""
-    name = f"engine_{uuid4().hex}"
-    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql", 1))
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    own = url.rpartition("/")[0] + f"/{name}"
-    await prepare_database(own)
-    return own
-
-
 @asynccontextmanager
 async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIterator[Engine]:
     """`more` are settings."""
@@ -113,7 +101,9 @@ async def prepared(database_url: str, home: Path, **more: Any) -> AsyncIterator[
         await prepare_temporal(temporal.address, "default")
         settings = Settings(
             env="dev",
-            database_url=await own_database(database_url),
+            # Tests write to the shared one directly: what they accept there must stay PENDING, and their leftovers
+            # must not start hundreds of workflows here.
+            database_url=await create_database(database_url, f"engine_{uuid4().hex}"),
             temporal_address=temporal.address,
             api_port=free_port(),
             drain_timeout=1,
@@ -167,17 +157,17 @@ class Shop:
     async def shown(self, id: str) -> dict[str, Any]:
         return await self.ok("GET", f"/notifications/{id}")
 
-    async def until(self, id: str, *statuses: str, within: float = 20) -> dict[str, Any]:
+    async def until(self, id: str, *statuses: str, within: float = WITHIN) -> dict[str, Any]:
         """As soon as it has one of the statuses."""
         return await eventually(lambda: self.shown(id), lambda shown: shown["status"] in statuses, within)
 
-    async def ended(self, id: str, *statuses: str, within: float = 20) -> dict[str, Any]:
+    async def ended(self, id: str, *statuses: str, within: float = WITHIN) -> dict[str, Any]:
         """No step waits any more and it has one of the statuses."""
         return await eventually(
             lambda: self.shown(id), lambda shown: shown["finished_at"] and shown["status"] in statuses, within
         )
 
-    async def finished(self, id: str, within: float = 20) -> dict[str, Any]:
+    async def finished(self, id: str, within: float = WITHIN) -> dict[str, Any]:
         return await eventually(lambda: self.shown(id), lambda shown: shown["finished_at"] is not None, within)
 
     async def tick(self, kind: str = "news") -> str:

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 
+from testing.polling import WITHIN as WITHIN
 from testing.polling import eventually as eventually
 
 
-async def holds(condition: Callable[[], object], within: float = 10) -> float:
+async def holds(condition: Callable[[], object], within: float = WITHIN) -> float:
     """Returns the seconds it took until `condition` held."""
     started = time.monotonic()
 

@@ -1,6 +1,5 @@
 """Devices: registered, shown without their tokens, and moved when a phone changes hands."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,6 @@ pytestmark = pytest.mark.postgres
 
 ADDRESS = "fcm-token-of-adas-phone-1234"
 BROWSER = {"endpoint": "https://push.example.com/ada", "keys": {"p256dh": "BNcR-dreA", "auth": "tBHI_tJI5"}}
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 async def devices(shop: Shop, path: str) -> dict[str, dict[str, Any]]:

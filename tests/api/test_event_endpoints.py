@@ -34,12 +34,6 @@ BOTH = [
 
 
 @pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
 async def other(parts: Parts) -> AsyncIterator[Shop]:
     async with open_shop(parts) as shop:
         yield shop

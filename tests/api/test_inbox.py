@@ -1,30 +1,16 @@
 """The inbox by API key: pages, counts, marks, and other tenants' messages that stay other tenants'."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
-from bootstrap import Parts
 from domain.clock import now
 from models.inbox import InboxMessage
-from tests.api.shops import Shop, faults, open_shop
+from tests.api.shops import Shop, faults
 from tests.storage.histories import person_with_history
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 async def messages(shop: Shop, count: int) -> list[str]:
@@ -138,7 +124,7 @@ async def test_another_tenants_message_cannot_be_touched(shop: Shop, other_shop:
     assert (item["seen_at"], item["read_at"], item["archived_at"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("id", [str(uuid4()), "not-an-id"])
+@pytest.mark.parametrize("id", ["0f9619ff-8b86-4d01-b42d-00cf4fc964ff", "not-an-id"])
 async def test_an_unknown_message_is_not_found(shop: Shop, id: str) -> None:
     assert (await shop.http.post(f"/inbox/{id}/read")).status_code == 404
 

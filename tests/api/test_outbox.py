@@ -29,12 +29,6 @@ async def shop(parts: Parts) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
 async def known(shop: Shop) -> Known:
     """Somebody with one e-mail in the sandbox and one message in the inbox."""
     return await person_with_history(shop.database, shop.tenant, shop.person)

@@ -1,17 +1,15 @@
 """Preferences: replaced by PUT, merged by PATCH, and gone with the person."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from bootstrap import Parts
 from domain.gates import Reason
 from models.content import NotificationType
 from storage.attempts import claim_attempt
 from storage.ledgers import LOCK
-from tests.api.shops import Shop, faults, open_shop
+from tests.api.shops import Shop, faults
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk
 
@@ -22,18 +20,6 @@ WANTED = {
     "type_channel_preferences": {"MARKETING": {"email": False, "push": True}, "order.shipped": {"sms": True}},
     "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Vienna", "days": ["mon", "sun"]},
 }
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Profiles: what is kept, what is refused without being repeated, and who may see it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,6 @@ ADA = {
     "attributes": {"name": "Ada", "plan": {"tier": "gold", "seats": 3}},
     "webhook_url": "https://ada.example.com/hook",
 }
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 async def test_a_new_person_is_created_and_shown_as_given(shop: Shop) -> None:

@@ -31,12 +31,6 @@ async def shop(parts: Parts) -> AsyncIterator[Shop]:
         yield shop
 
 
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
 async def put(shop: Shop, **body: Any) -> Response:
     given = {**BODY, "recipient_id": shop.person, **body}
     return await shop.put(PATH, {name: value for name, value in given.items() if value is not None})

@@ -1,30 +1,17 @@
 """A tenant's settings: what is not given stays, and each tenant has its own."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from bootstrap import Parts
 from storage import api_keys
-from tests.api.shops import Shop, faults, open_shop
+from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
 
 FIRST = {"default_language": "en", "timezone": "UTC", "person_cap": None}
 CAP = {"limit": 20, "per": "1d"}
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 async def read(shop: Shop) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The suppression list over the API: what is entered is shown, found and lifted, by its own tenant alone."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,22 +8,10 @@ from httpx2 import Response
 
 from bootstrap import Parts
 from storage import api_keys
-from tests.api.shops import Shop, faults, open_shop
+from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
 ADDRESS = "Ada@example.com"
-
-
-@pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
 
 
 async def post(shop: Shop, **body: Any) -> Response:

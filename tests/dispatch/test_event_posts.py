@@ -22,15 +22,8 @@ from tests.dispatch.hooks import Hooks, delivered, open_hooks
 from tests.polling import eventually
 from tests.providers.harness_http import Reply
 from tests.receivers import Receiver, open_receiver, verified
-from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from providers.registry import PROVIDERS
 from storage.database import Database
 from tests.providers.harness import Ability, Bench
 from tests.providers.harnesses import HARNESSES
-from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(seconds=2)
@@ -36,12 +35,6 @@ MISHAPS = (
     Ability.FLOODS,
     Ability.DRIPS,
 )
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The inbox as a provider: a row, written once however often it is sent."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -14,21 +13,9 @@ from storage import erasures
 from storage.database import Database
 from storage.in_app import InboxRows
 from tests.providers.harness import message_to
-from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import Desk
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

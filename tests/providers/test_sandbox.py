@@ -1,7 +1,6 @@
 """The sandbox: what a contact point may ask for, how calls are counted, and what is reported when."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +18,7 @@ from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Mode, Sandbox,
 from storage.database import Database
 from storage.sandbox import SandboxLedger, claim_due_receipts, mark_posted, seconds_to_next
 from tests.providers.harness import message_to
-from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import Desk
 
 pytestmark = pytest.mark.postgres
 
@@ -42,17 +40,6 @@ WORDS = {
     "complain": "0011",
 }
 ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = Accepted, Refused, Temporary, Permanent, Unknown
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

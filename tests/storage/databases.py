@@ -1,4 +1,4 @@
-"""A database that nobody else uses, on the Postgres of the session: no dispatcher claims its rows."""
+"""Databases of one test or module, on the Postgres of the session. Each is a copy of one migrated template."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,27 +9,45 @@ import asyncpg
 from storage.database import Database
 from storage.migrate import migrate
 
+TEMPLATE = "migrated"
+
 
 @asynccontextmanager
 async def empty_database(beside: str) -> AsyncIterator[str]:
-    """The URL of a new database on the server of `beside`."""
-    name = f"own_{uuid4().hex}"
-    await _execute(beside, f"CREATE DATABASE {name}")
-    try:
-        yield f"{beside.rpartition('/')[0]}/{name}"
-    finally:
-        await _execute(beside, f"DROP DATABASE {name} WITH (FORCE)")
+    """Yield the URL of a new database without tables on the server of `beside`."""
+    async with _dropped_database(beside, template="template1") as url:
+        yield url
 
 
 @asynccontextmanager
 async def own_database(beside: str) -> AsyncIterator[Database]:
-    async with empty_database(beside) as url:
-        await migrate(url)
+    """Yield a migrated database that no dispatcher reads."""
+    async with _dropped_database(beside, template=TEMPLATE) as url:
         database = Database(url)
         try:
             yield database
         finally:
             await database.close()
+
+
+async def create_template(beside: str) -> None:
+    """Migrate the database that the others are copied from. A copy takes a twentieth of the migrations' time."""
+    await migrate(await create_database(beside, TEMPLATE, template="template1"))
+
+
+async def create_database(beside: str, name: str, template: str = TEMPLATE) -> str:
+    await _execute(beside, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"{beside.rpartition('/')[0]}/{name}"
+
+
+@asynccontextmanager
+async def _dropped_database(beside: str, template: str) -> AsyncIterator[str]:
+    name = f"own_{uuid4().hex}"
+    url = await create_database(beside, name, template)
+    try:
+        yield url
+    finally:
+        await _execute(beside, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -1,7 +1,6 @@
 """Accepting: one statement, one row per key, and nothing of what was refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,23 +10,11 @@ from sqlalchemy import event
 from models.columns import new_id
 from storage.acceptance import accept, held_keys
 from storage.database import Database
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
 DAY = 86_400.0
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 async def rows(desk: Desk, table: str = "notification") -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The write-ahead row of a call, and the facts that the guard decides by, under every race."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
@@ -17,27 +17,10 @@ from storage.devices import NewDevice
 from storage.sealing import address_key
 from storage.suppressions import NewSuppression
 from tests.polling import eventually
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
-
-
-@pytest.fixture
-async def sent(desk: Desk) -> Sent:
-    return await desk.send()
 
 
 async def test_a_fresh_claim_is_a_submitting_row_and_a_delivery_on_its_way(sent: Sent) -> None:

@@ -1,6 +1,5 @@
 """Deliveries of a step are written once, and only while the notification is open."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -9,16 +8,9 @@ from domain.channels import Channel
 from domain.names import delivery_id
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
-from tests.storage.databases import own_database
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

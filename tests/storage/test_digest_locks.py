@@ -1,25 +1,16 @@
 """Who collects, closes, erases and moves people at the same time: each waits at most for somebody who goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from storage import digest_closing, erasures, recipients
 from storage.database import Database
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
 from tests.storage.windows import accept, close, close_filled, collect, statuses, windows
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Its own: nobody else collects what waits here, and nobody else waits."""
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

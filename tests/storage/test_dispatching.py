@@ -1,7 +1,6 @@
 """Which rows are due, in which order, and for how long a claim hides them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -10,16 +9,9 @@ from sqlalchemy import text
 from storage import dispatching
 from storage.database import Database
 from storage.dispatching import DueNotification
-from tests.storage.databases import own_database
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

@@ -22,18 +22,11 @@ from storage.event_outbox import tell
 from storage.ledgers import amend, save
 from tests.dispatch.hooks import Hooks, delivered, open_hooks
 from tests.polling import eventually
-from tests.storage.databases import own_database
 from tests.storage.sends import CONTACT
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9/"
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Parked failures, grouped: by type, status and reason, each notification once."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,21 +10,9 @@ from storage import failures
 from storage.database import Database
 from storage.failures import Failures, Place
 from storage.parked import Filter
-from tests.storage.databases import own_database
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 async def failed(desk: Desk, line: str, kind: str = "order.shipped") -> Sent:

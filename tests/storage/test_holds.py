@@ -1,7 +1,6 @@
 """What is held back, until when, and who may go on first."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -12,18 +11,11 @@ from domain.circuits import Tally
 from domain.holds import HoldKind, paused
 from storage import holds, provider_health
 from storage.database import Database
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
 PAUSED = paused(uuid4(), HoldKind.CHANNEL, "email")
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Writing what changed: fenced by the revision, so that two writers never lose one another's change."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -14,25 +13,12 @@ from domain.evidence import AttemptState, Evidence
 from domain.ledger import finish, record_outcome, record_receipt
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus
-from storage.database import Database
 from storage.ledgers import Change, Key, amend, load, save
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.sends import Desk, Sent
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Receipts are stored before they are matched, applied once, and kept when they match nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,23 +13,10 @@ from domain.evidence import AttemptState
 from storage import erasures, receipts
 from storage.database import Database
 from storage.receipts import StoredReceipt
-from tests.storage.databases import own_database
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.sends import Desk, Sent
 
 pytestmark = pytest.mark.postgres
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Its own: no other applier takes what waits here."""
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

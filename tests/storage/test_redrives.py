@@ -1,7 +1,6 @@
 """Sending again: which rows a filter means, that each gets one new generation, and when that may start."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,25 +13,12 @@ from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.statuses import NotificationStatus
 from storage import dispatching, erasures, holds, recipients, redrives
-from storage.database import Database
 from storage.parked import Filter
 from storage.redrives import Found, Redrive
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
-from tests.storage.sends import KEY, Desk, Sent, open_desk
+from tests.storage.sends import KEY, Desk, Sent
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ A test that deadlocks fails by Postgres' own word for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,6 @@ from storage import erasures, opt_outs, receipts, recipients, suppressions
 from storage.database import Database
 from storage.sealing import address_key
 from storage.suppressions import Filter, NewSuppression, Suppression
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, Desk, Sent, open_desk
 from tests.storage.test_receipts import receipt
@@ -26,17 +24,6 @@ pytestmark = pytest.mark.postgres
 R = SuppressionReason
 PHONE = CONTACT["phone"]
 SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 2))
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

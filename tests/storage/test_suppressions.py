@@ -1,7 +1,6 @@
 """The suppression list: what is added stays in force until it is lifted or runs out, and evidence adds by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -16,7 +15,6 @@ from storage import erasures, receipts, recipients, suppressions
 from storage.database import Database
 from storage.sealing import address_key
 from storage.suppressions import Filter, NewSuppression, Suppression
-from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, Desk, Sent, open_desk
 from tests.storage.test_receipts import apply_waiting, receipt, store
@@ -24,18 +22,6 @@ from tests.storage.test_receipts import apply_waiting, receipt, store
 pytestmark = pytest.mark.postgres
 R = SuppressionReason
 SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 2))
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Its own: no other applier takes what waits here."""
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 @pytest.fixture

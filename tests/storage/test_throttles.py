@@ -1,7 +1,6 @@
 """Slots of a limit: as many as it allows under any number who ask at once, and the others in their order."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,26 +8,12 @@ import pytest
 from domain.throttles import Claimed
 from domain.timing import Limit
 from storage import throttles
-from storage.database import Database
 from storage.throttles import Asker
-from tests.storage.databases import own_database
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Its own: nobody else rolls what is rolled here."""
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
 
 
 def asker(sent: Sent, priority: int = 3) -> Asker:

@@ -52,6 +52,12 @@ async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
         yield BadDays(shop=shop, asked=dict(zip(pairs, ids, strict=True)), others=others)
 
 
+@pytest.fixture
+async def other_shop(engine: Engine) -> AsyncIterator[Shop]:
+    async with open_shop(engine) as shop:
+        yield shop
+
+
 async def _person(shop: Shop, word: str, number: int) -> None:
     """Misbehaves wherever they are written to."""
     await shop.person(

@@ -91,9 +91,9 @@ async def test_an_incompatible_version_fails_nothing_shows_itself_and_is_mended_
         async with version(deployed, Incompatible, monkeypatch):
             for id in ids:
                 await deployed.workflow(id).signal(NotificationWorkflow.evidence)
-            await eventually(lambda: stuck(deployed), {deployed.workflow(id).id for id in ids}.__eq__, within=60)
+            await eventually(lambda: stuck(deployed), {deployed.workflow(id).id for id in ids}.__eq__)
         async with version(deployed, NotificationWorkflow, monkeypatch):
-            await eventually(lambda: stuck(deployed), lambda left: not left, within=60)
+            await eventually(lambda: stuck(deployed), lambda left: not left)
             shown = [await shop.shown(id) for id in ids]
             assert [(each["status"], each["finished_at"]) for each in shown] == [("PENDING", None), ("SENT", None)]
             for id in ids:

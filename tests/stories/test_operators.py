@@ -169,7 +169,7 @@ async def test_a_mistake_in_an_activity_ends_the_notification(
     await shop.person("ada", email="ada@example.com")
     monkeypatch.setattr(module, name, broken(name))
     id = await shop.send("news")
-    shown = await shop.finished(id, within=10)
+    shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"] or "") == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
     assert await shop.outbox() == []
@@ -183,7 +183,7 @@ async def test_a_mistake_after_the_call_leaves_it_in_doubt(
     await shop.person("ada", email="ada+silent@example.com")
     monkeypatch.setattr(recording, "record_outcome", broken("record_outcome"))
     id = await shop.send("news")
-    shown = await shop.finished(id, within=10)
+    shown = await shop.finished(id)
     assert shown["status"] == "IN_DOUBT"
     assert len(await shop.outbox()) == 1
     monkeypatch.undo()
@@ -196,7 +196,7 @@ async def test_a_mistake_in_the_workflow_ends_the_notification(
     await shop.person("ada", email="ada+error@example.com")
     monkeypatch.setattr(endpoint, "backoff", lambda *_: None)
     id = await shop.send("news")
-    shown = await shop.finished(id, within=10)
+    shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
 

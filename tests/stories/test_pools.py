@@ -53,7 +53,7 @@ async def send(shop: Shop, count: int, name: str = "person") -> list[str]:
 
 
 async def ended(shop: Shop, ids: list[str]) -> list[dict[str, Any]]:
-    return [await shop.finished(id, within=60) for id in ids]
+    return [await shop.finished(id) for id in ids]
 
 
 async def health(shop: Shop, name: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ async def health(shop: Shop, name: str) -> dict[str, Any]:
 
 
 async def until_state(shop: Shop, name: str, *states: str) -> dict[str, Any]:
-    return await eventually(lambda: health(shop, name), lambda seen: seen["health"]["state"] in states, 40)
+    return await eventually(lambda: health(shop, name), lambda seen: seen["health"]["state"] in states)
 
 
 async def test_both_get_their_share(pooled: Shop, web: SendGridStandIn, mail: MailServer) -> None:
@@ -132,5 +132,5 @@ async def test_a_bad_message_opens_no_circuit(pooled: Shop, web: SendGridStandIn
     """One delivery that is tried again and again says nothing of the others."""
     web.status = 503
     id = (await send(pooled, 1))[0]
-    await eventually(lambda: pooled.shown(id), lambda shown: shown["status"] == "SENT", 30)
+    await eventually(lambda: pooled.shown(id), lambda shown: shown["status"] == "SENT")
     assert (await health(pooled, "sendgrid"))["health"]["state"] == "closed"

@@ -38,7 +38,7 @@ async def test_a_text_with_too_many_words_for_the_search_is_delivered(shop: Shop
     await shop.person("ada")
     novel, note = await shop.send("novel"), await shop.send("note", payload={"name": "Quokka"})
     for id in (note, novel):
-        await shop.ended(id, "SENT", "DELIVERED", within=10)
+        await shop.ended(id, "SENT", "DELIVERED")
     inbox = (await shop.ok("GET", "/inbox?recipient_id=ada"))["items"]
     assert {message["notification_id"] for message in inbox} == {novel, note}
     assert await found(shop, "quokka") == [note]
@@ -109,4 +109,4 @@ async def test_a_temporal_that_nobody_prepared_takes_starts_after_the_sweep(data
         assert (await started()).statuses == {"INVALID_ARGUMENT"}
         await Sweep(database, starter).run()
         # The server keeps what it knows of search attributes for a moment.
-        assert (await eventually(started, lambda said: not said.failed, within=10)).ids == [due.id]
+        assert (await eventually(started, lambda said: not said.failed)).ids == [due.id]

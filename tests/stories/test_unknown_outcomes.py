@@ -30,7 +30,7 @@ async def test_reconcile_asks_for_a_lost_answer_and_finds_what_was_accepted(bad_
 
 
 async def test_reconcile_takes_up_again_what_is_proved_absent(bad_days: BadDays) -> None:
-    hang = await bad_days.shop.finished(bad_days.others["hang reconcile"], within=40)
+    hang = await bad_days.shop.finished(bad_days.others["hang reconcile"])
     assert hang["status"] == "FAILED"
     assert hang["failure_reason"] == "email: gave_up after 1 attempts: proved_absent"
     assert outcomes(hang) == [("error", "proved_absent")]
@@ -75,7 +75,7 @@ async def test_a_channel_that_arrived_outweighs_one_in_doubt(shop: Shop) -> None
 
 @everywhere
 async def test_at_most_once_a_lost_answer_is_in_doubt_until_the_late_receipt(bad_days: BadDays, place: str) -> None:
-    shown = await bad_days.shop.until(bad_days.asked[place, "lost"], "DELIVERED", within=40)
+    shown = await bad_days.shop.until(bad_days.asked[place, "lost"], "DELIVERED")
     statuses = [entry["status"] for entry in shown["timeline"] if entry["status"]]
     assert statuses == ["PENDING", "IN_DOUBT", "DELIVERED"]
     assert (only_delivery(shown)["status"], shown["failure_reason"]) == ("DELIVERED", None)

@@ -1,0 +1,32 @@
+"""Which parts under test have died; asked by `eventually` while it waits, and by the plugin before each test."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_dead: list[str] = []
+
+
+@contextmanager
+def watched(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
+    """Report the part as dead if its task ends inside the block."""
+    reports: list[str] = []
+
+    def report(ended: asyncio.Task[Any]) -> None:
+        error = None if ended.cancelled() else ended.exception()
+        reports.append(f"{part} ended by itself: {error!r}")
+        _dead.extend(reports)
+
+    task.add_done_callback(report)
+    try:
+        yield
+    finally:
+        task.remove_done_callback(report)
+        for each in reports:
+            _dead.remove(each)
+
+
+def first_death() -> str | None:
+    """None while everything lives."""
+    return _dead[0] if _dead else None
