@@ -5,6 +5,8 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 # `make test ARGS="-k digest"`
 ARGS ?=
+# Parallel processes of `make test`, each with servers of its own. Tests wait more than they compute.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types fmt bench faults faults-long lock rebuild
@@ -18,7 +20,7 @@ run: $(STAMP) ## start everything on this machine: Postgres, Temporal with its W
 	@exec $(BIN)/python cli.py dev
 
 test: $(STAMP) ## run the whole suite; ARGS="-k words" for a part
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style and format
 	@$(BIN)/ruff check .
@@ -36,6 +38,7 @@ bench: $(STAMP) ## measure rates and latencies beside the floor; ARGS="--without
 
 faults: $(STAMP) ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
 	@$(BIN)/python -m tests.faults $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m pytest -m "long or hypothesis" --hypothesis-profile long)
 
 faults-long: $(STAMP) ## the same with outages of minutes and floods of 10,000
 	@$(BIN)/python -m tests.faults --long $(ARGS)

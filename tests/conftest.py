@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx2
+import hypothesis
 import pytest
 
 from api.app import create_app
@@ -20,7 +21,31 @@ from tests.storage.databases import create_database, create_template
 
 pytest_plugins = ["testing.plugin"]
 
+HERE = Path(__file__).parent
+
 SCOPES = ("send", "read", "manage")
+
+# How many examples a property is tried with: few in the suite, many in `make faults` (--hypothesis-profile).
+hypothesis.settings.register_profile("suite", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
+hypothesis.settings.load_profile("suite")
+
+# Long modules first: the parallel workers then end at about the same time.
+LONG_FIRST = ("faults", "testing", "docs", "stories", "examples", "embedded", "cli", "rendering")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a module on one worker, so that it shares its fixtures, unless a mark puts it into a larger group."""
+    items.sort(key=_place)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(HERE).parts[0]
+    return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
 
 
 @pytest.fixture(scope="session")

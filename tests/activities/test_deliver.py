@@ -367,7 +367,7 @@ async def test_an_opt_out_that_is_committed_while_the_guard_waits_is_obeyed(coun
 
 async def test_an_opt_out_during_the_call_comes_too_late_and_is_not_held_up_by_it(counter: Counter, sent: Sent) -> None:
     counter.sandbox.afterwards = lambda: opt_out(sent)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await counter.deliver(sent.call())).result is R.ACCEPTED
 
 
@@ -550,7 +550,7 @@ async def test_a_call_that_takes_too_long_is_unknown(
 ) -> None:
     monkeypatch.setattr(type(counter.sandbox), "deadline", 0.3)
     sent = await (await open_desk(database, {"email": "ada+hang@example.com"})).send()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         told = await counter.deliver(sent.call())
     assert (told.result, told.reason) == (R.UNKNOWN, "timeout")
     assert await attempts(sent) == [(1, "unknown", "unknown")]

@@ -32,7 +32,7 @@ async def test_cpu_of_a_process_is_that_of_its_children_too_also_of_those_that_e
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-@pytest.mark.timeout(400)
+@pytest.mark.long
 async def test_a_thousand_that_wait_cost_no_cpu_not_even_while_the_sweep_looks_after_them(tmp_path: Path) -> None:
     figures = (await run_waiting(tmp_path, Wait(count=1_000, seconds=8))).summary()
     idle = figures["cpu_idle_ours"]["median"]

@@ -317,7 +317,7 @@ async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
 async def test_an_unknown_queue_is_an_error_that_names_those_there_are_also_without_servers(
     terminal: Terminal,
 ) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         said = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **NOWHERE)
     assert said.code == 2
     assert said.err == (

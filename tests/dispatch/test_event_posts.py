@@ -308,7 +308,7 @@ async def test_a_claim_neither_waits_for_another_nor_takes_the_same(hooks: Hooks
     await hooks.endpoint("shop", "http://127.0.0.1:9/")
     for _ in range(3):
         await hooks.event()
-    async with asyncio.timeout(5), database.transaction() as one, database.transaction() as two:
+    async with asyncio.timeout(60), database.transaction() as one, database.transaction() as two:
         first = await event_posting.claim(one, Room(of_endpoint=2), [])
         second = await event_posting.claim(two, Room(of_endpoint=2), [])
     assert (len(first), len(second)) == (2, 1)

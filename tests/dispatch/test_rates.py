@@ -39,7 +39,7 @@ async def limits(client: Client, queue: str) -> tuple[float | None, float | None
 
 async def until(client: Client, queue: str, rate: float | None, tenant_rate: float | None = None) -> None:
     """What was told is shown a few milliseconds later."""
-    await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate), within=2)
+    await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate))
 
 
 async def told(database: Database, *tallies: Tally) -> None:

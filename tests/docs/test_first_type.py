@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import pytest
 
+from embedded.orphans import kill_group
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
 from tests.docs.test_commands import BLOCK, page
@@ -29,7 +30,8 @@ READY = {
 }
 # What `make run` does once .venv is there.
 MAKE_RUN = ".venv/bin/python cli.py dev"
-STARTED_WITHIN = 90
+STARTED_WITHIN = 240
+STOPPED_WITHIN = 60
 WHAT_A_CLONE_LACKS = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "tests")
 
 
@@ -80,11 +82,16 @@ class Desk:
         )
 
     async def stop(self, name: str) -> None:
-        """As Ctrl-C in its terminal."""
+        """As Ctrl-C in its terminal. What does not end by it, as where SIGINT is ignored, is killed."""
         process = self.terminals.pop(name, None)
-        if process is not None and process.returncode is None:
-            os.killpg(process.pid, signal.SIGINT)
-            await process.wait()
+        if process is None or process.returncode is not None:
+            return
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            async with asyncio.timeout(STOPPED_WITHIN):
+                await process.wait()
+        finally:
+            kill_group(process.pid)
 
     def log(self, name: str) -> Path:
         return self.folder / f"terminal-{list(READY).index(name)}.txt"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.channels import Channel
@@ -98,7 +98,6 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(parked=parked, again=[*again, *owned], late=late, facts=facts, finale=finale)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> None:
     story = data.draw(stories())
@@ -109,7 +108,6 @@ def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> No
     assert rows(shuffled) == rows(straight)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataObject) -> None:
     story = data.draw(stories())
@@ -127,7 +125,6 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
         known = after
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_arrived_is_told_whatever_its_generation_and_what_is_in_doubt_is_not_called_failed(
     data: st.DataObject,
@@ -142,7 +139,6 @@ def test_what_arrived_is_told_whatever_its_generation_and_what_is_in_doubt_is_no
     assert not statuses & set(OPEN)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_surely_failed_before_says_nothing_of_the_new_generation(data: st.DataObject) -> None:
     """Status and reason are those of one that was never sent before."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.channels import Channel
@@ -113,7 +113,6 @@ def begun(calls: list[Attempt]) -> Ledger:
     return ledger(*calls, *(one for one in (PUSH, SMS) if one.id in used))
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> None:
     calls, facts, finale = data.draw(what_happened())
@@ -123,7 +122,6 @@ def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> No
     assert rows(shuffled) == rows(straight)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataObject) -> None:
     calls, facts, finale = data.draw(what_happened())
@@ -141,7 +139,6 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
         known = after
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_what_was_sent_ends_failed_only_by_a_bounce_and_what_was_not_sent_never_ends_sent(data: st.DataObject) -> None:
     """I5, over the ledger alone."""

@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.quiet_hours import QuietHours, SendWindow, opens_at, quiet_until
@@ -179,7 +179,6 @@ def on_a_day(hours: QuietHours, shown: datetime) -> bool:
     return hours.days is None or shown.weekday() in hours.days
 
 
-@settings(max_examples=60, deadline=None)
 @given(hours=NIGHTS, change=st.sampled_from(sorted(CHANGES)), first=st.integers(0, 3 * 24 * 60))
 def test_every_minute_is_quiet_until_the_one_that_is_told(hours: QuietHours, change: str, first: int) -> None:
     zone, minutes = CHANGES[change][0], latest_shown(change)[first : first + 24 * 60]
@@ -194,7 +193,6 @@ def test_every_minute_is_quiet_until_the_one_that_is_told(hours: QuietHours, cha
     assert all(quiet_by_the_clock(hours, shown) == (minute < until) for minute, shown in minutes if minute <= until)
 
 
-@settings(max_examples=60, deadline=None)
 @given(hours=NIGHTS, change=st.sampled_from(sorted(CHANGES)), first=st.integers(0, 3 * 24 * 60))
 def test_a_send_window_is_closed_until_the_minute_that_is_told(hours: QuietHours, change: str, first: int) -> None:
     window = SendWindow(start=hours.start, end=hours.end, days=hours.days)

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.cron import parse_cron
@@ -169,7 +169,6 @@ def comes_up(before: datetime, shown: datetime, minutes: Numbers, hours: Numbers
     )
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     change=st.sampled_from(sorted(CHANGES)),
     minutes=some(0, 59),

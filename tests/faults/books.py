@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.polling import eventually
+from tests.polling import WITHIN, eventually
 
 WAITING = """
 SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -63,7 +63,7 @@ class Books:
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
-    async def until(self, sql: str, *values: Any, is_: Any, within: float) -> None:
+    async def until(self, sql: str, *values: Any, is_: Any, within: float = WITHIN) -> None:
         """Waits until the one value is so; outlives an outage of Postgres."""
 
         async def look() -> Any:
@@ -74,7 +74,7 @@ class Books:
 
         await eventually(look, lambda seen: bool(seen == is_), within)
 
-    async def until_true(self, condition: Callable[[], Awaitable[bool]], within: float) -> None:
+    async def until_true(self, condition: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:
         """Likewise, for a condition that reads more than one value."""
 
         async def look() -> Any:

@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from embedded.identity import identity
@@ -18,8 +18,9 @@ from tests.polling import eventually
 COMMAND = (sys.executable, "cli.py", "dev")
 PORTS = ("API_PORT", "POSTGRES_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT")
 GREETED = "Send one yourself:"
-STARTED_WITHIN = 90
-STOPPED_WITHIN = 15
+STARTED_WITHIN = 240
+# Promised are 15 s on a machine that has nothing else to do.
+STOPPED_WITHIN = 60
 
 
 class Run:
@@ -70,7 +71,7 @@ class Run:
         async def look() -> str | None:
             return identity(pid)
 
-        await eventually(look, lambda now: now != birth, within=5)
+        await eventually(look, lambda now: now != birth)
         return pid
 
     async def replaced(self, part: str, dead: int, within: float = 30) -> int:
@@ -95,6 +96,13 @@ class Run:
         self.process.send_signal(number)
         async with asyncio.timeout(STOPPED_WITHIN):
             return await self.process.wait()
+
+    def kill_everything(self) -> None:
+        """End what a failed test leaves behind; there is nothing to do after a clean stop."""
+        if self.process.returncode is None:
+            for pid in (self.process.pid, *descendants(self.process.pid)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def curl(self) -> str:
         """The command it invites people to copy."""
@@ -141,8 +149,9 @@ async def running(root: Path, command: tuple[str, ...] = COMMAND, **settings: st
     try:
         await run.greeted()
         yield run
-    finally:
         if run.process.returncode is None:
             family = run.identities
             assert await run.stop() == 0
             assert survivors(family) == []
+    finally:
+        run.kill_everything()

@@ -149,7 +149,7 @@ async def test_a_call_that_hangs_is_cut_by_the_deadline_and_unknown(
 ) -> None:
     monkeypatch.setattr(type(bench.provider), "deadline", 0.3)
     message = await bench.message(Ability.HANGS)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         told = await send(bench.provider, message)
     assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
 
@@ -196,7 +196,7 @@ async def test_an_answer_of_a_byte_now_and_then_is_cut_by_the_deadline(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(bench.provider), "deadline", 0.3)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         told = await send(bench.provider, await bench.message(Ability.DRIPS))
     assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
 
@@ -357,7 +357,7 @@ async def test_a_check_that_fails_is_an_error_of_ours_within_the_deadline(
 ) -> None:
     monkeypatch.setattr(type(bench.provider), "deadline", 0.5)
     bench.answer_questions(ability)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(ANSWERS[ability]):
             await bench.provider.check()
     assert (bench.questions(), bench.sends()) == (1, 0)
@@ -419,7 +419,7 @@ async def test_a_look_up_that_fails_proves_neither_and_is_not_repeated(
     await send(bench.provider, message)
     monkeypatch.setattr(type(bench.provider), "deadline", 0.5)
     bench.answer_questions(ability)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(ANSWERS[ability]):
             await found(bench, message)
     assert bench.questions() == 1

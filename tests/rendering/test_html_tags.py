@@ -4,7 +4,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rendering.html_tags import tags, unescaped
@@ -150,7 +150,6 @@ pieces = st.one_of(
 )
 
 
-@settings(max_examples=500)
 @given(st.lists(pieces, max_size=8).map("".join))
 def test_where_everything_is_closed_the_library_finds_the_same(html: str) -> None:
     oracle = Oracle()

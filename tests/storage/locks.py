@@ -13,7 +13,7 @@ BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'L
 
 async def until_blocked(database: Database, task: Task[Any], *, beside: int = 0) -> None:
     """`beside` so many others that stand already. Fails if the task ends instead."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             assert not task.done(), "it did not have to wait"
             async with database.transaction() as session:

@@ -202,7 +202,7 @@ async def test_a_change_is_announced_when_it_is_committed(database: Database) ->
     await connection.add_listener(FLUSH_CHANNEL, lambda *_: heard.put_nowait("flush"))
     async with database.transaction() as session:
         await announce(session)
-    assert await asyncio.wait_for(heard.get(), 5) == "flush"
+    assert await asyncio.wait_for(heard.get(), 60) == "flush"
     await connection.close()
 
 

@@ -293,7 +293,7 @@ async def test_the_first_one_goes_out_in_its_types_time_and_whoever_starts_the_u
     try:
         await listener.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(str(told[3])))
         await collect(desk)
-        assert {await asyncio.wait_for(heard.get(), 5) for _ in range(3)} == {"digest", "urgent", "paced"}
+        assert {await asyncio.wait_for(heard.get(), 60) for _ in range(3)} == {"digest", "urgent", "paced"}
     finally:
         await listener.close()
     rows = await desk.query(

@@ -114,7 +114,7 @@ async def test_two_that_claim_at_once_never_get_the_same_row(desk: Desk, priorit
 async def test_a_row_that_somebody_holds_holds_nobody_up(desk: Desk, priority: int) -> None:
     held, free = await accepted(desk, priority, priority)
     claim = urgent if priority == 1 else paced
-    async with desk.database.transaction() as session, asyncio.timeout(5):
+    async with desk.database.transaction() as session, asyncio.timeout(60):
         await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": held})
         assert await claim(desk.database) == [free]
     assert await claim(desk.database) == [held]

@@ -14,7 +14,7 @@ from embedded.stack import CHECKOUT
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 EXAMPLE = CHECKOUT / "examples" / "testing"
-WITHIN = 120
+WITHIN = 400
 
 
 async def run_pytest(project: Path, **environment: str) -> tuple[int | None, str]:
