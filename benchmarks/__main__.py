@@ -23,9 +23,6 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=Size.rounds)
     parser.add_argument("--count", type=int, default=Size.count, help="notifications per rate, at most 1000")
     parser.add_argument("--idle", type=int, default=Size.idle, help="notifications per latency")
-    parser.add_argument(
-        "--without-sandbox", action="store_true", help="compare the workflow sandbox on and off instead"
-    )
     parser.add_argument("--waiting", action="store_true", help="what 1,000 notifications cost that wait, instead")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
     return parser.parse_args(given)
@@ -56,7 +53,7 @@ async def bench(options: argparse.Namespace) -> Path:
             if options.waiting:
                 figures = await run_waiting(Path(home), wait)
             else:
-                figures = await run(Path(home), size, without_sandbox=options.without_sandbox)
+                figures = await run(Path(home), size)
     print(figures.table())
     return write(options.results, report(figures, wait if options.waiting else size))
 

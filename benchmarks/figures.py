@@ -8,7 +8,6 @@ from typing import Any
 BESIDE = {
     "sent_rate_batch": "floor_rate",
     "sent_rate_single": "floor_rate",
-    "sent_rate_without_sandbox": "sent_rate_batch",
     "latency_priority_1": "floor_latency",
     "latency_priority_3": "floor_latency",
     "cpu_waiting_ours": "cpu_idle_ours",

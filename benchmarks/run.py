@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figures
 from benchmarks.measures import Measures, connect
-from benchmarks.stack import UNSANDBOXED, WORKER, Servers, servers, worker
+from benchmarks.stack import WORKER, Servers, servers, worker
 from benchmarks.waiting import Waiting
 
 WARM_UP = 10
@@ -31,7 +31,7 @@ class Wait:
     seconds: float = 15.0
 
 
-async def run(home: Path, size: Size, *, without_sandbox: bool = False) -> Figures:
+async def run(home: Path, size: Size) -> Figures:
     figures = Figures()
     async with AsyncExitStack() as stack:
         given = await stack.enter_async_context(servers(home))
@@ -42,8 +42,7 @@ async def run(home: Path, size: Size, *, without_sandbox: bool = False) -> Figur
         await measures.prepare()
         floor = ("-m", "benchmarks.floor", given.places.temporal_address)
         await stack.enter_async_context(worker(given, "floor", *floor, ready="floor ready"))
-        rounds = _sandbox_rounds if without_sandbox else _floor_rounds
-        await rounds(given, measures, size, figures)
+        await _floor_rounds(given, measures, size, figures)
     return figures
 
 
@@ -92,16 +91,6 @@ async def _idle(measures: Measures, count: int, figures: Figures) -> None:
     figures.add("floor_latency", floor)
     figures.add("latency_priority_1", urgent)
     figures.add("latency_priority_3", normal)
-
-
-async def _sandbox_rounds(given: Servers, measures: Measures, size: Size, figures: Figures) -> None:
-    """Each half has the queues for itself, with a worker that has just been started and warmed up."""
-    for _ in range(size.rounds):
-        figures.add("floor_rate", [await measures.floor_rate(size.count)])
-        for name, command in (("sent_rate_batch", WORKER), ("sent_rate_without_sandbox", UNSANDBOXED)):
-            async with worker(given, "worker", *command):
-                await _warm_up(measures)
-                figures.add(name, [(await measures.batch_rates(size.count))[1]])
 
 
 async def _warm_up(measures: Measures) -> None:

@@ -24,7 +24,6 @@ from embedded.temporal import Temporal
 
 POOLS = ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK")
 WORKER = ("worker.py",)
-UNSANDBOXED = ("-m", "benchmarks.unsandboxed")
 WORKER_READY = "worker ready"
 STARTED_WITHIN = 60.0
 

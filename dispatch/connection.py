@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -18,8 +17,15 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverter,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+    PayloadConverter,
+)
 from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -63,8 +69,19 @@ class FactsOnly(DefaultFailureConverter):
         failure.stack_trace = failure.stack_trace[-2000:]
 
 
+class PayloadsByPydantic(CompositePayloadConverter):
+    """Pydantic's JSON converter, one for the process. The SDK builds a payload converter for each workflow run; with a
+    JSON converter of its own, each run would build the schema of every payload's type again."""
+
+    _json = PydanticJSONPlainPayloadConverter()
+
+    def __init__(self) -> None:
+        defaults = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(*(self._json if isinstance(each, JSONPlainPayloadConverter) else each for each in defaults))
+
+
 # One converter for API, worker, tests and the replayer.
-CONVERTER = replace(pydantic_data_converter, failure_converter_class=FactsOnly)
+CONVERTER = DataConverter(payload_converter_class=PayloadsByPydantic, failure_converter_class=FactsOnly)
 
 BACKSTOP_EVERY = timedelta(minutes=1)
 

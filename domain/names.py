@@ -56,8 +56,8 @@ def derived_id(*parts: object) -> UUID:
 def timed_id(at: datetime, *parts: object) -> UUID:
     """The same: a UUIDv7, so that it stands among those of its time in lists and indexes."""
     milliseconds = max(int(at.timestamp() * 1000), 0)
-    random = sha256(":".join(str(part) for part in parts).encode()).digest()[:10]
-    return UUID(bytes=_version_7(milliseconds.to_bytes(6, "big") + random))
+    filler = sha256(":".join(str(part) for part in parts).encode()).digest()[:10]
+    return UUID(bytes=_version_7(milliseconds.to_bytes(6, "big") + filler))
 
 
 def _version_7(octets: bytes) -> bytes:

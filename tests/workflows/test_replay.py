@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from dispatch.connection import CONVERTER
@@ -32,9 +33,12 @@ def saved(name: str) -> WorkflowHistory:
     return WorkflowHistory.from_json(history.pop("workflowId"), history)
 
 
+@pytest.mark.parametrize("runner", [UnsandboxedWorkflowRunner(), SandboxedWorkflowRunner()], ids=["plain", "sandbox"])
 @pytest.mark.parametrize("name", SAVED)
-async def test_a_saved_history_replays(name: str) -> None:
-    await Replayer(workflows=WORKFLOWS, data_converter=CONVERTER).replay_workflow(saved(name))
+async def test_a_saved_history_replays(name: str, runner: WorkflowRunner) -> None:
+    """As the worker runs it, and in the SDK's sandbox, which refuses calls that are not deterministic."""
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=CONVERTER, workflow_runner=runner)
+    await replayer.replay_workflow(saved(name))
 
 
 def test_every_story_that_can_be_recorded_is_saved() -> None:
