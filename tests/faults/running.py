@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from embedded.identity import identity
+from embedded.processes import tethered
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
 from tests.polling import eventually
@@ -137,7 +138,7 @@ async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str)
     terminal = root.with_suffix(".out")
     with terminal.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=out, stderr=out, cwd=CHECKOUT, env=environment
+            *tethered(command), stdin=DEVNULL, stdout=out, stderr=out, cwd=CHECKOUT, env=environment
         )
     return Run(process, root, terminal)
 
