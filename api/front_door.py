@@ -1,10 +1,10 @@
-"""The route class of every router: authenticate, check the scope, then read the body, in this order.
+"""The route class of every router: authenticate, check the scope and the query's names, then read the body.
 
 FastAPI reads a declared body before its dependencies run, so this cannot be a dependency.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from email.message import Message
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from api import strict_json
 from api.callers import PUBLIC, Caller, authenticate
 from api.problems import Problem, invalid, not_found
+from api.query_names import declared_names, query_faults
 from api.strict_json import UnreadableJson, Value
 
 Scope = str
@@ -42,6 +43,12 @@ def public(endpoint: Endpoint) -> Endpoint:
     return scope(PUBLIC)(endpoint)
 
 
+def accepts_any_query(endpoint: Endpoint) -> Endpoint:
+    """Skip the check of query names, for a URL that others call and to which they add parameters of their own."""
+    vars(endpoint)["any_query"] = True
+    return endpoint
+
+
 class FrontDoor(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if not hasattr(endpoint, "scope"):
@@ -52,11 +59,14 @@ class FrontDoor(APIRoute):
         handle = super().get_route_handler()
         needed, limit = vars(self.endpoint)["scope"], vars(self.endpoint)["max_body"]
         reads_body = self.body_field is not None
+        declared = None if hasattr(self.endpoint, "any_query") else declared_names(self.dependant)
 
         async def enter(request: Request) -> Response:
             if needed != PUBLIC:
                 request.state.caller = allowed(await authenticate(request), needed)
             refuse_nul(request)
+            if declared is not None:
+                refuse_query(declared, request)
             if reads_body:
                 await hand_over_body(request, limit)
             return await handle(request)
@@ -77,6 +87,13 @@ def refuse_nul(request: Request) -> None:
     for name, value in request.query_params.multi_items():
         if "\x00" in name or "\x00" in value:
             raise invalid({"parameter": name.replace("\x00", ""), "detail": "must not contain NUL"})
+
+
+def refuse_query(declared: Mapping[str, bool], request: Request) -> None:
+    """Raise 422 for an unknown name, because a misspelt filter would return everything."""
+    faults = query_faults(declared, [name for name, _ in request.query_params.multi_items()])
+    if faults:
+        raise invalid(*faults, detail="The request is not valid; see errors.")
 
 
 async def hand_over_body(request: Request, limit: int) -> None:

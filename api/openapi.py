@@ -13,6 +13,7 @@ from api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
 
 Json = dict[str, Any]
 
+INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
 BEARER = {"type": "http", "scheme": "bearer", "description": "An API key, `tk_…`."}
 FAULT: Json = {
     "type": "object",
@@ -63,26 +64,26 @@ def document(app: FastAPI) -> Json:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM
     components["securitySchemes"] = {"key": BEARER}
-    scopes = dict(_scopes(app))
+    endpoints = dict(_endpoints(app))
     for path, operations in schema.get("paths", {}).items():
         for method, operation in operations.items():
-            _complete(operation, path, scopes[method, path])
+            _complete(operation, path, endpoints[method, path])
             _exemplify(operation)
     return schema
 
 
-def _scopes(app: FastAPI) -> Iterator[tuple[tuple[str, str], str]]:
+def _endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], object]]:
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, APIRoute):
-            scope = str(getattr(route.endpoint, "scope", PUBLIC))
-            yield from (((method.lower(), str(route.path_format)), scope) for method in route.methods or ())
+            yield from (((method.lower(), str(route.path_format)), route.endpoint) for method in route.methods or ())
 
 
-def _complete(operation: Json, path: str, scope: str) -> None:
-    """Security and the problems that any such operation can answer."""
+def _complete(operation: Json, path: str, endpoint: object) -> None:
+    """Add security, and the problems that any such operation can answer."""
     responses = operation["responses"]
     responses.pop("422", None)
     problems = {503: response(503, header="Retry-After")}
+    scope = str(getattr(endpoint, "scope", PUBLIC))
     if scope != PUBLIC:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
@@ -90,18 +91,13 @@ def _complete(operation: Json, path: str, scope: str) -> None:
         problems[403] = response(403, f"The API key lacks the scope '{scope}'")
     if "requestBody" in operation:
         problems |= {status: response(status) for status in (400, 413)}
-    if "requestBody" in operation or any(map(_can_be_invalid, operation.get("parameters", []))):
-        problems[422] = response(422)
+    if not hasattr(endpoint, "any_query"):
+        problems[422] = response(422, INVALID)
     if "{" in path:
         problems[404] = response(404)
     for status, problem in problems.items():
         responses.setdefault(str(status), problem)
     operation["responses"] = dict(sorted(responses.items()))
-
-
-def _can_be_invalid(parameter: Json) -> bool:
-    """In a path, a text of any form and a UUID that is none name nothing: 404."""
-    return parameter["in"] != "path" or not parameter["schema"].keys() <= {"type", "title", "format"}
 
 
 def _exemplify(operation: Json) -> None:

@@ -36,15 +36,20 @@ class Paging:
 
     @property
     def after_id(self) -> UUID | None:
+        if self.after is None:
+            return None
         try:
-            return None if self.after is None else UUID(self.after)
+            id = UUID(self.after)
         except ValueError:
-            raise _not_ours() from None
+            raise not_ours() from None
+        if str(id) != self.after:
+            raise not_ours()
+        return id
 
     def after_parts(self, count: int) -> str | None:
         """For lists ordered by several columns, joined by a separator that none of them can hold."""
         if self.after is not None and self.after.count(SEPARATOR) != count - 1:
-            raise _not_ours()
+            raise not_ours()
         return self.after
 
     def page(
@@ -64,13 +69,14 @@ def decode(cursor: str) -> str:
     try:
         key = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
     except ValueError:
-        raise _not_ours() from None
+        raise not_ours() from None
     if encode(key) != cursor or "\x00" in key:
-        raise _not_ours()
+        raise not_ours()
     return key
 
 
-def _not_ours() -> Problem:
+def not_ours() -> Problem:
+    """Build the response to a cursor that was edited or belongs to another list."""
     return invalid({"parameter": "cursor", "detail": "is not a cursor of this list"})
 
 

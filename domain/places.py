@@ -1,6 +1,6 @@
 """A row's place in a list that is sorted by time and then id, as the text of a cursor."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 Place = tuple[datetime, UUID]
@@ -11,9 +11,12 @@ def place_text(at: datetime, id: UUID) -> str:
 
 
 def place_of(text: str) -> Place:
-    """ValueError for what is no place."""
+    """Read what `place_text` wrote for a time in UTC; raise ValueError for any other text.
+
+    Other offsets and spellings are refused: near the years 1 and 9999 a time with an offset has no time in UTC.
+    """
     at, _, id = text.partition(" ")
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        raise ValueError("has no offset")
-    return moment, UUID(id)
+    place = datetime.fromisoformat(at), UUID(id)
+    if place[0].utcoffset() != timedelta(0) or place_text(*place) != text:
+        raise ValueError("is not a time in UTC and an id")
+    return place

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Query
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
-from api.paging import SEPARATOR, Page, Paging, PagingDep
+from api.paging import SEPARATOR, Page, Paging, PagingDep, not_ours
 from api.parts import PartsDep
-from api.problems import invalid
 from api.schemas.base import ChannelName, Timestamp
 from api.schemas.failures import FailureGroup
 from domain.clock import now
@@ -70,5 +69,5 @@ def _after(paging: Paging) -> Place | None:
         return None
     count, notification_type, status, line = after.split(SEPARATOR)
     if not (count.isascii() and count.isdecimal() and len(count) < LONGEST_COUNT):
-        raise invalid({"parameter": "cursor", "detail": "is not a cursor of this list"})
+        raise not_ours()
     return Place(count=int(count), notification_type=notification_type, status=status, line=line)

@@ -6,7 +6,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.front_door import FrontDoor, public, read_body
+from api.front_door import FrontDoor, accepts_any_query, public, read_body
 from api.openapi import answers, response
 from api.parts import PartsDep
 from api.problems import Problem, not_found
@@ -26,6 +26,7 @@ FORGED = ("forged", "The provider's signature is missing or wrong")
 
 @router.post("/receipts/{provider}", status_code=204, responses=answers(400, 413) | {401: response(401, FORGED[1])})
 @public
+@accepts_any_query  # vendors add parameters of their own to the callback URL, and sign them with it
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:
     """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
     adapter = parts.providers.get(provider)

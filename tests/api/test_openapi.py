@@ -21,7 +21,7 @@ DOCUMENT = create_app().openapi()
 FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}
 FIRST |= {f"{verb}_{noun}" for verb in ("put", "get") for noun in ("recipient", "preferences", "notification_type")}
 FIRST |= {"list_notification_types", "save_template", "list_templates", "preview_template", "get_webhook_secret"}
-READ = {"200", "401", "403", "503"}
+READ = {"200", "401", "403", "422", "503"}
 BODY = {"400", "401", "403", "413", "422", "503"}
 
 
@@ -93,16 +93,16 @@ def test_every_reference_leads_somewhere() -> None:
     [
         ("POST /notifications/send", BODY | {"202"}),
         ("POST /notifications/send-batch", BODY | {"202"}),
-        ("GET /notifications", READ | {"422"}),
+        ("GET /notifications", READ),
         ("GET /notifications/{id}", READ | {"404"}),
         ("PUT /recipients/{recipient_id}", BODY | {"200", "201", "404"}),
-        ("DELETE /recipients/{recipient_id}", READ - {"200"} | {"202", "404", "422"}),
+        ("DELETE /recipients/{recipient_id}", READ - {"200"} | {"202", "404"}),
         ("GET /notification-types/{key}", READ | {"404"}),
         ("DELETE /notification-types/{key}", READ - {"200"} | {"204", "404"}),
         ("POST /templates", BODY | {"201"}),
-        ("GET /templates/{name}/versions", READ | {"404", "422"}),
+        ("GET /templates/{name}/versions", READ | {"404"}),
         ("POST /templates/{name}/rollback", BODY | {"200", "404", "409"}),
-        ("GET /outbox", READ | {"404", "422"}),
+        ("GET /outbox", READ | {"404"}),
         ("GET /webhook-secret", READ),
         ("POST /receipts/{provider}", {"204", "400", "401", "404", "413", "503"}),
     ],

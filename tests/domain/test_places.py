@@ -24,6 +24,13 @@ def is_place(text: str) -> bool:
 
 
 NO_PLACES = ["", "x", str(PLACE[1]), "2026-11-22T16:05:00+00:00", f"2026-11-22T16:05:00 {PLACE[1]}"]
+NO_PLACES += [f"0001-01-01T00:00:00+23:59 {PLACE[1]}", f"9999-12-31T23:59:59-23:59 {PLACE[1]}"]
+NO_PLACES += [f"20261122T160500Z {PLACE[1]}", f"2026-11-22T17:05:00+01:00 {PLACE[1]}", f"infinity {PLACE[1]}"]
+NO_PLACES += [
+    place_text(*PLACE).upper(),
+    place_text(*PLACE) + " ",
+    place_text(*PLACE).replace(str(PLACE[1]), PLACE[1].hex),
+]
 
 
 @pytest.mark.parametrize("text", NO_PLACES)

@@ -1,0 +1,119 @@
+"""An edited cursor is answered with 422 or with a page, by every list of the OpenAPI document."""
+
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from api.app import create_app
+from tests.api.shops import Shop, faults
+
+pytestmark = pytest.mark.postgres
+
+DOCUMENT = create_app().openapi()
+LISTS = sorted(
+    path
+    for path, methods in DOCUMENT["paths"].items()
+    if any(parameter["name"] == "cursor" for parameter in methods.get("get", {}).get("parameters", []))
+)
+PLACES = {"{name}": "shipped", "{key}": "shop"}
+ID = "0198c3a2-7b1c-7000-8000-000000000001"
+TIME = "2026-03-01T09:00:00+00:00"
+# Each stands for a part of a cursor that was edited: times, ids, counts, types, statuses and texts.
+PARTS = [
+    TIME,
+    "0001-01-01T00:00:00+23:59",
+    "0001-01-01T00:00:00+00:00",
+    "9999-12-31T23:59:59.999999-23:59",
+    "9999-12-31T23:59:59.999999+00:00",
+    "2026-03-01T09:00:00",
+    "2026-03-01T09:00:00+24:00",
+    "2026-03-01T09:00:00+00:00:00.000001",
+    "20260301T090000Z",
+    "2026-W09-7T09:00:00+00:00",
+    "99999-01-01T00:00:00+00:00",
+    "-0001-01-01T00:00:00+00:00",
+    "infinity",
+    "-infinity",
+    "1e999",
+    "NaN",
+    "٣",
+    "²",
+    "9" * 17,
+    "9" * 18,
+    "9" * 30,
+    "-1",
+    "",
+    " ",
+    "\x1f",
+    ID,
+    ID.upper(),
+    f"{{{ID}}}",
+    f"urn:uuid:{ID}",
+    ID.replace("-", ""),
+    "x" * 700,
+    "FAILED",
+    "email",
+    "en",
+    "'; DROP TABLE notification; --",
+    "\ufffe\U0010ffff",
+]
+SEPARATORS = [" ", "\x1f", ""]
+
+
+def encoded(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def joined(parts: list[str], separator: str) -> str:
+    return encoded(separator.join(parts).encode())
+
+
+EDITED = st.one_of(
+    st.builds(joined, st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=5), st.sampled_from(SEPARATORS)),
+    st.binary(max_size=40).map(encoded),
+    st.text(max_size=20),
+)
+
+
+async def asked(shop: Shop, path: str, cursor: str) -> Response:
+    query: dict[str, Any] = {"cursor": cursor}
+    for parameter in DOCUMENT["paths"][path]["get"]["parameters"]:
+        if parameter["in"] == "query" and parameter["required"]:
+            query[parameter["name"]] = "ada"
+    for name, value in PLACES.items():
+        path = path.replace(name, value)
+    return await shop.http.get(path.removeprefix("/api/v1"), params=query)
+
+
+@pytest.fixture
+async def stocked(shop: Shop) -> Shop:
+    """With the template and the endpoint whose lists are asked for."""
+    template = {"name": "shipped", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
+    assert (await shop.http.post("/templates", json=template)).status_code == 201
+    endpoint = {"url": "https://shop.example.com/hooks", "events": ["notification.failed"]}
+    assert (await shop.put("/event-endpoints/shop", endpoint)).status_code == 201
+    return shop
+
+
+def test_lists_are_found_in_the_document() -> None:
+    assert len(LISTS) >= 12
+
+
+@given(cursor=EDITED)
+@example(joined(["0001-01-01T00:00:00+23:59", ID], " "))
+@example(joined(["9999-12-31T23:59:59.999999-23:59", ID], " "))
+@example(joined(["9" * 17, "order.shipped", "FAILED", "x" * 700], "\x1f"))
+@example(joined(["x" * 700, "email", "en"], "\x1f"))
+@example(encoded(b"\xed\xa0\x80"))
+@example("")
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_an_edited_cursor_is_no_bug(stocked: Shop, cursor: str) -> None:
+    for path in LISTS:
+        response = await asked(stocked, path, cursor)
+        assert response.status_code in (200, 422), (path, cursor, response.text)
+        if response.status_code == 422:
+            assert list(faults(response)) == ["cursor"]

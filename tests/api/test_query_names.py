@@ -1,0 +1,104 @@
+"""A query parameter that a route does not declare is refused by every route, so that no filter is ignored."""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.app import create_app
+from api.paging import PagingDep
+from api.query_names import FAULT_LIMIT, NAME_LIMIT, declared_names, query_faults
+from tests.api.shops import Shop, faults
+
+Json = dict[str, Any]
+
+DOCUMENT = create_app().openapi()
+# Vendors add parameters of their own to the URLs of their callbacks.
+LENIENT = {("POST", "/api/v1/receipts/{provider}")}
+ROUTES = sorted(
+    (method.upper(), path)
+    for path, methods in DOCUMENT["paths"].items()
+    for method in methods
+    if path.startswith("/api")
+)
+UNKNOWN = "is not a parameter of this request"
+ID = "0198c3a2-7b1c-7000-8000-000000000001"
+
+
+def declared(endpoint: Any) -> dict[str, bool]:
+    app = FastAPI()
+    app.add_api_route("/", endpoint)
+    [route] = [route for route in app.routes if isinstance(route, APIRoute)]
+    return declared_names(route.dependant)
+
+
+def test_names_of_dependencies_aliases_models_and_lists_are_found() -> None:
+    class Wanted(BaseModel):
+        size: int = 1
+        colors: list[str] = []
+
+    def endpoint(
+        paging: PagingDep,
+        wanted: Annotated[Wanted, Query()],
+        from_: Annotated[str | None, Query(alias="from")] = None,
+        tag: Annotated[list[str] | None, Query()] = None,
+    ) -> None: ...
+
+    def plain(one: int, many: Annotated[tuple[int, ...], Query()] = ()) -> None: ...
+
+    names = {"limit": False, "cursor": False, "size": False, "colors": True, "from": False, "tag": True}
+    assert declared(endpoint) == names
+    assert declared(plain) == {"one": False, "many": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ([], {}),
+        (["status", "limit"], {}),
+        (["tag", "tag"], {}),
+        (["statu"], {"statu": f"{UNKNOWN}; did you mean 'status'?"}),
+        (["STATUS"], {"STATUS": f"{UNKNOWN}; did you mean 'status'?"}),
+        (["zebra"], {"zebra": UNKNOWN}),
+        ([""], {"": UNKNOWN}),
+        (["limit", "limit"], {"limit": "must be given only once"}),
+        (["zebra", "zebra"], {"zebra": UNKNOWN}),
+        (["status" * 50], {("status" * 50)[:NAME_LIMIT]: UNKNOWN}),
+    ],
+)
+def test_a_name_is_unknown_repeated_or_fine(given: list[str], found: dict[str, str]) -> None:
+    wrong = query_faults({"status": False, "limit": False, "tag": True}, given)
+    assert {fault["parameter"]: fault["detail"] for fault in wrong} == found
+
+
+def test_thousands_of_names_are_answered_with_few() -> None:
+    assert len(query_faults({"status": False}, [f"status{number}" for number in range(20_000)])) == FAULT_LIMIT
+
+
+@pytest.mark.postgres
+async def test_every_route_refuses_an_unknown_parameter_first(shop: Shop) -> None:
+    assert len(ROUTES) > 60
+    for method, path in ROUTES:
+        place = path.removeprefix("/api/v1").replace("{id}", ID).replace("{channel}", "sms")
+        response = await shop.http.request(method, place.replace("{", "").replace("}", ""), params={"statu": "FAILED"})
+        if (method, path) in LENIENT:
+            assert response.status_code == 404, path
+        elif DOCUMENT["paths"][path][method.lower()]["x-scope"] == "operate":
+            assert response.status_code == 403, path
+        else:
+            assert faults(response)["statu"].startswith(UNKNOWN), path
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("query", ["limit=1&limit=2", "limit=1&limit=1", "recipient_id=a&recipient_id=b"])
+async def test_a_repeated_parameter_is_refused(shop: Shop, query: str) -> None:
+    response = await shop.http.get(f"/notifications?{query}")
+    assert list(faults(response).values()) == ["must be given only once"]
+
+
+def test_the_document_promises_422_where_it_can_come() -> None:
+    for method, path in ROUTES:
+        promised = "422" in DOCUMENT["paths"][path][method.lower()]["responses"]
+        assert promised is ((method, path) not in LENIENT), path
