@@ -27,10 +27,10 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     return error.response
 
 
-async def _violation(_: Request, error: Exception) -> JSONResponse:
+async def _violation(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    return problem_of(error).response
+    return problem_of(error, creates=request.method == "PUT").response
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

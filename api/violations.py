@@ -26,9 +26,10 @@ WORDS = {
 }
 
 
-def problem_of(error: RequestValidationError) -> Problem:
-    """An id in the path that cannot be one names nothing: 404. All else is 422."""
-    if any(e["loc"][0] == "path" and str(e["type"]).startswith("uuid") for e in error.errors()):
+def problem_of(error: RequestValidationError, *, creates: bool = False) -> Problem:
+    """Return 404 for a path whose name or id cannot exist, unless the request would create it; otherwise 422."""
+    wrong = [e for e in error.errors() if e["loc"][0] == "path"]
+    if any(not creates or str(e["type"]).startswith("uuid") for e in wrong):
         return not_found()
     return invalid(*faults_of(error.errors(), error.body), detail="The request is not valid; see errors.")
 

@@ -30,8 +30,10 @@ async def pause_provider(name: str, caller: CallerDep, parts: PartsDep, body: Pa
 @router.post("/providers/{name}/resume")
 @scope("manage")
 async def resume_provider(name: str, caller: CallerDep, parts: PartsDep) -> Pause:
-    """What waited goes on, the most urgent first. Also of one that is not configured any more."""
-    return await _resume(parts, caller, HoldKind.PROVIDER, name)
+    """Release what waits for it, the most urgent first. A paused provider that left the pools can be resumed once."""
+    if not await _lifted(parts, caller, HoldKind.PROVIDER, name):
+        known_provider(parts, name)
+    return Pause(paused=False)
 
 
 @router.post("/channels/{channel}/pause")
@@ -46,8 +48,9 @@ async def pause_channel(
 @router.post("/channels/{channel}/resume")
 @scope("manage")
 async def resume_channel(channel: ChannelName, caller: CallerDep, parts: PartsDep) -> Pause:
-    """What waited goes on, the most urgent first."""
-    return await _resume(parts, caller, HoldKind.CHANNEL, channel)
+    """Release what waits for it, the most urgent first."""
+    await _lifted(parts, caller, HoldKind.CHANNEL, channel)
+    return Pause(paused=False)
 
 
 @router.post("/notification-types/{key}/pause")
@@ -61,8 +64,10 @@ async def pause_type(key: str, caller: CallerDep, parts: PartsDep, body: PauseBo
 @router.post("/notification-types/{key}/resume")
 @scope("manage")
 async def resume_type(key: str, caller: CallerDep, parts: PartsDep) -> Pause:
-    """What waited goes on, the most urgent first. Also for a type that was deleted meanwhile."""
-    return await _resume(parts, caller, HoldKind.TYPE, key)
+    """Release what waits for it, the most urgent first. Types that were deleted can be resumed too."""
+    if not await _lifted(parts, caller, HoldKind.TYPE, key):
+        await _known_type(parts, caller, key, deleted=True)
+    return Pause(paused=False)
 
 
 async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> Pause:
@@ -71,13 +76,14 @@ async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: 
     return Pause(paused=True)
 
 
-async def _resume(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> Pause:
+async def _lifted(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> bool:
+    """Return False if it was not paused."""
     async with parts.database.transaction() as session:
-        await holds.resume(session, caller.tenant, kind, name)
-    return Pause(paused=False)
+        return await holds.resume(session, caller.tenant, kind, name)
 
 
-async def _known_type(parts: Parts, caller: Caller, key: str) -> None:
+async def _known_type(parts: Parts, caller: Caller, key: str, *, deleted: bool = False) -> None:
+    find = notification_types.newest if deleted else notification_types.current
     async with parts.database.transaction() as session:
-        if await notification_types.current(session, caller.tenant, key) is None:
+        if await find(session, caller.tenant, key) is None:
             raise unknown()

@@ -108,7 +108,7 @@ async def in_order(engine: Engine, shop: Shop) -> list[str]:
 async def test_an_unknown_provider_or_type_cannot_be_paused(shop: Shop) -> None:
     for path in ("/providers/nobody/pause", "/notification-types/nothing/pause"):
         assert (await shop.http.post(path)).status_code == 404
-    assert (await shop.http.post("/channels/pigeon/pause")).status_code == 422
+    assert (await shop.http.post("/channels/pigeon/pause")).status_code == 404
 
 
 async def test_providers_say_how_they_are(shop: Shop) -> None:

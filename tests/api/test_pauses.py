@@ -1,0 +1,64 @@
+"""Only what exists can be paused and resumed; resuming what is not paused changes nothing."""
+
+import pytest
+
+from domain.holds import HoldKind
+from storage import holds
+from tests.api.shops import Shop
+
+pytestmark = pytest.mark.postgres
+
+UNKNOWN = [
+    "/providers/nobody",
+    "/providers/in%5Fapp%20",
+    "/channels/pigeon",
+    "/channels/EMAIL",
+    "/notification-types/nothing",
+    "/schedules/nothing",
+    "/schedules/no%20key",
+]
+TYPE = {"category": "ORDERS", "route": [{"channels": ["sms"]}], "templates": {"sms": "shipped"}}
+
+
+async def posted(shop: Shop, path: str) -> tuple[int, object]:
+    response = await shop.http.post(path)
+    return response.status_code, response.json().get("paused")
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("path", UNKNOWN)
+async def test_an_unknown_name_is_not_found(shop: Shop, path: str, verb: str) -> None:
+    response = await shop.http.post(f"{path}/{verb}")
+    assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:not-found")
+
+
+@pytest.mark.parametrize("path", ["/providers/sandbox", "/channels/email", "/notification-types/shipped"])
+async def test_what_exists_is_resumed_as_often_as_it_is_asked(shop: Shop, path: str) -> None:
+    assert (await shop.put("/notification-types/shipped", TYPE)).status_code == 201
+    assert await posted(shop, f"{path}/resume") == (200, False)
+    assert await posted(shop, f"{path}/pause") == (200, True)
+    assert await posted(shop, f"{path}/pause") == (200, True)
+    assert await posted(shop, f"{path}/resume") == (200, False)
+    assert await posted(shop, f"{path}/resume") == (200, False)
+
+
+async def test_a_deleted_type_is_resumed_but_not_paused(shop: Shop) -> None:
+    path = "/notification-types/shipped"
+    assert (await shop.put(path, TYPE)).status_code == 201
+    assert await posted(shop, f"{path}/pause") == (200, True)
+    assert (await shop.http.delete(path)).status_code == 204
+    assert await posted(shop, f"{path}/resume") == (200, False)
+    assert await posted(shop, f"{path}/resume") == (200, False)
+    assert (await posted(shop, f"{path}/pause"))[0] == 404
+
+
+async def test_a_type_of_another_tenant_is_unknown(shop: Shop, other_shop: Shop) -> None:
+    assert (await other_shop.put("/notification-types/shipped", TYPE)).status_code == 201
+    assert (await posted(shop, "/notification-types/shipped/resume"))[0] == 404
+
+
+async def test_a_paused_provider_that_left_the_pools_is_resumed_once(shop: Shop) -> None:
+    async with shop.database.transaction() as session:
+        await holds.pause(session, shop.tenant, HoldKind.PROVIDER, "former", None)
+    assert await posted(shop, "/providers/former/resume") == (200, False)
+    assert (await posted(shop, "/providers/former/resume"))[0] == 404
