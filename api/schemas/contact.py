@@ -5,6 +5,7 @@ What only a developer's machine can reach (`ada@shop.test`, plain http) passes h
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -26,21 +27,34 @@ BELOW_TEST = ".test"
 
 
 def _email(value: str) -> str:
-    return parsed_email(value).normalized.removesuffix(BELOW_TEST)
+    return _parsed_email(value)[0]
 
 
-def parsed_email(value: str) -> ValidatedEmail:
-    """As if the domain stood below `.test`, where special names such as localhost and single words are allowed too."""
+def _parsed_email(value: str) -> tuple[str, str | None]:
+    """Return the address in its normal form and in ASCII, None if the part before the @ is not ASCII.
+
+    The limits are those of RFC 5321 in octets: 254 for the address, 64 before the @. Special names such as localhost
+    and single words are accepted as well; the library takes special names only with a suffix, which leaves 249 octets.
+    """
+    with suppress(EmailNotValidError):
+        whole = _validated(value)
+        return whole.normalized, whole.ascii_email
     try:
-        return validate_email(value + BELOW_TEST, strict=True, check_deliverability=False, test_environment=True)
+        below = _validated(value + BELOW_TEST)
     except EmailNotValidError:
         raise ValueError("must be an e-mail address") from None
+    return below.normalized.removesuffix(BELOW_TEST), below.ascii_email and below.ascii_email.removesuffix(BELOW_TEST)
+
+
+def _validated(value: str) -> ValidatedEmail:
+    return validate_email(
+        value, strict=True, check_deliverability=False, test_environment=True, globally_deliverable=False
+    )
 
 
 def ascii_email(email: str) -> str | None:
-    """With an international domain in its ASCII form; None if the part before the @ has none."""
-    ascii_form = parsed_email(email).ascii_email
-    return None if ascii_form is None else ascii_form.removesuffix(BELOW_TEST)
+    """Return the address with its domain in ASCII, None if the part before the @ is not ASCII."""
+    return _parsed_email(email)[1]
 
 
 def dev_only_email(email: str) -> bool:

@@ -44,6 +44,56 @@ def test_an_address_brings_its_ascii_form_or_says_that_there_is_none(email: str,
     assert profile_of(inline(email=email)) == {"contact": {"email": email, "email_ascii": ascii_form}}
 
 
+LOCAL = "a" * 64
+LABELS = ".".join(["b" * 63] * 2)
+
+
+def address(length: int, local: str = LOCAL, end: str = ".example.com") -> str:
+    """As long as this, in octets."""
+    start = f"{local}@{LABELS}."
+    return start + "c" * (length - len((start + end).encode())) + end
+
+
+def is_accepted(email: str) -> bool:
+    try:
+        return inline(email=email).email == email
+    except ValidationError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("email", "accepted"),
+    [
+        (address(250), True),
+        (address(254), True),
+        (address(255), False),
+        (address(254, end=".test"), True),
+        (address(249, end=".localhost"), True),
+        (f"{LOCAL}@example.com", True),
+        (f"{LOCAL}a@example.com", False),
+        (f"a@{'b' * 63}.example.com", True),
+        (f"a@{'b' * 64}.example.com", False),
+        (address(254, local="ä" * 32), True),
+        (address(255, local="ä" * 32), False),
+        ("ädä@exämple.de", True),
+        ("用户@例子.公司", True),
+        ("पता@उदाहरण.भारत", True),
+        ("ada@shop.test", True),
+        ("ada@test", True),
+        ("ada@localhost", True),
+        ("ada@mailpit", True),
+        ("ada@example.com.", False),
+        ("Ada <ada@example.com>", False),
+        ('"ada lovelace"@example.com', False),
+        ("ada@[127.0.0.1]", False),
+        ("ada@", False),
+        ("ada@example.com\r\nBcc: eve@example.com", False),
+    ],
+)
+def test_an_address_has_up_to_254_octets_and_64_before_the_at(email: str, accepted: bool) -> None:
+    assert is_accepted(email) is accepted
+
+
 def test_what_only_development_takes_is_named_with_the_place_of_the_profile() -> None:
     profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
     pointers = [fault["pointer"] for fault in dev_only_faults(profile, "items", 3, "recipient")]

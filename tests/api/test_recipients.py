@@ -120,6 +120,19 @@ async def test_development_takes_domains_that_mail_never_reaches(shop: Shop, ema
     assert (await shop.put(f"/recipients/{shop.person}", {"email": email})).json()["email"] == email
 
 
+@pytest.mark.parametrize("local", ["a" * 64, "ä" * 32])
+async def test_an_address_of_254_octets_is_kept_and_suppressed(parts: Parts, local: str) -> None:
+    start = f"{local}@{'b' * 63}.{'c' * 63}."
+    email = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
+    async with open_shop(parts, settings=production()) as shop:
+        path = await shop.with_person(email=email)
+        assert (await shop.http.get(path)).json()["email"] == email
+        made = await shop.http.post("/suppressions", json={"channel": "email", "address": email})
+        assert (made.status_code, made.json()["address"]) == (201, email)
+        listed = await shop.http.get("/suppressions", params={"address": email})
+        assert [item["address"] for item in listed.json()["items"]] == [email]
+
+
 async def test_production_refuses_what_only_a_developer_can_reach(parts: Parts) -> None:
     profile = {"email": "canary@shop.test", "webhook_url": "http://canary.example.com/"}
     async with open_shop(parts, settings=production()) as shop:

@@ -75,6 +75,14 @@ async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGri
     assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
 
 
+@pytest.mark.parametrize("local", ["a" * 59 + "+good", "ä" * 29 + "+good"])
+async def test_the_longest_address_is_named_whole(bench: SendGridBench, local: str) -> None:
+    start = f"{local}@{'b' * 63}.{'c' * 63}."
+    address = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
+    await bench.provider.send(replace(bench.on(Day.GOOD), address={"email": address}))
+    assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": address}]
+
+
 async def test_text_that_the_package_takes_for_a_key_is_refused_without_a_call(bench: SendGridBench) -> None:
     message = replace(bench.on(Day.GOOD), content={"subject": "Hi", "text": "SG.abc.def is open", "html": "<p>"})
     assert await bench.provider.send(message) == Refused(reason="contains_api_key")

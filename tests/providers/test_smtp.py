@@ -118,6 +118,14 @@ async def test_a_body_does_not_end_itself(server: MailServer, text: str) -> None
     assert b"after" in server.ledger[0].raw
 
 
+async def test_the_longest_address_goes_out_in_one_header_line(server: MailServer) -> None:
+    start = f"{'a' * 64}@{'b' * 63}.{'c' * 63}."
+    address = start + "d" * (254 - len(start) - len(".com")) + ".com"
+    kept = await sent(server, to(address))
+    assert kept.recipients == [address]
+    assert f"To: {address}\r\n".encode() in kept.raw
+
+
 async def test_an_international_domain_goes_by_its_ascii_form(server: MailServer) -> None:
     kept = await sent(server, to("ada@exämple.de", "ada@xn--exmple-cua.de"))
     assert kept.recipients == ["ada@xn--exmple-cua.de"]
