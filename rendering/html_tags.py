@@ -4,12 +4,14 @@ rest of the document again for each thing that is unclosed, 22 s for 60 kB of `<
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
 from html.entities import html5
+from typing import NamedTuple
 
 Span = tuple[int, int]
+# Start, stop and the text that takes its place.
+Edit = tuple[int, int, str]
 
 # Their content is text until their end tag.
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
@@ -20,102 +22,125 @@ BETWEEN = re.compile(r"[\t\n\f\r /]*")
 ATTRIBUTE = re.compile(r"=?[^\t\n\f\r />=]*")
 EQUALS = re.compile(r"[\t\n\f\r ]*=[\t\n\f\r ]*")
 UNQUOTED = re.compile(r"[^\t\n\f\r >]*")
-REFERENCE = re.compile(r"&(#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
+REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
+# Digits of the largest code point, in decimal.
+CODE_POINT_DIGITS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """`name` is in lower case, with a slash before it for an end tag; `start` is where its `<` stands. Values are spans
-    without their quotes, by name in lower case; of a name that is given twice the first counts."""
+class Tag(NamedTuple):
+    """`name` is in lower case, with a slash before it for an end tag; `start` is where its `<` stands. Attributes are
+    in their order, by name in lower case, with the spans of their values without quotes. `closed` is false for a tag
+    that the document ends in."""
 
     name: str
     start: int
-    values: dict[str, Span] = field(default_factory=dict)
+    attributes: Sequence[tuple[str, Span]] = ()
+    closed: bool = True
 
-
-class _Unclosed(Exception):
-    """The rest of the document is inside of something that has no end."""
+    @property
+    def values(self) -> dict[str, Span]:
+        """Return the spans by name; of a name that is given twice the first counts."""
+        return dict(reversed(self.attributes))
 
 
 def tags(html: str) -> Iterator[Tag]:
     """In their order, without those in comments, scripts, styles and the like."""
-    place = html.find("<")
-    while place >= 0:
-        try:
-            tag, after = _markup(html, place)
-        except _Unclosed:
-            return
-        if tag is not None:
+    return (tag for tag in _scan(html, 0, len(html), []) if tag.closed)
+
+
+def all_tags(html: str) -> Iterator[Tag]:
+    """Find also the tags inside comments and raw text, and one without an end.
+
+    Outlook reads what is in conditional comments, SVG has no raw text, and what is appended later can close a tag.
+    """
+    hidden: list[Span] = []
+    yield from _scan(html, 0, len(html), hidden)
+    for start, stop in hidden:
+        yield from _scan(html, start, stop, [])
+
+
+def edited(html: str, edits: Iterable[Edit]) -> str:
+    """Replace spans by texts; the spans do not overlap."""
+    return "".join(_pieces(html, sorted(edits)))
+
+
+def _pieces(html: str, edits: list[Edit]) -> Iterator[str]:
+    done = 0
+    for start, stop, text in edits:
+        yield html[done:start]
+        yield text
+        done = stop
+    yield html[done:]
+
+
+def _scan(html: str, place: int, end: int, hidden: list[Span]) -> Iterator[Tag]:
+    """Yield the tags between two places; add the spans whose content is no markup to `hidden`."""
+    while (place := html.find("<", place, end)) >= 0:
+        if html.startswith("<!--", place, end):
+            place = _after_comment(html, place + 4, end, hidden)
+            continue
+        slash = "/" if html.startswith("/", place + 1, end) else ""
+        name = NAME.match(html, place + 1 + len(slash), end)
+        if name is not None:
+            attributes, after, closed = _attributes(html, name.end(), end)
+            tag = Tag(slash + name.group().lower(), place, attributes, closed)
             yield tag
-            if tag.name in END_OF:
-                end = END_OF[tag.name].search(html, after)
-                if end is None:
-                    return
-                after = end.start()
-        place = html.find("<", after)
+            place = _after_raw(html, END_OF[tag.name], after, end, hidden) if tag.name in END_OF else after
+        elif slash or html.startswith(("!", "?"), place + 1, end):
+            place = _found(html.find(">", place + 2, end), end) + 1
+        else:
+            place += 1
 
 
-def _markup(html: str, place: int) -> tuple[Tag | None, int]:
-    """What the `<` at this place begins, and where it is over."""
-    if html.startswith("<!--", place):
-        return None, _after_comment(html, place + 4)
-    slash = "/" if html.startswith("/", place + 1) else ""
-    name = NAME.match(html, place + 1 + len(slash))
-    if name is not None:
-        values, after = _attributes(html, name.end())
-        return Tag(slash + name.group().lower(), place, values), after
-    if slash or html.startswith(("!", "?"), place + 1):
-        return None, _found(html.find(">", place + 2)) + 1
-    return None, place + 1
-
-
-def _after_comment(html: str, place: int) -> int:
+def _after_comment(html: str, place: int, end: int, hidden: list[Span]) -> int:
     for empty in (">", "->"):
-        if html.startswith(empty, place):
+        if html.startswith(empty, place, end):
             return place + len(empty)
-    end = END_OF_COMMENT.search(html, place)
-    if end is None:
-        raise _Unclosed
-    return end.end()
+    close = END_OF_COMMENT.search(html, place, end)
+    hidden.append((place, end if close is None else close.start()))
+    return end if close is None else close.end()
 
 
-def _attributes(html: str, place: int) -> tuple[dict[str, Span], int]:
-    values: dict[str, Span] = {}
-    while True:
-        place = _end(BETWEEN, html, place)
-        if place == len(html):
-            raise _Unclosed
+def _after_raw(html: str, close: re.Pattern[str], place: int, end: int, hidden: list[Span]) -> int:
+    found = close.search(html, place, end)
+    stop = end if found is None else found.start()
+    hidden.append((place, stop))
+    return stop
+
+
+def _attributes(html: str, place: int, end: int) -> tuple[list[tuple[str, Span]], int, bool]:
+    """The attributes, where the tag is over, and whether it has an end."""
+    attributes: list[tuple[str, Span]] = []
+    while (place := _end(BETWEEN, html, place, end)) < end:
         if html[place] == ">":
-            return values, place + 1
-        after = _end(ATTRIBUTE, html, place)
-        name = html[place:after].lower()
-        span, place = _value(html, after)
-        values.setdefault(name, span)
+            return attributes, place + 1, True
+        after = _end(ATTRIBUTE, html, place, end)
+        span, following = _value(html, after, end)
+        attributes.append((html[place:after].lower(), span))
+        place = following
+    return attributes, end, False
 
 
-def _value(html: str, place: int) -> tuple[Span, int]:
+def _value(html: str, place: int, end: int) -> tuple[Span, int]:
     """Of the attribute whose name ends here; an empty span if it has none."""
-    equals = EQUALS.match(html, place)
+    equals = EQUALS.match(html, place, end)
     if equals is None:
         return (place, place), place
     begin = equals.end()
-    quote = html[begin : begin + 1]
-    if quote in ('"', "'"):
-        end = _found(html.find(quote, begin + 1))
-        return (begin + 1, end), end + 1
-    end = _end(UNQUOTED, html, begin)
-    return (begin, end), end
+    if html.startswith(('"', "'"), begin, end):
+        close = _found(html.find(html[begin], begin + 1, end), end)
+        return (begin + 1, close), close + 1
+    stop = _end(UNQUOTED, html, begin, end)
+    return (begin, stop), stop
 
 
-def _end(pattern: re.Pattern[str], html: str, place: int) -> int:
-    match = pattern.match(html, place)
+def _end(pattern: re.Pattern[str], html: str, place: int, end: int) -> int:
+    match = pattern.match(html, place, end)
     return place if match is None else match.end()
 
 
-def _found(place: int) -> int:
-    if place < 0:
-        raise _Unclosed
-    return place
+def _found(place: int, end: int) -> int:
+    return end if place < 0 else place
 
 
 def unescaped(value: str) -> str:
@@ -126,6 +151,14 @@ def unescaped(value: str) -> str:
 
 def _meant(match: re.Match[str]) -> str:
     name, equals = match.groups()
-    numeric = name.startswith("#")
-    known = numeric or (name in html5 and (name.endswith(";") or not equals))
-    return unescape(f"&{name}") + equals if known else match.group()
+    if name.startswith("#"):
+        return _numbered(name.rstrip(";")) + equals
+    known = name in html5 and (name.endswith(";") or not equals)
+    return html5[name] + equals if known else match.group()
+
+
+def _numbered(name: str) -> str:
+    """Zeros in front may be many; a number that is too large for a character is the replacement character."""
+    prefix, digits = ("#x", name[2:]) if name[1] in "xX" else ("#", name[1:])
+    digits = digits.lstrip("0") or "0"
+    return unescape(f"&{prefix}{digits};") if len(digits) <= CODE_POINT_DIGITS else "\ufffd"

@@ -12,6 +12,7 @@ from rendering.guards import unguarded
 from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
 from rendering.plain_text import plain_text
 from rendering.sandbox import Sandbox, build
+from rendering.urls import EXPRESSION, literal_urls, safe_urls
 
 OUTPUT_LIMIT = 1 << 20
 # Compiled, a template of nothing but expressions takes a hundred times its source: 28 MiB for these (measured).
@@ -26,12 +27,20 @@ class Part:
     html: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """`literals` are the addresses that the author wrote in the HTML and variables may not have; see `urls`."""
+
+    template: Template
+    literals: frozenset[str] = frozenset()
+
+
 class Templates:
     """Keeps what it has compiled, least recently used out first."""
 
     def __init__(self) -> None:
         self._sandboxes = {html: build(html=html) for html in (True, False)}
-        self._compiled: OrderedDict[tuple[bool, str], Template] = OrderedDict()
+        self._compiled: OrderedDict[tuple[bool, str], Compiled] = OrderedDict()
         self._cached = 0
 
     def inspect(self, source: TemplateSource) -> Inspection | RenderFailure:
@@ -53,28 +62,30 @@ class Templates:
         for part in _parts(source):
             line_of: Callable[[int], int] | None = None
             try:
-                template = self._compile(part)
-                line_of = template.get_corresponding_lineno
-                done[part.name] = _run(template, {"locale": locale, **variables})
+                compiled = self._compile(part)
+                line_of = compiled.template.get_corresponding_lineno
+                output = _run(compiled.template, {"locale": locale, **variables})
+                done[part.name] = safe_urls(output, compiled.literals) if part.html else output
                 if part.html and source.text is None:
                     done["text"] = _capped([plain_text(done[part.name])])
             except ANSWERED as error:
                 return explain(error, part.name, part.source, line_of)
         return Rendered(content=_content(source.channel, done))
 
-    def _compile(self, part: Part) -> Template:
+    def _compile(self, part: Part) -> Compiled:
         key = (part.html, part.source)
-        if (template := self._compiled.get(key)) is not None:
+        if (compiled := self._compiled.get(key)) is not None:
             self._compiled.move_to_end(key)
-            return template
+            return compiled
         sandbox = self._sandboxes[part.html]
         template = sandbox.from_string(_parse(sandbox, part.source))
-        self._compiled[key] = template
+        compiled = Compiled(template=template, literals=_literals(sandbox, part.source) if part.html else frozenset())
+        self._compiled[key] = compiled
         self._cached += len(part.source)
         while self._cached > CACHE_LIMIT:
             (_, oldest), _ = self._compiled.popitem(last=False)
             self._cached -= len(oldest)
-        return template
+        return compiled
 
 
 def _parts(source: TemplateSource) -> Iterator[Part]:
@@ -90,6 +101,12 @@ def _parse(sandbox: Sandbox, source: str) -> nodes.Template:
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         raise TemplateSyntaxError("include, import and extends are not available", node.lineno)
     return tree
+
+
+def _literals(sandbox: Sandbox, source: str) -> frozenset[str]:
+    """Return the addresses in the text between expressions and statements."""
+    pieces = (text if kind == "data" else EXPRESSION for _, kind, text in sandbox.lex(source))
+    return literal_urls("".join(pieces))
 
 
 def _run(template: Template, variables: dict[str, JSON]) -> str:

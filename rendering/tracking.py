@@ -11,14 +11,12 @@ from domain.evidence import ReceiptKind
 from domain.notification_types import Tracking
 from domain.outgoing import Message
 from domain.tracking import LETTERS, Trace, TraceSigner, target_of
-from rendering.html_tags import tags, unescaped
+from rendering.html_tags import Edit, edited, tags, unescaped
 
 LINKS = ("a", "area")
 # Ours: what somebody clicks there is not interest in the message, and must work when everything else does not.
 OWN_PAGES = ("t", "unsubscribe", "preferences")
 PIXEL = '<img src="{}" alt="" width="1" height="1" style="display:block;border:0">'
-
-Edit = tuple[int, int, str]
 
 
 class Tracker:
@@ -59,7 +57,7 @@ def rewritten(html: str, pixel: str | None, link: Callable[[str], str | None] | 
             start, stop = tag.values["href"]
             links += _linked(html, start, stop, link)
     images = [] if pixel is None else [(end, end, PIXEL.format(escape(pixel)))]
-    return "".join(_pieces(html, sorted(links + images)))
+    return edited(html, links + images)
 
 
 def _linked(html: str, start: int, stop: int, link: Callable[[str], str | None]) -> Iterator[Edit]:
@@ -67,12 +65,3 @@ def _linked(html: str, start: int, stop: int, link: Callable[[str], str | None])
     instead = link(target) if target else None
     if instead is not None:
         yield start, stop, escape(instead)
-
-
-def _pieces(html: str, edits: list[Edit]) -> Iterator[str]:
-    done = 0
-    for start, stop, text in edits:
-        yield html[done:start]
-        yield text
-        done = stop
-    yield html[done:]

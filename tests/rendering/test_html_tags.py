@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rendering.html_tags import tags, unescaped
+from rendering.html_tags import all_tags, tags, unescaped
 
 
 def links(html: str) -> list[str]:
@@ -89,6 +89,28 @@ def test_what_only_some_readers_hide_is_markup() -> None:
 def test_what_is_never_closed_hides_the_rest(open_end: str) -> None:
     assert links(f"<a href=x>{open_end}") == ["x"]
     assert links(f"<a href=x>{open_end}<a href=no")[1:] == []
+
+
+def every_link(html: str) -> list[str]:
+    return [html[slice(*span)] for tag in all_tags(html) for name, span in tag.attributes if name == "href"]
+
+
+@pytest.mark.parametrize(
+    ("html", "found"),
+    [
+        ("<!-- <a href=x> --><a href=y>", ["y", "x"]),
+        ("<!--[if mso]><a href='x'><![endif]--><a href=y>", ["y", "x"]),
+        ("<title><a href=x></title><a href=y>", ["y", "x"]),
+        ("<style><a href=x><!-- <a href=no>", ["x"]),
+        ("<!-- <a href='x", ["x"]),
+        ("<!-- <a href='x --> <a href=y>", ["y", "x "]),
+        ("<a href='x", ["x"]),
+        ("<a href='x' b", ["x"]),
+        ("<a href=x href=y>", ["x", "y"]),
+    ],
+)
+def test_all_tags_are_also_those_that_are_hidden_or_unclosed(html: str, found: list[str]) -> None:
+    assert every_link(html) == found
 
 
 def test_names_are_lower_and_end_tags_have_a_slash() -> None:
@@ -182,6 +204,11 @@ def test_no_document_is_too_broken(html: str) -> None:
         ("a=1&#38b=2", "a=1&b=2"),
         ("a=1&amp;amp;b", "a=1&amp;b"),
         ("&amp;copy=1", "&copy=1"),
+        ("a&#00000000058;b", "a:b"),
+        ("a&#x0000000003Az", "a:z"),
+        ("a&#x0000003A=", "a:="),
+        ("&#0;&#x110000;&#99999999;", "\ufffd" * 3),
+        ("&#" + "9" * 5_000 + ";", "\ufffd"),
         ("?a&copy=1", "?a&copy=1"),
         ("?a&copy1", "?a&copy1"),
         ("?a&copyright=1", "?a&copyright=1"),

@@ -52,6 +52,13 @@ async def test_a_link_leads_to_its_target_and_is_stored_once(stranger: AsyncClie
     assert await stored(parts, attempt) == [{"provider": "sandbox", "kind": "clicked", "raw": {"by": "tracking"}}]
 
 
+async def test_parameters_that_others_append_to_a_link_change_nothing(stranger: AsyncClient, parts: Parts) -> None:
+    """Link scanners and mail programs add their own."""
+    click = await stranger.get(f"/t/c/{token(parts, uuid4())}?utm_source=mail&utm_source=mail")
+    pixel = await stranger.get(f"/t/o/{token(parts, uuid4(), 'opened')}?nocache=1")
+    assert (click.status_code, pixel.status_code) == (302, 200)
+
+
 async def test_the_pixel_is_a_dot_that_is_never_kept(stranger: AsyncClient, parts: Parts) -> None:
     attempt = uuid4()
     for _ in range(2):

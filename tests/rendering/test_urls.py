@@ -1,0 +1,298 @@
+"""No address with a scheme that runs code gets from a payload into HTML, and what authors write stays."""
+
+import re
+import time
+from html.parser import HTMLParser
+from itertools import product
+from urllib.parse import urlsplit
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rendering.html_tags import all_tags
+from rendering.messages import JSON, Rendered
+from rendering.renderer import Renderer
+from rendering.templates import OUTPUT_LIMIT
+from rendering.tracking import rewritten
+from rendering.urls import READERS, is_allowed, literal_urls, safe_urls
+from tests.rendering.sources import email
+
+BAD = "javascript:alert(1)"
+NONE: frozenset[str] = frozenset()
+
+
+async def html_of(renderer: Renderer, body: str, **variables: JSON) -> str:
+    done = await renderer.render(email(body), variables, "en")
+    assert isinstance(done, Rendered), done
+    return str(done.content["html"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        BAD,
+        "JaVaScRiPt:alert(1)",
+        " \t\n javascript:alert(1)",
+        "\x01\x1fjavascript:alert(1)",
+        "\u00a0javascript:alert(1)",
+        "\u200bjavascript:alert(1)",
+        "\ufeffjavascript:alert(1)",
+        "java\tscr\nipt:alert(1)",
+        "javascript\r\n:alert(1)",
+        "java\x07script:alert(1)",
+        "vbscript:msgbox(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "file:///etc/passwd",
+        "blob:https://example.com/1",
+        "view-source:https://example.com/",
+        "feed:javascript:alert(1)",
+        "C:\\Windows\\system32",
+        "//evil.example.com/",
+        "/\\evil.example.com/",
+        "\\\\evil.example.com\\share",
+        "/\t/evil.example.com",
+        ":javascript",
+        "java script:alert(1)",
+        "javascript&colon;alert(1):",
+    ],
+)
+async def test_a_variable_brings_no_other_scheme(renderer: Renderer, url: str) -> None:
+    body = "<a href=\"{{ url }}\">x</a><img src='{{ url }}'>"
+    assert await html_of(renderer, body, url=url) == "<a href=\"#\">x</a><img src='#'>"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/?a=1&b=2#c:d",
+        "HTTP://example.com",
+        "http:example.com",
+        " https://example.com/ ",
+        "mailto:ada@example.com?subject=a:b",
+        "tel:+4917012345678",
+        "cid:logo@shop",
+        "/orders/7",
+        "/orders//7",
+        "orders/a:b",
+        "./a:b",
+        "?next=javascript:x",
+        "#top:1",
+        "",
+        "10",
+    ],
+)
+async def test_web_mail_phone_and_relative_addresses_stay(renderer: Renderer, url: str) -> None:
+    body = '<a href="{{ url|safe }}">x</a>'
+    assert await html_of(renderer, body, url=url) == f'<a href="{url}">x</a>'
+
+
+@pytest.mark.parametrize(
+    ("body", "after"),
+    [
+        ("<a href={{ url }}>x</a>", "<a href=#>x</a>"),
+        ("<a href={{ url }} class=b>", "<a href=# class=b>"),
+        ("<A HREF = '{{ url }}'>", "<A HREF = '#'>"),
+        ('<a href="{{ first }}{{ second }}">', '<a href="#">'),
+        ('<a href="java{{ tail }}">', '<a href="#">'),
+        ('<a href="javascript:go({{ number }})">', '<a href="#">'),
+        ('<a href="{% if url %}{{ url }}{% endif %}">', '<a href="#">'),
+        ('<a href="{% filter upper %}{{ url }}{% endfilter %}">', '<a href="#">'),
+        ('{% set link %}<a href="{{ url }}">{% endset %}{{ link }}', '<a href="#">'),
+        ('{% macro a(u) %}<a href="{{ u }}">{% endmacro %}{{ a(url) }}', '<a href="#">'),
+        ('{% autoescape false %}<a href="{{ url }}">{% endautoescape %}', '<a href="#">'),
+        ('{{ "<a href="|safe }}{{ url }}>', "<a href=#>"),
+        ("{{ markup|safe }}", "<a href='#'>y</a>"),
+        ('<a href="{{ entities|safe }}">', '<a href="#">'),
+        ("<a title={{ injected }}>", "<a title=x href=#>"),
+        ("<a href=x href='{{ url }}'>", "<a href=x href='#'>"),
+        (
+            "<!--[if mso]><v:rect href='{{ url }}'></v:rect><![endif]-->",
+            "<!--[if mso]><v:rect href='#'></v:rect><![endif]-->",
+        ),
+        ("<noframes><a href='{{ url }}'></noframes>", "<noframes><a href='#'></noframes>"),
+        ("<svg><style><a xlink:href='{{ url }}'></style></svg>", "<svg><style><a xlink:href='#'></style></svg>"),
+        ("<a href='{{ url }}", "<a href='#"),
+        ("<a href='{{ url }}' ", "<a href='#' "),
+        ("<form action='{{ url }}'><button formaction='{{ url }}'>", "<form action='#'><button formaction='#'>"),
+        ("<td background='{{ url }}'>", "<td background='#'>"),
+        ("<object data='{{ url }}'>", "<object data='#'>"),
+        ("<meta http-equiv=refresh content='0;url={{ url }}'>", "<meta http-equiv=refresh content='#'>"),
+        ("<meta content='0, URL = \"{{ url }}\"' http-equiv=' Refresh'>", "<meta content='#' http-equiv=' Refresh'>"),
+        ("<meta http-equiv=refresh content='0 {{ url }}'>", "<meta http-equiv=refresh content='#'>"),
+        ("<img srcset='/a.png 1x, {{ url }} 2x'>", "<img srcset='#'>"),
+        ("<img srcset='/a.png 1x,{{ url }} 2x'>", "<img srcset='#'>"),
+        ("<a ping='/a {{ url }}'>", "<a ping='#'>"),
+        ("<p style='background: url({{ url }})'>", "<p style='#'>"),
+        ("<p style=\"background: url('{{ url }}')\">", '<p style="#">'),
+        ("<p style='background: u\\72l( {{ url }})'>", "<p style='#'>"),
+        ("<svg><set attributeName=href to='{{ url }}'>", "<svg><set attributeName=href to='#'>"),
+        ("<svg><animate values='/a;{{ url }}'>", "<svg><animate values='#'>"),
+    ],
+)
+async def test_it_is_replaced_wherever_it_stands(renderer: Renderer, body: str, after: str) -> None:
+    variables: dict[str, JSON] = {
+        "url": BAD,
+        "first": "java",
+        "second": "script:alert(1)",
+        "tail": "script:alert(1)",
+        "number": 1,
+        "markup": f"<a href='{BAD}'>y</a>",
+        "entities": "&#x6A;avascript&#00000000058;alert(1)",
+        "injected": f"x href={BAD}",
+    }
+    assert await html_of(renderer, body, **variables) == after
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<img src="data:image/png;base64,AAAA">{{ x }}',
+        "<a href='javascript:history.back()'>{{ x }}</a>",
+        "<a href=myapp://orders>{{ x }}</a>",
+        "<a href='&#106;avascript:go()'>{{ x }}</a>",
+        "{% for a in 'bc' %}<img src='data:image/gif,{# why #}'>{{ a }}{% endfor %}<img src='data:image/gif,'>",
+        "{% raw %}<img src='data:{{ x }}'>{% endraw %}",
+        "<img srcset='data:image/png,A 1x, /b.png 2x'>{{ x }}",
+        "<p style='color: red; background: url(data:image/png;base64,AAAA)'>{{ x }}</p>",
+        "<p style='color: {{ x }}; background: url(data:image/png;base64,AAAA)'></p>",
+        "<!--[if mso]><v:fill src='data:image/png,A'/><![endif]-->{{ x }}",
+        '<html xmlns:v="urn:schemas-microsoft-com:vml" xmlns:data="urn:x">{{ x }}',
+        "<p>Type javascript:alert(1), or href='javascript:alert(1)'.</p>{{ x }}",
+        "<p title='javascript:alert(1)' data-href='{{ js }}'>",
+        "<a title='a: b' alt='{{ js }}'>{{ js }}</a>",
+        "<meta name=description content='Note: {{ js }}'>",
+        "<p style='{{ css }}'>",
+        "<img srcset='https://x.y/a,b 1x,https://x.y/c 2x'>{{ x }}",
+    ],
+)
+async def test_what_the_author_wrote_stays_byte_for_byte(renderer: Renderer, body: str) -> None:
+    variables: dict[str, JSON] = {"x": "hi", "js": BAD, "css": "color: red; width: calc(1px)"}
+    unfiltered = jinja2.Environment(autoescape=True).from_string(body).render(variables)
+    assert await html_of(renderer, body, **variables) == unfiltered
+
+
+async def test_one_literal_address_allows_no_other(renderer: Renderer) -> None:
+    body = "<a href='javascript:history.back()'><a href='{{ url }}'>"
+    after = await html_of(renderer, body, url=BAD)
+    assert after == "<a href='javascript:history.back()'><a href='#'>"
+
+
+async def test_the_text_part_has_no_refused_address(renderer: Renderer) -> None:
+    body = "<p><a href='{{ bad }}'>open</a> <a href='{{ good }}'>shop</a></p>"
+    done = await renderer.render(email(body), {"bad": BAD, "good": "https://x.y/"}, "en")
+    assert isinstance(done, Rendered)
+    assert done.content["text"] == "open shop (https://x.y/)"
+
+
+def test_tracking_leaves_what_was_refused_and_rewrites_the_rest() -> None:
+    html = safe_urls(f"<a href='{BAD}'>x</a><a href=https://x.y/>", NONE)
+    pixel = "https://p.q/1"
+    assert rewritten(html, pixel, lambda target: f"[{target}]").startswith("<a href='#'>x</a><a href=[https://x.y/]>")
+
+
+def test_the_pixel_closes_no_tag_with_a_refused_address() -> None:
+    tracked = rewritten(safe_urls(f"<a href='{BAD}' x=\"", NONE), "https://p.q/1", None)
+    assert "javascript" not in tracked
+
+
+class Reference(HTMLParser):
+    """Finds the addresses as the library's parser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value for name, value in attrs if name in ("href", "src", "action") and value]
+
+
+def scheme_of(address: str) -> str:
+    """As the URL standard reads it."""
+    plain = re.sub(r"[\t\n\r]", "", address.strip("".join(map(chr, range(0x21)))))
+    return urlsplit(plain).scheme
+
+
+pieces = st.sampled_from(
+    [
+        "java",
+        "script",
+        "vbscript",
+        "data",
+        ":",
+        "&colon;",
+        "&#58;",
+        "&#x3a",
+        "&Tab;",
+        "\t",
+        "\n",
+        " ",
+        "/",
+        "#",
+        "\x01",
+        "http",
+        "x",
+    ]
+)
+urls = st.lists(pieces, max_size=8).map("".join)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a href", "IMG SRC", "form action", "p title"]), urls), max_size=4))
+def test_no_reader_finds_another_scheme(found: list[tuple[str, str]]) -> None:
+    html = "".join(f"<{tag}='{url}'>" for tag, url in found)
+    reference = Reference()
+    reference.feed(safe_urls(html, NONE))
+    reference.close()
+    assert {scheme_of(address) for address in reference.addresses} <= {"", "http", "https", "mailto", "tel", "cid"}
+
+
+@given(st.text() | st.text("<>!-/='\" abody&;:htps.refl\n"))
+def test_no_document_is_too_broken(html: str) -> None:
+    once = safe_urls(html, NONE)
+    assert safe_urls(once, NONE) == once
+    assert all(tag.name for tag in all_tags(html))
+
+
+def test_literals_are_only_those_that_need_it() -> None:
+    skeleton = "<a href='https://x.y/'><a href='data:a'><a href='data:\0'><img src='/b'>"
+    assert literal_urls(skeleton) == {"data:a"}
+    assert is_allowed("/b")
+    assert "href" in READERS
+
+
+PIECES = [
+    "<a href='javascript:x'>",
+    "<a href=//x>",
+    "<a b='c' href='&#106;&#97;:x' style='a:url(b:c)'>",
+    "<p><a href='https://example.com/?a=1&amp;b=2'>x</a></p>\n",
+    "<a ",
+    "<a href=' ",
+    "<!--",
+    "<!---->",
+    "<!-- <a href='b:c'> -->",
+    "<title>",
+    "<title><",
+    "<title></title>",
+    "<script><a href=b:c></script>",
+    "<",
+    "<a href=x/",
+    "<p style=\"url(url('\\",
+    "<img srcset='a 1x,b 2x, c:d,,,'>",
+    "<meta http-equiv=refresh content='url    '>",
+    "\t",
+]
+
+
+STARTS = ["<a href='", "<a href=", "<p style='", "<img srcset='", "<meta http-equiv=refresh content='"]
+INSIDE = ["&#0", "&a", "&#x0;", "\\", "url(", ",", " ,", ":", "\xa0", "url(  "]
+
+
+@pytest.mark.parametrize(("start", "piece"), [*(("", piece) for piece in PIECES), *product(STARTS, INSIDE)])
+def test_an_eighth_of_a_megabyte_of_anything_takes_no_time(start: str, piece: str) -> None:
+    """The whole megabyte that a template may write then leaves time for the render, whose limit is one second."""
+    html = start + piece * ((OUTPUT_LIMIT // 8 - len(start)) // len(piece.encode()))
+    began = time.process_time()
+    safe_urls(html, NONE)
+    assert time.process_time() - began < 0.5
