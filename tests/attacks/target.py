@@ -1,0 +1,106 @@
+"""The API in a process of its own, with a real Postgres behind it: what the attacks of this folder are sent to."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+
+from config import PREFIX
+from embedded.ports import LOOPBACK, free_port
+from embedded.processes import Child, tethered
+from embedded.readiness import answers_ok
+from embedded.stack import CHECKOUT
+from embedded.supervisor import Supervisor
+from storage.api_keys import create_key, ensure_tenant
+from storage.database import Database
+from tests.faults.running import descendants
+from tests.storage.databases import create_database
+
+SCOPES = ("send", "read", "manage")
+STARTED_WITHIN = 60.0
+ANSWERED_WITHIN = 120.0
+MEGABYTE = 1024 * 1024
+# Accepts no connection. What only stores and reads needs no Temporal.
+NO_TEMPORAL = f"{LOOPBACK}:1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A running API. `pid` is that of its process; a restart would hide a crash, so `is_alive` compares it."""
+
+    port: int
+    pid: int
+    supervisor: Supervisor
+    database: Database
+
+    @property
+    def is_alive(self) -> bool:
+        return self.supervisor.pids.get("api") == self.pid
+
+    @property
+    def memory(self) -> float:
+        """Megabytes that the process and its children hold; a page that several of them share counts once."""
+        return sum(map(_memory, (self.pid, *descendants(self.pid)))) / MEGABYTE
+
+    @asynccontextmanager
+    async def tenant(self, scopes: Iterable[str] = SCOPES) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client with the key of a fresh tenant."""
+        async with self.database.transaction() as session:
+            tenant = await ensure_tenant(session, uuid4().hex, "Attacker")
+            _, key = await create_key(session, tenant.id, "test", list(scopes))
+        base, headers = f"http://{LOOPBACK}:{self.port}/api/v1", {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(
+            base_url=base, headers=headers, trust_env=False, timeout=ANSWERED_WITHIN
+        ) as client:
+            yield client
+
+
+@asynccontextmanager
+async def running_target(database_url: str, home: Path) -> AsyncIterator[Target]:
+    """`home`, absolute, exists and takes the log."""
+    url, port = await create_database(database_url, f"attacks_{uuid4().hex}"), free_port()
+    child = Child(
+        name="api",
+        argv=tethered((sys.executable, "-m", "api")),
+        log=home / "api.log",
+        env=_environment(url, port, home),
+        cwd=home,  # a `.env` in the checkout has no effect there
+        ready=partial(answers_ok, LOOPBACK, port, "/readyz"),
+        ready_within=STARTED_WITHIN,
+    )
+    database = Database(url, pool_size=2)
+    try:
+        async with Supervisor(home) as supervisor:
+            await supervisor.start(child)
+            yield Target(port=port, pid=supervisor.pids["api"], supervisor=supervisor, database=database)
+    finally:
+        await database.close()
+
+
+def _environment(database_url: str, port: int, home: Path) -> dict[str, str]:
+    settings = {
+        "ENV": "dev",
+        "DATA_DIR": str(home),
+        "DATABASE_URL": database_url,
+        "TEMPORAL_ADDRESS": NO_TEMPORAL,
+        "API_HOST": LOOPBACK,
+        "API_PORT": str(port),
+        "LOG_LEVEL": "warning",
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {**clean, **{f"{PREFIX}{name}": value for name, value in settings.items()}, "PYTHONPATH": str(CHECKOUT)}
+
+
+def _memory(pid: int) -> int:
+    """Proportional set size in bytes; 0 for a process that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -1,0 +1,39 @@
+"""The harness itself: a stalled, a dead and a growing API are noticed."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from tests.attacks import arena as judging
+from tests.attacks.arena import Arena
+from tests.attacks.watcher import HealthWatcher
+from tests.polling import holds
+
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("attacks")]
+
+
+async def test_an_idle_api_is_within_the_limits(arena: Arena) -> None:
+    async with arena.watched() as watcher:
+        pass
+    assert len(watcher.latencies) >= 50
+
+
+async def test_a_stalled_api_exceeds_the_limit(arena: Arena) -> None:
+    stall = arena.limit + 0.2
+    with HealthWatcher(arena.target.port) as watcher:
+        os.kill(arena.target.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(AssertionError):
+                await holds(lambda: False, stall)
+        finally:
+            os.kill(arena.target.pid, signal.SIGCONT)
+    assert watcher.p99 > arena.limit
+
+
+async def test_memory_that_is_not_given_back_is_noticed(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "MEMORY_WITHIN", 0.1)
+    grown = replace(arena, baseline=arena.target.memory - judging.MEMORY_TOLERANCE - 1)
+    with pytest.raises(AssertionError, match="never held"):
+        await grown.memory_is_given_back()
