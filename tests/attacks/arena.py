@@ -35,11 +35,16 @@ class Arena:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[HealthWatcher]:
-        """Around an attack. Prepare its body before, and read its response after the block."""
+        """Around an attack. Prepare its body before, and read its response after the block.
+
+        What the API waited for a CPU is no fault of its own and raises the limit. On an idle machine that is next to 0.
+        """
+        waited = self.target.cpu_wait
         with HealthWatcher(self.target.port) as watcher:
             yield watcher
         # Leaving the inner block waits for the watcher's last request.
-        assert watcher.p99 < self.limit, f"p99 of /healthz {watcher.p99:.3f} s, limit {self.limit:.3f} s"
+        limit = self.limit + max(self.target.cpu_wait - waited, 0)
+        assert watcher.p99 < limit, f"p99 of /healthz {watcher.p99:.3f} s, limit {limit:.3f} s"
         assert self.target.is_alive, "the API process ended"
         await self.memory_is_given_back()
 

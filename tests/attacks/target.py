@@ -48,6 +48,11 @@ class Target:
         """Megabytes that the process and its children hold; a page that several of them share counts once."""
         return sum(map(_memory, (self.pid, *descendants(self.pid)))) / MEGABYTE
 
+    @property
+    def cpu_wait(self) -> float:
+        """Seconds that its threads were ready to run and had no CPU, since they were started."""
+        return sum(map(_cpu_wait, Path(f"/proc/{self.pid}/task").glob("*/schedstat")))
+
     @asynccontextmanager
     async def tenant(self, scopes: Iterable[str] = SCOPES) -> AsyncIterator[httpx2.AsyncClient]:
         """A client with the key of a fresh tenant."""
@@ -95,6 +100,14 @@ def _environment(database_url: str, port: int, home: Path) -> dict[str, str]:
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return {**clean, **{f"{PREFIX}{name}": value for name, value in settings.items()}, "PYTHONPATH": str(CHECKOUT)}
+
+
+def _cpu_wait(schedstat: Path) -> float:
+    """Of a thread; 0 for one that has ended, and on a kernel that does not count."""
+    try:
+        return int(schedstat.read_text().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _memory(pid: int) -> int:
