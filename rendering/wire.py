@@ -16,14 +16,16 @@ Work = Literal["inspect", "render"]
 Answer = Inspection | Rendered | RenderFailure
 
 
-def frame(message: dict[str, Any]) -> bytes:
+def frame(message: dict[str, Any], *, escape: bool = True) -> bytes:
     """ValueError, TypeError or RecursionError for what is no JSON."""
-    payload = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape)
+    payload = text.encode(errors="surrogatepass")
     return len(payload).to_bytes(HEADER, "big") + payload
 
 
 def job(work: Work, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
-    return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale})
+    """As UTF-8: escapes would make the largest template, payload and profile exceed the frame."""
+    return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale}, escape=False)
 
 
 def read_source(fields: dict[str, Any]) -> TemplateSource:

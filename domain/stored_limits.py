@@ -1,0 +1,15 @@
+"""The most that is stored of what callers choose freely. Checked after a merge, since many small requests add up.
+
+A template, a payload and a recipient's attributes go to the rendering process in one message, which has a limit, too:
+the sum of their largest sizes stays below it.
+"""
+
+# Bytes of a JSON value as Postgres writes it, with a blank after each comma and colon.
+ATTRIBUTE_BYTES = 64 * 1024
+# Objects, arrays, strings, numbers, booleans and nulls, at every depth.
+ATTRIBUTE_VALUES = 5_000
+PREFERENCE_BYTES = 64 * 1024
+# Notification types and categories of which a recipient has preferences.
+PREFERENCE_TYPES = 1_000
+# Phones and browsers of a recipient.
+DEVICES = 100
