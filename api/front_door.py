@@ -5,6 +5,8 @@ FastAPI reads a declared body before its dependencies run, so this cannot be a d
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.message import Message
 from typing import Any, TypeVar
 
@@ -15,7 +17,7 @@ from api import strict_json
 from api.callers import PUBLIC, Caller, authenticate
 from api.problems import Problem, invalid, not_found
 from api.query_names import declared_names, query_faults
-from api.strict_json import UnreadableJson, Value
+from api.strict_json import VALUE_LIMIT, TooManyValues, UnreadableJson, Value
 
 Scope = str
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -23,16 +25,28 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 SCOPES = ("send", "read", "manage", "operate")
 BODY_LIMIT = 256 * 1024
 # Larger bodies are parsed in a thread, so that other requests are served meanwhile.
-IN_THREAD = 64 * 1024
+IN_THREAD = 16 * 1024
+# One thread each: parsing holds the interpreter lock, and the event loop would wait for every thread that parses.
+# Ordinary bodies do not wait for batches.
+BODIES = ThreadPoolExecutor(1, "bodies")
+BATCHES = ThreadPoolExecutor(1, "batches")
 
 
-def scope(name: Scope, *, max_body: int = BODY_LIMIT) -> Callable[[Endpoint], Endpoint]:
-    """Below the router's decorator: which scope the key needs, and how many bytes a body may have."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BodyLimits:
+    """What a body may have at most: `size` in bytes, and `values` of JSON."""
+
+    size: int
+    values: int
+
+
+def scope(name: Scope, *, max_body: int = BODY_LIMIT, max_values: int = VALUE_LIMIT) -> Callable[[Endpoint], Endpoint]:
+    """Below the router's decorator: which scope the key needs, and how many bytes and JSON values a body may have."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
         if name not in (*SCOPES, PUBLIC):
             raise ValueError(f"unknown scope {name}")
-        vars(endpoint).update(scope=name, max_body=max_body)
+        vars(endpoint).update(scope=name, limits=BodyLimits(size=max_body, values=max_values))
         return endpoint
 
     return mark
@@ -57,7 +71,7 @@ class FrontDoor(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        needed, limit = vars(self.endpoint)["scope"], vars(self.endpoint)["max_body"]
+        needed, limits = vars(self.endpoint)["scope"], vars(self.endpoint)["limits"]
         reads_body = self.body_field is not None
         declared = None if hasattr(self.endpoint, "any_query") else declared_names(self.dependant)
 
@@ -68,7 +82,7 @@ class FrontDoor(APIRoute):
             if declared is not None:
                 refuse_query(declared, request)
             if reads_body:
-                await hand_over_body(request, limit)
+                await hand_over_body(request, limits)
             return await handle(request)
 
         return enter
@@ -96,19 +110,28 @@ def refuse_query(declared: Mapping[str, bool], request: Request) -> None:
         raise invalid(*faults, detail="The request is not valid; see errors.")
 
 
-async def hand_over_body(request: Request, limit: int) -> None:
+async def hand_over_body(request: Request, limits: BodyLimits) -> None:
     """Reads and parses; FastAPI finds both done."""
-    raw = await read_body(request, limit)
+    raw = await read_body(request, limits.size)
     request._body = raw
     if not raw:
         return
     if not _is_json(request.headers.get("content-type", "")):
         raise invalid({"parameter": "Content-Type", "detail": "must be application/json"})
     try:
-        value = await asyncio.to_thread(strict_json.read, raw) if len(raw) > IN_THREAD else strict_json.read(raw)
+        value = await _parsed(raw, limits.values)
+    except TooManyValues:
+        raise Problem(413, f"The body may have at most {limits.values} JSON values.") from None
     except UnreadableJson as error:
         raise Problem(400, error.reason) from None
     _cache(request, value)
+
+
+async def _parsed(raw: bytes, max_values: int) -> Value:
+    if len(raw) <= IN_THREAD:
+        return strict_json.read(raw, max_values)
+    thread = BATCHES if len(raw) > BODY_LIMIT else BODIES
+    return await asyncio.get_running_loop().run_in_executor(thread, strict_json.read, raw, max_values)
 
 
 def _cache(request: Request, value: Value) -> None:

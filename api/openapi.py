@@ -9,11 +9,15 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.callers import PUBLIC
 from api.examples import EXAMPLES
-from api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
+from api.front_door import BODY_LIMIT, BodyLimits
+from api.problems import ERROR_LIMIT, KINDS, MEDIA_TYPE, TYPE_PREFIX
+from api.strict_json import VALUE_LIMIT
 
 Json = dict[str, Any]
 
+ORDINARY = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
+
 BEARER = {"type": "http", "scheme": "bearer", "description": "An API key, `tk_…`."}
 FAULT: Json = {
     "type": "object",
@@ -33,7 +37,12 @@ PROBLEM: Json = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "errors": {"type": "array", "items": FAULT},
+        "errors": {
+            "type": "array",
+            "items": FAULT,
+            "maxItems": ERROR_LIMIT,
+            "description": f"At most {ERROR_LIMIT}; `detail` mentions that there are more.",
+        },
     },
     "examples": [
         {
@@ -78,6 +87,10 @@ def _endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], object]]:
             yield from (((method.lower(), str(route.path_format)), route.endpoint) for method in route.methods or ())
 
 
+def _too_large(limits: BodyLimits) -> str:
+    return f"The body has more than {limits.size} bytes or {limits.values} JSON values"
+
+
 def _complete(operation: Json, path: str, endpoint: object) -> None:
     """Add security, and the problems that any such operation can answer."""
     responses = operation["responses"]
@@ -90,7 +103,7 @@ def _complete(operation: Json, path: str, endpoint: object) -> None:
         problems[401] = response(401, header="WWW-Authenticate")
         problems[403] = response(403, f"The API key lacks the scope '{scope}'")
     if "requestBody" in operation:
-        problems |= {status: response(status) for status in (400, 413)}
+        problems |= {400: response(400), 413: response(413, _too_large(getattr(endpoint, "limits", ORDINARY)))}
     if not hasattr(endpoint, "any_query"):
         problems[422] = response(422, INVALID)
     if "{" in path:

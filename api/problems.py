@@ -1,12 +1,19 @@
 """RFC 9457 problem details: what routes raise when a request cannot be met, and how it is answered."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NotRequired, TypedDict
 
 from fastapi.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tocsin:problem:"
+
+# Errors in one response. More cost time to collect and help no caller.
+ERROR_LIMIT = 50
+MORE_ERRORS = f"Only the first {ERROR_LIMIT} errors are listed."
+# Characters of one name in a pointer, which would otherwise repeat a body of any size.
+LONGEST_SEGMENT = 256
 
 # Status → last part of `type`, and `title`.
 KINDS: dict[int, tuple[str, str]] = {
@@ -33,7 +40,10 @@ class Fault(TypedDict):
 
 
 class Problem(Exception):
-    """Raised by routes and what they call. `detail` and `errors` never repeat what was sent."""
+    """Raised by routes and what they call. `detail` and `errors` never repeat what was sent.
+
+    Of more than 50 errors the first 50 are kept, and `detail` mentions it.
+    """
 
     def __init__(
         self,
@@ -46,7 +56,9 @@ class Problem(Exception):
     ) -> None:
         slug, self.title = kind or KINDS.get(status, ("http", "The request failed"))
         self.type = TYPE_PREFIX + slug
-        self.status, self.detail, self.errors = status, detail, list(errors)
+        self.status, self.detail, self.errors = status, detail, list(errors[:ERROR_LIMIT])
+        if len(errors) > ERROR_LIMIT:
+            self.detail = f"{detail or self.title} {MORE_ERRORS}"
         self.headers = dict(headers or {})
         super().__init__(f"{status} {slug}")
 
@@ -78,5 +90,9 @@ def at(pointer: str, detail: str) -> Fault:
 
 
 def pointer_of(*segments: str | int) -> str:
-    """RFC 6901: `pointer_of("payload", "a/b")` is `/payload/a~1b`; no segments, the whole body."""
+    """RFC 6901: `pointer_of("payload", "a/b")` is `/payload/a~1b`; no segments, the whole body.
+
+    Ends at the value above a name of more than 256 characters.
+    """
+    segments = tuple(takewhile(lambda segment: len(str(segment)) <= LONGEST_SEGMENT, segments))
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)

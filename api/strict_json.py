@@ -5,7 +5,13 @@ import math
 import re
 from typing import NoReturn
 
+from api.json_values import has_more_values
+
 DEPTH = 64
+# Values of an ordinary body.
+VALUE_LIMIT = 20_000
+# Characters of a number. The largest float needs 309 digits; the time to read an integer grows with their square.
+NUMBER_LENGTH = 400
 # Only escapes can smuggle these in: raw control characters and raw surrogates are refused earlier.
 SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -20,8 +26,17 @@ class UnreadableJson(ValueError):
         self.reason = reason
 
 
-def read(raw: bytes) -> Value:
-    """UTF-8 without BOM, no NaN or Infinity, NUL, lone surrogate or duplicate key; at most 64 levels."""
+class TooManyValues(Exception):
+    """The body has more values than its route allows. They have not been parsed."""
+
+
+def read(raw: bytes, max_values: int = VALUE_LIMIT) -> Value:
+    """UTF-8 without BOM, no NaN or Infinity, NUL, lone surrogate or duplicate key; at most 64 levels.
+
+    Raises UnreadableJson, or TooManyValues before anything is parsed.
+    """
+    if has_more_values(raw, max_values):
+        raise TooManyValues
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -57,6 +72,7 @@ def _constant(_: str) -> NoReturn:
 
 
 def _float(digits: str) -> float:
+    _check_length(digits)
     number = float(digits)
     if math.isinf(number):
         raise UnreadableJson("A number is too large.")
@@ -64,10 +80,13 @@ def _float(digits: str) -> float:
 
 
 def _int(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:
-        raise UnreadableJson("A number is too large.") from None
+    _check_length(digits)
+    return int(digits)
+
+
+def _check_length(digits: str) -> None:
+    if len(digits) > NUMBER_LENGTH:
+        raise UnreadableJson(f"A number has more than {NUMBER_LENGTH} characters.")
 
 
 def _check(value: Value, *, strings: bool) -> None:

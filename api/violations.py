@@ -1,12 +1,12 @@
 """Pydantic's and FastAPI's validation errors as problem details, without the input that they quote."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from api.problems import Fault, Problem, invalid, not_found, pointer_of
+from api.problems import ERROR_LIMIT, Fault, Problem, invalid, not_found, pointer_of
 
 # Error types whose message is made from the model alone. Other messages can quote what was sent.
 PLAIN = re.compile(
@@ -34,12 +34,17 @@ def problem_of(error: RequestValidationError, *, creates: bool = False) -> Probl
     return invalid(*faults_of(error.errors(), error.body), detail="The request is not valid; see errors.")
 
 
-def faults_of(errors: Sequence[Mapping[str, Any]], body: object) -> list[Fault]:
-    """`loc` starts with body, query, path or header. Several of the branches of a union may say the same."""
+def faults_of(errors: Iterable[Mapping[str, Any]], body: object) -> list[Fault]:
+    """`loc` starts with body, query, path or header. Several of the branches of a union may say the same.
+
+    Stops at one more than a response lists, which tells that there are more.
+    """
     unique: dict[tuple[str, str], Fault] = {}
     for error in errors:
         fault = _fault(error, body)
         unique.setdefault((fault.get("pointer", fault.get("parameter", "")), fault["detail"]), fault)
+        if len(unique) > ERROR_LIMIT:
+            break
     return list(unique.values())
 
 
@@ -62,13 +67,12 @@ def detail_of(error: Mapping[str, Any]) -> str:
     return message.replace("Input should be", "must be", 1).replace("Input should", "must", 1)
 
 
-def _real(path: Sequence[str | int], body: object, error: Mapping[str, Any]) -> list[str | int]:
+def _real(path: Sequence[str | int], body: Any, error: Mapping[str, Any]) -> list[str | int]:
     """The path without the names of union branches and `[key]`, which pydantic mixes in."""
     real: list[str | int] = []
     for position, segment in enumerate(path):
-        children = _children(body)
-        if segment in children:
-            real, body = [*real, segment], children[segment]
+        if _has_child(body, segment):
+            real, body = [*real, segment], body[segment]
         elif position == len(path) - 1 and _names_what_is_absent(segment, body, error):
             real = [*real, segment]
     return real
@@ -79,7 +83,7 @@ def _names_what_is_absent(segment: str | int, parent: object, error: Mapping[str
     return error["type"] == "missing" or (segment != "[key]" and error.get("input") is not parent)
 
 
-def _children(value: object) -> Mapping[Any, object]:
+def _has_child(value: Any, segment: str | int) -> bool:
     if isinstance(value, list):
-        return dict(enumerate(value))
-    return value if isinstance(value, dict) else {}
+        return isinstance(segment, int) and 0 <= segment < len(value)
+    return isinstance(value, dict) and segment in value

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
 
 from domain.channels import Channel
 from domain.durations import parse_duration
@@ -13,10 +22,33 @@ from domain.durations import parse_duration
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
+# Fields of an object with declared fields. Each unknown one is an error that costs time to report.
+FIELD_LIMIT = 100
+CHANNEL_LIMIT = 7
+
+
+def at_most(limit: int) -> BeforeValidator:
+    """For dicts, beside `Field(max_length=limit)`: pydantic checks every member of a dict before it counts them."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > limit:
+            raise ValueError(f"must have at most {limit} members")
+        return value
+
+    return BeforeValidator(check)
+
+
 class Model(BaseModel):
     """Strict: `"7"` is no integer and `1` no boolean."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, value: object) -> object:
+        if isinstance(value, dict) and len(value) > FIELD_LIMIT:
+            raise ValueError(f"must have at most {FIELD_LIMIT} fields")
+        return value
 
 
 def _time(value: object) -> object:
@@ -32,6 +64,12 @@ def _time(value: object) -> object:
         raise ValueError("is not a time that exists") from None
 
 
+def each_once(channels: list[Channel]) -> list[Channel]:
+    if len(set(channels)) != len(channels):
+        raise ValueError("names a channel twice")
+    return channels
+
+
 def _with_z(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -43,6 +81,11 @@ def _duration(value: str) -> str:
 
 Timestamp = Annotated[datetime, BeforeValidator(_time), PlainSerializer(_with_z, return_type=str, when_used="json")]
 ChannelName = Annotated[Channel, Field(strict=False)]
+Channels = Annotated[
+    list[ChannelName],
+    Field(min_length=1, max_length=CHANNEL_LIMIT, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(each_once),
+]
 Id = Annotated[UUID, Field(strict=False)]
 Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_duration), Field(examples=["10m"])]
 # A name people choose and URLs carry: `order.shipped`.

@@ -14,7 +14,20 @@ from pydantic import (
     model_validator,
 )
 
-from api.schemas.base import ChannelName, Duration, Json, Key, Model, Text, Timestamp, Word
+from api.schemas.base import (
+    CHANNEL_LIMIT,
+    ChannelName,
+    Channels,
+    Duration,
+    Json,
+    Key,
+    Model,
+    Text,
+    Timestamp,
+    Word,
+    at_most,
+    each_once,
+)
 from api.schemas.timing import Digest, SendWindow, Throttle
 from domain.channels import Channel
 from domain.durations import parse_duration
@@ -44,22 +57,20 @@ def _kind_of_default(value: object) -> str:
     return "by channel" if isinstance(value, dict) else "for all"
 
 
-def _each_once(channels: list[Channel]) -> list[Channel]:
-    if len(set(channels)) != len(channels):
-        raise ValueError("names a channel twice")
-    return channels
-
-
 NotYet = Annotated[Any, AfterValidator(_not_yet), Field(description="Refused: not supported yet.")]
 Until = Literal["sent", "delivered", "opened", "clicked"] | None
-Channels = Annotated[list[ChannelName], Field(min_length=1, max_length=6), AfterValidator(_each_once)]
 Beside = Annotated[
     list[ChannelName],
-    Field(max_length=6, description="Go out beside the first step, whatever becomes of it."),
-    AfterValidator(_each_once),
+    Field(
+        max_length=CHANNEL_LIMIT,
+        json_schema_extra={"uniqueItems": True},
+        description="Go out beside the first step, whatever becomes of it.",
+    ),
+    AfterValidator(each_once),
 ]
 Default = Annotated[
-    Annotated[Switch, Tag("for all")] | Annotated[dict[ChannelName, Switch], Tag("by channel")],
+    Annotated[Switch, Tag("for all")]
+    | Annotated[dict[ChannelName, Switch], Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT), Tag("by channel")],
     Discriminator(_kind_of_default),
 ]
 
@@ -111,7 +122,7 @@ class TypeFields(Model):
     default: Default = "on"
     priority: Annotated[int, Field(ge=1, le=5)] = 3
     route: Annotated[list[Step], Field(min_length=1, max_length=20)]
-    templates: dict[ChannelName, Key]
+    templates: Annotated[dict[ChannelName, Key], Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT)]
     template_policy: Literal["pinned", "latest"] = "pinned"
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None

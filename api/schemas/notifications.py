@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
 
-from api.schemas.base import ChannelName, Duration, Id, Json, Model, Timestamp, Word
+from api.schemas.base import Channels, Duration, Id, Json, Model, Timestamp, Word
 from api.schemas.contact import RecipientId
 from api.schemas.digests import DigestOf
 from api.schemas.recipients import InlineRecipient
@@ -30,7 +30,7 @@ class SendRequest(Model):
     recipient_id: RecipientId | None = None
     recipient: InlineRecipient | None = None
     payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
-    channels: Annotated[list[ChannelName] | None, Field(min_length=1, description="Only these of the route.")] = None
+    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
     priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
     send_at: Timestamp | None = None
     expires_in: Annotated[Duration | None, Field(description="Counted from send_at, else from acceptance.")] = None
@@ -77,13 +77,18 @@ class Sent(Model):
 
 
 class BatchItem(Model):
-    """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`."""
+    """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`.
+
+    An item lists at most 50 errors. Once 1,000 are listed in the response, each further item lists its first one.
+    `more_errors`: the item has more than it lists.
+    """
 
     index: int
     status: int
     id: Id | None = None
     replayed: bool = False
     errors: list[dict[str, str]] | None = None
+    more_errors: bool = False
 
 
 class BatchAnswer(Model):

@@ -1,13 +1,15 @@
 """What a person wants to receive: per channel, per type or category and channel, and when not."""
 
+import json
 from enum import StrEnum
 from typing import Annotated, Self
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from api.schemas.base import ChannelName, Json, Model, Timestamp
+from api.schemas.base import CHANNEL_LIMIT, ChannelName, Json, Model, Timestamp, at_most
 from api.schemas.contact import TimeZone
+from domain.stored_limits import PREFERENCE_BYTES, PREFERENCE_TYPES
 
 
 class Day(StrEnum):
@@ -24,14 +26,25 @@ def _once_each(days: list[Day]) -> list[Day]:
     return sorted(set(days), key=list(Day).index)
 
 
+BY_TYPE = f"By notification type or category: at most {PREFERENCE_TYPES}, and {PREFERENCE_BYTES} bytes of JSON."
 QUIET = "Holds priorities 3 to 5 until its end; null clears."
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
 DayName = Annotated[Day, Field(strict=False)]
 Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_once_each)]
 # A notification type's key or a category's name.
 TypeName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=255)]
-Channels = dict[ChannelName, bool]
-ChannelChanges = dict[ChannelName, bool | None]
+ChannelMembers = (Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT))
+TypeMembers = (Field(max_length=PREFERENCE_TYPES), at_most(PREFERENCE_TYPES))
+ChannelSwitches = Annotated[dict[ChannelName, bool], *ChannelMembers]
+ChannelChanges = Annotated[dict[ChannelName, bool | None], *ChannelMembers]
+TypeSwitches = Annotated[dict[TypeName, ChannelSwitches], *TypeMembers]
+TypeChanges = Annotated[dict[TypeName, ChannelChanges | None], *TypeMembers]
+
+
+def _fits(switches: Json) -> Json:
+    if len(json.dumps(switches, ensure_ascii=False).encode()) > PREFERENCE_BYTES:
+        raise ValueError(f"must have at most {PREFERENCE_BYTES} bytes of JSON")
+    return switches
 
 
 class QuietHours(Model):
@@ -57,10 +70,11 @@ class QuietHoursChanges(Model):
 
 
 class Preferences(Model):
-    global_channel_opt_in: Annotated[Channels, Field(examples=[{"email": True, "sms": False}])] = {}
+    global_channel_opt_in: Annotated[ChannelSwitches, Field(examples=[{"email": True, "sms": False}])] = {}
     type_channel_preferences: Annotated[
-        dict[TypeName, Channels],
-        Field(description="By notification type or category.", examples=[{"MARKETING": {"email": False}}]),
+        TypeSwitches,
+        AfterValidator(_fits),
+        Field(description=BY_TYPE, examples=[{"MARKETING": {"email": False}}]),
     ] = {}
     quiet_hours: Annotated[QuietHours | None, Field(description=QUIET)] = None
 
@@ -69,11 +83,14 @@ class PreferenceChanges(Model):
     """Merged with what is known; null removes."""
 
     global_channel_opt_in: ChannelChanges | None = None
-    type_channel_preferences: dict[TypeName, ChannelChanges | None] | None = None
+    type_channel_preferences: TypeChanges | None = None
     quiet_hours: Annotated[QuietHoursChanges | None, Field(description=QUIET)] = None
 
 
 class PreferencesView(Preferences):
+    """As they are stored."""
+
+    type_channel_preferences: dict[TypeName, dict[ChannelName, bool]] = {}
     updated_at: Timestamp
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.base import ChannelName, Duration, Id, Json, Key, Model, Timestamp, Word
+from api.schemas.base import ChannelName, Channels, Duration, Id, Json, Key, Model, Timestamp, Word
 from api.schemas.contact import RecipientId, zone
 from api.schemas.notifications import Tag
 from api.schemas.timing import CronText
@@ -64,7 +64,7 @@ class ScheduleBody(Model):
         Field(description="`skip` leaves a time out while notifications of an earlier one have not finished."),
     ] = "skip"
     priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
-    channels: Annotated[list[ChannelName] | None, Field(min_length=1, description="Only these of the route.")] = None
+    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
     expires_in: Annotated[Duration | None, Field(description="Counted from the acceptance of each one.")] = None
     tags: Annotated[list[Tag], Field(max_length=20)] = []
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.strict_json import DEPTH, UnreadableJson, read
+from api import strict_json
+from api.strict_json import DEPTH, VALUE_LIMIT, TooManyValues, UnreadableJson, read
 
 SURROGATES = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -54,7 +55,8 @@ def test_valid_json_is_read(raw: bytes, value: Any) -> None:
         (b"[-Infinity]", "NaN"),
         (b"1e999", "number is too large"),
         (b"-1e999", "number is too large"),
-        (b"1" * 5_000, "number is too large"),
+        (b"1" * 401, "more than 400 characters"),
+        (b"0." + b"1" * 399, "more than 400 characters"),
         (b'{"a": 1, "a": 2}', "same key"),
         (b'[{"b": {"a": 1, "\\u0061": 1}}]', "same key"),
         (b'["\\u0000"]', "NUL"),
@@ -68,7 +70,18 @@ def test_valid_json_is_read(raw: bytes, value: Any) -> None:
 )
 def test_everything_else_is_refused(raw: bytes, reason: str) -> None:
     with pytest.raises(UnreadableJson, match=reason):
-        read(raw)
+        read(raw, 1_000_000)
+
+
+@pytest.mark.parametrize("raw", [b"[" + b"[]," * (VALUE_LIMIT - 1) + b"[]]", b"[" * VALUE_LIMIT * 10, b"{,"])
+def test_a_body_with_too_many_values_is_not_parsed(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict_json, "_parsed", lambda _: pytest.fail("the body was parsed"))
+    with pytest.raises(TooManyValues):
+        read(raw, min(VALUE_LIMIT, len(raw) - 1))
+
+
+def test_as_many_values_as_are_allowed_are_read() -> None:
+    assert read(b"[" + b"[]," * (VALUE_LIMIT - 2) + b"[]]") == [[]] * (VALUE_LIMIT - 1)
 
 
 def test_the_deepest_allowed_nesting_is_read() -> None:

@@ -1,0 +1,72 @@
+"""The items of a batch: each is checked like a single send, and answered by itself. Called by the sends' routes."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.acceptance import Answer, Ask, Taken, digest_of
+from api.front_door import BODY_LIMIT
+from api.json_values import has_more_values
+from api.problems import ERROR_LIMIT, Fault, at
+from api.schemas.notifications import BatchItem, SendItem
+from api.strict_json import VALUE_LIMIT
+from api.violations import faults_of
+
+Json = dict[str, Any]
+
+# Errors in one response, but for the first one of each item.
+BATCH_ERROR_LIMIT = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """An item that is not a valid send."""
+
+    status: int
+    errors: list[Fault]
+
+
+def read_item(item: Json, key: str | None) -> Ask | Refusal:
+    """`key` is for an item without one of its own."""
+    raw = json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(raw) > BODY_LIMIT:
+        return Refusal(status=413, errors=[at("", f"an item may have at most {BODY_LIMIT} bytes")])
+    if has_more_values(raw, VALUE_LIMIT):
+        return Refusal(status=413, errors=[at("", f"an item may have at most {VALUE_LIMIT} JSON values")])
+    try:
+        request = SendItem.model_validate(item)
+    except ValidationError as error:
+        return Refusal(status=422, errors=_errors(error, item))
+    own = {name: value for name, value in item.items() if name != "idempotency_key"}
+    return Ask(request=request, key=request.idempotency_key or key, digest=digest_of(own))
+
+
+def batch_response(answers: Iterable[Answer | Ask | Refusal]) -> list[BatchItem]:
+    """In the order of the items."""
+    return list(_items(answers))
+
+
+def _items(answers: Iterable[Answer | Ask | Refusal]) -> Iterator[BatchItem]:
+    left = BATCH_ERROR_LIMIT
+    for index, answer in enumerate(answers):
+        if isinstance(answer, Ask):
+            raise LookupError("an ask without an answer")
+        if isinstance(answer, Taken):
+            yield BatchItem(index=index, status=202, id=answer.values["id"], replayed=answer.replayed)
+            continue
+        status, errors = (answer.status, answer.errors) if isinstance(answer, Refusal) else (422, answer)
+        listed = errors[: max(1, min(ERROR_LIMIT, left))]
+        left -= len(listed)
+        yield _refused(index, status, listed, more=len(listed) < len(errors))
+
+
+def _refused(index: int, status: int, errors: Sequence[Fault], *, more: bool) -> BatchItem:
+    shown = [{name: str(value) for name, value in error.items()} for error in errors]
+    return BatchItem(index=index, status=status, errors=shown, more_errors=more)
+
+
+def _errors(error: ValidationError, item: Json) -> list[Fault]:
+    return faults_of(({**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)), item)
