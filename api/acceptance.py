@@ -9,7 +9,7 @@ from typing import Any
 from api.callers import Caller
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
-from api.schemas.recipients import dev_only_faults, profile_of
+from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
 from api.send_checks import NO_SUCH_TYPE, send_faults
 from bootstrap import Parts
 from domain.digests import group_of
@@ -129,6 +129,8 @@ class Acceptance:
             row = rows[item.id]
             if row.created_at is not None:
                 answers[index] = Taken(values=_values(item, row), replayed=False)
+            elif row.attributes_too_large:
+                answers[index] = [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
             elif not row.known_recipient:
                 answers[index] = [at("/recipient_id", UNKNOWN_RECIPIENT)]
         lost = [index for index in new if index not in answers]

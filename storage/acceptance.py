@@ -1,16 +1,19 @@
 """Accepting notifications: one INSERT for one or a thousand, and the look-up that makes a repeat the same one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
 from domain.notification_types import URGENT
+from domain.time_slices import in_slices
 from storage.database import to_json
+from storage.recipients import ATTRIBUTES_TOO_LARGE
 from storage.sealing import Json, address_keys, seal
 
 
@@ -39,17 +42,19 @@ class NewNotification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """`created_at` is None when nothing was inserted: the key or the id is taken, or the recipient unknown."""
+    """`created_at` is None when nothing was inserted: the key or the id is taken, the recipient is unknown, or would
+    have more attributes than are stored."""
 
     id: UUID
     known_recipient: bool
-    created_at: datetime | None
-    expires_at: datetime | None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    attributes_too_large: bool = False
 
 
 # A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
 # Known people are locked against an erasure, which must find what is accepted for them.
-ACCEPT = text("""
+ACCEPT = text(f"""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, recipient_id text, profile jsonb, notification_type text, type_id uuid, event_payload jsonb,
@@ -58,18 +63,18 @@ WITH item AS (
 ), profile AS (
   INSERT INTO recipient AS r (tenant, recipient_id, contact, address_keys, locale, timezone, attributes, created_at,
          updated_at)
-  SELECT DISTINCT ON (recipient_id) CAST(:tenant AS uuid), recipient_id, COALESCE(profile->'contact', '{}'),
-         COALESCE(profile->'address_keys', '{}'), profile->>'locale', profile->>'timezone',
-         COALESCE(profile->'attributes', '{}'), now(), now()
+  SELECT DISTINCT ON (recipient_id) CAST(:tenant AS uuid), recipient_id, COALESCE(profile->'contact', '{{}}'),
+         COALESCE(profile->'address_keys', '{{}}'), profile->>'locale', profile->>'timezone',
+         COALESCE(profile->'attributes', '{{}}'), now(), now()
     FROM item WHERE profile IS NOT NULL ORDER BY recipient_id, id DESC
   ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = r.contact || EXCLUDED.contact,
          address_keys = r.address_keys || EXCLUDED.address_keys,
          locale = COALESCE(EXCLUDED.locale, r.locale), timezone = COALESCE(EXCLUDED.timezone, r.timezone),
          attributes = r.attributes || EXCLUDED.attributes, updated_at = now()
-  RETURNING r.recipient_id
+  RETURNING r.recipient_id, {ATTRIBUTES_TOO_LARGE} AS too_large
 ), preference AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
-  SELECT :tenant, recipient_id, '{}', '{}', now() FROM profile
+  SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM profile
   ON CONFLICT DO NOTHING
 ), standing AS (
   SELECT r.recipient_id FROM recipient r
@@ -93,12 +98,14 @@ WITH item AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, status)
   SELECT id, :tenant, id, created_at, 'accepted', 'PENDING' FROM accepted
 )
-SELECT item.id, known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
+SELECT item.id, item.recipient_id, profile.too_large,
+       known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
        CASE WHEN accepted.id IS NOT NULL
             THEN pg_notify(:channel, CASE WHEN item.digest_group IS NOT NULL THEN :collect_due
                                           WHEN item.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text END
   FROM item LEFT JOIN known USING (recipient_id) LEFT JOIN accepted ON accepted.id = item.id
-""")
+       LEFT JOIN profile ON profile.recipient_id = item.recipient_id
+""")  # noqa: S608 - constants of our own
 
 
 NOTIFY = {
@@ -111,18 +118,40 @@ NOTIFY = {
 
 
 async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> dict[UUID, Accepted]:
-    """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key."""
-    values = {"tenant": tenant, "items": to_json([_item(tenant, item) for item in items]), **NOTIFY}
-    rows = (await session.execute(ACCEPT, values)).mappings()
-    return {
-        row["id"]: Accepted(
-            id=row["id"],
-            known_recipient=row["known_recipient"],
-            created_at=row["created_at"],
-            expires_at=row["expires_at"],
-        )
-        for row in rows
-    }
+    """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key, and no item
+    with attributes for a recipient who would have too many."""
+    refused: dict[UUID, Accepted] = {}
+    while any(map(_gives_attributes, items)):
+        savepoint = await session.begin_nested()
+        rows = await _insert(session, tenant, items)
+        full = {row["recipient_id"] for row in rows if row["too_large"]}
+        excess = {item.id for item in items if item.recipient_id in full and _gives_attributes(item)}
+        if not excess:
+            await savepoint.commit()
+            return refused | _accepted(rows)
+        await savepoint.rollback()
+        refused |= {id: Accepted(id=id, known_recipient=True, attributes_too_large=True) for id in excess}
+        items = [item for item in items if item.id not in excess]
+    return refused | (_accepted(await _insert(session, tenant, items)) if items else {})
+
+
+def _gives_attributes(item: NewNotification) -> bool:
+    return item.profile is not None and "attributes" in item.profile
+
+
+async def _insert(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> Sequence[RowMapping]:
+    values = {"tenant": tenant, "items": await _written(tenant, items), **NOTIFY}
+    return (await session.execute(ACCEPT, values)).mappings().all()
+
+
+def _accepted(rows: Sequence[RowMapping]) -> dict[UUID, Accepted]:
+    names = ("id", "known_recipient", "created_at", "expires_at")
+    return {row["id"]: Accepted(**{name: row[name] for name in names}) for row in rows}
+
+
+async def _written(tenant: UUID, items: list[NewNotification]) -> str:
+    """A JSON array. Writing megabytes in one call would hold up the event loop."""
+    return f"[{','.join([to_json(_item(tenant, item)) async for item in in_slices(items)])}]"
 
 
 def _item(tenant: UUID, item: NewNotification) -> Json:

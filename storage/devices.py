@@ -13,10 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import DeviceKind
+from domain.stored_limits import DEVICES
 from models.columns import new_id
 from storage.database import to_json
 from storage.rows import decoded
 from storage.sealing import Json, seal, unseal
+
+
+class TooManyDevices(Exception):
+    """The recipient has as many devices as are stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +52,10 @@ class Device:
 
 COLUMNS = "id, device, kind, address, locale, created_at, updated_at"
 
-# Erasing the person waits for this transaction, or this finds nobody.
-HOLD_PERSON = text("SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE")
+# Erasing the person waits for this transaction, or this finds nobody. Two new devices of one person are saved one after
+# the other, so that they are counted.
+HOLD_PERSON = text("SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR NO KEY UPDATE")
+COUNT = text("SELECT count(*) FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id")
 
 # Two people registering one token at the same moment: the second waits here, then takes it over.
 LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant_text || CAST(:identity AS text), 0))")
@@ -79,7 +86,10 @@ DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address
 
 
 async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewDevice) -> tuple[Device, bool] | None:
-    """The device and whether it is new; None for an unknown person. The address leaves whoever had it."""
+    """The device and whether it is new; None for an unknown person. The address leaves whoever had it.
+
+    Raises TooManyDevices.
+    """
     person: Json = {"tenant": tenant, "recipient_id": recipient_id}
     identity = to_json(seal(new.identity))
     await session.execute(LOCK_ADDRESS, {"tenant_text": str(tenant), "identity": identity})
@@ -95,6 +105,8 @@ async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewD
         "locale": new.locale,
     }
     row = (await session.execute(SAVE, values)).mappings().one()
+    if row["created"] and (await session.execute(COUNT, person)).scalar_one() > DEVICES:
+        raise TooManyDevices
     return _device(row), row["created"]
 
 

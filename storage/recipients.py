@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.merge_patch import merged
+from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES
 from storage.database import to_json
 from storage.rows import decoded
 from storage.sealing import Json, address_keys, seal, unseal
@@ -35,6 +36,15 @@ class Person:
 ERASED = """NOT EXISTS (SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
    AND r.created_at < n.created_at + interval '10 seconds')"""
 
+
+class AttributesTooLarge(Exception):
+    """The recipient would have more attributes than are stored."""
+
+
+# Of a row that is written. The merge happens under its lock, so concurrent changes cannot exceed the limit together.
+ATTRIBUTES_TOO_LARGE = f"""(octet_length(attributes::text) > {ATTRIBUTE_BYTES} OR
+  (SELECT count(*) FROM jsonb_path_query(attributes, 'strict $.**')) > {ATTRIBUTE_VALUES})"""  # noqa: S608 - constants
+
 COLUMNS = "recipient_id, contact, locale, timezone, attributes, created_at, updated_at"
 
 FIND = text(f"SELECT {COLUMNS} FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id")  # noqa: S608
@@ -51,7 +61,7 @@ WITH person AS (
          CAST(:attributes AS jsonb), now(), now())
   ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = EXCLUDED.contact, address_keys = EXCLUDED.address_keys,
          locale = EXCLUDED.locale, timezone = EXCLUDED.timezone, attributes = EXCLUDED.attributes, updated_at = now()
-  RETURNING {COLUMNS}, xmax = 0 AS created
+  RETURNING {COLUMNS}, xmax = 0 AS created, {ATTRIBUTES_TOO_LARGE} AS too_large
 ), preference AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
   SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM person
@@ -64,7 +74,7 @@ UPDATE = text(f"""
 UPDATE recipient SET contact = CAST(:contact AS jsonb), address_keys = CAST(:address_keys AS jsonb),
        locale = :locale, timezone = :timezone, attributes = CAST(:attributes AS jsonb), updated_at = now()
  WHERE tenant = :tenant AND recipient_id = :recipient_id
-RETURNING {COLUMNS}
+RETURNING {COLUMNS}, {ATTRIBUTES_TOO_LARGE} AS too_large
 """)  # noqa: S608
 
 ZONES = text("""
@@ -85,13 +95,18 @@ async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: 
 
 
 async def replace(session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json) -> tuple[Person, bool]:
-    """Exactly this profile from now on; True if the person is new."""
+    """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
     row = (await session.execute(REPLACE, _values(tenant, recipient_id, profile))).mappings().one()
+    if row["too_large"]:
+        raise AttributesTooLarge
     return _person(row), row["created"]
 
 
 async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json) -> Person | None:
-    """The profile with the changes laid over it, where None clears; None for an unknown person."""
+    """The profile with the changes laid over it, where None clears; None for an unknown person.
+
+    Raises AttributesTooLarge.
+    """
     values = {"tenant": tenant, "recipient_id": recipient_id}
     row = (await session.execute(LOCK_PROFILE, values)).mappings().one_or_none()
     if row is None:
@@ -106,7 +121,10 @@ async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes:
         },
         changes,
     )
-    return _person((await session.execute(UPDATE, _values(tenant, recipient_id, profile))).mappings().one())
+    row = (await session.execute(UPDATE, _values(tenant, recipient_id, profile))).mappings().one()
+    if row["too_large"] and "attributes" in changes:
+        raise AttributesTooLarge
+    return _person(row)
 
 
 async def zones(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> dict[str, str]:

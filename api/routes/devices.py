@@ -4,10 +4,12 @@ from fastapi import APIRouter, Response
 
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
+from api.openapi import answers
 from api.parts import PartsDep
-from api.problems import not_found
+from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
 from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of, refuse_dev_only
+from domain.stored_limits import DEVICES
 from storage import devices
 from storage.devices import Device, NewDevice
 
@@ -15,7 +17,8 @@ router = APIRouter(route_class=FrontDoor, tags=["recipients"])
 
 
 @router.put(
-    "/recipients/{recipient_id}/devices/{device}", responses={201: {"model": DeviceView, "description": "Created"}}
+    "/recipients/{recipient_id}/devices/{device}",
+    responses={201: {"model": DeviceView, "description": "Created"}, **answers(409)},
 )
 @scope("manage")
 async def put_device(
@@ -30,7 +33,10 @@ async def put_device(
     refuse_dev_only(registration, dev=parts.settings.dev)
     new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
     async with parts.database.transaction() as session:
-        saved = await devices.save(session, caller.tenant, recipient_id, new)
+        try:
+            saved = await devices.save(session, caller.tenant, recipient_id, new)
+        except devices.TooManyDevices:
+            raise conflict(f"A recipient can have {DEVICES} devices at most.") from None
     if saved is None:
         raise not_found("There is no such recipient.")
     response.status_code = 201 if saved[1] else 200

@@ -1,5 +1,7 @@
 """People: their profile, and their erasure."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -8,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
-from api.problems import not_found
+from api.problems import at, invalid, not_found
 from api.routes.devices import device_view
 from api.schemas.contact import RecipientId
 from api.schemas.recipients import (
+    ATTRIBUTES_TOO_LARGE,
     ErasureAccepted,
     ErasureView,
     Profile,
@@ -28,6 +31,14 @@ router = APIRouter(route_class=FrontDoor, tags=["recipients"])
 UNKNOWN = "There is no such recipient."
 
 
+@contextmanager
+def attributes_in_limits() -> Iterator[None]:
+    try:
+        yield
+    except recipients.AttributesTooLarge:
+        raise invalid(at("/attributes", ATTRIBUTES_TOO_LARGE)) from None
+
+
 @router.put("/recipients/{recipient_id}", responses={201: {"model": RecipientView, "description": "Created"}})
 @scope("manage")
 async def put_recipient(
@@ -36,7 +47,8 @@ async def put_recipient(
     """Exactly this profile from now on; devices and preferences stay as they are."""
     refuse_dev_only(profile, dev=parts.settings.dev)
     async with parts.database.transaction() as session:
-        person, created = await recipients.replace(session, caller.tenant, recipient_id, profile_of(profile))
+        with attributes_in_limits():
+            person, created = await recipients.replace(session, caller.tenant, recipient_id, profile_of(profile))
         await people.moved(session, caller.tenant, [recipient_id])
         view = await _view(session, caller.tenant, person)
     response.status_code = 201 if created else 200
@@ -62,7 +74,8 @@ async def patch_recipient(
     """Merges (RFC 7396): what is not given stays, null clears, also inside `attributes`."""
     refuse_dev_only(profile, dev=parts.settings.dev)
     async with parts.database.transaction() as session:
-        person = await recipients.merge(session, caller.tenant, recipient_id, changes_of(profile))
+        with attributes_in_limits():
+            person = await recipients.merge(session, caller.tenant, recipient_id, changes_of(profile))
         if person is None:
             raise not_found(UNKNOWN)
         await people.moved(session, caller.tenant, [recipient_id])

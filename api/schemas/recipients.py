@@ -18,10 +18,14 @@ from api.schemas.contact import (
     dev_only_url,
 )
 from api.schemas.devices import DeviceView
+from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES
 
 CONTACT = ("email", "phone", "webhook_url")
 PLAIN = ("locale", "timezone", "attributes")
 ASCII = "email_ascii"
+ATTRIBUTES_TOO_LARGE = (
+    f"the recipient would have more than {ATTRIBUTE_BYTES} bytes or {ATTRIBUTE_VALUES} JSON values of attributes"
+)
 
 
 class Profile(Model):
@@ -29,7 +33,13 @@ class Profile(Model):
     phone: Phone | None = None
     locale: Locale | None = None
     timezone: TimeZone | None = None
-    attributes: Annotated[Json | None, Field(description="Free facts about the person, for templates.")] = None
+    attributes: Annotated[
+        Json | None,
+        Field(
+            description="Free facts about the person, for templates. After a merge at most "
+            f"{ATTRIBUTE_BYTES} bytes and {ATTRIBUTE_VALUES} JSON values."
+        ),
+    ] = None
     webhook_url: WebUrl | None = None
 
 
