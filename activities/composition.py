@@ -46,7 +46,8 @@ class Composition:
         if template is None:
             return _delivery(start, plan, None, None), "no_template"
         variables = {**words.payload, **_alone(kind, words), "recipient": words.recipient}
-        result = await self._renderer.render(source_of(template), variables, words.locale or template.language)
+        locale = words.locale or template.language
+        result = await self._renderer.render(source_of(template), variables, locale, tenant=start.tenant)
         if isinstance(result, RenderFailure):
             return _delivery(start, plan, template, None), _reason(result)
         return _delivery(start, plan, template, result.content), None

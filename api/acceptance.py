@@ -1,7 +1,7 @@
 """Turns sends into rows: the same request is the same notification, and a bad one leaves no row."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -60,14 +60,9 @@ class Acceptance:
     async def take(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
         answers = await self._known(asks)
-        new: dict[int, NewNotification] = {}
-        for index, ask in enumerate(asks):
-            if index not in answers:
-                prepared = await self._prepare(ask)
-                if isinstance(prepared, NewNotification):
-                    new[index] = prepared
-                else:
-                    answers[index] = prepared
+        prepared = await self._prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
+        new = {index: each for index, each in prepared.items() if isinstance(each, NewNotification)}
+        answers |= {index: each for index, each in prepared.items() if not isinstance(each, NewNotification)}
         if new:
             answers |= await self._insert(asks, new)
         return [answers[index] for index in range(len(asks))]
@@ -84,15 +79,24 @@ class Acceptance:
             if ask.key is not None and ask.key in held
         }
 
-    async def _prepare(self, ask: Ask) -> NewNotification | list[Fault]:
-        request = ask.request
-        kind = await self._parts.catalog.current_type(self._tenant, request.notification_type)
-        if kind is None:
-            return [NO_SUCH_TYPE]
-        faults = await send_faults(self._parts, self._caller, kind, request)
-        if request.recipient is not None and not self._parts.settings.dev:
-            faults += dev_only_faults(request.recipient, "recipient")
-        return faults or self._new(ask, kind)
+    async def _prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
+        kinds = {
+            index: await self._parts.catalog.current_type(self._tenant, ask.request.notification_type)
+            for index, ask in asks.items()
+        }
+        known = {index: kind for index, kind in kinds.items() if kind is not None}
+        sends = [(kind, asks[index].request) for index, kind in known.items()]
+        found = dict(zip(known, await send_faults(self._parts, self._caller, sends), strict=True))
+        return {
+            index: [NO_SUCH_TYPE] if kind is None else self._faults(ask, found[index]) or self._new(ask, kind)
+            for (index, ask), kind in zip(asks.items(), kinds.values(), strict=True)
+        }
+
+    def _faults(self, ask: Ask, found: list[Fault]) -> list[Fault]:
+        recipient = ask.request.recipient
+        return (
+            found if recipient is None or self._parts.settings.dev else found + dev_only_faults(recipient, "recipient")
+        )
 
     def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:
         request = ask.request

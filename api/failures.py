@@ -7,9 +7,11 @@ from starlette.exceptions import HTTPException
 
 from api.problems import Problem
 from api.violations import problem_of
+from rendering.fair_queue import TooManyWaiting
 from storage.outages import DATABASE_ERRORS, is_outage
 
 RETRY_AFTER = {"Retry-After": "1"}
+TOO_MANY_WAITING = "Too many templates and payloads of this tenant are being processed; repeat the request later."
 
 
 def install(app: FastAPI) -> None:
@@ -17,6 +19,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _violation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(TooManyWaiting, _too_many_waiting)
     for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, _database)
 
@@ -38,6 +41,10 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     return Problem(error.status_code, headers=error.headers).response
+
+
+async def _too_many_waiting(_: Request, __: Exception) -> JSONResponse:
+    return Problem(429, TOO_MANY_WAITING, headers=RETRY_AFTER).response
 
 
 async def _database(_: Request, error: Exception) -> JSONResponse:

@@ -22,7 +22,10 @@ UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first"
 async def faults(parts: Parts, caller: Caller, body: ScheduleBody) -> list[Fault]:
     """What each of its sends would be refused for."""
     kind = await parts.catalog.current_type(caller.tenant, body.notification_type)
-    return [NO_SUCH_TYPE] if kind is None else await send_faults(parts, caller, kind, body)
+    if kind is None:
+        return [NO_SUCH_TYPE]
+    [found] = await send_faults(parts, caller, [(kind, body)])
+    return found
 
 
 def unknown_people(body: ScheduleBody, known: set[str]) -> list[Fault]:

@@ -9,7 +9,8 @@ from api.problems import Fault, at
 from bootstrap import Parts
 from domain.channels import Channel
 from domain.notification_types import NotificationType
-from rendering.variables import violations
+from domain.templates import TemplateVersion
+from rendering.schema_checks import PayloadChecks
 
 NO_SUCH_TYPE = at("/notification_type", "there is no such notification type")
 
@@ -24,8 +25,22 @@ class Asked(Protocol):
     def payload(self) -> dict[str, Any]: ...
 
 
-async def send_faults(parts: Parts, caller: Caller, kind: NotificationType, asked: Asked) -> list[Fault]:
-    return [*_channel_faults(kind, asked), *await _payload_faults(parts, caller, kind, asked)]
+async def send_faults(
+    parts: Parts, caller: Caller, sends: Sequence[tuple[NotificationType, Asked]]
+) -> list[list[Fault]]:
+    """Of each send, in their order; the payloads of all of them are checked together."""
+    checks = PayloadChecks(parts.renderer, caller.tenant)
+    for index, (kind, asked) in enumerate(sends):
+        templates = await _templates(parts, caller, kind, asked)
+        checks.add(index, asked.payload, [template.variables_schema for template in templates])
+    await checks.run()
+    return [
+        [*_channel_faults(kind, asked), *payload_faults(checks, index)] for index, (kind, asked) in enumerate(sends)
+    ]
+
+
+def payload_faults(checks: PayloadChecks, index: int) -> list[Fault]:
+    return [at(f"/payload{problem.pointer}", problem.detail) for problem in checks.problems.get(index, ())]
 
 
 def _channel_faults(kind: NotificationType, asked: Asked) -> list[Fault]:
@@ -36,12 +51,12 @@ def _channel_faults(kind: NotificationType, asked: Asked) -> list[Fault]:
     ]
 
 
-async def _payload_faults(parts: Parts, caller: Caller, kind: NotificationType, asked: Asked) -> list[Fault]:
-    """The published schema in the default language, of every channel that may be used, must hold."""
-    faults: dict[tuple[str, str], Fault] = {}
-    for channel in asked.channels or kind.channels:
-        name = kind.templates.get(Channel(channel), "")
-        template = await parts.catalog.published(caller.tenant, name, channel, [caller.default_language])
-        for problem in violations(template.variables_schema, asked.payload) if template else []:
-            faults[problem.pointer, problem.detail] = at(f"/payload{problem.pointer}", problem.detail)
-    return list(faults.values())
+async def _templates(parts: Parts, caller: Caller, kind: NotificationType, asked: Asked) -> list[TemplateVersion]:
+    """Published in the default language, of every channel that may be used: their schemas must hold."""
+    channels = dict.fromkeys(Channel(channel) for channel in asked.channels or kind.channels)
+    languages = [caller.default_language]
+    found = [
+        await parts.catalog.published(caller.tenant, kind.templates.get(channel, ""), channel, languages)
+        for channel in channels
+    ]
+    return [template for template in found if template is not None]

@@ -3,29 +3,30 @@
 from api.problems import Fault, at, invalid
 from api.schemas.templates import TemplateBody
 from domain.channels import Channel
+from rendering.fair_queue import Tenant
 from rendering.messages import Inspection, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
+from rendering.schema_checks import check_schema
 from rendering.schema_names import template_warnings
-from rendering.variables import check_schema
 
 FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
 
 
-async def warnings_for(renderer: Renderer, body: TemplateBody) -> list[str]:
+async def warnings_for(renderer: Renderer, body: TemplateBody, *, tenant: Tenant) -> list[str]:
     """Of one text and its schema. Raises a Problem if the schema is no schema or a template does not compile."""
-    inspection = await inspected(renderer, body)
+    inspection = await inspected(renderer, body, tenant=tenant)
     return template_warnings(body.variables_schema, inspection) + unused_parts(body)
 
 
-async def inspected(renderer: Renderer, body: TemplateBody) -> Inspection:
+async def inspected(renderer: Renderer, body: TemplateBody, *, tenant: Tenant) -> Inspection:
     """Raises a Problem, likewise."""
-    problems = check_schema(body.variables_schema)
+    problems = await check_schema(renderer, body.variables_schema, tenant=tenant)
     if problems:
         raise invalid(*(at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
     source = TemplateSource(
         subject=body.subject_template, body=body.body_template, text=body.text_template, channel=body.channel
     )
-    inspection = await renderer.inspect(source)
+    inspection = await renderer.inspect(source, tenant=tenant)
     if isinstance(inspection, RenderFailure):
         raise invalid(fault_of(inspection))
     return inspection

@@ -72,7 +72,7 @@ def _examine_type(item: Item) -> None:
 async def _examine_text(item: Item, renderer: Renderer, found: Findings) -> None:
     name, channel, language = item.place
     body = TemplateBody.model_validate({"name": name, "channel": channel, "language": language, **item.body})
-    inspection = await inspected(renderer, body)
+    inspection = await inspected(renderer, body, tenant=None)
     found.used.setdefault(name, set()).update(inspection.variables)
     warnings = [*unfit(body.variables_schema, inspection).values(), *unused_parts(body)]
     found.warnings += [located(item.sources, "", each) for each in sorted(warnings)]

@@ -1,4 +1,4 @@
-"""The limited process that alone parses, compiles and renders templates; started by `renderer`, speaks `wire`."""
+"""The limited process that alone compiles and runs templates and schemas; started by `renderer`, speaks `wire`."""
 
 import json
 import os
@@ -11,11 +11,37 @@ from rendering.failures import TOO_DEEP, TOO_MUCH_MEMORY
 from rendering.limits import Limits
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.templates import Templates
+from rendering.validators import Validators
+
+
+class Work:
+    """What the child keeps from job to job."""
+
+    def __init__(self) -> None:
+        self._templates = Templates()
+        self._validators = Validators()
+        self._warm_up()
+
+    def answer(self, job: dict[str, Any]) -> wire.Answer:
+        match job["work"]:
+            case "check_schema":
+                return self._validators.check_schema(job["tenant"], job["schema"])
+            case "check_payloads":
+                return self._validators.check_payloads(job["tenant"], job["schema"], job["cost"], job["payloads"])
+            case "inspect":
+                return self._templates.inspect(wire.read_source(job["source"]))
+        return self._templates.render(wire.read_source(job["source"]), job["variables"], job["locale"])
+
+    def _warm_up(self) -> None:
+        """Loads what the libraries load at first use, before files are scarce and the clock runs."""
+        body = "{% for name in names %}<p>{{ name|upper|wordwrap(9) }}{{ names|tojson }}</p>{% endfor %}"
+        source = TemplateSource(subject="{{ names|first }}", body=body, text=None, channel=Channel.EMAIL)
+        self._templates.render(source, {"names": ["a"]}, "en")
+        self._validators.check_payloads(None, '{"format": "email", "pattern": "^a$"}', 1, ["b"])
 
 
 def main() -> None:
-    templates = Templates()
-    _warm_up(templates)
+    work = Work()
     limits = Limits()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _send(sink, wire.frame({}))
@@ -23,34 +49,20 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while (job := _receive(source)) is not None:
         limits.arm()
-        answer = _work(templates, limits, job)
+        answer = _answer(work, limits, job)
         limits.disarm()
         _send(sink, answer)
 
 
-def _work(templates: Templates, limits: Limits, job: bytes) -> bytes:
+def _answer(work: Work, limits: Limits, job: bytes) -> bytes:
     try:
-        answer = _answer(templates, json.loads(job))
+        answer = work.answer(json.loads(job))
     except MemoryError:
         answer = RenderFailure(reason=TOO_MUCH_MEMORY)
     except RecursionError:
         answer = RenderFailure(reason=TOO_DEEP)
     ran_out = isinstance(answer, RenderFailure) and answer.reason == TOO_MUCH_MEMORY
     return wire.write_answer(answer, spent=ran_out or limits.worn_out)
-
-
-def _answer(templates: Templates, job: dict[str, Any]) -> wire.Answer:
-    source = wire.read_source(job["source"])
-    if job["work"] == "inspect":
-        return templates.inspect(source)
-    return templates.render(source, job["variables"], job["locale"])
-
-
-def _warm_up(templates: Templates) -> None:
-    """Loads what Jinja2 loads at first use, before files are scarce and the clock runs."""
-    body = "{% for name in names %}<p>{{ name|upper|wordwrap(9) }}{{ names|tojson }}</p>{% endfor %}"
-    source = TemplateSource(subject="{{ names|first }}", body=body, text=None, channel=Channel.EMAIL)
-    templates.render(source, {"names": ["a"]}, "en")
 
 
 def _receive(source: BinaryIO) -> bytes | None:

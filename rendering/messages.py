@@ -43,3 +43,25 @@ class Inspection:
 
     variables: set[str]
     needed: set[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaProblem:
+    """`pointer` is RFC 6901; `detail` quotes the schema, never the payload."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaCheck:
+    """What keeps a schema from being used; empty if it compiles."""
+
+    problems: tuple[SchemaProblem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadCheck:
+    """The problems of each payload of a call, in the order of the payloads; empty for a valid one."""
+
+    problems: tuple[tuple[SchemaProblem, ...], ...]

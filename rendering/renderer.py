@@ -1,48 +1,67 @@
-"""Renders templates in limited child processes; used by activities (`render`) and the API (`inspect`, preview)."""
+"""Runs templates and schemas in limited child processes; used by activities (`render`) and the API."""
 
-import asyncio
 import contextlib
-import logging
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
 from types import TracebackType
 
 from rendering import wire
-from rendering.failures import DIED, INPUT_TOO_LONG, NOT_JSON, TOO_SLOW
-from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
+from rendering.failures import DIED, INPUT_TOO_LONG, NOT_JSON, QUARANTINED, TOO_MUCH_MEMORY, TOO_SLOW
+from rendering.fair_queue import Tenant
+from rendering.messages import JSON, Inspection, PayloadCheck, Rendered, RenderFailure, SchemaCheck, TemplateSource
+from rendering.pool import Pool
 from rendering.process import Process
+from rendering.quarantine import Quarantine
+from rendering.schema_bounds import BoundedSchema
 
 CALL_SECONDS = 1.0
-START_SECONDS = 30.0
-RESTART_DELAY = 1.0
-
-log = logging.getLogger(__name__)
+# A late child that had less of a processor than this, after its first tenth of a second, was starved by others.
+BLAMED_CPU_SECONDS = 0.3
+HARMLESS_SECONDS = 0.1
 
 
 class Renderer:
-    """Owns the child processes; one per process and event loop, built and closed by bootstrap.
+    """One per process and event loop, built and closed by bootstrap. `tenant` None is the installation itself.
 
-    A call waits for a free child as long as it takes (the caller has its own time limit) and then has 1 s.
+    A call waits for its turn (`pool`), then has 1 s. Every call raises TooManyWaiting when its tenant waits for too
+    much already; the caller can repeat it later. What had to be stopped twice is refused for a while (`quarantine`).
     """
 
     def __init__(self, children: int = 2) -> None:
-        self._children = children
-        self._idle: asyncio.Queue[Process | None] = asyncio.Queue()
-        self._processes: set[Process] = set()
-        self._starting: set[asyncio.Task[None]] = set()
-        self._begun = False
-        self._closing = asyncio.Event()
+        self._pool = Pool(children)
+        self._quarantine = Quarantine()
 
-    async def inspect(self, source: TemplateSource) -> Inspection | RenderFailure:
+    async def inspect(self, source: TemplateSource, *, tenant: Tenant = None) -> Inspection | RenderFailure:
         """Parses and compiles in the child, for saving a template."""
-        answer = await self._call("inspect", source, {}, "")
-        return answer if isinstance(answer, (Inspection, RenderFailure)) else RenderFailure(reason=DIED)
+        answer = await self._run_template("inspect", source, {}, "", tenant)
+        return answer if isinstance(answer, Inspection | RenderFailure) else RenderFailure(reason=DIED)
 
-    async def render(self, source: TemplateSource, variables: dict[str, JSON], locale: str) -> Rendered | RenderFailure:
+    async def render(
+        self, source: TemplateSource, variables: dict[str, JSON], locale: str, *, tenant: Tenant = None
+    ) -> Rendered | RenderFailure:
         """Templates see `variables` and, unless these have one, `locale`."""
-        answer = await self._call("render", source, variables, locale)
-        return answer if isinstance(answer, (Rendered, RenderFailure)) else RenderFailure(reason=DIED)
+        answer = await self._run_template("render", source, variables, locale, tenant)
+        return answer if isinstance(answer, Rendered | RenderFailure) else RenderFailure(reason=DIED)
+
+    async def check_schema(self, schema: BoundedSchema, *, tenant: Tenant = None) -> SchemaCheck | RenderFailure:
+        """Compile it, as for saving a template."""
+        answer = await self._call(wire.schema_job(tenant, schema.text), tenant, _key(tenant, schema.text))
+        return answer if isinstance(answer, SchemaCheck | RenderFailure) else RenderFailure(reason=DIED)
+
+    async def check_payloads(
+        self, schema: BoundedSchema, payloads: Sequence[str], *, tenant: Tenant = None
+    ) -> PayloadCheck | RenderFailure:
+        """`payloads` are JSON texts; all of them in one call, so at most FRAME_LIMIT bytes."""
+        question = wire.payloads_job(tenant, schema.text, schema.cost, payloads)
+        answer = await self._call(question, tenant, _key(tenant, schema.text))
+        if isinstance(answer, PayloadCheck) and len(answer.problems) == len(payloads):
+            return answer
+        return answer if isinstance(answer, RenderFailure) else RenderFailure(reason=DIED)
 
     async def __aenter__(self) -> "Renderer":
-        self._begin()
+        self._pool.begin()
         return self
 
     async def __aexit__(
@@ -51,97 +70,71 @@ class Renderer:
         await self.close()
 
     async def close(self) -> None:
-        """Kills the children; calls that still wait for one raise RuntimeError."""
-        self._closing.set()
-        for task in self._starting:
-            task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
-        for process in self._processes:
-            process.kill()
-        await asyncio.gather(*(process.gone for process in self._processes))
-        self._idle.put_nowait(None)
+        """Kill the children; calls that still wait for one raise RuntimeError."""
+        await self._pool.close()
 
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            for _ in range(self._children):
-                self._start()
-
-    async def _call(
-        self, work: wire.Work, source: TemplateSource, variables: dict[str, JSON], locale: str
+    async def _run_template(
+        self, work: wire.Work, source: TemplateSource, variables: dict[str, JSON], locale: str, tenant: Tenant
     ) -> wire.Answer:
         try:
             question = wire.job(work, source, variables, locale)
         except (TypeError, ValueError, RecursionError):
             return RenderFailure(reason=NOT_JSON)
+        return await self._call(question, tenant, _key(tenant, json.dumps(asdict(source))))
+
+    async def _call(self, question: bytes, tenant: Tenant, key: bytes) -> wire.Answer:
         if len(question) > wire.FRAME_LIMIT:
             return RenderFailure(reason=INPUT_TOO_LONG)
-        self._begin()
-        answer = await self._ask(await self._take(), question)
-        if isinstance(answer, RenderFailure) and answer.reason == DIED:
-            # Perhaps it was killed while idle and nobody had noticed: once more, or an innocent delivery fails.
-            answer = await self._ask(await self._take(), question)
+        answer = await self._ask(question, tenant, key)
+        if answer == RenderFailure(reason=DIED):
+            # The child may have been killed while idle, before its end was noticed: an innocent call must not fail.
+            answer = await self._ask(question, tenant, key)
+            if answer == RenderFailure(reason=DIED):
+                self._quarantine.add_strike(key)
         return answer
 
-    async def _take(self) -> Process:
-        while True:
-            process = await self._idle.get()
-            if process is None:
-                self._idle.put_nowait(None)
-                raise RuntimeError("the renderer is closed")
-            if not process.gone.done():
-                return process
-            self._replace(process)  # died while idle: nobody's render suffers
-
-    async def _ask(self, process: Process, question: bytes) -> wire.Answer:
+    async def _ask(self, question: bytes, tenant: Tenant, key: bytes) -> wire.Answer:
+        if self._quarantine.refuses(key):
+            return RenderFailure(reason=QUARANTINED)
+        process = await self._pool.acquire(tenant)
         keep = False
         try:
-            payload = await process.ask(question, CALL_SECONDS)
-            if payload is None:
-                return RenderFailure(reason=DIED)
-            answer, spent = wire.read_answer(payload)
-            keep = not spent
-        except TimeoutError:
-            return RenderFailure(reason=TOO_SLOW)
-        except (ValueError, KeyError, TypeError):
-            return RenderFailure(reason=DIED)
-        else:
+            if self._quarantine.refuses(key):  # stopped while this call waited
+                keep = True
+                return RenderFailure(reason=QUARANTINED)
+            answer, keep = await self._answer(process, question, key)
             return answer
         finally:
-            # A cancelled call ends here too: its child is still busy with it and must go.
-            if keep:
-                self._idle.put_nowait(process)
-            else:
-                self._replace(process)
+            # A canceled call ends here too: its child is still busy with it and must go.
+            self._pool.release(tenant, process, keep=keep)
 
-    def _replace(self, process: Process) -> None:
-        process.kill()
-        self._start()
+    async def _answer(self, process: Process, question: bytes, key: bytes) -> tuple[wire.Answer, bool]:
+        """And whether the child can be kept."""
+        try:
+            payload = await self._payload(process, question, key)
+            if payload is None:
+                return RenderFailure(reason=DIED), False
+            answer, spent = wire.read_answer(payload)
+        except TimeoutError:
+            return RenderFailure(reason=TOO_SLOW), False
+        except (ValueError, KeyError, TypeError):
+            return RenderFailure(reason=DIED), False
+        if isinstance(answer, RenderFailure) and answer.reason == TOO_MUCH_MEMORY:
+            self._quarantine.add_strike(key)
+        return answer, not spent
 
-    def _start(self) -> None:
-        if not self._closing.is_set():
-            task = asyncio.create_task(self._start_one())
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+    async def _payload(self, process: Process, question: bytes, key: bytes) -> bytes | None:
+        with contextlib.suppress(TimeoutError):
+            return await process.ask(question, HARMLESS_SECONDS)
+        before = process.cpu_seconds()
+        try:
+            return await process.read(CALL_SECONDS - HARMLESS_SECONDS)
+        except TimeoutError:
+            after = process.cpu_seconds()
+            if before is None or after is None or after - before >= BLAMED_CPU_SECONDS:
+                self._quarantine.add_strike(key)
+            raise
 
-    async def _start_one(self) -> None:
-        """Until one is ready: its start does not count against anybody's second."""
-        while not self._closing.is_set():
-            process = await self._spawn()
-            try:
-                ready = await process.read(START_SECONDS)
-            except TimeoutError:
-                ready = None
-            if ready is not None:
-                self._idle.put_nowait(process)
-                return
-            process.kill()
-            log.error("a rendering process did not start")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), RESTART_DELAY)
 
-    async def _spawn(self) -> Process:
-        process = await Process.start()
-        self._processes.add(process)
-        process.gone.add_done_callback(lambda _: self._processes.discard(process))
-        return process
+def _key(tenant: Tenant, text: str) -> bytes:
+    return sha256(f"{tenant}\0{text}".encode()).digest()

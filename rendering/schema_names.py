@@ -4,6 +4,7 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from rendering.messages import Inspection
+from rendering.schema_costs import target_steps
 
 Schema = dict[str, Any]
 
@@ -62,6 +63,6 @@ def _parts(root: Schema, part: Any) -> Iterator[Schema]:
 
 def _target(root: Schema, reference: str) -> Any:
     found: Any = root
-    for step in reference.split("/")[1:]:
-        found = found[step.replace("~1", "/").replace("~0", "~")]
+    for step in target_steps(reference):
+        found = found[step]
     return found

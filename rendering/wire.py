@@ -1,11 +1,22 @@
 """Frames between parent and child: four bytes of length, then JSON. Not pickle: the child may have been taken over."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
+from uuid import UUID
 
 from domain.channels import Channel
-from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
+from rendering.messages import (
+    JSON,
+    Inspection,
+    PayloadCheck,
+    Rendered,
+    RenderFailure,
+    SchemaCheck,
+    SchemaProblem,
+    TemplateSource,
+)
 
 HEADER = 4
 FRAME_LIMIT = 2 << 20
@@ -13,19 +24,32 @@ FRAME_LIMIT = 2 << 20
 ANSWER_LIMIT = 20 << 20
 
 Work = Literal["inspect", "render"]
-Answer = Inspection | Rendered | RenderFailure
+Answer = Inspection | Rendered | SchemaCheck | PayloadCheck | RenderFailure
 
 
 def frame(message: dict[str, Any], *, escape: bool = True) -> bytes:
     """ValueError, TypeError or RecursionError for what is no JSON."""
-    text = json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape)
-    payload = text.encode(errors="surrogatepass")
-    return len(payload).to_bytes(HEADER, "big") + payload
+    return _framed(json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape))
 
 
 def job(work: Work, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
     """As UTF-8: escapes would make the largest template, payload and profile exceed the frame."""
     return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale}, escape=False)
+
+
+def schema_job(tenant: UUID | None, schema: str) -> bytes:
+    return frame({"work": "check_schema", "tenant": tenant and str(tenant), "schema": schema})
+
+
+def payloads_job(tenant: UUID | None, schema: str, cost: int, payloads: Sequence[str]) -> bytes:
+    """`payloads` are JSON texts already."""
+    fields = {"work": "check_payloads", "tenant": tenant and str(tenant), "schema": schema, "cost": cost}
+    return _framed(f'{json.dumps(fields)[:-1]},"payloads":[{",".join(payloads)}]}}')
+
+
+def _framed(text: str) -> bytes:
+    payload = text.encode(errors="surrogatepass")
+    return len(payload).to_bytes(HEADER, "big") + payload
 
 
 def read_source(fields: dict[str, Any]) -> TemplateSource:
@@ -39,6 +63,10 @@ def write_answer(answer: Answer, *, spent: bool) -> bytes:
             fields: dict[str, Any] = {"variables": sorted(answer.variables), "needed": sorted(answer.needed)}
         case Rendered():
             fields = {"content": answer.content}
+        case SchemaCheck():
+            fields = {"schema": _pairs(answer.problems)}
+        case PayloadCheck():
+            fields = {"payloads": [_pairs(problems) for problems in answer.problems]}
         case RenderFailure():
             fields = {"failure": asdict(answer)}
     return frame({**fields, "spent": spent})
@@ -47,9 +75,24 @@ def write_answer(answer: Answer, *, spent: bool) -> bytes:
 def read_answer(payload: bytes) -> tuple[Answer, bool]:
     """ValueError, KeyError or TypeError for what our own child would not write."""
     fields = json.loads(payload)
-    spent = bool(fields["spent"])
+    return _answer_of(fields), bool(fields["spent"])
+
+
+def _answer_of(fields: dict[str, Any]) -> Answer:
     if "failure" in fields:
-        return RenderFailure(**fields["failure"]), spent
+        return RenderFailure(**fields["failure"])
     if "content" in fields:
-        return Rendered(content=fields["content"]), spent
-    return Inspection(variables=set(fields["variables"]), needed=set(fields["needed"])), spent
+        return Rendered(content=fields["content"])
+    if "schema" in fields:
+        return SchemaCheck(problems=_problems(fields["schema"]))
+    if "payloads" in fields:
+        return PayloadCheck(problems=tuple(_problems(each) for each in fields["payloads"]))
+    return Inspection(variables=set(fields["variables"]), needed=set(fields["needed"]))
+
+
+def _pairs(problems: Sequence[SchemaProblem]) -> list[list[str]]:
+    return [[problem.pointer, problem.detail] for problem in problems]
+
+
+def _problems(pairs: Sequence[Sequence[str]]) -> tuple[SchemaProblem, ...]:
+    return tuple(SchemaProblem(pointer=str(pointer), detail=str(detail)) for pointer, detail in pairs)

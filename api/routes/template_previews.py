@@ -7,12 +7,13 @@ from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
 from api.problems import Problem, at, invalid, not_found
 from api.schemas.templates import Preview, PreviewBody
+from api.send_checks import payload_faults
 from api.template_checks import fault_of
 from bootstrap import Parts
 from domain.languages import chain
 from domain.templates import TemplateVersion
 from rendering.messages import RenderFailure, TemplateSource
-from rendering.variables import violations
+from rendering.schema_checks import PayloadChecks
 from storage import template_lists, templates
 from storage.templates import Place
 
@@ -26,16 +27,19 @@ router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoo
 async def preview_template(name: str, body: PreviewBody, caller: CallerDep, parts: PartsDep) -> Preview:
     """The payload must fit the schema, as for a send."""
     version = await chosen(parts, caller, name, body)
-    problems = violations(version.variables_schema, body.payload)
-    if problems:
-        raise invalid(*(at(f"/payload{problem.pointer}", problem.detail) for problem in problems))
+    checks = PayloadChecks(parts.renderer, caller.tenant)
+    checks.add(0, body.payload, [version.variables_schema])
+    await checks.run()
+    if faults := payload_faults(checks, 0):
+        raise invalid(*faults)
     source = TemplateSource(
         subject=version.subject_template,
         body=version.body_template,
         text=version.text_template,
         channel=version.channel,
     )
-    rendered = await parts.renderer.render(source, {**body.payload, "recipient": body.recipient}, version.language)
+    variables = {**body.payload, "recipient": body.recipient}
+    rendered = await parts.renderer.render(source, variables, version.language, tenant=caller.tenant)
     if isinstance(rendered, RenderFailure):
         fault = fault_of(rendered)
         raise Problem(422, fault["detail"], errors=[fault], kind=FAILED)

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoo
 @scope("manage")
 async def save_template(body: TemplateBody, response: Response, caller: CallerDep, parts: PartsDep) -> SavedTemplate:
     """Every save is a new version; with `publish` it is used from now on."""
-    warnings = await warnings_for(parts.renderer, body)
+    warnings = await warnings_for(parts.renderer, body, tenant=caller.tenant)
     place = Place(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with parts.database.transaction() as session:
         row = await templates.add(session, place, body.content)

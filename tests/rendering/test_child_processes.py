@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rendering import process, renderer, wire
+from rendering import pool, process, renderer, wire
 from rendering.limits import CPU_SECONDS, MEMORY
 from rendering.messages import Rendered, RenderFailure
 from rendering.process import ROOT, Process
@@ -56,13 +56,13 @@ async def child() -> AsyncIterator[Process]:
 
 
 def only(own: Renderer) -> Process:
-    (process,) = own._processes
+    (process,) = own._pool._processes
     return process
 
 
 def busy(own: Renderer) -> list[Process]:
     """Those that have worked for longer than a start takes."""
-    return [child for child in own._processes if proc.cpu_ticks(child.pid) > 30]
+    return [child for child in own._pool._processes if proc.cpu_ticks(child.pid) > 30]
 
 
 async def test_the_environment_does_not_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ async def test_an_answer_that_is_not_ours_is_a_dead_child(own: Renderer, monkeyp
 async def test_children_that_do_not_start_are_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(renderer, "RESTART_DELAY", 0.01)
+    monkeypatch.setattr(pool, "RESTART_DELAY", 0.01)
     with monkeypatch.context() as broken:
         broken.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
         late = Renderer(children=1)

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -92,7 +93,7 @@ async def test_an_attack_is_answered_and_the_next_render_works(
     renderer: Renderer, body: str, reasons: set[str]
 ) -> None:
     begun = time.monotonic()
-    answer = await renderer.render(sms(body), {}, "en")
+    answer = await renderer.render(sms(body), {}, "en", tenant=uuid4())
     assert isinstance(answer, RenderFailure)
     assert answer.reason in reasons
     assert await still_works(renderer)
@@ -102,7 +103,7 @@ async def test_an_attack_is_answered_and_the_next_render_works(
 @pytest.mark.parametrize("body", [body for body, _ in ATTACKS])
 async def test_saving_an_attack_is_quick_and_harmless(renderer: Renderer, body: str) -> None:
     begun = time.monotonic()
-    assert isinstance(await renderer.inspect(sms(body)), Inspection | RenderFailure)
+    assert isinstance(await renderer.inspect(sms(body), tenant=uuid4()), Inspection | RenderFailure)
     assert await still_works(renderer)
     assert time.monotonic() - begun < 30
 
@@ -121,7 +122,7 @@ async def test_hostile_html_does_not_hold_up_the_text_part(renderer: Renderer) -
 
 
 async def test_one_poison_template_harms_none_of_twenty_beside_it(renderer: Renderer) -> None:
-    poison = asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en"))
+    poison = asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4()))
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
     assert not poison.done()  # they went by the other child while it was still looping
     assert others == [Rendered(content={"text": str(n)}) for n in range(20)]
@@ -130,7 +131,7 @@ async def test_one_poison_template_harms_none_of_twenty_beside_it(renderer: Rend
 
 async def test_waiting_behind_poison_does_not_count(renderer: Renderer) -> None:
     begun = time.monotonic()
-    poison = [asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en")) for _ in range(4)]
+    poison = [asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4())) for _ in range(4)]
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
     assert time.monotonic() - begun > 1.5  # they did wait longer than their own second
     assert others == [Rendered(content={"text": str(n)}) for n in range(20)]
@@ -141,5 +142,5 @@ async def test_a_cancelled_call_leaves_no_answer_for_the_next(renderer: Renderer
     for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await renderer.render(sms(ENDLESS), {}, "en")
+                await renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4())
     assert await still_works(renderer)

@@ -1,20 +1,16 @@
-"""Checks payloads against the JSON Schema of a template."""
+"""What a validator reports as problems that are safe to show; used in the child only (`validators`)."""
 
 import json
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import islice
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema_rs
 
-from rendering.messages import JSON
-from rendering.schema_bounds import SchemaProblem, Unbounded, canonical, check_cost, pointer
+from rendering.messages import SchemaProblem
+from rendering.schema_costs import pointer
 
-PROBLEM_LIMIT = 50
-LARGE_PAYLOAD = 16 << 10
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
 NO_SCHEMA = "is not valid JSON Schema (draft 2020-12)"
+# Pointers quote names of the payload, and a call has many payloads.
+POINTER_LIMIT = 300
 _SHOWN = 200
 
 DETAILS = {
@@ -47,22 +43,8 @@ DETAILS = {
 }
 
 
-def check_schema(schema: dict[str, Any]) -> list[SchemaProblem]:
-    """Draft 2020-12, without remote references; `{}` is valid and allows anything."""
-    try:
-        text = canonical(schema)
-        check_cost(schema)
-    except Unbounded as error:
-        return [error.problem]
-    if schema.get("$schema", DRAFT) != DRAFT:
-        return [SchemaProblem(pointer="/$schema", detail=f"must be {DRAFT} or absent")]
-    try:
-        _validator(text)
-    except jsonschema_rs.ValidationError as error:
-        return [SchemaProblem(pointer=pointer(error.instance_path), detail=f"{NO_SCHEMA}: {_why(error)}")]
-    except ValueError:
-        return [SchemaProblem(pointer="", detail=NO_SCHEMA)]
-    return []
+def problem_of_schema(error: jsonschema_rs.ValidationError) -> SchemaProblem:
+    return SchemaProblem(pointer=pointer(error.instance_path), detail=f"{NO_SCHEMA}: {_why(error)}")
 
 
 def _why(error: jsonschema_rs.ValidationError) -> str:
@@ -73,47 +55,22 @@ def _why(error: jsonschema_rs.ValidationError) -> str:
     return _detail(error.kind.name, known)
 
 
-def violations(schema: dict[str, Any], payload: JSON) -> list[SchemaProblem]:
-    """At most 50, none if valid. The schema has passed `check_schema`; another one raises ValueError."""
-    try:
-        validator = _validator(canonical(schema))
-    except Unbounded as error:
-        raise ValueError(error.problem.detail) from None
-    if validator.is_valid(payload):
-        return []
-    # All errors are collected at once, 12 µs each: a large payload gets the first one only.
-    errors = validator.iter_errors(payload) if len(json.dumps(payload)) <= LARGE_PAYLOAD else _first(validator, payload)
-    return [problem for error in islice(errors, PROBLEM_LIMIT) for problem in _problems(error)][:PROBLEM_LIMIT]
-
-
-@lru_cache(maxsize=256)
-def _validator(text: str) -> jsonschema_rs.Draft202012Validator:
-    # The default retriever would fetch a `$ref` from the network and from files.
-    return jsonschema_rs.Draft202012Validator(json.loads(text), retriever=_refuse, validate_formats=True)
-
-
-def _first(validator: jsonschema_rs.Draft202012Validator, payload: JSON) -> Iterator[jsonschema_rs.ValidationError]:
-    try:
-        validator.validate(payload)
-    except jsonschema_rs.ValidationError as error:
-        yield error
-
-
-def _refuse(uri: str) -> NoReturn:
-    raise ValueError("remote references are not followed")
-
-
-def _problems(error: jsonschema_rs.ValidationError) -> list[SchemaProblem]:
+def problems_of(error: jsonschema_rs.ValidationError) -> list[SchemaProblem]:
     known = error.kind.as_dict()
     detail = _detail(error.kind.name, known)
     at = error.instance_path
     if error.kind.name == "required":
-        return [SchemaProblem(pointer=pointer([*at, known["property"]]), detail=detail)]
+        return [SchemaProblem(pointer=_shortened([*at, known["property"]]), detail=detail)]
     if error.schema_path[-1:] == ["additionalProperties"] and error.kind.name == "falseSchema":
         detail = "has properties that are not declared"  # which ones, jsonschema_rs says only beside `properties`
     if error.kind.name in ("additionalProperties", "unevaluatedProperties"):
-        return [SchemaProblem(pointer=pointer([*at, name]), detail=detail) for name in known["unexpected"]]
-    return [SchemaProblem(pointer=pointer(at), detail=detail)]
+        return [SchemaProblem(pointer=_shortened([*at, name]), detail=detail) for name in known["unexpected"]]
+    return [SchemaProblem(pointer=_shortened(at), detail=detail)]
+
+
+def _shortened(path: list[str | int]) -> str:
+    text = pointer(path)
+    return text if len(text) <= POINTER_LIMIT else text[:POINTER_LIMIT] + "…"
 
 
 def _detail(keyword: str, known: dict[str, Any]) -> str:

@@ -1,0 +1,131 @@
+"""The child processes and who may use them: a call waits for its turn and then has a child to itself."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from rendering.fair_queue import FairQueue, Tenant, TooManyWaiting
+from rendering.process import Process
+
+START_SECONDS = 30.0
+RESTART_DELAY = 1.0
+# Of one tenant. A worker has 100 slots for local activities and 100 for workflow tasks, which a waiting render holds.
+WAITING_LIMIT = 64
+WAIT_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+Waiter = asyncio.Future[Process]
+
+
+class Pool:
+    """Serves the tenants in turn; of several children one is always left for the others.
+
+    A child that is replaced counts as its tenant's until the new one is ready, so that killing children takes no more
+    than working in them.
+    """
+
+    def __init__(self, children: int) -> None:
+        self._children = children
+        self._idle: list[Process] = []
+        self._queue: FairQueue[Waiter] = FairQueue(share=max(1, children - 1), waiting=WAITING_LIMIT)
+        self._processes: set[Process] = set()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._begun = False
+        self._closing = asyncio.Event()
+
+    def begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            for _ in range(self._children):
+                self._start(lambda: None)
+
+    async def acquire(self, tenant: Tenant) -> Process:
+        """TooManyWaiting at once, or after 15 s without a turn; RuntimeError if the pool is closed."""
+        if self._closing.is_set():
+            raise RuntimeError("the renderer is closed")
+        self.begin()
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._queue.add(tenant, waiter)
+        self._serve()
+        try:
+            if not waiter.done():
+                await asyncio.wait({waiter}, timeout=WAIT_SECONDS)
+        except asyncio.CancelledError:
+            self._give_up(tenant, waiter)
+            raise
+        if not waiter.done():
+            self._give_up(tenant, waiter)
+            raise TooManyWaiting
+        return waiter.result()
+
+    def release(self, tenant: Tenant, process: Process, *, keep: bool) -> None:
+        """Without `keep` the child is killed and replaced."""
+        if keep:
+            self._queue.release(tenant)
+            self._offer(process)
+        else:
+            process.kill()
+            self._start(lambda: self._queue.release(tenant))
+
+    async def close(self) -> None:
+        """Kill the children; calls that still wait for one raise RuntimeError."""
+        self._closing.set()
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        for process in self._processes:
+            process.kill()
+        await asyncio.gather(*(process.gone for process in self._processes))
+        for waiter in self._queue.drain():
+            waiter.set_exception(RuntimeError("the renderer is closed"))
+
+    def _give_up(self, tenant: Tenant, waiter: Waiter) -> None:
+        if not waiter.done():
+            self._queue.remove(tenant, waiter)
+        elif waiter.exception() is None:  # it was its turn in this very moment
+            self.release(tenant, waiter.result(), keep=True)
+
+    def _offer(self, process: Process) -> None:
+        self._idle.append(process)
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._idle:
+            if self._idle[-1].gone.done():  # died while idle: no call suffers
+                self._idle.pop()
+                self._start(lambda: None)
+            elif (waiter := self._queue.take()) is not None:
+                waiter.set_result(self._idle.pop())
+            else:
+                return
+
+    def _start(self, ready: Callable[[], None]) -> None:
+        if not self._closing.is_set():
+            task = asyncio.create_task(self._start_one(ready))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _start_one(self, ready: Callable[[], None]) -> None:
+        """Until one is ready: its start does not count against the time of any call."""
+        while not self._closing.is_set():
+            process = await self._spawn()
+            try:
+                greeting = await process.read(START_SECONDS)
+            except TimeoutError:
+                greeting = None
+            if greeting is not None:
+                ready()
+                self._offer(process)
+                return
+            process.kill()
+            log.error("a rendering process did not start")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), RESTART_DELAY)
+
+    async def _spawn(self) -> Process:
+        process = await Process.start()
+        self._processes.add(process)
+        process.gone.add_done_callback(lambda _: self._processes.discard(process))
+        return process

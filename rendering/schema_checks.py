@@ -1,0 +1,129 @@
+"""Checks a schema when it is saved, and payloads against schemas; used by the API and the command line."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rendering.failures import DIED, TOO_MUCH_MEMORY
+from rendering.fair_queue import Tenant
+from rendering.messages import JSON, RenderFailure, SchemaProblem
+from rendering.renderer import Renderer
+from rendering.schema_bounds import PAYLOAD_WORK, REQUEST_WORK, BoundedSchema, bounded, payload_size
+from rendering.wire import FRAME_LIMIT
+
+# Of all payloads of a request together.
+REQUEST_SECONDS = 10.0
+# Beside the payloads, a frame has the schema, escaped once more.
+CHUNK_BYTES = FRAME_LIMIT // 2
+
+CANNOT_CHECK = "cannot be checked: the variables_schema "
+CHECKING = "checking the payload against the variables_schema "
+TOO_MUCH_WORK = (
+    "is too large for the variables_schema: its values, and one for each 64 characters, times the evaluations of the "
+    f"schema may be at most {PAYLOAD_WORK:,}"
+)
+SMALLER_BATCH = "the payloads of this request take too much work to check; send this item in a smaller batch"
+
+VERBS = {DIED: "ended the process that does it", TOO_MUCH_MEMORY: "needed more than 256 MiB"}
+
+
+async def check_schema(renderer: Renderer, schema: dict[str, Any], *, tenant: Tenant = None) -> list[SchemaProblem]:
+    """Draft 2020-12, without remote references, within the limits; `{}` is valid and allows anything."""
+    limited = bounded(schema)
+    if isinstance(limited, SchemaProblem):
+        return [limited]
+    if limited.accepts_everything and not schema:
+        return []
+    check = await renderer.check_schema(limited, tenant=tenant)
+    if isinstance(check, RenderFailure):
+        return [SchemaProblem(pointer="", detail=f"compiling it {_verb(check)}")]
+    return list(check.problems)
+
+
+@dataclass
+class PayloadChecks:
+    """The payloads of one request, each against the schemas of its channels; one call per distinct schema and chunk."""
+
+    renderer: Renderer
+    tenant: Tenant
+    problems: dict[int, dict[SchemaProblem, None]] = field(default_factory=dict)
+    _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JSON, int]]]] = field(default_factory=dict)
+    _work: int = 0
+
+    def add(self, index: int, payload: JSON, schemas: Sequence[dict[str, Any]]) -> None:
+        """Checked by `run`. What is beyond a limit is a problem at once."""
+        limited = [bounded(schema) for schema in schemas]
+        refused = {f"{CANNOT_CHECK}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}
+        for detail in refused:
+            self._tell(index, detail)
+        asking = {
+            each.text: each for each in limited if isinstance(each, BoundedSchema) and not each.accepts_everything
+        }
+        if refused or not asking:
+            return
+        work = payload_size(payload) * sum(each.cost for each in asking.values())
+        if work > PAYLOAD_WORK:
+            self._tell(index, TOO_MUCH_WORK)
+        elif self._work + work > REQUEST_WORK:
+            self._tell(index, SMALLER_BATCH)
+        else:
+            self._work += work
+            for schema in asking.values():
+                self._groups.setdefault(schema.text, (schema, []))[1].append((index, payload, work))
+
+    async def run(self) -> None:
+        """Fill `problems`. Raises TooManyWaiting."""
+        until = time.monotonic() + REQUEST_SECONDS
+        for schema, items in self._groups.values():
+            chunk = _Chunk()
+            for index, payload, work in items:
+                # Not all at once: between the calls of a batch of megabytes, the event loop serves other requests.
+                text = json.dumps(payload, separators=(",", ":"))
+                if not chunk.has_room(work, len(text)):
+                    await self._check(schema, chunk, until)
+                    chunk = _Chunk()
+                chunk.add(index, text, work)
+            await self._check(schema, chunk, until)
+
+    async def _check(self, schema: BoundedSchema, chunk: "_Chunk", until: float) -> None:
+        if time.monotonic() > until:
+            self._refuse(chunk, SMALLER_BATCH)
+            return
+        check = await self.renderer.check_payloads(schema, chunk.texts, tenant=self.tenant)
+        if isinstance(check, RenderFailure):
+            self._refuse(chunk, f"{CHECKING}{_verb(check)}")
+            return
+        for index, problems in zip(chunk.indexes, check.problems, strict=True):
+            self.problems.setdefault(index, {}).update(dict.fromkeys(problems))
+
+    def _refuse(self, chunk: "_Chunk", detail: str) -> None:
+        for index in chunk.indexes:
+            self._tell(index, detail)
+
+    def _tell(self, index: int, detail: str) -> None:
+        self.problems.setdefault(index, {})[SchemaProblem(pointer="", detail=detail)] = None
+
+
+@dataclass
+class _Chunk:
+    """What one call checks."""
+
+    indexes: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    work: int = 0
+    size: int = 0
+
+    def has_room(self, work: int, size: int) -> bool:
+        return not self.texts or (self.work + work <= PAYLOAD_WORK and self.size + size <= CHUNK_BYTES)
+
+    def add(self, index: int, text: str, work: int) -> None:
+        self.indexes.append(index)
+        self.texts.append(text)
+        self.work += work
+        self.size += len(text) + 1
+
+
+def _verb(failure: RenderFailure) -> str:
+    return VERBS.get(failure.reason, failure.reason)
