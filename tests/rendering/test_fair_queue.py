@@ -1,0 +1,75 @@
+from uuid import UUID
+
+import pytest
+
+from rendering.fair_queue import FairQueue, TooManyWaiting
+
+A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+def queue(share: int = 1, waiting: int = 9) -> FairQueue[str]:
+    return FairQueue(share=share, waiting=waiting)
+
+
+def fill(fair: FairQueue[str], *items: tuple[UUID | None, str]) -> None:
+    for tenant, item in items:
+        fair.add(tenant, item)
+
+
+def drained(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
+    """In the order in which one slot serves them."""
+    served = []
+    while (item := fair.take()) is not None:
+        served.append(item)
+        fair.release(tenants[item[0]])
+    return served
+
+
+def test_tenants_are_served_round_robin() -> None:
+    fair = queue()
+    fill(fair, (A, "a1"), (A, "a2"), (A, "a3"), (B, "b1"), (B, "b2"), (C, "c1"))
+    assert drained(fair, {"a": A, "b": B, "c": C}) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_tenant_occupies_no_more_than_its_share() -> None:
+    fair = queue(share=2)
+    fill(fair, (A, "a1"), (A, "a2"), (A, "a3"), (None, "n1"))
+    assert [fair.take() for _ in range(4)] == ["a1", "n1", "a2", None]
+    fair.release(A)
+    assert fair.take() == "a3"
+
+
+def test_a_tenant_that_was_served_waits_behind_one_that_comes_later() -> None:
+    fair = queue(share=2)
+    fill(fair, (A, "a1"), (A, "a2"))
+    assert fair.take() == "a1"
+    fair.add(B, "b1")
+    assert [fair.take(), fair.take()] == ["a2", "b1"]
+    fill(fair, (A, "a3"), (B, "b2"))
+    fair.release(A)
+    assert fair.take() == "a3"
+
+
+def test_only_the_tenant_with_too_many_waiting_is_refused() -> None:
+    fair = queue(waiting=2)
+    fill(fair, (A, "a1"), (A, "a2"))
+    with pytest.raises(TooManyWaiting):
+        fair.add(A, "a3")
+    fair.add(B, "b1")
+    assert fair.take() == "a1"
+    fair.add(A, "a3")
+
+
+def test_a_removed_item_is_not_served() -> None:
+    fair = queue()
+    fill(fair, (A, "a1"), (A, "a2"), (B, "b1"))
+    fair.remove(A, "a1")
+    fair.remove(B, "b1")
+    assert drained(fair, {"a": A}) == ["a2"]
+
+
+def test_draining_returns_all_that_wait() -> None:
+    fair = queue()
+    fill(fair, (A, "a1"), (B, "b1"), (A, "a2"))
+    assert fair.drain() == ["a1", "a2", "b1"]
+    assert fair.take() is None
