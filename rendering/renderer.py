@@ -17,8 +17,9 @@ from rendering.quarantine import Quarantine
 from rendering.schema_bounds import BoundedSchema
 
 CALL_SECONDS = 1.0
-# A late child that had less of a processor than this, after its first tenth of a second, was starved by others.
-BLAMED_CPU_SECONDS = 0.3
+# A late child that had less of a processor than this, after its first tenth of a second, was starved by others: a
+# harmless call takes milliseconds.
+BLAMED_CPU_SECONDS = 0.1
 HARMLESS_SECONDS = 0.1
 
 
