@@ -131,4 +131,4 @@ def response(status: int, description: str = "", *, header: str | None = None) -
 
 def answers(*statuses: int) -> dict[int | str, Json]:
     """For the `responses` of a route that also answers these problems, such as 409."""
-    return {status: response(status) for status in statuses}
+    return {status: response(status, header="Retry-After" if status == 429 else None) for status in statuses}

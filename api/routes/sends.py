@@ -8,6 +8,7 @@ from api.acceptance import Acceptance, Ask, Taken, digest_of
 from api.batch_items import batch_response, read_item
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
+from api.openapi import answers
 from api.parts import PartsDep
 from api.problems import invalid
 from api.schemas.notifications import BatchAnswer, BatchRequest, IdempotencyKey, SendRequest, Sent
@@ -25,7 +26,7 @@ HEADERS = {
 }
 
 
-@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}})
+@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}, **answers(429)})
 @scope("send")
 async def send_notification(
     body: SendRequest,
@@ -46,7 +47,7 @@ async def send_notification(
     return Sent(status=NotificationStatus.PENDING, **answer.values)
 
 
-@router.post("/send-batch", status_code=202)
+@router.post("/send-batch", status_code=202, responses=answers(429))
 @scope("send", max_body=BATCH_LIMIT, max_values=BATCH_VALUE_LIMIT)
 async def send_batch(
     body: BatchRequest, caller: CallerDep, parts: PartsDep, idempotency_key: KeyHeader = None
@@ -58,5 +59,5 @@ async def send_batch(
     ]
     asks = {index: ask for index, ask in enumerate(read) if isinstance(ask, Ask)}
     taken = await Acceptance(parts, caller).take(list(asks.values()))
-    answers = dict(zip(asks, taken, strict=True))
-    return BatchAnswer(items=batch_response([answers.get(index, failed) for index, failed in enumerate(read)]))
+    given = dict(zip(asks, taken, strict=True))
+    return BatchAnswer(items=batch_response([given.get(index, failed) for index, failed in enumerate(read)]))

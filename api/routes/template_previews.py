@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
+from api.openapi import answers
 from api.parts import PartsDep
 from api.problems import Problem, at, invalid, not_found
 from api.schemas.templates import Preview, PreviewBody
@@ -22,7 +23,7 @@ FAILED = ("template-failed", "The template cannot be rendered with this payload"
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
 
 
-@router.post("/{name}/preview", response_model=Preview)
+@router.post("/{name}/preview", response_model=Preview, responses=answers(429))
 @scope("read")
 async def preview_template(name: str, body: PreviewBody, caller: CallerDep, parts: PartsDep) -> Preview:
     """The payload must fit the schema, as for a send."""

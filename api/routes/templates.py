@@ -26,7 +26,7 @@ LanguageQuery = Annotated[Language | None, Query()]
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
 
 
-@router.post("", status_code=201, response_model=SavedTemplate)
+@router.post("", status_code=201, response_model=SavedTemplate, responses=answers(429))
 @scope("manage")
 async def save_template(body: TemplateBody, response: Response, caller: CallerDep, parts: PartsDep) -> SavedTemplate:
     """Every save is a new version; with `publish` it is used from now on."""

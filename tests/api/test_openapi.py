@@ -91,15 +91,15 @@ def test_every_reference_leads_somewhere() -> None:
 @pytest.mark.parametrize(
     ("name", "statuses"),
     [
-        ("POST /notifications/send", BODY | {"202"}),
-        ("POST /notifications/send-batch", BODY | {"202"}),
+        ("POST /notifications/send", BODY | {"202", "429"}),
+        ("POST /notifications/send-batch", BODY | {"202", "429"}),
         ("GET /notifications", READ),
         ("GET /notifications/{id}", READ | {"404"}),
         ("PUT /recipients/{recipient_id}", BODY | {"200", "201", "404"}),
         ("DELETE /recipients/{recipient_id}", READ - {"200"} | {"202", "404"}),
         ("GET /notification-types/{key}", READ | {"404"}),
         ("DELETE /notification-types/{key}", READ - {"200"} | {"204", "404"}),
-        ("POST /templates", BODY | {"201"}),
+        ("POST /templates", BODY | {"201", "429"}),
         ("GET /templates/{name}/versions", READ | {"404"}),
         ("POST /templates/{name}/rollback", BODY | {"200", "404", "409"}),
         ("GET /outbox", READ | {"404"}),
@@ -121,6 +121,7 @@ def test_headers_that_matter_are_told() -> None:
     told = operation("POST /notifications/send")["responses"]
     assert set(told["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
     assert (set(told["401"]["headers"]), set(told["503"]["headers"])) == ({"WWW-Authenticate"}, {"Retry-After"})
+    assert set(told["429"]["headers"]) == {"Retry-After"}
 
 
 def test_the_key_of_an_item_of_a_batch_is_that_of_the_header() -> None:

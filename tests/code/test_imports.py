@@ -37,6 +37,9 @@ IMPORTS_ONLY = {"workflows": {"domain", "activities"}, "domain": set[str]()}
 LIBRARIES_ONLY = {"workflows": {"temporalio"}, "domain": set[str]()}
 
 TEMPORAL = {"workflows", "activities", "dispatch", "bootstrap", "worker", "cli", "testing"}
+# A schema may take seconds and gigabytes: it is compiled in the child, which has limits.
+CHILD_ONLY = {"jsonschema_rs": {"rendering/schema_problems.py", "rendering/validators.py"}}
+IN_THE_CHILD = {"rendering/child.py", *CHILD_ONLY["jsonschema_rs"]}
 SQL = {"models", "storage", "bootstrap", "testing"}
 SESSIONS_AS_TYPES = {"activities", "dispatch", "api"}
 ENVIRONMENT = {"config", "embedded"}
@@ -73,6 +76,8 @@ def foreign_libraries(module: Module) -> Iterator[str]:
             continue
         if library not in LIBRARIES_ONLY.get(own, {library}):
             yield f"{module.path}: {own} may not import {library}"
+        if module.path not in CHILD_ONLY.get(library, {module.path}):
+            yield f"{module.path}: {library} is for the rendering child only"
         if library == "temporalio" and own not in TEMPORAL:
             yield f"{module.path}: temporalio has no place in {own}"
         if library in ("sqlalchemy", "sqlmodel") and own not in SQL:
@@ -80,6 +85,13 @@ def foreign_libraries(module: Module) -> Iterator[str]:
                 yield from sessions_that_are_made(module)
             else:
                 yield f"{module.path}: {name} has no place in {own}"
+
+
+def parts_of_the_child(module: Module) -> Iterator[str]:
+    """Imports that would bring the child's libraries into another process."""
+    own = {path.removesuffix(".py").replace("/", ".") for path in IN_THE_CHILD}
+    if module.path not in IN_THE_CHILD:
+        yield from (f"{module.path}: {name} runs in the child only" for name in imports(module) if name in own)
 
 
 def sessions_that_are_made(module: Module) -> Iterator[str]:
@@ -108,6 +120,11 @@ def test_imports_point_down_the_tree() -> None:
 
 def test_each_library_stays_where_it_belongs() -> None:
     assert [line for module in product() for line in foreign_libraries(module)] == []
+
+
+def test_only_the_child_compiles_schemas() -> None:
+    assert [line for module in product() for line in parts_of_the_child(module)] == []
+    assert list(parts_of_the_child(sample("api/send_checks.py", "from rendering.validators import Validators")))
 
 
 def test_only_settings_and_the_embedded_stack_read_the_environment() -> None:
@@ -172,6 +189,8 @@ def test_an_import_that_points_down_is_allowed(path: str, source: str) -> None:
         ("domain/messages.py", "import pydantic"),
         ("workflows/notification.py", "import httpx2"),
         ("rendering/render.py", "from sqlalchemy import text"),
+        ("rendering/renderer.py", "import jsonschema_rs"),
+        ("api/send_checks.py", "from jsonschema_rs import Draft202012Validator"),
         ("activities/deliver.py", "from sqlalchemy import select"),
         ("api/app.py", "from sqlmodel import Session"),
         ("dispatch/loop.py", "from sqlalchemy.ext.asyncio import AsyncSession\nsession = AsyncSession()"),

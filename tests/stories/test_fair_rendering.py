@@ -1,0 +1,53 @@
+"""A tenant whose templates are slow: its own messages fail with the reason, and those of others are not delayed."""
+
+import asyncio
+import time
+
+import httpx2
+import pytest
+
+from tests.engine import Engine, Shop, open_shop
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+SLOW = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+TEMPLATES = 6
+SENDS = 60
+PREVIEWS = 40
+
+
+async def flood(shop: Shop) -> tuple[list[str], list["asyncio.Task[httpx2.Response]"]]:
+    """Sends, ten with each of the templates, and previews of them."""
+    await shop.person("ada", email="ada@example.com")
+    for number in range(TEMPLATES):
+        key = f"slow-{number}"
+        await shop.template(key, "email", f"{number}{SLOW}")
+        await shop.ok(
+            "PUT", f"/notification-types/{key}", {"route": [{"channels": ["email"]}], "templates": {"email": key}}
+        )
+    sent = [await shop.send(f"slow-{number % TEMPLATES}") for number in range(SENDS)]
+    preview = {"channel": "email", "payload": {"name": "Ada"}}
+    previews = [
+        asyncio.create_task(shop.http.post(f"/templates/slow-{number % TEMPLATES}/preview", json=preview, timeout=60))
+        for number in range(PREVIEWS)
+    ]
+    return sent, previews
+
+
+async def delivered_in(shop: Shop) -> float:
+    begun = time.monotonic()
+    await shop.ended(await shop.send("password"), "DELIVERED")
+    return time.monotonic() - begun
+
+
+async def test_a_flood_of_slow_templates_does_not_delay_another_tenant(engine: Engine, shop: Shop) -> None:
+    async with open_shop(engine) as other:
+        await other.type("password", ["sms"])
+        await other.person("ada", phone="+447700900123")
+        idle = sorted([await delivered_in(other) for _ in range(5)])[2]
+        sent, previews = await flood(shop)
+        loaded = sorted([await delivered_in(other) for _ in range(5)])
+        assert loaded[2] < 3 * idle + 1, (idle, loaded)
+        assert {(await preview).status_code for preview in previews} <= {422, 429}
+    for id in sent:
+        assert (await shop.finished(id, within=120))["failure_reason"].startswith("email: template_error: ")
