@@ -93,7 +93,7 @@ class Parts:
         settlement, digesting = Settlement(self.database), Digesting(self.database)
         return (
             self._resolution.resolve_preferences,
-            Composition(self.database, self.catalog, self.renderer).render_messages,
+            self._composition.render_messages,
             *(settlement.settle, settlement.check_step),
             digesting.close_digest,
             self._recording.record_outcome,
@@ -111,7 +111,11 @@ class Parts:
     @property
     def _resolution(self) -> Resolution:
         gates = Gates(self.database, self.settings.secret)
-        return Resolution(self.database, self.catalog, self.pools, self.circuits, gates)
+        return Resolution(self.database, self.catalog, self.pools, self.circuits, gates, self._composition)
+
+    @property
+    def _composition(self) -> Composition:
+        return Composition(self.database, self.catalog, self.renderer)
 
     @property
     def _recording(self) -> Recording:

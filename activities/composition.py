@@ -1,11 +1,16 @@
-"""`render_messages`: each channel of a step in the person's language, stored as deliveries."""
+"""`render_messages`: each channel of a step in the person's language, stored as deliveries.
+
+`resolve_preferences` renders the steps that start at once in the same way.
+"""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 from temporalio import activity
 
 from domain.languages import chain
-from domain.messages import ChannelPlan, RenderInput, RenderResult
+from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.templates import TemplateVersion
 from rendering.messages import RenderFailure, TemplateSource
@@ -25,32 +30,47 @@ class Composition:
 
     @activity.defn
     async def render_messages(self, start: RenderInput) -> RenderResult:
-        """One read, one write. A template that fails is an answer, not an error: it would fail again."""
+        """One read, one write."""
         async with self._database.transaction() as session:
             words = await read_words(session, start.notification_id, start.tenant)
         kind = await self._catalog.type_by_id(start.tenant, words.type_id)
-        drafts = await asyncio.gather(*(self._draft(start, kind, words, channel) for channel in start.step.channels))
+        return await self.compose(start, kind, words, (start.step,))
+
+    async def compose(
+        self,
+        start: RenderInput | ResolveInput,
+        kind: NotificationType,
+        words: Words,
+        steps: Sequence[StepPlan],
+        skipped: Sequence[NewDelivery] = (),
+    ) -> RenderResult:
+        """Render every channel of `steps` and write them with the `skipped` ones in one statement. A template that
+        fails is a value, not an error: it would fail again."""
+        channels = [(step.number, channel) for step in steps for channel in step.channels]
+        drafts = await asyncio.gather(
+            *(self._draft(start.tenant, kind, words, number, channel) for number, channel in channels)
+        )
+        items = [*skipped, *(delivery for delivery, _ in drafts)]
         async with self._database.transaction() as session:
-            items = [delivery for delivery, _ in drafts]
             open_ = await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
         failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
         return RenderResult(failures=failures, closed=not open_)
 
     async def _draft(
-        self, start: RenderInput, kind: NotificationType, words: Words, plan: ChannelPlan
+        self, tenant: UUID, kind: NotificationType, words: Words, step: int, plan: ChannelPlan
     ) -> tuple[NewDelivery, str | None]:
         languages = chain(words.locale, words.default_language)
         as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
         name = kind.templates[plan.channel]
-        template = await self._catalog.published(start.tenant, name, plan.channel, languages, as_of)
+        template = await self._catalog.published(tenant, name, plan.channel, languages, as_of)
         if template is None:
-            return _delivery(start, plan, None, None), "no_template"
+            return _delivery(step, plan, None, None), "no_template"
         variables = {**words.payload, **_alone(kind, words), "recipient": words.recipient}
         locale = words.locale or template.language
-        result = await self._renderer.render(source_of(template), variables, locale, tenant=start.tenant)
+        result = await self._renderer.render(source_of(template), variables, locale, tenant=tenant)
         if isinstance(result, RenderFailure):
-            return _delivery(start, plan, template, None), _reason(result)
-        return _delivery(start, plan, template, result.content), None
+            return _delivery(step, plan, template, None), _reason(result)
+        return _delivery(step, plan, template, result.content), None
 
 
 def _alone(kind: NotificationType, words: Words) -> Json:
@@ -73,12 +93,10 @@ def _reason(failure: RenderFailure) -> str:
     return f"template_error: {failure.reason}{where}{line}"
 
 
-def _delivery(
-    start: RenderInput, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None
-) -> NewDelivery:
+def _delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:
     return NewDelivery(
         id=plan.delivery_id,
-        step=start.step.number,
+        step=step,
         channel=plan.channel,
         rule=plan.rule,
         template=template,

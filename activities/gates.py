@@ -14,7 +14,7 @@ from domain.statuses import NotificationStatus
 from domain.throttles import Claimed
 from domain.timing import OnExceed
 from storage import gates, throttles
-from storage.audiences import Audience, read_words
+from storage.audiences import Audience
 from storage.database import Database
 from storage.ledgers import Key, amend
 from storage.throttles import Asker
@@ -94,7 +94,7 @@ class Gates:
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
                 await throttles.leave(session, asked.asker)
-                group = await self._group(session, asked)
+                group = self._group(asked)
                 await gates.collect(session, asked.key, asked.start.generation, group)
                 return COLLECTED
         until = await throttles.queue(session, asked.asker, full)
@@ -109,9 +109,9 @@ class Gates:
             wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
         else:
             wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER
-        return OnExceed.DEFER if wanted is OnExceed.DIGEST and asked.audience.digest else wanted
+        return OnExceed.DEFER if wanted is OnExceed.DIGEST and asked.audience.words.digest else wanted
 
-    async def _group(self, session: AsyncSession, asked: Asked) -> str:
-        start, audience = asked.start, asked.audience
-        words = await read_words(session, start.notification_id, start.tenant)
-        return group_of(self._secret, start.tenant, asked.kind, audience.recipient_id, words.payload, audience.channels)
+    def _group(self, asked: Asked) -> str:
+        tenant, audience = asked.start.tenant, asked.audience
+        payload = audience.words.payload
+        return group_of(self._secret, tenant, asked.kind, audience.recipient_id, payload, audience.channels)

@@ -1,21 +1,24 @@
-"""`resolve_preferences`: which channels, in which order, and why not the others."""
+"""`resolve_preferences`: which channels, in which order, why not the others; renders what starts at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
 
 from temporalio import activity
 
 from activities.circuits import Circuits
+from activities.composition import Composition
 from activities.gates import COLLECTED, Asked, Gates
 from domain.channels import Channel
 from domain.languages import chain
-from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput
+from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import Person, Pooled, Router, Skip
-from storage.audiences import Audience, read_audience
+from storage.audiences import Audience, Words, read_audience
 from storage.catalog import Catalog
 from storage.database import Database
-from storage.deliveries import NewDelivery, insert_deliveries
+from storage.deliveries import NewDelivery
 
 
 class Resolution:
@@ -26,72 +29,85 @@ class Resolution:
         pools: Mapping[Channel, Sequence[Pooled]],
         circuits: Circuits,
         gates: Gates,
+        composition: Composition,
     ) -> None:
         self._database = database
         self._catalog = catalog
         self._pools = pools
         self._circuits = circuits
         self._gates = gates
+        self._composition = composition
 
     @activity.defn
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
-        """Reads one row; writes only if a channel is skipped, or the hour or a limit holds it. Channels are not written
-        down as skipped before it may go out: the person may change their mind until then."""
+        """One read; one write of what is rendered or skipped, or of the hour or the limit that holds it. Channels are
+        not written down as skipped before it may go out: the person may change their mind until then."""
         async with self._database.transaction() as session:
             audience = await read_audience(session, start.notification_id, start.tenant)
         if audience is None or audience.finished or audience.generation != start.generation:
             return Plan(settled=_settled(audience))
         if audience.collected:
             return Plan(settled=COLLECTED)
-        kind = await self._catalog.type_by_id(start.tenant, audience.type_id)
-        asked = Asked(start=start, kind=kind, audience=audience)
+        asked = Asked(
+            start=start, kind=await self._catalog.type_by_id(start.tenant, audience.words.type_id), audience=audience
+        )
         if (gate := await self._gates.hour(asked)) is not None:
             return Plan(gate=gate)
-        router = Router(
-            notification_id=start.notification_id,
-            generation=start.generation,
-            kind=kind,
-            person=_person(audience),
-            pools=self._pools,
-            templated=await self._templated(start, audience, kind),
-            last_attempts=audience.last_attempts,
-            healths=self._circuits.healths,
-        )
-        steps, skips = router.plan(audience.channels)
+        steps, skips = (await self._router(asked)).plan(audience.channels)
         answer = await self._gates.amount(asked) if steps else None
         if isinstance(answer, Gate):
             return Plan(gate=answer)
         if answer is not None:
             return Plan(settled=answer)
-        if skips:
-            await self._record(start, skips)
-        beside = next((step for step in steps if step.number == 0), None)
-        route = tuple(step for step in steps if step is not beside)
-        return Plan(steps=route, beside=beside, patience=kind.patience(audience.priority))
+        return await self._rendered(asked, steps, skips)
 
-    async def _templated(self, start: ResolveInput, audience: Audience, kind: NotificationType) -> frozenset[Channel]:
-        languages = chain(audience.locale, audience.default_language)
-        as_of = audience.created_at if kind.template_policy is TemplatePolicy.PINNED else None
+    async def _router(self, asked: Asked) -> Router:
+        start, audience = asked.start, asked.audience
+        return Router(
+            notification_id=start.notification_id,
+            generation=start.generation,
+            kind=asked.kind,
+            person=_person(audience),
+            pools=self._pools,
+            templated=await self._templated(start.tenant, audience.words, asked.kind),
+            last_attempts=audience.last_attempts,
+            healths=self._circuits.healths,
+        )
+
+    async def _templated(self, tenant: UUID, words: Words, kind: NotificationType) -> frozenset[Channel]:
+        languages = chain(words.locale, words.default_language)
+        as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
         found = set()
         for channel, name in kind.templates.items():
-            if await self._catalog.published(start.tenant, name, channel, languages, as_of):
+            if await self._catalog.published(tenant, name, channel, languages, as_of):
                 found.add(channel)
         return frozenset(found)
 
-    async def _record(self, start: ResolveInput, skips: list[Skip]) -> None:
-        items = [
-            NewDelivery(
-                id=delivery_id(start.notification_id, start.generation, skip.step, skip.channel),
-                step=skip.step,
-                channel=skip.channel,
-                rule=skip.rule,
-                skipped=skip.reason,
-                by_rule=skip.by_rule,
-            )
-            for skip in skips
-        ]
-        async with self._database.transaction() as session:
-            await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
+    async def _rendered(self, asked: Asked, steps: Sequence[StepPlan], skips: Sequence[Skip]) -> Plan:
+        """No gate holds it: what starts at once is rendered here, which saves the workflow a step of its own."""
+        beside = next((step for step in steps if step.number == 0), None)
+        plan = Plan(
+            steps=tuple(step for step in steps if step is not beside),
+            beside=beside,
+            patience=asked.kind.patience(asked.audience.priority),
+        )
+        if not steps and not skips:
+            return plan
+        skipped = [_skipped(asked.start, skip) for skip in skips]
+        words = asked.audience.words
+        rendered = await self._composition.compose(asked.start, asked.kind, words, plan.starts_at_once, skipped)
+        return replace(plan, rendered=rendered)
+
+
+def _skipped(start: ResolveInput, skip: Skip) -> NewDelivery:
+    return NewDelivery(
+        id=delivery_id(start.notification_id, start.generation, skip.step, skip.channel),
+        step=skip.step,
+        channel=skip.channel,
+        rule=skip.rule,
+        skipped=skip.reason,
+        by_rule=skip.by_rule,
+    )
 
 
 def _settled(audience: Audience | None) -> NotificationOutcome:

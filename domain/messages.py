@@ -89,18 +89,6 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """`settled` is set when the row is final or of another generation: there is nothing left to do. `beside` is step 0,
-    the channels that go out always, whatever becomes of the others. With a `gate` it is too early: ask again."""
-
-    steps: tuple[StepPlan, ...] = ()
-    beside: StepPlan | None = None
-    patience: timedelta = timedelta()
-    settled: NotificationOutcome | None = None
-    gate: Gate | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RenderInput:
     notification_id: UUID
     tenant: UUID
@@ -114,6 +102,25 @@ class RenderResult:
 
     closed: bool = False
     failures: dict[UUID, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """`settled` is set when the row is final or of another generation: there is nothing left to do. `beside` is step 0,
+    the channels that go out always, whatever becomes of the others. With a `gate` it is too early: ask again.
+    `rendered` is the result of the steps that start at once; None in plans of workflows that render each step."""
+
+    steps: tuple[StepPlan, ...] = ()
+    beside: StepPlan | None = None
+    patience: timedelta = timedelta()
+    settled: NotificationOutcome | None = None
+    gate: Gate | None = None
+    rendered: RenderResult | None = None
+
+    @property
+    def starts_at_once(self) -> tuple[StepPlan, ...]:
+        """The channels that go out always, and the first step of the route."""
+        return (self.beside, *self.steps[:1]) if self.beside else self.steps[:1]
 
 
 class Result(StrEnum):

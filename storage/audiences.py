@@ -23,22 +23,20 @@ class Audience:
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
-    tenant's; `digest`: it was made of several, `collected`: it is to be a part; `now` is by the database's clock.
+    tenant's; `collected`: it is to be a part of a digest; `now` is by the database's clock. `words` are what rendering
+    its first step needs.
     """
 
     status: NotificationStatus
     failure_reason: str | None
     generation: int
     finished: bool
-    type_id: UUID
+    words: "Words"
     priority: int
     channels: tuple[Channel, ...] | None
-    created_at: datetime
     known: bool
     contacts: frozenset[str]
     devices: tuple[tuple[str, DeviceKind], ...]
-    locale: str | None
-    default_language: str
     preferences: Preferences
     last_attempts: dict[tuple[UUID, str], int]
     suppressed: dict[Channel, str]
@@ -47,7 +45,6 @@ class Audience:
     quiet_hours: QuietHours | None
     person_cap: Limit | None
     waits_for: str | None
-    digest: bool
     collected: bool
     now: datetime
 
@@ -68,11 +65,15 @@ class Words:
 # Of a suppression `s`.
 IN_FORCE = "s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
 
+WORDS_COLUMNS = """
+       n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone AS own_timezone, r.attributes,
+       t.default_language, n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest
+""".strip()
+
 AUDIENCE = text(f"""
-SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.priority, n.channels, n.created_at,
-       n.recipient_id, n.waits_for, n.digest_group IS NOT NULL AS collected,
-       n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest, r.contact, r.locale,
-       COALESCE(r.timezone, t.timezone) AS timezone, t.default_language, t.person_cap, p.global_channel_opt_in,
+SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
+       n.waits_for, n.digest_group IS NOT NULL AS collected, r.contact,
+       COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
@@ -89,14 +90,13 @@ SELECT n.status, n.failure_reason, n.generation, n.finished_at, n.type_id, n.pri
  WHERE n.id = :id AND n.tenant = :tenant
 """)  # noqa: S608 - constants of our own
 
-WORDS = text("""
-SELECT n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone, r.attributes, t.default_language,
-       n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest
+WORDS = text(f"""
+SELECT {WORDS_COLUMNS}
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
  WHERE n.id = :id AND n.tenant = :tenant
-""")
+""")  # noqa: S608
 
 
 async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UUID) -> Audience | None:
@@ -109,15 +109,12 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         failure_reason=row["failure_reason"],
         generation=row["generation"],
         finished=row["finished_at"] is not None,
-        type_id=row["type_id"],
+        words=_words(row),
         priority=row["priority"],
         channels=None if row["channels"] is None else tuple(Channel(name) for name in row["channels"]),
-        created_at=row["created_at"],
         known=row["contact"] is not None,
         contacts=frozenset(name for name, value in contact.items() if value),
         devices=tuple((id, DeviceKind(kind)) for id, kind in decoded(row["devices"]) or []),
-        locale=row["locale"],
-        default_language=row["default_language"],
         preferences=preferences_of(row),
         suppressed={Channel(channel): why for channel, why in (decoded(row["suppressed"]) or {}).items()},
         last_attempts={(UUID(delivery), endpoint): last for delivery, endpoint, last in decoded(row["attempts"]) or []},
@@ -126,7 +123,6 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         quiet_hours=quiet_hours_of(row),
         person_cap=None if row["person_cap"] is None else limit_of(decoded(row["person_cap"])),
         waits_for=row["waits_for"],
-        digest=row["digest"],
         collected=row["collected"],
         now=row["now"],
     )
@@ -144,11 +140,14 @@ def preferences_of(row: Any) -> Preferences:
 
 
 async def read_words(session: AsyncSession, notification_id: UUID, tenant: UUID) -> Words:
-    row = (await session.execute(WORDS, {"id": notification_id, "tenant": tenant})).mappings().one()
+    return _words((await session.execute(WORDS, {"id": notification_id, "tenant": tenant})).mappings().one())
+
+
+def _words(row: Any) -> Words:
     recipient = {
         "id": row["recipient_id"],
         "locale": row["locale"],
-        "timezone": row["timezone"],
+        "timezone": row["own_timezone"],
         "attributes": decoded(row["attributes"]) or {},
     }
     return Words(

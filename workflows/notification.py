@@ -108,7 +108,8 @@ class NotificationWorkflow:
                 return Plan(settled=over)
 
     async def _resolve(self) -> Plan:
-        return await own_work(Resolution.resolve_preferences, ResolveInput(**self._key()), "resolve preferences")
+        given = ResolveInput(**self._key())
+        return await own_work(Resolution.resolve_preferences, given, "resolve preferences, render the first step")
 
     async def _run_step(self, step: StepPlan, plan: Plan) -> NotificationOutcome | None:
         """None: the step did not get through, or not as far as it should, and the next one may try."""

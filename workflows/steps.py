@@ -72,13 +72,19 @@ class Step:
         return not self._plan.steps or self._step.number in (0, self._plan.steps[-1].number)
 
     async def run(self, expires_at: datetime | None) -> StepEnds:
-        names = ", ".join(channel.channel for channel in self._step.channels)
-        given = RenderInput(**self._key, step=self._step)
-        rendered = await own_work(Composition.render_messages, given, f"render step {self._step.number}: {names}")
+        rendered = await self._rendered()
         if rendered.closed:
             return StepEnds(step=self._step, closed=True)
         channels = [self._run_channel(channel, rendered, expires_at) for channel in self._step.channels]
         return StepEnds(step=self._step, ends=await asyncio.gather(*channels))
+
+    async def _rendered(self) -> RenderResult:
+        """A step that starts at once was rendered with the plan."""
+        if self._plan.rendered is not None and self._step in self._plan.starts_at_once:
+            return self._plan.rendered
+        names = ", ".join(channel.channel for channel in self._step.channels)
+        given = RenderInput(**self._key, step=self._step)
+        return await own_work(Composition.render_messages, given, f"render step {self._step.number}: {names}")
 
     async def _run_channel(
         self, channel: ChannelPlan, rendered: RenderResult, expires_at: datetime | None

@@ -159,7 +159,7 @@ def broken(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(resolution, "read_audience"), (composition, "read_words"), (delivery, "claim_attempt")],
+    [(resolution, "read_audience"), (composition, "insert_deliveries"), (delivery, "claim_attempt")],
     ids=["resolve", "render", "deliver"],
 )
 async def test_a_mistake_in_an_activity_ends_the_notification(
