@@ -103,9 +103,10 @@ class Parts:
 
     @property
     def vendor_activities(self) -> Sequence[Callable[..., Any]]:
-        """What calls a provider, on its own queue."""
+        """What calls a provider: on its own queue, or on the notifications queue if it has no rate."""
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
-        delivering = Delivering(self.database, self.providers, self.circuits, self._recording, tracker)
+        rates = {name: self.settings.rate(name) for name in self.providers}
+        delivering = Delivering(self.database, self.providers, self.circuits, self._recording, tracker, rates)
         return delivering.deliver, Reconciling(self.database, self.providers, self._recording).look_up
 
     @property

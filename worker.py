@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.delivery import SHARED_CALLS
 from bootstrap import Parts, open_parts
 from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
@@ -61,7 +62,10 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
         client,
         task_queue=NOTIFICATIONS_QUEUE,
         workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow, SweepWorkflow],
-        activities=parts.activities,
+        # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, does
+        # the server hand an activity to the worker that schedules it.
+        activities=[*parts.activities, *parts.vendor_activities],
+        max_concurrent_activities=2 * SHARED_CALLS,
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=drain,

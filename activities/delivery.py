@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from domain.guard import Facts, stop
 from domain.holds import Held
 from domain.ledger import OPEN
 from domain.messages import DeliverInput, DeliverResult, Gate, Result
+from domain.names import NOTIFICATIONS_QUEUE
 from domain.outgoing import Message
 from domain.records import Verdict
 from domain.redrives import left_to
@@ -33,6 +35,10 @@ from storage.ledgers import Key
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
 NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
+ELSEWHERE = DeliverResult(result=Result.ELSEWHERE)
+# Calls of one provider on the shared queue at a time, half of what the worker runs there: a vendor that hangs leaves
+# the other half to the rest, and its own further calls wait in its own queue.
+SHARED_CALLS = 50
 STALLED_AFTER = 4.0  # seconds; less than what the activity's time-out adds to the provider's deadline
 
 
@@ -46,15 +52,30 @@ class Delivering:
         circuits: Circuits,
         recording: Recording,
         tracker: Tracker,
+        rates: Mapping[str, float],
     ) -> None:
         self._database = database
         self._providers = providers
         self._circuits = circuits
         self._recording = recording
         self._tracker = tracker
+        self._rates = rates
+        self._under_way: Counter[str] = Counter()
 
     @activity.defn
     async def deliver(self, call: DeliverInput) -> DeliverResult:
+        """On the queue that all providers without a rate share, `elsewhere` for calls that need the provider's own."""
+        if not _on_shared_queue():
+            return await self._deliver(call)
+        if call.provider not in self._providers or self._under_way[call.provider] >= SHARED_CALLS:
+            return ELSEWHERE
+        self._under_way[call.provider] += 1
+        try:
+            return await self._deliver(call)
+        finally:
+            self._under_way[call.provider] -= 1
+
+    async def _deliver(self, call: DeliverInput) -> DeliverResult:
         began = time.monotonic()
         claim = await self._claim(call)
         if isinstance(claim, DeliverResult):
@@ -74,7 +95,7 @@ class Delivering:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
-            refusal = _refusal(call, claim) or self._unconfigured(call, claim)
+            refusal = _refusal(call, claim) or self._unconfigured(call, claim) or self._elsewhere(call, claim)
             gate = None if refusal else _too_early(claim)
             held = None if refusal or gate else await self._held(session, call, claim)
             if refusal is not None or gate is not None or held is not None:
@@ -88,6 +109,11 @@ class Delivering:
         if call.provider in self._providers or not claim.fresh:
             return None
         return DeliverResult(result=Result.PERMANENT, reason="not_configured", provider=call.provider)
+
+    def _elsewhere(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
+        """The plan knew no rate, and one has been set since: the server holds it on the provider's own queue only."""
+        limits = claim.limits.over(self._rates.get(call.provider, 0))
+        return ELSEWHERE if claim.fresh and limits.is_limited and _on_shared_queue() else None
 
     async def _held(self, session: AsyncSession, call: DeliverInput, claim: Claim) -> Held | None:
         """Asked for calls that would really be made."""
@@ -138,6 +164,10 @@ class Delivering:
         if provider.has_circuit:
             self._circuits.note(call)
         return outcome
+
+
+def _on_shared_queue() -> bool:
+    return activity.info().task_queue == NOTIFICATIONS_QUEUE
 
 
 def _stopped(verdict: Verdict) -> DeliverResult:

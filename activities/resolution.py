@@ -72,6 +72,7 @@ class Resolution:
             templated=await self._templated(start.tenant, audience.words, asked.kind),
             last_attempts=audience.last_attempts,
             healths=self._circuits.healths,
+            limits=audience.limits,
         )
 
     async def _templated(self, tenant: UUID, words: Words, kind: NotificationType) -> frozenset[Channel]:

@@ -17,6 +17,7 @@ from dispatch.starter import AT_ONCE, Starter
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.names import (
+    CANCEL_DUE,
     DISPATCH_CHANNEL,
     EVENTS_CHANNEL,
     FLUSH_CHANNEL,
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 SWEEP_EVERY = 5.0
+MARK_EVERY = 1.0  # far less than the lease of a claim
 WAY_FOR_URGENT = 0.2
 
 
@@ -56,6 +58,7 @@ class Dispatcher:
         self._pace = Pace(start_rate)
         self._served_last = dispatching.FIRST
         self._not_before = 0.0
+        self._started: list[DueNotification] = []
         self._behind = False
         self._gave_way = False
         self._sweep = Sweep(database, starter)
@@ -64,6 +67,7 @@ class Dispatcher:
             URGENT_DUE: Loop("urgent", self._start_urgent),
             PACED_DUE: Loop("paced", self._start_paced),
             REDRIVEN_DUE: Loop("redriven", self._start_redriven),
+            "started": Loop("started", self._mark_started),
             "sweep": Loop("sweep", self._sweep_strays),
             **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
         }
@@ -85,6 +89,7 @@ class Dispatcher:
         self._pace.spend(len(paced))
         due += paced
         await self._start(due)
+        await self._mark_started()
         await self._sweep.run()
         return len(due)
 
@@ -149,17 +154,25 @@ class Dispatcher:
         if not due:
             return
         started = await self._starter.start_all(due)
-        async with self._database.transaction() as session:
-            if started.ids:
-                await dispatching.mark_started(session, [one for one in due if one.id in started.ids])
-            if started.failed:
-                await dispatching.postpone(session, started.failed, LOOK_AGAIN)
+        self._started += [one for one in due if one.id in started.ids]
         if started.failed:
+            async with self._database.transaction() as session:
+                await dispatching.postpone(session, started.failed, LOOK_AGAIN)
             log.warning(
                 "Temporal does not take starts; they wait in Postgres",
                 waiting=len(started.failed),
                 said=sorted(started.statuses),
             )
+
+    async def _mark_started(self) -> float:
+        """All that were started in the last second, in one statement: most have ended by then and need no mark. If this
+        process dies before, their lease ends and the next dispatcher finds their workflows."""
+        if batch := list(self._started):
+            async with self._database.transaction() as session:
+                await dispatching.mark_started(session, batch)
+            del self._started[: len(batch)]
+            self._loops[CANCEL_DUE].wake()  # cancels that came before the mark
+        return MARK_EVERY
 
     async def _if_leading(self, step: Callable[[], Awaitable[float]]) -> float:
         return await step() if self._wakeups.leading else LOOK_AGAIN

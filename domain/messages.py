@@ -33,12 +33,14 @@ class NotificationOutcome:
 class PooledProvider:
     """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
     is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` is what
-    its unknown outcomes mean; None in plans that were made before each provider had its own."""
+    its unknown outcomes mean; None in plans that were made before each provider had its own. Calls of one that
+    `has_rate` go through its own queue, where the server holds the rate."""
 
     name: str
     timeout: timedelta
     settles_within: timedelta = timedelta()
     guarantee: Guarantee | None = None
+    has_rate: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +126,8 @@ class Plan:
 
 
 class Result(StrEnum):
-    """What became of one call of `deliver`."""
+    """What became of one call of `deliver`. `ELSEWHERE`: it was not made, and is to be scheduled on the provider's own
+    queue."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -134,6 +137,7 @@ class Result(StrEnum):
     STOPPED = "stopped"
     HELD = "held"
     REROUTED = "rerouted"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

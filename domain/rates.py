@@ -19,6 +19,10 @@ class Limits:
         rate = setting if self.rate is None else self.rate
         return Limits(rate=rate or None, tenant_rate=self.tenant_rate or None)
 
+    @property
+    def is_limited(self) -> bool:
+        return bool(self.rate or self.tenant_rate)
+
 
 UNSET = Limits()
 

@@ -11,6 +11,7 @@ from domain.messages import ChannelPlan, Endpoint, PooledProvider, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, Step
 from domain.preferences import Preferences, decide
+from domain.rates import UNSET, Limits
 
 CONTACT_OF: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "webhook_url"}
 
@@ -21,7 +22,8 @@ DICE = 1_000_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pooled:
     """One provider of a channel's pool, as far as routing cares. `can_be_asked`: reconcile is possible, and
-    `settles_within` says for how long. `weight` is its share of the channel, in points; all 0 is the pool's order."""
+    `settles_within` says for how long. `weight` is its share of the channel, in points; all 0 is the pool's order.
+    `rate` is the one of the settings; 0 is none."""
 
     name: str
     timeout: timedelta
@@ -29,6 +31,7 @@ class Pooled:
     can_be_asked: bool
     settles_within: timedelta = timedelta()
     weight: int = 0
+    rate: float = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +60,7 @@ class Skip:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Router:
     """Decides channel by channel. `templated` names the channels that have a published template; `healths` are those of
-    providers that are not well."""
+    providers that are not well, `limits` the rates that operators have set at run time."""
 
     notification_id: UUID
     generation: int
@@ -67,6 +70,7 @@ class Router:
     templated: frozenset[Channel]
     last_attempts: Mapping[tuple[UUID, str], int] = field(default_factory=dict)
     healths: Mapping[str, Health] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
     def plan(self, only: Sequence[Channel] | None) -> tuple[tuple[StepPlan, ...], list[Skip]]:
         """Step 0 holds the channels that go out always. `only` are those that the caller asked for; the others are not
@@ -132,6 +136,7 @@ class Router:
             timeout=member.timeout,
             settles_within=member.settles_within,
             guarantee=self.kind.guarantee or _default_guarantee(member),
+            has_rate=self.limits.get(member.name, UNSET).over(member.rate).is_limited,
         )
 
     def _missing(self, channel: Channel, endpoints: list[Endpoint]) -> str | None:

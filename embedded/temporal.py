@@ -22,6 +22,9 @@ DYNAMIC_CONFIG = {
     # With the default of four, rate limits give half of what they allow and priority order is fuzzy.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
+    # Without them a worker polls for the workflow that it starts and for the activity that it schedules.
+    "system.enableEagerWorkflowStart": "true",
+    "system.enableActivityEagerExecution": "true",
     # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
 }

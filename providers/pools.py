@@ -30,12 +30,14 @@ def pools_of(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
         if misplaced := [member.name for member in members if channel not in member.channels]:
             raise WrongSettings(f"{', '.join(misplaced)} cannot deliver on {channel}")
     return {
-        channel: [_pooled(member, settings.weights(channel)[member.name]) for member in members]
+        channel: [
+            _pooled(member, settings.weights(channel)[member.name], settings.rate(member.name)) for member in members
+        ]
         for channel, members in pools.items()
     }
 
 
-def _pooled(provider: Provider, weight: int) -> Pooled:
+def _pooled(provider: Provider, weight: int, rate: float) -> Pooled:
     return Pooled(
         name=provider.name,
         timeout=timedelta(seconds=provider.deadline + AROUND_A_CALL),
@@ -43,4 +45,5 @@ def _pooled(provider: Provider, weight: int) -> Pooled:
         can_be_asked=provider.lookup != "none",
         settles_within=timedelta(seconds=provider.settle_window),
         weight=weight,
+        rate=rate,
     )

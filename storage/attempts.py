@@ -19,11 +19,13 @@ from domain.names import attempt_id
 from domain.notification_types import NotificationType, from_spec
 from domain.preferences import Preferences
 from domain.quiet_hours import QuietHours
+from domain.rates import UNSET, Limits
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
 from domain.suppressions import LISTED
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
 from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
+from storage.provider_limits import LIMITS, limits_of
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
@@ -32,7 +34,7 @@ from storage.sealing import Json, unseal
 class Claim:
     """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
     person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
-    provider, channel or type is paused."""
+    provider, channel or type is paused. `limits` are the provider's rates that operators have set."""
 
     fresh: bool
     attempt: Attempt
@@ -52,6 +54,7 @@ class Claim:
     held: Held | None
     started_at: datetime | None
     same_address: bool
+    limits: Limits
 
 
 # Milliseconds. A statement that took longer may have waited for a lock, and shows the rest as it was before that.
@@ -102,7 +105,7 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
        {GATES.format(keys="target")},
-       clock_timestamp() - now() > interval '{WAITED_MS} milliseconds' AS waited,
+       clock_timestamp() - now() > interval '{WAITED_MS} milliseconds' AS waited, {LIMITS} AS limits,
        earlier.started_at,
        earlier.address_key IS NOT DISTINCT FROM target.address_keys->>CAST(:contact AS text) AS same_address
   FROM target
@@ -137,7 +140,7 @@ async def claim_attempt(session: AsyncSession, call: DeliverInput) -> Claim | No
     ledger = None
     if row["locked_revision"] != row["revision"]:
         ledger = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
-    return _claim(row, ledger or _ledger(row, call, ident), ident)
+    return _claim(row, ledger or _ledger(row, call, ident), ident, call.provider)
 
 
 def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
@@ -145,7 +148,7 @@ def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
     return _with_call(ledger, call, ident) if row["fresh"] else ledger
 
 
-def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
+def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> Claim:
     return Claim(
         fresh=row["fresh"],
         attempt=ledger.attempts[ident],
@@ -165,6 +168,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID) -> Claim:
         held=_held(decoded(row["hold"])),
         started_at=row["started_at"],
         same_address=row["same_address"],
+        limits=limits_of(row["limits"]).get(provider, UNSET),
     )
 
 

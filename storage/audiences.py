@@ -1,5 +1,6 @@
 """What a notification's steps need to know of the row and the person, in one read each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.channels import Channel, DeviceKind
 from domain.preferences import Preferences
 from domain.quiet_hours import QuietHours
+from domain.rates import Limits
 from domain.statuses import NotificationStatus
 from domain.timing import Limit, limit_of
+from storage.provider_limits import LIMITS, limits_of
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
@@ -24,7 +27,7 @@ class Audience:
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
     tenant's; `collected`: it is to be a part of a digest; `now` is by the database's clock. `words` are what rendering
-    its first step needs.
+    its first step needs, `limits` the rates that operators have set, by provider.
     """
 
     status: NotificationStatus
@@ -46,6 +49,7 @@ class Audience:
     person_cap: Limit | None
     waits_for: str | None
     collected: bool
+    limits: Mapping[str, Limits]
     now: datetime
 
 
@@ -74,7 +78,7 @@ AUDIENCE = text(f"""
 SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
        n.waits_for, n.digest_group IS NOT NULL AS collected, r.contact,
        COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, p.global_channel_opt_in,
-       p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
+       p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now, {LIMITS} AS limits,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
@@ -124,6 +128,7 @@ async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UU
         person_cap=None if row["person_cap"] is None else limit_of(decoded(row["person_cap"])),
         waits_for=row["waits_for"],
         collected=row["collected"],
+        limits=limits_of(row["limits"]),
         now=row["now"],
     )
 

@@ -1,13 +1,17 @@
 """Rates that operators have set at run time: read by the dispatcher that leads; shown and changed by the API."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, RATES_DUE
 from domain.rates import Limits
+from storage.rows import decoded
 
+# For statements that read something else, as one of their columns.
+LIMITS = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
 READ = text("SELECT provider, rate, tenant_rate FROM provider_limit")
 CHANGE = text("""
 WITH changed AS (
@@ -27,6 +31,11 @@ async def read_all(session: AsyncSession) -> dict[str, Limits]:
     """Those of which anything has been set."""
     rows = (await session.execute(READ)).mappings()
     return {row["provider"]: Limits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
+
+
+def limits_of(value: Any) -> dict[str, Limits]:
+    """What a statement has read beside something else, by `LIMITS`."""
+    return {name: Limits(rate=rate, tenant_rate=per_tenant) for name, rate, per_tenant in decoded(value) or []}
 
 
 async def change(session: AsyncSession, provider: str, changes: Mapping[str, float | None]) -> Limits:

@@ -2,7 +2,7 @@
 receipts and workers, with the sandbox on every channel."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -126,11 +126,11 @@ async def serving(parts: Parts) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def working(parts: Parts, client: Client) -> AsyncIterator[None]:
-    """A worker of every queue; at the end it drains."""
+async def working(parts: Parts, client: Client, queues: Sequence[str] = ()) -> AsyncIterator[None]:
+    """A worker of these queues, of every queue if none is named; at the end it drains."""
     stop = asyncio.Event()
     stopping = asyncio.create_task(stop.wait())
-    work = asyncio.create_task(worker.serve(worker.workers(parts, client), stopping, [parts.watch_providers]))
+    work = asyncio.create_task(worker.serve(worker.workers(parts, client, queues), stopping, [parts.watch_providers]))
     try:
         with watched("the worker", work):
             yield

@@ -46,6 +46,7 @@ class EndpointDelivery:
         self._terms = terms
         self._first_answer: datetime | None = None
         self._free_at: dict[str, datetime] = {}
+        self._on_own_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
     async def run(self) -> EndpointEnd:
         while True:
@@ -107,15 +108,22 @@ class EndpointDelivery:
             others=others,
             reconciles=self._guarantee() is Guarantee.RECONCILE,
         )
-        result = await workflow.execute_activity_method(
+        result = await self._execute(provider)
+        if result.result is Result.ELSEWHERE:
+            self._on_own_queue.add(provider.name)
+            result = await self._execute(provider)
+        return result if result.recorded else await self._record(result)
+
+    async def _execute(self, provider: PooledProvider) -> DeliverResult:
+        """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""
+        return await workflow.execute_activity_method(
             Delivering.deliver,
             self._call,
-            task_queue=delivery_queue(provider.name),
+            task_queue=delivery_queue(provider.name) if provider.name in self._on_own_queue else None,
             start_to_close_timeout=provider.timeout,
             retry_policy=options.PATIENT_RETRY,
             summary=f"{self._call.channel} by {provider.name}, attempt {self._call.attempt_number}",
         )
-        return result if result.recorded else await self._record(result)
 
     async def _record(self, result: DeliverResult) -> DeliverResult:
         return await workflow.execute_activity_method(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -12,6 +13,7 @@ from activities.delivery import Delivering
 from activities.reconciliation import Reconciling
 from activities.recording import Recording
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInput
+from domain.names import delivery_queue
 from domain.outgoing import Message
 from domain.tracking import TraceSigner
 from providers.in_app import InApp
@@ -71,10 +73,13 @@ class Counter:
         self._recording = Recording(worker, providers)
         self._reconciling = Reconciling(worker, providers, self._recording)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
-        self._delivering = Delivering(worker, providers, Circuits(worker), self._recording, tracker)
+        self._delivering = Delivering(worker, providers, Circuits(worker), self._recording, tracker, {})
 
-    async def deliver(self, call: DeliverInput) -> DeliverResult:
-        result: DeliverResult = await ActivityEnvironment().run(self._delivering.deliver, call)
+    async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
+        """On this task queue; on the provider's own if none is given."""
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, task_queue=queue or delivery_queue(call.provider))
+        result: DeliverResult = await environment.run(self._delivering.deliver, call)
         return result
 
     async def look_up(self, call: DeliverInput, *, final: bool = False) -> DeliverResult:

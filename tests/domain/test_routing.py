@@ -1,6 +1,7 @@
 """Which channels a notification takes, in which order, and why not the others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from domain.messages import ChannelPlan, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType
 from domain.preferences import Preferences
+from domain.rates import Limits
 from domain.routing import Person, Pooled, Router, Skip
 from tests.domain.kinds import kind
 from tests.domain.ledgers import ident
@@ -37,6 +39,7 @@ def planned(
     pools: dict[Channel, Sequence[Pooled]] | None = None,
     templated: frozenset[Channel] = frozenset(Channel),
     only: Sequence[Channel] | None = None,
+    limits: dict[str, Limits] | None = None,
 ) -> tuple[tuple[StepPlan, ...], list[Skip]]:
     router = Router(
         notification_id=ident("n"),
@@ -45,6 +48,7 @@ def planned(
         person=who or person(),
         pools=dict.fromkeys(Channel, (pooled(),)) if pools is None else pools,
         templated=templated,
+        limits=limits or {},
     )
     return router.plan(only)
 
@@ -179,3 +183,23 @@ def test_the_guarantee_is_the_types_or_what_each_provider_can_do(
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:
     first, again = sole(kind(["email"])), sole(kind(["email"]))
     assert first.delivery_id == again.delivery_id == delivery_id(ident("n"), 1, 1, "email")
+
+
+@pytest.mark.parametrize(
+    ("setting", "limits", "has_rate"),
+    [
+        (0, {}, False),
+        (3, {}, True),
+        (0, {"sandbox": Limits(rate=5)}, True),
+        (0, {"sandbox": Limits(tenant_rate=5)}, True),
+        (3, {"sandbox": Limits(rate=0)}, False),
+        (3, {"sandbox": Limits(tenant_rate=0)}, True),
+        (0, {"smtp": Limits(rate=5)}, False),
+    ],
+)
+def test_a_plan_records_whether_a_provider_has_a_rate(
+    setting: float, limits: dict[str, Limits], has_rate: bool
+) -> None:
+    pools = {EMAIL: (replace(pooled(), rate=setting),)}
+    [endpoint] = sole(kind(["email"]), pools=pools, limits=limits).endpoints
+    assert [provider.has_rate for provider in endpoint.providers] == [has_rate]

@@ -15,12 +15,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bootstrap import prepare_database
 from embedded.temporary import temporary_postgres
 from tests.engine import Shop, open_shop, running_engine
 from tests.histories.keep import kept
 from tests.histories.stories import POOLED, STORIES
 from tests.histories.timed import CLOCKS, TIMED
+from tests.storage.databases import create_template
 from tests.stories.vendors import environment, vendors
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ async def main(names: list[str]) -> None:
         for part in ("postgres", "temporal", "pooled"):
             (home / part).mkdir()
         async with temporary_postgres(home / "postgres") as postgres:
-            await prepare_database(postgres.url)
+            await create_template(postgres.url)
             await record_all([name for name in names if name in ALONE], postgres.url, home / "temporal")
             if pooled := [name for name in names if name in POOLED]:
                 async with pool() as members:
