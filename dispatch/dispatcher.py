@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 SWEEP_EVERY = 5.0
-MARK_EVERY = 1.0  # far less than the lease of a claim
+MARK_EVERY = 0.5  # longer than most sends take; far less than the lease of a claim
 WAY_FOR_URGENT = 0.2
 
 
@@ -165,7 +165,7 @@ class Dispatcher:
             )
 
     async def _mark_started(self) -> float:
-        """All that were started in the last second, in one statement: most have ended by then and need no mark. If this
+        """Mark all that were started since the last time in one statement; most have ended and need no mark. If this
         process dies before, their lease ends and the next dispatcher finds their workflows."""
         if batch := list(self._started):
             async with self._database.transaction() as session:

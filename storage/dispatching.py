@@ -69,11 +69,12 @@ UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SEC
 """)  # noqa: S608 - constants of our own
 
 # One that was redriven since it was started is to be started again; one that is collected by now has no workflow, and
-# one that is finished needs none.
+# one that is finished needs none, unless a cancel has ended it: then its workflow is to be signaled.
 MARK_STARTED = text("""
 UPDATE notification n SET dispatched_at = now(), swept_at = now()
   FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
- WHERE n.id = x.id AND n.generation = x.generation AND n.digest_group IS NULL AND n.finished_at IS NULL
+ WHERE n.id = x.id AND n.generation = x.generation AND n.digest_group IS NULL
+   AND (n.finished_at IS NULL OR n.cancel_requested_at IS NOT NULL)
 """)
 POSTPONE = text("""
 UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds)

@@ -65,6 +65,22 @@ async def test_urgent_ones_are_one_and_two_in_that_order_and_the_rest_is_paced(d
     assert await paced(desk.database) == [three, five]
 
 
+@pytest.mark.parametrize(("canceled", "marked"), [(True, True), (False, False)])
+async def test_a_finished_row_is_marked_as_started_only_if_it_is_canceled(
+    desk: Desk, canceled: bool, marked: bool
+) -> None:
+    """Its workflow may wait for hours yet: the signal goes to those that were started."""
+    [one] = await accepted(desk, 3)
+    requested = "now()" if canceled else "NULL"
+    await desk.query(
+        f"UPDATE notification SET finished_at = now(), cancel_requested_at = {requested} WHERE id = :id", id=one
+    )
+    await started(desk.database, one)
+    async with desk.database.transaction() as session:
+        signals = [found[0] for found in await dispatching.unsignaled_cancels(session, 100)]
+    assert (one in signals) is marked
+
+
 async def test_a_claim_takes_the_most_urgent_first(desk: Desk) -> None:
     five, two, one, three, four = await accepted(desk, 5, 2, 1, 3, 4)
     assert [await urgent(desk.database, 1), await urgent(desk.database, 1)] == [[one], [two]]
