@@ -1,15 +1,17 @@
 """How large and how long: what one send takes a batch takes too, and no type may retry for longer than a day."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from api.front_door import BODY_LIMIT
 from api.json_values import has_more_values
+from api.problems import ERROR_LIMIT
 from api.routes.sends import BATCH_VALUE_LIMIT
 from api.strict_json import VALUE_LIMIT
+from api.violations import faults_of
 from bootstrap import Parts
 from tests.api.shops import Shop, faults, open_shop
 
@@ -129,3 +131,19 @@ async def test_a_pointer_does_not_repeat_a_long_name(shop: Shop) -> None:
     response = await shop.http.post(SEND, json={"x" * 200_000: 1})
     assert response.status_code == 422
     assert len(response.content) < 1_000
+
+
+async def test_an_object_has_a_limited_number_of_fields(shop: Shop) -> None:
+    response = await shop.http.post(SEND, json={f"unknown {index}": 1 for index in range(101)})
+    assert faults(response) == {"": "must have at most 100 fields"}
+
+
+def test_errors_beyond_the_limit_are_not_examined() -> None:
+    examined = []
+
+    def errors() -> Iterator[dict[str, Any]]:
+        for index in range(1_000):
+            examined.append(index)
+            yield {"type": "missing", "loc": ("body", f"field {index}"), "msg": ""}
+
+    assert len(faults_of(errors(), {})) == len(examined) == ERROR_LIMIT + 1
