@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
 from bootstrap import Parts
@@ -14,11 +13,10 @@ from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES, DEVICES, PRE
 from storage import devices
 from storage.devices import NewDevice
 from tests.api.shops import Shop, faults, open_shop
-from tests.polling import eventually
+from tests.storage.locks import until_blocked
 
 pytestmark = pytest.mark.postgres
 
-LOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM recipient%'")
 ALMOST = "x" * (ATTRIBUTE_BYTES - 100)
 TOO_LARGE = {"/attributes": ATTRIBUTES_TOO_LARGE}
 
@@ -137,12 +135,6 @@ async def test_a_recipient_has_a_limited_number_of_devices(shop: Shop) -> None:
     async with shop.database.transaction() as session:
         await devices.save(session, shop.tenant, shop.person, last)
         concurrent = asyncio.create_task(register(DEVICES))
-        await eventually(lambda: waits_for_lock(shop, concurrent), bool)
+        await until_blocked(shop.database, concurrent)
     assert await concurrent == 409
     assert await register(0) == 200
-
-
-async def waits_for_lock(shop: Shop, request: asyncio.Task[int]) -> bool:
-    """Or has ended without one, which the test then notices."""
-    async with shop.database.transaction() as session:
-        return request.done() or (await session.execute(LOCKED)).scalar_one() > 0
