@@ -29,8 +29,8 @@ class Statement:
     @property
     def polled_in_vain(self) -> bool:
         """A background loop looked because its clock (1, 2 or 5 s) said so, found nothing and wrote nothing. What a
-        loop finds counts: the claim that returned our row is part of the price. Polls have a limit and name no row."""
-        return self.rows == 0 and "LIMIT" in self.text and len(self.parameters) < 10
+        loop finds counts: the claim that returned our row is part of the price. Polls name no row."""
+        return self.rows == 0 and len(self.parameters) < 10
 
     @property
     def counts(self) -> bool:
