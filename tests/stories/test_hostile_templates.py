@@ -11,12 +11,13 @@ from tests.engine import Shop
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 SECONDS = 60
+SLOW = "took longer than 1 s"
 GROWING = "{% set ns = namespace(x='aaaa') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"
 HOSTILE = {
     "division": ("{{ 1 // n }}", "division by zero in body, line 1"),
     "endless": (
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "took longer than 1 s",
+        SLOW,
     ),
     "gigabyte": ("{{ 'a' * 10**9 }}", "repetition longer than 100000 in body, line 1"),
     "growing": (GROWING, "needed more than 256 MiB in body, line 1"),
@@ -58,7 +59,10 @@ async def test_a_hostile_template_fails_quickly_and_says_why(shop: Shop, kind: s
     shown = await poisoned(shop, body)
     assert time.monotonic() - begun < SECONDS
     assert shown is not None
-    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"sms: template_error: {why}")
+    assert shown["status"] == "FAILED"
+    # On a busy machine the second is over before the memory is full.
+    reasons = {why, SLOW} if kind == "growing" else {why}
+    assert shown["failure_reason"] in {f"sms: template_error: {reason}" for reason in reasons}
     [delivery] = shown["deliveries"]
     assert (delivery["status"], delivery["rendered_content"], delivery["attempts"]) == ("FAILED", None, [])
     begun = time.monotonic()
