@@ -84,8 +84,18 @@ async def test_a_child_that_had_no_processor_is_not_held_against_its_template(
     own: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renderer, "BLAMED_CPU_SECONDS", 9)
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(renderer, "STARVED_SECONDS", 0.2)
     tenant = uuid4()
     assert [await own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(3)] == [STOPPED] * 3
+
+
+async def test_a_child_that_had_no_processor_has_more_time(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "BLAMED_CPU_SECONDS", 9)
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 0.11)
+    monkeypatch.setattr(renderer, "STARVED_SECONDS", 20)
+    body = "{% for a in range(2000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}1"  # 0.2 s
+    assert await own.render(sms(body), {}, "en", tenant=uuid4()) == Rendered(content={"text": "1"})
 
 
 async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
