@@ -1,5 +1,7 @@
 """Real parts for every test: one Postgres, one Temporal and one running engine per session, a fresh tenant per test."""
 
+import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -32,6 +34,12 @@ hypothesis.settings.load_profile("suite")
 
 # Long modules first: the parallel workers then end at about the same time.
 LONG_FIRST = ("faults", "testing", "docs", "stories", "examples", "embedded", "cli", "rendering")
+
+
+def pytest_configure() -> None:
+    """Stop ignoring SIGINT, as a shell makes its background jobs do: children would inherit it and never see Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
