@@ -10,6 +10,7 @@ from bootstrap import Parts
 from domain.channels import Channel
 from domain.notification_types import NotificationType
 from domain.templates import TemplateVersion
+from domain.time_slices import in_slices
 from rendering.schema_checks import PayloadChecks
 
 NO_SUCH_TYPE = at("/notification_type", "there is no such notification type")
@@ -30,7 +31,7 @@ async def send_faults(
 ) -> list[list[Fault]]:
     """Of each send, in their order; the payloads of all of them are checked together."""
     checks = PayloadChecks(parts.renderer, caller.tenant)
-    for index, (kind, asked) in enumerate(sends):
+    async for index, (kind, asked) in in_slices(enumerate(sends)):
         templates = await _templates(parts, caller, kind, asked)
         checks.add(index, asked.payload, [template.variables_schema for template in templates])
     await checks.run()

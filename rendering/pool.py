@@ -108,21 +108,28 @@ class Pool:
             task.add_done_callback(self._starting.discard)
 
     async def _start_one(self, ready: Callable[[], None]) -> None:
-        """Until one is ready: its start does not count against the time of any call."""
+        """Try until one is ready. Its start does not count against the time of any call."""
         while not self._closing.is_set():
-            process = await self._spawn()
-            try:
-                greeting = await process.read(START_SECONDS)
-            except TimeoutError:
-                greeting = None
-            if greeting is not None:
+            process = await self._ready_process()
+            if process is not None:
                 ready()
                 self._offer(process)
                 return
-            process.kill()
             log.error("a rendering process did not start")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), RESTART_DELAY)
+
+    async def _ready_process(self) -> Process | None:
+        """Return None if it cannot be started, as without memory or processes left, or does not greet in time."""
+        try:
+            process = await self._spawn()
+        except OSError:
+            return None
+        with contextlib.suppress(TimeoutError):
+            if await process.read(START_SECONDS) is not None:
+                return process
+        process.kill()
+        return None
 
     async def _spawn(self) -> Process:
         process = await Process.start()

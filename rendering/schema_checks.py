@@ -51,10 +51,12 @@ class PayloadChecks:
     problems: dict[int, dict[SchemaProblem, None]] = field(default_factory=dict)
     _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JSON, int]]]] = field(default_factory=dict)
     _work: int = 0
+    # By identity: a batch repeats the few schemas of its types, and serializing a large one takes milliseconds.
+    _limited: dict[int, tuple[dict[str, Any], BoundedSchema | SchemaProblem]] = field(default_factory=dict)
 
     def add(self, index: int, payload: JSON, schemas: Sequence[dict[str, Any]]) -> None:
         """Checked by `run`. What is beyond a limit is a problem at once."""
-        limited = [bounded(schema) for schema in schemas]
+        limited = [self._bounded(schema) for schema in schemas]
         refused = {f"{CANNOT_CHECK}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}
         for detail in refused:
             self._tell(index, detail)
@@ -72,6 +74,12 @@ class PayloadChecks:
             self._work += work
             for schema in asking.values():
                 self._groups.setdefault(schema.text, (schema, []))[1].append((index, payload, work))
+
+    def _bounded(self, schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
+        """Keep the schema with its result, so that no other object gets its identity."""
+        if id(schema) not in self._limited:
+            self._limited[id(schema)] = schema, bounded(schema)
+        return self._limited[id(schema)][1]
 
     async def run(self) -> None:
         """Fill `problems`. Raises TooManyWaiting."""

@@ -13,6 +13,7 @@ from rendering import pool, renderer, schema_checks
 from rendering.failures import QUARANTINED
 from rendering.fair_queue import TooManyWaiting
 from rendering.messages import JSON, Rendered, RenderFailure
+from rendering.process import Process
 from rendering.renderer import Renderer
 from rendering.schema_bounds import BoundedSchema
 from rendering.schema_checks import PayloadChecks, check_schema
@@ -160,3 +161,34 @@ async def test_payloads_that_do_not_fit_into_one_call_are_checked_in_several(own
         checks.add(index, {"a" if index % 3 else "b": "é" * 100_000}, [schema])
     await checks.run()
     assert [index for index in range(30) if checks.problems.get(index)] == list(range(0, 30, 3))
+
+
+async def test_a_process_that_cannot_start_is_started_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the machine has no process left: the tenant keeps its turn, and the pool its size."""
+    monkeypatch.setattr(pool, "RESTART_DELAY", 0.05)
+    start, failures = Process.start, iter([BlockingIOError(), BlockingIOError()])
+
+    async def sometimes() -> Process:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return await start()
+
+    monkeypatch.setattr(Process, "start", sometimes)
+    async with Renderer() as own:
+        assert await works(own, uuid4())
+        await holds(lambda: len(own._pool._idle) == 2)
+
+
+async def test_a_batch_computes_the_limits_of_a_schema_once(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, counted = {"type": "object", "required": ["name"]}, []
+
+    def counting(given: dict[str, JSON]) -> object:
+        counted.append(given)
+        return BoundedSchema(text=json.dumps(given), cost=1)
+
+    monkeypatch.setattr(schema_checks, "bounded", counting)
+    checks = PayloadChecks(own, uuid4())
+    for index in range(100):
+        checks.add(index, {"name": "Ada"}, [schema, schema])
+    await checks.run()
+    assert (len(counted), checks.problems.get(0, {})) == (1, {})
