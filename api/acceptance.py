@@ -137,13 +137,13 @@ class Acceptance:
                 answers[index] = [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
             elif not row.known_recipient:
                 answers[index] = [at("/recipient_id", UNKNOWN_RECIPIENT)]
-        lost = [index for index in new if index not in answers]
-        return answers | await self._twins(asks, lost)
+        refused = [index for index, item in new.items() if rows[item.id].created_at is None]
+        return answers | await self._concurrent(asks, refused)
 
-    async def _twins(self, asks: Sequence[Ask], lost: list[int]) -> dict[int, Answer]:
-        """Somebody else took the key between our look-up and our INSERT, which has waited for their commit."""
-        held = await self._known([asks[index] for index in lost])
-        return {index: held[place] for place, index in enumerate(lost)}
+    async def _concurrent(self, asks: Sequence[Ask], refused: list[int]) -> dict[int, Answer]:
+        """Another request may take the key between our look-up and our INSERT, which has waited for its commit."""
+        held = await self._known([asks[index] for index in refused])
+        return {refused[place]: answer for place, answer in held.items()}
 
 
 def _repeat(ask: Ask, row: Json) -> Answer:

@@ -37,7 +37,7 @@ def problem_of(error: RequestValidationError, *, creates: bool = False) -> Probl
 def faults_of(errors: Iterable[Mapping[str, Any]], body: object) -> list[Fault]:
     """`loc` starts with body, query, path or header. Several of the branches of a union may say the same.
 
-    Stops at one more than a response lists, which tells that there are more.
+    Stops at one more than a response lists, which shows that there are more.
     """
     unique: dict[tuple[str, str], Fault] = {}
     for error in errors:

@@ -45,7 +45,7 @@ def main() -> None:
     limits = Limits()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _send(sink, wire.frame({}))
-    # A traceback could quote a payload: from here on nobody hears us.
+    # A traceback could quote a payload, so nothing is written to stderr from here on.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while (job := _receive(source)) is not None:
         limits.arm()

@@ -1,4 +1,4 @@
-"""Who is served next: the tenants in turn, none with more than its share at a time. Pure; used by `pool`."""
+"""Decides whose item is taken next: round-robin over tenants, with a cap for each tenant. Pure; used by `pool`."""
 
 from collections import Counter, OrderedDict, deque
 from typing import Generic, TypeVar
@@ -10,11 +10,11 @@ Tenant = UUID | None
 
 
 class TooManyWaiting(Exception):
-    """The tenant has as many calls waiting as it may; raised before the call does anything, so it can be repeated."""
+    """Too many calls are waiting, most of them this tenant's. The call has done nothing, so it can be repeated."""
 
 
 class FairQueue(Generic[Item]):
-    """`share` is how many slots a tenant may occupy, `waiting` how many of its items may wait."""
+    """`share` is how many slots a tenant may occupy, `waiting` how many items may wait in all."""
 
     def __init__(self, *, share: int, waiting: int) -> None:
         self._share = share
@@ -22,22 +22,25 @@ class FairQueue(Generic[Item]):
         self._waiting: OrderedDict[Tenant, deque[Item]] = OrderedDict()
         self._occupied: Counter[Tenant] = Counter()
 
-    def add(self, tenant: Tenant, item: Item) -> None:
-        items = self._waiting.get(tenant, deque())
-        if len(items) >= self._limit:
-            raise TooManyWaiting
-        items.append(item)
-        self._waiting[tenant] = items
+    def add(self, tenant: Tenant, item: Item) -> Item | None:
+        """Return the item that had to leave: in a full queue, the newest one of the tenant with the most items."""
+        self._waiting.setdefault(tenant, deque()).append(item)
+        if sum(map(len, self._waiting.values())) <= self._limit:
+            return None
+        crowd = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == tenant))
+        removed = self._waiting[crowd][-1]
+        self.remove(crowd, removed)
+        return removed
 
     def remove(self, tenant: Tenant, item: Item) -> None:
-        """An item that nobody waits for any more; it has not been taken."""
+        """Remove an item that has not been taken."""
         items = self._waiting[tenant]
         items.remove(item)
         if not items:
             del self._waiting[tenant]
 
     def take(self) -> Item | None:
-        """The next item; its tenant occupies one slot more until `release`."""
+        """Return the next item; its tenant occupies one slot more until `release`."""
         tenant = next((each for each in self._waiting if self._occupied[each] < self._share), ...)
         if tenant is ...:
             return None

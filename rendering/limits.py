@@ -9,7 +9,7 @@ MEMORY = 256 << 20
 CPU_SECONDS = 2
 WALL_SECONDS = 3
 OPEN_FILES = 16
-# Memory that a render leaves behind; beyond it the next, innocent one could run short.
+# Memory that a render leaves behind; beyond it the next render could run short through no fault of its own.
 LEFTOVER = 64 << 20
 
 

@@ -1,4 +1,4 @@
-"""The child processes and who may use them: a call waits for its turn and then has a child to itself."""
+"""Starts, lends and replaces the child processes: each call waits for its turn and then has a child to itself."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from rendering.process import Process
 
 START_SECONDS = 30.0
 RESTART_DELAY = 1.0
-# Of one tenant. A worker has 100 slots for local activities and 100 for workflow tasks, which a waiting render holds.
+# Of all tenants. A worker has 100 slots for local activities and 100 for workflow tasks; a waiting render holds one.
 WAITING_LIMIT = 64
 WAIT_SECONDS = 15.0
 
@@ -20,7 +20,7 @@ Waiter = asyncio.Future[Process]
 
 
 class Pool:
-    """Serves the tenants in turn; of several children one is always left for the others.
+    """Lends children round-robin over tenants. If there are several, no tenant may occupy all of them.
 
     A child that is replaced counts as its tenant's until the new one is ready, so that killing children takes no more
     than working in them.
@@ -42,12 +42,13 @@ class Pool:
                 self._start(lambda: None)
 
     async def acquire(self, tenant: Tenant) -> Process:
-        """TooManyWaiting at once, or after 15 s without a turn; RuntimeError if the pool is closed."""
+        """Raise TooManyWaiting if the queue is full or after 15 s; RuntimeError if the pool is closed."""
         if self._closing.is_set():
             raise RuntimeError("the renderer is closed")
         self.begin()
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._queue.add(tenant, waiter)
+        if (removed := self._queue.add(tenant, waiter)) is not None:
+            removed.set_exception(TooManyWaiting())
         self._serve()
         try:
             if not waiter.done():

@@ -17,7 +17,7 @@ from rendering.quarantine import Quarantine
 from rendering.schema_bounds import BoundedSchema
 
 CALL_SECONDS = 1.0
-# A late child that had less of a processor than this, after its first tenth of a second, was starved by others: a
+# A late child that had less CPU time than this after its first tenth of a second was starved by other processes: a
 # harmless call takes milliseconds.
 BLAMED_CPU_SECONDS = 0.1
 HARMLESS_SECONDS = 0.1
@@ -28,8 +28,8 @@ STARVED_SECONDS = 1.5
 class Renderer:
     """One per process and event loop, built and closed by bootstrap. `tenant` None is the installation itself.
 
-    A call waits for its turn (`pool`), then has 1 s. Every call raises TooManyWaiting when its tenant waits for too
-    much already; the caller can repeat it later. What had to be stopped twice is refused for a while (`quarantine`).
+    A call waits for its turn (`pool`), then has 1 s. Every call may raise TooManyWaiting; the caller can repeat it
+    later. A template or schema that had to be stopped twice is refused for a while (`quarantine`).
     """
 
     def __init__(self, children: int = 2) -> None:
@@ -90,9 +90,10 @@ class Renderer:
             return RenderFailure(reason=INPUT_TOO_LONG)
         answer = await self._ask(question, tenant, key)
         if answer == RenderFailure(reason=DIED):
-            # The child may have been killed while idle, before its end was noticed: an innocent call must not fail.
+            # The child may have been killed while idle, before its end was noticed: the call must not fail for that.
             answer = await self._ask(question, tenant, key)
             if answer == RenderFailure(reason=DIED):
+                self._quarantine.add_strike(key)
                 self._quarantine.add_strike(key)
         return answer
 

@@ -23,31 +23,31 @@ def required(schema: Schema) -> set[str]:
 
 def template_warnings(schema: Schema, template: Inspection) -> list[str]:
     """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings."""
-    told = unfit(schema, template) | unused(schema, template.variables)
-    return [told[name] for name in sorted(told)]
+    problems = unfit(schema, template) | unused(schema, template.variables)
+    return [problems[name] for name in sorted(problems)]
 
 
 def unfit(schema: Schema, template: Inspection) -> dict[str, str]:
     """Name → warning, for what the template uses and the schema does not have, or not always."""
     known, used, failing = declared(schema), template.variables, template.needed - required(schema)
-    told = (
+    problems = (
         dict.fromkeys(used - known, "used but not declared in the schema")
         | dict.fromkeys(failing, "used but not required in the schema: a payload without it can fail")
         | dict.fromkeys(failing - known, "used but not declared in the schema: a payload without it can fail")
     )
-    return _sentences(told) if known else {}
+    return _sentences(problems) if known else {}
 
 
 def unused(schema: Schema, used: Set[str]) -> dict[str, str]:
     """Name → warning, for what the schema has and no template uses of those that it is for."""
-    told = dict.fromkeys(declared(schema) - used, "declared in the schema but not used") | dict.fromkeys(
+    problems = dict.fromkeys(declared(schema) - used, "declared in the schema but not used") | dict.fromkeys(
         required(schema) - used, "required in the schema but not used"
     )
-    return _sentences(told)
+    return _sentences(problems)
 
 
-def _sentences(told: dict[str, str]) -> dict[str, str]:
-    return {name: f"'{name}' is {what}" for name, what in told.items() if name not in ALWAYS_THERE}
+def _sentences(problems: dict[str, str]) -> dict[str, str]:
+    return {name: f"'{name}' is {what}" for name, what in problems.items() if name not in ALWAYS_THERE}
 
 
 def _parts(root: Schema, part: Any) -> Iterator[Schema]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rendering.html_tags import Edit, Tag, all_tags, edited, unescaped
 
-SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid"})
+SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 # Takes the place of a refused value. It is not empty: an unquoted empty value would swallow the next attribute.
 REFUSED = "#"
 # Stands for each expression in the text of a template. Output and stored templates have no NUL.
@@ -85,7 +85,7 @@ def literal_urls(skeleton: str) -> frozenset[str]:
 
 
 def is_allowed(address: str) -> bool:
-    """Tell whether it has one of our schemes, or is relative: without a host, which mail programs read as a file."""
+    """Return whether it has one of our schemes, or is relative. Mail programs may read `//host` as a file: refused."""
     plain = IGNORED.sub("", address)
     if HOST.match(plain):
         return False

@@ -17,7 +17,7 @@ from rendering.schema_problems import NO_SCHEMA, problem_of_schema, problems_of
 
 PROBLEM_LIMIT = 50
 # Collecting all errors takes up to 10 µs and a copy of the object for each: 60 s for 10,000 wrong names of one object.
-# Beyond these limits, of a payload and of all payloads of a call, only the first problem of a payload is told.
+# Beyond these limits, of a payload and of all payloads of a call, only the first problem of a payload is reported.
 DETAILED_SIZE = 400
 DETAILED_WORK = 40_000
 DETAILED_PROBLEMS = 2_000

@@ -9,10 +9,11 @@ from testing.stage import Stage, open_stage
 from testing.tocsin import Tocsin, open_tenant
 
 
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """End the session if a shared part has died: every later test could only wait for its deadline."""
     if (death := first_death()) is not None:
-        pytest.exit(death, returncode=3)
+        item.session.shouldstop = death
+        pytest.fail(death, pytrace=False)
 
 
 @pytest.fixture(scope="session")

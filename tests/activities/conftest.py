@@ -23,8 +23,9 @@ from rendering.tracking import Tracker
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.sandbox import SandboxLedger
-from tests.storage.databases import own_database
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.fixtures import database, desk, sent
+
+__all__ = ["database", "desk", "sent"]
 
 
 class Watched(Sandbox):
@@ -91,23 +92,6 @@ class Counter:
         late = RecordInput(call=call, outcome=outcome)
         result: DeliverResult = await ActivityEnvironment().run(self._recording.record_outcome, late)
         return result
-
-
-@pytest.fixture(scope="package")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Its own: no dispatcher of a running engine starts workflows for these rows."""
-    async with own_database(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
-
-
-@pytest.fixture
-async def sent(desk: Desk) -> Sent:
-    return await desk.send()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 from uuid import UUID
 
-import pytest
-
-from rendering.fair_queue import FairQueue, TooManyWaiting
+from rendering.fair_queue import FairQueue
 
 A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
 
@@ -50,14 +48,22 @@ def test_a_tenant_that_was_served_waits_behind_one_that_comes_later() -> None:
     assert fair.take() == "a3"
 
 
-def test_only_the_tenant_with_too_many_waiting_is_refused() -> None:
-    fair = queue(waiting=2)
-    fill(fair, (A, "a1"), (A, "a2"))
-    with pytest.raises(TooManyWaiting):
-        fair.add(A, "a3")
-    fair.add(B, "b1")
+def test_in_a_full_queue_the_tenant_with_the_most_items_loses_its_newest() -> None:
+    fair = queue(waiting=3)
+    fill(fair, (A, "a1"), (A, "a2"), (A, "a3"))
+    assert fair.add(A, "a4") == "a4"
+    assert fair.add(B, "b1") == "a3"
+    assert fair.add(C, "c1") == "a2"
+    assert fair.add(C, "c2") == "c2"
     assert fair.take() == "a1"
-    fair.add(A, "a3")
+    assert fair.add(A, "a5") is None
+
+
+def test_in_a_queue_full_of_single_items_the_newest_is_refused() -> None:
+    fair = queue(waiting=2)
+    fill(fair, (A, "a1"), (B, "b1"))
+    assert fair.add(C, "c1") == "c1"
+    assert drained(fair, {"a": A, "b": B}) == ["a1", "b1"]
 
 
 def test_a_removed_item_is_not_served() -> None:

@@ -45,6 +45,7 @@ async def html_of(renderer: Renderer, body: str, **variables: JSON) -> str:
         "vbscript:msgbox(1)",
         "data:text/html,<script>alert(1)</script>",
         "data:text/html;base64,PHNjcmlwdD4=",
+        "cid:logo@shop",
         "file:///etc/passwd",
         "blob:https://example.com/1",
         "view-source:https://example.com/",
@@ -73,7 +74,6 @@ async def test_a_variable_brings_no_other_scheme(renderer: Renderer, url: str) -
         " https://example.com/ ",
         "mailto:ada@example.com?subject=a:b",
         "tel:+4917012345678",
-        "cid:logo@shop",
         "/orders/7",
         "/orders//7",
         "orders/a:b",
@@ -245,7 +245,7 @@ def test_no_reader_finds_another_scheme(found: list[tuple[str, str]]) -> None:
     reference = Reference()
     reference.feed(safe_urls(html, NONE))
     reference.close()
-    assert {scheme_of(address) for address in reference.addresses} <= {"", "http", "https", "mailto", "tel", "cid"}
+    assert {scheme_of(address) for address in reference.addresses} <= {"", "http", "https", "mailto", "tel"}
 
 
 @given(st.text() | st.text("<>!-/='\" abody&;:htps.refl\n"))

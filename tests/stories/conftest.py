@@ -1,13 +1,16 @@
-"""Every misbehaviour of the sandbox, asked for at once and awaited test by test: together they take as long as one."""
+"""Fixtures of several stories: every misbehaviour of the sandbox, an installation without a worker, a second tenant."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engine import Engine, Shop, open_shop
+from bootstrap import open_parts
+from testing.stage import serving
+from tests.engine import Engine, Shop, open_shop, prepared
 
 WORDS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")
 PLACES = ("email", "sms", "push", "webhook")
@@ -15,7 +18,10 @@ PLACES = ("email", "sms", "push", "webhook")
 
 @dataclass(frozen=True, kw_only=True)
 class BadDays:
-    """Ids of notifications, by (place, word) under `at_most_once`, and by a name for the others."""
+    """Every misbehaviour, requested at once and awaited test by test: together they take as long as one.
+
+    Ids of notifications, by (place, word) under `at_most_once`, and by a name for the others.
+    """
 
     shop: Shop
     asked: dict[tuple[str, str], str]
@@ -50,6 +56,17 @@ async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
             "error with a later step": await shop.send("fallback", "mr-halfway"),
         }
         yield BadDays(shop=shop, asked=dict(zip(pairs, ids, strict=True)), others=others)
+
+
+@pytest.fixture
+async def deployed(database_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
+    """Servers and an API without a worker."""
+    async with (
+        prepared(database_url, tmp_path) as (settings, client),
+        open_parts(settings, client=client) as parts,
+        serving(parts),
+    ):
+        yield Engine(parts=parts, temporal_address=settings.temporal_address)
 
 
 @pytest.fixture

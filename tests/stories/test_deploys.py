@@ -3,17 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio import workflow
 from temporalio.api.history.v1 import HistoryEvent
 
 import worker
-from bootstrap import open_parts
 from domain.messages import NotificationOutcome, NotificationStart
-from testing.stage import serving, working
-from tests.engine import Engine, Shop, later, open_shop, prepared
+from testing.stage import working
+from tests.engine import Engine, Shop, later, open_shop
 from tests.polling import eventually
 from workflows.notification import NotificationWorkflow
 
@@ -38,17 +36,6 @@ class Patched(NotificationWorkflow):
         if workflow.patched("a-pause-first"):
             await workflow.sleep(timedelta(milliseconds=10))
         return await super().run(start)
-
-
-@pytest.fixture
-async def deployed(database_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
-    """Servers and an API without a worker."""
-    async with (
-        prepared(database_url, tmp_path) as (settings, client),
-        open_parts(settings, client=client) as parts,
-        serving(parts),
-    ):
-        yield Engine(parts=parts, temporal_address=settings.temporal_address)
 
 
 @asynccontextmanager

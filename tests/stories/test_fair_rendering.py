@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from typing import Any
 
 import httpx2
 import pytest
 
+from rendering.fair_queue import FairQueue
 from tests.engine import Engine, Shop, open_shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -51,3 +53,24 @@ async def test_a_flood_of_slow_templates_does_not_delay_another_tenant(engine: E
         assert {(await preview).status_code for preview in previews} <= {422, 429}
     for id in sent:
         assert (await shop.finished(id, within=120))["failure_reason"].startswith("email: template_error: ")
+
+
+async def test_sends_that_find_the_queue_full_are_rendered_later(
+    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.parts.renderer._pool._queue, "_limit", 1)
+    removed = []
+    add = FairQueue.add
+
+    def observed(*given: Any) -> Any:
+        removed.append(add(*given))
+        return removed[-1]
+
+    monkeypatch.setattr(FairQueue, "add", observed)
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada+silent@example.com")
+    body = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
+    answer = await shop.ok("POST", "/notifications/send-batch", {"items": [body] * 30})
+    for item in answer["items"]:
+        await shop.ended(item["id"], "SENT")
+    assert any(removed)

@@ -3,16 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from bootstrap import Parts, open_parts
+from bootstrap import Parts
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
-from testing.stage import serving, working
-from tests.engine import Engine, Shop, open_shop, prepared
+from testing.stage import working
+from tests.engine import Engine, Shop, open_shop
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -50,17 +49,6 @@ async def test_a_call_without_a_rate_starts_when_it_is_scheduled(shop: Shop) -> 
     polled = min(seconds_until_started(history, "WORKFLOW") for history in histories)
     assert eager < 0.001
     assert eager < polled / 2
-
-
-@pytest.fixture
-async def deployed(database_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
-    """Servers and an API without a worker."""
-    async with (
-        prepared(database_url, tmp_path) as (settings, client),
-        open_parts(settings, client=client) as parts,
-        serving(parts),
-    ):
-        yield Engine(parts=parts, temporal_address=settings.temporal_address)
 
 
 @asynccontextmanager
