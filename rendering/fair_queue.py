@@ -22,15 +22,17 @@ class FairQueue(Generic[Item]):
         self._waiting: OrderedDict[Tenant, deque[Item]] = OrderedDict()
         self._occupied: Counter[Tenant] = Counter()
 
-    def add(self, tenant: Tenant, item: Item) -> Item | None:
-        """Return the item that had to leave: in a full queue, the newest one of the tenant with the most items."""
+    def add(self, tenant: Tenant, item: Item) -> None:
         self._waiting.setdefault(tenant, deque()).append(item)
+
+    def remove_surplus(self, latest: Tenant) -> Item | None:
+        """Remove and return the newest item of the tenant with the most, if too many wait; of equals, of `latest`."""
         if sum(map(len, self._waiting.values())) <= self._limit:
             return None
-        crowd = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == tenant))
-        removed = self._waiting[crowd][-1]
-        self.remove(crowd, removed)
-        return removed
+        crowd = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == latest))
+        item = self._waiting[crowd][-1]
+        self.remove(crowd, item)
+        return item
 
     def remove(self, tenant: Tenant, item: Item) -> None:
         """Remove an item that has not been taken."""

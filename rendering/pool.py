@@ -47,9 +47,10 @@ class Pool:
             raise RuntimeError("the renderer is closed")
         self.begin()
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        if (removed := self._queue.add(tenant, waiter)) is not None:
-            removed.set_exception(TooManyWaiting())
+        self._queue.add(tenant, waiter)
         self._serve()
+        if (surplus := self._queue.remove_surplus(tenant)) is not None:
+            surplus.set_exception(TooManyWaiting())
         try:
             if not waiter.done():
                 await asyncio.wait({waiter}, timeout=WAIT_SECONDS)

@@ -54,7 +54,7 @@ async def read(session: AsyncSession, tenant: UUID, id: UUID) -> Record | None:
         notification=notification,
         deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
-        events=(await session.execute(events.order_by(col(Event.at), col(Event.position)))).scalars().all(),
+        events=(await session.execute(events.order_by(col(Event.position)))).scalars().all(),
         digest=await session.get(Digest, notification.digest_id) if notification.digest_id else None,
     )
 

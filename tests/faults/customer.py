@@ -18,11 +18,15 @@ AT_A_TIME = 8
 
 @dataclass
 class Answers:
-    """By idempotency key: the ids that were answered 202, and the calls that got no such answer."""
+    """By idempotency key: the ids that were answered 202, and the calls that got no such answer.
+
+    `unavailable` are the answers of the latter, `cut` the errors of those that got none at all.
+    """
 
     ids: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     unavailable: list[httpx2.Response] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
 
 
 class Customer:
@@ -84,7 +88,8 @@ class Customer:
     async def _try(self, key: str, answers: Answers) -> bool:
         try:
             response = await self.send(key)
-        except httpx2.TransportError:
+        except httpx2.TransportError as error:
+            answers.cut.append(repr(error))
             return False
         if response.status_code == 202:
             answers.ids[key] = response.json()["id"]
@@ -120,5 +125,7 @@ def _message(person: str) -> dict[str, Any]:
 async def customer_at(info: RunInfo) -> AsyncIterator[Customer]:
     headers = {"Authorization": f"Bearer {info.api_key}"}
     base = f"{info.api_url}/api/v1"
-    async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=30) as http:
+    # The server closes a connection that was idle for 5 s; a call that takes it at that moment would fail.
+    limits = httpx2.Limits(keepalive_expiry=2)
+    async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=60, limits=limits) as http:
         yield Customer(http, info.api_url)

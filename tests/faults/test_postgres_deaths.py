@@ -24,7 +24,7 @@ async def test_postgres_killed_under_load_loses_no_acknowledged_row_and_the_api_
     assert answers.unavailable, "nobody was interrupted"
     assert {response.status_code for response in answers.unavailable} == {503}
     assert all(int(response.headers["Retry-After"]) > 0 for response in answers.unavailable)
-    assert len(answers.unavailable) == len(answers.failed), "a connection to the API itself was cut"
+    assert answers.cut == []
     await stage.run.replaced("postgres", await deaths[0])
     retried = {key: await stage.customer.sent(key) for key in answers.failed}
     rows = {row["key"]: row["id"] for row in await stage.books.rows(ROWS)}

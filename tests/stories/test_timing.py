@@ -6,7 +6,8 @@ from datetime import datetime
 import httpx2
 import pytest
 
-from providers.outcomes import Temporary, Unknown
+from domain.outgoing import Message
+from providers.outcomes import Accepted, Refused, Temporary, Unknown
 from providers.sandbox import Sandbox
 from tests.engine import Shop, later
 from tests.polling import eventually
@@ -115,13 +116,17 @@ async def test_cancelled_during_a_call_its_answer_decides(
 ) -> None:
     called, canceled = asyncio.Event(), asyncio.Event()
 
-    async def answers_late(*_: object) -> None:
-        called.set()
-        await canceled.wait()
-        if answer:
-            raise answer
+    send = Sandbox.send
 
-    monkeypatch.setattr(Sandbox, "_misbehave", answers_late)
+    async def answers_late(sandbox: Sandbox, message: Message) -> Accepted | Refused:
+        if message.tenant == shop.tenant:
+            called.set()
+            await canceled.wait()
+            if answer:
+                raise answer
+        return await send(sandbox, message)
+
+    monkeypatch.setattr(Sandbox, "send", answers_late)
     await shop.type("news", ["email"], ["sms"], delivery_guarantee="at_most_once")
     await shop.person("ada", email="ada+silent@example.com", phone="+447700900123")
     id = await shop.send("news")
