@@ -9,17 +9,17 @@ ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types fmt bench faults faults-long lock rebuild
+.PHONY: help compiled run test lint types fmt bench faults faults-long lock rebuild
 
 help: ## print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 # exec: the supervisor takes the place of the shell, so it gets the terminal's Ctrl-C itself, is the child that make
 # passes a SIGTERM on to, and is the one parent of everything it starts. It ends with 0, so make has nothing to report.
-run: $(STAMP) ## start everything on this machine: Postgres, Temporal with its Web UI, worker, API
+run: compiled ## start everything on this machine: Postgres, Temporal with its Web UI, worker, API
 	@exec $(BIN)/python cli.py dev
 
-test: $(STAMP) ## run the whole suite; ARGS="-k words" for a part
+test: compiled ## run the whole suite; ARGS="-k words" for a part
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style and format
@@ -33,14 +33,14 @@ fmt: $(STAMP) ## format, and fix what can be fixed without thought
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure rates and latencies beside the floor; ARGS="--rounds 1" for a short run
+bench: compiled ## measure rates and latencies beside the floor; ARGS="--rounds 1" for a short run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(STAMP) ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
+faults: compiled ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
 	@$(BIN)/python -m tests.faults $(ARGS)
 	@$(if $(ARGS),,$(BIN)/python -m pytest -m "long or hypothesis" --hypothesis-profile long)
 
-faults-long: $(STAMP) ## the same with outages of minutes and floods of 10,000
+faults-long: compiled ## the same with outages of minutes and floods of 10,000
 	@$(BIN)/python -m tests.faults --long $(ARGS)
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
@@ -48,6 +48,11 @@ lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o deploy/requirements.lock
+
+# Our own bytecode, so that no process compiles at its start, even where PYTHONDONTWRITEBYTECODE is set. It is quick
+# when nothing has changed.
+compiled: $(STAMP)
+	@$(BIN)/python -m compileall -q -x '^\./\.' .
 
 # The environment. A second make that arrives meanwhile waits for the lock on this file and then finds the work done
 # (without flock, as on macOS, it is merely done twice). uv does not read pip's configuration, so an index that is
