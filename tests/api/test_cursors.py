@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api.app import create_app
+from api.paging import decode, encode
+from api.problems import Problem
 from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
@@ -49,6 +51,7 @@ PARTS = [
     "",
     " ",
     "\x1f",
+    "\x00",
     ID,
     ID.upper(),
     f"{{{ID}}}",
@@ -117,3 +120,10 @@ async def test_an_edited_cursor_is_no_bug(stocked: Shop, cursor: str) -> None:
         assert response.status_code in (200, 422), (path, cursor, response.text)
         if response.status_code == 422:
             assert list(faults(response)) == ["cursor"]
+
+
+@pytest.mark.parametrize("edited", [encode("a") + "=", encode("a")[:-1] + "R", encode("\x00"), "é"])
+def test_only_cursors_that_we_could_have_written_are_read(edited: str) -> None:
+    assert decode(encode("a")) == "a"
+    with pytest.raises(Problem):
+        decode(edited)
