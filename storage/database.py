@@ -33,6 +33,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=5,
+            pool_use_lifo=True,
             json_serializer=to_json,
             hide_parameters=True,  # they are personal data, and errors are logged
             connect_args={
