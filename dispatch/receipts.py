@@ -1,4 +1,4 @@
-"""Applies receipts that were stored: in one transaction each, through the ledger. Runs in the API process."""
+"""Applies stored receipts in batches, through the ledgers of their notifications. Runs in the API process."""
 
 import asyncio
 
@@ -7,12 +7,13 @@ import structlog
 from dispatch.loops import Loop
 from storage import receipts
 from storage.database import Database
-from storage.receipts import StoredReceipt
+from storage.receipt_batches import Batch, ClaimedReceipt, apply_together, lease
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 1.0
-AT_ONCE = 8
+POLL_INTERVAL = 1.0
+BATCH_SIZE = 100  # receipts per transaction
+ALONE_AT_ONCE = 8  # transactions at once for receipts that are applied alone
 
 
 class ReceiptApplier:
@@ -27,22 +28,34 @@ class ReceiptApplier:
         await self._loop.run()
 
     async def apply_waiting(self) -> float:
-        while await self._apply_batch():
+        while await self._apply_batch() == BATCH_SIZE:
             pass
-        return LOOK_AGAIN
+        return POLL_INTERVAL
 
     async def _apply_batch(self) -> int:
-        async with self._database.transaction() as session:
-            claimed = await receipts.claim_waiting(session, AT_ONCE)
-        ends = await asyncio.gather(*(self._apply(receipt) for receipt in claimed), return_exceptions=True)
-        for receipt, error in zip(claimed, ends, strict=True):
-            if error is not None:
-                # The claim has postponed it already: it stands in nobody's way.
-                log.error("a receipt was not applied", receipt=str(receipt.id), error=type(error).__name__)
-        return len(claimed)
+        """Apply a batch in one transaction. If that fails, apply each of its receipts in its own."""
+        [batch] = await asyncio.gather(self._apply_together(), return_exceptions=True)
+        if isinstance(batch, BaseException):
+            log.warning("a batch of receipts was not applied", error=type(batch).__name__)
+            async with self._database.transaction() as session:
+                batch = await lease(session, BATCH_SIZE)
+        for first in range(0, len(batch.rest), ALONE_AT_ONCE):
+            await self._apply_each(batch.rest[first : first + ALONE_AT_ONCE])
+        return batch.size
 
-    async def _apply(self, receipt: StoredReceipt) -> None:
-        """One that matches no attempt yet is kept: it is met when the call is recorded, or looked at again later."""
+    async def _apply_together(self) -> Batch:
         async with self._database.transaction() as session:
-            if found := await receipts.match(session, receipt):
-                await receipts.apply(session, receipt, *found)
+            return await apply_together(session, BATCH_SIZE)
+
+    async def _apply_each(self, rest: list[ClaimedReceipt]) -> None:
+        ends = await asyncio.gather(*(self._apply_alone(one) for one in rest), return_exceptions=True)
+        for one, error in zip(rest, ends, strict=True):
+            if error is not None:
+                # Its lease has postponed it already: it does not block the others.
+                log.error("a receipt was not applied", receipt=str(one.receipt.id), error=type(error).__name__)
+
+    async def _apply_alone(self, claimed: ClaimedReceipt) -> None:
+        if claimed.key is None or claimed.attempt_id is None:
+            return
+        async with self._database.transaction() as session:
+            await receipts.apply(session, claimed.receipt, claimed.attempt_id, claimed.key)

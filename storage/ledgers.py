@@ -1,10 +1,11 @@
-"""Loads the ledger of one notification and writes what a pure function of `domain/ledger.py` changed in it.
+"""Loads the ledger of one notification and writes what a pure function of `domain/ledger.py` changed in it, or in
+those of several.
 
 One statement each way. A write is fenced by the revision that was read: if somebody else wrote in between, the
 function is applied again to the locked row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -38,50 +39,69 @@ LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :i
 
 # What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
 # may quote an address: it is not written down for somebody who was erased since the call.
-SAVE = text(f"""
-WITH fenced AS (
-  UPDATE notification SET status = :status, failure_reason = :failure_reason, finished_at = :finished_at,
-         cancel_requested_at = :cancel_requested_at, evidence_due = evidence_due OR CAST(:evidence_due AS bool),
-         waits_for = CASE WHEN CAST(:finished_at AS timestamptz) IS NULL THEN waits_for END,
-         waits_until = CASE WHEN CAST(:finished_at AS timestamptz) IS NULL THEN waits_until END,
-         revision = revision + 1
-   WHERE id = :id AND revision = :revision RETURNING {FENCED}
+SAVE = f"""
+WITH changed AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
+         id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
+         cancel_requested_at timestamptz, evidence_due bool)
+), {{locked}} fenced AS (
+  UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, finished_at = x.finished_at,
+         cancel_requested_at = x.cancel_requested_at, evidence_due = n.evidence_due OR x.evidence_due,
+         waits_for = CASE WHEN x.finished_at IS NULL THEN n.waits_for END,
+         waits_until = CASE WHEN x.finished_at IS NULL THEN n.waits_until END,
+         revision = n.revision + 1
+    FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
+  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, x.evidence_due AS wakes
 ), person AS (
-  SELECT {ERASED} AS erased FROM fenced n
+  SELECT n.id, {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
          finished_at = x.finished_at, provider_message_id = x.provider_message_id,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
          sent_at = x.sent_at,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM person, jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
-         id uuid, state text, evidence text, error_type text, reason text, finished_at timestamptz,
-         provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
+    FROM person JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
+         notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
+         finished_at timestamptz, provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
+      ON x.notification_id = person.id
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule, awaits = x.awaits,
          provider = x.provider, provider_message_id = x.provider_message_id,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM person, jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
-         id uuid, status text, failure_reason text, by_rule bool, awaits text, provider text, provider_message_id text,
-         provider_response jsonb, sent_at timestamptz, delivered_at timestamptz, opened_at timestamptz,
-         clicked_at timestamptz)
+    FROM person JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
+         notification_id uuid, id uuid, status text, failure_reason text, by_rule bool, awaits text, provider text,
+         provider_message_id text, provider_response jsonb, sent_at timestamptz, delivered_at timestamptz,
+         opened_at timestamptz, clicked_at timestamptz)
+      ON x.notification_id = person.id
    WHERE t.id = x.id
 ), events AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status,
                      status)
   SELECT x.id, fenced.tenant, fenced.id, x.at, x.kind, x.channel, x.reason, x.detail, x.delivery_id,
          x.delivery_status, x.status
-    FROM fenced, jsonb_to_recordset(CAST(:events AS jsonb)) AS x(
-         id uuid, at timestamptz, kind text, channel text, reason text, detail jsonb, delivery_id uuid,
-         delivery_status text, status text)
+    FROM fenced JOIN jsonb_to_recordset(CAST(:events AS jsonb)) AS x(
+         notification_id uuid, ordinal int, id uuid, at timestamptz, kind text, channel text, reason text, detail jsonb,
+         delivery_id uuid, delivery_status text, status text)
+      ON x.notification_id = fenced.id
+   ORDER BY x.notification_id, x.ordinal
   ON CONFLICT (id) DO NOTHING RETURNING {EVENTS}
 ), {TOLD}
-SELECT count(*), max(CASE WHEN CAST(:evidence_due AS bool) THEN pg_notify(:dispatch, :evidence)::text END), {WAKE}
-  FROM fenced
-""")  # noqa: S608 - constants of our own
+SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE wakes LIMIT 1), {WAKE} FROM fenced
+"""  # noqa: S608 - constants of our own
+SAVE_ONE = text(SAVE.format(locked="", source="changed"))
+# A batch waits for no notification while it holds others, so it cannot deadlock with those that lock in another order.
+SAVE_MANY = text(
+    SAVE.format(
+        locked="""locked AS (
+  SELECT x.* FROM changed x JOIN notification n ON n.id = x.id AND n.revision = x.revision
+   ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED
+),""",
+        source="locked",
+    )
+)
 
 Change = Callable[[Ledger], Ledger]
 
@@ -126,24 +146,34 @@ async def _loaded(session: AsyncSession, key: Key, *, lock: bool) -> Ledger:
 
 async def save(session: AsyncSession, before: Ledger, after: Ledger) -> bool:
     """Write the difference; False if the revision has moved on and nothing was written."""
-    attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
-    changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
-    touched = changed | {attempt.delivery_id for attempt in attempts}
-    values = {
-        "id": after.notification_id,
-        "revision": before.revision,
-        "status": after.status,
-        "failure_reason": after.failure_reason,
-        "finished_at": after.finished_at,
-        "cancel_requested_at": after.cancel_requested_at,
-        "evidence_due": after.evidence_due,
-        "evidence": EVIDENCE_DUE,
-        "dispatch": DISPATCH_CHANNEL,
-        "attempts": to_json([_fields(attempt) for attempt in attempts]),
-        "deliveries": to_json([_delivery(after, delivery_id) for delivery_id in touched]),
-        "events": to_json(_events(after, before)),
-    }
-    return bool((await session.execute(SAVE, values)).one()[0])
+    return bool((await session.execute(SAVE_ONE, _differences([(before, after)]))).first())
+
+
+async def save_many(session: AsyncSession, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
+    """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
+    were written: not written are those whose revision has moved on, or that another transaction has locked."""
+    return set((await session.execute(SAVE_MANY, _differences(changes))).scalars())
+
+
+def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
+    rows: dict[str, list[Json]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
+    for before, after in changes:
+        attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
+        changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
+        touched = changed | {attempt.delivery_id for attempt in attempts}
+        mine = {"notification_id": after.notification_id}
+        rows["notifications"].append(_notification(before, after))
+        rows["attempts"] += [mine | _fields(attempt) for attempt in attempts]
+        rows["deliveries"] += [mine | _delivery(after, delivery_id) for delivery_id in touched]
+        rows["events"] += [mine | event for event in _events(after, before)]
+    json = {name: to_json(values) for name, values in rows.items()}
+    return {"evidence": EVIDENCE_DUE, "dispatch": DISPATCH_CHANNEL, **json}
+
+
+def _notification(before: Ledger, after: Ledger) -> Json:
+    names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
+    fields: Json = {name: getattr(after, name) for name in names}
+    return {"id": after.notification_id, "revision": before.revision, **fields}
 
 
 def _fields(value: Attempt) -> Json:
@@ -160,7 +190,7 @@ def _delivery(ledger: Ledger, delivery_id: UUID) -> Json:
 def _events(after: Ledger, before: Ledger) -> list[Json]:
     new = after.events[len(before.events) :]
     return [
-        {"id": derived_id("event", after.notification_id, before.revision, ordinal)}
+        {"id": derived_id("event", after.notification_id, before.revision, ordinal), "ordinal": ordinal}
         | {name: getattr(event, name) for name in event.__slots__}
         for ordinal, event in enumerate(new)
     ]

@@ -41,31 +41,11 @@ SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, 
 ON CONFLICT (id) DO NOTHING RETURNING id
 """)
 
-# Each look is a lease and a postponement in one: whatever becomes of it, nobody looks again before the next try is
-# due, so one that cannot be applied never stands in the way of the others. After three days: kept, not tried.
-CLAIM = text("""
-UPDATE receipt r SET tries = tries + 1, next_try_at = CASE WHEN received_at > now() - interval '3 days'
-       THEN now() + least(power(2, least(tries, 12)), 3600) * interval '1 second' END
-  FROM (SELECT id FROM receipt WHERE applied_at IS NULL AND next_try_at <= now()
-         ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
- WHERE r.id = due.id
-RETURNING r.id, r.provider, r.kind, r.attempt_id, r.provider_message_id, r.reason, r.occurred_at
-""")
-
 # One that names our reference has found its attempt without us.
 EARLY = text("""
 SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt
  WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id AND attempt_id IS NULL
  ORDER BY id FOR UPDATE SKIP LOCKED
-""")
-
-MATCH = text("""
-SELECT a.id, a.notification_id, a.tenant
-  FROM attempt a
- WHERE a.provider = :provider
-   AND CASE WHEN CAST(:attempt_id AS uuid) IS NOT NULL THEN a.id = :attempt_id
-            ELSE a.provider_message_id = :message_id END
- ORDER BY a.started_at LIMIT 1
 """)
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
@@ -79,29 +59,17 @@ UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN CAST(
 
 async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> set[UUID]:
     """Ids of those that are new."""
-    rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in receipts]
+    # In one order, so that two requests with the same receipts do not deadlock on their ids.
+    ordered = sorted(receipts, key=lambda receipt: receipt.id)
+    rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in ordered]
     # Postgres keeps no NUL in JSON; what a vendor sent must not be lost for it.
     stored = await session.execute(STORE, {"receipts": to_json(rows).replace("\\u0000", "\\ufffd")})
     return set(stored.scalars())
 
 
-async def claim_waiting(session: AsyncSession, limit: int) -> list[StoredReceipt]:
-    return _receipts((await session.execute(CLAIM, {"limit": limit})).mappings())
-
-
 async def early(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
     """Those that came before we knew the provider's id of the message, for the transaction that records it."""
     return _receipts((await session.execute(EARLY, {"provider": provider, "message_id": message_id})).mappings())
-
-
-async def match(session: AsyncSession, receipt: StoredReceipt) -> tuple[UUID, Key] | None:
-    values = {
-        "provider": receipt.provider,
-        "attempt_id": receipt.attempt_id,
-        "message_id": receipt.provider_message_id,
-    }
-    row = (await session.execute(MATCH, values)).mappings().one_or_none()
-    return None if row is None else (row["id"], Key(notification_id=row["notification_id"], tenant=row["tenant"]))
 
 
 async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:

@@ -32,9 +32,7 @@ async def told(sent: Sent, kind: str) -> None:
     )
     async with sent.desk.database.transaction() as session:
         await receipts.store(session, [receipt])
-        found = await receipts.match(session, receipt)
-        assert found is not None
-        await receipts.apply(session, receipt, *found)
+        await receipts.apply(session, receipt, sent.attempt(), sent.key)
 
 
 async def check(sent: Sent, *, over: bool = False) -> Standing:
