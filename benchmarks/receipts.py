@@ -1,0 +1,191 @@
+"""CPU time per receipt: signed requests to a real API process, from the request to the applied receipt.
+
+Run with `python -m benchmarks.receipts`. No worker runs: the receipts are those of messages that were sent before.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+
+from benchmarks.cpu import cpu_seconds
+from benchmarks.stack import Servers, servers
+from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+
+APPLIED_WITHIN = 120.0
+POLL_INTERVAL = 0.2
+IDLE_SECONDS = 10.0
+IN_FLIGHT = 2
+ALONE = 0.05  # seconds between requests
+PROCESSES = ("api", "postgres")
+
+# A type and a recipient must exist: `prepare`. One sent notification, with its delivery, attempt and events, per id.
+SENT = """
+WITH one AS (SELECT id, ordinality AS n FROM unnest($1::uuid[]) WITH ORDINALITY AS x(id)),
+kind AS (SELECT id, tenant FROM notification_type WHERE key = 'bench' LIMIT 1),
+n AS (
+  INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+         idempotency_held, created_at, finished_at, generation, revision, dispatch_at, dispatched_at)
+  SELECT one.id, kind.tenant, 'ada', 'bench', kind.id, '{"name": "Ada", "number": 4711}', 'SENT', 3, '{}', false,
+         now(), now(), 1, 1, now(), now() FROM one, kind RETURNING id, tenant
+), d AS (
+  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, by_rule, rendered_content, status,
+         provider, provider_message_id, created_at, sent_at)
+  SELECT id, tenant, id, 1, 1, 'email', false, '{"subject": "Your order", "text": "Hello Ada"}', 'SENT', 'sandbox',
+         id::text, now(), now() FROM n RETURNING id
+)
+INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, number, provider, state, evidence,
+       provider_message_id, provider_response, cost, started_at, finished_at, sent_at)
+SELECT id, tenant, id, id, 'email', 1, 'sandbox', 'accepted', 'sent', id::text, '{"status": "queued"}', 0, now(),
+       now(), now() FROM n
+"""
+WAITING = "SELECT count(*) FROM receipt WHERE applied_at IS NULL"
+APPLIED = "SELECT count(*) FROM attempt WHERE id = ANY($1::uuid[]) AND delivered_at IS NOT NULL"
+TEMPLATE = {
+    "name": "bench",
+    "channel": "email",
+    "language": "en",
+    "subject_template": "Your order {{ number }}",
+    "body_template": "<p>Hello {{ name }}</p>",
+    "publish": True,
+}
+TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
+
+
+class NotApplied(Exception):
+    """The receipts were not applied within the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptCpu:
+    """CPU milliseconds per receipt and process, without what the process uses when idle."""
+
+    batch: int
+    count: int
+    seconds: float
+    milliseconds: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.milliseconds.values())
+
+    def line(self) -> str:
+        split = ", ".join(f"{name} {value:.2f}" for name, value in self.milliseconds.items())
+        rate = self.count / self.seconds
+        return f"batches of {self.batch:>3}: {self.total:.2f} ms CPU per receipt ({split}), {rate:.0f} receipts/s"
+
+
+class ReceiptMeasures:
+    """`http` may be any client: the signature is the only credential of the route."""
+
+    def __init__(self, given: Servers, http: httpx2.AsyncClient, database: asyncpg.Connection, secret: bytes) -> None:
+        self._given = given
+        self._http = http
+        self._database = database
+        self._secret = secret
+        self._idle: dict[str, float] = {}
+
+    async def prepare(self) -> None:
+        """Create what the rows refer to, and read what the processes use when idle, in cores."""
+        for method, path, body in (
+            ("POST", "/templates", TEMPLATE),
+            ("PUT", "/notification-types/bench", TYPE),
+            ("PUT", "/recipients/ada", {"email": "ada+silent@example.com", "locale": "en"}),
+        ):
+            (await self._http.request(method, path, json=body)).raise_for_status()
+        before = self._cpu()
+        await asyncio.sleep(IDLE_SECONDS)
+        after = self._cpu()
+        self._idle = {name: (after[name] - before[name]) / IDLE_SECONDS for name in PROCESSES}
+
+    async def measure(self, count: int, batch: int, pause: float = 0.0) -> ReceiptCpu:
+        """Post `count` receipts, each of another notification, `batch` per request, and wait until all are applied.
+
+        With a `pause` after each request, each is applied alone.
+        """
+        ids = [uuid4() for _ in range(count)]
+        await self._database.execute(SENT, ids)
+        await self._database.execute("ANALYZE notification, delivery, attempt, receipt")
+        before, started = self._cpu(), time.perf_counter()
+        await self._post([ids[first : first + batch] for first in range(0, count, batch)], pause)
+        await self._until_applied(ids)
+        seconds, after = time.perf_counter() - started, self._cpu()
+        spent = {name: after[name] - before[name] - self._idle[name] * seconds for name in PROCESSES}
+        return ReceiptCpu(
+            batch=batch,
+            count=count,
+            seconds=seconds,
+            milliseconds={name: value * 1000 / count for name, value in spent.items()},
+        )
+
+    async def _post(self, batches: list[list[UUID]], pause: float) -> None:
+        waiting = iter(batches)
+
+        async def post_all() -> None:
+            for ids in waiting:
+                await self._request(ids)
+                await asyncio.sleep(pause)
+
+        await asyncio.gather(*(post_all() for _ in range(1 if pause else IN_FLIGHT)))
+
+    async def _request(self, ids: list[UUID]) -> None:
+        at = datetime.now(UTC).isoformat()
+        events = [{"event": "delivered", "message_id": str(id), "reference": str(id), "at": at} for id in ids]
+        body = json.dumps({"events": events}).encode()
+        timestamp = str(int(time.time()))
+        headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(self._secret, timestamp, body)}
+        (await self._http.post("/receipts/sandbox", content=body, headers=headers)).raise_for_status()
+
+    async def _until_applied(self, ids: list[UUID]) -> None:
+        deadline = time.monotonic() + APPLIED_WITHIN
+        while await self._database.fetchval(WAITING) or await self._database.fetchval(APPLIED, ids) < len(ids):
+            if time.monotonic() > deadline:
+                raise NotApplied(f"not applied within {APPLIED_WITHIN:g} s")
+            await asyncio.sleep(POLL_INTERVAL)
+
+    def _cpu(self) -> dict[str, float]:
+        return {name: cpu_seconds(self._given.logs.parent / "run", name) for name in PROCESSES}
+
+
+async def main(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="tocsin-receipts-") as home:
+        async with servers(Path(home)) as given:
+            http = httpx2.AsyncClient(
+                base_url=f"{given.places.api_url}/api/v1",
+                headers={"Authorization": f"Bearer {given.api_key}"},
+                timeout=60,
+                trust_env=False,
+            )
+            database = await asyncpg.connect(given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
+            secret = given.env["TOCSIN_SECRET_KEY"].encode()
+            measures = ReceiptMeasures(given, http, database, secret)
+            await measures.prepare()
+            await measures.measure(options.batch, options.batch)
+            for _ in range(options.rounds):
+                print((await measures.measure(options.count, options.batch)).line(), flush=True)
+                print((await measures.measure(options.count, 1)).line(), flush=True)
+                print("one at a time,", (await measures.measure(options.alone, 1, ALONE)).line(), flush=True)
+            await http.aclose()
+            await database.close()
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.receipts", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=1000, help="receipts per figure")
+    parser.add_argument("--alone", type=int, default=200, help="receipts that are posted one at a time")
+    parser.add_argument("--batch", type=int, default=50, help="receipts per request")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(arguments(sys.argv[1:])))
