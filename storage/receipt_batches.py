@@ -15,7 +15,8 @@ from domain.clock import now
 from domain.evidence import ReceiptKind
 from domain.records import Ledger
 from domain.suppressions import by_receipt
-from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, save_many
+from storage.database import to_json
+from storage.ledgers import AGGREGATES, COLUMNS, FEW_ROWS, Key, ledger_of, save_many
 from storage.receipts import StoredReceipt, with_receipts
 from storage.recipients import ERASED
 
@@ -44,15 +45,17 @@ SELECT due.id AS receipt_id, due.provider, due.kind, due.attempt_id, due.provide
 """)  # noqa: S608 - constants of our own
 
 # A receipt that was not applied is postponed, by 1, 2, 4 … seconds up to an hour, so it never blocks the others. After
-# three days it is kept and not tried again. The raw receipt is kept only while its recipient is.
+# three days it is kept and not tried again. The raw receipt is kept only while its recipient is; this is a scalar
+# subquery, because Postgres hashes EXISTS over all attempts if it expects many rows.
 SETTLE = text(f"""
 UPDATE receipt r SET tries = r.tries + 1, applied_at = CASE WHEN x.attempt_id IS NOT NULL THEN now() END,
        next_try_at = CASE WHEN x.attempt_id IS NULL AND r.received_at > now() - interval '3 days'
          THEN now() + least(power(2, least(r.tries, 12)), 3600) * interval '1 second' END,
-       raw = CASE WHEN x.attempt_id IS NULL OR EXISTS (
-         SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
-          WHERE a.id = x.attempt_id AND NOT {ERASED}) THEN r.raw ELSE '{{}}' END
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS uuid[])) AS x(id, attempt_id)
+       raw = CASE WHEN x.attempt_id IS NULL OR coalesce((
+         SELECT NOT {ERASED} FROM attempt a JOIN notification n ON n.id = a.notification_id
+          WHERE a.id = x.attempt_id), false) THEN r.raw ELSE '{{}}' END
+  FROM (SELECT * FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS given(id uuid, attempt_id uuid)
+         {FEW_ROWS.format(rows="receipts")}) x
  WHERE r.id = x.id
 """)  # noqa: S608
 
@@ -122,9 +125,10 @@ async def _applied(session: AsyncSession, claimed: Sequence[ClaimedReceipt]) -> 
 async def _settle(session: AsyncSession, claimed: Sequence[ClaimedReceipt], applied: set[UUID]) -> None:
     if not claimed:
         return
-    ids = [one.receipt.id for one in claimed]
-    attempts = [one.attempt_id if one.receipt.id in applied else None for one in claimed]
-    await session.execute(SETTLE, {"ids": ids, "attempts": attempts})
+    rows = [
+        {"id": one.receipt.id, "attempt_id": one.attempt_id if one.receipt.id in applied else None} for one in claimed
+    ]
+    await session.execute(SETTLE, {"receipts": to_json(rows)})
 
 
 def _suppresses(receipt: StoredReceipt) -> bool:
