@@ -46,6 +46,7 @@ DESCRIPTION = "Self-hosted notification infrastructure: every notification is a 
 ROUTERS: tuple[APIRouter, ...] = (
     sends.router,
     notifications.router,
+    receipts.router,
     explanations.router,
     redrives.router,
     digests.router,
@@ -66,7 +67,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     settings.router,
     webhook_secret.router,
     event_endpoints.router,
-    receipts.router,
 )
 
 # Outside the API, at the root.

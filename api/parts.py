@@ -12,4 +12,9 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-PartsDep = Annotated[Parts, Depends(parts_of)]
+async def _given_parts(request: Request) -> Parts:
+    """Asynchronous, because FastAPI runs any other dependency in a thread, which costs more than the rest of it."""
+    return parts_of(request)
+
+
+PartsDep = Annotated[Parts, Depends(_given_parts)]

@@ -14,7 +14,7 @@ from domain.ledger import record_receipt
 from domain.records import Ledger
 from domain.suppressions import Finding, by_receipt, by_refusal, noted
 from storage import suppressions
-from storage.database import to_json
+from storage.database import Database, to_json
 from storage.ledgers import Key, amend
 from storage.recipients import ERASED
 from storage.sealing import Json
@@ -32,14 +32,15 @@ class StoredReceipt:
     raw: Json
 
 
-STORE = text("""
+STORE = """
 INSERT INTO receipt (id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw, tries,
                      next_try_at)
 SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, x.occurred_at, now(), x.raw, 0, now()
-  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
+  FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
        provider_message_id text, reason text, occurred_at timestamptz, raw jsonb)
 ON CONFLICT (id) DO NOTHING RETURNING id
-""")
+"""
+STORE_IN_TRANSACTION = text(STORE.replace("$1", ":receipts"))
 
 # One that names our reference has found its attempt without us.
 EARLY = text("""
@@ -57,14 +58,22 @@ UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN CAST(
 """)  # noqa: S608 - a constant of our own
 
 
+async def store_alone(database: Database, receipts: list[StoredReceipt]) -> None:
+    """In a transaction of its own."""
+    await database.fetch(STORE, _rows(receipts))
+
+
 async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> set[UUID]:
     """Ids of those that are new."""
+    return set((await session.execute(STORE_IN_TRANSACTION, {"receipts": _rows(receipts)})).scalars())
+
+
+def _rows(receipts: list[StoredReceipt]) -> str:
     # In one order, so that two requests with the same receipts do not deadlock on their ids.
     ordered = sorted(receipts, key=lambda receipt: receipt.id)
     rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in ordered]
     # Postgres keeps no NUL in JSON; what a vendor sent must not be lost for it.
-    stored = await session.execute(STORE, {"receipts": to_json(rows).replace("\\u0000", "\\ufffd")})
-    return set(stored.scalars())
+    return to_json(rows).replace("\\u0000", "\\ufffd")
 
 
 async def early(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:

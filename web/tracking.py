@@ -72,8 +72,8 @@ async def _seen(request: Request, token: str, kind: ReceiptKind) -> Trace | None
 
 async def _store(parts: Parts, trace: Trace) -> None:
     try:
-        async with asyncio.timeout(PATIENCE), parts.database.transaction() as session:
-            await receipts.store(session, [receipt_of(trace)])
+        async with asyncio.timeout(PATIENCE):
+            await receipts.store_alone(parts.database, [receipt_of(trace)])
     except DATABASE_ERRORS as error:
         log.warning("not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__)
     else:

@@ -49,3 +49,22 @@ async def test_a_bug_is_no_outage(database: Database, statement: str) -> None:
 async def test_a_broken_constraint_is_no_outage(database: Database, tenant: Tenant) -> None:
     insert = "INSERT INTO tenant (id, key, name, default_language, created_at) VALUES (:id, :key, '', 'en', now())"
     assert not is_outage(await error_of(database, insert, id=uuid4(), key=tenant.key))
+
+
+async def test_a_connection_that_a_single_statement_lost_is_not_used_again(database: Database) -> None:
+    single = Database(database.url, pool_size=1)
+    try:
+        with pytest.raises(DATABASE_ERRORS) as caught:
+            await single.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert is_outage(caught.value)
+        assert [row["one"] for row in await single.fetch("SELECT 1 AS one")] == [1]
+    finally:
+        await single.close()
+
+
+async def test_a_single_statement_is_committed_or_rolled_back_alone(database: Database, tenant: Tenant) -> None:
+    await database.fetch("UPDATE tenant SET name = $2 WHERE id = $1", tenant.id, "new name")
+    with pytest.raises(DATABASE_ERRORS):
+        await database.fetch("UPDATE tenant SET name = (1 / (length(name) - 8))::text WHERE id = $1", tenant.id)
+    [row] = await database.fetch("SELECT name FROM tenant WHERE id = $1", tenant.id)
+    assert row["name"] == "new name"
