@@ -67,6 +67,8 @@ def reference_in(text: str | None) -> UUID | None:
 class Provider:
     """`deadline` is the whole call's, in seconds. `idempotent`: the same attempt may be sent again without harm.
 
+    `max_events` is how many events one callback may report: a larger one is refused, and the vendor repeats it until it
+    gives up, so it must be at least what the vendor sends at once.
     `lookup` says what asking proves: `definitive`, `positive_only` or `none`; `settle_window` is how long, in seconds
     after the call, the vendor's records may lag behind what it accepted. `has_circuit` False: what one person's
     endpoint does says nothing of the next one's. `settings` is what `build` loads.
@@ -81,6 +83,7 @@ class Provider:
     settle_window: ClassVar[float] = 0.0
     has_circuit: ClassVar[bool] = True
     parses_receipts: ClassVar[bool] = False
+    max_events: ClassVar[int] = 1_000
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
 
     @classmethod

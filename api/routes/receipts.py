@@ -1,27 +1,38 @@
 """Providers' callbacks: verified over the raw bytes, stored, answered; applied afterwards."""
 
+import asyncio
 import json
+from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.front_door import FrontDoor, accepts_any_query, public, read_body
+from api.front_door import BATCHES, IN_THREAD, FrontDoor, accepts_any_query, public, read_body
+from api.json_values import has_more_values
 from api.openapi import answers, response
 from api.parts import PartsDep
 from api.problems import Problem, not_found
 from domain.evidence import ReceiptKind
 from domain.names import derived_id
-from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from storage import opt_outs, receipts
+from storage.database import Database
 from storage.receipts import StoredReceipt
 
 log = structlog.get_logger(__name__)
 router = APIRouter(route_class=FrontDoor, tags=["receipts"])
 
-RECEIPTS_LIMIT = 1024 * 1024
+BODY_LIMIT = 1024 * 1024
+VALUE_LIMIT = 100_000
 OBEY = {ReceiptKind.UNSUBSCRIBED: opt_outs.opt_out, ReceiptKind.RESUBSCRIBED: opt_outs.opt_in}
+Reported = tuple[StoredReceipt, ProviderReceipt]
 FORGED = ("forged", "The provider's signature is missing or wrong")
+
+
+class TooManyEvents(Exception):
+    """The request reports more events than the provider sends at once. None is stored."""
 
 
 @router.post("/receipts/{provider}", status_code=204, responses=answers(400, 413) | {401: response(401, FORGED[1])})
@@ -34,28 +45,53 @@ async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Res
         raise not_found("This provider is in no channel's pool.")
     if not adapter.parses_receipts:
         raise not_found("This provider reports nothing.")
-    body = await read_body(request, RECEIPTS_LIMIT)
-    try:
-        reported = adapter.parse_receipts(request.headers, body, request.scope["query_string"].decode("latin-1"))
-    except ForgedReceipt as error:
-        log.warning("receipt refused", provider=provider, reason=str(error))
-        raise Problem(401, kind=FORGED) from None
-    except UnreadableReceipt as error:
-        log.warning("receipt refused", provider=provider, reason=str(error))
-        raise Problem(400, "The body is not what this provider sends.") from None
-    async with parts.database.transaction() as session:
-        await _keep(session, provider, reported)
+    reported = await _read(adapter, request)
+    await _keep(parts.database, reported)
     parts.on_receipts()
     return Response(status_code=204)
 
 
-async def _keep(session: AsyncSession, provider: str, reported: list[ProviderReceipt]) -> None:
-    """What somebody wrote to us is about no message and obeyed at once; a callback that is repeated, once."""
-    rows = [_stored(provider, receipt) for receipt in reported]
-    new = await receipts.store(session, rows)
-    for row, receipt in zip(rows, reported, strict=True):
+async def _read(adapter: Provider, request: Request) -> list[Reported]:
+    body = await read_body(request, BODY_LIMIT)
+    # Text that is no JSON, such as a form, has no values: its commas and brackets are escaped.
+    if has_more_values(body, VALUE_LIMIT):
+        raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")
+    parse = partial(_parsed, adapter, request.headers, body, request.scope["query_string"].decode("latin-1"))
+    try:
+        if len(body) <= IN_THREAD:
+            return parse()
+        return await asyncio.get_running_loop().run_in_executor(BATCHES, parse)
+    except (ForgedReceipt, UnreadableReceipt, TooManyEvents) as error:
+        log.warning("receipt refused", provider=adapter.name, reason=str(error))
+        if isinstance(error, TooManyEvents):
+            raise Problem(413, f"A request may report at most {adapter.max_events} events.") from None
+        if isinstance(error, ForgedReceipt):
+            raise Problem(401, kind=FORGED) from None
+        raise Problem(400, "The body is not what this provider sends.") from None
+
+
+def _parsed(adapter: Provider, headers: Mapping[str, str], body: bytes, query: str) -> list[Reported]:
+    reported = adapter.parse_receipts(headers, body, query)
+    if len(reported) > adapter.max_events:
+        raise TooManyEvents(f"{len(reported)} events; the limit is {adapter.max_events}")
+    return [(_stored(adapter.name, receipt), receipt) for receipt in reported]
+
+
+async def _keep(database: Database, reported: list[Reported]) -> None:
+    """Store all in one statement, which is the transaction unless a recipient wrote to us."""
+    if any(receipt.phone for _, receipt in reported):
+        async with database.transaction() as session:
+            await _obey(session, reported)
+    else:
+        await receipts.store_alone(database, [row for row, _ in reported])
+
+
+async def _obey(session: AsyncSession, reported: list[Reported]) -> None:
+    """What a recipient wrote to us is about no message. It is obeyed once, however often the callback is repeated."""
+    new = await receipts.store(session, [row for row, _ in reported])
+    for row, receipt in reported:
         if receipt.phone is not None and row.id in new:
-            await OBEY[receipt.kind](session, provider, receipt.phone)
+            await OBEY[receipt.kind](session, row.provider, receipt.phone)
             await receipts.mark_applied(session, [row])
 
 

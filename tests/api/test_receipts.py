@@ -1,11 +1,15 @@
-"""Callbacks that are not believed: what the sender is told, and what the operator finds in the log."""
+"""Callbacks: what the sender is told, what the operator finds in the log, and how much one request may report."""
 
+import json
 import time
+from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from api.routes.receipts import BODY_LIMIT, VALUE_LIMIT
 from bootstrap import Parts
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
@@ -45,3 +49,67 @@ async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
 async def test_why_there_is_nobody_to_take_it_is_told(api: httpx2.AsyncClient, provider: str, detail: str) -> None:
     answer = await api.post(f"/receipts/{provider}", content=BODY)
     assert (answer.status_code, answer.json()["detail"]) == (404, detail)
+
+
+async def post(api: httpx2.AsyncClient, parts: Parts, body: bytes) -> httpx2.Response:
+    at = str(int(time.time()))
+    headers = {TIMESTAMP_HEADER: at, SIGNATURE_HEADER: sign(parts.settings.secret, at, body)}
+    return await api.post("/receipts/sandbox", content=body, headers=headers)
+
+
+def events(count: int, message_id: str, **more: object) -> bytes:
+    """A body that reports so many different events of one message."""
+    each = {"event": "delivered", "message_id": message_id, "at": "2026-03-01T12:00:00Z", **more}
+    return json.dumps({"events": [each | {"number": number} for number in range(count)]}).encode()
+
+
+async def stored(parts: Parts, message_id: str) -> int:
+    async with parts.database.transaction() as session:
+        count = text("SELECT count(*) FROM receipt WHERE provider_message_id = :id")
+        return int((await session.execute(count, {"id": message_id})).scalar_one())
+
+
+@pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])
+async def test_a_request_reports_up_to_1000_events(
+    api: httpx2.AsyncClient, parts: Parts, count: int, status: int
+) -> None:
+    message_id = f"m-{uuid4()}"
+    response = await post(api, parts, events(count, message_id))
+    assert response.status_code == status
+    assert await stored(parts, message_id) == (count if status == 204 else 0)
+    if status == 413:
+        assert response.json()["detail"] == "A request may report at most 1000 events."
+
+
+async def test_the_events_of_a_request_are_stored_by_one_statement(api: httpx2.AsyncClient, parts: Parts) -> None:
+    message_id = f"m-{uuid4()}"
+    assert (await post(api, parts, events(7, message_id))).status_code == 204
+    command = text("SELECT xmin::text, cmin::text, count(*) FROM receipt WHERE provider_message_id = :id GROUP BY 1, 2")
+    async with parts.database.transaction() as session:
+        rows = list(await session.execute(command, {"id": message_id}))
+    assert [row[2] for row in rows] == [7]
+
+
+async def test_an_event_that_a_request_repeats_is_stored_once(api: httpx2.AsyncClient, parts: Parts) -> None:
+    message_id = f"m-{uuid4()}"
+    one = json.loads(events(2, message_id))["events"]
+    assert (await post(api, parts, json.dumps({"events": [*one, *one, one[0]]}).encode())).status_code == 204
+    assert await stored(parts, message_id) == 2
+
+
+@pytest.mark.parametrize(("values", "status"), [(VALUE_LIMIT, 204), (VALUE_LIMIT + 1, 413)])
+async def test_the_json_values_of_a_receipt_are_limited(
+    api: httpx2.AsyncClient, parts: Parts, values: int, status: int
+) -> None:
+    # The body, `events`, the event, its four fields and `more` are values too.
+    body = events(1, f"m-{uuid4()}", more=[1] * (values - 8))
+    response = await post(api, parts, body)
+    assert response.status_code == status
+    if status == 413:
+        assert response.json()["detail"] == f"The body may have at most {VALUE_LIMIT} JSON values."
+
+
+async def test_commas_and_brackets_in_strings_are_no_json_values(api: httpx2.AsyncClient, parts: Parts) -> None:
+    body = events(1, f"m-{uuid4()}", more="[,{" * VALUE_LIMIT)
+    assert len(body) < BODY_LIMIT
+    assert (await post(api, parts, body)).status_code == 204

@@ -13,12 +13,14 @@ import pytest
 from pydantic import SecretStr
 from sendgrid.helpers.eventwebhook import EventWebhook
 
+from api.routes.receipts import VALUE_LIMIT
 from api.routes.receipts import _stored as stored
 from config import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
 from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.sendgrid_activity import REFERENCE
 from tests.providers.faults import every_day, nobody_there, one_request_on
 from tests.providers.harness_http import Day, Reply
 from tests.providers.harness_sendgrid import API_KEY, OURS, SOMEBODY_ELSES, SendGridBench, sendgrid_bench, shown
@@ -377,3 +379,12 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 async def test_the_key_is_in_no_text_of_the_adapter(bench: SendGridBench) -> None:
     assert isinstance(bench.settings, ProviderSettings)
     assert API_KEY not in repr(bench.settings) + repr(bench.provider)
+
+
+def test_the_limit_of_events_holds_the_largest_callback_of_the_vendor() -> None:
+    """768 KB at once. A callback that is refused for a day is lost."""
+    shortest = {"email": "a@b.co", "timestamp": 1700000000, "event": "open", REFERENCE: str(UUID(int=0))}
+    shortest |= {"sg_event_id": "e" * 22, "sg_message_id": "m" * 40}
+    size = len(json.dumps(shortest, separators=(",", ":")))
+    assert SendGrid.max_events * size >= 768 * 1024
+    assert SendGrid.max_events * (len(shortest) + 2) <= VALUE_LIMIT
