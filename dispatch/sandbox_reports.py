@@ -1,6 +1,10 @@
 """The sandbox vendor's outgoing side: posts its receipts, signed, over HTTP like a real vendor would. In the API
-process, in development."""
+process, in development.
 
+It posts many events at once, as SendGrid does: what becomes due within a tenth of a second goes into one request.
+"""
+
+import asyncio
 import json
 import time
 
@@ -13,8 +17,9 @@ from storage import sandbox
 from storage.database import Database
 from storage.sandbox import DueReceipt
 
-BATCH = 50
-IDLE = 2.0
+BATCH_SIZE = 100  # events per request
+POLL_INTERVAL = 2.0
+MIN_INTERVAL = 0.1  # seconds between two polls, however often it is woken
 
 
 class SandboxReports:
@@ -26,6 +31,7 @@ class SandboxReports:
         self._url = url
         self._secret = secret
         self._loop = Loop("sandbox reports", self._post_due)
+        self._next_poll = 0.0
 
     def wake(self) -> None:
         self._loop.wake()
@@ -34,15 +40,19 @@ class SandboxReports:
         await self._loop.run()
 
     async def _post_due(self) -> float:
+        await self._wait_for_interval()
         async with self._database.transaction() as session:
-            due = await sandbox.claim_due_receipts(session, BATCH)
+            due = await sandbox.claim_due_receipts(session, BATCH_SIZE)
+            seconds = await sandbox.seconds_to_next(session)
         if due:
             await self._post(due)
             async with self._database.transaction() as session:
                 await sandbox.mark_posted(session, [receipt.id for receipt in due])
-        async with self._database.transaction() as session:
-            seconds = await sandbox.seconds_to_next(session)
-        return IDLE if seconds is None else min(IDLE, seconds)
+        return POLL_INTERVAL if seconds is None else min(POLL_INTERVAL, seconds)
+
+    async def _wait_for_interval(self) -> None:
+        await asyncio.sleep(self._next_poll - time.monotonic())
+        self._next_poll = time.monotonic() + MIN_INTERVAL
 
     async def _post(self, due: list[DueReceipt]) -> None:
         body = json.dumps({"events": [event(receipt) for receipt in due]}).encode()

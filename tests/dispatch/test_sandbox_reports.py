@@ -1,0 +1,115 @@
+"""The sandbox posts many events at once, and looks for due ones at most ten times a second."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import event, text
+
+from dispatch.sandbox_reports import BATCH_SIZE, MIN_INTERVAL, SandboxReports
+from providers.sandbox import Sandbox
+from providers.transport import outgoing_client
+from storage.database import Database
+from storage.sandbox import SandboxLedger
+from tests.polling import eventually
+from tests.providers.harness_http import Reply
+from tests.receivers import Receiver, open_receiver
+
+pytestmark = pytest.mark.postgres
+SECRET = b"key"
+DUE = text("""
+INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'delivered', now(), now()
+  FROM generate_series(1, :count)
+""")
+WAITING = text("SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL")
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with open_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def reports(database: Database, receiver: Receiver) -> AsyncIterator[SandboxReports]:
+    """They run. Nothing is due."""
+    async with database.transaction() as session:
+        await session.execute(text("TRUNCATE sandbox_receipt"))
+    async with outgoing_client() as client:
+        reports = SandboxReports(database, client, receiver.url, SECRET)
+        running = asyncio.create_task(reports.run())
+        try:
+            yield reports
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+async def make_due(database: Database, count: int) -> None:
+    async with database.transaction() as session:
+        await session.execute(DUE, {"count": count})
+
+
+async def waiting(database: Database) -> int:
+    async with database.transaction() as session:
+        return int((await session.execute(WAITING)).scalar_one())
+
+
+async def all_posted(database: Database) -> None:
+    await eventually(lambda: waiting(database), lambda count: count == 0)
+
+
+async def test_what_is_due_is_posted_in_batches_of_100_events(
+    database: Database, receiver: Receiver, reports: SandboxReports
+) -> None:
+    await make_due(database, 250)
+    reports.wake()
+    await all_posted(database)
+    read = Sandbox(SandboxLedger(database), SECRET).parse_receipts
+    posted = [read(request.headers, request.body) for request in receiver.requests]
+    assert [len(receipts) for receipts in posted] == [BATCH_SIZE, BATCH_SIZE, 50]
+    assert len({receipt.attempt_id for receipts in posted for receipt in receipts}) == 250
+    assert isinstance(json.loads(receiver.requests[0].body)["events"], list)
+
+
+async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
+    database: Database, receiver: Receiver, reports: SandboxReports
+) -> None:
+    looks: list[float] = []
+
+    def see(*values: object) -> None:
+        if "UPDATE sandbox_receipt r SET due_at" in str(values[2]):
+            looks.append(time.monotonic())
+
+    async def woken() -> int:
+        reports.wake()
+        return len(looks)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", see)
+    try:
+        await eventually(woken, lambda count: count >= 5)
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", see)
+    # Less than the interval only by what the first one of them was late.
+    assert looks[4] - looks[0] >= 3.5 * MIN_INTERVAL
+
+
+async def test_events_whose_post_failed_are_posted_again(
+    database: Database, receiver: Receiver, reports: SandboxReports
+) -> None:
+    receiver.reply = Reply(status=503)
+    await make_due(database, 3)
+    reports.wake()
+    await receiver.got(1)
+    assert await waiting(database) == 3
+    receiver.reply = Reply(status=204)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE sandbox_receipt SET due_at = now()"))  # in place of five seconds
+    await all_posted(database)
+    first, *_, last = [json.loads(request.body)["events"] for request in receiver.requests]
+    assert sorted(each["reference"] for each in first) == sorted(each["reference"] for each in last)
