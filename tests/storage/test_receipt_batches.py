@@ -1,0 +1,232 @@
+"""Receipts that wait together are applied together; none of them stops the others."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event, text
+from structlog.testing import capture_logs
+
+from dispatch.receipts import BATCH_SIZE, ReceiptApplier
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from storage import receipts
+from storage.database import Database
+from storage.receipt_batches import apply_together
+from storage.receipts import StoredReceipt
+from tests.storage.locks import until_blocked
+from tests.storage.sends import Desk, Sent, open_desk
+
+pytestmark = pytest.mark.postgres
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LOCK = text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE")
+
+
+@pytest.fixture(autouse=True)
+async def no_receipts(database: Database) -> None:
+    """Those of another test would be claimed too."""
+    async with database.transaction() as session:
+        await session.execute(text("TRUNCATE receipt"))
+
+
+def receipt(kind: str = "delivered", **more: Any) -> StoredReceipt:
+    fields: dict[str, Any] = {"id": uuid4(), "provider": "sandbox", "occurred_at": AT, "raw": {"event": kind}}
+    empty = dict.fromkeys(("attempt_id", "provider_message_id", "reason"))
+    return StoredReceipt(kind=kind, **{**fields, **empty, **more})
+
+
+async def claimed(desk: Desk, *channels: Channel) -> Sent:
+    sent = await desk.send(*channels)
+    await sent.claim()
+    return sent
+
+
+async def store(database: Database, *some: StoredReceipt) -> None:
+    async with database.transaction() as session:
+        await receipts.store(session, list(some))
+
+
+async def apply_waiting(database: Database) -> None:
+    await ReceiptApplier(database).apply_waiting()
+
+
+async def applied(desk: Desk, *some: StoredReceipt) -> list[bool]:
+    rows = await desk.query("SELECT id, applied_at FROM receipt WHERE id = ANY(:ids)", ids=[one.id for one in some])
+    at = {row["id"]: row["applied_at"] for row in rows}
+    return [at[one.id] is not None for one in some]
+
+
+async def statuses(*sends: Sent) -> list[str]:
+    return [(await sent.row())["status"] for sent in sends]
+
+
+async def make_due(desk: Desk) -> None:
+    """What is postponed or leased."""
+    await desk.query("UPDATE receipt SET next_try_at = now() WHERE next_try_at IS NOT NULL")
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """What is sent to the database while the block lasts."""
+    seen: list[str] = []
+
+    def see(*values: object) -> None:
+        seen.append(str(values[2]))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", see)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", see)
+
+
+async def test_a_batch_of_any_receipts_applies_each_that_matches(desk: Desk) -> None:
+    foreign = await claimed(await open_desk(desk.database))
+    first, second, bounced = [await claimed(desk) for _ in range(3)]
+    await second.answer(AttemptState.ACCEPTED, "m-second")
+    one = receipt(attempt_id=first.attempt())
+    some = [
+        receipt(provider_message_id=f"m-{uuid4()}"),
+        one,
+        receipt(attempt_id=first.attempt()),
+        receipt("opened", provider_message_id="m-second"),
+        receipt(attempt_id=foreign.attempt()),
+        receipt("bounced", attempt_id=bounced.attempt(), reason="invalid_address"),
+        receipt(attempt_id=uuid4()),
+    ]
+    await store(desk.database, *some, one)
+    await apply_waiting(desk.database)
+    assert await applied(desk, *some) == [False, True, True, True, True, True, False]
+    assert await statuses(first, second, foreign) == ["DELIVERED", "OPENED", "DELIVERED"]
+    assert [row["status"] for row in await bounced.rows("delivery")] == ["FAILED"]
+    suppressed = await desk.query("SELECT source FROM suppression WHERE tenant = :tenant", tenant=desk.tenant)
+    assert suppressed == [{"source": "sandbox"}]
+    assert [row["kind"] for row in await first.rows("event")].count("delivered") == 1
+    assert {row["tenant"] for row in await foreign.rows("event")} == {foreign.desk.tenant}
+
+
+async def test_a_batch_takes_three_statements_whatever_its_size(desk: Desk) -> None:
+    sends = [await claimed(desk) for _ in range(12)]
+    counts = []
+    for some in (sends[:1], sends[1:]):
+        await store(desk.database, *(receipt(attempt_id=sent.attempt()) for sent in some))
+        with statements(desk.database) as seen:
+            await apply_waiting(desk.database)
+        counts.append(len(seen))
+    assert counts == [3, 3]
+    assert set(await statuses(*sends)) == {"DELIVERED"}
+
+
+async def test_more_receipts_than_a_batch_holds_are_applied_by_one_call(desk: Desk) -> None:
+    last = await claimed(desk)
+    some = [receipt(provider_message_id=f"m-{uuid4()}") for _ in range(BATCH_SIZE)]
+    await store(desk.database, *some)
+    await store(desk.database, receipt(attempt_id=last.attempt()))
+    await apply_waiting(desk.database)
+    assert await statuses(last) == ["DELIVERED"]
+
+
+KINDS = ("delivered", "opened", "clicked")
+SHOWN = "SELECT status, sent_at, delivered_at, opened_at, clicked_at FROM delivery WHERE notification_id = :id"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one_batch", "a_batch_each"])
+async def test_receipts_of_one_notification_give_the_same_rows_in_any_order(desk: Desk, together: bool) -> None:
+    """A batch applies them in the order of their ids."""
+    orders = list(permutations(range(3)))
+    sends = [await claimed(desk) for _ in orders]
+    for place in range(3):
+        for order, sent in zip(orders, sends, strict=True):
+            at = AT + timedelta(minutes=order[place])
+            ident = UUID(int=(uuid4().int >> 8) | place << 120)
+            kind = KINDS[order[place]]
+            await store(desk.database, receipt(kind, id=ident, attempt_id=sent.attempt(), occurred_at=at))
+        if not together:
+            await apply_waiting(desk.database)
+    await apply_waiting(desk.database)
+    shown = [tuple(row.values()) for sent in sends for row in await desk.query(SHOWN, id=sent.id)]
+    assert len(shown) == len(orders)
+    assert set(shown) == {("OPENED", None, AT, AT + timedelta(minutes=1), AT + timedelta(minutes=2))}
+    assert set(await statuses(*sends)) == {"OPENED"}
+
+
+async def test_two_appliers_at_once_share_the_receipts(desk: Desk) -> None:
+    """The second one neither waits for the rows of the first one nor applies them again."""
+    sends = [await claimed(desk) for _ in range(4)]
+    some = [receipt(attempt_id=sent.attempt()) for sent in sends]
+    await store(desk.database, *some)
+    async with desk.database.transaction() as one, desk.database.transaction() as another:
+        assert (await apply_together(one, 2)).size == 2
+        assert (await apply_together(another, 100)).size == 2
+    assert await applied(desk, *some) == [True] * 4
+    assert [await sent.statuses() for sent in sends] == [["PENDING", "DELIVERED"]] * 4
+
+
+async def test_two_appliers_with_receipts_of_one_notification_apply_both(desk: Desk) -> None:
+    sent = await claimed(desk)
+    some = [receipt(attempt_id=sent.attempt()), receipt("opened", attempt_id=sent.attempt())]
+    await store(desk.database, some[0])
+    async with desk.database.transaction() as one:
+        assert (await apply_together(one, 100)).rest == []
+        await store(desk.database, some[1])
+        waiting = asyncio.create_task(apply_waiting(desk.database))
+        await until_blocked(desk.database, waiting)
+    await waiting
+    assert await applied(desk, *some) == [True, True]
+    assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]
+
+
+async def test_a_locked_notification_does_not_stop_the_rest_of_its_batch(desk: Desk) -> None:
+    locked, *others = [await claimed(desk) for _ in range(3)]
+    some = [receipt(attempt_id=sent.attempt()) for sent in (locked, *others)]
+    await store(desk.database, *some)
+    async with desk.database.transaction() as session:
+        await session.execute(LOCK, {"id": locked.id})
+        waiting = asyncio.create_task(apply_waiting(desk.database))
+        await until_blocked(desk.database, waiting)
+        assert await statuses(locked, *others) == ["PENDING", "DELIVERED", "DELIVERED"]
+        assert await applied(desk, *some) == [False, True, True]
+    await waiting
+    assert await statuses(locked) == ["DELIVERED"]
+    assert await applied(desk, *some) == [True] * 3
+
+
+async def test_a_receipt_whose_applier_stopped_is_applied_later(desk: Desk) -> None:
+    locked = await claimed(desk)
+    late = receipt(attempt_id=locked.attempt())
+    await store(desk.database, late)
+    async with desk.database.transaction() as session:
+        await session.execute(LOCK, {"id": locked.id})
+        waiting = asyncio.create_task(apply_waiting(desk.database))
+        await until_blocked(desk.database, waiting)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert await applied(desk, late) == [False]
+    await make_due(desk)
+    await apply_waiting(desk.database)
+    assert await applied(desk, late) == [True]
+    assert await statuses(locked) == ["DELIVERED"]
+
+
+async def test_a_receipt_that_fails_does_not_stop_the_others(desk: Desk) -> None:
+    """A kind that this version does not know, as a newer version may have stored it. It fails the whole batch."""
+    sends = [await claimed(desk) for _ in range(10)]
+    bad = receipt("kind of a newer version", attempt_id=(await claimed(desk)).attempt())
+    good = [receipt(attempt_id=sent.attempt()) for sent in sends]
+    await store(desk.database, bad, *good)
+    with capture_logs() as logs:
+        await apply_waiting(desk.database)
+    assert await applied(desk, bad, *good) == [False, *[True] * 10]
+    assert set(await statuses(*sends)) == {"DELIVERED"}
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("a batch of receipts was not applied", "ValueError"),
+        ("a receipt was not applied", "ValueError"),
+    ]
+    [row] = await desk.query("SELECT tries, next_try_at > now() AS waits FROM receipt WHERE id = :id", id=bad.id)
+    assert row == {"tries": 1, "waits": True}
