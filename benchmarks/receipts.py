@@ -9,6 +9,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,8 @@ POLL_INTERVAL = 0.2
 IDLE_SECONDS = 10.0
 IN_FLIGHT = 2
 ALONE = 0.05  # seconds between requests
+BATCH = 50  # receipts per request
+BATCH_COUNT, SINGLE_COUNT = 1000, 200  # receipts per figure
 PROCESSES = ("api", "postgres")
 
 # A type and a recipient must exist: `prepare`. One sent notification, with its delivery, attempt and events, per id.
@@ -156,34 +160,49 @@ class ReceiptMeasures:
         return {name: cpu_seconds(self._given.logs.parent / "run", name) for name in PROCESSES}
 
 
+@asynccontextmanager
+async def measures(given: Servers) -> AsyncIterator[ReceiptMeasures]:
+    """Prepared, and after a first batch that warms both processes."""
+    http = httpx2.AsyncClient(
+        base_url=f"{given.places.api_url}/api/v1",
+        headers={"Authorization": f"Bearer {given.api_key}"},
+        timeout=60,
+        trust_env=False,
+    )
+    database = await asyncpg.connect(given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
+    try:
+        ready = ReceiptMeasures(given, http, database, given.env["TOCSIN_SECRET_KEY"].encode())
+        await ready.prepare()
+        await ready.measure(BATCH, BATCH)
+        yield ready
+    finally:
+        await http.aclose()
+        await database.close()
+
+
+async def receipt_cpu_ms(given: Servers) -> dict[str, float]:
+    """CPU milliseconds per receipt of API and Postgres: `single`, one at a time, and `batch`, 50 per request."""
+    async with measures(given) as ready:
+        single = await ready.measure(SINGLE_COUNT, 1, ALONE)
+        batch = await ready.measure(BATCH_COUNT, BATCH)
+    return {"single": single.total, "batch": batch.total}
+
+
 async def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tocsin-receipts-") as home:
-        async with servers(Path(home)) as given:
-            http = httpx2.AsyncClient(
-                base_url=f"{given.places.api_url}/api/v1",
-                headers={"Authorization": f"Bearer {given.api_key}"},
-                timeout=60,
-                trust_env=False,
-            )
-            database = await asyncpg.connect(given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
-            secret = given.env["TOCSIN_SECRET_KEY"].encode()
-            measures = ReceiptMeasures(given, http, database, secret)
-            await measures.prepare()
-            await measures.measure(options.batch, options.batch)
+        async with servers(Path(home)) as given, measures(given) as ready:
             for _ in range(options.rounds):
-                print((await measures.measure(options.count, options.batch)).line(), flush=True)
-                print((await measures.measure(options.count, 1)).line(), flush=True)
-                print("one at a time,", (await measures.measure(options.alone, 1, ALONE)).line(), flush=True)
-            await http.aclose()
-            await database.close()
+                print((await ready.measure(options.count, options.batch)).line(), flush=True)
+                print((await ready.measure(options.count, 1)).line(), flush=True)
+                print("one at a time,", (await ready.measure(options.alone, 1, ALONE)).line(), flush=True)
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.receipts", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=1000, help="receipts per figure")
-    parser.add_argument("--alone", type=int, default=200, help="receipts that are posted one at a time")
-    parser.add_argument("--batch", type=int, default=50, help="receipts per request")
+    parser.add_argument("--count", type=int, default=BATCH_COUNT, help="receipts per figure")
+    parser.add_argument("--alone", type=int, default=SINGLE_COUNT, help="receipts that are posted one at a time")
+    parser.add_argument("--batch", type=int, default=BATCH, help="receipts per request")
     return parser.parse_args(given)
 
 
