@@ -20,7 +20,7 @@ from storage.notifications import Record
 
 AS_THEY_ARE = (
     *("notification_type", "priority", "generation", "failure_reason", "created_at", "send_at", "expires_at"),
-    *("finished_at", "cancel_requested_at", "dispatched_at", "dispatch_at", "waits_for", "waits_until"),
+    *("finished_at", "cancel_requested_at"),
 )
 OF_A_CALL = ("delivery_id", "endpoint_id", "number", "provider", "started_at", "finished_at", "error_type", "reason")
 OF_AN_EVENT = ("at", "kind", "reason", "detail", "delivery_id")
@@ -48,11 +48,15 @@ def _clock(at: datetime) -> str:
 
 
 def story_of(record: Record, kind: NotificationType) -> Story:
-    row, type_ = record.notification, value_of(kind)
+    row, entry, type_ = record.notification, record.entry, value_of(kind)
     return Story(
         **_named(row, AS_THEY_ARE),
         type_version=kind.version,
         status=NotificationStatus(row.status),
+        dispatched_at=entry.started_at if entry else None,
+        dispatch_at=entry.next_at if entry else row.created_at,
+        waits_for=entry.waits_for if entry else None,
+        waits_until=entry.waits_until if entry else None,
         route=tuple(step.channels for step in type_.route),
         beside=type_.always,
         only=None if row.channels is None else tuple(Channel(name) for name in row.channels),

@@ -25,8 +25,8 @@ def notification_view(record: Record, settings: Settings) -> NotificationView:
         **summary,
         event_payload=unseal(record.notification.event_payload),
         digest=_digest(record.digest),
-        waits_for=record.notification.waits_for,
-        waits_until=record.notification.waits_until,
+        waits_for=record.entry.waits_for if record.entry else None,
+        waits_until=record.entry.waits_until if record.entry else None,
         deliveries=[_delivery(delivery, record.attempts) for delivery in record.deliveries],
         timeline=[_entry(event) for event in record.events],
     )

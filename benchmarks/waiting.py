@@ -22,11 +22,11 @@ GOAL = {
 
 # Half wait until their time has come, half for a receipt that the sandbox does not send.
 WAITING = """
-SELECT count(*) FROM notification n WHERE finished_at IS NULL AND dispatched_at IS NOT NULL
+SELECT count(*) FROM notification n JOIN queue_entry q ON q.notification_id = n.id WHERE q.started_at IS NOT NULL
    AND (send_at > now() OR EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaits IS NOT NULL))
 """
 # As if they had waited for an hour and nobody had looked after them: the sweep's worst case.
-STRAY = "UPDATE notification SET dispatched_at = now() - interval '1 h', swept_at = now() - interval '1 h 1 min'"
+STRAY = "UPDATE queue_entry SET started_at = now() - interval '1 h', next_at = now() WHERE started_at IS NOT NULL"
 
 
 class Waiting:
@@ -42,7 +42,7 @@ class Waiting:
         await self._window("idle", seconds, figures)
         await self._send(count)
         await self._window("waiting", seconds, figures)
-        await self._database.execute(f"{STRAY} WHERE finished_at IS NULL")
+        await self._database.execute(STRAY)
         await self._window("waiting_swept", seconds, figures)
 
     async def _window(self, name: str, seconds: float, figures: Figures) -> None:

@@ -157,7 +157,8 @@ class Dispatcher:
         self._started += [one for one in due if one.id in started.ids]
         if started.failed:
             async with self._database.transaction() as session:
-                await dispatching.postpone(session, started.failed, LOOK_AGAIN)
+                failed = [one for one in due if one.id in started.failed]
+                await dispatching.postpone(session, failed, LOOK_AGAIN)
             log.warning(
                 "Temporal does not take starts; they wait in Postgres",
                 waiting=len(started.failed),

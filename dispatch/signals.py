@@ -36,7 +36,7 @@ class Signals:
         told = await self._told(due, lambda one: self._starter.signal_cancel(one[0], one[2]))
         if told:
             async with self._database.transaction() as session:
-                await dispatching.mark_signaled(session, [notification_id for notification_id, *_ in told])
+                await dispatching.mark_signaled(session, told)
         return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def evidence(self) -> float:

@@ -49,10 +49,10 @@ class Sweep:
         if status is WorkflowExecutionStatus.RUNNING:
             return
         async with self._database.transaction() as session:
-            if not await dispatching.is_started(session, notification_id):
-                return  # it was handed to a digest meanwhile
+            if not await dispatching.is_started(session, notification_id, generation):
+                return  # it has ended, or was handed to a digest
             if status is None:
-                await dispatching.redispatch(session, [notification_id])
+                await dispatching.redispatch(session, notification_id, generation)
                 return
             # Terminated, timed out, or failed without settling: nobody will finish the row any more.
             reason = f"workflow_{status.name.lower()}"

@@ -9,6 +9,7 @@ from models.holds import Hold
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.provider_health import ProviderHealth, ProviderLimit
+from models.queue import QueueEntry
 from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
@@ -35,6 +36,7 @@ __all__ = [
     "NotificationType",
     "ProviderHealth",
     "ProviderLimit",
+    "QueueEntry",
     "Receipt",
     "Recipient",
     "SandboxCall",

@@ -84,16 +84,19 @@ WITH item AS (
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, idempotency_held, created_at, send_at, expires_at,
-         generation, revision, dispatch_at, digest_group, digest_id, schedule_id)
+         generation, revision, digest_group, digest_id, schedule_id)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
          CASE WHEN expires_in IS NOT NULL
               THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0,
-         CASE WHEN digest_group IS NOT NULL THEN greatest(send_at, now()) ELSE now() END, digest_group, digest_id,
-         schedule_id
+         digest_group, digest_id, schedule_id
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT DO NOTHING
-  RETURNING id, created_at, expires_at
+  RETURNING id, generation, priority, created_at, send_at, expires_at, digest_group
+), queued AS (
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
+  SELECT id, generation, :tenant, priority, CASE WHEN digest_group IS NULL THEN 'due' ELSE 'collecting' END,
+         CASE WHEN digest_group IS NULL THEN created_at ELSE greatest(send_at, created_at) END FROM accepted
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, status)
   SELECT id, :tenant, id, created_at, 'accepted', 'PENDING' FROM accepted

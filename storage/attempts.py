@@ -26,6 +26,7 @@ from domain.suppressions import LISTED
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
 from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
 from storage.provider_limits import LIMITS, limits_of
+from storage.queue_entries import PASSED
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
@@ -95,8 +96,10 @@ WITH target AS (
 ), sending AS (
   UPDATE delivery SET status = 'SENDING' FROM claimed WHERE delivery.id = :delivery_id AND status = 'PENDING'
 ), moved AS (
-  UPDATE notification SET revision = revision + 1, waits_for = NULL, waits_until = NULL
-    FROM claimed WHERE notification.id = :id
+  UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
+), passed AS (
+  UPDATE queue_entry q SET {PASSED} FROM claimed
+   WHERE q.notification_id = :id AND q.generation = :generation AND q.waits_for IS NOT NULL
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,

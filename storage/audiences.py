@@ -76,7 +76,9 @@ WORDS_COLUMNS = """
 
 AUDIENCE = text(f"""
 SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
-       n.waits_for, n.digest_group IS NOT NULL AS collected, r.contact,
+       (SELECT q.waits_for FROM queue_entry q
+         WHERE q.notification_id = n.id AND q.generation = n.generation) AS waits_for,
+       n.digest_group IS NOT NULL AS collected, r.contact,
        COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now, {LIMITS} AS limits,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d

@@ -26,13 +26,16 @@ class NewDelivery:
     by_rule: bool = False
 
 
-# The notification's revision moves with its set of deliveries; a row that is over, or to be cancelled, takes none.
+# The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
+# ledgers of revision 0 are read under the lock. A row that is over, or to be cancelled, takes no deliveries.
 INSERT = text("""
 WITH open AS (
-  UPDATE notification SET revision = revision + 1
+  SELECT id, tenant, generation, revision FROM notification
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL
      AND cancel_requested_at IS NULL
-  RETURNING id, tenant, generation
+     FOR UPDATE
+), moved AS (
+  UPDATE notification n SET revision = n.revision + 1 FROM open WHERE n.id = open.id AND open.revision > 0
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,

@@ -25,26 +25,29 @@ from storage.rows import Json
 Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
 ALONE = text(f"SELECT pg_advisory_xact_lock({COLLECTION})")
-IS_WAITING = """n.digest_group IS NOT NULL AND n.digest_id IS NULL AND n.finished_at IS NULL
-   AND n.dispatch_at <= now()"""
+IS_WAITING = "q.state = 'collecting' AND q.next_at <= now()"
+IN_ORDER = "ORDER BY q.next_at, q.notification_id"
 WAITING = text(f"""
-SELECT n.id, n.tenant, n.digest_group FROM notification n WHERE {IS_WAITING} ORDER BY n.dispatch_at, n.id LIMIT :limit
+SELECT n.id, n.tenant, n.digest_group
+  FROM (SELECT notification_id, next_at FROM queue_entry q WHERE {IS_WAITING} {IN_ORDER} LIMIT :limit) q
+  JOIN notification n ON n.id = q.notification_id {IN_ORDER}
 """)  # noqa: S608 - constants of our own
 OPEN = text("""
 SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
  WHERE closed_at IS NULL AND NOT filled AND (tenant, group_key) IN (
        SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
 """)
-# `dispatch_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row
-# has been written before.
+# `next_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row has
+# been written before.
 ITEMS = text(f"""
 SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipient_id,
-       greatest(n.created_at, n.send_at, n.dispatch_at) AS at, octet_length(n.event_payload::text) AS bytes,
+       greatest(n.created_at, n.send_at, q.next_at) AS at, octet_length(n.event_payload::text) AS bytes,
        COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS handed_over
   FROM notification n
+  JOIN queue_entry q ON q.notification_id = n.id AND q.generation = n.generation
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
- WHERE n.id = ANY(:ids) AND {IS_WAITING} ORDER BY n.dispatch_at, n.id FOR UPDATE OF n SKIP LOCKED
+ WHERE n.id = ANY(:ids) AND {IS_WAITING} {IN_ORDER} FOR UPDATE OF n, q SKIP LOCKED
 """)  # noqa: S608
 SAVE = text("""
 WITH item AS (
@@ -66,6 +69,8 @@ WITH item AS (
 ), joined AS (
   UPDATE notification n SET digest_id = item.digest_id, revision = n.revision + 1
     FROM item WHERE n.id = item.id RETURNING n.id, n.tenant, n.digest_id, item.event_id
+), left_queue AS (
+  DELETE FROM queue_entry q USING joined WHERE q.notification_id = joined.id
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, detail)
 SELECT j.event_id, j.tenant, j.id, clock_timestamp(), 'collected',
@@ -76,13 +81,17 @@ ON CONFLICT (id) DO NOTHING
 """)
 # It goes out by itself, as if it were of a type that collects nothing.
 RELEASE = text("""
-UPDATE notification n SET digest_group = NULL, dispatch_at = now(),
-       expires_at = CASE WHEN n.expires_at IS NULL AND item.expires_in IS NOT NULL
-                         THEN least(item.at + item.expires_in * interval '1 second', '9999-12-31Z')
-                         ELSE n.expires_at END
-  FROM jsonb_to_recordset(CAST(:released AS jsonb)) AS item(id uuid, at timestamptz, expires_in float8)
- WHERE n.id = item.id
-RETURNING pg_notify(:channel, CASE WHEN n.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text
+WITH released AS (
+  UPDATE notification n SET digest_group = NULL,
+         expires_at = CASE WHEN n.expires_at IS NULL AND item.expires_in IS NOT NULL
+                           THEN least(item.at + item.expires_in * interval '1 second', '9999-12-31Z')
+                           ELSE n.expires_at END
+    FROM jsonb_to_recordset(CAST(:released AS jsonb)) AS item(id uuid, at timestamptz, expires_in float8)
+   WHERE n.id = item.id RETURNING n.id, n.generation
+)
+UPDATE queue_entry q SET state = 'due', next_at = now() FROM released n
+ WHERE q.notification_id = n.id AND q.generation = n.generation
+RETURNING pg_notify(:channel, CASE WHEN q.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text
 """)
 RELEASED = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DUE, "paced_due": PACED_DUE}
 TELL = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}

@@ -1,5 +1,6 @@
 """Which rows are due to start, to be signalled or to be looked after. A claim is a lease: no lock outlives a call."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.notification_types import URGENT
+from storage.queue_entries import ENTRY, OF_ENTRY
 
 FIRST = UUID(int=0)
 LEASE_SECONDS = 12  # longer than a start can block; what a row waits whose dispatcher was killed
@@ -30,98 +32,121 @@ class DueNotification:
 class DueEvidence:
     id: UUID
     generation: int
-    revision: int
+    count: int
 
 
-RETURNING = "RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
-OPEN = "dispatched_at IS NULL AND finished_at IS NULL AND dispatch_at <= now()"
-DUE = f"{OPEN} AND generation = 1 AND digest_group IS NULL"
+TO_START = "state IN ('due', 'claimed') AND next_at <= now()"
+FIRST_DUE = f"{TO_START} AND generation = 1"
+LOOKED_AFTER = "state IN ('started', 'waiting')"
+CLAIMED = f"state = 'claimed', next_at = now() + make_interval(secs => {LEASE_SECONDS})"
+RETURNING = "RETURNING n.id, n.tenant, q.generation, n.notification_type, n.priority, n.send_at, n.expires_at"
+OF_DUE = "FROM due JOIN notification n ON n.id = due.notification_id WHERE q.notification_id = due.notification_id"
 
 CLAIM_URGENT = text(f"""
-UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT id FROM notification WHERE {DUE} AND priority <= {URGENT}
-         ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED) due
- WHERE n.id = due.id {RETURNING}
+WITH due AS (
+  SELECT notification_id FROM queue_entry WHERE {FIRST_DUE} AND priority <= {URGENT}
+   ORDER BY priority, notification_id LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE queue_entry q SET {CLAIMED} {OF_DUE} {RETURNING}
 """)  # noqa: S608 - constants of our own
 
 # By priority, then tenants in turn: each offers its own first few; the n-th of every tenant come before any (n+1)-th,
 # and the turn goes on behind the tenant that was served last.
 CLAIM_PACED = text(f"""
 WITH offered AS (
-  SELECT own.id, own.turn FROM tenant t CROSS JOIN LATERAL (
-    SELECT id, priority, row_number() OVER (PARTITION BY priority ORDER BY id) AS turn
-      FROM (SELECT id, priority FROM notification
-             WHERE tenant = t.id AND {DUE} AND priority > {URGENT} ORDER BY priority, id LIMIT :limit) first_few) own
+  SELECT own.notification_id, own.turn FROM tenant t CROSS JOIN LATERAL (
+    SELECT notification_id, priority, row_number() OVER (PARTITION BY priority ORDER BY notification_id) AS turn
+      FROM (SELECT notification_id, priority FROM queue_entry
+             WHERE tenant = t.id AND {FIRST_DUE} AND priority > {URGENT}
+             ORDER BY priority, notification_id LIMIT :limit) first_few) own
    ORDER BY own.priority, own.turn, t.id <= :after, t.id LIMIT :limit
+), due AS (
+  SELECT q.notification_id, offered.turn FROM queue_entry q JOIN offered USING (notification_id)
+   WHERE {FIRST_DUE} FOR UPDATE OF q SKIP LOCKED
 )
-UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT n.id, offered.turn FROM notification n JOIN offered USING (id)
-         WHERE {DUE} FOR UPDATE OF n SKIP LOCKED) due
- WHERE n.id = due.id {RETURNING}, due.turn
+UPDATE queue_entry q SET {CLAIMED} {OF_DUE} {RETURNING}, due.turn
 """)  # noqa: S608 - constants of our own
 
 # Of redriven ones many thousand may wait for their time: in an index of their own they are in nobody's way.
 CLAIM_REDRIVEN = text(f"""
-UPDATE notification n SET dispatch_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT id FROM notification WHERE {OPEN} AND generation > 1 AND digest_group IS NULL
-         ORDER BY dispatch_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
- WHERE n.id = due.id {RETURNING}
+WITH due AS (
+  SELECT notification_id FROM queue_entry WHERE {TO_START} AND generation > 1
+   ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE queue_entry q SET {CLAIMED} {OF_DUE} {RETURNING}
 """)  # noqa: S608 - constants of our own
 
 # One that was redriven since it was started is to be started again; one that is collected by now has no workflow, and
-# one that is finished needs none, unless a cancel has ended it: then its workflow is to be signaled.
-MARK_STARTED = text("""
-UPDATE notification n SET dispatched_at = now(), swept_at = now()
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
- WHERE n.id = x.id AND n.generation = x.generation AND n.digest_group IS NULL
-   AND (n.finished_at IS NULL OR n.cancel_requested_at IS NOT NULL)
-""")
-POSTPONE = text("""
-UPDATE notification SET dispatch_at = now() + make_interval(secs => :seconds)
- WHERE id = ANY(:ids) AND digest_group IS NULL
-""")
+# one that has ended has no entry. A canceled one may be signaled from now on.
+MARK_STARTED = text(f"""
+WITH {ENTRY}
+UPDATE queue_entry q SET started_at = now(), claimed_by = NULL,
+       state = CASE WHEN q.state = 'canceled' THEN q.state WHEN q.waits_for IS NULL THEN 'started' ELSE 'waiting' END,
+       next_at = CASE WHEN q.state = 'canceled' THEN now() ELSE now() + interval '1 minute' END
+  {OF_ENTRY} AND q.state IN ('due', 'claimed', 'canceled')
+""")  # noqa: S608 - constants of our own
+POSTPONE = text(f"""
+WITH {ENTRY}
+UPDATE queue_entry q SET state = 'due', claimed_by = NULL, next_at = now() + make_interval(secs => :seconds)
+  {OF_ENTRY} AND q.state IN ('due', 'claimed')
+""")  # noqa: S608 - constants of our own
 
-CANCELS = text("""
-SELECT id, tenant, generation FROM notification
- WHERE cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL AND dispatched_at IS NOT NULL LIMIT :limit
-""")
-MARK_SIGNALED = text("UPDATE notification SET cancel_signaled_at = now() WHERE id = ANY(:ids)")
+CANCELS = text(f"""
+SELECT notification_id, tenant, generation FROM queue_entry
+ WHERE cancel_due AND ({LOOKED_AFTER} OR (state = 'canceled' AND next_at <= now())) LIMIT :limit
+""")  # noqa: S608 - a constant of our own
+MARK_SIGNALED = text(f"""
+WITH {ENTRY}, ended AS (
+  DELETE FROM queue_entry q USING entry WHERE q.notification_id = entry.notification_id AND q.state = 'canceled'
+)
+UPDATE queue_entry q SET cancel_due = false {OF_ENTRY} AND q.state <> 'canceled'
+""")  # noqa: S608 - constants of our own
 
-EVIDENCE = text("SELECT id, generation, revision FROM notification WHERE evidence_due ORDER BY id LIMIT :limit")
-TOLD = text("""
-UPDATE notification n SET evidence_due = false
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:revisions AS int[])) AS x(id, revision)
- WHERE n.id = x.id AND n.revision = x.revision
+EVIDENCE = text("""
+SELECT notification_id AS id, generation, evidence_count AS count FROM queue_entry
+ WHERE evidence_due ORDER BY notification_id LIMIT :limit
 """)
+TOLD = text(f"""
+WITH {ENTRY}
+UPDATE queue_entry q SET evidence_due = false
+  FROM entry, unnest(CAST(:ids AS uuid[]), CAST(:counts AS int[])) AS x(id, count)
+ WHERE q.notification_id = entry.notification_id AND q.notification_id = x.id AND q.evidence_count = x.count
+""")  # noqa: S608 - constants of our own
 
 # Looked at after as long again as it has been open: at 1, 2, 4 … 60 min, so that a long wait costs next to nothing.
-STRAYS = text("""
-UPDATE notification n SET swept_at = now()
-  FROM (SELECT id FROM notification
-         WHERE dispatched_at IS NOT NULL AND finished_at IS NULL
-           AND swept_at < now() - least(greatest(swept_at - dispatched_at, interval '1 minute'), interval '1 hour')
-         ORDER BY swept_at LIMIT :limit FOR UPDATE SKIP LOCKED) stray
- WHERE n.id = stray.id RETURNING n.id, n.tenant, n.generation
-""")
+STRAYS = text(f"""
+WITH due AS (
+  SELECT notification_id FROM queue_entry WHERE {LOOKED_AFTER} AND next_at < now()
+   ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE queue_entry q
+   SET next_at = now() + least(greatest(now() - q.started_at, interval '1 minute'), interval '1 hour')
+  FROM due WHERE q.notification_id = due.notification_id RETURNING q.notification_id, q.tenant, q.generation
+""")  # noqa: S608 - a constant of our own
 
-ADOPT_STORE = text("""
+AGAIN = "state = 'due', next_at = now(), started_at = NULL"
+ADOPT_STORE = text(f"""
 WITH known AS (SELECT namespace_id FROM engine_state WHERE id = 1 FOR UPDATE),
 kept AS (
   INSERT INTO engine_state (id, namespace_id) VALUES (1, :namespace_id)
   ON CONFLICT (id) DO UPDATE SET namespace_id = EXCLUDED.namespace_id
 ), again AS (
-  UPDATE notification SET dispatched_at = NULL, dispatch_at = now()
-   WHERE finished_at IS NULL AND dispatched_at IS NOT NULL
-     AND EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id) RETURNING id
+  UPDATE queue_entry SET {AGAIN}
+   WHERE {LOOKED_AFTER}
+     AND EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id) RETURNING 1
 ), ticking AS (
   UPDATE tick SET ensured_at = NULL
    WHERE EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id)
 )
 SELECT count(*) FROM again
-""")
+""")  # noqa: S608 - constants of our own
 
-IS_STARTED = text("SELECT dispatched_at IS NOT NULL FROM notification WHERE id = :id")
-REDISPATCH = text("UPDATE notification SET dispatched_at = NULL, dispatch_at = now() WHERE id = ANY(:ids)")
+IS_STARTED = text(f"""
+SELECT count(*) > 0 FROM queue_entry WHERE notification_id = :id AND generation = :generation AND {LOOKED_AFTER}
+""")  # noqa: S608 - a constant of our own
+REDISPATCH = text(f"""
+WITH {ENTRY} UPDATE queue_entry q SET {AGAIN} {OF_ENTRY} AND {LOOKED_AFTER.replace("state", "q.state", 1)}
+""")  # noqa: S608 - constants of our own
 
 
 async def claim_urgent(session: AsyncSession, limit: int) -> list[DueNotification]:
@@ -148,12 +173,21 @@ async def claim_redriven(session: AsyncSession, limit: int) -> list[DueNotificat
 
 
 async def mark_started(session: AsyncSession, started: list[DueNotification]) -> None:
-    values = {"ids": [one.id for one in started], "generations": [one.generation for one in started]}
-    await session.execute(MARK_STARTED, values)
+    await session.execute(MARK_STARTED, _entries([(one.id, one.generation) for one in started]))
 
 
-async def postpone(session: AsyncSession, ids: list[UUID], seconds: float) -> None:
-    await session.execute(POSTPONE, {"ids": ids, "seconds": seconds})
+async def postpone(session: AsyncSession, failed: list[DueNotification], seconds: float) -> None:
+    values = _entries([(one.id, one.generation) for one in failed])
+    await session.execute(POSTPONE, {**values, "seconds": seconds})
+
+
+def _entries(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:
+    """Ids with the generations that fence the write."""
+    ids, generations = [], []
+    for id, generation in keys:
+        ids.append(id)
+        generations.append(generation)
+    return {"ids": ids, "generations": generations}
 
 
 async def unsignaled_cancels(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
@@ -165,8 +199,9 @@ async def announce_cancel(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE})
 
 
-async def mark_signaled(session: AsyncSession, ids: list[UUID]) -> None:
-    await session.execute(MARK_SIGNALED, {"ids": ids})
+async def mark_signaled(session: AsyncSession, signaled: list[tuple[UUID, UUID, int]]) -> None:
+    """As `unsignaled_cancels` returned them."""
+    await session.execute(MARK_SIGNALED, _entries([(id, generation) for id, _, generation in signaled]))
 
 
 async def evidence_due(session: AsyncSession, limit: int) -> list[DueEvidence]:
@@ -177,7 +212,8 @@ async def evidence_due(session: AsyncSession, limit: int) -> list[DueEvidence]:
 
 async def evidence_told(session: AsyncSession, told: list[DueEvidence]) -> None:
     """Only of the rows as they were read: what came since is still to be told."""
-    await session.execute(TOLD, {"ids": [due.id for due in told], "revisions": [due.revision for due in told]})
+    values = _entries([(due.id, due.generation) for due in told])
+    await session.execute(TOLD, {**values, "counts": [due.count for due in told]})
 
 
 async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
@@ -190,10 +226,10 @@ async def adopt_store(session: AsyncSession, namespace_id: str) -> int:
     return int((await session.execute(ADOPT_STORE, {"namespace_id": namespace_id})).scalar_one())
 
 
-async def is_started(session: AsyncSession, id: UUID) -> bool:
+async def is_started(session: AsyncSession, id: UUID, generation: int) -> bool:
     """Whether a workflow of its own is to see to it."""
-    return bool((await session.execute(IS_STARTED, {"id": id})).scalar_one())
+    return bool((await session.execute(IS_STARTED, {"id": id, "generation": generation})).scalar_one())
 
 
-async def redispatch(session: AsyncSession, ids: list[UUID]) -> None:
-    await session.execute(REDISPATCH, {"ids": ids})
+async def redispatch(session: AsyncSession, id: UUID, generation: int) -> None:
+    await session.execute(REDISPATCH, _entries([(id, generation)]))

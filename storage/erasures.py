@@ -1,7 +1,7 @@
 """Erasing a person in one transaction: what Tocsin holds of them goes, what it did stays. Called by their route.
 
-Locks are taken in the order of a delivery's guard (notification, then preferences). The person's row comes first:
-whoever is just adding a device holds it, and nobody can add to a person who is gone.
+Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The person's row comes
+first: whoever is just adding a device holds it, and nobody can add to a person who is gone.
 """
 
 from dataclasses import dataclass
@@ -29,15 +29,24 @@ class Erasure:
 # Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before.
 NOTIFICATIONS = text("""
 WITH mine AS (
-  SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id FOR UPDATE
+  SELECT id, finished_at IS NULL AND cancel_requested_at IS NULL AS to_cancel
+    FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id FOR UPDATE
 ), blanked AS (
   UPDATE notification n SET event_payload = '{}',
          revision = n.revision + 1,
          cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
                                     ELSE n.cancel_requested_at END
-    FROM mine WHERE n.id = mine.id RETURNING n.finished_at IS NULL AS open
+    FROM mine WHERE n.id = mine.id RETURNING n.id, n.finished_at IS NULL AS open, mine.to_cancel
 )
-SELECT count(*) AS notifications, count(*) FILTER (WHERE open) AS canceled FROM blanked
+SELECT count(*) AS notifications, count(*) FILTER (WHERE open) AS canceled,
+       COALESCE(array_agg(id) FILTER (WHERE to_cancel), '{}') AS to_cancel FROM blanked
+""")
+# The workflows of those that have just been cancelled are to be signaled.
+SIGNAL = text("""
+WITH entry AS (
+  SELECT notification_id FROM queue_entry WHERE notification_id = ANY(:ids) ORDER BY notification_id FOR UPDATE
+)
+UPDATE queue_entry q SET cancel_due = true FROM entry WHERE q.notification_id = entry.notification_id
 """)
 
 # A callback often quotes the address it is about, and is a row before it is matched.
@@ -105,8 +114,10 @@ async def erase(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasu
         return None
     values: Json = {"tenant": tenant, "recipient_id": recipient_id}
     counts: Json = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
+    to_cancel = counts.pop("to_cancel")
     for kind, statement in STEPS.items():
         counts[kind] = (await session.execute(statement, values)).scalar_one()
+    await session.execute(SIGNAL, {"ids": to_cancel})
     record = {"id": new_id(), "tenant": tenant, "counts": to_json(counts)}
     return _erasure((await session.execute(RECORD, record)).mappings().one())
 

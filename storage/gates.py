@@ -10,42 +10,56 @@ from domain.gates import BY_THE_HOUR, Reason
 from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from storage.ledgers import Key
+from storage.queue_entries import NO_WAIT, PASSED
 
+# The event that is written too locks the notification: it comes first here, as everywhere.
 WAIT = text("""
-WITH waiting AS (
-  UPDATE notification SET waits_for = :reason, waits_until = :until, revision = revision + 1
-   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id, tenant
+WITH open AS (
+  SELECT id, tenant, generation, recipient_id FROM notification
+   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL FOR UPDATE
+), waiting AS (
+  UPDATE queue_entry q SET waits_for = :reason, waits_until = :until, recipient_id = open.recipient_id,
+         state = CASE WHEN q.state = 'started' THEN 'waiting' ELSE q.state END
+    FROM open WHERE q.notification_id = open.id AND q.generation = open.generation
+  RETURNING open.id, open.tenant
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
 SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
        jsonb_build_object('until', CAST(:told_until AS text)) FROM waiting
 ON CONFLICT (id) DO NOTHING
 """)
-PASS = text("""
-UPDATE notification SET waits_for = NULL, waits_until = NULL, revision = revision + 1
- WHERE id = :id AND tenant = :tenant AND digest_group IS NULL RETURNING id
-""")
+PASS = text(f"""
+WITH own AS (
+  SELECT id, generation FROM notification WHERE id = :id AND tenant = :tenant AND digest_group IS NULL FOR UPDATE
+), passed AS (
+  UPDATE queue_entry q SET {PASSED} FROM own
+   WHERE q.notification_id = own.id AND q.generation = own.generation AND q.waits_for IS NOT NULL
+)
+SELECT id FROM own
+""")  # noqa: S608 - a constant of our own
 RECONSIDER = text("""
 WITH waiting AS (
-  SELECT id FROM notification
-   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND finished_at IS NULL
+  SELECT notification_id FROM queue_entry
+   WHERE tenant = :tenant AND waits_for = ANY(:reasons)
      AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
-   ORDER BY id FOR UPDATE
+   ORDER BY notification_id FOR UPDATE
 ), due AS (
-  UPDATE notification n SET evidence_due = true, revision = n.revision + 1
-    FROM waiting WHERE n.id = waiting.id RETURNING n.id
+  UPDATE queue_entry q SET evidence_due = true, evidence_count = q.evidence_count + 1
+    FROM waiting WHERE q.notification_id = waiting.notification_id RETURNING q.notification_id
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 """)
 # It is collected from now on, and has no workflow of its own.
-COLLECT = text("""
+COLLECT = text(f"""
 WITH handed AS (
-  UPDATE notification SET digest_group = :group, dispatch_at = now(), dispatched_at = NULL, waits_for = NULL,
-         waits_until = NULL, revision = revision + 1
-   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id
+  UPDATE notification SET digest_group = :group, revision = revision + 1
+   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id, generation
+), collected AS (
+  UPDATE queue_entry q SET state = 'collecting', next_at = now(), started_at = NULL, claimed_by = NULL, {NO_WAIT}
+    FROM handed WHERE q.notification_id = handed.id AND q.generation = handed.generation
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM handed
-""")
+""")  # noqa: S608 - a constant of our own
 
 
 async def wait(session: AsyncSession, key: Key, generation: int, gate: Gate) -> None:

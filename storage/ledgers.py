@@ -2,7 +2,8 @@
 those of several.
 
 One statement each way. A write is fenced by the revision that was read: if somebody else wrote in between, the
-function is applied again to the locked row.
+function is applied again to the locked row. The first deliveries leave the revision at 0: a ledger of that revision is
+always read under the lock, and a write is fenced by the number of deliveries too.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from domain.records import Attempt, Delivery, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
+from storage.queue_entries import FOLLOW
 from storage.recipients import ERASED
 from storage.rows import Json, decoded, time_of
 
@@ -47,17 +49,16 @@ SAVE = f"""
 WITH changed AS (
   SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
          id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
-         cancel_requested_at timestamptz, evidence_due bool)
+         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool)
    {FEW_ROWS.format(rows="notifications")}
 ), {{locked}} fenced AS (
   UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, finished_at = x.finished_at,
-         cancel_requested_at = x.cancel_requested_at, evidence_due = n.evidence_due OR x.evidence_due,
-         waits_for = CASE WHEN x.finished_at IS NULL THEN n.waits_for END,
-         waits_until = CASE WHEN x.finished_at IS NULL THEN n.waits_until END,
-         revision = n.revision + 1
+         cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
-  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, x.evidence_due AS wakes
-), person AS (
+     AND (SELECT count(*) FROM delivery d WHERE d.notification_id = n.id) = x.known
+  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
+            x.cancel_due
+), {FOLLOW}, person AS (
   SELECT n.id, {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
@@ -94,7 +95,7 @@ WITH changed AS (
    ORDER BY x.notification_id, x.ordinal
   ON CONFLICT (id) DO NOTHING RETURNING {EVENTS}
 ), {TOLD}
-SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE wakes LIMIT 1), {WAKE} FROM fenced
+SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {WAKE} FROM fenced
 """  # noqa: S608 - constants of our own
 SAVE_ONE = text(SAVE.format(locked="", source="changed"))
 # A batch waits for no notification while it holds others, so it cannot deadlock with those that lock in another order.
@@ -132,9 +133,10 @@ async def amend(session: AsyncSession, key: Key, change: Change, seen: Ledger | 
     LookupError: no such row.
     """
     before = seen or await _loaded(session, key, lock=False)
-    after = change(before)
-    if after is before or await save(session, before, after):
-        return after
+    if before.revision > 0:
+        after = change(before)
+        if after is before or await save(session, before, after):
+            return after
     before = await _loaded(session, key, lock=True)
     after = change(before)
     if after is not before:
@@ -150,13 +152,15 @@ async def _loaded(session: AsyncSession, key: Key, *, lock: bool) -> Ledger:
 
 
 async def save(session: AsyncSession, before: Ledger, after: Ledger) -> bool:
-    """Write the difference; False if the revision has moved on and nothing was written."""
+    """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
+    revision 0 is to be locked."""
     return bool((await session.execute(SAVE_ONE, _differences([(before, after)]))).first())
 
 
 async def save_many(session: AsyncSession, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
     """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
-    were written: not written are those whose revision has moved on, or that another transaction has locked."""
+    were written: not written are those whose row or deliveries have moved on, or that another transaction has locked.
+    None may be of revision 0."""
     return set((await session.execute(SAVE_MANY, _differences(changes))).scalars())
 
 
@@ -178,7 +182,8 @@ def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
 def _notification(before: Ledger, after: Ledger) -> Json:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
     fields: Json = {name: getattr(after, name) for name in names}
-    return {"id": after.notification_id, "revision": before.revision, **fields}
+    fields["cancel_due"] = after.cancel_requested_at is not None and before.cancel_requested_at is None
+    return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 
 
 def _fields(value: Attempt) -> Json:

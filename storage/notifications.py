@@ -11,11 +11,15 @@ from sqlmodel import col, select
 
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
+from models.queue import QueueEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
+    """`entry` is None once it has ended, and for a member of a digest window."""
+
     notification: Notification
+    entry: QueueEntry | None
     deliveries: Sequence[Delivery]
     attempts: Sequence[Attempt]
     events: Sequence[Event]
@@ -52,6 +56,7 @@ async def read(session: AsyncSession, tenant: UUID, id: UUID) -> Record | None:
     order = (col(Delivery.generation), col(Delivery.step), col(Delivery.created_at), col(Delivery.id))
     return Record(
         notification=notification,
+        entry=await session.get(QueueEntry, id) if notification.finished_at is None else None,
         deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
         events=(await session.execute(events.order_by(col(Event.position)))).scalars().all(),

@@ -28,7 +28,6 @@ def folded(reason: str) -> str:
     return rf"regexp_replace({reason}, '\m\d+\M', 'N', 'g')"
 
 
-# As the predicate of the index `notification_parked`.
 IS_PARKED = "n.status IN ({})".format(", ".join(f"'{status}'" for status in PARKED))
 BEGINS = "starts_with({}, {})".format(folded("{}"), folded("CAST(:failure_reason AS text)"))
 OF_CHANNEL = """EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation
@@ -55,6 +54,14 @@ def conditions(wanted: Filter) -> str:
     elif wanted.channel is not None:
         found.append(OF_CHANNEL.format(""))
     return " AND ".join(found)
+
+
+def ids_after(wanted: Filter) -> str:
+    """SQL of a query: ids after `:after` that may meet the conditions. One branch per status: the index of statuses is
+    in the order of ids only within a status, and Postgres merges the branches in that order."""
+    statuses = [f"'{status}'" for status in PARKED] if wanted.status is None else [":status"]
+    branch = "SELECT id FROM notification WHERE tenant = :tenant AND id > :after AND status = "
+    return " UNION ALL ".join(branch + status for status in statuses)
 
 
 def values(tenant: UUID, wanted: Filter) -> Json:

@@ -15,7 +15,7 @@ from domain.names import DISPATCH_CHANNEL, REDRIVEN_DUE, derived_id
 from domain.redrives import Candidate
 from domain.statuses import NotificationStatus
 from storage.database import to_json
-from storage.parked import Filter, conditions, values
+from storage.parked import Filter, conditions, ids_after, values
 from storage.recipients import ERASED
 
 FIRST = UUID(int=0)
@@ -48,11 +48,14 @@ WITH item AS (
     id uuid, revision int, event_id uuid, delay float8, forced bool)
 ), redriven AS (
   UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL,
-         finished_at = NULL, cancel_requested_at = NULL, cancel_signaled_at = NULL, evidence_due = false,
-         waits_for = NULL, waits_until = NULL,
-         dispatched_at = NULL, dispatch_at = now() + make_interval(secs => item.delay), revision = n.revision + 1
+         finished_at = NULL, cancel_requested_at = NULL, revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
-  RETURNING n.id, n.tenant, n.generation, item.event_id, item.forced
+  RETURNING n.id, n.tenant, n.generation, n.priority, item.event_id, item.forced, item.delay
+), queued AS (
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
+  SELECT id, generation, tenant, priority, 'due', now() + make_interval(secs => delay) FROM redriven
+  ON CONFLICT (notification_id) DO UPDATE SET generation = EXCLUDED.generation, state = EXCLUDED.state,
+         next_at = EXCLUDED.next_at, started_at = NULL, claimed_by = NULL, evidence_due = false, cancel_due = false
 ), forgotten AS (
   UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
@@ -77,8 +80,8 @@ async def find(
 ) -> list[Found]:
     """In the order of their ids, in which all who lock several lock them; `after` is the last one before."""
     statement = text(f"""
-        SELECT {COLUMNS} FROM notification n WHERE {conditions(wanted)} AND n.id > :after
-         ORDER BY n.id LIMIT :limit {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
+        SELECT {COLUMNS} FROM ({ids_after(wanted)}) later JOIN notification n ON n.id = later.id
+         WHERE {conditions(wanted)} ORDER BY later.id LIMIT :limit {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
     rows = await session.execute(statement, {**values(tenant, wanted), "after": after, "limit": limit})
     return [_found(row) for row in rows.mappings()]
 

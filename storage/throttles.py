@@ -134,11 +134,12 @@ WITH over AS (
          AND n.finished_at IS NULL AND n.generation = t.generation
        ORDER BY t.priority, t.notification_id LIMIT o.most + 1) first
 ), first_ones AS (
-  SELECT n.id FROM notification n WHERE n.id IN (SELECT notification_id FROM waiting WHERE place <= most)
-   ORDER BY n.id FOR UPDATE
+  SELECT q.notification_id FROM queue_entry q
+   WHERE q.notification_id IN (SELECT notification_id FROM waiting WHERE place <= most)
+   ORDER BY q.notification_id FOR UPDATE
 ), told AS (
-  UPDATE notification n SET evidence_due = true, revision = n.revision + 1
-    FROM first_ones WHERE n.id = first_ones.id RETURNING n.id
+  UPDATE queue_entry q SET evidence_due = true, evidence_count = q.evidence_count + 1
+    FROM first_ones WHERE q.notification_id = first_ones.notification_id RETURNING q.notification_id
 ), begun AS (
   UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per), used = 0,
          awaited = EXISTS (SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.most)

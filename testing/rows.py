@@ -28,18 +28,16 @@ WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])
 # A receipt that is claimed to be posted is due again in 5 s, so nearer ones may be on their way already.
 SOON = timedelta(seconds=6)
 BUSY = text("""
-SELECT 'a notification is not started' FROM notification
- WHERE tenant = :tenant AND finished_at IS NULL AND dispatched_at IS NULL AND digest_group IS NULL
-UNION SELECT 'a notification is not collected' FROM notification
- WHERE tenant = :tenant AND finished_at IS NULL AND digest_group IS NOT NULL AND digest_id IS NULL
-   AND dispatch_at <= now()
+SELECT 'a notification is not started' FROM queue_entry WHERE tenant = :tenant AND state IN ('due', 'claimed')
+UNION SELECT 'a notification is not collected' FROM queue_entry
+ WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
  WHERE tenant = :tenant AND closed_at IS NULL AND (told_at IS NULL OR filled OR (calendar AND closes_at <= now()))
 UNION SELECT 'a throttle is not told to go on' FROM throttle_window
  WHERE tenant = :tenant AND awaited AND ends_at <= now()
-UNION SELECT 'a workflow is not told of a cancel' FROM notification
- WHERE tenant = :tenant AND finished_at IS NULL AND cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL
-UNION SELECT 'a workflow is not told of a receipt' FROM notification WHERE tenant = :tenant AND evidence_due
+UNION SELECT 'a workflow is not told of a cancel' FROM queue_entry
+ WHERE tenant = :tenant AND cancel_due AND state <> 'collecting'
+UNION SELECT 'a workflow is not told of a receipt' FROM queue_entry WHERE tenant = :tenant AND evidence_due
 UNION SELECT 'a workflow is not told of a resume' FROM delivery d
  WHERE tenant = :tenant AND held_at IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.tenant = d.tenant OR h.tenant IS NULL)
@@ -59,8 +57,7 @@ SELECT least(
   (SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
     WHERE m.tenant = :tenant AND r.posted_at IS NULL),
   (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND calendar),
-  (SELECT min(dispatch_at) FROM notification
-    WHERE tenant = :tenant AND digest_group IS NOT NULL AND digest_id IS NULL AND finished_at IS NULL),
+  (SELECT min(next_at) FROM queue_entry WHERE tenant = :tenant AND state = 'collecting'),
   (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND awaited),
   (SELECT min(t.due_at) {SCHEDULED}))
 """)  # noqa: S608 - constants of our own

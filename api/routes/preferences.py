@@ -36,7 +36,6 @@ async def put_preferences(
 ) -> PreferencesView:
     """Exactly these from now on, also for what is waiting."""
     async with parts.database.transaction() as session:
-        await gates.reconsider(session, caller.tenant, recipient_id)
         return await _save(session, caller.tenant, recipient_id, wanted)
 
 
@@ -47,7 +46,6 @@ async def patch_preferences(
 ) -> PreferencesView:
     """Merges (RFC 7396) at every depth: what is not given stays, null removes."""
     async with parts.database.transaction() as session:
-        await gates.reconsider(session, caller.tenant, recipient_id)
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         before = _view(known).model_dump(mode="json", exclude={"updated_at"})
         wanted = whole(merged(before, changes.model_dump(mode="json", exclude_unset=True)))
@@ -55,9 +53,10 @@ async def patch_preferences(
 
 
 async def _save(session: AsyncSession, tenant: UUID, recipient_id: str, wanted: Preferences) -> PreferencesView:
-    """What waits for the end of other quiet hours was told before to ask again: a guard locks its notification first,
-    too."""
-    return _view(await preferences.save(session, tenant, recipient_id, **_columns(wanted)))
+    """What waits for the end of other quiet hours asks again. Its queue entry is locked last, as the guard does."""
+    saved = _view(await preferences.save(session, tenant, recipient_id, **_columns(wanted)))
+    await gates.reconsider(session, tenant, recipient_id)
+    return saved
 
 
 def _columns(wanted: Preferences) -> Json:

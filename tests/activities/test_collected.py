@@ -42,4 +42,4 @@ async def test_a_late_word_that_its_workflow_was_started_changes_nothing(parts: 
     due = DueNotification(**{name: row[name] for name in DueNotification.__slots__})
     async with parts.database.transaction() as session:
         await dispatching.mark_started(session, [due])
-        assert not await dispatching.is_started(session, collected.id)
+        assert not await dispatching.is_started(session, collected.id, collected.generation)

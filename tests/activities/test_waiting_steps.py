@@ -53,7 +53,7 @@ async def delivered_after_a_lost_answer(counter: Counter, sent: Sent, *, reconci
     again = counter.look_up(call) if reconciles else counter.deliver(replace(call, attempt_number=2))
     assert (await again).result is Result.ACCEPTED
     assert await check(sent) is Standing.WAITING
-    await sent.desk.query("UPDATE notification SET evidence_due = false WHERE id = :id", id=sent.id)
+    await sent.desk.query("UPDATE queue_entry SET evidence_due = false WHERE notification_id = :id", id=sent.id)
 
 
 @pytest.mark.parametrize("reconciles", [False, True])
@@ -61,7 +61,9 @@ async def delivered_after_a_lost_answer(counter: Counter, sent: Sent, *, reconci
 async def test_what_comes_next_wakes_it(counter: Counter, sent: Sent, kind: str, reconciles: bool) -> None:
     await delivered_after_a_lost_answer(counter, sent, reconciles=reconciles)
     await told(sent, kind)
-    assert (await sent.row())["evidence_due"] is True
+    entry = await sent.entry()
+    assert entry is not None
+    assert entry["evidence_due"] is True
 
 
 async def test_an_escalation_after_it_is_told(counter: Counter, sent: Sent) -> None:

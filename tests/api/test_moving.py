@@ -27,8 +27,11 @@ INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_
 SELECT :id, tenant, key, id, :person, :group, true, 1, 1, false, now(), :closes_at FROM notification_type
  WHERE tenant = :tenant
 """)
-WAIT = text("UPDATE notification SET waits_for = :reason, evidence_due = false WHERE id = ANY(:ids)")
-TOLD = text("SELECT evidence_due FROM notification WHERE id = :id")
+WAIT = text("""
+UPDATE queue_entry q SET waits_for = :reason, recipient_id = n.recipient_id, evidence_due = false
+  FROM notification n WHERE n.id = q.notification_id AND n.id = ANY(:ids)
+""")
+TOLD = text("SELECT evidence_due FROM queue_entry WHERE notification_id = :id")
 CLOSES = text("SELECT closes_at FROM digest WHERE tenant = :tenant")
 SCHEDULE = {**SEND, "cron": "0 9 * * *", "timezone": "recipient"}
 DUE = text("SELECT due_at FROM schedule_turn WHERE tenant = :tenant")

@@ -1,14 +1,17 @@
 """Preferences: replaced by PUT, merged by PATCH, and gone with the person."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from domain.gates import Reason
+from domain.messages import Gate
 from models.content import NotificationType
 from storage.attempts import claim_attempt
-from storage.ledgers import LOCK
+from storage.gates import wait
 from tests.api.shops import Shop, faults
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk
@@ -20,6 +23,7 @@ WANTED = {
     "type_channel_preferences": {"MARKETING": {"email": False, "push": True}, "order.shipped": {"sms": True}},
     "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Vienna", "days": ["mon", "sun"]},
 }
+SHARE = text("SELECT 1 FROM user_preference WHERE tenant = :tenant AND user_id = :person FOR SHARE")
 
 
 @pytest.fixture
@@ -115,16 +119,18 @@ async def test_another_tenant_neither_sees_nor_changes_them(shop: Shop, other_sh
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
 async def test_who_chooses_waits_for_a_guard_that_goes_on(shop: Shop, path: str, verb: str) -> None:
-    """It locks a notification first and the preferences then, and so does whoever changes what that waits for."""
+    """It locks the preferences before the queue entry, and so does a change of the preferences."""
     spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
     kind = NotificationType(tenant=shop.tenant, key="order.shipped", version=1, spec=spec)
     async with shop.database.transaction() as session:
         session.add(kind)
     desk = Desk(database=shop.database, tenant=shop.tenant, type_id=kind.id, recipient_id=shop.person)
     sent = await desk.send()
-    await desk.query("UPDATE notification SET waits_for = :why WHERE id = :id", why=Reason.QUIET_HOURS, id=sent.id)
+    gate = Gate(reason=Reason.QUIET_HOURS, until=datetime.now(UTC))
     async with shop.database.transaction() as session:
-        await session.execute(LOCK, {"id": sent.id, "tenant": shop.tenant})
+        await wait(session, sent.key, 1, gate)
+    async with shop.database.transaction() as session:
+        await session.execute(SHARE, {"tenant": shop.tenant, "person": shop.person})
         choosing = asyncio.create_task(shop.http.request(verb, path, json={"quiet_hours": WANTED["quiet_hours"]}))
         await until_blocked(shop.database, choosing)
         assert await claim_attempt(session, sent.call()) is not None

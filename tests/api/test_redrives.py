@@ -20,8 +20,9 @@ pytestmark = pytest.mark.postgres
 async def end(database: Database, ids: Sequence[str], status: str = "FAILED", reason: str = "sms: bounced") -> None:
     """As a worker would have, if one ran here."""
     statement = text(
-        "UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now(),"
-        " dispatched_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))"
+        "WITH ended AS (DELETE FROM queue_entry WHERE notification_id = ANY(CAST(:ids AS uuid[])))"
+        " UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now()"
+        " WHERE id = ANY(CAST(:ids AS uuid[]))"
     )
     async with database.transaction() as session:
         await session.execute(statement, {"status": status, "reason": reason, "ids": ids})
@@ -44,8 +45,8 @@ async def many(api: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
 async def starts(database: Database, ids: Sequence[str]) -> dict[str, float]:
     """By id, in their order: seconds from the first to when each may start."""
     statement = text(
-        "SELECT n.id, extract(epoch FROM n.dispatch_at - min(n.dispatch_at) OVER ()) FROM notification n"
-        " WHERE n.id = ANY(CAST(:ids AS uuid[])) AND n.dispatched_at IS NULL ORDER BY n.dispatch_at"
+        "SELECT notification_id, extract(epoch FROM next_at - min(next_at) OVER ()) FROM queue_entry"
+        " WHERE notification_id = ANY(CAST(:ids AS uuid[])) AND state = 'due' ORDER BY next_at"
     )
     async with database.transaction() as session:
         return {str(row[0]): float(row[1]) for row in await session.execute(statement, {"ids": ids})}

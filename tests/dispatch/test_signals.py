@@ -73,10 +73,10 @@ async def hold(sent: Sent) -> None:
         await holds.mark_held(session, sent.call(), held)
 
 
-CANCEL = "UPDATE notification SET cancel_requested_at = now() WHERE id = :id"
-NOT_CANCELED = "SELECT id FROM notification WHERE cancel_requested_at IS NOT NULL AND cancel_signaled_at IS NULL"
-COME = "UPDATE notification SET evidence_due = true WHERE id = :id"
-NOT_TOLD = "SELECT id FROM notification WHERE evidence_due"
+CANCEL = "UPDATE queue_entry SET cancel_due = true WHERE notification_id = :id"
+NOT_CANCELED = "SELECT notification_id AS id FROM queue_entry WHERE cancel_due"
+COME = "UPDATE queue_entry SET evidence_due = true WHERE notification_id = :id"
+NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
 STILL_HELD = "SELECT notification_id AS id FROM delivery WHERE held_at IS NOT NULL"
 
 

@@ -32,7 +32,7 @@ SELECT tenant, idempotency_key, count(*) FROM notification
  WHERE idempotency_key IS NOT NULL AND idempotency_held GROUP BY 1, 2 HAVING count(*) <> 1
 """
 
-EVERY_ONE_ENDS = "SELECT id, status, dispatched_at FROM notification WHERE finished_at IS NULL"
+EVERY_ONE_ENDS = "SELECT id, status FROM notification WHERE finished_at IS NULL"
 
 ENDS_WITH_A_STATUS_THAT_IS_AN_END = "SELECT id FROM notification WHERE finished_at IS NOT NULL AND status = 'PENDING'"
 

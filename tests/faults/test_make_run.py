@@ -33,7 +33,12 @@ SECONDS = """
 SELECT extract(epoch FROM max(accepted_at) - min(accepted_at)) FROM sandbox_message
  WHERE notification_id::text = ANY($1)
 """
-STARTED = "SELECT dispatched_at IS NOT NULL FROM notification WHERE id::text = $1"
+# One that has ended has no entry any more.
+STARTED = """
+SELECT finished_at IS NOT NULL OR EXISTS (
+  SELECT 1 FROM queue_entry q WHERE q.notification_id = n.id AND q.started_at IS NOT NULL)
+  FROM notification n WHERE id::text = $1
+"""
 ROLES = {"api": ["-m", "api"], "worker": ["worker.py"], "temporal": ["server", "start-dev"], "postgres": ["-D"]}
 
 

@@ -10,6 +10,7 @@ from models.columns import new_id
 from models.content import NotificationType
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Notification
+from models.queue import QueueEntry
 from models.receipts import Receipt
 from models.sandbox import SandboxMessage
 from models.schedules import Schedule, ScheduleTurn
@@ -104,7 +105,16 @@ def _history(known: Known, kind: NotificationType, *, finished: bool) -> list[li
         provider_message_id=f"message-{known.attempt_id}",
         provider_response=personal,
     )
-    return [[notification], [delivery], [attempt], [*_receipts(known), *_messages(known), *_subscribed(known)]]
+    entry = QueueEntry(
+        notification_id=known.notification_id,
+        generation=1,
+        tenant=known.tenant,
+        priority=3,
+        state="started",
+        started_at=now(),
+    )
+    open_ = [] if finished else [entry]
+    return [[notification], [delivery, *open_], [attempt], [*_receipts(known), *_messages(known), *_subscribed(known)]]
 
 
 def _subscribed(known: Known) -> list[Any]:

@@ -147,6 +147,11 @@ class Sent:
         [row] = await self.desk.query("SELECT * FROM notification WHERE id = :id", id=self.id)
         return row
 
+    async def entry(self) -> dict[str, Any] | None:
+        """Its row in the queue."""
+        rows = await self.desk.query("SELECT * FROM queue_entry WHERE notification_id = :id", id=self.id)
+        return rows[0] if rows else None
+
     async def rows(self, table: str) -> list[dict[str, Any]]:
         return await self.desk.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)
 

@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 async def rows(desk: Desk, table: str = "notification") -> list[dict[str, Any]]:
-    return await desk.query(f"SELECT * FROM {table} WHERE tenant = :tenant ORDER BY id", tenant=desk.tenant)
+    return await desk.query(f"SELECT * FROM {table} WHERE tenant = :tenant ORDER BY 1", tenant=desk.tenant)
 
 
 async def person(desk: Desk, recipient_id: str) -> dict[str, Any] | None:
@@ -40,8 +40,9 @@ async def test_a_send_is_one_pending_row_that_is_due_and_one_line_in_its_timelin
     assert (row["id"], row["status"], row["priority"], row["generation"]) == (item.id, "PENDING", 2, 1)
     assert (row["tags"], row["channels"], row["event_payload"]) == (["spring"], ["email"], {"n": 1})
     assert accepted.created_at == row["created_at"]
-    assert row["dispatch_at"] <= row["created_at"]
-    assert row["dispatched_at"] is None
+    [entry] = await rows(desk, "queue_entry")
+    assert (entry["notification_id"], entry["generation"], entry["priority"]) == (item.id, 1, 2)
+    assert (entry["state"], entry["next_at"], entry["started_at"]) == ("due", row["created_at"], None)
     assert [(e["kind"], e["status"]) for e in await rows(desk, "event")] == [("accepted", "PENDING")]
 
 

@@ -64,10 +64,13 @@ async def test_written_twice_they_are_there_once(sent: Sent) -> None:
     assert len(await sent.rows("event")) == 3
 
 
-async def test_whoever_has_read_the_ledger_before_is_fenced_off(sent: Sent) -> None:
-    before = (await sent.row())["revision"]
+async def test_only_the_first_deliveries_leave_the_revision_as_it_is(sent: Sent) -> None:
+    """Whoever has read a later revision is fenced off; revision 0 is saved under the lock only."""
     await insert(sent)
-    assert (await sent.row())["revision"] == before + 1
+    assert (await sent.row())["revision"] == 0
+    await sent.desk.query("UPDATE notification SET revision = 1 WHERE id = :id", id=sent.id)
+    await insert(sent)
+    assert (await sent.row())["revision"] == 2
 
 
 @pytest.mark.parametrize("over", ["finished_at", "cancel_requested_at"])

@@ -267,7 +267,10 @@ async def test_what_a_gate_hands_over_late_opens_a_window_from_then_on(desk: Des
 async def test_what_is_collected_a_little_late_counts_from_when_it_was_accepted(desk: Desk) -> None:
     [id] = await accept(desk, 1)
     ago = "created_at - interval '9 minutes'"
-    await desk.query(f"UPDATE notification SET created_at = {ago}, dispatch_at = {ago} WHERE id = :id", id=id)
+    await desk.query(f"UPDATE notification SET created_at = {ago} WHERE id = :id", id=id)
+    await desk.query(
+        "UPDATE queue_entry SET next_at = next_at - interval '9 minutes' WHERE notification_id = :id", id=id
+    )
     await collect(desk)
     [window] = await windows(desk)
     assert window["closes_at"] - now() < timedelta(minutes=52)

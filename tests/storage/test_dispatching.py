@@ -1,14 +1,21 @@
 """Which rows are due, in which order, and for how long a claim hides them."""
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from domain.cancellation import cancel
+from domain.clock import now
+from domain.ledger import finish
+from domain.records import Ledger
+from domain.statuses import NotificationStatus
 from storage import dispatching
 from storage.database import Database
 from storage.dispatching import DueNotification
+from storage.ledgers import Key, amend
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -42,11 +49,24 @@ def ids(due: list[DueNotification]) -> list[UUID]:
     return [one.id for one in due]
 
 
-async def started(database: Database, *some: UUID, generation: int = 1) -> None:
+def due(one: UUID, generation: int = 1) -> DueNotification:
     rest = {"notification_type": "order.shipped", "priority": 3, "send_at": None, "expires_at": None}
-    due = [DueNotification(id=one, tenant=one, generation=generation, **rest) for one in some]  # type: ignore[arg-type]
+    return DueNotification(id=one, tenant=one, generation=generation, **rest)  # type: ignore[arg-type]
+
+
+async def started(database: Database, *some: UUID, generation: int = 1) -> None:
     async with database.transaction() as session:
-        await dispatching.mark_started(session, due)
+        await dispatching.mark_started(session, [due(one, generation) for one in some])
+
+
+async def ended(desk: Desk, *some: UUID, canceled: bool = False) -> None:
+    for one in some:
+        async with desk.database.transaction() as session:
+            await amend(session, Key(notification_id=one, tenant=desk.tenant), partial(over, canceled=canceled))
+
+
+def over(ledger: Ledger, *, canceled: bool) -> Ledger:
+    return cancel(ledger, now()) if canceled else finish(ledger, now(), NotificationStatus.FAILED, "gave_up")
 
 
 async def adopt(database: Database, store: str) -> int:
@@ -71,10 +91,8 @@ async def test_a_finished_row_is_marked_as_started_only_if_it_is_canceled(
 ) -> None:
     """Its workflow may wait for hours yet: the signal goes to those that were started."""
     [one] = await accepted(desk, 3)
-    requested = "now()" if canceled else "NULL"
-    await desk.query(
-        f"UPDATE notification SET finished_at = now(), cancel_requested_at = {requested} WHERE id = :id", id=one
-    )
+    await paced(desk.database)
+    await ended(desk, one, canceled=canceled)
     await started(desk.database, one)
     async with desk.database.transaction() as session:
         signals = [found[0] for found in await dispatching.unsignaled_cancels(session, 100)]
@@ -108,9 +126,9 @@ async def test_a_claim_hides_a_row_and_lapses(desk: Desk) -> None:
     [one] = await accepted(desk, 3)
     assert await paced(desk.database) == [one]
     assert await paced(desk.database) == []
-    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '11 seconds'")
+    await desk.query("UPDATE queue_entry SET next_at = next_at - interval '11 seconds'")
     assert await paced(desk.database) == []
-    await desk.query("UPDATE notification SET dispatch_at = dispatch_at - interval '1 second'")
+    await desk.query("UPDATE queue_entry SET next_at = next_at - interval '1 second'")
     assert await paced(desk.database) == [one]
 
 
@@ -131,7 +149,7 @@ async def test_a_row_that_somebody_holds_holds_nobody_up(desk: Desk, priority: i
     held, free = await accepted(desk, priority, priority)
     claim = urgent if priority == 1 else paced
     async with desk.database.transaction() as session, asyncio.timeout(60):
-        await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": held})
+        await session.execute(text("SELECT 1 FROM queue_entry WHERE notification_id = :id FOR UPDATE"), {"id": held})
         assert await claim(desk.database) == [free]
     assert await claim(desk.database) == [held]
 
@@ -139,24 +157,24 @@ async def test_a_row_that_somebody_holds_holds_nobody_up(desk: Desk, priority: i
 async def test_what_was_started_or_is_over_is_not_due(desk: Desk) -> None:
     one, two = await accepted(desk, 3, 3)
     await started(desk.database, one)
-    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=two)
+    await ended(desk, two)
     assert await paced(desk.database) == []
 
 
 async def test_what_was_put_off_is_due_again_later(desk: Desk) -> None:
     [one] = await accepted(desk, 1)
     async with desk.database.transaction() as session:
-        await dispatching.postpone(session, [one], 60)
+        await dispatching.postpone(session, [due(one)], 60)
     assert await urgent(desk.database) == []
-    await desk.query("UPDATE notification SET dispatch_at = now()")
+    await desk.query("UPDATE queue_entry SET next_at = now()")
     assert await urgent(desk.database) == [one]
 
 
 async def test_a_due_row_tells_its_workflow_what_it_needs(desk: Desk) -> None:
     [one] = await accepted(desk, 4)
     async with desk.database.transaction() as session:
-        [due] = await dispatching.claim_paced(session, 1)
-    assert due == DueNotification(
+        [claimed] = await dispatching.claim_paced(session, 1)
+    assert claimed == DueNotification(
         id=one,
         tenant=desk.tenant,
         generation=1,
@@ -174,8 +192,8 @@ async def redriven(database: Database, limit: int = 100) -> list[UUID]:
 
 async def again(desk: Desk, *some: UUID, delay: int = 0) -> None:
     await desk.query(
-        "UPDATE notification SET generation = 2, dispatched_at = NULL,"
-        " dispatch_at = now() + make_interval(secs => :delay) WHERE id = ANY(:ids)",
+        "UPDATE queue_entry SET generation = 2, state = 'due', started_at = NULL,"
+        " next_at = now() + make_interval(secs => :delay) WHERE notification_id = ANY(:ids)",
         **{"delay": delay, "ids": list(some)},
     )
 
@@ -196,7 +214,7 @@ async def test_a_start_that_is_noted_after_a_redrive_is_not_that_of_the_new_gene
     await started(desk.database, one, generation=1)
     assert await redriven(desk.database) == [one]
     await started(desk.database, one, generation=2)
-    await desk.query("UPDATE notification SET dispatch_at = now()")
+    await desk.query("UPDATE queue_entry SET next_at = now()")
     assert await redriven(desk.database) == []
 
 
@@ -209,9 +227,9 @@ async def test_a_store_that_is_met_for_the_first_time_starts_nothing_again(desk:
 
 
 async def test_a_lost_store_makes_open_rows_due_again_and_no_others(desk: Desk) -> None:
-    open_, over, waiting = await accepted(desk, 3, 3, 3)
-    await started(desk.database, open_, over)
-    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=over)
+    open_, done, waiting = await accepted(desk, 3, 3, 3)
+    await started(desk.database, open_, done)
+    await ended(desk, done)
     await adopt(desk.database, "store-1")
     assert await adopt(desk.database, "store-2") == 1
     assert await paced(desk.database) == [open_, waiting]
@@ -225,42 +243,35 @@ async def test_of_two_that_notice_the_lost_store_one_makes_the_rows_due(desk: De
     assert sorted(await asyncio.gather(*(adopt(desk.database, "store-2") for _ in range(3)))) == [0, 0, 5]
 
 
-async def aged(desk: Desk, started_ago: str, swept_ago: str) -> None:
-    await desk.query(
-        f"UPDATE notification SET dispatched_at = now() - interval '{started_ago}',"
-        f" swept_at = now() - interval '{swept_ago}'"
-    )
-
-
 @pytest.mark.parametrize(
-    ("started_ago", "swept_ago", "looked_after"),
-    [
-        ("59 seconds", "59 seconds", False),
-        ("61 seconds", "61 seconds", True),
-        ("3 minutes", "59 seconds", False),  # looked at 2 minutes after its start: again after as long
-        ("4 minutes 10 seconds", "2 minutes 4 seconds", False),
-        ("4 minutes", "2 minutes 1 second", True),
-        ("10 days", "59 minutes", False),
-        ("10 days", "61 minutes", True),
-    ],
+    ("open_for", "next_look"), [(61, 61), (30, 60), (130, 130), (1900, 1900), (3700, 3600), (864_000, 3600)]
 )
-async def test_an_open_row_is_looked_after_less_and_less_often(
-    desk: Desk, started_ago: str, swept_ago: str, looked_after: bool
-) -> None:
+async def test_an_open_row_is_looked_after_less_and_less_often(desk: Desk, open_for: int, next_look: int) -> None:
+    """After as long again as it has been open, at least a minute and at most an hour later. In seconds."""
     [one] = await accepted(desk, 3)
     await started(desk.database, one)
-    await aged(desk, started_ago, swept_ago)
-    assert await strays(desk.database) == ([one] if looked_after else [])
+    await desk.query(
+        "UPDATE queue_entry SET started_at = now() - make_interval(secs => :ago), next_at = now()", ago=open_for
+    )
+    assert await strays(desk.database) == [one]
+    [row] = await desk.query("SELECT extract(epoch FROM next_at - now()) AS seconds FROM queue_entry")
+    assert next_look - 5 < row["seconds"] < next_look + 5
+
+
+async def test_the_first_look_comes_a_minute_after_the_start(desk: Desk) -> None:
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    await desk.query("UPDATE queue_entry SET next_at = next_at - interval '50 seconds'")
+    assert await strays(desk.database) == []
+    await desk.query("UPDATE queue_entry SET next_at = next_at - interval '10 seconds'")
+    assert await strays(desk.database) == [one]
 
 
 async def test_a_look_counts_as_one_and_what_waits_or_is_over_needs_none(desk: Desk) -> None:
-    one, over, _waiting = await accepted(desk, 3, 3, 3)
-    await started(desk.database, one, over)
-    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=over)
-    await desk.query(
-        "UPDATE notification SET dispatched_at = dispatched_at - interval '1 hour',"
-        " swept_at = swept_at - interval '1 hour' WHERE dispatched_at IS NOT NULL"
-    )
+    one, done, _waiting = await accepted(desk, 3, 3, 3)
+    await started(desk.database, one, done)
+    await ended(desk, done)
+    await desk.query("UPDATE queue_entry SET next_at = next_at - interval '1 hour' WHERE started_at IS NOT NULL")
     assert await strays(desk.database) == [one]
     assert await strays(desk.database) == []
 
@@ -269,15 +280,15 @@ async def test_a_workflow_that_is_gone_is_started_again(desk: Desk) -> None:
     [one] = await accepted(desk, 3)
     await started(desk.database, one)
     async with desk.database.transaction() as session:
-        await dispatching.redispatch(session, [one])
+        await dispatching.redispatch(session, one, 1)
     assert await paced(desk.database) == [one]
 
 
 async def test_a_cancel_is_signalled_once_and_only_where_a_workflow_may_wait(desk: Desk) -> None:
     one, unstarted, _other = await accepted(desk, 3, 3, 3)
     await started(desk.database, one)
-    await desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = ANY(:ids)", ids=[one, unstarted])
+    await ended(desk, one, unstarted, canceled=True)
     async with desk.database.transaction() as session:
         assert await dispatching.unsignaled_cancels(session, 10) == [(one, desk.tenant, 1)]
-        await dispatching.mark_signaled(session, [one])
+        await dispatching.mark_signaled(session, [(one, desk.tenant, 1)])
         assert await dispatching.unsignaled_cancels(session, 10) == []

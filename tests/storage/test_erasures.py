@@ -107,6 +107,14 @@ async def test_what_was_sent_stays_counted(database: Database) -> None:
     assert {**after, **changed} == {**before, **changed}
 
 
+async def cancels_due(database: Database, id: UUID) -> list[bool]:
+    async with database.transaction() as session:
+        found = await session.execute(
+            text("SELECT cancel_due FROM queue_entry WHERE notification_id = :id"), {"id": id}
+        )
+        return list(found.scalars())
+
+
 async def test_an_open_notification_is_cancelled_and_whoever_has_read_it_is_fenced_off(database: Database) -> None:
     known = await person_with_history(database, await new_tenant(database), finished=False)
     before = await notification(database, known)
@@ -114,7 +122,7 @@ async def test_an_open_notification_is_cancelled_and_whoever_has_read_it_is_fenc
     after = await notification(database, known)
     assert erasure.counts["canceled"] == 1
     assert after["cancel_requested_at"] is not None
-    assert after["cancel_signaled_at"] is None
+    assert await cancels_due(database, before["id"]) == [True]
     assert after["revision"] == before["revision"] + 1
 
 

@@ -40,7 +40,7 @@ async def served(database: Database, limit: int, claims: int) -> list[UUID]:
 
 @pytest.mark.parametrize(("limit", "claims"), [(1, BUSY + 1), (5, 2)])
 async def test_a_quiet_tenant_is_served_in_its_turn(quiet: Desk, limit: int, claims: int) -> None:
-    await quiet.query("UPDATE notification SET dispatch_at = now() - interval '1 second'")
+    await quiet.query("UPDATE queue_entry SET next_at = now() - interval '1 second'")
     order = await served(quiet.database, limit, claims)
     assert quiet.tenant in order
     assert len(set(order)) == BUSY + 1, "somebody was served twice before everybody was served once"

@@ -67,7 +67,7 @@ async def test_a_difference_would_be_noticed(url: str) -> None:
     engine = create_async_engine(url)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE notification DROP COLUMN revision")
-        await connection.exec_driver_sql("DROP INDEX notification_due")
+        await connection.exec_driver_sql("DROP INDEX notification_of_status")
     await engine.dispose()
     assert [difference[0] for difference in await looked_at(url, differences)] == ["add_column", "add_index"]
 

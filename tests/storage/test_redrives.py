@@ -48,7 +48,7 @@ async def test_a_redriven_row_begins_again_and_says_who_wanted_it(failed: Sent) 
     before = await failed.row()
     assert await redrive(failed.desk, *await found(failed.desk)) == {failed.id}
     row = await failed.row()
-    changed = {name for name in row if row[name] != before[name]} - {"dispatch_at"}
+    changed = {name for name in row if row[name] != before[name]}
     assert changed == {"status", "failure_reason", "finished_at", "generation", "revision"}
     assert (row["status"], row["failure_reason"], row["finished_at"]) == ("PENDING", None, None)
     assert (row["generation"], row["revision"]) == (2, before["revision"] + 1)
@@ -67,15 +67,18 @@ async def test_what_a_doubt_was_forced_to_is_told(desk: Desk) -> None:
 
 
 async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed: Sent) -> None:
+    await failed.desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=failed.id)
     await failed.desk.query(
-        "UPDATE notification SET cancel_requested_at = now(), cancel_signaled_at = now(), evidence_due = true,"
-        " dispatched_at = now(), swept_at = now() WHERE id = :id",
-        id=failed.id,
+        "INSERT INTO queue_entry"
+        " (notification_id, generation, tenant, priority, state, next_at, started_at, cancel_due)"
+        " VALUES (:id, 1, :tenant, 3, 'canceled', now(), now(), true)",
+        **{"id": failed.id, "tenant": failed.desk.tenant},
     )
     await redrive(failed.desk, *await found(failed.desk))
-    row = await failed.row()
-    names = ("cancel_requested_at", "cancel_signaled_at", "evidence_due", "dispatched_at")
-    assert [row[name] for name in names] == [None, None, False, None]
+    assert (await failed.row())["cancel_requested_at"] is None
+    entry = await failed.entry()
+    assert entry is not None
+    assert [entry[name] for name in ("generation", "state", "cancel_due", "started_at")] == [2, "due", False, None]
 
 
 async def test_what_the_last_generation_waited_for_nobody_waits_for(failed: Sent) -> None:
@@ -148,8 +151,8 @@ async def test_before_its_time_it_is_not_due(failed: Sent) -> None:
     async with failed.desk.database.transaction() as session:
         assert failed.id not in {each.id for each in await dispatching.claim_redriven(session, 100)}
     [row] = await failed.desk.query(
-        "SELECT dispatch_at > now() + interval '50 s' AND dispatch_at < now() + interval '61 s' AS soon "
-        "FROM notification WHERE id = :id",
+        "SELECT next_at > now() + interval '50 s' AND next_at < now() + interval '61 s' AS soon "
+        "FROM queue_entry WHERE notification_id = :id",
         id=failed.id,
     )
     assert row["soon"]

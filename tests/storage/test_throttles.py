@@ -48,10 +48,10 @@ async def rolled(desk: Desk) -> set[object]:
     async with desk.database.transaction() as session:
         await throttles.roll(session, 100)
     told = await desk.query(
-        "UPDATE notification SET evidence_due = false WHERE evidence_due AND tenant = :tenant RETURNING id",
+        "UPDATE queue_entry SET evidence_due = false WHERE evidence_due AND tenant = :tenant RETURNING notification_id",
         tenant=desk.tenant,
     )
-    return {row["id"] for row in told}
+    return {row["notification_id"] for row in told}
 
 
 async def test_of_fifty_at_once_as_many_as_the_limit_get_in(desk: Desk) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from temporalio.api.enums.v1 import EventType
 
 from tests.engine import Engine, Shop
@@ -94,3 +94,51 @@ async def test_a_send_costs_at_most_twelve_events_and_one_activity(ready: Shop, 
     kinds = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
     assert len(kinds) <= 12, kinds
     assert (kinds.count("ACTIVITY_TASK_SCHEDULED"), kinds.count("MARKER_RECORDED")) == (1, 1), kinds
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Row versions that Postgres has written to `notification` since the statistics began."""
+
+    all: int
+    hot: int
+
+
+@contextmanager
+def counted_at_each_commit(engine: Engine) -> Iterator[None]:
+    """Make every transaction report its statistics at its end. Postgres collects them for a second otherwise."""
+    target = engine.parts.database.engine.sync_engine
+
+    def flush(connection: Any) -> None:
+        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+
+    event.listen(target, "commit", flush)
+    try:
+        yield
+    finally:
+        event.remove(target, "commit", flush)
+
+
+async def updates(engine: Engine) -> Updates:
+    statement = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'notification'")
+    async with engine.parts.database.transaction() as session:
+        return Updates(*(await session.execute(statement)).one())
+
+
+async def updates_of_a_send(ready: Shop) -> tuple[int, int]:
+    """How many, and how many of them were not HOT."""
+    before = await updates(ready.engine)
+    id = await ready.send("news")
+    await (await ready.engine.started(id)).result()
+    after = await updates(ready.engine)
+    written = after.all - before.all
+    return written, written - (after.hot - before.hot)
+
+
+async def test_a_send_updates_its_notification_at_most_twice(ready: Shop) -> None:
+    """Only the update that sets the status touches the indexes; the cheapest of some, as above."""
+    with counted_at_each_commit(ready.engine):
+        counted = [await updates_of_a_send(ready) for _ in range(SENDS)]
+    written, not_hot = min(counted)
+    assert (written <= 2, not_hot <= 1) == (True, True), counted
+    assert written >= 1, f"the count has gone blind: {counted}"

@@ -115,7 +115,8 @@ async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(engine
 async def swept(engine: Engine, id: str) -> None:
     """As if a minute had passed since it was last looked at, which begins when its start is noted."""
     aged = (
-        "UPDATE notification SET swept_at = now() - interval '2 minutes' WHERE id = :id AND dispatched_at IS NOT NULL"
+        "UPDATE queue_entry SET next_at = now() - interval '1 minute'"
+        " WHERE notification_id = :id AND started_at IS NOT NULL"
     )
     await eventually(lambda: engine.sql(aged, id=id), bool)
     await engine.parts.dispatcher.sweep_once()
@@ -143,10 +144,11 @@ async def test_the_sweep_starts_again_what_temporal_has_lost(engine: Engine, sho
     id = await shop.send("news", send_at=later(600))
     await engine.started(id)
     # The start is marked up to half a second later, and the mark would not fit another generation.
-    marked = "UPDATE notification SET swept_at = swept_at WHERE id = :id AND dispatched_at IS NOT NULL"
+    marked = "UPDATE queue_entry SET next_at = next_at WHERE notification_id = :id AND started_at IS NOT NULL"
     await eventually(lambda: engine.sql(marked, id=id), bool)
     moved = "UPDATE notification SET generation = 2, send_at = NULL WHERE id = :id"  # Temporal knows no generation 2
     await engine.sql(moved, id=id)
+    await engine.sql("UPDATE queue_entry SET generation = 2 WHERE notification_id = :id", id=id)
     await swept(engine, id)
     shown = await shop.ended(id, "DELIVERED")
     assert shown["workflow_id"].endswith("-2")

@@ -12,8 +12,8 @@ from tests.faults.vendor.moods import Style
 WEEKS = timedelta(weeks=3)
 OVER = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished_at IS NOT NULL"
 AGED = """
-WITH n AS (UPDATE notification SET created_at = created_at - $2::interval, finished_at = finished_at - $2::interval,
-                  dispatched_at = dispatched_at - $2::interval WHERE id::text = ANY($1)),
+WITH n AS (UPDATE notification SET created_at = created_at - $2::interval, finished_at = finished_at - $2::interval
+            WHERE id::text = ANY($1)),
      d AS (UPDATE delivery SET created_at = created_at - $2::interval, sent_at = sent_at - $2::interval
             WHERE notification_id::text = ANY($1))
 UPDATE attempt SET started_at = started_at - $2::interval, finished_at = finished_at - $2::interval,

@@ -1,0 +1,94 @@
+"""What dispatching needs of an open notification."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, SmallInteger, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class QueueState(StrEnum):
+    """CANCELED: its notification has ended by a cancel that its workflow has not been signaled."""
+
+    DUE = "due"
+    CLAIMED = "claimed"
+    STARTED = "started"
+    WAITING = "waiting"
+    COLLECTING = "collecting"
+    CANCELED = "canceled"
+
+
+# Half of each page stays free for new versions of its rows. Every row is updated and then deleted within seconds, so
+# autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim.
+STORAGE = {
+    "fillfactor": 50,
+    "autovacuum_vacuum_scale_factor": 0.02,
+    "autovacuum_vacuum_threshold": 200,
+    "autovacuum_vacuum_cost_delay": 0,
+    "autovacuum_analyze_scale_factor": 0.05,
+    "autovacuum_analyze_threshold": 500,
+}
+
+TO_START = "state IN ('due', 'claimed')"
+STARTED = "state IN ('started', 'waiting')"
+
+
+def _flag() -> Any:
+    return Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+
+
+class QueueEntry(SQLModel, table=True):
+    """One row per open notification, from its acceptance until `finished_at`; members of a digest window have none.
+
+    `next_at` depends on the state. DUE: when it may be claimed. CLAIMED: when the claim expires. STARTED, WAITING: when
+    the sweep looks for its workflow. COLLECTING: when it may join a digest window. CANCELED: when its workflow may be
+    signaled, at once or when the claim expires that was under way.
+    WAITING: the workflow waits at the gate `waits_for`, which opens at `waits_until` at the latest. `recipient_id` is
+    set with `waits_for`.
+    `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
+    evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
+    """
+
+    __tablename__ = "queue_entry"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(str(state)) for state in QueueState)})", name="state_known"),
+        Index(
+            "queue_entry_due",
+            "tenant",
+            "priority",
+            "notification_id",
+            postgresql_where=text(f"{TO_START} AND generation = 1"),
+        ),
+        Index(
+            "queue_entry_urgent",
+            "priority",
+            "notification_id",
+            postgresql_where=text(f"{TO_START} AND generation = 1 AND priority <= 2"),
+        ),
+        # Thousands of redriven ones may wait for their time. Their own index keeps them out of the other claims.
+        Index("queue_entry_redriven", "next_at", postgresql_where=text(f"{TO_START} AND generation > 1")),
+        Index("queue_entry_started", "next_at", postgresql_where=text(STARTED)),
+        Index("queue_entry_collecting", "next_at", "notification_id", postgresql_where=text("state = 'collecting'")),
+        Index("queue_entry_signals", "notification_id", postgresql_where=text("evidence_due OR cancel_due")),
+        Index("queue_entry_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
+        {"postgresql_with": STORAGE},
+    )
+
+    notification_id: UUID = Field(foreign_key="notification.id", primary_key=True)
+    generation: int
+    tenant: UUID
+    priority: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    state: str
+    next_at: datetime = time_column(nullable=False)
+    claimed_by: UUID | None = None
+    started_at: datetime | None = time_column()
+    evidence_due: bool = _flag()
+    evidence_count: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    cancel_due: bool = _flag()
+    waits_for: str | None = None
+    waits_until: datetime | None = time_column()
+    recipient_id: str | None = None
