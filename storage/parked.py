@@ -43,9 +43,11 @@ CONDITIONS = {
 }
 
 
-def conditions(wanted: Filter) -> str:
-    """SQL over the notification `n`, of constants of our own; its parameters are those of `values`."""
-    found = ["n.tenant = :tenant", IS_PARKED if wanted.status is None else "n.status = :status"]
+def conditions(wanted: Filter, status: str | None = None) -> str:
+    """SQL over the notification `n`, of constants of our own; its parameters are those of `values`. `status`: SQL for
+    one status, instead of those of the filter."""
+    of_filter = IS_PARKED if wanted.status is None else "n.status = :status"
+    found = ["n.tenant = :tenant", f"n.status = {status}" if status else of_filter]
     found += [sql for name, sql in CONDITIONS.items() if getattr(wanted, name) is not None]
     if wanted.failure_reason is not None and wanted.channel is None:
         found.append(f"({BEGINS.format('n.failure_reason')} OR {WITH_REASON})")
@@ -56,12 +58,16 @@ def conditions(wanted: Filter) -> str:
     return " AND ".join(found)
 
 
-def ids_after(wanted: Filter) -> str:
-    """SQL of a query: ids after `:after` that may meet the conditions. One branch per status: the index of statuses is
-    in the order of ids only within a status, and Postgres merges the branches in that order."""
+def ids_in_order(wanted: Filter) -> str:
+    """SQL of a query: the first `:limit` ids after `:after`. One branch per status, as the index of statuses is in the
+    order of ids only within a status."""
     statuses = [f"'{status}'" for status in PARKED] if wanted.status is None else [":status"]
-    branch = "SELECT id FROM notification WHERE tenant = :tenant AND id > :after AND status = "
-    return " UNION ALL ".join(branch + status for status in statuses)
+    branches = [
+        f"(SELECT n.id FROM notification n WHERE {conditions(wanted, status)} AND n.id > :after"  # noqa: S608 - our own
+        " ORDER BY n.id LIMIT :limit)"
+        for status in statuses
+    ]
+    return f"SELECT id FROM ({' UNION ALL '.join(branches)}) branch ORDER BY id LIMIT :limit"  # noqa: S608
 
 
 def values(tenant: UUID, wanted: Filter) -> Json:

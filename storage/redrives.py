@@ -15,7 +15,7 @@ from domain.names import DISPATCH_CHANNEL, REDRIVEN_DUE, derived_id
 from domain.redrives import Candidate
 from domain.statuses import NotificationStatus
 from storage.database import to_json
-from storage.parked import Filter, conditions, ids_after, values
+from storage.parked import Filter, conditions, ids_in_order, values
 from storage.recipients import ERASED
 
 FIRST = UUID(int=0)
@@ -79,11 +79,21 @@ async def find(
     session: AsyncSession, tenant: UUID, wanted: Filter, *, after: UUID = FIRST, limit: int, lock: bool
 ) -> list[Found]:
     """In the order of their ids, in which all who lock several lock them; `after` is the last one before."""
-    statement = text(f"""
-        SELECT {COLUMNS} FROM ({ids_after(wanted)}) later JOIN notification n ON n.id = later.id
-         WHERE {conditions(wanted)} ORDER BY later.id LIMIT :limit {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
-    rows = await session.execute(statement, {**values(tenant, wanted), "after": after, "limit": limit})
-    return [_found(row) for row in rows.mappings()]
+    given = values(tenant, wanted)
+    page = text(ids_in_order(wanted))
+    rows = text(f"""
+        SELECT {COLUMNS} FROM notification n WHERE n.id = ANY(:ids) AND {conditions(wanted)}
+         ORDER BY n.id {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
+    found: list[Found] = []
+    # Those that another transaction redrives while their lock is waited for are replaced by later ones.
+    while (missing := limit - len(found)) > 0:
+        ids = (await session.execute(page, {**given, "after": after, "limit": missing})).scalars().all()
+        if ids:
+            after = ids[-1]
+            found += [_found(row) for row in (await session.execute(rows, {**given, "ids": ids})).mappings()]
+        if len(ids) < missing:
+            break
+    return found
 
 
 async def find_one(session: AsyncSession, tenant: UUID, id: UUID) -> Found | None:
