@@ -23,7 +23,9 @@ class QueueState(StrEnum):
 
 
 # Half of each page stays free for new versions of its rows. Every row is updated and then deleted within seconds, so
-# autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim.
+# autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim. The table does not
+# shrink, also as truncation needs an exclusive lock: statements that are planned while it is empty would read it as a
+# whole, and are kept for the next thousands of entries. The migration makes it large enough for that.
 STORAGE = {
     "fillfactor": 50,
     "autovacuum_vacuum_scale_factor": 0.02,
@@ -31,6 +33,7 @@ STORAGE = {
     "autovacuum_vacuum_cost_delay": 0,
     "autovacuum_analyze_scale_factor": 0.05,
     "autovacuum_analyze_threshold": 500,
+    "vacuum_truncate": "false",
 }
 
 TO_START = "state IN ('due', 'claimed')"
@@ -61,7 +64,7 @@ class QueueEntry(SQLModel, table=True):
             "tenant",
             "priority",
             "notification_id",
-            postgresql_where=text(f"{TO_START} AND generation = 1"),
+            postgresql_where=text(f"{TO_START} AND generation = 1 AND priority > 2"),
         ),
         Index(
             "queue_entry_urgent",

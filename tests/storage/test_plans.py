@@ -8,9 +8,15 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clock import now
+from domain.gates import Reason
+from domain.ledger import finish
+from domain.messages import Gate
 from domain.redrives import PARKED
-from storage import dispatching, failures, notifications, redrives
+from storage import dispatching, failures, gates, notifications, redrives
+from storage.acceptance import accept
 from storage.database import Database
+from storage.ledgers import Key, amend
 from storage.notifications import Search
 from storage.parked import Filter
 from tests.storage.databases import own_database
@@ -106,6 +112,39 @@ async def test_a_statement_reads_its_index(desk: Desk, call: Call, index: str) -
     plan = await plan_of(desk, call)
     assert index in plan, plan
     assert "Seq Scan on notification" not in plan, plan
+
+
+@pytest.fixture
+async def empty(database_url: str) -> AsyncIterator[Desk]:
+    """With a queue that is empty and vacuumed, as after a quiet night."""
+    async with own_database(database_url) as database:
+        connection = await database.dedicated()
+        await connection.execute("VACUUM (ANALYZE) queue_entry")
+        await connection.close()
+        yield await open_desk(database)
+
+
+async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empty: Desk) -> None:
+    """Postgres keeps their plans for the thousands that come next."""
+
+    async def every_one(session: AsyncSession, desk: Desk) -> None:
+        item = desk.new()
+        await accept(session, desk.tenant, [item])
+        key = Key(notification_id=item.id, tenant=desk.tenant)
+        for claim in (dispatching.claim_urgent, dispatching.claim_paced, dispatching.claim_redriven):
+            await claim(session, 16)
+        await dispatching.strays(session, 16)
+        await dispatching.unsignaled_cancels(session, 16)
+        await dispatching.evidence_due(session, 16)
+        await dispatching.redispatch(session, item.id, 1)
+        await gates.wait(session, key, 1, Gate(reason=Reason.QUIET_HOURS, until=now()))
+        await gates.passed(session, key)
+        await gates.reconsider(session, desk.tenant, desk.recipient_id)
+        await amend(session, key, lambda ledger: finish(ledger, now()))
+
+    plan = await plan_of(empty, every_one)
+    assert "Seq Scan on queue_entry" not in plan, plan
+    assert plan.count("queue_entry_pkey") >= 5, plan
 
 
 async def test_parked_ones_are_read_in_order_and_not_sorted(desk: Desk) -> None:
