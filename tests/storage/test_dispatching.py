@@ -25,7 +25,7 @@ pytestmark = pytest.mark.postgres
 async def desk(database: Database) -> Desk:
     """Claims are made over all tenants: there is nothing in the database but what the test puts there."""
     desk = await open_desk(database)
-    await desk.query("TRUNCATE notification, engine_state CASCADE")
+    await desk.query("TRUNCATE notification, queue_entry, engine_state CASCADE")
     return desk
 
 

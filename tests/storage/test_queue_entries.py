@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgres
 async def accepted(database: Database) -> Sent:
     """The only open notification of the database; claims are made over all tenants."""
     desk = await open_desk(database)
-    await desk.query("TRUNCATE notification CASCADE")
+    await desk.query("TRUNCATE notification, queue_entry CASCADE")
     item = desk.new()
     await desk.accept(item)
     return Sent(desk=desk, id=item.id, channels=(Channel.EMAIL,))

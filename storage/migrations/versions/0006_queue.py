@@ -106,7 +106,6 @@ def upgrade() -> None:
     )
     op.execute(GROW)
     op.execute(SHRINK)
-    op.create_foreign_key(None, "queue_entry", "notification", ["notification_id"], ["id"])
     op.execute(FILL)
     for name, columns, where in INDEXES:
         op.create_index(f"queue_entry_{name}", "queue_entry", columns, postgresql_where=sa.text(where))
