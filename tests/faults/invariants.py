@@ -36,6 +36,17 @@ EVERY_ONE_ENDS = "SELECT id, status FROM notification WHERE finished_at IS NULL"
 
 ENDS_WITH_A_STATUS_THAT_IS_AN_END = "SELECT id FROM notification WHERE finished_at IS NOT NULL AND status = 'PENDING'"
 
+# Members of a digest window have no entry; one that was canceled keeps its entry until its workflow is signaled.
+QUEUE_HOLDS_WHAT_IS_OPEN = """
+SELECT q.notification_id AS id, q.state FROM queue_entry q
+  LEFT JOIN notification n ON n.id = q.notification_id AND n.generation = q.generation AND n.finished_at IS NULL
+ WHERE n.id IS NULL AND q.state <> 'canceled'
+UNION ALL
+SELECT n.id, 'no entry' FROM notification n LEFT JOIN queue_entry q ON q.notification_id = n.id
+   AND q.generation = n.generation
+ WHERE n.finished_at IS NULL AND q.notification_id IS NULL AND (n.digest_group IS NULL OR n.digest_id IS NULL)
+"""
+
 NO_ATTEMPT_IS_LEFT_OPEN = """
 SELECT a.id, a.state FROM attempt a JOIN notification n ON n.id = a.notification_id
  WHERE n.finished_at IS NOT NULL AND n.status <> 'IN_DOUBT' AND a.state IN ('planned', 'submitting')
@@ -145,6 +156,7 @@ INVARIANTS = {
     "I1 one row per key": ONE_ROW_PER_KEY,
     "I2 every one ends": EVERY_ONE_ENDS,
     "I2 an end is a status": ENDS_WITH_A_STATUS_THAT_IS_AN_END,
+    "I2 the queue holds what is open": QUEUE_HOLDS_WHAT_IS_OPEN,
     "I2 no attempt is left open": NO_ATTEMPT_IS_LEFT_OPEN,
     "I3 at most one send": AT_MOST_ONE_SEND,
     "I4 written before the call": WRITTEN_BEFORE_THE_CALL,

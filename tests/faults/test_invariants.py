@@ -11,7 +11,7 @@ from tests.faults.invariants import INVARIANTS, broken
 pytestmark = pytest.mark.postgres
 
 TABLES = (
-    *("notification", "delivery", "attempt", "event", "receipt", "recipient", "inbox_message"),
+    *("queue_entry", "notification", "delivery", "attempt", "event", "receipt", "recipient", "inbox_message"),
     *("notification_type", "template", "sandbox_call", "sandbox_message"),
 )
 # Temporary tables stand before the real ones, have no foreign keys, and are gone with the connection.
@@ -54,6 +54,7 @@ LIES = {
     "I1 one row per key": "INSERT INTO notification SELECT (n).* FROM (SELECT n FROM notification n) same",
     "I2 every one ends": "UPDATE notification SET finished_at = NULL",
     "I2 an end is a status": "UPDATE notification SET status = 'PENDING'",
+    "I2 the queue holds what is open": f"INSERT INTO queue_entry VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())",
     "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting', evidence = NULL",
     "I3 at most one send": SENT_AGAIN,
     "I4 written before the call": "UPDATE attempt SET started_at = now() + interval '1 s'",
