@@ -38,9 +38,9 @@ WITH one AS (SELECT id, ordinality AS n FROM unnest($1::uuid[]) WITH ORDINALITY 
 kind AS (SELECT id, tenant FROM notification_type WHERE key = 'bench' LIMIT 1),
 n AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-         idempotency_held, created_at, finished_at, generation, revision, dispatch_at, dispatched_at)
+         idempotency_held, created_at, finished_at, generation, revision)
   SELECT one.id, kind.tenant, 'ada', 'bench', kind.id, '{"name": "Ada", "number": 4711}', 'SENT', 3, '{}', false,
-         now(), now(), 1, 1, now(), now() FROM one, kind RETURNING id, tenant
+         now(), now(), 1, 1 FROM one, kind RETURNING id, tenant
 ), d AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, by_rule, rendered_content, status,
          provider, provider_message_id, created_at, sent_at)

@@ -24,7 +24,7 @@ from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
 from storage.queue_entries import FOLLOW
 from storage.recipients import ERASED
-from storage.rows import Json, decoded, time_of
+from storage.rows import FEW_ROWS, Json, decoded, time_of
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 AGGREGATES = """
@@ -38,10 +38,6 @@ COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reaso
 
 LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
-
-# Follows the rows of a JSON array. Postgres expects 100 of them and would read tables of some thousand rows as a whole;
-# with a limit that it does not know it expects 10 and uses the indexes. The limit is the array's length: it keeps all.
-FEW_ROWS = "LIMIT (SELECT jsonb_array_length(CAST(:{rows} AS jsonb)))"
 
 # What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
 # may quote an address: it is not written down for somebody who was erased since the call.

@@ -16,9 +16,10 @@ from domain.evidence import ReceiptKind
 from domain.records import Ledger
 from domain.suppressions import by_receipt
 from storage.database import to_json
-from storage.ledgers import AGGREGATES, COLUMNS, FEW_ROWS, Key, ledger_of, save_many
+from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, save_many
 from storage.receipts import StoredReceipt, with_receipts
 from storage.recipients import ERASED
+from storage.rows import FEW_ROWS
 
 # The rows stay locked until the transaction ends: another process skips them. A receipt names its attempt by our
 # reference or, without one, by the provider's id of the message. Two queries, so that each uses its own index.
