@@ -47,7 +47,7 @@ from providers.tools import Tools
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.in_app import InboxRows
@@ -55,7 +55,6 @@ from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
 DEMO_TENANT = "demo"
-SCOPES = ("send", "read", "manage", "operate")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 
 from commands.client import Api
-from commands.direct import migrated
 from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
@@ -78,6 +77,7 @@ def worker(
 def migrate() -> None:
     """Bring the database to the newest revision."""
     import bootstrap
+    from commands.direct import migrated
 
     finish(migrated(load(Settings), bootstrap.prepare_database))
 

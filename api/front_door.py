@@ -18,11 +18,11 @@ from api.callers import PUBLIC, Caller, authenticate
 from api.problems import Problem, invalid, not_found
 from api.query_names import declared_names, query_faults
 from api.strict_json import VALUE_LIMIT, TooManyValues, UnreadableJson, Value
+from storage.api_keys import SCOPES
 
 Scope = str
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-SCOPES = ("send", "read", "manage", "operate")
 BODY_LIMIT = 256 * 1024
 # Larger bodies are parsed in a thread, so that other requests are served meanwhile.
 IN_THREAD = 16 * 1024

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 
-import bootstrap
 from commands.direct import open_database
 from commands.errors import CommandError
 from commands.tenants import no_such
 from config import Settings
 from storage import tenants
-from storage.api_keys import create_key
+from storage.api_keys import SCOPES, create_key
 from storage.catalog import announce
 
 
 async def create(settings: Settings, tenant: str, name: str, scopes: Sequence[str]) -> str:
     """The key, which nobody can show again. A tenant is never made by the way: a typo would be one."""
-    if unknown := sorted(set(scopes) - set(bootstrap.SCOPES)):
-        raise CommandError(f"unknown scope {', '.join(unknown)}; there are {', '.join(bootstrap.SCOPES)}")
+    if unknown := sorted(set(scopes) - set(SCOPES)):
+        raise CommandError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
     async with open_database(settings) as database:
         async with database.transaction() as session:
             owner = await tenants.find(session, tenant)

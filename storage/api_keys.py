@@ -15,6 +15,7 @@ from domain.clock import now
 from models.columns import new_id
 from models.tenants import ApiKey, Tenant
 
+SCOPES = ("send", "read", "manage", "operate")
 PREFIX_LENGTH = 12
 
 FIND = text("""

@@ -10,7 +10,6 @@ import httpx2
 import hypothesis
 import pytest
 
-from api.app import create_app
 from bootstrap import Parts, open_parts
 from config import Settings
 from embedded.temporary import temporary_postgres
@@ -18,6 +17,7 @@ from models.tenants import Tenant
 from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
 from storage.database import Database
+from tests.apps import app_of
 from tests.engine import Engine, Shop, open_shop, running_engine
 from tests.storage.databases import create_database, create_template
 
@@ -93,7 +93,7 @@ async def api(parts: Parts, tenant: Tenant) -> AsyncIterator[httpx2.AsyncClient]
     """The front door without the engine behind it: what is accepted stays PENDING."""
     async with parts.database.transaction() as session:
         _, key = await create_key(session, tenant.id, "test", SCOPES)
-    transport = httpx2.ASGITransport(app=create_app(parts))
+    transport = httpx2.ASGITransport(app=app_of(parts))
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as client:
         yield client

@@ -14,6 +14,7 @@ from bootstrap import Parts
 from config import Settings
 from storage import api_keys
 from storage.database import Database
+from tests.apps import app_of
 
 SCOPES = ("send", "read", "manage")
 
@@ -39,7 +40,7 @@ async def open_shop(parts: Parts, *, settings: Settings | None = None) -> AsyncI
     async with parts.database.transaction() as session:
         tenant = await api_keys.ensure_tenant(session, f"shop-{uuid4()}", "Shop")
         _, secret = await api_keys.create_key(session, tenant.id, "all", SCOPES)
-    app = api.app.create_app(replace(parts, settings=settings) if settings else parts)
+    app = api.app.create_app(replace(parts, settings=settings)) if settings else app_of(parts)
     headers = {"Authorization": f"Bearer {secret}"}
     transport = ASGITransport(app)
     async with AsyncClient(transport=transport, base_url="http://tocsin.test/api/v1", headers=headers) as http:

@@ -9,13 +9,13 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from api.app import create_app
 from bootstrap import Parts
 from rendering import pool, schema_bounds, schema_checks
 from rendering.failures import TOO_SLOW
 from rendering.messages import RenderFailure
 from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
+from tests.apps import app_of
 from tests.polling import eventually
 
 pytestmark = pytest.mark.postgres
@@ -52,7 +52,7 @@ async def open_desk(parts: Parts, email: Json, sms: Json) -> AsyncIterator[Desk]
     async with parts.database.transaction() as session:
         tenant = await ensure_tenant(session, uuid4().hex, "Desk")
         _, key = await create_key(session, tenant.id, "test", ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=create_app(parts))
+    transport = httpx2.ASGITransport(app=app_of(parts))
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
         desk = Desk(http)

@@ -16,6 +16,7 @@ from api.app import create_app
 from bootstrap import Parts, open_parts
 from config import Settings
 from storage.api_keys import create_key, ensure_tenant
+from tests.apps import app_of
 
 pytestmark = [pytest.mark.postgres]
 
@@ -62,7 +63,7 @@ async def open_desk(parts: Parts, *scopes: str) -> AsyncIterator[Desk]:
         tenant = (await ensure_tenant(session, uuid4().hex, "Desk")).id
         _, all_scopes = await create_key(session, tenant, "all", ("send", "read", "manage"))
         _, key = await create_key(session, tenant, "test", scopes or ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=create_app(parts))
+    transport = httpx2.ASGITransport(app=app_of(parts))
     headers = {"Authorization": f"Bearer {all_scopes}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
         for channel, subject in (("email", {"subject_template": "Hi"}), ("sms", {})):

@@ -2,6 +2,8 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -332,3 +334,10 @@ def test_the_queues_that_may_be_named_are_those_that_are_served(shop: Shop) -> N
     for queue in ("deliver-twilio", "", "Notifications"):
         with pytest.raises(NoSuchQueue, match="there are " + ", ".join(served)):
             check_queues(parts.settings, [queue])
+
+
+def test_commands_of_the_api_load_no_library_of_the_servers() -> None:
+    """Each takes as long to import as all that such a command needs."""
+    code = "import sys, cli; print(*{'alembic', 'fastapi', 'sqlalchemy', 'temporalio'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx2
 
-from bootstrap import SCOPES, open_parts
+from bootstrap import open_parts
 from config import Settings
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import SCOPES, create_key, ensure_tenant
 from tests.faults.kinds import BULK, KINDS, Json, Kind, person, spec, templates
 from tests.faults.pace import lasting
 from tests.faults.servers import Servers
