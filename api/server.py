@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from bootstrap import Parts
@@ -33,17 +34,22 @@ def shorten_pauses() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
-async def serve(parts: Parts, stop: asyncio.Event) -> None:
-    config = uvicorn.Config(
-        create_app(parts),
-        host=parts.settings.api_host,
-        port=parts.settings.api_port,
+def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """Also used by the benchmarks, whose bare endpoint must be served in the same way."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config)
+
+
+async def serve(parts: Parts, stop: asyncio.Event) -> None:
+    settings = parts.settings
+    server = Server(server_config(create_app(parts), settings.api_host, settings.api_port))
     shorten_pauses()
     background = [asyncio.create_task(run()) for run in parts.background()]
     serving = asyncio.create_task(server.serve())

@@ -1,6 +1,7 @@
 """CPU time of the processes of a run, as Linux counts it: each with all its children, those that ended included."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.orphans import Record
@@ -13,14 +14,35 @@ class NoSuchProcess(Exception):
     """It has no record, or is not running."""
 
 
-def cpu_seconds(records: Path, name: str) -> float:
-    """Since the start of the process that a supervisor wrote down as `name`."""
+def pid_of(records: Path, name: str) -> int:
+    """Of the process that a supervisor wrote down as `name`."""
     path = records / f"{name}.pid"
     record = Record.read(path) if path.exists() else None
-    stats = _stats()
-    if record is None or record.pid not in stats:
+    if record is None:
         raise NoSuchProcess(name)
-    return sum(sum(stats[pid][USER : CHILDREN_SYSTEM + 1]) for pid in _family(record.pid, stats)) / TICKS
+    return record.pid
+
+
+def cpu_seconds(records: Path, name: str) -> float:
+    """Since the start of the process that a supervisor wrote down as `name`."""
+    pid, stats = pid_of(records, name), _stats()
+    if pid not in stats:
+        raise NoSuchProcess(name)
+    return sum(sum(stats[one][USER : CHILDREN_SYSTEM + 1]) for one in _family(pid, stats)) / TICKS
+
+
+class CpuMeter:
+    """CPU time of some processes from its creation on. What has no record, such as a server elsewhere, is left out."""
+
+    def __init__(self, records: Path, names: Sequence[str]) -> None:
+        self._records = records
+        self._before = {name: cpu_seconds(records, name) for name in names if (records / f"{name}.pid").exists()}
+
+    def milliseconds(self, count: int) -> dict[str, float]:
+        """Of each process, per one of `count`."""
+        return {
+            name: (cpu_seconds(self._records, name) - before) * 1000 / count for name, before in self._before.items()
+        }
 
 
 def _stats() -> dict[int, list[int]]:

@@ -1,15 +1,19 @@
-"""Figures of a run: collected per measurement, paired with the floor of the same round, summed up by the median."""
+"""Figures of a run: collected per measurement, paired with a figure of the same round, summed up by the median."""
 
 from collections import defaultdict
 from statistics import median, quantiles
 from typing import Any
 
-# Which figure is set beside which floor of the same round.
+# Which figure is divided by which one of the same round.
 BESIDE = {
     "sent_rate_batch": "floor_rate",
     "sent_rate_single": "floor_rate",
+    "floor_eager_rate": "floor_rate",
+    "accept_rate_single": "bare_rate",
+    "accept_rate_batch": "bare_rate",
     "latency_priority_1": "floor_latency",
     "latency_priority_3": "floor_latency",
+    "latency_priority_1_backlog": "latency_priority_1_idle",
     "cpu_waiting_ours": "cpu_idle_ours",
     "cpu_waiting_servers": "cpu_idle_servers",
     "cpu_waiting_swept_ours": "cpu_idle_ours",
@@ -26,15 +30,19 @@ class Figures:
         self.rounds[name].append(values)
 
     def ratios(self, name: str) -> list[float]:
-        """Round by round, median against median: what the machine did meanwhile is in both."""
+        """Round by round, median by median: what the machine did meanwhile is in both."""
         pairs = zip(self.rounds[name], self.rounds[BESIDE[name]], strict=True)
-        return [median(values) / median(floor) for values, floor in pairs]
+        return [median(values) / median(beside) for values, beside in pairs]
+
+    def values(self, name: str) -> list[float]:
+        """Of all rounds."""
+        return [value for values in self.rounds[name] for value in values]
 
     def summary(self) -> dict[str, Any]:
         return {name: self._one(name) for name in self.rounds}
 
     def _one(self, name: str) -> dict[str, Any]:
-        values = [value for values in self.rounds[name] for value in values]
+        values = self.values(name)
         summary: dict[str, Any] = {"median": median(values), "p95": p95(values), "rounds": self.rounds[name]}
         if BESIDE.get(name) in self.rounds:
             ratios = self.ratios(name)
@@ -42,17 +50,19 @@ class Figures:
         return summary
 
     def table(self) -> str:
-        lines = [f"{'':28}{'median':>10}{'p95':>10}{'beside the floor':>20}"]
+        lines = [f"{'':28}{'median':>11}{'p95':>10}{'ratio':>10}"]
         for name, one in self.summary().items():
             shown, worst = _shown(name, one["median"]), _shown(name, one["p95"]) if "latency" in name else ""
-            ratio = f"{one['median_ratio']:.2f} x" if "median_ratio" in one else ""
-            lines.append(f"{name:28}{shown:>10}{worst:>10}{ratio:>20}")
+            ratio = f"{one['median_ratio']:.2f} x {one['beside']}" if "median_ratio" in one else ""
+            lines.append(f"{name:28}{shown:>11}{worst:>10}     {ratio}".rstrip())
         return "\n".join(lines)
 
 
 def _shown(name: str, value: float) -> str:
     if "latency" in name:
         return f"{value * 1000:.0f} ms"
+    if name.startswith(("cpu_ms_", "receipt_cpu_ms")):
+        return f"{value:.2f} ms"
     return f"{value * 100:.1f} %" if name.startswith("cpu_") else f"{value:.1f}/s"
 
 

@@ -1,4 +1,7 @@
-"""What is measured. One figure per call: rates per second, latencies in seconds; each call leaves nothing running."""
+"""What is measured with a worker. One figure per call: rates per second, latencies in seconds, CPU in milliseconds.
+
+Each call leaves nothing running.
+"""
 
 import asyncio
 import time
@@ -6,30 +9,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
-import httpx2
-from temporalio.client import Client
-
+from benchmarks.clients import Clients
 from benchmarks.floor import QUEUE, FloorWorkflow
-from benchmarks.stack import Servers
+from benchmarks.messages import message
 
 IN_FLIGHT = 16  # requests or starts at a time; the dispatcher has as many starts in flight
 DONE_WITHIN = 120.0
 LOOK_EVERY = 0.01
-# Accepted, and never reported back: receipts would share the machine with what is measured.
-ADDRESS = "ada+silent@example.com"
-TEMPLATE = {
-    "name": "bench",
-    "channel": "email",
-    "language": "en",
-    "subject_template": "Your order {{ number }}",
-    "body_template": "<p>Hello {{ name }}, your order {{ number }} is on its way.</p>",
-    "variables_schema": {"type": "object", "properties": {"name": {"type": "string"}, "number": {"type": "integer"}}},
-    "publish": True,
-}
-TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
+BULK_PRIORITY = 4
+BATCH_ITEMS = 1_000
 SENT = "SELECT count(*) FROM delivery WHERE notification_id = ANY($1::uuid[]) AND sent_at IS NOT NULL"
 SENT_AT = "SELECT sent_at FROM delivery WHERE notification_id = $1::uuid AND sent_at IS NOT NULL"
+FINISHED = "SELECT count(*) FROM notification WHERE id = ANY($1::uuid[]) AND finished_at IS NOT NULL"
+UNFINISHED = "SELECT count(*) FROM notification WHERE finished_at IS NULL"
 
 
 class TooSlow(Exception):
@@ -37,59 +29,67 @@ class TooSlow(Exception):
 
 
 class Measures:
-    """Built with open clients; `prepare` first."""
+    """`prepare` the clients first."""
 
-    def __init__(self, http: httpx2.AsyncClient, temporal: Client, database: asyncpg.Connection) -> None:
-        self._http = http
-        self._temporal = temporal
-        self._database = database
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._temporal = clients.temporal
+        self._database = clients.database
 
-    async def prepare(self) -> None:
-        await self._ok("POST", "/templates", TEMPLATE)
-        await self._ok("PUT", "/notification-types/bench", TYPE)
-        await self._ok("PUT", "/recipients/ada", {"email": ADDRESS, "locale": "en"})
-
-    async def floor_rate(self, count: int) -> float:
+    async def floor_rate(self, count: int, queue: str = QUEUE) -> float:
         started = time.perf_counter()
-        await _at_once([self._floor] * count)
+        await _run_concurrently([lambda: self._floor(queue)] * count)
         return count / (time.perf_counter() - started)
 
-    async def single_rates(self, count: int) -> tuple[float, float]:
-        """Sends one by one: (accepted per second, sent per second)."""
+    async def single_rate(self, count: int) -> float:
+        """Sends one by one, until the provider's acceptance of the last is recorded. Return when all have finished."""
         started = time.perf_counter()
-        ids = await _at_once([self._send] * count)
-        accepted = time.perf_counter() - started
-        await self._all_sent(ids)
-        return count / accepted, count / (time.perf_counter() - started)
+        ids = await _run_concurrently([self._send] * count)
+        return count / await self._until_sent(ids, started)
 
-    async def batch_rates(self, count: int) -> tuple[float, float]:
+    async def batch_rate(self, count: int) -> float:
         """The same in one `send-batch`: the engine has them all at once."""
         started = time.perf_counter()
-        answer = await self._ok("POST", "/notifications/send-batch", {"items": [_message(3)] * count})
-        accepted = time.perf_counter() - started
-        await self._all_sent([item["id"] for item in answer["items"]])
-        return count / accepted, count / (time.perf_counter() - started)
+        ids = await self._send_batch([message(3)] * count)
+        return count / await self._until_sent(ids, started)
 
     async def floor_latency(self) -> float:
-        """From the call until the activity runs, on an idle machine."""
+        """From the call until the activity runs."""
         started = time.time()
-        return await self._floor() - started
+        return await self._floor(QUEUE) - started
 
     async def send_latency(self, priority: int) -> float:
-        """From the call until the acceptance by the provider is recorded, on an idle machine."""
+        """From the call until the acceptance by the provider is recorded."""
         started = time.time()
         id = await self._send(priority)
         sent_at = await self._until(lambda: self._database.fetchval(SENT_AT, id), bool)
         return float(sent_at.timestamp() - started)
 
-    async def _floor(self) -> float:
-        return await self._temporal.execute_workflow(FloorWorkflow.run, id=f"floor-{uuid4()}", task_queue=QUEUE)
+    async def send_bulk(self, count: int) -> None:
+        """Accept a backlog, and do not wait for it."""
+        for first in range(0, count, BATCH_ITEMS):
+            await self._send_batch([message(BULK_PRIORITY)] * min(BATCH_ITEMS, count - first))
+
+    async def backlog(self) -> int:
+        """How many notifications have not finished."""
+        return int(await self._database.fetchval(UNFINISHED))
+
+    async def _until_sent(self, ids: list[str], started: float) -> float:
+        """Seconds from `started` until all are sent; what follows in the workflows is waited for, and not counted."""
+        await self._until(lambda: self._database.fetchval(SENT, ids), lambda count: count == len(ids))
+        seconds = time.perf_counter() - started
+        await self._until(lambda: self._database.fetchval(FINISHED, ids), lambda count: count == len(ids))
+        return seconds
+
+    async def _floor(self, queue: str) -> float:
+        return await self._temporal.execute_workflow(FloorWorkflow.run, id=f"floor-{uuid4()}", task_queue=queue)
 
     async def _send(self, priority: int = 3) -> str:
-        return str((await self._ok("POST", "/notifications/send", _message(priority)))["id"])
+        return str((await self._clients.call("POST", "/notifications/send", message(priority)))["id"])
 
-    async def _all_sent(self, ids: list[str]) -> None:
-        await self._until(lambda: self._database.fetchval(SENT, ids), lambda count: count == len(ids))
+    async def _send_batch(self, items: list[dict[str, Any]]) -> list[str]:
+        response = await self._clients.call("POST", "/notifications/send-batch", {"items": items})
+        return [item["id"] for item in response["items"]]
 
     async def _until(self, look: Callable[[], Awaitable[Any]], enough: Callable[[Any], bool]) -> Any:
         deadline = time.monotonic() + DONE_WITHIN
@@ -99,35 +99,13 @@ class Measures:
             await asyncio.sleep(LOOK_EVERY)
         return seen
 
-    async def _ok(self, method: str, path: str, body: Any) -> Any:
-        response = await self._http.request(method, path, json=body)
-        response.raise_for_status()
-        return response.json() if response.content else None
 
+async def _run_concurrently(calls: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
+    """All of them, sixteen at a time; the results in their order."""
+    slots = asyncio.Semaphore(IN_FLIGHT)
 
-def _message(priority: int) -> dict[str, Any]:
-    payload = {"name": "Ada", "number": 4711}
-    return {"notification_type": "bench", "recipient_id": "ada", "payload": payload, "priority": priority}
-
-
-async def _at_once(calls: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """All of them, so many at a time; the answers in their order."""
-    gate = asyncio.Semaphore(IN_FLIGHT)
-
-    async def one(call: Callable[[], Awaitable[Any]]) -> Any:
-        async with gate:
+    async def run_one(call: Callable[[], Awaitable[Any]]) -> Any:
+        async with slots:
             return await call()
 
-    return await asyncio.gather(*(one(call) for call in calls))
-
-
-async def connect(given: Servers) -> tuple[httpx2.AsyncClient, Client, asyncpg.Connection]:
-    http = httpx2.AsyncClient(
-        base_url=f"{given.places.api_url}/api/v1",
-        headers={"Authorization": f"Bearer {given.api_key}"},
-        timeout=60,
-        trust_env=False,
-    )
-    temporal = await Client.connect(given.places.temporal_address)
-    dsn = given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1)
-    return http, temporal, await asyncpg.connect(dsn)
+    return await asyncio.gather(*(run_one(call) for call in calls))

@@ -98,7 +98,7 @@ class ReceiptMeasures:
         self._secret = secret
         self._idle: dict[str, float] = {}
 
-    async def prepare(self) -> None:
+    async def prepare(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Create what the rows refer to, and read what the processes use when idle, in cores."""
         for method, path, body in (
             ("POST", "/templates", TEMPLATE),
@@ -107,9 +107,9 @@ class ReceiptMeasures:
         ):
             (await self._http.request(method, path, json=body)).raise_for_status()
         before = self._cpu()
-        await asyncio.sleep(IDLE_SECONDS)
+        await asyncio.sleep(idle_seconds)
         after = self._cpu()
-        self._idle = {name: (after[name] - before[name]) / IDLE_SECONDS for name in PROCESSES}
+        self._idle = {name: (after[name] - before[name]) / idle_seconds for name in PROCESSES}
 
     async def measure(self, count: int, batch: int, pause: float = 0.0) -> ReceiptCpu:
         """Post `count` receipts, each of another notification, `batch` per request, and wait until all are applied.

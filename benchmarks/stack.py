@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import asyncpg
 
 from bootstrap import prepare_database, prepare_temporal
 from config import Settings
@@ -37,50 +39,106 @@ class Servers:
     env: dict[str, str]
     logs: Path
 
+    @property
+    def records(self) -> Path:
+        """Directory of the pid files."""
+        return self.logs.parent / "run"
+
+    @property
+    def dsn(self) -> str:
+        return self.places.database_url.replace("postgresql+asyncpg", "postgresql", 1)
+
 
 @asynccontextmanager
-async def servers(home: Path) -> AsyncIterator[Servers]:
-    """`home`, absolute, exists and is the caller's to remove. Durable like production: fsync on, Temporal in a file."""
+async def servers(home: Path, temporal_address: str = "") -> AsyncIterator[Servers]:
+    """`home`, absolute, exists and is the caller's to remove. Durable like production: fsync on, Temporal in a file.
+
+    A `temporal_address` takes the place of a Temporal server of the run.
+    """
     # From the environment, which wins over a `.env`: nothing leaves this machine, and nothing is held back.
     os.environ.update({f"TOCSIN_{pool}_PROVIDERS": "sandbox" for pool in POOLS} | {"TOCSIN_SANDBOX_RATE": "0"})
     data = DataDir.at(home)
     data.make()
-    cluster = Cluster(data.root)
-    await asyncio.to_thread(cluster.prepare)
-    postgres = Postgres(cluster=cluster, port=free_port(), log=data.logs / "postgres.log")
-    temporal = Temporal(port=free_port(), log=data.logs / "temporal.log", file=data.root / "temporal.db")
     async with Supervisor(data.records) as supervisor:
-        await supervisor.start(postgres.child())
-        await prepare_database(postgres.url)
-        await supervisor.start(temporal.child(partial(prepare_temporal, temporal.address, temporal.namespace)))
-        places = Places(
-            database_url=postgres.url,
-            temporal_address=temporal.address,
-            temporal_ui_url="",
-            api_host="127.0.0.1",
-            api_port=free_port(),
-        )
-        settings = Settings(env="dev", start_rate=0, log_level="info", _env_file=None)
-        keys = Keys.of(settings, data)
-        env = child_environment(settings, data, places, keys) | {"TOCSIN_LOG_LEVEL": "info"}
-        up = partial(answers_ok, places.api_host, places.api_port, "/readyz")
-        await supervisor.start(_child("api", ("-m", "api"), data.logs, env, up))
-        yield Servers(places=places, api_key=keys.api_key, env=env, logs=data.logs)
+        database_url = await _start_postgres(supervisor, data)
+        address = temporal_address or await _start_temporal(supervisor, data)
+        if temporal_address:
+            await prepare_temporal(address, "default")
+        given = _servers(data, database_url, address)
+        await supervisor.start(_api("api", given))
+        yield given
+
+
+@asynccontextmanager
+async def second_api(given: Servers, name: str, start_rate: float) -> AsyncIterator[Servers]:
+    """An API process `name` with an empty database of that name. `start_rate` is in workflow starts per second."""
+    connection = await asyncpg.connect(given.dsn)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    url = f"{given.places.database_url.rpartition('/')[0]}/{name}"
+    await prepare_database(url)
+    places = replace(given.places, database_url=url, api_port=free_port())
+    own = {
+        "TOCSIN_DATABASE_URL": url,
+        "TOCSIN_API_PORT": str(places.api_port),
+        "TOCSIN_PUBLIC_URL": places.api_url,
+        "TOCSIN_START_RATE": f"{start_rate:g}",
+    }
+    second = replace(given, places=places, env=given.env | own)
+    async with Supervisor(given.records) as supervisor:
+        await supervisor.start(_api(name, second))
+        yield second
 
 
 @asynccontextmanager
 async def worker(given: Servers, name: str, *command: str, ready: str = WORKER_READY) -> AsyncIterator[None]:
-    """A worker process for as long as the block lasts; `ready` is what its log says when it polls."""
+    """A process of its own for as long as the block lasts; `ready` is what its log says when it can be used."""
     log = given.logs / f"{name}.log"
     before = log.read_text().count(ready) if log.exists() else 0
 
     async def says_so() -> bool:
         return log.read_text().count(ready) > before
 
-    records = given.logs.parent / "run"
-    async with Supervisor(records) as supervisor:
+    async with Supervisor(given.records) as supervisor:
         await supervisor.start(_child(name, command, given.logs, given.env, says_so))
         yield
+
+
+async def _start_postgres(supervisor: Supervisor, data: DataDir) -> str:
+    cluster = Cluster(data.root)
+    await asyncio.to_thread(cluster.prepare)
+    postgres = Postgres(cluster=cluster, port=free_port(), log=data.logs / "postgres.log")
+    await supervisor.start(postgres.child())
+    await prepare_database(postgres.url)
+    return postgres.url
+
+
+async def _start_temporal(supervisor: Supervisor, data: DataDir) -> str:
+    temporal = Temporal(port=free_port(), log=data.logs / "temporal.log", file=data.root / "temporal.db")
+    await supervisor.start(temporal.child(partial(prepare_temporal, temporal.address, temporal.namespace)))
+    return temporal.address
+
+
+def _servers(data: DataDir, database_url: str, temporal_address: str) -> Servers:
+    places = Places(
+        database_url=database_url,
+        temporal_address=temporal_address,
+        temporal_ui_url="",
+        api_host="127.0.0.1",
+        api_port=free_port(),
+    )
+    settings = Settings(env="dev", start_rate=0, log_level="info", _env_file=None)
+    keys = Keys.of(settings, data)
+    env = child_environment(settings, data, places, keys) | {
+        "TOCSIN_LOG_LEVEL": "info",
+        "TOCSIN_TEMPORAL_NAMESPACE": "default",
+    }
+    return Servers(places=places, api_key=keys.api_key, env=env, logs=data.logs)
+
+
+def _api(name: str, given: Servers) -> Child:
+    ready = partial(answers_ok, given.places.api_host, given.places.api_port, "/readyz")
+    return _child(name, ("-m", "api"), given.logs, given.env, ready)
 
 
 def _child(name: str, command: tuple[str, ...], logs: Path, env: dict[str, str], ready: Probe) -> Child:

@@ -3,12 +3,11 @@
 import asyncio
 import time
 
-import asyncpg
-import httpx2
-
+from benchmarks.clients import Clients
 from benchmarks.cpu import cpu_seconds
 from benchmarks.figures import Figures
-from benchmarks.measures import TEMPLATE, TooSlow
+from benchmarks.measures import TooSlow
+from benchmarks.messages import TEMPLATE
 from benchmarks.stack import Servers
 
 OURS = ("api", "worker")
@@ -30,12 +29,12 @@ STRAY = "UPDATE queue_entry SET started_at = now() - interval '1 h', next_at = n
 
 
 class Waiting:
-    """Built with open clients, in a run with the template and the person of `Measures.prepare`."""
+    """Built with clients that are prepared."""
 
-    def __init__(self, given: Servers, http: httpx2.AsyncClient, database: asyncpg.Connection) -> None:
-        self._records = given.logs.parent / "run"
-        self._http = http
-        self._database = database
+    def __init__(self, given: Servers, clients: Clients) -> None:
+        self._records = given.records
+        self._clients = clients
+        self._database = clients.database
 
     async def measure(self, count: int, seconds: float, figures: Figures) -> None:
         """Fills in `cpu_…` figures, as a share of one core: ours and the servers', each over so many seconds."""
@@ -57,19 +56,16 @@ class Waiting:
         return {"ours": sum(spent[name] for name in OURS), "servers": sum(spent[name] for name in SERVERS)}
 
     async def _send(self, count: int) -> None:
-        await self._ok("POST", "/templates", {**TEMPLATE, "channel": "in_app"})
-        await self._ok("PUT", "/notification-types/bench-goal", GOAL)
+        await self._clients.call("POST", "/templates", {**TEMPLATE, "channel": "in_app"})
+        await self._clients.call("PUT", "/notification-types/bench-goal", GOAL)
         in_an_hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
         one = {"recipient_id": "ada", "payload": {"name": "Ada", "number": 4711}}
         scheduled = {"notification_type": "bench", "send_at": in_an_hour, **one}
         hopeful = {"notification_type": "bench-goal", **one}
         items = [scheduled if number % 2 else hopeful for number in range(count)]
-        await self._ok("POST", "/notifications/send-batch", {"items": items})
+        await self._clients.call("POST", "/notifications/send-batch", {"items": items})
         deadline = time.monotonic() + STARTED_WITHIN
         while (waiting := await self._database.fetchval(WAITING)) < count:
             if time.monotonic() > deadline:
                 raise TooSlow(f"{waiting} of {count} wait after {STARTED_WITHIN:g} s")
             await asyncio.sleep(LOOK_EVERY)
-
-    async def _ok(self, method: str, path: str, body: object) -> None:
-        (await self._http.request(method, path, json=body)).raise_for_status()

@@ -1,0 +1,64 @@
+"""How fast sends are accepted: beside the bare endpoint, while no worker runs and almost nothing is started."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from benchmarks.bare import PATH, READY
+from benchmarks.clients import prepared
+from benchmarks.figures import Figures
+from benchmarks.http_load import RepeatedRequest, request_rate
+from benchmarks.messages import message
+from benchmarks.stack import Servers, second_api, worker
+from embedded.ports import free_port
+
+# Workflow starts per second. Starting is part of the rates of sends; here it would share the process with acceptance.
+START_RATE = 1
+WARM_UP = 50
+IN_FLIGHT = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptSize:
+    """Per round: `count` requests to either endpoint, and `batches` of `items` sends, one batch at a time."""
+
+    count: int = 1_000
+    batches: int = 3
+    items: int = 1_000
+
+
+class AcceptMeasures:
+    """`bare_url` is the URL of the bare endpoint."""
+
+    def __init__(self, given: Servers, bare_url: str, size: AcceptSize) -> None:
+        base, body = f"{given.places.api_url}/api/v1/notifications", message(3)
+        batch = json.dumps({"items": [body] * size.items}).encode()
+        single = json.dumps(body).encode()
+        self._size = size
+        self._bare = RepeatedRequest(url=bare_url, body=single)
+        self._send = RepeatedRequest(url=f"{base}/send", body=single, api_key=given.api_key)
+        self._batch = RepeatedRequest(url=f"{base}/send-batch", body=batch, api_key=given.api_key)
+
+    async def warm_up(self) -> None:
+        for request in (self._bare, self._send):
+            await request_rate(request, min(WARM_UP, self._size.count), IN_FLIGHT)
+
+    async def measure(self, figures: Figures) -> None:
+        """One round."""
+        figures.add("bare_rate", [await request_rate(self._bare, self._size.count, IN_FLIGHT)])
+        figures.add("accept_rate_single", [await request_rate(self._send, self._size.count, IN_FLIGHT)])
+        rows = self._size.items * await request_rate(self._batch, self._size.batches, 1)
+        figures.add("accept_rate_batch", [rows])
+
+
+@asynccontextmanager
+async def accept_measures(given: Servers, size: AcceptSize) -> AsyncIterator[AcceptMeasures]:
+    """Run an API with a database of its own, and the bare endpoint on the same database."""
+    port = free_port()
+    async with second_api(given, "accept", START_RATE) as own:
+        await prepared(own)
+        async with worker(own, "bare", "-m", "benchmarks.bare", own.dsn, str(port), ready=READY):
+            measures = AcceptMeasures(own, f"http://127.0.0.1:{port}{PATH}", size)
+            await measures.warm_up()
+            yield measures

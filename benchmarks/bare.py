@@ -1,0 +1,81 @@
+"""The bare endpoint: FastAPI, a JSON body and one INSERT through an asyncpg pool, served like the product's API.
+
+What it costs is the price of accepting a row over HTTP at all; a process of its own, started by `benchmarks/stack.py`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import uvicorn
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+
+from api.server import Server, server_config, shorten_pauses
+
+READY = "bare ready"
+PATH = "/messages"
+POOL_SIZE = 20  # as the product has it
+TABLE = """
+CREATE TABLE IF NOT EXISTS bare_message (
+  id uuid PRIMARY KEY, recipient_id text NOT NULL, notification_type text NOT NULL, payload jsonb NOT NULL,
+  priority int NOT NULL, status text NOT NULL, created_at timestamptz NOT NULL)
+"""
+INSERT = """
+INSERT INTO bare_message (id, recipient_id, notification_type, payload, priority, status, created_at)
+VALUES ($1, $2, $3, $4, $5, 'PENDING', now())
+"""
+
+
+class Message(BaseModel):
+    notification_type: str
+    recipient_id: str
+    payload: dict[str, Any]
+    priority: int
+
+
+class Stored(BaseModel):
+    id: UUID
+
+
+def create_app(dsn: str) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(dsn, min_size=POOL_SIZE, max_size=POOL_SIZE) as pool:
+            await pool.execute(TABLE)
+            app.state.pool = pool
+            print(READY, flush=True)
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post(PATH, status_code=202)
+    async def store(message: Message, request: Request) -> Stored:
+        id = uuid4()
+        values = message.recipient_id, message.notification_type, json.dumps(message.payload), message.priority
+        await request.app.state.pool.execute(INSERT, id, *values)
+        return Stored(id=id)
+
+    return app
+
+
+async def main(dsn: str, port: int) -> None:
+    config: uvicorn.Config = server_config(create_app(dsn), "127.0.0.1", port)
+    server = Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+    shorten_pauses()
+    await server.serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,53 @@
+"""Open clients of one run: the API, Temporal and the database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx2
+from temporalio.client import Client
+
+from benchmarks.messages import PREPARATION
+from benchmarks.stack import Servers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    http: httpx2.AsyncClient
+    temporal: Client
+    database: asyncpg.Connection
+
+    async def call(self, method: str, path: str, body: Any) -> Any:
+        """The JSON of a 2xx response; raises for any other."""
+        response = await self.http.request(method, path, json=body)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    async def prepare(self) -> None:
+        """Create the template, the type and the recipient that every message names."""
+        for method, path, body in PREPARATION:
+            await self.call(method, path, body)
+
+
+@asynccontextmanager
+async def open_clients(given: Servers) -> AsyncIterator[Clients]:
+    http = httpx2.AsyncClient(
+        base_url=f"{given.places.api_url}/api/v1",
+        headers={"Authorization": f"Bearer {given.api_key}"},
+        timeout=60,
+        trust_env=False,
+    )
+    async with http:
+        database = await asyncpg.connect(given.dsn)
+        try:
+            temporal = await Client.connect(given.places.temporal_address)
+            yield Clients(http=http, temporal=temporal, database=database)
+        finally:
+            await database.close()
+
+
+async def prepared(given: Servers) -> None:
+    async with open_clients(given) as clients:
+        await clients.prepare()

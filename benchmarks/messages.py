@@ -1,0 +1,27 @@
+"""What is sent: one template, one type with one channel, one recipient who is never reported back."""
+
+from typing import Any
+
+# Accepted, and never reported back: receipts would share the machine with what is measured.
+ADDRESS = "ada+silent@example.com"
+TEMPLATE = {
+    "name": "bench",
+    "channel": "email",
+    "language": "en",
+    "subject_template": "Your order {{ number }}",
+    "body_template": "<p>Hello {{ name }}, your order {{ number }} is on its way.</p>",
+    "variables_schema": {"type": "object", "properties": {"name": {"type": "string"}, "number": {"type": "integer"}}},
+    "publish": True,
+}
+TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
+RECIPIENT = {"email": ADDRESS, "locale": "en"}
+PREPARATION = (
+    ("POST", "/templates", TEMPLATE),
+    ("PUT", "/notification-types/bench", TYPE),
+    ("PUT", "/recipients/ada", RECIPIENT),
+)
+
+
+def message(priority: int) -> dict[str, Any]:
+    payload = {"name": "Ada", "number": 4711}
+    return {"notification_type": "bench", "recipient_id": "ada", "payload": payload, "priority": priority}
