@@ -37,8 +37,8 @@ def _unauthenticated(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def caller_of(request: Request) -> Caller:
-    """Set by the front door; absent only on public routes, which have no caller."""
+async def caller_of(request: Request) -> Caller:
+    """Set by the front door; absent only on public routes, which have no caller. `async`: no thread is needed."""
     caller: Caller = request.state.caller
     return caller
 
