@@ -11,6 +11,7 @@ from rendering.fair_queue import Tenant
 from rendering.messages import JSON, RenderFailure, SchemaProblem
 from rendering.renderer import Renderer
 from rendering.schema_bounds import PAYLOAD_WORK, REQUEST_WORK, BoundedSchema, bounded, payload_size
+from rendering.simple_schemas import SIMPLE_WORK, is_proved
 from rendering.wire import FRAME_LIMIT
 
 # Of all payloads of a request together.
@@ -61,19 +62,23 @@ class PayloadChecks:
         for detail in refused:
             self._tell(index, detail)
         asking = {
-            each.text: each for each in limited if isinstance(each, BoundedSchema) and not each.accepts_everything
+            each.text: (each, schema)
+            for each, schema in zip(limited, schemas, strict=True)
+            if isinstance(each, BoundedSchema) and not each.accepts_everything
         }
         if refused or not asking:
             return
-        work = payload_size(payload) * sum(each.cost for each in asking.values())
+        work = payload_size(payload) * sum(each.cost for each, _ in asking.values())
         if work > PAYLOAD_WORK:
             self._tell(index, TOO_MUCH_WORK)
         elif self._work + work > REQUEST_WORK:
             self._tell(index, SMALLER_BATCH)
         else:
             self._work += work
-            for schema in asking.values():
-                self._groups.setdefault(schema.text, (schema, []))[1].append((index, payload, work))
+            for limited_schema, schema in asking.values():
+                if work > SIMPLE_WORK or not is_proved(schema, payload):
+                    group = self._groups.setdefault(limited_schema.text, (limited_schema, []))
+                    group[1].append((index, payload, work))
 
     def _bounded(self, schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
         """Keep the schema with its result, so that no other object gets its identity."""

@@ -20,7 +20,9 @@ from tests.polling import eventually
 
 pytestmark = pytest.mark.postgres
 
-NEEDS_NAME = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+PLAIN = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+# A keyword that only a child knows.
+NEEDS_NAME = {**PLAIN, "minProperties": 0}
 Json = dict[str, Any]
 
 
@@ -97,7 +99,7 @@ async def test_channels_with_equal_schemas_cost_one_call(desk: Desk, calls: list
 
 
 async def test_a_batch_costs_one_call_per_schema(parts: Parts, calls: list[int]) -> None:
-    other = {"properties": {"name": {"maxLength": 3}}}
+    other = {"properties": {"name": {"maxLength": 3}}, "minProperties": 0}
     async with open_desk(parts, NEEDS_NAME, other) as desk:
         items = await desk.batch(*({"name": "Ada"} if n % 2 else {"name": "Grace"} for n in range(40)), {})
     assert calls == [41, 41]
@@ -109,6 +111,14 @@ async def test_a_schema_that_accepts_everything_costs_no_call(parts: Parts, call
     async with open_desk(parts, {}, {"title": "News"}) as desk:
         assert (await desk.send({"any": ["thing"]})).status_code == 202
     assert calls == []
+
+
+async def test_a_valid_payload_costs_no_call_for_a_plain_schema(parts: Parts, calls: list[int]) -> None:
+    async with open_desk(parts, PLAIN, {}) as desk:
+        assert (await desk.send({"name": "Ada"})).status_code == 202
+        assert calls == []
+        assert details(await desk.send({"name": 7})) == [("/payload/name", "must be of type string")]
+    assert calls == [1]
 
 
 async def test_what_the_request_has_no_work_left_for_is_refused_by_itself(
