@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from api.callers import Caller
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
 from api.send_checks import NO_SUCH_TYPE, send_faults
+from api.send_groups import SendGroups
 from bootstrap import Parts
 from domain.digests import group_of
 from domain.durations import parse_duration
@@ -52,8 +54,9 @@ def digest_of(body: Json) -> str:
 
 
 class Acceptance:
-    def __init__(self, parts: Parts, caller: Caller) -> None:
+    def __init__(self, parts: Parts, groups: SendGroups, caller: Caller) -> None:
         self._parts = parts
+        self._groups = groups
         self._caller = caller
         self._tenant = caller.tenant
 
@@ -69,15 +72,19 @@ class Acceptance:
 
     async def _known(self, asks: Sequence[Ask]) -> dict[int, Answer]:
         keys = [ask.key for ask in asks if ask.key is not None]
-        if not keys:
-            return {}
-        async with self._parts.database.transaction() as session:
-            held = await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
+        held = await self._held(keys) if keys else {}
         return {
             index: _repeat(ask, held[ask.key])
             for index, ask in enumerate(asks)
             if ask.key is not None and ask.key in held
         }
+
+    async def _held(self, keys: list[str]) -> dict[str, Json]:
+        if len(keys) == 1:
+            row = await self._groups.held_key(self._tenant, keys[0])
+            return {} if row is None else {keys[0]: row}
+        async with self._parts.database.transaction() as session:
+            return await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
 
     async def _prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
         kinds = {
@@ -121,13 +128,19 @@ class Acceptance:
         secret = self._parts.settings.secret
         return group_of(secret, self._tenant, kind, request.person, request.payload, request.channels)
 
-    async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
+    async def _stored(self, items: list[NewNotification]) -> Mapping[UUID, Accepted]:
+        if len(items) == 1 and items[0].profile is None:
+            return {items[0].id: await self._groups.insert(self._tenant, items[0])}
         async with self._parts.database.transaction() as session:
-            zones = {item.recipient_id: item.profile.get("timezone") for item in new.values() if item.profile}
+            zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
             movers = await people.movers(session, self._tenant, zones)
-            rows = await accept(session, self._tenant, list(new.values()))
+            rows = await accept(session, self._tenant, items)
             if movers:
                 await people.moved(session, self._tenant, movers)
+        return rows
+
+    async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
+        rows = await self._stored(list(new.values()))
         answers: dict[int, Answer] = {}
         for index, item in new.items():
             row = rows[item.id]

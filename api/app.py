@@ -34,6 +34,7 @@ from api.routes import (
     topics,
     webhook_secret,
 )
+from api.send_groups import SendGroups
 from bootstrap import Parts
 from web import outbox as outbox_page
 from web import tracking
@@ -89,6 +90,8 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.parts = parts
+    if parts is not None:
+        app.state.send_groups = SendGroups(parts)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:

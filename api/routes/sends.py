@@ -12,6 +12,7 @@ from api.openapi import answers
 from api.parts import PartsDep
 from api.problems import invalid
 from api.schemas.notifications import BatchAnswer, BatchRequest, IdempotencyKey, SendRequest, Sent
+from api.send_groups import SendGroupsDep
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
 
@@ -32,13 +33,14 @@ async def send_notification(
     body: SendRequest,
     caller: CallerDep,
     parts: PartsDep,
+    groups: SendGroupsDep,
     request: Request,
     response: Response,
     idempotency_key: KeyHeader = None,
 ) -> Sent:
     """202 means durable: the notification will reach its end, whatever is restarted in between."""
     ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json()))
-    [answer] = await Acceptance(parts, caller).take([ask])
+    [answer] = await Acceptance(parts, groups, caller).take([ask])
     if not isinstance(answer, Taken):
         raise invalid(*answer)
     if answer.replayed:
@@ -50,7 +52,11 @@ async def send_notification(
 @router.post("/send-batch", status_code=202, responses=answers(429))
 @scope("send", max_body=BATCH_LIMIT, max_values=BATCH_VALUE_LIMIT)
 async def send_batch(
-    body: BatchRequest, caller: CallerDep, parts: PartsDep, idempotency_key: KeyHeader = None
+    body: BatchRequest,
+    caller: CallerDep,
+    parts: PartsDep,
+    groups: SendGroupsDep,
+    idempotency_key: KeyHeader = None,
 ) -> BatchAnswer:
     """Accept up to 1,000 sends and answer each. A header key counts as `{key}:{index}` for items without one."""
     read = [
@@ -58,6 +64,6 @@ async def send_batch(
         async for index, item in in_slices(enumerate(body.items))
     ]
     asks = {index: ask for index, ask in enumerate(read) if isinstance(ask, Ask)}
-    taken = await Acceptance(parts, caller).take(list(asks.values()))
+    taken = await Acceptance(parts, groups, caller).take(list(asks.values()))
     given = dict(zip(asks, taken, strict=True))
     return BatchAnswer(items=batch_response([given.get(index, failed) for index, failed in enumerate(read)]))
