@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from api.server import serve
+from api.server import run_on_uvloop, serve
 from bootstrap import ensure_demo, open_parts
 from config import Settings, WrongSettings
 from logs import configure_logging
@@ -25,7 +25,7 @@ async def main() -> None:
 if __name__ == "__main__":
     code = 0
     try:
-        asyncio.run(main())
+        run_on_uvloop(main())
     except WrongSettings as error:
         sys.stderr.write(f"api: {error}\n")
         code = 2

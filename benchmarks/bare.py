@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
-from api.server import Server, server_config, shorten_pauses
+from api.server import Server, run_on_uvloop, server_config, shorten_pauses
 
 READY = "bare ready"
 PATH = "/messages"
@@ -76,6 +76,6 @@ async def main(dsn: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    run_on_uvloop(main(sys.argv[1], int(sys.argv[2])))
     sys.stdout.flush()
     os._exit(0)
