@@ -7,6 +7,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from fastapi import Request
+
 from api.callers import Caller
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
@@ -29,11 +31,11 @@ UNKNOWN_RECIPIENT = "there is no such recipient; give the profile inline as `rec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """One send: what was asked, under which key (None: no key), and the hash of its canonical body."""
+    """One send: what was asked, and with an idempotency key the hash of its canonical body."""
 
     request: SendRequest
     key: str | None
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,11 @@ class Taken:
 Answer = Taken | list[Fault]
 
 
-def digest_of(body: Json) -> str:
-    """Of the canonical body: the order of its members and the white space between them do not count."""
+def digest_of(body: Json, key: str | None) -> str | None:
+    """Of the canonical body: the order of its members and the white space between them do not count. None without a
+    key, which is all that it is compared for."""
+    if key is None:
+        return None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return sha256(canonical.encode()).hexdigest()
 
@@ -87,10 +92,11 @@ class Acceptance:
             return await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
 
     async def _prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
-        kinds = {
-            index: await self._parts.catalog.current_type(self._tenant, ask.request.notification_type)
-            for index, ask in asks.items()
+        types = {
+            key: await self._parts.catalog.current_type(self._tenant, key)
+            for key in {ask.request.notification_type for ask in asks.values()}
         }
+        kinds = {index: types[ask.request.notification_type] for index, ask in asks.items()}
         known = {index: kind for index, kind in kinds.items() if kind is not None}
         sends = [(kind, asks[index].request) for index, kind in known.items()]
         found = dict(zip(known, await send_faults(self._parts, self._caller, sends), strict=True))
@@ -118,7 +124,7 @@ class Acceptance:
             channels=None if request.channels is None else [str(channel) for channel in request.channels],
             tags=tuple(request.tags),
             idempotency_key=ask.key,
-            idempotency_hash=ask.digest if ask.key is not None else None,
+            idempotency_hash=ask.digest,
             send_at=request.send_at,
             expires_in=kind.worthless_after(parse_duration(request.expires_in) if request.expires_in else None),
             digest_group=self._group(request, kind) if kind.timing.collects else None,
@@ -157,6 +163,12 @@ class Acceptance:
         """Another request may take the key between our look-up and our INSERT, which has waited for its commit."""
         held = await self._known([asks[index] for index in refused])
         return {refused[place]: answer for place, answer in held.items()}
+
+
+def acceptance_of(request: Request) -> Acceptance:
+    """Called by the routes themselves: FastAPI needs longer for three dependencies than sends need for the rest."""
+    state = request.app.state
+    return Acceptance(state.parts, state.send_groups, request.state.caller)
 
 
 def _repeat(ask: Ask, row: Json) -> Answer:

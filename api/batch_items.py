@@ -40,8 +40,9 @@ def read_item(item: Json, key: str | None) -> Ask | Refusal:
         request = SendItem.model_validate(item)
     except ValidationError as error:
         return Refusal(status=422, errors=_errors(error, item))
+    key = request.idempotency_key or key
     own = {name: value for name, value in item.items() if name != "idempotency_key"}
-    return Ask(request=request, key=request.idempotency_key or key, digest=digest_of(own))
+    return Ask(request=request, key=key, digest=digest_of(own, key))
 
 
 def batch_response(answers: Iterable[Answer | Ask | Refusal]) -> list[BatchItem]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -78,9 +79,10 @@ class FrontDoor(APIRoute):
         async def enter(request: Request) -> Response:
             if needed != PUBLIC:
                 request.state.caller = allowed(await authenticate(request), needed)
-            refuse_nul(request)
-            if declared is not None:
-                refuse_query(declared, request)
+            if request.path_params or request.scope["query_string"]:
+                refuse_nul(request)
+                if declared is not None:
+                    refuse_query(declared, request)
             if reads_body:
                 await hand_over_body(request, limits)
             return await handle(request)
@@ -153,6 +155,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+@lru_cache(maxsize=64)
 def _is_json(content_type: str) -> bool:
     message = Message()
     message["content-type"] = content_type

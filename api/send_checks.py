@@ -3,6 +3,7 @@ is saved."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 from api.callers import Caller
 from api.problems import Fault, at
@@ -31,9 +32,12 @@ async def send_faults(
 ) -> list[list[Fault]]:
     """Of each send, in their order; the payloads of all of them are checked together."""
     checks = PayloadChecks(parts.renderer, caller.tenant)
+    known: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
     async for index, (kind, asked) in in_slices(enumerate(sends)):
-        templates = await _templates(parts, caller, kind, asked)
-        checks.add(index, asked.payload, [template.variables_schema for template in templates])
+        case = kind.id, tuple(asked.channels or ())
+        if case not in known:
+            known[case] = [template.variables_schema for template in await _templates(parts, caller, kind, asked)]
+        checks.add(index, asked.payload, known[case])
     await checks.run()
     return [
         [*_channel_faults(kind, asked), *payload_faults(checks, index)] for index, (kind, asked) in enumerate(sends)

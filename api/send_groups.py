@@ -1,10 +1,8 @@
 """The statements that single sends share: looking up idempotency keys, and inserting. Built by `create_app`."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
-
-from fastapi import Depends, Request
 
 from api.grouping import Groups
 from bootstrap import Parts
@@ -36,11 +34,3 @@ class SendGroups:
         async with self._parts.database.transaction() as session:
             held = await held_keys(session, tenant, list(keys), self._parts.settings.idempotency_window)
         return [held.get(key) for key in keys]
-
-
-async def _groups(request: Request) -> SendGroups:
-    groups: SendGroups = request.app.state.send_groups
-    return groups
-
-
-SendGroupsDep = Annotated[SendGroups, Depends(_groups)]

@@ -4,15 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from api.acceptance import Acceptance, Ask, Taken, digest_of
+from api.acceptance import Ask, Taken, acceptance_of, digest_of
 from api.batch_items import batch_response, read_item
-from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
-from api.parts import PartsDep
 from api.problems import invalid
 from api.schemas.notifications import BatchAnswer, BatchRequest, IdempotencyKey, SendRequest, Sent
-from api.send_groups import SendGroupsDep
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
 
@@ -30,17 +27,11 @@ HEADERS = {
 @router.post("/send", status_code=202, responses={202: {"headers": HEADERS}, **answers(429)})
 @scope("send")
 async def send_notification(
-    body: SendRequest,
-    caller: CallerDep,
-    parts: PartsDep,
-    groups: SendGroupsDep,
-    request: Request,
-    response: Response,
-    idempotency_key: KeyHeader = None,
+    body: SendRequest, request: Request, response: Response, idempotency_key: KeyHeader = None
 ) -> Sent:
     """202 means durable: the notification will reach its end, whatever is restarted in between."""
-    ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json()))
-    [answer] = await Acceptance(parts, groups, caller).take([ask])
+    ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json(), idempotency_key))
+    [answer] = await acceptance_of(request).take([ask])
     if not isinstance(answer, Taken):
         raise invalid(*answer)
     if answer.replayed:
@@ -51,19 +42,13 @@ async def send_notification(
 
 @router.post("/send-batch", status_code=202, responses=answers(429))
 @scope("send", max_body=BATCH_LIMIT, max_values=BATCH_VALUE_LIMIT)
-async def send_batch(
-    body: BatchRequest,
-    caller: CallerDep,
-    parts: PartsDep,
-    groups: SendGroupsDep,
-    idempotency_key: KeyHeader = None,
-) -> BatchAnswer:
+async def send_batch(body: BatchRequest, request: Request, idempotency_key: KeyHeader = None) -> BatchAnswer:
     """Accept up to 1,000 sends and answer each. A header key counts as `{key}:{index}` for items without one."""
     read = [
         read_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)
         async for index, item in in_slices(enumerate(body.items))
     ]
     asks = {index: ask for index, ask in enumerate(read) if isinstance(ask, Ask)}
-    taken = await Acceptance(parts, groups, caller).take(list(asks.values()))
+    taken = await acceptance_of(request).take(list(asks.values()))
     given = dict(zip(asks, taken, strict=True))
     return BatchAnswer(items=batch_response([given.get(index, failed) for index, failed in enumerate(read)]))
