@@ -33,7 +33,7 @@ fmt: $(STAMP) ## format, and fix what can be fixed without thought
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: compiled ## measure rates and latencies beside the floor; ARGS="--rounds 1" for a short run
+bench: compiled ## measure rates, latencies and CPU beside the floor; ARGS="--quick" for a short run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: compiled ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run

@@ -84,6 +84,13 @@ async def open_desk(parts: Parts, *scopes: str) -> AsyncIterator[Desk]:
         yield Desk(parts, tenant, http)
 
 
+async def transactions(desk: Desk) -> int:
+    """How many have inserted the rows of this tenant."""
+    async with desk.parts.database.transaction() as session:
+        query = text("SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant")
+        return int((await session.execute(query, {"tenant": desk.tenant})).scalar_one())
+
+
 @pytest.fixture
 async def desk(parts: Parts) -> AsyncIterator[Desk]:
     async with open_desk(parts) as desk:
@@ -97,6 +104,25 @@ def refused(response: httpx2.Response) -> dict[str, str]:
 
 
 # Accepting
+
+
+async def test_concurrent_sends_share_transactions_and_fail_one_by_one(desk: Desk) -> None:
+    unknown = GOOD | {"recipient_id": "nobody"}
+    answers = await asyncio.gather(*(desk.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
+    assert [answer.status_code for answer in answers] == [422 if number % 10 == 0 else 202 for number in range(40)]
+    assert await desk.rows() == 36
+    assert await transactions(desk) < 18
+
+
+async def test_concurrent_profiles_of_one_recipient_are_all_kept(desk: Desk) -> None:
+    bodies = [
+        {"notification_type": "news", "payload": {"name": "Bob"}, "recipient": {"recipient_id": "bob", **given}}
+        for given in ({"email": "bob@example.com"}, {"phone": "+4915112345678"}, {"locale": "de"})
+    ]
+    answers = await asyncio.gather(*(desk.send(body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [202] * 3
+    profile = (await desk.http.get("/recipients/bob")).json()
+    assert (profile["email"], profile["phone"], profile["locale"]) == ("bob@example.com", "+4915112345678", "de")
 
 
 async def test_a_send_is_answered_with_the_row_and_where_to_find_it(desk: Desk) -> None:
