@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socket import socket
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,6 +35,13 @@ VALUES ($1, $2, $3, $4, $5, 'PENDING', now())
 """
 
 
+class BareServer(Server):
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Report that the port is open, which it is not yet when the application has started."""
+        await super().startup(sockets)
+        print(READY, flush=True)
+
+
 class Message(BaseModel):
     notification_type: str
     recipient_id: str
@@ -51,7 +59,6 @@ def create_app(dsn: str) -> FastAPI:
         async with asyncpg.create_pool(dsn, min_size=POOL_SIZE, max_size=POOL_SIZE) as pool:
             await pool.execute(TABLE)
             app.state.pool = pool
-            print(READY, flush=True)
             yield
 
     app = FastAPI(lifespan=lifespan)
@@ -68,7 +75,7 @@ def create_app(dsn: str) -> FastAPI:
 
 async def main(dsn: str, port: int) -> None:
     config: uvicorn.Config = server_config(create_app(dsn), "127.0.0.1", port)
-    server = Server(config)
+    server = BareServer(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     shorten_pauses()
