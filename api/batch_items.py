@@ -17,6 +17,8 @@ from api.violations import faults_of
 
 Json = dict[str, Any]
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 # Errors in one response, but for the first one of each item.
 BATCH_ERROR_LIMIT = 1_000
 
@@ -31,7 +33,7 @@ class Refusal:
 
 def read_item(item: Json, key: str | None) -> Ask | Refusal:
     """`key` is for an item without one of its own."""
-    raw = json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
+    raw = COMPACT.encode(item).encode()
     if len(raw) > BODY_LIMIT:
         return Refusal(status=413, errors=[at("", f"an item may have at most {BODY_LIMIT} bytes")])
     if has_more_values(raw, VALUE_LIMIT):
@@ -41,7 +43,7 @@ def read_item(item: Json, key: str | None) -> Ask | Refusal:
     except ValidationError as error:
         return Refusal(status=422, errors=_errors(error, item))
     key = request.idempotency_key or key
-    own = {name: value for name, value in item.items() if name != "idempotency_key"}
+    own = item if key is None else {name: value for name, value in item.items() if name != "idempotency_key"}
     return Ask(request=request, key=key, digest=digest_of(own, key))
 
 
