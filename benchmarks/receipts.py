@@ -161,7 +161,7 @@ class ReceiptMeasures:
 
 
 @asynccontextmanager
-async def measures(given: Servers) -> AsyncIterator[ReceiptMeasures]:
+async def measures(given: Servers, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[ReceiptMeasures]:
     """Prepared, and after a first batch that warms both processes."""
     http = httpx2.AsyncClient(
         base_url=f"{given.places.api_url}/api/v1",
@@ -172,7 +172,7 @@ async def measures(given: Servers) -> AsyncIterator[ReceiptMeasures]:
     database = await asyncpg.connect(given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
     try:
         ready = ReceiptMeasures(given, http, database, given.env["TOCSIN_SECRET_KEY"].encode())
-        await ready.prepare()
+        await ready.prepare(idle_seconds)
         await ready.measure(BATCH, BATCH)
         yield ready
     finally:

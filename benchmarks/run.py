@@ -15,7 +15,8 @@ from benchmarks.cpu import CpuMeter
 from benchmarks.figures import Figures
 from benchmarks.measures import Measures
 from benchmarks.profiles import profiled
-from benchmarks.receipt_rounds import ReceiptSize, receipt_measures, receipt_round
+from benchmarks.receipt_rounds import ReceiptSize, receipt_round
+from benchmarks.receipts import measures as receipt_measures
 from benchmarks.stack import WORKER, Servers, servers, worker
 from benchmarks.waiting import Waiting
 
@@ -149,6 +150,6 @@ async def _acceptance(given: Servers, size: Size, figures: Figures, profiles: Pa
 
 
 async def _receipts(given: Servers, size: Size, figures: Figures) -> None:
-    async with receipt_measures(given, size.receipts) as measures:
+    async with receipt_measures(given, size.receipts.idle_seconds) as measures:
         for _ in range(size.rounds):
             await receipt_round(measures, size.receipts, figures)
