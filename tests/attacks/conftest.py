@@ -1,6 +1,6 @@
 """One API process for all attacks, and an attacker with a tenant of its own for each.
 
-The modules share the process by `pytest.mark.xdist_group("attacks")`.
+The modules share the process by `pytest.mark.xdist_group("attacks")`. It ends with this package.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from tests.attacks.arena import Arena, prepared
 from tests.attacks.target import running_target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def arena(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
     async with running_target(database_url, tmp_path_factory.mktemp("attacks")) as target:
         yield await prepared(target)
