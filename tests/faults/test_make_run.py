@@ -85,6 +85,7 @@ async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(ever
     assert [Path(command_line(pids[name])[0]).name for name in ("temporal", "postgres")] == ["temporal", "postgres"]
 
 
+@pytest.mark.long
 async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_keys(
     everyday: Stage, stage: Stage
 ) -> None:
@@ -96,6 +97,7 @@ async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_key
     assert (await everyday.customer.http.get("/notifications", headers=strange)).status_code == 401
 
 
+@pytest.mark.long
 async def test_a_taken_port_ends_the_start_with_a_sentence_that_names_the_setting(
     everyday: Stage, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ async def test_a_taken_port_ends_the_start_with_a_sentence_that_names_the_settin
     assert run.printed == f"tocsin: port {port} is taken; set TOCSIN_API_PORT=0 to pick a free one\n"
 
 
+@pytest.mark.long
 async def test_urgent_messages_overtake_a_backlog_of_bulk_that_drains_at_the_start_rate(everyday: Stage) -> None:
     bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
     await everyday.in_the_middle(bulk, 50)
@@ -141,6 +144,7 @@ async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_
         assert not (second.root / "run.json").exists()
 
 
+@pytest.mark.long
 async def test_a_make_that_is_killed_takes_the_stack_with_it(tmp_path: Path) -> None:
     make = shutil.which("make")
     if make is None:

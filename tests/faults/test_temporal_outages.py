@@ -14,7 +14,7 @@ from domain.names import SWEEP_SCHEDULE
 from tests.faults.conftest import Stage
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("shared run")]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("shared run"), pytest.mark.long]
 
 NOT_ACCEPTED = """
 SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = 'not_accepted' AND number = 2
