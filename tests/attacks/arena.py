@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from httpx2 import AsyncClient, Response
 
+from tests.attacks.load import Load
 from tests.attacks.target import Target
 from tests.attacks.watcher import HealthWatcher
 from tests.polling import holds
@@ -14,6 +15,10 @@ from tests.polling import holds
 P99_LIMIT = 0.5
 # On a machine that is busy with other things an idle API is slow, too: measured in the same run.
 P99_FACTOR = 10
+# The limits are for an otherwise idle machine. With more than this share of it in other hands the API must still not
+# stall for long, as it did for 4 to 60 s before each attack was mended.
+OTHERS_SHARE = 0.25
+BUSY_LIMIT = 5.0
 # Megabytes. The allocator keeps pages of what was freed; a leak adds up over the attacks and exceeds this.
 MEMORY_TOLERANCE = 96
 MEMORY_WITHIN = 30.0
@@ -39,11 +44,13 @@ class Arena:
 
         What the API waited for a CPU is no fault of its own and raises the limit. On an idle machine that is next to 0.
         """
-        waited = self.target.cpu_wait
+        waited, before = self.target.cpu_wait, Load.measured(self.target.pid)
         with HealthWatcher(self.target.port) as watcher:
             yield watcher
         # Leaving the inner block waits for the watcher's last request.
         limit = self.limit + max(self.target.cpu_wait - waited, 0)
+        if Load.measured(self.target.pid).others_since(before) > OTHERS_SHARE:
+            limit = max(limit, BUSY_LIMIT)
         assert watcher.p99 < limit, f"p99 of /healthz {watcher.p99:.3f} s, limit {limit:.3f} s"
         assert self.target.is_alive, "the API process ended"
         await self.memory_is_given_back()

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from tests.attacks import arena as judging
 from tests.attacks.arena import Arena
+from tests.attacks.load import Load
 from tests.attacks.watcher import HealthWatcher
 from tests.polling import holds
 
@@ -37,3 +40,12 @@ async def test_memory_that_is_not_given_back_is_noticed(arena: Arena, monkeypatc
     grown = replace(arena, baseline=arena.target.memory - judging.MEMORY_TOLERANCE - 1)
     with pytest.raises(AssertionError, match="never held"):
         await grown.memory_is_given_back()
+
+
+def test_the_work_of_other_processes_is_noticed(arena: Arena) -> None:
+    before = Load.measured(arena.target.pid)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        with pytest.raises(subprocess.TimeoutExpired):
+            busy.wait(1)
+        busy.kill()
+    assert Load.measured(arena.target.pid).others_since(before) > 0.8 / (os.cpu_count() or 1)

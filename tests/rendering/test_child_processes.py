@@ -157,7 +157,8 @@ async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer) -> None
     assert not proc.running(before)
 
 
-async def test_many_templates_do_not_fill_a_child(own: Renderer) -> None:
+async def test_many_templates_do_not_fill_a_child(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 30)
     for number in range(24):
         body = f"{{# {number} #}}" + "{{ a }} " * 4000
         assert isinstance(await own.render(sms(body), {"a": 1}, "en"), Rendered)
