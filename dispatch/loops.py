@@ -1,6 +1,8 @@
 """A piece of background work: runs when woken and after a while anyway, and outlives every outage."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 
 import httpx2
@@ -16,6 +18,8 @@ log = structlog.get_logger(__name__)
 # others go on is seen by nobody. It ends the process, whose supervisor says so and starts it again.
 OUTAGES = (*DATABASE_DOWN, RPCError, httpx2.HTTPError)
 AFTER_OUTAGE = 1.0
+# A timer may end a little early; without it the next wait would end at the same second.
+SLACK = 0.05
 
 
 class Loop:
@@ -44,7 +48,16 @@ class Loop:
 
     async def _rest(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(coalesced(seconds, time.monotonic())):
                 await self._woken.wait()
         except TimeoutError:
             return
+
+
+def coalesced(seconds: float, now: float) -> float:
+    """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock; at most SLACK longer.
+
+    All loops of a machine then wake up together: one query of a burst takes a tenth of the CPU time of one that finds
+    cold caches.
+    """
+    return seconds if seconds < 1 else math.floor(now + seconds + SLACK) - now
