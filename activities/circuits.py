@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.circuits import CircuitState, Health, Tally, quiet_for
 from domain.holds import Held, circuit_open, provider_throttled
@@ -17,6 +16,7 @@ from domain.messages import Result
 from domain.names import derived_id
 from storage import provider_health
 from storage.database import Database
+from storage.statements import Executor
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Circuits:
         """As of a second ago; a provider that is missing is well."""
         return self._known
 
-    async def held(self, session: AsyncSession, provider: str, now: datetime) -> Held | None:
+    async def held(self, session: Executor, provider: str, now: datetime) -> Held | None:
         """Why this call is not to be made, asked in the guard's own transaction; `now` is by the database's clock. A
         half-open circuit passes only as many as the database counts."""
         health = self._known.get(provider)

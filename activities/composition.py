@@ -51,7 +51,7 @@ class Composition:
             *(self._draft(start.tenant, kind, words, number, channel) for number, channel in channels)
         )
         items = [*skipped, *(delivery for delivery, _ in drafts)]
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             open_ = await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
         failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
         return RenderResult(failures=failures, closed=not open_)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.circuits import Call, Circuits
@@ -32,6 +31,7 @@ from storage import gates, holds
 from storage.attempts import Claim, claim_attempt
 from storage.database import DATABASE_DOWN, Database
 from storage.ledgers import Key
+from storage.statements import Executor
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
 NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
@@ -91,7 +91,7 @@ class Delivering:
             return replace(outcome.result, recorded=False)
 
     async def _claim(self, call: DeliverInput) -> Claim | DeliverResult:
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction() as session:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
@@ -115,7 +115,7 @@ class Delivering:
         limits = claim.limits.over(self._rates.get(call.provider, 0))
         return ELSEWHERE if claim.fresh and limits.is_limited and _on_shared_queue() else None
 
-    async def _held(self, session: AsyncSession, call: DeliverInput, claim: Claim) -> Held | None:
+    async def _held(self, session: Executor, call: DeliverInput, claim: Claim) -> Held | None:
         """Asked for calls that would really be made."""
         if not claim.fresh:
             return None

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.outcomes import Told, result_of, told
@@ -24,6 +23,7 @@ from storage.attempts import Claim, take_message
 from storage.database import Database
 from storage.ledgers import Key, amend
 from storage.receipts import StoredReceipt, with_receipts
+from storage.statements import Executor
 
 Device = tuple[UUID, dict[str, Any]]
 
@@ -48,7 +48,7 @@ class Recording:
         at: datetime | None = None,
     ) -> DeliverResult:
         """`dead` is a device whose token will never work again."""
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction() as session:
             after = await self._write(session, call, outcome, seen, at or now())
             if dead is not None:
                 await devices.remove_dead(session, call.tenant, *dead)
@@ -65,7 +65,7 @@ class Recording:
         return _answer(after, call, outcome)
 
     async def _write(
-        self, session: AsyncSession, call: DeliverInput, outcome: Told, seen: Ledger | None, at: datetime
+        self, session: Executor, call: DeliverInput, outcome: Told, seen: Ledger | None, at: datetime
     ) -> Ledger:
         """A bounce that was faster than our own record must not end the notification. One statement for the rows,
         unless somebody else wrote to them since the guard. `at` is by the database's clock, where that is known: waits

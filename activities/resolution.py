@@ -42,7 +42,7 @@ class Resolution:
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
         """One read; one write of what is rendered or skipped, or of the hour or the limit that holds it. Channels are
         not written down as skipped before it may go out: the person may change their mind until then."""
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             audience = await read_audience(session, start.notification_id, start.tenant)
         if audience is None or audience.finished or audience.generation != start.generation:
             return Plan(settled=_settled(audience))

@@ -104,7 +104,7 @@ class Dispatcher:
     async def _start_urgent(self) -> float:
         if not self._wakeups.leading:
             return LOOK_AGAIN
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await dispatching.claim_urgent(session, AT_ONCE)
         if due:
             self._give_way()
@@ -126,7 +126,7 @@ class Dispatcher:
             return early
         self._gave_way = False
         allowed = self._pace.allowance(AT_ONCE)
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await dispatching.claim_paced(session, allowed, self._served_last)
         self._pace.spend(len(due))
         await self._start(due)
@@ -143,7 +143,7 @@ class Dispatcher:
         if not self._wakeups.leading:
             return LOOK_AGAIN
         allowed = self._pace.allowance(AT_ONCE)
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await dispatching.claim_redriven(session, allowed)
         self._pace.spend(len(due))
         await self._start(due)
@@ -169,7 +169,7 @@ class Dispatcher:
         """Mark all that were started since the last time in one statement; most have ended and need no mark. If this
         process dies before, their lease ends and the next dispatcher finds their workflows."""
         if batch := list(self._started):
-            async with self._database.transaction() as session:
+            async with self._database.statement() as session:
                 await dispatching.mark_started(session, batch)
             del self._started[: len(batch)]
             self._loops[CANCEL_DUE].wake()  # cancels that came before the mark

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.evidence import AttemptState
 from domain.holds import Held, HoldKind, paused
@@ -29,6 +28,7 @@ from storage.provider_limits import LIMITS, limits_of
 from storage.queue_entries import PASSED
 from storage.rows import decoded
 from storage.sealing import Json, unseal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,7 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
 """)  # noqa: S608 - constants of our own
 
 
-async def claim_attempt(session: AsyncSession, call: DeliverInput) -> Claim | None:
+async def claim_attempt(session: Executor, call: DeliverInput) -> Claim | None:
     """None if the notification is of another generation, or the person is gone. Two statements if somebody else had
     the lock: then the rest of the first one shows the rows as they were before the other's commit."""
     ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
@@ -211,7 +211,7 @@ SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :m
 """)
 
 
-async def take_message(session: AsyncSession, attempt: Attempt, message: str) -> bool:
+async def take_message(session: Executor, attempt: Attempt, message: str) -> bool:
     """Whether the vendor's message may be this attempt's; False if another has it. Of two that ask at the same moment
     the second waits until the first has committed."""
     values = {"provider": attempt.provider, "message": message}

@@ -18,6 +18,7 @@ from domain.timing import Limit, limit_of
 from storage.provider_limits import LIMITS, limits_of
 from storage.rows import decoded
 from storage.sealing import Json, unseal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,7 @@ SELECT {WORDS_COLUMNS}
 """)  # noqa: S608
 
 
-async def read_audience(session: AsyncSession, notification_id: UUID, tenant: UUID) -> Audience | None:
+async def read_audience(session: Executor, notification_id: UUID, tenant: UUID) -> Audience | None:
     row = (await session.execute(AUDIENCE, {"id": notification_id, "tenant": tenant})).mappings().one_or_none()
     if row is None:
         return None

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from storage.statements import QuickSession
+
 # What a lost, restarting or overloaded Postgres raises. Callers answer 503, back off, or let Temporal retry.
 DATABASE_DOWN = (
     DBAPIError,
@@ -51,15 +53,33 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
-    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
-        """Run one statement, with values for its $1, $2 …, as a transaction of its own. For short hot statements, which
-        cost less than SQLAlchemy's session, BEGIN and COMMIT."""
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[QuickSession]:
+        """For exactly one statement, which is a transaction of its own: one round trip instead of three."""
+        async with self._driver() as driver:
+            yield QuickSession(driver)
+
+    @asynccontextmanager
+    async def quick_transaction(self) -> AsyncIterator[QuickSession]:
+        """As `transaction`, for hot paths that execute text statements only."""
+        async with self._driver() as driver:
+            transaction = driver.transaction()
+            await transaction.start()
+            session, commits = QuickSession(driver), False
+            try:
+                yield session
+                commits = not session.is_rolled_back
+            finally:
+                await (transaction.commit() if commits else transaction.rollback())
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
         async with self.engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             try:
-                return list(await driver.fetch(statement, *values))
+                yield driver
             finally:
-                if driver.is_closed():
+                if driver.is_closed() or driver.is_in_transaction():
                     # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
                     await connection.invalidate()
 

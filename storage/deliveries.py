@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
 from domain.names import derived_id
@@ -12,6 +11,7 @@ from domain.statuses import DeliveryStatus
 from domain.templates import TemplateVersion
 from storage.database import to_json
 from storage.sealing import Json, seal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ SELECT count(*) FROM open
 
 
 async def insert_deliveries(
-    session: AsyncSession, notification_id: UUID, tenant: UUID, generation: int, items: list[NewDelivery]
+    session: Executor, notification_id: UUID, tenant: UUID, generation: int, items: list[NewDelivery]
 ) -> bool:
     """False if the notification is final, cancelled or of another generation: then nothing was written."""
     values = {

@@ -18,6 +18,7 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.rows import decoded
 from storage.sealing import Json, seal, unseal
+from storage.statements import Executor
 
 
 class TooManyDevices(Exception):
@@ -120,7 +121,7 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
     return (await session.execute(REMOVE, values)).scalar() is not None
 
 
-async def remove_dead(session: AsyncSession, tenant: UUID, id: UUID, address: Json) -> bool:
+async def remove_dead(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
     """A device whose vendor said that this address is no more."""
     values = {"tenant": tenant, "id": id, "address": to_json(seal(address))}
     return (await session.execute(REMOVE_DEAD, values)).scalar() is not None

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.notification_types import URGENT
 from storage.queue_entries import ENTRY, OF_ENTRY
+from storage.statements import Executor
 
 FIRST = UUID(int=0)
 LEASE_SECONDS = 12  # longer than a start can block; what a row waits whose dispatcher was killed
@@ -149,11 +150,11 @@ WITH {ENTRY} UPDATE queue_entry q SET {AGAIN} {OF_ENTRY} AND {LOOKED_AFTER.repla
 """)  # noqa: S608 - constants of our own
 
 
-async def claim_urgent(session: AsyncSession, limit: int) -> list[DueNotification]:
+async def claim_urgent(session: Executor, limit: int) -> list[DueNotification]:
     return _due((await session.execute(CLAIM_URGENT, {"limit": limit})).mappings())
 
 
-async def claim_paced(session: AsyncSession, limit: int, after: UUID = FIRST) -> list[DueNotification]:
+async def claim_paced(session: Executor, limit: int, after: UUID = FIRST) -> list[DueNotification]:
     """In the order of service. `after` is the tenant that was served last; now that is the last row's."""
     rows = list((await session.execute(CLAIM_PACED, {"limit": limit, "after": after})).mappings())
     rows.sort(key=lambda row: (row["priority"], row["turn"], row["tenant"] <= after, row["tenant"]))
@@ -168,11 +169,11 @@ def _due(rows: Any) -> list[DueNotification]:
     return sorted((_notification(row) for row in rows), key=lambda due: (due.priority, due.id))
 
 
-async def claim_redriven(session: AsyncSession, limit: int) -> list[DueNotification]:
+async def claim_redriven(session: Executor, limit: int) -> list[DueNotification]:
     return _due((await session.execute(CLAIM_REDRIVEN, {"limit": limit})).mappings())
 
 
-async def mark_started(session: AsyncSession, started: list[DueNotification]) -> None:
+async def mark_started(session: Executor, started: list[DueNotification]) -> None:
     await session.execute(MARK_STARTED, _entries([(one.id, one.generation) for one in started]))
 
 

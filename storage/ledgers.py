@@ -1,5 +1,4 @@
-"""Loads the ledger of one notification and writes what a pure function of `domain/ledger.py` changed in it, or in
-those of several.
+"""Loads ledgers of notifications and writes what pure functions of `domain/ledger.py` changed in them.
 
 One statement each way. A write is fenced by the revision that was read: if somebody else wrote in between, the
 function is applied again to the locked row. The first deliveries leave the revision at 0: a ledger of that revision is
@@ -25,6 +24,7 @@ from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
 from storage.queue_entries import FOLLOW
 from storage.recipients import ERASED
 from storage.rows import FEW_ROWS, Json, decoded, time_of
+from storage.statements import Executor
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 AGGREGATES = """
@@ -114,7 +114,7 @@ class Key:
     tenant: UUID
 
 
-async def load(session: AsyncSession, key: Key, *, lock: bool) -> Ledger | None:
+async def load(session: Executor, key: Key, *, lock: bool) -> Ledger | None:
     """Locking is a statement of its own: the one that reads must begin after the lock is ours."""
     values = {"id": key.notification_id, "tenant": key.tenant}
     if lock:
@@ -123,7 +123,7 @@ async def load(session: AsyncSession, key: Key, *, lock: bool) -> Ledger | None:
     return None if row is None else ledger_of(dict(row))
 
 
-async def amend(session: AsyncSession, key: Key, change: Change, seen: Ledger | None = None) -> Ledger:
+async def amend(session: Executor, key: Key, change: Change, seen: Ledger | None = None) -> Ledger:
     """Apply `change`: to `seen` or to what is read now, and, if somebody wrote in between, to the locked row.
 
     LookupError: no such row.
@@ -140,14 +140,14 @@ async def amend(session: AsyncSession, key: Key, change: Change, seen: Ledger | 
     return after
 
 
-async def _loaded(session: AsyncSession, key: Key, *, lock: bool) -> Ledger:
+async def _loaded(session: Executor, key: Key, *, lock: bool) -> Ledger:
     ledger = await load(session, key, lock=lock)
     if ledger is None:
         raise LookupError(f"no notification {key.notification_id}")
     return ledger
 
 
-async def save(session: AsyncSession, before: Ledger, after: Ledger) -> bool:
+async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
     """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
     revision 0 is to be locked."""
     return bool((await session.execute(SAVE_ONE, _differences([(before, after)]))).first())

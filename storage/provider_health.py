@@ -11,6 +11,7 @@ from domain.circuits import CircuitState, Health, Tally, advance
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
 from storage.database import to_json
 from storage.rows import decoded
+from storage.statements import Executor
 
 READ = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
 LOCK = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
@@ -58,7 +59,7 @@ def _freed(before: Health, after: Health) -> bool:
     return quiet_is_over or after.state not in (before.state, CircuitState.OPEN)
 
 
-async def take_probe(session: AsyncSession, provider: str) -> bool:
+async def take_probe(session: Executor, provider: str) -> bool:
     """Whether this call may be one of the few that try a half-open circuit; undone if the caller rolls back."""
     return (await session.execute(TAKE_PROBE, {"provider": provider})).one_or_none() is not None
 

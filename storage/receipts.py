@@ -18,6 +18,7 @@ from storage.database import Database, to_json
 from storage.ledgers import Key, amend
 from storage.recipients import ERASED
 from storage.sealing import Json
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +33,14 @@ class StoredReceipt:
     raw: Json
 
 
-STORE = """
+STORE = text("""
 INSERT INTO receipt (id, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw, tries,
                      next_try_at)
 SELECT x.id, x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, x.occurred_at, now(), x.raw, 0, now()
-  FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
+  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
        provider_message_id text, reason text, occurred_at timestamptz, raw jsonb)
 ON CONFLICT (id) DO NOTHING RETURNING id
-"""
-STORE_IN_TRANSACTION = text(STORE.replace("$1", ":receipts"))
+""")
 
 # One that names our reference has found its attempt without us.
 EARLY = text("""
@@ -60,12 +60,13 @@ UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN CAST(
 
 async def store_alone(database: Database, receipts: list[StoredReceipt]) -> None:
     """In a transaction of its own."""
-    await database.fetch(STORE, _rows(receipts))
+    async with database.statement() as session:
+        await store(session, receipts)
 
 
-async def store(session: AsyncSession, receipts: list[StoredReceipt]) -> set[UUID]:
+async def store(session: Executor, receipts: list[StoredReceipt]) -> set[UUID]:
     """Ids of those that are new."""
-    return set((await session.execute(STORE_IN_TRANSACTION, {"receipts": _rows(receipts)})).scalars())
+    return set((await session.execute(STORE, {"receipts": _rows(receipts)})).scalars())
 
 
 def _rows(receipts: list[StoredReceipt]) -> str:
@@ -76,7 +77,7 @@ def _rows(receipts: list[StoredReceipt]) -> str:
     return to_json(rows).replace("\\u0000", "\\ufffd")
 
 
-async def early(session: AsyncSession, provider: str, message_id: str) -> list[StoredReceipt]:
+async def early(session: Executor, provider: str, message_id: str) -> list[StoredReceipt]:
     """Those that came before we knew the provider's id of the message, for the transaction that records it."""
     return _receipts((await session.execute(EARLY, {"provider": provider, "message_id": message_id})).mappings())
 
@@ -94,7 +95,7 @@ async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID,
 
 
 async def suppress(
-    session: AsyncSession, key: Key, attempt_id: UUID, told: list[StoredReceipt], refusal: str | None = None
+    session: Executor, key: Key, attempt_id: UUID, told: list[StoredReceipt], refusal: str | None = None
 ) -> list[Finding]:
     """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
     list is locked before a notification is."""
@@ -111,7 +112,7 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
     return ledger
 
 
-async def mark_applied(session: AsyncSession, told: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
+async def mark_applied(session: Executor, told: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
     """`attempt_id` None: they are about no message of ours, but what somebody wrote to us, and name nobody."""
     await session.execute(APPLIED, {"ids": [receipt.id for receipt in told], "attempt_id": attempt_id})
 

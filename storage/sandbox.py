@@ -51,7 +51,7 @@ class SandboxLedger:
 
     async def count_call(self, message: Message) -> int:
         values = {name: getattr(message, name) for name in ("attempt_id", "delivery_id", "endpoint_id")}
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             return int((await session.execute(CALL, {"id": new_id(), **values})).scalar_one())
 
     async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
@@ -60,7 +60,7 @@ class SandboxLedger:
         values: Json = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
         sealed = {"address": to_json(seal(message.address)), "content": to_json(seal(message.content))}
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             await session.execute(
                 ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "listener": SANDBOX_CHANNEL}
             )

@@ -20,6 +20,7 @@ from storage.database import to_json
 from storage.ledgers import Key
 from storage.rows import decoded
 from storage.sealing import Json, unseal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id A
 """)  # noqa: S608
 
 
-async def add(session: AsyncSession, tenant: UUID, new: NewSuppression) -> tuple[Suppression, bool]:
+async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[Suppression, bool]:
     """What is in force for that address now, and whether this has changed it."""
     where: Json = {"tenant": tenant, "channel": new.channel, "address_key": new.address_key}
     await session.execute(CLOSE, where)
@@ -135,7 +136,7 @@ async def add(session: AsyncSession, tenant: UUID, new: NewSuppression) -> tuple
     return _suppression((await session.execute(STANDING, where)).mappings().one()), False
 
 
-async def learn(session: AsyncSession, key: Key, attempt_id: UUID, findings: Sequence[Finding]) -> list[Finding]:
+async def learn(session: Executor, key: Key, attempt_id: UUID, findings: Sequence[Finding]) -> list[Finding]:
     """Suppress the address that this call went to; those of the findings that changed something."""
     if not findings:
         return []

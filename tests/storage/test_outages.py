@@ -6,8 +6,11 @@ from sqlalchemy import text
 from models.tenants import Tenant
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS, is_outage, ping
+from storage.statements import Rows
 
 pytestmark = pytest.mark.postgres
+
+RENAME = text("UPDATE tenant SET name = :name WHERE id = :id")
 
 
 async def run(database: Database, *statements: str, **values: object) -> None:
@@ -55,16 +58,47 @@ async def test_a_connection_that_a_single_statement_lost_is_not_used_again(datab
     single = Database(database.url, pool_size=1)
     try:
         with pytest.raises(DATABASE_ERRORS) as caught:
-            await single.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+            await run_alone(single, "SELECT pg_terminate_backend(pg_backend_pid())")
         assert is_outage(caught.value)
-        assert [row["one"] for row in await single.fetch("SELECT 1 AS one")] == [1]
+        assert (await run_alone(single, "SELECT 1")).scalar_one() == 1
     finally:
         await single.close()
 
 
 async def test_a_single_statement_is_committed_or_rolled_back_alone(database: Database, tenant: Tenant) -> None:
-    await database.fetch("UPDATE tenant SET name = $2 WHERE id = $1", tenant.id, "new name")
+    await run_alone(database, "UPDATE tenant SET name = :name WHERE id = :id", id=tenant.id, name="new name")
     with pytest.raises(DATABASE_ERRORS):
-        await database.fetch("UPDATE tenant SET name = (1 / (length(name) - 8))::text WHERE id = $1", tenant.id)
-    [row] = await database.fetch("SELECT name FROM tenant WHERE id = $1", tenant.id)
-    assert row["name"] == "new name"
+        await run_alone(
+            database, "UPDATE tenant SET name = (1 / (length(name) - 8))::text WHERE id = :id", id=tenant.id
+        )
+    assert await name_of(database, tenant) == "new name"
+
+
+async def test_a_quick_transaction_is_committed_at_its_end(database: Database, tenant: Tenant) -> None:
+    await rename_twice(database, tenant, "one", "two")
+    assert await name_of(database, tenant) == "two"
+
+
+async def test_a_quick_transaction_is_undone_by_an_error_and_on_request(database: Database, tenant: Tenant) -> None:
+    with pytest.raises(DATABASE_ERRORS):
+        await rename_twice(database, tenant, "one", None)
+    async with database.quick_transaction() as session:
+        await session.execute(RENAME, {"id": tenant.id, "name": "two"})
+        await session.rollback()
+    assert await name_of(database, tenant) == "Test"
+
+
+async def rename_twice(database: Database, tenant: Tenant, first: str | None, second: str | None) -> None:
+    async with database.quick_transaction() as session:
+        await session.execute(RENAME, {"id": tenant.id, "name": first})
+        assert await name_of(database, tenant) == "Test"
+        await session.execute(RENAME, {"id": tenant.id, "name": second})
+
+
+async def run_alone(database: Database, statement: str, **values: object) -> Rows:
+    async with database.statement() as session:
+        return await session.execute(text(statement), values)
+
+
+async def name_of(database: Database, tenant: Tenant) -> str:
+    return str((await run_alone(database, "SELECT name FROM tenant WHERE id = :id", id=tenant.id)).scalar_one())

@@ -1,14 +1,15 @@
 """What one send costs: events in Temporal's history, activities, SQL statements. Each is a limit on the throughput."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import TextClause, event, text
 from temporalio.api.enums.v1 import EventType
 
+from storage.statements import QuickSession, Rows
 from tests.engine import Engine, Shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -50,11 +51,19 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
     def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         statements.append(Statement(f"{' '.join(statement.split())} ", str(parameters), cursor.rowcount))
 
+    execute = QuickSession.execute
+
+    async def noted(session: QuickSession, statement: TextClause, params: Mapping[str, Any]) -> Rows:
+        rows = await execute(session, statement, params)
+        given = str(tuple(params.values()))
+        statements.append(Statement(f"{' '.join(statement.text.split())} ", given, len(list(rows))))
+        return rows
+
     event.listen(target, "after_cursor_execute", note)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickSession, "execute", noted)
         yield statements
-    finally:
-        event.remove(target, "after_cursor_execute", note)
+    event.remove(target, "after_cursor_execute", note)
 
 
 @pytest.fixture
@@ -112,11 +121,18 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
     def flush(connection: Any) -> None:
         connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
 
+    execute = QuickSession.execute
+
+    async def flushed(session: QuickSession, statement: TextClause, params: Mapping[str, Any]) -> Rows:
+        rows = await execute(session, statement, params)
+        await execute(session, text("SELECT pg_stat_force_next_flush()"), {})
+        return rows
+
     event.listen(target, "commit", flush)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickSession, "execute", flushed)
         yield
-    finally:
-        event.remove(target, "commit", flush)
+    event.remove(target, "commit", flush)
 
 
 async def updates(engine: Engine) -> Updates:

@@ -1,0 +1,84 @@
+"""Sends text statements through asyncpg itself, for the hot paths: a third of the CPU time of SQLAlchemy's session.
+
+`QuickSession` has the part of AsyncSession's interface that text statements need, so that one function serves both.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy import TextClause
+
+NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+
+
+class Executor(Protocol):
+    """An AsyncSession or a QuickSession."""
+
+    async def execute(self, statement: Any, params: Any = None) -> Any: ...
+
+
+class Rows:
+    """The part of SQLAlchemy's Result that our statements use. A record is a row and a mapping at once."""
+
+    def __init__(self, records: list[asyncpg.Record]) -> None:
+        self._records = records
+
+    def __iter__(self) -> Iterator[asyncpg.Record]:
+        return iter(self._records)
+
+    def mappings(self) -> "Rows":
+        return self
+
+    def scalars(self) -> list[Any]:
+        return [record[0] for record in self._records]
+
+    def one(self) -> asyncpg.Record:
+        [record] = self._records
+        return record
+
+    def one_or_none(self) -> asyncpg.Record | None:
+        return self.one() if self._records else None
+
+    def first(self) -> asyncpg.Record | None:
+        return self._records[0] if self._records else None
+
+    def scalar_one(self) -> Any:
+        return self.one()[0]
+
+    def scalar_one_or_none(self) -> Any:
+        return self.scalar_one() if self._records else None
+
+    scalar = scalar_one_or_none
+
+
+class QuickSession:
+    """Built by `Database`, for one block."""
+
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self._driver = driver
+        self.is_rolled_back = False
+
+    async def execute(self, statement: TextClause, params: Mapping[str, Any] | None = None) -> Rows:
+        values = params or {}
+        sql, names = numbered(statement.text)
+        return Rows(await self._driver.fetch(sql, *(values[name] for name in names)))
+
+    async def rollback(self) -> None:
+        """Undo the transaction at the end of the block."""
+        self.is_rolled_back = True
+
+
+@cache
+def numbered(sql: str) -> tuple[str, list[str]]:
+    """Return the statement with $1, $2 … for its names, and the names in that order."""
+    names: list[str] = []
+
+    def parameter(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return NAME.sub(parameter, sql), names
