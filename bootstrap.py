@@ -3,6 +3,7 @@
 Worker, API, command line and tests all come through here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
+import uvloop
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -129,6 +131,12 @@ class Parts:
         """What the API process runs beside its requests."""
         always = [self.dispatcher.run, self.receipts.run, self.event_posts.run]
         return [*always, self.reports.run] if self.reports else always
+
+
+def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a server process. asyncio's own loop needs a third more CPU time per request."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 @asynccontextmanager

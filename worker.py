@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import SHARED_CALLS
-from bootstrap import Parts, open_parts
+from bootstrap import Parts, open_parts, run_on_uvloop
 from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
@@ -145,7 +145,7 @@ async def main() -> None:
 if __name__ == "__main__":
     code = 0
     try:
-        asyncio.run(main())
+        run_on_uvloop(main())
     except (NoSuchQueue, WrongSettings) as error:
         sys.stderr.write(f"worker: {error}\n")
         code = 2

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 
-from api.server import run_on_uvloop, serve
-from bootstrap import ensure_demo, open_parts
+from api.server import serve
+from bootstrap import ensure_demo, open_parts, run_on_uvloop
 from config import Settings, WrongSettings
 from logs import configure_logging
 

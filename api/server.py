@@ -3,12 +3,10 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
-import uvloop
 from fastapi import FastAPI
 
 from api.app import create_app
@@ -23,12 +21,6 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Ours are set by the caller; uvicorn would raise them again when it is done and skip our closing."""
         yield
-
-
-def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a server process. asyncio's own loop needs a third more CPU time per request."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
 
 
 def shorten_pauses() -> None:

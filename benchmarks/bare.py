@@ -19,7 +19,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
-from api.server import Server, run_on_uvloop, server_config, shorten_pauses
+from api.server import Server, server_config, shorten_pauses
+from bootstrap import run_on_uvloop
 
 READY = "bare ready"
 PATH = "/messages"

@@ -107,9 +107,9 @@ async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(answer) for answer in answers] == [Rendered] * pool.WAITING_LIMIT + [TooManyWaiting] * 2
     assert await works(own, tenant)
-    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
     running = asyncio.create_task(own.render(sms(SLOW), {}, "en", tenant=tenant))
     await holds(lambda: own._pool._queue._occupied[tenant] == 1)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
     with pytest.raises(TooManyWaiting):
         await own.render(sms("x"), {}, "en", tenant=tenant)
     assert await running == STOPPED

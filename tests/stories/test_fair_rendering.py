@@ -49,7 +49,8 @@ async def test_a_flood_of_slow_templates_does_not_delay_another_tenant(engine: E
         idle = sorted([await delivered_in(other) for _ in range(5)])[2]
         sent, previews = await flood(shop)
         loaded = sorted([await delivered_in(other) for _ in range(5)])
-        assert loaded[2] < 3 * idle + 1, (idle, loaded)
+        # Without turns it was 67 s. The 5 s are for machines that are busy with other tests, too.
+        assert loaded[2] < 3 * idle + 5, (idle, loaded)
         assert {(await preview).status_code for preview in previews} <= {422, 429}
     for id in sent:
         assert (await shop.finished(id, within=120))["failure_reason"].startswith("email: template_error: ")

@@ -136,6 +136,7 @@ async def operate(shop: Shop, **changes: float | None) -> dict[str, Any]:
     return view
 
 
+@pytest.mark.long
 async def test_twenty_a_second_set_meanwhile_are_twenty_over_three_workers(yard: Yard, customer: Shop) -> None:
     """All the while each worker tells its own setting with every poll, which must not take the rate back."""
     began = monotonic()
@@ -154,6 +155,7 @@ async def test_twenty_a_second_set_meanwhile_are_twenty_over_three_workers(yard:
     assert set(yard.vendor.kept.values()) == {1}
 
 
+@pytest.mark.long
 async def test_each_tenant_is_held_to_its_rate_and_delays_no_other(yard: Yard, customer: Shop, other: Shop) -> None:
     assert (await operate(customer, rate=0, tenant_rate=5))["tenant_rate"] == 5
     began = monotonic()

