@@ -20,6 +20,7 @@ import asyncpg
 import httpx2
 
 from benchmarks.cpu import cpu_seconds
+from benchmarks.messages import PREPARATION
 from benchmarks.stack import Servers, servers
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
@@ -32,7 +33,7 @@ BATCH = 50  # receipts per request
 BATCH_COUNT, SINGLE_COUNT = 1000, 200  # receipts per figure
 PROCESSES = ("api", "postgres")
 
-# A type and a recipient must exist: `prepare`. One sent notification, with its delivery, attempt and events, per id.
+# The type and the recipient of `messages` must exist. Per id one sent notification, with its delivery and attempt.
 SENT = """
 WITH one AS (SELECT id, ordinality AS n FROM unnest($1::uuid[]) WITH ORDINALITY AS x(id)),
 kind AS (SELECT id, tenant FROM notification_type WHERE key = 'bench' LIMIT 1),
@@ -54,15 +55,6 @@ SELECT id, tenant, id, id, 'email', 1, 'sandbox', 'accepted', 'sent', id::text, 
 """
 WAITING = "SELECT count(*) FROM receipt WHERE applied_at IS NULL"
 APPLIED = "SELECT count(*) FROM attempt WHERE id = ANY($1::uuid[]) AND delivered_at IS NOT NULL"
-TEMPLATE = {
-    "name": "bench",
-    "channel": "email",
-    "language": "en",
-    "subject_template": "Your order {{ number }}",
-    "body_template": "<p>Hello {{ name }}</p>",
-    "publish": True,
-}
-TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
 
 
 class NotApplied(Exception):
@@ -100,11 +92,7 @@ class ReceiptMeasures:
 
     async def prepare(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Create what the rows refer to, and read what the processes use when idle, in cores."""
-        for method, path, body in (
-            ("POST", "/templates", TEMPLATE),
-            ("PUT", "/notification-types/bench", TYPE),
-            ("PUT", "/recipients/ada", {"email": "ada+silent@example.com", "locale": "en"}),
-        ):
+        for method, path, body in PREPARATION:
             (await self._http.request(method, path, json=body)).raise_for_status()
         before = self._cpu()
         await asyncio.sleep(idle_seconds)

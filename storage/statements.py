@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import asyncpg
 from sqlalchemy import TextClause
 
+# As SQLAlchemy reads them, but without its escape `\:`, which no statement of ours needs.
 NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
