@@ -77,6 +77,7 @@ def test_a_profile_without_py_spy_ends_before_the_run_with_a_message(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.temporal
 async def test_a_quick_run_measures_everything_beside_its_floor(

@@ -19,7 +19,7 @@ from embedded.stack import CHECKOUT
 from tests.docs.test_commands import BLOCK, page
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 # What stays in the foreground of a terminal of its own, and what it says when it is ready; the mail server
 # says nothing and is ready long before it is needed.

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import TextClause, text
 
 from bootstrap import open_parts
 from testing.stage import serving
 from tests.engine import Engine, Shop, open_shop, prepared
+from tests.polling import eventually
 
 WORDS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")
 PLACES = ("email", "sms", "push", "webhook")
@@ -56,6 +58,7 @@ async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
             "hang reconcile": await shop.send("ask", "mr-hang"),
             "error with a later step": await shop.send("fallback", "mr-halfway"),
         }
+        await _drop_receipts(shop, others["lost reconcile"])
         yield BadDays(shop=shop, asked=dict(zip(pairs, ids, strict=True)), others=others)
 
 
@@ -78,6 +81,21 @@ async def other_shop(engine: Engine) -> AsyncIterator[Shop]:
 
 def _type_for(place: str, word: str) -> str:
     return f"briefly-by-{place}" if word == "error" else f"by-{place}"
+
+
+async def _drop_receipts(shop: Shop, id: str) -> None:
+    """As if the vendor never reported it, so that only a look-up can find what was accepted."""
+    accepted = text("SELECT count(*) FROM sandbox_message WHERE notification_id = :id")
+    receipts = text(
+        "DELETE FROM sandbox_receipt r USING sandbox_message m WHERE m.id = message_id AND notification_id = :id"
+    )
+
+    async def run(statement: TextClause) -> Any:
+        async with shop.engine.parts.database.transaction() as session:
+            return await session.execute(statement, {"id": id})
+
+    await eventually(lambda: run(accepted), lambda found: found.scalar_one() == 1)
+    await run(receipts)
 
 
 async def _person(shop: Shop, word: str, number: int) -> None:

@@ -20,7 +20,7 @@ async def test_at_most_once_a_call_that_hangs_is_left_in_doubt(bad_days: BadDays
 
 
 async def test_reconcile_asks_for_a_lost_answer_and_finds_what_was_accepted(bad_days: BadDays) -> None:
-    """The receipt is held back for longer than that; when somebody looks late it has come all the same."""
+    """Its receipt never comes."""
     lost = await bad_days.shop.finished(bad_days.others["lost reconcile"])
     assert outcomes(lost) == [("accepted", None)]
     kinds = [entry["kind"] for entry in lost["timeline"]]
