@@ -25,7 +25,6 @@ from activities.recording import Recording
 from activities.recurring import Recurring
 from activities.resolution import Resolution
 from activities.settlement import Settlement
-from activities.sweeping import Sweeping
 from activities.ticks import Ticking
 from config import Settings
 from dispatch.connection import connect, prepare, reaching_temporal
@@ -41,7 +40,10 @@ from dispatch.signals import Signals
 from dispatch.starter import Starter
 from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
+from dispatch.wakeups import Wakeups
+from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from domain.tracking import TraceSigner
+from models.columns import new_id
 from providers.base import Provider
 from providers.guard import guarded
 from providers.pools import Pools, build_providers, pools_of
@@ -51,12 +53,14 @@ from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.catalog import Catalog
+from storage.claims import Slots
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
 DEMO_TENANT = "demo"
+SLOTS = Slots(total=8, reserved=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,7 @@ class Parts:
     temporal: Client
     circuits: Circuits
     dispatcher: Dispatcher
+    listener: Wakeups
     recurring: Recurring
     receipts: ReceiptApplier
     reports: SandboxReports | None
@@ -99,7 +104,6 @@ class Parts:
             digesting.close_digest,
             self._recording.record_outcome,
             Ticking(self.database, {**self.recurring.works, "digests": digesting.close_due}).run_tick,
-            Sweeping(self.dispatcher.sweep_once).sweep,
         )
 
     @property
@@ -129,7 +133,7 @@ class Parts:
 
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
-        always = [self.dispatcher.run, self.receipts.run, self.event_posts.run]
+        always = [self.listener.run, self.receipts.run, self.event_posts.run]
         return [*always, self.reports.run] if self.reports else always
 
 
@@ -184,10 +188,19 @@ def _assemble(
         database,
         Starter(temporal),
         duties,
+        process=new_id(),
+        slots=SLOTS,
         start_rate=settings.start_rate,
         on_flush=catalog.flush,
-        on_sandbox=reports.wake if reports else lambda: None,
-        on_events=event_posts.wake,
+    )
+    listener = Wakeups(
+        database,
+        {
+            FLUSH_CHANNEL: lambda _: catalog.flush(),
+            SANDBOX_CHANNEL: lambda _: reports.wake() if reports else None,
+            EVENTS_CHANNEL: lambda _: event_posts.wake(),
+        },
+        may_lead=False,
     )
     return Parts(
         settings=settings,
@@ -199,6 +212,7 @@ def _assemble(
         temporal=temporal,
         circuits=Circuits(database),
         dispatcher=dispatcher,
+        listener=listener,
         recurring=recurring,
         receipts=ReceiptApplier(database),
         reports=reports,

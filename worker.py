@@ -27,7 +27,6 @@ from logs import configure_logging
 from providers.registry import PROVIDERS
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
-from workflows.sweep import SweepWorkflow
 from workflows.tick import TickWorkflow
 
 log = structlog.get_logger(__name__)
@@ -61,7 +60,7 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
     return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
-        workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow, SweepWorkflow],
+        workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow],
         # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, does
         # the server hand an activity to the worker that schedules it.
         activities=[*parts.activities, *parts.vendor_activities],
@@ -126,11 +125,14 @@ async def serve(
     loops = [asyncio.create_task(loop()) for loop in beside]
     log.info("worker ready", queues=[worker.task_queue for worker in all_workers])
     await asyncio.wait({stopping, *running, *loops}, return_when=asyncio.FIRST_COMPLETED)
+    for loop in loops:
+        loop.cancel()
+    ended = await asyncio.gather(*loops, return_exceptions=True)
     await asyncio.gather(*(worker.shutdown() for worker in all_workers))
     await asyncio.gather(*running)
-    for loop in loops:
-        if not loop.cancel():
-            loop.result()
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
 
 
 async def main() -> None:

@@ -51,8 +51,9 @@ class Composition:
             *(self._draft(start.tenant, kind, words, number, channel) for number, channel in channels)
         )
         items = [*skipped, *(delivery for delivery, _ in drafts)]
+        key = (start.notification_id, start.tenant, start.generation)
         async with self._database.statement() as session:
-            open_ = await insert_deliveries(session, start.notification_id, start.tenant, start.generation, items)
+            open_ = await insert_deliveries(session, *key, items, queued=_is_queued(steps))
         failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
         return RenderResult(failures=failures, closed=not open_)
 
@@ -71,6 +72,12 @@ class Composition:
         if isinstance(result, RenderFailure):
             return _delivery(step, plan, template, None), _reason(result)
         return _delivery(step, plan, template, result.content), None
+
+
+def _is_queued(steps: Sequence[StepPlan]) -> bool:
+    """Whether all of their calls wait for the rate of a provider first."""
+    providers = [each.providers[0] for step in steps for channel in step.channels for each in channel.endpoints]
+    return bool(providers) and all(provider.has_rate for provider in providers)
 
 
 def _alone(kind: NotificationType, words: Words) -> Json:

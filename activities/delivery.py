@@ -29,6 +29,7 @@ from providers.outcomes import ProviderError, Temporary, Unknown
 from rendering.tracking import Tracker
 from storage import gates, holds
 from storage.attempts import Claim, claim_attempt
+from storage.claims import free_slot
 from storage.database import DATABASE_DOWN, Database
 from storage.ledgers import Key
 from storage.statements import Executor
@@ -68,18 +69,23 @@ class Delivering:
         if not _on_shared_queue():
             return await self._deliver(call)
         if call.provider not in self._providers or self._under_way[call.provider] >= SHARED_CALLS:
-            return ELSEWHERE
+            return await self._send_elsewhere(call)
         self._under_way[call.provider] += 1
         try:
             return await self._deliver(call)
         finally:
             self._under_way[call.provider] -= 1
 
+    async def _send_elsewhere(self, call: DeliverInput) -> DeliverResult:
+        async with self._database.statement() as session:
+            await free_slot(session, call.notification_id, call.generation)
+        return ELSEWHERE
+
     async def _deliver(self, call: DeliverInput) -> DeliverResult:
         began = time.monotonic()
         claim = await self._claim(call)
         if isinstance(claim, DeliverResult):
-            return claim
+            return await self._send_elsewhere(call) if claim is ELSEWHERE else claim
         claimed = time.monotonic()
         outcome = await self._ask(call, claim, began)
         dead = dead_device(call, claim) if outcome.gone else None

@@ -12,6 +12,7 @@ from domain.overview import ARRIVED, overall
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus
 from domain.steps import escalate, open_wait, standing
+from storage.claims import wait_until
 from storage.database import Database
 from storage.ledgers import Key, amend
 
@@ -49,6 +50,8 @@ class Settlement:
 
         async with self._database.transaction() as session:
             after = await amend(session, key, change)
+            if asked.queued is not None and not asked.over and after.generation == asked.generation:
+                await wait_until(session, asked.notification_id, asked.generation, asked.queued)
         if after.generation != asked.generation:
             return StepStanding(standing=Standing.REACHED)
         return StepStanding(standing=standing(after, asked.step, asked.goal))

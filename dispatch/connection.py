@@ -2,21 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-)
+from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
@@ -30,7 +20,6 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
-from workflows.sweep import SweepWorkflow
 
 ATTRIBUTES = {
     names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
@@ -83,8 +72,6 @@ class PayloadsByPydantic(CompositePayloadConverter):
 # One converter for API, worker, tests and the replayer.
 CONVERTER = DataConverter(payload_converter_class=PayloadsByPydantic, failure_converter_class=FactsOnly)
 
-BACKSTOP_EVERY = timedelta(minutes=1)
-
 
 async def connect(address: str, namespace: str, *, lazy: bool) -> Client:
     """`lazy` connects at the first call: for processes that serve without Temporal too."""
@@ -102,24 +89,10 @@ def reaching_temporal() -> Iterator[None]:
 
 
 async def prepare(client: Client) -> None:
-    """Search attributes and Schedules; both are gone with the server's store, so this runs after each start of it."""
+    """Search attributes; they are gone with the server's store, so this runs after each start of it."""
     request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=ATTRIBUTES)
     try:
         await client.operator_service.add_search_attributes(request)
     except RPCError as error:
         if error.status is not RPCStatusCode.ALREADY_EXISTS:
             raise
-    try:
-        await client.create_schedule(names.SWEEP_SCHEDULE, backstop())
-    except ScheduleAlreadyRunningError:
-        return
-
-
-def backstop() -> Schedule:
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            SweepWorkflow.run, id=names.SWEEP_WORKFLOW, task_queue=names.NOTIFICATIONS_QUEUE
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=BACKSTOP_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-    )

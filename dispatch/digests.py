@@ -6,7 +6,7 @@ Run by the dispatcher that leads.
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.starter import AT_ONCE, Starter
+from dispatch.starter import Starter
 from storage import digests
 from storage.catalog import Catalog
 from storage.database import Database
@@ -14,6 +14,7 @@ from storage.digest_collection import collect_waiting
 
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 16
 LOOK_AGAIN = 2.0
 ITEMS_AT_ONCE = 500
 # Whatever should have closed it has had its time: a tick comes every quarter of an hour at most.

@@ -1,4 +1,4 @@
-"""Tells waiting workflows what the rows know: a cancel, evidence that came, a delivery that nothing holds any more.
+"""Tells waiting workflows what the rows know: a cancel, or evidence that came; makes due what nothing holds any more.
 
 Run by the dispatcher that leads. Rows say who is to be told, so that no signal is lost with a process.
 """
@@ -10,13 +10,15 @@ import structlog
 from temporalio.service import RPCError
 
 from dispatch.pacing import Pace
-from dispatch.starter import AT_ONCE, Starter
+from dispatch.starter import Starter
 from storage import dispatching, holds
 from storage.database import Database
 
 Due = TypeVar("Due")
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 16
+RELEASED_AT_ONCE = 200
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 # What is held is looked at row by row; a resume and a circuit that moves say so by themselves.
 LOOK_AT_HELD_AGAIN = 10.0
@@ -50,17 +52,16 @@ class Signals:
         return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def releases(self) -> float:
-        allowed = self._pace.allowance(AT_ONCE)
+        """Held deliveries that may go on become due; worker processes then claim them like any other."""
+        allowed = self._pace.allowance(RELEASED_AT_ONCE)
         if not allowed:
             return self._pace.seconds_to_next()
         async with self._database.transaction() as session:
-            released = await holds.claim_released(session, allowed)
-        self._pace.spend(len(released))
-        told = await self._told(released, lambda one: self._starter.signal_release(one.notification_id, one.generation))
-        if told:
-            async with self._database.transaction() as session:
-                await holds.forget(session, told)
-        return LOOK_AT_HELD_AGAIN if not released else self._pace.seconds_to_next()
+            released = await holds.release(session, allowed)
+        self._pace.spend(released)
+        if released == allowed:
+            return self._pace.seconds_to_next()
+        return LOOK_AT_HELD_AGAIN
 
     async def _told(self, due: Sequence[Due], signal: Callable[[Due], Awaitable[None]]) -> list[Due]:
         """Those that Temporal took, in their order; the others stay due, and one that it never takes stops nobody."""

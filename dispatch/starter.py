@@ -1,8 +1,7 @@
 """Starts and signals workflows. The only caller of the Temporal client on the way of a notification."""
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,59 +12,52 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.connection import prepare, reaching_temporal
+from domain.clock import now
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
+from storage.claims import Begun, Claimed
 from storage.digests import ToTell
-from storage.dispatching import DueNotification
 from workflows import options
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 
-AT_ONCE = 16
 RPC_TIMEOUT = timedelta(seconds=5)
 
 
-@dataclass(kw_only=True)
-class Started:
-    ids: list[UUID] = field(default_factory=list)
-    failed: list[UUID] = field(default_factory=list)
-    statuses: set[str] = field(default_factory=set)
+# Until a task that was handed to a process with the start is given to another, should that process die.
+TASK_TIMEOUT = timedelta(seconds=4)
 
 
 class Starter:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def start_all(self, due: list[DueNotification]) -> Started:
-        """Already started counts as started. What Temporal did not take stays in Postgres for later."""
-        outcome = Started()
+    async def begin(self, claimed: Claimed) -> Begun:
+        """Start its workflow, or tell the one that waits. Already started counts as started. Raises RPCError."""
+        if claimed.started:
+            await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
+            return Begun(id=claimed.id, generation=claimed.generation)
+        waits = claimed.send_at is not None and claimed.send_at > now()
+        with suppress(WorkflowAlreadyStartedError):
+            await self._start(claimed, waits=waits)
+        return Begun(id=claimed.id, generation=claimed.generation, waits_until=claimed.send_at if waits else None)
 
-        async def one(notification: DueNotification) -> None:
-            try:
-                await self._start(notification)
-                outcome.ids.append(notification.id)
-            except WorkflowAlreadyStartedError:
-                outcome.ids.append(notification.id)
-            except RPCError as error:
-                outcome.failed.append(notification.id)
-                outcome.statuses.add(error.status.name)
-
-        await asyncio.gather(*(one(notification) for notification in due))
-        return outcome
-
-    async def _start(self, due: DueNotification) -> None:
+    async def _start(self, claimed: Claimed, *, waits: bool) -> None:
+        """With its first task, for the worker of this process, if that has room."""
         with reaching_temporal():
             await self._client.start_workflow(
                 NotificationWorkflow.run,
-                message_of(due),
-                id=workflow_id(due.id, due.generation),
+                message_of(claimed, waits=waits),
+                id=workflow_id(claimed.id, claimed.generation),
                 task_queue=NOTIFICATIONS_QUEUE,
+                task_timeout=TASK_TIMEOUT,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                priority=Priority(priority_key=due.priority, fairness_key=str(due.tenant)),
-                search_attributes=attributes(due),
-                static_summary=f"{due.notification_type}, priority {due.priority}",
+                priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
+                search_attributes=attributes(claimed),
+                static_summary=f"{claimed.notification_type}, priority {claimed.priority}",
                 rpc_timeout=RPC_TIMEOUT,
+                request_eager_start=True,
             )
 
     async def open_digest(self, window: ToTell) -> None:
@@ -106,9 +98,6 @@ class Starter:
     async def signal_evidence(self, notification_id: UUID, generation: int) -> None:
         await self._signal(notification_id, generation, NotificationWorkflow.evidence)
 
-    async def signal_release(self, notification_id: UUID, generation: int) -> None:
-        await self._signal(notification_id, generation, NotificationWorkflow.release)
-
     async def _signal(
         self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
     ) -> None:
@@ -144,7 +133,7 @@ class Starter:
         return answer.namespace_info.id
 
 
-def message_of(due: DueNotification) -> NotificationStart:
+def message_of(due: Claimed, *, waits: bool) -> NotificationStart:
     return NotificationStart(
         notification_id=due.id,
         tenant=due.tenant,
@@ -153,10 +142,11 @@ def message_of(due: DueNotification) -> NotificationStart:
         priority=due.priority,
         send_at=due.send_at,
         expires_at=due.expires_at,
+        waits=waits,
     )
 
 
-def attributes(due: DueNotification) -> TypedSearchAttributes:
+def attributes(due: Claimed) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
             SearchAttributePair(options.TENANT, str(due.tenant)),

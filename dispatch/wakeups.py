@@ -1,12 +1,11 @@
-"""One Postgres session per process, outside the pool: it listens for NOTIFY and may hold the dispatcher's lock."""
+"""One Postgres session, outside the pool: it listens for NOTIFY and may hold the lock of the duties."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import asyncpg
 import structlog
 
-from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
 
 log = structlog.get_logger(__name__)
@@ -16,11 +15,15 @@ LOOK_AGAIN = 0.5  # seconds between tries for the lock, and to notice a lost ses
 
 
 class Wakeups:
-    """`leading` is True while this process holds the lock: it alone dispatches. Lost with the session."""
+    """`on_notify` by channel, called with the payload; "" at the start of a session, as what was announced before was
+    not heard. `leading`: this process holds the lock, if it `may_lead`. Lost with the session."""
 
-    def __init__(self, database: Database, on_notify: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, database: Database, on_notify: Mapping[str, Callable[[str], None]], *, may_lead: bool = True
+    ) -> None:
         self._database = database
         self._on_notify = on_notify
+        self._may_lead = may_lead
         self._connection: asyncpg.Connection | None = None
         self._locked = False
 
@@ -41,21 +44,25 @@ class Wakeups:
     async def _listen(self) -> None:
         self._connection = connection = await self._database.dedicated()
         try:
-            for channel in (DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL):
+            for channel in self._on_notify:
                 await connection.add_listener(channel, self._heard)
-            # What was announced while nobody listened is not repeated.
-            self._on_notify(FLUSH_CHANNEL, "")
+            self._notify_all()
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
             while not await _happens(lost, LOOK_AGAIN):
-                if not self._locked:
+                if self._may_lead and not self._locked:
                     self._locked = await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK)
-                    self._on_notify(DISPATCH_CHANNEL, "")
+                    if self._locked:
+                        self._notify_all()
         finally:
             connection.terminate()
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
-        self._on_notify(channel, str(payload))
+        self._on_notify[channel](str(payload))
+
+    def _notify_all(self) -> None:
+        for callback in self._on_notify.values():
+            callback("")
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:

@@ -14,6 +14,8 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationStart:
+    """`waits`: until `send_at`. Said by whoever starts it, who writes the same into the queue."""
+
     notification_id: UUID
     tenant: UUID
     generation: int
@@ -21,6 +23,7 @@ class NotificationStart:
     priority: int
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +225,8 @@ class SettleInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckInput:
-    """Asks how far a step has come; `over` if the workflow waits no longer."""
+    """Asks how far a step has come; `over` if the workflow waits no longer. While it waits, the queue resumes it at
+    `queued`."""
 
     notification_id: UUID
     tenant: UUID
@@ -230,6 +234,7 @@ class CheckInput:
     step: int
     goal: Evidence
     over: bool
+    queued: datetime | None = None
 
 
 class Standing(StrEnum):

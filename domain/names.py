@@ -13,13 +13,11 @@ SANDBOX_CHANNEL = "tocsin_sandbox"  # the sandbox will have something to report
 EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpoint
 
 # Payloads on DISPATCH_CHANNEL: which loop has work.
-URGENT_DUE, PACED_DUE, CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "urgent", "paced", "cancel", "evidence", "release"
-REDRIVEN_DUE = "redriven"
+QUEUE_DUE = "queue"
+CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "cancel", "evidence", "release"
 RATES_DUE = "rates"
 COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
 TICKS_DUE, RUNS_DUE = "ticks", "runs"
-SWEEP_SCHEDULE = "tocsin-sweep"
-SWEEP_WORKFLOW = "tocsin-sweep"
 
 TENANT_ATTRIBUTE = "TocsinTenant"
 TYPE_ATTRIBUTE = "TocsinType"

@@ -36,8 +36,8 @@ STORAGE = {
     "vacuum_truncate": "false",
 }
 
-TO_START = "state IN ('due', 'claimed')"
-STARTED = "state IN ('started', 'waiting')"
+TIMED = "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"
+LOOKED_AFTER = "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"
 
 
 def _flag() -> Any:
@@ -47,11 +47,15 @@ def _flag() -> Any:
 class QueueEntry(SQLModel, table=True):
     """One row per open notification, from its acceptance until `finished_at`; members of a digest window have none.
 
-    `next_at` depends on the state. DUE: when it may be claimed. CLAIMED: when the claim expires. STARTED, WAITING: when
-    the sweep looks for its workflow. COLLECTING: when it may join a digest window. CANCELED: when its workflow may be
-    signaled, at once or when the claim expires that was under way.
-    WAITING: the workflow waits at the gate `waits_for`, which opens at `waits_until` at the latest. `recipient_id` is
-    set with `waits_for`.
+    DUE: a worker process may claim it, to start its workflow or, with `started_at`, to resume it. CLAIMED: the process
+    `claimed_by` is about to do so. STARTED: its workflow is at work. WAITING: until `waits_until`, or without it until
+    somebody makes it due; for `waits_for`, or without that before its workflow is started. COLLECTING: it may join a
+    digest window. CANCELED: see QueueState.
+    `next_at` depends on the state. DUE: since when. CLAIMED: when the claim expires. WAITING with `waits_until`: that.
+    STARTED, WAITING without: when to look whether its workflow exists. COLLECTING: when it may join. CANCELED: when its
+    workflow may be signaled, at once or when the claim expires that was under way.
+    `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
+    process. `priority` is the one it is served with. `recipient_id` is set with `waits_for`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
     """
@@ -61,20 +65,15 @@ class QueueEntry(SQLModel, table=True):
         CheckConstraint(f"state IN ({', '.join(repr(str(state)) for state in QueueState)})", name="state_known"),
         Index(
             "queue_entry_due",
+            "priority",
             "tenant",
-            "priority",
+            "next_at",
             "notification_id",
-            postgresql_where=text(f"{TO_START} AND generation = 1 AND priority > 2"),
+            postgresql_where=text("state = 'due'"),
         ),
-        Index(
-            "queue_entry_urgent",
-            "priority",
-            "notification_id",
-            postgresql_where=text(f"{TO_START} AND generation = 1 AND priority <= 2"),
-        ),
-        # Thousands of redriven ones may wait for their time. Their own index keeps them out of the other claims.
-        Index("queue_entry_redriven", "next_at", postgresql_where=text(f"{TO_START} AND generation > 1")),
-        Index("queue_entry_started", "next_at", postgresql_where=text(STARTED)),
+        Index("queue_entry_slots", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
+        Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(TIMED)),
+        Index("queue_entry_looked_after", "next_at", postgresql_where=text(LOOKED_AFTER)),
         Index("queue_entry_collecting", "next_at", "notification_id", postgresql_where=text("state = 'collecting'")),
         Index("queue_entry_signals", "notification_id", postgresql_where=text("evidence_due OR cancel_due")),
         Index("queue_entry_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
@@ -97,3 +96,12 @@ class QueueEntry(SQLModel, table=True):
     waits_for: str | None = None
     waits_until: datetime | None = time_column()
     recipient_id: str | None = None
+
+
+class ClaimTurn(SQLModel, table=True):
+    """The tenant that was served last at a priority. The one behind it, in the order of ids, is next."""
+
+    __tablename__ = "claim_turn"
+
+    priority: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    tenant: UUID

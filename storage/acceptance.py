@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE
-from domain.notification_types import URGENT
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
 from storage.database import to_json
 from storage.recipients import ATTRIBUTES_TOO_LARGE
@@ -104,8 +103,8 @@ WITH item AS (
 SELECT item.id, item.recipient_id, profile.too_large,
        known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
        CASE WHEN accepted.id IS NOT NULL
-            THEN pg_notify(:channel, CASE WHEN item.digest_group IS NOT NULL THEN :collect_due
-                                          WHEN item.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text END
+            THEN pg_notify(:channel, CASE WHEN item.digest_group IS NULL THEN :queue_due
+                                          ELSE :collect_due END)::text END
   FROM item LEFT JOIN known USING (recipient_id) LEFT JOIN accepted ON accepted.id = item.id
        LEFT JOIN profile ON profile.recipient_id = item.recipient_id
 """)  # noqa: S608 - constants of our own
@@ -113,9 +112,7 @@ SELECT item.id, item.recipient_id, profile.too_large,
 
 NOTIFY = {
     "channel": DISPATCH_CHANNEL,
-    "urgent": URGENT,
-    "urgent_due": URGENT_DUE,
-    "paced_due": PACED_DUE,
+    "queue_due": QUEUE_DUE,
     "collect_due": COLLECT_DUE,
 }
 

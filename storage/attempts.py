@@ -25,7 +25,7 @@ from domain.suppressions import LISTED
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
 from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
 from storage.provider_limits import LIMITS, limits_of
-from storage.queue_entries import PASSED
+from storage.queue_entries import IS_OVER, UNDER_WAY
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
@@ -94,12 +94,14 @@ WITH target AS (
          :number, :provider, 'submitting', clock_timestamp() FROM target
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
-  UPDATE delivery SET status = 'SENDING' FROM claimed WHERE delivery.id = :delivery_id AND status = 'PENDING'
+  UPDATE delivery SET status = CASE WHEN status = 'PENDING' THEN 'SENDING' ELSE status END, held_at = NULL,
+         held_priority = NULL, held_providers = NULL, release_at = NULL
+    FROM claimed WHERE delivery.id = :delivery_id AND (status = 'PENDING' OR held_at IS NOT NULL)
 ), moved AS (
   UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
-), passed AS (
-  UPDATE queue_entry q SET {PASSED} FROM claimed
-   WHERE q.notification_id = :id AND q.generation = :generation AND q.waits_for IS NOT NULL
+), under_way AS (
+  UPDATE queue_entry q SET {UNDER_WAY} FROM claimed
+   WHERE q.notification_id = :id AND q.generation = :generation AND {IS_OVER}
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,

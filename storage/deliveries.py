@@ -10,6 +10,7 @@ from domain.names import derived_id
 from domain.statuses import DeliveryStatus
 from domain.templates import TemplateVersion
 from storage.database import to_json
+from storage.queue_entries import IS_OVER, UNDER_WAY
 from storage.sealing import Json, seal
 from storage.statements import Executor
 
@@ -28,7 +29,7 @@ class NewDelivery:
 
 # The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
 # ledgers of revision 0 are read under the lock. A row that is over, or to be cancelled, takes no deliveries.
-INSERT = text("""
+INSERT = text(f"""
 WITH open AS (
   SELECT id, tenant, generation, revision FROM notification
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL
@@ -36,6 +37,9 @@ WITH open AS (
      FOR UPDATE
 ), moved AS (
   UPDATE notification n SET revision = n.revision + 1 FROM open WHERE n.id = open.id AND open.revision > 0
+), queued AS (
+  UPDATE queue_entry q SET {UNDER_WAY} FROM open
+   WHERE :queued AND q.notification_id = open.id AND q.generation = open.generation AND {IS_OVER}
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
@@ -57,17 +61,25 @@ WITH open AS (
   ON CONFLICT (id) DO NOTHING
 )
 SELECT count(*) FROM open
-""")
+""")  # noqa: S608 - constants of our own
 
 
 async def insert_deliveries(
-    session: Executor, notification_id: UUID, tenant: UUID, generation: int, items: list[NewDelivery]
+    session: Executor,
+    notification_id: UUID,
+    tenant: UUID,
+    generation: int,
+    items: list[NewDelivery],
+    *,
+    queued: bool = False,
 ) -> bool:
-    """False if the notification is final, cancelled or of another generation: then nothing was written."""
+    """False if the notification is final, cancelled or of another generation: then nothing was written. `queued`: its
+    calls wait for the rate of a provider, and it needs no slot any more."""
     values = {
         "id": notification_id,
         "tenant": tenant,
         "generation": generation,
+        "queued": queued,
         "items": to_json([_item(item) for item in items]),
     }
     return bool((await session.execute(INSERT, values)).scalar_one())

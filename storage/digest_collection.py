@@ -14,8 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.digests import Collected, Item, Window, collect
-from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, PACED_DUE, URGENT_DUE, derived_id
-from domain.notification_types import URGENT, NotificationType
+from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
+from domain.notification_types import NotificationType
 from domain.timing import Digest
 from models.columns import new_id
 from storage.database import to_json
@@ -91,9 +91,9 @@ WITH released AS (
 )
 UPDATE queue_entry q SET state = 'due', next_at = now() FROM released n
  WHERE q.notification_id = n.id AND q.generation = n.generation
-RETURNING pg_notify(:channel, CASE WHEN q.priority <= :urgent THEN :urgent_due ELSE :paced_due END)::text
+RETURNING pg_notify(:channel, :due)::text
 """)
-RELEASED = {"channel": DISPATCH_CHANNEL, "urgent": URGENT, "urgent_due": URGENT_DUE, "paced_due": PACED_DUE}
+RELEASED = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
 TELL = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
 SAVED = ("id", "type_id", "opened_at", "closes_at", "closes_by", "items", "bytes", "calendar")
 

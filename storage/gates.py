@@ -8,18 +8,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.gates import BY_THE_HOUR, Reason
 from domain.messages import Gate
-from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from storage.ledgers import Key
-from storage.queue_entries import NO_WAIT, PASSED
+from storage.queue_entries import DUE, NO_WAIT, PASSED, WAITS
 
 # The event that is written too locks the notification: it comes first here, as everywhere.
-WAIT = text("""
+UNTIL = "CAST(:until AS timestamptz)"
+WAIT = text(f"""
 WITH open AS (
   SELECT id, tenant, generation, recipient_id FROM notification
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL FOR UPDATE
 ), waiting AS (
-  UPDATE queue_entry q SET waits_for = :reason, waits_until = :until, recipient_id = open.recipient_id,
-         state = CASE WHEN q.state = 'started' THEN 'waiting' ELSE q.state END
+  UPDATE queue_entry q SET waits_for = :reason, recipient_id = open.recipient_id, {WAITS.format(until=UNTIL)}
     FROM open WHERE q.notification_id = open.id AND q.generation = open.generation
   RETURNING open.id, open.tenant
 )
@@ -27,7 +27,7 @@ INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
 SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
        jsonb_build_object('until', CAST(:told_until AS text)) FROM waiting
 ON CONFLICT (id) DO NOTHING
-""")
+""")  # noqa: S608 - constants of our own
 PASS = text(f"""
 WITH own AS (
   SELECT id, generation FROM notification WHERE id = :id AND tenant = :tenant AND digest_group IS NULL FOR UPDATE
@@ -37,18 +37,18 @@ WITH own AS (
 )
 SELECT id FROM own
 """)  # noqa: S608 - a constant of our own
-RECONSIDER = text("""
+RECONSIDER = text(f"""
 WITH waiting AS (
   SELECT notification_id FROM queue_entry
-   WHERE tenant = :tenant AND waits_for = ANY(:reasons)
+   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND state = 'waiting'
      AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
    ORDER BY notification_id FOR UPDATE
 ), due AS (
-  UPDATE queue_entry q SET evidence_due = true, evidence_count = q.evidence_count + 1
+  UPDATE queue_entry q SET {DUE}
     FROM waiting WHERE q.notification_id = waiting.notification_id RETURNING q.notification_id
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
-""")
+""")  # noqa: S608 - a constant of our own
 # It is collected from now on, and has no workflow of its own.
 COLLECT = text(f"""
 WITH handed AS (
@@ -88,7 +88,7 @@ async def reconsider(
 ) -> None:
     """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people."""
     values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in reasons]}
-    await session.execute(RECONSIDER, {**values, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE})
+    await session.execute(RECONSIDER, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
 
 
 async def collect(session: AsyncSession, key: Key, generation: int, group: str) -> None:

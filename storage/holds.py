@@ -1,9 +1,8 @@
 """What is paused, and what waits for it: holds, the deliveries that the guard held back, and those that may go on.
 
-`hold` rows are written by the pause routes; deliveries are marked by `deliver` and released by `dispatch/`.
+`hold` rows are written by the pause routes; deliveries are marked by `deliver` and made due by `dispatch/`.
 """
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,20 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.holds import Held, HoldKind
 from domain.messages import DeliverInput
-from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RELEASE_DUE, derived_id
 from models.columns import new_id
+from storage.queue_entries import DUE, WAITS
 
 LEASE_SECONDS = 12
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
-    """A delivery that nothing holds any more; `held_at` tells it from one that is held again by now."""
-
-    delivery_id: UUID
-    held_at: Any
-    notification_id: UUID
-    generation: int
 
 
 PAUSE = text("""
@@ -43,19 +33,24 @@ NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR te
 
 # Told once per pause and attempt, however often it is looked at.
 # Several devices of one delivery share its mark. The notification is locked first, as everybody does.
-MARK = text("""
+MARK = text(f"""
 WITH whole AS (
   SELECT id, priority FROM notification WHERE id = :notification_id AND tenant = :tenant FOR KEY SHARE
 ), held AS (
   UPDATE delivery d SET held_at = clock_timestamp(), held_priority = whole.priority, release_at = NULL,
          held_providers = ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name)
-    FROM whole WHERE d.id = :delivery_id AND d.notification_id = whole.id RETURNING d.notification_id, d.tenant
+    FROM whole WHERE d.id = :delivery_id AND d.notification_id = whole.id
+  RETURNING d.notification_id, d.tenant, d.generation
+), waiting AS (
+  UPDATE queue_entry q SET {WAITS.format(until="CAST(NULL AS timestamptz)")} FROM held
+   WHERE q.notification_id = held.notification_id AND q.generation = held.generation
+     AND q.state IN ('claimed', 'started')
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 SELECT :event_id, tenant, notification_id, now(), 'held', :channel, :reason,
        jsonb_build_object('provider', CAST(:provider AS text)), :delivery_id FROM held
 ON CONFLICT (id) DO NOTHING
-""")
+""")  # noqa: S608 - a constant of our own
 NOTE_REROUTE = text("""
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 VALUES (:event_id, :tenant, :notification_id, now(), 'rerouted', :channel, :reason,
@@ -64,8 +59,9 @@ ON CONFLICT (id) DO NOTHING
 """)
 
 # The most urgent first, and tenants in turn. Whatever holds them, one provider that may be asked is enough; of a
-# half-open circuit the guard says which few may try.
-CLAIM = text(f"""
+# half-open circuit the guard says which few may try. Their entries become due: a worker process claims them like any
+# other. `held_at` goes with the next attempt. If it does not come to one, they are released again after a while.
+RELEASE = text(f"""
 WITH offered AS (
   SELECT own.id, own.turn FROM tenant t CROSS JOIN LATERAL (
     SELECT first_few.id, first_few.held_priority,
@@ -85,18 +81,22 @@ WITH offered AS (
                      AND h.kind = 'provider' AND h.name = p.name))))
          ORDER BY d.held_priority, d.held_at LIMIT :limit) first_few) own
    ORDER BY own.held_priority, own.turn, t.id LIMIT :limit
+), released AS (
+  UPDATE delivery d SET release_at = now() + make_interval(secs => {LEASE_SECONDS}),
+         held_at = CASE WHEN free.finished_at IS NULL THEN d.held_at END
+    FROM (SELECT d.id, n.finished_at FROM delivery d JOIN offered USING (id)
+            JOIN notification n ON n.id = d.notification_id FOR UPDATE OF d SKIP LOCKED) free
+   WHERE d.id = free.id
+  RETURNING d.notification_id, d.generation
+), entry AS (
+  SELECT q.notification_id FROM queue_entry q
+   WHERE (q.notification_id, q.generation) IN (SELECT notification_id, generation FROM released)
+     AND q.state IN ('started', 'waiting') FOR UPDATE SKIP LOCKED
+), due AS (
+  UPDATE queue_entry q SET {DUE} FROM entry WHERE q.notification_id = entry.notification_id RETURNING 1
 )
-UPDATE delivery d SET release_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM (SELECT d.id, n.generation, offered.turn FROM delivery d JOIN offered USING (id)
-          JOIN notification n ON n.id = d.notification_id FOR UPDATE OF d SKIP LOCKED) free
- WHERE d.id = free.id
-RETURNING d.id AS delivery_id, d.held_at, d.notification_id, free.generation, d.held_priority, free.turn
-""")  # noqa: S608 - a constant of our own
-FORGET = text("""
-UPDATE delivery d SET held_at = NULL, held_priority = NULL, held_providers = NULL, release_at = NULL
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS x(id, held_at)
- WHERE d.id = x.id AND d.held_at = x.held_at
-""")
+SELECT (SELECT count(*) FROM released), (SELECT max(pg_notify(:channel, :due)::text) FROM due)
+""")  # noqa: S608 - constants of our own
 
 
 async def pause(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str, reason: str | None) -> None:
@@ -137,13 +137,7 @@ def _told(call: DeliverInput, held: Held) -> dict[str, Any]:
     }
 
 
-async def claim_released(session: AsyncSession, limit: int) -> list[Release]:
-    """Of notifications that are over too: nobody has to be told, they are only to be forgotten."""
-    rows = list((await session.execute(CLAIM, {"limit": limit})).mappings())
-    rows.sort(key=lambda row: (row["held_priority"], row["turn"]))
-    return [Release(**{name: row[name] for name in Release.__slots__}) for row in rows]
-
-
-async def forget(session: AsyncSession, released: list[Release]) -> None:
-    ids = [release.delivery_id for release in released]
-    await session.execute(FORGET, {"ids": ids, "times": [release.held_at for release in released]})
+async def release(session: AsyncSession, limit: int) -> int:
+    """Make due what nothing holds any more, at most `limit` deliveries. Return how many."""
+    values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    return int((await session.execute(RELEASE, values)).one()[0])

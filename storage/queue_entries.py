@@ -11,7 +11,7 @@ lock several entries lock them in the order of their ids.
 FOLLOW = """entry AS (
   SELECT q.notification_id, q.state, n.finished_at IS NOT NULL AS finished, n.evidence_due,
          q.cancel_due OR n.cancel_due AS cancel_due,
-         q.state IN ('claimed', 'started', 'waiting') AND (q.cancel_due OR n.cancel_due) AS kept
+         (q.state = 'claimed' OR q.started_at IS NOT NULL) AND (q.cancel_due OR n.cancel_due) AS kept
     FROM fenced n JOIN queue_entry q ON q.notification_id = n.id AND q.generation = n.generation
    WHERE q.state <> 'canceled' AND (n.finished_at IS NOT NULL OR n.evidence_due OR n.cancel_due)
    ORDER BY q.notification_id FOR UPDATE OF q
@@ -39,3 +39,18 @@ ENTRY = """entry AS (
 OF_ENTRY = "FROM entry WHERE q.notification_id = entry.notification_id"
 NO_WAIT = "waits_for = NULL, waits_until = NULL, recipient_id = NULL"
 PASSED = f"state = CASE WHEN q.state = 'waiting' THEN 'started' ELSE q.state END, {NO_WAIT}"
+
+# Its workflow says so: it exists, and needs no slot. A wait of another channel until a moment that is to come goes on.
+UNDER_WAY = f"""
+       state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {NO_WAIT},
+       next_at = now() + interval '1 minute'
+"""
+IS_OVER = """(q.claimed_by IS NOT NULL OR q.state = 'due'
+        OR (q.state = 'waiting' AND COALESCE(q.waits_until, now()) <= now()))"""
+# It waits until `{until}`, or without that until somebody makes it due.
+WAITS = """
+       state = 'waiting', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), waits_until = {until},
+       next_at = COALESCE({until}, now() + interval '1 minute')
+"""
+# Of rows that wait for something that is over.
+DUE = "state = 'due', next_at = now(), claimed_by = NULL, waits_until = NULL"

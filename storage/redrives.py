@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import DISPATCH_CHANNEL, REDRIVEN_DUE, derived_id
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.redrives import Candidate
 from domain.statuses import NotificationStatus
 from storage.database import to_json
@@ -52,10 +52,13 @@ WITH item AS (
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
   RETURNING n.id, n.tenant, n.generation, n.priority, item.event_id, item.forced, item.delay
 ), queued AS (
-  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
-  SELECT id, generation, tenant, priority, 'due', now() + make_interval(secs => delay) FROM redriven
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, waits_until)
+  SELECT id, generation, tenant, priority, CASE WHEN delay > 0 THEN 'waiting' ELSE 'due' END,
+         now() + make_interval(secs => delay), CASE WHEN delay > 0 THEN now() + make_interval(secs => delay) END
+    FROM redriven
   ON CONFLICT (notification_id) DO UPDATE SET generation = EXCLUDED.generation, state = EXCLUDED.state,
-         next_at = EXCLUDED.next_at, started_at = NULL, claimed_by = NULL, evidence_due = false, cancel_due = false
+         next_at = EXCLUDED.next_at, waits_until = EXCLUDED.waits_until, priority = EXCLUDED.priority,
+         started_at = NULL, claimed_by = NULL, evidence_due = false, cancel_due = false
 ), forgotten AS (
   UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
@@ -107,7 +110,7 @@ async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[Redriv
     """Ids of those that have a new generation by this; whose row has moved on since it was read has none."""
     items = [_item(each) for each in redrives]
     given = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
-    given |= {"channel": DISPATCH_CHANNEL, "due": REDRIVEN_DUE}
+    given |= {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return {row[0] for row in await session.execute(WRITE, given)}
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.throttles import Claimed, Window, has_room, taken
 from storage.database import to_json
+from storage.queue_entries import DUE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +122,7 @@ SELECT tenant, key FROM throttle_window
 """)
 # The next window begins, for those who are told of it: the most urgent of those who wait, as many as it has room for.
 # Whoever comes new finds them ahead. The rest waits for the one after that.
-ROLL = text("""
+ROLL = text(f"""
 WITH over AS (
   SELECT tenant, key, most, per FROM throttle_window
    WHERE (tenant, key) IN (SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])))
@@ -135,10 +136,10 @@ WITH over AS (
        ORDER BY t.priority, t.notification_id LIMIT o.most + 1) first
 ), first_ones AS (
   SELECT q.notification_id FROM queue_entry q
-   WHERE q.notification_id IN (SELECT notification_id FROM waiting WHERE place <= most)
+   WHERE q.notification_id IN (SELECT notification_id FROM waiting WHERE place <= most) AND q.state = 'waiting'
    ORDER BY q.notification_id FOR UPDATE
 ), told AS (
-  UPDATE queue_entry q SET evidence_due = true, evidence_count = q.evidence_count + 1
+  UPDATE queue_entry q SET {DUE}
     FROM first_ones WHERE q.notification_id = first_ones.notification_id RETURNING q.notification_id
 ), begun AS (
   UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per), used = 0,
@@ -146,7 +147,7 @@ WITH over AS (
     FROM over o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1
 )
 SELECT (SELECT count(*) FROM begun), (SELECT max(pg_notify(:channel, :due)::text) FROM told)
-""")
+""")  # noqa: S608 - a constant of our own
 NEXT = text("SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE awaited")
 # Whoever was cancelled or got old while it waited.
 GONE = text("""
@@ -168,7 +169,7 @@ async def roll(session: AsyncSession, limit: int) -> int:
     if not over:
         return 0
     values = {"tenants": [row.tenant for row in over], "keys": [row.key for row in over]}
-    begun = await session.execute(ROLL, {**values, "channel": DISPATCH_CHANNEL, "due": EVIDENCE_DUE})
+    begun = await session.execute(ROLL, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
     return int(begun.one()[0])
 
 

@@ -130,7 +130,9 @@ async def working(parts: Parts, client: Client, queues: Sequence[str] = ()) -> A
     """A worker of these queues, of every queue if none is named; at the end it drains."""
     stop = asyncio.Event()
     stopping = asyncio.create_task(stop.wait())
-    work = asyncio.create_task(worker.serve(worker.workers(parts, client, queues), stopping, [parts.watch_providers]))
+    work = asyncio.create_task(
+        worker.serve(worker.workers(parts, client, queues), stopping, [parts.dispatcher.run, parts.watch_providers])
+    )
     try:
         with watched("the worker", work):
             yield

@@ -9,7 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import Delivering
     from activities.recording import Recording
-    from domain.messages import DeliverInput, DeliverResult, Endpoint, Gate, PooledProvider, RecordInput, Result
+    from domain.messages import DeliverInput, DeliverResult, Endpoint, PooledProvider, RecordInput, Result
     from domain.names import delivery_queue
     from domain.notification_types import Guarantee
     from domain.retries import Budget, backoff
@@ -65,13 +65,13 @@ class EndpointDelivery:
         rerouted = 0
         while True:
             waits = self._terms.waits
-            seen, told = waits.releases, waits.evidence
+            seen = waits.resumes
             result = await self._deliver(others=rerouted < len(self._pool) - 1)
             if result.result is Result.REROUTED:
                 self._pool.append(self._pool.pop(0))
                 rerouted += 1
             elif result.result is Result.HELD:
-                if end := await self._held(seen, told, result):
+                if end := await self._held(seen, result):
                     return DeliverResult(result=Result.STOPPED, stopped_as=end, reason=end.lower())
                 # Whom it would rather have gone to may be well again.
                 self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
@@ -79,13 +79,11 @@ class EndpointDelivery:
             else:
                 return result
 
-    async def _held(self, seen: int, told: int, result: DeliverResult) -> DeliveryStatus | None:
+    async def _held(self, seen: int, result: DeliverResult) -> DeliveryStatus | None:
         """While it is held the clock stands still."""
         since, waits = workflow.now(), self._terms.waits
-        if result.until is not None:
-            end = await waits.for_gate(told, Gate(reason=result.reason or "", until=result.until))
-        else:
-            end = await waits.for_release(seen, f"{self._call.channel}: {result.reason}")
+        waits.show(options.HELD)
+        end = await waits.for_turn(seen, f"{self._call.channel}: {result.reason}", result.until)
         if self._first_answer is not None:
             self._first_answer += workflow.now() - since
         return end

@@ -1,6 +1,7 @@
 """One notification, from its gates to its end. Started by `dispatch/`, for every row of `notification`."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
@@ -48,9 +49,9 @@ class NotificationWorkflow:
         self._waits.cancel_requested = True
 
     @workflow.signal
-    def release(self) -> None:
-        """What held a delivery back may hold it no more; the guard says."""
-        self._waits.releases += 1
+    def resume(self) -> None:
+        """It is its turn: what it waits for may be over. Whether it is, the rows say."""
+        self._waits.resumes += 1
 
     @workflow.signal
     def evidence(self) -> None:
@@ -85,8 +86,9 @@ class NotificationWorkflow:
         return await self._finish(NotificationStatus.FAILED)
 
     async def _wait_for_its_time(self) -> NotificationOutcome | None:
-        if self._start.send_at is not None and self._start.send_at > workflow.now():
-            await self._waits.pause(self._start.send_at - workflow.now(), "until send_at", options.SCHEDULED)
+        if self._start.waits:
+            self._waits.show(options.SCHEDULED)
+            await self._waits.for_turn(0, "until send_at", self._start.send_at)
         return await self._over()
 
     async def _over(self) -> NotificationOutcome | None:
@@ -99,11 +101,12 @@ class NotificationWorkflow:
     async def _plan(self) -> Plan:
         """Resolved anew after each wait for the hour, or for room in a limit."""
         while True:
-            seen = self._waits.evidence
+            seen = self._waits.resumes
             plan = await self._resolve()
             if plan.gate is None:
                 return plan
-            await self._waits.for_gate(seen, plan.gate)
+            self._waits.show(options.HELD)
+            await self._waits.for_turn(seen, plan.gate.reason, plan.gate.until)
             if over := await self._over():
                 return Plan(settled=over)
 
@@ -150,16 +153,17 @@ class NotificationWorkflow:
         if self._start.expires_at is not None:
             deadline = min(deadline, self._start.expires_at)
         self._waits.show(options.WAITING)
+        queued = deadline if deadline - workflow.now() > options.LONG_WAIT else None
         while True:
             over = deadline <= workflow.now() or self._waits.cancel_requested
-            seen = self._waits.evidence
-            standing = await self._check(done.step, goal, over=over)
+            seen = self._waits.seen
+            standing = await self._check(done.step, goal, over=over, queued=queued)
             if over or standing is not Standing.WAITING:
                 return standing is Standing.REACHED
-            await self._waits.for_evidence(seen, deadline - workflow.now(), f"until {goal}", cancel=True)
+            await self._waits.for_goal(seen, f"until {goal}", deadline, queued=queued is not None)
 
-    async def _check(self, step: StepPlan, goal: Evidence, *, over: bool) -> Standing:
-        asked = CheckInput(**self._key(), step=step.number, goal=goal, over=over)
+    async def _check(self, step: StepPlan, goal: Evidence, *, over: bool, queued: datetime | None) -> Standing:
+        asked = CheckInput(**self._key(), step=step.number, goal=goal, over=over, queued=queued)
         answer = await own_work(Settlement.check_step, asked, f"is step {step.number} {goal}?")
         return answer.standing
 

@@ -34,11 +34,14 @@ RECONCILING = "RECONCILING"
 WAITING = "WAITING"
 COLLECTING = "COLLECTING"
 
-SWEEP_TIMEOUT = timedelta(seconds=50)
 # Of a type with a million subscribers; a worker that is lost is noticed by its heartbeat.
 TICK_TIMEOUT = timedelta(hours=1)
 TICK_HEARTBEAT = timedelta(seconds=60)
 ONE_TRY = RetryPolicy(maximum_attempts=1)
 
+# A wait until a moment ends through the queue. Its own timer ends it if the queue has not done so by then.
+QUEUE_FALLBACK = timedelta(minutes=2)
+# Shorter waits for a goal end by their own timer: a claim and a signal would cost more.
+LONG_WAIT = timedelta(minutes=1)
 A_MOMENT = timedelta(seconds=1)
 LONG_HISTORY = 3_500  # events; then a workflow that goes on does so as a new one

@@ -28,7 +28,7 @@ class Reconciliation:
             woken = True
             while woken:
                 left = began + at - workflow.now()
-                woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}", cancel=False)
+                woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}")
                 seen = self._waits.evidence
                 told = await self._look_up(final=not woken and at == self._provider.settles_within)
                 if told.result is not Result.UNKNOWN:

@@ -8,7 +8,6 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import Gate
     from domain.statuses import DeliveryStatus, NotificationStatus
     from workflows import options
 
@@ -18,7 +17,7 @@ class Waits:
 
     def __init__(self, expires_at: datetime | None) -> None:
         self.cancel_requested = False
-        self.releases = 0
+        self.resumes = 0
         self.evidence = 0
         self.where: list[SearchAttributeUpdate[Any]] = []
         self._expires_at = expires_at
@@ -32,29 +31,34 @@ class Waits:
         self.show(status)
         return not await self._until(lambda: self.cancel_requested, delay, summary)
 
-    async def for_release(self, seen: int, summary: str) -> DeliveryStatus | None:
-        """Until something is released after `seen` releases; else the delivery's end."""
-        self.show(options.HELD)
-        left = None if self._expires_at is None else self._expires_at - workflow.now()
-        if not await self._until(lambda: self.cancel_requested or self.releases > seen, left, summary):
-            return DeliveryStatus.EXPIRED
-        return DeliveryStatus.CANCELED if self.cancel_requested else None
+    async def for_turn(self, seen: int, summary: str, until: datetime | None = None) -> DeliveryStatus | None:
+        """Wait until the queue resumes it after `seen` resumes, as it does at `until`. Return the end that came before.
 
-    async def for_gate(self, seen: int, gate: Gate) -> DeliveryStatus | None:
-        """Until it opens by itself, or the rows have more to say than `seen` times; else the delivery's end."""
-        self.show(options.HELD)
-        opens = [moment for moment in (gate.until, self._expires_at) if moment is not None]
+        The timer for `until` is a fallback: with so many that are due at the same moment, the queue decides the order.
+        """
+        ends = [] if until is None else [until + options.QUEUE_FALLBACK]
+        ends += [] if self._expires_at is None else [self._expires_at]
         # At least a moment: the clock that says "not yet" is another's, and may be behind this one.
-        left = max(min(opens) - workflow.now(), options.A_MOMENT) if opens else None
-        await self._until(lambda: self.cancel_requested or self.evidence > seen, left, gate.reason)
+        left = max(min(ends) - workflow.now(), options.A_MOMENT) if ends else None
+        await self._until(lambda: self.cancel_requested or self.resumes > seen, left, summary)
         if self.cancel_requested:
             return DeliveryStatus.CANCELED
         worthless = self._expires_at is not None and self._expires_at <= workflow.now()
         return DeliveryStatus.EXPIRED if worthless else None
 
-    async def for_evidence(self, seen: int, delay: timedelta, summary: str, *, cancel: bool) -> bool:
-        """True as soon as the rows have more to say than `seen` times, or, with `cancel`, a cancel was asked for."""
-        return await self._until(lambda: self.evidence > seen or (cancel and self.cancel_requested), delay, summary)
+    @property
+    def seen(self) -> tuple[int, int]:
+        return self.evidence, self.resumes
+
+    async def for_goal(self, seen: tuple[int, int], summary: str, deadline: datetime, *, queued: bool) -> None:
+        """Until the rows have more to say than was `seen`, a cancel was asked for, or the deadline; with `queued` the
+        queue says when that is."""
+        limit = deadline - workflow.now() + (options.QUEUE_FALLBACK if queued else timedelta())
+        await self._until(lambda: self.seen != seen or self.cancel_requested, limit, summary)
+
+    async def for_evidence(self, seen: int, delay: timedelta, summary: str) -> bool:
+        """True as soon as the rows have more to say than `seen` times."""
+        return await self._until(lambda: self.evidence > seen, delay, summary)
 
     async def _until(self, condition: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:
         if limit is not None and limit <= timedelta():

@@ -1,0 +1,148 @@
+"""Claims of due notifications by worker processes. A claim is a lease: no lock outlives the statement.
+
+The function `claim_due` of the database (migration 0007) counts the slots of the process and lets tenants take turns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from models.queue import TIMED
+from storage.queue_entries import IS_OVER, UNDER_WAY, WAITS
+from storage.statements import Executor
+
+# Longer than a start can block; how long a row waits whose process was killed between the claim and the start.
+LEASE_SECONDS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slots:
+    """How many notifications a process handles at a time; `reserved` of them are kept for priorities 1 and 2."""
+
+    total: int
+    reserved: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """`started`: its workflow exists and is to be told that its wait is over."""
+
+    id: UUID
+    tenant: UUID
+    generation: int
+    priority: int
+    notification_type: str
+    send_at: datetime | None
+    expires_at: datetime | None
+    started: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """What became of a claim: the workflow was started or told. It has its slot until `waits_until` is set."""
+
+    id: UUID
+    generation: int
+    waits_until: datetime | None = None
+
+
+CLAIM = text("SELECT * FROM claim_due(:process, :slots, :reserved, :most, :since, :lease)")
+
+# Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
+MARK_BEGUN = text("""
+WITH begun AS (
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[]), CAST(:waits AS timestamptz[]))
+             AS x(id, generation, waits_until)
+), entry AS (
+  SELECT q.notification_id, begun.waits_until FROM queue_entry q
+    JOIN begun ON q.notification_id = begun.id AND q.generation = begun.generation
+   WHERE (q.state IN ('claimed', 'canceled') AND q.claimed_by = :process)
+      OR (q.state = 'due' AND q.started_at IS NULL)
+   ORDER BY q.notification_id FOR UPDATE OF q
+)
+UPDATE queue_entry q SET started_at = COALESCE(q.started_at, now()),
+       state = CASE WHEN q.state = 'canceled' THEN q.state WHEN entry.waits_until IS NULL THEN 'started'
+                    ELSE 'waiting' END,
+       waits_until = entry.waits_until,
+       next_at = CASE WHEN q.state = 'canceled' THEN now()
+                      ELSE COALESCE(entry.waits_until, now() + interval '1 minute') END,
+       claimed_by = CASE WHEN q.state <> 'canceled' AND entry.waits_until IS NULL THEN q.claimed_by END
+  FROM entry WHERE q.notification_id = entry.notification_id
+""")
+POSTPONE = text("""
+WITH entry AS (
+  SELECT q.notification_id FROM queue_entry q
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
+      ON q.notification_id = x.id AND q.generation = x.generation
+   WHERE q.state = 'claimed' AND q.claimed_by = :process ORDER BY q.notification_id FOR UPDATE OF q
+)
+UPDATE queue_entry q SET state = 'waiting', claimed_by = NULL, waits_until = now() + make_interval(secs => :seconds),
+       next_at = now() + make_interval(secs => :seconds)
+  FROM entry WHERE q.notification_id = entry.notification_id
+""")
+
+OF_ONE = "q.notification_id = :id AND q.generation = :generation"
+FREE_SLOT = text(f"UPDATE queue_entry q SET {UNDER_WAY} WHERE {OF_ONE} AND {IS_OVER}")  # noqa: S608 - our own
+WAIT = text(f"""
+UPDATE queue_entry q SET {WAITS.format(until="CAST(:until AS timestamptz)")}
+ WHERE {OF_ONE} AND q.state NOT IN ('collecting', 'canceled')
+""")  # noqa: S608 - constants of our own
+
+# Claims that have expired and waits that are over, the most urgent first. `since` keeps dead entries out of the scan.
+END_WAITS = text(f"""
+WITH over AS (
+  SELECT own.notification_id FROM generate_series(1, 5) level CROSS JOIN LATERAL (
+    SELECT notification_id FROM queue_entry
+     WHERE priority = level AND ({TIMED}) AND next_at BETWEEN :since AND now()
+     ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
+   LIMIT :limit
+)
+UPDATE queue_entry q SET state = 'due', next_at = now(), claimed_by = NULL, waits_until = NULL
+  FROM over WHERE q.notification_id = over.notification_id RETURNING 1
+""")  # noqa: S608 - a constant of our own
+
+
+async def claim(
+    session: Executor, process: UUID, slots: Slots, *, most: int, since: datetime
+) -> tuple[list[Claimed], bool]:
+    """Claim at most `most` rows that have been due since `since` or later, by priority, tenants in turn.
+
+    Also return whether the process has no more room, at least for priorities 3 to 5: then more may be due.
+    """
+    values = {"process": process, "slots": slots.total, "reserved": slots.reserved, "most": most, "since": since}
+    *rows, last = (await session.execute(CLAIM, {**values, "lease": LEASE_SECONDS})).mappings()
+    return [Claimed(**{name: row[name] for name in Claimed.__slots__}) for row in rows], bool(last["is_full"])
+
+
+async def mark_begun(session: Executor, process: UUID, begun: Sequence[Begun]) -> None:
+    """Write down which workflows were started or told. Most have written so themselves by then."""
+    waits = [one.waits_until for one in begun]
+    await session.execute(MARK_BEGUN, {"process": process, "waits": waits, **_keys(begun)})
+
+
+async def postpone(session: Executor, process: UUID, claimed: Sequence[Claimed], seconds: float) -> None:
+    """Give claims back that Temporal did not take; they are due again after `seconds`."""
+    await session.execute(POSTPONE, {"process": process, "seconds": seconds, **_keys(claimed)})
+
+
+async def free_slot(session: Executor, id: UUID, generation: int) -> None:
+    """Its call waits in a queue of Temporal, and takes no slot meanwhile."""
+    await session.execute(FREE_SLOT, {"id": id, "generation": generation})
+
+
+async def wait_until(session: Executor, id: UUID, generation: int, until: datetime) -> None:
+    """Resume its workflow then, in its turn."""
+    await session.execute(WAIT, {"id": id, "generation": generation, "until": until})
+
+
+async def end_waits(session: Executor, *, since: datetime, limit: int) -> int:
+    """Make due what has waited for its time, and what a process has claimed and not begun. Return how many."""
+    return len(list(await session.execute(END_WAITS, {"since": since, "limit": limit})))
+
+
+def _keys(some: Sequence[Begun] | Sequence[Claimed]) -> dict[str, object]:
+    """Ids with the generations that fence the write."""
+    return {"ids": [one.id for one in some], "generations": [one.generation for one in some]}
