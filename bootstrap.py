@@ -51,7 +51,6 @@ from providers.tools import Tools
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
-from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.catalog import Catalog
 from storage.claims import Slots
 from storage.database import Database
@@ -59,7 +58,6 @@ from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
-DEMO_TENANT = "demo"
 SLOTS = Slots(total=8, reserved=2)
 
 
@@ -184,24 +182,6 @@ def _assemble(
     reports = _reports(settings, database, http) if "sandbox" in providers else None
     recurring = Recurring(database, settings.secret)
     duties = _duties(settings, database, temporal, providers, catalog, recurring)
-    dispatcher = Dispatcher(
-        database,
-        Starter(temporal),
-        duties,
-        process=new_id(),
-        slots=SLOTS,
-        start_rate=settings.start_rate,
-        on_flush=catalog.flush,
-    )
-    listener = Wakeups(
-        database,
-        {
-            FLUSH_CHANNEL: lambda _: catalog.flush(),
-            SANDBOX_CHANNEL: lambda _: reports.wake() if reports else None,
-            EVENTS_CHANNEL: lambda _: event_posts.wake(),
-        },
-        may_lead=False,
-    )
     return Parts(
         settings=settings,
         database=database,
@@ -211,13 +191,32 @@ def _assemble(
         pools=pools_of(settings, providers),
         temporal=temporal,
         circuits=Circuits(database),
-        dispatcher=dispatcher,
-        listener=listener,
+        dispatcher=Dispatcher(
+            database,
+            Starter(temporal),
+            duties,
+            process=new_id(),
+            slots=SLOTS,
+            start_rate=settings.start_rate,
+            on_flush=catalog.flush,
+        ),
+        listener=_listener(database, catalog, reports, event_posts),
         recurring=recurring,
         receipts=ReceiptApplier(database),
         reports=reports,
         event_posts=event_posts,
     )
+
+
+def _listener(database: Database, catalog: Catalog, reports: SandboxReports | None, posts: EventPosts) -> Wakeups:
+    """The API's: it has no part in dispatching."""
+    on_notify: dict[str, Callable[[str], None]] = {
+        FLUSH_CHANNEL: lambda _: catalog.flush(),
+        EVENTS_CHANNEL: lambda _: posts.wake(),
+    }
+    if reports is not None:
+        on_notify[SANDBOX_CHANNEL] = lambda _: reports.wake()
+    return Wakeups(database, on_notify, may_lead=False)
 
 
 def _duties(
@@ -249,13 +248,3 @@ async def prepare_temporal(address: str, namespace: str) -> None:
 
 async def prepare_database(url: str) -> None:
     await migrate(url)
-
-
-async def ensure_demo(parts: Parts) -> None:
-    """The demo tenant and its key, in development."""
-    secret = parts.settings.dev_api_key.get_secret_value()
-    if not parts.settings.dev or not secret:
-        return
-    async with parts.database.transaction() as session:
-        tenant = await ensure_tenant(session, DEMO_TENANT, "Demo")
-        await create_key(session, tenant.id, "development", SCOPES, secret=secret)

@@ -6,9 +6,12 @@ import signal
 import sys
 
 from api.server import serve
-from bootstrap import ensure_demo, open_parts, run_on_uvloop
+from bootstrap import Parts, open_parts, run_on_uvloop
 from config import Settings, WrongSettings
 from logs import configure_logging
+from storage.api_keys import SCOPES, create_key, ensure_tenant
+
+DEMO_TENANT = "demo"
 
 
 async def main() -> None:
@@ -20,6 +23,16 @@ async def main() -> None:
     async with open_parts(settings) as parts:
         await ensure_demo(parts)
         await serve(parts, stop)
+
+
+async def ensure_demo(parts: Parts) -> None:
+    """The demo tenant and its key, in development."""
+    secret = parts.settings.dev_api_key.get_secret_value()
+    if not parts.settings.dev or not secret:
+        return
+    async with parts.database.transaction() as session:
+        tenant = await ensure_tenant(session, DEMO_TENANT, "Demo")
+        await create_key(session, tenant.id, "development", SCOPES, secret=secret)
 
 
 if __name__ == "__main__":

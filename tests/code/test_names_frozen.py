@@ -12,10 +12,10 @@ from temporalio import activity, workflow
 import activities
 import workflows
 
-WORKFLOWS = {"NotificationWorkflow", "DigestWorkflow", "SweepWorkflow", "TickWorkflow"}
+WORKFLOWS = {"NotificationWorkflow", "DigestWorkflow", "TickWorkflow"}
 ACTIVITIES = {
     *("resolve_preferences", "render_messages", "deliver", "look_up", "record_outcome"),
-    *("settle", "check_step", "close_digest", "sweep", "run_tick"),
+    *("settle", "check_step", "close_digest", "run_tick"),
 }
 
 

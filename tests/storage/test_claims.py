@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
 from storage import claims
-from storage.claims import Begun, Claimed, Slots
+from storage.claims import Claimed, Slots
 from storage.database import Database
 from tests.storage.sends import Desk, open_desk
 
