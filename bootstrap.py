@@ -27,6 +27,7 @@ from activities.resolution import Resolution
 from activities.settlement import Settlement
 from activities.ticks import Ticking
 from config import Settings
+from dispatch.announcements import Announcements
 from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.digests import Digests
 from dispatch.dispatcher import Dispatcher
@@ -40,8 +41,7 @@ from dispatch.signals import Signals
 from dispatch.starter import Starter
 from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
-from dispatch.wakeups import Wakeups
-from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
+from dispatch.wakeups import Wakeups, listener_of
 from domain.tracking import TraceSigner
 from models.columns import new_id
 from providers.base import Provider
@@ -58,8 +58,6 @@ from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
-SLOTS = Slots(total=8, reserved=2)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
@@ -75,6 +73,7 @@ class Parts:
     circuits: Circuits
     dispatcher: Dispatcher
     listener: Wakeups
+    announcements: Announcements
     recurring: Recurring
     receipts: ReceiptApplier
     reports: SandboxReports | None
@@ -131,7 +130,7 @@ class Parts:
 
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
-        always = [self.listener.run, self.receipts.run, self.event_posts.run]
+        always = [self.listener.run, self.announcements.run, self.receipts.run, self.event_posts.run]
         return [*always, self.reports.run] if self.reports else always
 
 
@@ -196,27 +195,18 @@ def _assemble(
             Starter(temporal),
             duties,
             process=new_id(),
-            slots=SLOTS,
+            slots=Slots(total=settings.slots, reserved=max(1, settings.slots // 4)),
             start_rate=settings.start_rate,
+            urgent_burst=settings.urgent_burst,
             on_flush=catalog.flush,
         ),
-        listener=_listener(database, catalog, reports, event_posts),
+        listener=listener_of(database, catalog.flush, reports.wake if reports else lambda: None, event_posts.wake),
+        announcements=Announcements(database),
         recurring=recurring,
         receipts=ReceiptApplier(database),
         reports=reports,
         event_posts=event_posts,
     )
-
-
-def _listener(database: Database, catalog: Catalog, reports: SandboxReports | None, posts: EventPosts) -> Wakeups:
-    """The API's: it has no part in dispatching."""
-    on_notify: dict[str, Callable[[str], None]] = {
-        FLUSH_CHANNEL: lambda _: catalog.flush(),
-        EVENTS_CHANNEL: lambda _: posts.wake(),
-    }
-    if reports is not None:
-        on_notify[SANDBOX_CHANNEL] = lambda _: reports.wake()
-    return Wakeups(database, on_notify, may_lead=False)
 
 
 def _duties(

@@ -153,8 +153,10 @@ class Settings(ClientSettings):
     web_push_providers: Names = []
     webhook_providers: Names = []
 
+    slots: int = Field(8, ge=2)
+    urgent_burst: int = Field(100, ge=1)
     start_rate: float = Field(0, ge=0)
-    resume_rate: float = Field(20, ge=0)
+    resume_rate: float = Field(0, ge=0)
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     sandbox_rate: float = Field(0, ge=0)

@@ -14,7 +14,7 @@ from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
 from api.send_checks import NO_SUCH_TYPE, send_faults
-from api.send_groups import SendGroups
+from api.send_groups import SendGroups, announce
 from bootstrap import Parts
 from domain.digests import group_of
 from domain.durations import parse_duration
@@ -140,9 +140,10 @@ class Acceptance:
         async with self._parts.database.transaction() as session:
             zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
             movers = await people.movers(session, self._tenant, zones)
-            rows = await accept(session, self._tenant, items)
+            rows = await accept(session, self._tenant, items, notify=False)
             if movers:
                 await people.moved(session, self._tenant, movers)
+        announce(self._parts, items)
         return rows
 
     async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:

@@ -6,9 +6,16 @@ from uuid import UUID
 
 from api.grouping import Groups
 from bootstrap import Parts
+from domain.names import COLLECT_DUE, QUEUE_DUE
 from storage.acceptance import Accepted, NewNotification, accept, held_keys
 
 Held = dict[str, Any] | None
+
+
+def announce(parts: Parts, items: Sequence[NewNotification]) -> None:
+    """Wake the dispatchers for what has been committed."""
+    for due in {QUEUE_DUE if item.digest_group is None else COLLECT_DUE for item in items}:
+        parts.announcements.announce(due)
 
 
 class SendGroups:
@@ -27,7 +34,8 @@ class SendGroups:
 
     async def _insert(self, tenant: UUID, items: Sequence[NewNotification]) -> list[Accepted]:
         async with self._parts.database.transaction() as session:
-            rows = await accept(session, tenant, list(items))
+            rows = await accept(session, tenant, list(items), notify=False)
+        announce(self._parts, items)
         return [rows[item.id] for item in items]
 
     async def _look_up(self, tenant: UUID, keys: Sequence[str]) -> list[Held]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -10,7 +11,7 @@ import structlog
 from temporalio.service import RPCError
 
 from dispatch.duties import Duties
-from dispatch.loops import Loop
+from dispatch.loops import OUTAGES, Loop
 from dispatch.pacing import Pace
 from dispatch.starter import Starter
 from dispatch.sweep import Sweep
@@ -27,7 +28,8 @@ LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 FULL_AGAIN = 0.1  # without a free slot: nobody tells when one becomes free
 MARK_EVERY = 0.5  # longer than most sends need until their call, which marks them too; far less than a claim's lease
 END_WAITS_EVERY = 1.0
-ENDED_AT_ONCE = 500
+DEMOTE_EVERY = 1.0
+AT_ONCE = 500  # entries that one statement makes due or demotes
 SWEEP_EVERY = 5.0
 
 
@@ -44,6 +46,7 @@ class Dispatcher:
         process: UUID,
         slots: Slots,
         start_rate: float,
+        urgent_burst: int,
         on_flush: Callable[[], None],
     ) -> None:
         self._database = database
@@ -51,6 +54,7 @@ class Dispatcher:
         self._process = process
         self._slots = slots
         self._pace = Pace(start_rate)
+        self._urgent_burst = urgent_burst
         self._begun: list[Begun] = []
         self._refused: list[Claimed] = []
         self._starts: set[asyncio.Task[None]] = set()
@@ -61,6 +65,7 @@ class Dispatcher:
             QUEUE_DUE: Loop("queue", self._claim),
             "begun": Loop("begun", self._mark),
             "waits": Loop("waits", self._end_waits),
+            "demotions": Loop("demotions", self._demote),
             "sweep": Loop("sweep", self._sweep_strays),
             **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
         }
@@ -74,7 +79,8 @@ class Dispatcher:
                     tasks.create_task(loop.run())
         finally:
             await asyncio.gather(*self._starts)
-            await self._mark()
+            with suppress(*OUTAGES):  # then the claims expire
+                await self._mark()
 
     def _heard(self, payload: str) -> None:
         for name, loop in self._loops.items():
@@ -124,13 +130,18 @@ class Dispatcher:
 
     async def _end_waits(self) -> float:
         async with self._database.statement() as session:
-            ended = await claims.end_waits(session, since=self._over.since(), limit=ENDED_AT_ONCE)
+            ended = await claims.end_waits(session, since=self._over.since(), limit=AT_ONCE)
         if ended:
             self._loops[QUEUE_DUE].wake()
-        if ended == ENDED_AT_ONCE:
+        if ended == AT_ONCE:
             return 0.0
         self._over.reached()
         return END_WAITS_EVERY
+
+    async def _demote(self) -> float:
+        async with self._database.statement() as session:
+            demoted = await claims.demote(session, burst=self._urgent_burst, limit=AT_ONCE)
+        return 0.0 if demoted == AT_ONCE else DEMOTE_EVERY
 
     async def _if_leading(self, step: Callable[[], Awaitable[float]]) -> float:
         return await step() if self._wakeups.leading else LOOK_AGAIN

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import asyncpg
 import structlog
 
+from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,18 @@ class Wakeups:
     def _notify_all(self) -> None:
         for callback in self._on_notify.values():
             callback("")
+
+
+def listener_of(
+    database: Database, on_flush: Callable[[], None], on_sandbox: Callable[[], None], on_events: Callable[[], None]
+) -> Wakeups:
+    """The one of an API process, which has no part in dispatching."""
+    on_notify = {
+        FLUSH_CHANNEL: lambda _: on_flush(),
+        SANDBOX_CHANNEL: lambda _: on_sandbox(),
+        EVENTS_CHANNEL: lambda _: on_events(),
+    }
+    return Wakeups(database, on_notify, may_lead=False)
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:

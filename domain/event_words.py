@@ -76,6 +76,10 @@ def _escalated(event: Event, story: Story) -> str:
     return f"Step {(event.detail or {}).get('step')} did not get far enough ({event.reason}): the next one runs."
 
 
+def _demoted(event: Event, story: Story) -> str:
+    return "It is served at priority 3: as many of priority 1 and 2 as a tenant may have waiting were waiting."
+
+
 def _suppressed_address(event: Event, story: Story) -> str:
     detail = event.detail or {}
     why = wording.SUPPRESSED.get(str(event.reason), event.reason)
@@ -116,6 +120,7 @@ TELLERS: dict[str, Teller] = {
     "digested": _digested,
     "rerouted": _rerouted,
     "escalated": _escalated,
+    "demoted": _demoted,
     "suppressed_address": _suppressed_address,
     "redriven": _redriven,
 }

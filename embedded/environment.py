@@ -9,7 +9,6 @@ from embedded.files import kept_secret, new_api_key, new_secret
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 # Quick enough for a person who tries a broadcast, slow enough for a laptop.
-START_RATE = 25.0
 # Longer than the sandbox's own deadline, short enough to stop within 15 s.
 DRAIN_TIMEOUT = 8.0
 
@@ -63,7 +62,6 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "PUBLIC_URL": settings.public_url or places.api_url,
         "SECRET_KEY": keys.secret_key,
         "DEV_API_KEY": keys.api_key,
-        "START_RATE": f"{settings.start_rate if 'start_rate' in given else START_RATE:g}",
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
     return {**os.environ, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}

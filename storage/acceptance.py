@@ -102,7 +102,7 @@ WITH item AS (
 )
 SELECT item.id, item.recipient_id, profile.too_large,
        known.recipient_id IS NOT NULL AS known_recipient, accepted.created_at, accepted.expires_at,
-       CASE WHEN accepted.id IS NOT NULL
+       CASE WHEN :notify AND accepted.id IS NOT NULL
             THEN pg_notify(:channel, CASE WHEN item.digest_group IS NULL THEN :queue_due
                                           ELSE :collect_due END)::text END
   FROM item LEFT JOIN known USING (recipient_id) LEFT JOIN accepted ON accepted.id = item.id
@@ -117,13 +117,15 @@ NOTIFY = {
 }
 
 
-async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> dict[UUID, Accepted]:
+async def accept(
+    session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool = True
+) -> dict[UUID, Accepted]:
     """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key, and no item
-    with attributes for a recipient who would have too many."""
+    with attributes for a recipient who would have too many. Without `notify` the caller wakes the dispatchers."""
     refused: dict[UUID, Accepted] = {}
     while any(map(_gives_attributes, items)):
         savepoint = await session.begin_nested()
-        rows = await _insert(session, tenant, items)
+        rows = await _insert(session, tenant, items, notify=notify)
         full = {row["recipient_id"] for row in rows if row["too_large"]}
         excess = {item.id for item in items if item.recipient_id in full and _gives_attributes(item)}
         if not excess:
@@ -132,15 +134,17 @@ async def accept(session: AsyncSession, tenant: UUID, items: list[NewNotificatio
         await savepoint.rollback()
         refused |= {id: Accepted(id=id, known_recipient=True, attributes_too_large=True) for id in excess}
         items = [item for item in items if item.id not in excess]
-    return refused | (_accepted(await _insert(session, tenant, items)) if items else {})
+    return refused | (_accepted(await _insert(session, tenant, items, notify=notify)) if items else {})
 
 
 def _gives_attributes(item: NewNotification) -> bool:
     return item.profile is not None and "attributes" in item.profile
 
 
-async def _insert(session: AsyncSession, tenant: UUID, items: list[NewNotification]) -> Sequence[RowMapping]:
-    values = {"tenant": tenant, "items": await _written(tenant, items), **NOTIFY}
+async def _insert(
+    session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool
+) -> Sequence[RowMapping]:
+    values = {"tenant": tenant, "notify": notify, "items": await _written(tenant, items), **NOTIFY}
     return (await session.execute(ACCEPT, values)).mappings().all()
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.notification_types import URGENT
 from models.queue import TIMED
 from storage.queue_entries import IS_OVER, UNDER_WAY, WAITS
 from storage.statements import Executor
@@ -104,6 +105,30 @@ UPDATE queue_entry q SET state = 'due', next_at = now(), claimed_by = NULL, wait
   FROM over WHERE q.notification_id = over.notification_id RETURNING 1
 """)  # noqa: S608 - a constant of our own
 
+# What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
+DEMOTE = text(f"""
+WITH excess AS (
+  SELECT numbered.notification_id FROM (
+    SELECT notification_id, row_number() OVER (PARTITION BY tenant ORDER BY priority, next_at, notification_id) AS place
+      FROM queue_entry WHERE state = 'due' AND priority <= {URGENT}) numbered
+   WHERE numbered.place > :burst LIMIT :limit
+), whole AS (
+  SELECT n.id, n.tenant FROM notification n JOIN excess ON n.id = excess.notification_id
+   ORDER BY n.id FOR KEY SHARE OF n SKIP LOCKED
+), entry AS (
+  SELECT q.notification_id FROM queue_entry q JOIN whole ON whole.id = q.notification_id
+   WHERE q.state = 'due' AND q.priority <= {URGENT} FOR UPDATE OF q SKIP LOCKED
+), demoted AS (
+  UPDATE queue_entry q SET priority = {URGENT} + 1 FROM entry WHERE q.notification_id = entry.notification_id
+  RETURNING q.notification_id
+), timeline AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, reason)
+  SELECT gen_random_uuid(), whole.tenant, whole.id, clock_timestamp(), 'demoted', 'urgent_burst'
+    FROM demoted JOIN whole ON whole.id = demoted.notification_id
+)
+SELECT count(*) FROM demoted
+""")  # noqa: S608 - a constant of our own
+
 
 async def claim(
     session: Executor, process: UUID, slots: Slots, *, most: int, since: datetime
@@ -136,6 +161,11 @@ async def free_slot(session: Executor, id: UUID, generation: int) -> None:
 async def wait_until(session: Executor, id: UUID, generation: int, until: datetime) -> None:
     """Resume its workflow then, in its turn."""
     await session.execute(WAIT, {"id": id, "generation": generation, "until": until})
+
+
+async def demote(session: Executor, *, burst: int, limit: int) -> int:
+    """Serve at priority 3 what a tenant has due at 1 and 2 beyond `burst`. Return how many were demoted."""
+    return int((await session.execute(DEMOTE, {"burst": burst, "limit": limit})).scalar_one())
 
 
 async def end_waits(session: Executor, *, since: datetime, limit: int) -> int:

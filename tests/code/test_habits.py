@@ -15,6 +15,7 @@ PRINTS = {"cli", "commands", "embedded", "benchmarks"}
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
+    "dispatch/announcements.py": "the least time between two announcements, however many are made",
     "dispatch/sandbox_reports.py": "the least time between two polls, however often it is woken",
     "dispatch/wakeups.py": "back-off before a database that went away is asked again",
     "commands/client.py": "asks the API about a notification until a deadline",
