@@ -64,3 +64,11 @@ async def test_four_processes_that_claim_one_at_a_time_serve_three_tenants_in_st
     order = [row["tenant"] for row in rows]
     assert len(order) == 60
     assert all(len(set(order[at : at + 3])) == 3 for at in range(58))
+
+
+async def test_thousands_of_one_type_hold_up_no_other_type_of_the_tenant(desk: Desk) -> None:
+    await accepted(desk, *[3] * 200)
+    [other] = await accepted(desk, 3)
+    await desk.query(f"UPDATE queue_entry SET lane = -5 WHERE notification_id = '{other}'")
+    order = [each for _ in range(30) for each in ids(await claim(desk.database, most=1))]
+    assert other in order
