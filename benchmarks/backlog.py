@@ -16,8 +16,8 @@ WARM_UP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogSize:
-    """`bulk` sends wait, and go out alone for `undisturbed` seconds. Then each of the rounds has `count` urgent sends, one
-    at a time."""
+    """`bulk` sends wait, and go out alone for `undisturbed` seconds. Each round then has `count` urgent sends, one at a
+    time."""
 
     rounds: int = 5
     bulk: int = 10_000
