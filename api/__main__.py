@@ -6,9 +6,10 @@ import signal
 import sys
 
 from api.server import serve
-from bootstrap import ensure_demo, open_parts, run_on_uvloop
+from bootstrap import ensure_demo, open_parts
 from config import Settings, WrongSettings
 from logs import configure_logging
+from supervision import run_on_uvloop
 
 
 async def main() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from embedded.errors import StackError
 from embedded.identity import identity
-from embedded.supervisor import Backoff, Supervisor
+from embedded.supervisor import Supervisor
+from supervision import Backoff
 from tests.embedded.conftest import Eventually, MakeChild
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
