@@ -32,7 +32,7 @@ async def renew(database: Database, *providers: str, kind: str = "worker", id: U
 async def age(desk: Desk, id: UUID, *columns: str, seconds: float = LIVE_WITHIN + 1) -> None:
     for column in columns:
         await desk.query(
-            f"UPDATE process SET {column} = {column} - make_interval(secs => :seconds) WHERE id = :id",  # noqa: S608
+            f"UPDATE process SET {column} = {column} - make_interval(secs => :seconds) WHERE id = :id",
             id=id,
             seconds=seconds,
         )
