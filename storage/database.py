@@ -25,6 +25,7 @@ DATABASE_DOWN = (
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
 )
 
 
