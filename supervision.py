@@ -106,6 +106,7 @@ class WorkerProcesses:
     def supervise(self) -> int | None:
         """Restart processes that end by themselves until a signal comes, and then stop all of them. Return the exit
         code; None in each process that is to become a worker."""
+        log.info("worker processes start", count=len(self._slots))
         gc.collect()
         gc.freeze()  # a collection would write to every page, and so end the sharing
         with _wakeups(self._request_stop) as wait:

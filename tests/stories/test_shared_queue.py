@@ -160,6 +160,24 @@ async def test_a_provider_that_no_live_process_has_is_given_up_after_minutes(
     assert shown["deliveries"][0]["failure_reason"] == "provider_failed: not_configured"
 
 
+@pytest.mark.long
+async def test_a_look_up_that_no_process_takes_leaves_the_call_in_doubt(
+    deployed: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(seconds=1))
+    async with open_shop(deployed) as shop:
+        await shop.type("news", ["email"])
+        await shop.person("ada", email="ada+lost@example.com")
+        async with process(deployed.parts):
+            id = await shop.send("news")
+            await eventually(lambda: outcomes(shop, id), ["unknown"].__eq__)
+        async with process(replace(deployed.parts, providers={}), NOTIFICATIONS_QUEUE):
+            await shop.ended(id, "IN_DOUBT")
+            history = await deployed.history(id)
+    assert OWN_QUEUE in queues(history)
+    assert queues(history)[-1] == NOTIFICATIONS_QUEUE
+
+
 async def times_not_taken(engine: Engine, id: str) -> int:
     """How often no worker has taken a call of this notification in time."""
     history = await engine.workflow(id).fetch_history()

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from bootstrap import open_parts
 from config import PREFIX
 from domain.names import NOTIFICATIONS_QUEUE
 from embedded.identity import identity
-from storage.database import Database
+from testing.stage import serving
 from tests.code.tree import ROOT
-from tests.engine import prepared
+from tests.engine import Engine, open_shop, prepared
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -28,14 +29,15 @@ COUNT = 2
 class Supervised:
     """The supervisor of `worker.py`, and what its processes have written about themselves."""
 
-    def __init__(self, process: Process, database: Database, log: Path) -> None:
+    def __init__(self, process: Process, engine: Engine, log: Path) -> None:
         self.process = process
+        self.engine = engine
         self.log = log
-        self._database = database
+        self._database = engine.parts.database
 
     async def rows(self) -> list[dict[str, Any]]:
         async with self._database.transaction() as session:
-            rows = await session.execute(text("SELECT * FROM process ORDER BY started_at"))
+            rows = await session.execute(text("SELECT * FROM process WHERE kind = 'worker' ORDER BY started_at"))
             return [dict(row) for row in rows.mappings()]
 
     async def reported(self, *without: int) -> list[int]:
@@ -46,11 +48,17 @@ class Supervised:
 
 @pytest.fixture
 async def supervised(database_url: str, tmp_path: Path) -> AsyncIterator[Supervised]:
-    async with prepared(database_url, tmp_path) as (settings, _):
+    """Beside an API in the test's process."""
+    async with (
+        prepared(database_url, tmp_path) as (settings, client),
+        open_parts(settings, client=client) as parts,
+        serving(parts),
+    ):
         given = {
             "ENV": "dev",
             "DATABASE_URL": settings.database_url,
             "TEMPORAL_ADDRESS": settings.temporal_address,
+            "API_PORT": str(settings.api_port),
             "DRAIN_TIMEOUT": "1",
             "WORKERS": str(COUNT),
         }
@@ -60,11 +68,9 @@ async def supervised(database_url: str, tmp_path: Path) -> AsyncIterator[Supervi
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "worker.py", NOTIFICATIONS_QUEUE), cwd=ROOT, stdout=out, env=environment
             )
-        database = Database(settings.database_url)
-        supervised = Supervised(process, database, log)
+        supervised = Supervised(process, Engine(parts=parts, temporal_address=settings.temporal_address), log)
         yield supervised
         pids = [row["pid"] for row in await supervised.rows()]
-        await database.close()
         if process.returncode is None:
             process.kill()
             await process.wait()
@@ -73,9 +79,14 @@ async def supervised(database_url: str, tmp_path: Path) -> AsyncIterator[Supervi
                 os.kill(pid, signal.SIGKILL)
 
 
-async def test_each_process_has_a_row_and_serves_the_named_queue_until_all_drain(supervised: Supervised) -> None:
+async def test_each_process_has_a_row_and_sends_from_the_named_queue_until_all_drain(supervised: Supervised) -> None:
     killed, _ = await supervised.reported()
-    assert {(row["kind"], *row["providers"]) for row in await supervised.rows()} == {("worker", "in_app", "sandbox")}
+    assert [row["providers"] for row in await supervised.rows()] == [["in_app", "sandbox"]] * COUNT
+    async with open_shop(supervised.engine) as shop:
+        await shop.type("news", ["email"])
+        await shop.person("ada", email="ada@example.com")
+        for id in [await shop.send("news") for _ in range(10)]:
+            await shop.until(id, "DELIVERED")
     os.kill(killed, signal.SIGKILL)
     pids = await supervised.reported(killed)
     ready = '"queues": ["notifications"], "event": "worker ready"'
