@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from domain.throttles import Claimed
 from domain.timing import Limit
@@ -31,6 +32,9 @@ async def ask(sent: Sent, *claimed: Claimed, priority: int = 3) -> bool:
         full = await throttles.take(session, who, claimed)
         if full:
             await throttles.queue(session, who, full)
+        state = "waiting" if full else "started"
+        values = {"state": state, "id": sent.id}
+        await session.execute(text("UPDATE queue_entry SET state = :state WHERE notification_id = :id"), values)
     return not full
 
 
@@ -43,13 +47,13 @@ async def over(desk: Desk) -> None:
 
 
 async def rolled(desk: Desk) -> set[object]:
-    """Who is told to ask again when the windows are over."""
+    """Who is to ask again when the windows are over."""
+    await desk.query("UPDATE queue_entry SET state = 'started' WHERE state = 'due' AND tenant = :id", id=desk.tenant)
     await over(desk)
     async with desk.database.transaction() as session:
         await throttles.roll(session, 100)
     told = await desk.query(
-        "UPDATE queue_entry SET evidence_due = false WHERE evidence_due AND tenant = :tenant RETURNING notification_id",
-        tenant=desk.tenant,
+        "SELECT notification_id FROM queue_entry WHERE state = 'due' AND tenant = :tenant", tenant=desk.tenant
     )
     return {row["notification_id"] for row in told}
 
