@@ -55,7 +55,8 @@ class QueueEntry(SQLModel, table=True):
     STARTED, WAITING without: when to look whether its workflow exists. COLLECTING: when it may join. CANCELED: when its
     workflow may be signaled, at once or when the claim expires that was under way.
     `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
-    process. `priority` is the one it is served with. `recipient_id` is set with `waits_for`.
+    process. `priority` is the one it is served with, `lane` a hash of
+    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
     """
@@ -67,6 +68,7 @@ class QueueEntry(SQLModel, table=True):
             "queue_entry_due",
             "priority",
             "tenant",
+            "lane",
             "next_at",
             "notification_id",
             postgresql_where=text("state = 'due'"),
@@ -86,6 +88,7 @@ class QueueEntry(SQLModel, table=True):
     generation: int
     tenant: UUID
     priority: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    lane: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     state: str
     next_at: datetime = time_column(nullable=False)
     claimed_by: UUID | None = None

@@ -91,10 +91,11 @@ WITH item AS (
          digest_group, digest_id, schedule_id
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT DO NOTHING
-  RETURNING id, generation, priority, created_at, send_at, expires_at, digest_group
+  RETURNING id, generation, notification_type, priority, created_at, send_at, expires_at, digest_group
 ), queued AS (
-  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
-  SELECT id, generation, :tenant, priority, CASE WHEN digest_group IS NULL THEN 'due' ELSE 'collecting' END,
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, lane, state, next_at)
+  SELECT id, generation, :tenant, priority, hashtext(notification_type),
+         CASE WHEN digest_group IS NULL THEN 'due' ELSE 'collecting' END,
          CASE WHEN digest_group IS NULL THEN created_at ELSE greatest(send_at, created_at) END FROM accepted
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, status)

@@ -50,10 +50,11 @@ WITH item AS (
   UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL,
          finished_at = NULL, cancel_requested_at = NULL, revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
-  RETURNING n.id, n.tenant, n.generation, n.priority, item.event_id, item.forced, item.delay
+  RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, item.event_id, item.forced, item.delay
 ), queued AS (
-  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, waits_until)
-  SELECT id, generation, tenant, priority, CASE WHEN delay > 0 THEN 'waiting' ELSE 'due' END,
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, lane, state, next_at, waits_until)
+  SELECT id, generation, tenant, priority, hashtext(notification_type),
+         CASE WHEN delay > 0 THEN 'waiting' ELSE 'due' END,
          now() + make_interval(secs => delay), CASE WHEN delay > 0 THEN now() + make_interval(secs => delay) END
     FROM redriven
   ON CONFLICT (notification_id) DO UPDATE SET generation = EXCLUDED.generation, state = EXCLUDED.state,

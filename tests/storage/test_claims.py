@@ -92,6 +92,14 @@ async def test_priority_comes_before_the_turn_of_a_tenant(desk: Desk) -> None:
     assert ids(await claim(desk.database, most=3)) == bulk
 
 
+async def test_thousands_of_one_type_hold_up_no_other_type_of_the_tenant(desk: Desk) -> None:
+    await accepted(desk, *[3] * 200)
+    [other] = await accepted(desk, 3)
+    await desk.query("UPDATE queue_entry SET lane = -5 WHERE notification_id = :id", id=other)
+    order = [each for _ in range(30) for each in ids(await claim(desk.database, most=1))]
+    assert other in order
+
+
 async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
     [one] = await accepted(desk, 4)
     [claimed] = await claim(desk.database)

@@ -12,7 +12,7 @@ depends_on: str | Sequence[str] | None = None
 
 # Name, columns and predicate.
 NEW = (
-    ("due", ["priority", "tenant", "next_at", "notification_id"], "state = 'due'"),
+    ("due", ["priority", "tenant", "lane", "next_at", "notification_id"], "state = 'due'"),
     ("slots", ["claimed_by"], "claimed_by IS NOT NULL"),
     ("timed", ["priority", "next_at"], "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"),
     ("looked_after", ["next_at"], "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"),
@@ -40,7 +40,8 @@ UPDATE queue_entry SET state = 'due', next_at = GREATEST(next_at, now()), claime
 
 # Claims follow each other under one lock, so that tenants take turns exactly, however many processes claim. The lock is
 # taken by a statement of its own: the ones behind it see what the claim before has committed. A turn is one index probe
-# for the next tenant with something due; tenants without cost nothing. `since` keeps dead entries out of the probes.
+# for the next tenant with something due; tenants without cost nothing. Among the lanes of the tenant (its notification
+# types) chance decides, so that thousands of one type hold up no other type. `since` keeps dead entries out of the probes.
 CLAIM = """
 CREATE FUNCTION claim_due(process uuid, slots int, reserved int, most int, since timestamptz, lease float8)
 RETURNS TABLE (id uuid, tenant uuid, generation int, priority int, notification_type text, send_at timestamptz,
@@ -54,6 +55,9 @@ DECLARE
   turn uuid;
   served uuid;
   entry record;
+  lanes int[];
+  chosen int;
+  locked int := 0;
   nobody constant uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
   PERFORM pg_advisory_xact_lock(7201535);
@@ -67,16 +71,26 @@ BEGIN
     SELECT t.tenant INTO turn FROM claim_turn t WHERE t.priority = level;
     served := turn;
     WHILE room > 0 LOOP
-      SELECT q.notification_id, q.tenant INTO entry FROM queue_entry q
+      SELECT q.tenant, q.lane INTO entry FROM queue_entry q
        WHERE q.state = 'due' AND q.priority = level AND q.tenant > turn AND q.next_at >= since
-       ORDER BY q.tenant, q.next_at, q.notification_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+       ORDER BY q.tenant, q.lane, q.next_at LIMIT 1;
       IF NOT FOUND THEN
         EXIT WHEN turn = nobody;
         turn := nobody;
         CONTINUE;
       END IF;
       turn := entry.tenant;
-      served := entry.tenant;
+      lanes := claim_lanes(level, turn, since);
+      chosen := lanes[1 + floor(random() * cardinality(lanes))];
+      SELECT q.notification_id INTO entry FROM queue_entry q
+       WHERE q.state = 'due' AND q.priority = level AND q.tenant = turn AND q.lane = chosen AND q.next_at >= since
+       ORDER BY q.next_at, q.notification_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+      IF NOT FOUND THEN
+        locked := locked + 1;
+        EXIT WHEN locked > 20;
+        CONTINUE;
+      END IF;
+      served := turn;
       room := room - 1;
       RETURN QUERY
         UPDATE queue_entry q SET state = 'claimed', claimed_by = process, next_at = now() + make_interval(secs => lease)
@@ -88,6 +102,33 @@ BEGIN
   END LOOP;
   RETURN QUERY SELECT NULL::uuid, NULL::uuid, NULL::int, NULL::int, NULL::text, NULL::timestamptz, NULL::timestamptz,
                       NULL::boolean, room <= 0;
+END $$
+"""
+
+# At most 8, beginning anywhere: a tenant may have thousands of types.
+LANES = """
+CREATE FUNCTION claim_lanes(level int, whose uuid, since timestamptz) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+  lanes int[] := '{}';
+  start constant bigint := floor(random() * 4294967296)::bigint - 2147483648;
+  behind bigint := start - 1;
+  wrapped boolean := false;
+  found_lane int;
+BEGIN
+  WHILE cardinality(lanes) < 8 LOOP
+    SELECT q.lane INTO found_lane FROM queue_entry q
+     WHERE q.state = 'due' AND q.priority = level AND q.tenant = whose AND q.lane > behind AND q.next_at >= since
+     ORDER BY q.lane, q.next_at LIMIT 1;
+    IF FOUND AND (NOT wrapped OR found_lane < start) THEN
+      lanes := lanes || found_lane;
+      behind := found_lane;
+    ELSE
+      EXIT WHEN wrapped;
+      wrapped := true;
+      behind := -2147483649;
+    END IF;
+  END LOOP;
+  RETURN lanes;
 END $$
 """
 
@@ -104,17 +145,21 @@ def upgrade() -> None:
     )
     for name, *_ in OLD:
         op.drop_index(f"queue_entry_{name}", "queue_entry")
+    op.add_column("queue_entry", sa.Column("lane", sa.Integer(), nullable=False, server_default=sa.text("0")))
     op.execute(MOVE)
     for name, columns, where in NEW:
         op.create_index(f"queue_entry_{name}", "queue_entry", columns, postgresql_where=sa.text(where))
+    op.execute(LANES)
     op.execute(CLAIM)
 
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION claim_due")
+    op.execute("DROP FUNCTION claim_lanes")
     for name, *_ in NEW:
         op.drop_index(f"queue_entry_{name}", "queue_entry")
     op.execute(MOVE_BACK)
     for name, columns, where in OLD:
         op.create_index(f"queue_entry_{name}", "queue_entry", columns, postgresql_where=sa.text(where))
+    op.drop_column("queue_entry", "lane")
     op.drop_table("claim_turn")
