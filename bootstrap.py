@@ -34,6 +34,7 @@ from dispatch.dispatcher import Dispatcher
 from dispatch.duties import Duties, duties_of
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
+from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
@@ -221,6 +222,7 @@ def _duties(
     return duties_of(
         Signals(database, starter, settings.resume_rate),
         Rates(database, temporal, {name: settings.rate(name) for name in providers}),
+        ProviderQueues(database, list(providers)),
         Digests(database, catalog, starter),
         Throttles(database),
         Ticks(database, temporal, recurring),

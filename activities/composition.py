@@ -53,7 +53,7 @@ class Composition:
         items = [*skipped, *(delivery for delivery, _ in drafts)]
         key = (start.notification_id, start.tenant, start.generation)
         async with self._database.statement() as session:
-            open_ = await insert_deliveries(session, *key, items, queued=_is_queued(steps))
+            open_ = await insert_deliveries(session, *key, items, queued_for=queued_for(steps))
         failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
         return RenderResult(failures=failures, closed=not open_)
 
@@ -74,10 +74,12 @@ class Composition:
         return _delivery(step, plan, template, result.content), None
 
 
-def _is_queued(steps: Sequence[StepPlan]) -> bool:
-    """Whether all of their calls wait for the rate of a provider first."""
+def queued_for(steps: Sequence[StepPlan]) -> str | None:
+    """The provider whose rate their first calls wait for; None if some call is made at once."""
     providers = [each.providers[0] for step in steps for channel in step.channels for each in channel.endpoints]
-    return bool(providers) and all(provider.has_rate for provider in providers)
+    if not providers or not all(provider.has_rate for provider in providers):
+        return None
+    return providers[0].name
 
 
 def _alone(kind: NotificationType, words: Words) -> Json:

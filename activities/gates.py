@@ -1,19 +1,21 @@
 """May it go out by now? The gates of a notification before it is rendered; used by `resolve_preferences`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.composition import queued_for
 from domain.clock import now
 from domain.digests import group_of
 from domain.gates import Reason, by_the_hour, claims
 from domain.ledger import finish
-from domain.messages import Gate, NotificationOutcome, ResolveInput
+from domain.messages import Gate, NotificationOutcome, ResolveInput, StepPlan
 from domain.notification_types import NotificationType
 from domain.statuses import NotificationStatus
 from domain.throttles import Claimed
 from domain.timing import OnExceed
-from storage import gates, throttles
+from storage import gates, provider_queues, throttles
 from storage.audiences import Audience
 from storage.database import Database
 from storage.ledgers import Key, amend
@@ -67,6 +69,18 @@ class Gates:
             async with self._database.transaction() as session:
                 await throttles.leave(session, asked.asker)
                 await gates.wait(session, asked.key, asked.start.generation, gate)
+        return gate
+
+    async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None:
+        """Costs nothing where no provider has a rate."""
+        provider = queued_for(steps)
+        if provider is None:
+            return None
+        async with self._database.transaction() as session:
+            if await provider_queues.has_room(session, provider):
+                return None
+            gate = Gate(reason=provider_queues.reason_of(provider))
+            await gates.wait(session, asked.key, asked.start.generation, gate)
         return gate
 
     async def amount(self, asked: Asked) -> Answer:

@@ -54,6 +54,8 @@ class Resolution:
         if (gate := await self._gates.hour(asked)) is not None:
             return Plan(gate=gate)
         steps, skips = (await self._router(asked)).plan(audience.channels)
+        if (gate := await self._gates.provider(asked, plan_of(steps, asked).starts_at_once)) is not None:
+            return Plan(gate=gate)
         answer = await self._gates.amount(asked) if steps else None
         if isinstance(answer, Gate):
             return Plan(gate=answer)
@@ -86,18 +88,22 @@ class Resolution:
 
     async def _rendered(self, asked: Asked, steps: Sequence[StepPlan], skips: Sequence[Skip]) -> Plan:
         """No gate holds it: what starts at once is rendered here, which saves the workflow a step of its own."""
-        beside = next((step for step in steps if step.number == 0), None)
-        plan = Plan(
-            steps=tuple(step for step in steps if step is not beside),
-            beside=beside,
-            patience=asked.kind.patience(asked.audience.priority),
-        )
+        plan = plan_of(steps, asked)
         if not steps and not skips:
             return plan
         skipped = [_skipped(asked.start, skip) for skip in skips]
         words = asked.audience.words
         rendered = await self._composition.compose(asked.start, asked.kind, words, plan.starts_at_once, skipped)
         return replace(plan, rendered=rendered)
+
+
+def plan_of(steps: Sequence[StepPlan], asked: Asked) -> Plan:
+    beside = next((step for step in steps if step.number == 0), None)
+    return Plan(
+        steps=tuple(step for step in steps if step is not beside),
+        beside=beside,
+        patience=asked.kind.patience(asked.audience.priority),
+    )
 
 
 def _skipped(start: ResolveInput, skip: Skip) -> NewDelivery:

@@ -1,4 +1,4 @@
-"""How fast sends are accepted: beside the bare endpoint, while no worker runs and almost nothing is started."""
+"""How fast sends are accepted: beside the bare endpoint, while no worker runs and nothing is started."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,8 +13,6 @@ from benchmarks.messages import message
 from benchmarks.stack import Servers, second_api, worker
 from embedded.ports import free_port
 
-# Workflow starts per second. Starting is part of the rates of sends; here it would share the process with acceptance.
-START_RATE = 1
 WARM_UP = 50
 IN_FLIGHT = 16
 BATCHES_IN_FLIGHT = 2
@@ -64,7 +62,7 @@ class AcceptMeasures:
 async def accept_measures(given: Servers, size: AcceptSize) -> AsyncIterator[AcceptMeasures]:
     """Run an API with a database of its own, and the bare endpoint on the same database."""
     port = free_port()
-    async with second_api(given, "accept", START_RATE) as own:
+    async with second_api(given, "accept") as own:
         await prepared(own)
         async with worker(own, "bare", "-m", "benchmarks.bare", own.dsn, str(port), ready=READY):
             measures = AcceptMeasures(own, f"http://127.0.0.1:{port}{PATH}", size)

@@ -1,5 +1,8 @@
-"""Latency of urgent sends: idle, and behind a backlog of bulk sends that leaves at a start rate."""
+"""Latency of urgent sends: idle, and behind a backlog of bulk sends; and what bulk keeps of its rate meanwhile."""
 
+import asyncio
+import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from benchmarks.clients import open_clients
@@ -8,32 +11,42 @@ from benchmarks.measures import Measures, TooSlow
 from benchmarks.stack import WORKER, Servers, second_api, worker
 
 URGENT = 1
-# Of the rate of single sends that this run measured: a start rate is set to what a machine sustains.
-SHARE_OF_SENT_RATE = 0.8
 WARM_UP = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogSize:
-    """`bulk` sends wait. Each of the rounds has `count` urgent sends, one at a time."""
+    """`bulk` sends wait, and go out alone for `undisturbed` seconds. Each round then has `count` urgent sends, one at a
+    time."""
 
     rounds: int = 5
     bulk: int = 10_000
     count: int = 15
+    undisturbed: float = 10.0
 
 
-async def measure_backlog(given: Servers, sent_rate: float, size: BacklogSize, figures: Figures) -> None:
+async def measure_backlog(given: Servers, size: BacklogSize, figures: Figures) -> None:
     """The last of a run: the backlog is left in a database that ends with it."""
-    async with second_api(given, "backlog", sent_rate * SHARE_OF_SENT_RATE) as own, open_clients(own) as clients:
+    async with second_api(given, "backlog") as own, open_clients(own) as clients:
         await clients.prepare()
         measures = Measures(clients)
         async with worker(own, "worker", *WORKER):
             await measures.batch_rate(min(WARM_UP, size.bulk))
             await _urgent(measures, size, "latency_priority_1_idle", figures)
             await measures.send_bulk(size.bulk)
-            await _urgent(measures, size, "latency_priority_1_backlog", figures)
-            if not await measures.backlog():
-                raise TooSlow("the backlog was gone before the last urgent send")
+            figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.undisturbed))])
+            urgent = _urgent(measures, size, "latency_priority_1_backlog", figures)
+            figures.add("bulk_rate_beside_urgent", [await _bulk_rate(measures, urgent)])
+
+
+async def _bulk_rate(measures: Measures, meanwhile: Awaitable[None]) -> float:
+    """How much the backlog shrinks per second."""
+    before, began = await measures.backlog(), time.perf_counter()
+    await meanwhile
+    after, seconds = await measures.backlog(), time.perf_counter() - began
+    if not after:
+        raise TooSlow("the backlog was gone before the last urgent send")
+    return (before - after) / seconds
 
 
 async def _urgent(measures: Measures, size: BacklogSize, name: str, figures: Figures) -> None:

@@ -14,6 +14,7 @@ BESIDE = {
     "latency_priority_1": "floor_latency",
     "latency_priority_3": "floor_latency",
     "latency_priority_1_backlog": "latency_priority_1_idle",
+    "bulk_rate_beside_urgent": "bulk_rate_alone",
     "cpu_waiting_ours": "cpu_idle_ours",
     "cpu_waiting_servers": "cpu_idle_servers",
     "cpu_waiting_swept_ours": "cpu_idle_ours",

@@ -13,7 +13,7 @@ from benchmarks.clients import Clients
 from benchmarks.floor import QUEUE, FloorWorkflow
 from benchmarks.messages import message
 
-IN_FLIGHT = 16  # requests or starts at a time; the dispatcher has as many starts in flight
+IN_FLIGHT = 16  # requests or starts at a time
 DONE_WITHIN = 120.0
 LOOK_EVERY = 0.01
 BULK_PRIORITY = 4

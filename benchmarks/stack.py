@@ -70,8 +70,8 @@ async def servers(home: Path, temporal_address: str = "") -> AsyncIterator[Serve
 
 
 @asynccontextmanager
-async def second_api(given: Servers, name: str, start_rate: float) -> AsyncIterator[Servers]:
-    """An API process `name` with an empty database of that name. `start_rate` is in workflow starts per second."""
+async def second_api(given: Servers, name: str) -> AsyncIterator[Servers]:
+    """An API process `name` with an empty database of that name."""
     connection = await asyncpg.connect(given.dsn)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
@@ -82,7 +82,6 @@ async def second_api(given: Servers, name: str, start_rate: float) -> AsyncItera
         "TOCSIN_DATABASE_URL": url,
         "TOCSIN_API_PORT": str(places.api_port),
         "TOCSIN_PUBLIC_URL": places.api_url,
-        "TOCSIN_START_RATE": f"{start_rate:g}",
     }
     second = replace(given, places=places, env=given.env | own)
     async with Supervisor(given.records) as supervisor:

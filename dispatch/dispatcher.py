@@ -131,8 +131,6 @@ class Dispatcher:
     async def _end_waits(self) -> float:
         async with self._database.statement() as session:
             ended = await claims.end_waits(session, since=self._over.since(), limit=AT_ONCE)
-        if ended:
-            self._loops[QUEUE_DUE].wake()
         if ended == AT_ONCE:
             return 0.0
         self._over.reached()

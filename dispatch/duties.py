@@ -6,6 +6,7 @@ Each duty is done when it is woken by its name, and after a while anyway: it say
 from collections.abc import Awaitable, Callable, Mapping
 
 from dispatch.digests import Digests
+from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
 from dispatch.signals import Signals
 from dispatch.throttles import Throttles
@@ -25,12 +26,15 @@ from domain.names import (
 Duties = Mapping[str, Callable[[], Awaitable[float]]]
 
 
-def duties_of(signals: Signals, rates: Rates, digests: Digests, throttles: Throttles, ticks: Ticks) -> Duties:
+def duties_of(
+    signals: Signals, rates: Rates, queues: ProviderQueues, digests: Digests, throttles: Throttles, ticks: Ticks
+) -> Duties:
     return {
         CANCEL_DUE: signals.cancels,
         EVIDENCE_DUE: signals.evidence,
         RELEASE_DUE: signals.releases,
         RATES_DUE: rates.keep,
+        "provider queues": queues.let_in,
         COLLECT_DUE: digests.collect,
         DIGEST_DUE: digests.tell,
         THROTTLE_DUE: throttles.roll,

@@ -61,6 +61,7 @@ REASONS: Table = _table(
     (r"not_sent", "it was not sent"),
     (r"paused \((\w+) (.+)\)", "the {0} {1} is paused"),
     (r"circuit_open \((.+)\)", "{0} is down, and its circuit is open"),
+    (r"provider_busy \((.+)\)", "{0} has as many calls waiting as its rate allows for"),
     (r"quiet_hours", "the person has quiet hours"),
     (r"send_window", "the type goes out at other hours"),
     (r"throttled", "there were as many of this type as it allows"),

@@ -37,6 +37,7 @@ STORAGE = {
 }
 
 TIMED = "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"
+WAITS_FOR_ROOM = "state = 'waiting' AND waits_for LIKE 'provider_busy%'"
 LOOKED_AFTER = "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"
 
 
@@ -56,7 +57,8 @@ class QueueEntry(SQLModel, table=True):
     workflow may be signaled, at once or when the claim expires that was under way.
     `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
     process. `priority` is the one it is served with, `lane` a hash of
-    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`.
+    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`. Its call
+    stands in the queue of the provider `queued_for` since `queued_at`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
     """
@@ -73,6 +75,8 @@ class QueueEntry(SQLModel, table=True):
             "notification_id",
             postgresql_where=text("state = 'due'"),
         ),
+        Index("queue_entry_queued_for", "queued_for", "queued_at", postgresql_where=text("queued_for IS NOT NULL")),
+        Index("queue_entry_busy", "waits_for", "priority", "notification_id", postgresql_where=text(WAITS_FOR_ROOM)),
         Index("queue_entry_slots", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
         Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(TIMED)),
         Index("queue_entry_looked_after", "next_at", postgresql_where=text(LOOKED_AFTER)),
@@ -99,6 +103,8 @@ class QueueEntry(SQLModel, table=True):
     waits_for: str | None = None
     waits_until: datetime | None = time_column()
     recipient_id: str | None = None
+    queued_for: str | None = None
+    queued_at: datetime | None = time_column()
 
 
 class ClaimTurn(SQLModel, table=True):

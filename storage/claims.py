@@ -10,9 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.notification_types import URGENT
 from models.queue import TIMED
-from storage.queue_entries import IS_OVER, UNDER_WAY, WAITS
+from storage.queue_entries import DUE, IS_OVER, UNDER_WAY, WAITS
 from storage.statements import Executor
 
 # Longer than a start can block; how long a row waits whose process was killed between the claim and the start.
@@ -101,8 +102,8 @@ WITH over AS (
      ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
    LIMIT :limit
 )
-UPDATE queue_entry q SET state = 'due', next_at = now(), claimed_by = NULL, waits_until = NULL
-  FROM over WHERE q.notification_id = over.notification_id RETURNING 1
+UPDATE queue_entry q SET {DUE} FROM over WHERE q.notification_id = over.notification_id
+RETURNING pg_notify(:channel, :due)::text
 """)  # noqa: S608 - a constant of our own
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
@@ -170,7 +171,8 @@ async def demote(session: Executor, *, burst: int, limit: int) -> int:
 
 async def end_waits(session: Executor, *, since: datetime, limit: int) -> int:
     """Make due what has waited for its time, and what a process has claimed and not begun. Return how many."""
-    return len(list(await session.execute(END_WAITS, {"since": since, "limit": limit})))
+    values = {"since": since, "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    return len(list(await session.execute(END_WAITS, values)))
 
 
 def _keys(some: Sequence[Begun] | Sequence[Claimed]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from domain.names import derived_id
 from domain.statuses import DeliveryStatus
 from domain.templates import TemplateVersion
 from storage.database import to_json
-from storage.queue_entries import IS_OVER, UNDER_WAY
+from storage.queue_entries import IS_OVER, NO_WAIT
 from storage.sealing import Json, seal
 from storage.statements import Executor
 
@@ -38,8 +38,11 @@ WITH open AS (
 ), moved AS (
   UPDATE notification n SET revision = n.revision + 1 FROM open WHERE n.id = open.id AND open.revision > 0
 ), queued AS (
-  UPDATE queue_entry q SET {UNDER_WAY} FROM open
-   WHERE :queued AND q.notification_id = open.id AND q.generation = open.generation AND {IS_OVER}
+  UPDATE queue_entry q SET state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {NO_WAIT},
+         queued_for = :queued_for, queued_at = now(), next_at = now() + interval '1 minute'
+    FROM open
+   WHERE CAST(:queued_for AS text) IS NOT NULL AND q.notification_id = open.id AND q.generation = open.generation
+     AND {IS_OVER}
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
@@ -71,15 +74,15 @@ async def insert_deliveries(
     generation: int,
     items: list[NewDelivery],
     *,
-    queued: bool = False,
+    queued_for: str | None = None,
 ) -> bool:
-    """False if the notification is final, cancelled or of another generation: then nothing was written. `queued`: its
-    calls wait for the rate of a provider, and it needs no slot any more."""
+    """False if the notification is final, cancelled or of another generation: then nothing was written.
+    `queued_for`: its calls wait for the rate of this provider, and it needs no slot any more."""
     values = {
         "id": notification_id,
         "tenant": tenant,
         "generation": generation,
-        "queued": queued,
+        "queued_for": queued_for,
         "items": to_json([_item(item) for item in items]),
     }
     return bool((await session.execute(INSERT, values)).scalar_one())

@@ -40,17 +40,16 @@ OF_ENTRY = "FROM entry WHERE q.notification_id = entry.notification_id"
 NO_WAIT = "waits_for = NULL, waits_until = NULL, recipient_id = NULL"
 PASSED = f"state = CASE WHEN q.state = 'waiting' THEN 'started' ELSE q.state END, {NO_WAIT}"
 
-# Its workflow says so: it exists, and needs no slot. A wait of another channel until a moment that is to come goes on.
-UNDER_WAY = f"""
-       state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {NO_WAIT},
-       next_at = now() + interval '1 minute'
+# Written on behalf of its workflow, which exists and needs no slot: it is under way, or it waits until `{until}`, or
+# without that until somebody makes it due.
+WITHOUT_SLOT = "claimed_by = NULL, queued_for = NULL, queued_at = NULL, started_at = COALESCE(q.started_at, now())"
+UNDER_WAY = f"state = 'started', {WITHOUT_SLOT}, {NO_WAIT}, next_at = now() + interval '1 minute'"
+WAITS = f"""
+       state = 'waiting', {WITHOUT_SLOT}, waits_until = {{until}},
+       next_at = COALESCE({{until}}, now() + interval '1 minute')
 """
-IS_OVER = """(q.claimed_by IS NOT NULL OR q.state = 'due'
+# When a call is about to be made. A wait of another channel until a moment that is to come goes on.
+IS_OVER = """(q.claimed_by IS NOT NULL OR q.queued_for IS NOT NULL OR q.state = 'due'
         OR (q.state = 'waiting' AND COALESCE(q.waits_until, now()) <= now()))"""
-# It waits until `{until}`, or without that until somebody makes it due.
-WAITS = """
-       state = 'waiting', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), waits_until = {until},
-       next_at = COALESCE({until}, now() + interval '1 minute')
-"""
 # Of rows that wait for something that is over.
 DUE = "state = 'due', next_at = now(), claimed_by = NULL, waits_until = NULL"

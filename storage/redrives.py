@@ -59,7 +59,8 @@ WITH item AS (
     FROM redriven
   ON CONFLICT (notification_id) DO UPDATE SET generation = EXCLUDED.generation, state = EXCLUDED.state,
          next_at = EXCLUDED.next_at, waits_until = EXCLUDED.waits_until, priority = EXCLUDED.priority,
-         started_at = NULL, claimed_by = NULL, evidence_due = false, cancel_due = false
+         started_at = NULL, claimed_by = NULL, queued_for = NULL, queued_at = NULL, evidence_due = false,
+         cancel_due = false
 ), forgotten AS (
   UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
+from sqlmodel.sql.sqltypes import AutoString
 
 revision: str = "0007"
 down_revision: str | None = "0006"
@@ -13,6 +14,12 @@ depends_on: str | Sequence[str] | None = None
 # Name, columns and predicate.
 NEW = (
     ("due", ["priority", "tenant", "lane", "next_at", "notification_id"], "state = 'due'"),
+    ("queued_for", ["queued_for", "queued_at"], "queued_for IS NOT NULL"),
+    (
+        "busy",
+        ["waits_for", "priority", "notification_id"],
+        "state = 'waiting' AND waits_for LIKE 'provider_busy%'",
+    ),
     ("slots", ["claimed_by"], "claimed_by IS NOT NULL"),
     ("timed", ["priority", "next_at"], "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"),
     ("looked_after", ["next_at"], "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"),
@@ -146,6 +153,8 @@ def upgrade() -> None:
     for name, *_ in OLD:
         op.drop_index(f"queue_entry_{name}", "queue_entry")
     op.add_column("queue_entry", sa.Column("lane", sa.Integer(), nullable=False, server_default=sa.text("0")))
+    op.add_column("queue_entry", sa.Column("queued_for", AutoString(), nullable=True))
+    op.add_column("queue_entry", sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True))
     op.execute(MOVE)
     for name, columns, where in NEW:
         op.create_index(f"queue_entry_{name}", "queue_entry", columns, postgresql_where=sa.text(where))
@@ -161,5 +170,6 @@ def downgrade() -> None:
     op.execute(MOVE_BACK)
     for name, columns, where in OLD:
         op.create_index(f"queue_entry_{name}", "queue_entry", columns, postgresql_where=sa.text(where))
-    op.drop_column("queue_entry", "lane")
+    for column in ("lane", "queued_for", "queued_at"):
+        op.drop_column("queue_entry", column)
     op.drop_table("claim_turn")

@@ -1,0 +1,47 @@
+"""How many notifications wait in Temporal for the rate of a provider, and which ones wait in Postgres meanwhile.
+
+Few wait in Temporal: there nothing overtakes them but by priority, and they cannot be rerouted before their turn.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
+from models.queue import WAITS_FOR_ROOM
+from storage.queue_entries import DUE
+from storage.statements import Executor
+
+MOST = 60
+# Of a provider whose queue has not moved for so many seconds only a few more are queued.
+STALE_AFTER = 30.0
+MOST_OF_STALE = 5
+
+ROOM = f"""
+SELECT CASE WHEN min(queued_at) < now() - make_interval(secs => {STALE_AFTER}) THEN {MOST_OF_STALE} ELSE {MOST} END
+       - count(*) FROM (SELECT queued_at FROM queue_entry WHERE queued_for = :provider LIMIT {MOST}) queued
+"""  # noqa: S608 - constants of our own
+HAS_ROOM = text(ROOM)
+LET_IN = text(f"""
+WITH first_few AS (
+  SELECT notification_id FROM queue_entry WHERE {WAITS_FOR_ROOM} AND waits_for = :reason
+   ORDER BY priority, notification_id LIMIT GREATEST(0, ({ROOM})) FOR UPDATE SKIP LOCKED
+), due AS (
+  UPDATE queue_entry q SET {DUE} FROM first_few WHERE q.notification_id = first_few.notification_id RETURNING 1
+)
+SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
+""")  # noqa: S608 - constants of our own
+
+
+def reason_of(provider: str) -> str:
+    return f"provider_busy ({provider})"
+
+
+async def has_room(session: Executor, provider: str) -> bool:
+    """Whether another call may wait in the provider's own queue."""
+    return int((await session.execute(HAS_ROOM, {"provider": provider})).scalar_one()) > 0
+
+
+async def let_in(session: AsyncSession, provider: str) -> int:
+    """Make due as many as there is room for, the most urgent first. Return how many."""
+    values = {"provider": provider, "reason": reason_of(provider), "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    return int((await session.execute(LET_IN, values)).one()[0])
