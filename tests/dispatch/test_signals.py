@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -13,7 +15,7 @@ from dispatch.signals import Signals
 from dispatch.starter import Starter
 from domain.names import workflow_id
 from embedded.temporary import temporary_temporal
-from storage.claims import Claimed
+from storage.claims import Begun, Claimed
 from storage.database import Database
 from tests.polling import eventually
 from tests.storage.databases import own_database
@@ -96,3 +98,15 @@ async def test_one_that_is_refused_stays_due_and_stops_nobody(
     await look()
     assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
+
+
+async def test_a_start_that_was_not_marked_is_resumed_when_send_at_has_come(database: Database, client: Client) -> None:
+    """The process died in between, or Temporal's answer was lost: the workflow waits for the queue."""
+    desk, starter = await open_desk(database), Starter(client)
+    send_at = datetime.now(UTC) + timedelta(seconds=30)
+    sent = await desk.send(send_at=send_at)
+    [due] = await claim(database)
+    assert due.waits
+    assert await starter.begin(due) == Begun(id=sent.id, generation=1, waits_until=send_at)
+    assert await starter.begin(replace(due, waits=False)) == Begun(id=sent.id, generation=1)
+    assert await signals_of(client, sent) == ["resume"]

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.channels import Channel
+from domain.clock import set_ahead
 from domain.gates import Reason
 from domain.messages import Gate
 from storage import gates
@@ -112,7 +113,20 @@ async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
         send_at=None,
         expires_at=None,
         started=False,
+        waits=False,
     )
+
+
+async def test_the_clock_of_the_database_says_whether_send_at_is_to_come(desk: Desk) -> None:
+    """A worker whose clock is a day ahead must not send a day early."""
+    items = [desk.new(send_at=at(LATER)), desk.new(send_at=at(-SOON))]
+    await desk.accept(*items)
+    set_ahead(timedelta(days=1))
+    try:
+        claimed = await claim(desk.database)
+    finally:
+        set_ahead(timedelta())
+    assert {one.id: one.waits for one in claimed} == {items[0].id: True, items[1].id: False}
 
 
 async def test_processes_that_claim_at_once_never_get_the_same_row(desk: Desk) -> None:
@@ -313,6 +327,18 @@ async def test_only_waits_until_a_moment_that_was_not_long_ago_end(desk: Desk) -
     assert ids(await claim(desk.database)) == [new]
     assert await end_waits(desk.database) == 1
     assert ids(await claim(desk.database)) == [old]
+
+
+@pytest.mark.parametrize("reason", [Reason.THROTTLED, Reason.CAPPED])
+async def test_who_waits_for_room_in_a_limit_is_not_resumed_by_the_end_of_its_window(
+    desk: Desk, reason: Reason
+) -> None:
+    """The next window has room for some of them; which, the duty for limits says."""
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    async with desk.database.transaction() as session:
+        await gates.wait(session, Sent(desk=desk, id=one, channels=()).key, 1, Gate(reason=reason, until=at(-SOON)))
+    assert await end_waits(desk.database) == 0
 
 
 async def test_waits_end_once_though_two_processes_look(desk: Desk) -> None:
