@@ -3,6 +3,7 @@ says how far a step has come that waits for its goal."""
 
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from domain.clock import now
@@ -12,7 +13,7 @@ from domain.overview import ARRIVED, overall
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus
 from domain.steps import escalate, open_wait, standing
-from storage.claims import wait_until
+from storage.claims import forget_wait, wait_until
 from storage.database import Database
 from storage.ledgers import Key, amend
 
@@ -50,11 +51,20 @@ class Settlement:
 
         async with self._database.transaction() as session:
             after = await amend(session, key, change)
-            if asked.queued is not None and not asked.over and after.generation == asked.generation:
-                await wait_until(session, asked.notification_id, asked.generation, asked.queued)
+            if asked.queued is not None and after.generation == asked.generation:
+                await self._queue_wait(session, asked, after)
         if after.generation != asked.generation:
             return StepStanding(standing=Standing.REACHED)
         return StepStanding(standing=standing(after, asked.step, asked.goal))
+
+    @staticmethod
+    async def _queue_wait(session: AsyncSession, asked: CheckInput, after: Ledger) -> None:
+        """What waits no longer must not be resumed later on: that would take a slot for a workflow that needs none."""
+        key = asked.notification_id, asked.generation
+        if asked.queued is not None and not asked.over and standing(after, asked.step, asked.goal) is Standing.WAITING:
+            await wait_until(session, *key, asked.queued)
+        else:
+            await forget_wait(session, *key)
 
 
 def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:

@@ -1,7 +1,6 @@
 """Starts and signals workflows. The only caller of the Temporal client on the way of a notification."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.connection import prepare, reaching_temporal
-from domain.clock import now
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
@@ -38,17 +36,22 @@ class Starter:
         if claimed.started:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
             return Begun(id=claimed.id, generation=claimed.generation)
-        waits = claimed.send_at is not None and claimed.send_at > now()
-        with suppress(WorkflowAlreadyStartedError):
-            await self._start(claimed, waits=waits)
-        return Begun(id=claimed.id, generation=claimed.generation, waits_until=claimed.send_at if waits else None)
+        try:
+            await self._start(claimed)
+        except WorkflowAlreadyStartedError:
+            if claimed.send_at is not None and not claimed.waits:
+                # It was started when `send_at` was to come, by a start that was not marked, and may wait for that.
+                await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
+        return Begun(
+            id=claimed.id, generation=claimed.generation, waits_until=claimed.send_at if claimed.waits else None
+        )
 
-    async def _start(self, claimed: Claimed, *, waits: bool) -> None:
+    async def _start(self, claimed: Claimed) -> None:
         """With its first task, for the worker of this process, if that has room."""
         with reaching_temporal():
             await self._client.start_workflow(
                 NotificationWorkflow.run,
-                message_of(claimed, waits=waits),
+                message_of(claimed),
                 id=workflow_id(claimed.id, claimed.generation),
                 task_queue=NOTIFICATIONS_QUEUE,
                 task_timeout=TASK_TIMEOUT,
@@ -133,7 +136,7 @@ class Starter:
         return answer.namespace_info.id
 
 
-def message_of(due: Claimed, *, waits: bool) -> NotificationStart:
+def message_of(due: Claimed) -> NotificationStart:
     return NotificationStart(
         notification_id=due.id,
         tenant=due.tenant,
@@ -142,7 +145,7 @@ def message_of(due: Claimed, *, waits: bool) -> NotificationStart:
         priority=due.priority,
         send_at=due.send_at,
         expires_at=due.expires_at,
-        waits=waits,
+        waits=due.waits,
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.gates import Reason
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.notification_types import URGENT
 from models.queue import TIMED
@@ -38,7 +39,8 @@ def slots_of(total: int) -> Slots:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """`started`: its workflow exists and is to be told that its wait is over."""
+    """`started`: its workflow exists and is to be told that its wait is over. `waits`: `send_at` is to come, by the
+    clock of the database: a worker whose clock is ahead would send early."""
 
     id: UUID
     tenant: UUID
@@ -48,6 +50,7 @@ class Claimed:
     send_at: datetime | None
     expires_at: datetime | None
     started: bool
+    waits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +62,10 @@ class Begun:
     waits_until: datetime | None = None
 
 
-CLAIM = text("SELECT * FROM claim_due(:process, :slots, :reserved, :most, :since, :lease)")
+CLAIM = text("""
+SELECT *, COALESCE(send_at > now(), false) AS waits
+  FROM claim_due(:process, :slots, :reserved, :most, :since, :lease)
+""")
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
 MARK_BEGUN = text("""
@@ -100,13 +106,20 @@ WAIT = text(f"""
 UPDATE queue_entry q SET {WAITS.format(until="CAST(:until AS timestamptz)")}
  WHERE {OF_ONE} AND q.state NOT IN ('collecting', 'canceled')
 """)  # noqa: S608 - constants of our own
+# A wait that `waits_for` names is another channel's.
+FORGET_WAIT = text(f"""
+UPDATE queue_entry q SET {UNDER_WAY}
+ WHERE {OF_ONE} AND q.state = 'waiting' AND q.waits_for IS NULL AND q.waits_until IS NOT NULL
+""")  # noqa: S608 - constants of our own
 
 # Claims that have expired and waits that are over, the most urgent first. `since` keeps dead entries out of the scan.
+# Who waits for room in a limit is shown when its window ends, and resumed only if the next one has room.
 END_WAITS = text(f"""
 WITH over AS (
   SELECT own.notification_id FROM generate_series(1, 5) level CROSS JOIN LATERAL (
     SELECT notification_id FROM queue_entry
      WHERE priority = level AND ({TIMED}) AND next_at BETWEEN :since AND now()
+       AND COALESCE(waits_for, '') NOT IN ('{Reason.THROTTLED}', '{Reason.CAPPED}')
      ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
    LIMIT :limit
 )
@@ -170,6 +183,11 @@ async def free_slot(session: Executor, id: UUID, generation: int) -> None:
 async def wait_until(session: Executor, id: UUID, generation: int, until: datetime) -> None:
     """Resume its workflow then, in its turn."""
     await session.execute(WAIT, {"id": id, "generation": generation, "until": until})
+
+
+async def forget_wait(session: Executor, id: UUID, generation: int) -> None:
+    """Its workflow waits no longer."""
+    await session.execute(FORGET_WAIT, {"id": id, "generation": generation})
 
 
 async def demote(session: Executor, *, burst: int, limit: int) -> int:

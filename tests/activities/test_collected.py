@@ -7,7 +7,7 @@ from bootstrap import Parts
 from domain.messages import Plan, ResolveInput
 from domain.statuses import NotificationStatus
 from storage import dispatching, gates
-from storage.dispatching import DueNotification
+from tests.storage.queues import mark
 from tests.storage.sends import Sent, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -38,8 +38,6 @@ async def test_it_passes_no_gate_and_no_provider_is_called_for_it(parts: Parts, 
 
 async def test_a_late_word_that_its_workflow_was_started_changes_nothing(parts: Parts, collected: Sent) -> None:
     """The workflow may be over before the dispatcher writes that it began: the sweep must not look for it."""
-    row = await collected.row()
-    due = DueNotification(**{name: row[name] for name in DueNotification.__slots__})
+    await mark(parts.database, collected.id)
     async with parts.database.transaction() as session:
-        await dispatching.mark_started(session, [due])
         assert not await dispatching.is_started(session, collected.id, collected.generation)

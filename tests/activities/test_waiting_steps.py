@@ -1,7 +1,7 @@
 """A step that waits for its goal: whoever brings it wakes the workflow, whichever way the acceptance came."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -35,9 +35,15 @@ async def told(sent: Sent, kind: str) -> None:
         await receipts.apply(session, receipt, sent.attempt(), sent.key)
 
 
-async def check(sent: Sent, *, over: bool = False) -> Standing:
+async def check(sent: Sent, *, over: bool = False, queued: datetime | None = None) -> Standing:
     asked = CheckInput(
-        notification_id=sent.id, tenant=sent.desk.tenant, generation=1, step=1, goal=Evidence.OPENED, over=over
+        notification_id=sent.id,
+        tenant=sent.desk.tenant,
+        generation=1,
+        step=1,
+        goal=Evidence.OPENED,
+        over=over,
+        queued=queued,
     )
     answer = await ActivityEnvironment().run(Settlement(sent.desk.database).check_step, asked)
     standing: Standing = answer.standing
@@ -64,6 +70,23 @@ async def test_what_comes_next_wakes_it(counter: Counter, sent: Sent, kind: str,
     entry = await sent.entry()
     assert entry is not None
     assert entry["evidence_due"] is True
+
+
+@pytest.mark.parametrize("ended_by", ["bounced", "over"])
+async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(counter: Counter, sent: Sent, ended_by: str) -> None:
+    """Its workflow is at the next step by then, or retries: a slot would be held for nothing."""
+    await delivered_after_a_lost_answer(counter, sent, reconciles=False)
+    deadline = datetime.now(UTC) + timedelta(hours=1)
+    assert await check(sent, queued=deadline) is Standing.WAITING
+    entry = await sent.entry()
+    assert entry is not None
+    assert [entry["state"], entry["waits_until"], entry["next_at"]] == ["waiting", deadline, deadline]
+    if ended_by == "bounced":
+        await told(sent, "bounced")
+    await check(sent, over=ended_by == "over", queued=deadline)
+    entry = await sent.entry()
+    assert entry is not None
+    assert [entry["state"], entry["waits_until"]] == ["started", None]
 
 
 async def test_an_escalation_after_it_is_told(counter: Counter, sent: Sent) -> None:

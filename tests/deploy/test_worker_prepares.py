@@ -10,7 +10,6 @@ from temporalio.client import Client
 import worker
 from config import Settings
 from dispatch.connection import ATTRIBUTES
-from domain.names import SWEEP_SCHEDULE
 from embedded.temporary import temporary_temporal
 
 pytestmark = pytest.mark.temporal
@@ -27,4 +26,3 @@ async def test_workers_that_start_together_prepare_a_new_server_and_a_later_one_
         first, _ = await asyncio.gather(worker.wait_for_temporal(settings), worker.wait_for_temporal(settings))
         await worker.wait_for_temporal(settings)
         assert set(ATTRIBUTES) <= await attributes(first)
-        assert (await first.get_schedule_handle(SWEEP_SCHEDULE).describe()).id == SWEEP_SCHEDULE

@@ -1,7 +1,9 @@
 """Signals are told one by one: what Temporal refuses for one notification stays due, and the others are told."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -11,13 +13,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from dispatch.connection import connect, prepare
 from dispatch.signals import Signals
 from dispatch.starter import Starter
-from domain.holds import HoldKind, paused
 from domain.names import workflow_id
 from embedded.temporary import temporary_temporal
-from storage import dispatching, holds
+from storage.claims import Begun, Claimed
 from storage.database import Database
 from tests.polling import eventually
 from tests.storage.databases import own_database
+from tests.storage.queues import claim, mark
 from tests.storage.sends import Sent, open_desk
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -46,19 +48,23 @@ async def some(database: Database, client: Client) -> list[Sent]:
     """Three whose workflows wait; the first of them has had all the signals that it may get."""
     desk, starter = await open_desk(database), Starter(client)
     some = sorted([await desk.send() for _ in range(3)], key=lambda sent: sent.id)
-    async with database.transaction() as session:
-        due = await dispatching.claim_paced(session, len(some))
-        await dispatching.mark_started(session, due)
-
-    async def all_started() -> bool:
-        return not (await starter.start_all(due)).failed
-
-    await eventually(all_started, bool)  # a store that was just prepared needs a moment
+    due = await claim(database)
+    await eventually(lambda: begun(starter, due), bool)  # a store that was just prepared needs a moment
+    await mark(database, *(sent.id for sent in some))
     await starter.signal_evidence(some[0].id, 1)
     with pytest.raises(RPCError) as refused:
         await starter.signal_evidence(some[0].id, 1)
     assert refused.value.status is not RPCStatusCode.NOT_FOUND
     return some
+
+
+async def begun(starter: Starter, due: list[Claimed]) -> bool:
+    """Whether Temporal has taken all of them."""
+    try:
+        await asyncio.gather(*map(starter.begin, due))
+    except RPCError:
+        return False
+    return True
 
 
 async def signals_of(client: Client, sent: Sent) -> list[str]:
@@ -67,36 +73,40 @@ async def signals_of(client: Client, sent: Sent) -> list[str]:
     return [event.workflow_execution_signaled_event_attributes.signal_name for event in told]
 
 
-async def hold(sent: Sent) -> None:
-    held = paused(uuid4(), HoldKind.CHANNEL, "email")
-    async with sent.desk.database.transaction() as session:
-        await holds.mark_held(session, sent.call(), held)
-
-
 CANCEL = "UPDATE queue_entry SET cancel_due = true WHERE notification_id = :id"
 NOT_CANCELED = "SELECT notification_id AS id FROM queue_entry WHERE cancel_due"
 COME = "UPDATE queue_entry SET evidence_due = true WHERE notification_id = :id"
 NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
-STILL_HELD = "SELECT notification_id AS id FROM delivery WHERE held_at IS NOT NULL"
 
 
 @pytest.mark.parametrize(
     ("signal", "cause", "left"),
-    [("cancel", CANCEL, NOT_CANCELED), ("evidence", COME, NOT_TOLD), ("release", None, STILL_HELD)],
-    ids=["cancel", "evidence", "release"],
+    [("cancel", CANCEL, NOT_CANCELED), ("evidence", COME, NOT_TOLD)],
+    ids=["cancel", "evidence"],
 )
 async def test_one_that_is_refused_stays_due_and_stops_nobody(
-    database: Database, client: Client, some: list[Sent], signal: str, cause: str | None, left: str
+    database: Database, client: Client, some: list[Sent], signal: str, cause: str, left: str
 ) -> None:
     signals = Signals(database, Starter(client), resume_rate=0)
-    look = {"cancel": signals.cancels, "evidence": signals.evidence, "release": signals.releases}[signal]
+    look = {"cancel": signals.cancels, "evidence": signals.evidence}[signal]
     refused, *others = some
     for sent in some:
-        await (sent.desk.query(cause, id=sent.id) if cause else hold(sent))
+        await sent.desk.query(cause, id=sent.id)
     await look()
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
     assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
-    await refused.desk.query("UPDATE delivery SET release_at = now()")  # as when its lease has run out
     await look()
     assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
+
+
+async def test_a_start_that_was_not_marked_is_resumed_when_send_at_has_come(database: Database, client: Client) -> None:
+    """The process died in between, or Temporal's answer was lost: the workflow waits for the queue."""
+    desk, starter = await open_desk(database), Starter(client)
+    send_at = datetime.now(UTC) + timedelta(seconds=30)
+    sent = await desk.send(send_at=send_at)
+    [due] = await claim(database)
+    assert due.waits
+    assert await starter.begin(due) == Begun(id=sent.id, generation=1, waits_until=send_at)
+    assert await starter.begin(replace(due, waits=False)) == Begun(id=sent.id, generation=1)
+    assert await signals_of(client, sent) == ["resume"]

@@ -10,7 +10,6 @@ from temporalio.service import RPCError
 
 from dispatch.connection import ATTRIBUTES, connect
 from dispatch.starter import Starter
-from domain.names import SWEEP_SCHEDULE
 from tests.faults.conftest import Stage
 from tests.polling import eventually
 
@@ -90,4 +89,3 @@ async def test_with_temporals_store_gone_everything_open_still_ends_and_nothing_
         ListSearchAttributesRequest(namespace=client.namespace)
     )
     assert set(ATTRIBUTES) <= set(attributes.custom_attributes)
-    assert (await client.get_schedule_handle(SWEEP_SCHEDULE).describe()).info is not None

@@ -143,6 +143,12 @@ async def escalated_after_within(shop: Shop) -> str:
     return await shop.send("alert")
 
 
+async def escalated_by_the_queue(shop: Shop) -> str:
+    """The wait for the goal is so long that the queue ends it, and not the workflow's own timer."""
+    await alert(shop, "ada+silent@example.com", "65s")
+    return await shop.send("alert")
+
+
 async def goal_reached_by_a_receipt(shop: Shop) -> str:
     await alert(shop, "ada@example.com", "1h")
     return await shop.send("alert")
@@ -237,6 +243,7 @@ STORIES: dict[str, Story] = {
         found_after_a_lost_answer,
         proved_absent_until_given_up,
         escalated_after_within,
+        escalated_by_the_queue,
         goal_reached_by_a_receipt,
         goal_missed_by_a_bounce,
         canceled_while_it_waits_for_its_goal,

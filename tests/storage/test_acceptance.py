@@ -208,16 +208,15 @@ async def test_two_batches_with_the_same_keys_in_opposite_order_do_not_lock_each
     assert len(await rows(desk)) == 200
 
 
-@pytest.mark.parametrize(("priority", "payload"), [(1, "urgent"), (2, "urgent"), (3, "paced"), (5, "paced")])
-async def test_the_dispatcher_is_told_which_loop_has_work(desk: Desk, priority: int, payload: str) -> None:
+async def test_worker_processes_are_told_that_the_queue_has_something(desk: Desk) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await desk.database.dedicated()
     try:
         await listener.add_listener("tocsin_dispatch", lambda *told: heard.put_nowait(str(told[3])))
-        await desk.accept(desk.new("nobody", priority=6 - priority))
-        await desk.accept(desk.new(id=new_id(), priority=priority))
+        await desk.accept(desk.new("nobody"))
+        await desk.accept(desk.new(id=new_id()))
         async with asyncio.timeout(60):
-            assert await heard.get() == payload
+            assert await heard.get() == "queue"
         assert heard.empty()
     finally:
         await listener.close()

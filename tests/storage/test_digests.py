@@ -285,7 +285,7 @@ async def test_what_has_had_a_workflow_is_collected_where_the_first_one_goes_out
     assert window["items"] == 1
 
 
-async def test_the_first_one_goes_out_in_its_types_time_and_whoever_starts_the_urgent_is_woken(
+async def test_the_first_one_goes_out_in_its_types_time_and_worker_processes_are_told(
     database: Database,
 ) -> None:
     desk = await open_desk(database, digest={"window": "1h", "first_at_once": True}, expires_in="2h")
@@ -296,7 +296,7 @@ async def test_the_first_one_goes_out_in_its_types_time_and_whoever_starts_the_u
     try:
         await listener.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(str(told[3])))
         await collect(desk)
-        assert {await asyncio.wait_for(heard.get(), 60) for _ in range(3)} == {"digest", "urgent", "paced"}
+        assert {await asyncio.wait_for(heard.get(), 60) for _ in range(2)} == {"digest", "queue"}
     finally:
         await listener.close()
     rows = await desk.query(

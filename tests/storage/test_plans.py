@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
@@ -13,13 +13,15 @@ from domain.gates import Reason
 from domain.ledger import finish
 from domain.messages import Gate
 from domain.redrives import PARKED
-from storage import dispatching, failures, gates, notifications, redrives
+from storage import claims, dispatching, failures, gates, notifications, redrives
 from storage.acceptance import accept
+from storage.claims import Begun, Slots
 from storage.database import Database
 from storage.ledgers import Key, amend
 from storage.notifications import Search
 from storage.parked import Filter
 from tests.storage.databases import own_database
+from tests.storage.queues import EVER, ME
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -40,6 +42,9 @@ INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, n
 SELECT id, 1, tenant, priority, CASE WHEN priority = 5 THEN 'started' ELSE 'due' END, now(), now()
   FROM made WHERE finished_at IS NULL
 """
+
+
+SEQUENTIAL_SCANS = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'queue_entry'"
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +104,8 @@ def search(**wanted: Any) -> Call:
         (lambda s, d: redrives.count(s, d.tenant, Filter()), "notification_of_status"),
         (lambda s, d: redrives.find(s, d.tenant, Filter(), limit=50, lock=True), "notification_of_status"),
         (lambda s, d: redrives.find(s, d.tenant, Filter(status=PARKED[0]), limit=50, lock=True), "notification_of_st"),
-        (lambda s, _: dispatching.claim_urgent(s, 16), "queue_entry_urgent"),
-        (lambda s, _: dispatching.claim_paced(s, 16), "queue_entry_due"),
-        (lambda s, _: dispatching.claim_redriven(s, 16), "queue_entry_redriven"),
-        (lambda s, _: dispatching.strays(s, 20), "queue_entry_started"),
+        (lambda s, _: claims.end_waits(s, since=EVER, limit=16), "queue_entry_timed"),
+        (lambda s, _: dispatching.strays(s, 20), "queue_entry_looked_after"),
         (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_signals"),
         (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_signals"),
     ],
@@ -131,8 +134,10 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         item = desk.new()
         await accept(session, desk.tenant, [item])
         key = Key(notification_id=item.id, tenant=desk.tenant)
-        for claim in (dispatching.claim_urgent, dispatching.claim_paced, dispatching.claim_redriven):
-            await claim(session, 16)
+        await claims.end_waits(session, since=EVER, limit=16)
+        await claims.mark_begun(session, ME, [Begun(id=item.id, generation=1)])
+        await claims.free_slot(session, item.id, 1)
+        await claims.wait_until(session, item.id, 1, now())
         await dispatching.strays(session, 16)
         await dispatching.unsignaled_cancels(session, 16)
         await dispatching.evidence_due(session, 16)
@@ -145,6 +150,26 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
     plan = await plan_of(empty, every_one)
     assert "Seq Scan on queue_entry" not in plan, plan
     assert plan.count("queue_entry_pkey") >= 5, plan
+
+
+async def sequential_scans_of_a_claim(desk: Desk) -> int:
+    """EXPLAIN does not show the statements of its function."""
+    async with desk.database.transaction() as session:
+        await accept(session, desk.tenant, [desk.new()])
+        before = (await session.execute(text(SEQUENTIAL_SCANS))).scalar_one()
+        claimed, _ = await claims.claim(session, ME, Slots(total=16, reserved=4), most=16, since=EVER)
+        scans = int((await session.execute(text(SEQUENTIAL_SCANS))).scalar_one() - before)
+        await session.rollback()
+    assert claimed
+    return scans
+
+
+async def test_a_claim_reads_indexes_only(desk: Desk) -> None:
+    assert await sequential_scans_of_a_claim(desk) == 0
+
+
+async def test_a_claim_planned_while_the_queue_is_empty_reads_indexes_only(empty: Desk) -> None:
+    assert await sequential_scans_of_a_claim(empty) == 0
 
 
 async def test_parked_ones_are_read_in_order_and_not_sorted(desk: Desk) -> None:

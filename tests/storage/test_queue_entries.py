@@ -17,11 +17,12 @@ from domain.messages import Gate
 from domain.records import Ledger
 from models.notifications import Notification
 from models.queue import QueueEntry
-from storage import dispatching, gates
+from storage import claims, dispatching, gates
+from storage.claims import Claimed
 from storage.database import Database
-from storage.dispatching import DueNotification
 from storage.ledgers import amend
 from tests.storage.locks import until_blocked
+from tests.storage.queues import EVER, MANY, ME, claim, mark
 from tests.storage.sends import Desk, Sent, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -37,23 +38,12 @@ async def accepted(database: Database) -> Sent:
     return Sent(desk=desk, id=item.id, channels=(Channel.EMAIL,))
 
 
-async def claimed(sent: Sent) -> list[DueNotification]:
-    async with sent.desk.database.transaction() as session:
-        return await dispatching.claim_paced(session, 10)
+async def claimed(sent: Sent) -> list[Claimed]:
+    return await claim(sent.desk.database)
 
 
 async def marked(sent: Sent) -> None:
-    due = DueNotification(
-        id=sent.id,
-        tenant=sent.desk.tenant,
-        generation=sent.generation,
-        notification_type="order.shipped",
-        priority=3,
-        send_at=None,
-        expires_at=None,
-    )
-    async with sent.desk.database.transaction() as session:
-        await dispatching.mark_started(session, [due])
+    await mark(sent.desk.database, sent.id, generation=sent.generation)
 
 
 async def canceled(sent: Sent) -> Ledger:
@@ -120,7 +110,7 @@ async def test_a_cancel_of_a_claim_whose_dispatcher_died_is_signaled_when_that_e
 async def test_a_cancel_at_the_moment_of_a_claim_is_signaled(accepted: Sent) -> None:
     """It waits for the claim, and then knows that a start may be under way."""
     async with accepted.desk.database.transaction() as session:
-        assert len(await dispatching.claim_paced(session, 10)) == 1
+        assert len((await claims.claim(session, ME, MANY, most=10, since=EVER))[0]) == 1
         canceling = asyncio.create_task(canceled(accepted))
         await until_blocked(accepted.desk.database, canceling)
     await canceling

@@ -12,10 +12,12 @@ from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.statuses import NotificationStatus
-from storage import dispatching, erasures, holds, recipients, redrives
+from storage import erasures, holds, recipients, redrives
 from storage.parked import Filter
 from storage.redrives import Found, Redrive
 from tests.storage.locks import until_blocked
+from tests.storage.queues import claim, end_waits
+from tests.storage.queues import ids as ids_of
 from tests.storage.sends import KEY, Desk, Sent
 
 pytestmark = pytest.mark.postgres
@@ -90,7 +92,7 @@ async def test_what_the_last_generation_waited_for_nobody_waits_for(failed: Sent
     await redrive(failed.desk, *await found(failed.desk))
     assert [(row["awaits"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
     async with failed.desk.database.transaction() as session:
-        assert await holds.claim_released(session, 10) == []
+        assert await holds.release(session, 10) == 0
 
 
 async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: Sent) -> None:
@@ -140,22 +142,26 @@ async def test_who_looks_at_a_row_that_is_just_redriven_waits_and_sees_it_pendin
 
 async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Sent) -> None:
     await redrive(failed.desk, *await found(failed.desk))
-    async with failed.desk.database.transaction() as session:
-        due = await dispatching.claim_redriven(session, 100)
-    [one] = [each for each in due if each.id == failed.id]
+    [one] = [each for each in await claim(failed.desk.database) if each.id == failed.id]
     assert workflow_id(one.id, one.generation) == f"notification-{failed.id}-2"
+    assert not one.started
 
 
 async def test_before_its_time_it_is_not_due(failed: Sent) -> None:
     await redrive(failed.desk, *await found(failed.desk), delay=60)
-    async with failed.desk.database.transaction() as session:
-        assert failed.id not in {each.id for each in await dispatching.claim_redriven(session, 100)}
+    await end_waits(failed.desk.database)
+    assert failed.id not in ids_of(await claim(failed.desk.database))
     [row] = await failed.desk.query(
         "SELECT next_at > now() + interval '50 s' AND next_at < now() + interval '61 s' AS soon "
         "FROM queue_entry WHERE notification_id = :id",
         id=failed.id,
     )
     assert row["soon"]
+    await failed.desk.query(
+        "UPDATE queue_entry SET next_at = next_at - interval '60 s' WHERE notification_id = :id", id=failed.id
+    )
+    await end_waits(failed.desk.database)
+    assert failed.id in ids_of(await claim(failed.desk.database))
 
 
 async def test_a_filter_finds_what_is_parked_unless_it_names_a_status(desk: Desk) -> None:

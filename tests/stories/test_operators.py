@@ -9,6 +9,8 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from activities import composition, delivery, recording, resolution, settlement
+from dispatch.starter import Starter
+from dispatch.sweep import Sweep
 from storage import audiences
 from tests.engine import Engine, Shop, later
 from tests.polling import eventually
@@ -113,13 +115,14 @@ async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(engine
 
 
 async def swept(engine: Engine, id: str) -> None:
-    """As if a minute had passed since it was last looked at, which begins when its start is noted."""
+    """As if it waited no more, and a minute had passed since it was last looked at, which begins when its start is
+    noted."""
     aged = (
-        "UPDATE queue_entry SET next_at = now() - interval '1 minute'"
+        "UPDATE queue_entry SET state = 'started', waits_until = NULL, next_at = now() - interval '1 minute'"
         " WHERE notification_id = :id AND started_at IS NOT NULL"
     )
     await eventually(lambda: engine.sql(aged, id=id), bool)
-    await engine.parts.dispatcher.sweep_once()
+    await Sweep(engine.parts.database, Starter(engine.temporal)).run()
 
 
 async def test_terminated_by_an_operator_the_sweep_ends_the_notification(engine: Engine, shop: Shop) -> None:

@@ -9,14 +9,15 @@ from urllib.parse import urlencode
 
 import httpx2
 import pytest
+from temporalio.service import RPCError
 
 from dispatch.connection import connect
-from dispatch.starter import Started, Starter
+from dispatch.starter import Starter
 from dispatch.sweep import Sweep
 from embedded.temporary import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from storage.dispatching import DueNotification
+from storage.claims import Claimed
 from tests.engine import Shop, later
 from tests.polling import eventually
 from tests.storage.databases import own_database
@@ -91,7 +92,7 @@ async def test_a_receipt_that_nobody_can_keep_does_not_hold_up_the_others(shop: 
 
 async def test_a_temporal_that_nobody_prepared_takes_starts_after_the_sweep(database_url: str, tmp_path: Path) -> None:
     """As after the loss of its store, while our processes run on."""
-    due = DueNotification(
+    due = Claimed(
         id=new_id(),
         tenant=new_id(),
         generation=1,
@@ -99,14 +100,19 @@ async def test_a_temporal_that_nobody_prepared_takes_starts_after_the_sweep(data
         priority=3,
         send_at=None,
         expires_at=None,
+        started=False,
     )
     async with temporary_temporal(tmp_path) as temporal, own_database(database_url) as database:
         starter = Starter(await connect(temporal.address, "default", lazy=True))
 
-        async def started() -> Started:
-            return await starter.start_all([due])
+        async def refused() -> str | None:
+            try:
+                await starter.begin(due)
+            except RPCError as error:
+                return error.status.name
+            return None
 
-        assert (await started()).statuses == {"INVALID_ARGUMENT"}
+        assert await refused() == "INVALID_ARGUMENT"
         await Sweep(database, starter).run()
         # The server keeps what it knows of search attributes for a moment.
-        assert (await eventually(started, lambda said: not said.failed)).ids == [due.id]
+        await eventually(refused, lambda status: status is None)
