@@ -36,6 +36,7 @@ from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
 from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
+from dispatch.recoveries import Recoveries
 from dispatch.sandbox_reports import SandboxReports
 from dispatch.signals import Signals
 from dispatch.starter import Starter
@@ -55,6 +56,7 @@ from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
+from storage.stores import confirm
 
 DEMO_TENANT = "demo"
 
@@ -179,10 +181,11 @@ def _assemble(
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
     recurring = Recurring(database, settings.secret)
-    duties = _duties(settings, database, temporal, providers, catalog, recurring)
+    starter = Starter(temporal)
+    duties = _duties(settings, database, temporal, starter, providers, catalog, recurring)
     dispatcher = Dispatcher(
         database,
-        Starter(temporal),
+        starter,
         duties,
         start_rate=settings.start_rate,
         on_flush=catalog.flush,
@@ -210,17 +213,18 @@ def _duties(
     settings: Settings,
     database: Database,
     temporal: Client,
+    starter: Starter,
     providers: Mapping[str, Provider],
     catalog: Catalog,
     recurring: Recurring,
 ) -> Duties:
-    starter = Starter(temporal)
     return duties_of(
         Signals(database, starter, settings.resume_rate),
         Rates(database, temporal, {name: settings.rate(name) for name in providers}),
         Digests(database, catalog, starter),
         Throttles(database),
         Ticks(database, temporal, recurring),
+        Recoveries(database),
     )
 
 
@@ -228,9 +232,19 @@ def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -
     return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
 
 
-async def prepare_temporal(address: str, namespace: str) -> None:
-    """After each start of the server: its store may be a new one."""
-    await prepare(await connect(address, namespace, lazy=False))
+async def prepare_temporal(address: str, namespace: str, database_url: str | None = None) -> None:
+    """After each start of the server: its store may be a new one. With a database, this server is known to be the only
+    one that may have its workflows, and a new store is adopted at once."""
+    client = await connect(address, namespace, lazy=False)
+    await prepare(client)
+    if database_url is None:
+        return
+    database = Database(database_url, pool_size=1)
+    try:
+        async with database.transaction() as session:
+            await confirm(session, await Starter(client).store_id())
+    finally:
+        await database.close()
 
 
 async def prepare_database(url: str) -> None:

@@ -29,11 +29,13 @@ app = typer.Typer(
     help="Self-hosted notification infrastructure.",
 )
 tenants = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
+temporal = typer.Typer(no_args_is_help=True, help="Temporal's store, and what is started again when it was lost.")
 keys = typer.Typer(no_args_is_help=True, help="API keys, and the secret of webhooks.")
 providers = typer.Typer(no_args_is_help=True, help="Providers.")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(providers, name="providers")
+app.add_typer(temporal, name="temporal")
 console = Console(highlight=False)
 
 
@@ -222,15 +224,42 @@ def check_provider(
     finish(work())
 
 
-async def prepare_temporal(address: str, namespace: str) -> None:
+@temporal.command("show")
+def show_store() -> None:
+    """Show which store has the workflows, and how far the last recovery is. Needs the database, not the API."""
+    from commands.stores import described
+
+    async def work() -> None:
+        typer.echo(await described(load(Settings, **local(load(Given)))))
+
+    finish(work())
+
+
+@temporal.command("adopt")
+def adopt_store(
+    id: Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="The other store, as 'temporal show' names it.")],
+) -> None:
+    """Confirm that the former store is lost: start all open notifications again in this one, without waiting."""
+    from commands.stores import adopt
+
+    async def work() -> None:
+        typer.echo(await adopt(load(Settings, **local(load(Given))), id))
+
+    finish(work())
+
+
+async def prepare_temporal(address: str, database_url: str | None, namespace: str) -> None:
     from temporalio.service import RPCError
 
     import bootstrap
+    from storage.database import DATABASE_DOWN
 
     try:
-        await bootstrap.prepare_temporal(address, namespace)
+        await bootstrap.prepare_temporal(address, namespace, database_url)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
+    except DATABASE_DOWN as error:
+        raise StackError(f"the database does not answer ({type(error).__name__})") from error
 
 
 def read_json(text: str) -> Any:

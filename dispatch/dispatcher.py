@@ -1,6 +1,6 @@
 """Finds rows that are due and starts their workflows: urgent ones at once, the others at the start rate.
 
-Runs in the API process, and in the worker as a backstop; the one that holds the lock dispatches, another takes over.
+Runs in the API process, and in the worker as a backstop; the one that holds the lease dispatches, another takes over.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dispatch.duties import Duties
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
 from dispatch.starter import AT_ONCE, Starter
+from dispatch.stores import StoreWatch
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.names import (
@@ -24,6 +25,7 @@ from domain.names import (
     PACED_DUE,
     REDRIVEN_DUE,
     SANDBOX_CHANNEL,
+    STORE_DUE,
     URGENT_DUE,
 )
 from storage import dispatching
@@ -69,6 +71,7 @@ class Dispatcher:
             REDRIVEN_DUE: Loop("redriven", self._start_redriven),
             "started": Loop("started", self._mark_started),
             "sweep": Loop("sweep", self._sweep_strays),
+            STORE_DUE: Loop("store", StoreWatch(database, starter).look),
             **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
         }
         self._on_channel = {FLUSH_CHANNEL: on_flush, SANDBOX_CHANNEL: on_sandbox, EVENTS_CHANNEL: on_events}

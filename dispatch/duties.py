@@ -1,12 +1,14 @@
 """What the dispatcher that leads does beside starting workflows.
 
-Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds.
+Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds. Two processes may
+do the same duty at once, since one that stood still goes on with the step that it had begun.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from dispatch.digests import Digests
 from dispatch.rates import Rates
+from dispatch.recoveries import Recoveries
 from dispatch.signals import Signals
 from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
@@ -16,6 +18,7 @@ from domain.names import (
     DIGEST_DUE,
     EVIDENCE_DUE,
     RATES_DUE,
+    RECOVERY_DUE,
     RELEASE_DUE,
     RUNS_DUE,
     THROTTLE_DUE,
@@ -25,8 +28,11 @@ from domain.names import (
 Duties = Mapping[str, Callable[[], Awaitable[float]]]
 
 
-def duties_of(signals: Signals, rates: Rates, digests: Digests, throttles: Throttles, ticks: Ticks) -> Duties:
+def duties_of(
+    signals: Signals, rates: Rates, digests: Digests, throttles: Throttles, ticks: Ticks, recoveries: Recoveries
+) -> Duties:
     return {
+        RECOVERY_DUE: recoveries.recover,
         CANCEL_DUE: signals.cancels,
         EVIDENCE_DUE: signals.evidence,
         RELEASE_DUE: signals.releases,

@@ -34,8 +34,11 @@ class Started:
 
 
 class Starter:
+    """`adopted_id` is the store that has our workflows, as `StoreWatch` has read it; None until it has."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.adopted_id: str | None = None
 
     async def start_all(self, due: list[DueNotification]) -> Started:
         """Already started counts as started. What Temporal did not take stays in Postgres for later."""
@@ -112,13 +115,14 @@ class Starter:
     async def _signal(
         self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
     ) -> None:
-        """A workflow that is over, or not there, needs no signal."""
+        """A workflow that is over, or not there, needs no signal. A server at a wrong address knows none of them: then
+        the signal stays due."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
             with reaching_temporal():
                 await handle.signal(signal, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status is not RPCStatusCode.NOT_FOUND or await self.store_id() != self.adopted_id:
                 raise
 
     async def status(self, notification_id: UUID, generation: int) -> WorkflowExecutionStatus | None:

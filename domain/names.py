@@ -18,6 +18,7 @@ REDRIVEN_DUE = "redriven"
 RATES_DUE = "rates"
 COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
 TICKS_DUE, RUNS_DUE = "ticks", "runs"
+STORE_DUE, RECOVERY_DUE = "store", "recovery"
 SWEEP_SCHEDULE = "tocsin-sweep"
 SWEEP_WORKFLOW = "tocsin-sweep"
 

@@ -69,11 +69,6 @@ def over(ledger: Ledger, *, canceled: bool) -> Ledger:
     return cancel(ledger, now()) if canceled else finish(ledger, now(), NotificationStatus.FAILED, "gave_up")
 
 
-async def adopt(database: Database, store: str) -> int:
-    async with database.transaction() as session:
-        return await dispatching.adopt_store(session, store)
-
-
 async def strays(database: Database, limit: int = 100) -> list[UUID]:
     async with database.transaction() as session:
         return [stray[0] for stray in await dispatching.strays(session, limit)]
@@ -216,31 +211,6 @@ async def test_a_start_that_is_noted_after_a_redrive_is_not_that_of_the_new_gene
     await started(desk.database, one, generation=2)
     await desk.query("UPDATE queue_entry SET next_at = now()")
     assert await redriven(desk.database) == []
-
-
-async def test_a_store_that_is_met_for_the_first_time_starts_nothing_again(desk: Desk) -> None:
-    [one] = await accepted(desk, 3)
-    await started(desk.database, one)
-    assert await adopt(desk.database, "store-1") == 0
-    assert await adopt(desk.database, "store-1") == 0
-    assert await paced(desk.database) == []
-
-
-async def test_a_lost_store_makes_open_rows_due_again_and_no_others(desk: Desk) -> None:
-    open_, done, waiting = await accepted(desk, 3, 3, 3)
-    await started(desk.database, open_, done)
-    await ended(desk, done)
-    await adopt(desk.database, "store-1")
-    assert await adopt(desk.database, "store-2") == 1
-    assert await paced(desk.database) == [open_, waiting]
-    assert await adopt(desk.database, "store-2") == 0
-
-
-async def test_of_two_that_notice_the_lost_store_one_makes_the_rows_due(desk: Desk) -> None:
-    some = await accepted(desk, *[3] * 5)
-    await started(desk.database, *some)
-    await adopt(desk.database, "store-1")
-    assert sorted(await asyncio.gather(*(adopt(desk.database, "store-2") for _ in range(3)))) == [0, 0, 5]
 
 
 @pytest.mark.parametrize(

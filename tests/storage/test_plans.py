@@ -13,7 +13,7 @@ from domain.gates import Reason
 from domain.ledger import finish
 from domain.messages import Gate
 from domain.redrives import PARKED
-from storage import dispatching, failures, gates, notifications, redrives
+from storage import dispatching, failures, gates, notifications, recoveries, redrives
 from storage.acceptance import accept
 from storage.database import Database
 from storage.ledgers import Key, amend
@@ -84,6 +84,9 @@ async def plan_of(desk: Desk, call: Call) -> str:
     return "\n".join(plans)
 
 
+A_BATCH = {"after": recoveries.FIRST, "priority": 5, "since": now(), "limit": 100}
+
+
 def search(**wanted: Any) -> Call:
     return lambda session, desk: notifications.search(session, desk.tenant, Search(**wanted), before=None, limit=50)
 
@@ -103,6 +106,7 @@ def search(**wanted: Any) -> Call:
         (lambda s, _: dispatching.claim_paced(s, 16), "queue_entry_due"),
         (lambda s, _: dispatching.claim_redriven(s, 16), "queue_entry_redriven"),
         (lambda s, _: dispatching.strays(s, 20), "queue_entry_started"),
+        (lambda s, _: s.execute(recoveries.BATCH, A_BATCH), "queue_entry_pkey"),
         (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_signals"),
         (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_signals"),
     ],
