@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from dispatch.duties import Duties
+from dispatch.leases import Lease
 from dispatch.loops import Loop
 from dispatch.pacing import Pace
 from dispatch.starter import AT_ONCE, Starter
@@ -22,6 +23,7 @@ from domain.names import (
     DISPATCH_CHANNEL,
     EVENTS_CHANNEL,
     FLUSH_CHANNEL,
+    LEADER_LEASE,
     PACED_DUE,
     REDRIVEN_DUE,
     SANDBOX_CHANNEL,
@@ -64,7 +66,7 @@ class Dispatcher:
         self._behind = False
         self._gave_way = False
         self._sweep = Sweep(database, starter)
-        self._wakeups = Wakeups(database, self._heard)
+        self._wakeups = Wakeups(database, self._heard, Lease(LEADER_LEASE))
         self._loops = {
             URGENT_DUE: Loop("urgent", self._start_urgent),
             PACED_DUE: Loop("paced", self._start_paced),

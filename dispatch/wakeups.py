@@ -1,32 +1,39 @@
-"""One Postgres session per process, outside the pool: it listens for NOTIFY and may hold the dispatcher's lock."""
+"""One Postgres session per process, outside the pool: it listens for NOTIFY and renews the lease of the leader.
+
+The renewal also proves that the session is alive. Outside the pool, it waits for no other work of this process.
+"""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
-import asyncpg
 import structlog
 
+from dispatch.leases import Lease
+from dispatch.loops import coalesced
 from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
+from storage.statements import QuickSession
 
 log = structlog.get_logger(__name__)
 
-DISPATCHER_LOCK = 7_201_534
-LOOK_AGAIN = 0.5  # seconds between tries for the lock, and to notice a lost session
+CHANNELS = (DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL)
+CONNECT_AGAIN = 0.5  # seconds
+ANSWERS_WITHIN = 3.0  # seconds after which a session that does not answer is replaced
+RELEASED_WITHIN = 1.0
 
 
 class Wakeups:
-    """`leading` is True while this process holds the lock: it alone dispatches. Lost with the session."""
+    """`leading` is True while this process holds the lease: it alone does what needs one process."""
 
-    def __init__(self, database: Database, on_notify: Callable[[str, str], None]) -> None:
+    def __init__(self, database: Database, on_notify: Callable[[str, str], None], lease: Lease) -> None:
         self._database = database
         self._on_notify = on_notify
-        self._connection: asyncpg.Connection | None = None
-        self._locked = False
+        self._lease = lease
 
     @property
     def leading(self) -> bool:
-        return self._locked and self._connection is not None and not self._connection.is_closed()
+        return self._lease.is_held
 
     async def run(self) -> None:
         while True:
@@ -34,33 +41,44 @@ class Wakeups:
                 await self._listen()
             except DATABASE_DOWN as error:
                 log.warning("listening interrupted", error=type(error).__name__)
-            finally:
-                self._locked = False
-            await asyncio.sleep(LOOK_AGAIN)  # a server that is down answers no sooner for being asked at once
+            await asyncio.sleep(CONNECT_AGAIN)  # a server that is down answers no sooner for being asked at once
 
     async def _listen(self) -> None:
-        self._connection = connection = await self._database.dedicated()
+        connection = await self._database.dedicated()
+        session, lost = QuickSession(connection), asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
         try:
-            for channel in (DISPATCH_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL):
+            for channel in CHANNELS:
                 await connection.add_listener(channel, self._heard)
-            # What was announced while nobody listened is not repeated.
-            self._on_notify(FLUSH_CHANNEL, "")
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _: lost.set())
-            while not await _happens(lost, LOOK_AGAIN):
-                if not self._locked:
-                    self._locked = await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK)
-                    self._on_notify(DISPATCH_CHANNEL, "")
+            # What was announced while this process did not listen is not repeated.
+            for channel in CHANNELS:
+                self._on_notify(channel, "")
+            while not lost.is_set():
+                await self._renew(session)
+                await _happens(lost, self._lease.interval)
+        except asyncio.CancelledError:
+            await self._release(session)
+            raise
         finally:
             connection.terminate()
+
+    async def _renew(self, session: QuickSession) -> None:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            began_to_lead = await self._lease.take(session)
+        if began_to_lead:
+            self._on_notify(DISPATCH_CHANNEL, "")
+
+    async def _release(self, session: QuickSession) -> None:
+        """At shutdown, so that another process leads at once."""
+        with suppress(*DATABASE_DOWN):
+            async with asyncio.timeout(RELEASED_WITHIN):
+                await self._lease.release(session)
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
         self._on_notify(channel, str(payload))
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+async def _happens(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(coalesced(seconds, asyncio.get_running_loop().time())):
+            await event.wait()

@@ -19,6 +19,7 @@ RATES_DUE = "rates"
 COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
 TICKS_DUE, RUNS_DUE = "ticks", "runs"
 STORE_DUE, RECOVERY_DUE = "store", "recovery"
+LEADER_LEASE = "leader"
 SWEEP_SCHEDULE = "tocsin-sweep"
 SWEEP_WORKFLOW = "tocsin-sweep"
 
