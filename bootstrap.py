@@ -40,6 +40,7 @@ from dispatch.recoveries import Recoveries
 from dispatch.sandbox_reports import SandboxReports
 from dispatch.signals import Signals
 from dispatch.starter import Starter
+from dispatch.stores import confirm_store
 from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
 from domain.tracking import TraceSigner
@@ -56,9 +57,9 @@ from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
-from storage.stores import confirm
 
 DEMO_TENANT = "demo"
+prepare_database = migrate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,8 @@ def _assemble(
     event_posts: EventPosts,
 ) -> Parts:
     catalog = Catalog(database)
-    reports = _reports(settings, database, http) if "sandbox" in providers else None
+    receipts_url = f"{settings.base_url}/api/v1/receipts/sandbox"
+    reports = SandboxReports(database, http, receipts_url, settings.secret) if "sandbox" in providers else None
     recurring = Recurring(database, settings.secret)
     starter = Starter(temporal)
     duties = _duties(settings, database, temporal, starter, providers, catalog, recurring)
@@ -228,27 +230,12 @@ def _duties(
     )
 
 
-def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReports:
-    return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
-
-
 async def prepare_temporal(address: str, namespace: str, database_url: str | None = None) -> None:
-    """After each start of the server: its store may be a new one. With a database, this server is known to be the only
-    one that may have its workflows, and a new store is adopted at once."""
+    """After each start of the server. A new store is adopted at once for a database that has no other server."""
     client = await connect(address, namespace, lazy=False)
     await prepare(client)
-    if database_url is None:
-        return
-    database = Database(database_url, pool_size=1)
-    try:
-        async with database.transaction() as session:
-            await confirm(session, await Starter(client).store_id())
-    finally:
-        await database.close()
-
-
-async def prepare_database(url: str) -> None:
-    await migrate(url)
+    if database_url is not None:
+        await confirm_store(database_url, Starter(client))
 
 
 async def ensure_demo(parts: Parts) -> None:

@@ -17,6 +17,7 @@ from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
 from commands.parked import explain, failures, redrive
+from commands.stores import store_commands
 from commands.tail import Tail
 from commands.timeline import GOOD, news, show
 from config import Settings
@@ -29,13 +30,12 @@ app = typer.Typer(
     help="Self-hosted notification infrastructure.",
 )
 tenants = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
-temporal = typer.Typer(no_args_is_help=True, help="Temporal's store, and what is started again when it was lost.")
 keys = typer.Typer(no_args_is_help=True, help="API keys, and the secret of webhooks.")
 providers = typer.Typer(no_args_is_help=True, help="Providers.")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(providers, name="providers")
-app.add_typer(temporal, name="temporal")
+app.add_typer(store_commands, name="temporal")
 console = Console(highlight=False)
 
 
@@ -220,30 +220,6 @@ def check_provider(
 
     async def work() -> None:
         typer.echo(await check(load(Settings, **local_or_dev(load(Given))), name, send_to))
-
-    finish(work())
-
-
-@temporal.command("show")
-def show_store() -> None:
-    """Show which store has the workflows, and how far the last recovery is. Needs the database, not the API."""
-    from commands.stores import described
-
-    async def work() -> None:
-        typer.echo(await described(load(Settings, **local(load(Given)))))
-
-    finish(work())
-
-
-@temporal.command("adopt")
-def adopt_store(
-    id: Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="The other store, as 'temporal show' names it.")],
-) -> None:
-    """Confirm that the former store is lost: start all open notifications again in this one, without waiting."""
-    from commands.stores import adopt
-
-    async def work() -> None:
-        typer.echo(await adopt(load(Settings, **local(load(Given))), id))
 
     finish(work())
 

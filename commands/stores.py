@@ -1,14 +1,41 @@
-"""`tocsin temporal`: which store has the workflows. In the database, where all processes note what they see."""
+"""`tocsin temporal`: which store has the workflows. Reads the database, where all processes note what they see."""
 
 from datetime import datetime
+from typing import Annotated
+
+import typer
 
 from commands.direct import open_database
+from commands.ending import finish, load
 from commands.errors import CommandError
+from commands.here import Given, local
 from config import Settings
 from domain.stores import ADOPT_AFTER, INTERRUPTED_AFTER
 from storage.stores import Recovery, StoreReport, confirm, report
 
+store_commands = typer.Typer(no_args_is_help=True, help="Temporal's store, and what is started again when it was lost.")
+NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="The other store, as 'show' names it.")]
 NONE_YET = "no process has seen a Temporal store yet"
+
+
+@store_commands.command("show")
+def show_store() -> None:
+    """Show which store has the workflows, and the progress of the last recovery. Needs the database, not the API."""
+
+    async def work() -> None:
+        typer.echo(await described(load(Settings, **local(load(Given)))))
+
+    finish(work())
+
+
+@store_commands.command("adopt")
+def adopt_store(id: NamespaceId) -> None:
+    """Confirm that the former store is lost: open notifications are started again in this one within seconds."""
+
+    async def work() -> None:
+        typer.echo(await adopt(load(Settings, **local(load(Given))), id))
+
+    finish(work())
 
 
 async def described(settings: Settings) -> str:

@@ -34,6 +34,16 @@ class StoreWatch:
         return LOOK_AGAIN
 
 
+async def confirm_store(url: str, starter: Starter) -> None:
+    """Confirm the store of a server that is known to be the only one for this database."""
+    database = Database(url, pool_size=1)
+    try:
+        async with database.transaction() as session:
+            await stores.confirm(session, await starter.store_id())
+    finally:
+        await database.close()
+
+
 def _log(seen: StoreReport, seen_id: str) -> None:
     if seen.lost is not None:
         log.warning(
