@@ -1,5 +1,6 @@
 """Signals are told one by one: what Temporal refuses for one notification stays due, and the others are told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -100,3 +101,14 @@ async def test_one_that_is_refused_stays_due_and_stops_nobody(
     await look()
     assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
+
+
+async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
+    database: Database, client: Client, some: list[Sent]
+) -> None:
+    _, *others = some
+    for sent in others:
+        await sent.desk.query(COME, id=sent.id)
+    await asyncio.gather(*(Signals(database, Starter(client), resume_rate=0).evidence() for _ in range(2)))
+    assert await others[0].desk.query(NOT_TOLD) == []
+    assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence", "evidence"]

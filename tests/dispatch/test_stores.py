@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.connection import connect
 from dispatch.recoveries import Recoveries
-from dispatch.starter import Started, Starter
+from dispatch.starter import Started, Starter, message_of
 from dispatch.stores import StoreWatch
 from dispatch.sweep import Sweep
+from domain.names import NOTIFICATIONS_QUEUE, workflow_id
 from embedded.temporary import temporary_temporal
 from storage import dispatching, stores
 from storage.database import Database
@@ -19,6 +21,7 @@ from storage.dispatching import DueNotification
 from tests.polling import eventually
 from tests.storage.databases import own_database
 from tests.storage.sends import Desk, open_desk
+from workflows.notification import NotificationWorkflow
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -167,3 +170,30 @@ async def test_the_next_batch_is_due_when_half_of_the_one_before_has_been_starte
     assert report is not None
     assert report.recovery is not None
     assert (report.recovery.done, report.recovery.left) == (10, 0)
+
+
+@pytest.mark.parametrize("end", ["terminated", "timed_out"])
+async def test_a_workflow_that_ended_without_its_notification_ends_it(
+    desk: Desk, right: Process, clients: list[Client], end: str
+) -> None:
+    await accept(desk)
+    async with desk.database.transaction() as session:
+        [due] = await dispatching.claim_paced(session, 1)
+    handle = await clients[0].start_workflow(
+        NotificationWorkflow.run,
+        message_of(due),
+        id=workflow_id(due.id, due.generation),
+        task_queue=NOTIFICATIONS_QUEUE,
+        execution_timeout=timedelta(seconds=1) if end == "timed_out" else None,
+    )
+    async with desk.database.transaction() as session:
+        await dispatching.mark_started(session, [due])
+    await sweep(right, desk)
+    assert await states(desk) == {"started": 1}
+    if end == "terminated":
+        await handle.terminate()
+    await eventually(handle.describe, lambda seen: seen.status is not WorkflowExecutionStatus.RUNNING)
+    await sweep(right, desk)
+    [row] = await desk.query("SELECT status, failure_reason FROM notification")
+    assert (row["status"], row["failure_reason"]) == ("FAILED", f"workflow_{end}")
+    assert await states(desk) == {}
