@@ -4,6 +4,7 @@ The renewal also proves that the session is alive. Outside the pool, it waits fo
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -80,5 +81,5 @@ class Wakeups:
 
 async def _happens(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(coalesced(seconds, asyncio.get_running_loop().time())):
+        async with asyncio.timeout(coalesced(seconds, time.monotonic())):
             await event.wait()
