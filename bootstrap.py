@@ -28,20 +28,15 @@ from activities.ticks import Ticking
 from config import Settings
 from dispatch.announcements import Announcements
 from dispatch.connection import connect, prepare, reaching_temporal
-from dispatch.digests import Digests
 from dispatch.dispatcher import Dispatcher
-from dispatch.duties import Duties, duties_of
+from dispatch.duties import Means, duties_of
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
 from dispatch.presence import Presence
-from dispatch.provider_queues import ProviderQueues
-from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
-from dispatch.signals import Signals
 from dispatch.starter import Starter
-from dispatch.throttles import Throttles
-from dispatch.ticks import Ticks
+from dispatch.stores import confirm_store
 from dispatch.wakeups import Wakeups, listener_of
 from domain.tracking import TraceSigner
 from providers.base import Provider
@@ -57,6 +52,8 @@ from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
+
+prepare_database = migrate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +184,16 @@ def _assemble(
     url = f"{settings.base_url}/api/v1/receipts/sandbox"
     reports = SandboxReports(database, http, url, settings.secret) if "sandbox" in providers else None
     recurring = Recurring(database, settings.secret)
-    duties = _duties(settings, database, temporal, providers, catalog, recurring)
+    starter = Starter(temporal)
+    means = Means(
+        database=database,
+        client=temporal,
+        starter=starter,
+        catalog=catalog,
+        recurring=recurring,
+        rates={name: settings.rate(name) for name in providers},
+        resume_rate=settings.resume_rate,
+    )
     presence = Presence(database, kind, providers)
     return Parts(
         settings=settings,
@@ -198,16 +204,7 @@ def _assemble(
         pools=pools_of(settings, providers),
         temporal=temporal,
         circuits=Circuits(database),
-        dispatcher=Dispatcher(
-            database,
-            Starter(temporal),
-            duties,
-            process=presence.process_id,
-            slots=slots_of(settings.slots),
-            start_rate=settings.start_rate,
-            urgent_burst=settings.urgent_burst,
-            on_flush=catalog.flush,
-        ),
+        dispatcher=_dispatcher(settings, means, presence.process_id),
         listener=listener_of(database, catalog.flush, reports.wake if reports else lambda: None, event_posts.wake),
         announcements=Announcements(database),
         recurring=recurring,
@@ -218,29 +215,22 @@ def _assemble(
     )
 
 
-def _duties(
-    settings: Settings,
-    database: Database,
-    temporal: Client,
-    providers: Mapping[str, Provider],
-    catalog: Catalog,
-    recurring: Recurring,
-) -> Duties:
-    starter = Starter(temporal)
-    return duties_of(
-        Signals(database, starter, settings.resume_rate),
-        Rates(database, temporal, {name: settings.rate(name) for name in providers}),
-        ProviderQueues(database, list(providers)),
-        Digests(database, catalog, starter),
-        Throttles(database),
-        Ticks(database, temporal, recurring),
+def _dispatcher(settings: Settings, means: Means, process: UUID) -> Dispatcher:
+    return Dispatcher(
+        means.database,
+        means.starter,
+        duties_of(means),
+        process=process,
+        slots=slots_of(settings.slots),
+        start_rate=settings.start_rate,
+        urgent_burst=settings.urgent_burst,
+        on_flush=means.catalog.flush,
     )
 
 
-async def prepare_temporal(address: str, namespace: str) -> None:
-    """After each start of the server: its store may be a new one."""
-    await prepare(await connect(address, namespace, lazy=False))
-
-
-async def prepare_database(url: str) -> None:
-    await migrate(url)
+async def prepare_temporal(address: str, namespace: str, database_url: str | None = None) -> None:
+    """After each start of the server. A new store is adopted at once for a database that has no other server."""
+    client = await connect(address, namespace, lazy=False)
+    await prepare(client)
+    if database_url is not None:
+        await confirm_store(database_url, Starter(client))

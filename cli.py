@@ -17,6 +17,7 @@ from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local, local_or_dev
 from commands.parked import explain, failures, redrive
+from commands.stores import store_commands
 from commands.tail import Tail
 from commands.timeline import GOOD, news, show
 from config import Settings
@@ -34,6 +35,7 @@ providers = typer.Typer(no_args_is_help=True, help="Providers.")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(providers, name="providers")
+app.add_typer(store_commands, name="temporal")
 console = Console(highlight=False)
 
 
@@ -222,15 +224,18 @@ def check_provider(
     finish(work())
 
 
-async def prepare_temporal(address: str, namespace: str) -> None:
+async def prepare_temporal(address: str, database_url: str | None, namespace: str) -> None:
     from temporalio.service import RPCError
 
     import bootstrap
+    from storage.database import DATABASE_DOWN
 
     try:
-        await bootstrap.prepare_temporal(address, namespace)
+        await bootstrap.prepare_temporal(address, namespace, database_url)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
+    except DATABASE_DOWN as error:
+        raise StackError(f"the database does not answer ({type(error).__name__})") from error
 
 
 def read_json(text: str) -> Any:

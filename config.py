@@ -17,9 +17,7 @@ from domain.channels import Channel
 VERSION = "0.1.0"
 PREFIX = "TOCSIN_"
 ALL_POINTS = 100
-# Fewer would let the activities of a process wait for each other while its own loops need the rest.
-CONNECTIONS_OF_ONE_WORKER = 4
-# One is kept for urgent notifications.
+CONNECTIONS_OF_ONE_WORKER = 4  # at least: its activities and its loops must not wait for each other
 FEWEST_SLOTS = 2
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development

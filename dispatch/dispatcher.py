@@ -11,13 +11,15 @@ import structlog
 from temporalio.service import RPCError
 
 from dispatch.duties import Duties
+from dispatch.leases import Lease
 from dispatch.loops import OUTAGES, Loop
 from dispatch.pacing import Pace
 from dispatch.starter import Starter
+from dispatch.stores import StoreWatch
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.clock import now
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, QUEUE_DUE
+from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
 from storage import claims
 from storage.claims import Begun, Claimed, Slots
 from storage.database import Database
@@ -60,13 +62,15 @@ class Dispatcher:
         self._starts: set[asyncio.Task[None]] = set()
         self._due, self._over = Horizon(), Horizon()
         self._sweep = Sweep(database, starter)
-        self._wakeups = Wakeups(database, {DISPATCH_CHANNEL: self._heard, FLUSH_CHANNEL: lambda _: on_flush()})
+        on_notify = {DISPATCH_CHANNEL: self._heard, FLUSH_CHANNEL: lambda _: on_flush()}
+        self._wakeups = Wakeups(database, on_notify, Lease(LEADER_LEASE))
         self._loops = {
             QUEUE_DUE: Loop("queue", self._claim),
             "begun": Loop("begun", self._mark),
             "waits": Loop("waits", self._end_waits),
             "demotions": Loop("demotions", self._demote),
             "sweep": Loop("sweep", self._sweep_strays),
+            STORE_DUE: Loop("store", StoreWatch(database, starter).look),
             **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
         }
 

@@ -1,14 +1,21 @@
 """What the dispatcher that leads does beside starting workflows.
 
-Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds.
+Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds. Two processes may
+do the same duty at once, since one that stood still goes on with the step that it had begun.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
+from temporalio.client import Client
+
+from activities.recurring import Recurring
 from dispatch.digests import Digests
 from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
+from dispatch.recoveries import Recoveries
 from dispatch.signals import Signals
+from dispatch.starter import Starter
 from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
 from domain.names import (
@@ -17,24 +24,44 @@ from domain.names import (
     DIGEST_DUE,
     EVIDENCE_DUE,
     RATES_DUE,
+    RECOVERY_DUE,
     RELEASE_DUE,
     RUNS_DUE,
     THROTTLE_DUE,
     TICKS_DUE,
 )
+from storage.catalog import Catalog
+from storage.database import Database
 
 Duties = Mapping[str, Callable[[], Awaitable[float]]]
 
 
-def duties_of(
-    signals: Signals, rates: Rates, queues: ProviderQueues, digests: Digests, throttles: Throttles, ticks: Ticks
-) -> Duties:
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What the duties need. `rates` are the settings of the providers, calls per second; 0 is no limit."""
+
+    database: Database
+    client: Client
+    starter: Starter
+    catalog: Catalog
+    recurring: Recurring
+    rates: Mapping[str, float]
+    resume_rate: float
+
+
+def duties_of(means: Means) -> Duties:
+    database = means.database
+    signals = Signals(database, means.starter, means.resume_rate)
+    digests = Digests(database, means.catalog, means.starter)
+    throttles = Throttles(database)
+    ticks = Ticks(database, means.client, means.recurring)
     return {
+        RECOVERY_DUE: Recoveries(database).recover,
         CANCEL_DUE: signals.cancels,
         EVIDENCE_DUE: signals.evidence,
         RELEASE_DUE: signals.releases,
-        RATES_DUE: rates.keep,
-        "provider queues": queues.let_in,
+        RATES_DUE: Rates(database, means.client, means.rates).keep,
+        "provider queues": ProviderQueues(database, list(means.rates)).let_in,
         COLLECT_DUE: digests.collect,
         DIGEST_DUE: digests.tell,
         THROTTLE_DUE: throttles.roll,

@@ -45,18 +45,25 @@ class Rates:
 
     async def keep(self) -> float:
         """Tells the server what has changed, and from time to time what has not: another dispatcher may have led in
-        between, and a store may be a new one."""
+        between, and a store may be a new one. What was told is compared with the rows once more: if this process stood
+        still before it told the server, another one had told it something newer."""
+        while await self._tell_changes():
+            pass
+        return LOOK_AGAIN
+
+    async def _tell_changes(self) -> bool:
         async with self._database.transaction() as session:
             healths = await provider_health.read_all(session)
             limits = await provider_limits.read_all(session)
+        is_told = False
         for name, setting in self._rates.items():
             is_open = name in healths and healths[name].state is CircuitState.OPEN
             wanted = told(limits.get(name, UNSET), setting, lifted=is_open)
             before, at = self._told.get(name, (None, 0.0))
             if before != wanted or time.monotonic() - at > TELL_AGAIN:
-                self._told[name] = wanted, time.monotonic()
+                self._told[name], is_told = (wanted, time.monotonic()), True
                 await self._tell(name, wanted, "circuit open" if is_open else "the provider's rate")
-        return LOOK_AGAIN
+        return is_told
 
     async def _tell(self, provider: str, limits: Limits, reason: str) -> None:
         request = UpdateTaskQueueConfigRequest(

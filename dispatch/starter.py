@@ -28,8 +28,11 @@ TASK_TIMEOUT = timedelta(seconds=4)
 
 
 class Starter:
+    """`adopted_id` is the store that has our workflows, as `StoreWatch` has read it; None until it has."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.adopted_id: str | None = None
 
     async def begin(self, claimed: Claimed) -> Begun:
         """Start its workflow, or tell the one that waits. Already started counts as started. Raises RPCError."""
@@ -104,13 +107,14 @@ class Starter:
     async def _signal(
         self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
     ) -> None:
-        """A workflow that is over, or not there, needs no signal."""
+        """A workflow that is over, or not there, needs no signal. A server at a wrong address knows none of them: then
+        the signal stays due."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
             with reaching_temporal():
                 await handle.signal(signal, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status is not RPCStatusCode.NOT_FOUND or await self.store_id() != self.adopted_id:
                 raise
 
     async def status(self, notification_id: UUID, generation: int) -> WorkflowExecutionStatus | None:

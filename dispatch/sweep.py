@@ -1,4 +1,4 @@
-"""Makes Temporal and Postgres agree again: a lost store, a workflow that is gone, one that an operator terminated."""
+"""Makes Temporal and Postgres agree again on one notification: its workflow is gone, or an operator terminated it."""
 
 import asyncio
 from uuid import UUID
@@ -11,54 +11,60 @@ from domain.clock import now
 from domain.ledger import finish
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import dispatching
+from storage import dispatching, stores
 from storage.database import Database
 from storage.ledgers import Key, amend
 
 log = structlog.get_logger(__name__)
 
 BATCH = 20
+Orphan = tuple[UUID, UUID, int]
 
 
 class Sweep:
     def __init__(self, database: Database, starter: Starter) -> None:
         self._database = database
         self._starter = starter
-        self._store_id: str | None = None
 
     async def run(self) -> None:
-        await self._adopt_store()
-        async with self._database.transaction() as session:
-            strays = await dispatching.strays(session, BATCH)
-        await asyncio.gather(*(self._look_after(*stray) for stray in strays))
-
-    async def _adopt_store(self) -> None:
-        """One cheap call tells whether all workflows were lost at once. A new store may lack our search attributes."""
-        store_id = await self._starter.store_id()
-        if store_id == self._store_id:
+        """A server at a wrong address knows none of our workflows: then nothing is concluded. So its store is asked for
+        before the workflows and after them."""
+        if not await self._may_conclude():
             return
-        await self._starter.prepare()
         async with self._database.transaction() as session:
-            again = await dispatching.adopt_store(session, store_id)
-        self._store_id = store_id
-        if again:
-            log.warning("Temporal's store is another one; open notifications are started again", count=again)
+            started = await dispatching.strays(session, BATCH)
+        found = await asyncio.gather(*(self._look_after(one) for one in started))
+        lost = [one for one in found if one is not None]
+        if lost and await self._may_conclude():
+            await self._redispatch(lost)
 
-    async def _look_after(self, notification_id: UUID, tenant: UUID, generation: int) -> None:
+    async def _may_conclude(self) -> bool:
+        seen_id = await self._starter.store_id()
+        async with self._database.transaction() as session:
+            return await stores.may_conclude(session, seen_id)
+
+    async def _look_after(self, started: Orphan) -> Orphan | None:
+        """Return it if Temporal knows no workflow of it. One that ended without its notification ends it."""
+        notification_id, tenant, generation = started
         status = await self._starter.status(notification_id, generation)
+        if status is None:
+            return started
         if status is WorkflowExecutionStatus.RUNNING:
-            return
+            return None
         async with self._database.transaction() as session:
             if not await dispatching.is_started(session, notification_id, generation):
-                return  # it has ended, or was handed to a digest
-            if status is None:
-                await dispatching.redispatch(session, notification_id, generation)
-                return
-            # Terminated, timed out, or failed without settling: nobody will finish the row any more.
+                return None  # it has ended, or was handed to a digest
+            # Terminated, timed out, or failed without settling: nothing will finish the row any more.
             reason = f"workflow_{status.name.lower()}"
             key = Key(notification_id=notification_id, tenant=tenant)
             await amend(session, key, lambda ledger: abandoned(ledger, generation, reason))
         log.error("a workflow ended without its notification", notification_id=str(notification_id), status=status.name)
+        return None
+
+    async def _redispatch(self, lost: list[Orphan]) -> None:
+        async with self._database.transaction() as session:
+            for notification_id, _, generation in sorted(lost):
+                await dispatching.redispatch(session, notification_id, generation)
 
 
 def abandoned(ledger: Ledger, generation: int, reason: str) -> Ledger:

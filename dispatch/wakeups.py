@@ -1,36 +1,45 @@
-"""One Postgres session, outside the pool: it listens for NOTIFY and may hold the lock of the duties."""
+"""One Postgres session, outside the pool: it listens for NOTIFY, and may renew the lease of the leader.
+
+The renewal also proves that the session is alive. Outside the pool, it waits for no other work of this process.
+"""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-import asyncpg
 import structlog
+from sqlalchemy import text
 
+from dispatch.leases import Lease
+from dispatch.loops import coalesced
 from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
+from storage.statements import QuickSession
 
 log = structlog.get_logger(__name__)
 
-DISPATCHER_LOCK = 7_201_534
-LOOK_AGAIN = 0.5  # seconds between tries for the lock, and to notice a lost session
+CONNECT_AGAIN = 0.5  # seconds
+ANSWERS_WITHIN = 3.0  # seconds after which a session that does not answer is replaced
+RELEASED_WITHIN = 1.0
+PROVE_EVERY = 5.0
+PROOF = text("SELECT 1")
 
 
 class Wakeups:
-    """`on_notify` by channel, called with the payload; "" at the start of a session, as what was announced before was
-    not heard. `leading`: this process holds the lock, if it `may_lead`. Lost with the session."""
+    """`on_notify` by channel, called with the payload; with "" when something may not have been heard. `leading`: this
+    process holds the lease, and alone does what needs one process. An API process has none."""
 
     def __init__(
-        self, database: Database, on_notify: Mapping[str, Callable[[str], None]], *, may_lead: bool = True
+        self, database: Database, on_notify: Mapping[str, Callable[[str], None]], lease: Lease | None = None
     ) -> None:
         self._database = database
         self._on_notify = on_notify
-        self._may_lead = may_lead
-        self._connection: asyncpg.Connection | None = None
-        self._locked = False
+        self._lease = lease
 
     @property
     def leading(self) -> bool:
-        return self._locked and self._connection is not None and not self._connection.is_closed()
+        return self._lease is not None and self._lease.is_held
 
     async def run(self) -> None:
         while True:
@@ -38,25 +47,41 @@ class Wakeups:
                 await self._listen()
             except DATABASE_DOWN as error:
                 log.warning("listening interrupted", error=type(error).__name__)
-            finally:
-                self._locked = False
-            await asyncio.sleep(LOOK_AGAIN)  # a server that is down answers no sooner for being asked at once
+            await asyncio.sleep(CONNECT_AGAIN)  # a server that is down answers no sooner for being asked at once
 
     async def _listen(self) -> None:
-        self._connection = connection = await self._database.dedicated()
+        connection = await self._database.dedicated()
+        session, lost = QuickSession(connection), asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
         try:
             for channel in self._on_notify:
                 await connection.add_listener(channel, self._heard)
+            # What was announced while this process did not listen is not repeated.
             self._notify_all()
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _: lost.set())
-            while not await _happens(lost, LOOK_AGAIN):
-                if self._may_lead and not self._locked:
-                    self._locked = await connection.fetchval("SELECT pg_try_advisory_lock($1)", DISPATCHER_LOCK)
-                    if self._locked:
-                        self._notify_all()
+            while not lost.is_set():
+                await self._prove(session)
+                await _happens(lost, PROVE_EVERY if self._lease is None else self._lease.interval)
+        except asyncio.CancelledError:
+            await self._release(session)
+            raise
         finally:
             connection.terminate()
+
+    async def _prove(self, session: QuickSession) -> None:
+        """That the session is alive: by a renewal where there is a lease."""
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            if self._lease is None:
+                await session.execute(PROOF)
+            elif await self._lease.take(session):
+                self._notify_all()  # it begins to lead, and has not done the duties until now
+
+    async def _release(self, session: QuickSession) -> None:
+        """At shutdown, so that another process leads at once."""
+        if self._lease is None:
+            return
+        with suppress(*DATABASE_DOWN):
+            async with asyncio.timeout(RELEASED_WITHIN):
+                await self._lease.release(session)
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
         self._on_notify[channel](str(payload))
@@ -70,17 +95,15 @@ def listener_of(
     database: Database, on_flush: Callable[[], None], on_sandbox: Callable[[], None], on_events: Callable[[], None]
 ) -> Wakeups:
     """The one of an API process, which has no part in dispatching."""
-    on_notify = {
+    on_notify: dict[str, Callable[[str], None]] = {
         FLUSH_CHANNEL: lambda _: on_flush(),
         SANDBOX_CHANNEL: lambda _: on_sandbox(),
         EVENTS_CHANNEL: lambda _: on_events(),
     }
-    return Wakeups(database, on_notify, may_lead=False)
+    return Wakeups(database, on_notify)
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+async def _happens(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(coalesced(seconds, time.monotonic())):
+            await event.wait()

@@ -18,6 +18,8 @@ CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "cancel", "evidence", "release"
 RATES_DUE = "rates"
 COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
 TICKS_DUE, RUNS_DUE = "ticks", "runs"
+STORE_DUE, RECOVERY_DUE = "store", "recovery"
+LEADER_LEASE = "leader"
 
 TENANT_ATTRIBUTE = "TocsinTenant"
 TYPE_ATTRIBUTE = "TocsinType"

@@ -36,13 +36,15 @@ TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
 TEMPORAL_UI_PORT = "TOCSIN_TEMPORAL_UI_PORT"
 
 Migrate = Callable[[str], Awaitable[None]]
-AfterTemporalStart = Callable[[str], Awaitable[None]]
+AfterTemporalStart = Callable[[str, str | None], Awaitable[None]]
 Greet = Callable[[RunInfo], Awaitable[None]]
 
 
 class Stack:
-    """`migrate(database_url)` and `after_temporal_start(address)` prepare the servers, the latter after each start of
-    Temporal; `greet(info)` speaks when all is up. `worker` and `api` are command lines.
+    """`migrate(database_url)` and `after_temporal_start(address, database_url)` prepare the servers, the latter after
+    each start of Temporal. It gets a database if both servers are this stack's own: then no other store has the
+    workflows of that database, and a new one needs no confirmation. `greet(info)` speaks when all is up. `worker` and
+    `api` are command lines.
 
     `async with Stack(...) as stack` starts and stops it; `await stack.run()` also waits for a signal in between.
     All of it raises StackError with a text for the terminal.
@@ -117,7 +119,7 @@ class Stack:
         ports = self._claim_ports()
         database_url = self._settings.database_url or await self._start_postgres(ports[POSTGRES_PORT])
         await self._migrate(database_url)
-        address, ui_url = await self._start_temporal(ports)
+        address, ui_url = await self._start_temporal(ports, database_url)
         places = Places(
             database_url=database_url,
             temporal_address=address,
@@ -164,11 +166,11 @@ class Stack:
         await self._supervisor.start(postgres.child())
         return postgres.url
 
-    async def _start_temporal(self, ports: dict[str, int]) -> tuple[str, str]:
+    async def _start_temporal(self, ports: dict[str, int], database_url: str) -> tuple[str, str]:
         """Address and UI URL of the server that was started or given."""
         settings = self._settings
         if settings.temporal_address:
-            await self._after_temporal_start(settings.temporal_address)
+            await self._after_temporal_start(settings.temporal_address, None)
             return settings.temporal_address, settings.temporal_ui_url
         temporal = Temporal(
             port=ports[TEMPORAL_PORT],
@@ -177,7 +179,9 @@ class Stack:
             file=self._data_dir.root / "temporal.db",
             namespace=settings.temporal_namespace,
         )
-        await self._supervisor.start(temporal.child(partial(self._after_temporal_start, temporal.address)))
+        own_database = None if settings.database_url else database_url
+        prepare = partial(self._after_temporal_start, temporal.address, own_database)
+        await self._supervisor.start(temporal.child(prepare))
         return temporal.address, temporal.ui_url
 
     async def _start_own(self, places: Places) -> None:

@@ -7,6 +7,7 @@ from models.erasures import Erasure
 from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
+from models.leases import Lease
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
@@ -33,6 +34,7 @@ __all__ = [
     "EventMessage",
     "Hold",
     "InboxMessage",
+    "Lease",
     "Notification",
     "NotificationType",
     "Process",

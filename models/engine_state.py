@@ -1,12 +1,39 @@
 """Facts about the installation itself."""
 
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Integer, SmallInteger, text
 from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+def _count() -> Column[int]:
+    return Column(Integer, nullable=False, server_default=text("0"))
 
 
 class EngineState(SQLModel, table=True):
-    """One row. `namespace_id` is new when Temporal's store was lost: then open rows are dispatched again."""
+    """One row. Times are of the clock of the database.
+
+    The first columns are a `KnownStore` (`domain/stores.py`): which Temporal store has the workflows. When another one
+    is adopted, all open notifications that were started before `recovery_since` are started again, in batches:
+    `recovery_done` of `recovery_total` so far. The next batch begins after `recovery_after`, a notification of
+    `recovery_priority`. `recovered_at` is null until all are due again.
+    """
 
     __tablename__ = "engine_state"
 
     id: int = Field(default=1, primary_key=True)
     namespace_id: str | None = None
+    seen_at: datetime | None = time_column()
+    other_id: str | None = None
+    other_since: datetime | None = time_column()
+    other_seen_at: datetime | None = time_column()
+    confirmed_id: str | None = None
+    recovery_since: datetime | None = time_column()
+    recovery_total: int = Field(default=0, sa_column=_count())
+    recovery_done: int = Field(default=0, sa_column=_count())
+    recovery_priority: int = Field(default=1, sa_column=Column(SmallInteger, nullable=False, server_default=text("1")))
+    recovery_after: UUID | None = None
+    recovered_at: datetime | None = time_column()

@@ -37,6 +37,8 @@ STORAGE = {
 }
 
 TIMED = "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"
+HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
+TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
 WAITS_FOR_ROOM = "state = 'waiting' AND waits_for LIKE 'provider_busy%'"
 LOOKED_AFTER = "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"
 

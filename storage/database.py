@@ -11,10 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from storage.connections import SERVER_SETTINGS, keep_alive
 from storage.statements import QuickSession
 
 # What a lost, restarting or overloaded Postgres raises. Callers answer 503, back off, or let Temporal retry.
@@ -51,10 +53,10 @@ class Database:
             connect_args={
                 "timeout": 5,
                 "command_timeout": 15,
-                # Compiling a plan costs more than any of our short statements.
-                "server_settings": {"application_name": application, "jit": "off"},
+                "server_settings": {"application_name": application, **SERVER_SETTINGS},
             },
         )
+        event.listen(self.engine.sync_engine, "connect", _connected)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @cached_property
@@ -114,12 +116,18 @@ class Database:
             self._permits.release()
 
     async def dedicated(self) -> asyncpg.Connection:
-        """A connection outside the pool, for LISTEN and advisory locks, which belong to one session."""
+        """A connection outside the pool, for LISTEN, which belongs to one session."""
         dsn = self.url.replace("postgresql+asyncpg", "postgresql", 1)
-        return await asyncpg.connect(dsn, timeout=5, command_timeout=15, server_settings={"jit": "off"})
+        connection = await asyncpg.connect(dsn, timeout=5, command_timeout=15, server_settings=SERVER_SETTINGS)
+        keep_alive(connection)
+        return connection
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _connected(connection: Any, _: object) -> None:
+    keep_alive(connection.driver_connection)
 
 
 def to_json(value: object) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
-from models.queue import LOOKED_AFTER
+from models.queue import HAS_WORKFLOW, LOOKED_AFTER
 from storage.queue_entries import ENTRY, OF_ENTRY
 
 
@@ -54,24 +54,7 @@ UPDATE queue_entry q
   FROM due WHERE q.notification_id = due.notification_id RETURNING q.notification_id, q.tenant, q.generation
 """)  # noqa: S608 - a constant of our own
 
-HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
 AGAIN = "state = 'due', next_at = now(), started_at = NULL, claimed_by = NULL, waits_until = NULL"
-ADOPT_STORE = text(f"""
-WITH known AS (SELECT namespace_id FROM engine_state WHERE id = 1 FOR UPDATE),
-kept AS (
-  INSERT INTO engine_state (id, namespace_id) VALUES (1, :namespace_id)
-  ON CONFLICT (id) DO UPDATE SET namespace_id = EXCLUDED.namespace_id
-), again AS (
-  UPDATE queue_entry SET {AGAIN}
-   WHERE {HAS_WORKFLOW}
-     AND EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id) RETURNING 1
-), ticking AS (
-  UPDATE tick SET ensured_at = NULL
-   WHERE EXISTS (SELECT 1 FROM known WHERE known.namespace_id IS DISTINCT FROM :namespace_id)
-)
-SELECT count(*) FROM again
-""")  # noqa: S608 - constants of our own
-
 IS_STARTED = text(f"""
 SELECT count(*) > 0 FROM queue_entry WHERE notification_id = :id AND generation = :generation AND {HAS_WORKFLOW}
 """)  # noqa: S608 - a constant of our own
@@ -118,11 +101,6 @@ async def evidence_told(session: AsyncSession, told: list[DueEvidence]) -> None:
 async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
     """Open rows that were started a while ago and not looked at since: (id, tenant, generation)."""
     return [tuple(row) for row in await session.execute(STRAYS, {"limit": limit})]
-
-
-async def adopt_store(session: AsyncSession, namespace_id: str) -> int:
-    """Remember which store holds the workflows; if it is another one, every open row is due again. How many."""
-    return int((await session.execute(ADOPT_STORE, {"namespace_id": namespace_id})).scalar_one())
 
 
 async def is_started(session: AsyncSession, id: UUID, generation: int) -> bool:

@@ -11,9 +11,10 @@ from storage.database import DATABASE_DOWN, Database
 DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_DOWN, PoolTimeout, asyncpg.PostgresError)
 
 # Classes of SQLSTATE: connection, rolled back (deadlock), out of resources, operator, system; then single codes:
-# a read-only server (failover) and a lock that was not free in time.
+# a read-only server (failover), a lock that was not free in time, and a transaction that the server has ended because
+# this process stood still within it.
 OUTAGE_CLASSES = ("08", "40", "53", "57", "58")
-OUTAGE_CODES = {"25006", "55P03"}
+OUTAGE_CODES = {"25006", "25P03", "55P03"}
 
 
 def is_outage(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,12 +17,13 @@ Source = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tick:
-    """`minutes` 0: nothing is due any more. When Temporal's store is another one, all are to be told again
-    (`dispatching.adopt_store`)."""
+    """`minutes` 0: nothing is due any more. `tried_at` is when it was read, and tells this reading from a later one.
+    When Temporal's store is another one, all are to be told again (`storage/stores.py`)."""
 
     tenant: UUID
     notification_type: str
     minutes: int
+    tried_at: datetime | None = None
 
 
 # Two who change something of a type at once: the second one sees what the first one has committed.
@@ -46,12 +48,23 @@ UPDATE tick SET tried_at = clock_timestamp() FROM (
    WHERE ensured_at IS NULL OR ensured_at < now() - make_interval(secs => :again)
    ORDER BY tried_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) due
  WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
-RETURNING tick.tenant, tick.notification_type, tick.minutes
+RETURNING tick.tenant, tick.notification_type, tick.minutes, tick.tried_at
 """)
+# If it was changed or read again since then, another process may have told Temporal something else before or after:
+# then what is wanted is told once more. Of one that is gone by now the Schedule is to be removed.
 ENSURED = text("""
-UPDATE tick SET ensured_at = now() WHERE tenant = :tenant AND notification_type = :type AND minutes = :minutes
+INSERT INTO tick AS t (tenant, notification_type, minutes)
+VALUES (CAST(:tenant AS uuid), CAST(:type AS text), 0)
+ON CONFLICT (tenant, notification_type) DO UPDATE SET
+       ensured_at = CASE WHEN t.minutes = CAST(:minutes AS int) AND t.tried_at = :tried_at THEN now() END,
+       tried_at = CASE WHEN t.minutes = CAST(:minutes AS int) AND t.tried_at = :tried_at THEN t.tried_at END
 """)
-GONE = text("DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND minutes = 0")
+GONE = text("""
+DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND minutes = 0 AND tried_at = :tried_at
+""")
+NOT_GONE = text("""
+UPDATE tick SET ensured_at = NULL, tried_at = NULL WHERE tenant = :tenant AND notification_type = :type
+""")
 
 RECURRING = text("""
 SELECT DISTINCT s.spec ->> 'cron' FROM schedule s
@@ -101,9 +114,10 @@ async def to_ensure(session: AsyncSession, limit: int, again: float) -> list[Tic
 
 
 async def ensured(session: AsyncSession, tick: Tick) -> None:
-    """As it was read: what was changed meanwhile is still to be told."""
-    values = {"tenant": tick.tenant, "type": tick.notification_type}
+    """As it was read: what was changed meanwhile, or told otherwise, is still to be told."""
+    values = {"tenant": tick.tenant, "type": tick.notification_type, "tried_at": tick.tried_at}
     if tick.minutes:
         await session.execute(ENSURED, {**values, "minutes": tick.minutes})
     else:
         await session.execute(GONE, values)
+        await session.execute(NOT_GONE, values)

@@ -1,6 +1,7 @@
 """At the root: is the process up, and can it accept notifications?"""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -9,7 +10,8 @@ from api.failures import RETRY_AFTER
 from api.parts import PartsDep
 from api.problems import Problem
 from bootstrap import Parts
-from storage.outages import DATABASE_ERRORS, ping
+from storage.outages import DATABASE_ERRORS
+from storage.stores import StoreReport, report
 
 PATIENCE = 2.0
 
@@ -23,14 +25,30 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz")
 async def readyz(parts: PartsDep) -> JSONResponse:
-    """Not ready only without Postgres; without Temporal notifications are accepted and wait."""
+    """Not ready only without Postgres. Without Temporal notifications are accepted and wait; with another store than
+    the adopted one new ones are started, and what is open waits."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await ping(parts.database)
+            async with parts.database.transaction() as session:
+                store = await report(session)
     except DATABASE_ERRORS:
         raise Problem(503, "The database does not answer.", headers=RETRY_AFTER) from None
     degraded = [] if await temporal_ok(parts) else ["temporal"]
-    return JSONResponse({"status": "ok", "degraded": degraded} if degraded else {"status": "ok"})
+    more = {} if store is None else store_details(store)
+    if "other_temporal_store" in more:
+        degraded.append("temporal_store")
+    return JSONResponse({"status": "ok"} | ({"degraded": degraded} if degraded else {}) | more)
+
+
+def store_details(store: StoreReport) -> dict[str, Any]:
+    """Return what an operator has to know of a store that is lost or at a wrong address, and of its recovery."""
+    known, recovery, details = store.known, store.recovery, dict[str, Any]()
+    if known.other_id is not None and known.other_since is not None:
+        details["other_temporal_store"] = {"id": known.other_id, "since": known.other_since.isoformat()}
+    if recovery is not None and recovery.finished_at is None:
+        progress = {"done": recovery.done, "left": recovery.left}
+        details["recovery"] = {"since": recovery.since.isoformat(), **progress}
+    return details
 
 
 async def temporal_ok(parts: Parts) -> bool:

@@ -9,6 +9,10 @@ from fastapi import APIRouter
 from api import app as application
 from api.app import create_app
 from storage.database import Database
+from tests.storage.databases import own_database
+from tests.storage.queues import accepted, started
+from tests.storage.recoveries import batch, confirmed, seen
+from tests.storage.sends import open_desk
 
 pytestmark = pytest.mark.postgres
 
@@ -31,6 +35,25 @@ async def test_without_temporal_it_is_ready_but_degraded(database: Database) -> 
     async with client_of(database, temporal=False) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "degraded": ["temporal"]})
+
+
+async def test_another_temporal_store_and_its_recovery_are_shown(database_url: str) -> None:
+    async with own_database(database_url) as database, client_of(database, temporal=True) as client:
+        await seen(database, "old")
+        assert (await client.get("/readyz")).json() == {"status": "ok"}
+        await seen(database, "new")
+        answer = (await client.get("/readyz")).json()
+        assert answer["degraded"] == ["temporal_store"]
+        assert answer["other_temporal_store"]["id"] == "new"
+        desk = await open_desk(database)
+        await started(database, *(await accepted(desk, 1, 3, 3)))
+        await confirmed(database, "new")
+        await seen(database, "new")
+        await batch(database, 2)
+        answer = (await client.get("/readyz")).json()
+        assert (answer["recovery"]["done"], answer["recovery"]["left"]) == (2, 1)
+        await batch(database)
+        assert (await client.get("/readyz")).json() == {"status": "ok"}
 
 
 async def test_without_postgres_it_is_alive_and_not_ready() -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -87,3 +88,24 @@ async def test_what_is_set_at_run_time_stands_until_it_is_taken_back(database_ur
         await until(client, "deliver-smtp", 20)
         await change("smtp", rate=None)
         await until(client, "deliver-smtp", None)
+
+
+async def test_a_rate_that_was_told_late_is_replaced_by_the_newer_one(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader stands still between reading and telling, and another one tells what was changed since."""
+    async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
+        client = await connect(server.address, "default", lazy=False)
+        late, current = (Rates(database, client, {"sendgrid": 50}) for _ in range(2))
+        tell = late._tell
+
+        async def stand_still(*given: Any) -> None:
+            monkeypatch.undo()
+            async with database.transaction() as session:
+                await provider_limits.change(session, "sendgrid", {"rate": 20})
+            await current.keep()
+            await tell(*given)
+
+        monkeypatch.setattr(late, "_tell", stand_still)
+        await late.keep()
+        await until(client, "deliver-sendgrid", 20)

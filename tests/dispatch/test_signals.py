@@ -110,3 +110,14 @@ async def test_a_start_that_was_not_marked_is_resumed_when_send_at_has_come(data
     assert await starter.begin(due) == Begun(id=sent.id, generation=1, waits_until=send_at)
     assert await starter.begin(replace(due, waits=False)) == Begun(id=sent.id, generation=1)
     assert await signals_of(client, sent) == ["resume"]
+
+
+async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
+    database: Database, client: Client, some: list[Sent]
+) -> None:
+    _, *others = some
+    for sent in others:
+        await sent.desk.query(COME, id=sent.id)
+    await asyncio.gather(*(Signals(database, Starter(client), resume_rate=0).evidence() for _ in range(2)))
+    assert await others[0].desk.query(NOT_TOLD) == []
+    assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence", "evidence"]

@@ -42,7 +42,7 @@ from config import Settings
 from embedded.stack import Stack
 async def main():
     async def migrate(url): print("migrate", flush=True)
-    async def after(address): print("temporal", flush=True)
+    async def after(address, database_url): print("temporal", flush=True)
     async def greet(info): print("greet", flush=True)
     settings = Settings(env="dev", data_dir=Path(sys.argv[1]), api_port=0, postgres_port=0, temporal_port=0,
                         temporal_ui_port=0, workers=2)
@@ -106,7 +106,7 @@ def settings_for(tmp_path: Path, **given: Any) -> Settings:
     return Settings(_env_file=None, env="dev", data_dir=tmp_path, **given)
 
 
-async def nothing(_: object) -> None:
+async def nothing(*_: object) -> None:
     """A hook that has nothing to do."""
 
 
@@ -200,7 +200,8 @@ async def test_parts_that_are_given_are_not_started(tmp_path: Path) -> None:
     async def migrate(url: str) -> None:
         seen.append(url)
 
-    async def after(address: str) -> None:
+    async def after(address: str, database_url: str | None) -> None:
+        assert database_url is None  # another store may have the workflows of that database
         seen.append(address)
 
     settings = settings_for(tmp_path, api_port=0, database_url="postgresql+asyncpg://db/x", temporal_address="t:7233")

@@ -70,6 +70,17 @@ class Proxy:
         finally:
             self._refuses = False
 
+    @contextmanager
+    def leading_to(self, server: int) -> Iterator[None]:
+        """Every connection breaks, and new ones reach another server."""
+        right, self._server_port = self._server_port, server
+        self.reset()
+        try:
+            yield
+        finally:
+            self._server_port = right
+            self.reset()
+
     def reset(self) -> None:
         """Cuts every connection, on both sides."""
         for line in list(self._lines):

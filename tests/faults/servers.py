@@ -92,7 +92,7 @@ async def serving(home: Path, program: tuple[str, ...] = IMPATIENT_WORKER) -> As
 def _planned(data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, ...]) -> Servers:
     postgres = Postgres(cluster=cluster, port=ports.postgres, log=data.logs / "postgres.log")
     temporal = Temporal(port=ports.temporal, log=data.logs / "temporal.log", file=data.root / "temporal.db")
-    prepared = partial(prepare_temporal, temporal.address, temporal.namespace)
+    prepared = partial(prepare_temporal, temporal.address, temporal.namespace, postgres.url)
     api_env, worker_env = (
         environment(data, ports, postgres.url.replace(f":{ports.postgres}/", f":{ports.wires[wire]}/"))
         for wire in WIRES[:2]

@@ -1,6 +1,5 @@
 """What becomes of started rows: stores that are lost, workflows that are gone, looks after them, cancels."""
 
-import asyncio
 from uuid import UUID
 
 import pytest
@@ -20,11 +19,6 @@ async def desk(database: Database) -> Desk:
 
 async def due(database: Database) -> list[UUID]:
     return ids(await claim(database))
-
-
-async def adopt(database: Database, store: str) -> int:
-    async with database.transaction() as session:
-        return await dispatching.adopt_store(session, store)
 
 
 async def strays(database: Database, limit: int = 100) -> list[UUID]:
@@ -62,32 +56,6 @@ async def test_a_start_that_is_noted_after_a_redrive_is_not_that_of_the_new_gene
     assert await due(desk.database) == [one]
     await mark(desk.database, one, generation=2)
     assert (await entry_of(desk, one))["state"] == "started"
-
-
-async def test_a_store_that_is_met_for_the_first_time_starts_nothing_again(desk: Desk) -> None:
-    [one] = await accepted(desk, 3)
-    await started(desk.database, one)
-    assert await adopt(desk.database, "store-1") == 0
-    assert await adopt(desk.database, "store-1") == 0
-    assert await due(desk.database) == []
-
-
-async def test_a_lost_store_makes_open_rows_due_again_and_no_others(desk: Desk) -> None:
-    open_, done = await accepted(desk, 3, 3)
-    await started(desk.database, open_, done)
-    [waiting] = await accepted(desk, 3)
-    await ended(desk, done)
-    await adopt(desk.database, "store-1")
-    assert await adopt(desk.database, "store-2") == 1
-    assert sorted(await due(desk.database)) == sorted([open_, waiting])
-    assert await adopt(desk.database, "store-2") == 0
-
-
-async def test_of_two_that_notice_the_lost_store_one_makes_the_rows_due(desk: Desk) -> None:
-    some = await accepted(desk, *[3] * 5)
-    await started(desk.database, *some)
-    await adopt(desk.database, "store-1")
-    assert sorted(await asyncio.gather(*(adopt(desk.database, "store-2") for _ in range(3)))) == [0, 0, 5]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from domain.gates import Reason
 from domain.ledger import finish
 from domain.messages import Gate
 from domain.redrives import PARKED
-from storage import claims, dispatching, failures, gates, notifications, redrives
+from storage import claims, dispatching, failures, gates, notifications, recoveries, redrives
 from storage.acceptance import accept
 from storage.claims import Begun, Slots
 from storage.database import Database
@@ -89,6 +89,9 @@ async def plan_of(desk: Desk, call: Call) -> str:
     return "\n".join(plans)
 
 
+A_BATCH = {"after": recoveries.FIRST, "priority": 5, "since": now(), "limit": 100}
+
+
 def search(**wanted: Any) -> Call:
     return lambda session, desk: notifications.search(session, desk.tenant, Search(**wanted), before=None, limit=50)
 
@@ -106,6 +109,7 @@ def search(**wanted: Any) -> Call:
         (lambda s, d: redrives.find(s, d.tenant, Filter(status=PARKED[0]), limit=50, lock=True), "notification_of_st"),
         (lambda s, _: claims.end_waits(s, since=EVER, limit=16), "queue_entry_timed"),
         (lambda s, _: dispatching.strays(s, 20), "queue_entry_looked_after"),
+        (lambda s, _: s.execute(recoveries.BATCH, A_BATCH), "queue_entry_pkey"),
         (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_signals"),
         (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_signals"),
     ],

@@ -129,6 +129,23 @@ async def test_who_is_over_or_has_left_stands_in_nobodys_way(desk: Desk) -> None
     assert await ask(waiting, limit(1))
 
 
+async def test_of_two_that_begin_the_next_windows_each_window_has_one(desk: Desk) -> None:
+    """Two leaders for a moment."""
+    keys = [f"key-{number}" for number in range(6)]
+    for key in keys:
+        assert await ask(await desk.send(), limit(1, key))
+        assert not await ask(await desk.send(), limit(1, key))
+    await over(desk)
+
+    async def begun() -> int:
+        async with desk.database.transaction() as session:
+            return await throttles.roll(session, 4)
+
+    assert sum(await asyncio.gather(*(begun() for _ in range(3)))) + await begun() == len(keys)
+    told = await desk.query("SELECT evidence_count FROM queue_entry WHERE evidence_due AND tenant = :t", t=desk.tenant)
+    assert [row["evidence_count"] for row in told] == [1] * len(keys)
+
+
 async def test_what_is_long_over_is_forgotten(desk: Desk) -> None:
     first, canceled = await desk.send(), await desk.send()
     assert await ask(first, limit(1, "old"))

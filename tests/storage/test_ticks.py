@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
-from storage import dispatching, schedules, ticks
+from storage import schedules, stores, ticks
 from storage.database import Database
 from storage.ticks import Tick
 from tests.storage.databases import own_database
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.postgres
 
 SPEC: dict[str, Any] = {"topic": "news", "payload": {}, "timezone": "UTC", "overlap": "skip"}
 AGAIN = 3600.0
+TRIED_AT = text("SELECT tried_at FROM tick WHERE tenant = :tenant")
 
 
 @pytest.fixture
@@ -36,8 +38,11 @@ async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
 
 
 async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
+    """As if `minutes` had been read when it was read last."""
     async with database.transaction() as session:
-        await ticks.ensured(session, Tick(tenant=tenant, notification_type="report", minutes=minutes))
+        tried_at = (await session.execute(TRIED_AT, {"tenant": tenant})).scalar_one()
+        tick = Tick(tenant=tenant, notification_type="report", minutes=minutes, tried_at=tried_at)
+        await ticks.ensured(session, tick)
 
 
 async def test_a_change_is_told_and_what_stays_as_it_is_is_not(alone: Database) -> None:
@@ -72,10 +77,12 @@ async def test_one_that_is_gone_in_temporal_is_forgotten(alone: Database) -> Non
 async def test_another_store_is_told_of_all(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
+    await to_ensure(alone)
     for store, told in (("first", []), ("first", []), ("second", [15])):
         await ensured(alone, tenant, 15)
         async with alone.transaction() as session:
-            await dispatching.adopt_store(session, store)
+            await stores.confirm(session, store)
+            await stores.note_seen(session, store)
         assert (store, await to_ensure(alone)) == (store, told)
 
 
@@ -103,5 +110,54 @@ async def test_what_was_changed_comes_before_what_was_not_taken(alone: Database)
 async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
+    assert await to_ensure(alone) == [15]
     await ensured(alone, tenant, 15)
     assert (await to_ensure(alone), await to_ensure(alone, again=0)) == ([], [15])
+
+
+async def read(database: Database) -> Tick:
+    async with database.transaction() as session:
+        [tick] = await ticks.to_ensure(session, 10, AGAIN)
+    return tick
+
+
+async def note_ensured(database: Database, tick: Tick) -> None:
+    async with database.transaction() as session:
+        await ticks.ensured(session, tick)
+
+
+@pytest.mark.parametrize("late_one_is_last", [True, False])
+async def test_what_a_process_told_late_is_told_again(alone: Database, late_one_is_last: bool) -> None:
+    """It stood still between reading and telling. Another one has told Temporal what has changed since."""
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    late = await read(alone)
+    await put(alone, tenant, "5 9 * * *")
+    current = await read(alone)
+    for tick in (current, late) if late_one_is_last else (late, current):
+        await note_ensured(alone, tick)
+    assert await to_ensure(alone) == [5]
+
+
+async def test_a_schedule_that_was_made_late_is_removed_again(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    late = await read(alone)
+    async with alone.transaction() as session:
+        await schedules.delete(session, tenant, "daily")
+    await note_ensured(alone, await read(alone))
+    assert await to_ensure(alone) == []
+    await note_ensured(alone, late)
+    assert await to_ensure(alone) == [0]
+
+
+async def test_a_schedule_that_was_removed_late_is_made_again(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    await put(alone, tenant, "0 9 * * *")
+    async with alone.transaction() as session:
+        await schedules.delete(session, tenant, "daily")
+    late = await read(alone)
+    await put(alone, tenant, "0 9 * * *")
+    await note_ensured(alone, await read(alone))
+    await note_ensured(alone, late)
+    assert await to_ensure(alone) == [15]

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from dispatch.connection import connect
 from dispatch.starter import Starter
-from dispatch.sweep import Sweep
+from dispatch.stores import StoreWatch
 from embedded.temporary import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
@@ -90,7 +90,7 @@ async def test_a_receipt_that_nobody_can_keep_does_not_hold_up_the_others(shop: 
     await shop.until(id, "OPENED")
 
 
-async def test_a_temporal_that_nobody_prepared_takes_starts_after_the_sweep(database_url: str, tmp_path: Path) -> None:
+async def test_a_temporal_that_nobody_prepared_takes_starts_after_a_look(database_url: str, tmp_path: Path) -> None:
     """As after the loss of its store, while our processes run on."""
     due = Claimed(
         id=new_id(),
@@ -113,6 +113,6 @@ async def test_a_temporal_that_nobody_prepared_takes_starts_after_the_sweep(data
             return None
 
         assert await refused() == "INVALID_ARGUMENT"
-        await Sweep(database, starter).run()
+        await StoreWatch(database, starter).look()
         # The server keeps what it knows of search attributes for a moment.
         await eventually(refused, lambda status: status is None)

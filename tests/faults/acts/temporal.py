@@ -1,9 +1,40 @@
 """Temporal killed, away, cut off, or back with an empty store."""
 
+from embedded.temporary import temporary_temporal
 from tests.faults.acts.table import fault, outage
 from tests.faults.kinds import ASK_MAIL, ASK_TEXT, ESCALATION, HOOK
 from tests.faults.pace import lasting
 from tests.faults.scene import Scene
+
+ADOPTED = "SELECT namespace_id FROM engine_state"
+OTHER_SEEN = "SELECT other_since IS NOT NULL FROM engine_state"
+# As if some minutes had passed: what was begun at the wrong address is looked for.
+MINUTES_LATER = (
+    "UPDATE engine_state SET other_seen_at = other_seen_at - interval '2 minutes'",
+    "UPDATE queue_entry SET next_at = now() WHERE state IN ('started', 'waiting')",
+)
+
+
+@fault
+async def temporal_at_a_wrong_address(scene: Scene) -> None:
+    """Temporal's address leads to another server for a while: nothing is started again there, and new sends go out."""
+    home, adopted = scene.servers.home / "other", await scene.books.one(ADOPTED)
+    home.mkdir(exist_ok=True)
+    await scene.crowd.burst(scene.scale.burst, ESCALATION)
+    async with temporary_temporal(home) as other:
+        with scene.servers.wires["to temporal"].leading_to(other.port):
+            await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1)
+            await scene.books.until_true(lambda: scene.books.one(OTHER_SEEN), within=30)
+            await lasting(scene.scale.moment)
+    await scene.books.until_true(lambda: _sees(scene, adopted), within=60)
+    for statement in MINUTES_LATER:
+        await scene.books.rows(statement)
+
+
+async def _sees(scene: Scene, adopted: str) -> bool:
+    """Whether all processes see the adopted store again, and no other one has been adopted meanwhile."""
+    assert await scene.books.one(ADOPTED) == adopted
+    return not await scene.books.one(OTHER_SEEN)
 
 
 @fault

@@ -1,0 +1,48 @@
+"""Starts again what was in a lost store, batch by batch. Run by the dispatcher that leads.
+
+The next batch becomes due when half of the one before has been started, so that new notifications do not wait for all
+of them.
+"""
+
+import time
+from uuid import UUID
+
+import structlog
+
+from storage import recoveries
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
+LOOK_AT_BATCH_AGAIN = 0.25
+BATCH_SIZE = 500
+# Entries that Temporal does not take do not block the others.
+NEXT_BATCH_AFTER = 60.0
+
+
+class Recoveries:
+    def __init__(self, database: Database, batch_size: int = BATCH_SIZE) -> None:
+        self._database = database
+        self._batch_size = batch_size
+        self._batch: list[UUID] = []
+        self._batch_at = 0.0
+
+    async def recover(self) -> float:
+        if await self._is_batch_waiting():
+            return LOOK_AT_BATCH_AGAIN
+        async with self._database.transaction() as session:
+            batch = await recoveries.recover_batch(session, self._batch_size)
+        if batch is None:
+            self._batch = []
+            return LOOK_AGAIN
+        self._batch, self._batch_at = batch.ids, time.monotonic()
+        left = 0 if batch.is_last else max(0, batch.total - batch.done)
+        log.info("open notifications of a lost store are due again", done=batch.done, left=left)
+        return LOOK_AGAIN if batch.is_last else LOOK_AT_BATCH_AGAIN
+
+    async def _is_batch_waiting(self) -> bool:
+        if not self._batch or time.monotonic() - self._batch_at > NEXT_BATCH_AFTER:
+            return False
+        async with self._database.transaction() as session:
+            return await recoveries.count_waiting(session, self._batch) > self._batch_size // 2

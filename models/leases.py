@@ -1,0 +1,18 @@
+"""Work that one process at a time does."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class Lease(SQLModel, table=True):
+    """Held by `holder` until `until`, by the clock of the database; `taken_at` is when this holder took it. No row:
+    nobody holds it."""
+
+    name: str = Field(primary_key=True)
+    holder: UUID
+    until: datetime = time_column(nullable=False)
+    taken_at: datetime = time_column(nullable=False)

@@ -1,0 +1,111 @@
+"""What all processes together know of Temporal's store, in the row of `engine_state`. Called by `dispatch/stores.py`,
+and where an operator asks or confirms.
+"""
+
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import text
+
+from domain.names import DISPATCH_CHANNEL, STORE_DUE
+from domain.stores import KnownStore, is_certain, observe
+from models.queue import HAS_WORKFLOW
+from storage.statements import Executor
+
+NAMES = tuple(field.name for field in fields(KnownStore))
+COLUMNS = ", ".join(NAMES)
+
+MAKE = text("INSERT INTO engine_state (id) VALUES (1) ON CONFLICT (id) DO NOTHING")
+READ = text(f"""
+SELECT {COLUMNS}, recovery_since, recovery_total, recovery_done, recovered_at, clock_timestamp() AS at
+  FROM engine_state WHERE id = 1
+""")  # noqa: S608 - constants of our own
+HOLD = text(f"{READ.text} FOR UPDATE")
+SAVE = text(f"UPDATE engine_state SET ({COLUMNS}) = (:{', :'.join(NAMES)}) WHERE id = 1")  # noqa: S608
+# Ticks are those of the lost store: Temporal is to have all of them again.
+FORGET_TICKS = text("UPDATE tick SET ensured_at = NULL")
+BEGIN_RECOVERY = text(f"""
+UPDATE engine_state SET recovery_since = clock_timestamp(), recovery_done = 0, recovery_priority = 1,
+       recovery_after = NULL, recovered_at = NULL,
+       recovery_total = (SELECT count(*) FROM queue_entry WHERE {HAS_WORKFLOW})
+ WHERE id = 1 RETURNING recovery_total
+""")  # noqa: S608 - a constant of our own
+CONFIRM = text("""
+UPDATE engine_state SET confirmed_id = :id WHERE id = 1 AND namespace_id <> :id
+RETURNING pg_notify(:channel, :due)::text
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """Of the open notifications whose workflows were in a lost store. `finished_at` is None until all are due again."""
+
+    since: datetime
+    total: int
+    done: int
+    finished_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        """Some may have ended by themselves."""
+        return 0 if self.finished_at else max(0, self.total - self.done)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreReport:
+    """`at` is now, by the clock of the database; `recovery` is the last one. `lost` is how many open notifications are
+    started again because this observation has adopted another store; None if it has not."""
+
+    known: KnownStore
+    at: datetime
+    recovery: Recovery | None = None
+    lost: int | None = None
+
+
+async def report(session: Executor) -> StoreReport | None:
+    """None before any process has seen a store."""
+    return await _read(session, READ)
+
+
+async def note_seen(session: Executor, seen_id: str) -> StoreReport:
+    """A process has seen this store. In a transaction of the caller."""
+    before = await _read(session, HOLD)
+    if before is None:
+        await session.execute(MAKE)
+        before = await _read(session, HOLD)
+    if before is None:
+        raise LookupError("engine_state has no row")
+    known = observe(before.known, seen_id, before.at)
+    await session.execute(SAVE, dict(zip(NAMES, astuple(known), strict=True)))
+    is_replaced = before.known.namespace_id not in (None, known.namespace_id)
+    lost = await _begin_recovery(session) if is_replaced else None
+    return StoreReport(known=known, at=before.at, recovery=before.recovery, lost=lost)
+
+
+async def _begin_recovery(session: Executor) -> int:
+    await session.execute(FORGET_TICKS)
+    return int((await session.execute(BEGIN_RECOVERY)).scalar_one())
+
+
+async def may_conclude(session: Executor, seen_id: str) -> bool:
+    """Whether what is not found in this store is lost."""
+    seen = await report(session)
+    return seen is not None and is_certain(seen.known, seen_id, seen.at)
+
+
+async def confirm(session: Executor, id: str) -> None:
+    """The adopted store is lost and this one has taken its place: the next process that sees it adopts it."""
+    await session.execute(CONFIRM, {"id": id, "channel": DISPATCH_CHANNEL, "due": STORE_DUE})
+
+
+async def _read(session: Executor, statement: object) -> StoreReport | None:
+    row = (await session.execute(statement)).mappings().one_or_none()
+    if row is None:
+        return None
+    recovery = row["recovery_since"] and Recovery(
+        since=row["recovery_since"],
+        total=row["recovery_total"],
+        done=row["recovery_done"],
+        finished_at=row["recovered_at"],
+    )
+    return StoreReport(known=KnownStore(**{name: row[name] for name in NAMES}), at=row["at"], recovery=recovery)
