@@ -3,15 +3,14 @@
 Worker, API, command line and tests all come through here.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx2
-import uvloop
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -34,6 +33,7 @@ from dispatch.dispatcher import Dispatcher
 from dispatch.duties import Duties, duties_of
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
+from dispatch.presence import Presence
 from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
 from dispatch.receipts import ReceiptApplier
@@ -44,7 +44,6 @@ from dispatch.throttles import Throttles
 from dispatch.ticks import Ticks
 from dispatch.wakeups import Wakeups, listener_of
 from domain.tracking import TraceSigner
-from models.columns import new_id
 from providers.base import Provider
 from providers.guard import guarded
 from providers.pools import Pools, build_providers, pools_of
@@ -53,7 +52,7 @@ from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from storage.catalog import Catalog
-from storage.claims import Slots
+from storage.claims import slots_of
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
@@ -79,6 +78,12 @@ class Parts:
     receipts: ReceiptApplier
     reports: SandboxReports | None
     event_posts: EventPosts
+    presence: Presence
+
+    @property
+    def process_id(self) -> UUID:
+        """New at each start."""
+        return self.presence.process_id
 
     async def temporal_ok(self) -> bool:
         try:
@@ -94,36 +99,38 @@ class Parts:
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Our own work, on the notifications queue."""
-        settlement, digesting = Settlement(self.database), Digesting(self.database)
+        settlement, digesting = Settlement(self.database.of_activities), Digesting(self.database.of_activities)
         return (
             self._resolution.resolve_preferences,
             self._composition.render_messages,
             *(settlement.settle, settlement.check_step),
             digesting.close_digest,
             self._recording.record_outcome,
-            Ticking(self.database, {**self.recurring.works, "digests": digesting.close_due}).run_tick,
+            Ticking(self.database.of_activities, {**self.recurring.works, "digests": digesting.close_due}).run_tick,
         )
 
     @property
     def vendor_activities(self) -> Sequence[Callable[..., Any]]:
         """What calls a provider: on its own queue, or on the notifications queue if it has no rate."""
+        database, providers = self.database.of_activities, self.providers
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
-        rates = {name: self.settings.rate(name) for name in self.providers}
-        delivering = Delivering(self.database, self.providers, self.circuits, self._recording, tracker, rates)
-        return delivering.deliver, Reconciling(self.database, self.providers, self._recording).look_up
+        rates = {name: self.settings.rate(name) for name in providers}
+        delivering = Delivering(database, providers, self.circuits, self._recording, tracker, rates)
+        return delivering.deliver, Reconciling(database, providers, self._recording).look_up
 
     @property
     def _resolution(self) -> Resolution:
-        gates = Gates(self.database, self.settings.secret)
-        return Resolution(self.database, self.catalog, self.pools, self.circuits, gates, self._composition)
+        database = self.database.of_activities
+        gates = Gates(database, self.settings.secret)
+        return Resolution(database, self.catalog, self.pools, self.circuits, gates, self._composition)
 
     @property
     def _composition(self) -> Composition:
-        return Composition(self.database, self.catalog, self.renderer)
+        return Composition(self.database.of_activities, self.catalog, self.renderer)
 
     @property
     def _recording(self) -> Recording:
-        return Recording(self.database, self.providers)
+        return Recording(self.database.of_activities, self.providers)
 
     async def watch_providers(self) -> None:
         """What a worker runs beside its queues: its view of the circuits."""
@@ -132,20 +139,17 @@ class Parts:
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
         always = [self.listener.run, self.announcements.run, self.receipts.run, self.event_posts.run]
+        always.append(self.presence.run)
         return [*always, self.reports.run] if self.reports else always
 
 
-def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a server process. asyncio's own loop needs a third more CPU time per request."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
-
-
 @asynccontextmanager
-async def open_parts(settings: Settings, *, client: Client | None = None, children: int = 2) -> AsyncIterator[Parts]:
-    """`client` if one is connected already (a worker needs that); `children` renders at a time."""
+async def open_parts(
+    settings: Settings, *, client: Client | None = None, children: int = 2, kind: str = "api"
+) -> AsyncIterator[Parts]:
+    """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, pool_size=settings.database_pool)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
@@ -154,7 +158,7 @@ async def open_parts(settings: Settings, *, client: Client | None = None, childr
         temporal = client or await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
         providers = build_providers(settings, tools_of(settings, database, http, chosen))
         posts = EventPosts(database, Transport(chosen))
-        yield _assemble(settings, database, renderer, http, temporal, providers, posts)
+        yield _assemble(settings, database, renderer, http, temporal, providers, posts, kind)
 
 
 def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:
@@ -177,11 +181,14 @@ def _assemble(
     temporal: Client,
     providers: Mapping[str, Provider],
     event_posts: EventPosts,
+    kind: str,
 ) -> Parts:
     catalog = Catalog(database)
-    reports = _reports(settings, database, http) if "sandbox" in providers else None
+    url = f"{settings.base_url}/api/v1/receipts/sandbox"
+    reports = SandboxReports(database, http, url, settings.secret) if "sandbox" in providers else None
     recurring = Recurring(database, settings.secret)
     duties = _duties(settings, database, temporal, providers, catalog, recurring)
+    presence = Presence(database, kind, providers)
     return Parts(
         settings=settings,
         database=database,
@@ -195,8 +202,8 @@ def _assemble(
             database,
             Starter(temporal),
             duties,
-            process=new_id(),
-            slots=Slots(total=settings.slots, reserved=max(1, settings.slots // 4)),
+            process=presence.process_id,
+            slots=slots_of(settings.slots),
             start_rate=settings.start_rate,
             urgent_burst=settings.urgent_burst,
             on_flush=catalog.flush,
@@ -207,6 +214,7 @@ def _assemble(
         receipts=ReceiptApplier(database),
         reports=reports,
         event_posts=event_posts,
+        presence=presence,
     )
 
 
@@ -227,10 +235,6 @@ def _duties(
         Throttles(database),
         Ticks(database, temporal, recurring),
     )
-
-
-def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReports:
-    return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
 
 
 async def prepare_temporal(address: str, namespace: str) -> None:

@@ -17,6 +17,10 @@ from domain.channels import Channel
 VERSION = "0.1.0"
 PREFIX = "TOCSIN_"
 ALL_POINTS = 100
+# Fewer would let the activities of a process wait for each other while its own loops need the rest.
+CONNECTIONS_OF_ONE_WORKER = 4
+# One is kept for urgent notifications.
+FEWEST_SLOTS = 2
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
@@ -153,10 +157,12 @@ class Settings(ClientSettings):
     web_push_providers: Names = []
     webhook_providers: Names = []
 
-    slots: int = Field(8, ge=2)
+    slots: int = Field(0, ge=0)
     urgent_burst: int = Field(100, ge=1)
     start_rate: float = Field(0, ge=0)
     resume_rate: float = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+    database_pool: int = Field(40, ge=CONNECTIONS_OF_ONE_WORKER)
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     sandbox_rate: float = Field(0, ge=0)
@@ -198,6 +204,15 @@ class Settings(ClientSettings):
             raise ValueError("TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev")
         if not self.dev and self.dev_api_key.get_secret_value():
             raise ValueError("TOCSIN_DEV_API_KEY is for TOCSIN_ENV=dev only")
+        return self
+
+    @model_validator(mode="after")
+    def _workers_share_connections(self) -> "Settings":
+        if self.database_pool < (needed := self.workers * CONNECTIONS_OF_ONE_WORKER):
+            raise ValueError(
+                f"TOCSIN_DATABASE_POOL={self.database_pool} is too small for TOCSIN_WORKERS={self.workers}; "
+                f"set at least {needed}, {CONNECTIONS_OF_ONE_WORKER} for each worker process"
+            )
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Process entry: one Temporal worker per task queue and a dispatcher as backstop, until SIGTERM drains them.
+"""Process entry: in each of TOCSIN_WORKERS processes one Temporal worker per task queue, until SIGTERM drains them.
 
 `worker.py NAME ...` serves these queues only.
 """
@@ -18,13 +18,13 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import SHARED_CALLS
-from bootstrap import Parts, open_parts, run_on_uvloop
+from bootstrap import Parts, open_parts
 from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
-from providers.registry import PROVIDERS
+from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.tick import TickWorkflow
@@ -47,11 +47,10 @@ def check_queues(settings: Settings, queues: Sequence[str]) -> None:
 
 
 def workers(parts: Parts, client: Client, queues: Sequence[str] = ()) -> list[Worker]:
-    """Of these queues, of all if none is named: also those of providers that are not configured any more, since a
-    message that has waited for weeks may still be meant for one."""
+    """Return those of these queues, of all if none is named: the one of workflows, and one per configured provider."""
     drain = timedelta(seconds=parts.settings.drain_timeout)
     serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain)} | {
-        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in PROVIDERS
+        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
     }
     return [build() for name, build in serving.items() if name in queues or not queues]
 
@@ -80,7 +79,6 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
         activities=parts.vendor_activities,
         graceful_shutdown_timeout=drain,
         max_task_queue_activities_per_second=parts.settings.rate(provider) or None,
-        max_concurrent_activity_task_polls=5 if provider in parts.providers else 1,
     )
 
 
@@ -109,8 +107,8 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (
     if not connecting.done():
         connecting.cancel()
         return
-    async with open_parts(settings, client=connecting.result()) as parts:
-        beside = [parts.dispatcher.run, parts.watch_providers]
+    async with open_parts(settings, client=connecting.result(), kind="worker") as parts:
+        beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
         await serve(workers(parts, connecting.result(), queues), stopping, beside)
 
 
@@ -135,8 +133,9 @@ async def serve(
             raise error
 
 
-async def main() -> None:
-    settings = Settings.read()
+async def main(processes: int = 1) -> None:
+    """Run one of so many processes."""
+    settings = of_one_worker(Settings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -144,13 +143,24 @@ async def main() -> None:
     await run(settings, stop, sys.argv[1:])
 
 
+def run_processes() -> int:
+    """Run one process, or supervise several. Return the exit code."""
+    settings = Settings.read()
+    configure_logging(settings)
+    check_queues(settings, sys.argv[1:])
+    count = worker_count(settings)
+    code = None if count == 1 else WorkerProcesses(count, settings.drain_timeout).supervise()
+    if code is None:
+        run_on_uvloop(main(count))
+    return code or 0
+
+
 if __name__ == "__main__":
-    code = 0
     try:
-        run_on_uvloop(main())
+        code = run_processes()
     except (NoSuchQueue, WrongSettings) as error:
         sys.stderr.write(f"worker: {error}\n")
-        code = 2
+        code = WRONG_USE
     sys.stdout.flush()
     sys.stderr.flush()
     # A plain exit can abort in the SDK's native threads while the interpreter shuts down.

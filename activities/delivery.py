@@ -27,7 +27,7 @@ from domain.statuses import DeliveryStatus
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary, Unknown
 from rendering.tracking import Tracker
-from storage import gates, holds
+from storage import gates, holds, processes
 from storage.attempts import Claim, claim_attempt
 from storage.claims import free_slot
 from storage.database import DATABASE_DOWN, Database
@@ -68,7 +68,7 @@ class Delivering:
         """On the queue that all providers without a rate share, `elsewhere` for calls that need the provider's own."""
         if not _on_shared_queue():
             return await self._deliver(call)
-        if call.provider not in self._providers or self._under_way[call.provider] >= SHARED_CALLS:
+        if self._under_way[call.provider] >= SHARED_CALLS:
             return await self._send_elsewhere(call)
         self._under_way[call.provider] += 1
         try:
@@ -101,7 +101,9 @@ class Delivering:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
-            refusal = _refusal(call, claim) or self._unconfigured(call, claim) or self._elsewhere(call, claim)
+            refusal = (
+                _refusal(call, claim) or await self._unconfigured(session, call, claim) or self._elsewhere(call, claim)
+            )
             gate = None if refusal else _too_early(claim)
             held = None if refusal or gate else await self._held(session, call, claim)
             if refusal is not None or gate is not None or held is not None:
@@ -110,11 +112,14 @@ class Delivering:
             return await self._wait(call, gate)
         return refusal or (await self._hold_back(call, held) if held else claim)
 
-    def _unconfigured(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
-        """Plans are made once, and may wait for weeks; a provider may have been taken out of the settings since."""
+    async def _unconfigured(self, session: Executor, call: DeliverInput, claim: Claim) -> DeliverResult | None:
+        """Plans may wait for weeks, and processes differ while their settings are changed: another one may have the
+        provider, unless none does after minutes in its queue."""
         if call.provider in self._providers or not claim.fresh:
             return None
-        return DeliverResult(result=Result.PERMANENT, reason="not_configured", provider=call.provider)
+        if call.unserved and await processes.is_absent(session, call.provider):
+            return DeliverResult(result=Result.PERMANENT, reason="not_configured", provider=call.provider)
+        return ELSEWHERE
 
     def _elsewhere(self, call: DeliverInput, claim: Claim) -> DeliverResult | None:
         """The plan knew no rate, and one has been set since: the server holds it on the provider's own queue only."""

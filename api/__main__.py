@@ -6,10 +6,11 @@ import signal
 import sys
 
 from api.server import serve
-from bootstrap import Parts, open_parts, run_on_uvloop
+from bootstrap import Parts, open_parts
 from config import Settings, WrongSettings
 from logs import configure_logging
 from storage.api_keys import SCOPES, create_key, ensure_tenant
+from supervision import run_on_uvloop
 
 DEMO_TENANT = "demo"
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.grouping import Groups
 from bootstrap import Parts
 from domain.names import COLLECT_DUE, QUEUE_DUE
-from storage.acceptance import Accepted, NewNotification, accept, held_keys
+from storage.acceptance import Accepted, NewNotification, accept_known, held_keys
 
 Held = dict[str, Any] | None
 
@@ -33,12 +33,12 @@ class SendGroups:
         return await self._lookups.submit(tenant, key)
 
     async def _insert(self, tenant: UUID, items: Sequence[NewNotification]) -> list[Accepted]:
-        async with self._parts.database.transaction() as session:
-            rows = await accept(session, tenant, list(items), notify=False)
+        async with self._parts.database.statement() as session:
+            rows = await accept_known(session, tenant, list(items), notify=False)
         announce(self._parts, items)
         return [rows[item.id] for item in items]
 
     async def _look_up(self, tenant: UUID, keys: Sequence[str]) -> list[Held]:
-        async with self._parts.database.transaction() as session:
+        async with self._parts.database.quick_transaction() as session:
             held = await held_keys(session, tenant, list(keys), self._parts.settings.idempotency_window)
         return [held.get(key) for key in keys]

@@ -20,7 +20,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from api.server import Server, server_config, shorten_pauses
-from bootstrap import run_on_uvloop
+from supervision import run_on_uvloop
 
 READY = "bare ready"
 PATH = "/messages"

@@ -131,6 +131,8 @@ def _servers(data: DataDir, database_url: str, temporal_address: str) -> Servers
     env = child_environment(settings, data, places, keys) | {
         "TOCSIN_LOG_LEVEL": "info",
         "TOCSIN_TEMPORAL_NAMESPACE": "default",
+        # As the floor's worker: one process, and so one core, unless the run is asked for more.
+        "TOCSIN_WORKERS": os.environ.get("TOCSIN_WORKERS", "1"),
     }
     return Servers(places=places, api_key=keys.api_key, env=env, logs=data.logs)
 

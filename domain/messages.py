@@ -149,6 +149,7 @@ class DeliverInput:
 
     `pool` are all providers that can; `others` are left to try while this one's circuit is open. `goal` is what the
     workflow will wait for after an acceptance; `reconciles`: after an unknown outcome it will wait for evidence.
+    `unserved`: no worker has taken it from the provider's own queue for minutes.
     """
 
     notification_id: UUID
@@ -164,6 +165,7 @@ class DeliverInput:
     others: bool = False
     goal: Evidence | None = None
     reconciles: bool = False
+    unserved: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

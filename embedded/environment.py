@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from config import PREFIX, Settings
 from embedded.datadir import DataDir
 from embedded.files import kept_secret, new_api_key, new_secret
+from supervision import of_one_worker
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 # Quick enough for a person who tries a broadcast, slow enough for a laptop.
@@ -65,3 +66,10 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
     return {**os.environ, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}
+
+
+def worker_environment(settings: Settings, workers: int) -> dict[str, str]:
+    """What each of so many worker processes is told besides: it is a single one, with its share of the connections."""
+    share = of_one_worker(settings, workers)
+    own = {"WORKERS": share.workers, "DATABASE_POOL": share.database_pool}
+    return {f"{PREFIX}{name}": str(value) for name, value in own.items()}

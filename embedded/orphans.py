@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Record:
         write_private(path, json.dumps(asdict(self)))
 
 
-async def stop_orphans(records: Path, order: tuple[str, ...]) -> list[str]:
+async def stop_orphans(records: Path, order: Sequence[str]) -> list[str]:
     """Stops what earlier records name, in `order`; returns the names of those that still ran."""
     stopped = []
     for name in order:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
+from config import Settings
 from embedded.cluster import SUPERUSER, Cluster
 from embedded.errors import StackError
 from embedded.identity import identity, is_postgres_of
@@ -18,7 +19,6 @@ ORPHAN_GRACE = 10.0
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": "200",
     "shared_buffers": "128MB",
     # Statements, parameters and the detail of errors hold names, addresses and messages: not for a log.
     "log_statement": "none",
@@ -29,6 +29,16 @@ SETTINGS = {
 }
 
 
+FEWEST_CONNECTIONS = 200
+# Beside the pools: each process listens on one, and people look in by psql.
+OTHER_CONNECTIONS = 60
+
+
+def connections(settings: Settings) -> int:
+    """How many connections the API, the workers and those who look in may open together."""
+    return max(FEWEST_CONNECTIONS, 2 * settings.database_pool + OTHER_CONNECTIONS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
     """`cluster` on `port`; `durable=False` trades fsync for speed, for tests only."""
@@ -37,6 +47,7 @@ class Postgres:
     port: int
     log: Path
     durable: bool = True
+    connections: int = FEWEST_CONNECTIONS
 
     @property
     def url(self) -> str:
@@ -44,7 +55,11 @@ class Postgres:
         return f"postgresql+asyncpg://{SUPERUSER}:{self.cluster.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def child(self) -> Child:
-        options = SETTINGS | {"port": str(self.port), "fsync": "on" if self.durable else "off"}
+        options = SETTINGS | {
+            "port": str(self.port),
+            "fsync": "on" if self.durable else "off",
+            "max_connections": str(self.connections),
+        }
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         server = [str(self.cluster.binaries / "postgres"), "-D", str(self.cluster.data), *flags]
         return Child(

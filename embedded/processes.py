@@ -29,10 +29,12 @@ class Child:
     """What to run and how to treat it; durations are seconds.
 
     `ready` is asked until it says yes. `after_start` runs after each start, the restarts included.
-    `grace` is the most it gets between its stop signal and SIGKILL, `reserve` what it gets at least.
+    `grace` is the most it gets between its stop signal and SIGKILL, `reserve` what it gets at least. Children of one
+    `stage` are stopped together.
     """
 
     name: str
+    stage: str = ""
     argv: Sequence[str]
     log: Path
     env: Mapping[str, str] | None = None

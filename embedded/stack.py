@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,19 +14,20 @@ from typing import Self
 from config import Settings
 from embedded.cluster import Cluster, find_binaries
 from embedded.datadir import DataDir
-from embedded.environment import Keys, Places, child_environment
+from embedded.environment import Keys, Places, child_environment, worker_environment
 from embedded.errors import StackError
 from embedded.orphans import stop_orphans
 from embedded.ports import claim_ports
-from embedded.postgres import Postgres, stop_orphan
+from embedded.postgres import Postgres, connections, stop_orphan
 from embedded.processes import Child, tethered
 from embedded.readiness import answers_ok
 from embedded.runfile import RunInfo
 from embedded.supervisor import Supervisor, say
 from embedded.temporal import Temporal, find_binary
+from supervision import worker_count
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STOP_ORDER = ("api", "worker", "temporal", "postgres")
+PARTS = ("api", "worker", "temporal", "postgres")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 API_READY_WITHIN = 60.0
 API_PORT = "TOCSIN_API_PORT"
@@ -133,7 +134,7 @@ class Stack:
         self._exit.enter_context(data_dir.locked())
         self._exit.callback(data_dir.run_file.unlink, missing_ok=True)
         data_dir.run_file.unlink(missing_ok=True)
-        orphans = await stop_orphans(data_dir.records, STOP_ORDER)
+        orphans = await stop_orphans(data_dir.records, stop_order(path.stem for path in data_dir.records.glob("*.pid")))
         if await stop_orphan(Cluster(data_dir.root).data):
             orphans.append("postgres")
         if orphans:
@@ -154,7 +155,12 @@ class Stack:
     async def _start_postgres(self, port: int) -> str:
         cluster = Cluster(self._data_dir.root)
         await asyncio.to_thread(cluster.prepare)
-        postgres = Postgres(cluster=cluster, port=port, log=self._data_dir.logs / "postgres.log")
+        postgres = Postgres(
+            cluster=cluster,
+            port=port,
+            log=self._data_dir.logs / "postgres.log",
+            connections=connections(self._settings),
+        )
         await self._supervisor.start(postgres.child())
         return postgres.url
 
@@ -178,9 +184,11 @@ class Stack:
         keys = Keys.of(self._settings, self._data_dir)
         env = child_environment(self._settings, self._data_dir, places, keys)
         answers = partial(answers_ok, places.reachable_host, places.api_port, "/readyz")
-        worker = self._own_child("worker", env, grace=10, reserve=3)
+        workers = worker_count(self._settings)
+        for number in range(workers):
+            env_of_one = env | worker_environment(self._settings, workers)
+            await self._supervisor.start(self._own_child("worker", env_of_one, grace=10, reserve=3, number=number))
         api = self._own_child("api", env, grace=3, reserve=1)
-        await self._supervisor.start(worker)
         await self._supervisor.start(replace(api, ready=answers, ready_within=API_READY_WITHIN))
         self.info = RunInfo(
             api_url=places.api_url,
@@ -193,10 +201,13 @@ class Stack:
         self._publish()
         await self._greet(self.info)
 
-    def _own_child(self, name: str, env: dict[str, str], *, grace: float, reserve: float) -> Child:
+    def _own_child(self, part: str, env: dict[str, str], *, grace: float, reserve: float, number: int = 0) -> Child:
+        """The first process of a part has the part's name, the next ones `worker-2`, `worker-3` and so on."""
+        name = f"{part}-{number + 1}" if number else part
         return Child(
             name=name,
-            argv=tethered(self._commands[name]),
+            stage=part,
+            argv=tethered(self._commands[part]),
             log=self._data_dir.logs / f"{name}.log",
             env=env,
             cwd=CHECKOUT,
@@ -209,8 +220,14 @@ class Stack:
         if self.info is None:
             return
         pids = self._supervisor.pids
-        self.info = replace(self.info, pids={name: pids.get(name) for name in STOP_ORDER})
+        self.info = replace(self.info, pids={name: pids.get(name) for name in stop_order(pids)})
         self.info.write(self._data_dir.run_file)
+
+
+def stop_order(names: Iterable[str]) -> list[str]:
+    """Return all parts, and the further processes of some of them that are among the names."""
+    further = sorted(name for name in names if name not in PARTS)
+    return [name for part in PARTS for name in (part, *(each for each in further if each.startswith(f"{part}-")))]
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

@@ -12,11 +12,8 @@ from embedded.errors import StackError
 from embedded.identity import identity
 from embedded.orphans import Record, kill_group
 from embedded.processes import Child, describe_exit, spawn, stop, tail
+from supervision import Backoff
 
-FIRST_DELAY = 0.1
-SECOND_DELAY = 0.5
-LONGEST_DELAY = 30.0
-STEADY_AFTER = 60.0
 POLL = 0.02
 RETRY_HOOK = 0.5
 # Below the promised 15 s: killing, reaping and removing files take their time as well.
@@ -27,19 +24,6 @@ def say(line: str) -> None:
     """Tells the person at the terminal; a closed pipe (`make run | head`) must not stop the stack."""
     with suppress(OSError, ValueError):
         print(line, flush=True)
-
-
-class Backoff:
-    """Seconds to wait before the next restart: short at first, doubling, forgotten after a steady minute."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def after(self, uptime: float) -> float:
-        self._failures = 1 if uptime >= STEADY_AFTER else self._failures + 1
-        if self._failures == 1:
-            return FIRST_DELAY
-        return float(min(SECOND_DELAY * 2 ** min(self._failures - 2, 10), LONGEST_DELAY))
 
 
 class Supervisor:
@@ -72,13 +56,18 @@ class Supervisor:
         """Stops all, last started first, within so many seconds; safe to call twice."""
         await self._stop_watching()
         deadline = _now() + within
-        for name, child in reversed(self._children.items()):
-            process = self._running.pop(name, None)
-            if process is None:
-                continue
-            later = sum(self._children[other].reserve for other in self._running)
-            await stop(process, child.stop_signal, max(min(child.grace, deadline - _now() - later), 0))
-            self._record(name).unlink(missing_ok=True)
+        for stage in reversed(dict.fromkeys(map(_stage, self._children.values()))):
+            processes = {
+                name: self._running.pop(name) for name in list(self._running) if _stage(self._children[name]) == stage
+            }
+            later = {_stage(self._children[name]): self._children[name].reserve for name in self._running}
+            until = deadline - sum(later.values())
+            await asyncio.gather(*(self._end(name, process, until) for name, process in processes.items()))
+
+    async def _end(self, name: str, process: Process, deadline: float) -> None:
+        child = self._children[name]
+        await stop(process, child.stop_signal, max(min(child.grace, deadline - _now()), 0))
+        self._record(name).unlink(missing_ok=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,6 +159,10 @@ class Supervisor:
 
     def _record(self, name: str) -> Path:
         return self._records / f"{name}.pid"
+
+
+def _stage(child: Child) -> str:
+    return child.stage or child.name
 
 
 def _now() -> float:

@@ -8,6 +8,7 @@ from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery, Event, Notification
+from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
 from models.queue import QueueEntry
 from models.receipts import Receipt
@@ -34,6 +35,7 @@ __all__ = [
     "InboxMessage",
     "Notification",
     "NotificationType",
+    "Process",
     "ProviderHealth",
     "ProviderLimit",
     "QueueEntry",

@@ -1,12 +1,12 @@
 """Accepting notifications: one INSERT for one or a thousand, and the look-up that makes a repeat the same one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
@@ -14,6 +14,7 @@ from domain.time_slices import in_slices
 from storage.database import to_json
 from storage.recipients import ATTRIBUTES_TOO_LARGE
 from storage.sealing import Json, address_keys, seal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,18 +139,25 @@ async def accept(
     return refused | (_accepted(await _insert(session, tenant, items, notify=notify)) if items else {})
 
 
+async def accept_known(
+    session: Executor, tenant: UUID, items: list[NewNotification], *, notify: bool = True
+) -> dict[UUID, Accepted]:
+    """As `accept`, for items without a profile: one statement."""
+    return _accepted(await _insert(session, tenant, items, notify=notify))
+
+
 def _gives_attributes(item: NewNotification) -> bool:
     return item.profile is not None and "attributes" in item.profile
 
 
 async def _insert(
-    session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool
-) -> Sequence[RowMapping]:
+    session: Executor, tenant: UUID, items: list[NewNotification], *, notify: bool
+) -> Sequence[Mapping[str, Any]]:
     values = {"tenant": tenant, "notify": notify, "items": await _written(tenant, items), **NOTIFY}
-    return (await session.execute(ACCEPT, values)).mappings().all()
+    return list((await session.execute(ACCEPT, values)).mappings())
 
 
-def _accepted(rows: Sequence[RowMapping]) -> dict[UUID, Accepted]:
+def _accepted(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Accepted]:
     names = ("id", "known_recipient", "created_at", "expires_at")
     return {row["id"]: Accepted(**{name: row[name] for name in names}) for row in rows}
 
@@ -183,7 +191,7 @@ UPDATE notification SET idempotency_held = false
 """)
 
 
-async def held_keys(session: AsyncSession, tenant: UUID, keys: list[str], window: float) -> dict[str, dict[str, Any]]:
+async def held_keys(session: Executor, tenant: UUID, keys: list[str], window: float) -> dict[str, dict[str, Any]]:
     """The notifications that hold these keys, by key. Keys older than `window` seconds are released first."""
     values = {"tenant": tenant, "keys": keys, "window": window}
     rows = [dict(row) for row in (await session.execute(HELD, values)).mappings()]

@@ -17,6 +17,8 @@ from models.queue import TIMED
 from storage.queue_entries import DUE, IS_OVER, UNDER_WAY, WAITS
 from storage.statements import Executor
 
+# Of one process, which uses one core: more make urgent notifications wait longer for it.
+SLOTS = 6
 # Longer than a start can block; how long a row waits whose process was killed between the claim and the start.
 LEASE_SECONDS = 12
 
@@ -27,6 +29,12 @@ class Slots:
 
     total: int
     reserved: int
+
+
+def slots_of(total: int) -> Slots:
+    """Those of one process; 0 is the default."""
+    total = total or SLOTS
+    return Slots(total=total, reserved=max(1, total // 4))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

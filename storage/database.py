@@ -1,9 +1,12 @@
 """The connection pool and its transactions. Built by bootstrap; the caller owns the transaction."""
 
+import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -22,19 +25,26 @@ DATABASE_DOWN = (
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
 )
 
 
-class Database:
-    """`url` is `postgresql+asyncpg://…`. Time-outs in seconds: 5 to connect, 15 for a statement."""
+POOL_TIMEOUT = 5
 
-    def __init__(self, url: str, *, pool_size: int = 20, application: str = "tocsin") -> None:
+
+class Database:
+    """`url` is `postgresql+asyncpg://…`. `pool_size` is the most connections that are open at a time; half of them stay
+    open. Time-outs in seconds: 5 to connect or to wait for a connection, 15 for a statement."""
+
+    def __init__(self, url: str, *, pool_size: int = 40, application: str = "tocsin") -> None:
         self.url = url
+        self._pool_size = pool_size
+        self._permits: asyncio.Semaphore | None = None
         self.engine: AsyncEngine = create_async_engine(
             url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=5,
+            pool_size=(pool_size + 1) // 2,
+            max_overflow=pool_size // 2,
+            pool_timeout=POOL_TIMEOUT,
             pool_use_lifo=True,
             json_serializer=to_json,
             hide_parameters=True,  # they are personal data, and errors are logged
@@ -47,10 +57,18 @@ class Database:
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
+    @cached_property
+    def of_activities(self) -> "Database":
+        """The same pool, but with at most three quarters of its connections in use at a time: there may be hundreds of
+        activities, and the background loops of the process need the rest."""
+        limited = copy.copy(self)
+        limited._permits = asyncio.Semaphore(max(self._pool_size * 3 // 4, 1))
+        return limited
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
-        async with self._sessions.begin() as session:
+        async with self._permit(), self._sessions.begin() as session:
             yield session
 
     @asynccontextmanager
@@ -74,7 +92,7 @@ class Database:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self.engine.connect() as connection:
+        async with self._permit(), self.engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             try:
                 yield driver
@@ -82,6 +100,18 @@ class Database:
                 if driver.is_closed() or driver.is_in_transaction():
                     # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
                     await connection.invalidate()
+
+    @asynccontextmanager
+    async def _permit(self) -> AsyncIterator[None]:
+        if self._permits is None:
+            yield
+            return
+        async with asyncio.timeout(POOL_TIMEOUT):
+            await self._permits.acquire()
+        try:
+            yield
+        finally:
+            self._permits.release()
 
     async def dedicated(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN and advisory locks, which belong to one session."""

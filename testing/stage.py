@@ -107,7 +107,7 @@ def _settings(database_url: str, temporal_address: str) -> Settings:
 @asynccontextmanager
 async def engine(settings: Settings, client: Client) -> AsyncIterator[Parts]:
     """API over HTTP, dispatcher, receipts, sandbox and workers in this process, on servers that are prepared."""
-    async with open_parts(settings, client=client) as parts, serving(parts), working(parts, client):
+    async with open_parts(settings, client=client, kind="worker") as parts, serving(parts), working(parts, client):
         yield parts
 
 

@@ -10,11 +10,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.delivery import Delivering
     from activities.recording import Recording
     from domain.messages import DeliverInput, DeliverResult, Endpoint, PooledProvider, RecordInput, Result
-    from domain.names import delivery_queue
     from domain.notification_types import Guarantee
     from domain.retries import Budget, backoff
     from domain.statuses import DeliveryStatus
     from workflows import options
+    from workflows.own_queue import OwnQueue, call_summary
     from workflows.reconciliation import Reconciliation
     from workflows.waits import Waits
 
@@ -107,21 +107,22 @@ class EndpointDelivery:
             reconciles=self._guarantee() is Guarantee.RECONCILE,
         )
         result = await self._execute(provider)
-        if result.result is Result.ELSEWHERE:
-            self._on_own_queue.add(provider.name)
-            result = await self._execute(provider)
         return result if result.recorded else await self._record(result)
 
     async def _execute(self, provider: PooledProvider) -> DeliverResult:
         """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""
-        return await workflow.execute_activity_method(
-            Delivering.deliver,
-            self._call,
-            task_queue=delivery_queue(provider.name) if provider.name in self._on_own_queue else None,
-            start_to_close_timeout=provider.timeout,
-            retry_policy=options.PATIENT_RETRY,
-            summary=f"{self._call.channel} by {provider.name}, attempt {self._call.attempt_number}",
-        )
+        if provider.name not in self._on_own_queue:
+            result = await workflow.execute_activity_method(
+                Delivering.deliver,
+                self._call,
+                start_to_close_timeout=provider.timeout,
+                retry_policy=options.PATIENT_RETRY,
+                summary=call_summary(self._call),
+            )
+            if result.result is not Result.ELSEWHERE:
+                return result
+            self._on_own_queue.add(provider.name)
+        return await OwnQueue(self._call, provider, self._terms.expires_at, self._terms.waits).deliver()
 
     async def _record(self, result: DeliverResult) -> DeliverResult:
         return await workflow.execute_activity_method(

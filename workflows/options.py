@@ -19,6 +19,11 @@ PATIENT_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
 
+# How long a call waits in a provider's own queue before it is asked whether any process has the provider; doubled each
+# time that one has, since a backlog at the provider's rate may be long.
+QUEUE_PATIENCE = timedelta(minutes=5)
+LONGEST_QUEUE_PATIENCE = timedelta(hours=1)
+
 TENANT = SearchAttributeKey.for_keyword(names.TENANT_ATTRIBUTE)
 TYPE = SearchAttributeKey.for_keyword(names.TYPE_ATTRIBUTE)
 STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)

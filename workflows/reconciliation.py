@@ -3,11 +3,10 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.reconciliation import Reconciling
     from domain.messages import DeliverInput, DeliverResult, LookUpInput, PooledProvider, Result
-    from domain.names import delivery_queue
     from domain.retries import asking_times
     from workflows import options
+    from workflows.own_queue import look_up
     from workflows.waits import Waits
 
 
@@ -36,11 +35,4 @@ class Reconciliation:
         return lost
 
     async def _look_up(self, *, final: bool) -> DeliverResult:
-        return await workflow.execute_activity_method(
-            Reconciling.look_up,
-            LookUpInput(call=self._call, final=final),
-            task_queue=delivery_queue(self._provider.name),
-            start_to_close_timeout=self._provider.timeout,
-            retry_policy=options.PATIENT_RETRY,
-            summary=f"ask {self._provider.name} for {self._call.channel} attempt {self._call.attempt_number}",
-        )
+        return await look_up(LookUpInput(call=self._call, final=final), self._provider)

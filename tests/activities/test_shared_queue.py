@@ -8,6 +8,7 @@ import pytest
 from activities.delivery import SHARED_CALLS
 from domain.messages import Result
 from domain.names import NOTIFICATIONS_QUEUE
+from domain.statuses import DeliveryStatus
 from storage import provider_limits
 from tests.activities.conftest import Counter
 from tests.polling import eventually
@@ -48,10 +49,42 @@ async def test_a_process_without_the_provider_returns_elsewhere_and_writes_nothi
     assert await untouched(sent)
 
 
-async def test_a_provider_that_no_process_has_is_not_configured_on_its_own_queue(counter: Counter, sent: Sent) -> None:
-    told = await counter.deliver(sent.call(provider="smtp"))
+@pytest.fixture
+async def other_worker(sent: Sent) -> AsyncIterator[None]:
+    """A process that has reported for a while, with a provider that this one lacks."""
+    await sent.desk.query(
+        "INSERT INTO process (id, kind, host, pid, providers, started_at, seen_at, steady_since)"
+        " VALUES (gen_random_uuid(), 'worker', 'other', 1, '{smtp}', now(), now(), now() - interval '5 minutes')"
+    )
+    yield
+    await sent.desk.query("DELETE FROM process")
+
+
+@pytest.mark.usefixtures("other_worker")
+@pytest.mark.parametrize("unserved", [False, True])
+async def test_a_provider_of_another_live_process_is_left_to_that_one(
+    counter: Counter, sent: Sent, unserved: bool
+) -> None:
+    told = await counter.deliver(sent.call(provider="smtp", unserved=unserved), queue=NOTIFICATIONS_QUEUE)
+    assert told.result is Result.ELSEWHERE
+    assert await untouched(sent)
+
+
+@pytest.mark.usefixtures("other_worker")
+async def test_a_provider_that_no_live_process_has_is_not_configured_after_minutes(
+    counter: Counter, sent: Sent
+) -> None:
+    first = await counter.deliver(sent.call(provider="fax"), queue=NOTIFICATIONS_QUEUE)
+    told = await counter.deliver(sent.call(provider="fax", unserved=True), queue=NOTIFICATIONS_QUEUE)
+    assert first.result is Result.ELSEWHERE
     assert (told.result, told.reason) == (Result.PERMANENT, "not_configured")
     assert await untouched(sent)
+
+
+async def test_the_guard_stops_a_call_whose_provider_this_process_lacks(counter: Counter, sent: Sent) -> None:
+    await sent.desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
+    told = await counter.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
+    assert (told.result, told.stopped_as) == (Result.STOPPED, DeliveryStatus.CANCELED)
 
 
 async def test_a_rate_that_is_set_after_the_plan_sends_the_call_elsewhere(counter: Counter, limited: Sent) -> None:

@@ -103,13 +103,6 @@ async def test_a_cancel_during_the_wait_is_no_escalation(counter: Counter, sent:
     assert "escalated" not in [event["kind"] for event in await sent.rows("event")]
 
 
-async def test_a_provider_that_is_not_configured_any_more_is_passed_over(counter: Counter, sent: Sent) -> None:
-    """The plan was made when it was; nothing is called, and nothing is written."""
-    answer = await counter.deliver(sent.call(provider="fax"))
-    assert (answer.result, answer.reason) == (Result.PERMANENT, "not_configured")
-    assert await sent.rows("attempt") == []
-
-
 async def test_a_vendor_is_not_asked_for_the_address_of_somebody_else(counter: Counter, sent: Sent) -> None:
     await sent.claim()
     await counter.deliver(sent.call(reconciles=True))

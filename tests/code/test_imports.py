@@ -18,7 +18,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "api",
         "web",
         "embedded",
-        "bootstrap logs",
+        "bootstrap logs supervision",
         "dispatch",
         "workflows",
         "activities",

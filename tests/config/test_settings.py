@@ -113,3 +113,9 @@ def test_an_empty_environment_variable_is_production(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TOCSIN_ENV", "")
     monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
     assert not Settings().dev
+
+
+def test_more_workers_than_the_connections_suffice_for_are_refused() -> None:
+    assert Settings(env="dev", workers=10, database_pool=40).workers == 10
+    with pytest.raises(ValidationError, match="TOCSIN_WORKERS=11; set at least 44, 4 for each worker process"):
+        Settings(env="dev", workers=11, database_pool=40)

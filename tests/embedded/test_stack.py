@@ -14,12 +14,12 @@ import pytest
 
 from config import Settings
 from embedded.datadir import DataDir
-from embedded.environment import Keys, Places, child_environment
+from embedded.environment import Keys, Places, child_environment, worker_environment
 from embedded.errors import StackError
 from embedded.identity import command_line, identity
 from embedded.readiness import answers_ok
 from embedded.runfile import RunInfo
-from embedded.stack import CHECKOUT, Stack
+from embedded.stack import CHECKOUT, Stack, stop_order
 from tests.embedded.conftest import SLEEPER, Eventually
 
 # Stands in for our API: answers every GET, after writing its environment where the test can read it.
@@ -45,7 +45,7 @@ async def main():
     async def after(address): print("temporal", flush=True)
     async def greet(info): print("greet", flush=True)
     settings = Settings(env="dev", data_dir=Path(sys.argv[1]), api_port=0, postgres_port=0, temporal_port=0,
-                        temporal_ui_port=0)
+                        temporal_ui_port=0, workers=2)
     await Stack(settings, migrate=migrate, after_temporal_start=after, greet=greet,
                 api=(sys.executable, "-c", {API!r}), worker=(sys.executable, "-c", {SLEEPER!r})).run()
     print("stopped", flush=True)
@@ -118,7 +118,7 @@ async def test_all_parts_come_up_in_order_and_a_signal_stops_them_within_15_seco
     info = run.info
     assert stat.S_IMODE((run.root / "run.json").stat().st_mode) == 0o600
     assert await answers_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
-    assert set(run.pids) == {"api", "worker", "temporal", "postgres"}
+    assert set(run.pids) == {"api", "worker", "worker-2", "temporal", "postgres"}
     assert Path(command_line(run.pids["postgres"])[0]).name == "postgres"
     assert Path(command_line(run.pids["temporal"])[0]).name == "temporal"
     pids = run.pids
@@ -161,7 +161,7 @@ async def test_orphans_that_no_death_signal_reached_are_stopped_by_the_next_run(
     await first.process.wait()
     assert all(identity(pid) for pid in pids.values())
     second = await runs()
-    assert "api, worker, temporal, postgres" in (await second.said("greet"))[0]
+    assert "api, worker, worker-2, temporal, postgres" in (await second.said("greet"))[0]
     assert [name for name, pid in pids.items() if identity(pid)] == []
 
 
@@ -269,6 +269,17 @@ def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
     assert env["TOCSIN_PUBLIC_URL"] == "https://hooks.example.com"
     assert (env["TOCSIN_DEV_API_KEY"], env["TOCSIN_SECRET_KEY"]) == ("tk_dev_mine", MINE)
     assert not (tmp_path / "api_key").exists()
+
+
+def test_worker_processes_are_told_to_be_one_each_with_a_share_of_the_connections(tmp_path: Path) -> None:
+    env = worker_environment(settings_for(tmp_path, database_pool=30), 3)
+    assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"}
+
+
+def test_further_processes_of_a_part_stop_with_it() -> None:
+    assert stop_order(["worker-3", "postgres", "worker-2"]) == [
+        *("api", "worker", "worker-2", "worker-3", "temporal", "postgres")
+    ]
 
 
 def test_an_api_that_listens_everywhere_is_reached_on_loopback(tmp_path: Path) -> None:

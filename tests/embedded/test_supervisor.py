@@ -8,7 +8,8 @@ import pytest
 
 from embedded.errors import StackError
 from embedded.identity import identity
-from embedded.supervisor import Backoff, Supervisor
+from embedded.supervisor import Supervisor
+from supervision import Backoff
 from tests.embedded.conftest import Eventually, MakeChild
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
@@ -131,6 +132,19 @@ async def test_a_child_deaf_to_its_signal_is_killed_after_its_share_of_the_time(
     await supervisor.stop()
     assert 0.3 <= time.monotonic() - started < 8
     assert identity(pid) is None
+
+
+async def test_children_of_one_stage_are_stopped_together(
+    supervisor: Supervisor, make_child: MakeChild, tmp_path: Path, eventually: Eventually
+) -> None:
+    names = [f"worker-{number}" for number in range(4)]
+    for name in names:
+        await supervisor.start(make_child(name, STUBBORN, stage="worker", grace=10, reserve=1))
+    await eventually(lambda: all(has_written(tmp_path / f"{name}.log") for name in names))
+    started = time.monotonic()
+    await supervisor.stop(within=2)
+    assert 2 <= time.monotonic() - started < 8
+    assert records_in(tmp_path) == []
 
 
 async def test_children_deaf_to_their_signals_are_stopped_within_the_whole_time(

@@ -47,7 +47,7 @@ class Stage:
 
 @pytest.fixture(scope="package")
 async def shared_run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
-    async with running(tmp_path_factory.mktemp("stack") / "data", START_RATE="0") as run:
+    async with running(tmp_path_factory.mktemp("stack") / "data", START_RATE="0", WORKERS="1") as run:
         yield run
 
 

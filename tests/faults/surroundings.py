@@ -73,6 +73,7 @@ def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str
         "RESUME_RATE": f"{RESUME_RATE:g}",
         "DRAIN_TIMEOUT": f"{DRAIN:g}",
         "LOG_LEVEL": "info",
+        "WORKERS": "1",
         **{f"{channel}_PROVIDERS": pool for channel, pool in POOLS.items()},
         **accounts(ports),
     }

@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from config import Settings
 from embedded.identity import command_line
+from supervision import worker_count
 from tests.faults.conftest import Stage, set_stage
 from tests.faults.running import STOPPED_WITHIN, running, start, survivors
 from tests.polling import eventually
@@ -78,8 +80,9 @@ async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday:
 
 async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(everyday: Stage) -> None:
     pids = everyday.run.pids
-    assert set(pids) == set(ROLES)
-    for name, words in ROLES.items():
+    workers = [f"worker-{number}" for number in range(2, worker_count(Settings(env="dev", _env_file=None)) + 1)]
+    assert set(pids) == {*ROLES, *workers}
+    for name, words in {**ROLES, **dict.fromkeys(workers, ROLES["worker"])}.items():
         argv = command_line(pids[name])
         assert [word for word in words if word not in argv] == [], argv
     assert [Path(command_line(pids[name])[0]).name for name in ("temporal", "postgres")] == ["temporal", "postgres"]

@@ -18,13 +18,14 @@ from typing import Any
 from embedded.temporary import temporary_postgres
 from tests.engine import Shop, open_shop, running_engine
 from tests.histories.keep import kept
+from tests.histories.queued import QUEUED
 from tests.histories.stories import POOLED, STORIES
 from tests.histories.timed import CLOCKS, TIMED
 from tests.storage.databases import create_template
 from tests.stories.vendors import environment, vendors
 
 HERE = Path(__file__).parent
-ALONE = {**STORIES, **TIMED, **CLOCKS}
+ALONE = {**STORIES, **QUEUED, **TIMED, **CLOCKS}
 WHO_POLLED = re.compile(r"\d+@")  # a process and its machine, in identities and the names of sticky queues
 
 

@@ -67,7 +67,7 @@ async def deployed(database_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
     """Servers and an API without a worker."""
     async with (
         prepared(database_url, tmp_path) as (settings, client),
-        open_parts(settings, client=client) as parts,
+        open_parts(settings, client=client, kind="worker") as parts,
         serving(parts),
     ):
         yield Engine(parts=parts, temporal_address=settings.temporal_address)

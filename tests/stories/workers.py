@@ -52,6 +52,7 @@ class Workers:
             "DRAIN_TIMEOUT": f"{settings.drain_timeout:g}",
             "RESUME_RATE": f"{settings.resume_rate:g}",
             "API_PORT": str(settings.api_port),
+            "WORKERS": "1",
             "EMAIL_PROVIDERS": ",".join(settings.pool(Channel.EMAIL)),
         }
         ours = {f"{PREFIX}{name}": value for name, value in given.items()}

@@ -1,0 +1,53 @@
+"""Keeps the row by which other processes know that this one is alive. Run by worker and API."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+from dispatch.loops import Loop
+from storage import processes
+from storage.database import DATABASE_DOWN, Database
+from storage.processes import ProcessInfo
+
+RENEW_EVERY = 5.0
+REMOVE_WITHIN = 2.0
+
+
+class Presence:
+    """`kind` is `worker` or `api`."""
+
+    def __init__(self, database: Database, kind: str, providers: Iterable[str]) -> None:
+        self.process_id: UUID = uuid4()
+        self._database = database
+        self._kind = kind
+        self._providers = sorted(providers)
+
+    async def run(self) -> None:
+        """Renew the row until cancelled, then delete it. While Postgres is away the process goes on without it."""
+        try:
+            await Loop("presence", self._renew).run()
+        finally:
+            await self._remove()
+
+    async def _renew(self) -> float:
+        async with self._database.statement() as session:
+            await processes.renew(session, self._reported())
+        return RENEW_EVERY
+
+    async def _remove(self) -> None:
+        """The row of a process that cannot delete it counts as dead a minute later."""
+        with suppress(*DATABASE_DOWN):
+            async with asyncio.timeout(REMOVE_WITHIN), self._database.statement() as session:
+                await processes.remove(session, self.process_id)
+
+    def _reported(self) -> ProcessInfo:
+        return ProcessInfo(
+            id=self.process_id,
+            kind=self._kind,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            providers=self._providers,
+        )

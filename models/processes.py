@@ -1,0 +1,30 @@
+"""Which of our processes are alive."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class Process(SQLModel, table=True):
+    """A row per worker and API process, renewed every few seconds and deleted when the process ends.
+
+    `id` is new at each start. `providers` are those that the settings of the process name. `steady_since` is when its
+    renewals began to come without a gap: while Postgres is away, no row is renewed.
+    """
+
+    __tablename__ = "process"
+    __table_args__ = (CheckConstraint("kind IN ('worker', 'api')", name="kind_known"),)
+
+    id: UUID = Field(primary_key=True)
+    kind: str
+    host: str
+    pid: int
+    providers: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    started_at: datetime = time_column(nullable=False)
+    seen_at: datetime = time_column(nullable=False)
+    steady_since: datetime = time_column(nullable=False)

@@ -1,0 +1,62 @@
+"""Which processes are alive, by the clock of the database. Written by `dispatch/presence.py`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+
+from storage.statements import Executor
+
+# Seconds. A row that was not renewed for so long belongs to a process that is dead or cut off.
+LIVE_WITHIN = 60
+# As long after its death its row can still be looked at.
+PRUNED_AFTER = 3600
+
+RENEW = text("""
+WITH pruned AS (
+  DELETE FROM process WHERE seen_at < now() - make_interval(secs => :pruned_after) AND id <> :id
+)
+INSERT INTO process AS p (id, kind, host, pid, providers, started_at, seen_at, steady_since)
+VALUES (:id, :kind, :host, :pid, :providers, now(), now(), now())
+ON CONFLICT (id) DO UPDATE SET seen_at = now(),
+  steady_since = CASE WHEN p.seen_at < now() - make_interval(secs => :live_within) THEN now() ELSE p.steady_since END
+""")
+REMOVE = text("DELETE FROM process WHERE id = :id")
+# Right after an outage of Postgres, or a start of all workers, rows of processes that do live may be missing.
+IS_ABSENT = text("""
+WITH live AS (
+  SELECT providers, steady_since FROM process
+   WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => :live_within)
+)
+SELECT EXISTS (SELECT 1 FROM live WHERE steady_since < now() - make_interval(secs => :live_within))
+   AND NOT EXISTS (SELECT 1 FROM live WHERE :provider = ANY(providers))
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessInfo:
+    """What a process reports about itself. `kind` is `worker` or `api`."""
+
+    id: UUID
+    kind: str
+    host: str
+    pid: int
+    providers: Sequence[str]
+
+
+async def renew(session: Executor, process: ProcessInfo) -> None:
+    """Insert the row, or record that the process still lives. Delete rows of processes that died long ago."""
+    values = {"id": process.id, "kind": process.kind, "host": process.host, "pid": process.pid}
+    limits = {"live_within": LIVE_WITHIN, "pruned_after": PRUNED_AFTER}
+    await session.execute(RENEW, {**values, **limits, "providers": list(process.providers)})
+
+
+async def remove(session: Executor, id: UUID) -> None:
+    await session.execute(REMOVE, {"id": id})
+
+
+async def is_absent(session: Executor, provider: str) -> bool:
+    """Return whether workers have been reporting for a while and none that lives has this provider."""
+    values = {"provider": provider, "live_within": LIVE_WITHIN}
+    return bool((await session.execute(IS_ABSENT, values)).scalar_one())

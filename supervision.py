@@ -1,0 +1,210 @@
+"""How server processes run: their event loop, and several worker processes on one machine. Called by `worker.py`, the
+API and the embedded stack."""
+
+import asyncio
+import ctypes
+import gc
+import math
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from config import CONNECTIONS_OF_ONE_WORKER, FEWEST_SLOTS, Settings
+
+log = structlog.get_logger(__name__)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+WRONG_USE = 2  # the exit code of wrong settings: a restart would change nothing
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+PR_SET_PDEATHSIG = 1
+# Added to the drain time, for what a worker does before and after it. Less than a container's stop_grace_period allows.
+KILL_AFTER = 10.0
+
+FIRST_DELAY = 0.1
+SECOND_DELAY = 0.5
+LONGEST_DELAY = 30.0
+STEADY_AFTER = 60.0
+
+
+class Backoff:
+    """Seconds to wait before the next restart: short at first, doubling, forgotten after a steady minute."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def after(self, uptime: float) -> float:
+        self._failures = 1 if uptime >= STEADY_AFTER else self._failures + 1
+        if self._failures == 1:
+            return FIRST_DELAY
+        return float(min(SECOND_DELAY * 2 ** min(self._failures - 2, 10), LONGEST_DELAY))
+
+
+def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a server process. asyncio's own loop needs a third more CPU time per request."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: by its affinity, and by the CPU quota of its container."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+    except (FileNotFoundError, PermissionError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
+
+
+def worker_count(settings: Settings) -> int:
+    """Return the number of worker processes: as set, or one per core as far as the connections suffice."""
+    return settings.workers or min(available_cores(), settings.database_pool // CONNECTIONS_OF_ONE_WORKER)
+
+
+def of_one_worker(settings: Settings, workers: int) -> Settings:
+    """Return the settings of each of so many worker processes, with its share of what they have together."""
+    share = {
+        "workers": 1,
+        "database_pool": settings.database_pool // workers,
+        "slots": max(settings.slots // workers, FEWEST_SLOTS) if settings.slots else 0,
+        "start_rate": settings.start_rate / workers,
+    }
+    return settings.model_copy(update=share)
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel send SIGTERM to this process when `parent` ends, which may have no time to do so. Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before the kernel knew
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass
+class Slot:
+    """The place of one worker process: what runs there, or when the next one starts, by the monotonic clock."""
+
+    pid: int | None = None
+    started_at: float = 0.0
+    restart_at: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class WorkerProcesses:
+    """Forked, so that they share the memory of what is imported; this process must have a single thread."""
+
+    def __init__(self, count: int, drain: float) -> None:
+        self._slots = [Slot() for _ in range(count)]
+        self._drain = drain
+        self._stopping = False
+        self._codes: list[int] = []
+
+    def supervise(self) -> int | None:
+        """Restart processes that end by themselves until a signal comes, and then stop all of them. Return the exit
+        code; None in each process that is to become a worker."""
+        log.info("worker processes start", count=len(self._slots))
+        gc.collect()
+        gc.freeze()  # a collection would write to every page, and so end the sharing
+        with _wakeups(self._request_stop) as wait:
+            while not self._stopping:
+                for slot in self._slots:
+                    if slot.pid is None and slot.restart_at <= time.monotonic() and self._forked(slot):
+                        return None
+                wait(self._seconds_to_restart())
+                self._reap()
+            self._stop(wait)
+        return max(self._codes, default=0)
+
+    def _request_stop(self) -> None:
+        self._stopping = True
+
+    def _forked(self, slot: Slot) -> bool:
+        """Whether this is the new process."""
+        parent = os.getpid()
+        # A signal that comes in between must meet the handlers of the worker and not a copy of ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        slot.pid, slot.started_at = os.fork(), time.monotonic()
+        if slot.pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            return False
+        _restore_signals()
+        end_with(parent)
+        return True
+
+    def _seconds_to_restart(self) -> float | None:
+        waiting = [slot.restart_at for slot in self._slots if slot.pid is None]
+        return max(min(waiting) - time.monotonic(), 0) if waiting else None
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            if slot.pid is None or (code := _exit_code(slot.pid)) is None:
+                continue
+            pid, slot.pid = slot.pid, None
+            if self._stopping or code == WRONG_USE:
+                self._stopping = True
+                self._codes.append(code if code >= 0 else 128 - code)
+                continue
+            delay = slot.backoff.after(time.monotonic() - slot.started_at)
+            slot.restart_at = time.monotonic() + delay
+            log.warning("a worker process ended and is started again", pid=pid, code=code, seconds=delay)
+
+    def _stop(self, wait: Callable[[float | None], None]) -> None:
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._drain + KILL_AFTER
+        while any(slot.pid for slot in self._slots):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._signal(signal.SIGKILL)
+            wait(left if left > 0 else None)
+            self._reap()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """None of them is reaped in between, so that its pid is still its own."""
+        for slot in self._slots:
+            if slot.pid is not None:
+                os.kill(slot.pid, number)
+
+
+def _exit_code(pid: int) -> int | None:
+    """Return None while it runs; the negative number of the signal that killed it."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _restore_signals() -> None:
+    for number in (*STOP_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+@contextmanager
+def _wakeups(on_stop: Callable[[], None]) -> Iterator[Callable[[float | None], None]]:
+    """Wait for a stop signal or the end of a child, at most so many seconds. A signal before the call counts too."""
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: on_stop())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def wait(seconds: float | None) -> None:
+        if select.select([reader], [], [], seconds)[0]:
+            os.read(reader, 4096)
+
+    try:
+        yield wait
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,47 @@
+"""How many connections a process opens, and who gets them."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import text
+
+from storage import database as module
+from storage.database import DATABASE_DOWN, Database
+
+pytestmark = pytest.mark.postgres
+
+POOL = 4
+
+
+@pytest.fixture
+async def small(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """A pool of its own, in which nothing waits for long."""
+    monkeypatch.setattr(module, "POOL_TIMEOUT", 0.1)
+    small = Database(database.url, pool_size=POOL)
+    yield small
+    await small.close()
+
+
+async def take(stack: AsyncExitStack, database: Database) -> None:
+    session = await stack.enter_async_context(database.transaction())
+    await session.execute(text("SELECT 1"))
+
+
+async def test_a_pool_opens_no_more_connections_than_it_is_allowed(small: Database) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(POOL):
+            await take(stack, small)
+        with pytest.raises(DATABASE_DOWN):
+            await take(stack, small)
+
+
+async def test_activities_leave_connections_to_the_rest_of_the_process(small: Database) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(POOL * 3 // 4):
+            await take(stack, small.of_activities)
+        with pytest.raises(DATABASE_DOWN):
+            await take(stack, small.of_activities)
+        await take(stack, small)
+    async with small.of_activities.statement() as session:
+        assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
