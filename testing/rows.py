@@ -112,7 +112,7 @@ class Rows:
             return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": SOON})).scalars())
 
     async def next_due(self) -> datetime | None:
-        """When the sandbox reports next of its own accord, a wait or a limit ends, or something is due by the calendar."""
+        """When the sandbox reports next by itself, a wait or a limit ends, or something is due by the calendar."""
         async with self._database.transaction() as session:
             due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due
