@@ -1,4 +1,4 @@
-"""What a claim reads, in pages: with tenants that have nothing due, and with dead entries that an old snapshot keeps."""
+"""Pages that a claim reads: with tenants that have nothing due, with dead entries that an old snapshot keeps."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage.database import Database
 from tests.storage.databases import own_database
 from tests.storage.queues import ME
 from tests.storage.sends import Desk, open_desk
