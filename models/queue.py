@@ -79,7 +79,7 @@ class QueueEntry(SQLModel, table=True):
         ),
         Index("queue_entry_queued_for", "queued_for", "queued_at", postgresql_where=text("queued_for IS NOT NULL")),
         Index("queue_entry_busy", "waits_for", "priority", "notification_id", postgresql_where=text(WAITS_FOR_ROOM)),
-        Index("queue_entry_slots", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
+        Index("queue_entry_slots", "claimed_by", "next_at", postgresql_where=text("claimed_by IS NOT NULL")),
         Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(TIMED)),
         Index("queue_entry_looked_after", "next_at", postgresql_where=text(LOOKED_AFTER)),
         Index("queue_entry_collecting", "next_at", "notification_id", postgresql_where=text("state = 'collecting'")),

@@ -27,8 +27,13 @@ WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])
 
 # A receipt that is claimed to be posted is due again in 5 s, so nearer ones may be on their way already.
 SOON = timedelta(seconds=6)
-BUSY = text("""
-SELECT 'a notification is not started' FROM queue_entry WHERE tenant = :tenant AND state IN ('due', 'claimed')
+# The queue ends these waits; their workflows' own timers come later. Waits for room in a limit end with its window.
+WAITING = """FROM queue_entry
+ WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'capped')"""
+BUSY = text(f"""
+SELECT 'a notification is not started or resumed' FROM queue_entry
+ WHERE tenant = :tenant AND state IN ('due', 'claimed')
+UNION SELECT 'a wait is over' {WAITING} AND waits_until <= now()
 UNION SELECT 'a notification is not collected' FROM queue_entry
  WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
@@ -49,7 +54,7 @@ UNION SELECT 'a run of a schedule is not through' FROM schedule_run WHERE tenant
 UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND ensured_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
  WHERE a.tenant = :tenant AND r.applied_at IS NULL
-""")
+""")  # noqa: S608 - a constant of our own
 SCHEDULED = """FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
  WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL"""
 NEXT = text(f"""
@@ -58,6 +63,7 @@ SELECT least(
     WHERE m.tenant = :tenant AND r.posted_at IS NULL),
   (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND calendar),
   (SELECT min(next_at) FROM queue_entry WHERE tenant = :tenant AND state = 'collecting'),
+  (SELECT min(waits_until) {WAITING}),
   (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND awaited),
   (SELECT min(t.due_at) {SCHEDULED}))
 """)  # noqa: S608 - constants of our own
@@ -106,7 +112,7 @@ class Rows:
             return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": SOON})).scalars())
 
     async def next_due(self) -> datetime | None:
-        """When the sandbox reports next of its own accord, or something is due by the calendar, or a limit ends."""
+        """When the sandbox reports next by itself, a wait or a limit ends, or something is due by the calendar."""
         async with self._database.transaction() as session:
             due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due

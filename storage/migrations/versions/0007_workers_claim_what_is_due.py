@@ -20,7 +20,7 @@ NEW = (
         ["waits_for", "priority", "notification_id"],
         "state = 'waiting' AND waits_for LIKE 'provider_busy%'",
     ),
-    ("slots", ["claimed_by"], "claimed_by IS NOT NULL"),
+    ("slots", ["claimed_by", "next_at"], "claimed_by IS NOT NULL"),
     ("timed", ["priority", "next_at"], "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"),
     ("looked_after", ["next_at"], "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"),
 )
@@ -69,7 +69,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(7201535);
   SELECT count(*), count(*) FILTER (WHERE q.priority > 2) INTO used, used_by_bulk
-    FROM queue_entry q WHERE q.claimed_by = process;
+    FROM queue_entry q WHERE q.claimed_by = process AND q.next_at >= since;
   room := least(slots - used, most);
   FOR level IN 1..5 LOOP
     IF level = 3 THEN
