@@ -20,6 +20,7 @@ from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
 from storage.database import Database
 from tests.apps import app_of
+from tests.cli.fork_server import running_fork_server
 from tests.engine import Engine, Shop, open_shop, running_engine
 from tests.storage.databases import create_database, create_template
 
@@ -122,3 +123,10 @@ async def shop(engine: Engine) -> AsyncIterator[Shop]:
     """A fresh tenant of the running engine."""
     async with open_shop(engine) as shop:
         yield shop
+
+
+@pytest.fixture(scope="session")
+async def forks() -> AsyncIterator[Path]:
+    """The socket of a fork server for `tocsin` commands."""
+    async with running_fork_server() as socket:
+        yield socket
