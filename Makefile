@@ -19,8 +19,9 @@ help: ## print these verbs
 run: compiled ## start everything on this machine: Postgres, Temporal with its Web UI, worker, API
 	@exec $(BIN)/python cli.py dev
 
+# pytest keeps its own bytecode of the tests; without it each of the parallel processes compiles all of them, each time.
 test: compiled ## run the whole suite; ARGS="-k words" for a part
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style and format
 	@$(BIN)/ruff check .

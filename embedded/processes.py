@@ -66,19 +66,26 @@ def _has_setpriv() -> bool:
     return probe.returncode == 0
 
 
+def private(argv: Sequence[str]) -> list[str]:
+    """The command line whose files nobody else may read: they hold the customer's rows.
+
+    The shell becomes the command: same pid. uvloop does not take asyncio's argument `umask`.
+    """
+    return ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *argv]
+
+
 async def spawn(child: Child) -> asyncio.subprocess.Process:
     """Starts the child; a session of its own keeps the terminal's Ctrl-C away from it. Raises OSError."""
     _turn_over(child.log)
     with child.log.open("ab") as log:
         return await asyncio.create_subprocess_exec(
-            *child.argv,
+            *private(child.argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=child.env,
             cwd=child.cwd,
             start_new_session=True,
-            umask=0o077,  # its files hold the customer's rows
         )
 
 

@@ -41,6 +41,8 @@ class Work:
 
 
 def main() -> None:
+    # uvloop, on which the parent runs, lets descriptors through that somebody has made inheritable; asyncio does not.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     work = Work()
     limits = Limits()
     source, sink = sys.stdin.buffer, sys.stdout.buffer

@@ -11,19 +11,23 @@ Value = TypeVar("Value")
 
 # A condition that comes costs nothing however long it may take, and a machine can be slow.
 WITHIN = 120.0
+# Each look may cost as much as a request. A look right after the condition came saves time only where it came soon.
+SHORTEST, LONGEST = 0.02, 0.1
+SHARE = 0.1  # of the time waited so far
 
 
 async def eventually(
     look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = WITHIN
 ) -> Value:
     """Return what `look` saw when `until` held. Fail after `within` seconds, or once a part under test has died."""
-    deadline = time.monotonic() + within
+    started = time.monotonic()
     while True:
         seen = await look()
         if until(seen):
             return seen
         if (death := first_death()) is not None:
             raise AssertionError(death)
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > within:
             raise AssertionError(f"the condition never held; last seen: {seen}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(min(max(SHORTEST, SHARE * waited), LONGEST))

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 import worker
 from api.server import serve
-from bootstrap import Parts, open_parts, prepare_database, prepare_temporal
+from bootstrap import Parts, open_parts, prepare_database, prepare_temporal, run_on_uvloop
 from config import Settings
 from dispatch.connection import connect
 from embedded.ports import free_port
@@ -52,7 +52,7 @@ def open_stage(home: Path) -> Iterator[Stage]:
             await stop.wait()
 
     with ThreadPoolExecutor(1, "tocsin") as threads:
-        ended = threads.submit(asyncio.run, stand())
+        ended = threads.submit(run_on_uvloop, stand())
         either: list[Future[Any]] = [ready, ended]
         wait(either, return_when=FIRST_COMPLETED)
         if ended.done():

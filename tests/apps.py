@@ -1,4 +1,7 @@
-"""One application per set of parts: building it takes longer than a request of most tests."""
+"""One application per set of parts, and one OpenAPI document: building them takes longer than most tests."""
+
+from functools import cache
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,3 +16,9 @@ def app_of(parts: Parts) -> FastAPI:
     if id(parts) not in _built:
         _built[id(parts)] = parts, create_app(parts)
     return _built[id(parts)][1]
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document, which modules read while they are collected. It is the same with and without parts."""
+    return create_app().openapi()

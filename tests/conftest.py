@@ -1,14 +1,16 @@
 """Real parts for every test: one Postgres, one Temporal and one running engine per session, a fresh tenant per test."""
 
+import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import httpx2
 import hypothesis
 import pytest
+import uvloop
 
 from bootstrap import Parts, open_parts
 from config import Settings
@@ -18,6 +20,7 @@ from rendering.renderer import Renderer
 from storage.api_keys import create_key, ensure_tenant
 from storage.database import Database
 from tests.apps import app_of
+from tests.cli.fork_server import running_fork_server
 from tests.engine import Engine, Shop, open_shop, running_engine
 from tests.storage.databases import create_database, create_template
 
@@ -54,6 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place(item: pytest.Item) -> int:
     folder = item.path.relative_to(HERE).parts[0]
     return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+
+@pytest.fixture(scope="session")
+def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Run tests on the event loop of the server processes, which also takes less CPU time than asyncio's own.
+
+    pytest-asyncio's hook for this gives async tests a parameter, and a sync test that shares a fixture with them has
+    none: each such test would end the session's loop.
+    """
+    return uvloop.new_event_loop
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +123,10 @@ async def shop(engine: Engine) -> AsyncIterator[Shop]:
     """A fresh tenant of the running engine."""
     async with open_shop(engine) as shop:
         yield shop
+
+
+@pytest.fixture(scope="session")
+async def forks() -> AsyncIterator[Path]:
+    """The socket of a fork server for `tocsin` commands."""
+    async with running_fork_server() as socket:
+        yield socket

@@ -8,14 +8,14 @@ from httpx2 import Response
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from api.app import create_app
 from api.paging import decode, encode
 from api.problems import Problem
 from tests.api.shops import Shop, faults
+from tests.apps import document
 
 pytestmark = pytest.mark.postgres
 
-DOCUMENT = create_app().openapi()
+DOCUMENT = document()
 LISTS = sorted(
     path
     for path, methods in DOCUMENT["paths"].items()

@@ -10,14 +10,14 @@ import httpx2
 import jsonschema_rs
 import pytest
 
-from api.app import create_app
 from api.examples import EXAMPLES
 from bootstrap import Parts
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from tests.apps import document
 
 Json = dict[str, Any]
 
-DOCUMENT = create_app().openapi()
+DOCUMENT = document()
 FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}
 FIRST |= {f"{verb}_{noun}" for verb in ("put", "get") for noun in ("recipient", "preferences", "notification_type")}
 FIRST |= {"list_notification_types", "save_template", "list_templates", "preview_template", "get_webhook_secret"}

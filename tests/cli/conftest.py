@@ -7,5 +7,5 @@ from tests.engine import Shop
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, shop: Shop) -> Terminal:
-    return open_terminal(tmp_path, shop)
+def terminal(tmp_path: Path, shop: Shop, forks: Path) -> Terminal:
+    return open_terminal(tmp_path, shop, forks)

@@ -1,14 +1,22 @@
-"""A terminal in a folder of its own, beside a running stack: `./tocsin` there finds it as it finds `make run`."""
+"""A terminal in a folder of its own, beside a running stack: `./tocsin` there finds it as it finds `make run`.
+
+A command that starts afresh spends most of its time on imports. So they run in forks, unless a test is about the start.
+"""
 
 import asyncio
 import os
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
+from tests.cli.fork_client import ask, write_launcher
 from tests.engine import Shop
+
+TOCSIN = str(CHECKOUT / "tocsin")
 
 
 @dataclass(frozen=True)
@@ -20,25 +28,30 @@ class Said:
 
 @dataclass(frozen=True)
 class Terminal:
+    """`forks` is the socket of the fork server."""
+
     folder: Path
+    forks: Path
 
     async def tocsin(self, *arguments: str, **environment: str) -> Said:
-        return await self.run("./tocsin", *arguments, **environment)
+        return await asyncio.to_thread(self._fork, arguments, environment)
 
     async def ok(self, *arguments: str) -> str:
         said = await self.tocsin(*arguments)
         assert said.code == 0, f"{said.out}\n{said.err}"
         return said.out
 
+    def _fork(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Said:
+        with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            streams = [file.fileno() for file in (nothing, out, err)]
+            code = ask(str(self.forks), arguments, str(self.folder), _clean(environment), streams)
+            out.seek(0)
+            err.seek(0)
+            return Said(code, out.read().decode(), err.read().decode())
+
     async def start(self, *command: str, **environment: str) -> Process:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=self.folder,
-            env={**clean, "COLUMNS": "200", **environment},
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=self.folder, env=_clean(environment)
         )
 
     async def run(self, *command: str, **environment: str) -> Said:
@@ -53,10 +66,19 @@ class Terminal:
         return path
 
 
-def open_terminal(folder: Path, shop: Shop) -> Terminal:
-    """With the checkout's files in reach, and a run.json and key as `make run` leaves them."""
-    for name in ("tocsin", "examples", ".venv"):
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+    return {**clean, "COLUMNS": "200", **environment}
+
+
+def open_terminal(folder: Path, shop: Shop, forks: Path) -> Terminal:
+    """With the checkout's files in reach, and a run.json and key as `make run` leaves them.
+
+    `./tocsin` asks the fork server; `TOCSIN` is the real one.
+    """
+    for name in ("examples", ".venv"):
         (folder / name).symlink_to(CHECKOUT / name)
+    write_launcher(folder / "tocsin", forks)
     data = folder / ".tocsin"
     data.mkdir()
     engine = shop.engine
@@ -69,4 +91,4 @@ def open_terminal(folder: Path, shop: Shop) -> Terminal:
         pids={},
     ).write(data / "run.json")
     (data / "api_key").write_text(shop.key + "\n")
-    return Terminal(folder)
+    return Terminal(folder, forks)

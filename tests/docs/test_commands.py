@@ -37,10 +37,10 @@ def commands(text: str) -> str:
 @pytest.mark.postgres
 @pytest.mark.temporal
 @pytest.mark.parametrize("name", PAGES)
-async def test_every_command_of_a_page_works(name: str, shop: Shop, tmp_path: Path) -> None:
+async def test_every_command_of_a_page_works(name: str, shop: Shop, forks: Path, tmp_path: Path) -> None:
     async with open_api(shop.engine.api_url, shop.key) as api:
         await load_shop(api)
-    terminal = open_terminal(tmp_path, shop)
+    terminal = open_terminal(tmp_path, shop, forks)
     script = commands(page(name))
     assert script
     said = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, shop.engine.api_url))

@@ -56,8 +56,8 @@ def test_the_types_of_the_story_are_there() -> None:
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_the_story_is_told_to_its_end(shop: Shop, tmp_path: Path) -> None:
-    terminal = open_terminal(tmp_path, shop)
+async def test_the_story_is_told_to_its_end(shop: Shop, forks: Path, tmp_path: Path) -> None:
+    terminal = open_terminal(tmp_path, shop, forks)
     async with open_api(shop.engine.api_url, shop.key) as api:
         await load_shop(api)
     said = await terminal.run(".venv/bin/python", "examples/shop/story.py")
@@ -68,7 +68,7 @@ async def test_the_story_is_told_to_its_end(shop: Shop, tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 async def test_the_story_is_not_told_where_somebody_real_would_hear_it(
-    database: Database, database_url: str, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    database: Database, database_url: str, tenant: Tenant, forks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"HOST": "127.0.0.1", "FROM": "shop@example.com"}.items():
         monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
@@ -83,7 +83,7 @@ async def test_the_story_is_not_told_where_somebody_real_would_hear_it(
     )
     async with open_parts(settings) as parts, answering(parts) as api_url:
         where = {"TOCSIN_API_URL": api_url, "TOCSIN_API_KEY": key}
-        said = await Terminal(CHECKOUT).run(".venv/bin/python", "examples/shop/story.py", **where)
+        said = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/story.py", **where)
     assert (said.code, said.out) == (1, "")
     assert said.err == "The story is for the sandbox, and this Tocsin also sends by smtp.\n"
 

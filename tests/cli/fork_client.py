@@ -1,0 +1,37 @@
+"""Asks the fork server for a command. Run as a script it stands for `./tocsin`, and imports little to start at once.
+
+Arguments of the script: the server's socket, then those of the command.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def ask(
+    server: str, arguments: Sequence[str], cwd: str, environment: Mapping[str, str], streams: Sequence[int] = (0, 1, 2)
+) -> int:
+    """Wait for the command to end and return its exit code."""
+    request = json.dumps({"arguments": list(arguments), "cwd": cwd, "environment": dict(environment)}).encode()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(server)
+        socket.send_fds(line, [b"\n"], list(streams))
+        line.sendall(request)
+        line.shutdown(socket.SHUT_WR)
+        answer = line.recv(16)
+    if not answer:
+        raise RuntimeError("the fork server has ended")
+    return int(answer)
+
+
+def write_launcher(place: Path, server: Path) -> None:
+    """A `tocsin` at `place` for scripts."""
+    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{__file__}" "{server}" "$@"\n')
+    place.chmod(0o755)
+
+
+if __name__ == "__main__":
+    sys.exit(ask(sys.argv[1], sys.argv[2:], os.getcwd(), os.environ))

@@ -1,0 +1,23 @@
+"""A command in a fork does what it does as a process that starts afresh."""
+
+import pytest
+
+from tests.cli.terminal import TOCSIN, Terminal
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+@pytest.mark.parametrize("command", ["send --help", "nonsense", "providers check pigeon", "tail -n 0"])
+async def test_streams_and_exit_code_are_the_same(terminal: Terminal, command: str) -> None:
+    real = await terminal.run(TOCSIN, *command.split())
+    assert real.out or real.err
+    assert await terminal.tocsin(*command.split()) == real
+    assert await terminal.run("./tocsin", *command.split()) == real
+
+
+async def test_directory_and_environment_are_those_of_the_caller(terminal: Terminal) -> None:
+    none = {"TOCSIN_DATA_DIR": "none"}
+    real = await terminal.run(TOCSIN, "tail", **none)
+    assert f"nothing runs in {terminal.folder}/none" in real.err
+    assert await terminal.tocsin("tail", **none) == real
+    assert await terminal.run("./tocsin", "tail", **none) == real
