@@ -14,11 +14,12 @@ from temporalio.client import Client
 
 import worker
 from api.server import serve
-from bootstrap import Parts, open_parts, prepare_database, prepare_temporal, run_on_uvloop
+from bootstrap import Parts, open_parts, prepare_database, prepare_temporal
 from config import Settings
 from dispatch.connection import connect
 from embedded.ports import free_port
 from embedded.temporary import temporary_postgres, temporary_temporal
+from supervision import run_on_uvloop
 from testing.liveness import watched
 from testing.polling import eventually
 from testing.rows import add_clock
