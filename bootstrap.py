@@ -181,16 +181,13 @@ def _assemble(
     kind: str,
 ) -> Parts:
     catalog = Catalog(database)
-    url = f"{settings.base_url}/api/v1/receipts/sandbox"
-    reports = SandboxReports(database, http, url, settings.secret) if "sandbox" in providers else None
-    recurring = Recurring(database, settings.secret)
-    starter = Starter(temporal)
+    reports = _reports(settings, database, http) if "sandbox" in providers else None
     means = Means(
         database=database,
         client=temporal,
-        starter=starter,
+        starter=Starter(temporal),
         catalog=catalog,
-        recurring=recurring,
+        recurring=Recurring(database, settings.secret),
         rates={name: settings.rate(name) for name in providers},
         resume_rate=settings.resume_rate,
     )
@@ -207,12 +204,16 @@ def _assemble(
         dispatcher=_dispatcher(settings, means, presence.process_id),
         listener=listener_of(database, catalog.flush, reports.wake if reports else lambda: None, event_posts.wake),
         announcements=Announcements(database),
-        recurring=recurring,
+        recurring=means.recurring,
         receipts=ReceiptApplier(database),
         reports=reports,
         event_posts=event_posts,
         presence=presence,
     )
+
+
+def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReports:
+    return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
 
 
 def _dispatcher(settings: Settings, means: Means, process: UUID) -> Dispatcher:

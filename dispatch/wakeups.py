@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import structlog
-from sqlalchemy import text
 
 from dispatch.leases import Lease
 from dispatch.loops import coalesced
 from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import DATABASE_DOWN, Database
+from storage.notify import notify_dispatchers
 from storage.statements import QuickSession
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,6 @@ CONNECT_AGAIN = 0.5  # seconds
 ANSWERS_WITHIN = 3.0  # seconds after which a session that does not answer is replaced
 RELEASED_WITHIN = 1.0
 PROVE_EVERY = 5.0
-PROOF = text("SELECT 1")
 
 
 class Wakeups:
@@ -71,7 +70,7 @@ class Wakeups:
         """That the session is alive: by a renewal where there is a lease."""
         async with asyncio.timeout(ANSWERS_WITHIN):
             if self._lease is None:
-                await session.execute(PROOF)
+                await notify_dispatchers(session, [])
             elif await self._lease.take(session):
                 self._notify_all()  # it begins to lead, and has not done the duties until now
 

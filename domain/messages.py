@@ -14,7 +14,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationStart:
-    """`waits`: until `send_at`. Said by whoever starts it, who writes the same into the queue."""
+    """`waits`: until `send_at`, as its queue entry does."""
 
     notification_id: UUID
     tenant: UUID
@@ -35,9 +35,8 @@ class NotificationOutcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PooledProvider:
     """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
-    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` is what
-    its unknown outcomes mean; None in plans that were made before each provider had its own. Calls of one that
-    `has_rate` go through its own queue, where the server holds the rate."""
+    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` is what its
+    unknown outcomes mean. Calls of one that `has_rate` go through its own queue, where the server holds the rate."""
 
     name: str
     timeout: timedelta
@@ -227,8 +226,7 @@ class SettleInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckInput:
-    """Asks how far a step has come; `over` if the workflow waits no longer. While it waits, the queue resumes it at
-    `queued`."""
+    """How far has a step come? `over`: the workflow waits no longer. `queued`: when the queue is to resume it."""
 
     notification_id: UUID
     tenant: UUID

@@ -7,7 +7,8 @@ import pytest
 from dispatch.connection import connect
 from dispatch.rates import Rates
 from embedded.temporary import temporary_temporal
-from tests.dispatch.test_rates import until
+from tests.dispatch.test_rates import limits, until
+from tests.polling import eventually
 from tests.storage.databases import own_database
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -24,6 +25,10 @@ async def test_who_leads_again_puts_right_what_another_has_told_meanwhile(
         await until(client, QUEUE, 20)
         await second.keep()
         await until(client, QUEUE, 50)
-        monkeypatch.setattr("dispatch.rates.TELL_AGAIN", 0.0)
-        await first.keep()
-        await until(client, QUEUE, 20)
+        monkeypatch.setattr("dispatch.rates.TELL_AGAIN", 0.5)
+
+        async def kept() -> tuple[float | None, float | None]:
+            await first.keep()
+            return await limits(client, QUEUE)
+
+        await eventually(kept, lambda seen: seen == (20, None))

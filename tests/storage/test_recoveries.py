@@ -61,8 +61,9 @@ async def recovered(database: Database, limit: int) -> list[list[UUID]]:
 
 
 async def test_open_ones_are_due_again_and_no_others(desk: Desk) -> None:
-    open_, done, unstarted = await accepted(desk, 3, 3, 3)
+    open_, done = await accepted(desk, 3, 3)
     await started(desk.database, open_, done)
+    [unstarted] = await accepted(desk, 3)
     await ended(desk, done)
     assert await lost(desk.database) == 1
     recovered_batch = await batch(desk.database)
