@@ -1,9 +1,11 @@
 """Claims what is due, as much as this process has slots for, and starts its workflows here. In every worker process."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +20,6 @@ from dispatch.starter import Starter
 from dispatch.stores import StoreWatch
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
-from domain.clock import now
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
 from storage import claims
 from storage.claims import Begun, Claimed, Slots
@@ -97,7 +98,7 @@ class Dispatcher:
             return self._pace.seconds_to_next()
         async with self._database.statement() as session:
             claimed, is_full = await claims.claim(
-                session, self._process, self._slots, most=most, since=self._due.since()
+                session, self._process, self._slots, most=most, look_back=self._due.look_back()
             )
         self._pace.spend(len(claimed))
         for one in claimed:
@@ -134,7 +135,7 @@ class Dispatcher:
 
     async def _end_waits(self) -> float:
         async with self._database.statement() as session:
-            ended = await claims.end_waits(session, since=self._over.since(), limit=AT_ONCE)
+            ended = await claims.end_waits(session, look_back=self._over.look_back(), limit=AT_ONCE)
         if ended == AT_ONCE:
             return 0.0
         self._over.reached()
@@ -158,21 +159,23 @@ class Horizon:
     """How far back a query for what is due has to look. Dead index entries lie before: while an old transaction is
     open anywhere in the database, they stay."""
 
-    # No transaction that writes an entry takes nearly as long, and clocks of machines differ less.
+    # No transaction that writes an entry takes nearly as long.
     MARGIN = timedelta(minutes=2)
-    EVERYTHING = datetime(2000, 1, 1, tzinfo=UTC)
-    EVERYTHING_EVERY = timedelta(seconds=30)
+    EVERYTHING = timedelta(days=10_000)
+    EVERYTHING_EVERY = 30.0
 
     def __init__(self) -> None:
-        self._since = self._everything_at = self.EVERYTHING
+        self._reached_at: float | None = None
+        self._everything_at = -math.inf
 
-    def since(self) -> datetime:
-        """Everything now and then: what a wrong clock has hidden is late and not lost."""
-        if now() - self._everything_at > self.EVERYTHING_EVERY:
-            self._everything_at = now()
+    def look_back(self) -> timedelta:
+        """Everything now and then: what has become due in the past all the same is late and not lost."""
+        now = time.monotonic()
+        if self._reached_at is None or now - self._everything_at > self.EVERYTHING_EVERY:
+            self._everything_at = now
             return self.EVERYTHING
-        return self._since
+        return timedelta(seconds=now - self._reached_at) + self.MARGIN
 
     def reached(self) -> None:
         """Nothing was left that was due."""
-        self._since = now() - self.MARGIN
+        self._reached_at = time.monotonic()

@@ -35,7 +35,7 @@ class NotificationOutcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PooledProvider:
     """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
-    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` is what its
+    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` says what
     unknown outcomes mean. Calls of one that `has_rate` go through its own queue, where the server holds the rate."""
 
     name: str

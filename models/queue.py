@@ -36,11 +36,13 @@ STORAGE = {
     "vacuum_truncate": "false",
 }
 
-TIMED = "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"
+# Who waits for room in a limit is shown when its window ends, and made due only if the next one has room.
+FOR_ROOM = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
+TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {FOR_ROOM})"
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
 TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
 WAITS_FOR_ROOM = "state = 'waiting' AND waits_for LIKE 'provider_busy%'"
-LOOKED_AFTER = "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"
+LOOKED_AFTER = f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {FOR_ROOM}))"
 
 
 def _flag() -> Any:

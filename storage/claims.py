@@ -5,12 +5,11 @@ The function `claim_due` of the database (migration 0007) counts the slots of th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 
-from domain.gates import Reason
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.notification_types import URGENT
 from models.queue import TIMED
@@ -62,10 +61,11 @@ class Begun:
     waits_until: datetime | None = None
 
 
-CLAIM = text("""
+SINCE = "now() - CAST(:look_back AS interval)"
+CLAIM = text(f"""
 SELECT *, COALESCE(send_at > now(), false) AS waits
-  FROM claim_due(:process, :slots, :reserved, :most, :since, :lease)
-""")
+  FROM claim_due(:process, :slots, :reserved, :most, {SINCE}, :lease)
+""")  # noqa: S608 - a constant of our own
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
 MARK_BEGUN = text("""
@@ -112,14 +112,12 @@ UPDATE queue_entry q SET {UNDER_WAY}
  WHERE {OF_ONE} AND q.state = 'waiting' AND q.waits_for IS NULL AND q.waits_until IS NOT NULL
 """)  # noqa: S608 - constants of our own
 
-# Claims that have expired and waits that are over, the most urgent first. `since` keeps dead entries out of the scan.
-# Who waits for room in a limit is shown when its window ends, and resumed only if the next one has room.
+# Claims that have expired and waits that are over, the most urgent first.
 END_WAITS = text(f"""
 WITH over AS (
   SELECT own.notification_id FROM generate_series(1, 5) level CROSS JOIN LATERAL (
     SELECT notification_id FROM queue_entry
-     WHERE priority = level AND ({TIMED}) AND next_at BETWEEN :since AND now()
-       AND COALESCE(waits_for, '') NOT IN ('{Reason.THROTTLED}', '{Reason.CAPPED}')
+     WHERE priority = level AND ({TIMED}) AND next_at BETWEEN {SINCE} AND now()
      ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
    LIMIT :limit
 )
@@ -153,13 +151,19 @@ SELECT count(*) FROM demoted
 
 
 async def claim(
-    session: Executor, process: UUID, slots: Slots, *, most: int, since: datetime
+    session: Executor, process: UUID, slots: Slots, *, most: int, look_back: timedelta
 ) -> tuple[list[Claimed], bool]:
-    """Claim at most `most` rows that have been due since `since` or later, by priority, tenants in turn.
+    """Claim at most `most` rows that have been due for `look_back` or less, by priority, tenants in turn.
 
     Also return whether the process has no more room, at least for priorities 3 to 5: then more may be due.
     """
-    values = {"process": process, "slots": slots.total, "reserved": slots.reserved, "most": most, "since": since}
+    values = {
+        "process": process,
+        "slots": slots.total,
+        "reserved": slots.reserved,
+        "most": most,
+        "look_back": look_back,
+    }
     *rows, last = (await session.execute(CLAIM, {**values, "lease": LEASE_SECONDS})).mappings()
     return [Claimed(**{name: row[name] for name in Claimed.__slots__}) for row in rows], bool(last["is_full"])
 
@@ -195,9 +199,9 @@ async def demote(session: Executor, *, burst: int, limit: int) -> int:
     return int((await session.execute(DEMOTE, {"burst": burst, "limit": limit})).scalar_one())
 
 
-async def end_waits(session: Executor, *, since: datetime, limit: int) -> int:
+async def end_waits(session: Executor, *, look_back: timedelta, limit: int) -> int:
     """Make due what has waited for its time, and what a process has claimed and not begun. Return how many."""
-    values = {"since": since, "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    values = {"look_back": look_back, "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return len(list(await session.execute(END_WAITS, values)))
 
 

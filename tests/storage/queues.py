@@ -1,7 +1,7 @@
 """What a worker process does with the queue, for tests of what lies in it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from tests.storage.sends import Desk, open_desk
 
 ME, OTHER = UUID(int=1), UUID(int=2)
 MANY = Slots(total=100, reserved=0)
-EVER = datetime(2000, 1, 1, tzinfo=UTC)
+EVER = timedelta(days=10_000)
 
 
 async def empty_desk(database: Database) -> Desk:
@@ -35,16 +35,16 @@ async def accepted(desk: Desk, *priorities: int) -> list[UUID]:
 
 
 async def claim(
-    database: Database, slots: Slots = MANY, *, process: UUID = ME, most: int = 100, since: datetime = EVER
+    database: Database, slots: Slots = MANY, *, process: UUID = ME, most: int = 100, look_back: timedelta = EVER
 ) -> list[Claimed]:
     async with database.statement() as session:
-        return (await claims.claim(session, process, slots, most=most, since=since))[0]
+        return (await claims.claim(session, process, slots, most=most, look_back=look_back))[0]
 
 
 async def is_full(database: Database, slots: Slots, *, most: int = 100) -> bool:
     """Whether a claim leaves the process without room."""
     async with database.statement() as session:
-        return (await claims.claim(session, ME, slots, most=most, since=EVER))[1]
+        return (await claims.claim(session, ME, slots, most=most, look_back=EVER))[1]
 
 
 async def mark(
@@ -67,9 +67,9 @@ async def postpone(database: Database, some: Sequence[Claimed], seconds: float, 
         await claims.postpone(session, process, some, seconds)
 
 
-async def end_waits(database: Database, *, since: datetime = EVER, limit: int = 100) -> int:
+async def end_waits(database: Database, *, look_back: timedelta = EVER, limit: int = 100) -> int:
     async with database.statement() as session:
-        return await claims.end_waits(session, since=since, limit=limit)
+        return await claims.end_waits(session, look_back=look_back, limit=limit)
 
 
 async def ended(desk: Desk, *some: UUID, canceled: bool = False) -> None:

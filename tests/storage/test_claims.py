@@ -151,7 +151,7 @@ async def test_only_what_has_been_due_since_then_is_looked_at(desk: Desk) -> Non
     [old] = await accepted(desk, 3)
     await age(desk, 600)
     [new] = await accepted(desk, 3)
-    assert ids(await claim(desk.database, since=at(timedelta(minutes=-5)))) == [new]
+    assert ids(await claim(desk.database, look_back=timedelta(minutes=5))) == [new]
     assert ids(await claim(desk.database)) == [old]
 
 
@@ -323,7 +323,7 @@ async def test_only_waits_until_a_moment_that_was_not_long_ago_end(desk: Desk) -
         await wait_until(session, old, 1, at(-LATER))
         await wait_until(session, new, 1, at(-SOON))
     await desk.query("UPDATE queue_entry SET state = 'waiting' WHERE notification_id = :id", id=forever)
-    assert await end_waits(desk.database, since=at(timedelta(minutes=-2))) == 1
+    assert await end_waits(desk.database, look_back=timedelta(minutes=2)) == 1
     assert ids(await claim(desk.database)) == [new]
     assert await end_waits(desk.database) == 1
     assert ids(await claim(desk.database)) == [old]
@@ -362,7 +362,7 @@ async def test_what_is_canceled_while_it_is_claimed_is_claimed_no_more_and_still
     claimed = await claim(desk.database)
     await ended(desk, one, canceled=True)
     await age(desk, 60)
-    assert await end_waits(desk.database, since=EVER) == 0
+    assert await end_waits(desk.database, look_back=EVER) == 0
     await postpone(desk.database, claimed, 0)
     assert await claim(desk.database, process=OTHER) == []
     await mark(desk.database, one)

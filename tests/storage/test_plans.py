@@ -107,7 +107,7 @@ def search(**wanted: Any) -> Call:
         (lambda s, d: redrives.count(s, d.tenant, Filter()), "notification_of_status"),
         (lambda s, d: redrives.find(s, d.tenant, Filter(), limit=50, lock=True), "notification_of_status"),
         (lambda s, d: redrives.find(s, d.tenant, Filter(status=PARKED[0]), limit=50, lock=True), "notification_of_st"),
-        (lambda s, _: claims.end_waits(s, since=EVER, limit=16), "queue_entry_timed"),
+        (lambda s, _: claims.end_waits(s, look_back=EVER, limit=16), "queue_entry_timed"),
         (lambda s, _: dispatching.strays(s, 20), "queue_entry_looked_after"),
         (lambda s, _: s.execute(recoveries.BATCH, A_BATCH), "queue_entry_pkey"),
         (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_signals"),
@@ -138,7 +138,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         item = desk.new()
         await accept(session, desk.tenant, [item])
         key = Key(notification_id=item.id, tenant=desk.tenant)
-        await claims.end_waits(session, since=EVER, limit=16)
+        await claims.end_waits(session, look_back=EVER, limit=16)
         await claims.mark_begun(session, ME, [Begun(id=item.id, generation=1)])
         await claims.free_slot(session, item.id, 1)
         await claims.wait_until(session, item.id, 1, now())
@@ -161,7 +161,7 @@ async def sequential_scans_of_a_claim(desk: Desk) -> int:
     async with desk.database.transaction() as session:
         await accept(session, desk.tenant, [desk.new()])
         before = (await session.execute(text(SEQUENTIAL_SCANS))).scalar_one()
-        claimed, _ = await claims.claim(session, ME, Slots(total=16, reserved=4), most=16, since=EVER)
+        claimed, _ = await claims.claim(session, ME, Slots(total=16, reserved=4), most=16, look_back=EVER)
         scans = int((await session.execute(text(SEQUENTIAL_SCANS))).scalar_one() - before)
         await session.rollback()
     assert claimed

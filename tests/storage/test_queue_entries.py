@@ -110,7 +110,7 @@ async def test_a_cancel_of_a_claim_whose_dispatcher_died_is_signaled_when_that_e
 async def test_a_cancel_at_the_moment_of_a_claim_is_signaled(accepted: Sent) -> None:
     """It waits for the claim, and then knows that a start may be under way."""
     async with accepted.desk.database.transaction() as session:
-        assert len((await claims.claim(session, ME, MANY, most=10, since=EVER))[0]) == 1
+        assert len((await claims.claim(session, ME, MANY, most=10, look_back=EVER))[0]) == 1
         canceling = asyncio.create_task(canceled(accepted))
         await until_blocked(accepted.desk.database, canceling)
     await canceling

@@ -11,6 +11,7 @@ down_revision: str | None = "0006"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+FOR_ROOM = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
 # Name, columns and predicate.
 NEW = (
     ("due", ["priority", "tenant", "lane", "next_at", "notification_id"], "state = 'due'"),
@@ -21,8 +22,16 @@ NEW = (
         "state = 'waiting' AND waits_for LIKE 'provider_busy%'",
     ),
     ("slots", ["claimed_by", "next_at"], "claimed_by IS NOT NULL"),
-    ("timed", ["priority", "next_at"], "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL)"),
-    ("looked_after", ["next_at"], "state = 'started' OR (state = 'waiting' AND waits_until IS NULL)"),
+    (
+        "timed",
+        ["priority", "next_at"],
+        f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {FOR_ROOM})",
+    ),
+    (
+        "looked_after",
+        ["next_at"],
+        f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {FOR_ROOM}))",
+    ),
 )
 TO_START = "state IN ('due', 'claimed')"
 OLD = (
@@ -77,6 +86,7 @@ BEGIN
     END IF;
     SELECT t.tenant INTO turn FROM claim_turn t WHERE t.priority = level;
     served := turn;
+    locked := 0;
     WHILE room > 0 LOOP
       SELECT q.tenant, q.lane INTO entry FROM queue_entry q
        WHERE q.state = 'due' AND q.priority = level AND q.tenant > turn AND q.next_at >= since
