@@ -14,7 +14,8 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from storage.connections import SERVER_SETTINGS, keep_alive
 from storage.statements import QuickSession
@@ -32,6 +33,7 @@ DATABASE_DOWN = (
 
 
 POOL_TIMEOUT = 5
+SHARE_KEPT_FREE = 4  # a quarter of the pool at most
 
 
 class Database:
@@ -58,6 +60,8 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "connect", _connected)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        # Checked out, and free for the next statement. A check-out for each costs as much CPU time as the statement.
+        self._free: list[tuple[AsyncConnection, asyncpg.Connection]] = []
 
     @cached_property
     def of_activities(self) -> "Database":
@@ -70,8 +74,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
-        async with self._permit(), self._sessions.begin() as session:
-            yield session
+        async with self._permit():
+            await self._make_room()
+            async with self._sessions.begin() as session:
+                yield session
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[QuickSession]:
@@ -94,14 +100,40 @@ class Database:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self._permit(), self.engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+        async with self._permit():
+            connection, driver = await self._taken()
             try:
                 yield driver
             finally:
-                if driver.is_closed() or driver.is_in_transaction():
-                    # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
-                    await connection.invalidate()
+                await self._put_back(connection, driver)
+
+    async def _taken(self) -> tuple[AsyncConnection, asyncpg.Connection]:
+        while self._free:
+            connection, driver = self._free.pop()
+            if not driver.is_closed():
+                return connection, driver
+            await self._put_back(connection, driver)
+        return await self._checked_out()
+
+    async def _checked_out(self) -> tuple[AsyncConnection, asyncpg.Connection]:
+        connection = await self.engine.connect()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        return connection, driver
+
+    async def _put_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+        if driver.is_closed() or driver.is_in_transaction():
+            # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
+            await connection.invalidate()
+        elif len(self._free) < self._pool_size // SHARE_KEPT_FREE:
+            self._free.append((connection, driver))
+            return
+        await connection.close()
+
+    async def _make_room(self) -> None:
+        """A session can use none of the free connections: the pool must have another one."""
+        pool = self.engine.sync_engine.pool
+        if self._free and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
+            await self._free.pop()[0].close()
 
     @asynccontextmanager
     async def _permit(self) -> AsyncIterator[None]:
@@ -123,6 +155,8 @@ class Database:
         return connection
 
     async def close(self) -> None:
+        while self._free:
+            await self._free.pop()[0].close()
         await self.engine.dispose()
 
 
