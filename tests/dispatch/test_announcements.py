@@ -1,0 +1,48 @@
+"""Announcements wake the workers after the commit, and many of them together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from dispatch.announcements import Announcements
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
+from storage.database import Database
+from tests.polling import eventually
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def heard(database: Database) -> AsyncIterator[list[str]]:
+    heard: list[str] = []
+    connection: asyncpg.Connection = await database.dedicated()
+    await connection.add_listener(DISPATCH_CHANNEL, lambda *notified: heard.append(str(notified[3])))
+    yield heard
+    await connection.close()
+
+
+async def heard_all(heard: list[str], *wanted: str) -> None:
+    async def look() -> set[str]:
+        return set(heard)
+
+    await eventually(look, lambda seen: seen >= set(wanted))
+
+
+async def test_what_is_announced_at_once_goes_out_together(database: Database, heard: list[str]) -> None:
+    announcements = Announcements(database)
+    running = asyncio.create_task(announcements.run())
+    for _ in range(100):
+        announcements.announce(QUEUE_DUE)
+    announcements.announce(COLLECT_DUE)
+    await heard_all(heard, QUEUE_DUE, COLLECT_DUE)
+    assert heard.count(QUEUE_DUE) == 1
+    announcements.announce(QUEUE_DUE)
+
+    async def count() -> int:
+        return heard.count(QUEUE_DUE)
+
+    await eventually(count, lambda seen: seen == 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
