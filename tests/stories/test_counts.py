@@ -24,6 +24,9 @@ SENDS = 10
 INLINE: dict[str, Any] = {"recipient": {"recipient_id": "grace", "email": "grace+silent@example.com"}}
 
 
+Parameters = Mapping[str, Any] | None
+
+
 @dataclass(frozen=True)
 class Statement:
     text: str
@@ -57,9 +60,9 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
 
     execute = QuickSession.execute
 
-    async def noted(session: QuickSession, statement: TextClause, params: Mapping[str, Any]) -> Rows:
+    async def noted(session: QuickSession, statement: TextClause, params: Parameters = None) -> Rows:
         rows = await execute(session, statement, params)
-        given = str(tuple(params.values()))
+        given = str(tuple((params or {}).values()))
         statements.append(Statement(f"{' '.join(statement.text.split())} ", given, len(list(rows))))
         return rows
 
@@ -129,7 +132,7 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
 
     execute = QuickSession.execute
 
-    async def flushed(session: QuickSession, statement: TextClause, params: Mapping[str, Any]) -> Rows:
+    async def flushed(session: QuickSession, statement: TextClause, params: Parameters = None) -> Rows:
         rows = await execute(session, statement, params)
         await execute(session, text("SELECT pg_stat_force_next_flush()"), {})
         return rows
