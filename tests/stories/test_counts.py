@@ -124,11 +124,15 @@ class Updates:
 
 @contextmanager
 def counted_at_each_commit(engine: Engine) -> Iterator[None]:
-    """Make every transaction report its statistics at its end. Postgres collects them for a second otherwise."""
-    target = engine.parts.database.engine.sync_engine
+    """Make every transaction report its statistics at its end. Postgres collects them for a second otherwise.
+
+    The listener stays: taken away while another task waits in one, it would break that task.
+    """
+    target, counts = engine.parts.database.engine.sync_engine, True
 
     def flush(connection: Any) -> None:
-        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        if counts:
+            connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
 
     execute = QuickSession.execute
 
@@ -141,7 +145,7 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(QuickSession, "execute", flushed)
         yield
-    event.remove(target, "commit", flush)
+    counts = False
 
 
 async def updates(engine: Engine) -> Updates:
