@@ -69,7 +69,12 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
 
 
 def worker_environment(settings: Settings, workers: int) -> dict[str, str]:
-    """What each of so many worker processes is told besides: it is a single one, with its share of the connections."""
+    """What each of so many worker processes is told besides: it is a single one, with its share."""
     share = of_one_worker(settings, workers)
-    own = {"WORKERS": share.workers, "DATABASE_POOL": share.database_pool}
-    return {f"{PREFIX}{name}": str(value) for name, value in own.items()}
+    own = {
+        "WORKERS": share.workers,
+        "DATABASE_POOL": share.database_pool,
+        "SLOTS": share.slots,
+        "START_RATE": share.start_rate,
+    }
+    return {f"{PREFIX}{name}": f"{value:g}" for name, value in own.items()}

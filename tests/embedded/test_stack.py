@@ -252,7 +252,7 @@ def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pyte
     assert env["TOCSIN_API_PORT"] == "8001"
     assert env["TOCSIN_ENV"] == "dev"
     assert env["TOCSIN_PUBLIC_URL"] == "http://127.0.0.1:8001"
-    assert (env["TOCSIN_START_RATE"], env["TOCSIN_DRAIN_TIMEOUT"]) == ("25", "8")
+    assert env["TOCSIN_DRAIN_TIMEOUT"] == "8"
     assert env["TOCSIN_DEV_API_KEY"] == (tmp_path / "api_key").read_text().strip()
     assert env["PATH"] == os.environ["PATH"]
 
@@ -260,21 +260,21 @@ def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pyte
 def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
     env = environment(
         tmp_path,
-        start_rate=0,
         drain_timeout=3,
         public_url="https://hooks.example.com",
         dev_api_key="tk_dev_mine",
         secret_key=MINE,
     )
-    assert (env["TOCSIN_START_RATE"], env["TOCSIN_DRAIN_TIMEOUT"]) == ("0", "3")
+    assert env["TOCSIN_DRAIN_TIMEOUT"] == "3"
     assert env["TOCSIN_PUBLIC_URL"] == "https://hooks.example.com"
     assert (env["TOCSIN_DEV_API_KEY"], env["TOCSIN_SECRET_KEY"]) == ("tk_dev_mine", MINE)
     assert not (tmp_path / "api_key").exists()
 
 
 def test_worker_processes_are_told_to_be_one_each_with_a_share_of_the_connections(tmp_path: Path) -> None:
-    env = worker_environment(settings_for(tmp_path, database_pool=30), 3)
-    assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"}
+    env = worker_environment(settings_for(tmp_path, database_pool=30, slots=12, start_rate=6), 3)
+    share = {"SLOTS": "4", "START_RATE": "2"}
+    assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"} | {f"TOCSIN_{k}": v for k, v in share.items()}
 
 
 def test_further_processes_of_a_part_stop_with_it() -> None:

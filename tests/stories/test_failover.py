@@ -1,6 +1,7 @@
 """One message and two providers: whose turn it is after an error, and whose word counts when an answer is lost."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from storage.deliveries import NewDelivery, insert_deliveries
 from tests.engine import Shop, later, open_shop, running_engine
 from tests.polling import eventually
 from tests.providers.mail_server import SENDER, MailMode, MailServer
+from tests.storage.queues import state_of
 from tests.storage.sends import Desk, Sent
 from tests.stories.vendors import SendGridStandIn
 
@@ -126,8 +128,9 @@ class TestTheSecondCannotBeAsked:
 
 
 async def lost_with(shop: Shop, id: str) -> None:
-    """Rows of a workflow that was lost during its second call, to the mail server."""
+    """Rows of a workflow that was lost during its second call, to the mail server; another one waits for `send_at`."""
     desk = Desk(database=shop.engine.parts.database, tenant=shop.tenant, type_id=UUID(int=0))
+    await eventually(partial(state_of, desk, UUID(id)), lambda state: state == "waiting")
     sent = Sent(desk=desk, id=UUID(id), channels=(Channel.EMAIL,))
     words = {"subject": "Hi", "text": "Hello"}
     draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule=None, content=words)
