@@ -28,10 +28,10 @@ SELECT :id, tenant, key, id, :person, :group, true, 1, 1, false, now(), :closes_
  WHERE tenant = :tenant
 """)
 WAIT = text("""
-UPDATE queue_entry q SET waits_for = :reason, recipient_id = n.recipient_id, evidence_due = false
+UPDATE queue_entry q SET state = 'waiting', waits_for = :reason, recipient_id = n.recipient_id
   FROM notification n WHERE n.id = q.notification_id AND n.id = ANY(:ids)
 """)
-TOLD = text("SELECT evidence_due FROM queue_entry WHERE notification_id = :id")
+TOLD = text("SELECT state = 'due' FROM queue_entry WHERE notification_id = :id")
 CLOSES = text("SELECT closes_at FROM digest WHERE tenant = :tenant")
 SCHEDULE = {**SEND, "cron": "0 9 * * *", "timezone": "recipient"}
 DUE = text("SELECT due_at FROM schedule_turn WHERE tenant = :tenant")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from commands import stores
+from commands import store_reports as stores
 from commands.errors import CommandError
 from config import Settings
 from storage.database import Database
