@@ -54,6 +54,7 @@ from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
 
 prepare_database = migrate
+NO_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,15 @@ async def open_parts(
         providers = build_providers(settings, tools_of(settings, database, http, chosen))
         posts = EventPosts(database, Transport(chosen))
         yield _assemble(settings, database, renderer, http, temporal, providers, posts, kind)
+
+
+async def check_settings(settings: Settings) -> None:
+    """Build the providers of all pools, as each process does; needs no server. Raises WrongSettings."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url or NO_DATABASE)
+        stack.push_async_callback(database.close)
+        http = await stack.enter_async_context(outgoing_client())
+        pools_of(settings, build_providers(settings, tools_of(settings, database, http, http)))
 
 
 def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:

@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import SHARED_CALLS
-from bootstrap import Parts, open_parts
+from bootstrap import Parts, check_settings, open_parts
 from config import Settings, WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
@@ -148,8 +148,10 @@ def run_processes() -> int:
     settings = Settings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
-    count = worker_count(settings)
-    code = None if count == 1 else WorkerProcesses(count, settings.drain_timeout).supervise()
+    count, code = worker_count(settings), None
+    if count > 1:
+        asyncio.run(check_settings(settings))  # once, and not by each of them
+        code = WorkerProcesses(count, settings.drain_timeout).supervise()
     if code is None:
         run_on_uvloop(main(count))
     return code or 0

@@ -18,7 +18,6 @@ from domain.outgoing import Message
 from providers.base import Provider
 from providers.guard import guarded
 from providers.outcomes import Accepted, ProviderError, Refused, Unknown
-from providers.pools import build_providers, pools_of
 from providers.registry import PROVIDERS
 from providers.tools import Tools
 from providers.transport import outgoing_client
@@ -58,11 +57,10 @@ async def check(settings: Settings, name: str, send_to: str | None) -> str:
 
 async def complete(settings: Settings) -> None:
     """Builds the providers of all pools, as every process will. Raises CommandError with what is missing or wrong."""
-    async with _tools(settings) as tools:
-        try:
-            pools_of(settings, build_providers(settings, tools))
-        except WrongSettings as error:
-            raise CommandError(*error.lines) from None
+    try:
+        await bootstrap.check_settings(settings)
+    except WrongSettings as error:
+        raise CommandError(*error.lines) from None
 
 
 def _no_dotenv_here() -> str:
@@ -74,7 +72,7 @@ def _no_dotenv_here() -> str:
 async def _tools(settings: Settings) -> AsyncIterator[Tools]:
     """As bootstrap makes them, so that a webhook meets the same guard; nothing of it needs the database."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url or "postgresql+asyncpg://nobody@127.0.0.1:1/none")
+        database = Database(settings.database_url or bootstrap.NO_DATABASE)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))

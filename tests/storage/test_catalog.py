@@ -140,7 +140,7 @@ async def test_what_was_asked_before_a_flush_is_not_kept_after_it(
 async def test_an_error_is_not_kept(database: Database, tenant: Tenant, catalog: Catalog) -> None:
     away = Catalog(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
     for _ in range(2):
-        with pytest.raises(OSError, match="Connect call failed"):
+        with pytest.raises(ConnectionRefusedError):
             await away.key("x")
 
 
