@@ -63,10 +63,10 @@ class Story:
         return str(sent["id"])
 
     def tell(self, sentence: str, id: str, *until: str) -> dict[str, Any]:
-        """Waits until it has one of these statuses, and prints what became of it."""
+        """Waits until it has one of these statuses and each channel its receipt, and prints what became of it."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while (shown := self.call("GET", f"/notifications/{id}"))["status"] not in until:
-            if time.monotonic() > deadline or shown["status"] not in ("PENDING", "SENT"):
+        while not is_over(shown := self.call("GET", f"/notifications/{id}"), until):
+            if time.monotonic() > deadline or shown["status"] not in ("PENDING", "SENT", *until):
                 sys.exit(
                     f"{sentence}\n  It should be {' or '.join(until)} and is {shown['status']}; ./tocsin show {id}"
                 )
@@ -75,6 +75,10 @@ class Story:
         for delivery in shown["deliveries"]:
             print(f"  {delivery['channel']:<6} {delivery['status']:<10} {described(delivery)}")
         return dict(shown)
+
+
+def is_over(shown: dict[str, Any], until: tuple[str, ...]) -> bool:
+    return shown["status"] in until and all(delivery["status"] != "SENT" for delivery in shown["deliveries"])
 
 
 def described(delivery: dict[str, Any]) -> str:

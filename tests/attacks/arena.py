@@ -20,7 +20,7 @@ P99_FACTOR = 10
 OTHERS_SHARE = 0.25
 BUSY_LIMIT = 5.0
 # Megabytes. The allocator keeps pages of what was freed; a leak adds up over the attacks and exceeds this.
-MEMORY_TOLERANCE = 128
+MEMORY_TOLERANCE = 192
 MEMORY_WITHIN = 30.0
 JSON = {"Content-Type": "application/json"}
 
