@@ -12,7 +12,7 @@ from tests.providers.harness_sendgrid import API_KEY, OURS, shown
 from tests.providers.harness_twilio import FROM, SID, TOKEN
 
 HOST = "127.0.0.1"
-START_RATE, RESUME_RATE, DRAIN = 25.0, 20.0, 8.0
+RESUME_RATE, DRAIN = 20.0, 8.0
 SENDER = "shop@shop.example"
 # E-mail by two providers that share it, SMS by one, and what never leaves our own tables.
 POOLS = {
@@ -69,7 +69,6 @@ def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str
         "API_PORT": str(ports.api),
         "SECRET_KEY": kept_secret(data.root / "secret_key", new_secret),
         "DEV_API_KEY": api_key(data),
-        "START_RATE": f"{START_RATE:g}",
         "RESUME_RATE": f"{RESUME_RATE:g}",
         "DRAIN_TIMEOUT": f"{DRAIN:g}",
         "LOG_LEVEL": "info",

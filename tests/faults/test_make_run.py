@@ -31,10 +31,6 @@ SELECT place FROM (
    WHERE m.accepted_at > (SELECT min(created_at) FROM notification WHERE id::text = ANY($1))) later
  WHERE id = ANY($1) ORDER BY place
 """
-SECONDS = """
-SELECT extract(epoch FROM max(accepted_at) - min(accepted_at)) FROM sandbox_message
- WHERE notification_id::text = ANY($1)
-"""
 # One that has ended has no entry any more.
 STARTED = """
 SELECT finished_at IS NOT NULL OR EXISTS (
@@ -112,7 +108,7 @@ async def test_a_taken_port_ends_the_start_with_a_sentence_that_names_the_settin
 
 
 @pytest.mark.long
-async def test_urgent_messages_overtake_a_backlog_of_bulk_that_drains_at_the_start_rate(everyday: Stage) -> None:
+async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: Stage) -> None:
     bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
     await everyday.in_the_middle(bulk, 50)
     urgent = [await everyday.customer.sent(f"urgent-{number}", priority=1) for number in range(URGENT)]
@@ -120,9 +116,6 @@ async def test_urgent_messages_overtake_a_backlog_of_bulk_that_drains_at_the_sta
     places = [row["place"] for row in await everyday.books.rows(PLACES, urgent)]
     assert len(places) == URGENT
     assert max(places) <= 20
-    await everyday.in_the_middle(bulk, 200)
-    # At 25 a second, and never more than a fifth of a second's worth at once.
-    assert float(await everyday.books.one(SECONDS, bulk)) > (200 - 25) / 25
 
 
 async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
