@@ -28,7 +28,7 @@ from storage.database import Database
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
-FULL_AGAIN = 0.1  # without a free slot: nobody tells when one becomes free
+FULL_AGAIN = 0.1  # without a free slot: there is no event when one becomes free
 MARK_EVERY = 0.5  # longer than most sends need until their call, which marks them too; far less than a claim's lease
 END_WAITS_EVERY = 1.0
 DEMOTE_EVERY = 1.0

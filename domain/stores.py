@@ -44,7 +44,7 @@ def _is_uninterrupted(known: KnownStore, seen_id: str, at: datetime) -> bool:
 
 
 def _is_lost(known: KnownStore, at: datetime) -> bool:
-    """Whether nobody has seen the adopted store for long enough, or the other one was confirmed."""
+    """Whether no process has seen the adopted store for long enough, or the other one was confirmed."""
     if known.confirmed_id == known.other_id:
         return True
     times = [time for time in (known.seen_at, known.other_since) if time is not None]

@@ -54,8 +54,8 @@ class QueueEntry(SQLModel, table=True):
 
     DUE: a worker process may claim it, to start its workflow or, with `started_at`, to resume it. CLAIMED: the process
     `claimed_by` is about to do so. STARTED: its workflow is at work. WAITING: until `waits_until`, or without it until
-    somebody makes it due; for `waits_for`, or without that before its workflow is started. COLLECTING: it may join a
-    digest window. CANCELED: see QueueState.
+    another statement makes it due; for `waits_for`, or without that before its workflow is started. COLLECTING: it may
+    join a digest window. CANCELED: see QueueState.
     `next_at` depends on the state. DUE: since when. CLAIMED: when the claim expires. WAITING with `waits_until`: that.
     STARTED, WAITING without: when to look whether its workflow exists. COLLECTING: when it may join. CANCELED: when its
     workflow may be signaled, at once or when the claim expires that was under way.

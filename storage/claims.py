@@ -38,7 +38,7 @@ def slots_of(total: int) -> Slots:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """`started`: its workflow exists and is to be told that its wait is over. `waits`: `send_at` is to come, by the
+    """`started`: its workflow exists and is to be resumed. `waits`: `send_at` is to come, by the
     clock of the database: a worker whose clock is ahead would send early."""
 
     id: UUID
@@ -54,7 +54,7 @@ class Claimed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
-    """What became of a claim: the workflow was started or told. It has its slot until `waits_until` is set."""
+    """What became of a claim: the workflow was started or resumed. It has its slot until `waits_until` is set."""
 
     id: UUID
     generation: int
@@ -169,7 +169,7 @@ async def claim(
 
 
 async def mark_begun(session: Executor, process: UUID, begun: Sequence[Begun]) -> None:
-    """Write down which workflows were started or told. Most have written so themselves by then."""
+    """Mark the workflows that were started or resumed. Most entries have been updated by their workflows before."""
     waits = [one.waits_until for one in begun]
     await session.execute(MARK_BEGUN, {"process": process, "waits": waits, **_keys(begun)})
 

@@ -41,7 +41,7 @@ NO_WAIT = "waits_for = NULL, waits_until = NULL, recipient_id = NULL"
 PASSED = f"state = CASE WHEN q.state = 'waiting' THEN 'started' ELSE q.state END, {NO_WAIT}"
 
 # Written on behalf of its workflow, which exists and needs no slot: it is under way, or it waits until `{until}`, or
-# without that until somebody makes it due.
+# without that until another statement makes it due.
 WITHOUT_SLOT = "claimed_by = NULL, queued_for = NULL, queued_at = NULL, started_at = COALESCE(q.started_at, now())"
 UNDER_WAY = f"state = 'started', {WITHOUT_SLOT}, {NO_WAIT}, next_at = now() + interval '1 minute'"
 WAITS = f"""

@@ -19,7 +19,7 @@ router = APIRouter(route_class=FrontDoor, tags=["redrives"], prefix="/notificati
 @router.post("/redrive")
 @scope("send")
 async def redrive_notifications(body: RedriveMany, caller: CallerDep, parts: PartsDep) -> Redriven:
-    """What failed goes out again, at the resume rate; preferences, expiry and what arrived meanwhile are obeyed."""
+    """What failed goes out again, at once or at the resume rate; preferences, expiry and late receipts are obeyed."""
     order = Order(
         tenant=caller.tenant,
         key_id=caller.key_id,

@@ -165,8 +165,8 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
-    """`waits_for` says what holds it back: quiet_hours, send_window, throttled or capped; `waits_until` when it asks
-    again by itself."""
+    """`waits_for` says what holds it back: quiet_hours, send_window, throttled, capped, or provider_busy with the
+    provider's name; `waits_until` when it is checked again."""
 
     event_payload: Json
     digest: DigestOf | None

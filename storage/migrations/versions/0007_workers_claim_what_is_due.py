@@ -74,7 +74,7 @@ DECLARE
   lanes int[];
   chosen int;
   locked int := 0;
-  nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  no_tenant constant uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
   PERFORM pg_advisory_xact_lock(7201535);
   SELECT count(*), count(*) FILTER (WHERE q.priority > 2) INTO used, used_by_bulk
@@ -92,8 +92,8 @@ BEGIN
        WHERE q.state = 'due' AND q.priority = level AND q.tenant > turn AND q.next_at >= since
        ORDER BY q.tenant, q.lane, q.next_at LIMIT 1;
       IF NOT FOUND THEN
-        EXIT WHEN turn = nobody;
-        turn := nobody;
+        EXIT WHEN turn = no_tenant;
+        turn := no_tenant;
         CONTINUE;
       END IF;
       turn := entry.tenant;
