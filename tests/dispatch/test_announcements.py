@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from dispatch.announcements import Announcements
-from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
+from domain.names import CANCEL_DUE, COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, RATES_DUE
 from storage.database import Database
 from tests.polling import eventually
 
@@ -38,11 +38,10 @@ async def test_what_is_announced_at_once_goes_out_together(database: Database, h
     announcements.announce(COLLECT_DUE)
     await heard_all(heard, QUEUE_DUE, COLLECT_DUE)
     assert heard.count(QUEUE_DUE) == 1
-    announcements.announce(QUEUE_DUE)
-
-    async def count() -> int:
-        return heard.count(QUEUE_DUE)
-
-    await eventually(count, lambda seen: seen == 2)
+    announcements.announce(CANCEL_DUE)
+    await heard_all(heard, CANCEL_DUE)
+    announcements.announce(RATES_DUE)
+    await heard_all(heard, RATES_DUE)
+    assert sorted(heard) == sorted([QUEUE_DUE, COLLECT_DUE, CANCEL_DUE, RATES_DUE])
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
