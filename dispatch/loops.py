@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 # others go on is seen by nobody. It ends the process, whose supervisor says so and starts it again.
 OUTAGES = (*DATABASE_DOWN, RPCError, httpx2.HTTPError)
 AFTER_OUTAGE = 1.0
+TASK_PREFIX = "loop: "
 # A timer may end a little early; without it the next wait would end at the same second.
 SLACK = 0.05
 
@@ -34,6 +35,9 @@ class Loop:
         self._woken.set()
 
     async def run(self) -> None:
+        """Until cancelled. Names the task, so that a dump of the tasks shows what the process does."""
+        if task := asyncio.current_task():
+            task.set_name(f"{TASK_PREFIX}{self._name}")
         while True:
             self._woken.clear()
             await self._rest(await self._once())

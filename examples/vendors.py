@@ -68,7 +68,7 @@ class Reports:
 
 def post(vendor: str, url: str, body: bytes, headers: dict[str, str]) -> None:
     try:
-        said = str(httpx2.post(url, content=body, headers=headers, trust_env=False).status_code)
+        said = str(httpx2.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code)
     except httpx2.TransportError as error:
         said = type(error).__name__
     print(f"\n{vendor} reports delivered to {url.partition('?')[0]}: {said}", flush=True)

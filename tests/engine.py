@@ -154,6 +154,12 @@ class Shop:
     async def cancel(self, id: str) -> dict[str, Any]:
         return await self.ok("POST", f"/notifications/{id}/cancel")
 
+    async def due(self, id: str) -> None:
+        """Make a scheduled notification due, once its workflow waits for `send_at`."""
+        entry = "UPDATE queue_entry SET next_at = now() WHERE notification_id = :id AND state = 'waiting'"
+        await self.engine.sql("UPDATE notification SET send_at = now() WHERE id = :id", id=id)
+        await eventually(lambda: self.engine.sql(entry, id=id), bool)
+
     async def shown(self, id: str) -> dict[str, Any]:
         return await self.ok("GET", f"/notifications/{id}")
 

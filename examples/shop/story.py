@@ -29,7 +29,9 @@ def connect() -> httpx2.Client:
             sys.exit(f"Nothing runs here ({run} is missing). Start it with: make run")
         info = json.loads(run.read_text())
         url, key = info["api_url"], key or info["api_key"]
-    return httpx2.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    return httpx2.Client(
+        base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30
+    )
 
 
 class Story:

@@ -33,7 +33,7 @@ async def running(secret: str) -> AsyncIterator[tuple[Process, str]]:
 
 async def test_it_prints_what_verifies_once_and_refuses_the_rest() -> None:
     secret = new_secret()
-    async with running(secret) as (process, url), httpx2.AsyncClient(trust_env=False) as http:
+    async with running(secret) as (process, url), httpx2.AsyncClient(trust_env=False, timeout=30) as http:
 
         async def post(ident: str, key: str) -> int:
             headers = signed_headers(ident, BODY, [key])

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from embedded.identity import identity
+from embedded.identity import command_line, identity
 from embedded.processes import tethered
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
@@ -126,8 +126,13 @@ def descendants(pid: int) -> list[int]:
 
 
 def survivors(identities: dict[str, str | None]) -> list[str]:
-    """Those of them that still run."""
-    return [name for name, known in identities.items() if f"{(pid := name.split()[-1])} {identity(int(pid))}" == known]
+    """Those of them that still run, with what they say they do."""
+    pids = {name: int(name.split()[-1]) for name in identities}
+    return [
+        f"{name}: {' '.join(command_line(pid))}"
+        for name, pid in pids.items()
+        if f"{pid} {identity(pid)}" == identities[name]
+    ]
 
 
 async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> Run:

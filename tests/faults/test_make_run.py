@@ -61,7 +61,7 @@ async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_deliver
     assert "A notification was just sent and is DELIVERED:" in printed
     kinds = re.findall(r"^  \d{4}-\S+Z  (\w+)", printed, re.MULTILINE)
     assert kinds == ["accepted", "rendered", "sent", "delivered"]
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
         for page in (f"{info.api_url}/docs", f"{info.api_url}/outbox", info.temporal_ui_url):
             assert (await http.get(page, follow_redirects=True)).status_code == 200, page
 

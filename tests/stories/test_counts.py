@@ -1,5 +1,6 @@
 """What one send costs: events in Temporal's history, activities, SQL statements. Each is a limit on the throughput."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from sqlalchemy import TextClause, event, text
 from temporalio.api.enums.v1 import EventType
 
 from dispatch import dispatcher
+from dispatch.loops import TASK_PREFIX
 from storage.statements import QuickSession, Rows
 from tests.engine import Engine, Shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-# Of the sandbox vendor's own log, and of receipts, which others may still get.
-NOT_OURS = ("sandbox_call", "sandbox_message", "sandbox_receipt", " receipt ")
+# Of the sandbox vendor's own log, of receipts, which others may still get, and of the lease, which is renewed
+# each second.
+NOT_OURS = ("sandbox_call", "sandbox_message", "sandbox_receipt", " receipt ", "INTO lease ")
 # At most fifty times a second for all sends of a process.
 SHARED = "SELECT pg_notify(:channel, due) "
 SENDS = 10
@@ -30,19 +33,19 @@ Parameters = Mapping[str, Any] | None
 @dataclass(frozen=True)
 class Statement:
     text: str
-    parameters: str
     rows: int
+    task: str
 
     @property
-    def polled_in_vain(self) -> bool:
-        """A background loop looked because its clock (1, 2 or 5 s) said so, found nothing and wrote nothing. What a
-        loop finds counts: the claim that returned our row is part of the price. Polls name no row."""
-        in_vain = 1 if "claim_due" in self.text else 0  # a claim returns a row that says whether there is room
-        return self.rows == in_vain and (len(self.parameters) < 10 or "claim_due" in self.text)
+    def is_polling(self) -> bool:
+        """Whether a background loop looked for work because its clock (1, 2 or 5 s) said so. The claim that returned
+        our row is part of the price; a claim also returns a row that says whether there is room."""
+        found_ours = "claim_due" in self.text and self.rows > 1
+        return self.task.startswith(TASK_PREFIX) and not found_ours
 
     @property
     def counts(self) -> bool:
-        return not self.polled_in_vain and not any(name in self.text for name in (*NOT_OURS, SHARED))
+        return not self.is_polling and not any(name in self.text for name in (*NOT_OURS, SHARED))
 
     def __str__(self) -> str:
         return f"{self.rows} rows: {self.text[:150]}"
@@ -55,15 +58,18 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
     statements: list[Statement] = []
     target = engine.parts.database.engine.sync_engine
 
-    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        statements.append(Statement(f"{' '.join(statement.split())} ", str(parameters), cursor.rowcount))
+    def keep(statement: str, rows: int) -> None:
+        task = asyncio.current_task()
+        statements.append(Statement(f"{' '.join(statement.split())} ", rows, task.get_name() if task else ""))
+
+    def note(_: Any, cursor: Any, statement: str, *__: Any) -> None:
+        keep(statement, cursor.rowcount)
 
     execute = QuickSession.execute
 
     async def noted(session: QuickSession, statement: TextClause, params: Parameters = None) -> Rows:
         rows = await execute(session, statement, params)
-        given = str(tuple((params or {}).values()))
-        statements.append(Statement(f"{' '.join(statement.text.split())} ", given, len(list(rows))))
+        keep(statement.text, len(list(rows)))
         return rows
 
     event.listen(target, "after_cursor_execute", note)

@@ -32,8 +32,17 @@ async def digests(shop: Shop, **wanted: str) -> list[dict[str, Any]]:
     return items
 
 
+async def flush(shop: Shop, *items: int) -> None:
+    """Close the open windows, once they have so many items, without waiting for their end."""
+    windows = await eventually(
+        lambda: digests(shop), lambda seen: sorted(each["items"] for each in seen) == sorted(items)
+    )
+    for window in windows:
+        await shop.ok("POST", f"/digests/{window['id']}/flush")
+
+
 async def test_what_comes_in_a_window_goes_out_as_one(shop: Shop) -> None:
-    await news(shop, {"window": "2s"})
+    await news(shop, {"window": "6s"})
     ids = await send(shop, "one", "two", "three")
     shown = [await shop.ended(id, "DIGESTED") for id in ids]
     [made] = {one["digest"]["notification_id"] for one in shown}
@@ -46,11 +55,12 @@ async def test_what_comes_in_a_window_goes_out_as_one(shop: Shop) -> None:
 
 
 async def test_each_part_and_each_person_has_a_digest_of_its_own(shop: Shop) -> None:
-    await news(shop, {"window": "2s", "key": "project"})
+    await news(shop, {"window": "1h", "key": "project"})
     await shop.person("bob", email="bob@example.com")
     await send(shop, "one", "two", project="a")
     await send(shop, "three", project="b")
     ids = await send(shop, "four", person="bob", project="a")
+    await flush(shop, 2, 1, 1)
     await shop.ended(ids[0], "DIGESTED")
     await eventually(lambda: mails(shop), lambda seen: sorted(seen) == ["1: three", "2: one two"])
     await eventually(lambda: mails(shop, "bob"), lambda seen: seen == ["1: four"])
@@ -89,9 +99,10 @@ async def test_a_sliding_window_moves_with_each_item_but_not_for_ever(shop: Shop
 
 
 async def test_an_item_that_is_cancelled_is_not_in_it_and_one_without_items_is_not_sent(shop: Shop) -> None:
-    await news(shop, {"window": "2s"})
+    await news(shop, {"window": "1h"})
     first, second = await send(shop, "one", "two")
     assert (await shop.cancel(first))["channels"] == {"email": "stopped"}
+    await flush(shop, 1)
     await shop.ended(second, "DIGESTED")
     await eventually(lambda: mails(shop), lambda seen: seen == ["1: two"])
     assert (await shop.shown(first))["status"] == "CANCELED"
@@ -104,26 +115,28 @@ async def test_an_item_that_is_cancelled_is_not_in_it_and_one_without_items_is_n
 
 
 async def test_the_first_one_goes_out_at_once_and_what_follows_is_collected(shop: Shop) -> None:
-    await news(shop, {"window": "3s", "first_at_once": True})
+    await news(shop, {"window": "1h", "first_at_once": True})
     first, second, third = await send(shop, "one", "two", "three")
     await shop.ended(first, "DELIVERED")
     await eventually(lambda: mails(shop), lambda seen: seen == ["1: one"])
+    await flush(shop, 2)
     await shop.ended(second, "DIGESTED")
     await shop.ended(third, "DIGESTED")
     await eventually(lambda: mails(shop), lambda seen: sorted(seen) == ["1: one", "2: two three"])
 
 
 async def test_an_opt_out_within_the_window_is_obeyed(shop: Shop) -> None:
-    await news(shop, {"window": "2s"})
+    await news(shop, {"window": "1h"})
     ids = await send(shop, "one", "two")
     await shop.ok("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
+    await flush(shop, 2)
     [made] = {(await shop.ended(id, "DIGESTED"))["digest"]["notification_id"] for id in ids}
     assert (await shop.ended(made, "SUPPRESSED"))["failure_reason"] == "email: opted_out (global_channel_opt_in.email)"
     assert await mails(shop) == []
 
 
 async def test_somebody_who_is_erased_within_the_window_gets_nothing(shop: Shop) -> None:
-    await news(shop, {"window": "2s"})
+    await news(shop, {"window": "6s"})
     [id] = await send(shop, "one")
     await eventually(lambda: digests(shop), lambda seen: [each["items"] for each in seen] == [1])
     await shop.ok("DELETE", "/recipients/ada")
@@ -132,8 +145,9 @@ async def test_somebody_who_is_erased_within_the_window_gets_nothing(shop: Shop)
 
 
 async def test_what_exceeds_a_throttle_is_collected(shop: Shop) -> None:
-    await news(shop, {"window": "3s"}, throttle={"limit": 2, "per": "1h", "on_exceed": "digest"})
+    await news(shop, {"window": "1h"}, throttle={"limit": 2, "per": "1h", "on_exceed": "digest"})
     ids = await send(shop, "one", "two", "three", "four")
+    await flush(shop, 2)
     shown = [await shop.ended(id, "DELIVERED", "DIGESTED") for id in ids]
     assert sorted(one["status"] for one in shown) == ["DELIVERED", "DELIVERED", "DIGESTED", "DIGESTED"]
     [made] = {one["digest"]["notification_id"] for one in shown if one["status"] == "DIGESTED"}
@@ -169,9 +183,12 @@ async def test_its_workflow_tells_an_operator_what_it_is_and_nobody_who_it_is_fo
 
 
 async def test_a_collected_one_is_sent_when_it_is_due(shop: Shop) -> None:
-    await news(shop, {"window": "2s"})
-    late = await shop.send("news", send_at=later(3), payload={"name": "late"})
+    await news(shop, {"window": "1h"})
+    late = await shop.send("news", send_at=later(600), payload={"name": "late"})
     await send(shop, "early")
+    await flush(shop, 1)
     await eventually(lambda: mails(shop), lambda seen: seen == ["1: early"])
+    await shop.due(late)
+    await flush(shop, 1)
     await shop.ended(late, "DIGESTED")
     await eventually(lambda: mails(shop), lambda seen: sorted(seen) == ["1: early", "1: late"])

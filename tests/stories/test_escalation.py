@@ -77,7 +77,7 @@ async def test_a_cancel_ends_the_wait_and_what_was_sent_was_sent(shop: Shop) -> 
 
 
 async def test_an_expiry_during_the_wait_leaves_the_next_step_out(shop: Shop) -> None:
-    shown = await shop.finished(await alert(shop, "ada+silent@example.com", "1h", expires_in="3s"))
+    shown = await shop.finished(await alert(shop, "ada+silent@example.com", "1h", expires_in="8s"))
     assert (shown["status"], statuses(shown)) == ("SENT", {"email": "SENT", "sms": "EXPIRED"})
 
 

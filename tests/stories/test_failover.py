@@ -120,8 +120,9 @@ class TestTheSecondCannotBeAsked:
         self, pooled: Shop, mail: MailServer
     ) -> None:
         await pooled.person("ada", email="ada@example.com")
-        id = await pooled.send("news", send_at=later(2))
+        id = await pooled.send("news", send_at=later(600))
         await lost_with(pooled, id)
+        await pooled.due(id)
         shown = await pooled.ended(id, "SENT", "DELIVERED", "IN_DOUBT")
         assert asked(shown)[:2] == [("sandbox", "error", None), ("smtp", "unknown", "worker_lost")]
         assert [outcome for _, outcome, _ in asked(shown)[2:]] == ["accepted"]

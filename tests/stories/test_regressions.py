@@ -57,10 +57,11 @@ async def test_a_person_erased_before_the_send_is_due_ends_it_as_cancelled(
     monkeypatch.setattr(Starter, "signal_cancel", lost)
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(3))
+    id = await shop.send("news", send_at=later(600))
     await shop.engine.started(id)
     await shop.ok("DELETE", "/recipients/ada")
     assert (await shop.shown(id))["finished_at"] is None
+    await shop.due(id)
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled")
     assert await shop.outbox() == []

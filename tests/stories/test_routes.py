@@ -143,8 +143,9 @@ async def test_the_policy_says_which_version_a_waiting_send_uses(
         {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}, "template_policy": policy},
     )
     await shop.person("ada", phone=PHONE)
-    id = await shop.send("news", send_at=later(1.5))
+    id = await shop.send("news", send_at=later(600))
     await shop.template("news", "sms", "new words")
+    await shop.due(id)
     [delivery] = (await shop.until(id, "DELIVERED"))["deliveries"]
     assert (delivery["rendered_content"]["text"], delivery["template_version"]) == (said, version)
 
@@ -160,7 +161,7 @@ async def test_priority_and_tags_are_kept_and_the_types_priority_is_the_default(
 async def test_a_person_who_was_erased_while_it_waited_gets_nothing(shop: Shop) -> None:
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(1))
+    id = await shop.send("news", send_at=later(600))
     await shop.ok("DELETE", "/recipients/ada")
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled")

@@ -127,7 +127,7 @@ async def test_a_call_that_no_process_can_make_is_canceled_at_once(deployed: Eng
 
 
 async def test_a_call_that_no_process_can_make_expires_in_time(deployed: Engine) -> None:
-    async with left_alone(deployed, expires_in="8s") as (shop, id):
+    async with left_alone(deployed, expires_in="15s") as (shop, id):
         await shop.ended(id, "EXPIRED")
 
 

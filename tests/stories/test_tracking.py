@@ -32,7 +32,7 @@ async def html_of(shop: Shop, **tracking: bool) -> tuple[str, str]:
 
 
 async def follow(url: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as stranger:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as stranger:
         return await stranger.get(unescape(url))
 
 
