@@ -1,21 +1,15 @@
 """Typed settings, read once from `TOCSIN_*` variables, `.env` and `TOCSIN_*_FILE`; built by bootstrap only."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from config_sources import PREFIX, ProviderSettings, Sourced
 from domain.channels import Channel
 
 VERSION = "0.1.0"
-PREFIX = "TOCSIN_"
 ALL_POINTS = 100
 CONNECTIONS_OF_ONE_WORKER = 4  # at least: its activities and its loops must not wait for each other
 FEWEST_SLOTS = 2
@@ -23,96 +17,6 @@ PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
 Names = Annotated[list[str], NoDecode]
-
-
-class WrongSettings(ValueError):
-    """`lines`: a sentence for each setting that is missing or wrong. None quotes a value."""
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = lines
-
-
-class SecretFiles(PydanticBaseSettingsSource):
-    """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file.
-
-    `said` are the variables of environment and `.env`, in lower case.
-    """
-
-    def __init__(self, settings_cls: type[BaseSettings], prefix: str, said: Mapping[str, str | None]) -> None:
-        super().__init__(settings_cls)
-        self._prefix = prefix
-        self._said = said
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        name = field.alias or field_name
-        variable = f"{self._prefix}{name}_FILE"
-        path = self._said.get(variable.lower())
-        return (self._read(variable.upper(), path) if path else None), name, False
-
-    def _read(self, variable: str, path: str) -> str:
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise WrongSettings(f"{variable}: {path} cannot be read") from None
-
-    def __call__(self) -> dict[str, Any]:
-        found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
-        return {name: value for value, name, _ in found if value is not None}
-
-
-class Sourced(BaseSettings):
-    """Where settings come from, in order: arguments, environment, `.env`, `*_FILE` (named in either of the two).
-    Complaints quote no value."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        said = {**getattr(dotenv_settings, "env_vars", {}), **getattr(env_settings, "env_vars", {})}
-        files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX), said)
-        return init_settings, env_settings, dotenv_settings, files
-
-    @classmethod
-    def read(cls, **given: Any) -> Self:
-        """As processes and commands read them. Raises WrongSettings."""
-        prefix = given.get("_env_prefix") or str(cls.model_config.get("env_prefix"))
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise WrongSettings(*(_complaint(prefix, each) for each in error.errors())) from None
-
-
-def _complaint(prefix: str, error: Any) -> str:
-    """A rule of several settings names them itself."""
-    said = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
-        return str(said)
-    variable = f"{prefix}{error['loc'][0]}".upper()
-    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {said}"
-
-
-class ProviderSettings(Sourced):
-    """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
-    `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves."""
-
-    model_config = SettingsConfigDict(env_prefix_target="all")
-
-    rate: float = Field(0, ge=0)
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """What every provider has, read from `TOCSIN_<NAME>_*`. Raises WrongSettings."""
-        return cls.read(_env_prefix=f"{PREFIX}{name.upper()}_")
 
 
 class ClientSettings(Sourced):

@@ -19,7 +19,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import SHARED_CALLS
 from bootstrap import Parts, check_settings, open_parts
-from config import Settings, WrongSettings
+from config import Settings
+from config_sources import WrongSettings
 from dispatch.connection import connect, prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue

@@ -7,7 +7,8 @@ import sys
 
 from api.server import serve
 from bootstrap import Parts, open_parts
-from config import Settings, WrongSettings
+from config import Settings
+from config_sources import WrongSettings
 from logs import configure_logging
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from supervision import run_on_uvloop

@@ -12,7 +12,8 @@ import typer
 from commands.client import Api, address, open_api
 from commands.errors import CommandError
 from commands.here import CHECKOUT
-from config import ClientSettings, WrongSettings
+from config import ClientSettings
+from config_sources import WrongSettings
 from embedded.errors import StackError
 
 INTERRUPTED = 130

@@ -12,7 +12,8 @@ from uuid import uuid4
 import bootstrap
 from commands.errors import CommandError
 from commands.here import CHECKOUT
-from config import Settings, WrongSettings
+from config import Settings
+from config_sources import WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing import Message
 from providers.base import Provider

@@ -3,7 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from config import PREFIX, Settings
+from config import Settings
+from config_sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import kept_secret, new_api_key, new_secret
 from supervision import of_one_worker

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 
-from config import ProviderSettings
+from config_sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message

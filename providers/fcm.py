@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 from firebase_admin import credentials, messaging
 from pydantic import SecretStr
 
-from config import ProviderSettings, WrongSettings
+from config_sources import ProviderSettings, WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.notification_types import URGENT
 from domain.outgoing import Message

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from config import Settings, WrongSettings
+from config import Settings
+from config_sources import WrongSettings
 from domain.channels import Channel
 from domain.routing import Pooled
 from providers.base import Provider

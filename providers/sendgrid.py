@@ -19,7 +19,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sendgrid.helpers.mail import CustomArg, From, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
-from config import ProviderSettings, WrongSettings
+from config_sources import ProviderSettings, WrongSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message

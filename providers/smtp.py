@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 import aiosmtplib
 from pydantic import Field, SecretStr, field_validator
 
-from config import ProviderSettings
+from config_sources import ProviderSettings
 from domain.channels import Channel
 from domain.outgoing import Message
 from providers.base import Provider

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from config import ProviderSettings
+from config_sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
 from providers.transport import Transport

@@ -18,7 +18,7 @@ from twilio.request_validator import (
     get_signature_algorithm,
 )
 
-from config import ProviderSettings
+from config_sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message

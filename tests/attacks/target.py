@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx2
 
-from config import PREFIX
+from config_sources import PREFIX
 from embedded.ports import LOOPBACK, free_port
 from embedded.processes import Child, tethered
 from embedded.readiness import answers_ok

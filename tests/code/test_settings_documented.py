@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config import PREFIX, ProviderSettings, Settings
+from config import Settings
+from config_sources import PREFIX, ProviderSettings
 from providers.registry import PROVIDERS
 from tests.code.tree import ROOT
 

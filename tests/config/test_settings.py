@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config import PLACEHOLDERS, PREFIX, Settings, WrongSettings
+from config import PLACEHOLDERS, Settings
+from config_sources import PREFIX, WrongSettings
 
 OWN_SECRET = "a secret of our own"
 

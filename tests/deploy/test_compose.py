@@ -10,7 +10,8 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from config import PREFIX, Settings
+from config import Settings
+from config_sources import PREFIX
 from embedded.temporal import DYNAMIC_CONFIG, find_binary
 from tests.code.tree import ROOT
 from tests.deploy.compose import COMPOSE, VARIABLE, compose, seconds, services

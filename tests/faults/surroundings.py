@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from config import PREFIX
+from config_sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import kept_secret, new_api_key, new_secret
 from embedded.ports import free_port

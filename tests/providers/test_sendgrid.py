@@ -15,7 +15,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 
 from api.routes.receipts import VALUE_LIMIT
 from api.routes.receipts import _stored as stored
-from config import ProviderSettings
+from config_sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bootstrap import Parts, open_parts
-from config import ProviderSettings, Settings
+from config import Settings
+from config_sources import ProviderSettings
 from providers.outcomes import Refused, Temporary
 from tests.providers.harness_http import Day
 from tests.providers.harness_webhook import webhook_bench

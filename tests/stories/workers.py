@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from config import PREFIX, Settings
+from config import Settings
+from config_sources import PREFIX
 from domain.channels import Channel
 from embedded.processes import Child, tethered
 from embedded.stack import CHECKOUT

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from bootstrap import open_parts
-from config import PREFIX
+from config_sources import PREFIX
 from domain.names import NOTIFICATIONS_QUEUE
 from embedded.identity import identity
 from testing.stage import serving
