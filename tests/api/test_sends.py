@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from api.acceptance import Acceptance
 from api.app import create_app
 from bootstrap import Parts, open_parts
 from config import Settings
@@ -184,6 +185,46 @@ async def test_the_order_of_members_and_white_space_do_not_make_another_body(des
     again = await desk.raw(mirrored, **{"Idempotency-Key": "k"})
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json() == first.json()
+
+
+def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if another request took the key between the look-up and the INSERT of the next one."""
+    held, seen = Acceptance._held, list[list[str]]()
+
+    async def too_early(self: Acceptance, keys: list[str]) -> dict[str, Any]:
+        seen.append(keys)
+        return {} if len(seen) == 1 else await held(self, keys)
+
+    monkeypatch.setattr(Acceptance, "_held", too_early)
+
+
+async def test_a_key_that_is_taken_meanwhile_is_a_repetition(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = (await desk.send(key="k")).json()
+    hide_from_next_look_up(monkeypatch)
+    again = await desk.send(key="k")
+    assert (again.status_code, again.json()) == (202, first)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await desk.rows() == 1
+
+
+async def test_a_key_that_is_taken_meanwhile_with_another_body_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.send(key="k")
+    hide_from_next_look_up(monkeypatch)
+    assert (await desk.send({**GOOD, "payload": {"name": "Bo"}}, key="k")).status_code == 422
+    assert await desk.rows() == 1
+
+
+async def test_keys_of_a_batch_that_are_taken_meanwhile_are_repetitions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await desk.batch({**GOOD, "idempotency_key": "a"})
+    hide_from_next_look_up(monkeypatch)
+    again = await desk.batch({**GOOD, "idempotency_key": "b"}, {**GOOD, "idempotency_key": "a"})
+    assert again[1]["id"] == first[0]["id"]
+    assert again[0]["id"] != first[0]["id"]
+    assert await desk.rows() == 2
 
 
 async def test_without_a_key_each_request_is_a_notification(desk: Desk) -> None:
