@@ -126,13 +126,11 @@ def descendants(pid: int) -> list[int]:
 
 
 def survivors(identities: dict[str, str | None]) -> list[str]:
-    """Those of them that still run, with what they say they do."""
+    """Those of them that still run, with what they say they do. A process without a command line has given its memory
+    back and only waits for the kernel, which may take a minute on a busy machine."""
     pids = {name: int(name.split()[-1]) for name in identities}
-    return [
-        f"{name}: {' '.join(command_line(pid))}"
-        for name, pid in pids.items()
-        if f"{pid} {identity(pid)}" == identities[name]
-    ]
+    alive = {name: command_line(pid) for name, pid in pids.items() if f"{pid} {identity(pid)}" == identities[name]}
+    return [f"{name}: {' '.join(command)}" for name, command in alive.items() if any(command)]
 
 
 async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> Run:
