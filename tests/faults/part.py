@@ -5,10 +5,11 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from config_sources import PREFIX
 from embedded.orphans import kill_group
 from embedded.processes import Child, describe_exit, spawn, stop, tail
 from embedded.readiness import Probe
@@ -27,6 +28,7 @@ class Part:
         self.child = child
         self.deaths: list[str] = []
         self._probe = probe
+        self._env = child.env
         self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -99,4 +101,17 @@ class Part:
         """Stopped, and started as another program."""
         await self.stop()
         self.child = replace(self.child, argv=argv)
+        await self.start()
+
+    async def change_settings(self, **settings: str) -> None:
+        """Stopped, and started with other settings than the other processes have."""
+        await self._restart({**(self._env or {}), **{f"{PREFIX}{name}": value for name, value in settings.items()}})
+
+    async def restore_settings(self) -> None:
+        """Stopped, and started with those that it had at first."""
+        await self._restart(self._env)
+
+    async def _restart(self, env: Mapping[str, str] | None) -> None:
+        await self.stop()
+        self.child = replace(self.child, env=env)
         await self.start()

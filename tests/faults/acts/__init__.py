@@ -1,6 +1,18 @@
 """What can go wrong: importing this fills the table of faults."""
 
-from tests.faults.acts import code, crowds, digests, postgres, providers, races, receipts, requests, temporal, workers
+from tests.faults.acts import (
+    code,
+    crowds,
+    digests,
+    postgres,
+    processes,
+    providers,
+    races,
+    receipts,
+    requests,
+    temporal,
+    workers,
+)
 from tests.faults.acts.table import FAULTS, OUTAGES, Act
 
 __all__ = [
@@ -11,6 +23,7 @@ __all__ = [
     "crowds",
     "digests",
     "postgres",
+    "processes",
     "providers",
     "races",
     "receipts",
