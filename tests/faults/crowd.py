@@ -49,9 +49,12 @@ class Tenant:
 
     async def prepare(self) -> None:
         for kind in KINDS:
-            for template in templates(kind):
-                await self.ok("POST", "/templates", template)
-            await self.ok("PUT", f"/notification-types/{kind.key}", spec(kind))
+            await self.add(kind)
+
+    async def add(self, kind: Kind) -> None:
+        for template in templates(kind):
+            await self.ok("POST", "/templates", template)
+        await self.ok("PUT", f"/notification-types/{kind.key}", spec(kind))
 
     async def ask(self, key: str, body: Json) -> str:
         """Until there is an answer; whatever happens meanwhile, it is the same request."""

@@ -1,0 +1,99 @@
+"""Urgent sends at a steady rate to two API processes, and how long each takes until it is SENT."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle, islice
+from statistics import quantiles
+
+import httpx2
+
+from config_sources import PREFIX
+from embedded.ports import free_port
+from embedded.readiness import answers_ok
+from tests.faults.books import Books
+from tests.faults.crowd import Crowd
+from tests.faults.kinds import PASSWORD, Json
+from tests.faults.pace import lasting
+from tests.faults.part import Part
+from tests.faults.servers import Servers
+from tests.faults.surroundings import HOST
+
+URGENT = replace(PASSWORD, key="urgent", more={**PASSWORD.more, "give_up_after": "1h"})
+ASK_OTHER_AFTER = 1.0  # seconds without an answer
+SENT_AT = """
+SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
+ WHERE notification_id::text = ANY($1) AND status = 'SENT' GROUP BY notification_id
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UrgentSends:
+    """`rate` sends per second for `seconds`; each is SENT within `deadline`, or the test has failed anyway."""
+
+    apis: Sequence[httpx2.AsyncClient]
+    books: Books
+    crowd: Crowd
+    rate: float = 4.0
+    seconds: float = 10.0
+    deadline: float = 240.0
+
+    async def seconds_until_sent(self) -> list[float]:
+        """Of each send, from the first request for it."""
+        asks = []
+        for number in range(int(self.rate * self.seconds)):
+            body, key = self.crowd.message(URGENT, 0, "silent")
+            asks.append(asyncio.create_task(self._ask(number, body, key)))
+            await lasting(1 / self.rate)
+        asked_at = dict(await asyncio.gather(*asks))
+        return await sent_after(self.books, asked_at, self.deadline)
+
+    async def _ask(self, number: int, body: Json, key: str) -> tuple[str, float]:
+        """Ask one API process and then another, as a load balancer would. Return the id and when it was asked for."""
+        asked_at = time.time()
+        for api in islice(cycle(self.apis), number % len(self.apis), None):
+            try:
+                response = await api.post("/notifications/send", json=body, headers={"Idempotency-Key": key})
+            except httpx2.TransportError:
+                continue
+            if response.status_code == 202:
+                return str(response.json()["id"]), asked_at
+            assert response.status_code in (409, 503), response.text
+            await lasting(ASK_OTHER_AFTER / 10)
+        raise AssertionError("there is always another API")
+
+
+async def sent_after(books: Books, since: dict[str, float], within: float) -> list[float]:
+    """Wait until all of them are SENT. Return the seconds from the given time of each."""
+    ids = list(since)
+    await books.until(f"SELECT count(*) FROM ({SENT_AT}) sent", ids, is_=len(ids), within=within)
+    return [float(row["at"]) - since[row["id"]] for row in await books.rows(SENT_AT, ids)]
+
+
+def p95(seconds: list[float]) -> float:
+    return quantiles(seconds, n=20, method="inclusive")[-1]
+
+
+@asynccontextmanager
+async def second_api(servers: Servers) -> AsyncIterator[Part]:
+    """Another API process of the same servers."""
+    first, port = servers.parts["api"].child, free_port()
+    settings = {**(first.env or {}), f"{PREFIX}API_PORT": str(port), f"{PREFIX}PUBLIC_URL": servers.info.api_url}
+    child = replace(first, name="api-2", log=first.log.with_name("api-2.log"), env=settings)
+    part = Part(child, lambda: partial(answers_ok, HOST, port, "/readyz"))
+    await part.start()
+    try:
+        yield part
+    finally:
+        await part.stop()
+
+
+def api_client(servers: Servers, part: Part) -> httpx2.AsyncClient:
+    """A client that does not wait long for an answer: there is another API."""
+    port = (part.child.env or {})[f"{PREFIX}API_PORT"]
+    headers = {"Authorization": f"Bearer {servers.info.api_key}"}
+    url = f"http://{HOST}:{port}/api/v1"
+    return httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=ASK_OTHER_AFTER)
