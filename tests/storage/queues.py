@@ -1,7 +1,7 @@
 """What a worker process does with the queue, for tests of what lies in it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -100,3 +100,13 @@ async def entry_of(desk: Desk, id: UUID) -> dict[str, object]:
 
 async def state_of(desk: Desk, id: UUID) -> str:
     return str((await entry_of(desk, id))["state"])
+
+
+def at(offset: timedelta) -> datetime:
+    """From now on."""
+    return datetime.now(UTC) + offset
+
+
+async def age(desk: Desk, seconds: float) -> None:
+    """As if so much time had passed for all entries."""
+    await desk.query("UPDATE queue_entry SET next_at = next_at - make_interval(secs => :seconds)", seconds=seconds)
