@@ -103,15 +103,13 @@ class Part:
         self.child = replace(self.child, argv=argv)
         await self.start()
 
+    def set(self, settings: Mapping[str, str]) -> None:
+        """For its next start: settings that differ from those of the other processes."""
+        own = {f"{PREFIX}{name}": value for name, value in settings.items()}
+        self.child = replace(self.child, env={**(self._env or {}), **own})
+
     async def change_settings(self, **settings: str) -> None:
-        """Stopped, and started with other settings than the other processes have."""
-        await self._restart({**(self._env or {}), **{f"{PREFIX}{name}": value for name, value in settings.items()}})
-
-    async def restore_settings(self) -> None:
-        """Stopped, and started with those that it had at first."""
-        await self._restart(self._env)
-
-    async def _restart(self, env: Mapping[str, str] | None) -> None:
+        """Stopped, and started with these settings beside those that it had at first."""
         await self.stop()
-        self.child = replace(self.child, env=env)
+        self.set(settings)
         await self.start()

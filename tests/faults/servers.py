@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -71,14 +71,18 @@ class Servers:
 
 
 @asynccontextmanager
-async def serving(home: Path, program: tuple[str, ...] = IMPATIENT_WORKER) -> AsyncIterator[Servers]:
-    """`home`, absolute, exists and is the caller's to remove. Durable like production."""
+async def serving(
+    home: Path, program: tuple[str, ...] = IMPATIENT_WORKER, settings: Mapping[str, Mapping[str, str]] | None = None
+) -> AsyncIterator[Servers]:
+    """`home`, absolute, exists and is the caller's to remove. Durable like production. `settings` by part."""
     async with AsyncExitStack() as stack:
         data, ports = DataDir.at(home), Ports.free()
         data.make()
         cluster = Cluster(data.root)
         await asyncio.to_thread(cluster.prepare)
         servers = _planned(data, ports, cluster, program)
+        for name, own in (settings or {}).items():
+            servers.parts[name].set(own)
         for wire in servers.wires.values():
             await stack.enter_async_context(wire.open())
         for name in ORDER:

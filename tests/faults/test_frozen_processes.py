@@ -12,9 +12,10 @@ import pytest
 from tests.faults.books import Books
 from tests.faults.crowd import open_crowd
 from tests.faults.invariants import broken
+from tests.faults.latency import p95
 from tests.faults.part import Part
 from tests.faults.servers import Servers, serving
-from tests.faults.urgent import URGENT, UrgentSends, api_client, p95, second_api
+from tests.faults.urgent import URGENT, UrgentSends, api_client, second_api
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 

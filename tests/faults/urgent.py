@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
-from statistics import quantiles
 
 import httpx2
 
@@ -17,6 +16,7 @@ from embedded.readiness import answers_ok
 from tests.faults.books import Books
 from tests.faults.crowd import Crowd
 from tests.faults.kinds import PASSWORD, Json
+from tests.faults.latency import sent_after
 from tests.faults.pace import lasting
 from tests.faults.part import Part
 from tests.faults.servers import Servers
@@ -24,10 +24,6 @@ from tests.faults.surroundings import HOST
 
 URGENT = replace(PASSWORD, key="urgent", more={**PASSWORD.more, "give_up_after": "1h"})
 ASK_OTHER_AFTER = 1.0  # seconds without an answer
-SENT_AT = """
-SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
- WHERE notification_id::text = ANY($1) AND status = 'SENT' GROUP BY notification_id
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +60,6 @@ class UrgentSends:
             assert response.status_code in (409, 503), response.text
             await lasting(ASK_OTHER_AFTER / 10)
         raise AssertionError("there is always another API")
-
-
-async def sent_after(books: Books, since: dict[str, float], within: float) -> list[float]:
-    """Wait until all of them are SENT. Return the seconds from the given time of each."""
-    ids = list(since)
-    await books.until(f"SELECT count(*) FROM ({SENT_AT}) sent", ids, is_=len(ids), within=within)
-    return [float(row["at"]) - since[row["id"]] for row in await books.rows(SENT_AT, ids)]
-
-
-def p95(seconds: list[float]) -> float:
-    return quantiles(seconds, n=20, method="inclusive")[-1]
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def workers_with_other_providers(scene: Scene) -> None:
     used = tuple(row["provider"] for row in await scene.books.rows(PROVIDERS, ids))
     failed = await scene.books.rows(NOT_CONFIGURED, ids)
     for worker in scene.servers.workers:
-        await worker.restore_settings()
+        await worker.change_settings()
     assert used == pools, f"used were {used}"
     assert failed == [], f"not configured: {failed}"
 
