@@ -169,14 +169,14 @@ async def check_settings(settings: Settings) -> None:
 
 
 def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:
-    """`chosen` goes where users say."""
+    """`chosen` goes where users say. Providers are called by activities."""
     return Tools(
         transport=Transport(http),
         guarded=Transport(chosen),
         secret=settings.secret,
         receipts_url=lambda name: f"{settings.base_url}/api/v1/receipts/{name}",
-        inbox=InboxRows(database),
-        sandbox_books=SandboxLedger(database),
+        inbox=InboxRows(database.of_activities),
+        sandbox_books=SandboxLedger(database.of_activities),
     )
 
 

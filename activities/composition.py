@@ -110,4 +110,6 @@ def _delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, co
         rule=plan.rule,
         template=template,
         content=content,
+        devices=len(plan.endpoints),
+        devices_skipped=plan.devices_skipped,
     )

@@ -30,7 +30,7 @@ from rendering.tracking import Tracker
 from storage import gates, holds, processes
 from storage.attempts import Claim, claim_attempt
 from storage.claims import free_slot
-from storage.database import DATABASE_DOWN, Database
+from storage.database import DATABASE_DOWN, LOCK_TIMEOUT, Database
 from storage.ledgers import Key
 from storage.statements import Executor
 
@@ -97,7 +97,7 @@ class Delivering:
             return replace(outcome.result, recorded=False)
 
     async def _claim(self, call: DeliverInput) -> Claim | DeliverResult:
-        async with self._database.quick_transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return _stopped(ERASED)
@@ -134,7 +134,7 @@ class Delivering:
 
     async def _hold_back(self, call: DeliverInput, held: Held) -> DeliverResult:
         """In a transaction of its own: the claim was never there."""
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if call.others and not held.by_hand:
                 await holds.note_reroute(session, call, held)
                 return DeliverResult(result=Result.REROUTED, reason=held.reason)
@@ -143,7 +143,7 @@ class Delivering:
 
     async def _wait(self, call: DeliverInput, gate: Gate) -> DeliverResult:
         """In a transaction of its own, as above."""
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             key = Key(notification_id=call.notification_id, tenant=call.tenant)
             await gates.wait(session, key, call.generation, gate)
         return DeliverResult(result=Result.HELD, reason=gate.reason, until=gate.until)

@@ -13,7 +13,7 @@ from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary
 from storage.attempts import Claim, claim_attempt
-from storage.database import Database
+from storage.database import LOCK_TIMEOUT, Database
 
 PROVED_ABSENT = Temporary("proved_absent")
 
@@ -38,7 +38,7 @@ class Reconciling:
 
     async def _read(self, call: DeliverInput) -> Claim | None:
         """As the guard reads it, and nothing is written."""
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             await session.rollback()
         return claim

@@ -20,7 +20,7 @@ from providers.base import Provider
 from providers.outcomes import Accepted
 from storage import devices, receipts
 from storage.attempts import Claim, take_message
-from storage.database import Database
+from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import Key, amend
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
@@ -48,7 +48,7 @@ class Recording:
         at: datetime | None = None,
     ) -> DeliverResult:
         """`dead` is a device whose token will never work again."""
-        async with self._database.quick_transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             after = await self._write(session, call, outcome, seen, at or now())
             if dead is not None:
                 await devices.remove_dead(session, call.tenant, *dead)
@@ -58,7 +58,7 @@ class Recording:
         """What the vendor has of a call whose answer was lost. None: it is another attempt's, since the same words may
         have gone to this address twice."""
         outcome = told(found)
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if found.message_id and not await take_message(session, claim.attempt, found.message_id):
                 return None
             after = await self._write(session, call, outcome, claim.ledger, claim.now)

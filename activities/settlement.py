@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from domain.clock import now
+from domain.goal_messages import CheckInput, Standing, StepStanding
 from domain.ledger import close_delivery, finish
-from domain.messages import CheckInput, NotificationOutcome, SettleInput, Standing, StepStanding
+from domain.messages import NotificationOutcome, SettleInput
 from domain.overview import ARRIVED, overall
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus

@@ -72,6 +72,14 @@ def _rerouted(event: Event, story: Story) -> str:
     return f"{event.channel} goes to another provider: {wording.reason(event.reason)}."
 
 
+def _devices_skipped(event: Event, story: Story) -> str:
+    detail = event.detail or {}
+    return (
+        f"{event.channel} goes to the {detail.get('used')} devices that were registered last; "
+        f"{detail.get('skipped')} others are skipped, since there are too many."
+    )
+
+
 def _escalated(event: Event, story: Story) -> str:
     return f"Step {(event.detail or {}).get('step')} did not get far enough ({event.reason}): the next one runs."
 
@@ -119,6 +127,7 @@ TELLERS: dict[str, Teller] = {
     "collected": _collected,
     "digested": _digested,
     "rerouted": _rerouted,
+    "devices_skipped": _devices_skipped,
     "escalated": _escalated,
     "demoted": _demoted,
     "suppressed_address": _suppressed_address,

@@ -1,5 +1,6 @@
 """Everything that travels through Temporal with a notification: ids and facts, never addresses, names, bodies or
-payloads. What digests and ticks say is in `domain/clock_messages.py`."""
+payloads. What digests and ticks say is in `domain/clock_messages.py`; what a step says that waits for its goal, in
+`domain/goal_messages.py`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -59,11 +60,14 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelPlan:
+    """`devices_skipped` counts the person's devices that are not among the endpoints, since there are too many."""
+
     channel: Channel
     delivery_id: UUID
     rule: str
     guarantee: Guarantee
     endpoints: tuple[Endpoint, ...]
+    devices_skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,29 +226,3 @@ class SettleInput:
     step: int | None = None
     waits_for: Evidence | None = None
     beside: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckInput:
-    """How far has a step come? `over`: the workflow waits no longer. `queued`: when the queue is to resume it."""
-
-    notification_id: UUID
-    tenant: UUID
-    generation: int
-    step: int
-    goal: Evidence
-    over: bool
-    queued: datetime | None = None
-
-
-class Standing(StrEnum):
-    """`MISSED`: every channel of the step failed meanwhile."""
-
-    WAITING = "waiting"
-    REACHED = "reached"
-    MISSED = "missed"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepStanding:
-    standing: Standing

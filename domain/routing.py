@@ -12,6 +12,7 @@ from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, Step
 from domain.preferences import Preferences, decide
 from domain.rates import UNSET, Limits
+from domain.stored_limits import DEVICES_USED
 
 CONTACT_OF: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "webhook_url"}
 
@@ -36,8 +37,8 @@ class Pooled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Which contact points exist, never their values. `known` is False once the person is erased. `suppressed` says, by
-    channel, why nobody may write to them."""
+    """Which contact points exist, never their values. `known` is False once the person is erased. `devices` begin with
+    the one that was registered last. `suppressed` says, by channel, why nobody may write to them."""
 
     known: bool
     contacts: frozenset[str]
@@ -97,13 +98,21 @@ class Router:
         endpoints = self._endpoints(channel, self._dice(delivery))
         if missing := self._missing(channel, endpoints):
             return Skip(step=step, channel=channel, reason=missing, by_rule=False, rule=decision.rule)
+        usable = [endpoint for endpoint in endpoints if endpoint.providers]
+        used = self._used(delivery, usable)
         return ChannelPlan(
             channel=channel,
             delivery_id=delivery,
             rule=decision.rule,
             guarantee=self.kind.guarantee or Guarantee.AT_LEAST_ONCE,
-            endpoints=tuple(self._resumed(delivery, endpoint) for endpoint in endpoints if endpoint.providers),
+            endpoints=tuple(self._resumed(delivery, endpoint) for endpoint in used),
+            devices_skipped=len(usable) - len(used),
         )
+
+    def _used(self, delivery: UUID, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """Those that a lost workflow has begun with come first: what became of their calls is still to be found out."""
+        begun = sorted(endpoints, key=lambda endpoint: (delivery, endpoint.id) not in self.last_attempts)
+        return begun[:DEVICES_USED]
 
     def _resumed(self, delivery: UUID, endpoint: Endpoint) -> Endpoint:
         return replace(endpoint, resume_at=self.last_attempts.get((delivery, endpoint.id), 1))

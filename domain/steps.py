@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain.evidence import Evidence
+from domain.goal_messages import Standing
 from domain.ledger import await_evidence
-from domain.messages import Standing
 from domain.overview import ARRIVED
 from domain.records import Delivery, Event, Ledger
 from domain.statuses import DeliveryStatus

@@ -13,3 +13,5 @@ PREFERENCE_BYTES = 64 * 1024
 PREFERENCE_TYPES = 1_000
 # Phones and browsers of a recipient.
 DEVICES = 100
+# Of these, the ones that were registered last are used for a channel of a notification; the others are skipped.
+DEVICES_USED = 20

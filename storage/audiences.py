@@ -23,7 +23,8 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audience:
-    """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds.
+    """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds, the one
+    that was registered last first.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
@@ -82,7 +83,7 @@ SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at,
        n.digest_group IS NOT NULL AS collected, r.contact,
        COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now, {LIMITS} AS limits,
-       (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.id) FROM device d
+       (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.updated_at DESC, d.id DESC) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
           FROM (SELECT delivery_id, endpoint_id, max(number) AS last FROM attempt

@@ -17,6 +17,8 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewDelivery:
+    """`devices` is how many places it goes to, and `devices_skipped` how many the person has beside these."""
+
     id: UUID
     step: int
     channel: Channel
@@ -25,6 +27,8 @@ class NewDelivery:
     content: Json | None = None
     skipped: str | None = None
     by_rule: bool = False
+    devices: int = 0
+    devices_skipped: int = 0
 
 
 # The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
@@ -46,7 +50,8 @@ WITH open AS (
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
-    template_version int, language text, rendered_content jsonb, status text, failure_reason text, kind text)
+    template_version int, language text, rendered_content jsonb, status text, failure_reason text, kind text,
+    devices int, devices_skipped int, devices_event_id uuid)
 ), deliveries AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, by_rule, template_id,
          template_name, template_version, language, rendered_content, status, failure_reason, created_at)
@@ -61,6 +66,13 @@ WITH open AS (
                                               'language', language)), item.id, status
     FROM item JOIN deliveries USING (id), open
    WHERE kind IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
+), too_many AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
+  SELECT item.devices_event_id, open.tenant, open.id, clock_timestamp(), 'devices_skipped', channel,
+         'too_many_devices', jsonb_build_object('used', devices, 'skipped', devices_skipped), item.id
+    FROM item JOIN deliveries USING (id), open
+   WHERE devices_skipped > 0
   ON CONFLICT (id) DO NOTHING
 )
 SELECT count(*) FROM open
@@ -106,6 +118,9 @@ def _item(item: NewDelivery) -> Json:
         "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
         "failure_reason": item.skipped,
         "kind": kind,
+        "devices": item.devices,
+        "devices_skipped": item.devices_skipped,
+        "devices_event_id": derived_id("event", item.id, "devices_skipped"),
     }
 
 

@@ -11,6 +11,7 @@ from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from storage.ledgers import Key
 from storage.queue_entries import DUE, NO_WAIT, PASSED, WAITS
+from storage.statements import Executor
 
 # The event that is written too locks the notification: it comes first here, as everywhere.
 UNTIL = "CAST(:until AS timestamptz)"
@@ -62,7 +63,7 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM handed
 """)  # noqa: S608 - a constant of our own
 
 
-async def wait(session: AsyncSession, key: Key, generation: int, gate: Gate) -> None:
+async def wait(session: Executor, key: Key, generation: int, gate: Gate) -> None:
     """Told once per gate and moment, however often it is asked."""
     until = None if gate.until is None else gate.until.isoformat(timespec="seconds").replace("+00:00", "Z")
     values = {

@@ -14,6 +14,7 @@ from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RELEASE_DUE, derived_id
 from models.columns import new_id
 from storage.queue_entries import DUE, WAITS
+from storage.statements import Executor
 
 LEASE_SECONDS = 12
 
@@ -115,13 +116,13 @@ async def paused_names(session: AsyncSession, tenant: UUID, kind: HoldKind) -> s
     return set((await session.execute(NAMES, {"tenant": tenant, "kind": kind})).scalars())
 
 
-async def mark_held(session: AsyncSession, call: DeliverInput, held: Held) -> None:
+async def mark_held(session: Executor, call: DeliverInput, held: Held) -> None:
     """Paused by hand, it waits for that provider; unless it only came there because others are down."""
     waits_for = (call.provider,) if not call.pool or (held.by_hand and call.others) else call.pool
     await session.execute(MARK, {**_told(call, held), "pool": list(waits_for)})
 
 
-async def note_reroute(session: AsyncSession, call: DeliverInput, held: Held) -> None:
+async def note_reroute(session: Executor, call: DeliverInput, held: Held) -> None:
     await session.execute(NOTE_REROUTE, _told(call, held))
 
 

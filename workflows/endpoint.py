@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
     from workflows.own_queue import OwnQueue, call_summary
     from workflows.reconciliation import Reconciliation
+    from workflows.room import Room
     from workflows.waits import Waits
 
 
@@ -37,6 +38,7 @@ class Terms:
     patience: timedelta
     expires_at: datetime | None
     waits: Waits
+    room: Room
 
 
 class EndpointDelivery:
@@ -106,8 +108,9 @@ class EndpointDelivery:
             others=others,
             reconciles=self._guarantee() is Guarantee.RECONCILE,
         )
-        result = await self._execute(provider)
-        return result if result.recorded else await self._record(result)
+        async with self._terms.room:
+            result = await self._execute(provider)
+            return result if result.recorded else await self._record(result)
 
     async def _execute(self, provider: PooledProvider) -> DeliverResult:
         """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""

@@ -11,20 +11,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.resolution import Resolution
     from activities.settlement import Settlement
     from domain.evidence import Evidence
+    from domain.goal_messages import CheckInput, Standing
     from domain.messages import (
-        CheckInput,
         DeliveryEnd,
         NotificationOutcome,
         NotificationStart,
         Plan,
         ResolveInput,
         SettleInput,
-        Standing,
         StepPlan,
     )
     from domain.statuses import ON_ITS_WAY, DeliveryStatus, NotificationStatus
     from workflows import options
     from workflows.own_work import own_work
+    from workflows.room import Rooms
     from workflows.steps import Step, StepEnds
     from workflows.waits import Waits
 
@@ -42,6 +42,7 @@ class NotificationWorkflow:
         self._start = start
         self._waits = Waits(start.expires_at)
         self._beside: asyncio.Task[StepEnds] | None = None
+        self._rooms = Rooms(Plan())
 
     @workflow.signal
     def cancel(self) -> None:
@@ -78,6 +79,7 @@ class NotificationWorkflow:
         plan = await self._plan()
         if plan.settled is not None:
             return plan.settled
+        self._rooms = Rooms(plan)
         if plan.beside is not None:
             self._beside = asyncio.create_task(self._step(plan.beside, plan).run(self._start.expires_at))
         for step in plan.steps:
@@ -186,7 +188,7 @@ class NotificationWorkflow:
         return await own_work(Settlement.settle, given, f"settle: {verdict}" if verdict else "settle the step")
 
     def _step(self, step: StepPlan, plan: Plan) -> Step:
-        return Step(step, plan, key=self._key(), waits=self._waits, alone=plan.beside is None)
+        return Step(step, plan, self._rooms, key=self._key(), waits=self._waits, alone=plan.beside is None)
 
     def _told(self, outcome: NotificationOutcome) -> NotificationOutcome:
         """An unhappy end can be queried for; a failed notification is a failed workflow."""

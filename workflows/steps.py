@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
     from workflows.endpoint import EndpointDelivery, EndpointEnd, Terms, gravest
     from workflows.own_work import own_work
+    from workflows.room import Rooms
     from workflows.waits import Waits
 
 
@@ -60,9 +61,12 @@ class StepEnds:
 class Step:
     """`alone`: nothing goes on beside it, so that its acceptance may be the notification's end."""
 
-    def __init__(self, step: StepPlan, plan: Plan, *, key: dict[str, Any], waits: Waits, alone: bool) -> None:
+    def __init__(
+        self, step: StepPlan, plan: Plan, rooms: Rooms, *, key: dict[str, Any], waits: Waits, alone: bool
+    ) -> None:
         self._step = step
         self._plan = plan
+        self._rooms = rooms
         self._key = key
         self._waits = waits
         self._alone = alone
@@ -97,6 +101,7 @@ class Step:
             patience=self._plan.patience,
             expires_at=expires_at,
             waits=self._waits,
+            room=self._rooms.of(channel),
         )
         deliveries = [EndpointDelivery(self._call(channel, each), each, terms) for each in channel.endpoints]
         return gravest(await asyncio.gather(*(delivery.run() for delivery in deliveries)))

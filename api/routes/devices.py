@@ -29,7 +29,11 @@ async def put_device(
     parts: PartsDep,
     response: Response,
 ) -> DeviceView:
-    """A token or subscription that another device or person had moves here: it is where that phone is now."""
+    """A token or subscription that another device or person had moves here: it is where that phone is now.
+
+    A recipient has at most 100 devices; another one answers 409. A notification goes to at most 20 devices per channel,
+    those that were registered last; its timeline names how many were skipped (`devices_skipped`).
+    """
     refuse_dev_only(registration, dev=parts.settings.dev)
     new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
     async with parts.database.transaction() as session:

@@ -8,8 +8,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.settlement import Settlement
 from domain.evidence import AttemptState, Evidence
+from domain.goal_messages import CheckInput, Standing, StepStanding
 from domain.ledger import await_evidence, finish, record_receipt
-from domain.messages import CheckInput, DeliverResult, Result, Standing, StepStanding
+from domain.messages import DeliverResult, Result
 from domain.statuses import DeliveryStatus
 from storage.ledgers import Change, amend
 from tests.activities.conftest import Counter

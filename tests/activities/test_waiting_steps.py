@@ -8,7 +8,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.settlement import Settlement
 from domain.evidence import Evidence
-from domain.messages import CheckInput, Result, Standing
+from domain.goal_messages import CheckInput, Standing
+from domain.messages import Result
 from models.columns import new_id
 from storage import receipts
 from storage.receipts import StoredReceipt

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +15,7 @@ from domain.notification_types import Guarantee, NotificationType
 from domain.preferences import Preferences
 from domain.rates import Limits
 from domain.routing import Person, Pooled, Router, Skip
+from domain.stored_limits import DEVICES_USED
 from tests.domain.kinds import kind
 from tests.domain.ledgers import ident
 
@@ -40,6 +42,7 @@ def planned(
     templated: frozenset[Channel] = frozenset(Channel),
     only: Sequence[Channel] | None = None,
     limits: dict[str, Limits] | None = None,
+    last_attempts: dict[tuple[UUID, str], int] | None = None,
 ) -> tuple[tuple[StepPlan, ...], list[Skip]]:
     router = Router(
         notification_id=ident("n"),
@@ -49,6 +52,7 @@ def planned(
         pools=dict.fromkeys(Channel, (pooled(),)) if pools is None else pools,
         templated=templated,
         limits=limits or {},
+        last_attempts=last_attempts or {},
     )
     return router.plan(only)
 
@@ -203,3 +207,14 @@ def test_a_plan_records_whether_a_provider_has_a_rate(
     pools = {EMAIL: (replace(pooled(), rate=setting),)}
     [endpoint] = sole(kind(["email"]), pools=pools, limits=limits).endpoints
     assert [provider.has_rate for provider in endpoint.providers] == [has_rate]
+
+
+def test_of_many_devices_the_newest_are_used_and_those_that_were_begun_with() -> None:
+    devices = [(f"device-{number}", FCM) for number in range(DEVICES_USED + 5)]
+    plan = sole(kind(["push"]), person(devices=devices))
+    assert [endpoint.id for endpoint in plan.endpoints] == [id for id, _ in devices[:DEVICES_USED]]
+    assert plan.devices_skipped == 5
+    begun = {(plan.delivery_id, devices[-1][0]): 3}
+    again = sole(kind(["push"]), person(devices=devices), last_attempts=begun)
+    assert (again.endpoints[0].id, again.endpoints[0].resume_at) == (devices[-1][0], 3)
+    assert len(again.endpoints) == DEVICES_USED

@@ -6,8 +6,8 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.goal_messages import Standing
 from domain.ledger import await_evidence, record_receipt
-from domain.messages import Standing
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus
 from domain.steps import escalate, open_wait, reached, standing

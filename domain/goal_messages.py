@@ -1,0 +1,34 @@
+"""What travels through Temporal while a step waits for its goal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.evidence import Evidence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckInput:
+    """How far has a step come? `over`: the workflow waits no longer. `queued`: when the queue is to resume it."""
+
+    notification_id: UUID
+    tenant: UUID
+    generation: int
+    step: int
+    goal: Evidence
+    over: bool
+    queued: datetime | None = None
+
+
+class Standing(StrEnum):
+    """`MISSED`: every channel of the step failed meanwhile."""
+
+    WAITING = "waiting"
+    REACHED = "reached"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepStanding:
+    standing: Standing
