@@ -13,11 +13,10 @@ from api.callers import Caller
 from api.problems import Fault, at
 from api.schemas.notifications import SendRequest
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
-from api.send_checks import NO_SUCH_TYPE, send_faults
+from api.send_checks import NO_SUCH_TYPE, expiry_faults, send_faults
 from api.send_groups import SendGroups, announce
 from bootstrap import Parts
 from domain.digests import group_of
-from domain.durations import parse_duration
 from domain.notification_types import NotificationType
 from models.columns import new_id
 from storage import people
@@ -101,15 +100,15 @@ class Acceptance:
         sends = [(kind, asks[index].request) for index, kind in known.items()]
         found = dict(zip(known, await send_faults(self._parts, self._caller, sends), strict=True))
         return {
-            index: [NO_SUCH_TYPE] if kind is None else self._faults(ask, found[index]) or self._new(ask, kind)
+            index: [NO_SUCH_TYPE] if kind is None else self._faults(ask, kind, found[index]) or self._new(ask, kind)
             for (index, ask), kind in zip(asks.items(), kinds.values(), strict=True)
         }
 
-    def _faults(self, ask: Ask, found: list[Fault]) -> list[Fault]:
+    def _faults(self, ask: Ask, kind: NotificationType, found: list[Fault]) -> list[Fault]:
         recipient = ask.request.recipient
-        return (
-            found if recipient is None or self._parts.settings.dev else found + dev_only_faults(recipient, "recipient")
-        )
+        if recipient is not None and not self._parts.settings.dev:
+            found = found + dev_only_faults(recipient, "recipient")
+        return found + expiry_faults(ask.request, kind)
 
     def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:
         request = ask.request
@@ -126,7 +125,7 @@ class Acceptance:
             idempotency_key=ask.key,
             idempotency_hash=ask.digest,
             send_at=request.send_at,
-            expires_in=kind.worthless_after(parse_duration(request.expires_in) if request.expires_in else None),
+            expires_in=kind.worthless_after(request.lifetime),
             digest_group=self._group(request, kind) if kind.timing.collects else None,
         )
 

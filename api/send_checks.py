@@ -7,8 +7,11 @@ from uuid import UUID
 
 from api.callers import Caller
 from api.problems import Fault, at
+from api.schemas.notifications import SendRequest
 from bootstrap import Parts
 from domain.channels import Channel
+from domain.clock import now
+from domain.durations import shortened
 from domain.notification_types import NotificationType
 from domain.templates import TemplateVersion
 from domain.time_slices import in_slices
@@ -42,6 +45,15 @@ async def send_faults(
     return [
         [*_channel_faults(kind, asked), *payload_faults(checks, index)] for index, (kind, asked) in enumerate(sends)
     ]
+
+
+def expiry_faults(request: SendRequest, kind: NotificationType) -> list[Fault]:
+    """A notification whose time is over when it is accepted would end EXPIRED without any attempt."""
+    lifetime = kind.worthless_after(request.lifetime)
+    if request.send_at is None or lifetime is None or (past := now() - request.send_at) < lifetime:
+        return []
+    given = "expires_in" if request.lifetime is not None else "the type's expires_in"
+    return [at("/send_at", f"is {shortened(past)} in the past, and {given} is {shortened(lifetime)}: it has expired")]
 
 
 def payload_faults(checks: PayloadChecks, index: int) -> list[Fault]:

@@ -1,5 +1,6 @@
 """Sending, and what is shown of a notification."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
@@ -10,6 +11,7 @@ from api.schemas.digests import DigestOf
 from api.schemas.recipients import InlineRecipient
 from domain.cancellation import CancelAnswer
 from domain.channels import Channel
+from domain.durations import parse_duration
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 # As a header can carry it; an item of a batch has the same in its body.
@@ -32,8 +34,16 @@ class SendRequest(Model):
     payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
     channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
     priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
-    send_at: Timestamp | None = None
-    expires_in: Annotated[Duration | None, Field(description="Counted from send_at, else from acceptance.")] = None
+    send_at: Annotated[
+        Timestamp | None,
+        Field(
+            description="Not before this time. A time in the past means now; it is refused (422) if the notification "
+            "would have expired already, by `expires_in` or by that of its type."
+        ),
+    ] = None
+    expires_in: Annotated[
+        Duration | None, Field(description="Counted from send_at, else from acceptance; else the type's.")
+    ] = None
     tags: Annotated[list[Tag], Field(max_length=20)] = []
 
     @model_validator(mode="after")
@@ -41,6 +51,10 @@ class SendRequest(Model):
         if (self.recipient_id is None) == (self.recipient is None):
             raise ValueError("give either recipient_id or recipient")
         return self
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        return parse_duration(self.expires_in) if self.expires_in else None
 
     @property
     def person(self) -> str:

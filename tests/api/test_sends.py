@@ -150,6 +150,29 @@ async def test_times_are_understood_in_any_zone_and_answered_in_utc(desk: Desk) 
     assert (answer["send_at"], answer["expires_at"]) == ("2031-01-31T09:00:00Z", "2031-01-31T10:00:00Z")
 
 
+EXPIRED = {
+    "by the request": ({"send_at": "2020-01-31T10:00:00Z", "expires_in": "1h"}, "expires_in is 1h"),
+    "by the type": ({"send_at": "2020-01-31T10:00:00Z", "notification_type": "brief"}, "the type's expires_in is 30m"),
+}
+
+
+@pytest.mark.parametrize(("asked", "limit"), EXPIRED.values(), ids=EXPIRED)
+async def test_a_send_that_has_expired_already_is_refused(desk: Desk, asked: Any, limit: str) -> None:
+    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "expires_in": "30m"}
+    assert (await desk.http.put("/notification-types/brief", json=kind)).status_code == 201
+    body = {**GOOD, **asked}
+    detail = refused(await desk.send(body, key="k"))["/send_at"]
+    assert f"in the past, and {limit}: it has expired" in detail
+    [item, fine] = await desk.batch(body, GOOD)
+    assert (item["status"], item["errors"][0]["pointer"], fine["status"]) == (422, "/send_at", 202)
+    assert await desk.rows() == 1
+
+
+async def test_a_send_in_the_past_that_has_time_left_is_accepted(desk: Desk) -> None:
+    for asked in ({}, {"expires_in": "36500d"}):
+        assert (await desk.send({**GOOD, "send_at": "2020-01-31T10:00:00Z", **asked})).status_code == 202
+
+
 # The same request twice
 
 

@@ -1,7 +1,7 @@
 """Waiting until `send_at`, expiring, and cancelling at every moment of a notification's life."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import httpx2
 import pytest
@@ -36,7 +36,9 @@ async def test_a_time_that_has_passed_means_now(shop: Shop) -> None:
 async def test_what_has_expired_is_not_sent(shop: Shop) -> None:
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(-3_600), expires_in="30m")
+    id = await shop.send("news", send_at=later(3_600), expires_in="30m")
+    await shop.engine.sql("UPDATE notification SET expires_at = now() WHERE id = :id", id=id)
+    await shop.due(id)
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"], shown["deliveries"]) == ("EXPIRED", "expired", [])
     assert await shop.outbox() == []
@@ -45,8 +47,9 @@ async def test_what_has_expired_is_not_sent(shop: Shop) -> None:
 async def test_the_types_expiry_holds_for_its_sends(shop: Shop) -> None:
     await shop.type("news", ["email"], expires_in="30m")
     await shop.person("ada", email="ada@example.com")
-    assert (await shop.finished(await shop.send("news", send_at=later(-3_600))))["status"] == "EXPIRED"
-    await shop.ended(await shop.send("news", send_at=later(-60)), "DELIVERED")
+    shown = await shop.ended(await shop.send("news", send_at=later(-60)), "DELIVERED")
+    lifetime = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["send_at"])
+    assert lifetime == timedelta(minutes=30)
 
 
 async def test_retries_end_when_the_notification_expires(shop: Shop) -> None:
