@@ -27,9 +27,9 @@ from activities.settlement import Settlement
 from activities.ticks import Ticking
 from config import Settings
 from dispatch.announcements import Announcements
+from dispatch.assembly import dispatcher_of, means_of, process_gauges
 from dispatch.connection import connect, prepare, reaching_temporal
 from dispatch.dispatcher import Dispatcher
-from dispatch.duties import Means, duties_of
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
 from dispatch.presence import Presence
@@ -39,6 +39,7 @@ from dispatch.starter import Starter
 from dispatch.stores import confirm_store
 from dispatch.wakeups import Wakeups, listener_of
 from domain.tracking import TraceSigner
+from metrics.page import Page
 from providers.base import Provider
 from providers.guard import guarded
 from providers.pools import Pools, build_providers, pools_of
@@ -47,7 +48,6 @@ from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from storage.catalog import Catalog
-from storage.claims import slots_of
 from storage.database import Database
 from storage.in_app import InboxRows
 from storage.migrate import migrate
@@ -77,6 +77,7 @@ class Parts:
     reports: SandboxReports | None
     event_posts: EventPosts
     presence: Presence
+    page: Page
 
     @property
     def process_id(self) -> UUID:
@@ -143,9 +144,15 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, *, client: Client | None = None, children: int = 2, kind: str = "api"
+    settings: Settings,
+    *,
+    client: Client | None = None,
+    children: int = 2,
+    kind: str = "api",
+    page: Page | None = None,
 ) -> AsyncIterator[Parts]:
-    """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process."""
+    """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process;
+    `page` of its metrics, if that is served already."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool)
         stack.push_async_callback(database.close)
@@ -156,7 +163,9 @@ async def open_parts(
         temporal = client or await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
         providers = build_providers(settings, tools_of(settings, database, http, chosen))
         posts = EventPosts(database, Transport(chosen))
-        yield _assemble(settings, database, renderer, http, temporal, providers, posts, kind)
+        parts = _assemble(settings, database, renderer, http, temporal, providers, posts, kind, page or Page())
+        parts.page.add(process_gauges(database, renderer.pool, parts.dispatcher if kind == "worker" else None))
+        yield parts
 
 
 async def check_settings(settings: Settings) -> None:
@@ -189,18 +198,12 @@ def _assemble(
     providers: Mapping[str, Provider],
     event_posts: EventPosts,
     kind: str,
+    page: Page,
 ) -> Parts:
     catalog = Catalog(database)
     reports = _reports(settings, database, http) if "sandbox" in providers else None
-    means = Means(
-        database=database,
-        client=temporal,
-        starter=Starter(temporal),
-        catalog=catalog,
-        recurring=Recurring(database, settings.secret),
-        rates={name: settings.rate(name) for name in providers},
-        resume_rate=settings.resume_rate,
-    )
+    means = means_of(settings, database, catalog, temporal, providers)
+    page.add(means.sampled)
     presence = Presence(database, kind, providers)
     return Parts(
         settings=settings,
@@ -211,7 +214,7 @@ def _assemble(
         pools=pools_of(settings, providers),
         temporal=temporal,
         circuits=Circuits(database),
-        dispatcher=_dispatcher(settings, means, presence.process_id),
+        dispatcher=dispatcher_of(settings, means, presence.process_id),
         listener=listener_of(database, catalog.flush, reports.wake if reports else lambda: None, event_posts.wake),
         announcements=Announcements(database),
         recurring=means.recurring,
@@ -219,24 +222,12 @@ def _assemble(
         reports=reports,
         event_posts=event_posts,
         presence=presence,
+        page=page,
     )
 
 
 def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReports:
     return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
-
-
-def _dispatcher(settings: Settings, means: Means, process: UUID) -> Dispatcher:
-    return Dispatcher(
-        means.database,
-        means.starter,
-        duties_of(means),
-        process=process,
-        slots=slots_of(settings.slots),
-        start_rate=settings.start_rate,
-        urgent_burst=settings.urgent_burst,
-        on_flush=means.catalog.flush,
-    )
 
 
 async def prepare_temporal(address: str, namespace: str, database_url: str | None = None) -> None:

@@ -65,6 +65,8 @@ class Settings(ClientSettings):
     resume_rate: float = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     database_pool: int = Field(40, ge=CONNECTIONS_OF_ONE_WORKER)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(9464, ge=0, le=65535)
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     sandbox_rate: float = Field(0, ge=0)

@@ -108,6 +108,8 @@ class WorkerProcesses:
         self._drain = drain
         self._stopping = False
         self._codes: list[int] = []
+        # In a process that is to become a worker: which one it is, from 0. One that is started again has the same.
+        self.number = 0
 
     def supervise(self) -> int | None:
         """Restart processes that end by themselves until a signal comes, and then stop all of them. Return the exit
@@ -117,8 +119,9 @@ class WorkerProcesses:
         gc.freeze()  # a collection would write to every page, and so end the sharing
         with _wakeups(self._request_stop) as wait:
             while not self._stopping:
-                for slot in self._slots:
+                for number, slot in enumerate(self._slots):
                     if slot.pid is None and slot.restart_at <= time.monotonic() and self._forked(slot):
+                        self.number = number
                         return None
                 wait(self._seconds_to_restart())
                 self._reap()

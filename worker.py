@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,9 +23,13 @@ from bootstrap import Parts, check_settings, open_parts
 from config import Settings
 from config_sources import WrongSettings
 from dispatch.connection import connect, prepare
+from dispatch.sdk_metrics import serve_sdk_metrics
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
+from metrics.engine import Cause, background_failure
+from metrics.page import Page
+from metrics.server import Sockets, serving
 from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
@@ -95,12 +100,14 @@ async def wait_for_temporal(settings: Settings) -> Client:
             await prepare(client)
         except (RuntimeError, RPCError) as error:
             log.warning("Temporal is not ready yet", error=str(error)[:200])
+            background_failure("connect", Cause.TEMPORAL)
         else:
             return client
         await asyncio.sleep(CONNECT_AGAIN)
 
 
-async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = ()) -> None:
+async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (), page: Page | None = None) -> None:
+    """Until told to stop. `page` shows the metrics of this process, if it is served."""
     check_queues(settings, queues)
     stopping = asyncio.create_task(stop.wait())
     connecting = asyncio.create_task(wait_for_temporal(settings))
@@ -108,7 +115,7 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (
     if not connecting.done():
         connecting.cancel()
         return
-    async with open_parts(settings, client=connecting.result(), kind="worker") as parts:
+    async with open_parts(settings, client=connecting.result(), kind="worker", page=page) as parts:
         beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
         await serve(workers(parts, connecting.result(), queues), stopping, beside)
 
@@ -134,14 +141,30 @@ async def serve(
             raise error
 
 
-async def main(processes: int = 1) -> None:
-    """Run one of so many processes."""
+async def main(processes: int = 1, number: int = 0, sockets: Sockets | None = None) -> None:
+    """Run one of so many processes. `sockets` are where their metrics are served."""
     settings = of_one_worker(Settings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop, sys.argv[1:])
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    async with AsyncExitStack() as stack:
+        page = Page(serve_sdk_metrics())
+        if sockets is not None:
+            await stack.enter_async_context(serving(sockets, number, page))
+        await run(settings, stop, sys.argv[1:], page)
+
+
+def metrics_sockets(settings: Settings, processes: int) -> Sockets | None:
+    """None if they cannot be had: messages matter more than metrics."""
+    try:
+        sockets = Sockets.open(settings.metrics_host, settings.metrics_port, processes)
+    except OSError as error:
+        place = {"host": settings.metrics_host, "port": settings.metrics_port}
+        log.error("metrics are not served; is the port taken?", error=type(error).__name__, **place)
+        return None
+    log.info("metrics are served", host=settings.metrics_host, port=sockets.port)
+    return sockets
 
 
 def run_processes() -> int:
@@ -149,12 +172,15 @@ def run_processes() -> int:
     settings = Settings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
-    count, code = worker_count(settings), None
-    if count > 1:
-        asyncio.run(check_settings(settings))  # once, and not by each of them
-        code = WorkerProcesses(count, settings.drain_timeout).supervise()
+    count = worker_count(settings)
+    if count == 1:
+        run_on_uvloop(main(sockets=metrics_sockets(settings, 1)))
+        return 0
+    asyncio.run(check_settings(settings))  # once, and not by each of them
+    sockets, processes = metrics_sockets(settings, count), WorkerProcesses(count, settings.drain_timeout)
+    code = processes.supervise()
     if code is None:
-        run_on_uvloop(main(count))
+        run_on_uvloop(main(count, processes.number, sockets))
     return code or 0
 
 

@@ -24,6 +24,8 @@ from domain.outgoing import Message
 from domain.records import Verdict
 from domain.redrives import left_to
 from domain.statuses import DeliveryStatus
+from metrics.attempts import count_attempt, observe_call, observe_first_attempt
+from metrics.engine import Limit, limit_reached
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary, Unknown
 from rendering.tracking import Tracker
@@ -69,6 +71,7 @@ class Delivering:
         if not _on_shared_queue():
             return await self._deliver(call)
         if self._under_way[call.provider] >= SHARED_CALLS:
+            limit_reached(Limit.PROVIDER_CALLS)
             return await self._send_elsewhere(call)
         self._under_way[call.provider] += 1
         try:
@@ -88,6 +91,7 @@ class Delivering:
             return await self._send_elsewhere(call) if claim is ELSEWHERE else claim
         claimed = time.monotonic()
         outcome = await self._ask(call, claim, began)
+        count_attempt(call.provider, call.channel, outcome.state)
         dead = dead_device(call, claim) if outcome.gone else None
         answered = claim.now + timedelta(seconds=time.monotonic() - claimed)
         try:
@@ -154,6 +158,7 @@ class Delivering:
             # Stopped between the row and the call: by now another worker may have said unknown. The socket is not open.
             return told(Temporary("stalled"))
         if provider is not None and (claim.fresh or (provider.idempotent and not claim.attempt.reached)):
+            observe_first_attempt(claim.ledger, claim.priority, claim.waited)
             message = self._tracker.tracked(message_of(call, claim), provider.name, claim.kind.tracking)
             return await self._send(provider, message)
         # The row was written and no answer recorded: somebody called, or died just before. Never call again.
@@ -162,6 +167,7 @@ class Delivering:
     async def _send(self, provider: Provider, message: Message) -> Told:
         began = time.monotonic()
         outcome = await _sent(provider, message)
+        observe_call(provider.name, time.monotonic() - began)
         call = Call(
             provider=provider.name,
             delivery_id=message.delivery_id,

@@ -9,7 +9,9 @@ from api.server import serve
 from bootstrap import Parts, open_parts
 from config import Settings
 from config_sources import WrongSettings
+from dispatch.sdk_metrics import serve_sdk_metrics
 from logs import configure_logging
+from metrics.page import Page
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from supervision import run_on_uvloop
 
@@ -22,7 +24,7 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_parts(settings) as parts:
+    async with open_parts(settings, page=Page(serve_sdk_metrics())) as parts:
         await ensure_demo(parts)
         await serve(parts, stop)
 

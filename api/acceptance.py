@@ -18,6 +18,7 @@ from api.send_groups import SendGroups, announce
 from bootstrap import Parts
 from domain.digests import group_of
 from domain.notification_types import NotificationType
+from metrics.sends import ACCEPT_SECONDS, ACCEPTED
 from models.columns import new_id
 from storage import people
 from storage.acceptance import Accepted, NewNotification, accept, held_keys
@@ -66,6 +67,10 @@ class Acceptance:
 
     async def take(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
+        with ACCEPT_SECONDS.time():
+            return await self._take(asks)
+
+    async def _take(self, asks: Sequence[Ask]) -> list[Answer]:
         answers = await self._known(asks)
         prepared = await self._prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
         new = {index: each for index, each in prepared.items() if isinstance(each, NewNotification)}
@@ -151,6 +156,7 @@ class Acceptance:
         for index, item in new.items():
             row = rows[item.id]
             if row.created_at is not None:
+                ACCEPTED.labels(str(item.priority)).inc()
                 answers[index] = Taken(values=_values(item, row), replayed=False)
             elif row.attributes_too_large:
                 answers[index] = [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]

@@ -15,6 +15,7 @@ from api.routes import (
     explanations,
     health,
     inbox,
+    metrics,
     notification_types,
     notifications,
     outbox,
@@ -73,6 +74,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 # Outside the API, at the root.
 PAGES: tuple[APIRouter, ...] = (
     health.router,
+    metrics.router,
     outbox_page.router,
     tracking.router,
 )

@@ -21,6 +21,7 @@ from dispatch.stores import StoreWatch
 from dispatch.sweep import Sweep
 from dispatch.wakeups import Wakeups
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
+from metrics.engine import Cause, Limit, background_failure, limit_reached
 from storage import claims
 from storage.claims import Begun, Claimed, Slots
 from storage.database import Database
@@ -87,6 +88,15 @@ class Dispatcher:
             with suppress(*OUTAGES):  # then the claims expire
                 await self._mark()
 
+    @property
+    def slots(self) -> int:
+        """Of this process."""
+        return self._slots.total
+
+    @property
+    def leading(self) -> bool:
+        return self._wakeups.leading
+
     def _heard(self, payload: str) -> None:
         for name, loop in self._loops.items():
             if payload in ("", name):
@@ -104,6 +114,7 @@ class Dispatcher:
         for one in claimed:
             self._starts.add(asyncio.create_task(self._begin(one)))
         if is_full:
+            limit_reached(Limit.SLOTS)
             return FULL_AGAIN
         self._due.reached()
         return LOOK_AGAIN
@@ -113,6 +124,7 @@ class Dispatcher:
         try:
             self._begun.append(await self._starter.begin(claimed))
         except RPCError as error:
+            background_failure(QUEUE_DUE, Cause.TEMPORAL)
             self._refused.append(claimed)
             log.warning("Temporal does not take a start; it waits in Postgres", said=error.status.name)
 
@@ -144,6 +156,7 @@ class Dispatcher:
     async def _demote(self) -> float:
         async with self._database.statement() as session:
             demoted = await claims.demote(session, burst=self._urgent_burst, limit=AT_ONCE)
+        limit_reached(Limit.URGENT_BURST, demoted)
         return 0.0 if demoted == AT_ONCE else DEMOTE_EVERY
 
     async def _if_leading(self, step: Callable[[], Awaitable[float]]) -> float:

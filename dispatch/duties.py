@@ -14,6 +14,7 @@ from dispatch.digests import Digests
 from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
 from dispatch.recoveries import Recoveries
+from dispatch.sampling import Sampling
 from dispatch.signals import Signals
 from dispatch.starter import Starter
 from dispatch.throttles import Throttles
@@ -30,6 +31,7 @@ from domain.names import (
     THROTTLE_DUE,
     TICKS_DUE,
 )
+from metrics.samples import SampledGauges
 from storage.catalog import Catalog
 from storage.database import Database
 
@@ -47,6 +49,7 @@ class Means:
     recurring: Recurring
     rates: Mapping[str, float]
     resume_rate: float
+    sampled: SampledGauges
 
 
 def duties_of(means: Means) -> Duties:
@@ -68,4 +71,5 @@ def duties_of(means: Means) -> Duties:
         "forget": throttles.forget,
         TICKS_DUE: ticks.ensure,
         RUNS_DUE: ticks.go_on,
+        "samples": Sampling(database, means.sampled, list(means.rates)).sample,
     }

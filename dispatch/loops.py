@@ -9,6 +9,7 @@ import httpx2
 import structlog
 from temporalio.service import RPCError
 
+from metrics.engine import Cause, background_failure
 from storage.database import DATABASE_DOWN
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Loop:
         except OUTAGES as error:
             # The type only: messages of database errors may quote values.
             log.warning("background work interrupted", loop=self._name, error=type(error).__name__)
+            background_failure(self._name, _cause(error))
             return AFTER_OUTAGE
 
     async def _rest(self, seconds: float) -> None:
@@ -56,6 +58,12 @@ class Loop:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+
+def _cause(error: BaseException) -> Cause:
+    if isinstance(error, RPCError):
+        return Cause.TEMPORAL
+    return Cause.HTTP if isinstance(error, httpx2.HTTPError) else Cause.DATABASE
 
 
 def coalesced(seconds: float, now: float) -> float:

@@ -1,6 +1,7 @@
 """Begins the next window of a limit for those who wait for it. Run by the dispatcher that leads; the evidence loop then
 tells their workflows to ask again."""
 
+from metrics.engine import Pruned, rows_pruned
 from storage import throttles
 from storage.database import Database
 
@@ -24,5 +25,7 @@ class Throttles:
 
     async def forget(self) -> float:
         async with self._database.transaction() as session:
-            await throttles.forget(session, FORGOTTEN_AT_ONCE)
+            windows, turns = await throttles.forget(session, FORGOTTEN_AT_ONCE)
+        rows_pruned(Pruned.THROTTLE_WINDOW, windows)
+        rows_pruned(Pruned.THROTTLE_TURN, turns)
         return FORGET_EVERY

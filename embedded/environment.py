@@ -64,6 +64,8 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "PUBLIC_URL": settings.public_url or places.api_url,
         "SECRET_KEY": keys.secret_key,
         "DEV_API_KEY": keys.api_key,
+        # Processes of their own, which cannot have one port: each says in its log which one it took.
+        "METRICS_PORT": str(settings.metrics_port if "metrics_port" in given else 0),
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
     return {**os.environ, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}

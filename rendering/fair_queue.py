@@ -22,12 +22,16 @@ class FairQueue(Generic[Item]):
         self._waiting: OrderedDict[Tenant, deque[Item]] = OrderedDict()
         self._occupied: Counter[Tenant] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     def add(self, tenant: Tenant, item: Item) -> None:
         self._waiting.setdefault(tenant, deque()).append(item)
 
     def remove_surplus(self, latest: Tenant) -> Item | None:
         """Remove and return the newest item of the tenant with the most, if too many wait; of equals, of `latest`."""
-        if sum(map(len, self._waiting.values())) <= self._limit:
+        if self.waiting <= self._limit:
             return None
         crowd = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == latest))
         item = self._waiting[crowd][-1]

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from metrics.engine import Limit, limit_reached
 from rendering.fair_queue import FairQueue, Tenant, TooManyWaiting
 from rendering.process import Process
 
@@ -35,6 +36,18 @@ class Pool:
         self._begun = False
         self._closing = asyncio.Event()
 
+    @property
+    def children(self) -> int:
+        return self._children
+
+    @property
+    def in_use(self) -> int:
+        return len(self._processes) - len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.waiting
+
     def begin(self) -> None:
         if not self._begun:
             self._begun = True
@@ -50,6 +63,7 @@ class Pool:
         self._queue.add(tenant, waiter)
         self._serve()
         if (surplus := self._queue.remove_surplus(tenant)) is not None:
+            limit_reached(Limit.RENDER_QUEUE)
             surplus.set_exception(TooManyWaiting())
         try:
             if not waiter.done():
@@ -59,6 +73,7 @@ class Pool:
             raise
         if not waiter.done():
             self._give_up(tenant, waiter)
+            limit_reached(Limit.RENDER_QUEUE)
             raise TooManyWaiting
         return waiter.result()
 

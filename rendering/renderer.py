@@ -36,6 +36,10 @@ class Renderer:
         self._pool = Pool(children)
         self._quarantine = Quarantine()
 
+    @property
+    def pool(self) -> Pool:
+        return self._pool
+
     async def inspect(self, source: TemplateSource, *, tenant: Tenant = None) -> Inspection | RenderFailure:
         """Parses and compiles in the child, for saving a template."""
         answer = await self._run_template("inspect", source, {}, "", tenant)

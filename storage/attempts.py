@@ -5,7 +5,7 @@ If the guard says no, the caller rolls back and the row was never there.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +42,7 @@ class Claim:
     ledger: Ledger
     now: datetime
     created_at: datetime
+    send_at: datetime | None
     priority: int
     kind: NotificationType
     recipient_id: str
@@ -56,6 +57,11 @@ class Claim:
     started_at: datetime | None
     same_address: bool
     limits: Limits
+
+    @property
+    def waited(self) -> timedelta:
+        """Since it was accepted, or since its time if that came later."""
+        return self.now - max(self.created_at, self.send_at or self.created_at)
 
 
 # Milliseconds. A statement that took longer may have waited for a lock, and shows the rest as it was before that.
@@ -106,7 +112,8 @@ WITH target AS (
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
        claimed.id IS NOT NULL AS fresh,
-       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.priority, d.rendered_content,
+       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority,
+       d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
        {GATES.format(keys="target")},
@@ -160,6 +167,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> C
         ledger=ledger,
         now=row["now"],
         created_at=row["created_at"],
+        send_at=row["send_at"],
         priority=row["priority"],
         kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],

@@ -3,8 +3,8 @@
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from metrics.engine import Limit, limit_reached
 from storage.connections import SERVER_SETTINGS, keep_alive
 from storage.statements import QuickSession
 
@@ -39,6 +40,24 @@ LOCK_TIMEOUT = 1.0
 SHARE_KEPT_FREE = 4  # a quarter of the pool at most
 
 
+class Usage:
+    """How many blocks want a connection of the pool or have one."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self.blocks += 1
+        try:
+            yield
+        except PoolTimeout:
+            limit_reached(Limit.DATABASE_POOL)
+            raise
+        finally:
+            self.blocks -= 1
+
+
 class Database:
     """`url` is `postgresql+asyncpg://…`. `pool_size` is the most connections that are open at a time; half of them stay
     open. Time-outs in seconds: 5 to connect or to wait for a connection, 15 for a statement."""
@@ -47,6 +66,7 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._permits: asyncio.Semaphore | None = None
+        self._usage = Usage()
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=(pool_size + 1) // 2,
@@ -141,15 +161,37 @@ class Database:
 
     @asynccontextmanager
     async def _permit(self) -> AsyncIterator[None]:
-        if self._permits is None:
-            yield
-            return
-        async with asyncio.timeout(POOL_TIMEOUT):
-            await self._permits.acquire()
+        with self._usage.counted():
+            if self._permits is None:
+                yield
+                return
+            await self._acquire(self._permits)
+            try:
+                yield
+            finally:
+                self._permits.release()
+
+    async def _acquire(self, permits: asyncio.Semaphore) -> None:
         try:
-            yield
-        finally:
-            self._permits.release()
+            async with asyncio.timeout(POOL_TIMEOUT):
+                await permits.acquire()
+        except TimeoutError:
+            limit_reached(Limit.DATABASE_POOL)
+            raise
+
+    @property
+    def connections_max(self) -> int:
+        return self._pool_size
+
+    @property
+    def connections_in_use(self) -> int:
+        pool = self.engine.sync_engine.pool
+        return pool.checkedout() - len(self._free) if isinstance(pool, QueuePool) else 0
+
+    @property
+    def connections_waiting(self) -> int:
+        """Transactions that have begun here and have no connection yet."""
+        return max(self._usage.blocks - self.connections_in_use, 0)
 
     async def dedicated(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN, which belongs to one session."""

@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.event_webhooks import KEPT_FOR
+from metrics.engine import Pruned, rows_pruned
 from storage.event_outbox import DISABLED_MEANWHILE
 
 # They fell due while their endpoint was disabled; a replay sends them.
@@ -43,5 +44,6 @@ async def tidy(session: AsyncSession) -> int:
     """How many messages were given up or deleted; a bounded number per endpoint at a time."""
     parked = (await session.execute(PARK)).scalar_one_or_none()
     pruned = (await session.execute(PRUNE)).scalar_one_or_none()
+    rows_pruned(Pruned.EVENT_MESSAGE, pruned or 0)
     await session.execute(FORGET)
     return (parked or 0) + (pruned or 0)

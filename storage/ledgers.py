@@ -19,6 +19,7 @@ from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
 from domain.records import Attempt, Delivery, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
+from metrics.sends import count_written
 from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
 from storage.queue_entries import FOLLOW
@@ -148,16 +149,15 @@ async def _loaded(session: Executor, key: Key, *, lock: bool) -> Ledger:
 
 
 async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
-    """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
-    revision 0 is to be locked."""
-    return bool((await session.execute(SAVE_ONE, _differences([(before, after)]))).first())
+    """Write the difference; False if row or deliveries have moved on. Lock a `before` of revision 0 first."""
+    return bool(count_written(one := [(before, after)], (await session.execute(SAVE_ONE, _differences(one))).scalars()))
 
 
 async def save_many(session: AsyncSession, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
     """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
     were written: not written are those whose row or deliveries have moved on, or that another transaction has locked.
     None may be of revision 0."""
-    return set((await session.execute(SAVE_MANY, _differences(changes))).scalars())
+    return count_written(changes, (await session.execute(SAVE_MANY, _differences(changes))).scalars())
 
 
 def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:

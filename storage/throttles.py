@@ -155,11 +155,13 @@ DELETE FROM throttle_turn WHERE (notification_id, generation, key) IN (
   SELECT t.notification_id, t.generation, t.key FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
    WHERE t.granted_at IS NULL AND (n.finished_at IS NOT NULL OR n.generation <> t.generation)
    LIMIT :limit FOR UPDATE OF t SKIP LOCKED)
+RETURNING 1
 """)
 FORGET = text("""
 DELETE FROM throttle_window WHERE (tenant, key) IN (
   SELECT tenant, key FROM throttle_window WHERE NOT awaited AND ends_at < now() - interval '1 hour'
    ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+RETURNING 1
 """)
 
 
@@ -179,7 +181,9 @@ async def seconds_to_next(session: AsyncSession) -> float | None:
     return None if left is None else max(0.0, float(left))
 
 
-async def forget(session: AsyncSession, limit: int) -> None:
-    """Windows that are long over, since the next one begins without them, and places of those who are gone."""
-    await session.execute(FORGET, {"limit": limit})
-    await session.execute(GONE, {"limit": limit})
+async def forget(session: AsyncSession, limit: int) -> tuple[int, int]:
+    """Windows that are long over, since the next one begins without them, and places of those who are gone. Return how
+    many of each were deleted."""
+    windows = (await session.execute(FORGET, {"limit": limit})).all()
+    turns = (await session.execute(GONE, {"limit": limit})).all()
+    return len(windows), len(turns)

@@ -26,6 +26,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "models",
         "config",
         "config_sources",
+        "metrics",
         "domain",
     )
 )
@@ -79,6 +80,8 @@ def foreign_libraries(module: Module) -> Iterator[str]:
             yield f"{module.path}: {own} may not import {library}"
         if module.path not in CHILD_ONLY.get(library, {module.path}):
             yield f"{module.path}: {library} is for the rendering child only"
+        if library == "prometheus_client" and own != "metrics":
+            yield f"{module.path}: prometheus_client has no place in {own}"
         if library == "temporalio" and own not in TEMPORAL:
             yield f"{module.path}: temporalio has no place in {own}"
         if library in ("sqlalchemy", "sqlmodel") and own not in SQL:
@@ -187,6 +190,7 @@ def test_an_import_that_points_down_is_allowed(path: str, source: str) -> None:
     [
         ("storage/outbox.py", "from temporalio.client import Client"),
         ("api/app.py", "import temporalio"),
+        ("activities/deliver.py", "from prometheus_client import Counter"),
         ("domain/messages.py", "import pydantic"),
         ("workflows/notification.py", "import httpx2"),
         ("rendering/render.py", "from sqlalchemy import text"),

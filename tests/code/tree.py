@@ -16,6 +16,7 @@ FOLDERS = (
     "dispatch",
     "domain",
     "embedded",
+    "metrics",
     "models",
     "providers",
     "rendering",

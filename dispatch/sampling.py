@@ -1,0 +1,36 @@
+"""Reads the gauges of the installation every few seconds for the page of metrics. One of the leader's duties."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from metrics.engine import Cause, background_failure
+from metrics.samples import SampledGauges
+from storage import samples
+from storage.database import DATABASE_DOWN, Database
+
+log = structlog.get_logger(__name__)
+
+SAMPLE_EVERY = 10.0  # seconds; less than what Prometheus lets pass between two scrapes
+
+
+class Sampling:
+    """`providers` are those of the settings."""
+
+    def __init__(self, database: Database, gauges: SampledGauges, providers: Sequence[str]) -> None:
+        self._database = database
+        self._gauges = gauges
+        self._providers = sorted(providers)
+
+    async def sample(self) -> float:
+        """A database that is too slow for it is asked no sooner for that: metrics are the first to go without."""
+        try:
+            async with self._database.transaction() as session:
+                sample = await samples.read(session, self._providers)
+        except DATABASE_DOWN as error:
+            self._gauges.clear()
+            background_failure("samples", Cause.DATABASE)
+            log.warning("the gauges were not read", error=type(error).__name__)
+        else:
+            self._gauges.show(sample)
+        return SAMPLE_EVERY

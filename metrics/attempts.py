@@ -1,0 +1,45 @@
+"""Counts attempts and measures provider calls. Incremented by `deliver`."""
+
+from datetime import timedelta
+
+from prometheus_client import Counter, Histogram
+
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from domain.records import Ledger
+from metrics.registry import REGISTRY
+
+CALLS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+ATTEMPTS = Counter(
+    "tocsin_attempts", "Attempts that ended, by outcome.", ["provider", "channel", "outcome"], registry=REGISTRY
+)
+ATTEMPT_SECONDS = Histogram(
+    "tocsin_attempt_duration_seconds",
+    "Time of one call to a provider.",
+    ["provider"],
+    buckets=CALLS,
+    registry=REGISTRY,
+)
+FIRST_ATTEMPT_SECONDS = Histogram(
+    "tocsin_accept_to_attempt_seconds",
+    "Time from acceptance, or from send_at if that is later, to the first provider call.",
+    ["priority"],
+    buckets=WAITS,
+    registry=REGISTRY,
+)
+
+
+def count_attempt(provider: str, channel: Channel, state: AttemptState) -> None:
+    ATTEMPTS.labels(provider, channel.value, state.outcome or "none").inc()
+
+
+def observe_call(provider: str, seconds: float) -> None:
+    ATTEMPT_SECONDS.labels(provider).observe(seconds)
+
+
+def observe_first_attempt(ledger: Ledger, priority: int, waited: timedelta) -> None:
+    """Of the first generation only: a redrive waited for an operator. `ledger` has the attempt that begins."""
+    if ledger.generation == 1 and len(ledger.attempts) == 1:
+        FIRST_ATTEMPT_SECONDS.labels(str(priority)).observe(max(waited.total_seconds(), 0))

@@ -1,0 +1,63 @@
+"""What the engine's own parts run into. Incremented by `dispatch`, `storage`, `activities` and `rendering`."""
+
+from enum import StrEnum
+
+from prometheus_client import Counter
+
+from metrics.registry import REGISTRY
+
+
+class Limit(StrEnum):
+    """The limits whose reaching is counted; the only values of the label `limit`."""
+
+    DATABASE_POOL = "database_pool"
+    PROVIDER_CALLS = "provider_calls"
+    RENDER_QUEUE = "render_queue"
+    SLOTS = "slots"
+    URGENT_BURST = "urgent_burst"
+
+
+class Cause(StrEnum):
+    """What was unavailable; the only values of the label `cause`."""
+
+    DATABASE = "database"
+    TEMPORAL = "temporal"
+    HTTP = "http"
+
+
+class Pruned(StrEnum):
+    """The tables whose old rows are deleted; the only values of the label `table`."""
+
+    EVENT_MESSAGE = "event_message"
+    THROTTLE_TURN = "throttle_turn"
+    THROTTLE_WINDOW = "throttle_window"
+
+
+OUTAGES = Counter(
+    "tocsin_background_failures",
+    "Runs of background loops that an outage ended.",
+    ["loop", "cause"],
+    registry=REGISTRY,
+)
+LIMITS_REACHED = Counter(
+    "tocsin_limits_reached", "How often a limit kept something waiting or refused it.", ["limit"], registry=REGISTRY
+)
+ROWS_PRUNED = Counter("tocsin_rows_pruned", "Old rows that were deleted.", ["table"], registry=REGISTRY)
+
+# Present from the start, so that the first increase is one.
+for limit in Limit:
+    LIMITS_REACHED.labels(limit.value)
+for table in Pruned:
+    ROWS_PRUNED.labels(table.value)
+
+
+def limit_reached(limit: Limit, times: int = 1) -> None:
+    LIMITS_REACHED.labels(limit.value).inc(times)
+
+
+def rows_pruned(table: Pruned, rows: int) -> None:
+    ROWS_PRUNED.labels(table.value).inc(rows)
+
+
+def background_failure(loop: str, cause: Cause) -> None:
+    OUTAGES.labels(loop, cause.value).inc()

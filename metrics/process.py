@@ -1,0 +1,29 @@
+"""Gauges of one process, read when its page is asked for. Built by bootstrap, which knows the parts."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+# Name → what it says.
+GAUGES: Mapping[str, str] = {
+    "tocsin_database_connections_in_use": "Connections of the pool that are in use.",
+    "tocsin_database_connections_max": "Connections that the pool may open.",
+    "tocsin_database_connections_waiting": "Transactions that wait for a connection.",
+    "tocsin_render_processes_in_use": "Rendering processes that are busy.",
+    "tocsin_render_processes_max": "Rendering processes of this process.",
+    "tocsin_render_calls_waiting": "Renders and schema checks that wait for a rendering process.",
+    "tocsin_slots_max": "Notifications that this worker process handles at a time.",
+    "tocsin_leader": "1 if this process holds the leader's lease.",
+}
+
+
+class ProcessGauges(Collector):
+    """`readers` by the name of the gauge; those that are missing do not apply to this process."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
+        self._readers = readers
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, read in self._readers.items():
+            yield GaugeMetricFamily(name, GAUGES[name], value=read())

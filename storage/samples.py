@@ -1,0 +1,113 @@
+"""Reads the gauges of the whole installation: from indexes of what is open, and of a bounded number of rows.
+
+Called by the leader (`dispatch/sampling.py`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from metrics.samples import Sample
+from storage import provider_health
+
+# A count ends here: it takes milliseconds however much waits.
+COUNTED = 20_000
+PRIORITIES = range(1, 6)
+STATEMENT_TIMEOUT = "2s"
+
+LIMIT_TIME = text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
+AGE = "GREATEST(extract(epoch FROM clock_timestamp() - min(next_at)), 0)"
+# Index queue_entry_due, for each priority apart, so that a backlog of one does not hide another.
+QUEUE = text(f"""
+SELECT p.priority, due.count, due.age
+  FROM unnest(CAST(:priorities AS int[])) AS p(priority) CROSS JOIN LATERAL (
+    SELECT count(*) AS count, {AGE} AS age FROM (
+      SELECT next_at FROM queue_entry WHERE state = 'due' AND priority = p.priority LIMIT {COUNTED}) counted) due
+""")  # noqa: S608 - constants of our own
+# The primary key: ids are UUIDv7, so the smallest is the oldest, and its first 48 bits are its time.
+OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
+# Index queue_entry_at_gate.
+AT_GATES = text(f"""
+SELECT split_part(waits_for, ' ', 1) AS cause, count(*) AS count
+  FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {COUNTED}) waiting GROUP BY 1
+""")  # noqa: S608
+# Index delivery_held.
+HELD = text(f"""
+SELECT count(*) FROM (SELECT 1 FROM delivery WHERE held_at IS NOT NULL LIMIT {COUNTED}) held
+""")  # noqa: S608
+# Index queue_entry_slots.
+SLOTS = text(f"""
+SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIMIT {COUNTED}) taken
+""")  # noqa: S608
+HOLDS = text("SELECT kind, count(*) AS count FROM hold GROUP BY kind")
+# Index receipt_waiting. One that is leased or postponed is due later.
+RECEIPTS = text(f"""
+SELECT count(*) AS waiting, count(*) FILTER (WHERE tries > 0) AS unmatched,
+       GREATEST(extract(epoch FROM now() - min(next_try_at)), 0) AS lag
+  FROM (SELECT next_try_at, tries FROM receipt WHERE applied_at IS NULL AND next_try_at IS NOT NULL
+         ORDER BY next_try_at LIMIT {COUNTED}) open
+""")  # noqa: S608
+# Index event_message_waiting, for each endpoint that takes messages.
+POSTS = text(f"""
+SELECT count(*) AS waiting, GREATEST(extract(epoch FROM now() - min(next_try_at)), 0) AS lag FROM (
+  SELECT m.next_try_at FROM event_endpoint p CROSS JOIN LATERAL (
+    SELECT next_try_at FROM event_message
+     WHERE endpoint_id = p.id AND next_try_at IS NOT NULL AND next_try_at <= now()
+     ORDER BY next_try_at LIMIT {COUNTED}) m
+   WHERE p.enabled LIMIT {COUNTED}) due
+""")  # noqa: S608
+GATES = ("capped", "provider_busy", "quiet_hours", "send_window", "throttled")
+HOLD_KINDS = ("channel", "provider", "type")
+
+
+async def read(session: AsyncSession, providers: list[str]) -> Sample:
+    """`providers` are those of the settings: each has a state, also one that nothing has been told of."""
+    await session.execute(LIMIT_TIME)
+    queue = await _rows(session, QUEUE, {"priorities": list(PRIORITIES)})
+    [receipts] = await _rows(session, RECEIPTS)
+    [posts] = await _rows(session, POSTS)
+    health = await provider_health.read_all(session)
+    known = {name: health[name].state.value if name in health else "closed" for name in providers}
+    throttled = {name: float(name in health and health[name].quiet_until is not None) for name in providers}
+    values: dict[str, Mapping[str, float]] = {
+        "tocsin_queue_depth": {str(row["priority"]): row["count"] for row in queue},
+        "tocsin_queue_age_seconds": {str(row["priority"]): float(row["age"] or 0) for row in queue},
+        "tocsin_oldest_open_notification_age_seconds": {"": await _oldest_age(session)},
+        "tocsin_waits": await _waits(session),
+        "tocsin_slots_in_use": {"": await _count(session, SLOTS)},
+        "tocsin_holds": dict.fromkeys(HOLD_KINDS, 0.0)
+        | {row["kind"]: row["count"] for row in await _rows(session, HOLDS)},
+        "tocsin_provider_throttled": throttled,
+        "tocsin_receipts_waiting": {"": receipts["waiting"]},
+        "tocsin_receipts_unmatched": {"": receipts["unmatched"]},
+        "tocsin_receipt_lag_seconds": {"": float(receipts["lag"] or 0)},
+        "tocsin_event_webhooks_waiting": {"": posts["waiting"]},
+        "tocsin_event_webhook_lag_seconds": {"": float(posts["lag"] or 0)},
+    }
+    return Sample(values=values, circuits=known)
+
+
+async def _waits(session: AsyncSession) -> dict[str, float]:
+    """Every cause has a number, so that one that is over is seen to be 0. A cause that is new counts as `other`."""
+    waits = dict.fromkeys((*GATES, "held", "other"), 0.0)
+    for row in await _rows(session, AT_GATES):
+        waits[row["cause"] if row["cause"] in GATES else "other"] += row["count"]
+    return waits | {"held": await _count(session, HELD)}
+
+
+async def _oldest_age(session: AsyncSession) -> float:
+    oldest = (await session.execute(OLDEST)).scalar_one_or_none()
+    if oldest is None:
+        return 0.0
+    at = (await session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one()
+    return max(float(at) - int(oldest.int >> 80) / 1000, 0.0)
+
+
+async def _count(session: AsyncSession, statement: Any) -> float:
+    return float((await session.execute(statement)).scalar_one())
+
+
+async def _rows(session: AsyncSession, statement: Any, values: Mapping[str, Any] | None = None) -> list[Any]:
+    return list((await session.execute(statement, values)).mappings())

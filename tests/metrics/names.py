@@ -1,0 +1,65 @@
+"""What the processes of this project export, and readers of pages."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from metrics import attempts, engine, sends
+from metrics.page import UP
+from metrics.process import GAUGES
+from metrics.registry import REGISTRY
+from metrics.samples import CIRCUIT, SAMPLED, SAMPLED_AT
+
+INCREMENTED = (attempts, engine, sends)  # importing them registers what they have
+# Every label and what it may be. A provider is one of the registry.
+LABELS = {
+    "cause",
+    "channel",
+    "kind",
+    "le",
+    "limit",
+    "loop",
+    "outcome",
+    "priority",
+    "process",
+    "provider",
+    "reason",
+    "state",
+    "status",
+    "table",
+}
+PREFIX = "tocsin_"
+SUFFIXES = re.compile(r"_(bucket|count|sum)$")
+
+
+def exported() -> dict[str, str]:
+    """Name as a query has it → type."""
+    gauges = {*GAUGES, *SAMPLED, CIRCUIT, SAMPLED_AT, UP}
+    counted = {f"{family.name}_total": "counter" for family in REGISTRY.collect() if family.type == "counter"}
+    timed = {family.name: "histogram" for family in REGISTRY.collect() if family.type == "histogram"}
+    found = {**dict.fromkeys(gauges, "gauge"), **counted, **timed}
+    return {name: kind for name, kind in found.items() if name.startswith(PREFIX)}
+
+
+def families(page: str) -> dict[str, Metric]:
+    """Raise ValueError if the page is no exposition."""
+    return {family.name: family for family in text_string_to_metric_families(page)}
+
+
+def samples(page: str, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.name == name:
+                yield sample.labels, sample.value
+
+
+def value(page: str, name: str, **labels: str) -> float:
+    """The sum of the series with these labels; 0 if there is none."""
+    return sum(number for given, number in samples(page, name) if labels.items() <= given.items())
+
+
+def queried(expression: str) -> set[str]:
+    """Names of ours in a query; series of a histogram by its name."""
+    return {SUFFIXES.sub("", name) for name in re.findall(r"\btocsin_[a-z_]+", expression)}

@@ -1,0 +1,111 @@
+"""The page of metrics after real sends: right numbers, and nothing about anybody."""
+
+import httpx2
+import pytest
+
+from metrics.samples import SAMPLED, STATES
+from tests.engine import Shop
+from tests.metrics.names import LABELS, PREFIX, exported, families, samples, value
+from tests.polling import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+ATTEMPTS = "tocsin_attempts_total"
+
+
+async def page_of(shop: Shop) -> str:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        response = await http.get(f"{shop.engine.api_url}/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return response.text
+
+
+async def test_sends_are_counted_by_what_became_of_them(shop: Shop) -> None:
+    await shop.type("welcome", ["email"])
+    before = await page_of(shop)
+    for recipient, address in (("ada", "ada@example.com"), ("bob", "bob+refuse@example.com")):
+        await shop.person(recipient, email=address)
+    await shop.person("eve", email="eve@example.com")
+    await shop.ok("PUT", "/recipients/eve/preferences", {"global_channel_opt_in": {"email": False}})
+    await shop.until(await shop.send("welcome", "ada", priority=2), "DELIVERED")
+    await shop.until(await shop.send("welcome", "bob"), "FAILED")
+    await shop.until(await shop.send("welcome", "eve"), "SUPPRESSED")
+    after = await page_of(shop)
+
+    def grown(name: str, **labels: str) -> float:
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    email = {"provider": "sandbox", "channel": "email"}
+    assert grown("tocsin_notifications_accepted_total") == 3
+    assert grown("tocsin_notifications_accepted_total", priority="2") == 1
+    assert grown(ATTEMPTS, outcome="accepted", **email) == 1
+    assert grown(ATTEMPTS, outcome="refused", **email) == 1
+    assert grown("tocsin_attempt_duration_seconds_count", provider="sandbox") == 2
+    assert grown("tocsin_accept_to_attempt_seconds_count") == 2
+    assert grown("tocsin_accept_duration_seconds_count") == 3
+    assert grown("tocsin_notifications_sent_total") == 1
+    assert grown("tocsin_notifications_delivered_total") == 1
+    assert grown("tocsin_notifications_failed_total", reason="refused") == 1
+    assert grown("tocsin_notifications_suppressed_total") == 1
+    assert grown("tocsin_deliveries_total", channel="email", status="delivered") == 1
+
+
+async def test_an_unknown_outcome_is_counted(shop: Shop) -> None:
+    await shop.type("code", ["email"], delivery_guarantee="at_most_once")
+    await shop.person("ada", email="ada+lost@example.com")
+    before = await page_of(shop)
+    await shop.finished(await shop.send("code"))
+    after = await page_of(shop)
+    unknown = {"outcome": "unknown", "provider": "sandbox"}
+    assert value(after, ATTEMPTS, **unknown) - value(before, ATTEMPTS, **unknown) == 1
+    name = "tocsin_notifications_in_doubt_total"
+    assert value(after, name) - value(before, name) == 1
+
+
+async def test_a_repeated_send_is_not_counted_twice(shop: Shop) -> None:
+    await shop.type("welcome", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    before = await page_of(shop)
+    for _ in range(2):
+        await shop.send("welcome", key="once")
+    name = "tocsin_notifications_accepted_total"
+    assert value(await page_of(shop), name) - value(before, name) == 1
+
+
+async def test_the_leader_shows_the_state_of_the_installation(shop: Shop) -> None:
+    def is_sampled(page: str) -> bool:
+        return set(SAMPLED) <= set(families(page))
+
+    page = await eventually(lambda: page_of(shop), is_sampled)
+    assert {labels["priority"] for labels, _ in samples(page, "tocsin_queue_depth")} == set("12345")
+    circuits = {labels["state"]: number for labels, number in samples(page, "tocsin_provider_circuit_state")}
+    assert set(circuits) == set(STATES)
+    assert value(page, "tocsin_leader") == 1
+
+
+async def test_the_page_holds_no_personal_data(shop: Shop) -> None:
+    await shop.type("very-private-type", ["email"])
+    await shop.person("very-private-recipient", email="very-private-address+refuse@example.com")
+    await shop.finished(await shop.send("very-private-type", "very-private-recipient", payload={"name": "Ada"}))
+    page = await page_of(shop)
+    for private in ("very-private", "example.com", str(shop.tenant), shop.key, "Ada"):
+        assert private not in page
+
+
+async def test_names_types_and_labels_keep_the_conventions(shop: Shop) -> None:
+    known = exported()
+    for name, family in families(await page_of(shop)).items():
+        if not name.startswith(PREFIX):
+            continue
+        assert known[f"{name}_total" if family.type == "counter" else name] == family.type
+        assert family.documentation.endswith(".")
+        assert {label for sample in family.samples for label in sample.labels} <= LABELS
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+async def test_a_request_through_a_proxy_does_not_see_the_page(shop: Shop, header: str) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        response = await http.get(f"{shop.engine.api_url}/metrics", headers={header: "203.0.113.7"})
+    assert response.status_code == 404
+    assert "tocsin_" not in response.text
