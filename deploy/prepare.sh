@@ -11,7 +11,7 @@ mkdir -p secrets/providers
 chmod 700 secrets
 chmod 755 secrets/providers
 # A clone that was made under a narrow umask cannot be read by the users of the containers.
-for part in postgres temporal caddy; do [ ! -d "$part" ] || chmod -R a+rX "$part"; done
+for part in postgres temporal caddy prometheus grafana; do [ ! -d "$part" ] || chmod -R a+rX "$part"; done
 
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
@@ -24,6 +24,7 @@ keep secret_key "$(random)"
 keep postgres_password "$(random)"
 keep tocsin_password "$(random)"
 keep temporal_password "$(random)"
+keep grafana_password "$(random)"
 keep database_url "postgresql+asyncpg://tocsin:$(cat secrets/tocsin_password)@postgres:5432/tocsin"
 [ -e server.env ] || cp server.env.example server.env
 

@@ -21,14 +21,21 @@ OURS = ("api", "worker", "migrate")
 RUN_ONCE = {"migrate", "temporal-schema", "temporal-namespace"}
 # Service → reason.
 WITHOUT_HEALTHCHECK = {
-    "worker": "it listens nowhere; it waits for Temporal by itself and is restarted when it ends",
+    "worker": "it waits for Temporal by itself and is restarted when it ends",
     "temporal-ui": "nothing waits for it",
 }
 ROOT_USERS = {"caddy": "its volumes belong to root; it keeps no right but to bind low ports"}
 WRITABLE = {"temporal-ui": "writes its configuration at its start"}
 PUBLIC = {"caddy"}
 # Variables of compose itself, beside the settings.
-INTERPOLATED = {"DOMAIN", "TEMPORAL_NAMESPACE", "TEMPORAL_UI_URL", "TEMPORAL_RETENTION", "TOCSIN_IMAGE_TAG"}
+INTERPOLATED = {
+    "DOMAIN",
+    "TEMPORAL_NAMESPACE",
+    "TEMPORAL_UI_URL",
+    "TEMPORAL_RETENTION",
+    "TOCSIN_IMAGE_TAG",
+    "PROMETHEUS_RETENTION",
+}
 
 
 def problems(what: Any) -> list[str]:
@@ -104,7 +111,7 @@ def test_images_are_pinned() -> None:
     for name, service in services().items():
         tag = service["image"].partition(":")[2]
         assert tag not in ("", "latest"), name
-        assert name in OURS or re.match(r"\d+(\.\d+)*(-|$)", tag), name
+        assert name in OURS or re.match(r"v?\d+(\.\d+)*(-|$)", tag), name
 
 
 def test_the_temporal_is_the_one_that_the_tests_run_with() -> None:
@@ -149,6 +156,17 @@ def test_no_container_has_more_rights_than_it_needs() -> None:
         assert service.get("read_only") or name in WRITABLE, name
         if name not in OURS:
             assert (service.get("user", "root") == "root") == (name in ROOT_USERS), name
+
+
+def test_monitoring_is_a_profile_and_reads_pages_of_services_that_exist() -> None:
+    assert {name for name, service in services().items() if "profiles" in service} == {"prometheus", "grafana"}
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    read = {job["job_name"]: job["dns_sd_configs"][0] for job in jobs}
+    assert {job: found["names"] for job, found in read.items()} == {"tocsin-api": ["api"], "tocsin-worker": ["worker"]}
+    environment = services()["worker"]["environment"]
+    assert str(read["tocsin-worker"]["port"]) == environment["TOCSIN_METRICS_PORT"]
+    assert "ports" not in services()["worker"]
+    assert all("data" in services()[name]["networks"] for name in ("prometheus", "api", "worker"))
 
 
 def test_a_worker_may_drain_before_it_is_killed() -> None:

@@ -16,7 +16,14 @@ from embedded.postgres import Postgres
 from embedded.temporary import temporary_postgres
 from tests.code.tree import ROOT
 
-SECRETS = ("secret_key", "postgres_password", "tocsin_password", "temporal_password", "database_url")
+SECRETS = (
+    "secret_key",
+    "postgres_password",
+    "tocsin_password",
+    "temporal_password",
+    "grafana_password",
+    "database_url",
+)
 
 
 def prepare(deploy: Path) -> dict[str, str]:
