@@ -23,8 +23,8 @@ class SandboxBooks(Protocol):
     async def count_call(self, message: Message) -> int:
         """Note a call and say which one it is for this delivery and endpoint, from 1."""
 
-    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
-        """Keep the message and what is to be reported of it, after which time; its id."""
+    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]], *, is_call: bool) -> UUID:
+        """Keep the message and what is to be reported of it, after which time; its id. `is_call`: note the call too."""
 
     async def find(self, message: Message) -> list[UUID]:
         """Ids of what was kept of this attempt."""

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.evidence import ReceiptKind
 from domain.names import SANDBOX_CHANNEL
@@ -13,6 +12,7 @@ from domain.outgoing import Message
 from models.columns import new_id
 from storage.database import Database, to_json
 from storage.sealing import Json, seal
+from storage.statements import Executor
 
 CALL = text("""
 WITH earlier AS (
@@ -23,7 +23,10 @@ SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() RETURNING
 """)
 
 ACCEPT = text("""
-WITH message AS (
+WITH call AS (
+  INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
+  SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() WHERE CAST(:is_call AS bool)
+), message AS (
   INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
          channel, address, content, accepted_at)
   SELECT :id, tenant, recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
@@ -33,8 +36,8 @@ WITH message AS (
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
   FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(kind text, after float8),
-       LATERAL (SELECT clock_timestamp() + x.after * interval '1 second' AS moment) later,
-       LATERAL (SELECT pg_notify(:listener, '')) told
+       LATERAL (SELECT clock_timestamp() + x.after * interval '1 second' AS moment) later
+RETURNING pg_notify(:listener, '')::text
 """)
 
 FIND = text("""
@@ -54,16 +57,15 @@ class SandboxLedger:
         async with self._database.statement() as session:
             return int((await session.execute(CALL, {"id": new_id(), **values})).scalar_one())
 
-    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]]) -> UUID:
+    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]], *, is_call: bool) -> UUID:
         ident = new_id()
         plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
         values: Json = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
         sealed = {"address": to_json(seal(message.address)), "content": to_json(seal(message.content))}
+        values |= {"receipts": to_json(due), "is_call": is_call, "listener": SANDBOX_CHANNEL}
         async with self._database.statement() as session:
-            await session.execute(
-                ACCEPT, {"id": ident, **values, **sealed, "receipts": to_json(due), "listener": SANDBOX_CHANNEL}
-            )
+            await session.execute(ACCEPT, {"id": ident, **values, **sealed})
         return ident
 
     async def find(self, message: Message) -> list[UUID]:
@@ -92,14 +94,14 @@ UPDATE sandbox_receipt r SET due_at = now() + interval '5 seconds'
 NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
 
 
-async def claim_due_receipts(session: AsyncSession, limit: int) -> list[DueReceipt]:
+async def claim_due_receipts(session: Executor, limit: int) -> list[DueReceipt]:
     return [DueReceipt(**row) for row in (await session.execute(DUE, {"limit": limit})).mappings()]
 
 
-async def seconds_to_next(session: AsyncSession) -> float | None:
+async def seconds_to_next(session: Executor) -> float | None:
     value = (await session.execute(NEXT_DUE)).scalar_one()
     return None if value is None else max(0.0, float(value))
 
 
-async def mark_posted(session: AsyncSession, ids: list[UUID]) -> None:
+async def mark_posted(session: Executor, ids: list[UUID]) -> None:
     await session.execute(text("UPDATE sandbox_receipt SET posted_at = now() WHERE id = ANY(:ids)"), {"ids": ids})

@@ -11,6 +11,7 @@ import pytest
 
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
+from domain.names import SANDBOX_CHANNEL
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
@@ -152,6 +153,30 @@ async def test_what_the_books_hold_of_an_attempt_is_found(desk: Desk, sandbox: S
         str(row["id"]) for row in await outbox(desk, message)
     ]
     assert len(await outbox(desk, message)) == times
+
+
+async def test_only_a_message_with_receipts_is_announced(desk: Desk, sandbox: Sandbox) -> None:
+    silent = await message_to(desk, Channel.EMAIL, {"email": "ada+silent@example.com"})
+    reported = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+    heard: list[object] = []
+    connection = await desk.database.dedicated()
+    try:
+        await connection.add_listener(SANDBOX_CHANNEL, lambda *announced: heard.append(announced))
+        for message in (silent, silent, reported):
+            await sandbox.send(replace(message, attempt_id=uuid4()))
+        await connection.execute("SELECT 1")  # what was announced before arrives with the answer
+    finally:
+        await connection.close()
+    assert len(heard) == 1
+
+
+async def test_each_call_is_noted_with_the_message_that_it_left(desk: Desk, sandbox: Sandbox) -> None:
+    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+    for _ in range(2):
+        await sandbox.send(replace(message, attempt_id=uuid4()))
+    calls = await desk.query("SELECT attempt_id FROM sandbox_call WHERE delivery_id = :id", id=message.delivery_id)
+    assert {row["attempt_id"] for row in calls} == {row["attempt_id"] for row in await outbox(desk, message)}
+    assert len(calls) == 2
 
 
 async def test_the_books_of_another_tenant_hold_nothing_of_ours(desk: Desk, sandbox: Sandbox) -> None:
