@@ -48,11 +48,26 @@ class Recording:
         at: datetime | None = None,
     ) -> DeliverResult:
         """`dead` is a device whose token will never work again."""
+        at = at or now()
+        if seen is not None and seen.revision > 0 and outcome.result.result is Result.ACCEPTED:
+            async with self._database.statement() as session:
+                if after := await self._write_accepted(session, call, outcome, seen, at):
+                    return _answer(after, call, outcome)
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            after = await self._write(session, call, outcome, seen, at or now())
+            after = await self._write(session, call, outcome, seen, at)
             if dead is not None:
                 await devices.remove_dead(session, call.tenant, *dead)
         return _answer(after, call, outcome)
+
+    async def _write_accepted(
+        self, session: Executor, call: DeliverInput, outcome: Told, seen: Ledger, at: datetime
+    ) -> Ledger | None:
+        """Write the usual case in one statement. None, and nothing written, if receipts came before the answer, or
+        another transaction has locked the rows or wrote to them since the guard."""
+        after, message_id = _recorded(seen, call, outcome, [], at), outcome.result.provider_message_id
+        if after is seen or not await receipts.save_unreported(session, seen, after, call.provider, message_id):
+            return None
+        return after
 
     async def record_found(self, call: DeliverInput, found: Accepted, claim: Claim) -> DeliverResult | None:
         """What the vendor has of a call whose answer was lost. None: it is another attempt's, since the same words may
@@ -76,9 +91,7 @@ class Recording:
         found: list[Finding] = []
 
         def change(ledger: Ledger) -> Ledger:
-            attempt = outcome.onto(ledger.attempts[ident])
-            after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
-            return noted(_concluded(after, call, outcome.result.result, at), ident, found, at)
+            return noted(_recorded(ledger, call, outcome, early, at), ident, found, at)
 
         provider = self._providers.get(call.provider)
         if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
@@ -93,6 +106,13 @@ class Recording:
 def _answer(after: Ledger, call: DeliverInput, outcome: Told) -> DeliverResult:
     ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
     return result_of(after, after.attempts[ident], outcome.result.retry_after)
+
+
+def _recorded(ledger: Ledger, call: DeliverInput, outcome: Told, early: list[StoredReceipt], at: datetime) -> Ledger:
+    ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
+    attempt = outcome.onto(ledger.attempts[ident])
+    after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
+    return _concluded(after, call, outcome.result.result, at)
 
 
 def _concluded(ledger: Ledger, call: DeliverInput, result: Result, at: datetime) -> Ledger:

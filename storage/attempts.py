@@ -23,7 +23,8 @@ from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
 from domain.suppressions import LISTED
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
-from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, load
+from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
+from storage.ledgers import Key, load
 from storage.provider_limits import LIMITS, limits_of
 from storage.queue_entries import IS_OVER, UNDER_WAY
 from storage.rows import decoded

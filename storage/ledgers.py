@@ -7,35 +7,21 @@ always read under the lock, and a write is fenced by the number of deliveries to
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import TextClause, text
 
-from domain.channels import Channel
-from domain.evidence import AttemptState, Evidence
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
-from domain.records import Attempt, Delivery, Ledger
-from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.records import Attempt, Ledger
 from metrics.sends import count_written
 from storage.database import to_json
 from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
+from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.queue_entries import FOLLOW
 from storage.recipients import ERASED
-from storage.rows import FEW_ROWS, Json, decoded, time_of
+from storage.rows import FEW_ROWS, Json
 from storage.statements import Executor
-
-# Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
-AGGREGATES = """
-  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
-          'status', d.status, 'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
-     FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
-  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
-"""
-COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.expires_at, n.finished_at,
-  n.cancel_requested_at"""
 
 LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
@@ -52,7 +38,7 @@ WITH changed AS (
   UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, finished_at = x.finished_at,
          cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
-     AND (SELECT count(*) FROM delivery d WHERE d.notification_id = n.id) = x.known
+     AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
   RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
             x.cancel_due
 ), {FOLLOW}, person AS (
@@ -94,7 +80,9 @@ WITH changed AS (
 ), {TOLD}
 SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {WAKE} FROM fenced
 """  # noqa: S608 - constants of our own
-SAVE_ONE = text(SAVE.format(locked="", source="changed"))
+# Named once more as a parameter: Postgres else reads a small table as a whole.
+ONE = "(SELECT * FROM changed WHERE id = CAST(:id AS uuid))"
+SAVE_ONE = text(SAVE.format(locked="", source=ONE))
 # A batch waits for no notification while it holds others, so it cannot deadlock with those that lock in another order.
 SAVE_MANY = text(
     SAVE.format(
@@ -149,11 +137,19 @@ async def _loaded(session: Executor, key: Key, *, lock: bool) -> Ledger:
 
 
 async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
-    """Write the difference; False if row or deliveries have moved on. Lock a `before` of revision 0 first."""
-    return bool(count_written(one := [(before, after)], (await session.execute(SAVE_ONE, _differences(one))).scalars()))
+    """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
+    revision 0 is to be locked."""
+    return await save_by(SAVE_ONE, session, before, after)
 
 
-async def save_many(session: AsyncSession, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
+async def save_by(statement: TextClause, session: Executor, before: Ledger, after: Ledger, **more: Any) -> bool:
+    """Write the difference by a statement for one notification that is made of SAVE. `more` are its own parameters."""
+    one = [(before, after)]
+    values = {**_differences(one), "id": before.notification_id, **more}
+    return bool(count_written(one, (await session.execute(statement, values)).scalars()))
+
+
+async def save_many(session: Executor, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
     """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
     were written: not written are those whose row or deliveries have moved on, or that another transaction has locked.
     None may be of revision 0."""
@@ -200,51 +196,3 @@ def _events(after: Ledger, before: Ledger) -> list[Json]:
         | {name: getattr(event, name) for name in event.__slots__}
         for ordinal, event in enumerate(new)
     ]
-
-
-def ledger_of(row: dict[str, Any]) -> Ledger:
-    """From a row with COLUMNS and AGGREGATES."""
-    deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
-    attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
-    return Ledger(
-        notification_id=row["id"],
-        tenant=row["tenant"],
-        generation=row["generation"],
-        revision=row["revision"],
-        status=NotificationStatus(row["status"]),
-        failure_reason=row["failure_reason"],
-        expires_at=row["expires_at"],
-        finished_at=row["finished_at"],
-        cancel_requested_at=row["cancel_requested_at"],
-        deliveries={delivery.id: delivery for delivery in deliveries},
-        attempts={attempt.id: attempt for attempt in attempts},
-    )
-
-
-def _delivery_of(value: Json) -> Delivery:
-    return Delivery(
-        id=UUID(value["id"]),
-        channel=Channel(value["channel"]),
-        step=value["step"],
-        generation=value["generation"],
-        status=DeliveryStatus(value["status"]),
-        failure_reason=value["failure_reason"],
-        by_rule=value["by_rule"],
-        awaits=Evidence(value["awaits"]) if value["awaits"] else None,
-    )
-
-
-TIMES = ("finished_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
-PLAIN = ("endpoint_id", "number", "provider", "error_type", "reason", "provider_message_id", "provider_response")
-
-
-def _attempt_of(value: Json) -> Attempt:
-    plain: Json = {name: value[name] for name in PLAIN} | {name: time_of(value[name]) for name in TIMES}
-    return Attempt(
-        id=UUID(value["id"]),
-        delivery_id=UUID(value["delivery_id"]),
-        state=AttemptState(value["state"]),
-        evidence=Evidence(value["evidence"]) if value["evidence"] else None,
-        cost=None if value["cost"] is None else str(value["cost"]),
-        **plain,
-    )

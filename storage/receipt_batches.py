@@ -9,17 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.evidence import ReceiptKind
 from domain.records import Ledger
 from domain.suppressions import by_receipt
 from storage.database import to_json
-from storage.ledgers import AGGREGATES, COLUMNS, Key, ledger_of, save_many
+from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
+from storage.ledgers import Key, save_many
 from storage.receipts import StoredReceipt, with_receipts
 from storage.recipients import ERASED
 from storage.rows import FEW_ROWS
+from storage.statements import Executor
 
 # The rows stay locked until the transaction ends: another process skips them. A receipt names its attempt by our
 # reference or, without one, by the provider's id of the message. Two queries, so that each uses its own index.
@@ -79,7 +80,7 @@ class Batch:
     rest: list[ClaimedReceipt]
 
 
-async def apply_together(session: AsyncSession, limit: int) -> Batch:
+async def apply_together(session: Executor, limit: int) -> Batch:
     """Claim up to `limit` waiting receipts and apply them, in the caller's transaction.
 
     Left for `apply_alone` are receipts of a notification that another transaction has changed or locked, and those that
@@ -92,18 +93,18 @@ async def apply_together(session: AsyncSession, limit: int) -> Batch:
     return Batch(size=len(claimed), rest=rest)
 
 
-async def lease(session: AsyncSession, limit: int) -> Batch:
+async def lease(session: Executor, limit: int) -> Batch:
     """Claim up to `limit` waiting receipts without applying any."""
     claimed = await _claim(session, limit)
     await _settle(session, claimed, set())
     return Batch(size=len(claimed), rest=[one for one in claimed if one.key])
 
 
-async def _claim(session: AsyncSession, limit: int) -> list[ClaimedReceipt]:
+async def _claim(session: Executor, limit: int) -> list[ClaimedReceipt]:
     return [_claimed(dict(row)) for row in (await session.execute(CLAIM, {"limit": limit})).mappings()]
 
 
-async def _applied(session: AsyncSession, claimed: Sequence[ClaimedReceipt]) -> set[UUID]:
+async def _applied(session: Executor, claimed: Sequence[ClaimedReceipt]) -> set[UUID]:
     """Ids of the receipts whose notification has what they report."""
     by_notification: dict[UUID, list[ClaimedReceipt]] = {}
     for one in claimed:
@@ -123,7 +124,7 @@ async def _applied(session: AsyncSession, claimed: Sequence[ClaimedReceipt]) -> 
     return {one.receipt.id for id, group in by_notification.items() if id not in missed for one in group}
 
 
-async def _settle(session: AsyncSession, claimed: Sequence[ClaimedReceipt], applied: set[UUID]) -> None:
+async def _settle(session: Executor, claimed: Sequence[ClaimedReceipt], applied: set[UUID]) -> None:
     if not claimed:
         return
     rows = [

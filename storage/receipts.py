@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
@@ -15,7 +14,7 @@ from domain.records import Ledger
 from domain.suppressions import Finding, by_receipt, by_refusal, noted
 from storage import suppressions
 from storage.database import Database, to_json
-from storage.ledgers import Key, amend
+from storage.ledgers import ONE, SAVE, Key, amend, save_by
 from storage.recipients import ERASED
 from storage.sealing import Json
 from storage.statements import Executor
@@ -48,6 +47,20 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at 
  WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id AND attempt_id IS NULL
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
+
+# Nothing is written if one of those waits, or another transaction has locked the notification.
+SAVE_UNREPORTED = text(
+    SAVE.format(
+        locked=f"""locked AS (
+  SELECT x.* FROM {ONE} x JOIN notification n ON n.id = x.id AND n.revision = x.revision
+   WHERE NOT EXISTS (
+    SELECT 1 FROM receipt WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
+                            AND attempt_id IS NULL)
+     FOR NO KEY UPDATE OF n SKIP LOCKED
+),""",
+        source="locked",
+    )
+)
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
 APPLIED = text(f"""
@@ -82,7 +95,15 @@ async def early(session: Executor, provider: str, message_id: str) -> list[Store
     return _receipts((await session.execute(EARLY, {"provider": provider, "message_id": message_id})).mappings())
 
 
-async def apply(session: AsyncSession, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
+async def save_unreported(
+    session: Executor, before: Ledger, after: Ledger, provider: str, message_id: str | None
+) -> bool:
+    """Write what a call came to in one statement, which may be the whole transaction. False if receipts of the message
+    are waiting, or the row is locked or has moved on: then nothing was written."""
+    return await save_by(SAVE_UNREPORTED, session, before, after, provider=provider, message_id=message_id)
+
+
+async def apply(session: Executor, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
     """One transaction (the caller's) for the suppression list, delivery, notification, event and the receipt itself."""
     at = now()
     found = await suppress(session, key, attempt_id, [receipt])

@@ -1,0 +1,71 @@
+"""Read ledgers out of rows: the columns of a statement, and the ledger that they make.
+
+Used by `storage/ledgers.py`, and by statements that read a ledger beside something else.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.records import Attempt, Delivery, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+from storage.rows import Json, decoded, time_of
+
+# Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
+AGGREGATES = """
+  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
+          'status', d.status, 'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
+     FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
+  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
+"""
+COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.expires_at, n.finished_at,
+  n.cancel_requested_at"""
+
+
+def ledger_of(row: dict[str, Any]) -> Ledger:
+    """From a row with COLUMNS and AGGREGATES."""
+    deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
+    attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
+    return Ledger(
+        notification_id=row["id"],
+        tenant=row["tenant"],
+        generation=row["generation"],
+        revision=row["revision"],
+        status=NotificationStatus(row["status"]),
+        failure_reason=row["failure_reason"],
+        expires_at=row["expires_at"],
+        finished_at=row["finished_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        deliveries={delivery.id: delivery for delivery in deliveries},
+        attempts={attempt.id: attempt for attempt in attempts},
+    )
+
+
+def _delivery_of(value: Json) -> Delivery:
+    return Delivery(
+        id=UUID(value["id"]),
+        channel=Channel(value["channel"]),
+        step=value["step"],
+        generation=value["generation"],
+        status=DeliveryStatus(value["status"]),
+        failure_reason=value["failure_reason"],
+        by_rule=value["by_rule"],
+        awaits=Evidence(value["awaits"]) if value["awaits"] else None,
+    )
+
+
+TIMES = ("finished_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+PLAIN = ("endpoint_id", "number", "provider", "error_type", "reason", "provider_message_id", "provider_response")
+
+
+def _attempt_of(value: Json) -> Attempt:
+    plain: Json = {name: value[name] for name in PLAIN} | {name: time_of(value[name]) for name in TIMES}
+    return Attempt(
+        id=UUID(value["id"]),
+        delivery_id=UUID(value["delivery_id"]),
+        state=AttemptState(value["state"]),
+        evidence=Evidence(value["evidence"]) if value["evidence"] else None,
+        cost=None if value["cost"] is None else str(value["cost"]),
+        **plain,
+    )
