@@ -172,6 +172,9 @@ class Database:
                 self._permits.release()
 
     async def _acquire(self, permits: asyncio.Semaphore) -> None:
+        if not permits.locked():
+            await permits.acquire()  # at once: a timer for each statement costs as much as the rest of this
+            return
         try:
             async with asyncio.timeout(POOL_TIMEOUT):
                 await permits.acquire()

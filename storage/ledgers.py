@@ -7,6 +7,7 @@ always read under the lock, and a write is fenced by the number of deliveries to
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
