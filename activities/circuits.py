@@ -129,11 +129,13 @@ class Circuits:
 
     async def look(self) -> float:
         """Tell what was seen, move what time alone moves, and learn the rest."""
-        async with self._database.transaction() as session:
-            moving = {name for name, health in self._known.items() if health.moves_by_itself}
-            for provider in sorted({*self._seen, *moving}):
-                before, after = await provider_health.move(session, provider, self.taken(provider))
-                _announce(before, after)
+        moving = {name for name, health in self._known.items() if health.moves_by_itself}
+        if moved := sorted({*self._seen, *moving}):
+            async with self._database.quick_transaction() as session:
+                for provider in moved:
+                    before, after = await provider_health.move(session, provider, self.taken(provider))
+                    _announce(before, after)
+        async with self._database.statement() as session:
             self.learn(await provider_health.read_all(session))
         return EVERY
 

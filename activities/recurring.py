@@ -74,6 +74,9 @@ class Recurring:
 
     async def any_run(self) -> int:
         """The same of any type, in turns."""
+        async with self._database.statement() as session:
+            if not await schedule_runs.has_open(session):
+                return 0
         async with self._database.transaction() as session:
             run = await schedule_runs.claim_open(session, self._served_last)
             if run is None:

@@ -10,7 +10,7 @@ from dispatch.starter import Starter
 from storage import digests
 from storage.catalog import Catalog
 from storage.database import Database
-from storage.digest_collection import collect_waiting
+from storage.digest_collection import collect_waiting, has_work
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,10 @@ class Digests:
         self._starter = starter
 
     async def collect(self) -> float:
+        """Most looks find nothing, and take no lock."""
+        async with self._database.statement() as session:
+            if not await has_work(session):
+                return LOOK_AGAIN
         async with self._database.transaction() as session:
             taken = await collect_waiting(session, self._catalog.type_by_id, ITEMS_AT_ONCE)
         while await self._close_filled():
@@ -37,7 +41,7 @@ class Digests:
 
     async def tell(self) -> float:
         """No lock is held while Temporal is asked; told twice is once. What cannot be closed holds up nobody."""
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await digests.to_tell(session, AT_ONCE)
         told = []
         for window in due:
@@ -47,7 +51,7 @@ class Digests:
             except RPCError as error:
                 log.warning("Temporal does not take a digest; it waits in Postgres", status=error.status.name)
         if told:
-            async with self._database.transaction() as session:
+            async with self._database.statement() as session:
                 await digests.mark_told(session, told)
         closed = await self._close_overdue()
         return LOOK_AGAIN if len(told) < AT_ONCE and not closed else 0.0
@@ -58,6 +62,9 @@ class Digests:
             return await digests.close_filled(session)
 
     async def _close_overdue(self) -> int:
+        async with self._database.statement() as session:
+            if not await digests.has_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE):
+                return 0
         async with self._database.transaction() as session:
             closed = await digests.close_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE)
         if closed:

@@ -55,13 +55,13 @@ class EventPosts:
 
     async def post_due(self) -> float:
         """Starts what is due and has room; whatever lands looks again."""
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             seconds = await event_posting.seconds_to_next(session)
         if seconds is None or seconds > 0:
             return LOOK_AGAIN if seconds is None else min(LOOK_AGAIN, seconds)
         if len(self._flying) >= self._room.in_all:
             return LOOK_AGAIN
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             claimed = await event_posting.claim(session, self._room, self._flying.values())
         for post in claimed:
             flight = asyncio.create_task(self._fly(post))
@@ -83,10 +83,11 @@ class EventPosts:
 
     async def _fly(self, post: DuePost) -> None:
         called = await self._called(post)
-        async with self._database.transaction() as session:
-            if called.error is None:
+        if called.error is None:
+            async with self._database.statement() as session:
                 await event_posting.record_delivered(session, post, called)
-                return
+            return
+        async with self._database.transaction() as session:
             pause = None if called.gone else pause_after(post.tries, random.random(), called.retry_after)  # noqa: S311
             await event_posting.record_failed(session, post, called, pause)
             disabled = await event_endpoints.note_failure(session, post.endpoint_id, gone=called.gone)

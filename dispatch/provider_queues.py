@@ -14,7 +14,9 @@ class ProviderQueues:
         self._providers = providers
 
     async def let_in(self) -> float:
-        async with self._database.transaction() as session:
-            for name in self._providers:
+        async with self._database.statement() as session:
+            busy = await provider_queues.waited_for(session, self._providers)
+        for name in busy:
+            async with self._database.statement() as session:
                 await provider_queues.let_in(session, name)
         return LOOK_EVERY

@@ -52,8 +52,9 @@ class Rates:
         return LOOK_AGAIN
 
     async def _tell_changes(self) -> bool:
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             healths = await provider_health.read_all(session)
+        async with self._database.statement() as session:
             limits = await provider_limits.read_all(session)
         is_told = False
         for name, setting in self._rates.items():

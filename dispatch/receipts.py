@@ -37,14 +37,14 @@ class ReceiptApplier:
         [batch] = await asyncio.gather(self._apply_together(), return_exceptions=True)
         if isinstance(batch, BaseException):
             log.warning("a batch of receipts was not applied", error=type(batch).__name__)
-            async with self._database.transaction() as session:
+            async with self._database.quick_transaction() as session:
                 batch = await lease(session, BATCH_SIZE)
         for first in range(0, len(batch.rest), ALONE_AT_ONCE):
             await self._apply_each(batch.rest[first : first + ALONE_AT_ONCE])
         return batch.size
 
     async def _apply_together(self) -> Batch:
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction() as session:
             return await apply_together(session, BATCH_SIZE)
 
     async def _apply_each(self, rest: list[ClaimedReceipt]) -> None:
@@ -57,5 +57,5 @@ class ReceiptApplier:
     async def _apply_alone(self, claimed: ClaimedReceipt) -> None:
         if claimed.key is None or claimed.attempt_id is None:
             return
-        async with self._database.transaction() as session:
+        async with self._database.quick_transaction() as session:
             await receipts.apply(session, claimed.receipt, claimed.attempt_id, claimed.key)

@@ -31,6 +31,10 @@ class Recoveries:
     async def recover(self) -> float:
         if await self._is_batch_waiting():
             return LOOK_AT_BATCH_AGAIN
+        async with self._database.statement() as session:
+            if not await recoveries.is_under_way(session):
+                self._batch = []
+                return LOOK_AGAIN
         async with self._database.transaction() as session:
             batch = await recoveries.recover_batch(session, self._batch_size)
         if batch is None:

@@ -41,14 +41,17 @@ class SandboxReports:
 
     async def _post_due(self) -> float:
         await self._wait_for_interval()
-        async with self._database.transaction() as session:
-            due = await sandbox.claim_due_receipts(session, BATCH_SIZE)
+        async with self._database.statement() as session:
             seconds = await sandbox.seconds_to_next(session)
+        if seconds is None or seconds > 0:
+            return POLL_INTERVAL if seconds is None else min(POLL_INTERVAL, seconds)
+        async with self._database.statement() as session:
+            due = await sandbox.claim_due_receipts(session, BATCH_SIZE)
         if due:
             await self._post(due)
-            async with self._database.transaction() as session:
+            async with self._database.statement() as session:
                 await sandbox.mark_posted(session, [receipt.id for receipt in due])
-        return POLL_INTERVAL if seconds is None else min(POLL_INTERVAL, seconds)
+        return 0.0
 
     async def _wait_for_interval(self) -> None:
         await asyncio.sleep(self._next_poll - time.monotonic())

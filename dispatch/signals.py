@@ -33,21 +33,21 @@ class Signals:
         self._pace = Pace(resume_rate)
 
     async def cancels(self) -> float:
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await dispatching.unsignaled_cancels(session, AT_ONCE)
         told = await self._told(due, lambda one: self._starter.signal_cancel(one[0], one[2]))
         if told:
-            async with self._database.transaction() as session:
+            async with self._database.statement() as session:
                 await dispatching.mark_signaled(session, told)
         return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
     async def evidence(self) -> float:
         """A row that was written to again in between stays due."""
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await dispatching.evidence_due(session, AT_ONCE)
         told = await self._told(due, lambda one: self._starter.signal_evidence(one.id, one.generation))
         if told:
-            async with self._database.transaction() as session:
+            async with self._database.statement() as session:
                 await dispatching.evidence_told(session, told)
         return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
 
@@ -56,7 +56,7 @@ class Signals:
         allowed = self._pace.allowance(RELEASED_AT_ONCE)
         if not allowed:
             return self._pace.seconds_to_next()
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             released = await holds.release(session, allowed)
         self._pace.spend(released)
         if released == allowed:

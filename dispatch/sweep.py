@@ -31,7 +31,7 @@ class Sweep:
         before the workflows and after them."""
         if not await self._may_conclude():
             return
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             started = await dispatching.strays(session, BATCH)
         found = await asyncio.gather(*(self._look_after(one) for one in started))
         lost = [one for one in found if one is not None]
@@ -40,7 +40,7 @@ class Sweep:
 
     async def _may_conclude(self) -> bool:
         seen_id = await self._starter.store_id()
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             return await stores.may_conclude(session, seen_id)
 
     async def _look_after(self, started: Orphan) -> Orphan | None:

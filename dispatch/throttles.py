@@ -16,12 +16,13 @@ class Throttles:
         self._database = database
 
     async def roll(self) -> float:
-        async with self._database.transaction() as session:
-            begun = await throttles.roll(session, WINDOWS_AT_ONCE)
+        async with self._database.statement() as session:
             left = await throttles.seconds_to_next(session)
-        if begun == WINDOWS_AT_ONCE:
-            return 0.0
-        return LOOK_AGAIN if left is None else min(left, LOOK_AGAIN)
+        if left is None or left > 0:
+            return LOOK_AGAIN if left is None else min(left, LOOK_AGAIN)
+        async with self._database.transaction() as session:
+            await throttles.roll(session, WINDOWS_AT_ONCE)
+        return 0.0
 
     async def forget(self) -> float:
         async with self._database.transaction() as session:

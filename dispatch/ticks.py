@@ -49,7 +49,7 @@ class Ticks:
         self._recurring = recurring
 
     async def ensure(self) -> float:
-        async with self._database.transaction() as session:
+        async with self._database.statement() as session:
             due = await ticks.to_ensure(session, AT_ONCE, ENSURE_AGAIN)
         told = [tick for tick in due if await self._tell(tick)]
         return LOOK_AGAIN if len(told) < AT_ONCE else 0.0

@@ -21,6 +21,7 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.digests import COLLECTION
 from storage.rows import Json
+from storage.statements import Executor
 
 Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
@@ -32,6 +33,10 @@ SELECT n.id, n.tenant, n.digest_group
   FROM (SELECT notification_id, next_at FROM queue_entry q WHERE {IS_WAITING} {IN_ORDER} LIMIT :limit) q
   JOIN notification n ON n.id = q.notification_id {IN_ORDER}
 """)  # noqa: S608 - constants of our own
+HAS_WORK = text(f"""
+SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_WAITING})
+    OR EXISTS (SELECT 1 FROM digest WHERE closed_at IS NULL AND filled)
+""")  # noqa: S608 - a constant of our own
 OPEN = text("""
 SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
  WHERE closed_at IS NULL AND NOT filled AND (tenant, group_key) IN (
@@ -110,6 +115,11 @@ class Group:
 
 
 Filled = tuple[Group, Window]
+
+
+async def has_work(session: Executor) -> bool:
+    """Whether something waits for its window, or a window is full."""
+    return bool((await session.execute(HAS_WORK)).scalar_one())
 
 
 async def collect_waiting(session: AsyncSession, kinds: Kinds, limit: int) -> int:

@@ -15,6 +15,7 @@ from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
 from storage.rows import Json
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,12 +68,14 @@ HELD_OF_TYPE = text(DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
 FILLED = text("""
 SELECT id, items, bytes FROM digest WHERE closed_at IS NULL AND filled ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-OVERDUE = text("""
-SELECT id, items, bytes FROM digest
- WHERE closed_at IS NULL AND closes_at <= now() - make_interval(secs => :windowed)
+IS_OVERDUE = """
+       closed_at IS NULL AND closes_at <= now() - make_interval(secs => :windowed)
    AND closes_at <= now() - make_interval(secs => CASE WHEN calendar THEN :calendar ELSE :windowed END)
- ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
-""")
+""".strip()
+HAS_OVERDUE = text(f"SELECT EXISTS (SELECT 1 FROM digest WHERE {IS_OVERDUE})")  # noqa: S608 - a constant of our own
+OVERDUE = text(f"""
+SELECT id, items, bytes FROM digest WHERE {IS_OVERDUE} ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")  # noqa: S608
 PAGE = text(f"""
 SELECT {COLUMNS} FROM digest
  WHERE tenant = :tenant AND (closed_at IS NULL) = :open
@@ -84,11 +87,11 @@ SELECT {COLUMNS} FROM digest
 FIND = text(f"SELECT {COLUMNS} FROM digest WHERE tenant = :tenant AND id = :id")  # noqa: S608
 
 
-async def to_tell(session: AsyncSession, limit: int) -> list[ToTell]:
+async def to_tell(session: Executor, limit: int) -> list[ToTell]:
     return [ToTell(**row) for row in (await session.execute(TO_TELL, {"limit": limit})).mappings()]
 
 
-async def mark_told(session: AsyncSession, told: list[ToTell]) -> None:
+async def mark_told(session: Executor, told: list[ToTell]) -> None:
     await session.execute(MARK_TOLD, {"ids": [digest.id for digest in told]})
 
 
@@ -115,6 +118,11 @@ async def close_due(session: AsyncSession, tenant: UUID, notification_type: str)
 async def close_filled(session: AsyncSession) -> int:
     """What nothing more may join: how many were closed, 0 when none is left."""
     return await _close(session, FILLED, {})
+
+
+async def has_overdue(session: Executor, windowed: float, calendar: float) -> bool:
+    """Whether `close_overdue` has something to do."""
+    return bool((await session.execute(HAS_OVERDUE, {"windowed": windowed, "calendar": calendar})).scalar_one())
 
 
 async def close_overdue(session: AsyncSession, windowed: float, calendar: float) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from models.queue import HAS_WORKFLOW, LOOKED_AFTER
 from storage.queue_entries import ENTRY, OF_ENTRY
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,7 @@ def _entries(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:
     return {"ids": ids, "generations": generations}
 
 
-async def unsignaled_cancels(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
+async def unsignaled_cancels(session: Executor, limit: int) -> list[tuple[UUID, UUID, int]]:
     """Cancelled rows whose workflow may still wait: (id, tenant, generation)."""
     return [tuple(row) for row in await session.execute(CANCELS, {"limit": limit})]
 
@@ -81,24 +82,24 @@ async def announce_cancel(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE})
 
 
-async def mark_signaled(session: AsyncSession, signaled: list[tuple[UUID, UUID, int]]) -> None:
+async def mark_signaled(session: Executor, signaled: list[tuple[UUID, UUID, int]]) -> None:
     """As `unsignaled_cancels` returned them."""
     await session.execute(MARK_SIGNALED, _entries([(id, generation) for id, _, generation in signaled]))
 
 
-async def evidence_due(session: AsyncSession, limit: int) -> list[DueEvidence]:
+async def evidence_due(session: Executor, limit: int) -> list[DueEvidence]:
     """Notifications whose workflow waits for something that has come."""
     rows = (await session.execute(EVIDENCE, {"limit": limit})).mappings()
     return [DueEvidence(**row) for row in rows]
 
 
-async def evidence_told(session: AsyncSession, told: list[DueEvidence]) -> None:
+async def evidence_told(session: Executor, told: list[DueEvidence]) -> None:
     """Only of the rows as they were read: what came since is still to be told."""
     values = _entries([(due.id, due.generation) for due in told])
     await session.execute(TOLD, {**values, "counts": [due.count for due in told]})
 
 
-async def strays(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID, int]]:
+async def strays(session: Executor, limit: int) -> list[tuple[UUID, UUID, int]]:
     """Open rows that were started a while ago and not looked at since: (id, tenant, generation)."""
     return [tuple(row) for row in await session.execute(STRAYS, {"limit": limit})]
 

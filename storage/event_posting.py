@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import to_json
 from storage.rows import Json
+from storage.statements import Executor
 
 LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
 CALLS_KEPT = 20
@@ -112,13 +113,13 @@ UPDATE event_message SET next_try_at = now() + make_interval(secs => CAST(:pause
 """)  # noqa: S608
 
 
-async def seconds_to_next(session: AsyncSession) -> float | None:
+async def seconds_to_next(session: Executor) -> float | None:
     """Negative if it is due; None if nothing waits. Leased ones count, by the end of their lease."""
     value = (await session.execute(NEXT)).scalar_one_or_none()
     return None if value is None else float(value)
 
 
-async def claim(session: AsyncSession, room: Room, flying: Collection[DuePost]) -> list[DuePost]:
+async def claim(session: Executor, room: Room, flying: Collection[DuePost]) -> list[DuePost]:
     """As many as there is room for beside those that are `flying`, in this process."""
     values = {
         "flying": to_json(
@@ -137,7 +138,7 @@ def _post(row: Json) -> DuePost:
     return DuePost(**row, secrets=tuple(key for key in keys if key is not None))
 
 
-async def record_delivered(session: AsyncSession, post: DuePost, call: Call) -> None:
+async def record_delivered(session: Executor, post: DuePost, call: Call) -> None:
     await session.execute(DELIVERED, {"endpoint_id": post.endpoint_id, **_values(post, call)})
 
 

@@ -138,7 +138,7 @@ def _told(call: DeliverInput, held: Held) -> dict[str, Any]:
     }
 
 
-async def release(session: AsyncSession, limit: int) -> int:
+async def release(session: Executor, limit: int) -> int:
     """Make due what nothing holds any more, at most `limit` deliveries. Return how many."""
     values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return int((await session.execute(RELEASE, values)).one()[0])

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.circuits import CircuitState, Health, Tally, advance
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
@@ -35,12 +34,12 @@ UPDATE provider_health SET probes = probes - 1
 """)
 
 
-async def read_all(session: AsyncSession) -> dict[str, Health]:
+async def read_all(session: Executor) -> dict[str, Health]:
     """Those of which anything has been told yet."""
     return {row["provider"]: _health(row) for row in (await session.execute(READ)).mappings()}
 
 
-async def move(session: AsyncSession, provider: str, tally: Tally) -> tuple[Health, Health]:
+async def move(session: Executor, provider: str, tally: Tally) -> tuple[Health, Health]:
     """Before and after: one process at a time, by the database's clock."""
     row = (await session.execute(LOCK, {"provider": provider})).mappings().one_or_none()
     if row is None:
@@ -64,7 +63,7 @@ async def take_probe(session: Executor, provider: str) -> bool:
     return (await session.execute(TAKE_PROBE, {"provider": provider})).one_or_none() is not None
 
 
-async def _save(session: AsyncSession, health: Health, *, freed: bool) -> None:
+async def _save(session: Executor, health: Health, *, freed: bool) -> None:
     values = {name: getattr(health, name) for name in health.__slots__}
     lists = {"recent": to_json(health.recent), "refusers": to_json(health.refusers)}
     await session.execute(SAVE, {**values, **lists, "freed": freed, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE})

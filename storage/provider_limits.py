@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, RATES_DUE
 from domain.rates import Limits
 from storage.rows import decoded
+from storage.statements import Executor
 
 # For statements that read something else, as one of their columns.
 LIMITS = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
@@ -27,7 +28,7 @@ SELECT rate, tenant_rate, pg_notify(:channel, :due) FROM changed
 """)
 
 
-async def read_all(session: AsyncSession) -> dict[str, Limits]:
+async def read_all(session: Executor) -> dict[str, Limits]:
     """Those of which anything has been set."""
     rows = (await session.execute(READ)).mappings()
     return {row["provider"]: Limits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}

@@ -3,8 +3,9 @@
 Few wait in Temporal: there nothing overtakes them but by priority, and they cannot be rerouted before their turn.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from models.queue import WAITS_FOR_ROOM
@@ -32,6 +33,12 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 """)  # noqa: S608 - constants of our own
 
 
+WAITED_FOR = text(f"""
+SELECT name FROM unnest(CAST(:names AS text[]), CAST(:reasons AS text[])) AS provider(name, reason)
+ WHERE EXISTS (SELECT 1 FROM queue_entry WHERE {WAITS_FOR_ROOM} AND waits_for = reason)
+""")  # noqa: S608 - a constant of our own
+
+
 def reason_of(provider: str) -> str:
     return f"provider_busy ({provider})"
 
@@ -41,7 +48,13 @@ async def has_room(session: Executor, provider: str) -> bool:
     return int((await session.execute(HAS_ROOM, {"provider": provider})).scalar_one()) > 0
 
 
-async def let_in(session: AsyncSession, provider: str) -> int:
+async def waited_for(session: Executor, providers: Sequence[str]) -> list[str]:
+    """Return those of the providers that something waits for."""
+    values = {"names": list(providers), "reasons": [reason_of(name) for name in providers]}
+    return list((await session.execute(WAITED_FOR, values)).scalars())
+
+
+async def let_in(session: Executor, provider: str) -> int:
     """Make due as many as there is room for, the most urgent first. Return how many."""
     values = {"provider": provider, "reason": reason_of(provider), "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return int((await session.execute(LET_IN, values)).one()[0])

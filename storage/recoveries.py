@@ -15,14 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL
 from models.queue import HAS_WORKFLOW, TO_START
 from storage.queue_entries import DUE
+from storage.statements import Executor
 
 FIRST = UUID(int=0)
 LOWEST_PRIORITY = 5
 
-PLACE = text("""
+IS_UNDER_WAY = "id = 1 AND recovery_since IS NOT NULL AND recovered_at IS NULL"
+UNDER_WAY = text(f"SELECT EXISTS (SELECT 1 FROM engine_state WHERE {IS_UNDER_WAY})")  # noqa: S608 - a constant of our own
+PLACE = text(f"""
 SELECT recovery_since AS since, recovery_priority AS priority, recovery_after AS after FROM engine_state
- WHERE id = 1 AND recovery_since IS NOT NULL AND recovered_at IS NULL FOR UPDATE
-""")
+ WHERE {IS_UNDER_WAY} FOR UPDATE
+""")  # noqa: S608
 # By the primary key, so that all batches together read the table once per priority. What has been started since then is
 # in the new store.
 BATCH = text(f"""
@@ -54,6 +57,11 @@ class RecoveredBatch:
     done: int
     total: int
     is_last: bool
+
+
+async def is_under_way(session: Executor) -> bool:
+    """Whether `recover_batch` has something to do."""
+    return bool((await session.execute(UNDER_WAY)).scalar_one())
 
 
 async def recover_batch(session: AsyncSession, limit: int) -> RecoveredBatch | None:

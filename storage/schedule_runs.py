@@ -14,6 +14,7 @@ from domain.schedules import LeftOut, RunKind, Schedule, run_id, schedule_of
 from storage.database import to_json
 from storage.rows import decoded
 from storage.sealing import unseal
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +83,7 @@ SELECT run.id, run.tenant, run.kind, run.due_at, COALESCE(run.after, '') AS afte
    AND (CAST(:type AS text) IS NULL OR (s.tenant = :tenant AND s.notification_type = :type))
  ORDER BY run.id <= :turn, run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
 """)
+HAS_OPEN = text("SELECT EXISTS (SELECT 1 FROM schedule_run WHERE finished_at IS NULL)")
 GO_ON = text(f"""
 UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
        left_out = {ADDED % "CAST(:left_out AS jsonb)"} WHERE id = :id
@@ -124,6 +126,11 @@ async def tell(session: AsyncSession, runs: Sequence[NewRun]) -> None:
 def _values(run: NewRun) -> dict[str, Any]:
     named = {name: getattr(run, name) for name in run.__slots__ if name != "schedule"}
     return {**named, "schedule_id": run.schedule.id, "tenant": run.schedule.tenant}
+
+
+async def has_open(session: Executor) -> bool:
+    """Whether any run has people to go."""
+    return bool((await session.execute(HAS_OPEN)).scalar_one())
 
 
 async def claim_open(

@@ -13,6 +13,7 @@ from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.throttles import Claimed, Window, has_room, taken
 from storage.database import to_json
 from storage.queue_entries import DUE
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +176,7 @@ async def roll(session: AsyncSession, limit: int) -> int:
     return int(begun.one()[0])
 
 
-async def seconds_to_next(session: AsyncSession) -> float | None:
+async def seconds_to_next(session: Executor) -> float | None:
     """Until a window is over that somebody waits for; None: nobody does."""
     left = (await session.execute(NEXT)).scalar_one()
     return None if left is None else max(0.0, float(left))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.cron import Cron, parse_cron
 from domain.names import DISPATCH_CHANNEL, TICKS_DUE
 from domain.schedules import minutes_for
+from storage.statements import Executor
 
 Source = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 
@@ -107,7 +108,7 @@ async def want(session: AsyncSession, tenant: UUID, notification_type: str) -> N
     await session.execute(WANT, {**values, "channel": DISPATCH_CHANNEL, "due": TICKS_DUE})
 
 
-async def to_ensure(session: AsyncSession, limit: int, again: float) -> list[Tick]:
+async def to_ensure(session: Executor, limit: int, again: float) -> list[Tick]:
     """To be tried now. `again`: in seconds, after how long Temporal is looked at once more."""
     rows = (await session.execute(TO_ENSURE, {"limit": limit, "again": again})).mappings()
     return [Tick(**row) for row in rows]
