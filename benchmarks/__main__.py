@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures
+from benchmarks.finished import FinishedSize, finished_ratios
 from benchmarks.profiles import NoProfiler, prepare_profiles
 from benchmarks.ratios import ratios, ratios_table
-from benchmarks.run import QUICK, Size, Wait, run, run_waiting
+from benchmarks.run import QUICK, Size, Wait, run, run_finished, run_waiting
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # Seconds.
@@ -29,6 +30,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--idle", type=int, help="notifications per latency; default 15")
     parser.add_argument("--quick", action="store_true", help="a few notifications, to see that everything works")
     parser.add_argument("--waiting", action="store_true", help="what 1,000 notifications cost that wait, instead")
+    parser.add_argument(
+        "--finished", type=int, metavar="ROWS", help="5,000 sends behind so many finished ones, instead"
+    )
     parser.add_argument("--temporal", default="", metavar="HOST:PORT", help="a Temporal server for this purpose")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="write profiles of worker and API there (py-spy)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
@@ -41,8 +45,8 @@ def size_of(options: argparse.Namespace) -> Size:
     return replace(size, count=min(size.count, 1000))
 
 
-def report(figures: Figures, size: Size | Wait, temporal: str = "") -> dict[str, Any]:
-    judged = {} if isinstance(size, Wait) else {"ratios": ratios(figures)}
+def report(figures: Figures, size: Size | Wait | FinishedSize, temporal: str = "") -> dict[str, Any]:
+    judged = {} if isinstance(size, Wait) else {"ratios": _judged(figures, size)}
     return judged | {
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
@@ -54,6 +58,10 @@ def report(figures: Figures, size: Size | Wait, temporal: str = "") -> dict[str,
     }
 
 
+def _judged(figures: Figures, size: Size | FinishedSize) -> dict[str, float]:
+    return finished_ratios(figures) if isinstance(size, FinishedSize) else ratios(figures)
+
+
 def write(results: Path, what: dict[str, Any]) -> Path:
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
@@ -63,11 +71,15 @@ def write(results: Path, what: dict[str, Any]) -> Path:
 
 async def bench(options: argparse.Namespace) -> str:
     """Print the tables. Return the last line."""
-    size: Size | Wait = Wait() if options.waiting else size_of(options)
+    size: Size | Wait | FinishedSize = Wait() if options.waiting else size_of(options)
+    if options.finished:
+        size = FinishedSize(rows=options.finished)
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as home:
         async with asyncio.timeout(AT_MOST):
             if isinstance(size, Wait):
                 figures = await run_waiting(Path(home), size)
+            elif isinstance(size, FinishedSize):
+                figures = await run_finished(Path(home), size)
             else:
                 figures = await run(Path(home), size, temporal=options.temporal, profiles=options.profile)
     what = report(figures, size, options.temporal)

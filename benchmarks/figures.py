@@ -15,6 +15,7 @@ BESIDE = {
     "latency_priority_3": "floor_latency",
     "latency_priority_1_backlog": "latency_priority_1_idle",
     "bulk_rate_beside_urgent": "bulk_rate_alone",
+    "cpu_ms_send_block": "cpu_ms_floor_block",
     "cpu_waiting_ours": "cpu_idle_ours",
     "cpu_waiting_servers": "cpu_idle_servers",
     "cpu_waiting_swept_ours": "cpu_idle_ours",
@@ -62,6 +63,8 @@ class Figures:
 def _shown(name: str, value: float) -> str:
     if "latency" in name:
         return f"{value * 1000:.0f} ms"
+    if name == "search_buffers":
+        return f"{value:.0f} pages"
     if name.startswith(("cpu_ms_", "receipt_cpu_ms")):
         return f"{value:.2f} ms"
     return f"{value * 100:.1f} %" if name.startswith("cpu_") else f"{value:.1f}/s"

@@ -12,6 +12,7 @@ from benchmarks.backlog import BacklogSize, measure_backlog
 from benchmarks.clients import open_clients
 from benchmarks.cpu import CpuMeter
 from benchmarks.figures import Figures
+from benchmarks.finished import FinishedRows, FinishedSize
 from benchmarks.measures import Measures
 from benchmarks.profiles import profiled
 from benchmarks.receipt_rounds import ReceiptSize, receipt_round
@@ -82,6 +83,20 @@ async def run_waiting(home: Path, wait: Wait) -> Figures:
         async with worker(given, "worker", *WORKER):
             await Measures(clients).batch_rate(WARM_UP)
             await Waiting(given, clients).measure(wait.count, wait.seconds, figures)
+    return figures
+
+
+async def run_finished(home: Path, size: FinishedSize) -> Figures:
+    """What sends cost, and how a search reads, in a database with many finished notifications."""
+    figures = Figures()
+    async with servers(home) as given, open_clients(given) as clients:
+        await clients.prepare()
+        floor = worker(given, "floor", "-m", "benchmarks.floor", given.places.temporal_address, ready="floor ready")
+        async with floor, worker(given, "worker", *WORKER):
+            measures = Measures(clients)
+            await measures.floor_rate(WARM_UP)
+            await measures.batch_rate(WARM_UP)
+            await FinishedRows(given, clients).measure(size, figures)
     return figures
 
 

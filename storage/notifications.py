@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, literal_column
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
@@ -68,11 +69,14 @@ async def search(
     session: AsyncSession, tenant: UUID, wanted: Search, *, before: UUID | None, limit: int
 ) -> Sequence[Notification]:
     """Newest first; `before` is the last id of the page before."""
+    return (await session.execute(search_statement(tenant, wanted, before=before, limit=limit))).scalars().all()
+
+
+def search_statement(tenant: UUID, wanted: Search, *, before: UUID | None, limit: int) -> SelectOfScalar[Notification]:
     statement = select(Notification).where(col(Notification.tenant) == tenant, *_conditions(wanted))
     if before is not None:
         statement = statement.where(col(Notification.id) < before)
-    statement = statement.order_by(col(Notification.id).desc()).limit(limit)
-    return (await session.execute(statement)).scalars().all()
+    return statement.order_by(col(Notification.id).desc()).limit(limit)
 
 
 def _conditions(wanted: Search) -> list[ColumnElement[bool]]:

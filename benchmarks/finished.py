@@ -1,0 +1,137 @@
+"""Sends in a database with many finished notifications: what the last of them cost beside the first, and how Postgres
+reads a search by status there."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import make_url
+
+from benchmarks.clients import Clients
+from benchmarks.cpu import CpuMeter
+from benchmarks.figures import Figures
+from benchmarks.measures import Measures
+from benchmarks.ratios import OURS
+from benchmarks.stack import Servers
+from models.columns import new_id
+from storage.notifications import Search, search_statement
+
+COPIED_AT_ONCE = 20_000
+AGE = timedelta(days=30)
+PAGE = 50
+FAILED_ONE_IN = 50
+TYPE = "SELECT id, tenant FROM notification_type WHERE key = 'bench'"
+TABLES = {
+    "notification": "id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,"
+    " idempotency_held, created_at, finished_at, generation, revision",
+    "delivery": "id, tenant, notification_id, generation, step, channel, by_rule, rendered_content, status, provider,"
+    " provider_message_id, created_at, sent_at",
+    "attempt": "id, tenant, notification_id, delivery_id, endpoint_id, number, provider, state, evidence,"
+    " provider_message_id, cost, started_at, finished_at, sent_at",
+}
+PAYLOAD = json.dumps({"name": "Ada", "number": 4711})
+CONTENT = json.dumps({"subject": "Your order", "text": "Hello Ada"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedSize:
+    """`rows` have finished; then there are so many blocks of sends, each behind a block of floor workflows."""
+
+    rows: int = 1_000_000
+    blocks: int = 5
+    block: int = 1_000
+
+
+class FinishedRows:
+    """Built with clients that are prepared, while the worker and the floor's worker run."""
+
+    def __init__(self, given: Servers, clients: Clients) -> None:
+        self._records = given.records
+        self._database = clients.database
+        self._measures = Measures(clients)
+
+    async def measure(self, size: FinishedSize, figures: Figures) -> None:
+        await self.fill(size.rows)
+        figures.add("search_buffers", [buffers(await self.search_plan())])
+        for _ in range(size.blocks):
+            await self._block(size.block, figures)
+
+    async def fill(self, count: int) -> None:
+        """By COPY, each with a delivery and an attempt."""
+        type_id, tenant = await self._type()
+        for first in range(0, count, COPIED_AT_ONCE):
+            ids = [new_id() for _ in range(min(COPIED_AT_ONCE, count - first))]
+            for table, columns in TABLES.items():
+                rows = ROWS[table](ids, tenant, type_id)
+                await self._database.copy_records_to_table(table, columns=columns.split(", "), records=rows)
+        await self._database.execute(f"ANALYZE {', '.join(TABLES)}")
+
+    async def search_plan(self) -> dict[str, Any]:
+        """Of the first page of what has failed, as the API reads it."""
+        _, tenant = await self._type()
+        statement = search_statement(tenant, Search(status="FAILED"), before=None, limit=PAGE)
+        dialect = make_url("postgresql+asyncpg://").get_dialect()()
+        sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        explained = await self._database.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+        plan: dict[str, Any] = json.loads(explained)[0]["Plan"]
+        return plan
+
+    async def _type(self) -> tuple[UUID, UUID]:
+        """Ids of the type and its tenant."""
+        [row] = await self._database.fetch(TYPE)
+        return row["id"], row["tenant"]
+
+    async def _block(self, count: int, figures: Figures) -> None:
+        meter = CpuMeter(self._records, ["floor"])
+        await self._measures.floor_rate(count)
+        figures.add("cpu_ms_floor_block", [meter.milliseconds(count)["floor"]])
+        names = [name.removeprefix("cpu_ms_") for name in OURS]
+        meter = CpuMeter(self._records, names)
+        await self._measures.single_rate(count)
+        figures.add("cpu_ms_send_block", [sum(meter.milliseconds(count).values())])
+
+
+def finished_ratios(figures: Figures) -> dict[str, float]:
+    """CPU time of the last block of sends by that of the first, each by that of the floor beside it."""
+    blocks = figures.ratios("cpu_ms_send_block")
+    return {"last_sends_vs_first": blocks[-1] / blocks[0], "search_buffers": figures.values("search_buffers")[0]}
+
+
+def buffers(plan: dict[str, Any]) -> float:
+    """Pages of 8 KiB that the statement has read."""
+    return float(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def scans(plan: dict[str, Any]) -> Iterator[str]:
+    """Kinds of the plan's nodes."""
+    yield plan["Node Type"]
+    for below in plan.get("Plans", []):
+        yield from scans(below)
+
+
+Rows = Iterator[tuple[object, ...]]
+
+
+def _notifications(ids: list[UUID], tenant: UUID, type_id: UUID) -> Rows:
+    at = datetime.now(UTC) - AGE
+    for number, id in enumerate(ids):
+        status = "FAILED" if number % FAILED_ONE_IN == 0 else "SENT"
+        yield id, tenant, "ada", "bench", type_id, PAYLOAD, status, 3, [], False, at, at, 1, 3
+
+
+def _deliveries(ids: list[UUID], tenant: UUID, _: UUID) -> Rows:
+    at = datetime.now(UTC) - AGE
+    for id in ids:
+        yield id, tenant, id, 1, 1, "email", False, CONTENT, "SENT", "sandbox", str(id), at, at
+
+
+def _attempts(ids: list[UUID], tenant: UUID, _: UUID) -> Rows:
+    at = datetime.now(UTC) - AGE
+    for id in ids:
+        yield id, tenant, id, id, "email", 1, "sandbox", "accepted", "sent", str(id), 0, at, at, at
+
+
+ROWS = {"notification": _notifications, "delivery": _deliveries, "attempt": _attempts}
