@@ -1,5 +1,6 @@
 """How long sends take from the request until they are SENT, by the clock of this machine, which all processes share."""
 
+import asyncio
 import time
 from statistics import quantiles
 
@@ -33,3 +34,19 @@ async def seconds_each(crowd: Crowd, books: Books, kind: Kind, count: int, withi
 
 def p95(seconds: list[float]) -> float:
     return quantiles(seconds, n=20, method="inclusive")[-1]
+
+
+async def crowding(cpu_seconds: float = 0.5) -> float:
+    """How many times longer a busy process takes here than on a machine with nothing else to do; 1 at least.
+
+    An idle process is served at once even on a crowded machine, and a busy one is not. So a machine on which others
+    work makes sends beside a backlog slower than it makes sends without one.
+    """
+    return await asyncio.to_thread(_crowding, cpu_seconds)
+
+
+def _crowding(cpu_seconds: float) -> float:
+    began, spent = time.monotonic(), time.thread_time()
+    while time.thread_time() - spent < cpu_seconds:
+        pass
+    return max(1.0, (time.monotonic() - began) / cpu_seconds)
