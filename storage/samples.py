@@ -17,7 +17,12 @@ COUNTED = 20_000
 PRIORITIES = range(1, 6)
 STATEMENT_TIMEOUT = "2s"
 
-LIMIT_TIME = text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
+# A scan of the table, or of an index into a bitmap, would read everything before the count can end.
+LIMITS = (
+    text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"),
+    text("SET LOCAL enable_seqscan = off"),
+    text("SET LOCAL enable_bitmapscan = off"),
+)
 AGE = "GREATEST(extract(epoch FROM clock_timestamp() - min(next_at)), 0)"
 # Index queue_entry_due, for each priority apart, so that a backlog of one does not hide another.
 QUEUE = text(f"""
@@ -64,7 +69,8 @@ HOLD_KINDS = ("channel", "provider", "type")
 
 async def read(session: AsyncSession, providers: list[str]) -> Sample:
     """`providers` are those of the settings: each has a state, also one that nothing has been told of."""
-    await session.execute(LIMIT_TIME)
+    for limit in LIMITS:
+        await session.execute(limit)
     queue = await _rows(session, QUEUE, {"priorities": list(PRIORITIES)})
     [receipts] = await _rows(session, RECEIPTS)
     [posts] = await _rows(session, POSTS)

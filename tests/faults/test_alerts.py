@@ -1,0 +1,202 @@
+"""Each fault makes the right alert fire, and no other: on series that are recorded while it happens.
+
+`RECORD_TO=deploy/prometheus/tests` keeps what was recorded where the suite reads it.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+
+from bootstrap import open_parts
+from config_sources import PREFIX
+from embedded.ports import free_port
+from metrics.fetch import fetch
+from testing.stage import serving
+from tests.code.tree import ROOT
+from tests.engine import Engine, Shop, open_shop, prepared
+from tests.faults.proxy import Proxy
+from tests.faults.recorder import AFTER, RULES, Recorder, Shows, Values, has
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
+
+POOL = 8  # of two processes: four each
+
+
+class Watched:
+    """Two worker processes behind a wire to Temporal, an API, and what their pages show."""
+
+    def __init__(self, process: Process, metrics_port: int, shop: Shop, temporal: Proxy, stack: AsyncExitStack) -> None:
+        self.process = process
+        self.shop = shop
+        self.temporal = temporal
+        self.stack = stack
+        self._metrics_port = metrics_port
+        self.recorder = Recorder({"tocsin-api": self._api_page, "tocsin-worker": self._worker_page})
+
+    async def _api_page(self) -> str | None:
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"{self.shop.engine.api_url}/metrics")).text
+
+    async def _worker_page(self) -> str | None:
+        return await fetch(self._metrics_port, within=8)
+
+    async def until(self, shows: Shows) -> None:
+        async with asyncio.timeout(120):
+            while not shows(await self.recorder.scrape()):
+                pass
+        self.recorder.forget()
+
+    async def records(
+        self, name: str, fault: Callable[[], Awaitable[object]], shows: Shows, *alerts: str, after: int = AFTER
+    ) -> None:
+        await self.recorder.run(fault, shows, after)
+        folder = self.shop.engine.parts.settings.data_dir / "tests"
+        folder.mkdir(parents=True)
+        shutil.copy(RULES, folder.parent)
+        path = folder / f"recorded-{name}.yml"
+        self.recorder.write(path, name, list(alerts))
+        if kept := os.environ.get("RECORD_TO"):
+            shutil.copy(path, ROOT / kept)
+        promtool = shutil.which("promtool")
+        assert promtool is not None, "promtool is not installed (Debian: prometheus)"
+        tested = await asyncio.create_subprocess_exec(promtool, "test", "rules", path, stdout=PIPE, stderr=STDOUT)
+        printed, _ = await tested.communicate()
+        assert tested.returncode == 0, printed.decode()
+
+    def pids(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
+def is_healthy(values: Values) -> bool:
+    sampled = any(name.startswith("tocsin_sample_timestamp_seconds") for name in values)
+    both = all(has(values, "tocsin_process_up", "1", f'process="{number}"') for number in (0, 1))
+    return sampled and both and has(values, "tocsin_leader", "1")
+
+
+@pytest.fixture
+async def watched(database_url: str, tmp_path: Path) -> AsyncIterator[Watched]:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        settings, client = await stack.enter_async_context(
+            prepared(database_url, tmp_path, data_dir=tmp_path / "recorded")
+        )
+        server = int(settings.temporal_address.rpartition(":")[2])
+        temporal = await stack.enter_async_context(Proxy(free_port(), server).open())
+        parts = await stack.enter_async_context(open_parts(settings, client=client))
+        await stack.enter_async_context(serving(parts))
+        shop = await stack.enter_async_context(
+            open_shop(Engine(parts=parts, temporal_address=settings.temporal_address))
+        )
+        given = {
+            "ENV": "dev",
+            "DATABASE_URL": settings.database_url,
+            "DATABASE_POOL": str(POOL),
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal.port}",
+            "API_PORT": str(settings.api_port),
+            "DRAIN_TIMEOUT": "1",
+            "WORKERS": "2",
+            "METRICS_PORT": str(port),
+            "EMAIL_PROVIDERS": "smtp",
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(free_port()),  # nobody listens there
+            "SMTP_TLS": "none",
+            "SMTP_FROM": "shop@example.com",
+        }
+        environment = {**os.environ, **{f"{PREFIX}{name}": value for name, value in given.items()}}
+        out = stack.enter_context((tmp_path / "worker.log").open("wb"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "worker.py", cwd=ROOT, stdout=out, env=environment
+        )
+        watched = Watched(process, port, shop, temporal, stack)
+        try:
+            await watched.until(is_healthy)
+            yield watched
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+
+
+async def test_a_frozen_process(watched: Watched) -> None:
+    values = await watched.recorder.scrape()
+    [number] = [each for each in (0, 1) if has(values, "tocsin_leader", "0", f'process="{each}"')]
+    frozen = sorted(watched.pids())[number]  # they were started in this order
+
+    async def freeze() -> None:
+        os.kill(frozen, signal.SIGSTOP)
+
+    def shows(values: Values) -> bool:
+        return has(values, "tocsin_process_up", "0")
+
+    try:
+        await watched.records("frozen-process", freeze, shows, "TocsinWorkerProcessDown")
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+
+
+async def test_a_killed_provider(watched: Watched) -> None:
+    """Its server is gone. Shorter than between two samples: after that the circuit may be trying it again."""
+    await watched.shop.type("news", ["email"])
+    for number in range(12):
+        await watched.shop.person(f"ada{number}", email=f"ada{number}@example.com")
+
+    async def kill() -> None:
+        for number in range(12):
+            await watched.shop.send("news", f"ada{number}")
+
+    def shows(values: Values) -> bool:
+        return has(values, "tocsin_provider_circuit_state", "1", 'state="open"')
+
+    await watched.records("killed-provider", kill, shows, "TocsinProviderCircuitOpen", after=6)
+
+
+async def test_stopped_workers(watched: Watched) -> None:
+    async def stop() -> None:
+        watched.process.terminate()
+        await watched.process.wait()
+
+    def shows(values: Values) -> bool:
+        return has(values, "up", "0", "tocsin-worker")
+
+    alerts = ("TocsinWorkersDown", "TocsinNoLeader", "TocsinStateUnknown")
+    await watched.records("stopped-workers", stop, shows, *alerts)
+
+
+async def test_a_full_pool(watched: Watched) -> None:
+    """A migration that somebody began and did not end locks the queue: every loop waits for it with a connection."""
+    url = watched.shop.engine.parts.settings.database_url.replace("+asyncpg", "")
+    connection = await asyncpg.connect(url)
+
+    async def fill() -> None:
+        await connection.execute("BEGIN; LOCK TABLE queue_entry IN ACCESS EXCLUSIVE MODE")
+
+    def shows(values: Values) -> bool:
+        waiting = {each: now for each, now in values.items() if each.startswith("tocsin_database_connections_waiting")}
+        return any(float(now) > 0 and "tocsin-worker" in each for each, now in waiting.items())
+
+    try:
+        await watched.records("full-pool", fill, shows, "TocsinDatabasePoolExhausted")
+    finally:
+        await connection.close()
+
+
+async def test_a_lost_temporal(watched: Watched) -> None:
+    async def lose() -> None:
+        watched.stack.enter_context(watched.temporal.cut())
+
+    def shows(values: Values) -> bool:
+        failures = {each: now for each, now in values.items() if each.startswith("tocsin_background_failures_total")}
+        return any(float(now) > 1 and 'cause="temporal"' in each for each, now in failures.items())
+
+    await watched.records("lost-temporal", lose, shows, "TocsinTemporalUnavailable")
