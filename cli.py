@@ -228,13 +228,13 @@ async def prepare_temporal(address: str, database_url: str | None, namespace: st
     from temporalio.service import RPCError
 
     import bootstrap
-    from storage.database import DATABASE_DOWN
+    from storage.outages import DATABASE_ERRORS
 
     try:
         await bootstrap.prepare_temporal(address, namespace, database_url)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
-    except DATABASE_DOWN as error:
+    except DATABASE_ERRORS as error:
         raise StackError(f"the database does not answer ({type(error).__name__})") from error
 
 

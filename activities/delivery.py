@@ -32,8 +32,9 @@ from rendering.tracking import Tracker
 from storage import gates, holds, processes
 from storage.attempts import Claim, claim_attempt
 from storage.claims import free_slot
-from storage.database import DATABASE_DOWN, LOCK_TIMEOUT, Database
+from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import Key
+from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.statements import Executor
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
@@ -96,7 +97,9 @@ class Delivering:
         answered = claim.now + timedelta(seconds=time.monotonic() - claimed)
         try:
             return await self._recording.record(call, outcome, claim.ledger, dead, answered)
-        except DATABASE_DOWN:
+        except DATABASE_ERRORS as error:
+            if is_permanent(error):
+                raise
             activity.logger.warning("outcome not recorded, the workflow will", extra={"attempt": str(claim.attempt.id)})
             return replace(outcome.result, recorded=False)
 

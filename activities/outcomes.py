@@ -44,6 +44,12 @@ class Told:
     def refusal(self) -> str | None:
         return self.result.reason if self.result.result is Result.REFUSED else None
 
+    @property
+    def bare(self) -> "Told":
+        """What the call came to, and nothing else that the vendor sent."""
+        words = DeliverResult(result=self.result.result, reason=self.result.reason, retry_after=self.result.retry_after)
+        return Told(result=words)
+
     def onto(self, attempt: Attempt) -> Attempt:
         return replace(
             attempt,

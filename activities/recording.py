@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from temporalio import activity
 
 from activities.outcomes import Told, result_of, told
@@ -22,10 +23,12 @@ from storage import devices, receipts
 from storage.attempts import Claim, take_message
 from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import Key, amend
+from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 
 Device = tuple[UUID, dict[str, Any]]
+log = structlog.get_logger(__name__)
 
 
 class Recording:
@@ -47,8 +50,35 @@ class Recording:
         dead: Device | None = None,
         at: datetime | None = None,
     ) -> DeliverResult:
-        """`dead` is a device whose token will never work again."""
-        at = at or now()
+        """`dead` is a device whose token will never work again. If the answer can never be recorded, only its outcome
+        is. If that cannot be either, the attempt stays without an answer, and the notification ends in doubt."""
+        try:
+            return await self._record(call, outcome, seen, dead, at or now())
+        except DATABASE_ERRORS as error:
+            if not is_permanent(error):
+                raise
+            self._report("an answer cannot be recorded; its outcome alone is", call, error)
+        try:
+            return await self._record(call, outcome.bare, None, None, at or now())
+        except DATABASE_ERRORS as error:
+            if is_permanent(error):
+                self._report("an outcome cannot be recorded; the notification is in doubt", call, error)
+            raise
+
+    @staticmethod
+    def _report(problem: str, call: DeliverInput, error: Exception) -> None:
+        """For an alert: it is a bug of ours or of an adapter. The message of the error may quote values."""
+        log.error(
+            problem,
+            notification_id=str(call.notification_id),
+            provider=call.provider,
+            attempt=call.attempt_number,
+            error=type(error).__name__,
+        )
+
+    async def _record(
+        self, call: DeliverInput, outcome: Told, seen: Ledger | None, dead: Device | None, at: datetime
+    ) -> DeliverResult:
         if seen is not None and seen.revision > 0 and outcome.result.result is Result.ACCEPTED:
             async with self._database.statement() as session:
                 if after := await self._write_accepted(session, call, outcome, seen, at):

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from commands.errors import CommandError
 from config import Settings
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
 from storage.migrate import SchemaIsNewer
+from storage.outages import DATABASE_ERRORS
 
 
 @asynccontextmanager
@@ -17,7 +18,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     database = Database(settings.database_url)
     try:
         yield database
-    except DATABASE_DOWN as error:
+    except DATABASE_ERRORS as error:
         raise CommandError(f"the database is away or not migrated ({type(error).__name__})") from None
     finally:
         await database.close()
@@ -29,7 +30,7 @@ async def migrated(settings: Settings, migrate: Callable[[str], Awaitable[None]]
         raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
     try:
         await migrate(settings.database_url)
-    except DATABASE_DOWN as error:
+    except DATABASE_ERRORS as error:
         raise CommandError(f"the database is away ({type(error).__name__})") from None
     except SchemaIsNewer as error:
         raise CommandError(str(error)) from None

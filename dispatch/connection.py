@@ -20,6 +20,8 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
+from domain.stored_enums import UnknownValue
+from storage.outages import is_permanent
 
 ATTRIBUTES = {
     names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
@@ -45,12 +47,33 @@ MISTAKES = (
 )
 
 
+# Of Temporal itself: it is there again by itself. Every other refusal is about what it was asked.
+OUTAGES = frozenset(
+    {
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+
+
+def is_bug(exception: BaseException) -> bool:
+    """Whether to repeat the activity would only repeat the error."""
+    if isinstance(exception, UnknownValue):
+        return False
+    return isinstance(exception, MISTAKES) or is_permanent(exception)
+
+
 class FactsOnly(DefaultFailureConverter):
     """Errors of ours travel by their class alone: the message of a database error quotes the row."""
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         if not isinstance(exception, TemporalError):
-            kind, mistake = type(exception).__name__, isinstance(exception, MISTAKES)
+            kind, mistake = type(exception).__name__, is_bug(exception)
             named = ApplicationError("see the worker's log", type=kind, non_retryable=mistake)
             exception = named.with_traceback(exception.__traceback__)
         super().to_failure(exception, payload_converter, failure)

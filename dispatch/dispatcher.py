@@ -4,7 +4,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -14,7 +13,7 @@ from temporalio.service import RPCError
 
 from dispatch.duties import Duties
 from dispatch.leases import Lease
-from dispatch.loops import OUTAGES, Loop
+from dispatch.loops import Loop
 from dispatch.pacing import Pace
 from dispatch.starter import Starter
 from dispatch.stores import StoreWatch
@@ -25,6 +24,7 @@ from metrics.engine import Cause, Limit, background_failure, limit_reached
 from storage import claims
 from storage.claims import Begun, Claimed, Slots
 from storage.database import Database
+from storage.outages import without_outages
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class Dispatcher:
                     tasks.create_task(loop.run())
         finally:
             await asyncio.gather(*self._starts)
-            with suppress(*OUTAGES):  # then the claims expire
+            with without_outages():  # then the claims expire
                 await self._mark()
 
     @property

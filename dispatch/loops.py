@@ -3,22 +3,27 @@
 import asyncio
 import math
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 
 import httpx2
 import structlog
 from temporalio.service import RPCError
 
+from dispatch.connection import OUTAGES
+from domain.stored_enums import UnknownValue
 from metrics.engine import Cause, background_failure
-from storage.database import DATABASE_DOWN
+from storage.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger(__name__)
 
-# What a step cannot know beforehand it turns into values and rows: a zone that this machine does not have, a word of
-# Temporal's that is no outage. Any other error is a mistake of ours and is not caught: a duty that fails for good while
-# others go on is seen by nobody. It ends the process, whose supervisor says so and starts it again.
-OUTAGES = (*DATABASE_DOWN, RPCError, httpx2.HTTPError)
+# What background work outlives: outages, and with an error in the log what Postgres or Temporal refuse, since one row
+# that cannot be written must not end the process of all others. Any other error is a mistake of ours and is not caught:
+# a duty that fails for good while others go on is seen by nobody. It ends the process, whose supervisor says so and
+# starts it again.
+OUTLIVED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, httpx2.HTTPError, UnknownValue)
 AFTER_OUTAGE = 1.0
+LONGEST_PAUSE = 60.0
 TASK_PREFIX = "loop: "
 # A timer may end a little early; without it the next wait would end at the same second.
 SLACK = 0.05
@@ -31,6 +36,7 @@ class Loop:
         self._name = name
         self._step = step
         self._woken = asyncio.Event()
+        self._failures = 0
 
     def wake(self) -> None:
         self._woken.set()
@@ -45,12 +51,12 @@ class Loop:
 
     async def _once(self) -> float:
         try:
-            return await self._step()
-        except OUTAGES as error:
-            # The type only: messages of database errors may quote values.
-            log.warning("background work interrupted", loop=self._name, error=type(error).__name__)
-            background_failure(self._name, _cause(error))
-            return AFTER_OUTAGE
+            seconds = await self._step()
+        except OUTLIVED as error:
+            self._failures = 0 if report(self._name, error) else self._failures + 1
+            return min(AFTER_OUTAGE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
+        self._failures = 0
+        return seconds
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -60,10 +66,25 @@ class Loop:
             return
 
 
-def _cause(error: BaseException) -> Cause:
+def report(work: str, error: Exception) -> bool:
+    """Log and count an error that background work outlives; True for an outage. By its type: its message may quote
+    values."""
+    cause = _cause(error)
+    background_failure(work, cause)
+    if cause is not Cause.BUG:
+        log.warning("background work interrupted", loop=work, error=type(error).__name__)
+    else:
+        at = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
+        log.error("background work failed and is repeated", loop=work, error=type(error).__name__, at=at)
+    return cause is not Cause.BUG
+
+
+def _cause(error: Exception) -> Cause:
     if isinstance(error, RPCError):
-        return Cause.TEMPORAL
-    return Cause.HTTP if isinstance(error, httpx2.HTTPError) else Cause.DATABASE
+        return Cause.TEMPORAL if error.status in OUTAGES else Cause.BUG
+    if isinstance(error, httpx2.HTTPError):
+        return Cause.HTTP
+    return Cause.DATABASE if is_outage(error) else Cause.BUG
 
 
 def coalesced(seconds: float, now: float) -> float:

@@ -4,12 +4,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from uuid import UUID, uuid4
 
 from dispatch.loops import Loop
 from storage import processes
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
+from storage.outages import without_outages
 from storage.processes import ProcessInfo
 
 RENEW_EVERY = 5.0
@@ -39,7 +39,7 @@ class Presence:
 
     async def _remove(self) -> None:
         """The row of a process that cannot delete it counts as dead a minute later."""
-        with suppress(*DATABASE_DOWN):
+        with without_outages():
             async with asyncio.timeout(REMOVE_WITHIN), self._database.statement() as session:
                 await processes.remove(session, self.process_id)
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import structlog
-
-from metrics.engine import Cause, background_failure
+from dispatch.loops import report
 from metrics.samples import SampledGauges
 from storage import samples
-from storage.database import DATABASE_DOWN, Database
-
-log = structlog.get_logger(__name__)
+from storage.database import Database
+from storage.outages import DATABASE_ERRORS
 
 SAMPLE_EVERY = 10.0  # seconds; less than what Prometheus lets pass between two scrapes
 
@@ -27,10 +24,9 @@ class Sampling:
         try:
             async with self._database.transaction() as session:
                 sample = await samples.read(session, self._providers)
-        except DATABASE_DOWN as error:
+        except DATABASE_ERRORS as error:
             self._gauges.clear()
-            background_failure("samples", Cause.DATABASE)
-            log.warning("the gauges were not read", error=type(error).__name__)
+            report("samples", error)
         else:
             self._gauges.show(sample)
         return SAMPLE_EVERY

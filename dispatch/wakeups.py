@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-import structlog
-
 from dispatch.leases import Lease
-from dispatch.loops import coalesced
+from dispatch.loops import coalesced, report
 from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
 from storage.notify import notify_dispatchers
+from storage.outages import DATABASE_ERRORS, without_outages
 from storage.statements import QuickSession
-
-log = structlog.get_logger(__name__)
 
 CONNECT_AGAIN = 0.5  # seconds
 ANSWERS_WITHIN = 3.0  # seconds after which a session that does not answer is replaced
@@ -44,8 +41,8 @@ class Wakeups:
         while True:
             try:
                 await self._listen()
-            except DATABASE_DOWN as error:
-                log.warning("listening interrupted", error=type(error).__name__)
+            except DATABASE_ERRORS as error:
+                report("wakeups", error)
             await asyncio.sleep(CONNECT_AGAIN)  # a server that is down answers no sooner for being asked at once
 
     async def _listen(self) -> None:
@@ -78,7 +75,7 @@ class Wakeups:
         """At shutdown, so that another process leads at once."""
         if self._lease is None:
             return
-        with suppress(*DATABASE_DOWN):
+        with without_outages():
             async with asyncio.timeout(RELEASED_WITHIN):
                 await self._lease.release(session)
 

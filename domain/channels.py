@@ -1,9 +1,9 @@
 """The channels a notification can take, and what each needs to reach a person."""
 
-from enum import StrEnum
+from domain.stored_enums import StoredEnum
 
 
-class Channel(StrEnum):
+class Channel(StoredEnum):
     EMAIL = "email"
     SMS = "sms"
     PUSH = "push"
@@ -12,7 +12,7 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
-class DeviceKind(StrEnum):
+class DeviceKind(StoredEnum):
     FCM = "fcm"
     APNS = "apns"
     WEB_PUSH = "web_push"

@@ -7,7 +7,8 @@ or when at least 15 % of the calls are slow, at most once a minute, and then slo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+
+from domain.stored_enums import StoredEnum
 
 MEMORY = 60  # seconds
 WINDOW = 30
@@ -36,7 +37,7 @@ ALL_POINTS = 100
 CREDENTIALS = "credentials_refused"
 
 
-class CircuitState(StrEnum):
+class CircuitState(StoredEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"

@@ -1,9 +1,9 @@
 """What is known of one provider call, from our own record of it and from receipts, and which fact wins."""
 
-from enum import StrEnum
+from domain.stored_enums import StoredEnum
 
 
-class AttemptState(StrEnum):
+class AttemptState(StoredEnum):
     """What the call itself told us. Receipts add evidence; they never rewrite the call's own outcome."""
 
     SUBMITTING = "submitting"
@@ -27,7 +27,7 @@ OUTCOMES: dict[AttemptState, str | None] = {
 }
 
 
-class Evidence(StrEnum):
+class Evidence(StoredEnum):
     NOT_SENT = "not_sent"
     IN_DOUBT = "in_doubt"
     SENT = "sent"
@@ -50,7 +50,7 @@ EVIDENCE_OF_STATE: dict[AttemptState, Evidence] = {
 }
 
 
-class ReceiptKind(StrEnum):
+class ReceiptKind(StoredEnum):
     DELIVERED = "delivered"
     OPENED = "opened"
     CLICKED = "clicked"

@@ -4,17 +4,17 @@ Pure. Asked when preferences are resolved; the hour once more by the guard, just
 """
 
 from datetime import datetime
-from enum import StrEnum
 
 from domain.local_times import reckoned_in
 from domain.messages import Gate
 from domain.notification_types import URGENT, NotificationType
 from domain.quiet_hours import QuietHours, opens_at, quiet_until
+from domain.stored_enums import StoredEnum
 from domain.throttles import Claimed
 from domain.timing import Limit, Scope
 
 
-class Reason(StrEnum):
+class Reason(StoredEnum):
     QUIET_HOURS = "quiet_hours"
     SEND_WINDOW = "send_window"
     THROTTLED = "throttled"

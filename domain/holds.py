@@ -2,11 +2,12 @@
 vendor wants no calls just now."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from uuid import UUID
 
+from domain.stored_enums import StoredEnum
 
-class HoldKind(StrEnum):
+
+class HoldKind(StoredEnum):
     PROVIDER = "provider"
     CHANNEL = "channel"
     TYPE = "type"

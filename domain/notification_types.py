@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from domain.channels import Channel
 from domain.durations import parse_duration
 from domain.evidence import Evidence
+from domain.stored_enums import StoredEnum
 from domain.timing import Timing, timing_of
 
 URGENT = 2  # priorities 1 and 2 start at once and are never held back by the hour or by a cap
@@ -17,7 +17,7 @@ GIVE_UP_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
 
 
-class Guarantee(StrEnum):
+class Guarantee(StoredEnum):
     """What to do when a provider may or may not have the message."""
 
     AT_LEAST_ONCE = "at_least_once"
@@ -25,7 +25,7 @@ class Guarantee(StrEnum):
     RECONCILE = "reconcile"
 
 
-class TemplatePolicy(StrEnum):
+class TemplatePolicy(StoredEnum):
     PINNED = "pinned"
     LATEST = "latest"
 

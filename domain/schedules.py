@@ -4,7 +4,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from domain.durations import parse_duration
 from domain.local_times import UTC_ZONE, instant, is_known, local_time, reckoned_in, zone_named
 from domain.names import derived_id, timed_id
 from domain.recurrence import next_due
+from domain.stored_enums import StoredEnum
 
 Json = dict[str, Any]
 
@@ -26,20 +26,20 @@ PEOPLE_AT_ONCE = 200
 BYTES_AT_ONCE = 4_000_000
 
 
-class Overlap(StrEnum):
+class Overlap(StoredEnum):
     """What becomes of a time that is due while notifications of an earlier one have not finished."""
 
     SKIP = "skip"
     ALLOW = "allow"
 
 
-class RunKind(StrEnum):
+class RunKind(StoredEnum):
     DUE = "due"
     TRIGGER = "trigger"
     BACKFILL = "backfill"
 
 
-class LeftOut(StrEnum):
+class LeftOut(StoredEnum):
     """Why nothing was sent, to one person or to all."""
 
     MISSED = "missed"

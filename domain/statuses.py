@@ -1,9 +1,9 @@
 """Statuses of notifications and deliveries, and the one table of moves between them."""
 
-from enum import StrEnum
+from domain.stored_enums import StoredEnum
 
 
-class NotificationStatus(StrEnum):
+class NotificationStatus(StoredEnum):
     PENDING = "PENDING"
     SENT = "SENT"
     DELIVERED = "DELIVERED"
@@ -16,7 +16,7 @@ class NotificationStatus(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-class DeliveryStatus(StrEnum):
+class DeliveryStatus(StoredEnum):
     PENDING = "PENDING"
     SENDING = "SENDING"
     SENT = "SENT"

@@ -6,15 +6,15 @@ Pure; `storage/receipts.py` and `deliver` ask it in the transaction that records
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.records import Event, Ledger
+from domain.stored_enums import StoredEnum
 
 
-class SuppressionReason(StrEnum):
+class SuppressionReason(StoredEnum):
     """In order of gravity: of two that last equally long the later one stays. What a person said weighs more than what
     a mailbox did, and nothing that a vendor hears later takes back what an operator entered."""
 

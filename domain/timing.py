@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from domain.cron import Cron, parse_cron
 from domain.durations import parse_duration
 from domain.quiet_hours import SendWindow
+from domain.stored_enums import StoredEnum
 
 Json = dict[str, Any]
 MAX_ITEMS = 100
 
 
-class OnExceed(StrEnum):
+class OnExceed(StoredEnum):
     DROP = "drop"
     DEFER = "defer"
     DIGEST = "digest"
 
 
-class Scope(StrEnum):
+class Scope(StoredEnum):
     """Whose messages count together."""
 
     RECIPIENT = "recipient"

@@ -18,11 +18,12 @@ class Limit(StrEnum):
 
 
 class Cause(StrEnum):
-    """What was unavailable; the only values of the label `cause`."""
+    """What was unavailable, or that it was a bug; the only values of the label `cause`."""
 
     DATABASE = "database"
     TEMPORAL = "temporal"
     HTTP = "http"
+    BUG = "bug"
 
 
 class Pruned(StrEnum):
@@ -35,7 +36,7 @@ class Pruned(StrEnum):
 
 OUTAGES = Counter(
     "tocsin_background_failures",
-    "Runs of background loops that an outage ended.",
+    "Runs of background loops that an outage or a bug ended.",
     ["loop", "cause"],
     registry=REGISTRY,
 )

@@ -14,6 +14,7 @@ from config_sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
+from domain.vendor_values import clean_id, clean_reason
 from providers.outcomes import Accepted, Refused
 from providers.tools import Tools
 
@@ -23,7 +24,8 @@ Json = dict[str, Any]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderReceipt:
     """What a vendor says happened, in house words. Matched by our reference, else by the vendor's message id. Where
-    somebody wrote to us there is `phone` instead: then it is about the number, for every tenant that has it."""
+    somebody wrote to us there is `phone` instead: then it is about the number, for every tenant that has it. `raw` is
+    as it came: the receipt is identified by it."""
 
     kind: ReceiptKind
     occurred_at: datetime
@@ -32,6 +34,10 @@ class ProviderReceipt:
     phone: str | None = None
     reason: str | None = None
     raw: Json
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provider_message_id", clean_id(self.provider_message_id))
+        object.__setattr__(self, "reason", None if self.reason is None else clean_reason(self.reason))
 
 
 class ForgedReceipt(Exception):

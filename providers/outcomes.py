@@ -5,10 +5,14 @@ ProviderError
 ├── Temporary                proved not accepted: connect errors, 429, documented 503
 ├── Permanent                credentials, account: nobody's message will pass
 └── Unknown                  may have been accepted: time-out or reset after the request left, undocumented 5xx
+
+What the vendor sent is cleaned and capped here, for every adapter: it can always be stored.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from domain.vendor_values import clean_cost, clean_id, clean_reason, clean_response, clean_retry_after
 
 Json = dict[str, Any]
 
@@ -21,6 +25,11 @@ class Accepted:
     response: Json = field(default_factory=dict)
     cost: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message_id", clean_id(self.message_id))
+        object.__setattr__(self, "response", clean_response(self.response))
+        object.__setattr__(self, "cost", clean_cost(self.cost))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
@@ -31,14 +40,18 @@ class Refused:
     response: Json = field(default_factory=dict)
     gone: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", clean_reason(self.reason))
+        object.__setattr__(self, "response", clean_response(self.response))
+
 
 class ProviderError(Exception):
     """`reason` is a short fact for timelines: never an address, a name or a body."""
 
     def __init__(self, reason: str, response: Json | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.response = response or {}
+        self.reason = clean_reason(reason)
+        self.response = clean_response(response or {})
+        super().__init__(self.reason)
 
 
 class Temporary(ProviderError):
@@ -46,7 +59,7 @@ class Temporary(ProviderError):
 
     def __init__(self, reason: str, response: Json | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, response)
-        self.retry_after = retry_after
+        self.retry_after = clean_retry_after(retry_after)
 
 
 class Permanent(ProviderError):

@@ -12,26 +12,12 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from metrics.engine import Limit, limit_reached
 from storage.connections import SERVER_SETTINGS, keep_alive
 from storage.statements import QuickSession
-
-# What a lost, restarting or overloaded Postgres raises. Callers answer 503, back off, or let Temporal retry.
-DATABASE_DOWN = (
-    DBAPIError,
-    PoolTimeout,
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
-)
-
 
 POOL_TIMEOUT = 5
 # Seconds that a delivery waits for a row which another transaction holds, with a connection of the pool. Then it is
@@ -111,7 +97,7 @@ class Database:
     @asynccontextmanager
     async def quick_transaction(self, lock_timeout: float | None = None) -> AsyncIterator[QuickSession]:
         """As `transaction`, for hot paths that execute text statements only. A row that another transaction holds for
-        longer than `lock_timeout` seconds ends it with an error of DATABASE_DOWN."""
+        longer than `lock_timeout` seconds ends it with an error that is an outage."""
         limit = "" if lock_timeout is None else f"; SET LOCAL lock_timeout = {lock_timeout * 1_000:.0f}"
         async with self._driver() as driver:
             await driver.execute(f"BEGIN{limit}")  # one message for both

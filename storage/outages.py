@@ -1,33 +1,70 @@
-"""Whether a database error is an outage, to be waited out, or a bug of ours, to be shown."""
+"""Whether a database error is an outage, to be waited out, or an error that stays. The one definition of an outage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
 
 # What a handler registers for; `is_outage` then decides. While it connects, asyncpg's errors come unwrapped.
-DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_DOWN, PoolTimeout, asyncpg.PostgresError)
+DATABASE_ERRORS: tuple[type[Exception], ...] = (
+    DBAPIError,
+    PoolTimeout,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
+)
 
-# Classes of SQLSTATE: connection, rolled back (deadlock), out of resources, operator, system; then single codes:
-# a read-only server (failover), a lock that was not free in time, and a transaction that the server has ended because
-# this process stood still within it.
-OUTAGE_CLASSES = ("08", "40", "53", "57", "58")
-OUTAGE_CODES = {"25006", "25P03", "55P03"}
+# Classes of SQLSTATE: connection, refused login, no such database, rolled back (deadlock), out of resources, an object
+# that is not available now (a lock, a database that takes no connections), operator, system; then single codes: a
+# read-only server (failover), and a transaction that the server has ended because this process stood still within it.
+OUTAGE_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
+OUTAGE_CODES = {"25006", "25P03"}
+# No outage, and gone with the migration or the deploy that is under way: tables or columns of another version, and
+# prepared statements of the schema before.
+OTHER_SCHEMA = ("0A", "26", "42")
 
 
 def is_outage(error: BaseException) -> bool:
-    """A broken constraint or statement is a bug; a lost, starting, read-only or overloaded server is an outage."""
+    """A broken constraint, value or statement is no outage; a lost, starting, read-only or overloaded server is."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and _speaks_of_outage(error.orig))
     return isinstance(error, DATABASE_ERRORS) and _speaks_of_outage(error)
 
 
+def is_permanent(error: BaseException) -> bool:
+    """Whether the same statement with the same values fails again, also when the schema fits this version."""
+    return isinstance(error, DATABASE_ERRORS) and not is_outage(error) and not _code(error).startswith(OTHER_SCHEMA)
+
+
 def _speaks_of_outage(error: BaseException) -> bool:
-    """Without a code it was not the server that answered: a reset, a time-out, asyncpg's own InterfaceError."""
-    code = str(getattr(error, "sqlstate", None) or "")
+    """Without a code it was not the server that answered: a reset, a time-out, asyncpg's own InterfaceError; unless the
+    driver could not encode a value."""
+    if isinstance(error, ValueError) or isinstance(error.__cause__, ValueError):
+        return False
+    code = _code(error)
     return not code or code.startswith(OUTAGE_CLASSES) or code in OUTAGE_CODES
+
+
+def _code(error: BaseException) -> str:
+    answered = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(answered, "sqlstate", None) or "")
+
+
+@contextmanager
+def without_outages() -> Iterator[None]:
+    """Leave the block at an outage, as if it had ended. Other errors are raised."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        if not is_outage(error):
+            raise
 
 
 async def ping(database: Database) -> None:

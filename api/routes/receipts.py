@@ -16,6 +16,7 @@ from api.parts import PartsDep
 from api.problems import Problem, not_found
 from domain.evidence import ReceiptKind
 from domain.names import derived_id
+from domain.vendor_values import clean_raw
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from storage import opt_outs, receipts
 from storage.database import Database
@@ -106,5 +107,5 @@ def _stored(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
         provider_message_id=receipt.provider_message_id,
         reason=receipt.reason,
         occurred_at=receipt.occurred_at,
-        raw=receipt.raw,
+        raw=clean_raw(receipt.raw),
     )

@@ -18,8 +18,9 @@ from domain.messages import DeliverResult, Result
 from domain.statuses import DeliveryStatus, NotificationStatus
 from providers.outcomes import Accepted, Refused
 from storage import devices, erasures, preferences, receipts
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
 from storage.devices import NewDevice
+from storage.outages import DATABASE_ERRORS
 from storage.receipts import StoredReceipt
 from tests.activities.conftest import Counter
 from tests.polling import eventually
@@ -501,7 +502,7 @@ async def test_an_answer_that_could_not_be_recorded_is_kept_by_the_workflow_and_
         """As Temporal does: again, until the database is back."""
         try:
             return await counter.record(sent.call(), told)
-        except DATABASE_DOWN:
+        except DATABASE_ERRORS:
             return None
 
     late = await eventually(recorded, lambda answer: answer is not None)
@@ -521,7 +522,7 @@ async def test_without_a_database_it_raises_for_temporal_to_retry_and_nobody_is_
     worker = Database(outage.database.url)
     counter = Counter(worker, outage.database)
     await outage.begin()
-    with pytest.raises(DATABASE_DOWN):
+    with pytest.raises(DATABASE_ERRORS):
         await counter.deliver(sent.call())
     assert counter.sandbox.calls == []
     await outage.end()

@@ -5,7 +5,8 @@ from sqlalchemy import text
 
 from domain.messages import Result
 from storage import database as module
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
+from storage.outages import DATABASE_ERRORS
 from tests.activities.conftest import Counter
 from tests.storage.sends import Sent
 
@@ -18,7 +19,7 @@ async def test_a_held_row_ends_the_try_and_uses_up_no_attempt(counter: Counter, 
     assert module.LOCK_TIMEOUT < 5
     async with database.transaction() as session:
         await session.execute(LOCK, {"id": sent.id})
-        with pytest.raises(DATABASE_DOWN) as refused:
+        with pytest.raises(DATABASE_ERRORS) as refused:
             await counter.deliver(sent.call())
     assert getattr(refused.value, "sqlstate", None) == "55P03"
     assert counter.sandbox.calls == []

@@ -1,6 +1,79 @@
-import pytest
+"""Background work outlives outages, repeats what is refused more and more slowly, and ends with a bug of ours."""
 
-from dispatch.loops import SLACK, coalesced
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import httpx2
+import pytest
+from structlog.testing import capture_logs
+from temporalio.service import RPCError, RPCStatusCode
+
+from dispatch.loops import SLACK, Loop, coalesced
+from domain.stored_enums import UnknownValue
+from tests.polling import eventually
+
+
+class Step:
+    """Raises these one after the other, then counts its runs."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.runs = 0
+
+    async def __call__(self) -> float:
+        self.runs += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return 3_600.0
+
+
+async def run_until(loop: Loop, is_over: Callable[[], bool]) -> None:
+    """Without its pauses."""
+    task = asyncio.create_task(loop.run())
+
+    async def woken() -> bool:
+        loop.wake()
+        return is_over() or task.done()
+
+    await eventually(woken, bool)
+    task.cancel()
+    [end] = await asyncio.gather(task, return_exceptions=True)
+    if not isinstance(end, asyncio.CancelledError):
+        raise end
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (ConnectionResetError(), "warning"),
+        (asyncpg.AdminShutdownError("going down"), "warning"),
+        (httpx2.ConnectError("refused"), "warning"),
+        (RPCError("away", RPCStatusCode.UNAVAILABLE, b""), "warning"),
+        (asyncpg.UniqueViolationError("ada@example.com"), "error"),
+        (asyncpg.UndefinedColumnError("no column"), "error"),
+        (RPCError("bad", RPCStatusCode.INVALID_ARGUMENT, b""), "error"),
+        (UnknownValue("unknown Channel"), "error"),
+    ],
+)
+async def test_an_error_that_background_work_outlives_is_in_the_log(error: Exception, level: str) -> None:
+    step = Step(error)
+    with capture_logs() as logs:
+        await run_until(Loop("work", step), lambda: step.runs > 1)
+    [entry] = logs
+    assert (entry["log_level"], entry["loop"], entry["error"]) == (level, "work", type(error).__name__)
+    assert "ada@example.com" not in str(entry)
+
+
+async def test_what_is_refused_is_repeated_more_and_more_slowly() -> None:
+    loop = Loop("work", Step(*(asyncpg.UniqueViolationError("x") for _ in range(8)), ConnectionResetError()))
+    assert [await loop._once() for _ in range(10)] == [2, 4, 8, 16, 32, 60, 60, 60, 1, 3_600]
+
+
+async def test_a_bug_of_ours_ends_the_work() -> None:
+    step = Step(TypeError("bug"))
+    with pytest.raises(TypeError):
+        await run_until(Loop("work", step), lambda: step.runs > 1)
 
 
 @pytest.mark.parametrize("now", [100.0, 100.001, 100.3, 100.96, 100.9999])

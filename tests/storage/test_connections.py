@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from storage import database as module
-from storage.database import DATABASE_DOWN, Database
+from storage.database import Database
+from storage.outages import DATABASE_ERRORS
 
 pytestmark = pytest.mark.postgres
 
@@ -32,7 +33,7 @@ async def test_a_pool_opens_no_more_connections_than_it_is_allowed(small: Databa
     async with AsyncExitStack() as stack:
         for _ in range(POOL):
             await take(stack, small)
-        with pytest.raises(DATABASE_DOWN):
+        with pytest.raises(DATABASE_ERRORS):
             await take(stack, small)
 
 
@@ -40,7 +41,7 @@ async def test_activities_leave_connections_to_the_rest_of_the_process(small: Da
     async with AsyncExitStack() as stack:
         for _ in range(POOL * 3 // 4):
             await take(stack, small.of_activities)
-        with pytest.raises(DATABASE_DOWN):
+        with pytest.raises(DATABASE_ERRORS):
             await take(stack, small.of_activities)
         await take(stack, small)
     async with small.of_activities.statement() as session:

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from models.tenants import Tenant
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS, is_outage, ping
+from storage.outages import DATABASE_ERRORS, is_outage, is_permanent, ping, without_outages
 from storage.statements import Rows
 
 pytestmark = pytest.mark.postgres
@@ -52,6 +52,51 @@ async def test_a_bug_is_no_outage(database: Database, statement: str) -> None:
 async def test_a_broken_constraint_is_no_outage(database: Database, tenant: Tenant) -> None:
     insert = "INSERT INTO tenant (id, key, name, default_language, created_at) VALUES (:id, :key, '', 'en', now())"
     assert not is_outage(await error_of(database, insert, id=uuid4(), key=tenant.key))
+
+
+INSERT_KEY = text(
+    "INSERT INTO tenant (id, key, name, default_language, created_at) VALUES (:id, :key, '', 'en', now())"
+)
+LARGE = "".join(map(str, range(10_000)))
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a\ud800b", LARGE], ids=["NUL", "surrogate", "too large for its index"])
+@pytest.mark.parametrize("quick", [True, False])
+async def test_a_value_that_cannot_be_stored_is_an_error_that_stays(
+    database: Database, value: str, quick: bool
+) -> None:
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        async with database.quick_transaction() if quick else database.transaction() as session:
+            await session.execute(INSERT_KEY, {"id": uuid4(), "key": value})
+    assert (is_outage(caught.value), is_permanent(caught.value)) == (False, True)
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM no_such_table", "SELECT no_such_column FROM tenant"])
+async def test_a_schema_of_another_version_is_neither_an_outage_nor_for_good(
+    database: Database, statement: str
+) -> None:
+    error = await error_of(database, statement)
+    assert (is_outage(error), is_permanent(error)) == (False, False)
+
+
+@pytest.mark.parametrize("url", ["nobody:wrong@{address}/{name}", "postgres@{address}/no_such_database"])
+async def test_a_refused_connection_is_an_outage(database: Database, url: str) -> None:
+    """A password may be changed, or a database restored, while processes run."""
+    address, _, name = database.url.partition("@")[2].partition("/")
+    refused = Database(f"postgresql+asyncpg://{url.format(address=address, name=name)}")
+    try:
+        with pytest.raises(DATABASE_ERRORS) as caught:
+            await ping(refused)
+    finally:
+        await refused.close()
+    assert is_outage(caught.value)
+
+
+async def test_only_outages_are_passed_over(database: Database) -> None:
+    with without_outages():
+        await ping(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+    with pytest.raises(DATABASE_ERRORS), without_outages():
+        await run(database, "SELECT 1 / 0")
 
 
 async def test_a_connection_that_a_single_statement_lost_is_not_used_again(database: Database) -> None:

@@ -1,6 +1,9 @@
 """A call whose outcome nobody knows: the type's guarantee decides, and a late receipt puts the record right."""
 
+from collections.abc import AsyncIterator
+
 import pytest
+from sqlalchemy import text
 
 from tests.engine import Shop
 from tests.stories.conftest import PLACES, BadDays
@@ -81,3 +84,29 @@ async def test_at_most_once_a_lost_answer_is_in_doubt_until_the_late_receipt(bad
     assert (only_delivery(shown)["status"], shown["failure_reason"]) == ("DELIVERED", None)
     assert outcomes(shown) == [("unknown", "connection_reset")]
     assert len(await bad_days.in_outbox(shown["id"])) == 1
+
+
+@pytest.fixture
+async def unrecordable(shop: Shop) -> AsyncIterator[None]:
+    """Postgres refuses every outcome of this tenant's calls, as a bug of ours would make it do."""
+    name = f"refuse_{shop.tenant.hex}"
+    raising = "BEGIN RAISE check_violation; END"
+    of_tenant = f"WHEN (NEW.tenant = '{shop.tenant}' AND NEW.state <> 'submitting')"
+    async with shop.engine.parts.database.transaction() as session:
+        await session.execute(text(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$"))
+        await session.execute(
+            text(f"CREATE TRIGGER {name} BEFORE UPDATE ON attempt FOR EACH ROW {of_tenant} EXECUTE FUNCTION {name}()")
+        )
+    yield
+    async with shop.engine.parts.database.transaction() as session:
+        await session.execute(text(f"DROP FUNCTION {name} CASCADE"))
+
+
+async def test_an_outcome_that_can_never_be_recorded_ends_in_doubt(shop: Shop, unrecordable: None) -> None:
+    """It went out, no row may say so, and no receipt comes: nobody waits for ever."""
+    await shop.type("code", ["email"])
+    await shop.person("ada", email="ada+silent@example.com")
+    shown = await shop.finished(await shop.send("code"))
+    assert (shown["status"], shown["failure_reason"]) == ("IN_DOUBT", "internal")
+    assert outcomes(shown) == [(None, None)]
+    assert len(await shop.outbox()) == 1

@@ -1,0 +1,114 @@
+"""What a vendor answers cannot keep a notification open: it is cleaned, and an error while recording ends honestly."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import PayloadConverter
+
+from dispatch.connection import FactsOnly
+from domain.messages import DeliverResult, Result
+from domain.stored_enums import UnknownValue
+from providers.outcomes import Accepted
+from storage.outages import DATABASE_ERRORS
+from tests.activities.conftest import Counter
+from tests.storage.sends import Sent
+
+pytestmark = pytest.mark.postgres
+R = Result
+
+DEEP: Any = {}
+for _ in range(500):
+    DEEP = {"deeper": DEEP}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Accepted(message_id="m\x00-1"),
+        Accepted(message_id="m\ud800-2"),
+        Accepted(message_id="".join(map(str, range(10_000)))),
+        Accepted(message_id="m-4", response={"body": "a\x00b", "half": "\udfff", "number": float("nan")}),
+        Accepted(message_id="m-5", response={"body": "x" * 1_000_000, "many": list(range(100_000)), "deep": DEEP}),
+        Accepted(message_id="m-6", response={"moment": object(), "long": 10**5_000}),
+        Accepted(message_id="m-7", cost="1e999"),
+        Accepted(message_id="m-8", cost="a lot"),
+    ],
+    ids=["NUL", "surrogate", "long", "response", "large response", "not JSON", "large cost", "cost"],
+)
+async def test_an_acceptance_is_recorded_whatever_the_vendor_sent_with_it(
+    counter: Counter, sent: Sent, answer: Accepted
+) -> None:
+    counter.sandbox.answer = answer
+    told = await counter.deliver(sent.call())
+    assert (told.result, told.recorded, told.finished) == (R.ACCEPTED, True, True)
+    assert (await sent.row())["status"] == "SENT"
+    [attempt] = await sent.rows("attempt")
+    assert attempt["state"] == "accepted"
+    assert len(str(attempt["provider_response"])) < 20_000
+
+
+Refuse = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture
+async def refuse(sent: Sent) -> AsyncIterator[Refuse]:
+    """Let Postgres refuse attempts of this test for a reason of ours, where the condition holds."""
+    raising = "BEGIN RAISE check_violation; END"
+    await sent.desk.query(f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$")
+
+    async def begin(condition: str) -> None:
+        await sent.desk.query(
+            f"CREATE TRIGGER refused BEFORE UPDATE ON attempt FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+        )
+
+    yield begin
+    await sent.desk.query("DROP TRIGGER IF EXISTS refused ON attempt")
+
+
+def errors(logs: list[Any]) -> list[str]:
+    return [entry["event"] for entry in logs if entry["log_level"] == "error"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["by deliver", "by the workflow"])
+async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
+    counter: Counter, sent: Sent, refuse: Refuse, late: bool
+) -> None:
+    await refuse("NEW.provider_message_id IS NOT NULL")
+    if late:
+        await sent.claim()
+    with capture_logs() as logs:
+        told = await (
+            counter.record(sent.call(), DeliverResult(result=R.ACCEPTED, provider_message_id="m", recorded=False))
+            if late
+            else counter.deliver(sent.call())
+        )
+    assert (told.result, told.recorded, told.finished, told.provider_message_id) == (R.ACCEPTED, True, True, None)
+    assert (await sent.row())["status"] == "SENT"
+    assert errors(logs) == ["an answer cannot be recorded; its outcome alone is"]
+
+
+async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(counter: Counter, sent: Sent, refuse: Refuse) -> None:
+    """The attempt stays without an answer: settled by the workflow, it is in doubt."""
+    await refuse("true")
+    with capture_logs() as logs, pytest.raises(DATABASE_ERRORS) as raised:
+        await counter.deliver(sent.call())
+    assert non_retryable(raised.value)
+    assert errors(logs)[-1] == "an outcome cannot be recorded; the notification is in doubt"
+    assert "m-" not in str(logs)
+
+
+def non_retryable(error: BaseException) -> bool:
+    failure = Failure()
+    FactsOnly().to_failure(error, PayloadConverter.default, failure)
+    return failure.application_failure_info.non_retryable
+
+
+def test_only_errors_that_stay_are_not_retried_by_temporal() -> None:
+    """A value that this version does not know may be one of a newer process, while a deploy is under way."""
+    assert non_retryable(KeyError("x"))
+    assert non_retryable(ValueError("x"))
+    assert not non_retryable(UnknownValue("unknown Result"))
+    assert not non_retryable(ConnectionResetError())
