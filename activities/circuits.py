@@ -14,6 +14,7 @@ from domain.circuits import CircuitState, Health, Tally, quiet_for
 from domain.holds import Held, circuit_open, provider_throttled
 from domain.messages import Result
 from domain.names import derived_id
+from domain.retries import OURS
 from storage import provider_health
 from storage.database import Database
 from storage.statements import Executor
@@ -26,7 +27,7 @@ SLOW_CALL = 0.5  # of the adapter's deadline
 # What says that the provider, not the message or our rate, is in trouble.
 TROUBLE = (Result.NOT_ACCEPTED, Result.UNKNOWN)
 THROTTLED = "throttled"
-NOT_TROUBLE = (THROTTLED, "stalled", "worker_lost")
+NOT_TROUBLE = OURS | {THROTTLED}
 CREDENTIALS = ("credentials_refused", "account_not_found", "account_suspended")
 
 

@@ -6,6 +6,10 @@ from datetime import datetime, timedelta
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(minutes=5)
 FALLBACK_TRIES = 4
+# Reasons of outcomes that are about us: a process that stood still or was lost says nothing of the provider.
+OURS = frozenset({"stalled", "worker_lost"})
+# So many of them use up none of an endpoint's attempts; those that follow do, so that every delivery ends.
+MOST_OF_OURS = 50
 FALLBACK_PATIENCE = timedelta(seconds=60)
 
 

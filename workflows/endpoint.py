@@ -7,17 +7,18 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.delivery import Delivering
     from activities.recording import Recording
     from domain.messages import DeliverInput, DeliverResult, Endpoint, PooledProvider, RecordInput, Result
     from domain.notification_types import Guarantee
-    from domain.retries import Budget, backoff
+    from domain.retries import MOST_OF_OURS, OURS, Budget, backoff
     from domain.statuses import DeliveryStatus
     from workflows import options
-    from workflows.own_queue import OwnQueue, call_summary
+    from workflows.own_queue import OwnQueue, deliver_here
     from workflows.reconciliation import Reconciliation
     from workflows.room import Room
     from workflows.waits import Waits
+
+OURS_ARE_FREE = "our-failures-use-up-no-attempts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class EndpointDelivery:
         self._pool: list[PooledProvider] = list(endpoint.providers)
         self._terms = terms
         self._first_answer: datetime | None = None
+        self._ours = 0
         self._free_at: dict[str, datetime] = {}
         self._on_own_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
@@ -54,13 +56,20 @@ class EndpointDelivery:
         while True:
             seen = self._terms.waits.evidence
             result = await self._attempt()
-            self._first_answer = self._first_answer or workflow.now()
+            self._count(result)
             if result.result is Result.UNKNOWN and self._guarantee(result) is Guarantee.RECONCILE:
                 result = await Reconciliation(self._call, self._asked(result), self._terms.waits).run(result, seen)
             end = self._end_of(result) or await self._before_next(result)
             if end is not None:
                 return end
             self._call = replace(self._call, attempt_number=self._call.attempt_number + 1)
+
+    def _count(self, result: DeliverResult) -> None:
+        """What is slow or lost on our side uses up no attempts and starts no clock."""
+        if result.reason in OURS and self._ours < MOST_OF_OURS and workflow.patched(OURS_ARE_FREE):
+            self._ours += 1
+        else:
+            self._first_answer = self._first_answer or workflow.now()
 
     async def _attempt(self) -> DeliverResult:
         """One call that was really made, or the end: round open circuits, and past holds."""
@@ -99,6 +108,11 @@ class EndpointDelivery:
         """The attempt's own provider, which after a lost workflow may be another than the first of the pool."""
         return next((provider for provider in self._pool if provider.name == result.provider), self._pool[0])
 
+    def _others(self, result: DeliverResult) -> list[PooledProvider]:
+        """All but the one that was asked. After a lost workflow that may be one outside the pool."""
+        asked = result.provider or self._pool[0].name
+        return [provider for provider in self._pool if provider.name != asked]
+
     async def _deliver(self, *, others: bool) -> DeliverResult:
         provider = self._pool[0]
         self._call = replace(
@@ -115,13 +129,7 @@ class EndpointDelivery:
     async def _execute(self, provider: PooledProvider) -> DeliverResult:
         """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""
         if provider.name not in self._on_own_queue:
-            result = await workflow.execute_activity_method(
-                Delivering.deliver,
-                self._call,
-                start_to_close_timeout=provider.timeout,
-                retry_policy=options.PATIENT_RETRY,
-                summary=call_summary(self._call),
-            )
+            result = await deliver_here(self._call, provider, self._terms.expires_at)
             if result.result is not Result.ELSEWHERE:
                 return result
             self._on_own_queue.add(provider.name)
@@ -145,7 +153,7 @@ class EndpointDelivery:
                 return EndpointEnd(status=result.stopped_as or DeliveryStatus.CANCELED, reason=result.reason or "")
             case Result.REFUSED:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
-            case Result.PERMANENT if len(self._pool) == 1:
+            case Result.PERMANENT if not self._others(result):
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
             case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE:
                 return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
@@ -153,7 +161,7 @@ class EndpointDelivery:
 
     async def _before_next(self, result: DeliverResult) -> EndpointEnd | None:
         if result.result is Result.PERMANENT:
-            self._pool.remove(self._asked(result))  # another provider, at once
+            self._pool = self._others(result)  # one of them, at once
             return None
         delay = backoff(self._call.attempt_number, workflow.random().random(), self._next_turn(result))
         if end := self._exhausted(workflow.now() + delay, result):
@@ -169,15 +177,16 @@ class EndpointDelivery:
         left alone for so long; the time until the first of them is free."""
         now = workflow.now()
         asked = self._asked(result)
-        self._pool.remove(asked)
-        self._pool.append(asked)
+        if result.provider in (None, asked.name):
+            self._pool.remove(asked)
+            self._pool.append(asked)
         if result.retry_after is not None:
-            self._free_at[asked.name] = now + result.retry_after
+            self._free_at[result.provider or asked.name] = now + result.retry_after
         self._pool.sort(key=lambda provider: max(now, self._free_at.get(provider.name, now)))
         return max(now, self._free_at.get(self._pool[0].name, now)) - now
 
     def _exhausted(self, next_attempt: datetime, result: DeliverResult) -> EndpointEnd | None:
-        terms, made = self._terms, self._call.attempt_number
+        terms, made = self._terms, self._call.attempt_number - self._ours
         # With a later step there may be time for that one yet; whether there is, its own guard says.
         if terms.last_step and terms.expires_at is not None and next_attempt >= terms.expires_at:
             return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=f"expired: {result.reason}")

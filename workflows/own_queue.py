@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.reconciliation import Reconciling
     from domain.messages import DeliverInput, DeliverResult, LookUpInput, PooledProvider, Result
     from domain.names import delivery_queue
+    from domain.statuses import DeliveryStatus
     from workflows import options
     from workflows.waits import Waits
 
@@ -65,19 +66,33 @@ class OwnQueue:
             raise
 
     def _until_expiry(self, patience: timedelta) -> timedelta:
-        """At least a moment: the clock of the guard is another's, and may be behind this one."""
-        if self._expires_at is None:
-            return patience
-        return max(min(patience, self._expires_at - workflow.now()), options.A_MOMENT)
+        return patience if self._expires_at is None else min(patience, _until(self._expires_at))
 
     async def _unserved(self) -> DeliverResult:
+        return await deliver_here(replace(self._call, unserved=True), self._provider, self._expires_at)
+
+
+async def deliver_here(call: DeliverInput, provider: PooledProvider, expires_at: datetime | None) -> DeliverResult:
+    """Call on the workflow's own queue. A call that no worker has taken when it expires is not made: if all processes
+    are slow, the notification ends in time all the same."""
+    try:
         return await workflow.execute_activity_method(
             Delivering.deliver,
-            replace(self._call, unserved=True),
-            start_to_close_timeout=self._provider.timeout,
+            call,
+            schedule_to_start_timeout=None if expires_at is None else _until(expires_at),
+            start_to_close_timeout=provider.timeout,
             retry_policy=options.PATIENT_RETRY,
-            summary=f"{call_summary(self._call)} (not taken)",
+            summary=f"{call_summary(call)} (not taken)" if call.unserved else call_summary(call),
         )
+    except ActivityError as error:
+        if not was_not_taken(error):
+            raise
+        return DeliverResult(result=Result.STOPPED, stopped_as=DeliveryStatus.EXPIRED, reason="expired")
+
+
+def _until(moment: datetime) -> timedelta:
+    """At least a moment: the clock of the guard is another's, and may be behind this one."""
+    return max(moment - workflow.now(), options.A_MOMENT)
 
 
 async def look_up(given: LookUpInput, provider: PooledProvider) -> DeliverResult:
