@@ -28,13 +28,14 @@ from activities.ticks import Ticking
 from config import Settings
 from dispatch.announcements import Announcements
 from dispatch.assembly import dispatcher_of, means_of, process_gauges
-from dispatch.connection import connect, prepare, reaching_temporal
+from dispatch.connection import connect, connect_by, reaching_temporal
 from dispatch.dispatcher import Dispatcher
 from dispatch.event_posts import EventPosts
 from dispatch.loops import Loop
 from dispatch.presence import Presence
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
+from dispatch.search_attributes import prepare
 from dispatch.starter import Starter
 from dispatch.stores import confirm_store
 from dispatch.wakeups import Wakeups, listener_of
@@ -160,7 +161,7 @@ async def open_parts(
         chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
         renderer = Renderer(children)
         stack.push_async_callback(renderer.close)
-        temporal = client or await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
+        temporal = client or await connect_by(settings, lazy=True)
         providers = build_providers(settings, tools_of(settings, database, http, chosen))
         posts = EventPosts(database, Transport(chosen))
         parts = _assemble(settings, database, renderer, http, temporal, providers, posts, kind, page or Page())
@@ -230,9 +231,12 @@ def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -
     return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
 
 
-async def prepare_temporal(address: str, namespace: str, database_url: str | None = None) -> None:
-    """After each start of the server. A new store is adopted at once for a database that has no other server."""
-    client = await connect(address, namespace, lazy=False)
+async def prepare_temporal(
+    address: str, namespace: str, database_url: str | None = None, settings: Settings | None = None
+) -> None:
+    """After each start of the server. A new store is adopted at once for a database that has no other server.
+    `settings` are those of a server that is not ours, with TLS and API key."""
+    client = await (connect_by(settings, lazy=False) if settings else connect(address, namespace, lazy=False))
     await prepare(client)
     if database_url is not None:
         await confirm_store(database_url, Starter(client))

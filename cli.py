@@ -51,7 +51,7 @@ def dev() -> None:
     end_with_make()
     os.chdir(CHECKOUT)  # where its children read .env, too
     settings = load(Settings, env="dev")
-    prepare = partial(prepare_temporal, namespace=settings.temporal_namespace)
+    prepare = partial(prepare_temporal, settings)
     hello = partial(greet, settings)
 
     async def work() -> None:
@@ -224,14 +224,15 @@ def check_provider(
     finish(work())
 
 
-async def prepare_temporal(address: str, database_url: str | None, namespace: str) -> None:
+async def prepare_temporal(settings: Settings, address: str, database_url: str | None) -> None:
     from temporalio.service import RPCError
 
     import bootstrap
     from storage.outages import DATABASE_ERRORS
 
     try:
-        await bootstrap.prepare_temporal(address, namespace, database_url)
+        given = settings if settings.temporal_address else None
+        await bootstrap.prepare_temporal(address, settings.temporal_namespace, database_url, given)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
     except DATABASE_ERRORS as error:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from config_sources import PREFIX, ProviderSettings, Sourced
+from config_temporal import TemporalSettings
 from domain.channels import Channel
 
 VERSION = "0.1.0"
@@ -36,12 +37,10 @@ class ClientSettings(Sourced):
         return cls.model_fields[info.field_name].default if value == "" else value
 
 
-class Settings(ClientSettings):
+class Settings(ClientSettings, TemporalSettings):
     """Durations are seconds, rates are per second, ports of 0 mean "pick a free one"."""
 
     env: Literal["dev", "production"] = "production"
-    temporal_address: str = ""
-    temporal_namespace: str = "default"
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     postgres_port: int = Field(5433, ge=0, le=65535)

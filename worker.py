@@ -22,8 +22,9 @@ from activities.delivery import SHARED_CALLS
 from bootstrap import Parts, check_settings, open_parts
 from config import Settings
 from config_sources import WrongSettings
-from dispatch.connection import connect, prepare
+from dispatch.connection import connect_by
 from dispatch.sdk_metrics import serve_sdk_metrics
+from dispatch.search_attributes import prepare
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
@@ -96,7 +97,7 @@ async def wait_for_temporal(settings: Settings) -> Client:
     """
     while True:
         try:
-            client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=False)
+            client = await connect_by(settings, lazy=False)
             await prepare(client)
         except (RuntimeError, RPCError) as error:
             log.warning("Temporal is not ready yet", error=str(error)[:200])

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
@@ -17,21 +15,11 @@ from temporalio.converter import (
     PayloadConverter,
 )
 from temporalio.exceptions import ApplicationError, TemporalError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from domain import names
+from config_temporal import TemporalSettings
 from domain.stored_enums import UnknownValue
 from storage.outages import is_permanent
-
-ATTRIBUTES = {
-    names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    names.TYPE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    names.STATUS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
-    names.STEP_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
-    names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
-}
-
 
 # Bugs of ours: trying again only repeats them. Everything else may be an outage, which Temporal waits out.
 MISTAKES = (
@@ -96,9 +84,37 @@ class PayloadsByPydantic(CompositePayloadConverter):
 CONVERTER = DataConverter(payload_converter_class=PayloadsByPydantic, failure_converter_class=FactsOnly)
 
 
-async def connect(address: str, namespace: str, *, lazy: bool) -> Client:
+async def connect(
+    address: str, namespace: str, *, lazy: bool, tls: bool | TLSConfig = False, api_key: str | None = None
+) -> Client:
     """`lazy` connects at the first call: for processes that serve without Temporal too."""
-    return await Client.connect(address, namespace=namespace, data_converter=CONVERTER, lazy=lazy)
+    return await Client.connect(
+        address, namespace=namespace, data_converter=CONVERTER, lazy=lazy, tls=tls, api_key=api_key
+    )
+
+
+async def connect_by(settings: TemporalSettings, *, lazy: bool) -> Client:
+    """Connect to the server of the settings, with their TLS and API key."""
+    return await connect(
+        settings.temporal_address,
+        settings.temporal_namespace,
+        lazy=lazy,
+        tls=tls_of(settings),
+        api_key=settings.temporal_api_key.get_secret_value() or None,
+    )
+
+
+def tls_of(settings: TemporalSettings) -> bool | TLSConfig:
+    """Without an authority of its own the server is checked against those of the system."""
+    if not settings.temporal_uses_tls:
+        return False
+    key = settings.temporal_tls_key.get_secret_value()
+    return TLSConfig(
+        server_root_ca_cert=settings.temporal_tls_ca.encode() or None,
+        domain=settings.temporal_tls_server_name or None,
+        client_cert=settings.temporal_tls_cert.encode() or None,
+        client_private_key=key.encode() or None,
+    )
 
 
 @contextmanager
@@ -109,13 +125,3 @@ def reaching_temporal() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RPCError("Temporal cannot be reached", RPCStatusCode.UNAVAILABLE, b"") from error
-
-
-async def prepare(client: Client) -> None:
-    """Search attributes; they are gone with the server's store, so this runs after each start of it."""
-    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=ATTRIBUTES)
-    try:
-        await client.operator_service.add_search_attributes(request)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.ALREADY_EXISTS:
-            raise

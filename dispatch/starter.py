@@ -10,7 +10,8 @@ from temporalio.common import Priority, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.connection import prepare, reaching_temporal
+from dispatch.connection import reaching_temporal
+from dispatch.search_attributes import prepare
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id

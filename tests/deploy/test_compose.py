@@ -169,6 +169,35 @@ def test_monitoring_is_a_profile_and_reads_pages_of_services_that_exist() -> Non
     assert all("data" in services()[name]["networks"] for name in ("prometheus", "api", "worker"))
 
 
+def test_every_log_has_a_limit() -> None:
+    for name, service in services().items():
+        options = service["logging"]["options"]
+        assert service["logging"]["driver"] == "json-file", name
+        assert re.fullmatch(r"\d{1,2}m", options["max-size"]), name
+        assert 1 <= int(options["max-file"]) <= 10, name
+
+
+def test_a_temporal_without_login_is_reached_by_our_own_network_only() -> None:
+    temporal = services()["temporal"]
+    assert temporal["environment"]["TEMPORAL_ALLOW_NO_AUTH"] == "true"
+    assert temporal["networks"] == ["data"]
+    assert "ports" not in temporal
+
+
+def test_a_lost_store_is_replaced_while_its_server_is_stopped_and_gets_a_schema_first() -> None:
+    section = (ROOT / "docs/operating.md").read_text().partition("### Temporal's store")[2]
+    commands = section.partition("```sh\n")[2].partition("```")[0].replace("\\\n", "").splitlines()
+    [stop] = [number for number, line in enumerate(commands) if line.startswith("docker compose stop temporal ")]
+    [drop] = [number for number, line in enumerate(commands) if "DROP DATABASE" in line]
+    [up] = [number for number, line in enumerate(commands) if line.startswith("docker compose up")]
+    assert stop < drop < up
+    assert "--force-recreate" in commands[up]
+    again = commands[up].split()
+    assert RUN_ONCE - {"migrate"} | {"temporal"} <= set(again)
+    waits = {name: set(services()[name]["depends_on"]) for name in ("temporal", "temporal-namespace")}
+    assert waits == {"temporal": {"temporal-schema"}, "temporal-namespace": {"temporal"}}
+
+
 def test_a_worker_may_drain_before_it_is_killed() -> None:
     worker = services()["worker"]
     assert seconds(worker["stop_grace_period"]) > float(worker["environment"]["TOCSIN_DRAIN_TIMEOUT"]) + 5

@@ -9,7 +9,7 @@ from temporalio.client import Client
 
 import worker
 from config import Settings
-from dispatch.connection import ATTRIBUTES
+from dispatch.search_attributes import ATTRIBUTES
 from embedded.temporary import temporary_temporal
 
 pytestmark = pytest.mark.temporal

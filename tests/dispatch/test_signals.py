@@ -10,7 +10,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.connection import connect, prepare
+from dispatch.connection import connect
+from dispatch.search_attributes import prepare
 from dispatch.signals import Signals
 from dispatch.starter import Starter
 from domain.names import workflow_id

@@ -8,7 +8,8 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dispatch.connection import ATTRIBUTES, connect
+from dispatch.connection import connect
+from dispatch.search_attributes import ATTRIBUTES
 from dispatch.starter import Starter
 from tests.faults.conftest import Stage
 from tests.polling import eventually

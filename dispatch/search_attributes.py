@@ -1,0 +1,78 @@
+"""The search attributes of our workflows: added where we may, and looked for where a server does not let us."""
+
+import structlog
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import names
+
+log = structlog.get_logger(__name__)
+
+ATTRIBUTES = {
+    names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.TYPE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.STATUS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    names.STEP_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+}
+# Of hosted servers, where only an operator adds search attributes.
+REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
+
+
+class MissingSearchAttributes(RPCError):
+    """The server does not let us add them. `missing` names each with its type."""
+
+    def __init__(self, missing: list[str]) -> None:
+        self.missing = missing
+        message = f"Temporal lacks search attributes and does not let Tocsin add them; add {', '.join(missing)}"
+        super().__init__(message, RPCStatusCode.FAILED_PRECONDITION, b"")
+
+
+async def prepare(client: Client) -> None:
+    """Add the search attributes; they are gone with the server's store, so this runs after each start of it. Where that
+    is refused, check that they exist. Raises RPCError, MissingSearchAttributes among them."""
+    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=ATTRIBUTES)
+    try:
+        await client.operator_service.add_search_attributes(request)
+    except RPCError as error:
+        if error.status in REFUSED:
+            await _check(client)
+        elif error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+async def _check(client: Client) -> None:
+    known = await _known(client)
+    if missing := [f"{name}={_type_name(kind)}" for name, kind in ATTRIBUTES.items() if name not in known]:
+        error = MissingSearchAttributes(missing)
+        log.error(error.message, namespace=client.namespace)
+        raise error
+
+
+async def _known(client: Client) -> set[str]:
+    """Those of the namespace, or if even the list is refused, those by which it can be queried."""
+    try:
+        request = ListSearchAttributesRequest(namespace=client.namespace)
+        return set((await client.operator_service.list_search_attributes(request)).custom_attributes)
+    except RPCError as error:
+        if error.status not in REFUSED:
+            raise
+    return {name for name in ATTRIBUTES if await _can_be_queried(client, name)}
+
+
+async def _can_be_queried(client: Client, name: str) -> bool:
+    try:
+        await client.count_workflows(f"{name} IS NULL")
+    except RPCError as error:
+        if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+            raise
+        return False
+    return True
+
+
+def _type_name(kind: "IndexedValueType.ValueType") -> str:
+    """As Temporal's tools write it: Keyword, KeywordList, Int."""
+    return IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").title().replace("_", "")
