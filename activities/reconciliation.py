@@ -12,7 +12,7 @@ from domain.evidence import AttemptState
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary
-from storage.attempts import Claim, claim_attempt
+from storage.attempts import Claim, claim_attempt, has_rival
 from storage.database import LOCK_TIMEOUT, Database
 
 PROVED_ABSENT = Temporary("proved_absent")
@@ -54,9 +54,16 @@ class Reconciling:
         except (ProviderError, TimeoutError) as error:
             activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
             return None
+        if found and await self._has_rival(claim):
+            return None
         for one in found:
             if taken := await self._recording.record_found(given.call, one, claim):
                 return taken
         if given.final and provider.lookup == "definitive":
             return await self._recording.record(given.call, told(PROVED_ABSENT), claim.ledger, at=claim.now)
         return None
+
+    async def _has_rival(self, claim: Claim) -> bool:
+        """After the vendor was asked: a call that begins later has left nothing that was found."""
+        async with self._database.statement() as session:
+            return await has_rival(session, claim.attempt)

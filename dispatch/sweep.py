@@ -57,9 +57,12 @@ class Sweep:
             # Terminated, timed out, or failed without settling: nothing will finish the row any more.
             reason = f"workflow_{status.name.lower()}"
             key = Key(notification_id=notification_id, tenant=tenant)
-            await amend(session, key, lambda ledger: abandoned(ledger, generation, reason))
-        log.error("a workflow ended without its notification", notification_id=str(notification_id), status=status.name)
-        return None
+            after = await amend(session, key, lambda ledger: abandoned(ledger, generation, reason))
+        if after.events:
+            log.error(
+                "a workflow ended without its notification", notification_id=str(notification_id), status=status.name
+            )
+        return None  # without events it had ended a moment before
 
     async def _redispatch(self, lost: list[Orphan]) -> None:
         async with self._database.transaction() as session:

@@ -141,6 +141,7 @@ class Attempt(SQLModel, table=True):
         _one_of("evidence", Evidence),
         Index("attempt_of_notification", "notification_id"),
         Index("attempt_of_message", "provider", "provider_message_id"),
+        Index("attempt_under_way", "address_key", postgresql_where=text("state = 'submitting'")),
     )
 
     id: UUID = Field(primary_key=True)

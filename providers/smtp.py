@@ -62,7 +62,8 @@ def _is_loopback(host: str) -> bool:
 class Smtp(Provider):
     name: ClassVar[str] = "smtp"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
-    deadline: ClassVar[float] = 30.0
+    # Shorter than the drain of a worker, which ends no call that it can wait for.
+    deadline: ClassVar[float] = 20.0
     settings: ClassVar[type[ProviderSettings]] = SmtpSettings
 
     # https://www.iana.org/assignments/smtp-enhanced-status-codes

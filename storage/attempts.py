@@ -65,7 +65,8 @@ class Claim:
         return self.now - max(self.created_at, self.send_at or self.created_at)
 
 
-# Milliseconds. A statement that took longer may have waited for a lock, and shows the rest as it was before that.
+# Holds and suppressions are read again if the locked rows are newer than what the rest of the statement shows. Also
+# after so many milliseconds: then it may have waited for a lock of somebody who has changed none of those rows.
 WAITED_MS = 50
 GATES = f"""
        (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
@@ -85,7 +86,8 @@ SELECT {GATES.format(keys="r")}
 
 CLAIM = text(f"""
 WITH target AS (
-  SELECT n.id, n.revision, n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
+  SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
+         n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
          p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone
     FROM notification n
     JOIN tenant o ON o.id = n.tenant
@@ -118,11 +120,13 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
        {GATES.format(keys="target")},
-       clock_timestamp() - now() > interval '{WAITED_MS} milliseconds' AS waited, {LIMITS} AS limits,
+       (n.xmin <> target.n_version OR before.xmin <> target.p_version
+        OR clock_timestamp() - now() > interval '{WAITED_MS} milliseconds') AS moved, {LIMITS} AS limits,
        earlier.started_at,
        earlier.address_key IS NOT DISTINCT FROM target.address_keys->>CAST(:contact AS text) AS same_address
   FROM target
   JOIN notification n ON n.id = target.id
+  JOIN user_preference before ON before.tenant = n.tenant AND before.user_id = n.recipient_id
   JOIN delivery d ON d.id = :delivery_id AND d.notification_id = n.id
   LEFT JOIN claimed ON true
   LEFT JOIN attempt earlier ON earlier.id = :attempt_id
@@ -148,7 +152,7 @@ async def claim_attempt(session: Executor, call: DeliverInput) -> Claim | None:
     if found is None:
         return None
     row = dict(found)
-    if row["waited"]:
+    if row["moved"]:
         row |= dict((await session.execute(GATES_AGAIN, values)).mappings().one())
     ledger = None
     if row["locked_revision"] != row["revision"]:
@@ -220,6 +224,16 @@ LOCK_MESSAGE = text("SELECT pg_advisory_xact_lock(hashtextextended(:provider || 
 KNOWN = text("""
 SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :message AND id <> :id LIMIT 1
 """)
+# A call of the same words to the same address that has no answer yet. After an hour it is none any more, whatever
+# became of its process.
+UNDER_WAY_ELSEWHERE = text("""
+SELECT true FROM attempt mine
+  JOIN delivery d ON d.id = mine.delivery_id
+  JOIN attempt other ON other.address_key = mine.address_key AND other.state = 'submitting' AND other.id <> mine.id
+   AND other.provider = mine.provider AND other.started_at > now() - interval '1 hour'
+  JOIN delivery e ON e.id = other.delivery_id AND e.rendered_content = d.rendered_content
+ WHERE mine.id = :id LIMIT 1
+""")
 
 
 async def take_message(session: Executor, attempt: Attempt, message: str) -> bool:
@@ -228,3 +242,8 @@ async def take_message(session: Executor, attempt: Attempt, message: str) -> boo
     values = {"provider": attempt.provider, "message": message}
     await session.execute(LOCK_MESSAGE, values)
     return (await session.execute(KNOWN, {**values, "id": attempt.id})).scalar_one_or_none() is None
+
+
+async def has_rival(session: Executor, attempt: Attempt) -> bool:
+    """Whether a call is under way whose message cannot be told from this attempt's: its id is not known yet."""
+    return (await session.execute(UNDER_WAY_ELSEWHERE, {"id": attempt.id})).scalar_one_or_none() is not None

@@ -93,6 +93,35 @@ async def test_of_two_that_ask_at_the_same_moment_one_takes_the_message(counter:
     assert sorted(each.result for each in told) == [R.ACCEPTED, R.UNKNOWN]
 
 
+async def test_a_message_that_may_be_of_a_call_under_way_is_not_taken(counter: Counter, desk: Desk) -> None:
+    """Its id is known once that call is answered; until then nothing is decided, not even at the end."""
+    mine, rival = await desk.send(), await desk.send()
+    await lost(mine)
+    await rival.claim()
+    counter.sandbox.found = [Accepted(message_id="rival")]
+    for final in (False, True):
+        assert (await counter.look_up(mine.call(), final=final)).result is R.UNKNOWN
+    await rival.answer(AttemptState.ACCEPTED, "rival")
+    assert (await counter.look_up(mine.call(), final=True)).reason == "proved_absent"
+
+
+@pytest.mark.parametrize("difference", ["words", "address", "age"])
+async def test_other_calls_under_way_leave_the_message_to_the_lookup(
+    counter: Counter, desk: Desk, difference: str
+) -> None:
+    mine, other = await desk.send(), await desk.send()
+    await lost(mine)
+    await other.claim()
+    change = {
+        "words": """UPDATE delivery SET rendered_content = '{"subject": "Bye"}' WHERE notification_id = :id""",
+        "address": "UPDATE attempt SET address_key = 'another' WHERE notification_id = :id",
+        "age": "UPDATE attempt SET started_at = now() - interval '61 minutes' WHERE notification_id = :id",
+    }
+    await desk.query(change[difference], id=other.id)
+    counter.sandbox.found = [Accepted(message_id=f"mine but for {difference}")]
+    assert (await counter.look_up(mine.call())).result is R.ACCEPTED
+
+
 async def test_with_another_address_nothing_found_proves_nothing(counter: Counter, sent: Sent) -> None:
     """The vendor is asked for the address that the person has now; the call went to the one before."""
     await lost(sent)

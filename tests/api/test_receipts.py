@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from api.routes.receipts import BODY_LIMIT, VALUE_LIMIT
 from bootstrap import Parts
+from domain.vendor_values import clean_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
 pytestmark = pytest.mark.postgres
@@ -113,3 +114,25 @@ async def test_commas_and_brackets_in_strings_are_no_json_values(api: httpx2.Asy
     body = events(1, f"m-{uuid4()}", more="[,{" * VALUE_LIMIT)
     assert len(body) < BODY_LIMIT
     assert (await post(api, parts, body)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("message_id", "more"),
+    [
+        ("NUL \\u0000", ""),
+        ("".join(map(str, range(10_000))), ""),
+        ("number", ', "number": 1e999'),
+        ("text", r', "text": "\u0000"'),
+    ],
+    ids=["NUL", "long", "number", "text"],
+)
+async def test_a_signed_receipt_is_stored_whatever_it_has(
+    api: httpx2.AsyncClient, parts: Parts, message_id: str, more: str
+) -> None:
+    unique = f"{uuid4()} {message_id}"
+    event = f'{{"event": "delivered", "message_id": "{unique}", "at": "2026-03-01T12:00:00Z"{more}}}'
+    response = await post(api, parts, f'{{"events": [{event}]}}'.encode())
+    assert response.status_code == 204
+    known = clean_id(json.loads(f'"{unique}"'))
+    assert known is not None
+    assert await stored(parts, known) == 1

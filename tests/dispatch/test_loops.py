@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import asyncpg
 import httpx2
@@ -38,9 +39,8 @@ async def run_until(loop: Loop, is_over: Callable[[], bool]) -> None:
 
     await eventually(woken, bool)
     task.cancel()
-    [end] = await asyncio.gather(task, return_exceptions=True)
-    if not isinstance(end, asyncio.CancelledError):
-        raise end
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize(

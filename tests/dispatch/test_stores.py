@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -199,3 +200,23 @@ async def test_a_workflow_that_ended_without_its_notification_ends_it(
     [row] = await desk.query("SELECT status, failure_reason FROM notification")
     assert (row["status"], row["failure_reason"]) == ("FAILED", f"workflow_{end}")
     assert await states(desk) == {}
+
+
+@pytest.mark.parametrize("ends_in_time", [True, False])
+async def test_only_a_workflow_that_left_its_notification_open_is_an_error(
+    desk: Desk, right: Process, clients: list[Client], ends_in_time: bool
+) -> None:
+    """The sweep has read the row before the notification ended, and asks Temporal after its workflow has closed."""
+    await accept(desk)
+    [due] = await right.claims()
+    await clients[0].get_workflow_handle(workflow_id(due.id, due.generation)).terminate()
+    if ends_in_time:
+        await desk.query("UPDATE notification SET status = 'SENT', finished_at = now()")
+    with capture_logs() as logs:
+        await sweep(right, desk)
+    [row] = await desk.query("SELECT status, failure_reason FROM notification")
+    expected = ("SENT", None) if ends_in_time else ("FAILED", "workflow_terminated")
+    assert (row["status"], row["failure_reason"]) == expected
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == (
+        [] if ends_in_time else ["a workflow ended without its notification"]
+    )

@@ -17,7 +17,7 @@ from domain import (
 from domain.stored_enums import StoredEnum, UnknownValue
 
 STORED_IN = (channels, circuits, evidence, gates, holds, notification_types, schedules, statuses, suppressions, timing)
-ENUMS = {
+ENUMS: set[type[StrEnum]] = {
     value
     for module in STORED_IN
     for value in vars(module).values()

@@ -10,11 +10,13 @@ import pytest
 from activities.delivery import _sent as send
 from api.routes.receipts import _stored as stored
 from commands.provider_checks import TRIVIAL
+from config import Settings
 from domain.evidence import ReceiptKind
 from domain.messages import Result
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Accepted, Permanent, Temporary
+from providers.pools import AROUND_A_CALL
 from providers.registry import PROVIDERS
 from storage.database import Database
 from tests.providers.harness import Ability, Bench
@@ -71,7 +73,8 @@ def test_a_provider_declares_what_it_is(name: str) -> None:
     assert provider.name == name
     assert provider.channels
     assert provider.lookup in ("definitive", "positive_only", "none")
-    assert 0 < provider.deadline <= 30
+    # A worker that stops waits for calls under way, and for what is written after them.
+    assert 0 < provider.deadline + AROUND_A_CALL < Settings.model_fields["drain_timeout"].default
     pushes = {kind.channel for kind in provider.device_kinds}
     assert pushes <= provider.channels, "a device kind whose channel it does not serve"
 

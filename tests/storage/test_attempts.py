@@ -10,7 +10,7 @@ from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
 from domain.holds import HoldKind
 from domain.suppressions import SuppressionReason
-from storage import devices, erasures, holds, preferences, suppressions
+from storage import attempts, devices, erasures, holds, preferences, suppressions
 from storage.attempts import WAITED_MS, claim_attempt
 from storage.database import Database
 from storage.devices import NewDevice
@@ -177,6 +177,30 @@ async def test_a_suppression_and_a_pause_are_seen_also_by_a_guard_that_waited_fo
         await until_blocked(database, waiting)
         await change(sent)
         await eventually(lambda: longest_wait(database), lambda waited: waited > 2 * WAITED_MS)
+    claim = await waiting
+    assert claim is not None
+    assert (claim.suppressed is not None, claim.held is not None) == (change is suppress, change is pause)
+
+
+@pytest.mark.parametrize("lock", ["notification", "preferences"])
+@pytest.mark.parametrize("change", [suppress, pause])
+async def test_they_are_seen_however_short_the_wait_was_if_a_locked_row_has_moved(
+    sent: Sent, change: Callable[[Sent], Awaitable[None]], lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopwatch = f"interval '{WAITED_MS} milliseconds'"
+    assert stopwatch in attempts.CLAIM.text
+    monkeypatch.setattr(attempts, "CLAIM", text(attempts.CLAIM.text.replace(stopwatch, "interval '1 hour'")))
+    moves = {
+        "notification": "UPDATE notification SET revision = revision + 1 WHERE id = :id",
+        "preferences": "UPDATE user_preference SET quiet_hours = NULL WHERE tenant = :id",
+    }
+    async with sent.desk.database.transaction() as session:
+        await session.execute(
+            text(moves[lock]), {"id": sent.id} if lock == "notification" else {"id": sent.desk.tenant}
+        )
+        waiting = asyncio.create_task(sent.claim())
+        await until_blocked(sent.desk.database, waiting)
+        await change(sent)
     claim = await waiting
     assert claim is not None
     assert (claim.suppressed is not None, claim.held is not None) == (change is suppress, change is pause)

@@ -107,3 +107,20 @@ async def test_a_cancel_is_signalled_once_and_only_where_a_workflow_may_wait(des
         assert await dispatching.unsignaled_cancels(session, 10) == [(one, desk.tenant, 1)]
         await dispatching.mark_signaled(session, [(one, desk.tenant, 1)])
         assert await dispatching.unsignaled_cancels(session, 10) == []
+
+
+async def test_a_signaled_cancel_of_a_former_generation_leaves_that_of_the_new_one_due(desk: Desk) -> None:
+    """It was redriven and cancelled once more while Temporal was told of the first cancel."""
+    [one] = await accepted(desk, 3)
+    await started(desk.database, one)
+    await desk.query("UPDATE queue_entry SET cancel_due = true")
+    async with desk.database.transaction() as session:
+        due = await dispatching.unsignaled_cancels(session, 100)
+    assert [(found[0], found[2]) for found in due] == [(one, 1)]
+    await desk.query("UPDATE queue_entry SET generation = 2")
+    async with desk.database.transaction() as session:
+        await dispatching.mark_signaled(session, due)
+    assert (await entry_of(desk, one))["cancel_due"]
+    async with desk.database.transaction() as session:
+        await dispatching.mark_signaled(session, await dispatching.unsignaled_cancels(session, 100))
+    assert not (await entry_of(desk, one))["cancel_due"]
