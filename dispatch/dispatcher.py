@@ -35,6 +35,7 @@ END_WAITS_EVERY = 1.0
 DEMOTE_EVERY = 1.0
 AT_ONCE = 500  # entries that one statement makes due or demotes
 SWEEP_EVERY = 5.0
+BEGUN = "begun"
 
 
 class Dispatcher:
@@ -68,7 +69,7 @@ class Dispatcher:
         self._wakeups = Wakeups(database, on_notify, Lease(LEADER_LEASE))
         self._loops = {
             QUEUE_DUE: Loop("queue", self._claim),
-            "begun": Loop("begun", self._mark),
+            BEGUN: Loop(BEGUN, self._mark),
             "waits": Loop("waits", self._end_waits),
             "demotions": Loop("demotions", self._demote),
             "sweep": Loop("sweep", self._sweep_strays),
@@ -122,11 +123,15 @@ class Dispatcher:
     async def _begin(self, claimed: Claimed) -> None:
         """The claim is committed: no lock is held while Temporal is asked."""
         try:
-            self._begun.append(await self._starter.begin(claimed))
+            begun = await self._starter.begin(claimed)
         except RPCError as error:
             background_failure(QUEUE_DUE, Cause.TEMPORAL)
             self._refused.append(claimed)
             log.warning("Temporal does not take a start; it waits in Postgres", said=error.status.name)
+            return
+        self._begun.append(begun)
+        if begun.waits_until is not None:
+            self._loops[BEGUN].wake()  # nothing but the mark frees its slot
 
     async def _mark(self) -> float:
         """Write down in one statement what was begun since the last time. If this process dies before, the claims
