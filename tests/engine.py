@@ -19,6 +19,8 @@ from dispatch.connection import connect
 from domain.names import tick_schedule, workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
+from models.columns import new_id
+from storage.acceptance import NewNotification, accept
 from storage.api_keys import create_key, ensure_tenant
 from testing.stage import engine
 from tests.polling import WITHIN, eventually
@@ -150,6 +152,24 @@ class Shop:
         response = await self.http.post("/notifications/send", json=body, headers=headers)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
+
+    async def send_expired(self, kind: str, recipient_id: str = "ada") -> str:
+        """Accept one that expires before it starts, which the API refuses: one that no worker claimed in time."""
+        notification_type = await self.engine.parts.catalog.current_type(self.tenant, kind)
+        assert notification_type is not None
+        new = NewNotification(
+            id=new_id(),
+            recipient_id=recipient_id,
+            notification_type=kind,
+            type_id=notification_type.id,
+            event_payload={"name": "Ada"},
+            priority=notification_type.priority,
+            send_at=datetime.now(UTC) - timedelta(minutes=1),
+            expires_in=timedelta(seconds=1),
+        )
+        async with self.engine.parts.database.transaction() as session:
+            await accept(session, self.tenant, [new])
+        return str(new.id)
 
     async def cancel(self, id: str) -> dict[str, Any]:
         return await self.ok("POST", f"/notifications/{id}/cancel")

@@ -101,7 +101,7 @@ async def scheduled_then_delivered(shop: Shop) -> str:
 async def expired_at_the_start(shop: Shop) -> str:
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    return await shop.send("news", send_at=later(-60), expires_in="1s")
+    return await shop.send_expired("news")
 
 
 async def fan_out_to_channels_and_devices(shop: Shop) -> str:

@@ -36,10 +36,7 @@ async def test_a_time_that_has_passed_means_now(shop: Shop) -> None:
 async def test_what_has_expired_is_not_sent(shop: Shop) -> None:
     await shop.type("news", ["email"])
     await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(3_600), expires_in="30m")
-    await shop.engine.sql("UPDATE notification SET expires_at = now() WHERE id = :id", id=id)
-    await shop.due(id)
-    shown = await shop.finished(id)
+    shown = await shop.finished(await shop.send_expired("news"))
     assert (shown["status"], shown["failure_reason"], shown["deliveries"]) == ("EXPIRED", "expired", [])
     assert await shop.outbox() == []
 
