@@ -15,10 +15,12 @@ from rich.console import Console
 from commands.client import Api
 from commands.ending import become, finish, load, talk
 from commands.errors import CommandError
-from commands.here import CHECKOUT, Given, local, local_or_dev
+from commands.here import CHECKOUT, Given, local_or_dev
+from commands.key_commands import key_commands
 from commands.parked import explain, failures, redrive
 from commands.stores import store_commands
 from commands.tail import Tail
+from commands.tenant_commands import tenant_commands
 from commands.timeline import GOOD, news, show
 from config import Settings
 from embedded.errors import StackError
@@ -29,11 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Self-hosted notification infrastructure.",
 )
-tenants = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
-keys = typer.Typer(no_args_is_help=True, help="API keys, and the secret of webhooks.")
 providers = typer.Typer(no_args_is_help=True, help="Providers.")
-app.add_typer(tenants, name="tenants")
-app.add_typer(keys, name="keys")
+app.add_typer(tenant_commands, name="tenants")
+app.add_typer(key_commands, name="keys")
 app.add_typer(providers, name="providers")
 app.add_typer(store_commands, name="temporal")
 console = Console(highlight=False)
@@ -159,55 +159,6 @@ def tail(
 
 for verb in (explain, failures, redrive):
     app.command()(verb)
-
-
-@tenants.command("create")
-def create_tenant(
-    tenant: Annotated[str, typer.Argument(help="Such as acme: what 'keys create --tenant' names it by.")],
-) -> None:
-    """Make a tenant, which has nothing yet. Needs the database, not the API."""
-    from commands.tenants import create
-
-    async def work() -> None:
-        await create(load(Settings, **local(load(Given))), tenant)
-
-    finish(work())
-
-
-@tenants.command("list")
-def list_tenants() -> None:
-    """All tenants, one a line. Needs the database, not the API."""
-    from commands.tenants import every
-
-    async def work() -> None:
-        typer.echo("\n".join(await every(load(Settings, **local(load(Given))))))
-
-    finish(work())
-
-
-@keys.command("create")
-def create_key(
-    tenant: Annotated[str, typer.Option(help="Whose key; see 'tocsin tenants'.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="send, read, manage or operate; may be given several times.")],
-) -> None:
-    """Make an API key and print it, this once. Needs the database, not the API."""
-    from commands.keys import create
-
-    async def work() -> None:
-        typer.echo(await create(load(Settings, **local(load(Given))), tenant, name, scope))
-
-    finish(work())
-
-
-@keys.command("webhook-secret")
-def webhook_secret() -> None:
-    """The secret that receivers of your webhooks verify them with; for keys with the scope manage."""
-
-    async def work(api: Api) -> None:
-        typer.echo((await api.get("/webhook-secret"))["secret"])
-
-    talk(work)
 
 
 @providers.command("check")

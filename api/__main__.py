@@ -13,6 +13,7 @@ from dispatch.sdk_metrics import serve_sdk_metrics
 from logs import configure_logging
 from metrics.page import Page
 from storage.api_keys import SCOPES, create_key, ensure_tenant
+from storage.tenants import claim_installation
 from supervision import run_on_uvloop
 
 DEMO_TENANT = "demo"
@@ -36,7 +37,8 @@ async def ensure_demo(parts: Parts) -> None:
         return
     async with parts.database.transaction() as session:
         tenant = await ensure_tenant(session, DEMO_TENANT, "Demo")
-        await create_key(session, tenant.id, "development", SCOPES, secret=secret)
+        await claim_installation(session, tenant.id)
+        await create_key(session, tenant.id, "development", SCOPES, secret=secret, env=parts.settings.env)
 
 
 if __name__ == "__main__":

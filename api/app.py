@@ -7,14 +7,17 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import docs, failures, openapi
 from api.front_door import FrontDoor
+from api.key_uses import KeyUses
 from api.requests import Requests
 from api.routes import (
+    audit,
     devices,
     digests,
     event_endpoints,
     explanations,
     health,
     inbox,
+    keys,
     metrics,
     notification_types,
     notifications,
@@ -32,6 +35,7 @@ from api.routes import (
     suppressions,
     template_previews,
     templates,
+    tenants,
     topics,
     webhook_secret,
 )
@@ -69,6 +73,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     settings.router,
     webhook_secret.router,
     event_endpoints.router,
+    keys.router,
+    tenants.router,
+    audit.router,
 )
 
 # Outside the API, at the root.
@@ -94,6 +101,7 @@ def create_app(parts: Parts | None = None) -> FastAPI:
     app.state.parts = parts
     if parts is not None:
         app.state.send_groups = SendGroups(parts)
+        app.state.key_uses = KeyUses(parts.database)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:

@@ -9,20 +9,32 @@ from fastapi import Depends, Request
 
 from api.parts import parts_of
 from api.problems import Problem
+from domain.audit import Actor
+from domain.clock import now
+from storage.api_keys import ApiKeyInfo
 
 PUBLIC = "public"
+SUSPENDED_KIND = ("tenant-suspended", "The tenant is suspended")
+SUSPENDED = "The tenant of this API key is suspended. What it has queued waits until the operator resumes it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
     tenant: UUID
     key_id: UUID
+    key_name: str
     scopes: frozenset[str]
     default_language: str
 
+    @property
+    def actor(self) -> Actor:
+        """As the audit log names it."""
+        return Actor(name=self.key_name, key_id=self.key_id, tenant=self.tenant)
+
 
 async def authenticate(request: Request) -> Caller:
-    """401 unless there is exactly one `Authorization: Bearer <key>` and the key is known and not revoked."""
+    """401 unless there is exactly one `Authorization: Bearer <key>` and the key is valid; 403 if its tenant is
+    suspended."""
     headers = request.headers.getlist("authorization")
     scheme, _, key = (headers[0] if len(headers) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
@@ -30,7 +42,25 @@ async def authenticate(request: Request) -> Caller:
     info = await parts_of(request).catalog.key(sha256(key.strip().encode()).hexdigest())
     if info is None:
         raise _unauthenticated("The API key is unknown or revoked.")
-    return Caller(tenant=info.tenant, key_id=info.id, scopes=info.scopes, default_language=info.default_language)
+    check_validity(info, dev=parts_of(request).settings.dev)
+    request.app.state.key_uses.note(info.id)
+    return Caller(
+        tenant=info.tenant,
+        key_id=info.id,
+        key_name=info.name,
+        scopes=info.scopes,
+        default_language=info.default_language,
+    )
+
+
+def check_validity(info: ApiKeyInfo, *, dev: bool) -> None:
+    """The expiry is compared at each request, since `info` may come from the cache."""
+    if info.expires_at is not None and info.expires_at <= now():
+        raise _unauthenticated("The API key has expired.")
+    if info.is_dev and not dev:
+        raise _unauthenticated("The API key was made in development, and is not valid here.")
+    if info.is_suspended:
+        raise Problem(403, SUSPENDED, kind=SUSPENDED_KIND)
 
 
 def _unauthenticated(detail: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.access_examples import ACCESS_EXAMPLES
 from api.schemas import digests, explanations, failures, settings, webhooks
 
 Json = dict[str, Any]
@@ -200,6 +201,7 @@ SCHEDULE: Json = {
 }
 NOTHING_WAITS: Json = dict.fromkeys(("digest", "waits_for", "waits_until"))
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
+REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
 
 # Operation id → the body of its answer.
 EXAMPLES: dict[str, Json] = {
@@ -211,14 +213,7 @@ EXAMPLES: dict[str, Json] = {
     | {"event_payload": {"name": "Ada"}, "deliveries": [DELIVERY], "timeline": TIMELINE},
     "cancel_notification": {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}},
     "redrive_notifications": {"matched": 41, "redriven": 40, "skipped": [SKIPPED]},
-    "redrive_notification": {
-        "id": NOTIFICATION,
-        "status": "PENDING",
-        "generation": 2,
-        "matched": 1,
-        "redriven": 1,
-        "skipped": [],
-    },
+    "redrive_notification": {"id": NOTIFICATION, "status": "PENDING", "generation": 2, **REDRIVEN_ONE},
     "list_failures": page(failures.EXAMPLE),
     "explain_notification": explanations.EXAMPLE,
     **dict.fromkeys(("put_recipient", "get_recipient", "patch_recipient"), RECIPIENT),
@@ -247,4 +242,5 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("read_message", "see_message", "archive_message"), INBOX_ITEM),
     "list_outbox": page(OUTBOX_ITEM),
     "get_webhook_secret": {"secret": webhooks.EXAMPLE},
+    **ACCESS_EXAMPLES,
 }

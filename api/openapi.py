@@ -18,7 +18,11 @@ Json = dict[str, Any]
 ORDINARY = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
 
-BEARER = {"type": "http", "scheme": "bearer", "description": "An API key, `tk_…`."}
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, `tk_…`. 401 once it is revoked or has expired.",
+}
 FAULT: Json = {
     "type": "object",
     "required": ["detail"],
@@ -101,7 +105,7 @@ def _complete(operation: Json, path: str, endpoint: object) -> None:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
         problems[401] = response(401, header="WWW-Authenticate")
-        problems[403] = response(403, f"The API key lacks the scope '{scope}'")
+        problems[403] = response(403, f"The API key lacks the scope '{scope}', or its tenant is suspended")
     if "requestBody" in operation:
         problems |= {400: response(400), 413: response(413, _too_large(getattr(endpoint, "limits", ORDINARY)))}
     if not hasattr(endpoint, "any_query"):

@@ -4,13 +4,15 @@ import asyncio
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.key_uses import KeyUses
 from bootstrap import Parts
+from storage.database import DATABASE_DOWN
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
 GRACE = 2  # seconds that requests in flight get at the end
@@ -49,9 +51,11 @@ def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
 
 async def serve(parts: Parts, stop: asyncio.Event) -> None:
     settings = parts.settings
-    server = Server(server_config(create_app(parts), settings.api_host, settings.api_port))
+    app = create_app(parts)
+    uses: KeyUses = app.state.key_uses
+    server = Server(server_config(app, settings.api_host, settings.api_port))
     shorten_pauses()
-    background = [asyncio.create_task(run()) for run in parts.background()]
+    background = [asyncio.create_task(run()) for run in (*parts.background(), uses.run)]
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping, *background}, return_when=asyncio.FIRST_COMPLETED)
@@ -60,5 +64,7 @@ async def serve(parts: Parts, stop: asyncio.Event) -> None:
     for task in (*background, stopping):
         task.cancel()
     ended = await asyncio.gather(*background, return_exceptions=True)
+    with suppress(*DATABASE_DOWN):
+        await uses.write()
     if broken := [error for error in ended if isinstance(error, Exception)]:
         raise ExceptionGroup("background work ended", broken)

@@ -1,25 +1,100 @@
-"""`tocsin keys create`: straight into the database, since whoever has no key yet can ask no API."""
+"""`tocsin keys` in the database, since an operator who has no key yet can use no API."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from commands.actors import command_line
 from commands.direct import open_database
 from commands.errors import CommandError
 from commands.tenants import no_such
 from config import Settings
-from storage import tenants
-from storage.api_keys import SCOPES, create_key
-from storage.catalog import announce
+from domain.durations import parse_duration
+from models.tenants import ApiKey, Tenant
+from storage import key_changes, tenants
+from storage.api_keys import SCOPES
+from storage.key_changes import KeyRefused, NewKey
+
+LONGEST_OVERLAP = timedelta(days=30)
 
 
-async def create(settings: Settings, tenant: str, name: str, scopes: Sequence[str]) -> str:
-    """The key, which nobody can show again. A tenant is never made by the way: a typo would be one."""
+async def every(settings: Settings, tenant: str, *, ended: bool = False) -> Sequence[str]:
+    """A line for each key, newest first."""
+    async with _of_tenant(settings, tenant) as (session, owner):
+        return [_line(row) for row in await key_changes.listed(session, owner.id, ended=ended)]
+
+
+async def create(
+    settings: Settings, tenant: str, name: str, scopes: Sequence[str], expires_in: str | None = None
+) -> str:
+    """Return the key, which cannot be shown again. A tenant is never created on the way: it could be a typo."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise CommandError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+    new = NewKey(name=name, scopes=scopes, env=settings.env, lifetime=_duration("--expires-in", expires_in))
+    async with _of_tenant(settings, tenant) as (session, owner):
+        _, key = await key_changes.create(session, owner, new, command_line())
+        return key
+
+
+async def rotate(settings: Settings, tenant: str, id: str, overlap: str, expires_in: str | None = None) -> str:
+    """Return the new key, which cannot be shown again."""
+    kept = None if overlap == "0" else _duration("--overlap", overlap)
+    if kept is not None and kept > LONGEST_OVERLAP:
+        raise CommandError("--overlap must be at most 30d")
+    lifetime = _duration("--expires-in", expires_in)
+    async with _of_tenant(settings, tenant) as (session, owner):
+        row = await _named(session, owner, id)
+        _, key = await key_changes.rotate(session, row, kept, settings.env, command_line(), lifetime)
+        return key
+
+
+async def revoke(settings: Settings, tenant: str, id: str) -> None:
+    async with _of_tenant(settings, tenant) as (session, owner):
+        await key_changes.revoke(session, await _named(session, owner, id), command_line())
+
+
+@asynccontextmanager
+async def _of_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[AsyncSession, Tenant]]:
+    """One transaction. Raises CommandError if there is no such tenant, and for what it may not have."""
     async with open_database(settings) as database:
         async with database.transaction() as session:
             owner = await tenants.find(session, tenant)
             if owner is not None:
-                _, key = await create_key(session, owner.id, name, list(dict.fromkeys(scopes)), env=settings.env)
-                await announce(session)
-                return key
+                try:
+                    yield session, owner
+                except KeyRefused as refused:
+                    raise CommandError(str(refused)) from None
+                return
         raise await no_such(database, tenant)
+
+
+async def _named(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
+    """By id or prefix, valid ones before those that have ended."""
+    for ended in (False, True):
+        rows = await key_changes.listed(session, owner.id, ended=ended)
+        found = [row for row in rows if id in (str(row.id), row.prefix)]
+        if len(found) > 1:
+            raise CommandError(f"several keys begin with {id}; name one by its id")
+        if found:
+            return found[0]
+    raise CommandError(f"tenant {owner.key} has no key {id}; 'tocsin keys list --tenant {owner.key}' shows its keys")
+
+
+def _duration(option: str, value: str | None) -> timedelta | None:
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise CommandError(f"{option} {error}") from None
+
+
+def _line(row: ApiKey) -> str:
+    words = [str(row.id), f"{row.prefix}…", row.name, ",".join(row.scopes), f"last used {_moment(row.last_used_at)}"]
+    words += [f"expires {_moment(row.expires_at)}"] if row.expires_at is not None else []
+    words += [f"revoked {_moment(row.revoked_at)}"] if row.revoked_at is not None else []
+    return "  ".join(words)
+
+
+def _moment(at: datetime | None) -> str:
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M}Z"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from activities.recurring import Recurring
+from dispatch.audit_retention import AuditRetention
 from dispatch.digests import Digests
 from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
@@ -69,6 +70,7 @@ def duties_of(means: Means) -> Duties:
         DIGEST_DUE: digests.tell,
         THROTTLE_DUE: throttles.roll,
         "forget": throttles.forget,
+        "audit": AuditRetention(database).prune,
         TICKS_DUE: ticks.ensure,
         RUNS_DUE: ticks.go_on,
         "samples": Sampling(database, means.sampled, list(means.rates)).sample,

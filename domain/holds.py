@@ -1,5 +1,5 @@
-"""What keeps a message back for a while: somebody paused its provider, channel or type, a circuit is open, or the
-vendor wants no calls just now."""
+"""What keeps a message back for a while: an operator paused its provider, channel or type, or suspended its tenant; a
+circuit is open; or the vendor wants no calls just now."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +11,7 @@ class HoldKind(StoredEnum):
     PROVIDER = "provider"
     CHANNEL = "channel"
     TYPE = "type"
+    TENANT = "tenant"  # it is suspended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,6 +59,7 @@ REASONS: Table = _table(
     (r"workflow_(.+)", "its workflow ended in Temporal without it: {0}"),
     (r"internal", "a fault of Tocsin's own"),
     (r"not_sent", "it was not sent"),
+    (r"paused \(tenant .+\)", "the tenant is suspended"),
     (r"paused \((\w+) (.+)\)", "the {0} {1} is paused"),
     (r"circuit_open \((.+)\)", "{0} is down, and its circuit is open"),
     (r"provider_busy \((.+)\)", "{0} has as many calls waiting as its rate allows for"),

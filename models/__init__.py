@@ -1,5 +1,6 @@
 """All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
 
+from models.audit import AuditEntry
 from models.content import NotificationType, Template, TemplatePublication
 from models.digests import Digest, Tick
 from models.engine_state import EngineState
@@ -24,6 +25,7 @@ from models.topics import TopicSubscriber
 __all__ = [
     "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Delivery",
     "Device",
     "Digest",

@@ -1,4 +1,5 @@
-"""What is paused: a row holds back every message of a provider, a channel or a type, for one tenant or for all."""
+"""What is paused: a row holds back every message of a provider, a channel or a type, for one tenant or for all; or of a
+tenant that is suspended."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,10 +11,10 @@ from models.columns import new_id, time_column
 
 
 class Hold(SQLModel, table=True):
-    """`tenant` None holds for everybody; `name` is the provider's or the channel's name, or the type's key."""
+    """`tenant` None holds for everybody; `name` names the provider or channel, or is the key of the type or tenant."""
 
     __table_args__ = (
-        CheckConstraint("kind IN ('provider', 'channel', 'type')", name="kind_known"),
+        CheckConstraint("kind IN ('provider', 'channel', 'type', 'tenant')", name="kind_known"),
         UniqueConstraint("kind", "name", "tenant", postgresql_nulls_not_distinct=True),
     )
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, Text
+from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, new_id, time_column
@@ -11,7 +11,10 @@ from models.columns import Json, json_column, new_id, time_column
 
 class Tenant(SQLModel, table=True):
     """`timezone` is that of people who have none. `person_cap` is `{limit, per}`: what one person gets of all types
-    that are not required, together."""
+    that are not required, together. `installation`: the operator's own tenant, whose keys may have the scope `operate`;
+    there is one at most. A suspended tenant has a row in `hold`."""
+
+    __table_args__ = (Index("tenant_installation", "installation", unique=True, postgresql_where=text("installation")),)
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     key: str = Field(unique=True)
@@ -19,11 +22,15 @@ class Tenant(SQLModel, table=True):
     default_language: str = "en"
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
     person_cap: Json | None = json_column(nullable=True)
+    installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = time_column(nullable=False)
 
 
 class ApiKey(SQLModel, table=True):
-    """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what people see of it."""
+    """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what is shown of it.
+
+    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `dev`: made in development,
+    and refused elsewhere."""
 
     __tablename__ = "api_key"
 
@@ -35,3 +42,7 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     created_at: datetime = time_column(nullable=False)
     revoked_at: datetime | None = time_column()
+    expires_at: datetime | None = time_column()
+    last_used_at: datetime | None = time_column()
+    replaces: UUID | None = None
+    dev: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

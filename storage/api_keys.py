@@ -1,7 +1,12 @@
-"""Tenants and their API keys. A key is shown once, when it is made; only its SHA-256 is kept."""
+"""Tenants and their API keys. A key is shown once, when it is made; only its SHA-256 is kept.
 
-from collections.abc import Sequence
+`storage/key_changes.py` creates, rotates and revokes keys for operators.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from secrets import token_urlsafe
 from uuid import UUID
@@ -14,22 +19,44 @@ from sqlmodel import select
 from domain.clock import now
 from models.columns import new_id
 from models.tenants import ApiKey, Tenant
+from storage.statements import Executor
 
 SCOPES = ("send", "read", "manage", "operate")
-PREFIX_LENGTH = 12
+# What tells keys apart in lists: the part that names the environment, and six of the 43 random characters.
+PREFIX = re.compile(r"tk_[a-z]+_.{6}")
 
-FIND = text("""
-SELECT k.id, k.tenant, k.scopes, t.default_language FROM api_key k JOIN tenant t ON t.id = k.tenant
+OPERATE = "operate"
+DEV = "dev"
+
+# The scope operate works in the installation's own tenant only, whatever the row says.
+FIND = text(f"""
+SELECT k.id, k.tenant, k.name, k.expires_at, k.dev, t.default_language,
+       CASE WHEN t.installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE}') END AS scopes,
+       EXISTS (SELECT 1 FROM hold h WHERE h.tenant = t.id AND h.kind = 'tenant') AS suspended
+  FROM api_key k JOIN tenant t ON t.id = k.tenant
  WHERE k.hash = :hash AND k.revoked_at IS NULL
+""")  # noqa: S608 - a constant of our own
+
+# At most once a minute per key, whatever the number of processes.
+NOTE_USES = text("""
+UPDATE api_key k SET last_used_at = used.at
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS used(id, at)
+ WHERE k.id = used.id AND (k.last_used_at IS NULL OR k.last_used_at <= used.at - interval '1 minute')
 """)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKeyInfo:
+    """A key that is not revoked. `is_dev`: made in development; `is_suspended`: its tenant is."""
+
     id: UUID
     tenant: UUID
+    name: str
     scopes: frozenset[str]
     default_language: str
+    expires_at: datetime | None
+    is_dev: bool
+    is_suspended: bool
 
 
 def hash_of(secret: str) -> str:
@@ -41,11 +68,26 @@ def new_secret(env: str) -> str:
     return f"tk_{env}_{token_urlsafe(32)}"
 
 
+def prefix_of(secret: str) -> str:
+    """Of a key that was set in development, a third."""
+    found = PREFIX.match(secret)
+    return found.group() if found else secret[: len(secret) // 3]
+
+
 async def find(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
     row = (await session.execute(FIND, {"hash": hash})).one_or_none()
     if row is None:
         return None
-    return ApiKeyInfo(id=row.id, tenant=row.tenant, scopes=frozenset(row.scopes), default_language=row.default_language)
+    return ApiKeyInfo(
+        id=row.id,
+        tenant=row.tenant,
+        name=row.name,
+        scopes=frozenset(row.scopes),
+        default_language=row.default_language,
+        expires_at=row.expires_at,
+        is_dev=row.dev,
+        is_suspended=row.suspended,
+    )
 
 
 async def create_key(
@@ -53,8 +95,8 @@ async def create_key(
 ) -> tuple[ApiKey, str]:
     """The row and the key itself. A `secret` that the tenant already has gets these scopes and is valid again."""
     secret = secret or new_secret(env)
-    values = {"name": name, "scopes": list(scopes), "revoked_at": None}
-    key = {"id": new_id(), "tenant": tenant, "hash": hash_of(secret), "prefix": secret[:PREFIX_LENGTH]}
+    values = {"name": name, "scopes": list(scopes), "revoked_at": None, "dev": env == DEV}
+    key = {"id": new_id(), "tenant": tenant, "hash": hash_of(secret), "prefix": prefix_of(secret)}
     statement = (
         insert(ApiKey)
         .values(created_at=now(), **key, **values)
@@ -65,6 +107,12 @@ async def create_key(
     if row is None:
         raise ValueError("another tenant has this key")
     return row, secret
+
+
+async def note_uses(session: Executor, used: Mapping[UUID, datetime]) -> None:
+    """`used` is the time of the last use by key."""
+    ids = sorted(used)  # in one order, so that two processes do not wait for each other
+    await session.execute(NOTE_USES, {"ids": ids, "times": [used[id] for id in ids]})
 
 
 async def ensure_tenant(session: AsyncSession, key: str, name: str) -> Tenant:

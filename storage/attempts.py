@@ -71,7 +71,8 @@ WAITED_MS = 50
 GATES = f"""
        (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
          WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
-               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel ELSE n.notification_type END
+               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel
+               WHEN 'tenant' THEN h.name ELSE n.notification_type END
          ORDER BY h.id LIMIT 1) AS hold,
        (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
            AND s.address_key IN ({{keys}}.address_keys->>'email', {{keys}}.address_keys->>'phone')

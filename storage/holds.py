@@ -21,7 +21,7 @@ LEASE_SECONDS = 12
 
 PAUSE = text("""
 INSERT INTO hold (id, tenant, kind, name, reason, created_at) VALUES (:id, :tenant, :kind, :name, :reason, now())
-ON CONFLICT (kind, name, tenant) DO NOTHING
+ON CONFLICT (kind, name, tenant) DO NOTHING RETURNING id
 """)
 RESUME = text("""
 WITH lifted AS (
@@ -73,7 +73,8 @@ WITH offered AS (
            AND (n.finished_at IS NOT NULL OR (
              NOT EXISTS (
                SELECT 1 FROM hold h WHERE (h.tenant IS NULL OR h.tenant = d.tenant) AND (
-                 (h.kind = 'channel' AND h.name = d.channel) OR (h.kind = 'type' AND h.name = n.notification_type)))
+                 h.kind = 'tenant' OR (h.kind = 'channel' AND h.name = d.channel)
+                 OR (h.kind = 'type' AND h.name = n.notification_type)))
              AND EXISTS (
                SELECT 1 FROM unnest(d.held_providers) AS p(name) LEFT JOIN provider_health f ON f.provider = p.name
                 WHERE (f.state IS NULL OR f.state = 'closed' OR f.probes > 0)
@@ -100,10 +101,10 @@ SELECT (SELECT count(*) FROM released), (SELECT max(pg_notify(:channel, :due)::t
 """)  # noqa: S608 - constants of our own
 
 
-async def pause(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str, reason: str | None) -> None:
-    """Again changes nothing."""
+async def pause(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str, reason: str | None) -> bool:
+    """Return False if it is paused already, which changes nothing."""
     values = {"id": new_id(), "tenant": tenant, "kind": kind, "name": name, "reason": reason}
-    await session.execute(PAUSE, values)
+    return (await session.execute(PAUSE, values)).one_or_none() is not None
 
 
 async def resume(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str) -> bool:

@@ -1,26 +1,108 @@
-"""Tenants as an operator makes and names them. `storage/api_keys.py` has their keys."""
+"""Tenants as an operator manages them, each change with its audit entry. `storage/key_changes.py` has their keys."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from domain.audit import Actor, Change
 from domain.clock import now
+from domain.holds import HoldKind
 from models.columns import new_id
 from models.tenants import Tenant
+from storage import audit, holds
+from storage.catalog import announce
+
+# One process at a time: both would find that there is no installation tenant yet.
+LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")
+CLAIM_INSTALLATION = text("""
+UPDATE tenant SET installation = true WHERE id = :id AND NOT EXISTS (SELECT 1 FROM tenant WHERE installation)
+""")
+LISTED = """
+SELECT t.key, t.name, t.default_language, t.installation, t.created_at,
+       h.created_at AS suspended_at, h.reason AS suspension_reason
+  FROM tenant t LEFT JOIN hold h ON h.tenant = t.id AND h.kind = 'tenant'
+"""
+PAGE = text(f"""{LISTED} WHERE CAST(:after AS text) IS NULL OR t.key > :after ORDER BY t.key LIMIT :limit""")
+ONE = text(f"""{LISTED} WHERE t.key = :key""")
+
+
+class TenantRefused(Exception):
+    """The change is not allowed; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantState:
+    """`suspended_at` None: it is not suspended."""
+
+    key: str
+    name: str
+    default_language: str
+    installation: bool
+    created_at: datetime
+    suspended_at: datetime | None
+    suspension_reason: str | None
 
 
 async def find(session: AsyncSession, key: str) -> Tenant | None:
     return (await session.execute(select(Tenant).where(Tenant.key == key))).scalar_one_or_none()
 
 
-async def make(session: AsyncSession, key: str) -> bool:
-    """False: there is one with this key already, or somebody has just made it."""
-    made = insert(Tenant).values(id=new_id(), key=key, name=key, default_language="en", created_at=now())
-    written = await session.execute(made.on_conflict_do_nothing(index_elements=["key"]).returning(col(Tenant.id)))
-    return written.scalar_one_or_none() is not None
+async def by_id(session: AsyncSession, id: UUID) -> Tenant:
+    return (await session.execute(select(Tenant).where(Tenant.id == id))).scalar_one()
+
+
+async def make(session: AsyncSession, key: str, actor: Actor, name: str | None = None) -> Tenant | None:
+    """Return None if there is one with this key already."""
+    values = {"id": new_id(), "key": key, "name": name or key, "default_language": "en", "created_at": now()}
+    made = insert(Tenant).values(**values).on_conflict_do_nothing(index_elements=["key"]).returning(Tenant)
+    tenant = (await session.execute(made)).scalar_one_or_none()
+    if tenant is not None:
+        await _record(session, tenant, actor, "tenant.created", None, {"key": key, "name": tenant.name})
+    return tenant
+
+
+async def claim_installation(session: AsyncSession, id: UUID) -> bool:
+    """Make it the installation's own tenant, unless there is one. Return whether it is."""
+    await session.execute(LOCK_INSTALLATION)
+    await session.execute(CLAIM_INSTALLATION, {"id": id})
+    own = (await session.execute(select(Tenant.id).where(col(Tenant.installation)))).scalar_one_or_none()
+    await announce(session)
+    return own == id
+
+
+async def suspend(session: AsyncSession, tenant: Tenant, reason: str | None, actor: Actor) -> None:
+    """Hold its messages back, and refuse its keys. Again changes nothing. Raises TenantRefused."""
+    if tenant.installation:
+        raise TenantRefused("the installation's own tenant cannot be suspended")
+    if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason):
+        after = {"suspended": True, "reason": reason}
+        await _record(session, tenant, actor, "tenant.suspended", {"suspended": False, "reason": None}, after)
+        await announce(session)
+
+
+async def resume(session: AsyncSession, tenant: Tenant, actor: Actor) -> None:
+    """Release what waits, at the resume rate. Again changes nothing."""
+    if await holds.resume(session, tenant.id, HoldKind.TENANT, tenant.key):
+        await _record(session, tenant, actor, "tenant.resumed", {"suspended": True}, {"suspended": False})
+        await announce(session)
+
+
+async def state(session: AsyncSession, key: str) -> TenantState | None:
+    row = (await session.execute(ONE, {"key": key})).mappings().one_or_none()
+    return None if row is None else TenantState(**row)
+
+
+async def listed(session: AsyncSession, after: str | None, limit: int | None) -> Sequence[TenantState]:
+    """By key; without a limit all of them."""
+    rows = await session.execute(PAGE, {"after": after, "limit": limit})
+    return [TenantState(**row) for row in rows.mappings()]
 
 
 async def keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
@@ -28,6 +110,24 @@ async def keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]
     return (await session.execute(select(Tenant.key).order_by(Tenant.key).limit(limit))).scalars().all()
 
 
+async def keys_of(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, str]:
+    rows = await session.execute(select(Tenant.id, Tenant.key).where(col(Tenant.id).in_(ids)))
+    return {row.id: row.key for row in rows}
+
+
 async def timezone(session: AsyncSession, tenant: UUID) -> str:
     """That of its people who have none of their own."""
     return (await session.execute(select(Tenant.timezone).where(Tenant.id == tenant))).scalar_one()
+
+
+async def _record(
+    session: AsyncSession,
+    tenant: Tenant,
+    actor: Actor,
+    action: str,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    subject = f"tenant/{tenant.key}"
+    change = Change(tenant=tenant.id, actor=actor, action=action, subject=subject, before=before, after=after)
+    await audit.record(session, change)

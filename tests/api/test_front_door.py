@@ -11,12 +11,16 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from api import failures, openapi
 from api.callers import CallerDep
 from api.front_door import BODY_LIMIT, FrontDoor, public, read_body, scope
+from api.key_uses import KeyUses
 from api.problems import MEDIA_TYPE
 from api.requests import Requests
 from api.schemas.base import Model
+from config import Settings
 from storage.api_keys import ApiKeyInfo, hash_of
+from storage.database import Database
 
 TENANT = uuid4()
+NOWHERE = "postgresql+asyncpg://127.0.0.1:1/none"
 KEYS = {"good": frozenset({"send"}), "reader": frozenset({"read"})}
 GOOD = {"Authorization": "Bearer good"}
 AS_JSON = {"Content-Type": "application/json"}
@@ -31,13 +35,23 @@ class Keys:
     async def key(self, hash: str) -> ApiKeyInfo | None:
         for secret, scopes in KEYS.items():
             if hash_of(secret) == hash:
-                return ApiKeyInfo(id=UUID(int=1), tenant=TENANT, scopes=scopes, default_language="en")
+                return ApiKeyInfo(
+                    id=UUID(int=1),
+                    tenant=TENANT,
+                    name=secret,
+                    scopes=scopes,
+                    default_language="en",
+                    expires_at=None,
+                    is_dev=False,
+                    is_suspended=False,
+                )
         return None
 
 
 @dataclass
 class OnlyKeys:
     catalog: Keys
+    settings: Settings
 
 
 router = APIRouter(route_class=FrontDoor)
@@ -70,7 +84,8 @@ async def callback(request: Request) -> int:
 @pytest.fixture
 async def client() -> httpx2.AsyncClient:
     app = FastAPI()
-    app.state.parts = OnlyKeys(catalog=Keys())
+    app.state.parts = OnlyKeys(catalog=Keys(), settings=Settings(env="dev", _env_file=None))
+    app.state.key_uses = KeyUses(Database(NOWHERE))
     app.include_router(router, prefix="/api")
     app.add_middleware(Requests)
     failures.install(app)

@@ -76,7 +76,13 @@ def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> 
     assert FIRST <= shown == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", ["SendRequest", "BatchRequest", "TypeBody", "TemplateBody", "PreviewBody", "Problem"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SendRequest", "BatchRequest", "TypeBody", "TemplateBody", "PreviewBody"),
+        *("KeyBody", "RotateBody", "TenantBody", "Problem"),
+    ],
+)
 def test_what_people_write_first_has_an_example_that_fits(name: str) -> None:
     schema = DOCUMENT["components"]["schemas"][name]
     assert schema["examples"]
@@ -104,6 +110,11 @@ def test_every_reference_leads_somewhere() -> None:
         ("POST /templates/{name}/rollback", BODY | {"200", "404", "409"}),
         ("GET /outbox", READ | {"404"}),
         ("GET /webhook-secret", READ),
+        ("POST /keys", BODY | {"201", "409"}),
+        ("POST /keys/{id}/rotate", BODY | {"201", "404", "409"}),
+        ("DELETE /keys/{id}", READ - {"200"} | {"204", "404"}),
+        ("POST /tenants/{key}/suspend", BODY | {"200", "404", "409"}),
+        ("GET /audit", READ),
         ("POST /receipts/{provider}", {"204", "400", "401", "404", "413", "503"}),
     ],
 )

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from api.app import create_app
 from bootstrap import Parts
 from domain.circuits import Tally
-from models.tenants import Tenant
 from storage import provider_health
-from storage.api_keys import create_key
+from storage.catalog import Catalog
 from storage.database import Database
+from tests.installation import installation_key
 from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
@@ -31,14 +31,13 @@ async def own(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def with_scopes(parts: Parts, own: Database, tenant: Tenant) -> Opened:
+async def with_scopes(parts: Parts, own: Database) -> Opened:
     """A client whose key has these scopes, of an API whose settings give the sandbox 50 calls a second."""
     settings = parts.settings.model_copy(update={"sandbox_rate": 50.0})
-    app = create_app(replace(parts, database=own, settings=settings))
+    app = create_app(replace(parts, database=own, catalog=Catalog(own), settings=settings))
 
     async def opened(*scopes: str) -> httpx2.AsyncClient:
-        async with parts.database.transaction() as session:
-            _, key = await create_key(session, tenant.id, "-".join(scopes), scopes)
+        key = await installation_key(own, *scopes)
         headers = {"Authorization": f"Bearer {key}"}
         return httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app), base_url="http://test/api/v1", headers=headers

@@ -44,7 +44,7 @@ TEMPORAL = {"workflows", "activities", "dispatch", "bootstrap", "worker", "cli",
 CHILD_ONLY = {"jsonschema_rs": {"rendering/schema_problems.py", "rendering/validators.py"}}
 IN_THE_CHILD = {"rendering/child.py", *CHILD_ONLY["jsonschema_rs"]}
 SQL = {"models", "storage", "bootstrap", "testing"}
-SESSIONS_AS_TYPES = {"activities", "dispatch", "api"}
+SESSIONS_AS_TYPES = {"activities", "dispatch", "api", "commands"}
 ENVIRONMENT = {"config", "config_sources", "config_temporal", "embedded"}
 
 

@@ -14,7 +14,7 @@ from tests.engine import Shop
 PAGES = (
     *("quick-start", "concepts", "send", "templates", "preferences", "delivery"),
     *("event-webhooks", "suppressions", "tracking", "schedules"),
-    *("digests", "limits", "quiet-hours"),
+    *("digests", "limits", "quiet-hours", "keys"),
 )
 # test_first_type.py runs that one, which needs a `make run` of its own.
 READ = (*PAGES, "first-type")

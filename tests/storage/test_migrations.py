@@ -129,6 +129,35 @@ async def test_open_notifications_are_moved_to_the_queue(url: str) -> None:
     assert states == {state: state for state in BEFORE if state != "finished"}
 
 
+# Tenant → prefix, scopes and age in days of its one key; the oldest operator's key is revoked.
+KEYS = {
+    "demo": ("any", "send,operate", 1, "NULL"),
+    "first": ("tk_productio", "operate", 9, "now()"),
+    "ops": ("tk_productio", "read,operate", 5, "NULL"),
+    "shop": ("tk_dev_abcde", "send", 7, "NULL"),
+}
+
+
+async def test_tenants_and_keys_are_marked_by_what_they_were_used_for(url: str) -> None:
+    await migrate(url, "0009")
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        for tenant, (prefix, scopes, age, revoked) in KEYS.items():
+            await connection.exec_driver_sql(
+                f"WITH made AS (INSERT INTO tenant (id, key, name, created_at, default_language)"
+                f" VALUES (gen_random_uuid(), '{tenant}', '{tenant}', now(), 'en') RETURNING id)"
+                f" INSERT INTO api_key (id, tenant, name, prefix, hash, scopes, created_at, revoked_at)"
+                f" SELECT gen_random_uuid(), id, 'development', '{prefix}', '{tenant}', '{{{scopes}}}',"
+                f" now() - interval '{age} days', {revoked} FROM made"
+            )
+    await migrate(url)
+    async with engine.connect() as connection:
+        own = await connection.execute(text("SELECT key FROM tenant WHERE installation"))
+        dev = await connection.execute(text("SELECT hash FROM api_key WHERE dev ORDER BY hash"))
+        assert (list(own.scalars()), list(dev.scalars())) == (["ops"], ["demo", "shop"])
+    await engine.dispose()
+
+
 def test_there_is_one_head() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -5,7 +5,9 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from tests.engine import Engine, Shop
+from domain.audit import Actor
+from storage import tenants
+from tests.engine import Engine, Shop, later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -49,6 +51,27 @@ async def test_a_pause_of_one_tenant_is_not_anothers(shop: Shop, other_shop: Sho
     await other_shop.type("news", ["email"])
     await other_shop.person("ada", email="ada@example.com")
     await other_shop.ended(await other_shop.send("news"), "DELIVERED")
+
+
+async def test_what_a_suspended_tenant_has_queued_waits_until_it_is_resumed(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    id = await shop.send("news", send_at=later(3_600))
+    database, operator = shop.engine.parts.database, Actor(name="test")
+    async with database.transaction() as session:
+        await tenants.suspend(session, await tenants.by_id(session, shop.tenant), "unpaid", operator)
+    await eventually(lambda: shop.http.get("/providers"), lambda response: response.status_code == 403)
+    await shop.due(id)
+    held_back = "SELECT reason FROM event WHERE notification_id = :id AND kind = 'held'"
+    async with database.transaction() as session:
+        await eventually(lambda: session.execute(text(held_back), {"id": id}), lambda rows: rows.first() is not None)
+    async with database.transaction() as session:
+        await tenants.resume(session, await tenants.by_id(session, shop.tenant), operator)
+    await eventually(lambda: shop.http.get("/providers"), lambda response: response.status_code == 200)
+    shown = await shop.ended(id, "DELIVERED")
+    assert [attempt["outcome"] for attempt in shown["deliveries"][0]["attempts"]] == ["accepted"]
+    [entry] = [entry for entry in shown["timeline"] if entry["kind"] == "held"]
+    assert entry["reason"].startswith("paused (tenant ")
 
 
 async def test_what_waits_can_be_cancelled(shop: Shop) -> None:

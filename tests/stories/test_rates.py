@@ -20,10 +20,10 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from bootstrap import open_parts
 from domain.names import delivery_queue
-from storage.api_keys import create_key
 from testing.stage import serving
 from tests.engine import Engine, Shop, open_shop, prepared
 from tests.faults.pace import lasting
+from tests.installation import installation_key
 from tests.polling import eventually
 from tests.stories.vendors import Called, SendGridStandIn, environment, vendors
 from tests.stories.workers import Workers, worker_processes
@@ -127,8 +127,7 @@ async def planned(shop: Shop) -> int:
 
 
 async def operate(shop: Shop, **changes: float | None) -> dict[str, Any]:
-    async with shop.engine.parts.database.transaction() as session:
-        _, key = await create_key(session, shop.tenant, "operator", ["operate"])
+    key = await installation_key(shop.engine.parts.database, "operate")
     headers = {"Authorization": f"Bearer {key}"}
     answer = await shop.http.patch("/providers/sendgrid", json=changes, headers=headers)
     assert answer.status_code == 200, answer.text

@@ -1,0 +1,101 @@
+"""API keys of the calling key's tenant: listed, created, rotated, revoked."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.callers import Caller, CallerDep
+from api.front_door import FrontDoor, scope
+from api.key_views import create_key_of, fields_of, key_view, problem_of_refusal
+from api.openapi import answers
+from api.paging import Page, PagingDep
+from api.parts import PartsDep
+from api.problems import Problem, at, invalid, not_found
+from api.schemas.base import Id
+from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKey, lifetime_of
+from models.tenants import ApiKey
+from storage import key_changes
+from storage.key_changes import KeyRefused
+
+router = APIRouter(route_class=FrontDoor, prefix="/keys", tags=["keys"])
+
+UNKNOWN = "There is no such key."
+
+
+@router.get("")
+@scope("manage")
+async def list_keys(
+    caller: CallerDep,
+    parts: PartsDep,
+    paging: PagingDep,
+    ended: Annotated[bool, Query(description="Those that were revoked or have expired, instead.")] = False,
+) -> Page[KeyView]:
+    """List valid keys, newest first; the keys themselves are not shown."""
+    async with parts.database.transaction() as session:
+        rows = await key_changes.listed(session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch)
+    items, cursor = paging.page(rows, lambda row: row.id, key_view)
+    return Page(items=items, next_cursor=cursor)
+
+
+@router.post("", status_code=201, responses=answers(409))
+@scope("manage")
+async def create_key(body: KeyBody, caller: CallerDep, parts: PartsDep, response: Response) -> CreatedKey:
+    """Create a key. The response is the only place that shows it: Tocsin stores its hash."""
+    lacking = [index for index, name in enumerate(body.scopes) if name not in caller.scopes]
+    if lacking:
+        raise invalid(*(at(f"/scopes/{index}", "is a scope that the calling key does not have") for index in lacking))
+    created = await create_key_of(parts, caller.tenant, body, caller)
+    _mark_secret(response, created.id)
+    return created
+
+
+@router.get("/{id}")
+@scope("manage")
+async def get_key(id: Id, caller: CallerDep, parts: PartsDep) -> KeyView:
+    """Show one key, also one that has ended; the key itself is not shown."""
+    async with parts.database.transaction() as session:
+        return key_view(await _known(session, caller, id))
+
+
+@router.delete("/{id}", status_code=204)
+@scope("manage")
+async def revoke_key(id: Id, caller: CallerDep, parts: PartsDep) -> None:
+    """Revoke a key: within 5 seconds every process refuses it. Idempotent."""
+    async with parts.database.transaction() as session:
+        await key_changes.revoke(session, await _known(session, caller, id), caller.actor)
+    parts.catalog.flush()
+
+
+@router.post("/{id}/rotate", status_code=201, responses=answers(409))
+@scope("manage")
+async def rotate_key(
+    id: Id, caller: CallerDep, parts: PartsDep, response: Response, body: RotateBody | None = None
+) -> RotatedKey:
+    """Create a key with the same name and scopes. The former one stays valid for `overlap`, a day unless given."""
+    wanted = body or RotateBody()
+    overlap, lifetime = lifetime_of(wanted.overlap), lifetime_of(wanted.expires_in)
+    async with parts.database.transaction() as session:
+        former = await _known(session, caller, id)
+        if not set(former.scopes) <= caller.scopes:
+            raise Problem(403, "The key has a scope that the calling key does not have.")
+        try:
+            row, secret = await key_changes.rotate(session, former, overlap, parts.settings.env, caller.actor, lifetime)
+        except KeyRefused as refused:
+            raise problem_of_refusal(refused) from None
+    parts.catalog.flush()
+    _mark_secret(response, row.id)
+    return RotatedKey.model_validate({**fields_of(row), "key": secret, "previous_expires_at": former.expires_at})
+
+
+async def _known(session: AsyncSession, caller: Caller, id: UUID) -> ApiKey:
+    row = await key_changes.find(session, caller.tenant, id)
+    if row is None:
+        raise not_found(UNKNOWN)
+    return row
+
+
+def _mark_secret(response: Response, id: UUID) -> None:
+    response.headers["Location"] = f"/api/v1/keys/{id}"
+    response.headers["Cache-Control"] = "no-store"

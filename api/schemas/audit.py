@@ -1,0 +1,31 @@
+"""Entries of the audit log."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.schemas.base import Id, Json, Model, Timestamp
+from domain.audit import MASK, ActorKind
+
+
+class ActorView(Model):
+    """`kind` is key, installation (a key of the installation's own tenant) or cli (the command line). `id` and `name`
+    of the latter two are shown to keys of the installation's own tenant only."""
+
+    kind: ActorKind
+    id: Id | None
+    name: str | None
+
+
+class AuditEntryView(Model):
+    """One change. `before` is null for what was created, `after` for what was removed; else both hold only the members
+    that differ."""
+
+    id: Id
+    at: Timestamp
+    tenant: Annotated[str, Field(description="Key of the tenant whose configuration changed.")]
+    actor: ActorView
+    action: Annotated[str, Field(examples=["key.created", "notification_type.saved"])]
+    subject: Annotated[str, Field(examples=["notification_type/order.shipped"])]
+    before: Annotated[Json | None, Field(description=f"Secrets and personal data are `{MASK}`.")]
+    after: Annotated[Json | None, Field(description=f"Secrets and personal data are `{MASK}`.")]

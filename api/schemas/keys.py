@@ -1,0 +1,93 @@
+"""API keys: what is asked for, and what is shown. The key itself is in one response only."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from api.schemas.base import Duration, Id, Json, Model, Timestamp, Word
+from domain.durations import parse_duration
+
+EXAMPLE: Json = {"name": "backend", "scopes": ["send", "read"], "expires_in": "90d"}
+ROTATION: Json = {"overlap": "1d"}
+MAX_OVERLAP = "30d"
+EXAMPLE_KEY = "tk_production_Zm9yIHRoZSBkb2N1bWVudGF0aW9uIG9ubHksIG5vIGtleQ"
+
+
+def _each_once(scopes: list[str]) -> list[str]:
+    if len(set(scopes)) != len(scopes):
+        raise ValueError("names a scope twice")
+    return scopes
+
+
+def _short(value: str) -> str:
+    if parse_duration(value) > parse_duration(MAX_OVERLAP):
+        raise ValueError(f"must be at most {MAX_OVERLAP}")
+    return value
+
+
+ScopeName = Literal["send", "read", "manage", "operate"]
+Scopes = Annotated[
+    list[ScopeName],
+    Field(min_length=1, max_length=4, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_each_once),
+]
+Lifetime = Annotated[Duration | None, Field(description="How long the key is valid; without it, until it is revoked.")]
+
+
+class KeyStatus(StrEnum):
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class KeyBody(Model):
+    """A key can be given only scopes that the calling key has; `operate` only in the installation's own tenant."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    name: Annotated[Word, Field(description="What the key is for; shown in the list and in the audit log.")]
+    scopes: Scopes
+    expires_in: Lifetime = None
+
+
+class RotateBody(Model):
+    model_config = {"json_schema_extra": {"examples": [ROTATION]}}
+
+    overlap: Annotated[
+        Duration | None,
+        AfterValidator(lambda value: None if value is None else _short(value)),
+        Field(description=f"How long the former key stays valid, at most {MAX_OVERLAP}; null ends it at once."),
+    ] = "1d"
+    expires_in: Annotated[
+        Duration | None, Field(description="Of the new key; without it, as long as the former key was to live.")
+    ] = None
+
+
+class KeyView(Model):
+    """`prefix` is the beginning of the key. `last_used_at` is exact to a minute. `replaces` is the key that was rotated
+    into this one."""
+
+    id: Id
+    name: str
+    prefix: str
+    scopes: list[str]
+    status: KeyStatus
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    revoked_at: Timestamp | None
+    replaces: Id | None
+
+
+class CreatedKey(KeyView):
+    key: Annotated[str, Field(description="The key itself; not shown again.", examples=[EXAMPLE_KEY])]
+
+
+class RotatedKey(CreatedKey):
+    previous_expires_at: Annotated[Timestamp, Field(description="When the former key ends.")]
+
+
+def lifetime_of(expires_in: str | None) -> timedelta | None:
+    return None if expires_in is None else parse_duration(expires_in)

@@ -1,0 +1,69 @@
+"""`tocsin tenants`: those who share this installation. What loads the database is imported by its command."""
+
+from typing import Annotated
+
+import typer
+
+from commands.ending import finish, load
+from commands.here import Given, local
+from config import Settings
+
+tenant_commands = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
+TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="Its key, as 'list' shows it.")]
+
+
+@tenant_commands.command("create")
+def create_tenant(
+    tenant: Annotated[str, typer.Argument(help="Such as acme: what 'keys create --tenant' names it by.")],
+    installation: Annotated[
+        bool,
+        typer.Option("--installation", help="The operator's own, whose keys may have the scope operate."),
+    ] = False,
+) -> None:
+    """Make a tenant, which has nothing yet. Needs the database, not the API."""
+    from commands.tenants import create
+
+    async def work() -> None:
+        await create(_settings(), tenant, installation=installation)
+
+    finish(work())
+
+
+@tenant_commands.command("list")
+def list_tenants() -> None:
+    """All tenants, one a line, with what sets them apart. Needs the database, not the API."""
+    from commands.tenants import every
+
+    async def work() -> None:
+        typer.echo("\n".join(await every(_settings())))
+
+    finish(work())
+
+
+@tenant_commands.command("suspend")
+def suspend_tenant(
+    tenant: TenantKey,
+    reason: Annotated[str | None, typer.Option(help="Shown in the list of tenants and in the audit log.")] = None,
+) -> None:
+    """Refuse the tenant's keys within 5 seconds and hold its messages back. Needs the database, not the API."""
+    from commands.tenants import suspend
+
+    async def work() -> None:
+        await suspend(_settings(), tenant, reason)
+
+    finish(work())
+
+
+@tenant_commands.command("resume")
+def resume_tenant(tenant: TenantKey) -> None:
+    """Accept the tenant's keys again and release its messages. Needs the database, not the API."""
+    from commands.tenants import resume
+
+    async def work() -> None:
+        await resume(_settings(), tenant)
+
+    finish(work())
+
+
+def _settings() -> Settings:
+    return load(Settings, **local(load(Given)))

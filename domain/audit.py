@@ -1,0 +1,96 @@
+"""What an audit entry holds: who acted, and what changed, without secrets and personal data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+Json = dict[str, Any]
+
+MASK = "***"
+# Members of any object, at any depth.
+MASKED = frozenset(
+    {
+        *("secret", "previous_secret", "token", "hash"),
+        *("email", "phone", "address", "subscription", "attributes", "payload"),
+        *("recipient", "recipient_id", "recipients"),
+    }
+)
+URLS = frozenset({"url", "webhook_url"})
+LONGEST = 16_384  # characters of JSON of `before` and of `after`
+
+
+class ActorKind(StrEnum):
+    """`installation`: a key of the installation's own tenant that acted on another tenant."""
+
+    KEY = "key"
+    INSTALLATION = "installation"
+    CLI = "cli"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """A key with its tenant, or the command line, whose `name` is that of the operating system's user."""
+
+    name: str
+    key_id: UUID | None = None
+    tenant: UUID | None = None
+
+    def kind_for(self, tenant: UUID) -> ActorKind:
+        if self.key_id is None:
+            return ActorKind.CLI
+        return ActorKind.KEY if self.tenant == tenant else ActorKind.INSTALLATION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One change of the configuration of `tenant`. `before` None: it was made; `after` None: it was removed."""
+
+    tenant: UUID
+    actor: Actor
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+def difference(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[Json | None, Json | None]:
+    """Return the members that differ, masked. Two empty objects: nothing has changed."""
+    if before is None or after is None:
+        return _kept(before), _kept(after)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return _kept({n: before[n] for n in names if n in before}), _kept({n: after[n] for n in names if n in after})
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """Replace the values of members that are secret or personal, and all of a URL behind its host."""
+    if value is None:
+        return None
+    if name in MASKED:
+        return MASK
+    if name in URLS and isinstance(value, str):
+        return _origin(value)
+    if isinstance(value, Mapping):
+        return {str(member): masked(each, str(member)) for member, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(each) for each in value]
+    return value
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}/{MASK}" if parts.hostname else MASK
+    except ValueError:
+        return MASK
+
+
+def _kept(value: Mapping[str, Any] | None) -> Json | None:
+    if value is None:
+        return None
+    shown: Json = masked(value)
+    length = len(json.dumps(shown, default=str))
+    return shown if length <= LONGEST else {"omitted": f"{length} characters"}

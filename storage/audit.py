@@ -1,0 +1,91 @@
+"""The audit log. `record` is the only writer; it is called in the transaction of the change that it records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from domain.audit import Change, difference
+from models.audit import AuditEntry
+
+KEPT_DAYS = 400
+KEPT_PER_TENANT = 100_000
+PRUNED_AT_ONCE = 5_000
+
+# Ids are in the order of time.
+PRUNE_OLD = text(f"""
+DELETE FROM audit_entry WHERE at < now() - interval '{KEPT_DAYS} days'
+   AND id IN (SELECT id FROM audit_entry ORDER BY id LIMIT {PRUNED_AT_ONCE})
+""")  # noqa: S608 - constants of our own
+PRUNE_EXCESS = text(f"""
+DELETE FROM audit_entry WHERE id IN (
+  SELECT old.id FROM tenant t CROSS JOIN LATERAL (
+    SELECT id FROM audit_entry a WHERE a.tenant = t.id ORDER BY id DESC OFFSET :kept LIMIT {PRUNED_AT_ONCE}) old)
+""")  # noqa: S608 - a constant of our own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """None in `tenant` searches all tenants; any other None does not filter."""
+
+    tenant: UUID | None
+    action: str | None = None
+    subject: str | None = None
+    actor_id: UUID | None = None
+    at_from: datetime | None = None
+    at_before: datetime | None = None
+
+
+async def record(session: AsyncSession, change: Change) -> bool:
+    """Return False without an entry if `before` and `after` are equal."""
+    before, after = difference(change.before, change.after)
+    if before == {} and after == {}:
+        return False
+    actor = change.actor
+    session.add(
+        AuditEntry(
+            tenant=change.tenant,
+            actor_kind=actor.kind_for(change.tenant),
+            actor_id=actor.key_id,
+            actor_name=actor.name,
+            action=change.action,
+            subject=change.subject,
+            before=before,
+            after=after,
+        )
+    )
+    await session.flush()
+    return True
+
+
+async def search(
+    session: AsyncSession, wanted: Search, *, before: UUID | None = None, limit: int
+) -> Sequence[AuditEntry]:
+    """Return entries, newest first."""
+    statement = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(limit)
+    equal = {
+        "tenant": wanted.tenant,
+        "action": wanted.action,
+        "subject": wanted.subject,
+        "actor_id": wanted.actor_id,
+    }
+    for name, value in equal.items():
+        if value is not None:
+            statement = statement.where(getattr(AuditEntry, name) == value)
+    if wanted.at_from is not None:
+        statement = statement.where(col(AuditEntry.at) >= wanted.at_from)
+    if wanted.at_before is not None:
+        statement = statement.where(col(AuditEntry.at) < wanted.at_before)
+    if before is not None:
+        statement = statement.where(col(AuditEntry.id) < before)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def prune(session: AsyncSession, kept: int = KEPT_PER_TENANT) -> None:
+    """Delete entries older than KEPT_DAYS, and the oldest of a tenant that has more than `kept`; some thousand each."""
+    await session.execute(PRUNE_OLD)
+    await session.execute(PRUNE_EXCESS, {"kept": kept})

@@ -1,0 +1,116 @@
+"""Tenants as keys of the installation's own tenant manage them, and what a suspension stops."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+
+from bootstrap import Parts
+from tests.api.shops import Shop, faults
+from tests.apps import app_of
+from tests.installation import INSTALLATION, installation_key
+
+pytestmark = pytest.mark.postgres
+Json = dict[str, Any]
+
+
+@pytest.fixture
+async def operator(parts: Parts) -> AsyncIterator[AsyncClient]:
+    headers = {"Authorization": f"Bearer {await installation_key(parts.database)}"}
+    transport = ASGITransport(app_of(parts))
+    async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
+        yield http
+
+
+async def made(operator: AsyncClient, **asked: Any) -> Json:
+    response = await operator.post("/tenants", json={"key": f"t-{uuid4()}", **asked})
+    assert response.status_code == 201, response.text
+    tenant: Json = response.json()
+    assert response.headers["location"] == f"/api/v1/tenants/{tenant['key']}"
+    return tenant
+
+
+async def key_of(operator: AsyncClient, tenant: str, *scopes: str) -> dict[str, str]:
+    """Headers with a new key of this tenant."""
+    response = await operator.post(f"/tenants/{tenant}/keys", json={"name": "first", "scopes": scopes})
+    assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
+    return {"Authorization": f"Bearer {response.json()['key']}"}
+
+
+async def test_a_new_tenant_is_listed_and_its_first_key_works(operator: AsyncClient) -> None:
+    tenant = await made(operator, name="Acme Corporation")
+    assert (tenant["name"], tenant["installation"], tenant["suspended_at"]) == ("Acme Corporation", False, None)
+    assert (await operator.get(f"/tenants/{tenant['key']}")).json() == tenant
+    assert (await operator.post("/tenants", json={"key": tenant["key"]})).status_code == 409
+    headers = await key_of(operator, tenant["key"], "read", "manage")
+    shown = (await operator.get("/keys", headers=headers)).json()["items"]
+    assert [item["name"] for item in shown] == ["first"]
+
+
+async def test_tenants_are_listed_by_key_page_by_page(operator: AsyncClient) -> None:
+    keys = {(await made(operator))["key"] for _ in range(3)}
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = (await operator.get("/tenants", params={"limit": 100} | ({"cursor": cursor} if cursor else {}))).json()
+        seen += [item["key"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert keys <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("key", ["", "a b", "-x", "a" * 129, 7])
+async def test_a_tenant_has_a_key_that_paths_can_carry(operator: AsyncClient, key: Any) -> None:
+    assert set(faults(await operator.post("/tenants", json={"key": key}))) == {"/key"}
+
+
+async def test_operate_is_refused_for_other_tenants(operator: AsyncClient) -> None:
+    tenant = await made(operator)
+    body = {"name": "n", "scopes": ["read", "operate"]}
+    assert set(faults(await operator.post(f"/tenants/{tenant['key']}/keys", json=body))) == {"/scopes"}
+    assert (await operator.post(f"/tenants/{INSTALLATION}/keys", json=body)).status_code == 201
+
+
+async def test_a_suspended_tenant_is_refused_until_it_is_resumed(operator: AsyncClient) -> None:
+    tenant = await made(operator)
+    headers = await key_of(operator, tenant["key"], "read")
+    assert (await operator.get("/notification-types", headers=headers)).status_code == 200
+    path = f"/tenants/{tenant['key']}"
+    for _ in range(2):
+        suspended = (await operator.post(f"{path}/suspend", json={"reason": "unpaid"})).json()
+    assert (suspended["suspended_at"] is not None, suspended["suspension_reason"]) == (True, "unpaid")
+    response = await operator.get("/notification-types", headers=headers)
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (403, "urn:tocsin:problem:tenant-suspended")
+    assert "queued" in problem["detail"]
+    for _ in range(2):
+        assert (await operator.post(f"{path}/resume")).json() == tenant
+    assert (await operator.get("/notification-types", headers=headers)).status_code == 200
+
+
+async def test_the_installations_own_tenant_cannot_be_suspended(operator: AsyncClient) -> None:
+    assert (await operator.post(f"/tenants/{INSTALLATION}/suspend")).status_code == 409
+
+
+async def test_an_unknown_tenant_is_not_found(operator: AsyncClient) -> None:
+    for method, tail, body in (
+        ("GET", "", None),
+        ("POST", "/suspend", None),
+        ("POST", "/resume", None),
+        ("POST", "/keys", {"name": "n", "scopes": ["read"]}),
+    ):
+        response = await operator.request(method, f"/tenants/nobody{tail}", json=body)
+        assert response.status_code == 404, tail
+
+
+async def test_a_tenants_own_keys_see_no_tenants(shop: Shop) -> None:
+    """Whether there is such a tenant or not."""
+    for path in ("/tenants", f"/tenants/{INSTALLATION}", "/tenants/nobody"):
+        response = await shop.http.get(path)
+        assert (response.status_code, "'operate'" in response.json()["detail"]) == (403, True)
+    for tail in ("", f"/{INSTALLATION}/suspend", "/nobody/resume", "/nobody/keys"):
+        assert (await shop.http.post(f"/tenants{tail}", json={})).status_code == 403
