@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.audit import Actor, Change
 from domain.clock import now
 from domain.redrives import delays, refusal
-from storage import redrives
+from storage import audit, redrives
 from storage.database import Database
 from storage.parked import Filter
 from storage.redrives import Found, Redrive
@@ -16,11 +19,12 @@ SKIPS_NAMED = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody wants. `most` are redriven at most, `rate` of them per second (0 is all at once); `key_id` is the
-    key they used."""
+    """What somebody wants. `most` are redriven at most, `rate` of them per second (0 is all at once); `key_id`
+    and `key_name` are those of the key they used."""
 
     tenant: UUID
     key_id: UUID
+    key_name: str
     force: bool
     dry_run: bool = False
     most: int = 1
@@ -47,6 +51,7 @@ async def redrive_all(database: Database, wanted: Filter, order: Order) -> Tally
             chosen = choose(found, order, tally)
             if chosen and not order.dry_run:
                 await redrives.redrive(session, order.tenant, chosen, order.key_id)
+                await _record(session, order, "notifications", len(chosen))
         tally.redriven += len(chosen)
         more = len(found) == AT_ONCE
         last = found[-1].id if found else last
@@ -63,8 +68,17 @@ async def redrive_one(database: Database, id: UUID, order: Order) -> tuple[Found
         chosen = choose([found], order, tally)
         if chosen:
             await redrives.redrive(session, order.tenant, chosen, order.key_id)
+            await _record(session, order, f"notification/{id}", 1)
     tally.redriven = len(chosen)
     return found, tally
+
+
+async def _record(session: AsyncSession, order: Order, subject: str, count: int) -> None:
+    """Of each transaction: a large redrive has several entries."""
+    after = {"redriven": count, "force": order.force}
+    actor = Actor(name=order.key_name, key_id=order.key_id, tenant=order.tenant)
+    change = Change(tenant=order.tenant, actor=actor, action="notifications.redriven", subject=subject, after=after)
+    await audit.record(session, change)
 
 
 def choose(found: list[Found], order: Order, tally: Tally) -> list[Redrive]:

@@ -67,12 +67,23 @@ async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any
     return row, True
 
 
-async def retire(session: AsyncSession, tenant: UUID, key: str) -> bool:
-    """False if there is nothing to retire. Notifications already accepted keep the row they point to."""
+async def previous_spec(session: AsyncSession, row: NotificationType) -> dict[str, Any] | None:
+    """What the key stood for before this version; None if there was none, or it was retired."""
+    found = select(NotificationType).where(
+        NotificationType.tenant == row.tenant,
+        NotificationType.key == row.key,
+        NotificationType.version == row.version - 1,
+    )
+    former = (await session.execute(found)).scalar_one_or_none()
+    return None if former is None or former.retired_at is not None else former.spec
+
+
+async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+    """None if there is nothing to retire. Notifications already accepted keep the row they point to."""
     await session.execute(LOCK, {"name": f"notification_type:{tenant}:{key}"})
     row = await current(session, tenant, key)
     if row is None:
-        return False
+        return None
     row.retired_at = now()
     await session.flush()
-    return True
+    return row

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import auditing
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
@@ -33,6 +34,7 @@ from storage.event_outbox import tell
 
 router = APIRouter(prefix="/event-endpoints", tags=["event webhooks"], route_class=FrontDoor)
 
+REPLAYED = "event_endpoint.replayed"
 DISABLED = "The endpoint is disabled; enable it first."
 
 
@@ -49,12 +51,14 @@ async def put_event_endpoint(
     """Exactly this from now on. The secret is answered only when the endpoint is made, and by rotate-secret."""
     refuse_plain_http(body, dev=parts.settings.dev)
     async with parts.database.transaction() as session:
+        before = _audited(await event_endpoints.find(session, caller.tenant, key, lock=True))
         try:
             row, made = await event_endpoints.put(
                 session, caller.tenant, key, body.url, body.events, enabled=body.enabled
             )
         except event_endpoints.TooMany:
             raise conflict(f"There can be {event_endpoints.MOST} event endpoints at most.") from None
+        await auditing.note(session, caller, "event_endpoint.saved", _subject(key), before, _audited(row))
     if not made:
         return EndpointSaved(**_fields(row))
     response.status_code = 201
@@ -86,8 +90,10 @@ async def get_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> En
 async def delete_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> None:
     """Nothing more is sent to it; what it was told is forgotten."""
     async with parts.database.transaction() as session:
+        before = _audited(await event_endpoints.find(session, caller.tenant, key, lock=True))
         if not await event_endpoints.remove(session, caller.tenant, key):
             raise unknown()
+        await auditing.note(session, caller, "event_endpoint.deleted", _subject(key), before)
 
 
 @router.post("/{key}/rotate-secret")
@@ -96,8 +102,10 @@ async def rotate_event_secret(key: str, caller: CallerDep, parts: PartsDep, resp
     """A new secret. For a day messages carry two signatures, by the new one and by the one before."""
     async with parts.database.transaction() as session:
         row = await event_endpoints.rotate(session, caller.tenant, key)
-    if row is None or row.previous_until is None:
-        raise unknown()
+        if row is None or row.previous_until is None:
+            raise unknown()
+        after = {"previous_secret_until": row.previous_until}
+        await auditing.note(session, caller, "event_endpoint.secret_rotated", _subject(key), None, after)
     response.headers["Cache-Control"] = "no-store"
     return NewSecret(secret=row.secret, previous_secret_until=row.previous_until)
 
@@ -123,10 +131,12 @@ async def replay_events(key: str, body: ReplayBody, caller: CallerDep, parts: Pa
         if not row.enabled:
             raise conflict(DISABLED)
         if body.since is not None:
+            await auditing.note(session, caller, REPLAYED, _subject(key), None, body.model_dump(exclude_unset=True))
             done = await event_messages.replay_since(session, row.id, body.since, body.until, all=body.all)
             return ReplayAccepted(replayed=done.count, through=done.through, more=done.more)
         if body.message_id is None or not await event_messages.replay_one(session, row.id, body.message_id):
             raise invalid(at("/message_id", "the endpoint was sent no such message"))
+        await auditing.note(session, caller, REPLAYED, _subject(key), None, {"message_id": body.message_id})
     return ReplayAccepted(replayed=1)
 
 
@@ -148,6 +158,14 @@ async def _found(session: AsyncSession, caller: Caller, key: str) -> EventEndpoi
     if row is None:
         raise unknown()
     return row
+
+
+def _subject(key: str) -> str:
+    return f"event_endpoint/{key}"
+
+
+def _audited(row: EventEndpoint | None) -> dict[str, Any] | None:
+    return None if row is None else {"url": row.url, "events": row.events, "enabled": row.enabled}
 
 
 def _fields(row: EventEndpoint) -> dict[str, Any]:

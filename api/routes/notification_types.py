@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from api import auditing
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.paging import Page, PagingDep
@@ -38,6 +39,8 @@ async def put_notification_type(
     async with parts.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
         if written:
+            before = await notification_types.previous_spec(session, row)
+            await auditing.note(session, caller, "notification_type.saved", subject_of(key), before, row.spec)
             await ticks.want(session, caller.tenant, key)
             await announce(session)
     parts.catalog.flush()
@@ -73,8 +76,10 @@ async def list_notification_types(paging: PagingDep, caller: CallerDep, parts: P
 async def delete_notification_type(key: str, caller: CallerDep, parts: PartsDep) -> None:
     """No new sends; notifications already accepted go on under the version they were accepted with."""
     async with parts.database.transaction() as session:
-        if not await notification_types.retire(session, caller.tenant, key):
+        retired = await notification_types.retire(session, caller.tenant, key)
+        if retired is None:
             raise unknown()
+        await auditing.note(session, caller, "notification_type.deleted", subject_of(key), retired.spec)
         await ticks.want(session, caller.tenant, key)
         await announce(session)
     parts.catalog.flush()
@@ -82,6 +87,11 @@ async def delete_notification_type(key: str, caller: CallerDep, parts: PartsDep)
 
 def answer(row: NotificationType) -> TypeAnswer:
     return TypeAnswer.model_validate({**row.spec, "version": row.version, "created_at": row.created_at})
+
+
+def subject_of(key: str) -> str:
+    """In the audit log."""
+    return f"notification_type/{key}"
 
 
 def unknown() -> Exception:

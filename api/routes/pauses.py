@@ -4,7 +4,10 @@ A pause holds the caller's own tenant; the guard of every delivery obeys it from
 """
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import auditing
+from api.auditing import Values
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
@@ -72,14 +75,27 @@ async def resume_type(key: str, caller: CallerDep, parts: PartsDep) -> Pause:
 
 async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> Pause:
     async with parts.database.transaction() as session:
-        await holds.pause(session, caller.tenant, kind, name, body.reason if body else None)
+        reason = body.reason if body else None
+        if await holds.pause(session, caller.tenant, kind, name, reason):
+            after = {"paused": True, "reason": reason}
+            await _note(session, caller, kind, name, "paused", {"paused": False, "reason": None}, after)
     return Pause(paused=True)
 
 
 async def _lifted(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> bool:
     """Return False if it was not paused."""
     async with parts.database.transaction() as session:
-        return await holds.resume(session, caller.tenant, kind, name)
+        lifted = await holds.resume(session, caller.tenant, kind, name)
+        if lifted:
+            await _note(session, caller, kind, name, "resumed", {"paused": True}, {"paused": False})
+        return lifted
+
+
+async def _note(
+    session: AsyncSession, caller: Caller, kind: HoldKind, name: str, verb: str, before: Values, after: Values
+) -> None:
+    word = "notification_type" if kind is HoldKind.TYPE else str(kind)
+    await auditing.note(session, caller, f"{word}.{verb}", f"{word}/{name}", before, after)
 
 
 async def _known_type(parts: Parts, caller: Caller, key: str, *, deleted: bool = False) -> None:

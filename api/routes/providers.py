@@ -1,11 +1,12 @@
 """Providers: how they are doing, and how many calls they get."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import auditing
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
@@ -38,7 +39,9 @@ async def patch_provider(name: str, changes: ProviderChanges, caller: CallerDep,
     """How many calls it gets, for all tenants. Merges (RFC 7396); null is what the settings say; in force at once."""
     provider = known_provider(parts, name)
     async with parts.database.transaction() as session:
-        await provider_limits.change(session, name, changes.model_dump(exclude_unset=True))
+        before = (await provider_limits.read_all(session)).get(name, UNSET)
+        after = await provider_limits.change(session, name, changes.model_dump(exclude_unset=True))
+        await auditing.note(session, caller, "provider.changed", f"provider/{name}", asdict(before), asdict(after))
         return _view(parts, provider, await _read(session, caller))
 
 

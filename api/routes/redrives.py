@@ -23,6 +23,7 @@ async def redrive_notifications(body: RedriveMany, caller: CallerDep, parts: Par
     order = Order(
         tenant=caller.tenant,
         key_id=caller.key_id,
+        key_name=caller.key_name,
         force=body.force,
         dry_run=body.dry_run,
         most=body.limit,
@@ -38,7 +39,9 @@ async def redrive_notification(
     id: Id, caller: CallerDep, parts: PartsDep, body: RedriveBody | None = None
 ) -> RedrivenOne:
     """It goes out again at once, as a new generation; if it may not, `skipped` says why."""
-    order = Order(tenant=caller.tenant, key_id=caller.key_id, force=body is not None and body.force)
+    order = Order(
+        tenant=caller.tenant, key_id=caller.key_id, key_name=caller.key_name, force=body is not None and body.force
+    )
     answer = await redrive_one(parts.database, id, order)
     if answer is None:
         raise not_found(UNKNOWN)

@@ -1,11 +1,12 @@
 """Recurring sends: what, to whom, and when. The dispatcher and the ticks of their types run them."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import scheduling
+from api import auditing, scheduling
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
@@ -46,7 +47,9 @@ async def put_schedule(
         faults += scheduling.unknown_people(body, await recipients.known(session, caller.tenant, body.people))
         if faults:
             raise invalid(*faults)
+        former = await schedules.find(session, caller.tenant, key)
         row, created = await schedules.put(session, caller.tenant, key, body.notification_type, body.spec)
+        await auditing.note(session, caller, "schedule.saved", _subject(key), _audited(former), _audited(row))
         view = await _view(session, caller, row)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/schedules/{key}"
@@ -77,8 +80,10 @@ async def list_schedules(caller: CallerDep, parts: PartsDep, paging: PagingDep) 
 async def delete_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> None:
     """Never due again. What it has accepted is still sent."""
     async with parts.database.transaction() as session:
+        former = await schedules.find(session, caller.tenant, key)
         if not await schedules.delete(session, caller.tenant, key):
             raise not_found(UNKNOWN)
+        await auditing.note(session, caller, "schedule.deleted", _subject(key), _audited(former))
 
 
 @router.post("/{key}/pause")
@@ -86,8 +91,10 @@ async def delete_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> None:
 async def pause_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> ScheduleView:
     """Times that come while it is paused are left out; `backfill` can fill them in afterwards."""
     async with parts.database.transaction() as session:
-        row = await schedules.pause(session, caller.tenant, key)
-        return await _view(session, caller, _found(row))
+        former = await _known(session, caller.tenant, key)
+        row = _found(await schedules.pause(session, caller.tenant, key))
+        await auditing.note(session, caller, "schedule.paused", _subject(key), _audited(former), _audited(row))
+        return await _view(session, caller, row)
 
 
 @router.post("/{key}/resume")
@@ -95,8 +102,10 @@ async def pause_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> Schedu
 async def resume_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> ScheduleView:
     """Due again from its next time on."""
     async with parts.database.transaction() as session:
-        row = await schedules.resume(session, caller.tenant, key)
-        return await _view(session, caller, _found(row))
+        former = await _known(session, caller.tenant, key)
+        row = _found(await schedules.resume(session, caller.tenant, key))
+        await auditing.note(session, caller, "schedule.resumed", _subject(key), _audited(former), _audited(row))
+        return await _view(session, caller, row)
 
 
 @router.post("/{key}/trigger", status_code=202)
@@ -107,6 +116,7 @@ async def trigger_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> Trig
         schedule = (await _known(session, caller.tenant, key)).value(caller.tenant)
         run = NewRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), finished=False)
         await schedule_runs.tell(session, [run])
+        await auditing.note(session, caller, "schedule.triggered", _subject(key), None, {"run_id": run.id})
     return Triggered(run_id=run.id)
 
 
@@ -123,11 +133,23 @@ async def backfill_schedule(key: Key, body: BackfillBody, caller: CallerDep, par
         if len(times) > MOST_TIMES:
             raise invalid(at("/from", f"makes more than {MOST_TIMES} times; ask for a shorter range"))
         await schedule_runs.tell(session, [backfill_run(schedule, at) for at in times])
+        asked = {"from": body.start, "to": body.end, "times": len(times)}
+        await auditing.note(session, caller, "schedule.backfilled", _subject(key), None, asked)
     return Backfilled(times=times)
 
 
 async def _known(session: AsyncSession, tenant: UUID, key: str) -> Schedule:
     return _found(await schedules.find(session, tenant, key))
+
+
+def _subject(key: str) -> str:
+    return f"schedule/{key}"
+
+
+def _audited(row: Schedule | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {"notification_type": row.notification_type, "paused": row.paused_at is not None, **row.spec}
 
 
 def _found(row: Schedule | None) -> Schedule:

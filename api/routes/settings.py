@@ -1,7 +1,10 @@
 """What a tenant chooses for all of its people."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
+from api import auditing
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
@@ -31,6 +34,7 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: Parts
         before = await tenant_choices.read(session, caller.tenant, lock=True)
         after = Choices(**{name: kept.get(name, getattr(before, name)) for name in Choices.__slots__})
         await tenant_choices.save(session, caller.tenant, after)
+        await auditing.note(session, caller, "settings.changed", "settings", asdict(before), asdict(after))
         if after.timezone != before.timezone:
             await people.moved(session, caller.tenant, None)
         if after.person_cap != before.person_cap:

@@ -1,10 +1,11 @@
 """The suppression list: looked at, added to, lifted. What providers report fills it without anybody's doing."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from api import auditing
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.paging import Page, PagingDep
@@ -66,6 +67,8 @@ async def add_suppression(
     )
     async with parts.database.transaction() as session:
         standing, changed = await suppressions.add(session, caller.tenant, new)
+        if changed:
+            await auditing.note(session, caller, "suppression.added", _subject(standing), None, _audited(standing))
     response.status_code = 201 if changed else 200
     response.headers["Location"] = f"/api/v1/suppressions/{standing.id}"
     return _view(standing)
@@ -87,8 +90,10 @@ async def get_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> Suppr
 async def lift_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> None:
     """The address may be written to again, until the next bounce, complaint or opt-out."""
     async with parts.database.transaction() as session:
-        if not await suppressions.lift(session, caller.tenant, id):
+        found = await suppressions.find(session, caller.tenant, id)
+        if found is None or not await suppressions.lift(session, caller.tenant, id):
             raise not_found("There is no such suppression in force.")
+        await auditing.note(session, caller, "suppression.lifted", _subject(found), _audited(found))
 
 
 def _keys(tenant: UUID, address: str) -> list[str]:
@@ -102,6 +107,15 @@ def _keys(tenant: UUID, address: str) -> list[str]:
     if not keys:
         raise invalid({"parameter": "address", "detail": "must be an e-mail address or a phone number in E.164"})
     return keys
+
+
+def _subject(row: Suppression) -> str:
+    return f"suppression/{row.id}"
+
+
+def _audited(row: Suppression) -> dict[str, Any]:
+    names = ("channel", "address", "reason", "source", "expires_at")
+    return {name: getattr(row, name) for name in names}
 
 
 def _view(row: Suppression) -> SuppressionView:

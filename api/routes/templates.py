@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.callers import CallerDep
+from api import auditing
+from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
 from api.paging import Page, PagingDep
@@ -34,6 +36,8 @@ async def save_template(body: TemplateBody, response: Response, caller: CallerDe
     place = Place(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with parts.database.transaction() as session:
         row = await templates.add(session, place, body.content)
+        after = {"version": row.version, "template_id": row.id, "published": body.publish}
+        await auditing.note(session, caller, "template.saved", _subject(place), None, after)
         if body.publish:
             await templates.publish(session, place, row)
             await announce(session)
@@ -101,6 +105,8 @@ async def publish_template(name: Name, body: VersionTarget, caller: CallerDep, p
         now = templates.newest(await templates.publications(session, caller.tenant, name), body.channel, body.language)
         if now is None or now.template_id != row.id:
             await templates.publish(session, place, row)
+            former = None if now is None else now.version
+            await _note_publication(session, caller, "template.published", place, former, row.version)
             await announce(session)
     parts.catalog.flush()
     return answer(Listed(row=row, published_version=row.version))
@@ -121,9 +127,24 @@ async def roll_back_template(name: Name, body: Target, caller: CallerDep, parts:
         if row is None:
             raise conflict("No version was published before the current one.")
         await templates.publish(session, place, row)
+        former = templates.newest(history, body.channel, body.language)
+        former_version = None if former is None else former.version
+        await _note_publication(session, caller, "template.rolled_back", place, former_version, row.version)
         await announce(session)
     parts.catalog.flush()
     return answer(Listed(row=row, published_version=row.version))
+
+
+def _subject(place: Place) -> str:
+    return f"template/{place.name}/{place.channel}/{place.language}"
+
+
+async def _note_publication(
+    session: AsyncSession, caller: Caller, action: str, place: Place, former: int | None, version: int
+) -> None:
+    """The versions stay readable, so that their content is not repeated here."""
+    before, after = {"published_version": former}, {"published_version": version}
+    await auditing.note(session, caller, action, _subject(place), before, after)
 
 
 def answer(listed: Listed) -> TemplateAnswer:

@@ -75,6 +75,8 @@ async def test_one_is_answered_and_due_without_temporal(
     assert told["detail"]["generation"] == 2
     assert len(told["detail"]["key"]) == 36
     assert await starts(database, [id]) == {id: 0}
+    [entry, *_] = (await api.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
+    assert (entry["subject"], entry["after"]) == (f"notification/{id}", {"redriven": 1, "force": False})
 
 
 @pytest.mark.parametrize("body", [{}, {"force": True}, {"force": False}])
@@ -91,6 +93,8 @@ async def test_again_it_is_not_finished_and_stays_as_it_is(
 async def test_many_are_due_at_once(api: httpx2.AsyncClient, database: Database) -> None:
     ids = await failed(api, database, 5)
     assert await many(api) == {"matched": 5, "redriven": 5, "skipped": []}
+    [entry] = (await api.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
+    assert (entry["subject"], entry["after"]["redriven"]) == ("notifications", 5)
     assert await starts(database, ids) == dict.fromkeys(ids, 0)
 
 
@@ -100,7 +104,7 @@ async def test_with_a_resume_rate_they_are_due_one_after_the_other_the_most_urge
     ids = await failed(api, database, 5)
     async with database.transaction() as session:
         await session.execute(text("UPDATE notification SET priority = 1 WHERE id = :id"), {"id": ids[-1]})
-    order = Order(tenant=tenant.id, key_id=new_id(), force=False, most=5, rate=20)
+    order = Order(tenant=tenant.id, key_id=new_id(), key_name="test", force=False, most=5, rate=20)
     assert (await redrive_all(database, Filter(), order)).redriven == 5
     urgent, *others = [ids[-1], *ids[:-1]]
     assert await starts(database, ids) == dict(zip([urgent, *others], [0, 0.05, 0.1, 0.15, 0.2], strict=True))

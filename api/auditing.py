@@ -1,0 +1,22 @@
+"""Records what a route changes in the audit log, in the transaction of the change. Called by routes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.callers import Caller
+from domain.audit import Change
+from storage import audit
+
+Values = Mapping[str, Any] | None
+
+
+async def note(
+    session: AsyncSession, caller: Caller, action: str, subject: str, before: Values = None, after: Values = None
+) -> None:
+    """`subject` is `<kind>/<key or id>`. Without a difference between `before` and `after` there is no entry."""
+    change = Change(
+        tenant=caller.tenant, actor=caller.actor, action=action, subject=subject, before=before, after=after
+    )
+    await audit.record(session, change)

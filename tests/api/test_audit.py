@@ -1,0 +1,290 @@
+"""Every route that changes configuration records the change, and the log is shown to those whom it concerns."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy import text
+
+from bootstrap import Parts
+from domain.audit import MASK
+from tests.api.shops import Shop, faults
+from tests.apps import app_of, document
+from tests.installation import installation_key
+
+pytestmark = pytest.mark.postgres
+Json = dict[str, Any]
+
+# Routes that record nothing → why.
+UNAUDITED = {
+    "POST /notifications/send": "a send is a row of its own",
+    "POST /notifications/send-batch": "as a send",
+    "POST /notifications/{id}/cancel": "the timeline has it",
+    "POST /digests/{id}/flush": "the timeline has it",
+    "POST /receipts/{provider}": "called by providers",
+    "POST /templates/{name}/preview": "changes nothing",
+    "POST /event-endpoints/{key}/test": "changes nothing",
+    **dict.fromkeys(
+        (
+            "PUT /recipients/{recipient_id}",
+            "PATCH /recipients/{recipient_id}",
+            "DELETE /recipients/{recipient_id}",
+            "PUT /recipients/{recipient_id}/devices/{device}",
+            "DELETE /recipients/{recipient_id}/devices/{device}",
+            "PUT /recipients/{recipient_id}/preferences",
+            "PATCH /recipients/{recipient_id}/preferences",
+            "PUT /topics/{key}/subscribers/{recipient_id}",
+            "DELETE /topics/{key}/subscribers/{recipient_id}",
+            "POST /inbox/read-all",
+            "POST /inbox/{id}/read",
+            "POST /inbox/{id}/seen",
+            "POST /inbox/{id}/archive",
+        ),
+        "data of recipients, as many as there are recipients",
+    ),
+}
+# They need a notification that has failed: `test_redrives.py` has one.
+ELSEWHERE = {"POST /notifications/redrive", "POST /notifications/{id}/redrive"}
+
+TEMPLATES = "template/n/sms/en"
+TYPE = "notification_type/k"
+TYPE_PATH = "/notification-types/k"
+TEMPLATE = {"name": "n", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
+PLACE = {"channel": "sms", "language": "en"}
+KIND: Json = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
+HOOK = "https://hooks.example.com/t0ken-4711"
+SCHEDULE: Json = {
+    "notification_type": "k",
+    "payload": {"code": "canary-4711"},
+    "recipient_id": "canary-4711",
+    "cron": "0 9 * * *",
+    "timezone": "UTC",
+}
+YESTERDAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """`path` may have `{id}`: the id in the response to the step before."""
+
+    route: str
+    action: str
+    subject: str
+    path: str = ""
+    body: Any = None
+
+
+STEPS = [
+    Step("POST /templates", "template.saved", TEMPLATES, body=TEMPLATE),
+    Step("POST /templates", "template.saved", TEMPLATES, body={**TEMPLATE, "body_template": "Ho"}),
+    Step("POST /templates/{name}/rollback", "template.rolled_back", TEMPLATES, "/templates/n/rollback", PLACE),
+    Step(
+        "POST /templates/{name}/publish",
+        "template.published",
+        TEMPLATES,
+        "/templates/n/publish",
+        {**PLACE, "version": 2},
+    ),
+    Step(
+        "PUT /notification-types/{key}", "notification_type.saved", "notification_type/k", "/notification-types/k", KIND
+    ),
+    *(
+        Step(f"POST {route}/{verb}", f"{word}.{verb}d", f"{word}/{name}", f"{path}/{verb}")
+        for route, path, word, name in (
+            ("/notification-types/{key}", "/notification-types/k", "notification_type", "k"),
+            ("/channels/{channel}", "/channels/sms", "channel", "sms"),
+            ("/providers/{name}", "/providers/sandbox", "provider", "sandbox"),
+        )
+        for verb in ("pause", "resume")
+    ),
+    Step("PATCH /settings", "settings.changed", "settings", body={"timezone": "Europe/Vienna"}),
+    Step("PUT /event-endpoints/{key}", "event_endpoint.saved", "event_endpoint/e", "/event-endpoints/e", {"url": HOOK}),
+    Step(
+        "POST /event-endpoints/{key}/rotate-secret",
+        "event_endpoint.secret_rotated",
+        "event_endpoint/e",
+        "/event-endpoints/e/rotate-secret",
+    ),
+    Step(
+        "POST /event-endpoints/{key}/replay",
+        "event_endpoint.replayed",
+        "event_endpoint/e",
+        "/event-endpoints/e/replay",
+        {"since": "2026-01-01T00:00:00Z"},
+    ),
+    Step("DELETE /event-endpoints/{key}", "event_endpoint.deleted", "event_endpoint/e", "/event-endpoints/e"),
+    Step(
+        "POST /suppressions",
+        "suppression.added",
+        "suppression/{id}",
+        body={"channel": "email", "address": "canary-4711@example.com"},
+    ),
+    Step("DELETE /suppressions/{id}", "suppression.lifted", "suppression/{id}", "/suppressions/{id}"),
+    Step("PUT /schedules/{key}", "schedule.saved", "schedule/s", "/schedules/s", SCHEDULE),
+    Step("POST /schedules/{key}/pause", "schedule.paused", "schedule/s", "/schedules/s/pause"),
+    Step("POST /schedules/{key}/resume", "schedule.resumed", "schedule/s", "/schedules/s/resume"),
+    Step("POST /schedules/{key}/trigger", "schedule.triggered", "schedule/s", "/schedules/s/trigger"),
+    Step("POST /schedules/{key}/backfill", "schedule.backfilled", "schedule/s", "/schedules/s/backfill", YESTERDAY),
+    Step("DELETE /schedules/{key}", "schedule.deleted", "schedule/s", "/schedules/s"),
+    Step(
+        "DELETE /notification-types/{key}", "notification_type.deleted", "notification_type/k", "/notification-types/k"
+    ),
+    Step("POST /keys", "key.created", "key/{id}", body={"name": "other", "scopes": ["read"]}),
+    Step("POST /keys/{id}/rotate", "key.rotated", "key/{before}", "/keys/{id}/rotate", {"overlap": "1h"}),
+    Step("DELETE /keys/{id}", "key.revoked", "key/{id}", "/keys/{id}"),
+]
+OPERATOR_STEPS = [
+    Step("PATCH /providers/{name}", "provider.changed", "provider/sandbox", "/providers/sandbox", {"rate": 77}),
+    Step("POST /tenants", "tenant.created", "tenant/{tenant}", body={"key": "{tenant}"}),
+    Step(
+        "POST /tenants/{key}/keys",
+        "key.created",
+        "key/{id}",
+        "/tenants/{tenant}/keys",
+        {"name": "first", "scopes": ["read", "manage"]},
+    ),
+    Step("POST /tenants/{key}/suspend", "tenant.suspended", "tenant/{tenant}", "/tenants/{tenant}/suspend"),
+    Step("POST /tenants/{key}/resume", "tenant.resumed", "tenant/{tenant}", "/tenants/{tenant}/resume"),
+]
+
+
+def changing_routes() -> set[str]:
+    return {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, methods in document()["paths"].items()
+        for method in methods
+        if method != "get"
+    }
+
+
+def test_every_route_that_changes_something_is_audited_or_says_why_not() -> None:
+    audited = {step.route for step in (*STEPS, *OPERATOR_STEPS)} | ELSEWHERE
+    assert not audited & set(UNAUDITED)
+    assert audited | set(UNAUDITED) == changing_routes()
+
+
+async def entries(http: AsyncClient, **params: Any) -> list[Json]:
+    response = await http.get("/audit", params={"limit": 100, **params})
+    assert response.status_code == 200, response.text
+    items: list[Json] = response.json()["items"]
+    return items
+
+
+async def take(http: AsyncClient, step: Step, names: dict[str, str]) -> None:
+    """Call the route; `names` keeps the id in its response for the next step."""
+    method, _, route = step.route.partition(" ")
+    path, body = step.path or route, step.body
+    if isinstance(body, dict):
+        body = {name: names["tenant"] if value == "{tenant}" else value for name, value in body.items()}
+    response = await http.request(method, path.format(**names), json=body)
+    assert response.is_success, (step, response.text)
+    found = response.json() if response.content else {}
+    if "id" in found:
+        names["before"], names["id"] = names.get("id", ""), found["id"]
+
+
+@pytest.fixture
+async def operator(parts: Parts) -> AsyncIterator[AsyncClient]:
+    headers = {"Authorization": f"Bearer {await installation_key(parts.database)}"}
+    transport = ASGITransport(app_of(parts))
+    async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
+        yield http
+
+
+async def test_each_change_has_an_entry_without_personal_data(shop: Shop) -> None:
+    assert (await shop.put("/recipients/canary-4711", {"email": "ada@example.com"})).status_code == 201
+    names: dict[str, str] = {"tenant": ""}
+    known = 0
+    for step in STEPS:
+        await take(shop.http, step, names)
+        items = await entries(shop.http)
+        assert len(items) > known, step
+        known = len(items)
+        newest = items[0]
+        assert (newest["action"], newest["subject"]) == (step.action, step.subject.format(**names)), step
+        assert (newest["actor"]["kind"], newest["actor"]["name"]) == ("key", "all")
+    assert known == len(STEPS) + 1, "a rotation creates a key and changes one"
+    shown = str(await entries(shop.http))
+    assert "4711" not in shown
+    assert MASK in shown
+
+
+async def test_the_operators_changes_are_those_of_the_tenant_concerned(
+    operator: AsyncClient, parts: Parts, shop: Shop
+) -> None:
+    tenant = f"t-{uuid4()}"
+    names = {"tenant": tenant}
+    headers: dict[str, str] = {}
+    try:
+        for step in OPERATOR_STEPS:
+            await take(operator, step, names)
+            [newest, *_] = await entries(operator, **({} if step.action == "provider.changed" else {"tenant": tenant}))
+            assert (newest["action"], newest["subject"]) == (step.action, step.subject.format(**names)), step
+            assert newest["actor"]["name"] == "operator"
+    finally:
+        assert (await operator.patch("/providers/sandbox", json={"rate": None})).status_code == 200
+    made = (await operator.post(f"/tenants/{tenant}/keys", json={"name": "own", "scopes": ["manage"]})).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    own = (await operator.get("/audit", headers=headers)).json()["items"]
+    assert {item["tenant"] for item in own} == {tenant}
+    assert {(item["actor"]["kind"], item["actor"]["id"], item["actor"]["name"]) for item in own} == {
+        ("installation", None, None)
+    }
+    assert tenant in {item["tenant"] for item in await entries(operator, all_tenants="true")}
+    assert all(item["tenant"] != tenant for item in await entries(operator))
+    assert set(faults(await operator.get("/audit", params={"tenant": "nobody"}))) == {"tenant"}
+    assert (await shop.http.get("/audit", params={"tenant": tenant})).status_code == 403
+    assert (await shop.http.get("/audit", params={"all_tenants": "true"})).status_code == 403
+
+
+async def test_what_changes_nothing_has_no_entry(shop: Shop) -> None:
+    for _ in range(2):
+        await shop.put("/notification-types/k", KIND)
+        await shop.http.post("/channels/sms/pause")
+        await shop.http.patch("/settings", json={"timezone": "Europe/Vienna"})
+        await shop.put("/event-endpoints/e", {"url": HOOK})
+    actions = [item["action"] for item in await entries(shop.http)]
+    assert sorted(actions) == ["channel.paused", "event_endpoint.saved", "notification_type.saved", "settings.changed"]
+
+
+async def test_an_entry_shows_what_was_and_what_is(shop: Shop) -> None:
+    await shop.put("/notification-types/k", KIND)
+    await shop.put("/notification-types/k", {**KIND, "priority": 1})
+    [changed, made] = await entries(shop.http, subject="notification_type/k")
+    assert (changed["before"], changed["after"]) == ({"priority": 3}, {"priority": 1})
+    assert (made["before"], made["after"]["key"]) == (None, "k")
+
+
+async def test_entries_are_searched_and_paged_newest_first(shop: Shop, other_shop: Shop) -> None:
+    for zone in ("Europe/Vienna", "Europe/Paris", "Europe/Rome"):
+        await shop.http.patch("/settings", json={"timezone": zone})
+    await shop.http.post("/channels/sms/pause")
+    first = (await shop.http.get("/audit", params={"limit": 3})).json()
+    rest = (await shop.http.get("/audit", params={"limit": 3, "cursor": first["next_cursor"]})).json()
+    assert [item["after"].get("timezone") for item in (*first["items"], *rest["items"])] == [
+        None,
+        "Europe/Rome",
+        "Europe/Paris",
+        "Europe/Vienna",
+    ]
+    assert rest["next_cursor"] is None
+    middle = first["items"][1]
+    assert len(await entries(shop.http, action="settings.changed")) == 3
+    assert await entries(shop.http, at_from=middle["at"], action="settings.changed") == [middle]
+    assert len(await entries(shop.http, at_before=middle["at"])) == 2
+    assert len(await entries(shop.http, actor_id=middle["actor"]["id"])) == 4
+    assert await entries(shop.http, actor_id=str(uuid4())) == []
+    assert await entries(other_shop.http) == []
+
+
+async def test_a_change_that_fails_has_no_entry(shop: Shop) -> None:
+    await shop.http.request("DELETE", "/notification-types/nothing")
+    await shop.http.post("/channels/sms/resume")
+    async with shop.database.transaction() as session:
+        counted = await session.execute(
+            text("SELECT count(*) FROM audit_entry WHERE tenant = :tenant"), {"tenant": shop.tenant}
+        )
+    assert counted.scalar_one() == 0
