@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from domain.carried import Carried
 from domain.channels import Channel
 from domain.evidence import Evidence
 from domain.notification_types import Guarantee
@@ -15,7 +16,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationStart:
-    """`waits`: until `send_at`, as its queue entry does."""
+    """`waits`: until `send_at`, as its queue entry does. `carried` is what an earlier run of the workflow says."""
 
     notification_id: UUID
     tenant: UUID
@@ -25,6 +26,7 @@ class NotificationStart:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     waits: bool = False
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ The row is updated in place and never replaced: the guard of a delivery locks it
 before a message goes out is always seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,10 @@ class Choices:
     types: Json
     quiet_hours: Json | None
     updated_at: datetime
+
+    def differs_from(self, other: "Choices") -> bool:
+        """Whether anything but the time of the last write does."""
+        return replace(self, updated_at=other.updated_at) != other
 
 
 COLUMNS = "global_channel_opt_in, type_channel_preferences, quiet_hours, updated_at"

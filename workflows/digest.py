@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.clock_messages import CloseInput, DigestStart
     from workflows import options
     from workflows.own_work import own_work
+    from workflows.renewal import is_long
 
 
 @workflow.defn
@@ -34,7 +35,7 @@ class DigestWorkflow:
         while closes_at is not None:
             await self._until(closes_at, seen)
             seen, closes_at = await self._close()
-            if closes_at is not None and workflow.info().get_current_history_length() > options.LONG_HISTORY:
+            if closes_at is not None and is_long():
                 workflow.continue_as_new(replace(start, closes_at=closes_at))
 
     async def _until(self, closes_at: datetime, seen: int) -> None:

@@ -47,8 +47,7 @@ class EndpointDelivery:
         self._call = call
         self._pool: list[PooledProvider] = list(endpoint.providers)
         self._terms = terms
-        self._first_answer: datetime | None = None
-        self._ours = 0
+        self._name = f"{call.delivery_id}/{endpoint.id}"
         self._free_at: dict[str, datetime] = {}
         self._on_own_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
@@ -66,10 +65,16 @@ class EndpointDelivery:
 
     def _count(self, result: DeliverResult) -> None:
         """What is slow or lost on our side uses up no attempts and starts no clock."""
+        waits = self._terms.waits
         if result.reason in OURS and self._ours < MOST_OF_OURS and workflow.patched(OURS_ARE_FREE):
-            self._ours += 1
+            waits.ours[self._name] = self._ours + 1
         else:
-            self._first_answer = self._first_answer or workflow.now()
+            waits.first_answers.setdefault(self._name, workflow.now())
+
+    @property
+    def _ours(self) -> int:
+        """Attempts that were slow or lost on our side."""
+        return self._terms.waits.ours.get(self._name, 0)
 
     async def _attempt(self) -> DeliverResult:
         """One call that was really made, or the end: round open circuits, and past holds."""
@@ -95,8 +100,8 @@ class EndpointDelivery:
         since, waits = workflow.now(), self._terms.waits
         waits.show(options.HELD)
         end = await waits.for_turn(seen, f"{self._call.channel}: {result.reason}", result.until)
-        if self._first_answer is not None:
-            self._first_answer += workflow.now() - since
+        if self._name in waits.first_answers:
+            waits.first_answers[self._name] += workflow.now() - since
         return end
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
@@ -123,8 +128,10 @@ class EndpointDelivery:
             reconciles=self._guarantee() is Guarantee.RECONCILE,
         )
         async with self._terms.room:
-            result = await self._execute(provider)
-            return result if result.recorded else await self._record(result)
+            self._terms.waits.renew_if_long()
+            with self._terms.waits.call():
+                result = await self._execute(provider)
+                return result if result.recorded else await self._record(result)
 
     async def _execute(self, provider: PooledProvider) -> DeliverResult:
         """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""
@@ -191,7 +198,7 @@ class EndpointDelivery:
         if terms.last_step and terms.expires_at is not None and next_attempt >= terms.expires_at:
             return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=f"expired: {result.reason}")
         budget = Budget.of_step(
-            first_attempt=self._first_answer or workflow.now(),
+            first_attempt=terms.waits.first_answers.get(self._name, workflow.now()),
             last_step=terms.last_step,
             patience=terms.patience,
             expires_at=terms.expires_at,

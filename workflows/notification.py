@@ -1,8 +1,9 @@
 """One notification, from its gates to its end. Started by `dispatch/`, for every row of `notification`."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
@@ -10,6 +11,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.resolution import Resolution
     from activities.settlement import Settlement
+    from domain.carried import Carried
     from domain.evidence import Evidence
     from domain.goal_messages import CheckInput, Standing
     from domain.messages import (
@@ -24,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.statuses import ON_ITS_WAY, DeliveryStatus, NotificationStatus
     from workflows import options
     from workflows.own_work import own_work
+    from workflows.renewal import Renewal
     from workflows.room import Rooms
     from workflows.steps import Step, StepEnds
     from workflows.waits import Waits
@@ -40,7 +43,7 @@ class NotificationWorkflow:
     @workflow.init
     def __init__(self, start: NotificationStart) -> None:
         self._start = start
-        self._waits = Waits(start.expires_at)
+        self._waits = Waits(start.expires_at, start.carried or Carried())
         self._beside: asyncio.Task[StepEnds] | None = None
         self._rooms = Rooms(Plan())
 
@@ -62,7 +65,7 @@ class NotificationWorkflow:
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
         try:
-            outcome = await self._send()
+            outcome = await self._send_or_renew()
         except (Exception, asyncio.CancelledError) as error:
             # Cancelled by an operator in Temporal, or a mistake of ours: either way the row gets its end.
             cancelled = is_cancelled_exception(error)
@@ -72,6 +75,19 @@ class NotificationWorkflow:
                 raise
             raise ApplicationError("FAILED: internal", type="Internal", non_retryable=True) from error
         return self._told(outcome)
+
+    async def _send_or_renew(self) -> NotificationOutcome:
+        try:
+            return await self._send()
+        except Renewal:
+            await self._renew()
+
+    async def _renew(self) -> NoReturn:
+        """What is under way ends in the rows; the other endpoints are on their way to a wait."""
+        await workflow.wait_condition(lambda: self._waits.calls == 0)
+        if self._beside is not None and self._beside.done():
+            self._beside.exception()  # of no interest, and logged unless it is looked at
+        workflow.continue_as_new(replace(self._start, waits=False, carried=self._waits.carried))
 
     async def _send(self) -> NotificationOutcome:
         if over := await self._wait_for_its_time():

@@ -31,7 +31,10 @@ class OwnQueue:
         there knows whether any live process has the provider."""
         patience = options.QUEUE_PATIENCE
         while True:
-            result = await self._queued(patience) or await self._unserved()
+            result = await self._queued(patience)
+            if result is None:
+                self._waits.renew_if_long()
+                result = await self._unserved()
             if result.result is not Result.ELSEWHERE:
                 return result
             patience = min(2 * patience, options.LONGEST_QUEUE_PATIENCE)
@@ -51,7 +54,9 @@ class OwnQueue:
         )
         known = self._waits.cancel_requested
         try:
-            await workflow.wait_condition(lambda: handle.done() or (self._waits.cancel_requested and not known))
+            await workflow.wait_condition(
+                lambda: handle.done() or self._waits.renewing or (self._waits.cancel_requested and not known)
+            )
         except asyncio.CancelledError:
             handle.cancel()
             raise

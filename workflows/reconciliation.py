@@ -1,5 +1,7 @@
 """After a call whose answer was lost: wait for evidence, ask the vendor, and say what became of it."""
 
+from datetime import datetime
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -21,8 +23,14 @@ class Reconciliation:
         `seen` counts the evidence that had come before the call."""
         if not self._provider.settles_within:
             return lost
-        began = workflow.now()
         self._waits.show(options.RECONCILING)
+        name = f"{self._call.delivery_id}/{self._call.endpoint_id}/{self._call.attempt_number}"
+        began = self._waits.lost_since.setdefault(name, workflow.now())
+        told = await self._asked_until(began, lost, seen)
+        self._waits.lost_since.pop(name)
+        return told
+
+    async def _asked_until(self, began: datetime, lost: DeliverResult, seen: int) -> DeliverResult:
         for at in asking_times(self._provider.settles_within):
             woken = True
             while woken:
@@ -35,4 +43,5 @@ class Reconciliation:
         return lost
 
     async def _look_up(self, *, final: bool) -> DeliverResult:
-        return await look_up(LookUpInput(call=self._call, final=final), self._provider)
+        with self._waits.call():
+            return await look_up(LookUpInput(call=self._call, final=final), self._provider)

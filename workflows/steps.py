@@ -88,7 +88,8 @@ class Step:
             return self._plan.rendered
         names = ", ".join(channel.channel for channel in self._step.channels)
         given = RenderInput(**self._key, step=self._step)
-        return await own_work(Composition.render_messages, given, f"render step {self._step.number}: {names}")
+        with self._waits.call():
+            return await own_work(Composition.render_messages, given, f"render step {self._step.number}: {names}")
 
     async def _run_channel(
         self, channel: ChannelPlan, rendered: RenderResult, expires_at: datetime | None

@@ -1,6 +1,7 @@
 """What a notification can wait for, and what wakes it. Signals set flags; what they mean, the rows say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,19 +9,53 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
+    from domain.carried import Carried
     from domain.statuses import DeliveryStatus, NotificationStatus
     from workflows import options
+    from workflows.renewal import Renewal, is_long
 
 
 class Waits:
-    """`where` are the search attributes that say which step and channels a wait belongs to."""
+    """`where` are the search attributes that say which step and channels a wait belongs to. `renewing`: the workflow
+    goes on as a new run as soon as no call is under way. Any wait may raise Renewal."""
 
-    def __init__(self, expires_at: datetime | None) -> None:
-        self.cancel_requested = False
+    def __init__(self, expires_at: datetime | None, carried: Carried) -> None:
+        self.cancel_requested = carried.cancel_requested
+        self.first_answers = dict(carried.first_answers)
+        self.ours = dict(carried.ours)
+        self.lost_since = dict(carried.lost_since)
+        self.renewing = False
+        self.calls = 0
         self.resumes = 0
         self.evidence = 0
         self.where: list[SearchAttributeUpdate[Any]] = []
         self._expires_at = expires_at
+
+    @property
+    def carried(self) -> Carried:
+        return Carried(
+            cancel_requested=self.cancel_requested,
+            first_answers=self.first_answers,
+            ours=self.ours,
+            lost_since=self.lost_since,
+        )
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """An activity is under way, whose result must not be lost."""
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+    def renew_if_long(self) -> None:
+        """Raise Renewal if the workflow is to go on as a new run."""
+        # A cancel ends it soon. Runs that an earlier version has let grow longer go on as they began.
+        if not self.renewing and not self.cancel_requested:
+            self.renewing = is_long() and workflow.patched("renewal")
+        if self.renewing:
+            raise Renewal
 
     def show(self, status: str | NotificationStatus) -> None:
         """Only before a wait and at an unhappy end: the happy path costs nothing."""
@@ -63,8 +98,12 @@ class Waits:
     async def _until(self, condition: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:
         if limit is not None and limit <= timedelta():
             return condition()
+        if not condition():
+            self.renew_if_long()
         try:
-            await workflow.wait_condition(condition, timeout=limit, timeout_summary=summary)
+            await workflow.wait_condition(lambda: self.renewing or condition(), timeout=limit, timeout_summary=summary)
         except TimeoutError:
             return False
+        if self.renewing and not condition():
+            raise Renewal
         return True

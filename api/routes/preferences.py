@@ -36,7 +36,8 @@ async def put_preferences(
 ) -> PreferencesView:
     """Exactly these from now on, also for what is waiting."""
     async with parts.database.transaction() as session:
-        return await _save(session, caller.tenant, recipient_id, wanted)
+        before = await preferences.find(session, caller.tenant, recipient_id, lock=True)
+        return await _save(session, caller.tenant, recipient_id, before, wanted)
 
 
 @router.patch(PATH)
@@ -49,14 +50,18 @@ async def patch_preferences(
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         before = _view(known).model_dump(mode="json", exclude={"updated_at"})
         wanted = whole(merged(before, changes.model_dump(mode="json", exclude_unset=True)))
-        return await _save(session, caller.tenant, recipient_id, wanted)
+        return await _save(session, caller.tenant, recipient_id, known, wanted)
 
 
-async def _save(session: AsyncSession, tenant: UUID, recipient_id: str, wanted: Preferences) -> PreferencesView:
-    """What waits for the end of other quiet hours asks again. Its queue entry is locked last, as the guard does."""
-    saved = _view(await preferences.save(session, tenant, recipient_id, **_columns(wanted)))
-    await gates.reconsider(session, tenant, recipient_id)
-    return saved
+async def _save(
+    session: AsyncSession, tenant: UUID, recipient_id: str, before: Choices | None, wanted: Preferences
+) -> PreferencesView:
+    """What waits for the end of other quiet hours asks again, if anything is another than before. Its queue entry is
+    locked last, as the guard does."""
+    saved = await preferences.save(session, tenant, recipient_id, **_columns(wanted))
+    if before is None or saved is None or before.differs_from(saved):
+        await gates.reconsider(session, tenant, recipient_id)
+    return _view(saved)
 
 
 def _columns(wanted: Preferences) -> Json:
