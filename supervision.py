@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from config import CONNECTIONS_OF_ONE_WORKER, FEWEST_SLOTS, Settings
+from watchdog import EVERY, KILLED_AFTER_LOOKS, SharedBeats, Silence, Watchdog, nothing
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +50,21 @@ class Backoff:
         return float(min(SECOND_DELAY * 2 ** min(self._failures - 2, 10), LONGEST_DELAY))
 
 
-def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
+def run_on_uvloop(main: Coroutine[Any, Any, None], watchdog: Watchdog | None = None) -> None:
     """Run a server process. asyncio's own loop needs a third more CPU time per request."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if watchdog is not None:
+            watchdog.start()
+            main = _watched(main, watchdog)
         runner.run(main)
+
+
+async def _watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> None:
+    beating = asyncio.create_task(watchdog.keep_beating())
+    try:
+        await main
+    finally:
+        beating.cancel()
 
 
 def available_cores() -> int:
@@ -97,14 +109,20 @@ class Slot:
     pid: int | None = None
     started_at: float = 0.0
     restart_at: float = 0.0
+    silence: Silence = field(default_factory=lambda: Silence(KILLED_AFTER_LOOKS))
     backoff: Backoff = field(default_factory=Backoff)
 
 
 class WorkerProcesses:
-    """Forked, so that they share the memory of what is imported; this process must have a single thread."""
+    """Forked, so that they share the memory of what is imported; this process must have a single thread. `on_beat` is
+    called while any of them beats."""
 
-    def __init__(self, count: int, drain: float) -> None:
+    def __init__(self, count: int, drain: float, on_beat: Callable[[], None] = nothing) -> None:
         self._slots = [Slot() for _ in range(count)]
+        self._beats = SharedBeats(count)
+        self._seen = self._beats.read()
+        self._look_at = 0.0
+        self._on_beat = on_beat
         self._drain = drain
         self._stopping = False
         self._codes: list[int] = []
@@ -123,10 +141,15 @@ class WorkerProcesses:
                     if slot.pid is None and slot.restart_at <= time.monotonic() and self._forked(slot):
                         self.number = number
                         return None
-                wait(self._seconds_to_restart())
+                wait(self._seconds_to_next())
                 self._reap()
+                self._look()
             self._stop(wait)
         return max(self._codes, default=0)
+
+    def beat(self) -> None:
+        """Of the process that this one has become."""
+        self._beats.beat(self.number)
 
     def _request_stop(self) -> None:
         self._stopping = True
@@ -137,6 +160,7 @@ class WorkerProcesses:
         # A signal that comes in between must meet the handlers of the worker and not a copy of ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         slot.pid, slot.started_at = os.fork(), time.monotonic()
+        slot.silence = Silence(KILLED_AFTER_LOOKS)
         if slot.pid:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             return False
@@ -144,9 +168,22 @@ class WorkerProcesses:
         end_with(parent)
         return True
 
-    def _seconds_to_restart(self) -> float | None:
+    def _seconds_to_next(self) -> float:
         waiting = [slot.restart_at for slot in self._slots if slot.pid is None]
-        return max(min(waiting) - time.monotonic(), 0) if waiting else None
+        return max(min([*waiting, self._look_at]) - time.monotonic(), 0)
+
+    def _look(self) -> None:
+        """Kill what does not beat any more, and could not end itself."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + EVERY
+        before, self._seen = self._seen, self._beats.read()
+        if self._seen != before:
+            self._on_beat()
+        for slot, beat in zip(self._slots, self._seen, strict=True):
+            if slot.pid is not None and slot.silence.lasts(beat):
+                log.error("a worker process stands still and is killed", pid=slot.pid)
+                os.kill(slot.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         for slot in self._slots:

@@ -32,6 +32,7 @@ from metrics.engine import Cause, background_failure
 from metrics.page import Page
 from metrics.server import Sockets, serving
 from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
+from watchdog import Watchdog, WorkflowThreads, nothing, renewed
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.tick import TickWorkflow
@@ -53,16 +54,18 @@ def check_queues(settings: Settings, queues: Sequence[str]) -> None:
         raise NoSuchQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(there)}")
 
 
-def workers(parts: Parts, client: Client, queues: Sequence[str] = ()) -> list[Worker]:
+def workers(
+    parts: Parts, client: Client, queues: Sequence[str] = (), threads: WorkflowThreads | None = None
+) -> list[Worker]:
     """Return those of these queues, of all if none is named: the one of workflows, and one per configured provider."""
     drain = timedelta(seconds=parts.settings.drain_timeout)
-    serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain)} | {
+    serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain, threads)} | {
         delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
     }
     return [build() for name, build in serving.items() if name in queues or not queues]
 
 
-def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
+def _own_worker(parts: Parts, client: Client, drain: timedelta, threads: WorkflowThreads | None) -> Worker:
     return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
@@ -73,6 +76,7 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta) -> Worker:
         max_concurrent_activities=2 * SHARED_CALLS,
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
         workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_task_executor=threads,
         graceful_shutdown_timeout=drain,
         nonsticky_to_sticky_poll_ratio=0.5,
     )
@@ -107,7 +111,13 @@ async def wait_for_temporal(settings: Settings) -> Client:
         await asyncio.sleep(CONNECT_AGAIN)
 
 
-async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (), page: Page | None = None) -> None:
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    watchdog: Watchdog,
+    queues: Sequence[str] = (),
+    page: Page | None = None,
+) -> None:
     """Until told to stop. `page` shows the metrics of this process, if it is served."""
     check_queues(settings, queues)
     stopping = asyncio.create_task(stop.wait())
@@ -118,13 +128,16 @@ async def run(settings: Settings, stop: asyncio.Event, queues: Sequence[str] = (
         return
     async with open_parts(settings, client=connecting.result(), kind="worker", page=page) as parts:
         beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
-        await serve(workers(parts, connecting.result(), queues), stopping, beside)
+        threads = WorkflowThreads()
+        watchdog.is_well = threads.are_moving
+        await serve(workers(parts, connecting.result(), queues, threads), stopping, beside, watchdog.expect_end)
 
 
 async def serve(
     all_workers: Sequence[Worker],
     stopping: asyncio.Task[bool],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    on_end: Callable[[], None] = nothing,
 ) -> None:
     """Until told to stop, or until one of them ends by itself: then no new work is polled, and what runs has the drain
     time to end. A loop of ours that died is an error of the whole process, which is then started again."""
@@ -132,6 +145,7 @@ async def serve(
     loops = [asyncio.create_task(loop()) for loop in beside]
     log.info("worker ready", queues=[worker.task_queue for worker in all_workers])
     await asyncio.wait({stopping, *running, *loops}, return_when=asyncio.FIRST_COMPLETED)
+    on_end()
     for loop in loops:
         loop.cancel()
     ended = await asyncio.gather(*loops, return_exceptions=True)
@@ -142,18 +156,20 @@ async def serve(
             raise error
 
 
-async def main(processes: int = 1, number: int = 0, sockets: Sockets | None = None) -> None:
+async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets: Sockets | None = None) -> None:
     """Run one of so many processes. `sockets` are where their metrics are served."""
     settings = of_one_worker(Settings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: watchdog.expect_end())
     async with AsyncExitStack() as stack:
         page = Page(serve_sdk_metrics())
         if sockets is not None:
             await stack.enter_async_context(serving(sockets, number, page))
-        await run(settings, stop, sys.argv[1:], page)
+        await run(settings, stop, watchdog, sys.argv[1:], page)
 
 
 def metrics_sockets(settings: Settings, processes: int) -> Sockets | None:
@@ -173,16 +189,17 @@ def run_processes() -> int:
     settings = Settings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
-    count = worker_count(settings)
-    if count == 1:
-        run_on_uvloop(main(sockets=metrics_sockets(settings, 1)))
-        return 0
-    asyncio.run(check_settings(settings))  # once, and not by each of them
-    sockets, processes = metrics_sockets(settings, count), WorkerProcesses(count, settings.drain_timeout)
-    code = processes.supervise()
-    if code is None:
-        run_on_uvloop(main(count, processes.number, sockets))
-    return code or 0
+    count, beat, number = worker_count(settings), renewed(settings.liveness_file), 0
+    sockets = metrics_sockets(settings, count)
+    if count > 1:
+        asyncio.run(check_settings(settings))  # once, and not by each of them
+        processes = WorkerProcesses(count, settings.drain_timeout, beat)
+        if (code := processes.supervise()) is not None:
+            return code
+        beat, number = processes.beat, processes.number
+    watchdog = Watchdog(settings.drain_timeout, beat)
+    run_on_uvloop(main(watchdog, count, number, sockets), watchdog)
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from api.server import serve
+from api.server import GRACE, serve
 from bootstrap import Parts, open_parts
 from config import Settings
 from config_sources import WrongSettings
@@ -15,11 +15,12 @@ from metrics.page import Page
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.tenants import claim_installation
 from supervision import run_on_uvloop
+from watchdog import Watchdog
 
 DEMO_TENANT = "demo"
 
 
-async def main() -> None:
+async def main(watchdog: Watchdog) -> None:
     settings = Settings.read()
     configure_logging(settings)
     stop = asyncio.Event()
@@ -27,7 +28,7 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_parts(settings, page=Page(serve_sdk_metrics())) as parts:
         await ensure_demo(parts)
-        await serve(parts, stop)
+        await serve(parts, stop, watchdog.expect_end)
 
 
 async def ensure_demo(parts: Parts) -> None:
@@ -44,7 +45,8 @@ async def ensure_demo(parts: Parts) -> None:
 if __name__ == "__main__":
     code = 0
     try:
-        run_on_uvloop(main())
+        watchdog = Watchdog(GRACE)
+        run_on_uvloop(main(watchdog), watchdog)
     except WrongSettings as error:
         sys.stderr.write(f"api: {error}\n")
         code = 2

@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.key_uses import KeyUses
 from bootstrap import Parts
-from storage.database import DATABASE_DOWN
+from storage.outages import without_outages
+from watchdog import nothing
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
 GRACE = 2  # seconds that requests in flight get at the end
@@ -49,7 +50,7 @@ def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     )
 
 
-async def serve(parts: Parts, stop: asyncio.Event) -> None:
+async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = nothing) -> None:
     settings = parts.settings
     app = create_app(parts)
     uses: KeyUses = app.state.key_uses
@@ -59,12 +60,13 @@ async def serve(parts: Parts, stop: asyncio.Event) -> None:
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping, *background}, return_when=asyncio.FIRST_COMPLETED)
+    on_end()
     server.should_exit = True
     await serving
     for task in (*background, stopping):
         task.cancel()
     ended = await asyncio.gather(*background, return_exceptions=True)
-    with suppress(*DATABASE_DOWN):
+    with without_outages():
         await uses.write()
     if broken := [error for error in ended if isinstance(error, Exception)]:
         raise ExceptionGroup("background work ended", broken)

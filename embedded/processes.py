@@ -30,7 +30,7 @@ class Child:
 
     `ready` is asked until it says yes. `after_start` runs after each start, the restarts included.
     `grace` is the most it gets between its stop signal and SIGKILL, `reserve` what it gets at least. Children of one
-    `stage` are stopped together.
+    `stage` are stopped together. `liveness` is the file that it renews while it works: it is killed when it does not.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 5
     reserve: float = 0.5
+    liveness: Path | None = None
 
 
 def tethered(argv: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> list[str]:

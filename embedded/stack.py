@@ -34,6 +34,7 @@ API_PORT = "TOCSIN_API_PORT"
 POSTGRES_PORT = "TOCSIN_POSTGRES_PORT"
 TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
 TEMPORAL_UI_PORT = "TOCSIN_TEMPORAL_UI_PORT"
+LIVENESS_FILE = "TOCSIN_LIVENESS_FILE"
 
 Migrate = Callable[[str], Awaitable[None]]
 AfterTemporalStart = Callable[[str, str | None], Awaitable[None]]
@@ -208,15 +209,17 @@ class Stack:
     def _own_child(self, part: str, env: dict[str, str], *, grace: float, reserve: float, number: int = 0) -> Child:
         """The first process of a part has the part's name, the next ones `worker-2`, `worker-3` and so on."""
         name = f"{part}-{number + 1}" if number else part
+        liveness = self._data_dir.records / f"{name}.alive" if part == "worker" else None
         return Child(
             name=name,
             stage=part,
             argv=tethered(self._commands[part]),
             log=self._data_dir.logs / f"{name}.log",
-            env=env,
+            env=env if liveness is None else {**env, LIVENESS_FILE: str(liveness)},
             cwd=CHECKOUT,
             grace=grace,
             reserve=reserve,
+            liveness=liveness,
         )
 
     def _publish(self) -> None:

@@ -13,6 +13,7 @@ from embedded.identity import identity
 from embedded.orphans import Record, kill_group
 from embedded.processes import Child, describe_exit, spawn, stop, tail
 from supervision import Backoff
+from watchdog import EVERY, KILLED_AFTER_LOOKS, Silence, last_renewed
 
 POLL = 0.02
 RETRY_HOOK = 0.5
@@ -79,6 +80,8 @@ class Supervisor:
 
     async def _spawn(self, child: Child) -> Process:
         self._children[child.name] = child
+        if child.liveness is not None:
+            child.liveness.unlink(missing_ok=True)
         process = await spawn(child)
         self._running[child.name] = process
         self._note(child, process)
@@ -97,7 +100,7 @@ class Supervisor:
         backoff = Backoff()
         started = _now()
         while True:
-            code = await process.wait()
+            code = await self._end_of(child, process)
             if self._running.pop(child.name, None):  # once: the pid may be somebody else's after the next start
                 kill_group(process.pid)
             delay = backoff.after(_now() - started)
@@ -108,6 +111,19 @@ class Supervisor:
             await asyncio.sleep(delay)
             started = _now()
             process = await self._respawn(child, process)
+
+    async def _end_of(self, child: Child, process: Process) -> int:
+        """Its exit code, as soon as it has ended, which may take a kill."""
+        ending, silence = asyncio.create_task(process.wait()), Silence(KILLED_AFTER_LOOKS)
+        try:
+            while not (await asyncio.wait({ending}, timeout=EVERY if child.liveness else None))[0]:
+                beat = child.liveness and last_renewed(child.liveness)
+                if beat and silence.lasts(beat):
+                    self._say(f"{child.name} (pid {process.pid}) stands still and is killed (log: {child.log})")
+                    kill_group(process.pid)
+            return ending.result()
+        finally:
+            ending.cancel()
 
     async def _respawn(self, child: Child, dead: Process) -> Process:
         """The new process; the dead one when there is none, so that the next round waits longer."""

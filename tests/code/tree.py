@@ -25,7 +25,17 @@ FOLDERS = (
     "web",
     "workflows",
 )
-FILES = ("bootstrap", "cli", "config", "config_sources", "config_temporal", "logs", "supervision", "worker")
+FILES = (
+    "bootstrap",
+    "cli",
+    "config",
+    "config_sources",
+    "config_temporal",
+    "logs",
+    "supervision",
+    "watchdog",
+    "worker",
+)
 BESIDE_THE_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "tests")
 GENERATED = ("__pycache__", "node_modules")
 

@@ -30,6 +30,7 @@ def end(*_):
     {ending}
 
 supervision.KILL_AFTER = 0.5
+supervision.KILLED_AFTER_LOOKS = 10_000  # they do not beat
 code = supervision.WorkerProcesses({count}, drain=0).supervise()
 if code is not None:
     sys.exit(code)

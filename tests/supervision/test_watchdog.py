@@ -1,0 +1,190 @@
+"""A process that hangs ends, whatever it hangs in, and a supervisor starts it again: real processes."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import watchdog
+import worker
+from embedded import supervisor as embedded
+from embedded.processes import Child
+from embedded.supervisor import Supervisor
+from tests.code.tree import ROOT
+from tests.polling import eventually, holds
+from watchdog import HANGS, Silence, WorkflowThreads, last_renewed
+
+# A server process whose times are short; `{work}` is what it does once it beats.
+PROGRAM = """
+import asyncio, signal, sys, time
+from pathlib import Path
+import watchdog
+from supervision import run_on_uvloop
+
+watchdog.EVERY, watchdog.SILENT_LOOKS, watchdog.END_WITHIN = 0.2, 5, 0.5
+
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.create_task(stop.wait()).add_done_callback(lambda _: dog.expect_end())
+    await asyncio.sleep(0.5)
+    print("runs", flush=True)
+    {work}
+
+dog = watchdog.Watchdog(0.5, watchdog.renewed(Path(sys.argv[1])))
+run_on_uvloop(main(), dog)
+"""
+# A worker process of a supervisor that never beats, as if its interpreter were locked.
+SILENT = """
+import os, sys, time
+from pathlib import Path
+import supervision, watchdog
+
+supervision.EVERY = 0.2
+supervision.KILLED_AFTER_LOOKS = 5
+processes = supervision.WorkerProcesses(1, 0, watchdog.renewed(Path(sys.argv[1], "alive")))
+code = processes.supervise()
+if code is not None:
+    sys.exit(code)
+Path(sys.argv[1], str(os.getpid())).touch()
+for _ in range({beats}):
+    processes.beat()
+    time.sleep(0.1)
+time.sleep(300)
+"""
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    return tmp_path / "alive"
+
+
+async def running(file: Path, work: str) -> Process:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM.format(work=work), str(file)), cwd=ROOT, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"runs\n"
+    return process
+
+
+async def ended(process: Process) -> tuple[int | None, str]:
+    async with asyncio.timeout(60):
+        _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize("hang", ["time.sleep(300)", "[None for _ in iter(int, 1)]"])
+async def test_a_blocked_event_loop_ends_its_process_and_shows_where_it_hangs(file: Path, hang: str) -> None:
+    code, said = await ended(await running(file, hang))
+    assert code == HANGS
+    assert "stand still" in said
+    assert "in main" in said
+
+
+@pytest.mark.parametrize("hang", ["time.sleep(300)", "await asyncio.Event().wait()"])
+async def test_a_process_that_is_told_to_end_does_so_whatever_hangs(file: Path, hang: str) -> None:
+    process = await running(file, hang)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process))[0] == HANGS
+
+
+async def test_a_process_that_works_renews_its_file_and_ends_when_it_is_told_to(file: Path) -> None:
+    process = await running(file, "await stop.wait()")
+    seen = last_renewed(file)
+    await holds(lambda: last_renewed(file) != seen)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process))[0] == 0
+
+
+async def test_one_that_was_stopped_for_long_goes_on(file: Path) -> None:
+    """Nothing of it ran meanwhile, so nothing hung."""
+    process = await running(file, "await stop.wait()")
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(2.5)  # twice as long as a beat may be late
+    process.send_signal(signal.SIGCONT)
+    seen = last_renewed(file)
+    await holds(lambda: last_renewed(file) != seen)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process))[0] == 0
+
+
+@pytest.fixture
+async def silent(tmp_path: Path) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SILENT.format(beats=10), str(tmp_path)), cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    yield process
+    process.terminate()
+    await process.wait()
+
+
+@pytest.mark.usefixtures("silent")
+async def test_a_supervisor_kills_a_worker_that_does_not_beat_and_starts_another(tmp_path: Path) -> None:
+    """While it beat, the supervisor renewed the file for probes."""
+
+    async def pids() -> list[str]:
+        return [name for name in os.listdir(tmp_path) if name.isdigit()]
+
+    [first] = await eventually(pids, lambda seen: len(seen) == 1)
+    begun = last_renewed(tmp_path / "alive")
+    await eventually(pids, lambda seen: len(seen) == 2)
+    assert last_renewed(tmp_path / "alive") != begun
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(first), 0)
+
+
+async def test_the_supervisor_of_make_run_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "EVERY", 0.1)
+    monkeypatch.setattr(embedded, "KILLED_AFTER_LOOKS", 5)
+    file = tmp_path / "alive"
+    child = Child(
+        name="worker", argv=["sh", "-c", f"touch {file}; exec sleep 300"], log=tmp_path / "log", liveness=file
+    )
+    said: list[str] = []
+    async with Supervisor(tmp_path, say=said.append) as supervisor:
+        await supervisor.start(child)
+        first = supervisor.pids["worker"]
+        await holds(lambda: supervisor.pids.get("worker", first) != first)
+    assert "stands still and is killed" in said[0]
+
+
+def test_looks_at_a_beat_that_changes_are_no_silence() -> None:
+    silence = Silence(3)
+    assert [silence.lasts(beat) for beat in (1, 1, 1, 2, 2, 2, 2)] == [False, False, False, False, False, False, True]
+
+
+def test_workflow_threads_stand_still_when_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, blocked = WorkflowThreads(), threading.Event()
+    assert threads.are_moving()
+    stuck = threads.submit(blocked.wait)
+    assert threads.are_moving()
+    monkeypatch.setattr(watchdog, "STUCK_AFTER", 0)
+    assert not threads.are_moving()
+    blocked.set()
+    assert stuck.result(timeout=60)
+    threads.shutdown()
+    assert threads.are_moving()
+
+
+async def test_a_background_loop_that_dies_ends_the_worker() -> None:
+    ends: list[str] = []
+
+    async def dies() -> None:
+        raise LookupError("a mistake")
+
+    async def lives() -> None:
+        await asyncio.Event().wait()
+
+    stopping = asyncio.create_task(asyncio.sleep(300, result=True))
+    with pytest.raises(LookupError, match="a mistake"):
+        await worker.serve([], stopping, [lives, dies], lambda: ends.append("expected"))
+    stopping.cancel()
+    assert ends == ["expected"]
