@@ -23,7 +23,7 @@ from watchdog import HANGS
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 PROGRAM = """
-import os, time, worker
+import os, time, watchdog, worker
 from workflows.notification import NotificationWorkflow
 
 send = NotificationWorkflow._send
@@ -34,6 +34,7 @@ async def blocks(self):
     return await send(self)
 
 NotificationWorkflow._send = blocks
+watchdog.THREADS = {threads}
 os._exit(worker.run_processes())
 """
 
@@ -51,7 +52,8 @@ class Blocked:
 
 
 @pytest.fixture
-async def blocked(database_url: str, tmp_path: Path) -> AsyncIterator[Blocked]:
+async def blocked(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Blocked]:
+    """With so many threads for workflow code."""
     async with (
         prepared(database_url, tmp_path) as (settings, client),
         open_parts(settings, client=client) as parts,
@@ -68,7 +70,7 @@ async def blocked(database_url: str, tmp_path: Path) -> AsyncIterator[Blocked]:
         log = tmp_path / "worker.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", PROGRAM),
+                *(sys.executable, "-c", PROGRAM.format(threads=request.param)),
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
@@ -83,13 +85,14 @@ async def blocked(database_url: str, tmp_path: Path) -> AsyncIterator[Blocked]:
             async def said() -> str:
                 return log.read_text()
 
-            await eventually(said, lambda text: "Potential deadlock detected" in text)
+            await eventually(said, lambda text: "_DeadlockError" in text)
         yield Blocked(process=process, engine=engine)
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
+@pytest.mark.parametrize("blocked", [500], indirect=True)
 async def test_a_worker_with_a_blocked_workflow_sends_what_else_there_is_and_ends_when_it_is_told_to(
     blocked: Blocked,
 ) -> None:
@@ -102,5 +105,6 @@ async def test_a_worker_with_a_blocked_workflow_sends_what_else_there_is_and_end
 
 
 @pytest.mark.long
-async def test_a_worker_in_which_nothing_else_ends_does_so_by_itself(blocked: Blocked) -> None:
+@pytest.mark.parametrize("blocked", [1], indirect=True)
+async def test_a_worker_in_which_nothing_else_can_run_ends_by_itself(blocked: Blocked) -> None:
     assert await blocked.ended() == HANGS
