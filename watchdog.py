@@ -110,7 +110,8 @@ class WorkflowThreads(ThreadPoolExecutor):
 
     def _ended(self, future: Future[Any]) -> None:
         self._open.pop(future, None)
-        self._last_end = time.monotonic()
+        if not future.cancelled():  # what waited for a thread was given up
+            self._last_end = time.monotonic()
 
     def are_moving(self) -> bool:
         """False once something waits for its end for long and nothing else has ended meanwhile."""
