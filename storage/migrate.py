@@ -1,15 +1,18 @@
 """Brings a database to the newest revision. Called by bootstrap; several processes may call it at once."""
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_201_535
+LOOK_AGAIN = 0.1  # seconds
+TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -24,13 +27,24 @@ class SchemaIsNewer(Exception):
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """`url` is `postgresql+asyncpg://…`. One at a time: the others wait for the lock and find nothing to do."""
+    """`url` is `postgresql+asyncpg://…`. One at a time: the others wait for the lock and find nothing to do.
+
+    They wait without a statement: one that runs has a snapshot, and building an index would wait for its end.
+    """
     engine = create_async_engine(url)
     async with engine.connect() as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        while not await _is_locked(connection):  # noqa: ASYNC110 - by another process
+            await asyncio.sleep(LOOK_AGAIN)
         await connection.run_sync(_run, revision)
         await connection.commit()
     await engine.dispose()
+
+
+async def _is_locked(connection: AsyncConnection) -> bool:
+    """Of the session, not of the transaction: each migration has transactions of its own."""
+    locked = bool((await connection.execute(TRY_LOCK, {"lock": LOCK})).scalar_one())
+    await connection.commit()
+    return locked
 
 
 def _run(connection: Connection, revision: str) -> None:

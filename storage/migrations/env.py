@@ -5,6 +5,11 @@ from sqlmodel import SQLModel
 
 import models  # noqa: F401  fills SQLModel.metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
+# A transaction for each migration: an index is built outside of one, so that the table is not locked meanwhile.
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    transaction_per_migration=True,
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -23,6 +23,7 @@ MAY_SLEEP: dict[str, str] = {
     "domain/time_slices.py": "a sleep of 0 lets the event loop serve other requests between two items",
     "testing/polling.py": "the one place where tests wait for a condition, with a deadline",
     "tests/faults/pace.py": "how long an outage lasts, and how far two sends are apart, are durations",
+    "storage/migrate.py": "asks for a lock that another process holds, without a statement that waits",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",
