@@ -20,6 +20,6 @@ class Digesting:
             return DigestStanding(closes_at=await digests.close_group(session, given.tenant, given.group))
 
     async def close_due(self, tenant: UUID, notification_type: str) -> int:
-        """For ticks: a chunk of what closes by the calendar."""
+        """For ticks: one window of what closes by the calendar."""
         async with self._database.transaction() as session:
             return await digests.close_due(session, tenant, notification_type)

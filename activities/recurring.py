@@ -38,6 +38,7 @@ class Recurring:
         self._database = database
         self._sends = ScheduledSends(secret)
         self._served_last = FIRST
+        self._runs: dict[UUID, UUID] = {}
 
     @property
     def works(self) -> dict[str, DueWork]:
@@ -69,19 +70,22 @@ class Recurring:
     async def runs(self, tenant: UUID, notification_type: str) -> int:
         """The next people of a run of this type that is not through."""
         async with self._database.transaction() as session:
-            run = await schedule_runs.claim_open(session, FIRST, tenant, notification_type)
+            run = await schedule_runs.claim_of_type(session, tenant, notification_type)
             return 0 if run is None else await self._go_on(session, run)
 
     async def any_run(self) -> int:
-        """The same of any type, in turns."""
+        """The same of any type: tenants in turn, and the runs of a tenant in turn."""
         async with self._database.statement() as session:
-            if not await schedule_runs.has_open(session):
-                return 0
+            tenant = await schedule_runs.next_tenant(session, self._served_last)
+        if tenant is None:
+            self._runs.clear()
+            return 0
+        self._served_last = tenant
         async with self._database.transaction() as session:
-            run = await schedule_runs.claim_open(session, self._served_last)
+            run = await schedule_runs.claim_next(session, tenant, self._runs.get(tenant, FIRST))
             if run is None:
                 return 0
-            self._served_last = run.id
+            self._runs[tenant] = run.id
             return await self._go_on(session, run)
 
     async def _own(self, session: AsyncSession, turns: Sequence[DueTurn]) -> None:

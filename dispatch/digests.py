@@ -3,6 +3,9 @@
 Run by the dispatcher that leads.
 """
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import structlog
 from temporalio.service import RPCError
 
@@ -15,6 +18,7 @@ from storage.digest_collection import collect_waiting, has_work
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 16
+CLOSED_AT_ONCE = 50
 LOOK_AGAIN = 2.0
 ITEMS_AT_ONCE = 500
 # Whatever should have closed it has had its time: a tick comes every quarter of an hour at most.
@@ -58,15 +62,22 @@ class Digests:
 
     async def _close_filled(self) -> int:
         """Not where they were filled: that holds locks on other items."""
-        async with self._database.transaction() as session:
-            return await digests.close_filled(session)
+        async with self._database.statement() as session:
+            filled = await digests.filled(session, CLOSED_AT_ONCE)
+        return await self._close(filled)
 
     async def _close_overdue(self) -> int:
-        async with self._database.statement() as session:
-            if not await digests.has_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE):
-                return 0
-        async with self._database.transaction() as session:
-            closed = await digests.close_overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE)
+        async with self._database.quick_transaction() as session:
+            overdue = await digests.overdue(session, OVERDUE_WITH_WORKFLOW, OVERDUE, CLOSED_AT_ONCE)
+        closed = await self._close(overdue)
         if closed:
             log.warning("windows that nobody else had closed", closed=closed)
+        return closed
+
+    async def _close(self, windows: Sequence[UUID]) -> int:
+        """A transaction for each: a large window delays no other, and one that fails undoes no other."""
+        closed = 0
+        for id in windows:
+            async with self._database.transaction() as session:
+                closed += await digests.close_one(session, id)
         return closed

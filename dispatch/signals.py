@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from dispatch.pacing import Pace
 from dispatch.starter import Starter
-from storage import dispatching, holds
+from storage import dispatching, releases
 from storage.database import Database
 
 Due = TypeVar("Due")
@@ -56,8 +56,8 @@ class Signals:
         allowed = self._pace.allowance(RELEASED_AT_ONCE)
         if not allowed:
             return self._pace.seconds_to_next()
-        async with self._database.statement() as session:
-            released = await holds.release(session, allowed)
+        async with self._database.quick_transaction() as session:
+            released = await releases.release(session, allowed)
         self._pace.spend(released)
         if released == allowed:
             return self._pace.seconds_to_next()

@@ -1,7 +1,6 @@
 """Begins the next window of a limit for those who wait for it. Run by the dispatcher that leads; the evidence loop then
 tells their workflows to ask again."""
 
-from metrics.engine import Pruned, rows_pruned
 from storage import throttles
 from storage.database import Database
 
@@ -26,7 +25,5 @@ class Throttles:
 
     async def forget(self) -> float:
         async with self._database.transaction() as session:
-            windows, turns = await throttles.forget(session, FORGOTTEN_AT_ONCE)
-        rows_pruned(Pruned.THROTTLE_WINDOW, windows)
-        rows_pruned(Pruned.THROTTLE_TURN, turns)
+            await throttles.forget(session, FORGOTTEN_AT_ONCE)
         return FORGET_EVERY

@@ -31,12 +31,14 @@ WHY_NOT: dict[NotificationStatus, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """`erased`: its person is gone, and with them what it said; who has that id now is somebody else."""
+    """`erased`: its person is gone, and with them what it said; who has that id now is somebody else. `emptied`: its
+    content was removed because it is old."""
 
     status: NotificationStatus
     finished: bool
     expires_at: datetime | None
     erased: bool
+    emptied: bool = False
 
 
 def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
@@ -47,6 +49,8 @@ def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
         return NOT_FINISHED
     if candidate.erased:
         return "recipient_erased"
+    if candidate.emptied:
+        return "content_removed"
     if candidate.expires_at is not None and candidate.expires_at <= now:
         return EXPIRED
     return "in_doubt" if candidate.status is N.IN_DOUBT and not force else None

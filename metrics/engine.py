@@ -29,7 +29,20 @@ class Cause(StrEnum):
 class Pruned(StrEnum):
     """The tables whose old rows are deleted; the only values of the label `table`."""
 
+    ATTEMPT = "attempt"
+    DELIVERY = "delivery"
+    DIGEST = "digest"
+    EVENT = "event"
     EVENT_MESSAGE = "event_message"
+    INBOX_MESSAGE = "inbox_message"
+    NOTIFICATION = "notification"
+    NOTIFICATION_CONTENT = "notification_content"
+    QUEUE_ENTRY = "queue_entry"
+    RECEIPT = "receipt"
+    SANDBOX_CALL = "sandbox_call"
+    SANDBOX_MESSAGE = "sandbox_message"
+    SANDBOX_RECEIPT = "sandbox_receipt"
+    SCHEDULE_RUN = "schedule_run"
     THROTTLE_TURN = "throttle_turn"
     THROTTLE_WINDOW = "throttle_window"
 

@@ -12,9 +12,11 @@ from models.leases import Lease
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
+from models.pruning import PrunedCount, Pruning
 from models.queue import QueueEntry
 from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
+from models.reconsiderations import Reconsideration
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
 from models.schedules import Schedule, ScheduleRun, ScheduleTurn
 from models.suppressions import Suppression
@@ -42,9 +44,12 @@ __all__ = [
     "Process",
     "ProviderHealth",
     "ProviderLimit",
+    "PrunedCount",
+    "Pruning",
     "QueueEntry",
     "Receipt",
     "Recipient",
+    "Reconsideration",
     "SandboxCall",
     "SandboxMessage",
     "SandboxReceipt",

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 from models.columns import new_id, time_column
 
 OPEN = text("closed_at IS NULL")
+TO_TELL = text("closed_at IS NULL AND told_at IS NULL")
 FILLED = text("closed_at IS NULL AND filled")
 
 
@@ -29,11 +30,12 @@ class Digest(SQLModel, table=True):
             unique=True,
             postgresql_where=text("closed_at IS NULL AND NOT filled"),
         ),
-        Index("digest_filled", "id", postgresql_where=FILLED),
+        Index("digest_filled_of_tenant", "tenant", "id", postgresql_where=FILLED),
         Index("digest_of_tenant", "tenant", "id"),
-        Index("digest_due", "closes_at", postgresql_where=OPEN),
+        Index("digest_closing", "calendar", "closes_at", postgresql_where=OPEN),
+        Index("digest_closing_of_tenant", "calendar", "tenant", "closes_at", postgresql_where=OPEN),
         Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=OPEN),
-        Index("digest_to_tell", "closes_at", postgresql_where=text("closed_at IS NULL AND told_at IS NULL")),
+        Index("digest_to_tell_of_tenant", "tenant", "closes_at", "id", postgresql_where=TO_TELL),
         Index("digest_of_recipient", "tenant", "recipient_id", "id"),
     )
 
@@ -60,6 +62,11 @@ class Tick(SQLModel, table=True):
 
     `ensured_at` is when Temporal was told; null: it is to be told. `tried_at` is when that was tried last. `minutes` 0:
     the Schedule is to go."""
+
+    __table_args__ = (
+        Index("tick_to_ensure", text("tried_at NULLS FIRST"), postgresql_where=text("ensured_at IS NULL")),
+        Index("tick_ensured", "ensured_at"),
+    )
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)

@@ -50,6 +50,7 @@ class EventMessage(SQLModel, table=True):
     __tablename__ = "event_message"
     __table_args__ = (
         Index("event_message_waiting", "endpoint_id", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        Index("event_message_due", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
         Index("event_message_of_endpoint", "endpoint_id", "occurred_at", "id"),
         Index(
             "event_message_given_up",

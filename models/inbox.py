@@ -13,7 +13,10 @@ class InboxMessage(SQLModel, table=True):
     """`id` is the delivery's id, so that writing it twice writes it once."""
 
     __tablename__ = "inbox_message"
-    __table_args__ = (Index("inbox_of_recipient", "tenant", "recipient_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("inbox_of_recipient", "tenant", "recipient_id", "created_at", "id"),
+        Index("inbox_message_of_notification", "notification_id"),
+    )
 
     id: UUID = Field(primary_key=True)
     tenant: UUID = Field(foreign_key="tenant.id")

@@ -23,6 +23,8 @@ def _one_of(column: str, words: type[NotificationStatus | DeliveryStatus | Attem
 # any index.
 STORAGE = {"fillfactor": 85}
 
+HELD_AND_WAITING = "held_at IS NOT NULL AND release_at IS NULL"
+HELD_TO_PREPARE = "held_at IS NOT NULL AND (release_at IS NOT NULL OR held_for IS NULL)"
 # A function of the first migration: the words of a content, or none where it is too long for the index.
 CONTENT_WORDS = text("content_words(rendered_content)")
 
@@ -83,6 +85,7 @@ class Notification(SQLModel, table=True):
     generation: int = 1
     revision: int = 0
     cancel_requested_at: datetime | None = time_column()
+    content_removed_at: datetime | None = time_column()
     digest_group: str | None = None
     digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
     schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
@@ -92,14 +95,23 @@ class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
     `awaits` is the evidence that its workflow waits for. `held_at`: the guard held it back; `held_providers` are those
-    that could take it. The resumer claims it by `release_at` once nothing holds it any more.
+    that could take it. `held_for` names what can hold it: channel, type and those providers. `release_at`: it was
+    released, and waits again if no attempt has begun by then.
     """
 
     __table_args__ = (
         _one_of("status", DeliveryStatus),
         Index("delivery_of_notification", "notification_id"),
         Index("delivery_of_channel", "tenant", "channel", "notification_id"),
-        Index("delivery_held", "tenant", "held_priority", "held_at", postgresql_where=text("held_at IS NOT NULL")),
+        Index(
+            "delivery_waiting",
+            "held_priority",
+            "held_for",
+            "tenant",
+            "held_at",
+            postgresql_where=text(HELD_AND_WAITING),
+        ),
+        Index("delivery_to_prepare", "release_at", postgresql_where=text(HELD_TO_PREPARE)),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 
@@ -130,6 +142,7 @@ class Delivery(SQLModel, table=True):
     held_at: datetime | None = time_column()
     held_priority: int | None = None
     held_providers: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    held_for: str | None = None
     release_at: datetime | None = time_column()
 
 
@@ -147,7 +160,9 @@ class Attempt(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     tenant: UUID = Field(foreign_key="tenant.id")
     notification_id: UUID = Field(foreign_key="notification.id")
-    delivery_id: UUID = Field(foreign_key="delivery.id")
+    # No foreign key: a delivery that is deleted would look for its attempts, which have no index by it. Both always go
+    # with their notification.
+    delivery_id: UUID
     endpoint_id: str
     address_key: str | None = None
     number: int

@@ -41,7 +41,9 @@ FOR_ROOM = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
 TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {FOR_ROOM})"
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
 TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
+TO_CANCEL = "cancel_due AND (started_at IS NOT NULL OR state = 'canceled')"
 WAITS_FOR_ROOM = "state = 'waiting' AND waits_for LIKE 'provider_busy%'"
+URGENT_DUE = "state = 'due' AND priority <= 2"
 LOOKED_AFTER = f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {FOR_ROOM}))"
 
 
@@ -80,13 +82,38 @@ class QueueEntry(SQLModel, table=True):
             postgresql_where=text("state = 'due'"),
         ),
         Index("queue_entry_queued_for", "queued_for", "queued_at", postgresql_where=text("queued_for IS NOT NULL")),
-        Index("queue_entry_busy", "waits_for", "priority", "notification_id", postgresql_where=text(WAITS_FOR_ROOM)),
+        Index(
+            "queue_entry_urgent", "tenant", "priority", "next_at", "notification_id", postgresql_where=text(URGENT_DUE)
+        ),
+        Index(
+            "queue_entry_busy_of_tenant",
+            "waits_for",
+            "priority",
+            "tenant",
+            "notification_id",
+            postgresql_where=text(WAITS_FOR_ROOM),
+        ),
         Index("queue_entry_slots", "claimed_by", "next_at", postgresql_where=text("claimed_by IS NOT NULL")),
         Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(TIMED)),
         Index("queue_entry_looked_after", "next_at", postgresql_where=text(LOOKED_AFTER)),
         Index("queue_entry_collecting", "next_at", "notification_id", postgresql_where=text("state = 'collecting'")),
-        Index("queue_entry_signals", "notification_id", postgresql_where=text("evidence_due OR cancel_due")),
+        Index(
+            "queue_entry_collecting_of_tenant",
+            "tenant",
+            "next_at",
+            "notification_id",
+            postgresql_where=text("state = 'collecting'"),
+        ),
+        Index("queue_entry_cancels", "tenant", "notification_id", postgresql_where=text(TO_CANCEL)),
+        Index("queue_entry_evidence", "tenant", "notification_id", postgresql_where=text("evidence_due")),
         Index("queue_entry_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
+        Index(
+            "queue_entry_waiting_for",
+            "tenant",
+            "waits_for",
+            "notification_id",
+            postgresql_where=text("waits_for IS NOT NULL"),
+        ),
         {"postgresql_with": STORAGE},
     )
 

@@ -8,19 +8,33 @@ from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, time_column
 
+NO_TENANT = UUID(int=0)
+
 
 class Receipt(SQLModel, table=True):
-    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_try_at`."""
+    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_try_at`.
+
+    `tenant` is that of the attempt, for taking turns; of receipts that came before their attempt was known it is null
+    in all digits.
+    """
 
     __table_args__ = (
         Index(
             "receipt_waiting", "next_try_at", postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL")
         ),
+        Index(
+            "receipt_waiting_of_tenant",
+            "tenant",
+            "next_try_at",
+            postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL"),
+        ),
+        Index("receipt_received", "received_at"),
         Index("receipt_of_message", "provider", "provider_message_id"),
         Index("receipt_of_attempt", "attempt_id"),
     )
 
     id: UUID = Field(primary_key=True)
+    tenant: UUID = Field(default=NO_TENANT, sa_column_kwargs={"server_default": text(f"'{NO_TENANT}'")})
     provider: str
     kind: str
     attempt_id: UUID | None = None

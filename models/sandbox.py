@@ -43,7 +43,10 @@ class SandboxReceipt(SQLModel, table=True):
     """`at` is when it is said to have happened, `due_at` when it is to be posted (again)."""
 
     __tablename__ = "sandbox_receipt"
-    __table_args__ = (Index("sandbox_receipt_due", "due_at", postgresql_where=text("posted_at IS NULL")),)
+    __table_args__ = (
+        Index("sandbox_receipt_due", "due_at", postgresql_where=text("posted_at IS NULL")),
+        Index("sandbox_receipt_posted", "posted_at", postgresql_where=text("posted_at IS NOT NULL")),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     message_id: UUID

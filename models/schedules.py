@@ -58,7 +58,8 @@ class ScheduleRun(SQLModel, table=True):
     __tablename__ = "schedule_run"
     __table_args__ = (
         Index("schedule_run_of_schedule", "schedule_id", "due_at"),
-        Index("schedule_run_open", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("schedule_run_open_of_tenant", "tenant", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("schedule_run_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: UUID = Field(primary_key=True)

@@ -6,13 +6,15 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
+from domain.retention import CONTENT_DAYS, RECORD_DAYS
 from models.columns import Json, json_column, new_id, time_column
 
 
 class Tenant(SQLModel, table=True):
     """`timezone` is that of people who have none. `person_cap` is `{limit, per}`: what one person gets of all types
     that are not required, together. `installation`: the operator's own tenant, whose keys may have the scope `operate`;
-    there is one at most. A suspended tenant has a row in `hold`."""
+    there is one at most. A suspended tenant has a row in `hold`. The content of a notification is removed
+    `content_days` after its end, all of it after `record_days`."""
 
     __table_args__ = (Index("tenant_installation", "installation", unique=True, postgresql_where=text("installation")),)
 
@@ -23,6 +25,8 @@ class Tenant(SQLModel, table=True):
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
     person_cap: Json | None = json_column(nullable=True)
     installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    content_days: int = Field(default=CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(CONTENT_DAYS))})
+    record_days: int = Field(default=RECORD_DAYS, sa_column_kwargs={"server_default": text(str(RECORD_DAYS))})
     created_at: datetime = time_column(nullable=False)
 
 

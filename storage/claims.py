@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.notification_types import URGENT
-from models.queue import TIMED
+from models.queue import TIMED, URGENT_DUE
 from storage.queue_entries import DUE, IS_OVER, UNDER_WAY, WAITS
 from storage.statements import Executor
 
@@ -127,11 +127,16 @@ RETURNING pg_notify(:channel, :due)::text
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
 DEMOTE = text(f"""
-WITH excess AS (
-  SELECT numbered.notification_id FROM (
-    SELECT notification_id, row_number() OVER (PARTITION BY tenant ORDER BY priority, next_at, notification_id) AS place
-      FROM queue_entry WHERE state = 'due' AND priority <= {URGENT}) numbered
-   WHERE numbered.place > :burst LIMIT :limit
+WITH RECURSIVE whose AS (
+  (SELECT tenant FROM queue_entry WHERE {URGENT_DUE} ORDER BY tenant LIMIT 1)
+   UNION ALL
+  SELECT later.tenant FROM whose CROSS JOIN LATERAL (
+    SELECT tenant FROM queue_entry WHERE {URGENT_DUE} AND tenant > whose.tenant ORDER BY tenant LIMIT 1) later
+), excess AS (
+  SELECT own.notification_id FROM whose CROSS JOIN LATERAL (
+    SELECT notification_id FROM queue_entry WHERE {URGENT_DUE} AND tenant = whose.tenant
+     ORDER BY priority, next_at, notification_id OFFSET :burst LIMIT :limit) own
+   LIMIT :limit
 ), whole AS (
   SELECT n.id, n.tenant FROM notification n JOIN excess ON n.id = excess.notification_id
    ORDER BY n.id FOR KEY SHARE OF n SKIP LOCKED

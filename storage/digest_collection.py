@@ -20,6 +20,7 @@ from domain.timing import Digest
 from models.columns import new_id
 from storage.database import to_json
 from storage.digests import COLLECTION
+from storage.round_robin import round_robin
 from storage.rows import Json
 from storage.statements import Executor
 
@@ -28,10 +29,18 @@ Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
 ALONE = text(f"SELECT pg_advisory_xact_lock({COLLECTION})")
 IS_WAITING = "q.state = 'collecting' AND q.next_at <= now()"
 IN_ORDER = "ORDER BY q.next_at, q.notification_id"
+CHOSEN = round_robin(
+    "queue_entry",
+    waiting="state = 'collecting'",
+    due="next_at <= now()",
+    key="notification_id",
+    order="next_at, notification_id",
+    lock="",
+)
 WAITING = text(f"""
+WITH RECURSIVE {CHOSEN}
 SELECT n.id, n.tenant, n.digest_group
-  FROM (SELECT notification_id, next_at FROM queue_entry q WHERE {IS_WAITING} {IN_ORDER} LIMIT :limit) q
-  JOIN notification n ON n.id = q.notification_id {IN_ORDER}
+  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id {IN_ORDER}
 """)  # noqa: S608 - constants of our own
 HAS_WORK = text(f"""
 SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_WAITING})

@@ -1,9 +1,7 @@
 """Windows that are due, to be told to their workflows, listed, or flushed."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,7 +12,7 @@ from domain.local_times import reckoned_in
 from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
-from storage.rows import Json
+from storage.round_robin import round_robin
 from storage.statements import Executor
 
 
@@ -43,39 +41,47 @@ class ToTell:
     closes_at: datetime
 
 
-# What is closed in one transaction: some seconds' work at most, and statements have fifteen.
-WINDOWS_AT_ONCE, ITEMS_AT_ONCE, BYTES_AT_ONCE = 50, 2_000, 8_000_000
-
 COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, group_key,
   calendar"""
-TO_TELL = text("""
-SELECT id, tenant, notification_type, group_key, closes_at FROM digest
- WHERE closed_at IS NULL AND told_at IS NULL ORDER BY closes_at LIMIT :limit
-""")
+CHOSEN = round_robin("digest", waiting="closed_at IS NULL AND told_at IS NULL", order="closes_at, id", lock="")
+TO_TELL = text(f"""
+WITH RECURSIVE {CHOSEN}
+SELECT id, tenant, notification_type, group_key, closes_at FROM digest JOIN chosen USING (id) ORDER BY closes_at
+""")  # noqa: S608 - constants of our own
 MARK_TOLD = text("UPDATE digest SET told_at = now() WHERE id = ANY(:ids)")
 OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
  WHERE tenant = :tenant AND group_key = :group_key AND closed_at IS NULL AND NOT filled FOR UPDATE
 """)
 DUE_OF_TYPE = text("""
-SELECT id, items, bytes FROM digest
+SELECT id FROM digest
  WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
    AND calendar AND closes_at <= now()
- ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ ORDER BY closes_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 # What was locked for a moment, such as by a person who moves, is not left for the next tick.
 HELD_OF_TYPE = text(DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
-FILLED = text("""
-SELECT id, items, bytes FROM digest WHERE closed_at IS NULL AND filled ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
-""")
-IS_OVERDUE = """
-       closed_at IS NULL AND closes_at <= now() - make_interval(secs => :windowed)
-   AND closes_at <= now() - make_interval(secs => CASE WHEN calendar THEN :calendar ELSE :windowed END)
-""".strip()
-HAS_OVERDUE = text(f"SELECT EXISTS (SELECT 1 FROM digest WHERE {IS_OVERDUE})")  # noqa: S608 - a constant of our own
-OVERDUE = text(f"""
-SELECT id, items, bytes FROM digest WHERE {IS_OVERDUE} ORDER BY closes_at LIMIT :limit FOR UPDATE SKIP LOCKED
-""")  # noqa: S608
+OPEN_ONE = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
+FILLED = text(f"""
+WITH RECURSIVE {round_robin("digest", waiting="closed_at IS NULL AND filled", order="id", lock="")}
+SELECT id FROM chosen
+""")  # noqa: S608 - constants of our own
+# So many seconds late. What closes by the calendar may wait for its tick for longer.
+OVERDUE = {
+    calendar: text(f"""
+WITH RECURSIVE {
+        round_robin(
+            "digest",
+            waiting=f"closed_at IS NULL AND {which}",
+            due="closes_at <= now() - make_interval(secs => :late)",
+            order="closes_at",
+            lock="",
+        )
+    }
+SELECT id FROM chosen
+""")  # noqa: S608 - constants of our own
+    for calendar, which in ((False, "calendar = false"), (True, "calendar = true"))
+}
 PAGE = text(f"""
 SELECT {COLUMNS} FROM digest
  WHERE tenant = :tenant AND (closed_at IS NULL) = :open
@@ -109,44 +115,38 @@ async def close_group(session: AsyncSession, tenant: UUID, group_key: str) -> da
 
 
 async def close_due(session: AsyncSession, tenant: UUID, notification_type: str) -> int:
-    """Of a type that closes by the calendar: how many were closed, 0 when none is left. Whoever else closes has
-    others."""
+    """Close one window of a type that closes by the calendar. Return 0 if none is due. Other processes that close at
+    the same time take other windows."""
     values = {"tenant": tenant, "notification_type": notification_type}
-    return await _close(session, DUE_OF_TYPE, values) or await _close(session, HELD_OF_TYPE, values)
+    for statement in (DUE_OF_TYPE, HELD_OF_TYPE):
+        id = (await session.execute(statement, values)).scalar_one_or_none()
+        if id is not None:
+            await digest_closing.close(session, [id])
+            return 1
+    return 0
 
 
-async def close_filled(session: AsyncSession) -> int:
-    """What nothing more may join: how many were closed, 0 when none is left."""
-    return await _close(session, FILLED, {})
+async def filled(session: Executor, limit: int) -> list[UUID]:
+    """Windows that nothing more may join, to be closed one by one; tenants in turn."""
+    return list((await session.execute(FILLED, {"limit": limit})).scalars())
 
 
-async def has_overdue(session: Executor, windowed: float, calendar: float) -> bool:
-    """Whether `close_overdue` has something to do."""
-    return bool((await session.execute(HAS_OVERDUE, {"windowed": windowed, "calendar": calendar})).scalar_one())
+async def overdue(session: Executor, windowed: float, calendar: float, limit: int) -> list[UUID]:
+    """Windows that are so many seconds late, to be closed one by one; tenants in turn. What should have closed them is
+    gone, such as a workflow with a store that was lost."""
+    found: list[UUID] = []
+    for is_calendar, late in ((False, windowed), (True, calendar)):
+        values = {"late": late, "limit": limit}
+        found += (await session.execute(OVERDUE[is_calendar], values)).scalars()
+    return found
 
 
-async def close_overdue(session: AsyncSession, windowed: float, calendar: float) -> int:
-    """So many seconds late: whatever should have closed them is gone, such as a workflow with a store that was lost."""
-    return await _close(session, OVERDUE, {"windowed": windowed, "calendar": calendar})
-
-
-async def _close(session: AsyncSession, due: Any, values: Json) -> int:
-    rows = (await session.execute(due, {**values, "limit": WINDOWS_AT_ONCE})).mappings()
-    ids = at_once([(row["id"], row["items"], row["bytes"]) for row in rows])
-    await digest_closing.close(session, ids)
-    return len(ids)
-
-
-def at_once(windows: Iterable[tuple[UUID, int, int]]) -> list[UUID]:
-    """Of windows with so many items and bytes the first ones that one transaction takes: at least one."""
-    taken: list[UUID] = []
-    items = size = 0
-    for id, more, larger in windows:
-        items, size = items + more, size + larger
-        if taken and (items > ITEMS_AT_ONCE or size > BYTES_AT_ONCE):
-            break
-        taken.append(id)
-    return taken
+async def close_one(session: AsyncSession, id: UUID) -> bool:
+    """False: it is closed already, or another process is about to close it."""
+    if (await session.execute(OPEN_ONE, {"id": id})).scalar_one_or_none() is None:
+        return False
+    await digest_closing.close(session, [id])
+    return True
 
 
 async def page(

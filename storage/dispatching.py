@@ -9,8 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
-from models.queue import HAS_WORKFLOW, LOOKED_AFTER
+from models.queue import HAS_WORKFLOW, LOOKED_AFTER, TO_CANCEL
 from storage.queue_entries import ENTRY, OF_ENTRY
+from storage.round_robin import round_robin
 from storage.statements import Executor
 
 
@@ -21,11 +22,13 @@ class DueEvidence:
     count: int
 
 
-CANCELS = text("""
-SELECT notification_id, tenant, generation FROM queue_entry
- WHERE cancel_due AND ((started_at IS NOT NULL AND state <> 'canceled') OR (state = 'canceled' AND next_at <= now()))
- LIMIT :limit
-""")
+IN_TURN = {"key": "notification_id", "order": "notification_id", "lock": ""}
+# What was canceled while a process started it is signaled when that claim expires.
+MAY_CANCEL = f"{TO_CANCEL} AND (state <> 'canceled' OR next_at <= now())"
+CANCELS = text(f"""
+WITH RECURSIVE {round_robin("queue_entry", waiting=MAY_CANCEL, **IN_TURN)}
+SELECT notification_id, tenant, generation FROM queue_entry JOIN chosen USING (notification_id)
+""")  # noqa: S608 - constants of our own
 MARK_SIGNALED = text(f"""
 WITH {ENTRY}, ended AS (
   DELETE FROM queue_entry q USING entry WHERE q.notification_id = entry.notification_id AND q.state = 'canceled'
@@ -33,10 +36,11 @@ WITH {ENTRY}, ended AS (
 UPDATE queue_entry q SET cancel_due = false {OF_ENTRY} AND q.state <> 'canceled'
 """)  # noqa: S608 - constants of our own
 
-EVIDENCE = text("""
-SELECT notification_id AS id, generation, evidence_count AS count FROM queue_entry
- WHERE evidence_due ORDER BY notification_id LIMIT :limit
-""")
+EVIDENCE = text(f"""
+WITH RECURSIVE {round_robin("queue_entry", waiting="evidence_due", **IN_TURN)}
+SELECT notification_id AS id, generation, evidence_count AS count FROM queue_entry JOIN chosen USING (notification_id)
+ ORDER BY notification_id
+""")  # noqa: S608 - constants of our own
 TOLD = text(f"""
 WITH {ENTRY}
 UPDATE queue_entry q SET evidence_due = false

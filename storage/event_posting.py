@@ -54,27 +54,30 @@ class Call:
     gone: bool = False
 
 
-NEXT = text("""
-SELECT extract(epoch FROM m.next_try_at - now())
-  FROM event_endpoint p CROSS JOIN LATERAL (
-    SELECT next_try_at FROM event_message WHERE endpoint_id = p.id AND next_try_at IS NOT NULL
-     ORDER BY next_try_at LIMIT 1) m
- WHERE p.enabled ORDER BY 1 LIMIT 1
-""")
+# Also of endpoints that are disabled: their messages are given up within a minute, and a claim skips them until then.
+NEXT = text("SELECT extract(epoch FROM min(next_try_at) - now()) FROM event_message WHERE next_try_at IS NOT NULL")
+# As many due messages tell their endpoints. If more are due, all endpoints are looked at.
+FEW_DUE = 500
 
 # Tenants in turn, whoever has fewer under way first; endpoints that take what they get before those that do not.
 CLAIM = text(f"""
 WITH flying AS (
   SELECT * FROM jsonb_to_recordset(CAST(:flying AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
+), first_due AS MATERIALIZED (
+  SELECT endpoint_id FROM event_message WHERE next_try_at <= now() ORDER BY next_try_at LIMIT {FEW_DUE}
+), target AS (
+  SELECT id, tenant, failing_since FROM event_endpoint WHERE enabled AND id IN (SELECT endpoint_id FROM first_due)
+   UNION
+  SELECT id, tenant, failing_since FROM event_endpoint
+   WHERE enabled AND (SELECT count(*) FROM first_due) = {FEW_DUE}
 ), due AS (
   SELECT m.id, m.next_try_at, p.tenant, p.failing_since IS NOT NULL AS failing
-    FROM event_endpoint p CROSS JOIN LATERAL (
+    FROM target p CROSS JOIN LATERAL (
       SELECT id, next_try_at FROM event_message WHERE endpoint_id = p.id AND next_try_at <= now()
        ORDER BY next_try_at
        LIMIT greatest(0, CASE WHEN p.failing_since IS NULL THEN CAST(:of_endpoint AS int) ELSE 1 END
                          - (SELECT count(*) FROM flying WHERE flying.endpoint_id = p.id))
          FOR UPDATE SKIP LOCKED) m
-   WHERE p.enabled
 ), ranked AS (
   SELECT id, failing,
          row_number() OVER (PARTITION BY tenant ORDER BY failing, next_try_at)

@@ -43,12 +43,11 @@ WITH changed AS (
   RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
             x.cancel_due
 ), {FOLLOW}, person AS (
-  SELECT n.id, {ERASED} AS erased FROM fenced n
+  SELECT n.id, n.finished_at, {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
-         finished_at = x.finished_at, provider_message_id = x.provider_message_id,
+         finished_at = x.finished_at, provider_message_id = x.provider_message_id, sent_at = x.sent_at,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
-         sent_at = x.sent_at,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM person JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
          notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
@@ -58,6 +57,7 @@ WITH changed AS (
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule, awaits = x.awaits,
+         held_at = CASE WHEN person.finished_at IS NULL THEN t.held_at END,
          provider = x.provider, provider_message_id = x.provider_message_id,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at

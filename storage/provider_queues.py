@@ -22,10 +22,26 @@ SELECT CASE WHEN min(queued_at) < now() - make_interval(secs => {STALE_AFTER}) T
        - count(*) FROM (SELECT queued_at FROM queue_entry WHERE queued_for = :provider LIMIT {MOST}) queued
 """  # noqa: S608 - constants of our own
 HAS_ROOM = text(ROOM)
+WAITING = f"{WAITS_FOR_ROOM} AND waits_for = :reason"
 LET_IN = text(f"""
-WITH first_few AS (
-  SELECT notification_id FROM queue_entry WHERE {WAITS_FOR_ROOM} AND waits_for = :reason
-   ORDER BY priority, notification_id LIMIT GREATEST(0, ({ROOM})) FOR UPDATE SKIP LOCKED
+WITH RECURSIVE room AS MATERIALIZED (
+  SELECT GREATEST(0, ({ROOM})) AS free
+), whose AS (
+  (SELECT priority, tenant FROM queue_entry WHERE {WAITING} AND (SELECT free FROM room) > 0
+    ORDER BY priority, tenant LIMIT 1)
+   UNION ALL
+  SELECT later.* FROM whose CROSS JOIN LATERAL (
+    SELECT priority, tenant FROM queue_entry
+     WHERE {WAITING} AND (priority, tenant) > (whose.priority, whose.tenant) ORDER BY priority, tenant LIMIT 1) later
+), sharing AS MATERIALIZED (
+  SELECT priority, tenant, count(*) OVER (PARTITION BY priority) AS tenants FROM whose
+), first_few AS (
+  SELECT own.notification_id FROM sharing CROSS JOIN LATERAL (
+    SELECT notification_id, row_number() OVER () AS turn FROM (
+      SELECT notification_id FROM queue_entry q
+       WHERE {WAITING} AND q.priority = sharing.priority AND q.tenant = sharing.tenant
+       ORDER BY notification_id LIMIT (SELECT free FROM room) / tenants + 1 FOR UPDATE SKIP LOCKED) mine) own
+   ORDER BY sharing.priority, own.turn, random() LIMIT (SELECT free FROM room)
 ), due AS (
   UPDATE queue_entry q SET {DUE} FROM first_few WHERE q.notification_id = first_few.notification_id RETURNING 1
 )
@@ -55,6 +71,7 @@ async def waited_for(session: Executor, providers: Sequence[str]) -> list[str]:
 
 
 async def let_in(session: Executor, provider: str) -> int:
-    """Make due as many as there is room for, the most urgent first. Return how many."""
+    """Make due as many as there is room for: the most urgent first, and of those the tenants in turn. Return how
+    many."""
     values = {"provider": provider, "reason": reason_of(provider), "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return int((await session.execute(LET_IN, values)).one()[0])

@@ -19,15 +19,21 @@ from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.ledgers import Key, save_many
 from storage.receipts import StoredReceipt, with_receipts
 from storage.recipients import ERASED
+from storage.round_robin import round_robin
 from storage.rows import FEW_ROWS
 from storage.statements import Executor
 
 # The rows stay locked until the transaction ends: another process skips them. A receipt names its attempt by our
 # reference or, without one, by the provider's id of the message. Two queries, so that each uses its own index.
+WAITING = round_robin(
+    "receipt",
+    waiting="applied_at IS NULL AND next_try_at IS NOT NULL",
+    due="next_try_at <= now()",
+    order="next_try_at",
+)
 CLAIM = text(f"""
-WITH due AS (
-  SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt
-   WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
+WITH RECURSIVE {WAITING}, due AS (
+  SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt JOIN chosen USING (id)
 )
 SELECT due.id AS receipt_id, due.provider, due.kind, due.attempt_id, due.provider_message_id, due.reason,
        due.occurred_at, matched.id AS matched_id, matched.tenant AS matched_tenant, matched.notification_id, ledger.*
@@ -86,7 +92,7 @@ async def apply_together(session: Executor, limit: int) -> Batch:
     Left for `apply_alone` are receipts of a notification that another transaction has changed or locked, and those that
     suppress an address: they lock the recipient first.
     """
-    claimed = await _claim(session, limit)
+    claimed = await claim(session, limit)
     applied = await _applied(session, [one for one in claimed if one.key and not _suppresses(one.receipt)])
     await _settle(session, claimed, applied)
     rest = [one for one in claimed if one.key and one.receipt.id not in applied]
@@ -95,12 +101,12 @@ async def apply_together(session: Executor, limit: int) -> Batch:
 
 async def lease(session: Executor, limit: int) -> Batch:
     """Claim up to `limit` waiting receipts without applying any."""
-    claimed = await _claim(session, limit)
+    claimed = await claim(session, limit)
     await _settle(session, claimed, set())
     return Batch(size=len(claimed), rest=[one for one in claimed if one.key])
 
 
-async def _claim(session: Executor, limit: int) -> list[ClaimedReceipt]:
+async def claim(session: Executor, limit: int) -> list[ClaimedReceipt]:
     return [_claimed(dict(row)) for row in (await session.execute(CLAIM, {"limit": limit})).mappings()]
 
 

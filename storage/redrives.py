@@ -40,7 +40,8 @@ class Redrive:
     delay: float = 0.0
 
 
-COLUMNS = f"n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {ERASED} AS erased"
+COLUMNS = f"""n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {ERASED} AS erased,
+  n.content_removed_at IS NOT NULL AS emptied"""
 
 WRITE = text("""
 WITH item AS (
@@ -62,7 +63,7 @@ WITH item AS (
          started_at = NULL, claimed_by = NULL, queued_for = NULL, queued_at = NULL, evidence_due = false,
          cancel_due = false
 ), forgotten AS (
-  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, release_at = NULL
+  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, held_for = NULL, release_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, detail, status)
@@ -133,6 +134,7 @@ def _found(row: Any) -> Found:
         finished=row["finished_at"] is not None,
         expires_at=row["expires_at"],
         erased=row["erased"],
+        emptied=row["emptied"],
     )
     return Found(
         id=row["id"],

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, RUNS_DUE
@@ -75,15 +75,31 @@ WITH told AS (
 SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM told
 """)  # noqa: S608 - constants of our own
 
-CLAIM = text("""
+NEXT_TENANT = text("""
+(SELECT tenant FROM schedule_run WHERE finished_at IS NULL AND tenant > :after ORDER BY tenant LIMIT 1)
+ UNION ALL
+(SELECT tenant FROM schedule_run WHERE finished_at IS NULL ORDER BY tenant LIMIT 1)
+ LIMIT 1
+""")
+# Two queries, so that each reads one row of the index. The second one begins only if the first has found nothing.
+OPEN = "SELECT id FROM schedule_run WHERE finished_at IS NULL AND tenant = :tenant"
+CLAIM_NEXT = text(f"""
+SELECT id FROM ({OPEN} AND id > :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) behind
+ UNION ALL
+SELECT id FROM ({OPEN} AND id <= :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) first
+ LIMIT 1
+""")  # noqa: S608 - a constant of our own
+OF_TYPE = text("""
+SELECT run.id FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
+ WHERE run.finished_at IS NULL AND run.tenant = :tenant AND s.notification_type = :type
+ ORDER BY run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+""")
+READ = text("""
 SELECT run.id, run.tenant, run.kind, run.due_at, COALESCE(run.after, '') AS after, s.id AS schedule_id,
        s.notification_type, s.spec, s.deleted_at
   FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
- WHERE run.finished_at IS NULL
-   AND (CAST(:type AS text) IS NULL OR (s.tenant = :tenant AND s.notification_type = :type))
- ORDER BY run.id <= :turn, run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+ WHERE run.id = :id
 """)
-HAS_OPEN = text("SELECT EXISTS (SELECT 1 FROM schedule_run WHERE finished_at IS NULL)")
 GO_ON = text(f"""
 UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
        left_out = {ADDED % "CAST(:left_out AS jsonb)"} WHERE id = :id
@@ -128,19 +144,27 @@ def _values(run: NewRun) -> dict[str, Any]:
     return {**named, "schedule_id": run.schedule.id, "tenant": run.schedule.tenant}
 
 
-async def has_open(session: Executor) -> bool:
-    """Whether any run has people to go."""
-    return bool((await session.execute(HAS_OPEN)).scalar_one())
+async def next_tenant(session: Executor, after: UUID) -> UUID | None:
+    """The next tenant behind `after` that has an open run; behind the last one comes the first."""
+    found: UUID | None = (await session.execute(NEXT_TENANT, {"after": after})).scalar_one_or_none()
+    return found
 
 
-async def claim_open(
-    session: AsyncSession, turn: UUID, tenant: UUID | None = None, notification_type: str | None = None
-) -> OpenRun | None:
-    """One that nobody else has claimed, the next after `turn`: so that they come in turns."""
-    values = {"turn": turn, "tenant": tenant, "type": notification_type}
-    row = (await session.execute(CLAIM, values)).mappings().one_or_none()
-    if row is None:
+async def claim_next(session: AsyncSession, tenant: UUID, after: UUID) -> OpenRun | None:
+    """An open run of the tenant that no other process has claimed: the next behind `after`, or the first."""
+    return await _claimed(session, CLAIM_NEXT, {"tenant": tenant, "after": after})
+
+
+async def claim_of_type(session: AsyncSession, tenant: UUID, notification_type: str) -> OpenRun | None:
+    """An open run of the type that no other process has claimed."""
+    return await _claimed(session, OF_TYPE, {"tenant": tenant, "type": notification_type})
+
+
+async def _claimed(session: AsyncSession, claim: TextClause, values: dict[str, Any]) -> OpenRun | None:
+    id = (await session.execute(claim, values)).scalar_one_or_none()
+    if id is None:
         return None
+    row = (await session.execute(READ, {"id": id})).mappings().one()
     spec = decoded(row["spec"])
     schedule = None
     if row["deleted_at"] is None:

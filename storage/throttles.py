@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.throttles import Claimed, Window, has_room, taken
 from storage.database import to_json
+from storage.pruned_counts import note_pruned
 from storage.queue_entries import DUE
 from storage.statements import Executor
 
@@ -150,13 +151,20 @@ WITH over AS (
 SELECT (SELECT count(*) FROM begun), (SELECT max(pg_notify(:channel, :due)::text) FROM told)
 """)  # noqa: S608 - a constant of our own
 NEXT = text("SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE awaited")
-# Whoever was cancelled or got old while it waited.
-GONE = text("""
-DELETE FROM throttle_turn WHERE (notification_id, generation, key) IN (
-  SELECT t.notification_id, t.generation, t.key FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
-   WHERE t.granted_at IS NULL AND (n.finished_at IS NOT NULL OR n.generation <> t.generation)
-   LIMIT :limit FOR UPDATE OF t SKIP LOCKED)
-RETURNING 1
+# In the order of the primary key, a part of the table at a time: slots and places of notifications that have ended, or
+# of an earlier generation. What is open keeps its slot, however often it asks again.
+PRUNE = text("""
+WITH part AS (
+  SELECT notification_id, generation, key FROM throttle_turn
+   WHERE notification_id > :after ORDER BY notification_id LIMIT :limit
+), gone AS (
+  DELETE FROM throttle_turn t USING part, notification n
+   WHERE t.notification_id = part.notification_id AND t.generation = part.generation AND t.key = part.key
+     AND n.id = t.notification_id AND (n.finished_at IS NOT NULL OR n.generation <> t.generation)
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM part) AS looked_at, (SELECT count(*) FROM gone) AS pruned,
+       (SELECT notification_id FROM part ORDER BY notification_id DESC LIMIT 1) AS last
 """)
 FORGET = text("""
 DELETE FROM throttle_window WHERE (tenant, key) IN (
@@ -182,9 +190,14 @@ async def seconds_to_next(session: Executor) -> float | None:
     return None if left is None else max(0.0, float(left))
 
 
-async def forget(session: AsyncSession, limit: int) -> tuple[int, int]:
-    """Windows that are long over, since the next one begins without them, and places of those who are gone. Return how
-    many of each were deleted."""
-    windows = (await session.execute(FORGET, {"limit": limit})).all()
-    turns = (await session.execute(GONE, {"limit": limit})).all()
-    return len(windows), len(turns)
+async def forget(session: Executor, limit: int) -> None:
+    """Delete windows that are long over: the next one begins without them."""
+    await note_pruned(session, "throttle_window", len((await session.execute(FORGET, {"limit": limit})).all()))
+
+
+async def prune(session: Executor, after: UUID, limit: int) -> tuple[UUID | None, int]:
+    """Look at up to `limit` slots and places of notifications behind `after`, and delete those of ended ones. Return
+    the last notification, None at the end of the table, and how many rows were deleted."""
+    row = (await session.execute(PRUNE, {"after": after, "limit": limit})).mappings().one()
+    await note_pruned(session, "throttle_turn", row["pruned"])
+    return (row["last"] if row["looked_at"] == limit else None), row["pruned"]

@@ -45,9 +45,14 @@ SELECT pg_notify(:channel, :due) FROM wanted
 # take comes after all that it was not told of since.
 TO_ENSURE = text("""
 UPDATE tick SET tried_at = clock_timestamp() FROM (
-  SELECT tenant, notification_type FROM tick
-   WHERE ensured_at IS NULL OR ensured_at < now() - make_interval(secs => :again)
-   ORDER BY tried_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) due
+  SELECT * FROM (
+    SELECT tenant, notification_type FROM tick WHERE ensured_at IS NULL
+     ORDER BY tried_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) untold
+   UNION ALL
+  SELECT * FROM (
+    SELECT tenant, notification_type FROM tick WHERE ensured_at < now() - make_interval(secs => :again)
+     ORDER BY ensured_at LIMIT :limit FOR UPDATE SKIP LOCKED) old
+   LIMIT :limit) due
  WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
 RETURNING tick.tenant, tick.notification_type, tick.minutes, tick.tried_at
 """)

@@ -81,12 +81,15 @@ class Office:
             assert await topics.unsubscribe(session, self.desk.tenant, topic, recipient_id)
 
     async def trigger(self, schedule: Schedule) -> None:
+        await self.trigger_only(schedule)
+        await self.tick()
+
+    async def trigger_only(self, schedule: Schedule) -> None:
         run = NewRun(
             schedule=schedule.value(self.desk.tenant), kind=RunKind.TRIGGER, due_at=now(), id=new_id(), finished=False
         )
         async with self.desk.database.transaction() as session:
             await schedule_runs.tell(session, [run])
-        await self.tick()
 
     async def tick(self) -> int:
         """How many steps found something to do."""

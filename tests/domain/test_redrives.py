@@ -56,6 +56,7 @@ def test_every_status_has_its_answer_and_force_changes_only_the_doubt() -> None:
         ({"expires_at": later(10)}, "expired"),
         ({"expires_at": later(10.001)}, None),
         ({"erased": True}, "recipient_erased"),
+        ({"emptied": True}, "content_removed"),
         ({"erased": True, "expires_at": later(9)}, "recipient_erased"),
         ({"finished": False}, "not_finished"),
     ],

@@ -10,7 +10,7 @@ from domain.clock import now
 from domain.ledger import finish
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import claims, holds
+from storage import claims, releases
 from storage.claims import Begun, Claimed, Slots
 from storage.database import Database
 from storage.ledgers import Key, amend
@@ -85,7 +85,7 @@ def _over(ledger: Ledger, *, canceled: bool) -> Ledger:
 async def release(database: Database, limit: int) -> list[UUID]:
     """Make held ones due and claim them: their notifications, as they were claimed."""
     async with database.transaction() as session:
-        await holds.release(session, limit)
+        await releases.release(session, limit)
     return ids(await claim(database, process=OTHER))
 
 

@@ -10,7 +10,6 @@ import pytest
 from domain.cancellation import cancel
 from domain.clock import now, set_ahead
 from domain.names import DISPATCH_CHANNEL
-from models.columns import new_id
 from models.content import NotificationType
 from storage import digest_closing, digests, erasures, recipients, ticks
 from storage.catalog import Catalog
@@ -19,7 +18,17 @@ from storage.digest_collection import collect_waiting
 from storage.ledgers import Key, amend
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
-from tests.storage.windows import accept, close, close_filled, collect, handed_over, made, statuses, windows
+from tests.storage.windows import (
+    accept,
+    close,
+    close_filled,
+    close_overdue,
+    collect,
+    handed_over,
+    made,
+    statuses,
+    windows,
+)
 
 pytestmark = pytest.mark.postgres
 A_DAY = timedelta(days=1)
@@ -175,11 +184,9 @@ async def test_an_item_with_a_time_of_its_own_waits_for_it(desk: Desk) -> None:
 async def test_what_somebody_else_should_have_closed_is_closed_when_it_is_overdue(desk: Desk) -> None:
     await accept(desk, 1)
     await collect(desk)
-    async with desk.database.transaction() as session:
-        assert await digests.close_overdue(session, 10, 1_200) == 0
+    assert await close_overdue(desk) == 0
     await desk.query("UPDATE digest SET closes_at = now() - interval '11 seconds' WHERE tenant = :t", t=desk.tenant)
-    async with desk.database.transaction() as session:
-        assert await digests.close_overdue(session, 10, 1_200) == 1
+    assert await close_overdue(desk) == 1
     assert len(await made(desk)) == 1
 
 
@@ -330,29 +337,24 @@ async def test_a_window_by_the_calendar_stays_with_the_version_that_has_one(data
 MANY = """
 INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
        opened_at, closes_at, told_at)
-SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'g' || i, true, :filled, :items, :bytes, now(),
-       now() - interval '1 hour', now() FROM generate_series(1, 5) i
+SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'g' || i, true, :filled, 1, 10, now(),
+       now() - interval '1 hour', now() FROM generate_series(1, 3) i
 """
 
 
-@pytest.mark.parametrize(("items", "bytes"), [(900, 1_000), (1, 3_500_000)])
-async def test_a_transaction_closes_as_many_windows_as_their_items_allow(desk: Desk, items: int, bytes: int) -> None:
-    given = {"tenant": desk.tenant, "type": desk.type_id, "items": items, "bytes": bytes}
-    closed: dict[str, list[int]] = {"due": [], "overdue": [], "filled": []}
-    for way, counts in closed.items():
-        await desk.query(MANY, filled=way == "filled", **given)
-        while not counts or counts[-1]:
-            async with desk.database.transaction() as session:
-                match way:
-                    case "due":
-                        counts.append(await digests.close_due(session, desk.tenant, "order.shipped"))
-                    case "overdue":
-                        counts.append(await digests.close_overdue(session, 10, 1_200))
-                    case _:
-                        counts.append(await digests.close_filled(session))
-    assert closed == {way: [2, 2, 1, 0] for way in closed}
+async def test_a_window_is_closed_in_a_transaction_of_its_own(desk: Desk) -> None:
+    await desk.query(MANY, filled=False, tenant=desk.tenant, type=desk.type_id)
+    closed = []
+    for _ in range(4):
+        async with desk.database.transaction() as session:
+            closed.append(await digests.close_due(session, desk.tenant, "order.shipped"))
+    assert closed == [1, 1, 1, 0]
 
 
-def test_one_window_is_closed_however_large_it_is() -> None:
-    first, second = new_id(), new_id()
-    assert digests.at_once([(first, 9_999, 1), (second, 1, 1)]) == [first]
+async def test_a_window_that_another_process_closes_is_skipped(desk: Desk) -> None:
+    await desk.query(MANY, filled=True, tenant=desk.tenant, type=desk.type_id)
+    [first, *_] = await windows(desk)
+    async with desk.database.transaction() as session:
+        assert await digests.close_one(session, first["id"])
+        assert await close_filled(desk) == 2
+    assert await close_filled(desk) == 0

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.circuits import Tally
 from domain.holds import HoldKind, paused
-from storage import holds, provider_health
+from storage import holds, provider_health, releases
 from storage.database import Database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, Sent, open_desk
@@ -29,7 +29,7 @@ RELEASED = "SELECT id FROM delivery WHERE release_at > now() OR (release_at IS N
 async def released(database: Database, limit: int = 10) -> list[UUID]:
     """Which deliveries would be."""
     async with database.transaction() as session:
-        await holds.release(session, limit)
+        await releases.release(session, limit)
         found = list((await session.execute(text(RELEASED))).scalars())
         await session.rollback()
     return found

@@ -110,8 +110,8 @@ def search(**wanted: Any) -> Call:
         (lambda s, _: claims.end_waits(s, look_back=EVER, limit=16), "queue_entry_timed"),
         (lambda s, _: dispatching.strays(s, 20), "queue_entry_looked_after"),
         (lambda s, _: s.execute(recoveries.BATCH, A_BATCH), "queue_entry_pkey"),
-        (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_signals"),
-        (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_signals"),
+        (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_cancels"),
+        (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_evidence"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -12,7 +12,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.statuses import NotificationStatus
-from storage import erasures, holds, recipients, redrives
+from storage import erasures, recipients, redrives, releases
 from storage.parked import Filter
 from storage.redrives import Found, Redrive
 from tests.storage.locks import until_blocked
@@ -92,7 +92,7 @@ async def test_what_the_last_generation_waited_for_nobody_waits_for(failed: Sent
     await redrive(failed.desk, *await found(failed.desk))
     assert [(row["awaits"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
     async with failed.desk.database.transaction() as session:
-        assert await holds.release(session, 10) == 0
+        assert await releases.release(session, 10) == 0
 
 
 async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: Sent) -> None:

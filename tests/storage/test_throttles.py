@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -158,10 +159,24 @@ async def test_what_is_long_over_is_forgotten(desk: Desk) -> None:
     )
     async with desk.database.transaction() as session:
         await throttles.forget(session, 100)
+        await throttles.prune(session, UUID(int=0), 10_000)
     left = await desk.query("SELECT key FROM throttle_window WHERE tenant = :tenant", tenant=desk.tenant)
     turns = await desk.query("SELECT granted_at FROM throttle_turn WHERE tenant = :tenant", tenant=desk.tenant)
     assert [row["key"] for row in left] == ["new"]
+    assert len(turns) == 2
     assert all(row["granted_at"] for row in turns)
+
+
+async def test_slots_of_an_ended_notification_are_pruned_part_by_part(desk: Desk) -> None:
+    ended, open_one = sorted([await desk.send(), await desk.send()], key=lambda sent: sent.id)
+    for sent in (ended, open_one):
+        assert await ask(sent, limit(10))
+    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=ended.id)
+    async with desk.database.transaction() as session:
+        before = UUID(int=ended.id.int - 1)
+        assert await throttles.prune(session, before, 1) == (ended.id, 1)
+        assert await throttles.prune(session, ended.id, 1) == (open_one.id, 0)
+        assert (await throttles.prune(session, open_one.id, 1))[0] is None
 
 
 async def test_a_limit_belongs_to_its_tenant(desk: Desk) -> None:

@@ -35,7 +35,22 @@ async def collect(desk: Desk, limit: int = 500) -> int:
 
 async def close_filled(desk: Desk) -> int:
     async with desk.database.transaction() as session:
-        return await digests.close_filled(session)
+        filled = await digests.filled(session, 50)
+    return await close_each(desk, filled)
+
+
+async def close_overdue(desk: Desk) -> int:
+    async with desk.database.transaction() as session:
+        overdue = await digests.overdue(session, 10, 1_200, 50)
+    return await close_each(desk, overdue)
+
+
+async def close_each(desk: Desk, windows: list[UUID]) -> int:
+    closed = 0
+    for id in windows:
+        async with desk.database.transaction() as session:
+            closed += await digests.close_one(session, id)
+    return closed
 
 
 async def windows(desk: Desk) -> list[dict[str, Any]]:

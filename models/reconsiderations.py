@@ -1,0 +1,18 @@
+"""What a change of a tenant's settings lets ask again, a batch at a time."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from models.columns import time_column
+
+
+class Reconsideration(SQLModel, table=True):
+    """All that waits for `reason` (`waits_for` of the queue) asks again; done up to the notification `after`. The row
+    is deleted when all is done. `served_at` is when the last batch was."""
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    reason: str = Field(primary_key=True)
+    after: UUID
+    served_at: datetime = time_column(nullable=False)

@@ -1,0 +1,40 @@
+"""Batches of what is due, tenants in turn: a tenant with a hundred thousand rows delays none of another's by more than
+one batch."""
+
+ALL = "true"
+LOCK = "FOR UPDATE SKIP LOCKED"
+MOST = "CAST(:limit AS bigint)"
+
+
+def round_robin(table: str, *, waiting: str, due: str = ALL, key: str = "id", order: str, lock: str = LOCK) -> str:
+    """Return CTEs for a statement that begins WITH RECURSIVE. The last one is `chosen`: at most `:limit` of the column
+    `key`; by default locked, without those that another transaction has locked.
+
+    `waiting` is the predicate of the indexes: one by tenant and `order` and, unless all that waits is `due`, one in
+    `order`. If no more is due than one batch, that batch is all that is read. Otherwise each tenant
+    with something that waits costs an index probe.
+    """
+    is_due = f"({waiting}) AND {due}"
+    later = f"SELECT tenant FROM {table} WHERE ({waiting}) AND tenant > whose.tenant ORDER BY tenant LIMIT 1"  # noqa: S608
+    first = "tenant, " + order if due == ALL else order
+    crowded = f"SELECT FROM {table} WHERE {is_due} ORDER BY {first} LIMIT {MOST} + 1"
+    return f"""crowded AS MATERIALIZED (
+  SELECT count(*) > {MOST} AS is_crowded FROM ({crowded}) few
+), whose AS (
+  (SELECT tenant FROM {table} WHERE ({waiting}) AND (SELECT is_crowded FROM crowded) ORDER BY tenant LIMIT 1)
+   UNION ALL
+  SELECT later.tenant FROM whose CROSS JOIN LATERAL ({later}) later
+), sharing AS MATERIALIZED (
+  SELECT tenant, count(*) OVER () AS tenants FROM whose
+   WHERE EXISTS (SELECT FROM {table} t WHERE t.tenant = whose.tenant AND {is_due})
+), own AS (
+  SELECT mine.{key}, mine.turn FROM sharing CROSS JOIN LATERAL (
+    SELECT {key}, row_number() OVER () AS turn FROM (
+      SELECT {key} FROM {table} t WHERE t.tenant = sharing.tenant AND {is_due} ORDER BY {order}
+       LIMIT ({MOST} + tenants - 1) / tenants {lock}) first_few) mine
+), few AS (
+  SELECT {key} FROM {table} WHERE {is_due} AND NOT (SELECT is_crowded FROM crowded)
+   ORDER BY {first} LIMIT {MOST} {lock}
+), chosen AS (
+  (SELECT {key} FROM own ORDER BY turn, random() LIMIT {MOST}) UNION ALL SELECT {key} FROM few
+)"""  # noqa: S608 - constants of our own

@@ -1,0 +1,162 @@
+"""Every queue serves tenants in turn: one row of a quiet tenant is in the first batch behind another tenant's flood."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage import digests, dispatching, event_posting, provider_queues, receipt_batches, schedule_runs
+from storage.digest_collection import CHOSEN
+from storage.event_posting import Room
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, open_desk
+
+pytestmark = pytest.mark.postgres
+FLOOD = 1_000
+FIRST = UUID(int=0)
+
+ENTRIES = """
+INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at, waits_for,
+       cancel_due, evidence_due)
+SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' * :age, now(), {reason}, {cancel},
+       {evidence} FROM generate_series(1, CAST(:size AS int))
+"""
+WINDOWS = """
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
+       opened_at, closes_at, told_at)
+SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {calendar}, {filled}, 1, 10, now(),
+       now() - interval '1 hour' * :age, {told} FROM generate_series(1, CAST(:size AS int)) AS n
+"""
+RECEIPTS = """
+INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, tries, next_try_at)
+SELECT gen_random_uuid(), :tenant, 'sandbox', 'delivered', now(), now(), '{}', 0, now() - interval '1 minute' * :age
+  FROM generate_series(1, CAST(:size AS int))
+"""
+MESSAGES = """
+WITH endpoint AS (
+  INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
+  VALUES (gen_random_uuid(), :tenant, 'hook', 'https://example.com', '{*}', 's', true, now(), now()) RETURNING id
+)
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_try_at, calls)
+SELECT gen_random_uuid(), :tenant, endpoint.id, 'message.sent', now(), '{}', 0, now() - interval '1 minute' * :age, '[]'
+  FROM endpoint, generate_series(1, CAST(:size AS int))
+"""
+RUNS = """
+WITH weekly AS (
+  INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at, deleted_at)
+  VALUES (gen_random_uuid(), :tenant, 'weekly', 'order.shipped', '{"payload": {}}', now(), now(), now()) RETURNING id
+)
+INSERT INTO schedule_run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, left_out)
+SELECT gen_random_uuid(), weekly.id, :tenant, 'due', now(), now(), 0, '{}'
+  FROM weekly, generate_series(1, CAST(:size AS int))
+"""
+
+
+def entries(state: str, *, reason: str = "NULL", cancel: bool = False, evidence: bool = False) -> str:
+    return ENTRIES.format(state=state, reason=reason, cancel=cancel, evidence=evidence)
+
+
+def windows(*, calendar: bool = False, filled: bool = False, told: str = "now()") -> str:
+    return WINDOWS.format(calendar=calendar, filled=filled, told=told)
+
+
+async def cancels(session: AsyncSession) -> list[UUID]:
+    return [id for id, *_ in await dispatching.unsignaled_cancels(session, 16)]
+
+
+async def evidence(session: AsyncSession) -> list[UUID]:
+    return [due.id for due in await dispatching.evidence_due(session, 16)]
+
+
+async def collected(session: AsyncSession) -> list[UUID]:
+    chosen = text(f"WITH RECURSIVE {CHOSEN} SELECT notification_id FROM chosen")
+    return list((await session.execute(chosen, {"limit": 16})).scalars())
+
+
+async def let_in(session: AsyncSession) -> list[UUID]:
+    await provider_queues.let_in(session, "sandbox")
+    return list((await session.execute(text("SELECT notification_id FROM queue_entry WHERE state = 'due'"))).scalars())
+
+
+async def receipts(session: AsyncSession) -> list[UUID]:
+    return [one.receipt.id for one in await receipt_batches.claim(session, 16)]
+
+
+async def posts(session: AsyncSession) -> list[UUID]:
+    return [post.id for post in await event_posting.claim(session, Room(in_all=9), [])]
+
+
+async def told(session: AsyncSession) -> list[UUID]:
+    return [window.id for window in await digests.to_tell(session, 16)]
+
+
+async def runs(session: AsyncSession) -> list[UUID]:
+    """The first ones of two turns."""
+    found, after = [], FIRST
+    for _ in range(2):
+        tenant = await schedule_runs.next_tenant(session, after)
+        assert tenant is not None
+        run = await schedule_runs.claim_next(session, tenant, FIRST)
+        assert run is not None
+        after = tenant
+        found.append(run.id)
+    return found
+
+
+QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
+    "cancels": (entries("started", cancel=True), "queue_entry", cancels),
+    "evidence": (entries("started", evidence=True), "queue_entry", evidence),
+    "collection": (entries("collecting"), "queue_entry", collected),
+    "provider queue": (entries("waiting", reason="'provider_busy (sandbox)'"), "queue_entry", let_in),
+    "receipts": (RECEIPTS, "receipt", receipts),
+    "event webhooks": (MESSAGES, "event_message", posts),
+    "windows to tell": (windows(told="NULL"), "digest", told),
+    "full windows": (windows(filled=True), "digest", lambda session: digests.filled(session, 16)),
+    "overdue windows": (windows(), "digest", lambda session: digests.overdue(session, 10, 1_200, 16)),
+    "overdue calendars": (windows(calendar=True), "digest", lambda session: digests.overdue(session, 10, 1_200, 16)),
+    "schedule runs": (RUNS, "schedule_run", runs),
+}
+
+
+@pytest.fixture(scope="module")
+async def desks(database_url: str) -> AsyncIterator[list[Desk]]:
+    async with own_database(database_url) as database:
+        yield sorted([await open_desk(database) for _ in range(2)], key=lambda desk: desk.tenant)
+
+
+async def fill(desk: Desk, session: AsyncSession, rows: str, *, size: int, age: int) -> None:
+    values = {"tenant": desk.tenant, "type": desk.type_id, "size": size, "age": age}
+    statement = text(rows)
+    await session.execute(statement, {name: values[name] for name in values if f":{name}" in rows})
+
+
+@pytest.mark.parametrize("quiet_first", [True, False], ids=["quiet tenant first", "busy tenant first"])
+@pytest.mark.parametrize("queue", QUEUES)
+async def test_a_flood_delays_no_other_tenant_by_more_than_a_batch(
+    desks: list[Desk], queue: str, quiet_first: bool
+) -> None:
+    rows, table, batch = QUEUES[queue]
+    quiet, busy = desks if quiet_first else reversed(desks)
+    async with quiet.database.transaction() as session:
+        await fill(busy, session, rows, size=FLOOD, age=60)
+        await fill(quiet, session, rows, size=1, age=1)
+        key = "notification_id" if table == "queue_entry" else "id"
+        mine = text(f"SELECT {key} FROM {table} WHERE tenant = :tenant")
+        one = (await session.execute(mine, {"tenant": quiet.tenant})).scalar_one()
+        taken = list(await batch(session))
+        await session.rollback()
+    assert one in taken
+    assert len(taken) > 1, "the flood has the rest of the batch"
+
+
+async def test_a_batch_that_is_not_full_has_all_that_is_due(desks: list[Desk]) -> None:
+    rows, _, batch = QUEUES["receipts"]
+    async with desks[0].database.transaction() as session:
+        for desk in desks:
+            await fill(desk, session, rows, size=3, age=1)
+        taken = await batch(session)
+        await session.rollback()
+    assert len(taken) == 6
