@@ -14,6 +14,7 @@ from dispatch.audit_retention import AuditRetention
 from dispatch.digests import Digests
 from dispatch.provider_queues import ProviderQueues
 from dispatch.rates import Rates
+from dispatch.reconsiderations import Reconsiderations
 from dispatch.recoveries import Recoveries
 from dispatch.sampling import Sampling
 from dispatch.signals import Signals
@@ -26,6 +27,7 @@ from domain.names import (
     DIGEST_DUE,
     EVIDENCE_DUE,
     RATES_DUE,
+    RECONSIDER_DUE,
     RECOVERY_DUE,
     RELEASE_DUE,
     RUNS_DUE,
@@ -63,6 +65,7 @@ def duties_of(means: Means) -> Duties:
         RECOVERY_DUE: Recoveries(database).recover,
         CANCEL_DUE: signals.cancels,
         EVIDENCE_DUE: signals.evidence,
+        RECONSIDER_DUE: Reconsiderations(database).reconsider,
         RELEASE_DUE: signals.releases,
         RATES_DUE: Rates(database, means.client, means.rates).keep,
         "provider queues": ProviderQueues(database, list(means.rates)).let_in,

@@ -1,9 +1,14 @@
-"""Erasing a person in one transaction: what Tocsin holds of them goes, what it did stays. Called by their route.
+"""Erasing a person: what Tocsin holds of them goes, what it did stays. Called by their route.
+
+The person goes in one transaction, which also records the erasure. Of a person with many notifications the older ones
+are blanked before that, in transactions of their own; one that is interrupted is asked for again.
 
 Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The person's row comes
 first: whoever is just adding a device holds it, and nobody can add to a person who is gone.
 """
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models.columns import new_id
 from storage import recipients
-from storage.database import to_json
+from storage.database import Database, to_json
 from storage.rows import Json, decoded
+
+PART_SIZE = 500
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +38,8 @@ class Erasure:
 NOTIFICATIONS = text("""
 WITH mine AS (
   SELECT id, finished_at IS NULL AND cancel_requested_at IS NULL AS to_cancel
-    FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id FOR UPDATE
+    FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
+   ORDER BY id FOR UPDATE
 ), blanked AS (
   UPDATE notification n SET event_payload = '{}',
          revision = n.revision + 1,
@@ -53,7 +62,7 @@ UPDATE queue_entry q SET cancel_due = true FROM entry WHERE q.notification_id = 
 BLANK = {
     "receipts": """
       UPDATE receipt SET raw = '{}' FROM attempt a
-       WHERE a.tenant = :tenant AND a.notification_id IN (SELECT id FROM mine)
+       WHERE a.tenant = :tenant AND a.notification_id IN (SELECT id FROM mine) AND receipt.raw <> '{}'
          AND (receipt.attempt_id = a.id
               OR (receipt.provider = a.provider AND receipt.provider_message_id = a.provider_message_id))
       RETURNING receipt.id""",
@@ -68,10 +77,12 @@ BLANK = {
       RETURNING id""",
     "attempts": """
       UPDATE attempt SET provider_response = NULL, address_key = NULL
-       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine) RETURNING id""",
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+         AND (provider_response IS NOT NULL OR address_key IS NOT NULL) RETURNING id""",
     "deliveries": """
       UPDATE delivery SET rendered_content = NULL, provider_response = NULL
-       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine) RETURNING id""",
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+         AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL) RETURNING id""",
     "inbox_messages": "DELETE FROM inbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
     "sandbox_messages": """
       DELETE FROM sandbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id""",
@@ -94,7 +105,11 @@ BLANK = {
     "preferences": "DELETE FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id RETURNING user_id",
     "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",
 }
-MINE = "mine AS (SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id)"
+OF_NOTIFICATIONS = ("receipts", "suppressions", "attempts", "deliveries")
+MINE = """mine AS (
+  SELECT id FROM notification
+   WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
+)"""
 STEPS = {
     kind: text(f"WITH {MINE}, gone AS ({statement}) SELECT count(DISTINCT gone) FROM gone")  # noqa: S608
     for kind, statement in BLANK.items()
@@ -108,18 +123,67 @@ RETURNING id, requested_at, finished_at, counts
 FIND = text("SELECT id, requested_at, finished_at, counts FROM erasure WHERE tenant = :tenant AND id = :id")
 
 
-async def erase(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasure | None:
-    """None for an unknown person."""
+PART = text("""
+SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after
+ ORDER BY id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blanked:
+    """What is done of an erasure: all notifications up to `until`, with the counts of their rows."""
+
+    until: UUID
+    counts: Mapping[str, int]
+
+
+NOTHING_YET = Blanked(until=FIRST, counts={})
+
+
+async def erase_by_parts(database: Database, tenant: UUID, recipient_id: str, size: int = PART_SIZE) -> Erasure | None:
+    """Erase a person with any number of notifications. None for an unknown person."""
+    done = NOTHING_YET
+    while part := await _blank_part(database, tenant, recipient_id, done, size):
+        done = part
+    async with database.transaction() as session:
+        return await erase(session, tenant, recipient_id, done)
+
+
+async def _blank_part(database: Database, tenant: UUID, recipient_id: str, done: Blanked, size: int) -> Blanked | None:
+    """Blank the next `size` notifications. None if there are fewer: then one transaction takes the rest."""
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "after": done.until}
+    async with database.transaction() as session:
+        ids = list((await session.execute(PART, {**values, "limit": size})).scalars())
+        if len(ids) < size or await recipients.find(session, tenant, recipient_id) is None:
+            return None
+        counts = await _blank(session, {**values, "until": ids[-1]}, OF_NOTIFICATIONS)
+    return Blanked(until=ids[-1], counts=Counter(done.counts) + counts)
+
+
+async def erase(session: AsyncSession, tenant: UUID, recipient_id: str, done: Blanked = NOTHING_YET) -> Erasure | None:
+    """Erase the person, with all notifications that are not `done`. None for an unknown person."""
     if await recipients.find(session, tenant, recipient_id, lock=True) is None:
         return None
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id}
-    counts: Json = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
-    to_cancel = counts.pop("to_cancel")
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "until": LAST}
+    counts = await _blank(session, {**values, "after": done.until}, ())
     for kind, statement in STEPS.items():
-        counts[kind] = (await session.execute(statement, values)).scalar_one()
-    await session.execute(SIGNAL, {"ids": to_cancel})
+        # Again also of those that are done: their calls that were under way have been recorded since.
+        counts[kind] += (await session.execute(statement, {**values, "after": FIRST})).scalar_one()
+    for kind, count in done.counts.items():
+        counts[kind] += count
     record = {"id": new_id(), "tenant": tenant, "counts": to_json(counts)}
     return _erasure((await session.execute(RECORD, record)).mappings().one())
+
+
+async def _blank(session: AsyncSession, values: Json, kinds: Sequence[str]) -> Counter[str]:
+    """Blank and cancel notifications, and blank what belongs to them."""
+    row = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
+    to_cancel = row.pop("to_cancel")
+    counts = Counter(row)
+    for kind in kinds:
+        counts[kind] = (await session.execute(STEPS[kind], values)).scalar_one()
+    await session.execute(SIGNAL, {"ids": to_cancel})
+    return counts
 
 
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.gates import BY_THE_HOUR, Reason
 from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
+from storage import reconsiderations
 from storage.ledgers import Key
 from storage.queue_entries import DUE, NO_WAIT, PASSED, WAITS
 from storage.statements import Executor
@@ -41,8 +42,7 @@ SELECT id FROM own
 RECONSIDER = text(f"""
 WITH waiting AS (
   SELECT notification_id FROM queue_entry
-   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND state = 'waiting'
-     AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
+   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND state = 'waiting' AND recipient_id = :recipient_id
    ORDER BY notification_id FOR UPDATE
 ), due AS (
   UPDATE queue_entry q SET {DUE}
@@ -87,7 +87,11 @@ async def passed(session: AsyncSession, key: Key) -> bool:
 async def reconsider(
     session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[Reason] = BY_THE_HOUR
 ) -> None:
-    """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people."""
+    """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people,
+    batch by batch after the transaction."""
+    if recipient_id is None:
+        await reconsiderations.note(session, tenant, [str(reason) for reason in reasons])
+        return
     values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in reasons]}
     await session.execute(RECONSIDER, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
 

@@ -88,8 +88,7 @@ async def erase_recipient(
     recipient_id: RecipientId, caller: CallerDep, parts: PartsDep, response: Response
 ) -> ErasureAccepted:
     """Erases the person everywhere and cancels what is still on its way to them. What was sent stays counted."""
-    async with parts.database.transaction() as session:
-        erasure = await erasures.erase(session, caller.tenant, recipient_id)
+    erasure = await erasures.erase_by_parts(parts.database, caller.tenant, recipient_id)
     if erasure is None:
         raise not_found(UNKNOWN)
     response.headers["Location"] = f"/api/v1/erasures/{erasure.id}"

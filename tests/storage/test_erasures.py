@@ -18,6 +18,7 @@ from storage.sealing import address_key
 from storage.suppressions import NewSuppression, Suppression
 from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
 from tests.storage.locks import until_blocked
+from tests.storage.sends import open_desk
 
 pytestmark = pytest.mark.postgres
 
@@ -195,3 +196,58 @@ async def test_a_device_that_arrives_during_an_erasure_finds_nobody(database: Da
         waiting = asyncio.create_task(register())
         await until_blocked(database, waiting)
     assert await waiting is None
+
+
+MANY = """
+WITH made AS (
+  INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+         idempotency_held, created_at, finished_at, generation, revision)
+  SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type, '{"name": "Ada"}',
+         CASE WHEN n % 10 = 0 THEN 'PENDING' ELSE 'DELIVERED' END, 3, '{}', false, now(),
+         CASE WHEN n % 10 > 0 THEN now() END, 1, 3 FROM generate_series(1, CAST(:size AS int)) AS n
+  RETURNING id, tenant, finished_at
+), queued AS (
+  INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at)
+  SELECT id, 1, tenant, 3, 'started', now(), now() FROM made WHERE finished_at IS NULL
+)
+INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, by_rule, status, created_at,
+       rendered_content)
+SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'SENT', now(), '{"subject": "Dear Ada"}' FROM made
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "part_size"), [(25, 10), (20, 10), pytest.param(100_000, 500, marks=pytest.mark.long)]
+)
+async def test_many_notifications_are_erased_part_by_part(database: Database, size: int, part_size: int) -> None:
+    desk = await open_desk(database)
+    await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=size)
+    erasure = await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, part_size)
+    assert erasure is not None
+    assert [erasure.counts[kind] for kind in ("notifications", "deliveries", "canceled")] == [size, size, size // 10]
+    left = await desk.query(
+        "SELECT count(*) AS rows FROM notification n JOIN delivery d ON d.notification_id = n.id"
+        " WHERE n.tenant = :tenant AND (event_payload <> '{}' OR rendered_content IS NOT NULL)",
+        tenant=desk.tenant,
+    )
+    signaled = await desk.query(
+        "SELECT count(*) AS rows FROM queue_entry WHERE tenant = :tenant AND cancel_due", tenant=desk.tenant
+    )
+    assert (left[0]["rows"], signaled[0]["rows"]) == (0, size // 10)
+
+
+async def test_an_erasure_that_was_interrupted_is_done_when_it_is_asked_for_again(database: Database) -> None:
+    desk = await open_desk(database)
+    await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=25)
+    async with database.transaction() as session:
+        await session.execute(text("LOCK TABLE erasure IN ACCESS EXCLUSIVE MODE"))
+        interrupted = asyncio.create_task(erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10))
+        await until_blocked(database, interrupted)
+        interrupted.cancel()
+        await asyncio.gather(interrupted, return_exceptions=True)
+    done = await desk.query(
+        "SELECT count(*) AS rows FROM notification WHERE tenant = :tenant AND event_payload = '{}'", tenant=desk.tenant
+    )
+    assert done[0]["rows"] == 20
+    assert await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10) is not None
+    assert await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10) is None

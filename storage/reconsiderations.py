@@ -1,0 +1,64 @@
+"""What waits for a setting of a tenant asks again when that changes: noted by `storage/gates.py`, done in batches by
+`dispatch/reconsiderations.py`.
+
+The place is moved in the transaction of its batch: another process continues behind it, and none is woken twice.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RECONSIDER_DUE
+from storage.queue_entries import DUE
+from storage.statements import Executor
+
+NOTE = text("""
+WITH noted AS (
+  INSERT INTO reconsideration (tenant, reason, after, served_at)
+  SELECT :tenant, reason, '00000000-0000-0000-0000-000000000000', now() FROM unnest(CAST(:reasons AS text[])) AS reason
+  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after RETURNING 1
+)
+SELECT pg_notify(:channel, :due) FROM noted LIMIT 1
+""")
+# The one that was served longest ago.
+NEXT = text("""
+SELECT tenant, reason, after FROM reconsideration ORDER BY served_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+BATCH = text(f"""
+WITH waiting AS (
+  SELECT notification_id FROM queue_entry
+   WHERE tenant = :tenant AND waits_for = :reason AND state = 'waiting' AND notification_id > :after
+   ORDER BY notification_id LIMIT :limit FOR UPDATE
+), due AS (
+  UPDATE queue_entry q SET {DUE} FROM waiting
+   WHERE q.notification_id = waiting.notification_id RETURNING q.notification_id
+)
+SELECT count(*), (SELECT notification_id FROM waiting ORDER BY notification_id DESC LIMIT 1) AS last,
+       max(pg_notify(:channel, :due)::text) FROM due
+""")  # noqa: S608 - a constant of our own
+MOVE = text("""
+UPDATE reconsideration SET after = :after, served_at = clock_timestamp() WHERE tenant = :tenant AND reason = :reason
+""")
+DONE = text("DELETE FROM reconsideration WHERE tenant = :tenant AND reason = :reason")
+
+
+async def note(session: Executor, tenant: UUID, reasons: Sequence[str]) -> None:
+    """In the transaction of the change. What is under way for these reasons begins again."""
+    values = {"tenant": tenant, "reasons": list(reasons), "channel": DISPATCH_CHANNEL, "due": RECONSIDER_DUE}
+    await session.execute(NOTE, values)
+
+
+async def reconsider_batch(session: Executor, limit: int) -> bool:
+    """Make due the next `limit` that wait; tenants in turn. False: nothing is left to do."""
+    row = (await session.execute(NEXT)).mappings().one_or_none()
+    if row is None:
+        return False
+    place = {"tenant": row["tenant"], "reason": row["reason"]}
+    values = {**place, "after": row["after"], "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    batch = (await session.execute(BATCH, values)).mappings().one()
+    if batch["count"] < limit:
+        await session.execute(DONE, place)
+    else:
+        await session.execute(MOVE, {**place, "after": batch["last"]})
+    return True

@@ -1,0 +1,108 @@
+"""A change of a tenant's settings wakes all that waits for it, a batch at a time."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from domain.gates import Reason
+from storage import gates, reconsiderations
+from storage.database import Database
+from tests.storage.buffers import CountingSession
+from tests.storage.databases import own_database
+from tests.storage.sends import Desk, open_desk
+
+pytestmark = pytest.mark.postgres
+
+MANY = """
+INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at, waits_until,
+       waits_for, recipient_id)
+SELECT gen_random_uuid(), 1, :tenant, 3, 'waiting', now() + interval '1 hour', now(), now() + interval '1 hour',
+       :reason, 'person ' || n FROM generate_series(1, CAST(:size AS int)) AS n
+"""
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with own_database(database_url) as database:
+        yield database
+
+
+async def wait(desk: Desk, size: int, reason: Reason = Reason.QUIET_HOURS) -> None:
+    await desk.query(MANY, tenant=desk.tenant, size=size, reason=reason)
+
+
+async def change(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        await gates.reconsider(session, desk.tenant, None)
+
+
+async def batch(database: Database, limit: int) -> bool:
+    async with database.transaction() as session:
+        return await reconsiderations.reconsider_batch(session, limit)
+
+
+async def due(desk: Desk) -> int:
+    [row] = await desk.query(
+        "SELECT count(*) AS due FROM queue_entry WHERE tenant = :tenant AND state = 'due'", tenant=desk.tenant
+    )
+    return int(row["due"])
+
+
+async def test_all_that_waits_asks_again_batch_by_batch(database: Database) -> None:
+    desk = await open_desk(database)
+    await wait(desk, 25)
+    await wait(desk, 3, Reason.CAPPED)
+    await change(desk)
+    seen = []
+    while await batch(database, 10):
+        seen.append(await due(desk))
+    assert sorted(set(seen) - {0}) == [10, 20, 25], "what waits for a cap goes on waiting"
+    assert await desk.query("SELECT * FROM reconsideration") == []
+
+
+async def test_one_that_waits_again_is_not_woken_twice(database: Database) -> None:
+    desk = await open_desk(database)
+    await wait(desk, 20)
+    await change(desk)
+    await batch(database, 10)
+    await batch(database, 10)
+    await desk.query("UPDATE queue_entry SET state = 'waiting' WHERE state = 'due'")
+    while await batch(database, 10):
+        pass
+    assert await due(desk) == 10
+
+
+async def test_a_batch_that_is_rolled_back_is_made_again(database: Database) -> None:
+    desk = await open_desk(database)
+    await wait(desk, 15)
+    await change(desk)
+    async with database.transaction() as session:
+        await reconsiderations.reconsider_batch(session, 10)
+        await session.rollback()
+    while await batch(database, 10):
+        pass
+    assert await due(desk) == 15
+
+
+async def test_tenants_take_turns(database: Database) -> None:
+    busy, quiet = await open_desk(database), await open_desk(database)
+    await wait(busy, 100)
+    await wait(quiet, 1)
+    await change(busy)
+    await change(quiet)
+    for _ in range(4):
+        await batch(database, 10)
+    assert await due(quiet) == 1
+    assert await due(busy) < 100
+
+
+@pytest.mark.parametrize("size", [10_000, pytest.param(100_000, marks=pytest.mark.long)])
+async def test_a_batch_reads_what_it_wakes(database: Database, size: int) -> None:
+    desk = await open_desk(database)
+    await wait(desk, size)
+    await desk.query("ANALYZE queue_entry")
+    await change(desk)
+    async with database.transaction() as session:
+        counting = CountingSession(session)
+        assert await reconsiderations.reconsider_batch(counting, 100)
+    assert sum(counting.pages) < 8_000, counting.pages
