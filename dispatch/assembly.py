@@ -37,7 +37,7 @@ def dispatcher_of(settings: Settings, means: Means, process: UUID) -> Dispatcher
     return Dispatcher(
         means.database,
         means.starter,
-        duties_of(means),
+        duties_of(means, settings.idempotency_window),
         process=process,
         slots=slots_of(settings.slots),
         start_rate=settings.start_rate,

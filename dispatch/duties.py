@@ -6,6 +6,7 @@ do the same duty at once, since one that stood still goes on with the step that 
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio.client import Client
 
@@ -13,6 +14,7 @@ from activities.recurring import Recurring
 from dispatch.audit_retention import AuditRetention
 from dispatch.digests import Digests
 from dispatch.provider_queues import ProviderQueues
+from dispatch.pruning import Pruning
 from dispatch.rates import Rates
 from dispatch.reconsiderations import Reconsiderations
 from dispatch.recoveries import Recoveries
@@ -55,7 +57,8 @@ class Means:
     sampled: SampledGauges
 
 
-def duties_of(means: Means) -> Duties:
+def duties_of(means: Means, kept_at_least: float) -> Duties:
+    """`kept_at_least`: for how many seconds no notification is removed."""
     database = means.database
     signals = Signals(database, means.starter, means.resume_rate)
     digests = Digests(database, means.catalog, means.starter)
@@ -74,6 +77,7 @@ def duties_of(means: Means) -> Duties:
         THROTTLE_DUE: throttles.roll,
         "forget": throttles.forget,
         "audit": AuditRetention(database).prune,
+        "pruning": Pruning(database, timedelta(seconds=kept_at_least)).prune,
         TICKS_DUE: ticks.ensure,
         RUNS_DUE: ticks.go_on,
         "samples": Sampling(database, means.sampled, list(means.rates)).sample,

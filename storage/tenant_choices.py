@@ -18,12 +18,17 @@ class Choices:
     default_language: str
     timezone: str
     person_cap: Json | None
+    content_days: int
+    record_days: int
 
 
-READ = text("SELECT default_language, timezone, person_cap FROM tenant WHERE id = :tenant")
+READ = text("""
+SELECT default_language, timezone, person_cap, content_days, record_days FROM tenant WHERE id = :tenant
+""")
 LOCK = text(f"{READ.text} FOR NO KEY UPDATE")
 SAVE = text("""
-UPDATE tenant SET default_language = :default_language, timezone = :timezone, person_cap = CAST(:person_cap AS jsonb)
+UPDATE tenant SET default_language = :default_language, timezone = :timezone, person_cap = CAST(:person_cap AS jsonb),
+       content_days = :content_days, record_days = :record_days
  WHERE id = :tenant
 """)
 

@@ -8,6 +8,7 @@ from api import auditing
 from api.callers import CallerDep
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
+from api.problems import at, invalid
 from api.schemas.settings import TenantChanges, TenantSettings
 from domain.gates import Reason
 from storage import catalog, gates, people, tenant_choices
@@ -19,7 +20,7 @@ router = APIRouter(route_class=FrontDoor, prefix="/settings", tags=["settings"])
 @router.get("")
 @scope("read")
 async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
-    """The language and zone of people who have none, and what one person gets at most."""
+    """The language and zone of people who have none, what one person gets at most, and how long records are kept."""
     async with parts.database.transaction() as session:
         return _view(await tenant_choices.read(session, caller.tenant))
 
@@ -33,6 +34,8 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: Parts
     async with parts.database.transaction() as session:
         before = await tenant_choices.read(session, caller.tenant, lock=True)
         after = Choices(**{name: kept.get(name, getattr(before, name)) for name in Choices.__slots__})
+        if after.record_days < after.content_days:
+            raise invalid(at("/record_days", "must not be less than content_days"))
         await tenant_choices.save(session, caller.tenant, after)
         await auditing.note(session, caller, "settings.changed", "settings", asdict(before), asdict(after))
         if after.timezone != before.timezone:

@@ -46,8 +46,8 @@ class RedriveMany(RedriveBody):
 
 
 class Skipped(Model):
-    """`reason`: already_sent, in_doubt (needs `force`), expired, recipient_erased, not_finished, suppressed, canceled
-    or digested."""
+    """`reason`: already_sent, in_doubt (needs `force`), expired, recipient_erased, content_removed, not_finished,
+    suppressed, canceled or digested."""
 
     id: Id
     reason: str

@@ -7,8 +7,16 @@ from pydantic import Field
 from api.schemas.base import Json, Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
+from domain.retention import CONTENT_DAYS, LONGEST_DAYS, RECORD_DAYS
 
-EXAMPLE: Json = {"default_language": "en", "timezone": "Europe/Vienna", "person_cap": {"limit": 20, "per": "1d"}}
+EXAMPLE: Json = {
+    "default_language": "en",
+    "timezone": "Europe/Vienna",
+    "person_cap": {"limit": 20, "per": "1d"},
+    "content_days": CONTENT_DAYS,
+    "record_days": RECORD_DAYS,
+}
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 
 
 class PersonCap(LimitFields):
@@ -20,6 +28,17 @@ class TenantSettings(Model):
     default_language: Annotated[Locale, Field(description="Of people whose own language has no template.")]
     timezone: Annotated[TimeZone, Field(description="Of people who have none.")]
     person_cap: PersonCap | None
+    content_days: Annotated[
+        Days,
+        Field(
+            description="Days after the end of a notification until its payload, its rendered content and what"
+            " providers answered are removed. Such a notification cannot be redriven."
+        ),
+    ]
+    record_days: Annotated[
+        Days,
+        Field(description="Days after the end of a notification until all of it is deleted; not before its content."),
+    ]
 
 
 class TenantChanges(Model):
@@ -28,3 +47,5 @@ class TenantChanges(Model):
     default_language: Locale | None = None
     timezone: TimeZone | None = None
     person_cap: PersonCap | None = None
+    content_days: Days | None = None
+    record_days: Days | None = None

@@ -10,7 +10,7 @@ from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
 
-FIRST = {"default_language": "en", "timezone": "UTC", "person_cap": None}
+FIRST = {"default_language": "en", "timezone": "UTC", "person_cap": None, "content_days": 90, "record_days": 400}
 CAP = {"limit": 20, "per": "1d"}
 
 
@@ -33,7 +33,7 @@ async def test_a_new_tenant_speaks_english_in_utc_and_caps_nobody(shop: Shop) ->
 async def test_what_is_not_given_stays(shop: Shop) -> None:
     assert await patch(shop, timezone="Europe/Vienna") == {**FIRST, "timezone": "Europe/Vienna"}
     assert await patch(shop, person_cap=CAP) == {**FIRST, "timezone": "Europe/Vienna", "person_cap": CAP}
-    wanted = {"default_language": "de-AT", "timezone": "Europe/Vienna", "person_cap": CAP}
+    wanted = {**FIRST, "default_language": "de-AT", "timezone": "Europe/Vienna", "person_cap": CAP}
     assert await patch(shop, default_language="de-AT") == wanted
     assert await patch(shop) == wanted
     assert await read(shop) == wanted
@@ -57,6 +57,10 @@ async def test_null_takes_the_cap_away_and_nothing_else(shop: Shop) -> None:
         ({"person_cap": {"limit": 1}}, "/person_cap/per"),
         ({"person_cap": {"limit": 1, "per": "1d", "on_exceed": "drop"}}, "/person_cap/on_exceed"),
         ({"timezones": "UTC"}, "/timezones"),
+        ({"content_days": 0}, "/content_days"),
+        ({"record_days": 3651}, "/record_days"),
+        ({"record_days": 89}, "/record_days"),
+        ({"content_days": 401}, "/record_days"),
     ],
 )
 async def test_a_bad_setting_is_named_and_changes_nothing(shop: Shop, body: dict[str, Any], pointer: str) -> None:
@@ -77,3 +81,8 @@ async def test_looking_needs_read_and_changing_manage(parts: Parts, shop: Shop) 
         shop.http.headers["Authorization"] = f"Bearer {key}"
         assert ((await shop.http.get("/settings")).status_code == 403) is (scope != "read")
         assert ((await shop.http.patch("/settings", json={})).status_code == 403) is (scope != "manage")
+
+
+async def test_days_that_are_kept_are_set_together_or_alone(shop: Shop) -> None:
+    assert await patch(shop, content_days=7, record_days=30) == {**FIRST, "content_days": 7, "record_days": 30}
+    assert await patch(shop, record_days=7) == {**FIRST, "content_days": 7, "record_days": 7}

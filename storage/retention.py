@@ -1,0 +1,155 @@
+"""Removal of old notifications, tenant by tenant: first the content, then the rows. Called by `dispatch/pruning.py`.
+
+Both read the index of a tenant's notifications from the oldest on. Ids of notifications begin with the time of their
+acceptance, and all that is counted is old, so that no row of a send under way is touched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from storage.pruned_counts import note_pruned
+from storage.statements import Executor
+
+FIRST = UUID(int=0)
+# A notification that ended late is found by the next pass.
+PASS_EVERY = timedelta(days=7)
+
+NEXT_TENANT = text("""
+SELECT t.id, now() AS at, t.content_days, t.record_days,
+       CASE WHEN p.began_at > now() - make_interval(secs => :pass_every) THEN p.content_after END AS content_after
+  FROM tenant t LEFT JOIN pruning p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
+""")
+SAVE_PLACE = text("""
+INSERT INTO pruning AS p (tenant, content_after, began_at) VALUES (:tenant, :after, now())
+ON CONFLICT (tenant) DO UPDATE SET content_after = EXCLUDED.content_after,
+       began_at = CASE WHEN p.content_after <= EXCLUDED.content_after THEN p.began_at ELSE now() END
+""")
+
+# What is open, or has ended since, is left to a later pass.
+LOOK = """
+SELECT id, COALESCE(finished_at < :ended_before{more}, false) AS old FROM notification
+ WHERE tenant = :tenant AND id > :after AND id < :before ORDER BY id LIMIT :limit
+"""
+LOOK_AT_CONTENT = text(LOOK.format(more=" AND content_removed_at IS NULL"))
+LOOK_AT_RECORDS = text(LOOK.format(more=""))
+
+# Fenced: what is sent again since it was read keeps its content.
+EMPTY = text("""
+UPDATE notification SET event_payload = '{}', content_removed_at = now(), idempotency_held = false
+ WHERE id = ANY(:ids) AND finished_at IS NOT NULL RETURNING id
+""")
+EMPTIED = (
+    text("""
+UPDATE delivery SET rendered_content = NULL, provider_response = NULL
+ WHERE notification_id = ANY(:ids) AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL)
+"""),
+    # A callback often quotes the address that it is about.
+    text("""
+UPDATE receipt r SET raw = '{}' FROM attempt a
+ WHERE a.notification_id = ANY(:ids) AND r.raw <> '{}' AND (r.attempt_id = a.id
+       OR (r.provider = a.provider AND r.provider_message_id = a.provider_message_id))
+"""),
+    text("""
+UPDATE attempt SET provider_response = NULL WHERE notification_id = ANY(:ids) AND provider_response IS NOT NULL
+"""),
+)
+
+LOCK = text("""
+SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+# In this order: each row goes before those that it points to.
+TABLES = ("event", "attempt", "inbox_message", "throttle_turn", "queue_entry", "delivery")
+DELETE = {
+    table: text(f"""
+WITH gone AS (
+  DELETE FROM {table} WHERE {"id" if table == "notification" else "notification_id"} = ANY(:ids) RETURNING 1
+)
+SELECT count(*) FROM gone
+""")  # noqa: S608 - constants of our own
+    for table in (*TABLES, "notification")
+}
+DIGESTS = text("""
+WITH old AS (
+  SELECT id FROM digest d WHERE tenant = :tenant AND id < :before AND closed_at < :ended_before
+     AND NOT EXISTS (SELECT FROM notification n WHERE n.digest_id = d.id) ORDER BY id LIMIT :limit
+), gone AS (
+  DELETE FROM digest d USING old WHERE d.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantRetention:
+    """What is kept of a tenant's notifications for how many days. `content_after`: the content of all up to this one
+    has been removed."""
+
+    id: UUID
+    at: datetime
+    content_days: int
+    record_days: int
+    content_after: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """`last` is None at the end of what is old enough."""
+
+    last: UUID | None
+    pruned: int
+
+
+async def next_tenant(session: Executor, after: UUID) -> TenantRetention | None:
+    """None behind the last one."""
+    values = {"after": after, "pass_every": PASS_EVERY.total_seconds()}
+    row = (await session.execute(NEXT_TENANT, values)).mappings().one_or_none()
+    return None if row is None else TenantRetention(**{**row, "content_after": row["content_after"] or FIRST})
+
+
+async def remove_content(session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int) -> Looked:
+    """Look at up to `limit` notifications behind `after`; remove the content of those that ended before a moment."""
+    found, last = await _look(session, LOOK_AT_CONTENT, tenant, ended_before, after, limit)
+    emptied = list((await session.execute(EMPTY, {"ids": found})).scalars()) if found else []
+    if emptied:
+        for statement in EMPTIED:
+            await session.execute(statement, {"ids": emptied})
+    await note_pruned(session, "notification_content", len(emptied))
+    await session.execute(SAVE_PLACE, {"tenant": tenant, "after": last or after})
+    return Looked(last=last, pruned=len(emptied))
+
+
+async def delete_records(session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int) -> Looked:
+    """The same for all rows of a notification."""
+    found, last = await _look(session, LOOK_AT_RECORDS, tenant, ended_before, after, limit)
+    ids = list((await session.execute(LOCK, {"ids": found})).scalars()) if found else []
+    if ids:
+        for table, statement in DELETE.items():
+            await note_pruned(session, table, (await session.execute(statement, {"ids": ids})).scalar_one())
+    return Looked(last=last, pruned=len(ids))
+
+
+async def delete_digests(session: Executor, tenant: UUID, ended_before: datetime, limit: int) -> int:
+    """Delete closed windows whose notifications have been deleted. Return how many."""
+    values = {"tenant": tenant, "before": id_at(ended_before), "ended_before": ended_before, "limit": limit}
+    gone = int((await session.execute(DIGESTS, values)).scalar_one())
+    await note_pruned(session, "digest", gone)
+    return gone
+
+
+async def _look(
+    session: Executor, statement: Any, tenant: UUID, ended_before: datetime, after: UUID, limit: int
+) -> tuple[Sequence[UUID], UUID | None]:
+    values = {"tenant": tenant, "after": after, "before": id_at(ended_before), "ended_before": ended_before}
+    rows = (await session.execute(statement, {**values, "limit": limit})).mappings()
+    looked = [(row["id"], row["old"]) for row in rows]
+    return [id for id, old in looked if old], looked[-1][0] if len(looked) == limit else None
+
+
+def id_at(moment: datetime) -> UUID:
+    """The first UUIDv7 of a moment."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
