@@ -28,6 +28,8 @@ DYNAMIC_CONFIG = {
     # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
 }
+# How long ended workflows are kept; as in docker-compose.yml.
+RETENTION = "72h"
 # SQLite's defaults wait for the disk at each write and halve the throughput.
 PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 
@@ -75,11 +77,13 @@ class Temporal:
         )
 
     async def is_ready(self) -> bool:
-        """Whether the server knows our namespace; the open port alone comes 0.2 s too early."""
+        """Whether the server has our namespace, and keeps ended workflows for RETENTION from now on. The open port
+        alone comes 0.2 s too early."""
         if not await accepts("127.0.0.1", self.port):
             return False
-        describe = await asyncio.create_subprocess_exec(
-            *(find_binary(), "operator", "namespace", "describe", "--namespace", self.namespace),
+        update = await asyncio.create_subprocess_exec(
+            *(find_binary(), "operator", "namespace", "update", "--namespace", self.namespace),
+            *("--retention", RETENTION),
             *("--address", self.address, "--command-timeout", "5s"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -87,11 +91,11 @@ class Temporal:
             env=_clean_environment(),
         )
         try:
-            return await describe.wait() == 0
+            return await update.wait() == 0
         finally:
-            if describe.returncode is None:
-                describe.kill()
-                await describe.wait()
+            if update.returncode is None:
+                update.kill()
+                await update.wait()
 
     def _argv(self) -> list[str]:
         ports = ["--port", str(self.port)]

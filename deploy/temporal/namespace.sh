@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates our namespace; run once after each start of the server, and harmless when it is there already.
+# Creates our namespace, or sets its retention when it is there already; run once after each start of the server.
 # TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and RETENTION come from docker-compose.yml.
 set -eu
 tries=0
@@ -8,5 +8,5 @@ until temporal operator cluster health --command-timeout 5s >/dev/null 2>&1; do
   [ "$tries" -lt 60 ] || { echo "Temporal did not become healthy" >&2; exit 1; }
   sleep 2
 done
-temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/null 2>&1 ||
+temporal operator namespace update --namespace "$TEMPORAL_NAMESPACE" --retention "$RETENTION" >/dev/null 2>&1 ||
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention "$RETENTION"
