@@ -1,6 +1,9 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
 
 from embedded.ports import free_port
 from embedded.readiness import accepts, answers_ok
@@ -39,6 +42,16 @@ async def test_it_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Pa
         kept = Temporal(port=again.port, log=again.log, namespace="kept")
         assert await kept.is_ready()
         assert not await Temporal(port=again.port, log=again.log, namespace="unknown").is_ready()
+
+
+async def test_ended_workflows_are_kept_for_three_days(tmp_path: Path) -> None:
+    kept = server(tmp_path)
+    async with Supervisor(tmp_path) as supervisor:
+        await supervisor.start(kept.child())
+        client = await Client.connect(kept.address)
+        request = DescribeNamespaceRequest(namespace=kept.namespace)
+        described = await client.workflow_service.describe_namespace(request)
+    assert described.config.workflow_execution_retention_ttl.ToTimedelta() == timedelta(hours=72)
 
 
 async def test_it_is_not_ready_while_nobody_listens(tmp_path: Path) -> None:
