@@ -105,8 +105,7 @@ WITH target AS (
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
   UPDATE delivery SET status = CASE WHEN status = 'PENDING' THEN 'SENDING' ELSE status END, held_at = NULL,
-         held_priority = NULL, held_providers = NULL, held_for = NULL,
-         release_at = NULL
+         held_priority = NULL, held_providers = NULL, held_for = NULL, release_at = NULL
     FROM claimed WHERE delivery.id = :delivery_id AND (status = 'PENDING' OR held_at IS NOT NULL)
 ), moved AS (
   UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
