@@ -68,7 +68,7 @@ class Settings(ClientSettings, TemporalSettings):
     metrics_port: int = Field(9464, ge=0, le=65535)
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
-    liveness_file: Path | None = None
+    liveness_path: Path | None = None
     sandbox_rate: float = Field(0, ge=0)
     webhook_allow_private: bool | None = None
 

@@ -1,7 +1,7 @@
 """Ends a server process that hangs, from a thread beside its event loop. Whoever supervises it starts it again.
 
 The event loop beats every second. A supervisor looks at the beats too, and kills a process whose threads all stand
-still; probes look at the file that a worker renews (TOCSIN_LIVENESS_FILE).
+still; probes look at the file that a worker renews (TOCSIN_LIVENESS_PATH).
 """
 
 import asyncio

@@ -189,7 +189,7 @@ def run_processes() -> int:
     settings = Settings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
-    count, beat, number = worker_count(settings), renewed(settings.liveness_file), 0
+    count, beat, number = worker_count(settings), renewed(settings.liveness_path), 0
     sockets = metrics_sockets(settings, count)
     if count > 1:
         asyncio.run(check_settings(settings))  # once, and not by each of them

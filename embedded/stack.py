@@ -34,7 +34,7 @@ API_PORT = "TOCSIN_API_PORT"
 POSTGRES_PORT = "TOCSIN_POSTGRES_PORT"
 TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
 TEMPORAL_UI_PORT = "TOCSIN_TEMPORAL_UI_PORT"
-LIVENESS_FILE = "TOCSIN_LIVENESS_FILE"
+LIVENESS_PATH = "TOCSIN_LIVENESS_PATH"
 
 Migrate = Callable[[str], Awaitable[None]]
 AfterTemporalStart = Callable[[str, str | None], Awaitable[None]]
@@ -215,7 +215,7 @@ class Stack:
             stage=part,
             argv=tethered(self._commands[part]),
             log=self._data_dir.logs / f"{name}.log",
-            env=env if liveness is None else {**env, LIVENESS_FILE: str(liveness)},
+            env=env if liveness is None else {**env, LIVENESS_PATH: str(liveness)},
             cwd=CHECKOUT,
             grace=grace,
             reserve=reserve,

@@ -21,7 +21,6 @@ OURS = ("api", "worker", "migrate")
 RUN_ONCE = {"migrate", "temporal-schema", "temporal-namespace"}
 # Service → reason.
 WITHOUT_HEALTHCHECK = {
-    "worker": "it waits for Temporal by itself and is restarted when it ends",
     "temporal-ui": "nothing waits for it",
 }
 ROOT_USERS = {"caddy": "its volumes belong to root; it keeps no right but to bind low ports"}
