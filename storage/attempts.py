@@ -61,7 +61,6 @@ class Claim:
 
     @property
     def waited(self) -> timedelta:
-        """Since it was accepted, or since its time if that came later."""
         return self.now - max(self.created_at, self.send_at or self.created_at)
 
 
