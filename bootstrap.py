@@ -205,7 +205,7 @@ def _assemble(
     reports = _reports(settings, database, http) if "sandbox" in providers else None
     means = means_of(settings, database, catalog, temporal, providers)
     page.add(means.sampled)
-    presence = Presence(database, kind, providers)
+    presence = Presence(database, kind, providers, lambda: renderer.isolation)
     return Parts(
         settings=settings,
         database=database,

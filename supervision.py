@@ -28,6 +28,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 WRONG_USE = 2  # the exit code of wrong settings: a restart would change nothing
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 # Added to the drain time, for what a worker does before and after it. Less than a container's stop_grace_period allows.
 KILL_AFTER = 10.0
 
@@ -100,6 +101,13 @@ def end_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before the kernel knew
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hide_memory() -> None:
+    """Let only root read this process, which holds keys: no core dump, no debugger, no `/proc/<pid>/environ`. Forked
+    processes inherit it, programs that are started do not. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 @dataclass

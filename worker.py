@@ -31,7 +31,7 @@ from logs import configure_logging
 from metrics.engine import Cause, background_failure
 from metrics.page import Page
 from metrics.server import Sockets, serving
-from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
+from supervision import WRONG_USE, WorkerProcesses, hide_memory, of_one_worker, run_on_uvloop, worker_count
 from watchdog import Watchdog, WorkflowThreads, nothing, renewed
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
@@ -127,6 +127,7 @@ async def run(
         connecting.cancel()
         return
     async with open_parts(settings, client=connecting.result(), kind="worker", page=page) as parts:
+        parts.renderer.begin()
         beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
         threads = WorkflowThreads()
         watchdog.is_well = threads.are_moving
@@ -203,6 +204,7 @@ def run_processes() -> int:
 
 
 if __name__ == "__main__":
+    hide_memory()
     try:
         code = run_processes()
     except (NoSuchQueue, WrongSettings) as error:

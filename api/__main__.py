@@ -14,7 +14,7 @@ from logs import configure_logging
 from metrics.page import Page
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.tenants import claim_installation
-from supervision import run_on_uvloop
+from supervision import hide_memory, run_on_uvloop
 from watchdog import Watchdog
 
 DEMO_TENANT = "demo"
@@ -44,6 +44,7 @@ async def ensure_demo(parts: Parts) -> None:
 
 if __name__ == "__main__":
     code = 0
+    hide_memory()
     try:
         watchdog = Watchdog(GRACE)
         run_on_uvloop(main(watchdog), watchdog)

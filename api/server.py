@@ -56,6 +56,7 @@ async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = 
     uses: KeyUses = app.state.key_uses
     server = Server(server_config(app, settings.api_host, settings.api_port))
     shorten_pauses()
+    parts.renderer.begin()
     background = [asyncio.create_task(run()) for run in (*parts.background(), uses.run)]
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())

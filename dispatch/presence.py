@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
 from dispatch.loops import Loop
@@ -17,13 +17,20 @@ REMOVE_WITHIN = 2.0
 
 
 class Presence:
-    """`kind` is `worker` or `api`."""
+    """`kind` is `worker` or `api`; `isolation` returns what its rendering processes have given up."""
 
-    def __init__(self, database: Database, kind: str, providers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        kind: str,
+        providers: Iterable[str],
+        isolation: Callable[[], Sequence[str] | None] = lambda: None,
+    ) -> None:
         self.process_id: UUID = uuid4()
         self._database = database
         self._kind = kind
         self._providers = sorted(providers)
+        self._isolation = isolation
 
     async def run(self) -> None:
         """Renew the row until cancelled, then delete it. While Postgres is away the process goes on without it."""
@@ -50,4 +57,5 @@ class Presence:
             host=socket.gethostname(),
             pid=os.getpid(),
             providers=self._providers,
+            isolation=self._isolation(),
         )

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from embedded.account import Account, postgres_account
+from embedded.environment import server_environment
 from embedded.errors import StackError
 from embedded.files import kept_secret, new_secret, write_private
 
@@ -94,7 +95,12 @@ class Cluster:
         self.account.own(draft)
         self.account.own(password)
         result = subprocess.run(
-            self._initdb(draft, password), capture_output=True, text=True, cwd=self.home, check=False
+            self._initdb(draft, password),
+            capture_output=True,
+            text=True,
+            cwd=self.home,
+            env=server_environment(),
+            check=False,
         )
         password.unlink()
         if result.returncode != 0:

@@ -15,6 +15,24 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 DRAIN_TIMEOUT = 8.0
 
 
+# What the servers and our own processes may need of the environment in which `make run` was called. The rest stays
+# behind: it may hold keys of other programs.
+INHERITED = frozenset(
+    ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+)
+INHERITED_PREFIXES = ("LC_",)
+OWN_PREFIXES = ("PYTHON", PREFIX)
+
+
+def server_environment() -> dict[str, str]:
+    """Return what Postgres and Temporal inherit. No TEMPORAL_*: a profile for another cloud must not reach them."""
+    return _inherited(INHERITED_PREFIXES)
+
+
+def _inherited(prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(prefixes)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keys:
     """Secrets made once per data directory, unless the settings bring their own."""
@@ -51,7 +69,7 @@ class Places:
 
 
 def child_environment(settings: Settings, data_dir: DataDir, places: Places, keys: Keys) -> dict[str, str]:
-    """The whole environment of a child; `.env` and `*_FILE` settings are read by the child itself."""
+    """The whole environment of an API or worker; `.env` and `*_FILE` settings are read by the child itself."""
     given = settings.model_fields_set
     own = {
         "ENV": "dev",
@@ -68,7 +86,8 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "METRICS_PORT": str(settings.metrics_port if "metrics_port" in given else 0),
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}
+    inherited = _inherited(INHERITED_PREFIXES + OWN_PREFIXES)
+    return {**inherited, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}
 
 
 def worker_environment(settings: Settings, workers: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ import asyncpg
 
 from config import Settings
 from embedded.cluster import SUPERUSER, Cluster
+from embedded.environment import server_environment
 from embedded.errors import StackError
 from embedded.identity import identity, is_postgres_of
 from embedded.orphans import Record, stop_process
@@ -68,6 +69,7 @@ class Postgres:
             argv=[*self.cluster.account.prefix, *tethered(server, signal.SIGINT)],
             log=self.log,
             cwd=self.cluster.home,
+            env=server_environment(),
             ready=self.is_ready,
             stop_signal=signal.SIGINT,  # "fast": it does not wait for clients
             grace=10,

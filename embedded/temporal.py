@@ -1,12 +1,12 @@
 """The embedded Temporal: the dev server of the `temporal` binary that lies in the environment."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from embedded.environment import server_environment
 from embedded.errors import StackError
 from embedded.processes import Child, Hook, no_hook, tethered
 from embedded.readiness import accepts
@@ -69,7 +69,7 @@ class Temporal:
             argv=tethered(self._argv()),
             log=self.log,
             cwd=self.log.parent,
-            env=_clean_environment(),
+            env=server_environment(),
             ready=self.is_ready,
             after_start=after_start,
             grace=5,
@@ -88,7 +88,7 @@ class Temporal:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env=_clean_environment(),
+            env=server_environment(),
         )
         try:
             return await update.wait() == 0
@@ -109,8 +109,3 @@ class Temporal:
             *(str(find_binary()), "server", "start-dev", "--ip", "127.0.0.1", *ports, *state),
             *("--namespace", self.namespace, "--log-level", "error", *dynamic),
         ]
-
-
-def _clean_environment() -> dict[str, str]:
-    """Ours without TEMPORAL_*: a profile for somebody's cloud must not reach this server or our questions to it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}

@@ -20,6 +20,9 @@ class EngineState(SQLModel, table=True):
     is adopted, all open notifications that were started before `recovery_since` are started again, in batches:
     `recovery_done` of `recovery_total` so far. The next batch begins after `recovery_after`, a notification of
     `recovery_priority`. `recovered_at` is null until all are due again.
+
+    The first process that started with `TOCSIN_HOLD_ON_START=hold_name`, as after a restore, did so at `restored_at`.
+    Notifications whose id is below `restored_before` are older. The hold is in force until `released_hold` is its name.
     """
 
     __tablename__ = "engine_state"
@@ -37,3 +40,7 @@ class EngineState(SQLModel, table=True):
     recovery_priority: int = Field(default=1, sa_column=Column(SmallInteger, nullable=False, server_default=text("1")))
     recovery_after: UUID | None = None
     recovered_at: datetime | None = time_column()
+    hold_name: str | None = None
+    released_hold: str | None = None
+    restored_at: datetime | None = time_column()
+    restored_before: UUID | None = None

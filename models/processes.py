@@ -14,7 +14,8 @@ class Process(SQLModel, table=True):
     """A row per worker and API process, renewed every few seconds and deleted when the process ends.
 
     `id` is new at each start. `providers` are those that the settings of the process name. `steady_since` is when its
-    renewals began to come without a gap: while Postgres is away, no row is renewed.
+    renewals began to come without a gap: while Postgres is away, no row is renewed. `isolation` is what its rendering
+    processes have given up; null before one has started.
     """
 
     __tablename__ = "process"
@@ -25,6 +26,7 @@ class Process(SQLModel, table=True):
     host: str
     pid: int
     providers: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    isolation: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     started_at: datetime = time_column(nullable=False)
     seen_at: datetime = time_column(nullable=False)
     steady_since: datetime = time_column(nullable=False)

@@ -3,15 +3,21 @@
 import json
 import os
 import sys
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from domain.channels import Channel
 from rendering import wire
 from rendering.failures import TOO_DEEP, TOO_MUCH_MEMORY
+from rendering.isolation import isolate
 from rendering.limits import Limits
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.templates import Templates
 from rendering.validators import Validators
+
+# What loads a module or a codec at its first use: literals, names of characters, filters, and both ways to fail.
+SELDOM = ("{{ '\\N{DASH}<b>'|striptags|urlize|urlencode }}", "{{ missing }}", "{% if %}")
 
 
 class Work:
@@ -33,22 +39,31 @@ class Work:
         return self._templates.render(wire.read_source(job["source"]), job["variables"], job["locale"])
 
     def _warm_up(self) -> None:
-        """Loads what the libraries load at first use, before files are scarce and the clock runs."""
+        """Load what the libraries load at first use, before files are out of reach and the clock runs."""
         body = "{% for name in names %}<p>{{ name|upper|wordwrap(9) }}{{ names|tojson }}</p>{% endfor %}"
         source = TemplateSource(subject="{{ names|first }}", body=body, text=None, channel=Channel.EMAIL)
         self._templates.render(source, {"names": ["a"]}, "en")
+        for body in SELDOM:
+            self._templates.render(TemplateSource(subject=None, body=body, text=None, channel=Channel.SMS), {}, "en")
         self._validators.check_payloads(None, '{"format": "email", "pattern": "^a$"}', 1, ["b"])
 
 
 def main() -> None:
+    serve(Work)
+
+
+def serve(prepare: Callable[[], Work], layers: Collection[str] | None = None) -> None:
+    """Isolate this process, by all layers if none is named, and answer jobs until the parent is gone."""
     # uvloop, on which the parent runs, lets descriptors through that somebody has made inheritable; asyncio does not.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    work = Work()
+    work = prepare()
     limits = Limits()
+    # A traceback could quote a payload, so nothing is written to stderr from the first job on.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    _send(sink, wire.frame({}))
-    # A traceback could quote a payload, so nothing is written to stderr from here on.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _send(sink, wire.frame(asdict(isolate(layers))))
     while (job := _receive(source)) is not None:
         limits.arm()
         answer = _answer(work, limits, job)

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from metrics.engine import Limit, limit_reached
 from rendering.fair_queue import FairQueue, Tenant, TooManyWaiting
@@ -23,6 +25,8 @@ Waiter = asyncio.Future[Process]
 class Pool:
     """Lends children round-robin over tenants. If there are several, no tenant may occupy all of them.
 
+    `isolation` is what the newest child has given up; None before there is one.
+
     A child that is replaced counts as its tenant's until the new one is ready, so that killing children takes no more
     than working in them.
     """
@@ -34,6 +38,7 @@ class Pool:
         self._processes: set[Process] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._begun = False
+        self.isolation: Sequence[str] | None = None
         self._closing = asyncio.Event()
 
     @property
@@ -143,10 +148,25 @@ class Pool:
         except OSError:
             return None
         with contextlib.suppress(TimeoutError):
-            if await process.read(START_SECONDS) is not None:
+            if (greeting := await process.read(START_SECONDS)) is not None:
+                self._note_isolation(json.loads(greeting))
                 return process
         process.kill()
         return None
+
+    def _note_isolation(self, greeting: Mapping[str, Any]) -> None:
+        """Log it once, and again if it changes."""
+        in_force = greeting.get("in_force", [])
+        if self.isolation == in_force:
+            return
+        self.isolation = in_force
+        missing = greeting.get("missing", {})
+        log.log(
+            logging.WARNING if missing else logging.INFO,
+            "rendering processes are isolated by: %s; missing: %s",
+            ", ".join(in_force) or "nothing",
+            ", ".join(f"{name} ({error})" for name, error in missing.items()) or "nothing",
+        )
 
     async def _spawn(self) -> Process:
         process = await Process.start()

@@ -40,6 +40,15 @@ class Renderer:
     def pool(self) -> Pool:
         return self._pool
 
+    @property
+    def isolation(self) -> Sequence[str] | None:
+        """What the child processes have given up (`isolation`); None before one has started."""
+        return self._pool.isolation
+
+    def begin(self) -> None:
+        """Start the children now and not at the first call."""
+        self._pool.begin()
+
     async def inspect(self, source: TemplateSource, *, tenant: Tenant = None) -> Inspection | RenderFailure:
         """Parses and compiles in the child, for saving a template."""
         answer = await self._run_template("inspect", source, {}, "", tenant)
@@ -68,7 +77,7 @@ class Renderer:
         return answer if isinstance(answer, RenderFailure) else RenderFailure(reason=DIED)
 
     async def __aenter__(self) -> "Renderer":
-        self._pool.begin()
+        self.begin()
         return self
 
     async def __aexit__(

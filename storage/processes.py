@@ -17,9 +17,9 @@ RENEW = text("""
 WITH pruned AS (
   DELETE FROM process WHERE seen_at < now() - make_interval(secs => :pruned_after) AND id <> :id
 )
-INSERT INTO process AS p (id, kind, host, pid, providers, started_at, seen_at, steady_since)
-VALUES (:id, :kind, :host, :pid, :providers, now(), now(), now())
-ON CONFLICT (id) DO UPDATE SET seen_at = now(),
+INSERT INTO process AS p (id, kind, host, pid, providers, isolation, started_at, seen_at, steady_since)
+VALUES (:id, :kind, :host, :pid, :providers, :isolation, now(), now(), now())
+ON CONFLICT (id) DO UPDATE SET seen_at = now(), isolation = excluded.isolation,
   steady_since = CASE WHEN p.seen_at < now() - make_interval(secs => :live_within) THEN now() ELSE p.steady_since END
 """)
 REMOVE = text("DELETE FROM process WHERE id = :id")
@@ -36,20 +36,23 @@ SELECT EXISTS (SELECT 1 FROM live WHERE steady_since < now() - make_interval(sec
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessInfo:
-    """What a process reports about itself. `kind` is `worker` or `api`."""
+    """What a process reports about itself. `kind` is `worker` or `api`; `isolation` is that of its rendering
+    processes, None before one has started."""
 
     id: UUID
     kind: str
     host: str
     pid: int
     providers: Sequence[str]
+    isolation: Sequence[str] | None = None
 
 
 async def renew(session: Executor, process: ProcessInfo) -> None:
     """Insert the row, or record that the process still lives. Delete rows of processes that died long ago."""
     values = {"id": process.id, "kind": process.kind, "host": process.host, "pid": process.pid}
+    isolation = None if process.isolation is None else list(process.isolation)
     limits = {"live_within": LIVE_WITHIN, "pruned_after": PRUNED_AFTER}
-    await session.execute(RENEW, {**values, **limits, "providers": list(process.providers)})
+    await session.execute(RENEW, {**values, **limits, "providers": list(process.providers), "isolation": isolation})
 
 
 async def remove(session: Executor, id: UUID) -> None:

@@ -68,6 +68,14 @@ async def test_it_starts_under_a_private_parent_stops_and_keeps_its_rows(home: P
     assert log.count("received fast shutdown request") == 2
 
 
+def test_keys_of_the_caller_do_not_reach_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", "ours alone")
+    monkeypatch.setenv("PGPASSWORD", "of another server")
+    env = Postgres(cluster=Cluster.at(home), port=1, log=home / "log").child().env
+    assert env is not None
+    assert not {"TOCSIN_SECRET_KEY", "PGPASSWORD"} & {*env}
+
+
 async def test_the_recorded_pid_is_the_postmaster_itself(home: Path) -> None:
     cluster = Cluster(home)
     cluster.prepare()

@@ -257,6 +257,14 @@ def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pyte
     assert env["PATH"] == os.environ["PATH"]
 
 
+def test_children_inherit_no_keys_of_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of another program")
+    monkeypatch.setenv("TOCSIN_SENDGRID_API_KEY", "ours")
+    env = environment(tmp_path)
+    assert "AWS_SECRET_ACCESS_KEY" not in env
+    assert env["TOCSIN_SENDGRID_API_KEY"] == "ours"
+
+
 def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
     env = environment(
         tmp_path,

@@ -1,3 +1,4 @@
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,12 +68,19 @@ async def test_a_temporary_one_has_no_pages_and_no_file(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"temporal.log"}
 
 
-async def test_profiles_for_other_servers_do_not_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_of_other_programs_does_not_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", "ours alone")
     monkeypatch.setenv("TEMPORAL_ADDRESS", "cloud.invalid:7233")
     monkeypatch.setenv("TEMPORAL_NAMESPACE", "theirs")
     monkeypatch.setenv("TEMPORAL_TLS", "true")
     async with temporary_temporal(tmp_path) as temporal:
         assert await temporal.is_ready()
+    env = temporal.child().env
+    assert env is not None
+    assert not [name for name in env if name.startswith(("TEMPORAL_", "TOCSIN_"))]
+    assert env["PATH"] == os.environ["PATH"]
 
 
 def test_our_limits_and_the_callers_are_both_on_the_command_line(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""What a rendering child gives up for good before its first job: files, network, processes, the rights of its parent.
+
+Each layer is independent of the others, so that a kernel which lacks one still has the rest. `docs/operating.md` says
+which one refuses what.
+"""
+
+import ctypes
+import errno
+import os
+import resource
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from rendering import landlock, seccomp
+
+SET_NO_NEW_PRIVS = 38
+# Of no user that a machine has: the range from which systemd takes its temporary ones.
+FIRST_UID, UIDS = 61184, 4336
+OF_LINUX = {"no_new_privs", "landlock", "seccomp"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolation:
+    """The layers in force, and why the others are missing: the name of an error."""
+
+    in_force: tuple[str, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def isolate(layers: Collection[str] | None = None) -> Isolation:
+    """Everything must have been imported and opened that the process needs. `layers` None is all of them."""
+    in_force, missing = [], {}
+    for name, apply in LAYERS.items():
+        if (layers is not None and name not in layers) or (name == "own_uid" and os.geteuid() != 0):
+            continue
+        try:
+            if name in OF_LINUX and sys.platform != "linux":
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+            apply()
+        except OSError as error:
+            missing[name] = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        else:
+            in_force.append(name)
+    return Isolation(in_force=tuple(in_force), missing=missing)
+
+
+def _give_up_root() -> None:
+    """Each child gets a uid of its own by its pid, and with root it loses all capabilities."""
+    uid = FIRST_UID + os.getpid() % UIDS
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _forbid_new_privileges() -> None:
+    """No program that it starts gets more rights, such as by setuid. The kernel wants this before the filters."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _forbid_processes() -> None:
+    """Has no effect on root."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def _forbid_descriptors() -> None:
+    """Those that are open stay."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+# In this order: Landlock needs a descriptor, and the filter of system calls refuses what the others call.
+LAYERS: dict[str, Callable[[], None]] = {
+    "own_uid": _give_up_root,
+    "no_new_privs": _forbid_new_privileges,
+    "landlock": landlock.restrict,
+    "no_processes": _forbid_processes,
+    "no_descriptors": _forbid_descriptors,
+    "seccomp": seccomp.install,
+}
