@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from dispatch.presence import Presence
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_reports import SandboxReports
 from dispatch.search_attributes import prepare
+from dispatch.start_holds import after_release
 from dispatch.starter import Starter
 from dispatch.stores import confirm_store
 from dispatch.wakeups import Wakeups, listener_of
@@ -138,8 +140,9 @@ class Parts:
 
     def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
-        always = [self.listener.run, self.announcements.run, self.receipts.run, self.event_posts.run]
-        always.append(self.presence.run)
+        event_posts = partial(after_release, self.database, self.event_posts.run)
+        always: list[Callable[[], Coroutine[Any, Any, None]]] = [event_posts, self.listener.run, self.announcements.run]
+        always += [self.receipts.run, self.presence.run]
         return [*always, self.reports.run] if self.reports else always
 
 

@@ -18,7 +18,7 @@ from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local_or_dev
 from commands.key_commands import key_commands
 from commands.parked import explain, failures, redrive
-from commands.stores import store_commands
+from commands.stores import hold_commands, store_commands
 from commands.tail import Tail
 from commands.tenant_commands import tenant_commands
 from commands.timeline import GOOD, news, show
@@ -36,6 +36,7 @@ app.add_typer(tenant_commands, name="tenants")
 app.add_typer(key_commands, name="keys")
 app.add_typer(providers, name="providers")
 app.add_typer(store_commands, name="temporal")
+app.add_typer(hold_commands, name="hold")
 console = Console(highlight=False)
 
 

@@ -63,6 +63,7 @@ class Settings(ClientSettings, TemporalSettings):
     start_rate: float = Field(0, ge=0)
     resume_rate: float = Field(0, ge=0)
     workers: int = Field(0, ge=0)
+    hold_on_start: str = ""
     database_pool: int = Field(40, ge=CONNECTIONS_OF_ONE_WORKER)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9464, ge=0, le=65535)

@@ -25,6 +25,7 @@ from config_sources import WrongSettings
 from dispatch.connection import connect_by
 from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.search_attributes import prepare
+from dispatch.start_holds import hold_on_start, wait_for_release
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
@@ -128,10 +129,24 @@ async def run(
         return
     async with open_parts(settings, client=connecting.result(), kind="worker", page=page) as parts:
         parts.renderer.begin()
+        if not await _released(parts, stopping):
+            return
         beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
         threads = WorkflowThreads()
         watchdog.is_well = threads.are_moving
         await serve(workers(parts, connecting.result(), queues, threads), stopping, beside, watchdog.expect_end)
+
+
+async def _released(parts: Parts, stopping: asyncio.Task[bool]) -> bool:
+    """Wait while everything is held; False if the process is to stop before that ends."""
+    await hold_on_start(parts.database, parts.settings.hold_on_start)
+    waiting = asyncio.create_task(wait_for_release(parts.database))
+    await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if waiting.done():
+        waiting.result()
+        return True
+    waiting.cancel()
+    return False
 
 
 async def serve(

@@ -160,6 +160,9 @@ class Delivering:
         if claim.fresh and time.monotonic() - began > STALLED_AFTER:
             # Stopped between the row and the call: by now another worker may have said unknown. The socket is not open.
             return told(Temporary("stalled"))
+        if claim.fresh and claim.restored and not (provider is not None and provider.idempotent):
+            # The database was restored to a state before this call, which may have been made: nobody knows.
+            return told(Unknown("restored"))
         if provider is not None and (claim.fresh or (provider.idempotent and not claim.attempt.reached)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
             message = self._tracker.tracked(message_of(call, claim), provider.name, claim.kind.tracking)

@@ -12,8 +12,9 @@ from domain.evidence import AttemptState
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary
-from storage.attempts import Claim, claim_attempt, has_rival
+from storage.attempts import Claim, claim_attempt
 from storage.database import LOCK_TIMEOUT, Database
+from storage.found_messages import has_rival
 
 PROVED_ABSENT = Temporary("proved_absent")
 

@@ -20,8 +20,9 @@ from domain.suppressions import Finding, noted
 from providers.base import Provider
 from providers.outcomes import Accepted
 from storage import devices, receipts
-from storage.attempts import Claim, take_message
+from storage.attempts import Claim
 from storage.database import LOCK_TIMEOUT, Database
+from storage.found_messages import take_message
 from storage.ledgers import Key, amend
 from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.receipts import StoredReceipt, with_receipts

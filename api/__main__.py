@@ -10,6 +10,7 @@ from bootstrap import Parts, open_parts
 from config import Settings
 from config_sources import WrongSettings
 from dispatch.sdk_metrics import serve_sdk_metrics
+from dispatch.start_holds import hold_on_start
 from logs import configure_logging
 from metrics.page import Page
 from storage.api_keys import SCOPES, create_key, ensure_tenant
@@ -28,6 +29,7 @@ async def main(watchdog: Watchdog) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_parts(settings, page=Page(serve_sdk_metrics())) as parts:
         await ensure_demo(parts)
+        await hold_on_start(parts.database, settings.hold_on_start)
         await serve(parts, stop, watchdog.expect_end)
 
 

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from activities.recurring import Recurring
 from dispatch.audit_retention import AuditRetention
 from dispatch.digests import Digests
+from dispatch.lost_rows import LostRows
 from dispatch.provider_queues import ProviderQueues
 from dispatch.pruning import Pruning
 from dispatch.rates import Rates
@@ -75,6 +76,7 @@ def duties_of(means: Means, kept_at_least: float) -> Duties:
         COLLECT_DUE: digests.collect,
         DIGEST_DUE: digests.tell,
         THROTTLE_DUE: throttles.roll,
+        "lost rows": LostRows(database, means.client).end_workflows,
         "forget": throttles.forget,
         "audit": AuditRetention(database).prune,
         "pruning": Pruning(database, timedelta(seconds=kept_at_least)).prune,

@@ -6,7 +6,13 @@ from uuid import UUID
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -22,8 +28,9 @@ from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
-
-
+# A workflow of a restored notification is replaced, whether it runs or has ended: it is of a state that was lost.
+ONCE, ANEW = WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE
+REPLACE = WorkflowIDConflictPolicy.TERMINATE_EXISTING
 # Until a task that was handed to a process with the start is given to another, should that process die.
 TASK_TIMEOUT = timedelta(seconds=4)
 
@@ -59,12 +66,13 @@ class Starter:
                 id=workflow_id(claimed.id, claimed.generation),
                 task_queue=NOTIFICATIONS_QUEUE,
                 task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=ANEW if claimed.restored else ONCE,
+                id_conflict_policy=REPLACE if claimed.restored else WorkflowIDConflictPolicy.UNSPECIFIED,
                 priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
                 search_attributes=attributes(claimed),
                 static_summary=f"{claimed.notification_type}, priority {claimed.priority}",
                 rpc_timeout=RPC_TIMEOUT,
-                request_eager_start=True,
+                request_eager_start=not claimed.restored,
             )
 
     async def open_digest(self, window: ToTell) -> None:

@@ -23,6 +23,7 @@ class EngineState(SQLModel, table=True):
 
     The first process that started with `TOCSIN_HOLD_ON_START=hold_name`, as after a restore, did so at `restored_at`.
     Notifications whose id is below `restored_before` are older. The hold is in force until `released_hold` is its name.
+    `workflows_ended_at` is the `restored_at` for which workflows of notifications that no row knows have been ended.
     """
 
     __tablename__ = "engine_state"
@@ -44,3 +45,4 @@ class EngineState(SQLModel, table=True):
     released_hold: str | None = None
     restored_at: datetime | None = time_column()
     restored_before: UUID | None = None
+    workflows_ended_at: datetime | None = time_column()

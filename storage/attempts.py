@@ -36,7 +36,8 @@ from storage.statements import Executor
 class Claim:
     """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
     person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
-    provider, channel or type is paused. `limits` are the provider's rates that operators have set."""
+    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `restored`: the
+    database was restored, and this call may have been made before that."""
 
     fresh: bool
     attempt: Attempt
@@ -58,6 +59,7 @@ class Claim:
     started_at: datetime | None
     same_address: bool
     limits: Limits
+    restored: bool
 
     @property
     def waited(self) -> timedelta:
@@ -84,12 +86,25 @@ SELECT {GATES.format(keys="r")}
  WHERE n.id = :id AND n.tenant = :tenant
 """)  # noqa: S608
 
+# Until an attempt for this endpoint has ended after the restore; what was redriven since then is a send of its own.
+RESTORED = """
+       CASE WHEN n.id < e.restored_before THEN COALESCE(n.send_at <= e.restored_at, true)
+         AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = :delivery_id AND a.endpoint_id = :endpoint_id
+                            AND a.finished_at > e.restored_at)
+         AND NOT EXISTS (SELECT 1 FROM event v WHERE v.notification_id = n.id AND v.kind = 'redriven'
+                            AND v.at > e.restored_at)
+       ELSE false END AS restored,
+       LEAST(n.created_at, e.restored_at - interval '1 day' * (n.created_at > e.restored_at)::int) AS sent_since
+""".strip()
+
 CLAIM = text(f"""
 WITH target AS (
   SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
          n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
-         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone
+         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone,
+         {RESTORED}
     FROM notification n
+    LEFT JOIN engine_state e ON e.id = 1
     JOIN tenant o ON o.id = n.tenant
     JOIN notification_type t ON t.id = n.type_id
     JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -100,7 +115,9 @@ WITH target AS (
   INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, address_key, number, provider, state,
          started_at)
   SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, target.address_keys->>CAST(:contact AS text),
-         :number, :provider, 'submitting', clock_timestamp() FROM target
+         :number, :provider, 'submitting',
+         CASE WHEN target.restored THEN target.sent_since ELSE clock_timestamp() END
+    FROM target
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
   UPDATE delivery SET status = CASE WHEN status = 'PENDING' THEN 'SENDING' ELSE status END, held_at = NULL,
@@ -114,7 +131,7 @@ WITH target AS (
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
-       claimed.id IS NOT NULL AS fresh,
+       claimed.id IS NOT NULL AS fresh, target.restored,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority,
        d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
@@ -187,6 +204,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> C
         started_at=row["started_at"],
         same_address=row["same_address"],
         limits=limits_of(row["limits"]).get(provider, UNSET),
+        restored=row["restored"],
     )
 
 
@@ -218,32 +236,3 @@ def _held(hold: Any) -> Held | None:
 def _device(value: Any) -> Json | None:
     device = decoded(value)
     return None if device is None else {"kind": device["kind"], **unseal(device["address"])}
-
-
-LOCK_MESSAGE = text("SELECT pg_advisory_xact_lock(hashtextextended(:provider || ' ' || :message, 0))")
-KNOWN = text("""
-SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :message AND id <> :id LIMIT 1
-""")
-# A call of the same words to the same address that has no answer yet. After an hour it is none any more, whatever
-# became of its process.
-UNDER_WAY_ELSEWHERE = text("""
-SELECT true FROM attempt mine
-  JOIN delivery d ON d.id = mine.delivery_id
-  JOIN attempt other ON other.address_key = mine.address_key AND other.state = 'submitting' AND other.id <> mine.id
-   AND other.provider = mine.provider AND other.started_at > now() - interval '1 hour'
-  JOIN delivery e ON e.id = other.delivery_id AND e.rendered_content = d.rendered_content
- WHERE mine.id = :id LIMIT 1
-""")
-
-
-async def take_message(session: Executor, attempt: Attempt, message: str) -> bool:
-    """Whether the vendor's message may be this attempt's; False if another has it. Of two that ask at the same moment
-    the second waits until the first has committed."""
-    values = {"provider": attempt.provider, "message": message}
-    await session.execute(LOCK_MESSAGE, values)
-    return (await session.execute(KNOWN, {**values, "id": attempt.id})).scalar_one_or_none() is None
-
-
-async def has_rival(session: Executor, attempt: Attempt) -> bool:
-    """Whether a call is under way whose message cannot be told from this attempt's: its id is not known yet."""
-    return (await session.execute(UNDER_WAY_ELSEWHERE, {"id": attempt.id})).scalar_one_or_none() is not None

@@ -39,7 +39,8 @@ def slots_of(total: int) -> Slots:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
     """`started`: its workflow exists and is to be resumed. `waits`: `send_at` is to come, by the
-    clock of the database: a worker whose clock is ahead would send early."""
+    clock of the database: a worker whose clock is ahead would send early. `restored`: it is older than a restore of the
+    database, and Temporal may have its workflow in a later state."""
 
     id: UUID
     tenant: UUID
@@ -50,6 +51,7 @@ class Claimed:
     expires_at: datetime | None
     started: bool
     waits: bool = False
+    restored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +65,8 @@ class Begun:
 
 SINCE = "now() - CAST(:look_back AS interval)"
 CLAIM = text(f"""
-SELECT *, COALESCE(send_at > now(), false) AS waits
+SELECT *, COALESCE(send_at > now(), false) AS waits,
+       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored
   FROM claim_due(:process, :slots, :reserved, :most, {SINCE}, :lease)
 """)  # noqa: S608 - a constant of our own
 

@@ -28,7 +28,7 @@ from storage.sealing import unseal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closing:
-    """`at` is now, by the database's clock."""
+    """`at` is now, by the database's clock; `closes_at` is later if the window is full or flushed."""
 
     id: UUID
     tenant: UUID
@@ -36,12 +36,13 @@ class Closing:
     type_id: UUID
     recipient_id: str
     expires_in: str | None
+    closes_at: datetime
     at: datetime
 
 
 LOCK = text("""
 SELECT d.id, d.tenant, d.notification_type, d.type_id, d.recipient_id, t.spec->>'expires_in' AS expires_in,
-       clock_timestamp() AS at
+       d.closes_at, clock_timestamp() AS at
   FROM digest d JOIN notification_type t ON t.id = d.type_id
  WHERE d.id = ANY(:ids) AND d.closed_at IS NULL ORDER BY d.id FOR UPDATE OF d
 """)
@@ -126,9 +127,10 @@ async def _make(session: AsyncSession, closing: list[Closing], folded: dict[UUID
 
 
 def _notification(digest: Closing, folded: Folded) -> NewNotification:
-    """Its id is of the moment at which the window was closed: that comes once."""
+    """Its id is of the moment at which the window ended: that comes once, and is the same after a restore unless the
+    window ended early."""
     return NewNotification(
-        id=timed_id(digest.at, "digest", digest.id),
+        id=timed_id(min(digest.closes_at, digest.at), "digest", digest.id),
         recipient_id=digest.recipient_id,
         notification_type=digest.notification_type,
         type_id=digest.type_id,

@@ -78,19 +78,23 @@ async def note_seen(session: Executor, seen_id: str) -> StoreReport:
     known = observe(before.known, seen_id, before.at)
     await session.execute(SAVE, dict(zip(NAMES, astuple(known), strict=True)))
     is_replaced = before.known.namespace_id not in (None, known.namespace_id)
-    lost = await _begin_recovery(session) if is_replaced else None
+    lost = await begin_recovery(session) if is_replaced else None
     return StoreReport(known=known, at=before.at, recovery=before.recovery, lost=lost)
 
 
-async def _begin_recovery(session: Executor) -> int:
+async def begin_recovery(session: Executor) -> int:
+    """Start again all open notifications that have a workflow, in batches. Return how many."""
     await session.execute(FORGET_TICKS)
     return int((await session.execute(BEGIN_RECOVERY)).scalar_one())
 
 
 async def may_conclude(session: Executor, seen_id: str) -> bool:
-    """Whether what is not found in this store is lost."""
+    """Whether what is not found in this store is lost, or has ended. Not while open notifications are started again:
+    the workflows that are found may be of a state that was lost."""
     seen = await report(session)
-    return seen is not None and is_certain(seen.known, seen_id, seen.at)
+    if seen is None or (seen.recovery is not None and seen.recovery.finished_at is None):
+        return False
+    return is_certain(seen.known, seen_id, seen.at)
 
 
 async def confirm(session: Executor, id: str) -> None:

@@ -11,6 +11,7 @@ from api.parts import PartsDep
 from api.problems import Problem
 from bootstrap import Parts
 from storage.outages import DATABASE_ERRORS
+from storage.restores import read_hold
 from storage.stores import StoreReport, report
 
 PATIENCE = 2.0
@@ -26,17 +27,20 @@ async def healthz() -> JSONResponse:
 @router.get("/readyz")
 async def readyz(parts: PartsDep) -> JSONResponse:
     """Not ready only without Postgres. Without Temporal notifications are accepted and wait; with another store than
-    the adopted one new ones are started, and what is open waits."""
+    the adopted one new ones are started, and what is open waits. `held`: everything waits for an operator."""
     try:
         async with asyncio.timeout(PATIENCE):
             async with parts.database.transaction() as session:
-                store = await report(session)
+                store, hold = await report(session), await read_hold(session)
     except DATABASE_ERRORS:
         raise Problem(503, "The database does not answer.", headers=RETRY_AFTER) from None
     degraded = [] if await temporal_ok(parts) else ["temporal"]
     more = {} if store is None else store_details(store)
     if "other_temporal_store" in more:
         degraded.append("temporal_store")
+    if hold is not None and hold.in_force:
+        degraded.append("held")
+        more["hold"] = {"name": hold.name, "since": hold.since.isoformat()}
     return JSONResponse({"status": "ok"} | ({"degraded": degraded} if degraded else {}) | more)
 
 

@@ -18,9 +18,10 @@ def upgrade() -> None:
     op.add_column("engine_state", sa.Column("released_hold", AutoString(), nullable=True))
     op.add_column("engine_state", sa.Column("restored_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("engine_state", sa.Column("restored_before", sa.Uuid(), nullable=True))
+    op.add_column("engine_state", sa.Column("workflows_ended_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    for name in ("restored_before", "restored_at", "released_hold", "hold_name"):
+    for name in ("workflows_ended_at", "restored_before", "restored_at", "released_hold", "hold_name"):
         op.drop_column("engine_state", name)
     op.drop_column("process", "isolation")

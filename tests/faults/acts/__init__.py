@@ -10,6 +10,7 @@ from tests.faults.acts import (
     races,
     receipts,
     requests,
+    restores,
     temporal,
     workers,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "races",
     "receipts",
     "requests",
+    "restores",
     "temporal",
     "workers",
 ]
