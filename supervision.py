@@ -2,7 +2,6 @@
 API and the embedded stack."""
 
 import asyncio
-import ctypes
 import gc
 import math
 import os
@@ -20,6 +19,7 @@ import structlog
 import uvloop
 
 from config import CONNECTIONS_OF_ONE_WORKER, FEWEST_SLOTS, Settings
+from process_flags import end_with
 from watchdog import EVERY, KILLED_AFTER_LOOKS, SharedBeats, Silence, Watchdog, nothing
 
 log = structlog.get_logger(__name__)
@@ -27,8 +27,6 @@ log = structlog.get_logger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 WRONG_USE = 2  # the exit code of wrong settings: a restart would change nothing
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
 # Added to the drain time, for what a worker does before and after it. Less than a container's stop_grace_period allows.
 KILL_AFTER = 10.0
 
@@ -92,22 +90,6 @@ def of_one_worker(settings: Settings, workers: int) -> Settings:
         "start_rate": settings.start_rate / workers,
     }
     return settings.model_copy(update=share)
-
-
-def end_with(parent: int) -> None:
-    """Let the kernel send SIGTERM to this process when `parent` ends, which may have no time to do so. Linux only."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the kernel knew
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def hide_memory() -> None:
-    """Let only root read this process, which holds keys: no core dump, no debugger, no `/proc/<pid>/environ`. Forked
-    processes inherit it, programs that are started do not. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 @dataclass

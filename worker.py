@@ -32,7 +32,8 @@ from logs import configure_logging
 from metrics.engine import Cause, background_failure
 from metrics.page import Page
 from metrics.server import Sockets, serving
-from supervision import WRONG_USE, WorkerProcesses, hide_memory, of_one_worker, run_on_uvloop, worker_count
+from process_flags import hide_memory
+from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
 from watchdog import Watchdog, WorkflowThreads, nothing, renewed
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow

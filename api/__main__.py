@@ -13,9 +13,10 @@ from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.start_holds import hold_on_start
 from logs import configure_logging
 from metrics.page import Page
+from process_flags import hide_memory
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.tenants import claim_installation
-from supervision import hide_memory, run_on_uvloop
+from supervision import run_on_uvloop
 from watchdog import Watchdog
 
 DEMO_TENANT = "demo"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from supervision import end_with
+from process_flags import end_with
 
 MAKES = ("make", "gmake")
 

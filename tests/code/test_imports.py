@@ -26,7 +26,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "models",
         "config",
         "config_temporal",
-        "config_sources watchdog",
+        "config_sources process_flags watchdog",
         "metrics",
         "domain",
     )

@@ -32,6 +32,7 @@ FILES = (
     "config_sources",
     "config_temporal",
     "logs",
+    "process_flags",
     "supervision",
     "watchdog",
     "worker",

@@ -21,7 +21,7 @@ runpy.{run}("{name}", run_name="__main__")
 """
 FORKED = """
 import ctypes, os, sys, supervision
-supervision.hide_memory()
+process_flags.hide_memory()
 if os.fork():
     os.wait()
 print("dumpable", ctypes.CDLL(None).prctl(3), flush=True)
