@@ -20,7 +20,7 @@ sys.argv = ["{name}"]
 runpy.{run}("{name}", run_name="__main__")
 """
 FORKED = """
-import ctypes, os, sys, supervision
+import ctypes, os, sys, process_flags
 process_flags.hide_memory()
 if os.fork():
     os.wait()
