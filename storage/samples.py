@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metrics.samples import Sample
+from models.notifications import HELD_AND_WAITING
 from storage import provider_health
 
 # A count ends here: it takes milliseconds however much waits.
@@ -38,9 +39,9 @@ AT_GATES = text(f"""
 SELECT split_part(waits_for, ' ', 1) AS cause, count(*) AS count
   FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {COUNTED}) waiting GROUP BY 1
 """)  # noqa: S608
-# Index delivery_held.
+# Index delivery_waiting: what was released already is due in a moment.
 HELD = text(f"""
-SELECT count(*) FROM (SELECT 1 FROM delivery WHERE held_at IS NOT NULL LIMIT {COUNTED}) held
+SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {HELD_AND_WAITING} LIMIT {COUNTED}) held
 """)  # noqa: S608
 # Index queue_entry_slots.
 SLOTS = text(f"""
