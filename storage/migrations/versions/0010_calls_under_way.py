@@ -12,7 +12,16 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    op.create_index("attempt_under_way", "attempt", ["address_key"], postgresql_where=sa.text("state = 'submitting'"))
+    """Without a lock on the table: running processes go on. An index that an interrupted build has left is made anew."""
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS attempt_under_way")
+        op.create_index(
+            "attempt_under_way",
+            "attempt",
+            ["address_key"],
+            postgresql_where=sa.text("state = 'submitting'"),
+            postgresql_concurrently=True,
+        )
 
 
 def downgrade() -> None:
