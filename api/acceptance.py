@@ -131,6 +131,7 @@ class Acceptance:
             idempotency_hash=ask.digest,
             send_at=request.send_at,
             expires_in=kind.worthless_after(request.lifetime),
+            cancel_key=request.cancel_key,
             digest_group=self._group(request, kind) if kind.timing.collects else None,
         )
 

@@ -201,6 +201,7 @@ SCHEDULE: Json = {
 }
 NOTHING_WAITS: Json = dict.fromkeys(("digest", "waits_for", "waits_until"))
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
+CANCELED: Json = {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}}
 REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
 
 # Operation id → the body of its answer.
@@ -211,7 +212,8 @@ EXAMPLES: dict[str, Json] = {
     "get_notification": SUMMARY
     | NOTHING_WAITS
     | {"event_payload": {"name": "Ada"}, "deliveries": [DELIVERY], "timeline": TIMELINE},
-    "cancel_notification": {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}},
+    "cancel_notification": CANCELED,
+    "cancel_notifications": {"items": [CANCELED], "more": False},
     "redrive_notifications": {"matched": 41, "redriven": 40, "skipped": [SKIPPED]},
     "redrive_notification": {"id": NOTIFICATION, "status": "PENDING", "generation": 2, **REDRIVEN_ONE},
     "list_failures": page(failures.EXAMPLE),

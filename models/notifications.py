@@ -36,7 +36,8 @@ class Notification(SQLModel, table=True):
     The first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only.
     `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
     the one that was made of a window has its `digest_id` alone.
-    `schedule_id` is the recurring send that it is a turn of.
+    `schedule_id` is the recurring send that it is a turn of. `cancel_key` is the caller's name for all that one event
+    makes pointless.
     """
 
     __table_args__ = (
@@ -60,6 +61,13 @@ class Notification(SQLModel, table=True):
             "schedule_id",
             "recipient_id",
             postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
+        ),
+        Index(
+            "notification_of_cancel_key",
+            "tenant",
+            "cancel_key",
+            "id",
+            postgresql_where=text("cancel_key IS NOT NULL AND finished_at IS NULL"),
         ),
         {"postgresql_with": STORAGE},
     )
@@ -89,6 +97,7 @@ class Notification(SQLModel, table=True):
     digest_group: str | None = None
     digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
     schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
+    cancel_key: str | None = None
 
 
 class Delivery(SQLModel, table=True):

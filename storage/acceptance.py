@@ -38,6 +38,7 @@ class NewNotification:
     digest_group: str | None = None
     digest_id: UUID | None = None
     schedule_id: UUID | None = None
+    cancel_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,8 @@ WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, recipient_id text, profile jsonb, notification_type text, type_id uuid, event_payload jsonb,
     priority int, channels text[], tags text[], idempotency_key text, idempotency_hash text,
-    send_at timestamptz, expires_in float8, digest_group text, digest_id uuid, schedule_id uuid)
+    send_at timestamptz, expires_in float8, digest_group text, digest_id uuid, schedule_id uuid,
+    cancel_key text)
 ), profile AS (
   INSERT INTO recipient AS r (tenant, recipient_id, contact, address_keys, locale, timezone, attributes, created_at,
          updated_at)
@@ -84,12 +86,12 @@ WITH item AS (
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, idempotency_held, created_at, send_at, expires_at,
-         generation, revision, digest_group, digest_id, schedule_id)
+         generation, revision, digest_group, digest_id, schedule_id, cancel_key)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
          CASE WHEN expires_in IS NOT NULL
               THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0,
-         digest_group, digest_id, schedule_id
+         digest_group, digest_id, schedule_id, cancel_key
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT DO NOTHING
   RETURNING id, generation, notification_type, priority, created_at, send_at, expires_at, digest_group

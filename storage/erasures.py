@@ -41,7 +41,7 @@ WITH mine AS (
     FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
    ORDER BY id FOR UPDATE
 ), blanked AS (
-  UPDATE notification n SET event_payload = '{}',
+  UPDATE notification n SET event_payload = '{}', cancel_key = NULL,
          revision = n.revision + 1,
          cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
                                     ELSE n.cancel_requested_at END

@@ -3,27 +3,24 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import CallerDep
+from api.canceling import cancel_row, canceled_view
 from api.front_door import FrontDoor, scope
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.problems import not_found
 from api.schemas.base import ChannelName, Id, Timestamp
-from api.schemas.notifications import Canceled, NotificationSummary, NotificationView
+from api.schemas.notifications import Canceled, CanceledMany, CancelMany, NotificationSummary, NotificationView
 from api.views import notification_view, summary_of
-from domain.cancellation import answers, cancel
-from domain.clock import now
-from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from models.notifications import Notification
-from storage import digests, notifications
+from storage import notifications
+from storage.cancel_keys import open_with_key
 from storage.dispatching import announce_cancel
-from storage.ledgers import Key, amend, load
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
 
+MOST_CANCELED = 100
 UNKNOWN = "There is no such notification."
 
 
@@ -72,6 +69,18 @@ async def get_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Notifi
     return notification_view(record, parts.settings)
 
 
+@router.post("/cancel")
+@scope("send")
+async def cancel_notifications(body: CancelMany, caller: CallerDep, parts: PartsDep) -> CanceledMany:
+    """Cancel open notifications by their `cancel_key`, at most 100 per call; each is answered as by its own cancel."""
+    async with parts.database.transaction() as session:
+        rows = await open_with_key(session, caller.tenant, body.cancel_key, body.recipient_id, MOST_CANCELED + 1)
+        ended = [await cancel_row(session, row) for row in rows[:MOST_CANCELED]]
+        await announce_cancel(session)
+    items = [await canceled_view(parts, each) for each in ended]
+    return CanceledMany(items=items, more=len(rows) > MOST_CANCELED)
+
+
 @router.post("/{id}/cancel")
 @scope("send")
 async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Canceled:
@@ -80,23 +89,6 @@ async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Can
         row = await notifications.find(session, caller.tenant, id)
         if row is None:
             raise not_found(UNKNOWN)
-        key = Key(notification_id=id, tenant=caller.tenant)
-        ledger = await amend(session, key, lambda ledger: cancel(ledger, now()))
-        digest = await _digest(session, row, ledger)
+        ended = await cancel_row(session, row)
         await announce_cancel(session)
-    kind = await parts.catalog.type_by_id(caller.tenant, row.type_id)
-    route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
-    return Canceled(id=id, status=ledger.status, channels=answers(ledger, route, digest))
-
-
-async def _digest(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
-    """What has become of the digest that an item went into: it is not stopped for one of them."""
-    if item.status is not NotificationStatus.DIGESTED:
-        return None
-    await session.refresh(row)  # it may have been read before it was collected
-    if row.digest_id is None:
-        return None
-    window = await digests.find(session, row.tenant, row.digest_id)
-    if window is None or window.notification_id is None:
-        return None
-    return await load(session, Key(notification_id=window.notification_id, tenant=row.tenant), lock=False)
+    return await canceled_view(parts, ended)

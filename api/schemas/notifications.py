@@ -16,6 +16,8 @@ from domain.durations import parse_duration
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 # As a header can carry it; an item of a batch has the same in its body.
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
+# The caller's own name for what makes sends pointless, such as `cart-4711`.
+CancelKey = Word
 EXAMPLE: Json = {
     "notification_type": "welcome",
     "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
@@ -45,6 +47,10 @@ class SendRequest(Model):
         Duration | None, Field(description="Counted from send_at, else from acceptance; else the type's.")
     ] = None
     tags: Annotated[list[Tag], Field(max_length=20)] = []
+    cancel_key: Annotated[
+        CancelKey | None,
+        Field(description="`POST /notifications/cancel` cancels all that have the same key."),
+    ] = None
 
     @model_validator(mode="after")
     def _one_recipient(self) -> "SendRequest":
@@ -194,3 +200,19 @@ class Canceled(Model):
     id: Id
     status: str
     channels: dict[Channel, CancelAnswer]
+
+
+class CancelMany(Model):
+    """All sends with this key that are still open, of one recipient or of all."""
+
+    model_config = {"json_schema_extra": {"examples": [{"cancel_key": "cart-4711"}]}}
+
+    cancel_key: CancelKey
+    recipient_id: RecipientId | None = None
+
+
+class CanceledMany(Model):
+    """`more`: there are others with this key; repeat the call."""
+
+    items: list[Canceled]
+    more: bool

@@ -23,6 +23,7 @@ UNAUDITED = {
     "POST /notifications/send": "a send is a row of its own",
     "POST /notifications/send-batch": "as a send",
     "POST /notifications/{id}/cancel": "the timeline has it",
+    "POST /notifications/cancel": "the timelines have it",
     "POST /digests/{id}/flush": "the timeline has it",
     "POST /receipts/{provider}": "called by providers",
     "POST /templates/{name}/preview": "changes nothing",

@@ -1,0 +1,52 @@
+"""Cancels a notification under the lock of its row, and shows per channel what became of it. Called by the routes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.schemas.notifications import Canceled
+from bootstrap import Parts
+from domain.cancellation import answers, cancel
+from domain.clock import now
+from domain.records import Ledger
+from domain.statuses import NotificationStatus
+from models.notifications import Notification
+from storage import digests
+from storage.ledgers import Key, amend, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanceledRow:
+    """`digest` is what an item of a digest has become a part of."""
+
+    row: Notification
+    ledger: Ledger
+    digest: Ledger | None
+
+
+async def cancel_row(session: AsyncSession, row: Notification) -> CanceledRow:
+    """The caller announces cancels before it commits."""
+    key = Key(notification_id=row.id, tenant=row.tenant)
+    ledger = await amend(session, key, lambda ledger: cancel(ledger, now()))
+    return CanceledRow(row=row, ledger=ledger, digest=await _digest(session, row, ledger))
+
+
+async def canceled_view(parts: Parts, canceled: CanceledRow) -> Canceled:
+    row = canceled.row
+    kind = await parts.catalog.type_by_id(row.tenant, row.type_id)
+    route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
+    shown = answers(canceled.ledger, route, canceled.digest)
+    return Canceled(id=row.id, status=canceled.ledger.status, channels=shown)
+
+
+async def _digest(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
+    """What has become of the digest that an item went into: it is not stopped for one of them."""
+    if item.status is not NotificationStatus.DIGESTED:
+        return None
+    await session.refresh(row)  # it may have been read before it was collected
+    if row.digest_id is None:
+        return None
+    window = await digests.find(session, row.tenant, row.digest_id)
+    if window is None or window.notification_id is None:
+        return None
+    return await load(session, Key(notification_id=window.notification_id, tenant=row.tenant), lock=False)
