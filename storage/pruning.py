@@ -12,7 +12,7 @@ from storage.statements import Executor
 # Applied, or matching nothing for so long that they are tried no more.
 RECEIPTS_KEPT = timedelta(days=30)
 RUNS_KEPT = timedelta(days=90)
-SANDBOX_KEPT = timedelta(days=7)
+SANDBOX_KEPT = timedelta(days=90)  # also tests that skip weeks look at what was sent
 
 TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
 DELETE = """

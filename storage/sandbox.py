@@ -25,7 +25,7 @@ SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() RETURNING
 ACCEPT = text("""
 WITH call AS (
   INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
-  SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() WHERE CAST(:is_call AS bool)
+  SELECT :id, :attempt_id, :delivery_id, :endpoint_id, now() WHERE CAST(:is_call AS bool)
 ), message AS (
   INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
          channel, address, content, accepted_at)

@@ -175,10 +175,13 @@ class Shop:
         return await self.ok("POST", f"/notifications/{id}/cancel")
 
     async def due(self, id: str) -> None:
-        """Make a scheduled notification due, once its workflow waits for `send_at`."""
-        entry = "UPDATE queue_entry SET next_at = now() WHERE notification_id = :id AND state = 'waiting'"
+        """Make a scheduled notification due, once it waits for `send_at`: its workflow, or a digest's item without."""
+        waits = """
+        UPDATE queue_entry SET next_at = {} WHERE notification_id = :id AND state IN ('waiting', 'collecting')
+        """
+        await eventually(lambda: self.engine.sql(waits.format("next_at"), id=id), bool)
         await self.engine.sql("UPDATE notification SET send_at = now() WHERE id = :id", id=id)
-        await eventually(lambda: self.engine.sql(entry, id=id), bool)
+        await self.engine.sql(waits.format("now()"), id=id)
 
     async def shown(self, id: str) -> dict[str, Any]:
         return await self.ok("GET", f"/notifications/{id}")

@@ -29,11 +29,7 @@ async def put_device(
     parts: PartsDep,
     response: Response,
 ) -> DeviceView:
-    """A token or subscription that another device or person had moves here: it is where that phone is now.
-
-    A recipient has at most 100 devices; another one answers 409. A notification goes to at most 20 devices per channel,
-    those that were registered last; its timeline names how many were skipped (`devices_skipped`).
-    """
+    """Register a token or subscription, which moves here from another device or person; at most 100, 20 are used."""
     refuse_dev_only(registration, dev=parts.settings.dev)
     new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
     async with parts.database.transaction() as session:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from bootstrap import Parts
 from domain.clock import now
 from models.columns import new_id
+from storage.reconsiderations import reconsider_batch
 from tests.api.shops import Shop, open_shop
 
 pytestmark = pytest.mark.postgres
@@ -82,8 +83,17 @@ async def patch(shop: Shop) -> None:
     await shop.http.patch(f"/recipients/{shop.person}", json={"timezone": "Asia/Tokyo"})
 
 
+async def change_settings(shop: Shop, **changes: Any) -> None:
+    """What waits for a setting is woken in batches, after the request."""
+    assert (await shop.http.patch("/settings", json=changes)).status_code == 200
+    while True:
+        async with shop.database.transaction() as session:
+            if not await reconsider_batch(session, 100):
+                return
+
+
 async def settings(shop: Shop) -> None:
-    await shop.http.patch("/settings", json={"timezone": "Asia/Tokyo"})
+    await change_settings(shop, timezone="Asia/Tokyo")
 
 
 async def inline(shop: Shop) -> None:
@@ -113,9 +123,9 @@ async def test_a_send_that_says_what_is_known_asks_nobody_again(shop: Shop, time
 
 @pytest.mark.parametrize("cap", [{"limit": 2, "per": "31d"}, None])
 async def test_another_cap_is_told_to_whoever_waits_for_room_under_it(shop: Shop, cap: dict[str, Any] | None) -> None:
-    await shop.http.patch("/settings", json={"person_cap": {"limit": 1, "per": "31d"}})
+    await change_settings(shop, person_cap={"limit": 1, "per": "31d"})
     capped, quiet = await waiting(shop, "capped"), await waiting(shop)
-    await shop.http.patch("/settings", json={"default_language": "de", "person_cap": {"limit": 1, "per": "31d"}})
+    await change_settings(shop, default_language="de", person_cap={"limit": 1, "per": "31d"})
     assert not await told(shop, capped)
-    await shop.http.patch("/settings", json={"person_cap": cap})
+    await change_settings(shop, person_cap=cap)
     assert (await told(shop, capped), await told(shop, quiet)) == (True, False)

@@ -105,7 +105,7 @@ def test_the_sandbox_reports_what_it_is_told_to_of_what_it_has(shop: Tocsin) -> 
         assert shop.statuses(id) == {"email": status}
     with pytest.raises(NothingSent):
         shop.report(id, "delivered", "sms")
-    with pytest.raises(ValueError, match="eaten"):
+    with pytest.raises(ValueError, match="unknown ReceiptKind"):
         shop.report(id, "eaten")
 
 
