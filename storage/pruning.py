@@ -29,7 +29,9 @@ def _delete(table: str, *, order: str, old: str | None = None) -> TextClause:
     return text(DELETE.format(table=table, order=order, old=old or f"{order} < :before"))
 
 
-# Ids of calls and messages begin with their time.
+# Ids of calls and messages begin with their time, by the clock of the machine: they are read from the oldest on. What
+# counts is the column, whose clock tests can move.
+BY_ID = "id < :before_id AND {at} < :before"
 KEPT: dict[str, tuple[timedelta, TextClause]] = {
     "receipt": (
         RECEIPTS_KEPT,
@@ -37,10 +39,9 @@ KEPT: dict[str, tuple[timedelta, TextClause]] = {
     ),
     "schedule_run": (RUNS_KEPT, _delete("schedule_run", order="finished_at")),
     "sandbox_receipt": (SANDBOX_KEPT, _delete("sandbox_receipt", order="posted_at")),
-    "sandbox_call": (SANDBOX_KEPT, _delete("sandbox_call", order="id")),
-    "sandbox_message": (SANDBOX_KEPT, _delete("sandbox_message", order="id")),
+    "sandbox_call": (SANDBOX_KEPT, _delete("sandbox_call", order="id", old=BY_ID.format(at="at"))),
+    "sandbox_message": (SANDBOX_KEPT, _delete("sandbox_message", order="id", old=BY_ID.format(at="accepted_at"))),
 }
-BY_ID = ("sandbox_call", "sandbox_message")
 
 
 async def limit_time(session: Executor) -> None:
@@ -51,7 +52,9 @@ async def limit_time(session: Executor) -> None:
 async def prune(session: Executor, table: str, at: datetime, limit: int) -> int:
     """Delete up to `limit` old rows of a table in KEPT. Return how many."""
     kept, statement = KEPT[table]
-    before: Any = id_at(at - kept) if table in BY_ID else at - kept
-    gone = int((await session.execute(statement, {"before": before, "limit": limit})).scalar_one())
+    values: dict[str, Any] = {"before": at - kept, "limit": limit}
+    if "before_id" in statement.text:
+        values["before_id"] = id_at(at - kept)
+    gone = int((await session.execute(statement, values)).scalar_one())
     await note_pruned(session, table, gone)
     return gone

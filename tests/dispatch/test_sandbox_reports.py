@@ -93,9 +93,9 @@ async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
         return len(looks)
 
     monkeypatch.setattr(sandbox, "seconds_to_next", seen)
-    await eventually(woken, lambda count: count >= 5)
-    # Less than the interval only by what the first one of them was late.
-    assert looks[4] - looks[0] >= 3.5 * MIN_INTERVAL
+    await eventually(woken, lambda count: count >= 11)
+    # Less than ten intervals only by what the first one of them was late, which may be much on a busy machine.
+    assert looks[10] - looks[0] >= 5 * MIN_INTERVAL
 
 
 async def test_events_whose_post_failed_are_posted_again(

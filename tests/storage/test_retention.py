@@ -131,11 +131,11 @@ SELECT gen_random_uuid(), 'sandbox', 'delivered', now(), now() - make_interval(d
     "sandbox_receipt": """
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at, posted_at)
 SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'delivered', now(), now(),
-       CASE WHEN n < 50 THEN now() - make_interval(days => n) END FROM (VALUES (1), (40), (50)) AS ages(n)""",
+       CASE WHEN n < 200 THEN now() - make_interval(days => n) END FROM (VALUES (1), (100), (200)) AS ages(n)""",
     "sandbox_call": """
 INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
-SELECT id, gen_random_uuid(), gen_random_uuid(), 'email', now()
-  FROM unnest(CAST(ARRAY[:old, :new, :new_too] AS uuid[])) AS ids(id)""",
+SELECT id, gen_random_uuid(), gen_random_uuid(), 'email', now() - make_interval(days => n)
+  FROM unnest(CAST(ARRAY[:old, :new, :new_too] AS uuid[]), ARRAY[100, 1, 0]) AS calls(id, n)""",
     "schedule_run": """
 WITH weekly AS (
   INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at)
@@ -150,7 +150,7 @@ SELECT gen_random_uuid(), weekly.id, tenant, 'due', now(), now(), 0, '{}',
 
 @pytest.mark.parametrize("table", OLD_ROWS)
 async def test_rows_that_are_old_and_done_are_deleted(desk: Desk, table: str) -> None:
-    ids = {"old": id_at(now() - 40 * DAY), "new": id_at(now() - DAY), "new_too": id_at(now())}
+    ids = {"old": id_at(now() - 100 * DAY), "new": id_at(now() - DAY), "new_too": id_at(now())}
     insert = OLD_ROWS[table]
     await desk.query(insert, **{name: id for name, id in ids.items() if f":{name}" in insert})
     await prune(desk.database)
