@@ -53,8 +53,9 @@ class Clock:
         return skipped
 
     async def _move(self, to: datetime) -> None:
-        await self._set(self._workflows.ahead + max(to - now(), timedelta()))
-        await self._workflows.catch_up()
+        with self._workflows.signals_held():
+            await self._set(self._workflows.ahead + max(to - now(), timedelta()))
+            await self._workflows.catch_up()
         await self._rows.wake()
         self._wake()
         for notification_type in await self._rows.to_tick():

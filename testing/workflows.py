@@ -5,6 +5,8 @@ A workflow that is started with a signal would begin at once, before its clock i
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +20,7 @@ from temporalio.client import (
     Interceptor,
     OutboundInterceptor,
     ScheduleOverlapPolicy,
+    SignalWorkflowInput,
     StartWorkflowInput,
     WorkflowHandle,
 )
@@ -98,9 +101,11 @@ class Workflows(Interceptor):
         self.ahead = timedelta()
         self.open: set[str] = set()
         self.skipper = TimeSkipper(client)
+        self._signals_may_pass = asyncio.Event()
+        self._signals_may_pass.set()
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
-        return _Starts(next, self)
+        return _Outbound(next, self)
 
     async def moments(self) -> dict[str, Moment]:
         """Of those that are open; one that Temporal does not know yet is left out."""
@@ -112,6 +117,19 @@ class Workflows(Interceptor):
         """What its Temporal Schedule does of itself, whose own clock skips nothing."""
         handle = self.client.get_schedule_handle(tick_schedule(tenant, notification_type))
         await handle.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+
+    @contextmanager
+    def signals_held(self) -> Iterator[None]:
+        """A workflow that hears of a moment before its own clock is there would count from an earlier one."""
+        self._signals_may_pass.clear()
+        try:
+            yield
+        finally:
+            self._signals_may_pass.set()
+
+    async def may_signal(self) -> None:
+        """Wait until signals are not held."""
+        await self._signals_may_pass.wait()
 
     async def catch_up(self) -> None:
         """Moves the clocks of all that are open to `now()`; their timers up to then fire."""
@@ -138,7 +156,7 @@ class Workflows(Interceptor):
         return self.client.get_workflow_handle(id)
 
 
-class _Starts(OutboundInterceptor):
+class _Outbound(OutboundInterceptor):
     def __init__(self, next: OutboundInterceptor, workflows: Workflows) -> None:
         super().__init__(next)
         self._workflows = workflows
@@ -152,3 +170,7 @@ class _Starts(OutboundInterceptor):
             input.start_delay = ahead
             input.time_skipping_config = TimeSkippingConfig(enabled=True, fast_forward_config=there)
         return await super().start_workflow(input)
+
+    async def signal_workflow(self, input: SignalWorkflowInput) -> None:
+        await self._workflows.may_signal()
+        await super().signal_workflow(input)
