@@ -183,7 +183,7 @@ async def test_a_background_loop_that_dies_ends_the_worker() -> None:
     async def lives() -> None:
         await asyncio.Event().wait()
 
-    stopping = asyncio.create_task(asyncio.sleep(300, result=True))
+    stopping = asyncio.create_task(asyncio.Event().wait())
     with pytest.raises(LookupError, match="a mistake"):
         await worker.serve([], stopping, [lives, dies], lambda: ends.append("expected"))
     stopping.cancel()
