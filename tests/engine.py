@@ -227,5 +227,7 @@ async def open_shop(engine: Engine) -> AsyncIterator[Shop]:
     headers = {"Authorization": f"Bearer {key}"}
     base = f"{engine.api_url}/api/v1"
     # Nothing uses TLS here, and to load the certificates of all authorities takes longer than most requests.
-    async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=30, verify=False) as http:
+    async with httpx2.AsyncClient(
+        base_url=base, headers=headers, trust_env=False, timeout=WITHIN, verify=False
+    ) as http:
         yield Shop(tenant=tenant.id, key=key, http=http, engine=engine)

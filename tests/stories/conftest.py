@@ -1,8 +1,9 @@
 """Fixtures of several stories: every misbehaviour of the sandbox, an installation without a worker, a second tenant."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from bootstrap import open_parts
+from providers import sandbox
 from testing.stage import serving
 from tests.engine import Engine, Shop, open_shop, prepared
 from tests.polling import eventually
 
 WORDS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")
 PLACES = ("email", "sms", "push", "webhook")
+LATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,14 @@ class BadDays:
         """What the sandbox "delivered" of it."""
         person = (await self.shop.shown(id))["recipient_id"]
         return [message for message in await self.shop.outbox(recipient_id=person) if message["notification_id"] == id]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def late_receipts() -> Iterator[None]:
+    """Hold back the receipts of lost answers until a test wants them, however slow the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "LOST_RECEIPTS_AFTER", LATE)
+        yield
 
 
 @pytest.fixture(scope="session")

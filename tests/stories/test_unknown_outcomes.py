@@ -11,6 +11,9 @@ from tests.stories.test_sandbox_words import only_delivery, outcomes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
+RECEIPTS_DUE = """UPDATE sandbox_receipt r SET due_at = now() FROM sandbox_message m
+WHERE m.id = message_id AND notification_id = :id"""
+
 everywhere = pytest.mark.parametrize("place", PLACES)
 
 
@@ -78,7 +81,10 @@ async def test_a_channel_that_arrived_outweighs_one_in_doubt(shop: Shop) -> None
 
 @everywhere
 async def test_at_most_once_a_lost_answer_is_in_doubt_until_the_late_receipt(bad_days: BadDays, place: str) -> None:
-    shown = await bad_days.shop.until(bad_days.asked[place, "lost"], "DELIVERED")
+    id = bad_days.asked[place, "lost"]
+    await bad_days.shop.ended(id, "IN_DOUBT")
+    await bad_days.shop.engine.sql(RECEIPTS_DUE, id=id)
+    shown = await bad_days.shop.until(id, "DELIVERED")
     statuses = [entry["status"] for entry in shown["timeline"] if entry["status"]]
     assert statuses == ["PENDING", "IN_DOUBT", "DELIVERED"]
     assert (only_delivery(shown)["status"], shown["failure_reason"]) == ("DELIVERED", None)
