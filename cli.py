@@ -3,25 +3,24 @@
 Servers are imported by the command that needs them: `tocsin send` should not wait for Temporal's SDK to load.
 """
 
-import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from commands.client import Api
 from commands.ending import become, finish, load, talk
-from commands.errors import CommandError
 from commands.here import CHECKOUT, Given, local_or_dev
 from commands.key_commands import key_commands
 from commands.parked import explain, failures, redrive
+from commands.sending import send
 from commands.stores import hold_commands, store_commands
 from commands.tail import Tail
 from commands.tenant_commands import tenant_commands
-from commands.timeline import GOOD, news, show
+from commands.timeline import news, show
 from config import Settings
 from embedded.errors import StackError
 
@@ -96,41 +95,6 @@ def apply(
     talk(lambda api: apply(api, folder, dry_run=dry_run, say=typer.echo, warn=partial(typer.echo, err=True)))
 
 
-@app.command()
-def send(
-    type: Annotated[str, typer.Argument(help="Key of the notification type.")],
-    recipient: Annotated[str, typer.Argument(help="Recipient id.")],
-    payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
-    channel: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
-    email: Annotated[str | None, typer.Option(help="With any of these three the person is made or updated.")] = None,
-    phone: Annotated[str | None, typer.Option(help="In E.164: +4917012345678.")] = None,
-    locale: Annotated[str | None, typer.Option(help="Language, such as de or de-AT.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same notification.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is over; exit code 1 if it did not go out.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60,
-) -> None:
-    """Send one notification. Prints its id, or with --wait what became of it."""
-    profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}
-    person = {"recipient": {"recipient_id": recipient, **profile}} if profile else {"recipient_id": recipient}
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-
-    async def work(api: Api) -> None:
-        body = {"notification_type": type, **person, "payload": read_json(payload)}
-        body |= {"channels": channel} if channel else {}
-        sent = await api.call("POST", "/notifications/send", body, headers=headers)
-        if not wait:
-            typer.echo(sent["id"])
-            return
-        shown = await api.settled(sent["id"], timeout)
-        show(console, shown)
-        if shown["status"] == "PENDING":
-            raise CommandError(f"still on its way after {timeout:g} s; look again with 'tocsin show {shown['id']}'")
-        if shown["status"] not in GOOD:
-            raise typer.Exit(1)
-
-    talk(work)
-
-
 @app.command("show")
 def show_one(id: Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")]) -> None:
     """What happened to one notification."""
@@ -158,7 +122,7 @@ def tail(
     talk(work)
 
 
-for verb in (explain, failures, redrive):
+for verb in (send, explain, failures, redrive):
     app.command()(verb)
 
 
@@ -189,13 +153,6 @@ async def prepare_temporal(settings: Settings, address: str, database_url: str |
         raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
     except DATABASE_ERRORS as error:
         raise StackError(f"the database does not answer ({type(error).__name__})") from error
-
-
-def read_json(text: str) -> Any:
-    try:
-        return json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"--payload is not JSON: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Turns sends into rows: the same request is the same notification, and a bad one leaves no row."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import Caller
 from api.problems import Fault, at
-from api.schemas.notifications import SendRequest
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
+from api.schemas.sends import SendRequest
 from api.send_checks import NO_SUCH_TYPE, expiry_faults, send_faults
 from api.send_groups import SendGroups, announce
 from bootstrap import Parts
@@ -72,7 +73,7 @@ class Acceptance:
 
     async def _take(self, asks: Sequence[Ask]) -> list[Answer]:
         answers = await self._known(asks)
-        prepared = await self._prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
+        prepared = await self.prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
         new = {index: each for index, each in prepared.items() if isinstance(each, NewNotification)}
         answers |= {index: each for index, each in prepared.items() if not isinstance(each, NewNotification)}
         if new:
@@ -95,7 +96,8 @@ class Acceptance:
         async with self._parts.database.transaction() as session:
             return await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
 
-    async def _prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
+    async def prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
+        """Check all of them together. What can be inserted has not been looked up by its key."""
         types = {
             key: await self._parts.catalog.current_type(self._tenant, key)
             for key in {ask.request.notification_type for ask in asks.values()}
@@ -143,26 +145,24 @@ class Acceptance:
         if len(items) == 1 and items[0].profile is None:
             return {items[0].id: await self._groups.insert(self._tenant, items[0])}
         async with self._parts.database.transaction() as session:
-            zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
-            movers = await people.movers(session, self._tenant, zones)
-            rows = await accept(session, self._tenant, items, notify=False)
-            if movers:
-                await people.moved(session, self._tenant, movers)
+            rows = await self.store(session, items)
         announce(self._parts, items)
+        return rows
+
+    async def store(self, session: AsyncSession, items: list[NewNotification]) -> Mapping[UUID, Accepted]:
+        """Insert them. The caller commits and then announces them."""
+        zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
+        movers = await people.movers(session, self._tenant, zones)
+        rows = await accept(session, self._tenant, items, notify=False)
+        if movers:
+            await people.moved(session, self._tenant, movers)
         return rows
 
     async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
         rows = await self._stored(list(new.values()))
-        answers: dict[int, Answer] = {}
-        for index, item in new.items():
-            row = rows[item.id]
-            if row.created_at is not None:
-                ACCEPTED.labels(str(item.priority)).inc()
-                answers[index] = Taken(values=_values(item, row), replayed=False)
-            elif row.attributes_too_large:
-                answers[index] = [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
-            elif not row.known_recipient:
-                answers[index] = [at("/recipient_id", UNKNOWN_RECIPIENT)]
+        count_accepted(new.values(), rows)
+        outcomes = {index: outcome_of(item, rows[item.id]) for index, item in new.items()}
+        answers = {index: outcome for index, outcome in outcomes.items() if outcome is not None}
         refused = [index for index, item in new.items() if rows[item.id].created_at is None]
         return answers | await self._concurrent(asks, refused)
 
@@ -176,6 +176,21 @@ def acceptance_of(request: Request) -> Acceptance:
     """Called by the routes themselves: FastAPI needs longer for three dependencies than sends need for the rest."""
     state = request.app.state
     return Acceptance(state.parts, state.send_groups, request.state.caller)
+
+
+def outcome_of(item: NewNotification, row: Accepted) -> Answer | None:
+    """None if another notification has its key."""
+    if row.created_at is not None:
+        return Taken(values=_values(item, row), replayed=False)
+    if row.attributes_too_large:
+        return [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
+    return None if row.known_recipient else [at("/recipient_id", UNKNOWN_RECIPIENT)]
+
+
+def count_accepted(items: Iterable[NewNotification], rows: Mapping[UUID, Accepted]) -> None:
+    for item in items:
+        if rows[item.id].created_at is not None:
+            ACCEPTED.labels(str(item.priority)).inc()
 
 
 def _repeat(ask: Ask, row: Json) -> Answer:

@@ -1,7 +1,7 @@
 """The items of a batch: each is checked like a single send, and answered by itself. Called by the sends' routes."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from api.acceptance import Answer, Ask, Taken, digest_of
 from api.front_door import BODY_LIMIT
 from api.json_values import has_more_values
 from api.problems import ERROR_LIMIT, Fault, at
-from api.schemas.notifications import BatchItem, SendItem
+from api.schemas.sends import BatchItem, SendItem
 from api.strict_json import VALUE_LIMIT
 from api.violations import faults_of
 
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 
 COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
+BATCH_LIMIT = 8 * 1024 * 1024
+BATCH_VALUE_LIMIT = 100_000
 # Errors in one response, but for the first one of each item.
 BATCH_ERROR_LIMIT = 1_000
 
@@ -41,7 +43,7 @@ def read_item(item: Json, key: str | None) -> Ask | Refusal:
     try:
         request = SendItem.model_validate(item)
     except ValidationError as error:
-        return Refusal(status=422, errors=_errors(error, item))
+        return Refusal(status=422, errors=errors_of(error, item))
     key = request.idempotency_key or key
     own = item if key is None else {name: value for name, value in item.items() if name != "idempotency_key"}
     return Ask(request=request, key=key, digest=digest_of(own, key))
@@ -53,23 +55,30 @@ def batch_response(answers: Iterable[Answer | Ask | Refusal]) -> list[BatchItem]
 
 
 def _items(answers: Iterable[Answer | Ask | Refusal]) -> Iterator[BatchItem]:
-    left = BATCH_ERROR_LIMIT
+    listed = ListedErrors()
     for index, answer in enumerate(answers):
         if isinstance(answer, Ask):
             raise LookupError("an ask without an answer")
         if isinstance(answer, Taken):
             yield BatchItem(index=index, status=202, id=answer.values["id"], replayed=answer.replayed)
-            continue
+        else:
+            yield BatchItem(index=index, **listed.refused(answer))
+
+
+class ListedErrors:
+    """The errors of one response, whose number is limited."""
+
+    def __init__(self) -> None:
+        self._left = BATCH_ERROR_LIMIT
+
+    def refused(self, answer: list[Fault] | Refusal) -> Json:
+        """`status`, `errors` and `more_errors` of an item."""
         status, errors = (answer.status, answer.errors) if isinstance(answer, Refusal) else (422, answer)
-        listed = errors[: max(1, min(ERROR_LIMIT, left))]
-        left -= len(listed)
-        yield _refused(index, status, listed, more=len(listed) < len(errors))
+        listed = errors[: max(1, min(ERROR_LIMIT, self._left))]
+        self._left -= len(listed)
+        shown = [{name: str(value) for name, value in error.items()} for error in listed]
+        return {"status": status, "errors": shown, "more_errors": len(listed) < len(errors)}
 
 
-def _refused(index: int, status: int, errors: Sequence[Fault], *, more: bool) -> BatchItem:
-    shown = [{name: str(value) for name, value in error.items()} for error in errors]
-    return BatchItem(index=index, status=status, errors=shown, more_errors=more)
-
-
-def _errors(error: ValidationError, item: Json) -> list[Fault]:
+def errors_of(error: ValidationError, item: Json) -> list[Fault]:
     return faults_of(({**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)), item)

@@ -37,6 +37,7 @@ SUMMARY: Json = SENT | {
     "status": "DELIVERED",
     "failure_reason": None,
     "tags": [],
+    "cancel_key": None,
     "finished_at": SENT_AT,
     "workflow_id": WORKFLOW,
     "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW}",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from api.callers import Caller
 from api.problems import Fault, at
-from api.schemas.notifications import SendRequest
+from api.schemas.sends import SendRequest
 from bootstrap import Parts
 from domain.channels import Channel
 from domain.clock import now
@@ -33,17 +33,23 @@ class Asked(Protocol):
 async def send_faults(
     parts: Parts, caller: Caller, sends: Sequence[tuple[NotificationType, Asked]]
 ) -> list[list[Fault]]:
-    """Of each send, in their order; the payloads of all of them are checked together."""
+    """Of each send, in their order; the payloads of all of them are checked together, and one that several sends share
+    is checked once."""
     checks = PayloadChecks(parts.renderer, caller.tenant)
     known: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
+    checked: dict[tuple[UUID, tuple[Channel, ...], int], int] = {}
+    same: list[int] = []
     async for index, (kind, asked) in in_slices(enumerate(sends)):
         case = kind.id, tuple(asked.channels or ())
         if case not in known:
             known[case] = [template.variables_schema for template in await _templates(parts, caller, kind, asked)]
-        checks.add(index, asked.payload, known[case])
+        same.append(checked.setdefault((*case, id(asked.payload)), index))
+        if same[index] == index:
+            checks.add(index, asked.payload, known[case])
     await checks.run()
     return [
-        [*_channel_faults(kind, asked), *payload_faults(checks, index)] for index, (kind, asked) in enumerate(sends)
+        [*_channel_faults(kind, asked), *payload_faults(checks, first)]
+        for (kind, asked), first in zip(sends, same, strict=True)
     ]
 
 

@@ -35,6 +35,7 @@ class Pruned(StrEnum):
     EVENT = "event"
     EVENT_MESSAGE = "event_message"
     INBOX_MESSAGE = "inbox_message"
+    MULTI_SEND = "multi_send"
     NOTIFICATION = "notification"
     NOTIFICATION_CONTENT = "notification_content"
     QUEUE_ENTRY = "queue_entry"

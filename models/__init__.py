@@ -9,6 +9,7 @@ from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
 from models.leases import Lease
+from models.multi_sends import MultiSend
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
@@ -39,6 +40,7 @@ __all__ = [
     "Hold",
     "InboxMessage",
     "Lease",
+    "MultiSend",
     "Notification",
     "NotificationType",
     "Process",

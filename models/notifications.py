@@ -69,6 +69,13 @@ class Notification(SQLModel, table=True):
             "id",
             postgresql_where=text("cancel_key IS NOT NULL AND finished_at IS NULL"),
         ),
+        Index(
+            "notification_with_cancel_key",
+            "tenant",
+            "cancel_key",
+            "id",
+            postgresql_where=text("cancel_key IS NOT NULL"),
+        ),
         {"postgresql_with": STORAGE},
     )
 

@@ -180,10 +180,14 @@ def _item(tenant: UUID, item: NewNotification) -> Json:
     return {name: value for name, value in values.items() if value is not None}
 
 
+# A send to several recipients holds its key in a row of its own, whose hash is that of no other send.
 HELD = text("""
 SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, priority, created_at, send_at,
        expires_at, created_at < now() - make_interval(secs => :window) AS lapsed
   FROM notification WHERE tenant = :tenant AND idempotency_held AND idempotency_key = ANY(:keys)
+ UNION ALL
+SELECT id, idempotency_key, idempotency_hash, NULL, NULL, NULL, created_at, NULL, expires_at, false
+  FROM multi_send WHERE tenant = :tenant AND idempotency_key = ANY(:keys) AND expires_at > now()
 """)
 
 RELEASE = text("""

@@ -36,6 +36,7 @@ class Search:
     status: str | None = None
     channel: str | None = None
     tag: str | None = None
+    cancel_key: str | None = None
     text: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
@@ -85,6 +86,7 @@ def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
         Notification.notification_type: wanted.notification_type,
         Notification.status: wanted.status,
         Notification.digest_id: wanted.digest_id,
+        Notification.cancel_key: wanted.cancel_key,
     }
     conditions = [col(column) == value for column, value in equal.items() if value is not None]
     if wanted.tag is not None:

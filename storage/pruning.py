@@ -37,6 +37,7 @@ KEPT: dict[str, tuple[timedelta, TextClause]] = {
         RECEIPTS_KEPT,
         _delete("receipt", order="received_at", old="received_at < :before AND next_try_at IS NULL"),
     ),
+    "multi_send": (timedelta(), _delete("multi_send", order="expires_at")),
     "schedule_run": (RUNS_KEPT, _delete("schedule_run", order="finished_at")),
     "sandbox_receipt": (SANDBOX_KEPT, _delete("sandbox_receipt", order="posted_at")),
     "sandbox_call": (SANDBOX_KEPT, _delete("sandbox_call", order="id", old=BY_ID.format(at="at"))),

@@ -5,21 +5,20 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 
 from api.acceptance import Ask, Taken, acceptance_of, digest_of
-from api.batch_items import batch_response, read_item
+from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, read_item
 from api.front_door import FrontDoor, scope
+from api.multi_sends import multi_sends_of
 from api.openapi import answers
 from api.problems import invalid
-from api.schemas.notifications import BatchAnswer, BatchRequest, IdempotencyKey, SendRequest, Sent
+from api.schemas.sends import BatchAnswer, BatchRequest, IdempotencyKey, SendBody, Sent, SentToSeveral
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
 
-BATCH_LIMIT = 8 * 1024 * 1024
-BATCH_VALUE_LIMIT = 100_000
 KeyHeader = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
 HEADERS = {
-    "Location": {"description": "where to look at it", "schema": {"type": "string"}},
+    "Location": {"description": "where to look at it; of a send to one recipient", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true`: it stands since an earlier request", "schema": {"type": "string"}},
 }
 
@@ -27,9 +26,14 @@ HEADERS = {
 @router.post("/send", status_code=202, responses={202: {"headers": HEADERS}, **answers(429)})
 @scope("send")
 async def send_notification(
-    body: SendRequest, request: Request, response: Response, idempotency_key: KeyHeader = None
-) -> Sent:
-    """202 means durable: the notification will reach its end, whatever is restarted in between."""
+    body: SendBody, request: Request, response: Response, idempotency_key: KeyHeader = None
+) -> Sent | SentToSeveral:
+    """202 means durable: the notification, or one per recipient, reaches its end, whatever is restarted in between."""
+    if body.recipients is not None or body.topic is not None:
+        items, replayed = await multi_sends_of(request).accept(body, await request.json(), idempotency_key)
+        if replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return SentToSeveral(items=items)
     ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json(), idempotency_key))
     [answer] = await acceptance_of(request).take([ask])
     if not isinstance(answer, Taken):

@@ -1,118 +1,11 @@
-"""Sending, and what is shown of a notification."""
+"""What is shown of a notification, and cancelling several."""
 
-from datetime import timedelta
-from typing import Annotated, Any
-
-from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
-
-from api.schemas.base import Channels, Duration, Id, Json, Model, Timestamp, Word
+from api.schemas.base import Id, Json, Model, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.digests import DigestOf
-from api.schemas.recipients import InlineRecipient
+from api.schemas.sends import CancelKey
 from domain.cancellation import CancelAnswer
 from domain.channels import Channel
-from domain.durations import parse_duration
-
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-# As a header can carry it; an item of a batch has the same in its body.
-IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
-# The caller's own name for what makes sends pointless, such as `cart-4711`.
-CancelKey = Word
-EXAMPLE: Json = {
-    "notification_type": "welcome",
-    "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
-    "payload": {"name": "Ada"},
-}
-
-
-class SendRequest(Model):
-    """One message to one person: known by `recipient_id`, or given inline as `recipient`."""
-
-    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
-
-    notification_type: Word
-    recipient_id: RecipientId | None = None
-    recipient: InlineRecipient | None = None
-    payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
-    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
-    priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
-    send_at: Annotated[
-        Timestamp | None,
-        Field(
-            description="Not before this time. A time in the past means now; it is refused (422) if the notification "
-            "would have expired already, by `expires_in` or by that of its type."
-        ),
-    ] = None
-    expires_in: Annotated[
-        Duration | None, Field(description="Counted from send_at, else from acceptance; else the type's.")
-    ] = None
-    tags: Annotated[list[Tag], Field(max_length=20)] = []
-    cancel_key: Annotated[
-        CancelKey | None,
-        Field(description="`POST /notifications/cancel` cancels all that have the same key."),
-    ] = None
-
-    @model_validator(mode="after")
-    def _one_recipient(self) -> "SendRequest":
-        if (self.recipient_id is None) == (self.recipient is None):
-            raise ValueError("give either recipient_id or recipient")
-        return self
-
-    @property
-    def lifetime(self) -> timedelta | None:
-        return parse_duration(self.expires_in) if self.expires_in else None
-
-    @property
-    def person(self) -> str:
-        return self.recipient.recipient_id if self.recipient is not None else self.recipient_id or ""
-
-
-class SendItem(SendRequest):
-    idempotency_key: IdempotencyKey | None = None
-
-
-def _items_schema() -> dict[str, Any]:
-    item = SendItem.model_json_schema(ref_template="#/components/schemas/{model}")
-    item.pop("$defs", None)
-    return {"type": "array", "items": item, "minItems": 1, "maxItems": 1000}
-
-
-class BatchRequest(Model):
-    """Items are checked one by one: a bad one does not keep the others from being accepted."""
-
-    model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
-
-    items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_items_schema())]
-
-
-class Sent(Model):
-    id: Id
-    status: str
-    notification_type: str
-    recipient_id: str
-    priority: int
-    created_at: Timestamp
-    send_at: Timestamp | None
-    expires_at: Timestamp | None
-
-
-class BatchItem(Model):
-    """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`.
-
-    An item lists at most 50 errors. Once 1,000 are listed in the response, each further item lists its first one.
-    `more_errors`: the item has more than it lists.
-    """
-
-    index: int
-    status: int
-    id: Id | None = None
-    replayed: bool = False
-    errors: list[dict[str, str]] | None = None
-    more_errors: bool = False
-
-
-class BatchAnswer(Model):
-    items: list[BatchItem]
 
 
 class NotificationSummary(Model):
@@ -123,6 +16,7 @@ class NotificationSummary(Model):
     priority: int
     failure_reason: str | None
     tags: list[str]
+    cancel_key: str | None
     created_at: Timestamp
     send_at: Timestamp | None
     expires_at: Timestamp | None

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from api.schemas.base import ChannelName, Id, Json, Model, Timestamp, Word
 from api.schemas.contact import RecipientId
-from api.schemas.notifications import Tag
+from api.schemas.sends import Tag
 from domain.statuses import NotificationStatus
 
 EXAMPLE: Json = {

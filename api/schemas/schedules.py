@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from api.schemas.base import ChannelName, Channels, Duration, Id, Json, Key, Model, Timestamp, Word
 from api.schemas.contact import RecipientId, zone
-from api.schemas.notifications import Tag
+from api.schemas.sends import Tag
 from api.schemas.timing import CronText
 from domain.schedules import OWN_ZONE
 

@@ -37,7 +37,7 @@ async def archive(engine: Engine) -> AsyncIterator[tuple[Shop, dict[str, str]]]:
             await shop.ended(ids[name], "DELIVERED")
         for name in ("bob refused", "bob without a phone"):
             await shop.ended(ids[name], "FAILED")
-        ids["waiting"] = await shop.send("welcome", send_at="2099-01-01T00:00:00Z")
+        ids["waiting"] = await shop.send("welcome", send_at="2099-01-01T00:00:00Z", cancel_key="cart-1")
         yield shop, ids
         await shop.cancel(ids["waiting"])
 
@@ -57,6 +57,8 @@ FILTERS: list[tuple[dict[str, str], set[str]]] = [
     ({"tag": "sale"}, {"ada welcome", "bob refused"}),
     ({"tag": "spring"}, {"ada welcome"}),
     ({"tag": "spr"}, set()),
+    ({"cancel_key": "cart-1"}, {"waiting"}),
+    ({"cancel_key": "cart"}, set()),
     ({"text": "zebra"}, {"ada welcome"}),
     ({"text": "crossing ZEBRA"}, {"ada welcome"}),
     ({"text": '"valid for an hour"'}, {"ada code"}),
@@ -114,7 +116,7 @@ async def test_an_item_of_a_list_has_its_facts_and_neither_payload_nor_content(
     [item] = (await shop.ok("GET", "/notifications?tag=spring"))["items"]
     assert set(item) == {
         *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "tags", "created_at"),
-        *("send_at", "expires_at", "finished_at", "workflow_id", "temporal_url"),
+        *("send_at", "expires_at", "finished_at", "cancel_key", "workflow_id", "temporal_url"),
     }
     assert item["workflow_id"] == f"notification-{ids['ada welcome']}-1"
 

@@ -79,7 +79,7 @@ def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> 
 @pytest.mark.parametrize(
     "name",
     [
-        *("SendRequest", "BatchRequest", "TypeBody", "TemplateBody", "PreviewBody"),
+        *("SendBody", "BatchRequest", "TypeBody", "TemplateBody", "PreviewBody"),
         *("KeyBody", "RotateBody", "TenantBody", "Problem"),
     ],
 )

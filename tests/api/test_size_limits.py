@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from api.batch_items import BATCH_VALUE_LIMIT
 from api.front_door import BODY_LIMIT
 from api.json_values import has_more_values
 from api.problems import ERROR_LIMIT
-from api.routes.sends import BATCH_VALUE_LIMIT
 from api.strict_json import VALUE_LIMIT
 from api.violations import faults_of
 from bootstrap import Parts

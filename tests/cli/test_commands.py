@@ -37,6 +37,22 @@ async def test_send_prints_the_id_alone(terminal: Terminal, shop: Shop, hello: N
     assert (await shop.until(id.strip(), "DELIVERED"))["recipient_id"] == "ada"
 
 
+async def test_send_to_several_recipients_prints_an_id_for_each_and_what_was_refused(
+    terminal: Terminal, shop: Shop, hello: None
+) -> None:
+    for person in ("ada", "bob"):
+        await shop.person(person, email=f"{person}@example.com")
+        await shop.ok("PUT", f"/topics/lamps/subscribers/{person}")
+    said = await terminal.tocsin("send", "hello", "ada", "nobody", "bob", "--payload", '{"name": "A"}')
+    shown = [await shop.shown(id) for id in said.out.split()]
+    assert [one["recipient_id"] for one in shown] == ["ada", "bob"]
+    assert (said.code, said.err.startswith("tocsin: nobody: there is no such recipient")) == (1, True)
+    out = await terminal.ok("send", "hello", "--topic", "lamps", "--payload", '{"name": "A"}', "--wait")
+    assert re.findall(r"^DELIVERED  hello to (\w+)$", out, re.MULTILINE) == ["ada", "bob"]
+    for wrong in ((), ("ada", "--topic", "lamps"), ("ada", "bob", "--locale", "de")):
+        assert (await terminal.tocsin("send", "hello", *wrong)).code == 2
+
+
 async def test_send_waits_and_shows_what_became_of_it(terminal: Terminal, shop: Shop, hello: None) -> None:
     await shop.person("ada", email="ada@example.com")
     terminal.write("payload.json", json.dumps({"name": "Ada"}))

@@ -103,6 +103,7 @@ def search(**wanted: Any) -> Call:
         (search(status="FAILED"), "notification_of_status"),
         (search(status="PENDING"), "notification_of_status"),
         (search(recipient_id="ada"), "notification_of_"),
+        (search(cancel_key="cart-1"), "notification_with_cancel_key"),
         (lambda s, d: failures.page(s, d.tenant, Filter(), after=None, limit=50), "notification_of_status"),
         (lambda s, d: redrives.count(s, d.tenant, Filter()), "notification_of_status"),
         (lambda s, d: redrives.find(s, d.tenant, Filter(), limit=50, lock=True), "notification_of_status"),

@@ -136,6 +136,10 @@ SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'delivered', now
 INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
 SELECT id, gen_random_uuid(), gen_random_uuid(), 'email', now() - make_interval(days => n)
   FROM unnest(CAST(ARRAY[:old, :new, :new_too] AS uuid[]), ARRAY[100, 1, 0]) AS calls(id, n)""",
+    "multi_send": """
+INSERT INTO multi_send (id, tenant, idempotency_key, idempotency_hash, results, created_at, expires_at)
+SELECT gen_random_uuid(), id, n, '', '[]', now(), now() - make_interval(days => n)
+  FROM (SELECT id FROM tenant LIMIT 1) tenants, (VALUES (1), (-1), (-2)) AS ages(n)""",
     "schedule_run": """
 WITH weekly AS (
   INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at)

@@ -5,6 +5,7 @@ import pytest
 from tests.engine import Shop
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+NEWS = {"notification_type": "news", "payload": {"name": "Ada"}}
 
 
 async def test_a_send_is_delivered_and_its_record_tells_the_whole_story(shop: Shop) -> None:
@@ -56,3 +57,26 @@ async def test_opted_out_of_everything_it_is_suppressed_and_names_the_rule(shop:
     assert "sms: opted_out (global_channel_opt_in.sms)" in shown["failure_reason"]
     assert "email: opted_out (type_channel_preferences.MARKETING.email)" in shown["failure_reason"]
     assert await shop.outbox() == []
+
+
+async def test_one_send_to_a_topic_reaches_each_subscriber_by_their_own_preferences(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    for person in ("ada", "bob", "eve"):
+        await shop.person(person, email=f"{person}@example.com")
+        await shop.ok("PUT", f"/topics/lamps/subscribers/{person}")
+    await shop.ok("PUT", "/recipients/bob/preferences", {"global_channel_opt_in": {"email": False}})
+    await shop.ok("DELETE", "/topics/lamps/subscribers/eve")
+    to_topic = await shop.ok("POST", "/notifications/send", {**NEWS, "topic": "lamps"})
+    entries = [{"recipient_id": "ada", "payload": {"name": "Lady"}}, {"recipient_id": "eve"}]
+    to_list = await shop.ok("POST", "/notifications/send", {**NEWS, "recipients": entries})
+    ended = [
+        await shop.ended(item["id"], "DELIVERED", "SUPPRESSED") for item in (*to_topic["items"], *to_list["items"])
+    ]
+    assert [(one["recipient_id"], one["status"]) for one in ended] == [
+        ("ada", "DELIVERED"),
+        ("bob", "SUPPRESSED"),
+        ("ada", "DELIVERED"),
+        ("eve", "DELIVERED"),
+    ]
+    sent = {(message["recipient_id"], message["content"]["subject"]) for message in await shop.outbox()}
+    assert sent == {("ada", "Hi Ada"), ("ada", "Hi Lady"), ("eve", "Hi Ada")}

@@ -1,0 +1,178 @@
+"""Sending: to one recipient, to several in one request, and in batches."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
+
+from api.schemas.base import Channels, Duration, Id, Json, Key, Model, Timestamp, Word
+from api.schemas.contact import RecipientId
+from api.schemas.recipients import InlineRecipient
+from domain.durations import parse_duration
+
+MOST_RECIPIENTS = 100
+MOST_SUBSCRIBERS = 1_000
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+# As a header can carry it; an item of a batch has the same in its body.
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
+# The caller's own name for what makes sends pointless, such as `cart-4711`.
+CancelKey = Word
+EXAMPLE: Json = {
+    "notification_type": "welcome",
+    "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
+    "payload": {"name": "Ada"},
+}
+OF_SEVERAL: Json = {
+    "notification_type": "order.shipped",
+    "payload": {"carrier": "Kite"},
+    "recipients": [
+        {"recipient_id": "mia", "payload": {"order": "4711"}},
+        {"recipient_id": "jonas", "payload": {"order": "4712"}, "priority": 2},
+    ],
+}
+OF_TOPIC: Json = {"notification_type": "newsletter", "topic": "lamps", "payload": {"headline": "Lamps"}}
+
+
+class SendEntry(Model):
+    """What a send may say for each recipient: who it is, and what differs from the fields of the request."""
+
+    recipient_id: RecipientId | None = None
+    recipient: InlineRecipient | None = None
+    payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
+    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
+    priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
+    send_at: Annotated[
+        Timestamp | None,
+        Field(
+            description="Not before this time. A time in the past means now; it is refused (422) if the notification "
+            "would have expired already, by `expires_in` or by that of its type."
+        ),
+    ] = None
+    expires_in: Annotated[
+        Duration | None, Field(description="Counted from send_at, else from acceptance; else the type's.")
+    ] = None
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    cancel_key: Annotated[
+        CancelKey | None,
+        Field(description="`POST /notifications/cancel` cancels all that have the same key."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_recipient(self) -> "SendEntry":
+        if (self.recipient_id is None) == (self.recipient is None):
+            raise ValueError("give either recipient_id or recipient")
+        return self
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        return parse_duration(self.expires_in) if self.expires_in else None
+
+    @property
+    def person(self) -> str:
+        return self.recipient.recipient_id if self.recipient is not None else self.recipient_id or ""
+
+
+class SendRequest(SendEntry):
+    """One message to one person: known by `recipient_id`, or given inline as `recipient`."""
+
+    notification_type: Word
+
+
+def _list_of(model: type[Model], most: int) -> dict[str, Any]:
+    """The schema of a list whose items are checked one by one."""
+    item = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    item.pop("$defs", None)
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+
+
+class SendBody(SendRequest):
+    """One message to one recipient, known by `recipient_id` or given inline as `recipient`, to each of `recipients`, or
+    to each subscriber of a `topic`."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE, OF_SEVERAL, OF_TOPIC]}}
+
+    recipients: Annotated[
+        list[Json] | None,
+        Field(
+            min_length=1,
+            max_length=MOST_RECIPIENTS,
+            description="One notification for each. The members of an entry's `payload` are added to those of the "
+            "request and replace those of the same name; its other fields replace those of the request. Entries are "
+            "checked one by one: a bad one does not keep the others from being accepted.",
+        ),
+        WithJsonSchema({"anyOf": [_list_of(SendEntry, MOST_RECIPIENTS), {"type": "null"}]}),
+    ] = None
+    topic: Annotated[
+        Key | None,
+        Field(
+            description="One notification for each subscriber. A topic with no subscribers, or with more than "
+            f"{MOST_SUBSCRIBERS:,}, is refused (422)."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_recipient(self) -> "SendBody":
+        if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:
+            raise ValueError("give exactly one of recipient_id, recipient, recipients and topic")
+        return self
+
+
+class SendItem(SendRequest):
+    idempotency_key: IdempotencyKey | None = None
+
+
+class BatchRequest(Model):
+    """Items are checked one by one: a bad one does not keep the others from being accepted."""
+
+    model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
+
+    items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_list_of(SendItem, 1000))]
+
+
+class Sent(Model):
+    id: Id
+    status: str
+    notification_type: str
+    recipient_id: str
+    priority: int
+    created_at: Timestamp
+    send_at: Timestamp | None
+    expires_at: Timestamp | None
+
+
+class BatchItem(Model):
+    """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`.
+
+    An item lists at most 50 errors. Once 1,000 are listed in the response, each further item lists its first one.
+    `more_errors`: the item has more than it lists.
+    """
+
+    index: int
+    status: int
+    id: Id | None = None
+    replayed: bool = False
+    errors: list[dict[str, str]] | None = None
+    more_errors: bool = False
+
+
+class BatchAnswer(Model):
+    items: list[BatchItem]
+
+
+class SentEntry(Model):
+    """`status` is what a send to this recipient alone would have answered: 202 with an `id`, or 413 or 422 with
+    `errors`, whose pointers are into the entry."""
+
+    index: int
+    recipient_id: Annotated[str | None, Field(description="Null where the entry has none.")]
+    status: int
+    id: Id | None = None
+    errors: list[dict[str, str]] | None = None
+    more_errors: bool = False
+
+
+class SentToSeveral(Model):
+    """The entries of `recipients` in their order, or the subscribers of the topic by id."""
+
+    items: list[SentEntry]

@@ -1,0 +1,244 @@
+"""One `send` to several recipients: a list or a topic, one notification each, one idempotency key for all of them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from sqlalchemy import text
+
+from storage import multi_sends
+from tests.api.shops import Shop, faults
+
+pytestmark = pytest.mark.postgres
+Json = dict[str, Any]
+SCHEMA = {"type": "object", "required": ["shop", "order"], "properties": {"order": {"type": "string"}}}
+PEOPLE = ("ada", "bob", "eve")
+MANY_RECIPIENTS = """
+INSERT INTO recipient (tenant, recipient_id, contact, address_keys, attributes, created_at, updated_at)
+SELECT :tenant, 'r' || n, '{}', '{}', '{}', now(), now() FROM generate_series(1, 998) n
+"""
+MANY_SUBSCRIBERS = """
+INSERT INTO topic_subscriber (tenant, recipient_id, topic, created_at)
+SELECT :tenant, 'r' || n, 'lamps', now() FROM generate_series(1, 998) n
+"""
+
+
+@pytest.fixture
+async def store(shop: Shop) -> Shop:
+    """Has a type `shipped` (SMS, priority 3), three people, and a topic `lamps` for them."""
+    template = {"name": "n", "channel": "sms", "language": "en", "body_template": "{{ shop }} {{ order }}"}
+    saved = await shop.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
+    assert saved.status_code == 201, saved.text
+    kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
+    assert (await shop.put("/notification-types/shipped", kind)).status_code == 201
+    for person in PEOPLE:
+        assert (await shop.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
+        assert (await shop.http.put(f"/topics/lamps/subscribers/{person}")).status_code == 204
+    return shop
+
+
+def to(recipient_id: str, **more: Any) -> Json:
+    return {"recipient_id": recipient_id, "payload": {"order": f"order of {recipient_id}"}, **more}
+
+
+async def post(shop: Shop, *recipients: Json, key: str | None = None, **more: Any) -> Response:
+    body: Json = {"notification_type": "shipped", "payload": {"shop": "Kite"}, **more}
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return await shop.http.post(
+        "/notifications/send", json=body | ({"recipients": list(recipients)} if recipients else {}), headers=headers
+    )
+
+
+def entries(response: Response) -> list[Json]:
+    assert response.status_code == 202, response.text
+    items: list[Json] = response.json()["items"]
+    assert [item["index"] for item in items] == list(range(len(items)))
+    return items
+
+
+async def send(shop: Shop, *recipients: Json, **more: Any) -> list[Json]:
+    return entries(await post(shop, *recipients, **more))
+
+
+async def to_topic(shop: Shop, **more: Any) -> list[Json]:
+    return await send(shop, topic="lamps", payload={"shop": "Kite", "order": "1"}, **more)
+
+
+async def execute(shop: Shop, statement: str) -> Any:
+    async with shop.database.transaction() as session:
+        return await session.execute(text(statement), {"tenant": shop.tenant})
+
+
+async def stored(shop: Shop) -> int:
+    counted = await execute(shop, "SELECT count(*) FROM notification WHERE tenant = :tenant")
+    return int(counted.scalar_one())
+
+
+async def shown(shop: Shop, item: Json) -> Json:
+    view: Json = (await shop.http.get(f"/notifications/{item['id']}")).json()
+    return view
+
+
+# Entries
+
+
+async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store: Shop) -> None:
+    ada, bob = await send(
+        store, to("ada", payload={"order": "4711", "shop": "Own"}), to("bob", priority=1, tags=["b"]), tags=["all"]
+    )
+    assert [(item["recipient_id"], item["status"], item["errors"]) for item in (ada, bob)] == [
+        ("ada", 202, None),
+        ("bob", 202, None),
+    ]
+    ada, bob = await shown(store, ada), await shown(store, bob)
+    assert (ada["event_payload"], ada["priority"], ada["tags"]) == ({"order": "4711", "shop": "Own"}, 3, ["all"])
+    assert (bob["event_payload"], bob["priority"], bob["tags"]) == ({"order": "order of bob", "shop": "Kite"}, 1, ["b"])
+
+
+async def test_an_entry_may_give_the_recipient_inline(store: Shop) -> None:
+    recipient = {"recipient_id": "new", "phone": "+447700900124"}
+    [item] = await send(store, {"recipient": recipient, "payload": {"order": "1"}})
+    assert (item["recipient_id"], item["status"]) == ("new", 202)
+    assert (await store.http.get("/recipients/new")).json()["phone"] == "+447700900124"
+
+
+async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: Shop) -> None:
+    bad = [to("nobody"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
+    first, *refused = await send(store, to("ada"), *bad)
+    assert (first["status"], await stored(store)) == (202, 1)
+    assert [(item["recipient_id"], item["status"], item["id"]) for item in refused] == [
+        ("nobody", 422, None),
+        ("bob", 422, None),
+        *[(None, 422, None)] * 3,
+    ]
+    assert [item["errors"][0]["pointer"] for item in refused] == [
+        "/recipient_id",
+        "/payload/order",
+        "/priority",
+        "",
+        "/topic",
+    ]
+
+
+async def test_a_further_entry_for_a_recipient_is_refused(store: Shop) -> None:
+    first, again = await send(store, to("ada"), to("ada", payload={"order": "2"}))
+    assert (first["status"], again["status"], await stored(store)) == (202, 422, 1)
+    assert again["errors"] == [{"pointer": "", "detail": "has the same recipient as entry 0"}]
+
+
+WRONG_AS_A_WHOLE: list[tuple[Json, str]] = [
+    ({"recipient_id": "ada", "topic": "lamps"}, ""),
+    ({"recipients": [to("ada")], "topic": "lamps"}, ""),
+    ({}, ""),
+    ({"recipients": []}, "/recipients"),
+    ({"recipients": [to("ada")] * 101}, "/recipients"),
+    ({"recipients": ["ada"]}, "/recipients/0"),
+    ({"topic": "unknown"}, "/topic"),
+    ({"topic": "lamps"}, "/payload/order"),
+    ({"topic": "lamps", "channels": ["email"]}, "/channels/0"),
+    ({"topic": "lamps", "notification_type": "unknown"}, "/notification_type"),
+    ({"recipients": [to("ada"), to("bob")], "notification_type": "unknown"}, "/notification_type"),
+]
+
+
+async def test_what_all_entries_share_is_refused_as_a_whole(store: Shop) -> None:
+    for body, pointer in WRONG_AS_A_WHOLE:
+        assert pointer in faults(await post(store, key="k", **body)), body
+    assert await stored(store) == 0
+
+
+async def test_shared_fields_count_once_for_each_recipient(store: Shop) -> None:
+    large, many = {"shop": "x" * 100_000}, {"shop": [0] * 1_001}
+    recipients = [to(f"r{number}") for number in range(100)]
+    for payload in (large, many):
+        refused = await post(store, *recipients, payload=payload)
+        assert (refused.status_code, "counted once for each recipient" in refused.json()["detail"]) == (413, True)
+    assert {item["status"] for item in await send(store, *recipients[:1], payload=large)} == {422}
+
+
+# Topics
+
+
+async def test_each_subscriber_of_a_topic_gets_a_notification(store: Shop) -> None:
+    assert (await store.http.delete("/topics/lamps/subscribers/bob")).status_code == 204
+    items = await to_topic(store, cancel_key="lamps-1")
+    assert [(item["recipient_id"], item["status"]) for item in items] == [("ada", 202), ("eve", 202)]
+    assert {(await shown(store, item))["recipient_id"] for item in items} == {"ada", "eve"}
+    canceled = (await store.http.post("/notifications/cancel", json={"cancel_key": "lamps-1"})).json()
+    assert {item["id"] for item in canceled["items"]} == {item["id"] for item in items}
+
+
+async def test_a_topic_may_have_a_thousand_subscribers(store: Shop) -> None:
+    await execute(store, MANY_RECIPIENTS)
+    await execute(store, MANY_SUBSCRIBERS)
+    too_many = await post(store, topic="lamps", payload={"shop": "Kite", "order": "1"})
+    assert faults(too_many) == {"/topic": "has more than 1,000 subscribers, the limit of one send"}
+    assert (await store.http.delete("/topics/lamps/subscribers/r7")).status_code == 204
+    items = await to_topic(store, key="k")
+    assert ({item["status"] for item in items}, len(items), await stored(store)) == ({202}, 1_000, 1_000)
+    assert await to_topic(store, key="k") == items
+    transactions = "SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant"
+    assert (await execute(store, transactions)).scalar_one() == 1
+
+
+# Once
+
+
+async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: Shop) -> None:
+    given = (to("ada"), to("nobody"), to("bob", priority=9), to("eve"))
+    first = await post(store, *given, key="k")
+    assert (await store.put("/recipients/nobody", {})).status_code == 201
+    assert (await store.http.delete("/notification-types/shipped")).status_code == 204
+    again = await post(store, *given, key="k")
+    assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
+    assert (entries(again), await stored(store)) == (entries(first), 2)
+    for other in (await post(store, *given[:1], key="k"), await post(store, topic="lamps", key="k")):
+        assert faults(other) == {"": "the idempotency key was used before with another body"}
+
+
+async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: Shop) -> None:
+    assert (await store.http.delete("/topics/lamps/subscribers/ada")).status_code == 204
+    first = await to_topic(store, key="k")
+    assert (await store.http.put("/topics/lamps/subscribers/ada")).status_code == 204
+    assert await to_topic(store, key="k") == first
+    assert await stored(store) == 2
+
+
+async def test_a_key_holds_for_sends_to_one_recipient_too(store: Shop) -> None:
+    reused = {"": "the idempotency key was used before with another body"}
+    await send(store, to("ada"), key="several")
+    assert faults(await post(store, key="several", recipient_id="bob", payload={"shop": "", "order": ""})) == reused
+    assert (await post(store, key="one", recipient_id="bob", payload={"shop": "", "order": ""})).status_code == 202
+    assert faults(await post(store, to("ada"), key="one")) == reused
+
+
+async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store: Shop) -> None:
+    assert [item["status"] for item in await send(store, to("nobody"), key="k")] == [422]
+    [item] = await send(store, to("ada"), key="k")
+    await execute(store, "UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
+    [later] = await send(store, to("ada"), key="k")
+    assert later["id"] != item["id"]
+
+
+@pytest.mark.parametrize("bodies", [("ada", "ada"), ("ada", "bob")])
+async def test_one_of_concurrent_requests_with_a_key_is_accepted(
+    store: Shop, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
+) -> None:
+    """Both have looked the key up before either of them holds it."""
+    both = asyncio.Barrier(2)
+    keep = multi_sends.keep
+
+    async def keep_together(*arguments: Any) -> bool:
+        await both.wait()
+        return await keep(*arguments)
+
+    monkeypatch.setattr(multi_sends, "keep", keep_together)
+    async with asyncio.timeout(60):
+        one, other = await asyncio.gather(*(post(store, to(person), to("eve"), key="k") for person in bodies))
+    assert await stored(store) == 2
+    if bodies[0] == bodies[1]:
+        assert entries(one) == entries(other)
+        assert {one.headers.get("Idempotent-Replayed"), other.headers.get("Idempotent-Replayed")} == {None, "true"}
+    else:
+        assert {one.status_code, other.status_code} == {202, 422}
