@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from commands.audit import audit
 from commands.client import Api
 from commands.ending import become, finish, load, talk
 from commands.here import CHECKOUT, Given, local_or_dev
@@ -122,7 +123,7 @@ def tail(
     talk(work)
 
 
-for verb in (send, explain, failures, redrive):
+for verb in (send, explain, failures, redrive, audit):
     app.command()(verb)
 
 

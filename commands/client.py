@@ -1,6 +1,7 @@
 """The HTTP API as commands use it: where it is, JSON in and out, and refusals as errors for the terminal."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,14 +65,18 @@ class Api:
             return None
 
     async def every(self, path: str, **params: Any) -> list[Json]:
-        """All items of a list, page by page."""
+        """All items of a list."""
+        return await self.first(path, sys.maxsize, **params)
+
+    async def first(self, path: str, count: int, /, **params: Any) -> list[Json]:
+        """So many items of a list at most, page by page."""
         items: list[Json] = []
         cursor = None
         while True:
-            page = await self.get(path, limit=100, cursor=cursor, **params)
+            page = await self.get(path, limit=min(100, count - len(items)), cursor=cursor, **params)
             items += page["items"]
             cursor = page["next_cursor"]
-            if cursor is None:
+            if cursor is None or len(items) >= count:
                 return items
 
     async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Json:

@@ -53,6 +53,20 @@ async def test_send_to_several_recipients_prints_an_id_for_each_and_what_was_ref
         assert (await terminal.tocsin("send", "hello", *wrong)).code == 2
 
 
+async def test_audit_lists_changes_as_lines_or_as_json(terminal: Terminal, hello: None) -> None:
+    newest, *older = (await terminal.ok("audit", "--since", "2026-01-01T00:00:00Z")).splitlines()
+    when, who, action, subject, after = newest.split("  ")
+    assert re.fullmatch(r"key test [0-9a-f-]{36}", who), when
+    assert (action, subject) == ("notification_type.saved", "notification_type/hello")
+    assert json.loads(after)["route"][0]["channels"] == ["email"]
+    actor = who.split()[-1]
+    filters = ("--action", action, "--object", subject, "--actor", actor)
+    [entry] = map(json.loads, (await terminal.ok("audit", "--json", *filters)).splitlines())
+    assert (entry["action"], entry["actor"]["id"]) == (action, actor)
+    assert await terminal.ok("audit", "-n", "1") == f"{newest}\n"
+    assert await terminal.ok("audit", "--before", entry["at"]) == "".join(f"{line}\n" for line in older)
+
+
 async def test_send_waits_and_shows_what_became_of_it(terminal: Terminal, shop: Shop, hello: None) -> None:
     await shop.person("ada", email="ada@example.com")
     terminal.write("payload.json", json.dumps({"name": "Ada"}))

@@ -1,0 +1,50 @@
+"""`tocsin audit`: who changed which configuration. Registered by `cli.py`."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from commands.client import Api
+from commands.ending import talk
+from commands.timeline import clock
+
+Json = dict[str, Any]
+
+console = Console(highlight=False)
+
+
+def audit(
+    since: Annotated[
+        str | None, typer.Option("--since", "--from", metavar="TIME", help="Then or later: 2026-11-22T09:00:00Z.")
+    ] = None,
+    before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Before that.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", metavar="ID", help="Only by the key with this id.")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="Only this one, such as template.published.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--object", "--subject", help="Only of this, such as notification_type/news.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Of another tenant; for keys with the scope operate.")] = None,
+    lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="So many entries, the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """List changes of the configuration, newest first: when, who, what, before and after. Needs the scope manage."""
+    wanted = {"at_from": since, "at_before": before, "actor_id": actor, "action": action, "subject": subject}
+
+    async def work(api: Api) -> None:
+        for entry in await api.first("/audit", lines, tenant=tenant, **wanted):
+            if as_json:
+                typer.echo(json.dumps(entry, ensure_ascii=False))
+            else:
+                console.print(_line(entry), soft_wrap=True)
+
+    talk(work)
+
+
+def _line(entry: Json) -> str:
+    actor = entry["actor"]
+    who = " ".join(word for word in (actor["kind"], actor["name"], actor["id"]) if word)
+    changes = " → ".join(json.dumps(entry[side], ensure_ascii=False) for side in ("before", "after") if entry[side])
+    return escape("  ".join([clock(entry["at"]), who, entry["action"], entry["subject"], changes]).rstrip())
