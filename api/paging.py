@@ -52,13 +52,12 @@ class Paging:
             raise not_ours()
         return self.after
 
-    def page(
-        self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]
-    ) -> tuple[list[Item], str | None]:
-        """Items and `next_cursor` of the rows fetched with `fetch`; `key` is what `after` will be."""
+    def page(self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]) -> Page[Item]:
+        """The page of the rows fetched with `fetch`; `key` is what `after` will be."""
         shown = rows[: self.limit]
         more = len(rows) > self.limit
-        return [item(row) for row in shown], encode(str(key(shown[-1]))) if more else None
+        cursor = encode(str(key(shown[-1]))) if more else None
+        return Page(items=[item(row) for row in shown], next_cursor=cursor)
 
 
 def encode(key: str) -> str:

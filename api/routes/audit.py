@@ -45,8 +45,7 @@ async def list_audit_entries(
         )
         rows = await audit.search(session, wanted, before=paging.after_id, limit=paging.fetch)
         names = await tenants.keys_of(session, {row.tenant for row in rows})
-    items, cursor = paging.page(rows, lambda row: row.id, lambda row: _view(row, names[row.tenant], caller))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.id, lambda row: _view(row, names[row.tenant], caller))
 
 
 async def _searched(session: AsyncSession, caller: Caller, tenant: str | None, *, all_tenants: bool) -> UUID | None:

@@ -45,8 +45,7 @@ async def list_digests(
             before=paging.after_id,
             limit=paging.fetch,
         )
-    items, cursor = paging.page(rows, lambda row: row.id, lambda row: _view(row, parts.settings))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.id, lambda row: _view(row, parts.settings))
 
 
 @router.get("/{id}")

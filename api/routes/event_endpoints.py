@@ -73,8 +73,7 @@ async def list_event_endpoints(paging: PagingDep, caller: CallerDep, parts: Part
     """All of them, by key; their secrets are not shown."""
     async with parts.database.transaction() as session:
         rows = await event_endpoints.listed(session, caller.tenant, paging.after, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.key, _view)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.key, _view)
 
 
 @router.get("/{key}")
@@ -149,8 +148,7 @@ async def list_event_attempts(
     async with parts.database.transaction() as session:
         row = await _found(session, caller, key)
         rows = await event_messages.page(session, row.id, status, before=before(paging), limit=paging.fetch)
-    items, cursor = paging.page(rows, lambda row: place_text(row.occurred_at, row.id), _message)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: place_text(row.occurred_at, row.id), _message)
 
 
 async def _found(session: AsyncSession, caller: Caller, key: str) -> EventEndpoint:

@@ -34,8 +34,8 @@ async def list_inbox(
             session, caller.tenant, recipient_id, limit=paging.fetch, before=before(paging), archived=archived
         )
         unread = await inbox.unread(session, caller.tenant, recipient_id)
-    items, next_cursor = paging.page(rows, lambda row: place_text(row.created_at, row.id), _item)
-    return InboxPage(items=items, next_cursor=next_cursor, unread=unread)
+    page = paging.page(rows, lambda row: place_text(row.created_at, row.id), _item)
+    return InboxPage(items=page.items, next_cursor=page.next_cursor, unread=unread)
 
 
 @router.post("/inbox/read-all")

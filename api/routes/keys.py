@@ -35,8 +35,7 @@ async def list_keys(
     """List valid keys, newest first; the keys themselves are not shown."""
     async with parts.database.transaction() as session:
         rows = await key_changes.listed(session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.id, key_view)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.id, key_view)
 
 
 @router.post("", status_code=201, responses=answers(409))

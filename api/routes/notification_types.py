@@ -67,8 +67,7 @@ async def list_notification_types(paging: PagingDep, caller: CallerDep, parts: P
     """All types in their current versions, by key."""
     async with parts.database.transaction() as session:
         rows = await notification_types.listed(session, caller.tenant, paging.after, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.key, answer)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.key, answer)
 
 
 @router.delete("/{key}", status_code=204)

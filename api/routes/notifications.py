@@ -56,8 +56,7 @@ async def list_notifications(
     )
     async with parts.database.transaction() as session:
         rows = await notifications.search(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.id, lambda row: summary_of(row, parts.settings))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.id, lambda row: summary_of(row, parts.settings))
 
 
 @router.get("/{id}")

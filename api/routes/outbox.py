@@ -42,8 +42,7 @@ async def list_outbox(
             limit=paging.fetch,
             before=before(paging),
         )
-    items, next_cursor = paging.page(entries, lambda entry: place_text(entry.accepted_at, entry.id), _item)
-    return Page(items=items, next_cursor=next_cursor)
+    return paging.page(entries, lambda entry: place_text(entry.accepted_at, entry.id), _item)
 
 
 def _item(entry: Entry) -> OutboxItem:

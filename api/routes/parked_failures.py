@@ -49,8 +49,7 @@ async def list_failures(
     )
     async with parts.database.transaction() as session:
         rows = await failures.page(session, caller.tenant, wanted, after=_after(paging), limit=paging.fetch)
-    items, cursor = paging.page(rows, _key, _group)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, _key, _group)
 
 
 def _group(found: Failures) -> FailureGroup:

@@ -71,8 +71,7 @@ async def list_schedules(caller: CallerDep, parts: PartsDep, paging: PagingDep) 
     async with parts.database.transaction() as session:
         rows = await schedules.listed(session, caller.tenant, paging.after, paging.fetch)
         zone = await recipients.zone_of_all(session, caller.tenant)
-    items, cursor = paging.page(rows, lambda row: row.key, lambda row: scheduling.summary(row, zone, now()))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.key, lambda row: scheduling.summary(row, zone, now()))
 
 
 @router.delete("/{key}", status_code=204)

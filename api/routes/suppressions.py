@@ -42,8 +42,7 @@ async def list_suppressions(
     wanted = Filter(channel=channel, reason=reason, keys=keys, ended=ended)
     async with parts.database.transaction() as session:
         rows = await suppressions.page(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.id, _view)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.id, _view)
 
 
 @router.post(

@@ -66,8 +66,7 @@ async def list_templates(
     wanted = Filter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with parts.database.transaction() as session:
         rows = await template_lists.listed(session, wanted, paging.after_parts(3), paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.place, answer)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.place, answer)
 
 
 @router.get("/{name}/versions", response_model=Page[TemplateAnswer])
@@ -86,8 +85,7 @@ async def list_template_versions(
         if not await template_lists.known(session, caller.tenant, name):
             raise unknown()
         rows = await template_lists.versions(session, wanted, paging.after_id, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.row.id, answer)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.row.id, answer)
 
 
 @router.post("/{name}/publish", response_model=TemplateAnswer)

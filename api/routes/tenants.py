@@ -25,8 +25,7 @@ async def list_tenants(caller: CallerDep, parts: PartsDep, paging: PagingDep) ->
     """List all tenants of this installation, by key."""
     async with parts.database.transaction() as session:
         rows = await tenants.listed(session, paging.after, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row.key, _view)
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row.key, _view)
 
 
 @router.post("", status_code=201, responses=answers(409))

@@ -39,8 +39,7 @@ async def list_topics(caller: CallerDep, parts: PartsDep, paging: PagingDep) -> 
     """Those with subscribers, by key."""
     async with parts.database.transaction() as session:
         rows = await topics.listed(session, caller.tenant, paging.after, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row[0], lambda row: TopicView(key=row[0], subscribers=row[1]))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row[0], lambda row: TopicView(key=row[0], subscribers=row[1]))
 
 
 @router.get("/{key}/subscribers")
@@ -49,5 +48,4 @@ async def list_subscribers(key: Key, caller: CallerDep, parts: PartsDep, paging:
     """By id; empty for a topic that nobody has."""
     async with parts.database.transaction() as session:
         rows = await topics.subscribers(session, caller.tenant, key, paging.after, paging.fetch)
-    items, cursor = paging.page(rows, lambda row: row, lambda row: SubscriberView(recipient_id=row))
-    return Page(items=items, next_cursor=cursor)
+    return paging.page(rows, lambda row: row, lambda row: SubscriberView(recipient_id=row))
