@@ -6,6 +6,7 @@ It ends with the last test of this package: an idle stack takes a tenth of a cor
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.faults.books import Books
 from tests.faults.customer import Customer, customer_at
 from tests.faults.invariants import EVERY_ONE_ENDS, broken
 from tests.faults.running import Run, running
+from tests.faults.servers import Servers, serving
 from tests.polling import eventually
 
 OPEN = f"SELECT count(*) FROM ({EVERY_ONE_ENDS}) still_open"
@@ -63,4 +65,18 @@ async def set_stage(run: Run) -> AsyncIterator[Stage]:
     async with customer_at(run.info) as customer:
         await customer.type()
         yield Stage(run=run, books=books, customer=customer)
+    await books.close()
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
+    """For one test that freezes or ends processes."""
+    async with serving(tmp_path / "data") as servers:
+        yield servers
+
+
+@pytest.fixture
+async def books(servers: Servers) -> AsyncIterator[Books]:
+    books = Books(servers.info.database_url)
+    yield books
     await books.close()

@@ -1,16 +1,14 @@
 """The process that leads is stopped: another one leads within five seconds, and goes on to lead."""
 
 import time
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from tests.faults.books import Books
 from tests.faults.part import Part
-from tests.faults.servers import Servers, serving
+from tests.faults.servers import Servers
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
@@ -19,19 +17,6 @@ HOLDER = "SELECT holder FROM lease WHERE name = 'leader'"
 RENEWED = "SELECT extract(epoch FROM until) FROM lease WHERE name = 'leader'"
 TAKEN_OVER_WITHIN = 5.0
 SLACK = 2.0
-
-
-@pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    async with serving(tmp_path / "data") as servers:
-        yield servers
-
-
-@pytest.fixture
-async def books(servers: Servers) -> AsyncIterator[Books]:
-    books = Books(servers.info.database_url)
-    yield books
-    await books.close()
 
 
 async def leads(books: Books, part: Part) -> bool:

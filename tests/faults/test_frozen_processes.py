@@ -5,7 +5,6 @@ The limits are those of a machine with nothing else to do. A run without a fault
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.faults.crowd import open_crowd
 from tests.faults.invariants import broken
 from tests.faults.latency import p95
 from tests.faults.part import Part
-from tests.faults.servers import Servers, serving
+from tests.faults.servers import Servers
 from tests.faults.urgent import URGENT, UrgentSends, api_client, second_api
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
@@ -25,20 +24,12 @@ USUAL = 0.5
 
 
 @pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    async with serving(tmp_path / "data") as servers:
-        yield servers
-
-
-@pytest.fixture
-async def urgent(servers: Servers) -> AsyncIterator[UrgentSends]:
-    books = Books(servers.info.database_url)
+async def urgent(servers: Servers, books: Books) -> AsyncIterator[UrgentSends]:
     async with open_crowd(servers) as crowd, AsyncExitStack() as stack:
         await crowd.tenants[0].add(URGENT)
         parts = [servers.parts["api"], await stack.enter_async_context(second_api(servers))]
         apis = [await stack.enter_async_context(api_client(servers, part)) for part in parts]
         yield UrgentSends(apis=apis, books=books, crowd=crowd)
-    await books.close()
 
 
 async def test_urgent_sends_go_out_in_seconds_while_a_worker_or_an_api_is_frozen(

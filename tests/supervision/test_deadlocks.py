@@ -1,23 +1,15 @@
 """Workflow code that blocks its thread for good: the worker ends in time when it is told to, and by itself when nothing
 else ends. A real worker, with a workflow of which one type blocks."""
 
-import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from bootstrap import open_parts
-from config_sources import PREFIX
-from testing.stage import serving
-from tests.code.tree import ROOT
-from tests.engine import Engine, open_shop, prepared
+from tests.engine import open_shop
 from tests.polling import eventually
+from tests.supervision.worker_commands import WorkerCommand, worker_command
 from watchdog import HANGS
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -39,62 +31,22 @@ os._exit(worker.run_processes())
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Blocked:
-    """A worker that has a blocked workflow."""
-
-    process: Process
-    engine: Engine
-
-    async def ended(self) -> int:
-        async with asyncio.timeout(120):
-            return await self.process.wait()
-
-
 @pytest.fixture
-async def blocked(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Blocked]:
-    """With so many threads for workflow code."""
-    async with (
-        prepared(database_url, tmp_path) as (settings, client),
-        open_parts(settings, client=client) as parts,
-        serving(parts),
-    ):
-        given = {
-            "ENV": "dev",
-            "DATABASE_URL": settings.database_url,
-            "TEMPORAL_ADDRESS": settings.temporal_address,
-            "API_PORT": str(settings.api_port),
-            "DRAIN_TIMEOUT": "1",
-            "WORKERS": "1",
-        }
-        log = tmp_path / "worker.log"
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", PROGRAM.format(threads=request.param)),
-                cwd=ROOT,
-                stdout=out,
-                stderr=out,
-                env={**os.environ, **{f"{PREFIX}{name}": value for name, value in given.items()}},
-            )
-        engine = Engine(parts=parts, temporal_address=settings.temporal_address)
-        async with open_shop(engine) as shop:
+async def blocked(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[WorkerCommand]:
+    """A worker with so many threads for workflow code that has a blocked workflow."""
+    program = PROGRAM.format(threads=request.param)
+    async with worker_command(database_url, tmp_path, "-c", program, count=1) as worker:
+        async with open_shop(worker.engine) as shop:
             await shop.type("blocks", ["email"])
             await shop.person("ada", email="ada@example.com")
             await shop.send("blocks")
-
-            async def said() -> str:
-                return log.read_text()
-
-            await eventually(said, lambda text: "_DeadlockError" in text)
-        yield Blocked(process=process, engine=engine)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await eventually(worker.logged, lambda text: "_DeadlockError" in text)
+        yield worker
 
 
 @pytest.mark.parametrize("blocked", [500], indirect=True)
 async def test_a_worker_with_a_blocked_workflow_sends_what_else_there_is_and_ends_when_it_is_told_to(
-    blocked: Blocked,
+    blocked: WorkerCommand,
 ) -> None:
     async with open_shop(blocked.engine) as shop:
         await shop.type("news", ["email"])
@@ -106,5 +58,5 @@ async def test_a_worker_with_a_blocked_workflow_sends_what_else_there_is_and_end
 
 @pytest.mark.long
 @pytest.mark.parametrize("blocked", [1], indirect=True)
-async def test_a_worker_in_which_nothing_else_can_run_ends_by_itself(blocked: Blocked) -> None:
+async def test_a_worker_in_which_nothing_else_can_run_ends_by_itself(blocked: WorkerCommand) -> None:
     assert await blocked.ended() == HANGS

@@ -1,0 +1,61 @@
+"""A command that runs workers, on real servers and beside an API in the test's process."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootstrap import open_parts
+from config_sources import PREFIX
+from testing.stage import serving
+from tests.code.tree import ROOT
+from tests.engine import Engine, prepared
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerCommand:
+    process: Process
+    engine: Engine
+    log: Path
+
+    async def logged(self) -> str:
+        return self.log.read_text()
+
+    async def ended(self, within: float = 120) -> int:
+        """Its exit code."""
+        async with asyncio.timeout(within):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def worker_command(database_url: str, home: Path, *arguments: str, count: int) -> AsyncIterator[WorkerCommand]:
+    """Run Python with these arguments and the settings of `count` worker processes; killed at the end."""
+    async with (
+        prepared(database_url, home) as (settings, client),
+        open_parts(settings, client=client) as parts,
+        serving(parts),
+    ):
+        given = {
+            "ENV": "dev",
+            "DATABASE_URL": settings.database_url,
+            "TEMPORAL_ADDRESS": settings.temporal_address,
+            "API_PORT": str(settings.api_port),
+            "DRAIN_TIMEOUT": "1",
+            "WORKERS": str(count),
+        }
+        environment = {**os.environ, **{f"{PREFIX}{name}": value for name, value in given.items()}}
+        log = home / "worker.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, cwd=ROOT, stdout=out, stderr=out, env=environment
+            )
+        yield WorkerCommand(
+            process=process, engine=Engine(parts=parts, temporal_address=settings.temporal_address), log=log
+        )
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
