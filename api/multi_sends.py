@@ -74,9 +74,10 @@ class MultiSends:
             return None
         if kept is None or kept.idempotency_hash != digest:
             raise invalid(KEY_REUSED)
-        refused = [entry.recipient_id for entry in await listed_entries(body)]
+        # A subscriber who was refused had just been erased, and is not named again.
+        refused = {index: entry.recipient_id for index, entry in enumerate(await listed_entries(body))}
         names = [
-            kept.recipients.get(result["id"]) if "id" in result else refused[index]
+            kept.recipients.get(result["id"]) if "id" in result else refused.get(index)
             for index, result in enumerate(kept.results)
         ]
         return _shown(names, kept.results)

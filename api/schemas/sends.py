@@ -161,11 +161,11 @@ class BatchAnswer(Model):
 
 
 class SentEntry(Model):
-    """`status` is what a send to this recipient alone would have answered: 202 with an `id`, or 413 or 422 with
-    `errors`, whose pointers are into the entry."""
+    """`status` is what a send to this recipient alone would have answered: 202 with an `id`, or 422 with `errors`, with
+    pointers into the entry."""
 
     index: int
-    recipient_id: Annotated[str | None, Field(description="Null where the entry has none.")]
+    recipient_id: Annotated[str | None, Field(description="Null where the entry cannot be read.")]
     status: int
     id: Id | None = None
     errors: list[dict[str, str]] | None = None

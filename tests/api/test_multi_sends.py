@@ -7,7 +7,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
-from storage import multi_sends
+from storage import multi_sends, topics
 from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
@@ -169,6 +169,23 @@ async def test_each_subscriber_of_a_topic_gets_a_notification(store: Shop) -> No
     assert {item["id"] for item in canceled["items"]} == {item["id"] for item in items}
 
 
+async def test_a_subscriber_who_is_erased_meanwhile_is_refused_alone(
+    store: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribers = topics.subscribers
+
+    async def before_an_erasure(*arguments: Any) -> list[str]:
+        found = await subscribers(*arguments)
+        assert (await store.http.request("DELETE", "/recipients/bob")).status_code == 202
+        return found
+
+    monkeypatch.setattr(topics, "subscribers", before_an_erasure)
+    first = await to_topic(store, key="k")
+    assert [(item["recipient_id"], item["status"]) for item in first] == [("ada", 202), ("bob", 422), ("eve", 202)]
+    first[1]["recipient_id"] = None
+    assert await to_topic(store, key="k") == first
+
+
 async def test_a_topic_may_have_a_thousand_subscribers(store: Shop) -> None:
     await execute(store, MANY_RECIPIENTS)
     await execute(store, MANY_SUBSCRIBERS)
@@ -214,7 +231,8 @@ async def test_a_key_holds_for_sends_to_one_recipient_too(store: Shop) -> None:
 
 
 async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store: Shop) -> None:
-    assert [item["status"] for item in await send(store, to("nobody"), key="k")] == [422]
+    for refused in (to("nobody"), {"payload": {}}):
+        assert [item["status"] for item in await send(store, refused, key="k")] == [422]
     [item] = await send(store, to("ada"), key="k")
     await execute(store, "UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
     [later] = await send(store, to("ada"), key="k")
