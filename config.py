@@ -1,19 +1,24 @@
 """Typed settings, read once from `TOCSIN_*` variables, `.env` and `TOCSIN_*_FILE`; built by bootstrap only."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from config_sources import PREFIX, ProviderSettings, Sourced
 from config_temporal import TemporalSettings
 from domain.channels import Channel
+from domain.hosts import is_loopback
+from domain.secret_strength import weakness
 
 VERSION = "0.1.0"
 ALL_POINTS = 100
 CONNECTIONS_OF_ONE_WORKER = 4  # at least: its activities and its loops must not wait for each other
 FEWEST_SLOTS = 2
+SANDBOX = "sandbox"
+MAKE_SECRET = "make one with: openssl rand -base64 32"  # noqa: S105 - a command
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
@@ -70,6 +75,7 @@ class Settings(ClientSettings, TemporalSettings):
     idempotency_window: float = Field(86_400, ge=86_400)
     drain_timeout: float = Field(30, gt=0)
     liveness_path: Path | None = None
+    allow_sandbox: bool = False
     sandbox_rate: float = Field(0, ge=0)
     webhook_allow_private: bool | None = None
 
@@ -103,22 +109,30 @@ class Settings(ClientSettings, TemporalSettings):
         scheme, separator, rest = value.partition("://")
         return f"postgresql+asyncpg://{rest}" if separator and scheme in ("postgres", "postgresql") else value
 
-    @model_validator(mode="after")
-    def _refuse_placeholder_secrets(self) -> "Settings":
-        if not self.dev and self.secret_key.get_secret_value() in PLACEHOLDERS:
-            raise ValueError("TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev")
-        if not self.dev and self.dev_api_key.get_secret_value():
-            raise ValueError("TOCSIN_DEV_API_KEY is for TOCSIN_ENV=dev only")
-        return self
-
-    @model_validator(mode="after")
-    def _workers_share_connections(self) -> "Settings":
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if not self.dev:
+            yield from self._unsafe_in_production()
         if self.database_pool < (needed := self.workers * CONNECTIONS_OF_ONE_WORKER):
-            raise ValueError(
+            yield (
                 f"TOCSIN_DATABASE_POOL={self.database_pool} is too small for TOCSIN_WORKERS={self.workers}; "
                 f"set at least {needed}, {CONNECTIONS_OF_ONE_WORKER} for each worker process"
             )
-        return self
+
+    def _unsafe_in_production(self) -> Iterator[str]:
+        secret = self.secret_key.get_secret_value()
+        if secret in PLACEHOLDERS:
+            yield f"TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; {MAKE_SECRET}"
+        elif found := weakness(secret):
+            yield f"TOCSIN_SECRET_KEY {found}; {MAKE_SECRET}"
+        if self.dev_api_key.get_secret_value():
+            yield "TOCSIN_DEV_API_KEY is for TOCSIN_ENV=dev only; remove it"
+        pools = [f"TOCSIN_{channel.upper()}_PROVIDERS" for channel in Channel if SANDBOX in self.weights(channel)]
+        if pools and not self.allow_sandbox:
+            yield (
+                f"{', '.join(pools)}: the sandbox delivers nothing; name a provider instead, or set "
+                "TOCSIN_ALLOW_SANDBOX=true"
+            )
 
     @property
     def dev(self) -> bool:
@@ -150,7 +164,19 @@ class Settings(ClientSettings, TemporalSettings):
         """Points of each provider of a channel; without any the first takes all and the others stand by."""
         if channel is Channel.IN_APP:
             return {"in_app": ALL_POINTS}
-        configured: list[str] = getattr(self, f"{channel}_providers") or (["sandbox"] if self.dev else [])
+        configured: list[str] = getattr(self, f"{channel}_providers") or ([SANDBOX] if self.dev else [])
         members = [member.partition("=") for member in configured]
         standing_by = [ALL_POINTS, *[0] * len(members)]
         return {name: int(weight or points) for (name, _, weight), points in zip(members, standing_by, strict=False)}
+
+
+class ServerSettings(Settings):
+    """As the API and the workers read them, which may be reachable from other machines."""
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.dev and self.secret_key.get_secret_value() in PLACEHOLDERS and not is_loopback(self.api_host.lower()):
+            yield (
+                "TOCSIN_ENV=dev with TOCSIN_API_HOST open to other machines and the built-in TOCSIN_SECRET_KEY: "
+                f"anybody could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {MAKE_SECRET}"
+            )

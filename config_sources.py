@@ -1,10 +1,10 @@
 """Reads settings from the environment, `.env` and `TOCSIN_*_FILE`, also those of each provider."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "TOCSIN_"
@@ -67,14 +67,41 @@ class Sourced(BaseSettings):
         files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX), said)
         return init_settings, env_settings, dotenv_settings, files
 
+    def problems(self) -> Iterator[str]:
+        """Yield a sentence for each rule of several settings that is broken, with what to do. None quotes a value."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _refuse_problems(self) -> Self:
+        if found := "\n".join(self.problems()):
+            raise ValueError(found)
+        return self
+
     @classmethod
     def read(cls, **given: Any) -> Self:
-        """As processes and commands read them. Raises WrongSettings."""
-        prefix = given.get("_env_prefix") or str(cls.model_config.get("env_prefix"))
+        """As processes and commands read them. Raises WrongSettings with all that is wrong."""
         try:
             return cls(**given)
         except ValidationError as error:
-            raise WrongSettings(*(_complaint(prefix, each) for each in error.errors())) from None
+            prefix = given.get("_env_prefix") or str(cls.model_config.get("env_prefix"))
+            raise WrongSettings(*_complaints(prefix, error), *cls._problems_beside(error, given)) from None
+
+    @classmethod
+    def _problems_beside(cls, error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+        """The rules of several settings are skipped if a value is wrong; ask them with its default."""
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]} & cls.model_fields.keys()
+        defaults = {name: cls.model_fields[name].get_default() for name in wrong}
+        if not wrong or any(cls.model_fields[name].is_required() for name in wrong):
+            return []
+        try:
+            cls(**{**given, **defaults})
+        except ValidationError as further:
+            return _complaints("", further)
+        return []
+
+
+def _complaints(prefix: str, error: ValidationError) -> list[str]:
+    return [line for each in error.errors() for line in _complaint(prefix, each).splitlines()]
 
 
 def _complaint(prefix: str, error: Any) -> str:

@@ -1,8 +1,8 @@
 """Settings of the connection to Temporal. TLS material and the key are PEM text and secrets: set them by `*_FILE`."""
 
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config_sources import PREFIX, Sourced
@@ -22,15 +22,14 @@ class TemporalSettings(Sourced):
     temporal_tls_server_name: str = ""
     temporal_api_key: SecretStr = SecretStr("")
 
-    @model_validator(mode="after")
-    def _tls_settings_agree(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
         if bool(self.temporal_tls_cert) is not bool(self.temporal_tls_key.get_secret_value()):
-            raise ValueError("set TOCSIN_TEMPORAL_TLS_CERT and TOCSIN_TEMPORAL_TLS_KEY together, or neither")
+            yield "set TOCSIN_TEMPORAL_TLS_CERT and TOCSIN_TEMPORAL_TLS_KEY together, or neither"
         if self.temporal_tls is False and self._needs_tls:
-            raise ValueError("TOCSIN_TEMPORAL_TLS=false contradicts TOCSIN_TEMPORAL_API_KEY and TOCSIN_TEMPORAL_TLS_*")
-        if self.temporal_uses_tls and not self.temporal_address:
-            raise ValueError("TLS and an API key are for a server of yours: set TOCSIN_TEMPORAL_ADDRESS too")
-        return self
+            yield "TOCSIN_TEMPORAL_TLS=false contradicts TOCSIN_TEMPORAL_API_KEY and TOCSIN_TEMPORAL_TLS_*"
+        elif self.temporal_uses_tls and not self.temporal_address:
+            yield "TLS and an API key are for a server of yours: set TOCSIN_TEMPORAL_ADDRESS too"
 
     @property
     def _needs_tls(self) -> bool:

@@ -20,7 +20,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import SHARED_CALLS
 from bootstrap import Parts, check_settings, open_parts
-from config import Settings
+from config import ServerSettings, Settings
 from config_sources import WrongSettings
 from dispatch.connection import connect_by
 from dispatch.sdk_metrics import serve_sdk_metrics
@@ -175,7 +175,7 @@ async def serve(
 
 async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets: Sockets | None = None) -> None:
     """Run one of so many processes. `sockets` are where their metrics are served."""
-    settings = of_one_worker(Settings.read(), processes)
+    settings = of_one_worker(ServerSettings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -203,7 +203,7 @@ def metrics_sockets(settings: Settings, processes: int) -> Sockets | None:
 
 def run_processes() -> int:
     """Run one process, or supervise several. Return the exit code."""
-    settings = Settings.read()
+    settings = ServerSettings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
     count, beat, number = worker_count(settings), renewed(settings.liveness_path), 0
@@ -223,8 +223,11 @@ if __name__ == "__main__":
     hide_memory()
     try:
         code = run_processes()
-    except (NoSuchQueue, WrongSettings) as error:
+    except NoSuchQueue as error:
         sys.stderr.write(f"worker: {error}\n")
+        code = WRONG_USE
+    except WrongSettings as error:
+        sys.stderr.writelines(f"worker: {line}\n" for line in error.lines)
         code = WRONG_USE
     sys.stdout.flush()
     sys.stderr.flush()

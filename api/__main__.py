@@ -7,7 +7,7 @@ import sys
 
 from api.server import GRACE, serve
 from bootstrap import Parts, open_parts
-from config import Settings
+from config import ServerSettings
 from config_sources import WrongSettings
 from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.start_holds import hold_on_start
@@ -23,7 +23,7 @@ DEMO_TENANT = "demo"
 
 
 async def main(watchdog: Watchdog) -> None:
-    settings = Settings.read()
+    settings = ServerSettings.read()
     configure_logging(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,7 +52,7 @@ if __name__ == "__main__":
         watchdog = Watchdog(GRACE)
         run_on_uvloop(main(watchdog), watchdog)
     except WrongSettings as error:
-        sys.stderr.write(f"api: {error}\n")
+        sys.stderr.writelines(f"api: {line}\n" for line in error.lines)
         code = 2
     sys.stdout.flush()
     sys.stderr.flush()

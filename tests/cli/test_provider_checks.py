@@ -14,6 +14,7 @@ from config import Settings
 from providers.webhook import Webhook
 from tests.cli.terminal import Terminal
 from tests.engine import Shop
+from tests.own_secret import OWN_SECRET
 from tests.providers.harness_fcm import fcm_bench, service_account
 from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
 from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench
@@ -99,10 +100,11 @@ async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its
     said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **here)
     assert (said.code, said.err) == (
         2,
-        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev\n",
+        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; make one with: openssl "
+        "rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
-    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY="a server's own", **here)
+    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=OWN_SECRET, **here)
     assert said.err == "tocsin: webhook: the recipient was refused: private_address\n"
 
 
@@ -168,7 +170,7 @@ async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 def here(**more: Any) -> Settings:
-    return Settings(_env_file=None, env="production", secret_key="a secret of our own", **more)
+    return Settings(_env_file=None, env="production", secret_key=OWN_SECRET, **more)
 
 
 @pytest.fixture

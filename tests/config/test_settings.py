@@ -2,14 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from config import PLACEHOLDERS, Settings
+from config import PLACEHOLDERS, ServerSettings, Settings
 from config_sources import PREFIX, WrongSettings
-
-OWN_SECRET = "a secret of our own"
+from domain.channels import Channel
+from tests.own_secret import OWN_SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +63,9 @@ def test_a_file_may_be_named_in_dotenv_and_the_environment_names_a_better_one(
     (tmp_path / "key").write_text(OWN_SECRET)
     (tmp_path / ".env").write_text("TOCSIN_SECRET_KEY_FILE=key\n")
     assert Settings().secret == OWN_SECRET.encode()
-    (tmp_path / "other").write_text("another secret")
+    (tmp_path / "other").write_text(OWN_SECRET[::-1])
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", "other")
-    assert Settings().secret == b"another secret"
+    assert Settings().secret == OWN_SECRET[::-1].encode()
 
 
 @pytest.mark.parametrize("path", ["nowhere", "."])
@@ -120,3 +121,54 @@ def test_more_workers_than_the_connections_suffice_for_are_refused() -> None:
     assert Settings(env="dev", workers=10, database_pool=40).workers == 10
     with pytest.raises(ValidationError, match="TOCSIN_WORKERS=11; set at least 44, 4 for each worker process"):
         Settings(env="dev", workers=11, database_pool=40)
+
+
+def lines_of(kind: type[Settings] = Settings, **given: Any) -> tuple[str, ...]:
+    with pytest.raises(WrongSettings) as wrong:
+        kind.read(**given)
+    return wrong.value.lines
+
+
+@pytest.mark.parametrize("secret", ["short", "abcdefghijklmnopqrstuvwxyz-123456789"])
+def test_a_weak_secret_is_refused_outside_development(secret: str) -> None:
+    [line] = lines_of(secret_key=secret)
+    assert line.startswith("TOCSIN_SECRET_KEY ")
+    assert line.endswith("openssl rand -base64 32")
+    assert secret not in line
+    assert Settings(env="dev", secret_key=secret).secret == secret.encode()
+
+
+def test_all_problems_of_a_server_are_listed_at_once() -> None:
+    given = {"api_port": "many", "dev_api_key": "tk_dev_1", "email_providers": "smtp=1,sandbox=2", "workers": 11}
+    lines = lines_of(sms_providers=["sandbox"], temporal_api_key="key", **given)
+    starts = [
+        "TOCSIN_API_PORT: ",
+        "TLS and an API key are for a server of yours",
+        "TOCSIN_SECRET_KEY must be set",
+        "TOCSIN_DEV_API_KEY is for",
+        "TOCSIN_EMAIL_PROVIDERS, TOCSIN_SMS_PROVIDERS: the sandbox delivers nothing",
+        "TOCSIN_DATABASE_POOL=40 is too small",
+    ]
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * len(starts)
+
+
+def test_the_sandbox_needs_a_word_outside_development() -> None:
+    given = {"secret_key": OWN_SECRET, "push_providers": ["sandbox"]}
+    [line] = lines_of(**given)
+    assert line.startswith("TOCSIN_PUSH_PROVIDERS: ")
+    assert Settings(allow_sandbox=True, **given).push_providers == ["sandbox"]
+    assert Settings(env="dev").pool(Channel.PUSH) == ["sandbox"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "tocsin.example"])
+@pytest.mark.parametrize("secret", ["", "dev-secret-key"])
+def test_a_server_in_development_is_not_open_to_others_with_the_built_in_secret(host: str, secret: str) -> None:
+    [line] = lines_of(ServerSettings, env="dev", api_host=host, secret_key=secret)
+    assert line.startswith("TOCSIN_ENV=dev with TOCSIN_API_HOST")
+    assert ServerSettings(env="dev", api_host=host, secret_key="another").dev
+    assert Settings(env="dev", api_host=host, secret_key=secret).dev
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "::1"])
+def test_a_server_in_development_may_serve_its_own_machine(host: str) -> None:
+    assert ServerSettings(env="dev", api_host=host).api_host == host

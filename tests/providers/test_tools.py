@@ -10,6 +10,7 @@ from bootstrap import Parts, open_parts
 from config import Settings
 from config_sources import ProviderSettings
 from providers.outcomes import Refused, Temporary
+from tests.own_secret import OWN_SECRET
 from tests.providers.harness_http import Day
 from tests.providers.harness_webhook import webhook_bench
 
@@ -89,7 +90,7 @@ def test_dotenv_and_files_are_read_by_the_providers_prefix(monkeypatch: pytest.M
 async def test_private_webhooks_are_for_development_unless_it_is_said(
     env: str, allowed: bool | None, reaches: bool
 ) -> None:
-    chosen = settings(env=env, secret_key="a secret of our own", webhook_providers=["webhook"])
+    chosen = settings(env=env, secret_key=OWN_SECRET, webhook_providers=["webhook"])
     chosen = chosen.model_copy(update={"webhook_allow_private": allowed})
     async with webhook_bench() as bench, open_parts(chosen) as parts:
         message = replace(bench.on(Day.GOOD), address={"url": "http://127.0.0.1:1/"})

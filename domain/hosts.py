@@ -1,0 +1,23 @@
+"""Names and addresses of hosts, as Host headers and settings write them. Pure."""
+
+import re
+from ipaddress import ip_address
+
+AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
+LOCALHOST = "localhost"
+
+
+def host_of(authority: str) -> str:
+    """Return the host of `host:port` in lower case, without brackets and a dot at the end; empty if it is not valid."""
+    found = AUTHORITY.fullmatch(authority)
+    return (found["v6"] or found["name"]).lower().removesuffix(".") if found else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the name or address leads to this machine only, on every machine."""
+    if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,31 @@
+"""Whether a secret is hard to guess: its length, its variety and its patterns. Pure; the settings ask it at start."""
+
+from itertools import pairwise
+
+LEAST_BYTES = 32
+# A random text of 32 hexadecimal digits has 14 different characters and 30 different groups of three, on average.
+LEAST_CHARACTERS = 8
+LEAST_TRIPLES = 24
+# Neighbors in one of these rows, in either direction, make a step; equal ones as well.
+ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+STEPS = {pair for row in ROWS for both in (row, row[::-1]) for pair in pairwise(both)}
+MOST_STEPS = 0.6
+# In examples and templates; six random letters are one of these once in many millions of secrets.
+WORDS = ("change", "replace", "secret", "passwo", "passw0", "example", "default", "placeholder", "insert", "sample")
+
+
+def weakness(secret: str) -> str | None:
+    """Return what makes the secret weak, without quoting it; None if nothing is found."""
+    text = secret.lower()
+    if len(secret.encode()) < LEAST_BYTES:
+        return f"has fewer than {LEAST_BYTES} bytes"
+    if word := next((word for word in WORDS if word in text), None):
+        return f"contains the word {word!r} of a placeholder"
+    if len(set(secret)) < LEAST_CHARACTERS:
+        return f"has fewer than {LEAST_CHARACTERS} different characters"
+    if len({secret[start : start + 3] for start in range(len(secret) - 2)}) < LEAST_TRIPLES:
+        return "repeats a pattern"
+    pairs = list(pairwise(text))
+    if sum(left == right or (left, right) in STEPS for left, right in pairs) > MOST_STEPS * len(pairs):
+        return "follows the alphabet, the digits or the keyboard"
+    return None
