@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from api import docs, failures, openapi
 from api.front_door import FrontDoor
 from api.key_uses import KeyUses
+from api.local_pages import LocalPages
 from api.requests import Requests
 from api.routes import (
     audit,
@@ -106,7 +107,9 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:
         app.include_router(page)
-    app.add_middleware(Requests)
+    if parts is not None and parts.settings.dev:
+        app.add_middleware(LocalPages)
+    app.add_middleware(Requests, public_url="" if parts is None else parts.settings.base_url)
     docs.install(app)
     failures.install(app)
     openapi.install(app)

@@ -4,25 +4,53 @@ from pathlib import Path
 
 import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 FILES = Path(fastapi_offline.__file__).parent / "static"
 FILES_URL = "/docs/static"
-OPENAPI_URL = "/openapi.json"
+START_URL = "/docs/start.js"
+PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tocsin API</title>
+<link rel="icon" href="{FILES_URL}/favicon.png">
+<link rel="stylesheet" href="{FILES_URL}/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="{FILES_URL}/swagger-ui-bundle.js"></script>
+<script src="{START_URL}"></script>
+</body>
+</html>
+"""
+# Without `validatorUrl: null`, Swagger UI sends the document's address to a public service.
+START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  layout: "BaseLayout",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+  validatorUrl: null,
+});
+"""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def install(app: FastAPI) -> None:
     app.mount(FILES_URL, StaticFiles(directory=FILES), name="docs-static")
 
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=OPENAPI_URL,
-            title="Tocsin API",
-            swagger_js_url=f"{FILES_URL}/swagger-ui-bundle.js",
-            swagger_css_url=f"{FILES_URL}/swagger-ui.css",
-            swagger_favicon_url=f"{FILES_URL}/favicon.png",
-        )
+        return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+    async def start() -> Response:
+        return Response(START, media_type="text/javascript")
 
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
+    app.add_api_route(START_URL, start, methods=["GET"], include_in_schema=False)

@@ -24,6 +24,7 @@ KINDS: dict[int, tuple[str, str]] = {
     405: ("method-not-allowed", "The method is not allowed here"),
     409: ("conflict", "The request conflicts with the current state"),
     413: ("too-large", "The request body is too large"),
+    421: ("misdirected", "The request is for another host"),
     422: ("invalid", "The request is not valid"),
     429: ("too-many-requests", "Too many requests"),
     500: ("internal", "Something went wrong on our side"),

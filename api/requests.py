@@ -6,10 +6,11 @@ from types import TracebackType
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
+from api.security_headers import missing, security_headers
 
 HEADER = "X-Request-Id"
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -33,33 +34,37 @@ class LastResort:
 
 
 class Requests:
-    """ASGI middleware. `X-Request-Id` is echoed if it is a plain word, else made here."""
+    """ASGI middleware. `X-Request-Id` is echoed if it is a plain word, else made here. `public_url` is where browsers
+    reach the API."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, public_url: str = "") -> None:
         self.app = app
+        self.security = security_headers(public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if ACCEPTABLE.fullmatch(given) else uuid4().hex
+        theirs = Headers(scope=scope).get(HEADER, "")
+        request_id = theirs if ACCEPTABLE.fullmatch(theirs) else uuid4().hex
         started = False
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = request_id
+                given = message["headers"]
+                own = (HEADER.lower().encode(), request_id.encode())
+                message["headers"] = [*given, *missing(self.security, given), own]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), LastResort() as last:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_with_headers)
         if last.error is not None:
             log.error("unexpected error", request_id=request_id, error=type(last.error).__name__, at=where(last.error))
             if started:
                 raise ConnectionAbortedError("the answer broke off") from None
-            await Problem(500).response(scope, receive, send_with_id)
+            await Problem(500).response(scope, receive, send_with_headers)
 
 
 def where(error: BaseException) -> list[str]:

@@ -1,7 +1,7 @@
 """The page `/outbox`: what the sandbox "delivered", readable. Included by the API at the root; 404 outside dev.
 
-It needs no key, so it is for a developer's own machine. E-mails are shown in frames that run no script, and the page
-may load nothing from anywhere.
+It needs no key, so it is for a developer's own machine, and answers to names of that machine only. E-mails are shown in
+frames that run no script, and the page may load nothing from anywhere.
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,6 @@ HEADERS = {
     # Frames inherit this policy, and e-mails carry their style inside: hence 'unsafe-inline', for styles alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
 }
 
 router = APIRouter(include_in_schema=False)

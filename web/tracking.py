@@ -27,13 +27,7 @@ PATIENCE = 1.0
 # One transparent dot.
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 UNKNOWN = "<!doctype html><title>Not found</title><p>This link is not valid, or not any more.</p>"
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex",
-}
-ALONE = {**HEADERS, "Content-Security-Policy": "default-src 'none'"}
+HEADERS = {"X-Robots-Tag": "noindex"}
 
 router = APIRouter(include_in_schema=False)
 log = structlog.get_logger(__name__)
@@ -95,4 +89,4 @@ def receipt_of(trace: Trace) -> StoredReceipt:
 
 
 def _unknown() -> HTMLResponse:
-    return HTMLResponse(UNKNOWN, 404, headers=ALONE)
+    return HTMLResponse(UNKNOWN, 404, headers=HEADERS)

@@ -227,7 +227,7 @@ def test_a_scope_that_does_not_exist_cannot_be_asked_for() -> None:
 
 
 async def test_openapi_shows_the_model_the_key_and_the_problems(client: httpx2.AsyncClient) -> None:
-    document = (await client.get("http://test/openapi.json")).json()
+    document = (await client.get("http://localhost/openapi.json")).json()
     operation = document["paths"]["/api/things"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Body"}

@@ -1,0 +1,66 @@
+"""Chromium shows the pages without a complaint about their policy. Skipped where there is no Chromium."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from api.server import Server, server_config
+from bootstrap import Parts
+from embedded.ports import free_port
+from tests.apps import app_of
+from tests.storage.histories import person_with_history
+from tests.storage.sends import open_desk
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+]
+
+
+@pytest.fixture
+async def address(parts: Parts) -> AsyncIterator[str]:
+    port = free_port()
+    server: uvicorn.Server = Server(server_config(app_of(parts), "127.0.0.1", port))
+    serving = asyncio.create_task(server.serve())
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+
+
+async def shown(url: str, profile: Path) -> tuple[str, str]:
+    """The page as it is once its scripts have run, and what the browser wrote to its console."""
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+    browser = await asyncio.create_subprocess_exec(
+        *(
+            str(CHROMIUM),
+            *flags,
+            f"--user-data-dir={profile}",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=20000",
+        ),
+        *("--dump-dom", url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await browser.communicate()
+    return out.decode(), "\n".join(line for line in err.decode().splitlines() if "CONSOLE" in line)
+
+
+async def test_the_docs_list_the_operations(address: str, tmp_path: Path) -> None:
+    page, console = await shown(f"{address}/docs", tmp_path)
+    assert page.count('class="opblock ') > 50
+    assert console == ""
+
+
+async def test_the_outbox_shows_a_message(address: str, parts: Parts, tmp_path: Path) -> None:
+    desk = await open_desk(parts.database)
+    known = await person_with_history(parts.database, desk.tenant, "browsed")
+    page, console = await shown(f"{address}/outbox?recipient_id={known.recipient_id}", tmp_path)
+    assert "<article" in page
+    assert console == ""
