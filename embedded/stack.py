@@ -17,13 +17,14 @@ from embedded.datadir import DataDir
 from embedded.environment import Keys, Places, child_environment, worker_environment
 from embedded.errors import StackError
 from embedded.orphans import stop_orphans
-from embedded.ports import claim_ports
+from embedded.ports import LOOPBACK, claim_ports, free_port
 from embedded.postgres import Postgres, connections, stop_orphan
 from embedded.processes import Child, tethered
 from embedded.readiness import answers_ok
 from embedded.runfile import RunInfo
 from embedded.supervisor import Supervisor, say
 from embedded.temporal import Temporal, find_binary
+from embedded.ui_guard import guarded_ui, hidden_address
 from supervision import worker_count
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -173,9 +174,12 @@ class Stack:
         if settings.temporal_address:
             await self._after_temporal_start(settings.temporal_address, None)
             return settings.temporal_address, settings.temporal_ui_url
+        ui_host = hidden_address()
+        ui_port = free_port(ui_host, avoid=ports.values())
         temporal = Temporal(
             port=ports[TEMPORAL_PORT],
-            ui_port=ports[TEMPORAL_UI_PORT],
+            ui_host=ui_host,
+            ui_port=ui_port,
             log=self._data_dir.logs / "temporal.log",
             file=self._data_dir.root / "temporal.db",
             namespace=settings.temporal_namespace,
@@ -183,7 +187,8 @@ class Stack:
         own_database = None if settings.database_url else database_url
         prepare = partial(self._after_temporal_start, temporal.address, own_database)
         await self._supervisor.start(temporal.child(prepare))
-        return temporal.address, temporal.ui_url
+        await self._exit.enter_async_context(guarded_ui(ports[TEMPORAL_UI_PORT], ui_host, ui_port))
+        return temporal.address, f"http://{LOOPBACK}:{ports[TEMPORAL_UI_PORT]}"
 
     async def _start_own(self, places: Places) -> None:
         keys = Keys.of(self._settings, self._data_dir)

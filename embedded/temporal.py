@@ -8,6 +8,7 @@ from pathlib import Path
 
 from embedded.environment import server_environment
 from embedded.errors import StackError
+from embedded.ports import LOOPBACK
 from embedded.processes import Child, Hook, no_hook, tethered
 from embedded.readiness import accepts
 
@@ -27,6 +28,8 @@ DYNAMIC_CONFIG = {
     "system.enableActivityEagerExecution": "true",
     # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
+    # Its HTTP API, on a random port, would answer to any name that leads here (DNS rebinding).
+    "frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]',
 }
 # How long ended workflows are kept; as in docker-compose.yml.
 RETENTION = "72h"
@@ -46,10 +49,12 @@ def find_binary() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Temporal:
-    """A dev server on loopback ports that keeps its state in `file` (None: in memory); `ui_port` None is headless."""
+    """A dev server on loopback ports that keeps its state in `file` (None: in memory); `ui_port` None is headless.
+    Its Web UI at `ui_host` answers to any name: `embedded/ui_guard.py` stands before it."""
 
     port: int
     log: Path
+    ui_host: str = LOOPBACK
     ui_port: int | None = None
     file: Path | None = None
     namespace: str = "default"
@@ -58,10 +63,6 @@ class Temporal:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def ui_url(self) -> str:
-        return "" if self.ui_port is None else f"http://127.0.0.1:{self.ui_port}"
 
     def child(self, after_start: Hook = no_hook) -> Child:
         return Child(
@@ -99,7 +100,8 @@ class Temporal:
 
     def _argv(self) -> list[str]:
         ports = ["--port", str(self.port)]
-        ports += ["--headless"] if self.ui_port is None else ["--ui-port", str(self.ui_port)]
+        ui = ["--ui-ip", self.ui_host, "--ui-port", str(self.ui_port)]
+        ports += ["--headless"] if self.ui_port is None else ui
         state = [] if self.file is None else ["--db-filename", str(self.file)]
         if self.file is not None:
             state += [part for pragma in PRAGMAS for part in ("--sqlite-pragma", pragma)]

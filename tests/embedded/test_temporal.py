@@ -63,7 +63,6 @@ async def test_a_temporary_one_has_no_pages_and_no_file(tmp_path: Path) -> None:
     async with temporary_temporal(tmp_path, namespace="tests") as temporal:
         assert await accepts("127.0.0.1", temporal.port)
         assert temporal.address == f"127.0.0.1:{temporal.port}"
-        assert temporal.ui_url == ""
     assert not await accepts("127.0.0.1", temporal.port)
     assert names_in(tmp_path) == {"temporal.log"}
 

@@ -1,0 +1,92 @@
+"""The way to Temporal's Web UI that `make run` starts: it answers to names of this machine only (DNS rebinding).
+
+The UI has no log-in and checks no Host, so a web page whose name is made to lead to 127.0.0.1 could read every payload
+through a browser. The guard listens where people look for the UI. The UI itself listens on a loopback address that is
+chosen at random, because nothing on 127.0.0.1 would keep that page from asking it directly.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Address
+
+from domain.hosts import host_of, is_loopback
+from embedded.ports import LOOPBACK, is_free
+
+HEAD_LIMIT = 64 * 1024
+HEAD_WITHIN = 10.0  # seconds
+CHUNK = 64 * 1024
+REFUSED = (
+    b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This page answers only to names of this machine, such as localhost and 127.0.0.1.\n"
+)
+ABSENT = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThe UI does not run.\n"
+
+
+def hidden_address() -> str:
+    """Return an address in 127.0.0.0/8 that cannot be guessed; 127.0.0.1 where this machine has no other (macOS)."""
+    address = str(IPv4Address("127.1.0.0") + secrets.randbelow(2**24 - 2**17))
+    return address if is_free(0, address) else LOOPBACK
+
+
+@asynccontextmanager
+async def guarded_ui(port: int, ui_host: str, ui_port: int) -> AsyncIterator[None]:
+    """Serve the UI at `ui_host` on 127.0.0.1 while the block runs."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await _answer(reader, writer, ui_host, ui_port)
+        writer.close()
+
+    server = await asyncio.start_server(serve, LOOPBACK, port, limit=HEAD_LIMIT)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ui_host: str, ui_port: int) -> None:
+    """One request per connection: a later one could be for another host."""
+    async with asyncio.timeout(HEAD_WITHIN):
+        head = await reader.readuntil(b"\r\n\r\n")
+    if not is_local(head):
+        writer.write(REFUSED)
+        await writer.drain()
+        return
+    try:
+        from_ui, to_ui = await asyncio.open_connection(ui_host, ui_port)
+    except OSError:
+        writer.write(ABSENT)
+        await writer.drain()
+        return
+    body = asyncio.create_task(_copy(reader, to_ui))
+    try:
+        to_ui.write(closing(head))
+        await _copy(from_ui, writer)
+    finally:
+        body.cancel()
+        to_ui.close()
+
+
+def is_local(head: bytes) -> bool:
+    """Return whether the one Host header of this request head names this machine."""
+    hosts = [value.strip() for name, value in _headers(head) if name.lower() == b"host"]
+    return len(hosts) == 1 and is_loopback(host_of(hosts[0].decode("latin-1")))
+
+
+def closing(head: bytes) -> bytes:
+    """Return the request head with `Connection: close`, so that the UI ends the connection after its answer."""
+    kept = [name + b":" + value for name, value in _headers(head) if name.lower() != b"connection"]
+    return b"\r\n".join([head.split(b"\r\n", 1)[0], *kept, b"Connection: close", b"", b""])
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    lines = head.split(b"\r\n")[1:-2]
+    return [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(CHUNK):
+        writer.write(chunk)
+        await writer.drain()

@@ -1,0 +1,72 @@
+"""The guard before Temporal's Web UI passes requests for names of this machine on, one per connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+import httpx2
+import pytest
+
+from embedded.ports import free_port
+from embedded.ui_guard import guarded_ui, hidden_address
+
+
+@asynccontextmanager
+async def ui() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """The address of the guard, and the heads of what reached a UI behind it."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        body = await reader.readexactly(5) if b"content-length: 5" in heads[-1].lower() else b"-"
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body + b"x" * 200_000)
+        await writer.drain()
+        writer.close()
+
+    host = hidden_address()
+    port = free_port()
+    server = await asyncio.start_server(serve, host, 0)
+    async with server, guarded_ui(port, host, server.sockets[0].getsockname()[1]):
+        yield f"http://127.0.0.1:{port}", heads
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8233", "[::1]:8233", "LOCALHOST:1"])
+async def test_a_name_of_this_machine_passes(host: str) -> None:
+    async with ui() as (url, heads), httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{url}/a?b=c", content=b"12345", headers={"Host": host})
+    assert (answer.status_code, len(answer.content)) == (200, 200_005)
+    assert answer.content.startswith(b"12345")
+    [head] = heads
+    assert head.startswith(b"POST /a?b=c HTTP/1.1\r\n")
+    assert head.lower().count(b"connection:") == 1
+    assert b"\r\nConnection: close\r\n" in head
+
+
+@pytest.mark.parametrize("host", ["rebound.example", "rebound.example:8233", "192.168.1.7", ""])
+async def test_any_other_name_is_refused(host: str) -> None:
+    async with ui() as (url, heads), httpx2.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url, headers={"Host": host})).status_code == 421
+    assert heads == []
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: rebound.example\r\n", b"host : localhost\r\n"])
+async def test_a_request_without_one_clear_host_is_refused(hosts: bytes) -> None:
+    async with ui() as (url, heads):
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
+        writer.write(b"GET / HTTP/1.1\r\n" + hosts + b"\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 421 ")
+        writer.close()
+    assert heads == []
+
+
+async def test_without_the_ui_the_guard_says_so() -> None:
+    port = free_port()
+    async with guarded_ui(port, hidden_address(), 1), httpx2.AsyncClient(trust_env=False) as client:
+        assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 502
+
+
+def test_the_ui_listens_where_a_page_cannot_guess() -> None:
+    addresses = {hidden_address() for _ in range(20)}
+    assert len(addresses) > 1
+    assert all(ip_address(address).is_loopback for address in addresses)
