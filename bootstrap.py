@@ -44,7 +44,7 @@ from dispatch.wakeups import Wakeups, listener_of
 from domain.tracking import TraceSigner
 from metrics.page import Page
 from providers.base import Provider
-from providers.guard import guarded
+from providers.guard import GuardedBackend, guarded
 from providers.pools import Pools, build_providers, pools_of
 from providers.tools import Tools
 from providers.transport import Transport, outgoing_client
@@ -161,7 +161,7 @@ async def open_parts(
         database = Database(settings.database_url, pool_size=settings.database_pool)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
-        chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
+        chosen = await stack.enter_async_context(chosen_client(settings))
         renderer = Renderer(children)
         stack.push_async_callback(renderer.close)
         temporal = client or await connect_by(settings, lazy=True)
@@ -170,6 +170,11 @@ async def open_parts(
         parts = _assemble(settings, database, renderer, http, temporal, providers, posts, kind, page or Page())
         parts.page.add(process_gauges(database, renderer.pool, parts.dispatcher if kind == "worker" else None))
         yield parts
+
+
+def chosen_client(settings: Settings) -> httpx2.AsyncClient:
+    """The one that goes to addresses that users choose."""
+    return outgoing_client(guarded(GuardedBackend(settings.targets)))
 
 
 async def check_settings(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -10,8 +11,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from config_sources import PREFIX, ProviderSettings, Sourced
 from config_temporal import TemporalSettings
 from domain.channels import Channel
-from domain.hosts import is_loopback
+from domain.hosts import host_of, is_loopback
 from domain.secret_strength import weakness
+from domain.targets import WEB_PORTS, Targets
 
 VERSION = "0.1.0"
 ALL_POINTS = 100
@@ -23,6 +25,7 @@ PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
 Names = Annotated[list[str], NoDecode]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class ClientSettings(Sourced):
@@ -78,6 +81,7 @@ class Settings(ClientSettings, TemporalSettings):
     allow_sandbox: bool = False
     sandbox_rate: float = Field(0, ge=0)
     webhook_allow_private: bool | None = None
+    webhook_ports: Annotated[list[Port], NoDecode] = []
 
     @field_validator(
         "email_providers",
@@ -85,6 +89,7 @@ class Settings(ClientSettings, TemporalSettings):
         "push_providers",
         "web_push_providers",
         "webhook_providers",
+        "webhook_ports",
         mode="before",
     )
     @classmethod
@@ -152,9 +157,15 @@ class Settings(ClientSettings, TemporalSettings):
         return ProviderSettings.of(provider).rate if given is None else given
 
     @property
-    def private_webhooks(self) -> bool:
-        """Whether webhooks may go to private addresses: in development, unless it is set."""
-        return self.dev if self.webhook_allow_private is None else self.webhook_allow_private
+    def targets(self) -> Targets:
+        """Where webhooks may go; in development also to private addresses and any port, unless it is set."""
+        public = host_of(urlsplit(self.public_url).netloc)
+        return Targets(
+            private=self.dev if self.webhook_allow_private is None else self.webhook_allow_private,
+            ports=frozenset(self.webhook_ports or (() if self.dev else WEB_PORTS)),
+            own_host="" if is_loopback(public) else public,
+            own_port=self.api_port,
+        )
 
     def pool(self, channel: Channel) -> list[str]:
         """Provider names of a channel, in order of preference; `in_app` always writes inbox rows."""

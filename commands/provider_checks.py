@@ -17,7 +17,6 @@ from config_sources import WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing import Message
 from providers.base import Provider
-from providers.guard import guarded
 from providers.outcomes import Accepted, ProviderError, Refused, Unknown
 from providers.registry import PROVIDERS
 from providers.tools import Tools
@@ -76,7 +75,7 @@ async def _tools(settings: Settings) -> AsyncIterator[Tools]:
         database = Database(settings.database_url or bootstrap.NO_DATABASE)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
-        chosen = await stack.enter_async_context(outgoing_client(None if settings.private_webhooks else guarded()))
+        chosen = await stack.enter_async_context(bootstrap.chosen_client(settings))
         yield bootstrap.tools_of(settings, database, http, chosen)
 
 

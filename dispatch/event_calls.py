@@ -5,7 +5,6 @@ import time
 from datetime import timedelta
 
 from domain.clock import now
-from providers.guard import PrivateAddress
 from providers.outcomes import ProviderError
 from providers.standard_webhooks import signed_headers
 from providers.transport import Answer, Transport, retry_after
@@ -37,8 +36,6 @@ async def _answered(transport: Transport, post: DuePost) -> tuple[Answer | None,
     try:
         async with asyncio.timeout(DEADLINE):
             answer = await transport.post(post.url, headers=headers, content=post.body.encode())
-    except PrivateAddress:
-        return None, "private_address"
     except TimeoutError:
         return None, "timeout"
     except ProviderError as error:

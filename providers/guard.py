@@ -2,17 +2,24 @@
 
 So a name that answers otherwise the next time cannot lead inside, and the TLS name and the Host header stay the URL's.
 `ipaddress.is_private` and `is_global` are no filter: NAT64, 6to4 and the metadata addresses of Azure and Oracle pass.
+
+What is refused fails like what cannot be reached, with the same error after the same time. Any difference would tell
+tenants which names and hosts exist inside.
 """
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NoReturn
 
 import httpcore2
 import httpx2
+
+from domain.targets import Targets
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -56,8 +63,8 @@ REFUSED_V6 = [
 ]
 
 
-class PrivateAddress(Exception):
-    """The name stands, also, for an address that is nobody's business. Not one byte was sent."""
+# Seconds that a connection takes at least to fail. Answers of name servers and refused connections are faster.
+FAILS_AFTER = 1.0
 
 
 def refused(address: str) -> bool:
@@ -73,12 +80,31 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Raises PrivateAddress, ConnectError or ConnectTimeout."""
+def is_here(address: str) -> bool:
+    """Return whether the address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
-    def __init__(self, resolve: Resolve = resolve, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Raises ConnectError, whatever the reason is. Not one byte was sent then."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        resolve: Resolve = resolve,
+        network: httpcore2.AsyncNetworkBackend | None = None,
+        fails_after: float = FAILS_AFTER,
+    ) -> None:
+        self._targets = targets
         self._resolve = resolve
         self._network = network or httpcore2.AnyIOBackend()
+        self._fails_after = 0.0 if targets.private else fails_after
 
     async def connect_tcp(
         self,
@@ -88,21 +114,27 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._checked(host, port)
-                return await self._first(addresses, port, local_address, socket_options)
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout from error
+                addresses = await self._resolve(host, port)
+                if self._allows(host, port, addresses):
+                    return await self._first(addresses, port, local_address, socket_options)
+        except (OSError, UnicodeError, httpcore2.ConnectError, httpcore2.ConnectTimeout):
+            pass  # also of the timeout above: an OSError
+        return await self._fail(began)
 
-    async def _checked(self, host: str, port: int) -> list[str]:
-        try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError("the name was not found") from error
-        if any(refused(address) for address in addresses):
-            raise PrivateAddress
-        return addresses
+    def _allows(self, host: str, port: int, addresses: list[str]) -> bool:
+        targets = self._targets
+        if not targets.has_port(port) or targets.is_own(host) or any(map(targets.is_own, addresses)):
+            return False
+        if port == targets.own_port and any(map(is_here, addresses)):
+            return False
+        return targets.private or not any(map(refused, addresses))
+
+    async def _fail(self, began: float) -> NoReturn:
+        await asyncio.sleep(began + self._fails_after - time.monotonic())
+        raise httpcore2.ConnectError
 
     async def _first(
         self,
@@ -120,7 +152,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
                 )
             except httpcore2.ConnectError as error:
                 failed = error
-        raise failed or httpcore2.ConnectError("the name has no address")
+        raise failed or httpcore2.ConnectError
 
     async def connect_unix_socket(
         self,
@@ -128,13 +160,13 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - the interface's
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        raise PrivateAddress
+        raise httpcore2.ConnectError
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
 
 
-def guarded(backend: GuardedBackend | None = None) -> httpx2.AsyncBaseTransport:
+def guarded(backend: GuardedBackend) -> httpx2.AsyncBaseTransport:
     """For `outgoing_client`. httpx2 has no setting for a backend: its pool is exchanged for one with ours."""
     transport = httpx2.AsyncHTTPTransport(trust_env=False)
     transport._pool = httpcore2.AsyncConnectionPool(
@@ -142,6 +174,6 @@ def guarded(backend: GuardedBackend | None = None) -> httpx2.AsyncBaseTransport:
         max_connections=100,
         max_keepalive_connections=20,
         keepalive_expiry=5,
-        network_backend=backend or GuardedBackend(),
+        network_backend=backend,
     )
     return transport

@@ -32,8 +32,8 @@ class SandboxBooks(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """`guarded` goes to addresses that users choose: it refuses private ones. `secret` is the installation's, to derive
-    keys from; `receipts_url` maps a provider's name to where its vendor reports."""
+    """`guarded` goes to addresses that users choose, as far as `Targets` allow it. `secret` is the installation's, to
+    derive keys from; `receipts_url` maps a provider's name to where its vendor reports."""
 
     transport: Transport
     guarded: Transport

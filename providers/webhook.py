@@ -16,7 +16,6 @@ import httpx2
 from domain.channels import Channel
 from domain.outgoing import Message
 from providers.base import Provider
-from providers.guard import PrivateAddress
 from providers.outcomes import Accepted, Json, Refused, Temporary
 from providers.standard_webhooks import signed_headers
 from providers.tools import Tools
@@ -50,12 +49,9 @@ class Webhook(Provider):
         if not _is_web(message.address["url"]):
             return Refused(reason="invalid_address")
         body = body_of(message)
-        try:
-            answer = await self._transport.post(
-                message.address["url"], headers=self._headers(message, body), content=body.encode()
-            )
-        except PrivateAddress:
-            return Refused(reason="private_address")
+        answer = await self._transport.post(
+            message.address["url"], headers=self._headers(message, body), content=body.encode()
+        )
         return _outcome(answer, str(message.delivery_id))
 
     def _headers(self, message: Message, body: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from config import PLACEHOLDERS, ServerSettings, Settings
 from config_sources import PREFIX, WrongSettings
 from domain.channels import Channel
+from domain.targets import WEB_PORTS
 from tests.own_secret import OWN_SECRET
 
 
@@ -139,7 +140,12 @@ def test_a_weak_secret_is_refused_outside_development(secret: str) -> None:
 
 
 def test_all_problems_of_a_server_are_listed_at_once() -> None:
-    given = {"api_port": "many", "dev_api_key": "tk_dev_1", "email_providers": "smtp=1,sandbox=2", "workers": 11}
+    given: dict[str, Any] = {
+        "api_port": "many",
+        "dev_api_key": "tk_dev_1",
+        "email_providers": "smtp=1,sandbox=2",
+        "workers": 11,
+    }
     lines = lines_of(sms_providers=["sandbox"], temporal_api_key="key", **given)
     starts = [
         "TOCSIN_API_PORT: ",
@@ -153,7 +159,7 @@ def test_all_problems_of_a_server_are_listed_at_once() -> None:
 
 
 def test_the_sandbox_needs_a_word_outside_development() -> None:
-    given = {"secret_key": OWN_SECRET, "push_providers": ["sandbox"]}
+    given: dict[str, Any] = {"secret_key": OWN_SECRET, "push_providers": ["sandbox"]}
     [line] = lines_of(**given)
     assert line.startswith("TOCSIN_PUSH_PROVIDERS: ")
     assert Settings(allow_sandbox=True, **given).push_providers == ["sandbox"]
@@ -172,3 +178,27 @@ def test_a_server_in_development_is_not_open_to_others_with_the_built_in_secret(
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "::1"])
 def test_a_server_in_development_may_serve_its_own_machine(host: str) -> None:
     assert ServerSettings(env="dev", api_host=host).api_host == host
+
+
+@pytest.mark.parametrize(
+    ("given", "private", "ports"),
+    [
+        ({"env": "dev"}, True, frozenset()),
+        ({"env": "dev", "webhook_allow_private": False, "webhook_ports": "443, 8443"}, False, frozenset({443, 8443})),
+        ({"secret_key": OWN_SECRET}, False, WEB_PORTS),
+        ({"secret_key": OWN_SECRET, "webhook_allow_private": True}, True, WEB_PORTS),
+    ],
+)
+def test_private_webhooks_and_any_port_are_for_development_unless_set(
+    given: dict[str, Any], private: bool, ports: frozenset[int]
+) -> None:
+    assert (Settings(**given).targets.private, Settings(**given).targets.ports) == (private, ports)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "own_host"),
+    [("https://Tocsin.example:8443/x", "tocsin.example"), ("http://127.0.0.1:8000", ""), ("", "")],
+)
+def test_the_public_host_is_no_target_of_webhooks(public_url: str, own_host: str) -> None:
+    targets = Settings(env="dev", public_url=public_url, api_port=8001).targets
+    assert (targets.own_host, targets.own_port) == (own_host, 8001)

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from dispatch import event_calls
 from dispatch.event_posts import EventPosts
 from domain.event_webhooks import SCHEDULE
-from providers.guard import guarded
+from domain.targets import Targets
+from providers.guard import GuardedBackend, guarded
 from providers.transport import Transport, outgoing_client
 from storage import event_endpoints, event_posting
 from storage.database import Database
@@ -372,7 +373,7 @@ async def test_who_has_lost_the_lease_does_not_put_off_what_another_does(hooks: 
     "url", ["http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::ffff:7f00:1]:{port}/"]
 )
 async def test_private_addresses_get_nothing(hooks: Hooks, database: Database, receiver: Receiver, url: str) -> None:
-    async with outgoing_client(guarded()) as client:
+    async with outgoing_client(guarded(GuardedBackend(Targets(ports=frozenset()), fails_after=0))) as client:
         posts = EventPosts(database, Transport(client))
         await hooks.endpoint("inside", url.format(port=receiver.port))
         await hooks.event()
@@ -380,7 +381,7 @@ async def test_private_addresses_get_nothing(hooks: Hooks, database: Database, r
         await posts.landed()
     assert receiver.requests == []
     message = await hooks.message("inside")
-    assert (message["last_error"], message["last_status"]) == ("private_address", None)
+    assert (message["last_error"], message["last_status"]) == ("connect_failed", None)
     assert message["wait"] > 0
 
 

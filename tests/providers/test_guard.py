@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,8 @@ import httpx2
 import pytest
 import trustme
 
-from providers.guard import GuardedBackend, PrivateAddress, guarded, refused, resolve
+from domain.targets import Targets
+from providers.guard import GuardedBackend, Resolve, guarded, is_here, refused, resolve
 from providers.outcomes import Temporary
 from providers.transport import Transport, outgoing_client
 
@@ -98,9 +100,15 @@ class Names:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
+def backend(
+    names: Resolve = resolve, network: httpcore2.AsyncNetworkBackend | None = None, **targets: Any
+) -> GuardedBackend:
+    return GuardedBackend(Targets(**targets), names, network, fails_after=0)
+
+
 @asynccontextmanager
-async def way(backend: GuardedBackend) -> AsyncIterator[Transport]:
-    async with outgoing_client(guarded(backend)) as client:
+async def way(to: GuardedBackend) -> AsyncIterator[Transport]:
+    async with outgoing_client(guarded(to)) as client:
         yield Transport(client)
 
 
@@ -109,8 +117,8 @@ async def test_no_spelling_leads_inside(url: str) -> None:
     """With the system's own resolver, which is the one that understands such spellings. What httpx2 or the resolver do
     not understand is refused by them."""
     network = Network()
-    async with way(GuardedBackend(network=network)) as transport:
-        with pytest.raises((PrivateAddress, Temporary)):
+    async with way(backend(network=network)) as transport:
+        with pytest.raises(Temporary, match="connect_failed"):
             await transport.post(url, content=b"{}")
     assert network.called == []
 
@@ -133,7 +141,7 @@ async def test_what_the_resolver_understands_is_refused_for_its_address(url: str
 )
 async def test_a_public_address_is_called(address: str) -> None:
     network = Network()
-    async with way(GuardedBackend(Names([address]), network)) as transport:
+    async with way(backend(Names([address]), network)) as transport:
         assert (await transport.post("http://example.com/hook", content=b"{}")).status == 200
     assert network.called == [address]
 
@@ -141,32 +149,32 @@ async def test_a_public_address_is_called(address: str) -> None:
 @pytest.mark.parametrize("inside", ["10.0.0.1", "::1", "fe80::1%2", "169.254.169.254"])
 async def test_one_address_inside_is_enough_to_refuse_the_name(inside: str) -> None:
     network = Network()
-    async with way(GuardedBackend(Names(["8.8.8.8", inside]), network)) as transport:
-        with pytest.raises(PrivateAddress):
+    async with way(backend(Names(["8.8.8.8", inside]), network)) as transport:
+        with pytest.raises(Temporary):
             await transport.post("http://example.com/", content=b"{}")
     assert network.called == []
 
 
 async def test_a_name_that_changes_its_answer_is_asked_once_and_called_where_it_was_checked() -> None:
     names, network = Names(["8.8.8.8"], ["127.0.0.1"]), Network()
-    async with way(GuardedBackend(names, network)) as transport:
+    async with way(backend(names, network)) as transport:
         await transport.post("http://rebind.example/", content=b"{}")
     assert (names.asked, network.called) == (["rebind.example"], ["8.8.8.8"])
 
 
 async def test_a_name_that_changes_its_answer_is_checked_again_on_the_next_connection() -> None:
-    backend = GuardedBackend(Names(["8.8.8.8"], ["127.0.0.1"]), Network())
-    async with way(backend) as transport:
+    to = backend(Names(["8.8.8.8"], ["127.0.0.1"]), Network())
+    async with way(to) as transport:
         await transport.post("http://rebind.example/", headers={"connection": "close"}, content=b"{}")
-    async with way(backend) as transport:
-        with pytest.raises(PrivateAddress):
+    async with way(to) as transport:
+        with pytest.raises(Temporary):
             await transport.post("http://rebind.example/", content=b"{}")
 
 
 async def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
     network = Network()
     network.dead = {"2606:4700::1111"}
-    async with way(GuardedBackend(Names(["2606:4700::1111", "8.8.8.8"]), network)) as transport:
+    async with way(backend(Names(["2606:4700::1111", "8.8.8.8"]), network)) as transport:
         assert (await transport.post("http://example.com/", content=b"{}")).status == 200
     assert network.called == ["2606:4700::1111", "8.8.8.8"]
 
@@ -176,7 +184,7 @@ async def test_a_name_without_an_address_and_a_resolver_that_fails_are_temporary
         raise OSError
 
     for resolver in (Names([]), fails):
-        async with way(GuardedBackend(resolver, Network())) as transport:
+        async with way(backend(resolver, Network())) as transport:
             with pytest.raises(Temporary):
                 await transport.post("http://example.com/", content=b"{}")
 
@@ -186,7 +194,7 @@ async def test_a_resolver_that_hangs_is_given_up_before_anything_was_sent() -> N
         await asyncio.Event().wait()
         return []
 
-    client = httpx2.AsyncClient(transport=guarded(GuardedBackend(hangs, Network())), timeout=0.1)
+    client = httpx2.AsyncClient(transport=guarded(backend(hangs, Network())), timeout=0.1)
     async with client:
         with pytest.raises(Temporary):
             await Transport(client).post("http://example.com/", content=b"{}")
@@ -207,15 +215,77 @@ async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.M
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://8.8.8.8:3128")
     network = Network()
-    async with way(GuardedBackend(network=network)) as transport:
-        with pytest.raises(PrivateAddress):
+    async with way(backend(network=network)) as transport:
+        with pytest.raises(Temporary):
             await transport.post("http://127.0.0.1/", content=b"{}")
     assert network.called == []
 
 
 async def test_a_unix_socket_is_inside() -> None:
-    with pytest.raises(PrivateAddress):
-        await GuardedBackend().connect_unix_socket("/var/run/docker.sock")
+    with pytest.raises(httpcore2.ConnectError):
+        await backend().connect_unix_socket("/var/run/docker.sock")
+
+
+UNREACHABLE: dict[str, Resolve] = {
+    "inside": Names(["10.0.0.1"]),
+    "metadata": Names(["169.254.169.254"]),
+    "partly inside": Names(["8.8.8.8", "::1"]),
+    "no such name": Names([]),
+    "nobody answers": Names(["8.8.4.4"]),
+}
+
+
+@pytest.mark.parametrize("names", UNREACHABLE.values(), ids=UNREACHABLE)
+async def test_what_is_inside_and_what_cannot_be_reached_fail_alike(names: Resolve) -> None:
+    """With the same evidence, and not before the same time."""
+    network = Network()
+    network.dead = {"8.8.4.4"}
+    began = time.monotonic()
+    async with way(GuardedBackend(Targets(), names, network, fails_after=0.3)) as transport:
+        with pytest.raises(Temporary) as failed:
+            await transport.post("http://example.com/", content=b"{}")
+    assert (failed.value.reason, failed.value.response) == ("connect_failed", {"error": "ConnectError"})
+    assert time.monotonic() - began >= 0.29
+
+
+@pytest.mark.parametrize("port", [25, 22, 5432, 8000, 8080])
+async def test_other_ports_than_those_of_the_web_are_not_called(port: int) -> None:
+    network = Network()
+    async with way(backend(Names(["8.8.8.8"]), network)) as transport:
+        with pytest.raises(Temporary):
+            await transport.post(f"http://example.com:{port}/", content=b"{}")
+    async with way(backend(Names(["8.8.8.8"]), network, ports=frozenset({port}))) as transport:
+        assert (await transport.post(f"http://example.com:{port}/", content=b"{}")).status == 200
+    assert network.called == ["8.8.8.8"]
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://tocsin.example/", "8.8.8.8"),
+        ("http://TOCSIN.example./", "8.8.8.8"),
+        ("http://other.example/", "8.8.4.4"),
+        ("http://127.0.0.1:8000/", "127.0.0.1"),
+        ("http://localhost:8000/", "::1"),
+        ("http://0.0.0.0:8000/", "0.0.0.0"),
+    ],
+)
+async def test_this_installation_is_not_called_also_where_private_addresses_are_allowed(url: str, address: str) -> None:
+    network, allowed = Network(), {"private": True, "ports": frozenset[int](), "own_port": 8000}
+    own = "8.8.4.4" if "other" in url else "tocsin.example"
+    async with way(backend(Names([address]), network, own_host=own, **allowed)) as transport:
+        with pytest.raises(Temporary):
+            await transport.post(url, content=b"{}")
+    assert network.called == []
+    async with way(backend(Names(["127.0.0.1"]), network, own_host=own, **allowed)) as transport:
+        await transport.post("http://127.0.0.1:8001/", content=b"{}")
+
+
+def test_addresses_of_this_machine_are_known() -> None:
+    assert [is_here(address) for address in ("127.0.0.1", "127.9.9.9", "0.0.0.0", "8.8.8.8", "2606:4700::1111")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
 
 
 class Detour(httpcore2.AnyIOBackend):
@@ -246,7 +316,7 @@ async def test_tls_and_the_host_header_keep_the_name(monkeypatch: pytest.MonkeyP
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=theirs)
     detour = Detour(server.sockets[0].getsockname()[1])
-    async with server, way(GuardedBackend(Names(["8.8.8.8"]), detour)) as transport:
+    async with server, way(backend(Names(["8.8.8.8"]), detour)) as transport:
         assert (await transport.post("https://hooks.example/a", content=b"{}")).status == 204
         with pytest.raises(Temporary):
             await transport.post("https://other.example/a", content=b"{}")

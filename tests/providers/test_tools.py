@@ -1,6 +1,5 @@
 """What bootstrap hands to adapters, and what it says at start when a setting is missing."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,6 @@ import pytest
 from bootstrap import Parts, open_parts
 from config import Settings
 from config_sources import ProviderSettings
-from providers.outcomes import Refused, Temporary
-from tests.own_secret import OWN_SECRET
-from tests.providers.harness_http import Day
-from tests.providers.harness_webhook import webhook_bench
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
@@ -81,21 +76,3 @@ def test_dotenv_and_files_are_read_by_the_providers_prefix(monkeypatch: pytest.M
     (tmp_path / "rate").write_text("5\n")
     monkeypatch.setenv("TOCSIN_OTHER_RATE_FILE", str(tmp_path / "rate"))
     assert (ProviderSettings.of("other").rate, ProviderSettings.of("another").rate) == (5, 0)
-
-
-@pytest.mark.parametrize(
-    ("env", "allowed", "reaches"),
-    [("dev", None, True), ("dev", False, False), ("production", None, False), ("production", True, True)],
-)
-async def test_private_webhooks_are_for_development_unless_it_is_said(
-    env: str, allowed: bool | None, reaches: bool
-) -> None:
-    chosen = settings(env=env, secret_key=OWN_SECRET, webhook_providers=["webhook"])
-    chosen = chosen.model_copy(update={"webhook_allow_private": allowed})
-    async with webhook_bench() as bench, open_parts(chosen) as parts:
-        message = replace(bench.on(Day.GOOD), address={"url": "http://127.0.0.1:1/"})
-        if reaches:
-            with pytest.raises(Temporary, match="connect_failed"):
-                await parts.providers["webhook"].send(message)
-        else:
-            assert await parts.providers["webhook"].send(message) == Refused(reason="private_address")
