@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.circuits import Call, Circuits
 from activities.outcomes import Told, result_of, told
-from activities.outgoing import address_of, dead_device, message_of
+from activities.outgoing import address_of, dead_device, message_of, number_refused
 from activities.recording import Recording
 from domain.evidence import AttemptState
 from domain.gates import by_the_hour
@@ -228,6 +228,7 @@ def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:
             delivery=delivery,
             preferences=claim.preferences,
             suppressed=claim.suppressed,
+            number_refused=number_refused(call, claim),
         )
     )
     return None if verdict is None else _stopped(verdict)

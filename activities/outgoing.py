@@ -8,6 +8,7 @@ from domain.messages import DeliverInput
 from domain.outgoing import Message
 from domain.routing import CONTACT_OF
 from storage.attempts import Claim
+from storage.phone_numbers import phone_refusal
 
 Json = dict[str, Any]
 
@@ -25,6 +26,12 @@ def address_of(call: DeliverInput, claim: Claim) -> Json | None:
     ascii_form = claim.contact.get("email_ascii") if contact == "email" else None
     address = {"url" if contact == "webhook_url" else contact: value}
     return address if ascii_form in (None, value) else {**address, "email_ascii": ascii_form}
+
+
+def number_refused(call: DeliverInput, claim: Claim) -> str | None:
+    """The number may have been stored before the tenant chose its regions."""
+    phone = claim.contact.get("phone") if call.channel is Channel.SMS else None
+    return phone_refusal(phone, claim.phone_regions) if phone else None
 
 
 def message_of(call: DeliverInput, claim: Claim) -> Message:

@@ -19,6 +19,7 @@ from storage.audiences import Audience, Words, read_audience
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery
+from storage.phone_numbers import phone_refusal
 
 
 class Resolution:
@@ -69,7 +70,7 @@ class Resolution:
             notification_id=start.notification_id,
             generation=start.generation,
             kind=asked.kind,
-            person=_person(audience),
+            person=_person(audience, asked.kind),
             pools=self._pools,
             templated=await self._templated(start.tenant, audience.words, asked.kind),
             last_attempts=audience.last_attempts,
@@ -124,11 +125,13 @@ def _settled(audience: Audience | None) -> NotificationOutcome:
     return NotificationOutcome(status=audience.status, reason=audience.failure_reason)
 
 
-def _person(audience: Audience) -> Person:
+def _person(audience: Audience, kind: NotificationType) -> Person:
+    phone = audience.phone if Channel.SMS in kind.channels else None
     return Person(
         known=audience.known,
         contacts=audience.contacts,
         devices=audience.devices,
         preferences=audience.preferences,
         suppressed=audience.suppressed,
+        number_refused=phone_refusal(phone, audience.phone_regions) if phone else None,
     )

@@ -11,8 +11,9 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import Caller
+from api.contact_rules import ContactRules
 from api.problems import Fault, at
-from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, dev_only_faults, profile_of
+from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, profile_of
 from api.schemas.sends import SendRequest
 from api.send_checks import NO_SUCH_TYPE, expiry_faults, send_faults
 from api.send_groups import SendGroups, announce
@@ -113,8 +114,9 @@ class Acceptance:
 
     def _faults(self, ask: Ask, kind: NotificationType, found: list[Fault]) -> list[Fault]:
         recipient = ask.request.recipient
-        if recipient is not None and not self._parts.settings.dev:
-            found = found + dev_only_faults(recipient, "recipient")
+        if recipient is not None:
+            rules = ContactRules.of(self._parts.settings, self._caller)
+            found = found + rules.profile_faults(recipient, "recipient")
         return found + expiry_faults(ask.request, kind)
 
     def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:

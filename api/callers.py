@@ -25,6 +25,7 @@ class Caller:
     key_name: str
     scopes: frozenset[str]
     default_language: str
+    phone_regions: frozenset[str] | None = None
 
     @property
     def actor(self) -> Actor:
@@ -50,6 +51,7 @@ async def authenticate(request: Request) -> Caller:
         key_name=info.name,
         scopes=info.scopes,
         default_language=info.default_language,
+        phone_regions=info.phone_regions,
     )
 
 

@@ -12,7 +12,8 @@ from domain.steps import arrived, reached
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """As the rows stand in this transaction. `suppressed` is why nobody may write to this address, if so."""
+    """As the rows stand in this transaction. `suppressed` is why nobody may write to this address, if so;
+    `number_refused` why nothing is sent to a number of this kind."""
 
     ledger: Ledger
     now: datetime
@@ -20,6 +21,7 @@ class Facts:
     delivery: Delivery
     preferences: Preferences
     suppressed: str | None = None
+    number_refused: str | None = None
 
 
 def stop(facts: Facts) -> Verdict | None:
@@ -36,6 +38,8 @@ def stop(facts: Facts) -> Verdict | None:
         return Verdict(status=DeliveryStatus.SKIPPED, reason=f"opted_out ({decision.rule})")
     if facts.suppressed:
         return Verdict(status=DeliveryStatus.SKIPPED, reason=f"suppressed ({facts.suppressed})")
+    if facts.number_refused:
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"number_refused ({facts.number_refused})")
     return None
 
 

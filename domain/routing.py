@@ -38,13 +38,15 @@ class Pooled:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
     """Which contact points exist, never their values. `known` is False once the person is erased. `devices` begin with
-    the one that was registered last. `suppressed` says, by channel, why nobody may write to them."""
+    the one that was registered last. `suppressed` says, by channel, why nobody may write to them;
+    `number_refused` why nothing is sent to a number of this kind."""
 
     known: bool
     contacts: frozenset[str]
     devices: Sequence[tuple[str, DeviceKind]]
     preferences: Preferences
     suppressed: Mapping[Channel, str] = field(default_factory=dict)
+    number_refused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +96,8 @@ class Router:
             return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule=decision.rule)
         if why := self.person.suppressed.get(channel):
             return Skip(step=step, channel=channel, reason=f"suppressed ({why})", by_rule=True, rule="suppression")
+        if channel is Channel.SMS and (why := self.person.number_refused):
+            return Skip(step=step, channel=channel, reason=f"number_refused ({why})", by_rule=True, rule=None)
         delivery = delivery_id(self.notification_id, self.generation, step, channel)
         endpoints = self._endpoints(channel, self._dice(delivery))
         if missing := self._missing(channel, endpoints):

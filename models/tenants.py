@@ -12,7 +12,8 @@ from models.columns import Json, json_column, new_id, time_column
 
 class Tenant(SQLModel, table=True):
     """`timezone` is that of people who have none. `person_cap` is `{limit, per}`: what one person gets of all types
-    that are not required, together. `installation`: the operator's own tenant, whose keys may have the scope `operate`;
+    that are not required, together. `phone_regions`: nothing is sent to numbers of others; null allows all.
+    `installation`: the operator's own tenant, whose keys may have the scope `operate`;
     there is one at most. A suspended tenant has a row in `hold`. The content of a notification is removed
     `content_days` after its end, all of it after `record_days`."""
 
@@ -24,6 +25,7 @@ class Tenant(SQLModel, table=True):
     default_language: str = "en"
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
     person_cap: Json | None = json_column(nullable=True)
+    phone_regions: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     content_days: int = Field(default=CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(CONTENT_DAYS))})
     record_days: int = Field(default=RECORD_DAYS, sa_column_kwargs={"server_default": text(str(RECORD_DAYS))})

@@ -30,7 +30,7 @@ DEV = "dev"
 
 # The scope operate works in the installation's own tenant only, whatever the row says.
 FIND = text(f"""
-SELECT k.id, k.tenant, k.name, k.expires_at, k.dev, t.default_language,
+SELECT k.id, k.tenant, k.name, k.expires_at, k.dev, t.default_language, t.phone_regions,
        CASE WHEN t.installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE}') END AS scopes,
        EXISTS (SELECT 1 FROM hold h WHERE h.tenant = t.id AND h.kind = 'tenant') AS suspended
   FROM api_key k JOIN tenant t ON t.id = k.tenant
@@ -47,7 +47,8 @@ UPDATE api_key k SET last_used_at = used.at
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKeyInfo:
-    """A key that is not revoked. `is_dev`: made in development; `is_suspended`: its tenant is."""
+    """A key that is not revoked. `is_dev`: made in development; `is_suspended`: its tenant is. `phone_regions` are the
+    tenant's; None allows all."""
 
     id: UUID
     tenant: UUID
@@ -57,6 +58,7 @@ class ApiKeyInfo:
     expires_at: datetime | None
     is_dev: bool
     is_suspended: bool
+    phone_regions: frozenset[str] | None = None
 
 
 def hash_of(secret: str) -> str:
@@ -87,6 +89,7 @@ async def find(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
         expires_at=row.expires_at,
         is_dev=row.dev,
         is_suspended=row.suspended,
+        phone_regions=None if row.phone_regions is None else frozenset(row.phone_regions),
     )
 
 

@@ -60,6 +60,7 @@ class Claim:
     same_address: bool
     limits: Limits
     restored: bool
+    phone_regions: list[str] | None
 
     @property
     def waited(self) -> timedelta:
@@ -101,7 +102,7 @@ CLAIM = text(f"""
 WITH target AS (
   SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
          n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
-         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone,
+         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone, o.phone_regions,
          {RESTORED}
     FROM notification n
     LEFT JOIN engine_state e ON e.id = 1
@@ -131,6 +132,7 @@ WITH target AS (
 )
 SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
+       target.phone_regions,
        claimed.id IS NOT NULL AS fresh, target.restored,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority,
        d.rendered_content,
@@ -205,6 +207,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> C
         same_address=row["same_address"],
         limits=limits_of(row["limits"]).get(provider, UNSET),
         restored=row["restored"],
+        phone_regions=row["phone_regions"],
     )
 
 

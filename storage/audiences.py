@@ -1,7 +1,7 @@
 """What a notification's steps need to know of the row and the person, in one read each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ class Audience:
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
     tenant's; `collected`: it is to be a part of a digest; `now` is by the database's clock. `words` are what rendering
-    its first step needs, `limits` the rates that operators have set, by provider.
+    its first step needs, `limits` the rates that operators have set, by provider. `phone` is for a look at its region.
     """
 
     status: NotificationStatus
@@ -53,6 +53,8 @@ class Audience:
     collected: bool
     limits: Mapping[str, Limits]
     now: datetime
+    phone: str | None = field(repr=False)
+    phone_regions: list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +83,7 @@ SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at,
        (SELECT q.waits_for FROM queue_entry q
          WHERE q.notification_id = n.id AND q.generation = n.generation) AS waits_for,
        n.digest_group IS NOT NULL AS collected, r.contact,
-       COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, p.global_channel_opt_in,
+       COALESCE(r.timezone, t.timezone) AS timezone, t.person_cap, t.phone_regions, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now, {LIMITS} AS limits,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.updated_at DESC, d.id DESC) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
@@ -134,6 +136,8 @@ async def read_audience(session: Executor, notification_id: UUID, tenant: UUID) 
         collected=row["collected"],
         limits=limits_of(row["limits"]),
         now=row["now"],
+        phone=contact.get("phone"),
+        phone_regions=row["phone_regions"],
     )
 
 

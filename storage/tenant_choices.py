@@ -13,22 +13,23 @@ from storage.rows import Json, decoded
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """`person_cap` is `{limit, per}`."""
+    """`person_cap` is `{limit, per}`; `phone_regions` None allows all."""
 
     default_language: str
     timezone: str
     person_cap: Json | None
     content_days: int
     record_days: int
+    phone_regions: list[str] | None
 
 
 READ = text("""
-SELECT default_language, timezone, person_cap, content_days, record_days FROM tenant WHERE id = :tenant
+SELECT default_language, timezone, person_cap, content_days, record_days, phone_regions FROM tenant WHERE id = :tenant
 """)
 LOCK = text(f"{READ.text} FOR NO KEY UPDATE")
 SAVE = text("""
 UPDATE tenant SET default_language = :default_language, timezone = :timezone, person_cap = CAST(:person_cap AS jsonb),
-       content_days = :content_days, record_days = :record_days
+       content_days = :content_days, record_days = :record_days, phone_regions = CAST(:phone_regions AS text[])
  WHERE id = :tenant
 """)
 

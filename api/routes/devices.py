@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Response
 
 from api.callers import CallerDep
+from api.contact_rules import ContactRules, refuse
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
 from api.parts import PartsDep
 from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
-from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of, refuse_dev_only
+from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of
 from domain.stored_limits import DEVICES
 from storage import devices
 from storage.devices import Device, NewDevice
@@ -30,7 +31,9 @@ async def put_device(
     response: Response,
 ) -> DeviceView:
     """Register a token or subscription, which moves here from another device or person; at most 100, 20 are used."""
-    refuse_dev_only(registration, dev=parts.settings.dev)
+    if registration.subscription is not None:
+        rules = ContactRules.of(parts.settings, caller)
+        refuse(rules.url_faults(registration.subscription.endpoint, "subscription", "endpoint"))
     new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
     async with parts.database.transaction() as session:
         try:

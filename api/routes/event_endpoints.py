@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
 from api.callers import Caller, CallerDep
+from api.contact_rules import ContactRules, refuse
 from api.front_door import FrontDoor, scope
 from api.openapi import answers
 from api.paging import Page, PagingDep
@@ -23,7 +24,6 @@ from api.schemas.event_endpoints import (
     ReplayAccepted,
     ReplayBody,
     TestSent,
-    refuse_plain_http,
 )
 from domain.event_webhooks import TEST
 from domain.places import place_text
@@ -49,7 +49,7 @@ async def put_event_endpoint(
     key: Key, body: EndpointBody, request: Request, response: Response, caller: CallerDep, parts: PartsDep
 ) -> EndpointSaved:
     """Exactly this from now on. The secret is answered only when the endpoint is made, and by rotate-secret."""
-    refuse_plain_http(body, dev=parts.settings.dev)
+    refuse(ContactRules.of(parts.settings, caller).url_faults(body.url, "url"))
     async with parts.database.transaction() as session:
         before = _audited(await event_endpoints.find(session, caller.tenant, key, lock=True))
         try:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import CallerDep
+from api.contact_rules import ContactRules, refuse
 from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
 from api.problems import at, invalid, not_found
@@ -21,7 +22,6 @@ from api.schemas.recipients import (
     RecipientView,
     changes_of,
     profile_of,
-    refuse_dev_only,
 )
 from storage import devices, erasures, people, recipients
 from storage.recipients import Person
@@ -45,7 +45,7 @@ async def put_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, parts: PartsDep, response: Response
 ) -> RecipientView:
     """Exactly this profile from now on; devices and preferences stay as they are."""
-    refuse_dev_only(profile, dev=parts.settings.dev)
+    refuse(ContactRules.of(parts.settings, caller).profile_faults(profile))
     async with parts.database.transaction() as session:
         with attributes_in_limits():
             person, created = await recipients.replace(session, caller.tenant, recipient_id, profile_of(profile))
@@ -72,7 +72,7 @@ async def patch_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, parts: PartsDep
 ) -> RecipientView:
     """Merges (RFC 7396): what is not given stays, null clears, also inside `attributes`."""
-    refuse_dev_only(profile, dev=parts.settings.dev)
+    refuse(ContactRules.of(parts.settings, caller).profile_faults(profile))
     async with parts.database.transaction() as session:
         with attributes_in_limits():
             person = await recipients.merge(session, caller.tenant, recipient_id, changes_of(profile))

@@ -16,11 +16,13 @@ from storage.tenant_choices import Choices
 
 router = APIRouter(route_class=FrontDoor, prefix="/settings", tags=["settings"])
 
+CLEARED_BY_NULL = ("person_cap", "phone_regions")
+
 
 @router.get("")
 @scope("read")
 async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
-    """The language and zone of people who have none, what one person gets at most, and how long records are kept."""
+    """The default language and zone, the cap per person, how long records are kept, and the phone regions."""
     async with parts.database.transaction() as session:
         return _view(await tenant_choices.read(session, caller.tenant))
 
@@ -28,9 +30,9 @@ async def get_settings(caller: CallerDep, parts: PartsDep) -> TenantSettings:
 @router.patch("")
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: PartsDep) -> TenantSettings:
-    """What is not given stays, null takes the cap away. Whatever waits for one of them asks again."""
+    """What is not given stays, null takes the cap or the regions away. Whatever waits for one of them asks again."""
     given = changes.model_dump(mode="json", exclude_unset=True)
-    kept = {name: value for name, value in given.items() if value is not None or name == "person_cap"}
+    kept = {name: value for name, value in given.items() if value is not None or name in CLEARED_BY_NULL}
     async with parts.database.transaction() as session:
         before = await tenant_choices.read(session, caller.tenant, lock=True)
         after = Choices(**{name: kept.get(name, getattr(before, name)) for name in Choices.__slots__})

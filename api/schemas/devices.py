@@ -5,9 +5,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.problems import at, invalid
 from api.schemas.base import Json, Model, Timestamp
-from api.schemas.contact import Locale, WebUrl, dev_only_url
+from api.schemas.contact import Locale, WebUrl
 from domain.channels import DeviceKind
 
 KindName = Annotated[DeviceKind, Field(strict=False)]
@@ -72,8 +71,3 @@ def address_of(model: DeviceRegistration) -> Json:
 def ending_of(address: Json) -> str | None:
     token = address.get("token", "")
     return token[-TELLING:] if len(token) >= LONG_ENOUGH else None
-
-
-def refuse_dev_only(model: DeviceRegistration, *, dev: bool) -> None:
-    if not dev and model.subscription is not None and dev_only_url(model.subscription.endpoint):
-        raise invalid(at("/subscription/endpoint", "must be an https URL"))

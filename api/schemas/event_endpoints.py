@@ -4,9 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.problems import at, invalid
 from api.schemas.base import Id, Json, Model, Timestamp
-from api.schemas.contact import WebUrl, dev_only_url
+from api.schemas.contact import WebUrl
 from domain.event_webhooks import EVERY, KINDS
 from storage.event_messages import Standing
 
@@ -123,8 +122,3 @@ class ReplayAccepted(Model):
     replayed: int
     through: Timestamp | None = None
     more: bool = False
-
-
-def refuse_plain_http(body: EndpointBody, *, dev: bool) -> None:
-    if not dev and dev_only_url(body.url):
-        raise invalid(at("/url", "must be an https URL"))

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.problems import Fault, at, invalid, pointer_of
 from api.schemas.base import Id, Json, Model, Timestamp
 from api.schemas.contact import (
     Email,
@@ -14,8 +13,6 @@ from api.schemas.contact import (
     TimeZone,
     WebUrl,
     ascii_email,
-    dev_only_email,
-    dev_only_url,
 )
 from api.schemas.devices import DeviceView
 from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES
@@ -93,18 +90,3 @@ def _profile(given: Json) -> Json:
         contact[ASCII] = contact["email"] and ascii_email(contact["email"])
     plain = {name: given[name] for name in PLAIN if name in given}
     return plain | ({"contact": contact} if contact else {})
-
-
-def dev_only_faults(model: Profile, *above: str | int) -> list[Fault]:
-    """What is wrong with the profile outside development; `above` is where it stands in the body."""
-    faults = []
-    if model.email is not None and dev_only_email(model.email):
-        faults.append(at(pointer_of(*above, "email"), "must have a domain that mail can reach"))
-    if model.webhook_url is not None and dev_only_url(model.webhook_url):
-        faults.append(at(pointer_of(*above, "webhook_url"), "must be an https URL"))
-    return faults
-
-
-def refuse_dev_only(model: Profile, *, dev: bool) -> None:
-    if not dev and (faults := dev_only_faults(model)):
-        raise invalid(*faults)

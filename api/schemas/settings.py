@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.schemas.base import Json, Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
 from domain.retention import CONTENT_DAYS, LONGEST_DAYS, RECORD_DAYS
+from storage.phone_numbers import REGIONS
 
 EXAMPLE: Json = {
     "default_language": "en",
@@ -15,7 +16,26 @@ EXAMPLE: Json = {
     "person_cap": {"limit": 20, "per": "1d"},
     "content_days": CONTENT_DAYS,
     "record_days": RECORD_DAYS,
+    "phone_regions": ["AT", "DE"],
 }
+
+
+def _regions(value: list[str]) -> list[str]:
+    if not REGIONS.issuperset(value):
+        raise ValueError("must be region codes of ISO 3166, in capital letters, such as AT")
+    return sorted(set(value))
+
+
+PhoneRegions = Annotated[
+    list[Annotated[str, Field(min_length=2, max_length=2)]],
+    Field(
+        min_length=1,
+        max_length=300,
+        description="Regions (ISO 3166, such as AT) whose phone numbers are accepted and written to; null allows all. "
+        "A number whose region cannot be told is of none of them.",
+    ),
+    AfterValidator(_regions),
+]
 Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 
 
@@ -39,13 +59,15 @@ class TenantSettings(Model):
         Days,
         Field(description="Days after the end of a notification until all of it is deleted; not before its content."),
     ]
+    phone_regions: PhoneRegions | None
 
 
 class TenantChanges(Model):
-    """What is not given stays. A cap is given whole; null takes it away."""
+    """What is not given stays. A cap and the regions are given whole; null takes them away."""
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None
     person_cap: PersonCap | None = None
     content_days: Days | None = None
     record_days: Days | None = None
+    phone_regions: PhoneRegions | None = None

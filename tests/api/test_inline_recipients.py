@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.schemas.recipients import InlineRecipient, Profile, changes_of, dev_only_faults, profile_of
+from api.contact_rules import ContactRules
+from api.schemas.recipients import InlineRecipient, Profile, changes_of, profile_of
+from domain.targets import Targets
 
 
 def inline(**given: Any) -> InlineRecipient:
@@ -96,9 +98,11 @@ def test_an_address_has_up_to_254_octets_and_64_before_the_at(email: str, accept
 
 def test_what_only_development_takes_is_named_with_the_place_of_the_profile() -> None:
     profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
-    pointers = [fault["pointer"] for fault in dev_only_faults(profile, "items", 3, "recipient")]
+    rules = ContactRules(dev=False, targets=Targets(), phone_regions=None)
+    pointers = [fault["pointer"] for fault in rules.profile_faults(profile, "items", 3, "recipient")]
     assert pointers == ["/items/3/recipient/email", "/items/3/recipient/webhook_url"]
-    assert dev_only_faults(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+    assert rules.profile_faults(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+    assert ContactRules(dev=True, targets=Targets(ports=frozenset()), phone_regions=None).profile_faults(profile) == []
 
 
 @pytest.mark.parametrize("recipient_id", ["", "x" * 256, "a\nb", "a/b", ".", "..", "\x85"])

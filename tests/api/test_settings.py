@@ -10,7 +10,14 @@ from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
 
-FIRST = {"default_language": "en", "timezone": "UTC", "person_cap": None, "content_days": 90, "record_days": 400}
+FIRST = {
+    "default_language": "en",
+    "timezone": "UTC",
+    "person_cap": None,
+    "content_days": 90,
+    "record_days": 400,
+    "phone_regions": None,
+}
 CAP = {"limit": 20, "per": "1d"}
 
 
@@ -45,9 +52,30 @@ async def test_null_takes_the_cap_away_and_nothing_else(shop: Shop) -> None:
     assert await patch(shop, **nothing) == {**FIRST, "timezone": "Asia/Tokyo"}
 
 
+async def test_regions_of_phone_numbers_are_set_whole_and_audited(shop: Shop) -> None:
+    assert await patch(shop, phone_regions=["DE", "AT", "DE"]) == {**FIRST, "phone_regions": ["AT", "DE"]}
+    assert (await patch(shop, timezone="UTC"))["phone_regions"] == ["AT", "DE"]
+    assert await patch(shop, phone_regions=None) == FIRST
+    changes = await shop_audit(shop)
+    assert [(one["before"], one["after"]) for one in changes] == [
+        ({"phone_regions": ["AT", "DE"]}, {"phone_regions": None}),
+        ({"phone_regions": None}, {"phone_regions": ["AT", "DE"]}),
+    ]
+
+
+async def shop_audit(shop: Shop) -> list[dict[str, Any]]:
+    """Of the tenant, newest first."""
+    rows = (await shop.http.get("/audit")).json()["items"]
+    return [row for row in rows if row["action"] == "settings.changed"]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
+        ({"phone_regions": []}, "/phone_regions"),
+        ({"phone_regions": ["XX"]}, "/phone_regions"),
+        ({"phone_regions": ["at"]}, "/phone_regions"),
+        ({"phone_regions": ["AT", "AUT"]}, "/phone_regions/1"),
         ({"timezone": "Mars/Olympus"}, "/timezone"),
         ({"timezone": 1}, "/timezone"),
         ({"default_language": "not a language"}, "/default_language"),

@@ -15,6 +15,7 @@ PRINTS = {"cli", "commands", "embedded", "benchmarks"}
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
+    "providers/guard.py": "a refused target fails after the same time as one that cannot be reached",
     "dispatch/start_holds.py": "an operator ends the hold in the database; asked once a second",
     "dispatch/announcements.py": "the least time between two announcements, however many are made",
     "dispatch/sandbox_reports.py": "the least time between two polls, however often it is woken",

@@ -70,6 +70,8 @@ def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> Non
         suppressed="bounced",
     )
     assert stop(facts) == Verdict(status=D.SKIPPED, reason="suppressed (bounced)")
+    refused = replace(facts, suppressed=None, number_refused="premium_rate")
+    assert stop(refused) == Verdict(status=D.SKIPPED, reason="number_refused (premium_rate)")
 
 
 def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None:
