@@ -1,4 +1,4 @@
-"""Names and addresses of hosts, as Host headers and settings write them. Pure."""
+"""Names and addresses of hosts, as settings and the heads of HTTP requests write them. Pure."""
 
 import re
 from ipaddress import ip_address
@@ -21,3 +21,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def headers_of(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Return name and value of each header of a request head, which ends with an empty line."""
+    lines = head.split(b"\r\n")[1:-2]
+    return [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
+
+
+def is_local_request(head: bytes) -> bool:
+    """Return whether the head has one Host header, which leads to this machine only."""
+    hosts = [value.strip() for name, value in headers_of(head) if name.lower() == b"host"]
+    return len(hosts) == 1 and is_loopback(host_of(hosts[0].decode("latin-1")))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address
 
-from domain.hosts import host_of, is_loopback
+from domain.hosts import headers_of, is_local_request
 from embedded.ports import LOOPBACK, is_free
 
 HEAD_LIMIT = 64 * 1024
@@ -50,7 +50,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ui
     """One request per connection: a later one could be for another host."""
     async with asyncio.timeout(HEAD_WITHIN):
         head = await reader.readuntil(b"\r\n\r\n")
-    if not is_local(head):
+    if not is_local_request(head):
         writer.write(REFUSED)
         await writer.drain()
         return
@@ -66,24 +66,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ui
         await _copy(from_ui, writer)
     finally:
         body.cancel()
+        await asyncio.gather(body, return_exceptions=True)
         to_ui.close()
-
-
-def is_local(head: bytes) -> bool:
-    """Return whether the one Host header of this request head names this machine."""
-    hosts = [value.strip() for name, value in _headers(head) if name.lower() == b"host"]
-    return len(hosts) == 1 and is_loopback(host_of(hosts[0].decode("latin-1")))
 
 
 def closing(head: bytes) -> bytes:
     """Return the request head with `Connection: close`, so that the UI ends the connection after its answer."""
-    kept = [name + b":" + value for name, value in _headers(head) if name.lower() != b"connection"]
+    kept = [name + b":" + value for name, value in headers_of(head) if name.lower() != b"connection"]
     return b"\r\n".join([head.split(b"\r\n", 1)[0], *kept, b"Connection: close", b"", b""])
-
-
-def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
-    lines = head.split(b"\r\n")[1:-2]
-    return [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,8 @@
 """Serves the pages of worker processes. One port shows all processes of a machine; whichever is free answers.
 
 The sockets are opened before processes are forked, and so are the same ones after a restart: one that is shared, and
-one for each process on loopback, by which the others read its page.
+one for each process on loopback, by which the others read its page. A page on loopback answers to names of this machine
+only (DNS rebinding).
 """
 
 import asyncio
@@ -10,11 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from domain.hosts import is_local_request, is_loopback
 from metrics.fetch import LOOPBACK, PATH, fetch
 from metrics.page import CONTENT_TYPE, Page, together
 
 REQUEST_WITHIN = 5.0  # seconds
 BACKLOG = 16
+REFUSED = b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Text = Callable[[], Awaitable[str]]
 
@@ -57,18 +60,23 @@ async def serving(sockets: Sockets, number: int, page: Page) -> AsyncIterator[No
     async with AsyncExitStack() as stack:
         for listening, text in ((sockets.shared, all_pages), (sockets.own[number], page.text)):
             # A copy, which the server closes; the next process of this number needs the socket itself.
-            server = await asyncio.start_server(_answering(text), sock=listening.dup())
+            server = await asyncio.start_server(_answering(text, listening), sock=listening.dup())
             stack.callback(server.close)
         yield
 
 
-def _answering(text: Text) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def _answering(
+    text: Text, listening: socket.socket
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    is_local = is_loopback(listening.getsockname()[0])
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request per connection. A client that says nothing, too much or goes away gets nothing."""
         try:
             async with asyncio.timeout(REQUEST_WITHIN):
                 request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await _response(request, text))
+                refused = is_local and not is_local_request(request)
+                writer.write(REFUSED if refused else await _response(request, text))
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return

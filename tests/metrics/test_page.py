@@ -90,9 +90,17 @@ async def test_a_page_of_a_frozen_process_does_not_hold_up_the_others(sockets: S
 @pytest.mark.parametrize("request_line", ["GET / HTTP/1.1", "POST /metrics HTTP/1.1", "\x00\x01"])
 async def test_only_the_page_is_served(served: Sockets, request_line: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    writer.write(f"{request_line}\r\n\r\n".encode())
+    writer.write(f"{request_line}\r\nHost: localhost\r\n\r\n".encode())
     assert (await reader.read(-1)).startswith(b"HTTP/1.1 404")
     writer.close()
+
+
+async def test_a_rebound_name_reads_no_page_on_loopback(served: Sockets) -> None:
+    for port in (served.port, served.own[0].getsockname()[1]):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: rebound.example\r\n\r\n")
+        assert (await reader.read(-1)).startswith(b"HTTP/1.1 421")
+        writer.close()
 
 
 async def test_a_client_that_says_too_much_is_dropped(served: Sockets) -> None:
