@@ -18,18 +18,33 @@ Pools = Mapping[Channel, Sequence[Pooled]]
 
 
 def build_providers(settings: Settings, tools: Tools) -> dict[str, Provider]:
-    """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback."""
+    """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback. Raises
+    WrongSettings with what is wrong with all of them."""
     named = {name for channel in Channel for name in settings.pool(channel)}
+    providers: dict[str, Provider] = {}
+    wrong: list[str] = []
     if unknown := named - set(PROVIDERS):
-        raise WrongSettings(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
-    return {name: PROVIDERS[name].build(tools) for name in sorted(named)}
+        wrong.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
+    for name in sorted(named - unknown):
+        try:
+            providers[name] = PROVIDERS[name].build(tools)
+        except WrongSettings as error:
+            wrong += error.lines
+    if wrong:
+        raise WrongSettings(*wrong)
+    return providers
 
 
 def pools_of(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
     pools = {channel: [providers[name] for name in settings.pool(channel)] for channel in Channel}
-    for channel, members in pools.items():
-        if misplaced := [member.name for member in members if channel not in member.channels]:
-            raise WrongSettings(f"{', '.join(misplaced)} cannot deliver on {channel}")
+    wrong = [
+        f"{member.name} cannot deliver on {channel}"
+        for channel, members in pools.items()
+        for member in members
+        if channel not in member.channels
+    ]
+    if wrong:
+        raise WrongSettings(*wrong)
     return {
         channel: [
             _pooled(member, settings.weights(channel)[member.name], settings.rate(member.name)) for member in members

@@ -28,9 +28,12 @@ BY_TYPE = {
 def phone_refusal(phone: str, regions: Collection[str] | None) -> PhoneRefusal | None:
     """Return why nothing is sent to this number in E.164. `regions` are the allowed ones; None allows all.
 
-    A number whose region is not known is of none of them.
+    A number whose region is not known, or that is none, is of none of them.
     """
-    number = phonenumbers.parse(phone, None)
+    try:
+        number = phonenumbers.parse(phone, None)
+    except phonenumbers.NumberParseException:
+        return None if regions is None else PhoneRefusal.REGION
     if number.country_code in SATELLITE_CODES:
         return PhoneRefusal.SATELLITE
     if refused := BY_TYPE.get(phonenumbers.number_type(number)):

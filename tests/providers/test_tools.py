@@ -7,7 +7,7 @@ import pytest
 
 from bootstrap import Parts, open_parts
 from config import Settings
-from config_sources import ProviderSettings
+from config_sources import ProviderSettings, WrongSettings
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
@@ -37,6 +37,17 @@ async def test_a_named_provider_is_built_from_its_variables(monkeypatch: pytest.
 async def test_what_is_missing_is_named_by_its_variable() -> None:
     with pytest.raises(ValueError, match=r"^TOCSIN_SMTP_HOST is missing; TOCSIN_SMTP_FROM is missing$"):
         await opened(settings(email_providers=["smtp"]))
+
+
+async def test_what_is_wrong_with_several_providers_is_listed_at_once() -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        await opened(settings(email_providers=["smtp", "pigeon"], sms_providers=["twilio"], push_providers=["fcm"]))
+    names = [line.partition(" ")[0].removesuffix(":") for line in wrong.value.lines]
+    assert names[0] == "unknown"
+    assert {"TOCSIN_SMTP_HOST", "TOCSIN_FCM_CREDENTIALS", "TOCSIN_TWILIO_ACCOUNT_SID"} <= set(names)
+    with pytest.raises(WrongSettings) as misplaced:
+        await opened(settings(email_providers=["webhook"], sms_providers=["webhook", "sandbox"]))
+    assert misplaced.value.lines == ("webhook cannot deliver on email", "webhook cannot deliver on sms")
 
 
 async def test_a_wrong_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
