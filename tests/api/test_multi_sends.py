@@ -231,7 +231,8 @@ async def test_a_key_holds_for_sends_to_one_recipient_too(store: Shop) -> None:
 
 
 async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store: Shop) -> None:
-    for refused in (to("nobody"), {"payload": {}}):
+    entries: list[dict[str, Any]] = [to("nobody"), {"payload": {}}]
+    for refused in entries:
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
     [item] = await send(store, to("ada"), key="k")
     await execute(store, "UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
