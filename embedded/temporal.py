@@ -28,9 +28,10 @@ DYNAMIC_CONFIG = {
     "system.enableActivityEagerExecution": "true",
     # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
-    # Its HTTP API, on a random port, would answer to any name that leads here (DNS rebinding).
-    "frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]',
 }
+# Only here, where everything is on one machine: its HTTP API, on a random port, would answer to any name that leads to
+# that machine (DNS rebinding).
+LOCAL_CONFIG = {"frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]'}
 # How long ended workflows are kept; as in docker-compose.yml.
 RETENTION = "72h"
 # SQLite's defaults wait for the disk at each write and halve the throughput.
@@ -105,7 +106,7 @@ class Temporal:
         state = [] if self.file is None else ["--db-filename", str(self.file)]
         if self.file is not None:
             state += [part for pragma in PRAGMAS for part in ("--sqlite-pragma", pragma)]
-        config = DYNAMIC_CONFIG | dict(self.dynamic_config)
+        config = DYNAMIC_CONFIG | LOCAL_CONFIG | dict(self.dynamic_config)
         dynamic = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
         return [
             *(str(find_binary()), "server", "start-dev", "--ip", "127.0.0.1", *ports, *state),
