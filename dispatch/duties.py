@@ -11,7 +11,6 @@ from datetime import timedelta
 from temporalio.client import Client
 
 from activities.recurring import Recurring
-from dispatch.audit_retention import AuditRetention
 from dispatch.digests import Digests
 from dispatch.lost_rows import LostRows
 from dispatch.provider_queues import ProviderQueues
@@ -78,7 +77,6 @@ def duties_of(means: Means, kept_at_least: float) -> Duties:
         THROTTLE_DUE: throttles.roll,
         "lost rows": LostRows(database, means.client).end_workflows,
         "forget": throttles.forget,
-        "audit": AuditRetention(database).prune,
         "pruning": Pruning(database, timedelta(seconds=kept_at_least)).prune,
         TICKS_DUE: ticks.ensure,
         RUNS_DUE: ticks.go_on,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from storage import pruning, retention, throttles
+from storage import audit, pruning, retention, throttles
 from storage.database import Database
 from storage.retention import FIRST, TenantRetention
 
@@ -57,7 +57,9 @@ class Pruning:
         if tenant is None:
             self._tenant, self._tenants_again = FIRST, now() + timedelta(seconds=TENANTS_EVERY)
             return False
-        if not await self._prune_notifications(tenant):
+        async with self._transaction() as session:
+            excess = await audit.delete_excess(session, tenant.id, self._batch_size)
+        if not await self._prune_notifications(tenant) and excess < self._batch_size:
             self._tenant, self._record = tenant.id, FIRST
         return True
 

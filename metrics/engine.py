@@ -30,6 +30,7 @@ class Pruned(StrEnum):
     """The tables whose old rows are deleted; the only values of the label `table`."""
 
     ATTEMPT = "attempt"
+    AUDIT_ENTRY = "audit_entry"
     DELIVERY = "delivery"
     DIGEST = "digest"
     EVENT = "event"

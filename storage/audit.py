@@ -11,21 +11,18 @@ from sqlmodel import col, select
 
 from domain.audit import Change, difference
 from models.audit import AuditEntry
+from storage.pruned_counts import note_pruned
 
-KEPT_DAYS = 400
 KEPT_PER_TENANT = 100_000
-PRUNED_AT_ONCE = 5_000
 
 # Ids are in the order of time.
-PRUNE_OLD = text(f"""
-DELETE FROM audit_entry WHERE at < now() - interval '{KEPT_DAYS} days'
-   AND id IN (SELECT id FROM audit_entry ORDER BY id LIMIT {PRUNED_AT_ONCE})
-""")  # noqa: S608 - constants of our own
-PRUNE_EXCESS = text(f"""
-DELETE FROM audit_entry WHERE id IN (
-  SELECT old.id FROM tenant t CROSS JOIN LATERAL (
-    SELECT id FROM audit_entry a WHERE a.tenant = t.id ORDER BY id DESC OFFSET :kept LIMIT {PRUNED_AT_ONCE}) old)
-""")  # noqa: S608 - a constant of our own
+DELETE_EXCESS = text("""
+WITH gone AS (
+  DELETE FROM audit_entry WHERE id IN (
+    SELECT id FROM audit_entry WHERE tenant = :tenant ORDER BY id DESC OFFSET :kept LIMIT :limit) RETURNING 1
+)
+SELECT count(*) FROM gone
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +82,9 @@ async def search(
     return (await session.execute(statement)).scalars().all()
 
 
-async def prune(session: AsyncSession, kept: int = KEPT_PER_TENANT) -> None:
-    """Delete entries older than KEPT_DAYS, and the oldest of a tenant that has more than `kept`; some thousand each."""
-    await session.execute(PRUNE_OLD)
-    await session.execute(PRUNE_EXCESS, {"kept": kept})
+async def delete_excess(session: AsyncSession, tenant: UUID, limit: int, kept: int = KEPT_PER_TENANT) -> int:
+    """Delete up to `limit` entries of a tenant that has more than `kept`. Return how many."""
+    values = {"tenant": tenant, "kept": kept, "limit": limit}
+    gone = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
+    await note_pruned(session, "audit_entry", gone)
+    return gone

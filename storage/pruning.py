@@ -12,6 +12,7 @@ from storage.statements import Executor
 # Applied, or matching nothing for so long that they are tried no more.
 RECEIPTS_KEPT = timedelta(days=30)
 RUNS_KEPT = timedelta(days=90)
+AUDIT_KEPT = timedelta(days=400)
 SANDBOX_KEPT = timedelta(days=90)  # also tests that skip weeks look at what was sent
 
 TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
@@ -29,8 +30,8 @@ def _delete(table: str, *, order: str, old: str | None = None) -> TextClause:
     return text(DELETE.format(table=table, order=order, old=old or f"{order} < :before"))
 
 
-# Ids of calls and messages begin with their time, by the clock of the machine: they are read from the oldest on. What
-# counts is the column, whose clock tests can move.
+# These ids begin with their time, by the clock of the machine: they are read from the oldest on. What counts is the
+# column, whose clock tests can move.
 BY_ID = "id < :before_id AND {at} < :before"
 KEPT: dict[str, tuple[timedelta, TextClause]] = {
     "receipt": (
@@ -38,6 +39,7 @@ KEPT: dict[str, tuple[timedelta, TextClause]] = {
         _delete("receipt", order="received_at", old="received_at < :before AND next_try_at IS NULL"),
     ),
     "multi_send": (timedelta(), _delete("multi_send", order="expires_at")),
+    "audit_entry": (AUDIT_KEPT, _delete("audit_entry", order="id", old=BY_ID.format(at="at"))),
     "schedule_run": (RUNS_KEPT, _delete("schedule_run", order="finished_at")),
     "sandbox_receipt": (SANDBOX_KEPT, _delete("sandbox_receipt", order="posted_at")),
     "sandbox_call": (SANDBOX_KEPT, _delete("sandbox_call", order="id", old=BY_ID.format(at="at"))),

@@ -9,6 +9,8 @@ from domain.audit import Actor, Change
 from domain.clock import now
 from storage import audit
 from storage.database import Database
+from storage.pruning import AUDIT_KEPT, prune
+from storage.retention import id_at
 from tests.storage.sends import Desk
 
 pytestmark = pytest.mark.postgres
@@ -28,21 +30,22 @@ async def subjects(desk: Desk) -> list[str]:
 
 async def test_old_entries_are_deleted(database: Database, desk: Desk) -> None:
     await recorded(desk, "old", "young")
-    at = {"old": now() - timedelta(days=audit.KEPT_DAYS, hours=1), "young": now() - timedelta(days=audit.KEPT_DAYS - 1)}
+    ages = {"old": AUDIT_KEPT + timedelta(hours=1), "young": AUDIT_KEPT - timedelta(days=1)}
     async with database.transaction() as session:
-        for subject, moment in at.items():
+        for subject, age in ages.items():
             await session.execute(
-                text("UPDATE audit_entry SET at = :at WHERE subject = :subject AND tenant = :tenant"),
-                {"at": moment, "subject": subject, "tenant": desk.tenant},
+                text("UPDATE audit_entry SET at = :at, id = :id WHERE subject = :subject AND tenant = :tenant"),
+                {"at": now() - age, "id": id_at(now() - age), "subject": subject, "tenant": desk.tenant},
             )
-        await audit.prune(session)
+        await prune(session, "audit_entry", now(), 100)
     assert await subjects(desk) == ["young"]
 
 
 async def test_a_tenant_keeps_its_newest_entries(database: Database, desk: Desk) -> None:
     await recorded(desk, "1", "2", "3", "4")
     async with database.transaction() as session:
-        await audit.prune(session, kept=2)
+        assert await audit.delete_excess(session, desk.tenant, 1, kept=2) == 1
+        assert await audit.delete_excess(session, desk.tenant, 100, kept=2) == 1
     assert await subjects(desk) == ["4", "3"]
 
 
