@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from temporalio import activity
@@ -12,7 +13,9 @@ from temporalio import activity
 from domain.languages import chain
 from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
+from domain.stored_limits import ENDPOINTS_AT_ONCE
 from domain.templates import TemplateVersion
+from metrics.engine import Limit, limit_reached
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from storage.audiences import Words, read_words
@@ -50,10 +53,12 @@ class Composition:
         drafts = await asyncio.gather(
             *(self._draft(start.tenant, kind, words, number, channel) for number, channel in channels)
         )
-        items = [*skipped, *(delivery for delivery, _ in drafts)]
+        items = [*skipped, *_limited([delivery for delivery, _ in drafts])]
         key = (start.notification_id, start.tenant, start.generation)
         async with self._database.statement() as session:
             open_ = await insert_deliveries(session, *key, items, queued_for=queued_for(steps))
+        if open_:
+            _count_limits(items)
         failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
         return RenderResult(failures=failures, closed=not open_)
 
@@ -72,6 +77,21 @@ class Composition:
         if isinstance(result, RenderFailure):
             return _delivery(step, plan, template, None), _reason(result)
         return _delivery(step, plan, template, result.content), None
+
+
+def _limited(items: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
+    """Mark those to several devices if more calls would begin at once than one notification may have under way."""
+    if sum(item.devices for item in items) <= ENDPOINTS_AT_ONCE:
+        return items
+    return [replace(item, calls_limited=item.devices > 1) for item in items]
+
+
+def _count_limits(items: Sequence[NewDelivery]) -> None:
+    for item in items:
+        if item.devices_skipped:
+            limit_reached(Limit.DEVICES_USED)
+        if item.calls_limited:
+            limit_reached(Limit.ENDPOINT_CALLS)
 
 
 def queued_for(steps: Sequence[StepPlan]) -> str | None:

@@ -17,6 +17,7 @@ from domain.names import attempt_id
 from domain.overview import ARRIVED
 from domain.records import Ledger
 from domain.suppressions import Finding, noted
+from metrics.attempts import Kept, count_recording_failure
 from providers.base import Provider
 from providers.outcomes import Accepted
 from storage import devices, receipts
@@ -58,17 +59,19 @@ class Recording:
         except DATABASE_ERRORS as error:
             if not is_permanent(error):
                 raise
-            self._report("an answer cannot be recorded; its outcome alone is", call, error)
+            self._report("an answer cannot be recorded; its outcome alone is", Kept.OUTCOME, call, error)
         try:
             return await self._record(call, outcome.bare, None, None, at or now())
         except DATABASE_ERRORS as error:
             if is_permanent(error):
-                self._report("an outcome cannot be recorded; the notification is in doubt", call, error)
+                problem = "an outcome cannot be recorded; the notification is in doubt"
+                self._report(problem, Kept.NOTHING, call, error)
             raise
 
     @staticmethod
-    def _report(problem: str, call: DeliverInput, error: Exception) -> None:
+    def _report(problem: str, kept: Kept, call: DeliverInput, error: Exception) -> None:
         """For an alert: it is a bug of ours or of an adapter. The message of the error may quote values."""
+        count_recording_failure(kept)
         log.error(
             problem,
             notification_id=str(call.notification_id),

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from dispatch.connection import OUTAGES
 from domain.stored_enums import UnknownValue
-from metrics.engine import Cause, background_failure
+from metrics.engine import Cause, background_failure, expect_bugs
 from storage.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,7 @@ class Loop:
         self._step = step
         self._woken = asyncio.Event()
         self._failures = 0
+        expect_bugs(name)
 
     def wake(self) -> None:
         self._woken.set()

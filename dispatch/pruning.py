@@ -3,11 +3,7 @@
 A batch is a transaction of a few hundred rows with a time-out of its own, so that sends do not wait for it.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from storage import audit, pruning, retention, throttles
@@ -39,11 +35,11 @@ class Pruning:
         return PAUSE if any(full) else PRUNE_EVERY
 
     async def _prune_table(self, table: str) -> bool:
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             return await pruning.prune(session, table, now(), self._batch_size) == self._batch_size
 
     async def _prune_throttles(self) -> bool:
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             last, _ = await throttles.prune(session, self._turn, self._batch_size)
         self._turn = last or FIRST
         return last is not None
@@ -52,12 +48,12 @@ class Pruning:
         """A batch of one tenant. Behind the last one there is a pause of an hour."""
         if self._tenants_again is not None and now() < self._tenants_again:
             return False
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             tenant = await retention.next_tenant(session, self._tenant)
         if tenant is None:
             self._tenant, self._tenants_again = FIRST, now() + timedelta(seconds=TENANTS_EVERY)
             return False
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             excess = await audit.delete_excess(session, tenant.id, self._batch_size)
         if not await self._prune_notifications(tenant) and excess < self._batch_size:
             self._tenant, self._record = tenant.id, FIRST
@@ -65,21 +61,15 @@ class Pruning:
 
     async def _prune_notifications(self, tenant: TenantRetention) -> bool:
         """Whether more of it is old enough to be looked at."""
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             before = self._before(tenant, tenant.record_days)
             deleted = await retention.delete_records(session, tenant.id, before, self._record, self._batch_size)
             windows = await retention.delete_digests(session, tenant.id, before, self._batch_size)
         self._record = deleted.last or self._record
-        async with self._transaction() as session:
+        async with pruning.transaction(self._database) as session:
             before = self._before(tenant, tenant.content_days)
             emptied = await retention.remove_content(session, tenant.id, before, tenant.content_after, self._batch_size)
         return deleted.last is not None or emptied.last is not None or windows == self._batch_size
 
     def _before(self, tenant: TenantRetention, days: int) -> datetime:
         return tenant.at - max(timedelta(days=days), self._kept_at_least)
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        async with self._database.transaction() as session:
-            await pruning.limit_time(session)
-            yield session

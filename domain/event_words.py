@@ -80,6 +80,11 @@ def _devices_skipped(event: Event, story: Story) -> str:
     )
 
 
+def _calls_limited(event: Event, story: Story) -> str:
+    devices, at_once = ((event.detail or {}).get(name) for name in ("devices", "at_once"))
+    return f"The {devices} devices of {event.channel} are called at most {at_once} at a time."
+
+
 def _escalated(event: Event, story: Story) -> str:
     return f"Step {(event.detail or {}).get('step')} did not get far enough ({event.reason}): the next one runs."
 
@@ -128,6 +133,7 @@ TELLERS: dict[str, Teller] = {
     "digested": _digested,
     "rerouted": _rerouted,
     "devices_skipped": _devices_skipped,
+    "calls_limited": _calls_limited,
     "escalated": _escalated,
     "demoted": _demoted,
     "suppressed_address": _suppressed_address,

@@ -15,3 +15,5 @@ PREFERENCE_TYPES = 1_000
 DEVICES = 100
 # Of these, the ones that were registered last are used for a channel of a notification; the others are skipped.
 DEVICES_USED = 20
+# Calls to the endpoints of one notification that are under way at a time.
+ENDPOINTS_AT_ONCE = 8

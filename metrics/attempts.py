@@ -1,6 +1,7 @@
 """Counts attempts and measures provider calls. Incremented by `deliver`."""
 
 from datetime import timedelta
+from enum import StrEnum
 
 from prometheus_client import Counter, Histogram
 
@@ -29,6 +30,28 @@ FIRST_ATTEMPT_SECONDS = Histogram(
     buckets=WAITS,
     registry=REGISTRY,
 )
+RECORDING_FAILURES = Counter(
+    "tocsin_recording_failures",
+    "Outcomes of calls that Postgres refused to store as they were.",
+    ["kept"],
+    registry=REGISTRY,
+)
+
+
+class Kept(StrEnum):
+    """What is stored of an outcome that Postgres refused; the only values of the label `kept`."""
+
+    OUTCOME = "outcome"  # without what else the vendor sent
+    NOTHING = "nothing"  # the notification ends in doubt
+
+
+# Present from the start, so that the first increase is one.
+for kept in Kept:
+    RECORDING_FAILURES.labels(kept.value)
+
+
+def count_recording_failure(kept: Kept) -> None:
+    RECORDING_FAILURES.labels(kept.value).inc()
 
 
 def count_attempt(provider: str, channel: Channel, state: AttemptState) -> None:

@@ -10,8 +10,13 @@ from metrics.registry import REGISTRY
 class Limit(StrEnum):
     """The limits whose reaching is counted; the only values of the label `limit`."""
 
+    AUDIT_ENTRIES = "audit_entries"
     DATABASE_POOL = "database_pool"
+    DEVICES_STORED = "devices_stored"
+    DEVICES_USED = "devices_used"
+    ENDPOINT_CALLS = "endpoint_calls"
     PROVIDER_CALLS = "provider_calls"
+    PRUNING_TIME = "pruning_time"
     RENDER_QUEUE = "render_queue"
     SLOTS = "slots"
     URGENT_BURST = "urgent_burst"
@@ -73,6 +78,11 @@ def limit_reached(limit: Limit, times: int = 1) -> None:
 
 def rows_pruned(table: Pruned, rows: int) -> None:
     ROWS_PRUNED.labels(table.value).inc(rows)
+
+
+def expect_bugs(loop: str) -> None:
+    """Show a count of 0, so that the first increase is one."""
+    OUTAGES.labels(loop, Cause.BUG.value)
 
 
 def background_failure(loop: str, cause: Cause) -> None:

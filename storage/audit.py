@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from domain.audit import Change, difference
+from metrics.engine import Limit, limit_reached
 from models.audit import AuditEntry
 from storage.pruned_counts import note_pruned
 
@@ -87,4 +88,5 @@ async def delete_excess(session: AsyncSession, tenant: UUID, limit: int, kept: i
     values = {"tenant": tenant, "kept": kept, "limit": limit}
     gone = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
     await note_pruned(session, "audit_entry", gone)
+    limit_reached(Limit.AUDIT_ENTRIES, gone)
     return gone

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from domain.channels import Channel
 from domain.names import derived_id
 from domain.statuses import DeliveryStatus
+from domain.stored_limits import ENDPOINTS_AT_ONCE
 from domain.templates import TemplateVersion
 from storage.database import to_json
 from storage.queue_entries import IS_OVER, NO_WAIT
@@ -17,7 +18,8 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewDelivery:
-    """`devices` is how many places it goes to, and `devices_skipped` how many the person has beside these."""
+    """`devices` is how many places it goes to, and `devices_skipped` how many the person has beside these.
+    `calls_limited`: some of its calls wait for others of the same notification."""
 
     id: UUID
     step: int
@@ -29,6 +31,7 @@ class NewDelivery:
     by_rule: bool = False
     devices: int = 0
     devices_skipped: int = 0
+    calls_limited: bool = False
 
 
 # The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
@@ -51,7 +54,7 @@ WITH open AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
     template_version int, language text, rendered_content jsonb, status text, failure_reason text, kind text,
-    devices int, devices_skipped int, devices_event_id uuid)
+    devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
 ), deliveries AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, by_rule, template_id,
          template_name, template_version, language, rendered_content, status, failure_reason, created_at)
@@ -73,6 +76,13 @@ WITH open AS (
          'too_many_devices', jsonb_build_object('used', devices, 'skipped', devices_skipped), item.id
     FROM item JOIN deliveries USING (id), open
    WHERE devices_skipped > 0
+  ON CONFLICT (id) DO NOTHING
+), waiting AS (
+  INSERT INTO event (id, tenant, notification_id, at, kind, channel, detail, delivery_id)
+  SELECT item.calls_event_id, open.tenant, open.id, clock_timestamp(), 'calls_limited', channel,
+         jsonb_build_object('devices', devices, 'at_once', {ENDPOINTS_AT_ONCE}), item.id
+    FROM item JOIN deliveries USING (id), open
+   WHERE calls_limited
   ON CONFLICT (id) DO NOTHING
 )
 SELECT count(*) FROM open
@@ -121,6 +131,8 @@ def _item(item: NewDelivery) -> Json:
         "devices": item.devices,
         "devices_skipped": item.devices_skipped,
         "devices_event_id": derived_id("event", item.id, "devices_skipped"),
+        "calls_limited": item.calls_limited,
+        "calls_event_id": derived_id("event", item.id, "calls_limited"),
     }
 
 

@@ -1,10 +1,16 @@
 """Removal of old rows that belong to no notification, in small batches. Called by `dispatch/pruning.py`."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from metrics.engine import Limit, limit_reached
+from storage.database import Database
 from storage.pruned_counts import note_pruned
 from storage.retention import id_at
 from storage.statements import Executor
@@ -15,6 +21,7 @@ RUNS_KEPT = timedelta(days=90)
 AUDIT_KEPT = timedelta(days=400)
 SANDBOX_KEPT = timedelta(days=90)  # also tests that skip weeks look at what was sent
 
+QUERY_CANCELED = "57014"
 TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
 DELETE = """
 WITH old AS (
@@ -47,9 +54,17 @@ KEPT: dict[str, tuple[timedelta, TextClause]] = {
 }
 
 
-async def limit_time(session: Executor) -> None:
-    """End a statement of this transaction after 5 s."""
-    await session.execute(TIMEOUT)
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
+    """Begin a transaction whose statements end after 5 s. One that is ended so is counted."""
+    try:
+        async with database.transaction() as session:
+            await session.execute(TIMEOUT)
+            yield session
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
+            limit_reached(Limit.PRUNING_TIME)
+        raise
 
 
 async def prune(session: Executor, table: str, at: datetime, limit: int) -> int:

@@ -49,5 +49,4 @@ QUEUE_FALLBACK = timedelta(minutes=2)
 # Shorter waits for a goal end by their own timer: a claim and a signal would cost more.
 LONG_WAIT = timedelta(minutes=1)
 A_MOMENT = timedelta(seconds=1)
-ENDPOINTS_AT_ONCE = 8  # of one notification
 LONG_HISTORY = 3_500  # events; then a workflow that goes on does so as a new one

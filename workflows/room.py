@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.messages import ChannelPlan, Plan, StepPlan
-    from workflows import options
+    from domain.stored_limits import ENDPOINTS_AT_ONCE
 
 Room = AbstractAsyncContextManager[object]
 
@@ -21,8 +21,8 @@ class Rooms:
         beside = () if plan.beside is None else (plan.beside,)
         together = [(*beside, step) for step in plan.steps] or [beside]
         # Workflows of an earlier version go on as they began.
-        if max(map(_endpoints, together)) > options.ENDPOINTS_AT_ONCE and workflow.patched("endpoints-at-once"):
-            free = options.ENDPOINTS_AT_ONCE - max(map(_single_endpoints, together))
+        if max(map(_endpoints, together)) > ENDPOINTS_AT_ONCE and workflow.patched("endpoints-at-once"):
+            free = ENDPOINTS_AT_ONCE - max(map(_single_endpoints, together))
             self._of_devices = asyncio.Semaphore(max(free, 1))
 
     def of(self, channel: ChannelPlan) -> Room:

@@ -11,6 +11,7 @@ from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
 from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of
 from domain.stored_limits import DEVICES
+from metrics.engine import Limit, limit_reached
 from storage import devices
 from storage.devices import Device, NewDevice
 
@@ -39,6 +40,7 @@ async def put_device(
         try:
             saved = await devices.save(session, caller.tenant, recipient_id, new)
         except devices.TooManyDevices:
+            limit_reached(Limit.DEVICES_STORED)
             raise conflict(f"A recipient can have {DEVICES} devices at most.") from None
     if saved is None:
         raise not_found("There is no such recipient.")

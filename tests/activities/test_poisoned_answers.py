@@ -11,6 +11,7 @@ from temporalio.converter import PayloadConverter
 from dispatch.connection import FactsOnly
 from domain.messages import DeliverResult, Result
 from domain.stored_enums import UnknownValue
+from metrics.registry import REGISTRY
 from providers.outcomes import Accepted
 from storage.outages import DATABASE_ERRORS
 from tests.activities.conftest import Counter
@@ -68,6 +69,10 @@ async def refuse(sent: Sent) -> AsyncIterator[Refuse]:
     await sent.desk.query("DROP TRIGGER IF EXISTS refused ON attempt")
 
 
+def failures(kept: str) -> float:
+    return float(REGISTRY.get_sample_value("tocsin_recording_failures_total", {"kept": kept}) or 0)
+
+
 def errors(logs: list[Any]) -> list[str]:
     return [entry["event"] for entry in logs if entry["log_level"] == "error"]
 
@@ -76,6 +81,7 @@ def errors(logs: list[Any]) -> list[str]:
 async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
     counter: Counter, sent: Sent, refuse: Refuse, late: bool
 ) -> None:
+    before = failures("outcome")
     await refuse("NEW.provider_message_id IS NOT NULL")
     if late:
         await sent.claim()
@@ -88,14 +94,17 @@ async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
     assert (told.result, told.recorded, told.finished, told.provider_message_id) == (R.ACCEPTED, True, True, None)
     assert (await sent.row())["status"] == "SENT"
     assert errors(logs) == ["an answer cannot be recorded; its outcome alone is"]
+    assert failures("outcome") == before + 1
 
 
 async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(counter: Counter, sent: Sent, refuse: Refuse) -> None:
     """The attempt stays without an answer: settled by the workflow, it is in doubt."""
+    before = failures("nothing")
     await refuse("true")
     with capture_logs() as logs, pytest.raises(DATABASE_ERRORS) as raised:
         await counter.deliver(sent.call())
     assert non_retryable(raised.value)
+    assert failures("nothing") == before + 1
     assert errors(logs)[-1] == "an outcome cannot be recorded; the notification is in doubt"
     assert "m-" not in str(logs)
 

@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.loops import SLACK, Loop, coalesced
 from domain.stored_enums import UnknownValue
+from metrics.registry import REGISTRY
 from tests.polling import eventually
 
 
@@ -68,6 +69,12 @@ async def test_an_error_that_background_work_outlives_is_in_the_log(error: Excep
 async def test_what_is_refused_is_repeated_more_and_more_slowly() -> None:
     loop = Loop("work", Step(*(asyncpg.UniqueViolationError("x") for _ in range(8)), ConnectionResetError()))
     assert [await loop._once() for _ in range(10)] == [2, 4, 8, 16, 32, 60, 60, 60, 1, 3_600]
+
+
+def test_a_loop_shows_no_bugs_before_the_first_one() -> None:
+    Loop("new work", Step())
+    labels = {"loop": "new work", "cause": "bug"}
+    assert REGISTRY.get_sample_value("tocsin_background_failures_total", labels) == 0
 
 
 async def test_a_bug_of_ours_ends_the_work() -> None:

@@ -17,6 +17,7 @@ INCREMENTED = (attempts, engine, sends)  # importing them registers what they ha
 LABELS = {
     "cause",
     "channel",
+    "kept",
     "kind",
     "le",
     "limit",

@@ -6,12 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from dispatch.pruning import Pruning
 from domain.clock import now
 from domain.redrives import refusal
-from storage import redrives, retention
+from metrics.registry import REGISTRY
+from storage import pruning, redrives, retention
 from storage.database import Database
+from storage.outages import is_outage
 from storage.pruned_counts import pruned_rows
 from storage.retention import id_at
 from tests.storage.buffers import CountingSession
@@ -50,8 +54,8 @@ async def old_send(desk: Desk, days: int, *, is_open: bool = False) -> Sent:
 
 
 async def prune(database: Database, *, kept_at_least: timedelta = DAY, batch_size: int = 200) -> None:
-    pruning = Pruning(database, kept_at_least, batch_size)
-    while await pruning.prune() < 1:
+    work = Pruning(database, kept_at_least, batch_size)
+    while await work.prune() < 1:
         pass
 
 
@@ -160,6 +164,21 @@ async def test_rows_that_are_old_and_done_are_deleted(desk: Desk, table: str) ->
     await prune(desk.database)
     [row] = await desk.query(f"SELECT count(*) AS kept FROM {table}")
     assert row["kept"] == 2
+
+
+async def test_a_batch_that_takes_too_long_is_ended_and_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "TIMEOUT", text("SET LOCAL statement_timeout = '50ms'"))
+    before = reached()
+    async with desk.database.transaction() as session:
+        await session.execute(text("LOCK TABLE receipt"))
+        with pytest.raises(DBAPIError) as raised:
+            await prune(desk.database)
+    assert is_outage(raised.value)
+    assert reached() == before + 1
+
+
+def reached() -> float:
+    return float(REGISTRY.get_sample_value("tocsin_limits_reached_total", {"limit": "pruning_time"}) or 0)
 
 
 MANY = """

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from domain.stored_limits import DEVICES_USED
+from domain.stored_limits import DEVICES_USED, ENDPOINTS_AT_ONCE
+from metrics.engine import Limit
+from metrics.registry import REGISTRY
 from tests.engine import Shop
 from tests.polling import eventually
-from workflows.options import ENDPOINTS_AT_ONCE
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
+LIMITS = (Limit.DEVICES_USED, Limit.ENDPOINT_CALLS)
 STORED = 900  # more than the API allows
 REGISTER = """
 INSERT INTO device (id, tenant, recipient_id, device, kind, address, created_at, updated_at)
@@ -32,6 +34,11 @@ def at(moment: str) -> datetime:
     return datetime.fromisoformat(moment)
 
 
+def reached(limit: Limit) -> float:
+    """How often, in this process."""
+    return float(REGISTRY.get_sample_value("tocsin_limits_reached_total", {"limit": limit.value}) or 0)
+
+
 def most_at_once(attempts: Sequence[dict[str, Any]]) -> int:
     return max(
         sum(at(other["started_at"]) <= at(one["started_at"]) < at(other["finished_at"]) for other in attempts)
@@ -46,6 +53,7 @@ async def test_hundreds_of_devices_of_one_person_delay_nobody_and_the_newest_get
     await shop.person("crowd")
     await shop.engine.sql(REGISTER, tenant=shop.tenant, count=STORED)
     idle = max([await seconds_until_sent(shop) for _ in range(3)])
+    counts = [reached(limit) for limit in LIMITS]
     id = await shop.send("news", "crowd")
     beside = [await seconds_until_sent(shop) for _ in range(3)]
     assert max(beside) <= max(3 * idle, 2)
@@ -58,6 +66,11 @@ async def test_hundreds_of_devices_of_one_person_delay_nobody_and_the_newest_get
     [told] = [entry for entry in shown["timeline"] if entry["kind"] == "devices_skipped"]
     assert (told["channel"], told["reason"]) == ("push", "too_many_devices")
     assert told["detail"] == {"used": DEVICES_USED, "skipped": STORED - DEVICES_USED}
+    [limited] = [entry for entry in shown["timeline"] if entry["kind"] == "calls_limited"]
+    assert limited["detail"] == {"devices": DEVICES_USED, "at_once": ENDPOINTS_AT_ONCE}
+    explained = await shop.ok("GET", f"/notifications/{id}/explain")
+    assert f"at most {ENDPOINTS_AT_ONCE} at a time" in str(explained)
+    assert [reached(limit) - before for limit, before in zip(LIMITS, counts, strict=True)] == [1, 1]
 
 
 async def test_one_device_that_accepts_is_enough_and_an_email_does_not_wait_for_the_others(shop: Shop) -> None:
