@@ -1,6 +1,6 @@
 """The whole product in the test's process: API over HTTP, dispatcher, receipts, sandbox, workers; real servers."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -91,15 +91,17 @@ async def known(describe: Callable[[], Awaitable[object]]) -> bool:
 
 @asynccontextmanager
 async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIterator[Engine]:
-    """`more` are settings."""
+    """`more` are settings, or the `dynamic_config` of Temporal."""
     async with prepared(database_url, home, **more) as (settings, client), engine(settings, client) as parts:
         yield Engine(parts=parts, temporal_address=settings.temporal_address)
 
 
 @asynccontextmanager
-async def prepared(database_url: str, home: Path, **more: Any) -> AsyncIterator[tuple[Settings, Client]]:
+async def prepared(
+    database_url: str, home: Path, *, dynamic_config: Mapping[str, str] | None = None, **more: Any
+) -> AsyncIterator[tuple[Settings, Client]]:
     """The servers that an engine needs, and nothing that uses them."""
-    async with temporary_temporal(home) as temporal:
+    async with temporary_temporal(home, dynamic_config=dynamic_config) as temporal:
         await prepare_temporal(temporal.address, "default")
         settings = Settings(
             env="dev",

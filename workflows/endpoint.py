@@ -18,8 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.room import Room
     from workflows.waits import Waits
 
-OURS_ARE_FREE = "our-failures-use-up-no-attempts"
-
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointEnd:
@@ -66,7 +64,7 @@ class EndpointDelivery:
     def _count(self, result: DeliverResult) -> None:
         """What is slow or lost on our side uses up no attempts and starts no clock."""
         waits = self._terms.waits
-        if result.reason in OURS and self._ours < MOST_OF_OURS and workflow.patched(OURS_ARE_FREE):
+        if result.reason in OURS and self._ours < MOST_OF_OURS:
             waits.ours[self._name] = self._ours + 1
         else:
             waits.first_answers.setdefault(self._name, workflow.now())

@@ -20,8 +20,7 @@ class Rooms:
         self._of_devices: Room = nullcontext()
         beside = () if plan.beside is None else (plan.beside,)
         together = [(*beside, step) for step in plan.steps] or [beside]
-        # Workflows of an earlier version go on as they began.
-        if max(map(_endpoints, together)) > ENDPOINTS_AT_ONCE and workflow.patched("endpoints-at-once"):
+        if max(map(_endpoints, together)) > ENDPOINTS_AT_ONCE:
             free = ENDPOINTS_AT_ONCE - max(map(_single_endpoints, together))
             self._of_devices = asyncio.Semaphore(max(free, 1))
 

@@ -51,9 +51,7 @@ class Waits:
 
     def renew_if_long(self) -> None:
         """Raise Renewal if the workflow is to go on as a new run."""
-        # A cancel ends it soon. Runs that an earlier version has let grow longer go on as they began.
-        if not self.renewing and not self.cancel_requested:
-            self.renewing = is_long() and workflow.patched("renewal")
+        self.renewing = self.renewing or (is_long() and not self.cancel_requested)  # a cancel ends it soon
         if self.renewing:
             raise Renewal
 

@@ -15,10 +15,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import WorkflowHistory
+
 from embedded.temporary import temporary_postgres
 from tests.engine import Shop, open_shop, running_engine
 from tests.histories.keep import kept
 from tests.histories.queued import QUEUED
+from tests.histories.renewed import DYNAMIC_CONFIG, RENEWED
 from tests.histories.stories import POOLED, STORIES
 from tests.histories.timed import CLOCKS, TIMED
 from tests.storage.databases import create_template
@@ -39,13 +42,20 @@ def anonymous(value: Any) -> Any:
 
 
 async def record(name: str, shop: Shop) -> None:
-    id = await {**ALONE, **POOLED}[name](shop)
+    id = await {**ALONE, **POOLED, **RENEWED}[name](shop)
     if name not in CLOCKS:
         await shop.finished(id, within=120)
         id = shop.engine.workflow(id).id
-    history = await shop.engine.whole(id)
+    history = await (first_run(shop, id) if name in RENEWED else shop.engine.whole(id))
     saved = {"workflowId": history.workflow_id, **anonymous(json.loads(history.to_json()))}
     (HERE / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
+
+
+async def first_run(shop: Shop, workflow_id: str) -> WorkflowHistory:
+    client = shop.engine.temporal
+    described = await client.get_workflow_handle(workflow_id).describe()
+    first = described.raw_description.workflow_execution_info.first_run_id
+    return await client.get_workflow_handle(workflow_id, run_id=first).fetch_history()
 
 
 @asynccontextmanager
@@ -62,11 +72,13 @@ async def main(names: list[str]) -> None:
         raise SystemExit(f"released and never recorded again: {', '.join(sorted(again))}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        for part in ("postgres", "temporal", "pooled"):
+        for part in ("postgres", "temporal", "pooled", "renewed"):
             (home / part).mkdir()
         async with temporary_postgres(home / "postgres") as postgres:
             await create_template(postgres.url)
             await record_all([name for name in names if name in ALONE], postgres.url, home / "temporal")
+            if renewed := [name for name in names if name in RENEWED]:
+                await record_all(renewed, postgres.url, home / "renewed", dynamic_config=DYNAMIC_CONFIG)
             if pooled := [name for name in names if name in POOLED]:
                 async with pool() as members:
                     await record_all(pooled, postgres.url, home / "pooled", email_providers=members)

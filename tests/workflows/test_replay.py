@@ -18,6 +18,7 @@ from domain.messages import NotificationOutcome, NotificationStart
 from domain.statuses import NotificationStatus
 from tests.histories.keep import checksum, kept, releases
 from tests.histories.record import ALONE, main
+from tests.histories.renewed import RENEWED
 from tests.histories.stories import POOLED
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
@@ -42,7 +43,7 @@ async def test_a_saved_history_replays(name: str, runner: WorkflowRunner) -> Non
 
 
 def test_every_story_that_can_be_recorded_is_saved() -> None:
-    assert set(SAVED) == {*ALONE, *POOLED}
+    assert set(SAVED) == {*ALONE, *POOLED, *RENEWED}
 
 
 def test_what_a_release_has_recorded_is_here_as_it_was() -> None:
