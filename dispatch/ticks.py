@@ -22,7 +22,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.recurring import Recurring
-from dispatch.connection import reaching_temporal
+from dispatch.connection import OUTAGES, reaching_temporal
 from domain.clock_messages import TickInput
 from domain.names import NOTIFICATIONS_QUEUE, tick_schedule
 from storage import ticks
@@ -37,7 +37,6 @@ AT_ONCE = 16
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
 ENSURE_AGAIN = 3600.0  # seconds after which a Schedule that somebody has deleted is made again
 RPC_TIMEOUT = timedelta(seconds=5)
-AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
 # Clocks differ: a tick that came a moment before what is due would find it a whole interval later.
 AFTER_THE_MINUTE = timedelta(seconds=1)
 
@@ -64,7 +63,7 @@ class Ticks:
             with reaching_temporal():
                 await (self._keep(tick) if tick.minutes else self._remove(tick))
         except RPCError as error:
-            if error.status in AWAY:
+            if error.status in OUTAGES:
                 raise
             log.warning("Temporal did not take a schedule", schedule=wanted_id(tick), status=error.status.name)
             return False
