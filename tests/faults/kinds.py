@@ -44,6 +44,8 @@ HOOK = Kind(key="hook", steps=(step("webhook"),), words=("", "flaky", "throttle"
 BULK = Kind(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 POISON = Kind(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
+# To recipients with many devices; some of their calls are made again until this time is over.
+DEVICES = Kind(key="devices", steps=(step("push"),), more={"give_up_after": "6s"}, words=("",), share=0)
 ITEMS = "{{ total }}: {% for item in items %}{{ item.number }} {% endfor %}"
 WINDOW = "25s"
 DIGEST = Kind(
@@ -66,6 +68,7 @@ KINDS = (
     HOOK,
     BULK,
     POISON,
+    DEVICES,
     DIGEST,
 )
 

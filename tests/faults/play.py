@@ -34,11 +34,6 @@ SELECT count(*) FROM receipt r JOIN attempt a ON a.provider = r.provider AND (a.
        OR (r.attempt_id IS NULL AND a.provider_message_id = r.provider_message_id)) WHERE r.applied_at IS NULL
 """
 UNPOSTED = "SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL"
-# Locked in the order in which the workers lock them.
-ALL_WELL = """
-WITH known AS (SELECT provider FROM provider_health ORDER BY provider FOR UPDATE)
-DELETE FROM provider_health h USING known WHERE h.provider = known.provider
-"""
 RUNNING = "ExecutionStatus = 'Running' AND WorkflowType = 'NotificationWorkflow'"
 WENT_WRONG = (AssertionError, OSError, TimeoutError, httpx2.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SETTLED_WITHIN = 30.0
@@ -117,11 +112,12 @@ async def _act(scene: Scene, name: str, told: Told) -> None:
     """A fault that does not go as it should says so, and the run goes on to see whether anything was lost."""
     try:
         # A circuit that another fault has opened would keep the vendor's bad day from us.
-        await scene.books.rows(ALL_WELL)
+        await scene.close_circuits()
         await FAULTS[name](scene)
     except WENT_WRONG as error:
         told.broken[name] = [f"{type(error).__name__}: {error}"]
         await scene.servers.revive()
+        scene.trickle.resume()
 
 
 async def _end(stage: Stage, scene: Scene, told: Told) -> None:

@@ -14,8 +14,9 @@ from tests.faults.servers import Servers
 CANARIES = (CANARY.encode(), CANARY.capitalize().encode(), PHONES.encode())
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tocsin'"
 OURS = ("api", "worker-1", "worker-2")
-# What each process keeps open on purpose: the pool's connections, one that listens, and a few to Temporal and vendors.
-POOL = 20
+# What each process keeps open on purpose: half of its 40 connections in the pool, a quarter beside it for hot paths,
+# one that listens, and a few to Temporal and vendors.
+POOL = 30
 BESIDE = 10
 MEGABYTE = 1024 * 1024
 MORE_MEMORY = 80  # MB beside what a process has after its first messages

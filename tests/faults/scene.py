@@ -17,6 +17,11 @@ Check = Callable[[], Awaitable[Sequence[Any]]]
 Cleanup = Callable[[], Awaitable[None]]
 
 OPEN = f"SELECT count(*) FROM ({EVERY_ONE_ENDS}) still_open"
+# Locked in the order in which the workers lock them.
+ALL_WELL = """
+WITH known AS (SELECT provider FROM provider_health ORDER BY provider FOR UPDATE)
+DELETE FROM provider_health h USING known WHERE h.provider = known.provider
+"""
 REACHED = """
 SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = ANY($2)
 """
@@ -65,6 +70,9 @@ class Scene:
             return int(await self.books.one(REACHED, ids, list(states))) >= count
 
         await self.books.until_true(seen, within)
+
+    async def close_circuits(self) -> None:
+        await self.books.rows(ALL_WELL)
 
     async def quiet(self) -> None:
         """Until everything that has come in so far is over."""

@@ -34,7 +34,7 @@ def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
         (replace(NOW, memory={"api": 260.0}), 0),
         (replace(NOW, memory={"api": 300.0}), 1),
         (replace(NOW, files={"api": 90}), 1),
-        (replace(NOW, connections=70), 1),
+        (replace(NOW, connections=100), 1),
     ],
 )
 def test_what_a_process_keeps_on_purpose_is_no_growth_and_more_is(after: Burden, found: int) -> None:

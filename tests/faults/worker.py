@@ -1,5 +1,5 @@
 """A worker whose waits are short enough for a run of minutes, and, if asked, whose code or clock is another:
-`python -m tests.faults.worker [bug | newer | tomorrow | yesterday]`.
+`python -m tests.faults.worker [bug | newer | tomorrow | yesterday | wedge]`.
 
 Everything else is `worker.py` as it is. What is shortened: the deadline of a call, how long vendors may take until what
 they have is known (ten minutes at SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
@@ -7,9 +7,12 @@ they have is known (ten minutes at SendGrid, two at Twilio), and how long refuse
 
 import asyncio
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 
@@ -26,6 +29,7 @@ SETTLE_WINDOW = 8.0
 COOL_DOWN = timedelta(seconds=6)
 
 run_as_it_is = Step.run
+run_main = worker.main
 
 
 def shorten() -> None:
@@ -47,19 +51,31 @@ async def run_a_newer_version(step: Step, expires_at: datetime | None) -> StepEn
     return await run_as_it_is(step, expires_at)
 
 
+async def main_that_can_wedge(*given: Any) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, threading.Event().wait)
+    await run_main(*given)
+
+
+def wedge_on_signal() -> None:
+    """Run with supervisor and watchdog, as in production. SIGUSR1 blocks the event loop of a process."""
+    worker.main = main_that_can_wedge
+    os._exit(worker.run_processes())
+
+
 CHANGES: dict[str, Callable[[], None]] = {
     "bug": lambda: setattr(Step, "run", run_with_a_bug),
     "newer": lambda: setattr(Step, "run", run_a_newer_version),
     "tomorrow": lambda: clock.set_ahead(timedelta(days=1)),
     "yesterday": lambda: clock.set_ahead(timedelta(days=-1)),
+    "wedge": wedge_on_signal,
 }
 
 
 if __name__ == "__main__":
     shorten()
-    for name in sys.argv[1:]:
+    changes, sys.argv = sys.argv[1:], sys.argv[:1]
+    for name in changes:
         CHANGES[name]()
-    sys.argv = sys.argv[:1]
     asyncio.run(worker.main(Watchdog(drain=0)))  # which is not started
     sys.stdout.flush()
     sys.stderr.flush()

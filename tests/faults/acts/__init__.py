@@ -3,7 +3,9 @@
 from tests.faults.acts import (
     code,
     crowds,
+    devices,
     digests,
+    poison,
     postgres,
     processes,
     providers,
@@ -12,6 +14,7 @@ from tests.faults.acts import (
     requests,
     restores,
     temporal,
+    wedges,
     workers,
 )
 from tests.faults.acts.table import FAULTS, OUTAGES, Act
@@ -22,7 +25,9 @@ __all__ = [
     "Act",
     "code",
     "crowds",
+    "devices",
     "digests",
+    "poison",
     "postgres",
     "processes",
     "providers",
@@ -31,5 +36,6 @@ __all__ = [
     "requests",
     "restores",
     "temporal",
+    "wedges",
     "workers",
 ]

@@ -3,9 +3,11 @@
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from typing import Any
 
+from tests.faults.vendor import poison
 from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.moods import TAKES, Mood, refusal
+from tests.faults.vendor.moods import POISON, TAKES, Mood, refusal
 from tests.faults.vendor.reports import Reports, Taken
 from tests.providers.harness_http import FLOOD, Reply, Request, drip, read_request, reset
 
@@ -21,6 +23,7 @@ class HttpVendor(ABC):
     def __init__(self, ledger: Ledger, reports: Reports) -> None:
         self.mood = Mood.OK
         self.held = 0
+        self.poisoned = 0
         self._ledger = ledger
         self._reports = reports
         self._released = asyncio.Event()
@@ -36,6 +39,11 @@ class HttpVendor(ABC):
     def tell(self, request: Request) -> Reply:
         """The answer to a question, from what was taken."""
 
+    def message_id(self, plain: str) -> Any:
+        """Return the id of a message that is taken, as the mood has it."""
+        self.poisoned += self.mood in POISON
+        return poison.message_id(self.mood, plain)
+
     def release(self) -> None:
         """Answers what is held; what comes later is held again while the mood stays."""
         self._released.set()
@@ -45,7 +53,7 @@ class HttpVendor(ABC):
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await read_request(reader)
             if request.method == "GET":
-                writer.write(self._told(request).wire)
+                writer.write(poison.wire(self._told(request)))
             else:
                 await self._sent(request, reader, writer)
             await writer.drain()
@@ -61,7 +69,7 @@ class HttpVendor(ABC):
         self._ledger.call(self.provider, self.reference(request), mood)
         if mood in TAKES:
             taken, answer = self.take(request)
-            self._ledger.kept(taken.provider, taken.reference, taken.message_id, taken.to)
+            self._ledger.kept(taken.provider, taken.reference, ascii(taken.message_id).strip("'"), taken.to)
             await self._reports.announce(taken)
             await self._say(answer, mood, reader, writer)
         elif mood is Mood.STALL:
@@ -87,8 +95,10 @@ class HttpVendor(ABC):
             case Mood.HOLD:
                 await self._wait(reader)
                 writer.write(answer.wire)
+            case _ if mood in POISON and self.poisoned % 2:
+                reset(writer)  # the id is read when the message is looked up
             case _:
-                writer.write(answer.wire)
+                writer.write(poison.wire(answer))
 
     async def _wait(self, reader: asyncio.StreamReader) -> None:
         """Until it is told to go on, or the caller is gone."""

@@ -26,6 +26,10 @@ class Mood(StrEnum):
     DRIP = "drip"
     GARBLED = "garbled"
     FLOOD = "flood"
+    POISON_NUL = "poison_nul"  # takes it, with a message id that holds NUL
+    POISON_LONG = "poison_long"  # of 4 kB
+    POISON_BYTES = "poison_bytes"  # that is not UTF-8
+    POISON_TYPE = "poison_type"  # that is no string
 
 
 class Style(StrEnum):
@@ -38,8 +42,12 @@ class Style(StrEnum):
     WITHHELD = "withheld"  # until it is told to
 
 
+POISON = (Mood.POISON_NUL, Mood.POISON_LONG, Mood.POISON_BYTES, Mood.POISON_TYPE)
 TAKES = frozenset(
-    {Mood.OK, Mood.TAKEN_500, Mood.TAKEN_RESET, Mood.TAKEN_HANG, Mood.HOLD, Mood.DRIP, Mood.GARBLED, Mood.FLOOD}
+    {
+        *(Mood.OK, Mood.TAKEN_500, Mood.TAKEN_RESET, Mood.TAKEN_HANG),
+        *(Mood.HOLD, Mood.DRIP, Mood.GARBLED, Mood.FLOOD, *POISON),
+    }
 )
 
 

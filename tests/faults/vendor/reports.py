@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 
@@ -21,7 +22,7 @@ class Taken:
 
     provider: str
     reference: str
-    message_id: str
+    message_id: Any
     to: str
     callback: str
 

@@ -36,7 +36,7 @@ class SendGridVendor(HttpVendor):
         taken = Taken(
             provider=self.provider,
             reference=self.reference(request),
-            message_id=uuid4().hex,
+            message_id=self.message_id(uuid4().hex),
             to=to["email"],
             callback=self._callback,
         )

@@ -26,6 +26,7 @@ class TwilioVendor(HttpVendor):
     def take(self, request: Request) -> tuple[Taken, Reply]:
         form = request.form
         told = record(form["To"], form["Body"], datetime.now(UTC))
+        told["sid"] = self.message_id(told["sid"])
         self._messages.append(told)
         taken = Taken(
             provider=self.provider,
