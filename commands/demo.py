@@ -88,6 +88,7 @@ def welcome(settings: Settings, info: RunInfo, story: list[str]) -> str:
             f"  API docs     {info.api_url}/docs",
             *_outbox(settings, info),
             *([f"  Temporal UI  {info.temporal_ui_url}"] if info.temporal_ui_url else []),
+            f"  Metrics      {' '.join([f'{info.api_url}/metrics', *info.worker_metrics_urls])}",
             f"  Dev key      {info.api_key}",
             *(f"  {channel:<12} {pool}" for channel, pool in real.items()),
             "",

@@ -7,8 +7,10 @@ from config import Settings
 from config_sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import kept_secret, new_api_key, new_secret
+from embedded.ports import LOOPBACK
 from supervision import of_one_worker
 
+METRICS_PORT = "TOCSIN_METRICS_PORT"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 # Quick enough for a person who tries a broadcast, slow enough for a laptop.
 # Longer than the sandbox's own deadline, short enough to stop within 15 s.
@@ -47,6 +49,10 @@ class Keys:
         return cls(secret_key=secret, api_key=api_key)
 
 
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True, kw_only=True)
 class Places:
     """Where the parts of this run answer."""
@@ -56,6 +62,8 @@ class Places:
     temporal_ui_url: str
     api_host: str
     api_port: int
+    metrics_host: str = LOOPBACK
+    metrics_ports: tuple[int, ...] = ()
 
     @property
     def reachable_host(self) -> str:
@@ -64,8 +72,12 @@ class Places:
 
     @property
     def api_url(self) -> str:
-        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
-        return f"http://{host}:{self.api_port}"
+        return f"http://{_in_url(self.reachable_host)}:{self.api_port}"
+
+    @property
+    def worker_metrics_urls(self) -> list[str]:
+        host = _in_url(WILDCARDS.get(self.metrics_host, self.metrics_host))
+        return [f"http://{host}:{port}/metrics" for port in self.metrics_ports]
 
 
 def child_environment(settings: Settings, data_dir: DataDir, places: Places, keys: Keys) -> dict[str, str]:
@@ -82,18 +94,26 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "PUBLIC_URL": settings.public_url or places.api_url,
         "SECRET_KEY": keys.secret_key,
         "DEV_API_KEY": keys.api_key,
-        # Processes of their own, which cannot have one port: each says in its log which one it took.
-        "METRICS_PORT": str(settings.metrics_port if "metrics_port" in given else 0),
+        "METRICS_PORT": "0",  # the stack gives each of its workers a port of its own
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
     inherited = _inherited(INHERITED_PREFIXES + OWN_PREFIXES)
     return {**inherited, "PYTHONUNBUFFERED": "1", **{f"{PREFIX}{name}": value for name, value in own.items()}}
 
 
-def worker_environment(settings: Settings, workers: int) -> dict[str, str]:
+def metrics_settings(settings: Settings, workers: int) -> dict[str, int]:
+    """Return the port that each worker process asks for. They are processes of their own and cannot have one port: the
+    first has the one that is set, if any, and the others have free ones."""
+    first = settings.metrics_port if "metrics_port" in settings.model_fields_set else 0
+    further = {f"{METRICS_PORT} of worker-{number}": 0 for number in range(2, workers + 1)}
+    return {METRICS_PORT: first, **further}
+
+
+def worker_environment(settings: Settings, workers: int, metrics_port: int) -> dict[str, str]:
     """What each of so many worker processes is told besides: it is a single one, with its share."""
     share = of_one_worker(settings, workers)
     own = {
+        "METRICS_PORT": metrics_port,
         "WORKERS": share.workers,
         "DATABASE_POOL": share.database_pool,
         "SLOTS": share.slots,

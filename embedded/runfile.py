@@ -9,7 +9,8 @@ from embedded.files import write_private
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What `run.json` holds; a pid is None for a part that this stack did not start."""
+    """What `run.json` holds; a pid is None for a part that this stack did not start. Metrics are at the URLs, one for
+    each worker process."""
 
     api_url: str
     temporal_address: str
@@ -17,6 +18,7 @@ class RunInfo:
     database_url: str = field(repr=False)
     api_key: str = field(repr=False)
     pids: dict[str, int | None]
+    worker_metrics_urls: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")

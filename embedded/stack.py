@@ -14,7 +14,7 @@ from typing import Self
 from config import Settings
 from embedded.cluster import Cluster, find_binaries
 from embedded.datadir import DataDir
-from embedded.environment import Keys, Places, child_environment, worker_environment
+from embedded.environment import METRICS_PORT, Keys, Places, child_environment, metrics_settings, worker_environment
 from embedded.errors import StackError
 from embedded.orphans import stop_orphans
 from embedded.ports import LOOPBACK, claim_ports, free_port
@@ -128,6 +128,8 @@ class Stack:
             temporal_ui_url=ui_url,
             api_host=self._settings.api_host,
             api_port=ports[API_PORT],
+            metrics_host=self._settings.metrics_host,
+            metrics_ports=tuple(port for name, port in ports.items() if name.startswith(METRICS_PORT)),
         )
         await self._start_own(places)
 
@@ -147,14 +149,14 @@ class Stack:
 
     def _claim_ports(self) -> dict[str, int]:
         settings = self._settings
-        wanted = {API_PORT: settings.api_port}
+        wanted = {API_PORT: settings.api_port, **(metrics := metrics_settings(settings, worker_count(settings)))}
         if not settings.database_url:
             find_binaries()
             wanted[POSTGRES_PORT] = settings.postgres_port
         if not settings.temporal_address:
             find_binary()
             wanted |= {TEMPORAL_PORT: settings.temporal_port, TEMPORAL_UI_PORT: settings.temporal_ui_port}
-        return claim_ports(wanted, {API_PORT: settings.api_host})
+        return claim_ports(wanted, {API_PORT: settings.api_host, **dict.fromkeys(metrics, settings.metrics_host)})
 
     async def _start_postgres(self, port: int) -> str:
         cluster = Cluster(self._data_dir.root)
@@ -194,9 +196,8 @@ class Stack:
         keys = Keys.of(self._settings, self._data_dir)
         env = child_environment(self._settings, self._data_dir, places, keys)
         answers = partial(answers_ok, places.reachable_host, places.api_port, "/readyz")
-        workers = worker_count(self._settings)
-        for number in range(workers):
-            env_of_one = env | worker_environment(self._settings, workers)
+        for number, port in enumerate(places.metrics_ports):
+            env_of_one = env | worker_environment(self._settings, len(places.metrics_ports), port)
             await self._supervisor.start(self._own_child("worker", env_of_one, grace=10, reserve=3, number=number))
         api = self._own_child("api", env, grace=3, reserve=1)
         await self._supervisor.start(replace(api, ready=answers, ready_within=API_READY_WITHIN))
@@ -207,6 +208,7 @@ class Stack:
             database_url=places.database_url,
             api_key=keys.api_key,
             pids={},
+            worker_metrics_urls=places.worker_metrics_urls,
         )
         self._publish()
         await self._greet(self.info)

@@ -14,7 +14,7 @@ import pytest
 
 from config import Settings
 from embedded.datadir import DataDir
-from embedded.environment import Keys, Places, child_environment, worker_environment
+from embedded.environment import Keys, Places, child_environment, metrics_settings, worker_environment
 from embedded.errors import StackError
 from embedded.identity import command_line, identity
 from embedded.readiness import answers_ok
@@ -118,6 +118,7 @@ async def test_all_parts_come_up_in_order_and_a_signal_stops_them_within_15_seco
     info = run.info
     assert stat.S_IMODE((run.root / "run.json").stat().st_mode) == 0o600
     assert await answers_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
+    assert len(set(info.worker_metrics_urls)) == 2
     assert set(run.pids) == {"api", "worker", "worker-2", "temporal", "postgres"}
     assert Path(command_line(run.pids["postgres"])[0]).name == "postgres"
     assert Path(command_line(run.pids["temporal"])[0]).name == "temporal"
@@ -280,9 +281,14 @@ def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
 
 
 def test_worker_processes_are_told_to_be_one_each_with_a_share_of_the_connections(tmp_path: Path) -> None:
-    env = worker_environment(settings_for(tmp_path, database_pool=30, slots=12, start_rate=6), 3)
-    share = {"SLOTS": "4", "START_RATE": "2"}
+    env = worker_environment(settings_for(tmp_path, database_pool=30, slots=12, start_rate=6), 3, 9465)
+    share = {"SLOTS": "4", "START_RATE": "2", "METRICS_PORT": "9465"}
     assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"} | {f"TOCSIN_{k}": v for k, v in share.items()}
+
+
+def test_the_first_worker_has_the_metrics_port_that_is_set_and_others_free_ones(tmp_path: Path) -> None:
+    assert list(metrics_settings(settings_for(tmp_path, metrics_port=9999), 3).values()) == [9999, 0, 0]
+    assert list(metrics_settings(settings_for(tmp_path), 2).values()) == [0, 0]
 
 
 def test_further_processes_of_a_part_stop_with_it() -> None:
