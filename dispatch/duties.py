@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from activities.recurring import Recurring
 from dispatch.digests import Digests
+from dispatch.erasures import Erasures
 from dispatch.lost_rows import LostRows
 from dispatch.provider_queues import ProviderQueues
 from dispatch.pruning import Pruning
@@ -27,6 +28,7 @@ from domain.names import (
     CANCEL_DUE,
     COLLECT_DUE,
     DIGEST_DUE,
+    ERASURE_DUE,
     EVIDENCE_DUE,
     RATES_DUE,
     RECONSIDER_DUE,
@@ -69,6 +71,7 @@ def duties_of(means: Means, kept_at_least: float) -> Duties:
         CANCEL_DUE: signals.cancels,
         EVIDENCE_DUE: signals.evidence,
         RECONSIDER_DUE: Reconsiderations(database).reconsider,
+        ERASURE_DUE: Erasures(database).erase,
         RELEASE_DUE: signals.releases,
         RATES_DUE: Rates(database, means.client, means.rates).keep,
         "provider queues": ProviderQueues(database, list(means.rates)).let_in,

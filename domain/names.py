@@ -18,7 +18,7 @@ CANCEL_DUE, EVIDENCE_DUE, RELEASE_DUE = "cancel", "evidence", "release"
 RATES_DUE = "rates"
 COLLECT_DUE, DIGEST_DUE, THROTTLE_DUE = "collect", "digest", "throttle"
 TICKS_DUE, RUNS_DUE = "ticks", "runs"
-RECONSIDER_DUE = "reconsider"
+RECONSIDER_DUE, ERASURE_DUE = "reconsider", "erasure"
 STORE_DUE, RECOVERY_DUE = "store", "recovery"
 LEADER_LEASE = "leader"
 

@@ -3,16 +3,37 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, new_id, time_column
 
 
 class Erasure(SQLModel, table=True):
-    """Says nothing of whom: the caller keeps the id that it was answered. `counts` is rows by kind."""
+    """Says nothing of whom once it has finished: the caller keeps the id that it was answered. `counts` is rows by
+    kind.
+
+    One in batches has `recipient_id` until then: it has blanked the notifications up to `after`. The recipient is gone
+    from `erased_at` on; a second pass follows for calls that were recorded meanwhile. `served_at` is when its last
+    batch was."""
+
+    __table_args__ = (
+        Index(
+            "erasure_of_recipient",
+            "tenant",
+            "recipient_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL AND erased_at IS NULL"),
+        ),
+        Index("erasure_open", "served_at", "id", postgresql_where=text("finished_at IS NULL")),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     tenant: UUID = Field(foreign_key="tenant.id")
     requested_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
     counts: Json = json_column()
+    recipient_id: str | None = None
+    after: UUID | None = None
+    erased_at: datetime | None = time_column()
+    served_at: datetime | None = time_column()

@@ -1,14 +1,13 @@
 """Erasing a person: what Tocsin holds of them goes, what it did stays. Called by their route.
 
 The person goes in one transaction, which also records the erasure. Of a person with many notifications the older ones
-are blanked before that, in transactions of their own; one that is interrupted is asked for again.
+are blanked before that, in transactions of their own (`storage/large_erasures.py`).
 
 Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The person's row comes
 first: whoever is just adding a device holds it, and nobody can add to a person who is gone.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,10 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models.columns import new_id
 from storage import recipients
-from storage.database import Database, to_json
+from storage.database import to_json
 from storage.rows import Json, decoded
 
-PART_SIZE = 500
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
@@ -73,7 +71,7 @@ BLANK = {
              SELECT address_key FROM attempt WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
              UNION ALL
              SELECT jsonb_each_text.value FROM recipient, jsonb_each_text(address_keys)
-              WHERE tenant = :tenant AND recipient_id = :recipient_id)
+              WHERE tenant = :tenant AND recipient_id = :recipient_id AND CAST(:erased_at AS timestamptz) IS NULL)
       RETURNING id""",
     "attempts": """
       UPDATE attempt SET provider_response = NULL, address_key = NULL
@@ -106,14 +104,22 @@ BLANK = {
     "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",
 }
 OF_NOTIFICATIONS = ("receipts", "suppressions", "attempts", "deliveries")
+# Those accepted after `erased_at` are somebody else's, who has the same id now.
 MINE = """mine AS (
   SELECT id FROM notification
    WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
+     AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at)
 )"""
 STEPS = {
     kind: text(f"WITH {MINE}, gone AS ({statement}) SELECT count(DISTINCT gone) FROM gone")  # noqa: S608
     for kind, statement in BLANK.items()
 }
+
+# Of a part of the notifications.
+INBOX = text(f"""
+WITH {MINE}, gone AS (DELETE FROM inbox_message WHERE notification_id IN (SELECT id FROM mine) RETURNING id)
+SELECT count(*) FROM gone
+""")  # noqa: S608 - constants of our own
 
 RECORD = text("""
 INSERT INTO erasure (id, tenant, requested_at, finished_at, counts)
@@ -123,73 +129,49 @@ RETURNING id, requested_at, finished_at, counts
 FIND = text("SELECT id, requested_at, finished_at, counts FROM erasure WHERE tenant = :tenant AND id = :id")
 
 
-PART = text("""
-SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after
- ORDER BY id LIMIT :limit
-""")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Blanked:
-    """What is done of an erasure: all notifications up to `until`, with the counts of their rows."""
-
-    until: UUID
-    counts: Mapping[str, int]
-
-
-NOTHING_YET = Blanked(until=FIRST, counts={})
-
-
-async def erase_by_parts(database: Database, tenant: UUID, recipient_id: str, size: int = PART_SIZE) -> Erasure | None:
-    """Erase a person with any number of notifications. None for an unknown person."""
-    done = NOTHING_YET
-    while part := await _blank_part(database, tenant, recipient_id, done, size):
-        done = part
-    async with database.transaction() as session:
-        return await erase(session, tenant, recipient_id, done)
-
-
-async def _blank_part(database: Database, tenant: UUID, recipient_id: str, done: Blanked, size: int) -> Blanked | None:
-    """Blank the next `size` notifications. None if there are fewer: then one transaction takes the rest."""
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "after": done.until}
-    async with database.transaction() as session:
-        ids = list((await session.execute(PART, {**values, "limit": size})).scalars())
-        if len(ids) < size or await recipients.find(session, tenant, recipient_id) is None:
-            return None
-        counts = await _blank(session, {**values, "until": ids[-1]}, OF_NOTIFICATIONS)
-    return Blanked(until=ids[-1], counts=Counter(done.counts) + counts)
-
-
-async def erase(session: AsyncSession, tenant: UUID, recipient_id: str, done: Blanked = NOTHING_YET) -> Erasure | None:
-    """Erase the person, with all notifications that are not `done`. None for an unknown person."""
+async def erase(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasure | None:
+    """Erase the person at once. None for an unknown person."""
     if await recipients.find(session, tenant, recipient_id, lock=True) is None:
         return None
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "until": LAST}
-    counts = await _blank(session, {**values, "after": done.until}, ())
-    for kind, statement in STEPS.items():
-        # Again also of those that are done: their calls that were under way have been recorded since.
-        counts[kind] += (await session.execute(statement, {**values, "after": FIRST})).scalar_one()
-    for kind, count in done.counts.items():
-        counts[kind] += count
+    counts = await erase_rest(session, tenant, recipient_id, FIRST)
     record = {"id": new_id(), "tenant": tenant, "counts": to_json(counts)}
-    return _erasure((await session.execute(RECORD, record)).mappings().one())
+    return erasure_of((await session.execute(RECORD, record)).mappings().one())
 
 
-async def _blank(session: AsyncSession, values: Json, kinds: Sequence[str]) -> Counter[str]:
-    """Blank and cancel notifications, and blank what belongs to them."""
-    row = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
-    to_cancel = row.pop("to_cancel")
-    counts = Counter(row)
-    for kind in kinds:
-        counts[kind] = (await session.execute(STEPS[kind], values)).scalar_one()
-    await session.execute(SIGNAL, {"ids": to_cancel})
+async def erase_rest(session: AsyncSession, tenant: UUID, recipient_id: str, after: UUID) -> Counter[str]:
+    """Erase the person with all notifications behind `after`, if there still is one."""
+    if await recipients.find(session, tenant, recipient_id, lock=True) is None:
+        return Counter()
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "after": after, "until": LAST, "erased_at": None}
+    counts = await _cancel(session, values)
+    for kind, statement in STEPS.items():
+        counts[kind] = (await session.execute(statement, values)).scalar_one()
     return counts
+
+
+async def blank(session: AsyncSession, values: Json) -> Counter[str]:
+    """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them."""
+    counts = await _cancel(session, values)
+    counts["inbox_messages"] = (await session.execute(INBOX, values)).scalar_one()
+    counts.update(await blank_records(session, values))
+    return counts
+
+
+async def blank_records(session: AsyncSession, values: Json) -> Counter[str]:
+    """Blank what belongs to these notifications."""
+    return Counter({kind: (await session.execute(STEPS[kind], values)).scalar_one() for kind in OF_NOTIFICATIONS})
+
+
+async def _cancel(session: AsyncSession, values: Json) -> Counter[str]:
+    row = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
+    await session.execute(SIGNAL, {"ids": row.pop("to_cancel")})
+    return Counter(row)
 
 
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:
     row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else _erasure(row)
+    return None if row is None else erasure_of(row)
 
 
-def _erasure(row: Any) -> Erasure:
+def erasure_of(row: Any) -> Erasure:
     return Erasure(**{**row, "counts": decoded(row["counts"])})

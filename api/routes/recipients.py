@@ -23,7 +23,7 @@ from api.schemas.recipients import (
     changes_of,
     profile_of,
 )
-from storage import devices, erasures, people, recipients
+from storage import devices, erasures, large_erasures, people, recipients
 from storage.recipients import Person
 
 router = APIRouter(route_class=FrontDoor, tags=["recipients"])
@@ -87,8 +87,9 @@ async def patch_recipient(
 async def erase_recipient(
     recipient_id: RecipientId, caller: CallerDep, parts: PartsDep, response: Response
 ) -> ErasureAccepted:
-    """Erases the person everywhere and cancels what is still on its way to them. What was sent stays counted."""
-    erasure = await erasures.erase_by_parts(parts.database, caller.tenant, recipient_id)
+    """Erase the recipient and cancel open sends; with more than 500 notifications in batches, after the response."""
+    async with parts.database.transaction() as session:
+        erasure = await large_erasures.begin(session, caller.tenant, recipient_id)
     if erasure is None:
         raise not_found(UNKNOWN)
     response.headers["Location"] = f"/api/v1/erasures/{erasure.id}"
@@ -98,7 +99,7 @@ async def erase_recipient(
 @router.get("/erasures/{id}")
 @scope("read")
 async def get_erasure(id: UUID, caller: CallerDep, parts: PartsDep) -> ErasureView:
-    """What an erasure did. It does not say whom it was about."""
+    """Return what an erasure has done. It does not say whom it was about; `finished_at` is null while it goes on."""
     async with parts.database.transaction() as session:
         erasure = await erasures.find(session, caller.tenant, id)
     if erasure is None:

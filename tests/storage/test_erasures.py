@@ -11,14 +11,14 @@ from sqlmodel import SQLModel
 
 from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
-from storage import devices, erasures, recipients, suppressions
+from storage import devices, erasures, large_erasures, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.sealing import address_key
 from storage.suppressions import NewSuppression, Suppression
 from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
 from tests.storage.locks import until_blocked
-from tests.storage.sends import open_desk
+from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
 
@@ -216,15 +216,42 @@ SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'SENT', now(), '{"su
 """
 
 
-@pytest.mark.parametrize(
-    ("size", "part_size"), [(25, 10), (20, 10), pytest.param(100_000, 500, marks=pytest.mark.long)]
-)
-async def test_many_notifications_are_erased_part_by_part(database: Database, size: int, part_size: int) -> None:
-    desk = await open_desk(database)
-    await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=size)
-    erasure = await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, part_size)
+AT_ONCE = 10_000
+RECORDED = """UPDATE delivery SET rendered_content = '{"subject": "late"}' WHERE tenant = :tenant"""
+
+
+async def add_notifications(desk: Desk, size: int) -> None:
+    while size > 0:
+        await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=min(size, AT_ONCE))
+        size -= AT_ONCE
+
+
+async def erase_in_batches(desk: Desk, limit: int) -> erasures.Erasure:
+    async with desk.database.transaction() as session:
+        begun = await large_erasures.begin(session, desk.tenant, desk.recipient_id, limit)
+    assert begun is not None
+    assert begun.finished_at is None
+    while await continued(desk.database, limit):
+        pass
+    async with desk.database.transaction() as session:
+        erasure = await erasures.find(session, desk.tenant, begun.id)
     assert erasure is not None
+    return erasure
+
+
+async def continued(database: Database, limit: int) -> bool:
+    async with database.transaction() as session:
+        return await large_erasures.continue_batch(session, limit)
+
+
+@pytest.mark.parametrize(("size", "limit"), [(25, 10), (20, 10), pytest.param(100_000, 500, marks=pytest.mark.long)])
+async def test_many_notifications_are_erased_in_batches(database: Database, size: int, limit: int) -> None:
+    desk = await open_desk(database)
+    await add_notifications(desk, size)
+    erasure = await erase_in_batches(desk, limit)
+    assert erasure.finished_at is not None
     assert [erasure.counts[kind] for kind in ("notifications", "deliveries", "canceled")] == [size, size, size // 10]
+    assert erasure.counts["profiles"] == 1
     left = await desk.query(
         "SELECT count(*) AS rows FROM notification n JOIN delivery d ON d.notification_id = n.id"
         " WHERE n.tenant = :tenant AND (event_payload <> '{}' OR rendered_content IS NOT NULL)",
@@ -234,20 +261,57 @@ async def test_many_notifications_are_erased_part_by_part(database: Database, si
         "SELECT count(*) AS rows FROM queue_entry WHERE tenant = :tenant AND cancel_due", tenant=desk.tenant
     )
     assert (left[0]["rows"], signaled[0]["rows"]) == (0, size // 10)
+    named = await desk.query("SELECT 1 FROM erasure WHERE recipient_id IS NOT NULL AND tenant = :id", id=desk.tenant)
+    assert named == []
 
 
-async def test_an_erasure_that_was_interrupted_is_done_when_it_is_asked_for_again(database: Database) -> None:
+async def test_a_recipient_with_few_notifications_is_erased_at_once(database: Database) -> None:
     desk = await open_desk(database)
-    await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=25)
+    await add_notifications(desk, 10)
     async with database.transaction() as session:
-        await session.execute(text("LOCK TABLE erasure IN ACCESS EXCLUSIVE MODE"))
-        interrupted = asyncio.create_task(erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10))
-        await until_blocked(database, interrupted)
-        interrupted.cancel()
-        await asyncio.gather(interrupted, return_exceptions=True)
+        erasure = await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10) is None
+    assert erasure is not None
+    assert (erasure.finished_at is not None, erasure.counts["notifications"]) == (True, 10)
+
+
+async def test_an_erasure_under_way_is_the_same_when_it_is_asked_for_again(database: Database) -> None:
+    desk = await open_desk(database)
+    await add_notifications(desk, 25)
+    ids = []
+    for _ in range(2):
+        async with database.transaction() as session:
+            erasure = await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+        assert erasure is not None
+        ids.append(erasure.id)
+        await continued(database, 10)
+    assert ids[0] == ids[1]
     done = await desk.query(
         "SELECT count(*) AS rows FROM notification WHERE tenant = :tenant AND event_payload = '{}'", tenant=desk.tenant
     )
     assert done[0]["rows"] == 20
-    assert await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10) is not None
-    assert await erasures.erase_by_parts(database, desk.tenant, desk.recipient_id, 10) is None
+    while await continued(database, 10):
+        pass
+
+
+async def test_what_is_recorded_during_an_erasure_is_blanked_and_the_next_recipient_is_spared(
+    database: Database,
+) -> None:
+    desk = await open_desk(database)
+    await add_notifications(desk, 15)
+    async with database.transaction() as session:
+        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+    for _ in range(2):
+        await continued(database, 10)
+    await desk.query(RECORDED, tenant=desk.tenant)
+    async with database.transaction() as session:
+        assert await recipients.find(session, desk.tenant, desk.recipient_id) is None
+        await recipients.replace(session, desk.tenant, desk.recipient_id, {})
+    later = await desk.send()
+    while await continued(database, 10):
+        pass
+    rendered = await desk.query(
+        "SELECT DISTINCT notification_id FROM delivery WHERE tenant = :tenant AND rendered_content IS NOT NULL",
+        tenant=desk.tenant,
+    )
+    assert [row["notification_id"] for row in rendered] == [later.id]

@@ -18,6 +18,7 @@ from embedded.temporary import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.claims import Claimed
+from storage.large_erasures import BATCH_SIZE
 from tests.engine import Shop, later
 from tests.polling import eventually
 from tests.storage.databases import own_database
@@ -65,6 +66,31 @@ async def test_a_person_erased_before_the_send_is_due_ends_it_as_cancelled(
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled")
     assert await shop.outbox() == []
+
+
+COPIED = """
+INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+       idempotency_held, created_at, finished_at, generation, revision)
+SELECT gen_random_uuid(), tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+       false, created_at, finished_at, generation, revision
+  FROM notification, generate_series(1, :copies) WHERE id = :id
+"""
+
+
+async def test_a_recipient_with_many_notifications_is_erased_in_the_background(shop: Shop) -> None:
+    await shop.type("news", ["email"])
+    await shop.person("ada", email="ada@example.com")
+    id = await shop.send("news")
+    await shop.finished(id)
+    await shop.engine.sql(COPIED, id=id, copies=BATCH_SIZE)
+    begun = await shop.ok("DELETE", "/recipients/ada")
+
+    async def account() -> Any:
+        return await shop.ok("GET", f"/erasures/{begun['erasure_id']}")
+
+    erasure = await eventually(account, lambda shown: shown["finished_at"] is not None, 60)
+    assert (erasure["counts"]["notifications"], erasure["counts"]["profiles"]) == (BATCH_SIZE + 1, 1)
+    assert (await shop.http.get("/recipients/ada")).status_code == 404
 
 
 async def report(shop: Shop, **event: Any) -> int:
