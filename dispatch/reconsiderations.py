@@ -1,6 +1,6 @@
 """Wakes what waits for a setting that a tenant has changed, batch by batch. Run by the dispatcher that leads."""
 
-from storage import reconsiderations
+from storage import reconsiderations, zone_changes
 from storage.database import Database
 
 LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
@@ -13,5 +13,5 @@ class Reconsiderations:
 
     async def reconsider(self) -> float:
         async with self._database.transaction() as session:
-            has_more = await reconsiderations.reconsider_batch(session, BATCH_SIZE)
+            has_more = await reconsiderations.reconsider_batch(session, BATCH_SIZE, zone_changes.WORKS)
         return 0.0 if has_more else LOOK_AGAIN

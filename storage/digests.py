@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -182,7 +183,7 @@ SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.t
   LEFT JOIN recipient r ON r.tenant = d.tenant AND r.recipient_id = d.recipient_id
  WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.calendar AND d.closes_at > now()
    AND CASE WHEN CAST(:recipient_id AS text) IS NULL THEN r.timezone IS NULL ELSE d.recipient_id = :recipient_id END
- ORDER BY d.id FOR UPDATE OF d
+   AND d.id > :after ORDER BY d.id LIMIT :limit FOR UPDATE OF d
 """)
 MOVE = text("""
 UPDATE digest d SET closes_at = x.closes_at
@@ -190,10 +191,25 @@ UPDATE digest d SET closes_at = x.closes_at
 """)
 
 
-async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -> None:
-    """Somebody has another zone (None: the tenant, and so all who have none): their next time is another."""
+FIRST = UUID(int=0)
+
+
+async def moved(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
+    """Somebody has another zone: their next time is another."""
+    await _move(session, {"tenant": tenant, "recipient_id": recipient_id, "after": FIRST, "limit": None})
+
+
+async def moved_with_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
+    """The tenant has another zone, and so have all who have none of their own: the next `limit` windows. Return the
+    last one, None at the end."""
+    windows = await _move(session, {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit})
+    return windows[-1] if len(windows) == limit else None
+
+
+async def _move(session: AsyncSession, which: dict[str, Any]) -> list[UUID]:
+    """Return the windows that were looked at."""
     await session.execute(BESIDE_COLLECTION)
-    rows = (await session.execute(OF_PEOPLE, {"tenant": tenant, "recipient_id": recipient_id})).mappings()
+    rows = (await session.execute(OF_PEOPLE, which)).mappings().all()
     plans = [
         {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), reckoned_in(row["zone"]), row["at"])}
         for row in rows
@@ -201,3 +217,4 @@ async def moved(session: AsyncSession, tenant: UUID, recipient_id: str | None) -
     ]
     if plans:
         await session.execute(MOVE, {"moved": to_json(plans)})
+    return [row["id"] for row in rows]

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import digests, gates, schedule_turns
+from storage import digests, gates, schedule_turns, zone_changes
 
 # In the order in which whoever writes several profiles locks them.
 HELD = text("""
@@ -26,10 +26,14 @@ async def movers(session: AsyncSession, tenant: UUID, given: Mapping[str, str | 
 
 async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str] | None) -> None:
     """They may be in another zone now: what is due by the clock there is due at another time. None: all of the
-    tenant's, since its own zone is another. Windows before notifications, as whoever closes a digest locks them."""
-    everybody: Sequence[str | None] = [None] if people is None else people
+    tenant's, since its own zone is another: in batches after the transaction. Windows before notifications, as whoever
+    closes a digest locks them."""
+    if people is None:
+        await zone_changes.note(session, tenant)
+        await gates.reconsider(session, tenant, None)
+        return
     await schedule_turns.moved(session, tenant, people)
-    for recipient_id in everybody:
+    for recipient_id in people:
         await digests.moved(session, tenant, recipient_id)
-    for recipient_id in everybody:
+    for recipient_id in people:
         await gates.reconsider(session, tenant, recipient_id)

@@ -4,10 +4,14 @@
 The place is moved in the transaction of its batch: another process continues behind it, and none is woken twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RECONSIDER_DUE
 from storage.queue_entries import DUE
@@ -17,13 +21,14 @@ NOTE = text("""
 WITH noted AS (
   INSERT INTO reconsideration (tenant, reason, after, served_at)
   SELECT :tenant, reason, '00000000-0000-0000-0000-000000000000', now() FROM unnest(CAST(:reasons AS text[])) AS reason
-  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after RETURNING 1
+  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after, recipient_id = '' RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM noted LIMIT 1
 """)
 # The one that was served longest ago.
 NEXT = text("""
-SELECT tenant, reason, after FROM reconsideration ORDER BY served_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT tenant, reason, after, recipient_id FROM reconsideration
+ ORDER BY served_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 BATCH = text(f"""
 WITH waiting AS (
@@ -38,9 +43,25 @@ SELECT count(*), (SELECT notification_id FROM waiting ORDER BY notification_id D
        max(pg_notify(:channel, :due)::text) FROM due
 """)  # noqa: S608 - a constant of our own
 MOVE = text("""
-UPDATE reconsideration SET after = :after, served_at = clock_timestamp() WHERE tenant = :tenant AND reason = :reason
+UPDATE reconsideration SET after = :after, recipient_id = :recipient_id, served_at = clock_timestamp()
+ WHERE tenant = :tenant AND reason = :reason
 """)
 DONE = text("DELETE FROM reconsideration WHERE tenant = :tenant AND reason = :reason")
+
+
+FIRST = UUID(int=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Up to where a batch has come: an id, or a recipient."""
+
+    after: UUID = FIRST
+    recipient_id: str = ""
+
+
+Work = Callable[[AsyncSession, UUID, Place, int], Awaitable[Place | None]]
+NO_WORKS: Mapping[str, Work] = MappingProxyType({})
 
 
 async def note(session: Executor, tenant: UUID, reasons: Sequence[str]) -> None:
@@ -49,16 +70,23 @@ async def note(session: Executor, tenant: UUID, reasons: Sequence[str]) -> None:
     await session.execute(NOTE, values)
 
 
-async def reconsider_batch(session: Executor, limit: int) -> bool:
-    """Make due the next `limit` that wait; tenants in turn. False: nothing is left to do."""
+async def reconsider_batch(session: AsyncSession, limit: int, works: Mapping[str, Work] = NO_WORKS) -> bool:
+    """Do the next batch of a reason: make due what waits for it, or what `works` has for the reason. Tenants in turn.
+    False: nothing is left to do."""
     row = (await session.execute(NEXT)).mappings().one_or_none()
     if row is None:
         return False
-    place = {"tenant": row["tenant"], "reason": row["reason"]}
-    values = {**place, "after": row["after"], "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
-    batch = (await session.execute(BATCH, values)).mappings().one()
-    if batch["count"] < limit:
-        await session.execute(DONE, place)
+    work = works.get(row["reason"], partial(_wake, row["reason"]))
+    place = await work(session, row["tenant"], Place(after=row["after"], recipient_id=row["recipient_id"]), limit)
+    values = {"tenant": row["tenant"], "reason": row["reason"]}
+    if place is None:
+        await session.execute(DONE, values)
     else:
-        await session.execute(MOVE, {**place, "after": batch["last"]})
+        await session.execute(MOVE, {**values, "after": place.after, "recipient_id": place.recipient_id})
     return True
+
+
+async def _wake(reason: str, session: Executor, tenant: UUID, place: Place, limit: int) -> Place | None:
+    values = {"tenant": tenant, "reason": reason, "after": place.after, "limit": limit}
+    batch = (await session.execute(BATCH, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})).mappings().one()
+    return None if batch["count"] < limit else Place(after=batch["last"])

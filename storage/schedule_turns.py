@@ -145,10 +145,9 @@ async def drop(session: AsyncSession, schedule_id: UUID) -> None:
     await session.execute(DROP, {"id": schedule_id})
 
 
-async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str] | None) -> None:
-    """After whatever may have changed where these people are (None: all of the tenant's): the turns of those who are
-    elsewhere now."""
-    which, values = (MOVED, {}) if people is None else (f"{MOVED} AND {OF_THESE}", {"people": list(people)})
+async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> None:
+    """After whatever may have changed where these people are: the turns of those who are elsewhere now."""
+    which, values = f"{MOVED} AND {OF_THESE}", {"people": list(people)}
     rows = await session.execute(text(WITH_MOVED.format(which=which)), {"tenant": tenant, **values})
     for row in rows.mappings().all():
         await _compute(session, _schedule(row, tenant), which, **values)

@@ -3,9 +3,11 @@
 import pytest
 
 from activities.recurring import Recurring
+from dispatch.reconsiderations import BATCH_SIZE
 from domain.schedules import PEOPLE_AT_ONCE
-from storage import notification_types, people
+from storage import notification_types, people, zone_changes
 from storage.database import Database
+from storage.reconsiderations import reconsider_batch
 from tests.activities.test_recurring import TYPE, Office
 from tests.storage.sends import KEY, open_desk
 
@@ -62,6 +64,16 @@ async def test_each_subscriber_has_a_turn_and_is_sent_to_once(office: Office, si
     assert len(set(await office.people())) == len(await office.people()) == sum(seen)
 
 
+async def reconsidered(database: Database) -> int:
+    """Return how many batches it took."""
+    batches = 0
+    while True:
+        async with database.transaction() as session:
+            if not await reconsider_batch(session, BATCH_SIZE, zone_changes.WORKS):
+                return batches
+        batches += 1
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_turns_of_all_subscribers_move_with_the_zone_of_their_tenant(office: Office, size: int) -> None:
     await subscribed(office, size)
@@ -70,6 +82,9 @@ async def test_the_turns_of_all_subscribers_move_with_the_zone_of_their_tenant(o
     await office.desk.query("UPDATE tenant SET timezone = 'Asia/Tokyo' WHERE id = :id", id=office.desk.tenant)
     async with office.desk.database.transaction() as session:
         await people.moved(session, office.desk.tenant, None)
+    assert await office.due_at(schedule) == before
+    batches = await reconsidered(office.desk.database)
+    assert batches >= size // BATCH_SIZE
     after = await office.due_at(schedule)
     assert len(set(after.values())) == 1
     assert set(before.values()).isdisjoint(after.values())

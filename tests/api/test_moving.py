@@ -11,6 +11,7 @@ from sqlalchemy import text
 from bootstrap import Parts
 from domain.clock import now
 from models.columns import new_id
+from storage import zone_changes
 from storage.reconsiderations import reconsider_batch
 from tests.api.shops import Shop, open_shop
 
@@ -88,7 +89,7 @@ async def change_settings(shop: Shop, **changes: Any) -> None:
     assert (await shop.http.patch("/settings", json=changes)).status_code == 200
     while True:
         async with shop.database.transaction() as session:
-            if not await reconsider_batch(session, 100):
+            if not await reconsider_batch(session, 100, zone_changes.WORKS):
                 return
 
 

@@ -229,7 +229,7 @@ async def test_only_whoever_has_no_zone_of_their_own_moves_with_the_tenant(datab
     await collect(desk)
     await desk.query("UPDATE digest SET closes_at = now() + interval '9 days' WHERE tenant = :t", t=desk.tenant)
     async with database.transaction() as session:
-        await digests.moved(session, desk.tenant, None)
+        await digests.moved_with_tenant(session, desk.tenant, digests.FIRST, 10)
     left = {window["recipient_id"]: window["closes_at"] - now() for window in await windows(desk)}
     assert left["ada"] <= A_DAY
     assert left["bob"] > 8 * A_DAY

@@ -1,6 +1,7 @@
 """A change of a tenant's settings wakes all that waits for it, a batch at a time."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,6 @@ async def test_a_batch_reads_what_it_wakes(database: Database, size: int) -> Non
     await desk.query("ANALYZE queue_entry")
     await change(desk)
     async with database.transaction() as session:
-        counting = CountingSession(session)
+        counting: Any = CountingSession(session)
         assert await reconsiderations.reconsider_batch(counting, 100)
     assert sum(counting.pages) < 8_000, counting.pages

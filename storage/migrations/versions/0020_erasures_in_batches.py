@@ -1,4 +1,4 @@
-"""Recipients with many notifications are erased in batches."""
+"""Recipients with many notifications are erased in batches, and those of a tenant move to another zone in batches."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,12 @@ def upgrade() -> None:
         "CREATE UNIQUE INDEX erasure_of_recipient ON erasure (tenant, recipient_id)"
         " WHERE finished_at IS NULL AND erased_at IS NULL"
     )
+    op.execute("ALTER TABLE reconsideration ADD COLUMN recipient_id varchar NOT NULL DEFAULT ''")
     op.execute("CREATE INDEX erasure_open ON erasure (served_at, id) WHERE finished_at IS NULL")
 
 
 def downgrade() -> None:
+    op.drop_column("reconsideration", "recipient_id")
     op.drop_index("erasure_open", "erasure")
     op.drop_index("erasure_of_recipient", "erasure")
     for name in COLUMNS:
