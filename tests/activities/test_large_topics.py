@@ -14,11 +14,12 @@ from tests.storage.sends import KEY, open_desk
 pytestmark = pytest.mark.postgres
 
 SIZES = [2_000, pytest.param(100_000, marks=pytest.mark.long)]
+AT_ONCE = 10_000
 SUBSCRIBERS = """
 WITH known AS (
   INSERT INTO recipient (tenant, recipient_id, contact, attributes, created_at, updated_at)
   SELECT :tenant, 'person ' || lpad(n::text, 7, '0'), '{}', '{}', now(), now()
-    FROM generate_series(1, CAST(:size AS int)) AS n RETURNING recipient_id
+    FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n RETURNING recipient_id
 ), preferences AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
   SELECT :tenant, recipient_id, '{}', '{}', now() FROM known
@@ -38,7 +39,9 @@ async def office(database: Database) -> Office:
 
 
 async def subscribed(office: Office, size: int) -> None:
-    await office.desk.query(SUBSCRIBERS, tenant=office.desk.tenant, size=size)
+    for first in range(1, size + 1, AT_ONCE):
+        last = min(first + AT_ONCE - 1, size)
+        await office.desk.query(SUBSCRIBERS, tenant=office.desk.tenant, first=first, last=last)
     await office.desk.query("ANALYZE recipient, topic_subscriber")
 
 
