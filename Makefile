@@ -45,9 +45,9 @@ faults-long: compiled ## the same with outages of minutes and floods of 10,000
 	@$(BIN)/python -m tests.faults --long $(ARGS)
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group embedded --group dev --universal --generate-hashes \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --group embedded --group dev --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint requirements.lock --universal --generate-hashes \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --constraint requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o deploy/requirements.lock
 
 # Our own bytecode, so that no process compiles at its start, even where PYTHONDONTWRITEBYTECODE is set. It is quick

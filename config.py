@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from config_limits import LimitSettings
 from config_sources import PREFIX, ProviderSettings, Sourced
 from config_temporal import TemporalSettings
 from domain.channels import Channel
@@ -45,7 +46,7 @@ class ClientSettings(Sourced):
         return cls.model_fields[info.field_name].default if value == "" else value
 
 
-class Settings(ClientSettings, TemporalSettings):
+class Settings(ClientSettings, TemporalSettings, LimitSettings):
     """Durations are seconds, rates are per second, ports of 0 mean "pick a free one"."""
 
     env: Literal["dev", "production"] = "production"

@@ -1,7 +1,8 @@
-"""What a process asks of the Linux kernel for itself. On other systems these do nothing."""
+"""What a process asks of the kernel for itself. Where the kernel has no such thing these do nothing."""
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -23,3 +24,12 @@ def hide_memory() -> None:
     processes inherit it, programs that are started do not."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+
+
+def allow_open_files(number: int) -> int:
+    """Raise the limit of open files to `number` as far as the system allows it. Return the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        soft = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return number if soft == resource.RLIM_INFINITY else soft

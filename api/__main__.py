@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 
+import structlog
+
 from api.server import GRACE, serve
 from bootstrap import Parts, open_parts
 from config import ServerSettings
@@ -13,18 +15,22 @@ from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.start_holds import hold_on_start
 from logs import configure_logging
 from metrics.page import Page
-from process_flags import hide_memory
+from process_flags import allow_open_files, hide_memory
 from storage.api_keys import SCOPES, create_key, ensure_tenant
 from storage.tenants import claim_installation
 from supervision import run_on_uvloop
 from watchdog import Watchdog
 
 DEMO_TENANT = "demo"
+OTHER_FILES = 512  # that are no connections of clients: Postgres, providers, logs, pipes of rendering processes
+
+log = structlog.get_logger(__name__)
 
 
 async def main(watchdog: Watchdog) -> None:
     settings = ServerSettings.read()
     configure_logging(settings)
+    allow_connections(settings.api_connections)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -32,6 +38,16 @@ async def main(watchdog: Watchdog) -> None:
         await ensure_demo(parts)
         await hold_on_start(parts.database, settings.hold_on_start)
         await serve(parts, stop, watchdog.expect_end)
+
+
+def allow_connections(number: int) -> None:
+    needed = number + OTHER_FILES
+    if (allowed := allow_open_files(needed)) < needed:
+        log.warning(
+            "too few open files for TOCSIN_API_CONNECTIONS: raise the hard limit (ulimit -Hn), or lower the setting",
+            needed=needed,
+            allowed=allowed,
+        )
 
 
 async def ensure_demo(parts: Parts) -> None:

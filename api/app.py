@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import docs, failures, openapi
+from api.body_budget import BodyBudget
 from api.front_door import FrontDoor
 from api.key_uses import KeyUses
 from api.local_pages import LocalPages
@@ -103,6 +104,7 @@ def create_app(parts: Parts | None = None) -> FastAPI:
     if parts is not None:
         app.state.send_groups = SendGroups(parts)
         app.state.key_uses = KeyUses(parts.database)
+        app.state.body_budget = BodyBudget()
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:

@@ -141,14 +141,16 @@ def _cache(request: Request, value: Value) -> None:
     request._json = value
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The raw body, or 413 as soon as it is known to be longer; also for routes that declare no body."""
+async def read_body(request: Request, limit: int, on_bytes: Callable[[int], None] = lambda _: None) -> bytes:
+    """The raw body, or 413 as soon as it is known to be longer; also for routes that declare no body. `on_bytes` is
+    called with the size of each part."""
     too_large = Problem(413, f"The body may have at most {limit} bytes.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
+        on_bytes(len(chunk))
         body += chunk
         if len(body) > limit:
             raise too_large

@@ -22,11 +22,13 @@ KINDS: dict[int, tuple[str, str]] = {
     403: ("forbidden", "The API key may not do this"),
     404: ("not-found", "There is no such thing"),
     405: ("method-not-allowed", "The method is not allowed here"),
+    408: ("timeout", "The request did not arrive in time"),
     409: ("conflict", "The request conflicts with the current state"),
     413: ("too-large", "The request body is too large"),
     421: ("misdirected", "The request is for another host"),
     422: ("invalid", "The request is not valid"),
     429: ("too-many-requests", "Too many requests"),
+    431: ("headers-too-large", "The header fields are too large or too many"),
     500: ("internal", "Something went wrong on our side"),
     503: ("unavailable", "The service is temporarily unavailable"),
 }

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
@@ -60,7 +61,7 @@ class Requests:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), LastResort() as last:
             await self.app(scope, receive, send_with_headers)
-        if last.error is not None:
+        if last.error is not None and not isinstance(last.error, ClientDisconnect):
             log.error("unexpected error", request_id=request_id, error=type(last.error).__name__, at=where(last.error))
             if started:
                 raise ConnectionAbortedError("the answer broke off") from None

@@ -10,8 +10,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.body_budget import BodyBudget
+from api.connections import ConnectionLimits, Connections
+from api.http_protocol import BoundedProtocol, ServerConfig
 from api.key_uses import KeyUses
 from bootstrap import Parts
+from config import Settings
+from metrics.process import ProcessGauges
 from storage.outages import without_outages
 from watchdog import nothing
 
@@ -37,16 +42,33 @@ def shorten_pauses() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
-def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+def server_config(app: FastAPI, host: str, port: int, limits: ConnectionLimits = ConnectionLimits()) -> ServerConfig:
     """Also used by the benchmarks, whose bare endpoint must be served in the same way."""
-    return uvicorn.Config(
+    config = ServerConfig(
         app,
         host=host,
         port=port,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=limits.idle_timeout,
         timeout_graceful_shutdown=GRACE,
+        forwarded_allow_ips=list(limits.proxies),
+    )
+    config.connections = Connections(limits)
+    return config
+
+
+def limits_of(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=settings.api_connections,
+        per_source=settings.api_connections_per_source,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        idle_timeout=settings.keep_alive_timeout,
+        proxies=settings.proxies,
     )
 
 
@@ -54,7 +76,9 @@ async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = 
     settings = parts.settings
     app = create_app(parts)
     uses: KeyUses = app.state.key_uses
-    server = Server(server_config(app, settings.api_host, settings.api_port))
+    config = server_config(app, settings.api_host, settings.api_port, limits_of(settings))
+    parts.page.add(load_gauges(config.connections, app.state.body_budget))
+    server = Server(config)
     shorten_pauses()
     parts.renderer.begin()
     background = [asyncio.create_task(run()) for run in (*parts.background(), uses.run)]
@@ -71,3 +95,14 @@ async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = 
         await uses.write()
     if broken := [error for error in ended if isinstance(error, Exception)]:
         raise ExceptionGroup("background work ended", broken)
+
+
+def load_gauges(connections: Connections, bodies: BodyBudget) -> ProcessGauges:
+    return ProcessGauges(
+        {
+            "tocsin_api_connections_open": lambda: len(connections),
+            "tocsin_api_connections_max": lambda: connections.limits.connections,
+            "tocsin_receipt_bodies_bytes": lambda: bodies.bytes,
+            "tocsin_receipt_bodies_max_bytes": lambda: bodies.max_bytes,
+        }
+    )

@@ -7,9 +7,13 @@ from prometheus_client.registry import Collector
 
 # Name → what it says.
 GAUGES: Mapping[str, str] = {
+    "tocsin_api_connections_max": "Connections that this API process accepts.",
+    "tocsin_api_connections_open": "Connections to this API process that are open.",
     "tocsin_database_connections_in_use": "Connections of the pool that are in use.",
     "tocsin_database_connections_max": "Connections that the pool may open.",
     "tocsin_database_connections_waiting": "Transactions that wait for a connection.",
+    "tocsin_receipt_bodies_bytes": "Size of the bodies of receipts that are not verified yet.",
+    "tocsin_receipt_bodies_max_bytes": "Most that these may take.",
     "tocsin_render_processes_in_use": "Rendering processes that are busy.",
     "tocsin_render_processes_max": "Rendering processes of this process.",
     "tocsin_render_calls_waiting": "Renders and schema checks that wait for a rendering process.",

@@ -9,7 +9,8 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.front_door import BATCHES, IN_THREAD, FrontDoor, accepts_any_query, public, read_body
+from api.body_budget import BodyBudget
+from api.front_door import BATCHES, IN_THREAD, FrontDoor, accepts_any_query, public
 from api.json_values import has_more_values
 from api.openapi import answers, response
 from api.parts import PartsDep
@@ -53,7 +54,12 @@ async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Res
 
 
 async def _read(adapter: Provider, request: Request) -> list[Reported]:
-    body = await read_body(request, BODY_LIMIT)
+    budget: BodyBudget = request.app.state.body_budget
+    async with budget.read(request, BODY_LIMIT) as body:
+        return await _verified(adapter, request, body)
+
+
+async def _verified(adapter: Provider, request: Request, body: bytes) -> list[Reported]:
     # Text that is no JSON, such as a form, has no values: its commas and brackets are escaped.
     if has_more_values(body, VALUE_LIMIT):
         raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")

@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "providers storage rendering",
         "models",
         "config",
-        "config_temporal",
+        "config_limits config_temporal",
         "config_sources process_flags watchdog",
         "metrics",
         "domain",

@@ -29,6 +29,7 @@ FILES = (
     "bootstrap",
     "cli",
     "config",
+    "config_limits",
     "config_sources",
     "config_temporal",
     "logs",

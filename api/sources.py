@@ -1,0 +1,28 @@
+"""Where a request comes from, as the limits per source count it."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+# Addresses that one caller may choose from are one source.
+IPV6_PREFIX = 64
+
+
+class Sources:
+    """`proxies`: networks whose addresses bring the requests of many callers, and are not counted."""
+
+    def __init__(self, proxies: Iterable[str]) -> None:
+        self._proxies = [ip_network(proxy) for proxy in proxies]
+        self.key = lru_cache(maxsize=4096)(self._key)
+
+    def _key(self, address: str) -> str | None:
+        """Return what an address is counted as; None for a proxy, and for what is no address."""
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return None
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        if any(ip in network for network in self._proxies):
+            return None
+        return str(ip_network((ip, IPV6_PREFIX), strict=False)) if isinstance(ip, IPv6Address) else str(ip)

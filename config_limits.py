@@ -1,0 +1,40 @@
+"""Settings that protect the API from clients that ask too much or too slowly."""
+
+from ipaddress import ip_network
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from config_sources import PREFIX, Sourced
+
+# Loopback and private addresses: clients on the open internet have none of them, reverse proxies usually have one.
+PRIVATE_NETWORKS = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7"
+
+
+class LimitSettings(Sourced):
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    api_connections: int = Field(2_000, ge=10)
+    api_connections_per_source: int = Field(100, ge=0)
+    trusted_proxies: str = PRIVATE_NETWORKS
+    header_timeout: float = Field(10, gt=0)
+    body_timeout: float = Field(30, gt=0)
+    keep_alive_timeout: int = Field(75, ge=1)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for name in _split(value):
+            try:
+                ip_network(name)
+            except ValueError:
+                raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
+        return value
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        return _split(self.trusted_proxies)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
