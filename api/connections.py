@@ -1,6 +1,7 @@
 """The open connections of the API: how many there may be, and which of them give way. Used by the HTTP protocol."""
 
 import asyncio
+import gc
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,10 +9,13 @@ from typing import Protocol
 
 from api.sources import Sources
 from metrics.engine import Limit, limit_reached
+from process_flags import return_free_memory
 
 SWEEP_INTERVAL = 0.5
 # A connection that has waited less is not closed to make room: an honest request arrives sooner.
 GRACE = 1.0
+# Connections whose end is worth the milliseconds that it takes to give back memory.
+FLOOD = 200
 # Of all connections, those that are closed at a time to make room.
 SHARE = 20
 
@@ -60,6 +64,7 @@ class Connections:
         self._by_source = Counter[str]()
         self._next_search = 0.0
         self._sweeping: asyncio.TimerHandle | None = None
+        self._most = 0  # connections at a time since memory was last given back
 
     def __len__(self) -> int:
         return len(self._open)
@@ -109,5 +114,14 @@ class Connections:
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
+        self._give_back_memory()
         if self._open:
             self._sweep_later()
+
+    def _give_back_memory(self) -> None:
+        """After a flood of connections, which refer to themselves and whose buffers leave gaps in the heap."""
+        self._most = max(self._most, len(self._open))
+        if self._most >= FLOOD and len(self._open) <= self._most // 4:
+            self._most = len(self._open)
+            gc.collect()
+            return_free_memory()

@@ -1,0 +1,87 @@
+"""1,000 clients that send slowly, too much or without a signature, beside one that sends as usual."""
+
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bootstrap import prepare_database
+from embedded.temporary import temporary_postgres
+from tests.code.tree import ROOT
+from tests.faults.customer import Customer, customer_at
+from tests.faults.lone_api import api_alone
+from tests.faults.slow_clients import CLIENTS
+from tests.metrics.names import value
+from tests.polling import WITHIN, eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.long]
+
+REQUESTS = 50
+# Milliseconds below which a difference is the machine's, and mebibytes that an allocator keeps.
+NOISE_MS, NOISE_MIB = 10.0, 24.0
+
+
+@asynccontextmanager
+async def slow_clients(port: int) -> AsyncIterator[None]:
+    command = (sys.executable, "-m", "tests.faults.slow_clients", str(port))
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def milliseconds(customer: Customer, name: str) -> tuple[float, float]:
+    """The median of `/healthz`, and of a send."""
+    health, sends = [], []
+    for number in range(REQUESTS):
+        started = time.perf_counter()
+        assert (await customer.http.get(f"{customer.url}/healthz")).status_code == 200
+        between = time.perf_counter()
+        await customer.sent(f"{name}-{number}")
+        health.append(between - started)
+        sends.append(time.perf_counter() - between)
+    return statistics.median(health) * 1000, statistics.median(sends) * 1000
+
+
+def resident_mib(pid: int) -> float:
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+async def open_connections(customer: Customer) -> float:
+    page = (await customer.http.get(f"{customer.url}/metrics")).text
+    return value(page, "tocsin_api_connections_open")
+
+
+async def test_a_thousand_slow_clients_do_not_slow_down_others(tmp_path: Path) -> None:
+    async with temporary_postgres(tmp_path) as postgres:
+        await prepare_database(postgres.url)
+        async with (
+            api_alone(postgres.url, tmp_path / "api.log", API_CONNECTIONS="1000") as (process, info),
+            customer_at(info) as customer,
+        ):
+            await customer.ready(within=WITHIN)
+            await customer.type()
+            await milliseconds(customer, "warm")
+            port, idle = int(info.api_url.rpartition(":")[2]), await milliseconds(customer, "idle")
+            before = resident_mib(process.pid)
+            async with slow_clients(port):
+                await eventually(lambda: open_connections(customer), lambda number: number > CLIENTS * 0.9)
+                busy = await milliseconds(customer, "busy")
+                during = resident_mib(process.pid)
+            await eventually(lambda: open_connections(customer), lambda number: number < 10)
+
+            async def memory() -> float:
+                return resident_mib(process.pid)
+
+            print(f"ms idle {idle}, busy {busy}; MiB {before:.0f}, {during:.0f}, {await memory():.0f}")
+            assert all(after < max(3 * first, first + NOISE_MS) for first, after in zip(idle, busy, strict=True))
+            await eventually(memory, lambda now: now < before + NOISE_MIB)
+        assert process.returncode == 0
