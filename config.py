@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from config_limits import LimitSettings
+from config_limits import LimitSettings, RateLimitSettings
 from config_sources import PREFIX, ProviderSettings, Sourced
 from config_temporal import TemporalSettings
 from domain.channels import Channel
@@ -143,6 +143,16 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings):
     @property
     def dev(self) -> bool:
         return self.env == "dev"
+
+    @property
+    def rate_limits(self) -> RateLimitSettings:
+        """Those that are set; of the others none in development."""
+        usual = RateLimitSettings(key=0, tenant=0, source=0) if self.dev else RateLimitSettings()
+        return RateLimitSettings(
+            key=usual.key if self.key_rate_limit is None else self.key_rate_limit,
+            tenant=usual.tenant if self.tenant_rate_limit is None else self.tenant_rate_limit,
+            source=usual.source if self.source_rate_limit is None else self.source_rate_limit,
+        )
 
     @property
     def secret(self) -> bytes:

@@ -1,14 +1,24 @@
 """Settings that protect the API from clients that ask too much or too slowly."""
 
+from dataclasses import dataclass
 from ipaddress import ip_network
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from config_sources import PREFIX, Sourced
 
 # Loopback and private addresses: clients on the open internet have none of them, reverse proxies usually have one.
 PRIVATE_NETWORKS = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimitSettings:
+    """Points per minute; 0: no limit."""
+
+    key: int = 60_000
+    tenant: int = 120_000
+    source: int = 600
 
 
 class LimitSettings(Sourced):
@@ -20,6 +30,10 @@ class LimitSettings(Sourced):
     header_timeout: float = Field(10, gt=0)
     body_timeout: float = Field(30, gt=0)
     keep_alive_timeout: int = Field(75, ge=1)
+    key_rate_limit: int | None = Field(None, ge=0)
+    tenant_rate_limit: int | None = Field(None, ge=0)
+    source_rate_limit: int | None = Field(None, ge=0)
+    rate_limit_store: SecretStr = SecretStr("")
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -29,6 +43,13 @@ class LimitSettings(Sourced):
                 ip_network(name)
             except ValueError:
                 raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
+        return value
+
+    @field_validator("rate_limit_store")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://")) and value.get_secret_value():
+            raise ValueError("must be a URL such as redis://host:6379/0")
         return value
 
     @property

@@ -10,6 +10,7 @@ from api.body_budget import BodyBudget
 from api.front_door import FrontDoor
 from api.key_uses import KeyUses
 from api.local_pages import LocalPages
+from api.rate_limits import RateLimits
 from api.requests import Requests
 from api.routes import (
     audit,
@@ -105,6 +106,7 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         app.state.send_groups = SendGroups(parts)
         app.state.key_uses = KeyUses(parts.database)
         app.state.body_budget = BodyBudget()
+        app.state.rate_limits = RateLimits(parts.settings)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:

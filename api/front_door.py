@@ -16,8 +16,10 @@ from fastapi.routing import APIRoute
 
 from api import strict_json
 from api.callers import PUBLIC, Caller, authenticate
+from api.json_values import values_in
 from api.problems import Problem, invalid, not_found
 from api.query_names import declared_names, query_faults
+from api.rate_limits import VALUES_PER_POINT, charge
 from api.strict_json import VALUE_LIMIT, TooManyValues, UnreadableJson, Value
 from storage.api_keys import SCOPES
 
@@ -79,12 +81,13 @@ class FrontDoor(APIRoute):
         async def enter(request: Request) -> Response:
             if needed != PUBLIC:
                 request.state.caller = allowed(await authenticate(request), needed)
+                await charge(request, 1)
             if request.path_params or request.scope["query_string"]:
                 refuse_nul(request)
                 if declared is not None:
                     refuse_query(declared, request)
             if reads_body:
-                await hand_over_body(request, limits)
+                await hand_over_body(request, limits, needs_key=needed != PUBLIC)
             return await handle(request)
 
         return enter
@@ -112,7 +115,7 @@ def refuse_query(declared: Mapping[str, bool], request: Request) -> None:
         raise invalid(*faults, detail="The request is not valid; see errors.")
 
 
-async def hand_over_body(request: Request, limits: BodyLimits) -> None:
+async def hand_over_body(request: Request, limits: BodyLimits, *, needs_key: bool) -> None:
     """Reads and parses; FastAPI finds both done."""
     raw = await read_body(request, limits.size)
     request._body = raw
@@ -126,6 +129,8 @@ async def hand_over_body(request: Request, limits: BodyLimits) -> None:
         raise Problem(413, f"The body may have at most {limits.values} JSON values.") from None
     except UnreadableJson as error:
         raise Problem(400, error.reason) from None
+    if len(raw) > VALUES_PER_POINT and needs_key:
+        await charge(request, values_in(raw, VALUES_PER_POINT) // VALUES_PER_POINT)
     _cache(request, value)
 
 

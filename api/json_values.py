@@ -3,6 +3,8 @@
 `json.loads` holds the interpreter lock until the last value is built, so a text with too many must not reach it.
 """
 
+from collections.abc import Iterator
+
 # Bytes per step of the exact count. Other threads run between two steps.
 SLICE = 64 * 1024
 WHITE_SPACE = b" \t\r\n"
@@ -22,20 +24,31 @@ def _separators(raw: bytes) -> int:
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
+def values_in(raw: bytes, least: int) -> int:
+    """The number of values of the text, or some lower number if it has fewer than `least`."""
+    return 0 if _separators(raw) < least - 1 else sum(_counts_outside_strings(raw), 1)
+
+
 def _has_more_outside_strings(raw: bytes, limit: int) -> bool:
-    """Without escapes every quote begins or ends a string."""
+    found = 1
+    for values in _counts_outside_strings(raw):
+        found += values
+        if found > limit:
+            return True
+    return False
+
+
+def _counts_outside_strings(raw: bytes) -> Iterator[int]:
+    """Of each slice. Without escapes every quote begins or ends a string."""
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    found, inside, opened = 1, 0, b""
+    inside, opened = 0, b""
     for start in range(0, len(plain), SLICE):
         parts = plain[start : start + SLICE].split(b'"')
         outside = opened + b'"'.join(parts[inside::2]).translate(None, WHITE_SPACE)
         inside = (inside + len(parts) - 1) % 2
         # Whether a value follows an opening bracket at the end, the next slice shows.
         opened = outside[-1:] if outside.endswith((b"[", b"{")) and not inside else b""
-        found += _separators(outside) - _empty(outside) - len(opened)
-        if found > limit:
-            return True
-    return False
+        yield _separators(outside) - _empty(outside) - len(opened)
 
 
 def _empty(outside: bytes) -> int:

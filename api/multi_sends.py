@@ -1,7 +1,8 @@
 """Sends of one request to several recipients: each becomes a notification of its own, and one idempotency key holds for
 all of them. Called by the route of single sends."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -20,6 +21,7 @@ from api.acceptance import (
 from api.batch_items import ListedErrors, Refusal
 from api.callers import Caller
 from api.problems import Fault, at, invalid
+from api.rate_limits import charge
 from api.recipient_entries import RecipientEntry, check_size, listed_entries, subscriber_entries
 from api.schemas.sends import MOST_SUBSCRIBERS, SendBody, SentEntry
 from api.send_checks import NO_SUCH_TYPE
@@ -41,8 +43,18 @@ class KeyTaken(Exception):
 
 
 class MultiSends:
-    def __init__(self, parts: Parts, groups: SendGroups, caller: Caller, acceptance: Acceptance) -> None:
+    """`charge_points` counts the work of all recipients but the first."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        groups: SendGroups,
+        caller: Caller,
+        acceptance: Acceptance,
+        charge_points: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._parts = parts
+        self._charge_points = charge_points
         self._groups = groups
         self._tenant = caller.tenant
         self._acceptance = acceptance
@@ -55,6 +67,7 @@ class MultiSends:
             if (earlier := await self._earlier(body, key, digest)) is not None:
                 return earlier, True
             entries = await self._entries(body, given)
+            await self._charge_points(len(entries) - 1)
             asks = {index: entry.read for index, entry in enumerate(entries) if isinstance(entry.read, Ask)}
             prepared = await self._acceptance.prepare(asks)
             _refuse_whole(body, prepared)
@@ -114,7 +127,8 @@ class MultiSends:
 
 def multi_sends_of(request: Request) -> MultiSends:
     state = request.app.state
-    return MultiSends(state.parts, state.send_groups, request.state.caller, acceptance_of(request))
+    acceptance = acceptance_of(request)
+    return MultiSends(state.parts, state.send_groups, request.state.caller, acceptance, partial(charge, request))
 
 
 def _refuse_whole(body: SendBody, prepared: Prepared) -> None:

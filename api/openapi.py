@@ -104,6 +104,7 @@ def _complete(operation: Json, path: str, endpoint: object) -> None:
     if scope != PUBLIC:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
+        problems[429] = response(429, header="Retry-After")
         problems[401] = response(401, header="WWW-Authenticate")
         problems[403] = response(403, f"The API key lacks the scope '{scope}', or its tenant is suspended")
     if "requestBody" in operation:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
+from api.rate_limits import header_fields
 from api.security_headers import missing, security_headers
 
 HEADER = "X-Request-Id"
@@ -48,7 +49,7 @@ class Requests:
             return
         theirs = Headers(scope=scope).get(HEADER, "")
         request_id = theirs if ACCEPTABLE.fullmatch(theirs) else uuid4().hex
-        started = False
+        state, started = scope.setdefault("state", {}), False
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -56,7 +57,7 @@ class Requests:
                 started = True
                 given = message["headers"]
                 own = (HEADER.lower().encode(), request_id.encode())
-                message["headers"] = [*given, *missing(self.security, given), own]
+                message["headers"] = [*given, *missing(self.security, given), *header_fields(state), own]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), LastResort() as last:

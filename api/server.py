@@ -14,6 +14,7 @@ from api.body_budget import BodyBudget
 from api.connections import ConnectionLimits, Connections
 from api.http_protocol import BoundedProtocol, ServerConfig
 from api.key_uses import KeyUses
+from api.rate_limits import RateLimits
 from bootstrap import Parts
 from config import Settings
 from metrics.process import ProcessGauges
@@ -77,7 +78,7 @@ async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = 
     app = create_app(parts)
     uses: KeyUses = app.state.key_uses
     config = server_config(app, settings.api_host, settings.api_port, limits_of(settings))
-    parts.page.add(load_gauges(config.connections, app.state.body_budget))
+    parts.page.add(load_gauges(app, config.connections))
     server = Server(config)
     shorten_pauses()
     parts.renderer.begin()
@@ -93,16 +94,20 @@ async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = 
     ended = await asyncio.gather(*background, return_exceptions=True)
     with without_outages():
         await uses.write()
+    await app.state.rate_limits.close()
     if broken := [error for error in ended if isinstance(error, Exception)]:
         raise ExceptionGroup("background work ended", broken)
 
 
-def load_gauges(connections: Connections, bodies: BodyBudget) -> ProcessGauges:
-    return ProcessGauges(
-        {
-            "tocsin_api_connections_open": lambda: len(connections),
-            "tocsin_api_connections_max": lambda: connections.limits.connections,
-            "tocsin_receipt_bodies_bytes": lambda: bodies.bytes,
-            "tocsin_receipt_bodies_max_bytes": lambda: bodies.max_bytes,
-        }
-    )
+def load_gauges(app: FastAPI, connections: Connections) -> ProcessGauges:
+    bodies: BodyBudget = app.state.body_budget
+    rates: RateLimits = app.state.rate_limits
+    readers: dict[str, Callable[[], float]] = {
+        "tocsin_api_connections_open": lambda: len(connections),
+        "tocsin_api_connections_max": lambda: connections.limits.connections,
+        "tocsin_receipt_bodies_bytes": lambda: bodies.bytes,
+        "tocsin_receipt_bodies_max_bytes": lambda: bodies.max_bytes,
+    }
+    if (shared := rates.shared) is not None:
+        readers["tocsin_rate_limit_store_up"] = lambda: shared.is_up
+    return ProcessGauges(readers)

@@ -12,6 +12,7 @@ GAUGES: Mapping[str, str] = {
     "tocsin_database_connections_in_use": "Connections of the pool that are in use.",
     "tocsin_database_connections_max": "Connections that the pool may open.",
     "tocsin_database_connections_waiting": "Transactions that wait for a connection.",
+    "tocsin_rate_limit_store_up": "1 if the shared store of rate limits answered last, 0 if this process counts alone.",
     "tocsin_receipt_bodies_bytes": "Size of the bodies of receipts that are not verified yet.",
     "tocsin_receipt_bodies_max_bytes": "Most that these may take.",
     "tocsin_render_processes_in_use": "Rendering processes that are busy.",

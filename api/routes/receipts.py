@@ -15,6 +15,8 @@ from api.json_values import has_more_values
 from api.openapi import answers, response
 from api.parts import PartsDep
 from api.problems import Problem, not_found
+from api.rate_limits import RateLimits
+from bootstrap import Parts
 from domain.evidence import ReceiptKind
 from domain.names import derived_id
 from domain.vendor_values import clean_raw
@@ -37,20 +39,28 @@ class TooManyEvents(Exception):
     """The request reports more events than the provider sends at once. None is stored."""
 
 
-@router.post("/receipts/{provider}", status_code=204, responses=answers(400, 413) | {401: response(401, FORGED[1])})
+@router.post(
+    "/receipts/{provider}", status_code=204, responses=answers(400, 413, 429) | {401: response(401, FORGED[1])}
+)
 @public
 @accepts_any_query  # vendors add parameters of their own to the callback URL, and sign them with it
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:
     """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
+    rates: RateLimits = request.app.state.rate_limits
+    async with rates.unverified(request):
+        reported = await _read(_adapter(parts, provider), request)
+    await _keep(parts.database, reported)
+    parts.on_receipts()
+    return Response(status_code=204)
+
+
+def _adapter(parts: Parts, provider: str) -> Provider:
     adapter = parts.providers.get(provider)
     if adapter is None:
         raise not_found("This provider is in no channel's pool.")
     if not adapter.parses_receipts:
         raise not_found("This provider reports nothing.")
-    reported = await _read(adapter, request)
-    await _keep(parts.database, reported)
-    parts.on_receipts()
-    return Response(status_code=204)
+    return adapter
 
 
 async def _read(adapter: Provider, request: Request) -> list[Reported]:

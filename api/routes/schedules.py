@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import auditing, scheduling
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
-from api.openapi import answers
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.problems import at, invalid, not_found
@@ -36,7 +35,7 @@ MOST_TIMES = 100
 UNKNOWN = "There is no schedule with this key."
 
 
-@router.put("/{key}", responses={201: {"model": ScheduleView, "description": "Created"}, **answers(429)})
+@router.put("/{key}", responses={201: {"model": ScheduleView, "description": "Created"}})
 @scope("manage")
 async def put_schedule(
     key: Key, body: ScheduleBody, caller: CallerDep, parts: PartsDep, response: Response

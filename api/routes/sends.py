@@ -8,8 +8,8 @@ from api.acceptance import Ask, Taken, acceptance_of, digest_of
 from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, read_item
 from api.front_door import FrontDoor, scope
 from api.multi_sends import multi_sends_of
-from api.openapi import answers
 from api.problems import invalid
+from api.rate_limits import charge
 from api.schemas.sends import BatchAnswer, BatchRequest, IdempotencyKey, SendBody, Sent, SentToSeveral
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
@@ -23,7 +23,7 @@ HEADERS = {
 }
 
 
-@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}, **answers(429)})
+@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}})
 @scope("send")
 async def send_notification(
     body: SendBody, request: Request, response: Response, idempotency_key: KeyHeader = None
@@ -44,10 +44,11 @@ async def send_notification(
     return Sent(status=NotificationStatus.PENDING, **answer.values)
 
 
-@router.post("/send-batch", status_code=202, responses=answers(429))
+@router.post("/send-batch", status_code=202)
 @scope("send", max_body=BATCH_LIMIT, max_values=BATCH_VALUE_LIMIT)
 async def send_batch(body: BatchRequest, request: Request, idempotency_key: KeyHeader = None) -> BatchAnswer:
     """Accept up to 1,000 sends and answer each. A header key counts as `{key}:{index}` for items without one."""
+    await charge(request, len(body.items) - 1)
     read = [
         read_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)
         async for index, item in in_slices(enumerate(body.items))

@@ -1,12 +1,12 @@
 """What a template makes of a payload, without sending it."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
-from api.openapi import answers
 from api.parts import PartsDep
 from api.problems import Problem, at, invalid, not_found
+from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.templates import Preview, PreviewBody
 from api.send_checks import payload_faults
 from api.template_checks import fault_of
@@ -23,10 +23,13 @@ FAILED = ("template-failed", "The template cannot be rendered with this payload"
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
 
 
-@router.post("/{name}/preview", response_model=Preview, responses=answers(429))
+@router.post("/{name}/preview", response_model=Preview)
 @scope("read")
-async def preview_template(name: str, body: PreviewBody, caller: CallerDep, parts: PartsDep) -> Preview:
+async def preview_template(
+    name: str, body: PreviewBody, request: Request, caller: CallerDep, parts: PartsDep
+) -> Preview:
     """The payload must fit the schema, as for a send."""
+    await charge(request, RENDER_POINTS)
     version = await chosen(parts, caller, name, body)
     checks = PayloadChecks(parts.renderer, caller.tenant)
     checks.add(0, body.payload, [version.variables_schema])

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
@@ -12,6 +12,7 @@ from api.openapi import answers
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.problems import at, conflict, invalid, not_found
+from api.rate_limits import COMPILE_POINTS, charge
 from api.schemas.base import ChannelName
 from api.schemas.templates import Language, SavedTemplate, Target, TemplateAnswer, TemplateBody, VersionTarget
 from api.template_checks import warnings_for
@@ -28,10 +29,13 @@ LanguageQuery = Annotated[Language | None, Query()]
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
 
 
-@router.post("", status_code=201, response_model=SavedTemplate, responses=answers(429))
+@router.post("", status_code=201, response_model=SavedTemplate)
 @scope("manage")
-async def save_template(body: TemplateBody, response: Response, caller: CallerDep, parts: PartsDep) -> SavedTemplate:
+async def save_template(
+    body: TemplateBody, request: Request, response: Response, caller: CallerDep, parts: PartsDep
+) -> SavedTemplate:
     """Every save is a new version; with `publish` it is used from now on."""
+    await charge(request, COMPILE_POINTS)
     warnings = await warnings_for(parts.renderer, body, tenant=caller.tenant)
     place = Place(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with parts.database.transaction() as session:

@@ -13,6 +13,7 @@ from api.callers import CallerDep
 from api.front_door import BODY_LIMIT, FrontDoor, public, read_body, scope
 from api.key_uses import KeyUses
 from api.problems import MEDIA_TYPE
+from api.rate_limits import RateLimits
 from api.requests import Requests
 from api.schemas.base import Model
 from config import Settings
@@ -86,6 +87,7 @@ async def client() -> httpx2.AsyncClient:
     app = FastAPI()
     app.state.parts = OnlyKeys(catalog=Keys(), settings=Settings(env="dev", _env_file=None))
     app.state.key_uses = KeyUses(Database(NOWHERE))
+    app.state.rate_limits = RateLimits(app.state.parts.settings)
     app.include_router(router, prefix="/api")
     app.add_middleware(Requests)
     failures.install(app)

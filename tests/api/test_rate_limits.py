@@ -1,0 +1,232 @@
+"""Points of keys, tenants and addresses: what costs how many, and what is answered when they are used up."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from api.app import create_app
+from api.rate_counters import BoundedMemory, SharedCounters
+from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
+from bootstrap import Parts
+from config import Settings
+from models.tenants import Tenant
+from storage.api_keys import create_key
+from tests.polling import eventually
+from tests.redis import RedisServer, needs_redis, running_redis
+
+pytestmark = pytest.mark.postgres
+
+BASE = "http://tocsin.test/api/v1"
+CALLER = "198.51.100.7"
+FORGED = b'{"events": []}'
+
+
+def settings(**limits: Any) -> Settings:
+    return Settings(env="dev", secret_key=SecretStr(""), _env_file=None, **limits)
+
+
+@dataclass
+class Clock:
+    now: float = 1_000_060.0  # 20 s before a new minute
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Limited:
+    """One tenant of an application whose limits a test sets."""
+
+    app: FastAPI
+    new_key: Callable[[], Any]
+    clock: Clock = field(default_factory=Clock)
+
+    def limit(self, **limits: Any) -> None:
+        self.app.state.rate_limits = RateLimits(settings(**limits), self.clock)
+
+    @asynccontextmanager
+    async def client(self, address: str = CALLER) -> AsyncIterator[AsyncClient]:
+        headers = {"Authorization": f"Bearer {await self.new_key()}"}
+        transport = ASGITransport(self.app, client=(address, 4711))
+        async with AsyncClient(transport=transport, base_url=BASE, headers=headers) as http:
+            yield http
+
+
+@pytest.fixture(scope="module")
+def app(parts: Parts) -> FastAPI:
+    return create_app(parts)
+
+
+@pytest.fixture
+async def limited(app: FastAPI, parts: Parts, tenant: Tenant) -> AsyncIterator[Limited]:
+    async def new_key() -> str:
+        async with parts.database.transaction() as session:
+            _, key = await create_key(session, tenant.id, "test", ("send", "read", "manage"))
+        return key
+
+    yield Limited(app, new_key)
+    app.state.rate_limits = RateLimits(settings())
+
+
+@pytest.fixture(scope="module")
+async def redis() -> AsyncIterator[RedisServer]:
+    async with running_redis() as server:
+        yield server
+
+
+def left(response: Response) -> dict[str, int]:
+    """Points by the name of the quota."""
+    parts = [part.split(";") for part in response.headers["RateLimit"].split(", ")]
+    return {name.strip('"'): int(rest.removeprefix("r=")) for name, rest, _ in parts}
+
+
+async def statuses(client: AsyncClient, requests: int) -> list[int]:
+    return [(await client.get("/settings")).status_code for _ in range(requests)]
+
+
+async def test_header_fields_say_how_many_points_are_left(limited: Limited) -> None:
+    limited.limit(key_rate_limit=3, tenant_rate_limit=10)
+    async with limited.client() as client:
+        response = await client.get("/settings")
+    assert response.headers["RateLimit-Policy"] == '"key";q=3;w=60, "tenant";q=10;w=60'
+    assert response.headers["RateLimit"] == '"key";r=2;t=20, "tenant";r=9;t=20'
+
+
+async def test_a_key_without_points_is_answered_429_until_the_next_minute(limited: Limited) -> None:
+    limited.limit(key_rate_limit=2)
+    async with limited.client() as client, limited.client() as other_key:
+        assert await statuses(client, 2) == [200, 200]
+        refused = await client.get("/settings")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "20")
+        assert refused.headers["RateLimit"] == '"key";r=0;t=20'
+        assert refused.json() == {
+            "type": "urn:tocsin:problem:too-many-requests",
+            "title": "Too many requests",
+            "status": 429,
+            "detail": "The API key has used its 2 points of this minute; repeat the request in 20 s.",
+        }
+        assert await statuses(other_key, 1) == [200]
+        limited.clock.now += 20
+        assert await statuses(client, 1) == [200]
+
+
+async def test_keys_of_a_tenant_share_its_points(limited: Limited) -> None:
+    limited.limit(key_rate_limit=2, tenant_rate_limit=3)
+    async with limited.client() as first, limited.client() as second:
+        assert await statuses(first, 2) + await statuses(second, 2) == [200, 200, 200, 429]
+        assert left(await second.get("/settings")) == {"key": 1, "tenant": 0}
+
+
+async def test_work_is_counted_and_not_requests(limited: Limited) -> None:
+    limited.limit(key_rate_limit=1_000)
+    template = {"name": "hello", "channel": "sms", "language": "en", "body_template": "Hi", "variables_schema": {}}
+    preview = {"channel": "sms", "payload": {}}
+    many_values = {"global_channel_opt_in": {}, "attributes": {"many": list(range(2_500))}}
+    async with limited.client() as client:
+
+        async def cost(method: str, path: str, body: Any) -> int:
+            before = left(await client.get("/settings"))["key"]
+            return before - left(await client.request(method, path, json=body))["key"]
+
+        assert await cost("POST", "/notifications/send-batch", {"items": [{}] * 40}) == 40
+        assert await cost("POST", "/notifications/send", {"notification_type": "none", "recipients": [{}] * 30}) == 30
+        assert await cost("POST", "/templates", {**template, "publish": True}) == 1 + COMPILE_POINTS
+        assert await cost("POST", "/templates/hello/preview", preview) == 1 + RENDER_POINTS
+        assert await cost("PUT", "/recipients/ada", many_values) == 1 + 2
+
+
+async def test_a_batch_that_is_refused_takes_one_point(limited: Limited) -> None:
+    limited.limit(key_rate_limit=10)
+    async with limited.client() as client:
+        assert await statuses(client, 5) == [200] * 5
+        assert (await client.post("/notifications/send-batch", json={"items": [{}] * 9})).status_code == 429
+        assert await statuses(client, 4) == [200] * 4
+
+
+async def test_a_batch_that_costs_more_than_a_minute_has_takes_all_its_points(limited: Limited) -> None:
+    limited.limit(key_rate_limit=10)
+    async with limited.client() as client:
+        accepted = await client.post("/notifications/send-batch", json={"items": [{}] * 1_000})
+        assert (accepted.status_code, left(accepted)) == (202, {"key": 0})
+        assert await statuses(client, 1) == [429]
+        limited.clock.now += 20
+        assert await statuses(client, 1) == [200]
+        assert (await client.post("/notifications/send-batch", json={"items": [{}] * 1_000})).status_code == 429
+
+
+async def test_unverified_receipts_are_limited_by_the_address_of_their_sender(limited: Limited) -> None:
+    limited.limit(source_rate_limit=2, trusted_proxies="10.0.0.0/8")
+    async with limited.client() as sender, limited.client("198.51.100.8") as other, limited.client("10.0.0.1") as proxy:
+        for path in ("/receipts/sandbox", "/receipts/unknown"):
+            assert (await sender.post(path, content=FORGED)).status_code in (401, 404)
+        refused = [await sender.post("/receipts/sandbox", content=FORGED) for _ in range(2)]
+        assert [(each.status_code, each.headers["Retry-After"]) for each in refused] == [(429, "20")] * 2
+        assert (await other.post("/receipts/sandbox", content=FORGED)).status_code == 401
+        assert [(await proxy.post("/receipts/sandbox", content=FORGED)).status_code for _ in range(4)] == [401] * 4
+        limited.clock.now += 20
+        assert (await sender.post("/receipts/sandbox", content=FORGED)).status_code == 401
+
+
+async def test_without_limits_nothing_is_counted(limited: Limited) -> None:
+    limited.limit()
+    async with limited.client() as client:
+        assert "RateLimit" not in (await client.get("/settings")).headers
+
+
+@needs_redis
+async def test_processes_with_a_redis_give_the_answers_of_one_process(limited: Limited, redis: RedisServer) -> None:
+    async def answers(*stores: RateLimits) -> list[tuple[int, str]]:
+        seen = []
+        async with limited.client() as client:
+            for number in range(9):
+                limited.app.state.rate_limits = stores[number % len(stores)]
+                items = 3 if number == 4 else 1
+                response = await client.post("/notifications/send-batch", json={"items": [{}] * items})
+                seen.append((response.status_code, response.headers["RateLimit"]))
+        return seen
+
+    given = {"key_rate_limit": 6, "tenant_rate_limit": 100}
+    alone = await answers(RateLimits(settings(**given), limited.clock))
+    shared = [RateLimits(settings(**given, rate_limit_store=redis.url), limited.clock) for _ in range(2)]
+    together = await answers(*shared)
+    for store in shared:
+        await store.close()
+    assert [status for status, _ in alone] == [202] * 4 + [429] + [202] + [429] * 3
+    assert [(status, rest.split(",")[0]) for status, rest in together] == [
+        (status, rest.split(",")[0]) for status, rest in alone
+    ]
+
+
+@needs_redis
+async def test_a_process_counts_alone_while_redis_is_away(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.rate_counters.RETRY_AFTER", 0.0)
+    counters = SharedCounters(redis.url)
+
+    async def count() -> bool:
+        await counters.incr("probe", 60)
+        return counters.is_up
+
+    assert [await counters.incr("key", 60) for _ in range(2)] == [1, 2]
+    with capture_logs() as logs:
+        await redis.stop()
+        assert [await counters.incr("key", 60) for _ in range(3)] == [1, 2, 3]
+        assert not counters.is_up
+        await redis.start()
+        await eventually(count, bool)
+        assert await counters.incr("key", 60) == 1
+    assert [line["log_level"] for line in logs] == ["warning", "info"]
+    await counters.close()
+
+
+async def test_the_memory_of_a_process_is_bounded() -> None:
+    memory = BoundedMemory(capacity=3)
+    assert [await memory.incr(name, 60) for name in "abcda"] == [1, 1, 1, 1, 1]
+    assert await memory.incr("d", 60, 5) == 6
+    assert len(memory.storage) == len(memory.expirations) == 3

@@ -1,0 +1,51 @@
+"""Two API processes with one Redis give the answers that one process gives alone."""
+
+from contextlib import AsyncExitStack
+from itertools import cycle, islice, pairwise
+from pathlib import Path
+
+import pytest
+
+from bootstrap import prepare_database
+from embedded.temporary import temporary_postgres
+from tests.faults.customer import Customer, customer_at
+from tests.faults.lone_api import api_alone
+from tests.polling import WITHIN, eventually
+from tests.redis import needs_redis, running_redis
+
+pytestmark = [pytest.mark.postgres, pytest.mark.long, needs_redis]
+
+POINTS = 30
+Answers = list[tuple[int, int, int]]
+
+
+async def ask(customers: list[Customer]) -> Answers:
+    """In turn: the status, the points that are left, and the seconds until the next minute."""
+    answers = []
+    for customer in islice(cycle(customers), POINTS + 4):
+        response = await customer.http.get("/settings")
+        _, rest, seconds = response.headers["RateLimit"].split(";")
+        answers.append((response.status_code, int(rest.removeprefix("r=")), int(seconds.removeprefix("t="))))
+    return answers
+
+
+def are_of_one_minute(answers: Answers) -> bool:
+    return answers[0][1] == POINTS - 1 and all(before >= after for (*_, before), (*_, after) in pairwise(answers))
+
+
+async def test_two_processes_share_the_points_of_a_key(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(running_redis())
+        postgres = await stack.enter_async_context(temporary_postgres(tmp_path))
+        await prepare_database(postgres.url)
+        customers = []
+        for name in ("first", "second"):
+            api = api_alone(
+                postgres.url, tmp_path / name, KEY_RATE_LIMIT=str(POINTS), RATE_LIMIT_STORE=redis.url, LOG_LEVEL="error"
+            )
+            _, info = await stack.enter_async_context(api)
+            customers.append(await stack.enter_async_context(customer_at(info)))
+            await customers[-1].ready(within=WITHIN)
+        answers = await eventually(lambda: ask(customers), are_of_one_minute, 2 * WITHIN)
+        assert [status for status, _, _ in answers] == [200] * POINTS + [429] * 4
+        assert [rest for _, rest, _ in answers] == [*reversed(range(POINTS)), 0, 0, 0, 0]
