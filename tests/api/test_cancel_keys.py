@@ -60,12 +60,6 @@ async def test_a_hundred_are_canceled_per_call_and_the_answer_says_that_there_ar
     assert {item["id"] for item in (*first["items"], *second["items"])} == ids
 
 
-async def test_a_key_of_another_tenant_cancels_nothing(cart: Shop, other_shop: Shop) -> None:
-    [id] = await sent(cart)
-    assert await cancel(other_shop) == {"items": [], "more": False}
-    assert (await cart.http.get(f"/notifications/{id}")).json()["status"] == "PENDING"
-
-
 @pytest.mark.parametrize(("body", "pointer"), [({}, "/cancel_key"), ({"cancel_key": ""}, "/cancel_key")])
 async def test_a_cancel_needs_a_key(shop: Shop, body: Json, pointer: str) -> None:
     assert set(faults(await shop.http.post("/notifications/cancel", json=body))) == {pointer}

@@ -1,4 +1,4 @@
-"""Digests over the API: listed in pages, looked at and flushed by their own tenant alone. What fills and closes them by
+"""Digests over the API: listed in pages, looked at and flushed. What fills and closes them by
 itself is in `tests/stories/test_digests.py`."""
 
 from collections.abc import AsyncIterator
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from bootstrap import Parts
-from storage import api_keys
 from storage.digest_collection import collect_waiting
 from tests.api.shops import Shop, open_shop
 
@@ -113,26 +112,3 @@ async def test_what_is_sent_on_some_channels_only_is_a_digest_of_its_own(parts: 
 async def test_there_is_no_such_digest(shop: Shop, id: str) -> None:
     assert (await shop.http.get(f"/digests/{id}")).status_code == 404
     assert (await shop.http.post(f"/digests/{id}/flush")).status_code == 404
-
-
-async def test_another_tenant_sees_and_closes_nothing(parts: Parts, shop: Shop, other_shop: Shop) -> None:
-    await collect(parts, shop, "ada")
-    [window] = await listed(shop)
-    assert (await other_shop.http.get(f"/digests/{window['id']}")).status_code == 404
-    assert (await other_shop.http.post(f"/digests/{window['id']}/flush")).status_code == 404
-    assert await listed(other_shop) == await listed(other_shop, closed="true") == []
-    assert await listed(shop) == [window]
-
-
-async def test_looking_needs_read_and_flushing_send(parts: Parts, shop: Shop) -> None:
-    await collect(parts, shop, "ada")
-    [window] = await listed(shop)
-    calls = {"GET /digests": "read", f"GET /digests/{window['id']}": "read"}
-    calls[f"POST /digests/{window['id']}/flush"] = "send"
-    for scope in ("read", "send", "manage"):
-        async with parts.database.transaction() as session:
-            _, key = await api_keys.create_key(session, shop.tenant, scope, (scope,))
-        shop.http.headers["Authorization"] = f"Bearer {key}"
-        for call, needed in calls.items():
-            answer = await shop.http.request(*call.split(" "))
-            assert (answer.status_code == 403) is (needed != scope), call

@@ -95,9 +95,3 @@ async def test_what_waits_says_for_what(api: httpx2.AsyncClient) -> None:
         (True, "sms (step 1): its turn has not come."),
         (True, "Now: it waits to be started."),
     ]
-
-
-async def test_another_tenants_notification_has_no_story(told: tuple[Shop, str], api: httpx2.AsyncClient) -> None:
-    _, id = told
-    for unknown in (id, "nonsense"):
-        assert (await api.get(f"/notifications/{unknown}/explain")).status_code == 404

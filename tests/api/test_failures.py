@@ -5,9 +5,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from bootstrap import Parts
 from storage.database import Database
-from tests.api.shops import faults, open_shop
+from tests.api.shops import faults
 from tests.api.test_notifications import accepted, ready
 from tests.api.test_redrives import end, failed, many
 
@@ -112,11 +111,3 @@ async def test_a_question_that_makes_no_sense_is_refused(
     api: httpx2.AsyncClient, wanted: dict[str, str], parameter: str
 ) -> None:
     assert set(faults(await api.get("/failures", params=wanted))) == {parameter}
-
-
-async def test_another_tenants_failures_are_not_listed(
-    api: httpx2.AsyncClient, parts: Parts, database: Database
-) -> None:
-    await failed(api, database, 1)
-    async with open_shop(parts) as stranger:
-        assert (await listed(stranger.http))["items"] == []

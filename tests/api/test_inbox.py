@@ -1,4 +1,4 @@
-"""The inbox by API key: pages, counts, marks, and other tenants' messages that stay other tenants'."""
+"""The inbox by API key: pages, counts and marks."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -111,17 +111,6 @@ async def test_all_are_read_at_once_and_only_those_of_the_person(shop: Shop) -> 
     assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 3}
     assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 0}
     assert await unread(shop) == 0
-
-
-@pytest.mark.parametrize("mark", ["read", "seen", "archive"])
-async def test_another_tenants_message_cannot_be_touched(shop: Shop, other_shop: Shop, mark: str) -> None:
-    (id,) = await messages(shop, 1)
-    assert (await other_shop.http.post(f"/inbox/{id}/{mark}")).status_code == 404
-    theirs = await other_shop.http.get("/inbox", params={"recipient_id": shop.person})
-    assert (theirs.json()["items"], theirs.json()["unread"]) == ([], 0)
-    await other_shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})
-    (item,) = (await shop.http.get("/inbox", params={"recipient_id": shop.person})).json()["items"]
-    assert (item["seen_at"], item["read_at"], item["archived_at"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("id", ["0f9619ff-8b86-4d01-b42d-00cf4fc964ff", "not-an-id"])

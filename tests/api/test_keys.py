@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -157,25 +156,6 @@ async def test_a_rotation_never_prolongs_a_key_and_is_done_once(shop: Shop) -> N
     assert (await shop.http.delete(f"/keys/{new['id']}")).status_code == 204
     assert (await rotated(shop.http, old["id"]))["replaces"] == old["id"], "the successor was lost and revoked"
     assert set(faults(await shop.http.post(f"/keys/{new['id']}/rotate", json={"overlap": "31d"}))) == {"/overlap"}
-
-
-async def test_a_foreign_key_is_an_absent_one(shop: Shop, other_shop: Shop) -> None:
-    foreign, absent = (await created(other_shop.http))["id"], str(uuid4())
-    for method, tail in (("GET", ""), ("DELETE", ""), ("POST", "/rotate")):
-        answers = [await shop.http.request(method, f"/keys/{id}{tail}") for id in (foreign, absent)]
-        assert [answer.status_code for answer in answers] == [404, 404]
-        assert answers[0].json() == answers[1].json()
-    assert foreign not in (await shop.http.get("/keys")).text
-
-
-@pytest.mark.parametrize("scopes", [["send", "read"], []])
-async def test_keys_are_for_keys_that_manage(shop: Shop, scopes: list[str]) -> None:
-    key = (await created(shop.http, scopes=scopes))["key"] if scopes else "tk_unknown"
-    headers = {"Authorization": f"Bearer {key}"}
-    calls = [("GET", "/keys"), ("POST", "/keys"), ("GET", f"/keys/{uuid4()}"), ("DELETE", f"/keys/{uuid4()}")]
-    for method, path in (*calls, ("POST", f"/keys/{uuid4()}/rotate"), ("GET", "/audit")):
-        response = await shop.http.request(method, path, headers=headers)
-        assert response.status_code == (403 if scopes else 401), path
 
 
 async def test_operate_works_in_the_installations_own_tenant_only(shop: Shop, parts: Parts) -> None:

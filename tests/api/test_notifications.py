@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -173,17 +172,6 @@ async def test_a_channel_that_was_passed_over_says_why(archive: tuple[Shop, dict
     assert said == {"sms": ("SKIPPED", "no_address"), "email": ("FAILED", "refused_recipient")}
     skipped = [entry for entry in shown["timeline"] if entry["kind"] == "channel_skipped"]
     assert [(entry["channel"], entry["reason"]) for entry in skipped] == [("sms", "no_address")]
-
-
-async def test_another_tenants_notifications_do_not_exist(archive: tuple[Shop, dict[str, str]], engine: Engine) -> None:
-    _, ids = archive
-    async with open_shop(engine) as stranger:
-        assert await found(stranger) == set()
-        for id in (ids["ada welcome"], ids["waiting"], str(uuid4())):
-            assert (await stranger.http.get(f"/notifications/{id}")).status_code == 404
-            assert (await stranger.http.post(f"/notifications/{id}/cancel")).status_code == 404
-    shop, _ = archive
-    assert (await shop.shown(ids["waiting"]))["status"] == "PENDING"
 
 
 @pytest.mark.parametrize("id", ["nonsense", "1", "%00", "00000000-0000-0000-0000-00000000000g"])

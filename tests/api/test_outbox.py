@@ -104,11 +104,6 @@ async def test_the_api_pages_through_everything_once(shop: Shop, known: Known) -
     assert len(found) == len(set(found)) == 5
 
 
-async def test_the_api_never_shows_another_tenants_messages(other_shop: Shop, known: Known) -> None:
-    assert (await other_shop.http.get("/outbox")).json()["items"] == []
-    assert (await other_shop.http.get("/outbox", params={"recipient_id": known.recipient_id})).json()["items"] == []
-
-
 async def test_an_unknown_channel_is_refused_without_repeating_it(shop: Shop) -> None:
     response = await shop.http.get("/outbox", params={"channel": "canary"})
     assert list(faults(response)) == ["channel"]

@@ -52,11 +52,6 @@ async def test_a_deleted_type_is_resumed_but_not_paused(shop: Shop) -> None:
     assert (await posted(shop, f"{path}/pause"))[0] == 404
 
 
-async def test_a_type_of_another_tenant_is_unknown(shop: Shop, other_shop: Shop) -> None:
-    assert (await other_shop.put("/notification-types/shipped", TYPE)).status_code == 201
-    assert (await posted(shop, "/notification-types/shipped/resume"))[0] == 404
-
-
 async def test_a_paused_provider_that_left_the_pools_is_resumed_once(shop: Shop) -> None:
     async with shop.database.transaction() as session:
         await holds.pause(session, shop.tenant, HoldKind.PROVIDER, "former", None)

@@ -107,16 +107,6 @@ async def test_a_bad_preference_is_named(
     assert "canary" not in "".join(faults(response).values()).lower()
 
 
-async def test_another_tenant_neither_sees_nor_changes_them(shop: Shop, other_shop: Shop, path: str) -> None:
-    await shop.put(path, WANTED)
-    assert (await other_shop.http.get(path)).status_code == 404
-    assert (await other_shop.put(path, {})).status_code == 404
-    assert (await other_shop.http.patch(path, json={})).status_code == 404
-    assert (await other_shop.put(path.removesuffix("/preferences"), {})).status_code == 201
-    await other_shop.put(path, {})
-    assert await read(shop, path) == WANTED
-
-
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
 async def test_who_chooses_waits_for_a_guard_that_goes_on(shop: Shop, path: str, verb: str) -> None:
     """It locks the preferences before the queue entry, and so does a change of the preferences."""

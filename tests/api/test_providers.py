@@ -72,12 +72,6 @@ async def test_what_is_given_changes_and_null_goes_back_to_the_settings(operator
         assert answer.json() == await shown(operator) == before | {"rate": rate, "tenant_rate": tenant_rate}
 
 
-@pytest.mark.parametrize("scopes", [["read"], ["manage"], ["send", "read", "manage"]])
-async def test_a_key_that_only_manages_may_not(with_scopes: Opened, scopes: list[str]) -> None:
-    answer = await (await with_scopes(*scopes)).patch(PATH, json={"rate": 20})
-    assert (answer.status_code, "'operate'" in answer.json()["detail"]) == (403, True)
-
-
 async def test_a_provider_that_no_pool_names_is_not_there(operator: httpx2.AsyncClient) -> None:
     assert (await operator.patch("/providers/sendgrid", json={"rate": 20})).status_code == 404
 

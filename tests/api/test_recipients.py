@@ -71,15 +71,6 @@ async def test_an_unknown_person_is_not_found(shop: Shop, method: str) -> None:
     assert (await shop.http.request(method, f"/recipients/{shop.person}", **body)).status_code == 404
 
 
-async def test_two_tenants_may_use_the_same_id_and_never_see_each_other(shop: Shop, other_shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    assert (await other_shop.http.get(path)).status_code == 404
-    assert (await other_shop.http.patch(path, json={"email": None})).status_code == 404
-    assert (await other_shop.http.delete(path)).status_code == 404
-    assert (await other_shop.put(path, {"email": "bob@example.com"})).status_code == 201
-    assert (await shop.http.get(path)).json()["email"] == "ada@example.com"
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -8,13 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from api.redriving import Order, redrive_all
-from bootstrap import Parts
 from models.columns import new_id
 from models.tenants import Tenant
-from storage.api_keys import create_key
 from storage.database import Database
 from storage.parked import Filter
-from tests.api.shops import faults, open_shop
+from tests.api.shops import faults
 from tests.api.test_notifications import accepted, ready
 
 pytestmark = pytest.mark.postgres
@@ -203,25 +201,6 @@ async def test_an_order_that_makes_no_sense_is_refused(
     assert set(faults(await api.post("/notifications/redrive", json=body))) == {pointer}
 
 
-async def test_another_tenants_are_neither_redriven_nor_counted(
-    api: httpx2.AsyncClient, parts: Parts, database: Database
-) -> None:
-    [id] = await failed(api, database, 1)
-    async with open_shop(parts) as stranger:
-        assert (await stranger.http.post(f"/notifications/{id}/redrive")).status_code == 404
-        assert await many(stranger.http) == {"matched": 0, "redriven": 0, "skipped": []}
-    assert (await api.get(f"/notifications/{id}")).json()["status"] == "FAILED"
-
-
 @pytest.mark.parametrize("id", ["nonsense", "00000000-0000-0000-0000-000000000000"])
 async def test_what_is_not_there_is_not_redriven(api: httpx2.AsyncClient, id: str) -> None:
     assert (await api.post(f"/notifications/{id}/redrive")).status_code == 404
-
-
-async def test_a_key_that_may_only_read_may_not(api: httpx2.AsyncClient, database: Database, tenant: Tenant) -> None:
-    async with database.transaction() as session:
-        _, key = await create_key(session, tenant.id, "reader", ("read",))
-    headers = {"Authorization": f"Bearer {key}"}
-    [id] = await failed(api, database, 1)
-    for path in (f"/notifications/{id}/redrive", "/notifications/redrive"):
-        assert (await api.post(path, json={"filter": {}}, headers=headers)).status_code == 403

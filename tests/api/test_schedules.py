@@ -8,7 +8,6 @@ from httpx2 import Response
 from sqlalchemy import text
 
 from bootstrap import Parts
-from storage import api_keys
 from tests.api.shops import Shop, faults, open_shop
 
 pytestmark = pytest.mark.postgres
@@ -165,25 +164,3 @@ async def test_a_deleted_one_is_gone_and_its_key_is_free(shop: Shop) -> None:
     assert [(await shop.http.request(verb, PATH)).status_code for verb in ("GET", "DELETE")] == [404, 404]
     again = await put(shop)
     assert (again.status_code, again.json()["last_runs"]) == (201, [])
-
-
-async def test_another_tenant_sees_and_changes_nothing(shop: Shop, other_shop: Shop) -> None:
-    await put(shop)
-    await shop.put(f"/topics/news/subscribers/{shop.person}", None)
-    calls = [("GET", PATH), ("DELETE", PATH), *(("POST", f"{PATH}/{verb}") for verb in ("pause", "resume", "trigger"))]
-    assert {(await other_shop.http.request(*call)).status_code for call in calls} == {404}
-    for path in ("/schedules", "/topics", "/topics/news/subscribers"):
-        assert (await other_shop.http.get(path)).json() == {"items": [], "next_cursor": None}
-
-
-async def test_looking_needs_read_sending_send_and_changing_manage(parts: Parts, shop: Shop) -> None:
-    await put(shop)
-    calls = {"GET ": "read", "POST /trigger": "send", "POST /pause": "manage", "DELETE ": "manage"}
-    for scope in ("read", "send", "manage"):
-        async with parts.database.transaction() as session:
-            _, key = await api_keys.create_key(session, shop.tenant, scope, (scope,))
-        shop.http.headers["Authorization"] = f"Bearer {key}"
-        for call, needed in calls.items():
-            verb, _, end = call.partition(" ")
-            answer = await shop.http.request(verb, f"{PATH}{end}")
-            assert (answer.status_code == 403) is (needed != scope), call

@@ -255,13 +255,6 @@ async def test_without_a_key_each_request_is_a_notification(desk: Desk) -> None:
     assert await desk.rows() == 2
 
 
-async def test_another_tenants_key_is_another_key(desk: Desk, parts: Parts) -> None:
-    async with open_desk(parts) as other:
-        mine, theirs = await desk.send(key="k"), await other.send(key="k")
-    assert mine.json()["id"] != theirs.json()["id"]
-    assert "idempotent-replayed" not in theirs.headers
-
-
 async def test_a_replay_survives_the_deletion_of_the_type(desk: Desk) -> None:
     first = await desk.send(key="k")
     assert (await desk.http.delete("/notification-types/news")).status_code < 300
@@ -406,15 +399,6 @@ async def test_the_key_is_checked_before_the_body_is_read_and_that_before_its_me
     assert (await desk.raw(b"{}")).status_code == 422
     assert (await desk.raw(b"{" * 300_000, **nobody)).status_code == 401
     assert await desk.rows() == 0
-
-
-async def test_a_key_without_the_scope_may_not_send(parts: Parts) -> None:
-    async with open_desk(parts, "read", "manage") as desk:
-        for path, body in ((SEND, GOOD), (BATCH, {"items": [GOOD]})):
-            assert (await desk.http.post(path, json=body)).status_code == 403
-        assert await desk.rows() == 0
-    async with open_desk(parts, "send") as desk:
-        assert (await desk.send()).status_code == 202
 
 
 async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from bootstrap import Parts
-from storage import api_keys
 from tests.api.shops import Shop, faults
 
 pytestmark = pytest.mark.postgres
@@ -95,20 +93,6 @@ async def test_a_bad_setting_is_named_and_changes_nothing(shop: Shop, body: dict
     response = await shop.http.patch("/settings", json={"default_language": "fr", **body})
     assert list(faults(response)) == [pointer]
     assert await read(shop) == FIRST
-
-
-async def test_each_tenant_has_its_own(shop: Shop, other_shop: Shop) -> None:
-    await patch(shop, timezone="Asia/Tokyo", person_cap=CAP)
-    assert await read(other_shop) == FIRST
-
-
-async def test_looking_needs_read_and_changing_manage(parts: Parts, shop: Shop) -> None:
-    for scope in ("read", "send", "manage"):
-        async with parts.database.transaction() as session:
-            _, key = await api_keys.create_key(session, shop.tenant, scope, (scope,))
-        shop.http.headers["Authorization"] = f"Bearer {key}"
-        assert ((await shop.http.get("/settings")).status_code == 403) is (scope != "read")
-        assert ((await shop.http.patch("/settings", json={})).status_code == 403) is (scope != "manage")
 
 
 async def test_days_that_are_kept_are_set_together_or_alone(shop: Shop) -> None:

@@ -1,6 +1,5 @@
 import asyncio
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -9,7 +8,6 @@ from bootstrap import Parts
 from domain.channels import Channel
 from domain.templates import version_before
 from models.tenants import Tenant
-from storage.api_keys import create_key, ensure_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -232,16 +230,3 @@ async def test_a_preview_that_fails_says_why_and_not_with_what(api: httpx2.Async
     assert (failed.status_code, failed.json()["type"]) == (422, "urn:tocsin:problem:template-failed")
     assert failed.json()["errors"][0]["pointer"] == "/body_template"
     assert "canary" not in failed.text
-
-
-async def test_templates_of_another_tenant_do_not_exist(api: httpx2.AsyncClient, parts: Parts) -> None:
-    await save(api)
-    async with parts.database.transaction() as session:
-        other = await ensure_tenant(session, uuid4().hex, "Other")
-        _, key = await create_key(session, other.id, "other", ["read", "manage"])
-    headers = {"Authorization": f"Bearer {key}"}
-    assert (await api.get("/templates", headers=headers)).json()["items"] == []
-    assert (await api.get("/templates/shipped/versions", headers=headers)).status_code == 404
-    answer = await api.post("/templates/shipped/publish", json=PLACE | {"version": 1}, headers=headers)
-    assert answer.status_code == 404
-    assert (await api.post("/templates", json=EMAIL, headers=headers)).json()["version"] == 1

@@ -8,7 +8,7 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient
 
 from bootstrap import Parts
-from tests.api.shops import Shop, faults
+from tests.api.shops import faults
 from tests.apps import app_of
 from tests.installation import INSTALLATION, installation_key
 
@@ -105,12 +105,3 @@ async def test_an_unknown_tenant_is_not_found(operator: AsyncClient) -> None:
     ):
         response = await operator.request(method, f"/tenants/nobody{tail}", json=body)
         assert response.status_code == 404, tail
-
-
-async def test_a_tenants_own_keys_see_no_tenants(shop: Shop) -> None:
-    """Whether there is such a tenant or not."""
-    for path in ("/tenants", f"/tenants/{INSTALLATION}", "/tenants/nobody"):
-        response = await shop.http.get(path)
-        assert (response.status_code, "'operate'" in response.json()["detail"]) == (403, True)
-    for tail in ("", f"/{INSTALLATION}/suspend", "/nobody/resume", "/nobody/keys"):
-        assert (await shop.http.post(f"/tenants{tail}", json={})).status_code == 403

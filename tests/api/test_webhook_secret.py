@@ -14,9 +14,7 @@ from bootstrap import Parts, open_parts
 from config import Settings
 from domain.channels import Channel
 from domain.outgoing import Message
-from models.tenants import Tenant
 from providers.outcomes import Accepted
-from storage.api_keys import create_key
 from tests.api.shops import Shop, open_shop
 from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
 
@@ -97,13 +95,3 @@ async def test_the_answer_is_kept_by_nobody_on_the_way(
     secret = answer.json()["secret"]
     assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
     assert secret not in caplog.text + "".join(capfd.readouterr())
-
-
-@pytest.mark.parametrize("scopes", [["read"], ["send"], ["read", "send"]])
-async def test_only_a_key_that_manages_sees_it(
-    api: httpx2.AsyncClient, parts: Parts, tenant: Tenant, scopes: list[str]
-) -> None:
-    async with parts.database.transaction() as session:
-        _, key = await create_key(session, tenant.id, "other", scopes)
-    answer = await api.get(PATH, headers={"Authorization": f"Bearer {key}"})
-    assert (answer.status_code, "whsec" in answer.text) == (403, False)

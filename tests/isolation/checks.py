@@ -1,0 +1,118 @@
+"""The rules that every operation is held to. They raise AssertionError."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from httpx2 import AsyncClient, Response
+
+from tests.isolation.kinds import Kind, Owner
+from tests.isolation.operations import Json, Operation, Pointer, slots, templates
+from tests.isolation.routes import Route
+from tests.isolation.tenants import UUIDS, ForeignTenant, new_mark
+
+# What differs between two responses that say the same: ids, times, secrets and the ids of workflows.
+VOLATILE = (
+    UUIDS,
+    re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"),
+    re.compile(r"whsec_[\w+/=]+"),
+    re.compile(r"tk_[a-z]+_[\w-]+"),
+    re.compile(r"digest-[0-9a-f]{32}"),
+)
+
+
+async def check_foreign_ids(
+    operation: Operation, route: Route, one: Owner, other: Owner, foreign: ForeignTenant
+) -> None:
+    """An id of another tenant is answered as one that does not exist, wherever it stands. `one` and `other` are in the
+    same state, and stay in it."""
+    places = {pointer: (template, kind) for template in templates(route) for pointer, kind in slots(template)}
+    absent = {kind: absent_like(await foreign.first.own(kind), foreign) for _, kind in places.values()}
+    for pointer, (template, kind) in places.items():
+        given = await foreign.first.own(kind)
+        first = await ask(one, operation, template, pointer, given)
+        second = await ask(other, operation, template, pointer, absent[kind])
+        place = f"{operation}, {'.'.join(map(str, pointer))}"
+        shown, expected = seen(first, given), seen(second, absent[kind])
+        assert shown == expected, f"{place}: a foreign id is not answered as an absent one: {shown}, {expected}"
+        assert not foreign.shown_in(first.text, given), f"{place}: the response shows what another tenant has"
+
+
+async def check_own_requests(operation: Operation, route: Route, one: Owner, foreign: ForeignTenant) -> None:
+    """The table's requests are valid, and show and change nothing of another tenant."""
+    for template in templates(route):
+        response = await ask(one, operation, template)
+        assert response.is_success, f"{operation}: the request of the table is refused: {response.text}"
+        assert not foreign.shown_in(response.text), f"{operation}: the response shows what another tenant has"
+    if operation.writes:
+        one.made.clear()
+        assert await foreign.is_unchanged(), f"{operation} changed another tenant"
+
+
+async def check_cursor(operation: Operation, route: Route, one: Owner, foreign: ForeignTenant) -> None:
+    """A cursor of another tenant's list is a place in the caller's own list."""
+    [template] = templates(route)
+    page = (await ask(foreign.first, operation, template, limit=1)).json()
+    assert page["next_cursor"], f"{operation}: the foreign tenant must have two items in this list"
+    response = await ask(one, operation, template, cursor=page["next_cursor"])
+    assert response.status_code == 200, f"{operation}: {response.text}"
+    assert not foreign.shown_in(response.text), f"{operation}: a cursor leads to what another tenant has"
+
+
+async def check_keys(operation: Operation, anonymous: AsyncClient, others: AsyncClient, holder: AsyncClient) -> None:
+    """401 without a key and with a wrong one, 403 with all scopes but the needed one, neither with that one alone."""
+    statuses = [
+        (await call(anonymous, operation)).status_code,
+        (await call(anonymous, operation, Authorization="Bearer tk_live_wrong")).status_code,
+        (await call(others, operation)).status_code,
+    ]
+    assert statuses == [401, 401, 403], str(operation)
+    assert (await call(holder, operation)).status_code not in (401, 403), (
+        f"{operation}: {operation.scope} is not enough"
+    )
+
+
+async def call(http: AsyncClient, operation: Operation, **headers: str) -> Response:
+    """With ids that do not exist and without a body."""
+    path = re.sub(r"{\w+}", lambda _: str(uuid4()), operation.path)
+    return await http.request(operation.method, path, headers=headers)
+
+
+async def ask(
+    owner: Owner, operation: Operation, template: Json, pointer: Pointer = (), value: str = "", **query: Any
+) -> Response:
+    """The request of the table with the owner's own ids, but `value` at `pointer`."""
+    kept = operation.required | {step for step in pointer if isinstance(step, str)}
+    optional = {place: {n: v for n, v in template[place].items() if n in kept} for place in ("query", "headers")}
+    filled = await _filled(owner, {**template, **optional}, pointer, value)
+    return await owner.http.request(
+        operation.method,
+        operation.path.format(**filled["path"]),
+        params=filled["query"] | query,
+        headers=filled["headers"],
+        json=filled["body"],
+    )
+
+
+async def _filled(owner: Owner, node: Any, pointer: Pointer, value: str, here: Pointer = ()) -> Any:
+    if isinstance(node, Kind):
+        return value if here == pointer else await owner.own(node)
+    if isinstance(node, Mapping):
+        return {name: await _filled(owner, child, pointer, value, (*here, name)) for name, child in node.items()}
+    if isinstance(node, list):
+        return [await _filled(owner, child, pointer, value, (*here, index)) for index, child in enumerate(node)]
+    return node
+
+
+def absent_like(id: str, foreign: ForeignTenant) -> str:
+    """An id or name of the same form that no tenant has."""
+    return str(uuid4()) if UUIDS.fullmatch(id) else UUIDS.sub(str(uuid4()), id).replace(foreign.mark, new_mark())
+
+
+def seen(response: Response, given: str) -> tuple[int, str]:
+    """What a caller sees, but for the id of the request and what differs each time."""
+    body = response.text.replace(given, "GIVEN")
+    for pattern in VOLATILE:
+        body = pattern.sub("VOLATILE", body)
+    return response.status_code, body

@@ -1,0 +1,125 @@
+"""Tenants that call the API, and the foreign one whose data no response may show."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy import text
+
+from bootstrap import Parts
+from storage.api_keys import create_key, ensure_tenant
+from storage.database import Database
+from tests.isolation.kinds import Kind, Owner
+
+SCOPES = ("send", "read", "manage")
+UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+TABLES = text(r"""
+SELECT string_agg(
+         format('SELECT %L AS name, to_jsonb(t) - ''last_used_at'' AS content FROM %I t WHERE tenant = \:tenant',
+                c.relname, c.relname), ' UNION ALL ')
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant'
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+""")
+FAIL = text("""
+UPDATE notification SET status = 'FAILED', failure_reason = 'sms: ' || :mark, finished_at = now()
+ WHERE tenant = :tenant AND notification_type LIKE :mark || '%'
+""")
+
+
+@asynccontextmanager
+async def opened(app: FastAPI, parts: Parts, mark: str) -> AsyncIterator[Owner]:
+    """A fresh tenant with a key that has every scope but `operate`."""
+    key = f"tenant-{mark}-{uuid4()}"
+    async with parts.database.transaction() as session:
+        tenant = (await ensure_tenant(session, key, mark)).id
+        _, secret = await create_key(session, tenant, mark, SCOPES)
+    async with client(app, secret) as http:
+        yield Owner(tenant=tenant, tenant_key=key, mark=mark, http=http, parts=parts)
+
+
+def client(app: FastAPI, secret: str | None) -> AsyncClient:
+    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+    base = "http://tocsin.test/api/v1"
+    return AsyncClient(transport=ASGITransport(app), base_url=base, headers=headers, trust_env=False)
+
+
+class Twins:
+    """Two tenants in the same state. They are replaced once one of them has a name that was meant to be foreign."""
+
+    def __init__(self, app: FastAPI, parts: Parts, stack: AsyncExitStack) -> None:
+        self._app, self._parts, self._stack = app, parts, stack
+        self._open: tuple[Owner, Owner] | None = None
+
+    async def pair(self) -> tuple[Owner, Owner]:
+        if self._open is None:
+            one, other = [await self._stack.enter_async_context(opened(self._app, self._parts, "own")) for _ in "12"]
+            self._open = one, other
+        return self._open
+
+    async def drop_if_they_hold(self, foreign: "ForeignTenant") -> None:
+        one, _ = await self.pair()
+        if foreign.shown_in(await rows(self._parts.database, one.tenant)):
+            self._open = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignTenant:
+    """Has two of everything, so that each of its lists has a second page. `stored` are its rows, `ids` are in them."""
+
+    first: Owner
+    mark: str
+    stored: str
+    ids: frozenset[str]
+
+    def shown_in(self, shown: str, given: str = "") -> set[str]:
+        """What of this tenant is in a response, besides what was in the request."""
+        rest = shown.replace(given, "") if given else shown
+        return {word for word in (*self.ids, self.mark) if word in rest}
+
+    async def is_unchanged(self) -> bool:
+        return await rows(self.first.parts.database, self.first.tenant) == self.stored
+
+
+@asynccontextmanager
+async def foreign_tenant(app: FastAPI, parts: Parts) -> AsyncIterator[ForeignTenant]:
+    mark = new_mark()
+    async with opened(app, parts, f"{mark}1") as first:
+        second = replace(first, mark=f"{mark}2", made={})
+        for kind in Kind:
+            await first.own(kind)
+            await second.own(kind)
+        await _fill_lists(first, second)
+        stored = await rows(parts.database, first.tenant)
+        yield ForeignTenant(first=first, mark=mark, stored=stored, ids=frozenset(UUIDS.findall(stored)))
+
+
+async def _fill_lists(first: Owner, second: Owner) -> None:
+    """Lists below another thing, and failures, which nothing over the API makes."""
+    subscriber = await second.own(Kind.RECIPIENT)
+    await first.call("PUT", f"/topics/{await first.own(Kind.TOPIC)}/subscribers/{subscriber}")
+    await replace(first, made=_without(first, Kind.EVENT_MESSAGE)).own(Kind.EVENT_MESSAGE)
+    await replace(first, made=_without(first, Kind.INBOX_MESSAGE)).own(Kind.INBOX_MESSAGE)
+    async with first.parts.database.transaction() as session:
+        for owner in (first, second):
+            await session.execute(FAIL, {"tenant": owner.tenant, "mark": owner.mark})
+
+
+def _without(owner: Owner, kind: Kind) -> dict[Kind, str]:
+    return {each: id for each, id in owner.made.items() if each is not kind}
+
+
+def new_mark() -> str:
+    return f"m{uuid4().hex[:12]}"
+
+
+async def rows(database: Database, tenant: UUID) -> str:
+    """Every row that has this tenant, but the time of the last use of its keys."""
+    async with database.transaction() as session:
+        tables = (await session.execute(TABLES)).scalar_one()
+        found = (await session.execute(text(tables), {"tenant": tenant})).all()
+    return "\n".join(sorted(f"{row.name} {row.content}" for row in found))
