@@ -9,6 +9,7 @@ from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitState
 from domain.rates import LIFTED
 
+# FastAPI leaves null out of the examples of a schema.
 EXAMPLE: dict[str, Any] = {
     "name": "sendgrid",
     "channels": ["email"],
@@ -18,11 +19,11 @@ EXAMPLE: dict[str, Any] = {
         "reason": "errors",
         "since": "2026-11-22T09:00:00Z",
         "probe_at": "2026-11-22T09:00:05Z",
-        "quiet_until": None,
+        "quiet_until": "2026-11-22T09:00:30Z",
     },
     "weights": {"email": 0},
     "rate": 50,
-    "tenant_rate": None,
+    "tenant_rate": 5,
     "paused": False,
 }
 # Calls per second: one in a quarter of an hour.

@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 
 from api.examples import EXAMPLES
+from api.problems import MEDIA_TYPE
 from bootstrap import Parts
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from tests.apps import document
@@ -49,6 +50,14 @@ def fits(schema: Json, value: Any) -> bool:
     return jsonschema_rs.Draft202012Validator(whole, validate_formats=True).is_valid(value)
 
 
+def exemplified(node: Any) -> Iterator[Json]:
+    """Every schema that has examples of its own."""
+    if isinstance(node, dict) and isinstance(node.get("examples"), list):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from exemplified(child)
+
+
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):
@@ -83,10 +92,14 @@ def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> 
         *("KeyBody", "RotateBody", "TenantBody", "Problem"),
     ],
 )
-def test_what_people_write_first_has_an_example_that_fits(name: str) -> None:
-    schema = DOCUMENT["components"]["schemas"][name]
-    assert schema["examples"]
-    assert all(fits({"$ref": f"#/components/schemas/{name}"}, example) for example in schema["examples"])
+def test_what_people_write_first_has_an_example(name: str) -> None:
+    assert DOCUMENT["components"]["schemas"][name]["examples"]
+
+
+def test_every_example_fits_its_schema() -> None:
+    schemas = list(exemplified(DOCUMENT))
+    assert len(schemas) > 20
+    assert [schema for schema in schemas for example in schema["examples"] if not fits(schema, example)] == []
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -120,6 +133,18 @@ def test_every_reference_leads_somewhere() -> None:
 )
 def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> None:
     assert set(operation(name)["responses"]) == statuses
+
+
+@pytest.mark.parametrize("name", [name for name, _ in operations()])
+def test_every_operation_has_its_errors_as_problems(name: str) -> None:
+    documented = operation(name)["responses"]
+    expected = {"503"} | ({"401", "403"} if "x-scope" in operation(name) else {"401"})
+    expected |= {"404"} if "{" in name else set()
+    expected |= {"400", "413"} if "requestBody" in operation(name) else set()
+    errors = {status: response["content"] for status, response in documented.items() if status >= "400"}
+    assert expected <= set(errors)
+    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert all(content == problem for content in errors.values())
 
 
 def test_what_a_type_cannot_say_yet_is_told() -> None:

@@ -1,0 +1,127 @@
+"""Every operation answers valid and invalid generated requests as the OpenAPI document says, whatever the key's scope.
+
+Few requests per operation in the suite, many in `make faults`.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from httpx2 import Response
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from bootstrap import open_parts
+from config import Settings
+from storage.api_keys import SCOPES, ensure_tenant
+from tests.apps import app_of, document
+from tests.installation import INSTALLATION, installation_key
+from tests.isolation.kinds import Kind, Owner
+from tests.isolation.routes import ROUTES
+from tests.isolation.tenants import client
+from tests.storage.databases import create_database
+
+pytestmark = pytest.mark.postgres
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+BASE_URL = "http://tocsin.test"
+SUITE_EXAMPLES, LONG_EXAMPLES = 2, 60
+EXAMPLES = SUITE_EXAMPLES if hypothesis.settings().max_examples < 100 else LONG_EXAMPLES
+# Seconds for one operation, after which its remaining examples are skipped.
+TIME_LIMIT = 10.0
+
+LOADED = schemathesis.openapi.from_dict(document()).get_all_operations()
+OPERATIONS = {each.ok().definition.raw["operationId"]: each.ok() for each in LOADED if isinstance(each, Ok)}
+
+AnyCase = Case[Any]
+
+
+class Caller:
+    """The installation's own tenant, since its keys may have any scope, and a key for each scope."""
+
+    def __init__(self, owner: Owner, keys: dict[str, str]) -> None:
+        self.owner = owner
+        self._keys = keys
+
+    async def send(self, case: AnyCase, scope: str) -> Response:
+        """As schemathesis would write it, but for the key."""
+        arguments = case.as_transport_kwargs(base_url=BASE_URL)
+        prepared = requests.Request(**{k: v for k, v in arguments.items() if k != "cookies"}).prepare()
+        headers = {name.encode(): str(value).encode() for name, value in prepared.headers.items()}
+        headers[b"Authorization"] = f"Bearer {self._keys[scope]}".encode()
+        content = prepared.body if isinstance(prepared.body, str | bytes) else None
+        return await self.owner.http.request(str(prepared.method), str(prepared.url), headers=headers, content=content)
+
+    async def use_known_path(self, case: AnyCase, operation: str) -> None:
+        """Put what the tenant has into the path; without it nearly every request would end with 404."""
+        if case.method == "DELETE":
+            self.owner.made.clear()
+        for name, kind in ROUTES[operation].path.items():
+            case.path_parameters[name] = await self.owner.own(kind) if isinstance(kind, Kind) else kind
+
+
+@pytest.fixture(scope="module")
+async def caller(database_url: str) -> AsyncIterator[Caller]:
+    """Has a database of its own: generated rates, pauses and types stay."""
+    url = await create_database(database_url, "fuzzing")
+    settings = Settings(env="dev", database_url=url, temporal_address="127.0.0.1:1", _env_file=None)
+    async with open_parts(settings) as parts:
+        keys = {scope: await installation_key(parts.database, scope) for scope in SCOPES}
+        async with parts.database.transaction() as session:
+            tenant = (await ensure_tenant(session, INSTALLATION, INSTALLATION)).id
+        async with client(app_of(parts), await installation_key(parts.database)) as http:
+            yield Caller(Owner(tenant=tenant, tenant_key="shop", mark="own", http=http, parts=parts), keys)
+
+
+@pytest.fixture
+def started(caller: Caller) -> float:
+    """When the first example of an operation began. What earlier operations deleted is made again."""
+    caller.owner.made.clear()
+    return time.monotonic()
+
+
+def test_every_operation_is_loaded() -> None:
+    assert set(OPERATIONS) == set(ROUTES)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@given(data=st.data())
+@hypothesis.settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+async def test_a_response_is_as_documented(caller: Caller, started: float, operation: str, data: st.DataObject) -> None:
+    needed = OPERATIONS[operation].definition.raw.get("x-scope", "read")
+    mode = data.draw(st.sampled_from(GenerationMode))
+    case: AnyCase = data.draw(OPERATIONS[operation].as_strategy(mode, feedback=FeedbackSources()))
+    scope = data.draw(st.sampled_from([needed] * len(SCOPES) + list(SCOPES)))
+    has_known_path = data.draw(st.booleans())
+    if time.monotonic() > started + TIME_LIMIT:
+        return
+    if has_known_path:
+        await caller.use_known_path(case, operation)
+    response = await caller.send(case, scope)
+    case.validate_response(response, checks=CHECKS)
