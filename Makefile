@@ -1,15 +1,24 @@
 # Everything a developer does, from a bare clone. Needs Python >= 3.11 and make; the first verb prepares .venv.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+# Run in environments of their own, so that what they depend on is not part of ours.
+PIP_AUDIT := pip-audit==2.10.1
+CYCLONEDX := cyclonedx-bom==7.5.0
 BIN := .venv/bin
 STAMP := .venv/.synced
 # `make test ARGS="-k digest"`
 ARGS ?=
+# What `make sbom` lists: an installation. `make sbom LOCK=requirements.lock` lists what development needs, too.
+LOCK ?= deploy/requirements.lock
+SBOM ?= sbom.cdx.json
+# uv does not read pip's configuration, so an index that is configured for pip alone is passed on.
+INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(BIN)/python -m pip config get global.index-url 2>/dev/null))
+TOOL = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX)) $(BIN)/uv tool run --quiet
 # Parallel processes of `make test`, each with servers of its own. Tests wait more than they compute.
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled run test lint types fmt bench faults faults-long lock rebuild
+.PHONY: help compiled run test lint types fmt bench faults faults-long lock sbom audit rebuild
 
 help: ## print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -49,6 +58,13 @@ lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --constraint requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o deploy/requirements.lock
+
+sbom: $(STAMP) ## write the packages of an installation to sbom.cdx.json, as CycloneDX
+	@PYTHONWARNINGS=ignore $(TOOL) --from $(CYCLONEDX) cyclonedx-py requirements --pyproject pyproject.toml --short-PURLs \
+	  --output-reproducible --validate --of JSON -o $(SBOM) $(LOCK)
+
+audit: $(STAMP) ## look up known vulnerabilities of all locked packages; needs the internet
+	@$(TOOL) $(PIP_AUDIT) --requirement requirements.lock --disable-pip --require-hashes --strict --progress-spinner off
 
 # Our own bytecode, so that no process compiles at its start, even where PYTHONDONTWRITEBYTECODE is set. It is quick
 # when nothing has changed.
