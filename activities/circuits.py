@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from domain.circuits import CircuitState, Health, Tally, quiet_for
+from domain.failure_reasons import counts_for_circuit, is_account
 from domain.holds import Held, circuit_open, provider_throttled
 from domain.messages import Result
 from domain.names import derived_id
@@ -27,8 +28,6 @@ SLOW_CALL = 0.5  # of the adapter's deadline
 # What says that the provider, not the message or our rate, is in trouble.
 TROUBLE = (Result.NOT_ACCEPTED, Result.UNKNOWN)
 THROTTLED = "throttled"
-NOT_TROUBLE = OURS | {THROTTLED}
-CREDENTIALS = ("credentials_refused", "account_not_found", "account_suspended")
 
 
 @dataclass(kw_only=True)
@@ -69,6 +68,8 @@ class Circuits:
         self._quiet: dict[str, float] = defaultdict(float)
         self._troubled: dict[UUID, None] = {}
         self._learned_at: dict[str, float] = {}
+        # Deliveries with trouble since the circuit's state changed.
+        self._in_trouble: dict[str, set[UUID]] = defaultdict(set)
 
     @property
     def healths(self) -> Mapping[str, Health]:
@@ -90,14 +91,14 @@ class Circuits:
     def note(self, call: Call) -> None:
         if call.reason == THROTTLED:
             self._hush(call.provider, quiet_for(call.retry_after))
-        trouble = call.result in TROUBLE and call.reason not in NOT_TROUBLE
+        trouble = call.result in TROUBLE and call.reason not in OURS and counts_for_circuit(call.reason)
         if self._is_stale(call) or (trouble and not self._counts(call)):
             return
         seen = self._seen[call.provider]
         seen.calls += 1
         seen.errors += trouble
         seen.slow += call.share >= SLOW_CALL
-        if call.result is Result.PERMANENT and call.reason in CREDENTIALS:
+        if call.result is Result.PERMANENT and is_account(call.reason) and counts_for_circuit(call.reason):
             seen.refusers.append(str(derived_id("refused", call.person)))
         elif not trouble:
             seen.refusers.clear()  # what somebody's message passes with is not broken
@@ -114,10 +115,14 @@ class Circuits:
         return tried and call.began < self._learned_at[call.provider]
 
     def _counts(self, call: Call) -> bool:
-        """Of one message that is tried again and again the first trouble; while a circuit is being tried, every one."""
+        """Of one message that is tried again and again the first trouble. While a circuit is being tried, every one of
+        several messages: a message that had trouble before proves nothing alone."""
         health = self._known.get(call.provider)
-        tried = health is not None and not health.passes
-        return self._first_trouble(call.delivery_id) or tried
+        first = self._first_trouble(call.delivery_id)
+        if health is None or health.passes:
+            return first
+        self._in_trouble[call.provider].add(call.delivery_id)
+        return first or len(self._in_trouble[call.provider]) > 1
 
     def _first_trouble(self, delivery_id: UUID) -> bool:
         """One bad message, tried again and again, is one error."""
@@ -148,6 +153,7 @@ class Circuits:
         for name, health in healths.items():
             if name not in self._known or self._known[name].state is not health.state:
                 self._learned_at[name] = time.monotonic()
+                self._in_trouble.pop(name, None)
         self._known = healths
 
 

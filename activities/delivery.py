@@ -92,7 +92,7 @@ class Delivering:
             return await self._send_elsewhere(call) if claim is ELSEWHERE else claim
         claimed = time.monotonic()
         outcome = await self._ask(call, claim, began)
-        count_attempt(call.provider, call.channel, outcome.state)
+        count_attempt(call.provider, call.channel, outcome.state, outcome.result.reason)
         dead = dead_device(call, claim) if outcome.gone else None
         answered = claim.now + timedelta(seconds=time.monotonic() - claimed)
         try:

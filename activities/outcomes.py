@@ -7,7 +7,7 @@ from typing import Any
 from domain.evidence import AttemptState, Evidence
 from domain.messages import DeliverResult, Result
 from domain.records import Attempt, Ledger
-from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary
+from providers.outcomes import Accepted, ProviderError, Refused, Temporary, Unknown
 
 Json = dict[str, Any]
 
@@ -72,11 +72,11 @@ def told(outcome: Accepted | Refused | ProviderError) -> Told:
 def _refusal(outcome: Refused | ProviderError) -> DeliverResult:
     if isinstance(outcome, Refused):
         return DeliverResult(result=Result.REFUSED, reason=outcome.reason)
-    if isinstance(outcome, Temporary):
+    if isinstance(outcome, Temporary | Unknown):
+        word = Result.NOT_ACCEPTED if isinstance(outcome, Temporary) else Result.UNKNOWN
         delay = None if outcome.retry_after is None else timedelta(seconds=outcome.retry_after)
-        return DeliverResult(result=Result.NOT_ACCEPTED, reason=outcome.reason, retry_after=delay)
-    word = Result.PERMANENT if isinstance(outcome, Permanent) else Result.UNKNOWN
-    return DeliverResult(result=word, reason=outcome.reason)
+        return DeliverResult(result=word, reason=outcome.reason, retry_after=delay)
+    return DeliverResult(result=Result.PERMANENT, reason=outcome.reason)
 
 
 def result_of(ledger: Ledger, attempt: Attempt, retry_after: timedelta | None = None) -> DeliverResult:
@@ -84,7 +84,7 @@ def result_of(ledger: Ledger, attempt: Attempt, retry_after: timedelta | None = 
     word = _word(attempt)
     return DeliverResult(
         result=word,
-        reason="bounced" if attempt.evidence is Evidence.BOUNCED else attempt.reason,
+        reason=attempt.receipt_reason or "bounced" if attempt.evidence is Evidence.BOUNCED else attempt.reason,
         retry_after=retry_after,
         status=ledger.status,
         finished=ledger.finished_at is not None,

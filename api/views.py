@@ -6,6 +6,7 @@ from api.schemas.digests import DigestOf
 from api.schemas.notifications import AttemptView, DeliveryView, NotificationSummary, NotificationView, TimelineEntry
 from config import Settings
 from domain.evidence import AttemptState
+from domain.failure_reasons import category_of
 from domain.names import digest_workflow_id, workflow_id
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
@@ -34,8 +35,9 @@ def notification_view(record: Record, settings: Settings) -> NotificationView:
 
 def _summary(row: Notification, settings: Settings) -> dict[str, Any]:
     workflow = digest_workflow_id(row.digest_group) if row.digest_group else workflow_id(row.id, row.generation)
-    names = [name for name in NotificationSummary.model_fields if name not in ("workflow_id", "temporal_url")]
-    values = {name: getattr(row, name) for name in names}
+    derived = ("workflow_id", "temporal_url", "failure_category")
+    values = {name: getattr(row, name) for name in NotificationSummary.model_fields if name not in derived}
+    values["failure_category"] = category_of(row.failure_reason)
     return values | {"workflow_id": workflow, "temporal_url": temporal_url(settings, workflow)}
 
 
@@ -52,16 +54,20 @@ def temporal_url(settings: Settings, workflow: str) -> str | None:
 
 
 def _delivery(row: Delivery, attempts: Any) -> DeliveryView:
-    values = {name: getattr(row, name) for name in DeliveryView.model_fields if name != "attempts"}
+    derived = ("attempts", "failure_category")
+    values = {name: getattr(row, name) for name in DeliveryView.model_fields if name not in derived}
+    values["failure_category"] = category_of(row.failure_reason)
     values["rendered_content"] = None if row.rendered_content is None else unseal(row.rendered_content)
     return DeliveryView(**values, attempts=[_attempt(one) for one in attempts if one.delivery_id == row.id])
 
 
 def _attempt(row: Attempt) -> AttemptView:
-    values = {name: getattr(row, name) for name in AttemptView.model_fields if name not in ("outcome", "cost")}
+    derived = ("outcome", "cost", "category")
+    values = {name: getattr(row, name) for name in AttemptView.model_fields if name not in derived}
     return AttemptView(
         **values,
         outcome=AttemptState(row.state).outcome,
+        category=category_of(row.receipt_reason or row.reason),
         cost=None if row.cost is None else f"{row.cost.normalize():f}",
     )
 

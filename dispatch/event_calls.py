@@ -40,4 +40,4 @@ async def _answered(transport: Transport, post: DuePost) -> tuple[Answer | None,
         return None, "timeout"
     except ProviderError as error:
         return None, error.reason
-    return answer, None if answer.accepted else f"status_{answer.status}"
+    return answer, None if answer.is_2xx else f"status_{answer.status}"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from domain import wording
+from domain.failure_reasons import text_of
 from domain.records import Event
 from domain.stories import Story
 
@@ -113,7 +114,8 @@ def _ended(event: Event, story: Story) -> str | None:
     so = f" With that the notification is {event.status}." if event.status is not None else ""
     if "receipt" in detail:
         said = REPORTED.get(str(detail["receipt"]), str(detail["receipt"]))
-        return f"{event.channel}: {detail.get('provider')} reports that it {said}.{so}"
+        why = f": {text_of(event.reason)}" if event.reason and event.reason != "bounced" else ""
+        return f"{event.channel}: {detail.get('provider')} reports that it {said}{why}.{so}"
     if event.delivery_status is not None:
         return f"{event.channel} ended {event.delivery_status}: {wording.reason(event.reason)}.{so}"
     if event.status is not None:

@@ -9,8 +9,9 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest
-from domain.overview import ARRIVED, overall
-from domain.records import Attempt, Event, Json, Ledger, Verdict
+from domain.failure_reasons import category_of, most_telling, of_return
+from domain.overview import ARRIVED, overall, reasons
+from domain.records import Attempt, Delivery, Event, Json, Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
 
 TIME_OF: dict[Evidence, str] = {
@@ -34,13 +35,14 @@ OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
 Proof = tuple[DeliveryStatus, str | None]  # a status, and the reason for it
 
 
-def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime) -> Attempt:
-    """The attempt with one more fact; a click counts as an opening at the same time."""
+def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime, reason: str | None = None) -> Attempt:
+    """The attempt with one more fact; a click counts as an opening at the same time. `reason` is why it bounced."""
     times = {
         TIME_OF[e] for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIME_OF)
     }
     earliest = {name: min(filter(None, (getattr(attempt, name), at))) for name in times}
-    return replace(attempt, evidence=strongest(attempt.evidence, evidence), **earliest)
+    told = most_telling((attempt.receipt_reason, reason)) if evidence is Evidence.BOUNCED else attempt.receipt_reason
+    return replace(attempt, evidence=strongest(attempt.evidence, evidence), receipt_reason=told, **earliest)
 
 
 def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: datetime) -> Ledger:
@@ -57,15 +59,22 @@ def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: da
     return _noted(after, told.delivery_id, f"attempt_{told.state}", at, _detail(told), told.reason) if silent else after
 
 
-def record_receipt(ledger: Ledger, attempt_id: UUID, evidence: Evidence, occurred_at: datetime, at: datetime) -> Ledger:
+def record_receipt(
+    ledger: Ledger,
+    attempt_id: UUID,
+    evidence: Evidence,
+    occurred_at: datetime,
+    at: datetime,
+    reason: str | None = None,
+) -> Ledger:
     """What a provider said later; the same once more, or less than is known, changes nothing."""
-    attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at)
+    attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at, reason)
     if attempt == ledger.attempts[attempt_id]:
         return ledger
     detail = {"provider": attempt.provider, "receipt": str(evidence)}
     after = _with_attempt(ledger, attempt, at, detail)
     if len(after.events) == len(ledger.events):
-        after = _noted(after, attempt.delivery_id, str(evidence), at, detail)
+        after = _noted(after, attempt.delivery_id, str(evidence), at, detail, reason)
     return _woken(after, attempt.delivery_id)
 
 
@@ -134,12 +143,17 @@ def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
     return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
+def _categorized(detail: Json | None, reason: str | None) -> Json | None:
+    category = category_of(reason)
+    return detail if category is None else {**(detail or {}), "category": str(category)}
+
+
 def _noted(
     ledger: Ledger, delivery_id: UUID, kind: str, at: datetime, detail: Json, reason: str | None = None
 ) -> Ledger:
     """What moved nothing is in the timeline all the same."""
     channel = ledger.deliveries[delivery_id].channel
-    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=detail)
+    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=_categorized(detail, reason))
     return replace(ledger, events=(*ledger.events, note))
 
 
@@ -163,7 +177,10 @@ def _proved(attempts: list[Attempt]) -> Proof | None:
             return status, None
     if DeliveryStatus.FAILED not in statuses:
         return None
-    return (DeliveryStatus.IN_DOUBT, "outcome_unknown") if _doubtful(attempts) else (DeliveryStatus.FAILED, "bounced")
+    if _doubtful(attempts):
+        return DeliveryStatus.IN_DOUBT, "outcome_unknown"
+    bounced = (attempt.receipt_reason for attempt in attempts if attempt.evidence is Evidence.BOUNCED)
+    return DeliveryStatus.FAILED, of_return(most_telling(bounced))
 
 
 def _doubtful(attempts: list[Attempt]) -> bool:
@@ -179,7 +196,7 @@ def _move_delivery(
 ) -> Ledger:
     delivery = ledger.deliveries[delivery_id]
     if status not in DELIVERY_MOVES[delivery.status]:
-        return ledger
+        return _reworded(ledger, delivery, reason) if status is delivery.status is DeliveryStatus.FAILED else ledger
     # Only a rule makes us skip what was already going out: an opt-out between the render and the call.
     moved = replace(delivery, status=status, failure_reason=reason, by_rule=status is DeliveryStatus.SKIPPED)
     ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
@@ -188,11 +205,19 @@ def _move_delivery(
         kind=status.lower(),
         channel=delivery.channel,
         reason=reason,
-        detail=detail,
+        detail=_categorized(detail, reason),
         delivery_id=delivery_id,
         delivery_status=status,
     )
     return _move_notification(replace(ledger, events=(*ledger.events, event)), at)
+
+
+def _reworded(ledger: Ledger, delivery: Delivery, reason: str | None) -> Ledger:
+    """A later receipt may know better why it failed: the rows do not depend on the order of the receipts."""
+    deliveries = {**ledger.deliveries, delivery.id: replace(delivery, failure_reason=reason)}
+    ledger = replace(ledger, deliveries=deliveries)
+    failed = ledger.status is NotificationStatus.FAILED
+    return replace(ledger, failure_reason=reasons(ledger)) if failed else ledger
 
 
 def _move_notification(
@@ -208,7 +233,7 @@ def _move_notification(
     event = (
         replace(last, status=status)
         if caused and last
-        else Event(at=at, kind=status.lower(), reason=why, status=status)
+        else Event(at=at, kind=status.lower(), reason=why, detail=_categorized(None, why), status=status)
     )
     events = (*before, event) if caused else (*ledger.events, event)
     return replace(ledger, status=status, failure_reason=why, events=tuple(e for e in events if e))

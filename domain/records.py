@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One call to one provider for one endpoint of a delivery. Times are the earliest reported."""
+    """One call to one provider for one endpoint of a delivery. Times are the earliest reported.
+
+    `reason` is why the call was not accepted, `receipt_reason` why the provider did not deliver what it accepted.
+    """
 
     id: UUID
     delivery_id: UUID
@@ -25,6 +28,7 @@ class Attempt:
     evidence: Evidence | None = None
     error_type: str | None = None
     reason: str | None = None
+    receipt_reason: str | None = None
     finished_at: datetime | None = None
     provider_message_id: str | None = None
     provider_response: Json | None = None

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from domain.failure_reasons import text_of
+
 Table = Sequence[tuple[re.Pattern[str], str]]
 
 
@@ -52,6 +54,7 @@ REASONS: Table = _table(
     (r"outcome_unknown", "nobody knows whether it arrived"),
     (r"outcome_unknown: (.+)", "nobody knows whether it arrived: {0}"),
     (r"bounced", "it came back"),
+    (r"bounced: (.+)", "it was not delivered, since {0}"),
     (r"expired", "its time was over"),
     (r"expired: (.+)", "its time was over; before that: {0}"),
     (r"canceled", "it was cancelled"),
@@ -90,6 +93,8 @@ def reason(code: str | None) -> str:
         return _said(NO, found[1]) or f"opted out ({found[1]})"
     if found := re.fullmatch(r"suppressed \((.+)\)", code):
         return f"its address is on the suppression list ({SUPPRESSED.get(found[1], found[1])})"
+    if code.startswith("bounced: "):
+        code = f"bounced: {text_of(code)}"
     return _said(REASONS, code) or code
 
 

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Histogram
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
+from domain.failure_reasons import is_account
 from domain.records import Ledger
 from metrics.registry import REGISTRY
 
@@ -15,6 +16,12 @@ WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 ATTEMPTS = Counter(
     "tocsin_attempts", "Attempts that ended, by outcome.", ["provider", "channel", "outcome"], registry=REGISTRY
+)
+ACCOUNT_ERRORS = Counter(
+    "tocsin_provider_account_errors",
+    "Calls and receipts that name the account or the settings as the cause, by reason.",
+    ["provider", "reason"],
+    registry=REGISTRY,
 )
 ATTEMPT_SECONDS = Histogram(
     "tocsin_attempt_duration_seconds",
@@ -54,8 +61,15 @@ def count_recording_failure(kept: Kept) -> None:
     RECORDING_FAILURES.labels(kept.value).inc()
 
 
-def count_attempt(provider: str, channel: Channel, state: AttemptState) -> None:
+def count_attempt(provider: str, channel: Channel, state: AttemptState, reason: str | None = None) -> None:
     ATTEMPTS.labels(provider, channel.value, state.outcome or "none").inc()
+    count_account_error(provider, reason)
+
+
+def count_account_error(provider: str, reason: str | None) -> None:
+    """Nothing for a reason of another category."""
+    if reason is not None and is_account(reason):
+        ACCOUNT_ERRORS.labels(provider, reason).inc()
 
 
 def observe_call(provider: str, seconds: float) -> None:

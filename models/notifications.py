@@ -187,6 +187,7 @@ class Attempt(SQLModel, table=True):
     evidence: str | None = None
     error_type: str | None = None
     reason: str | None = None
+    receipt_reason: str | None = None
     cost: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 6)))
     provider_message_id: str | None = None
     provider_response: Json | None = json_column(nullable=True)

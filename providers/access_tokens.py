@@ -59,7 +59,7 @@ class AccessTokens:
             raise Permanent("credentials_refused", {"status": answer.status})
         told = answer.json()
         token, lasts = told.get("access_token"), told.get("expires_in")
-        if not answer.accepted or not isinstance(token, str) or not isinstance(lasts, int):
+        if not answer.is_2xx or not isinstance(token, str) or not isinstance(lasts, int):
             raise Temporary("token_unavailable", {"status": answer.status}, retry_after=retry_after(answer.headers))
         self._fetched_at = time.time()  # not the monotonic clock, which stands still while a machine sleeps
         self._token, self._renew_at = token, self._fetched_at + lasts - RENEW_BEFORE

@@ -71,7 +71,7 @@ class Fcm(Provider):
 
     async def send(self, message: Message) -> Accepted | Refused:
         answer = await self._post({"message": encoded(message)})
-        if answer.accepted:
+        if answer.has(200, "name"):
             name = answer.json().get("name")
             return Accepted(message_id=str(name) if name else None, response={"status": answer.status})
         return self._refusal(answer)
@@ -83,7 +83,7 @@ class Fcm(Provider):
         dry_run = {"message": as_json(messaging.Message(topic=CHECK_TOPIC, notification=title)), "validate_only": True}
         async with asking(self.deadline):
             answer = await self._post(dry_run)
-            if not answer.accepted:
+            if not answer.is_2xx:
                 raise Permanent(self._refusal(answer).reason, {"status": answer.status})
             told_by(answer)
         return f"the service account may send for the project {self._project}: a dry run passed"

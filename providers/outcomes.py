@@ -54,7 +54,7 @@ class ProviderError(Exception):
         super().__init__(self.reason)
 
 
-class Temporary(ProviderError):
+class _Repeatable(ProviderError):
     """`retry_after` in seconds, when the provider named it."""
 
     def __init__(self, reason: str, response: Json | None = None, retry_after: float | None = None) -> None:
@@ -62,9 +62,17 @@ class Temporary(ProviderError):
         self.retry_after = clean_retry_after(retry_after)
 
 
+class Temporary(_Repeatable):
+    pass
+
+
 class Permanent(ProviderError):
     pass
 
 
-class Unknown(ProviderError):
+class LookupRefused(Permanent):
+    """The account may send, and may not be asked what became of a message."""
+
+
+class Unknown(_Repeatable):
     pass

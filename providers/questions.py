@@ -27,9 +27,9 @@ async def asking(within: float) -> AsyncIterator[None]:
 
 def told_by(answer: Answer) -> Json:
     """The JSON object of a 2xx. Raises ProviderError for every other answer."""
-    refuse_common(answer)
     evidence = {"status": answer.status}
-    if not answer.accepted:
+    if not answer.is_2xx:
+        refuse_common(answer)
         raise Permanent("unexpected_answer", evidence)
     told = answer.json()
     if not told:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import EmailStr, Field, SecretStr
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
-from sendgrid.helpers.mail import CustomArg, From, Mail, To
+from sendgrid.helpers.mail import CustomArg, From, Header, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from config_sources import ProviderSettings, WrongSettings
@@ -24,9 +24,10 @@ from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
-from providers.outcomes import Accepted, Permanent, Refused, Temporary
+from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temporary
 from providers.questions import asking, told_by
 from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
+from providers.sendgrid_reasons import reason_of
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
 
@@ -34,6 +35,8 @@ SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
 # SendGrid names no window; this is the one of Standard Webhooks. A repeated callback changes nothing anyway.
 TOLERANCE = 300
+# https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the one success; 200 is that of its sandbox.
+ACCEPTED = 202
 
 
 class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
@@ -71,23 +74,6 @@ class SendGrid(Provider):
         "unsubscribe": ReceiptKind.UNSUBSCRIBED,
         "group_unsubscribe": ReceiptKind.UNSUBSCRIBED,
     }
-    # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications
-    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped
-    # The free text beside them quotes addresses, so it is never a reason.
-    REASONS: ClassVar[Mapping[str, str]] = {
-        "Invalid Address": "invalid_address",
-        "Mailbox Unavailable": "mailbox_unavailable",
-        "Technical Failure": "technical_failure",
-        "Content": "content_blocked",
-        "Reputation": "reputation_blocked",
-        "Frequency or Volume Too High": "too_many_messages",
-        "Bounced Address": "bounced_before",
-        "Invalid": "invalid_address",
-        "Unsubscribed Address": "unsubscribed",
-        "Spam Reporting Address": "complained_before",
-        "Spam Content (if Spam Checker app enabled)": "content_blocked",
-        "Recipient List over Package Quota": "quota_exceeded",
-    }
 
     def __init__(self, settings: SendGridSettings, transport: Transport) -> None:
         self._settings = settings
@@ -106,7 +92,7 @@ class SendGrid(Provider):
         except ApiKeyIncludedException:
             return Refused(reason="contains_api_key")
         answer = await self._transport.post(f"{self._api}/mail/send", headers=self._headers, json=mail)
-        if answer.accepted:
+        if answer.status == ACCEPTED:
             return Accepted(message_id=answer.headers.get("x-message-id"), response={"status": answer.status})
         return self._refusal(answer)
 
@@ -118,6 +104,8 @@ class SendGrid(Provider):
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
         )
+        # Of the delivery: mail programs show a mail that had to be sent again once.
+        mail.add_header(Header("Message-ID", f"<{message.delivery_id}@{self._settings.sender.rpartition('@')[2]}>"))
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
         built: dict[str, Any] = mail.get()
         return built
@@ -136,7 +124,7 @@ class SendGrid(Provider):
             url, params = f"{self._api}/messages", query_for(message)
             answer = await self._transport.get(url, headers=self._headers, params=params)
             if answer.status == 403:
-                raise Permanent("email_activity_not_available", {"status": answer.status})
+                raise LookupRefused("email_activity_not_available", {"status": answer.status})
             return found(told_by(answer), message)
 
     def _refusal(self, answer: Answer) -> Refused:
@@ -189,15 +177,13 @@ class SendGrid(Provider):
 
     def _receipt(self, event: dict[str, Any]) -> ProviderReceipt:
         kind = self.KINDS.get(event["event"], ReceiptKind.UNKNOWN)
-        failed = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
-        words = [str(event.get(name)) for name in ("bounce_classification", "reason")]
         message_id = message_id_of(event.get("sg_message_id"))
         return ProviderReceipt(
             kind=kind,
             occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
             attempt_id=reference_in(str(event.get(REFERENCE))),
             provider_message_id=message_id,
-            reason=next((self.REASONS[word] for word in words if word in self.REASONS), str(kind)) if failed else None,
+            reason=reason_of(event) if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED) else None,
             # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
             raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
             | {"sg_message_id": message_id},

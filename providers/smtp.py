@@ -14,10 +14,12 @@ from pydantic import Field, SecretStr, field_validator
 
 from config_sources import ProviderSettings
 from domain.channels import Channel
+from domain.failure_reasons import is_account
 from domain.outgoing import Message
 from providers.base import Provider
 from providers.mail import mail_of
 from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary, Unknown
+from providers.smtp_status import STORAGE_EXCEEDED, reason_of, reason_to_retry
 from providers.tools import Tools
 
 PORTS = {"starttls": 587, "implicit": 465, "none": 25}
@@ -66,19 +68,6 @@ class Smtp(Provider):
     deadline: ClassVar[float] = 20.0
     settings: ClassVar[type[ProviderSettings]] = SmtpSettings
 
-    # https://www.iana.org/assignments/smtp-enhanced-status-codes
-    REASONS: ClassVar[dict[str, str]] = {
-        "5.1.1": "invalid_address",
-        "5.1.2": "invalid_address",
-        "5.1.3": "invalid_address",
-        "5.1.6": "invalid_address",
-        "5.1.10": "invalid_address",
-        "5.2.1": "mailbox_disabled",
-        "5.2.2": "mailbox_full",
-        "5.2.3": "too_large",
-        "5.3.4": "too_large",
-        "5.7.1": "refused_by_policy",
-    }
     # https://www.rfc-editor.org/rfc/rfc4954#section-6: they want us to log in, or do not like how we did.
     LOGIN: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
     # Servers have no code of their own for "we forward for others, and you are none of them": Postfix and Sendmail say
@@ -202,13 +191,18 @@ class Smtp(Provider):
         self, error: aiosmtplib.SMTPResponseException, address: str, otherwise: str = "refused_recipient"
     ) -> Refused:
         """Of this recipient or this message; raises for the answers that are about us or about now."""
-        if error.code in self.LOGIN or error.code < 500:
+        if error.code in self.LOGIN:
             raise self._not_us(error) from error
-        words, text = error.message.split(maxsplit=1), _without(address, error.message)
+        text = _without(address, error.message)
         evidence: Json = {"code": error.code, "text": text}
+        if later := reason_to_retry(error.code, error.message, at_recipient=otherwise == "refused_recipient"):
+            raise Temporary(later, evidence) from error
         if self.RELAY.search(text):
             raise Permanent("relay_denied", evidence) from error
-        return Refused(reason=self.REASONS.get(words[0] if words else "", otherwise), response=evidence)
+        reason = reason_of(error.message) or ("too_large" if error.code == STORAGE_EXCEEDED else otherwise)
+        if is_account(reason):
+            raise Permanent(reason, evidence) from error
+        return Refused(reason=reason, response=evidence)
 
     def _not_us(self, error: aiosmtplib.SMTPResponseException) -> Temporary | Permanent:
         """Before a recipient was named, or for reasons that are none of theirs: nobody's message passes."""

@@ -33,15 +33,21 @@ NEVER_LEFT = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """`body` is cut at the limit; `json()` is {} for what is not a JSON object."""
+    """`body` is cut at the limit; `json()` is {} for what is not a JSON object. `is_cut`: more was to come."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_cut: bool = False
 
     @property
-    def accepted(self) -> bool:
+    def is_2xx(self) -> bool:
         return 200 <= self.status < 300
+
+    def has(self, status: int, field: str) -> bool:
+        """Whether this is the documented success: that status, with that field in its JSON. A body that was cut off
+        cannot show the field, and the status has said enough."""
+        return self.status == status and (self.is_cut or bool(self.json().get(field)))
 
     def json(self) -> dict[str, Any]:
         try:
@@ -83,8 +89,8 @@ class Transport:
     async def _call(self, method: str, url: str, limit: int, headers: Mapping[str, str] | None, **more: Any) -> Answer:
         try:
             async with self._client.stream(method, url, headers={**PLAIN, **(headers or {})}, **more) as response:
-                body = await _capped(response, limit)
-                return Answer(status=response.status_code, headers=response.headers, body=body)
+                body, is_cut = await _capped(response, limit)
+                return Answer(status=response.status_code, headers=response.headers, body=body, is_cut=is_cut)
         except NEVER_LEFT as error:
             raise Temporary("connect_failed", {"error": type(error).__name__}) from error
         except (httpx2.TimeoutException, TimeoutError) as error:
@@ -93,24 +99,28 @@ class Transport:
             raise Unknown("connection_lost", {"error": type(error).__name__}) from error
 
 
-async def _capped(response: httpx2.Response, limit: int) -> bytes:
-    """A 2xx whose body breaks off or drips is accepted all the same: the status has said so."""
+async def _capped(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
+    """The body, and whether it was cut: a 2xx whose body breaks off or drips is an answer all the same."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN):
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) >= limit:
-                    break
+                if len(body) > limit:
+                    return bytes(body[:limit]), True
     except (httpx2.TransportError, TimeoutError):
         if not 200 <= response.status_code < 300:
             raise
-    return bytes(body[:limit])
+        return bytes(body[:limit]), True
+    return bytes(body), False
 
 
 def refuse_common(answer: Answer) -> None:
-    """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …)."""
+    """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …). A 2xx
+    is here because it is not the one that the vendor documents, as from a proxy: nobody knows."""
     evidence = {"status": answer.status}
+    if answer.is_2xx:
+        raise Unknown("undocumented_success", evidence)
     if answer.status == 429:
         raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
     if answer.status in (401, 402, 403):
@@ -118,7 +128,7 @@ def refuse_common(answer: Answer) -> None:
     if 300 <= answer.status < 400:
         raise Permanent("redirected", evidence)
     if answer.status >= 500:
-        raise Unknown("server_error", evidence)
+        raise Unknown("server_error", evidence, retry_after=retry_after(answer.headers))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

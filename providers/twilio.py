@@ -21,12 +21,15 @@ from twilio.request_validator import (
 from config_sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
+from domain.failure_reasons import is_account
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
 from providers.outcomes import Accepted, Permanent, Refused, Temporary
 from providers.questions import LISTING_LIMIT, asking, records, told_by
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
+from providers.twilio_callbacks import Fields, fields_of, is_hashed
+from providers.twilio_reasons import LATER, REASONS, reason_of
 from providers.twilio_records import accepted, created, may_be
 from providers.twilio_replies import is_reply, opt_outs
 
@@ -65,45 +68,6 @@ class Twilio(Provider):
     parses_receipts: ClassVar[bool] = True
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
-    # https://www.twilio.com/docs/api/errors: of the request (2xxxx), and of a message it had taken (3xxxx).
-    REFUSALS: ClassVar[Mapping[int, str]] = {
-        21211: "invalid_address",
-        21214: "unreachable",
-        21217: "invalid_address",
-        21265: "invalid_address",
-        21266: "invalid_address",
-        21408: "region_not_enabled",
-        21602: "empty_message",
-        21608: "unverified_recipient",
-        21610: "opted_out",
-        21612: "unreachable",
-        21614: "not_a_mobile_number",
-        21617: "too_long",
-        21635: "landline",
-        30001: "queue_full",
-        30002: "account_suspended",
-        30003: "unreachable",
-        30004: "blocked",
-        30005: "unknown_number",
-        30006: "landline",
-        30007: "content_blocked",
-        30008: "unknown_error",
-        30034: "sender_not_registered",
-    }
-    # Ours to mend: nobody's message would pass.
-    BROKEN: ClassVar[Mapping[int, str]] = {
-        20003: "credentials_refused",
-        20404: "account_not_found",
-        21212: "sender_refused",
-        21603: "sender_refused",
-        21606: "sender_refused",
-        21609: "callback_url_refused",
-        21659: "sender_refused",
-        21660: "sender_refused",
-        21703: "messaging_service_empty",
-    }
-    # Its queue for our number is full; too many requests. Both before anything is queued.
-    THROTTLED: ClassVar[frozenset[int]] = frozenset({20429, 21611})
     # https://www.twilio.com/docs/iam/api/account
     INACTIVE: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
     # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
@@ -139,7 +103,7 @@ class Twilio(Provider):
             "StatusCallback": f"{self._callback_url}?{REFERENCE}={message.attempt_id}",
         }
         answer = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
-        return accepted(answer.json(), answer.status) if answer.accepted else self._refusal(answer)
+        return accepted(answer.json(), answer.status) if answer.has(201, "sid") else self._refusal(answer)
 
     async def check(self) -> str:
         """A suspended account can still be asked."""
@@ -167,22 +131,25 @@ class Twilio(Provider):
         code = answer.json().get("code")
         code = code if isinstance(code, int) and 400 <= answer.status < 500 else 0
         evidence = {"status": answer.status, "code": code}
-        if code in self.REFUSALS:
-            return Refused(reason=self.REFUSALS[code], response=evidence)
-        if code in self.BROKEN:
-            raise Permanent(self.BROKEN[code], evidence)
-        if code in self.THROTTLED:
+        reason = REASONS.get(code)
+        if reason in LATER:
             raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
+        if reason is not None and is_account(reason):
+            raise Permanent(reason, evidence)
+        if reason is not None:
+            return Refused(reason=reason, response=evidence)
         refuse_common(answer)
         if answer.status == 400:
             return Refused(reason="bad_request", response=evidence)
         raise Permanent("unexpected_answer", evidence)
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
-        """The signature is over our public address, as we gave it to the vendor, and the sorted form."""
-        fields = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        """The signature is over our public address, as we gave it to the vendor, and the sorted form; or over the
+        address alone, where that has a hash of the body."""
+        text, hashed = body.decode(errors="replace"), is_hashed(query)
+        fields = fields_of(text, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
-        self._verify(headers, url, fields)
+        self._verify(headers, url, text if hashed else fields)
         if is_reply(fields):
             return opt_outs(fields)
         if not fields.get("MessageSid") or "MessageStatus" not in fields:
@@ -195,12 +162,12 @@ class Twilio(Provider):
             occurred_at=datetime.now(UTC),
             attempt_id=reference_in(dict(parse_qsl(query)).get(REFERENCE)),
             provider_message_id=fields["MessageSid"],
-            reason=self._reason(fields) if failed else None,
-            raw=fields,
+            reason=reason_of(fields) if failed else None,
+            raw=dict(fields),
         )
         return [receipt]
 
-    def _verify(self, headers: Mapping[str, str], url: str, fields: dict[str, str]) -> None:
+    def _verify(self, headers: Mapping[str, str], url: str, signed: Fields | str) -> None:
         """https://www.twilio.com/docs/usage/webhooks/webhooks-security: with HMAC-SHA1 and the auth token or, where a
         second header says so, with the algorithm that it names and a shared key's secret."""
         settings = headers.get(SIGNATURE_SETTINGS_HEADER.lower(), "")
@@ -209,10 +176,5 @@ class Twilio(Provider):
         algorithm = get_signature_algorithm(settings)
         if not signature:
             raise ForgedReceipt("there is no signature")
-        if not secret or not RequestValidator(secret).validate(url, fields, signature, algorithm):
+        if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
             raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
-
-    def _reason(self, fields: Mapping[str, str]) -> str:
-        code = fields.get("ErrorCode", "")
-        known = self.REFUSALS.get(int(code)) if code.isascii() and code.isdigit() else None
-        return known or fields["MessageStatus"]

@@ -86,7 +86,7 @@ def _is_web(url: str) -> bool:
 
 def _outcome(answer: Answer, ident: str) -> Accepted | Refused:
     evidence = {"status": answer.status}
-    if answer.accepted:
+    if answer.is_2xx:
         return Accepted(message_id=ident, response=evidence)
     if answer.status in LATER or answer.status >= 500:
         reason = LATER.get(answer.status, "server_error")

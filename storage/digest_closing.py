@@ -59,7 +59,8 @@ WITH item AS (
   UPDATE notification n SET status = item.status, failure_reason = item.reason, finished_at = :at,
          revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.finished_at IS NULL
-  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, item.event_id, item.made
+  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, item.event_id, item.made,
+            NULL::text AS failure_category
 ), events AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail, status)
   SELECT event_id, tenant, id, :at, lower(status), failure_reason,

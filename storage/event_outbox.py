@@ -26,7 +26,8 @@ TOLD = f"""told AS (
            to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'data', json_build_object(
              'notification_id', n.id, 'notification_type', n.notification_type, 'recipient_id', n.recipient_id,
              'status', e.status, 'channel', e.channel,
-             'reason', CASE WHEN e.status = n.status THEN n.failure_reason ELSE e.reason END, 'tags', n.tags))::text,
+             'reason', CASE WHEN e.status = n.status THEN n.failure_reason ELSE e.reason END,
+             'category', CASE WHEN e.status = n.status THEN n.failure_category END, 'tags', n.tags))::text,
          0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
          CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
     FROM fenced n

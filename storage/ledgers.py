@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from domain.failure_reasons import category_of
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
 from domain.records import Attempt, Ledger
@@ -33,7 +34,7 @@ SAVE = f"""
 WITH changed AS (
   SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
          id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
-         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool)
+         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool, failure_category text)
    {FEW_ROWS.format(rows="notifications")}
 ), {{locked}} fenced AS (
   UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, finished_at = x.finished_at,
@@ -41,17 +42,19 @@ WITH changed AS (
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
      AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
   RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
-            x.cancel_due
+            x.cancel_due, x.failure_category
 ), {FOLLOW}, person AS (
   SELECT n.id, n.finished_at, {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
-         finished_at = x.finished_at, provider_message_id = x.provider_message_id, sent_at = x.sent_at,
+         receipt_reason = x.receipt_reason, finished_at = x.finished_at,
+         provider_message_id = x.provider_message_id, sent_at = x.sent_at,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM person JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
          notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
-         finished_at timestamptz, provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
+         receipt_reason text, finished_at timestamptz,
+         provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
       ON x.notification_id = person.id
    WHERE t.id = x.id
@@ -175,6 +178,7 @@ def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
 def _notification(before: Ledger, after: Ledger) -> Json:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
     fields: Json = {name: getattr(after, name) for name in names}
+    fields["failure_category"] = category_of(after.failure_reason)
     fields["cancel_due"] = after.cancel_requested_at is not None and before.cancel_requested_at is None
     return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 

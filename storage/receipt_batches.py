@@ -80,10 +80,11 @@ class ClaimedReceipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """How many receipts were claimed, and which of them are to be applied alone: each has a lease."""
+    """How many receipts were claimed, which are to be applied alone (each has a lease), and which are applied."""
 
     size: int
     rest: list[ClaimedReceipt]
+    applied: Sequence[StoredReceipt] = ()
 
 
 async def apply_together(session: Executor, limit: int) -> Batch:
@@ -96,7 +97,8 @@ async def apply_together(session: Executor, limit: int) -> Batch:
     applied = await _applied(session, [one for one in claimed if one.key and not _suppresses(one.receipt)])
     await _settle(session, claimed, applied)
     rest = [one for one in claimed if one.key and one.receipt.id not in applied]
-    return Batch(size=len(claimed), rest=rest)
+    done = [one.receipt for one in claimed if one.receipt.id in applied]
+    return Batch(size=len(claimed), rest=rest, applied=done)
 
 
 async def lease(session: Executor, limit: int) -> Batch:

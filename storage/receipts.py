@@ -136,7 +136,7 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
     for receipt in told:
         evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
         if evidence is not None:
-            ledger = record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at)
+            ledger = record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at, receipt.reason)
     return ledger
 
 

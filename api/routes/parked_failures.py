@@ -12,6 +12,7 @@ from api.schemas.base import ChannelName, Timestamp
 from api.schemas.failures import FailureGroup
 from domain.clock import now
 from domain.durations import shortened
+from domain.failure_reasons import category_of
 from storage import failures
 from storage.failures import Failures, Place
 from storage.parked import Filter
@@ -53,8 +54,13 @@ async def list_failures(
 
 
 def _group(found: Failures) -> FailureGroup:
-    values = {name: getattr(found, name) for name in FailureGroup.model_fields if name not in ("age", "sample_ids")}
-    return FailureGroup(**values, age=shortened(now() - found.oldest), sample_ids=list(found.sample_ids))
+    derived = ("age", "sample_ids", "category")
+    return FailureGroup(
+        **{name: getattr(found, name) for name in FailureGroup.model_fields if name not in derived},
+        category=category_of(found.reason),
+        age=shortened(now() - found.oldest),
+        sample_ids=list(found.sample_ids),
+    )
 
 
 def _key(found: Failures) -> str:

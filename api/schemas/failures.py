@@ -1,12 +1,14 @@
 """Parked failures, as they are listed."""
 
 from api.schemas.base import Id, Json, Model, Timestamp
+from domain.failure_reasons import ReasonCategory
 
 EXAMPLE: Json = {
     "notification_type": "order.shipped",
     "status": "FAILED",
     "channel": "email",
     "reason": "gave_up after N attempts: timeout",
+    "category": "unreachable",
     "count": 41,
     "oldest": "2026-11-22T16:04:12.118204Z",
     "newest": "2026-11-22T19:19:50.741990Z",
@@ -17,13 +19,14 @@ EXAMPLE: Json = {
 
 class FailureGroup(Model):
     """Notifications that failed alike. `reason` has N for numbers. `channel` is null if several did not get through,
-    and then the reason names them. `oldest` and `newest` are when they were accepted, `age` is that of the oldest;
-    `sample_ids` are up to five, the newest first."""
+    and then the reason names them. `category` is that of the first channel that has one. `oldest` and `newest` are when
+    they were accepted, `age` is that of the oldest; `sample_ids` are up to five, the newest first."""
 
     notification_type: str
     status: str
     channel: str | None
     reason: str
+    category: ReasonCategory | None
     count: int
     oldest: Timestamp
     newest: Timestamp

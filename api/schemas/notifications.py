@@ -6,6 +6,7 @@ from api.schemas.digests import DigestOf
 from api.schemas.sends import CancelKey
 from domain.cancellation import CancelAnswer
 from domain.channels import Channel
+from domain.failure_reasons import ReasonCategory
 
 
 class NotificationSummary(Model):
@@ -15,6 +16,7 @@ class NotificationSummary(Model):
     status: str
     priority: int
     failure_reason: str | None
+    failure_category: ReasonCategory | None
     tags: list[str]
     cancel_key: str | None
     created_at: Timestamp
@@ -26,7 +28,8 @@ class NotificationSummary(Model):
 
 
 class AttemptView(Model):
-    """`outcome`: accepted, refused, error (proved not accepted), unknown, or null before the answer."""
+    """`outcome`: accepted, refused, error (proved not accepted), unknown, or null before the answer. `reason` is why
+    the call was not accepted, `receipt_reason` why the provider did not deliver what it had accepted."""
 
     id: Id
     endpoint_id: str
@@ -34,6 +37,8 @@ class AttemptView(Model):
     outcome: str | None
     error_type: str | None
     reason: str | None
+    receipt_reason: str | None
+    category: ReasonCategory | None
     started_at: Timestamp
     finished_at: Timestamp | None
     cost: str | None
@@ -59,6 +64,7 @@ class DeliveryView(Model):
     provider_message_id: str | None
     provider_response: Json | None
     failure_reason: str | None
+    failure_category: ReasonCategory | None
     created_at: Timestamp
     sent_at: Timestamp | None
     delivered_at: Timestamp | None

@@ -107,6 +107,36 @@ def test_one_message_that_is_tried_again_and_again_opens_nothing() -> None:
         assert ward.look(second) is CircuitState.CLOSED
 
 
+def test_a_retrying_message_is_never_the_only_probe_of_a_circuit() -> None:
+    ward, bad = Ward(), uuid4()
+    for message in [bad, *(uuid4() for _ in range(4))]:
+        ward.note(message)
+    assert ward.look(1) is CircuitState.OPEN
+    assert ward.look(7) is CircuitState.HALF_OPEN
+    for _ in range(3):
+        ward.note(bad)
+    assert ward.look(8) is CircuitState.HALF_OPEN
+    for _ in range(3):
+        ward.note(uuid4(), Result.ACCEPTED, "")
+    assert ward.look(9) is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize("reason", ["greylisted", "mailbox_full", "throttled"])
+def test_a_reply_about_one_recipient_never_opens_a_circuit(reason: str) -> None:
+    ward = Ward()
+    for second in range(20):
+        ward.note(uuid4(), Result.NOT_ACCEPTED, reason)
+        assert ward.look(second) is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize(("reason", "state"), [("quota_exceeded", "open"), ("region_not_enabled", "closed")])
+def test_an_account_that_no_message_passes_opens_its_circuit(reason: str, state: str) -> None:
+    ward = Ward()
+    for _ in range(3):
+        ward.note(uuid4(), Result.PERMANENT, reason)
+    assert ward.look(1) == state
+
+
 def test_a_few_good_calls_close_it_also_where_little_is_sent() -> None:
     ward = Ward()
     ward.health = replace(ward.health, state=CircuitState.HALF_OPEN, probes=3)

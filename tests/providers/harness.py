@@ -97,13 +97,14 @@ class Bench(ABC):
 
 class Harness(ABC):
     """`without` maps what does not apply to the reason. `delivered` is the vendor's own word; `after_error` is what a
-    server error and a redirect prove at this vendor."""
+    server error, a redirect and the right status with an unreadable body prove at this vendor."""
 
     without: ClassVar[Mapping[Ability, str]] = {}
     delivered: ClassVar[str] = "delivered"
     after_error: ClassVar[Mapping[Ability, Result]] = {
         Ability.ERRS: Result.UNKNOWN,
         Ability.REDIRECTS: Result.PERMANENT,
+        Ability.MALFORMS: Result.UNKNOWN,
     }
 
     @abstractmethod

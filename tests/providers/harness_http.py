@@ -79,11 +79,12 @@ class Reply:
     status: int
     body: Any = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    missing: int = 0  # bytes of the body that never come
 
     @property
     def wire(self) -> bytes:
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
-        lines = [f"HTTP/1.1 {self.status} X", f"content-length: {len(body)}", "connection: close"]
+        lines = [f"HTTP/1.1 {self.status} X", f"content-length: {len(body) + self.missing}", "connection: close"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode() + body
 

@@ -69,7 +69,11 @@ class WebhookHarness(Harness):
         | NOT_CHECKED
         | NOT_FOUND
     )
-    after_error = {Ability.ERRS: Result.NOT_ACCEPTED, Ability.REDIRECTS: Result.REFUSED}
+    after_error = {
+        Ability.ERRS: Result.NOT_ACCEPTED,
+        Ability.REDIRECTS: Result.REFUSED,
+        Ability.MALFORMS: Result.ACCEPTED,
+    }
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

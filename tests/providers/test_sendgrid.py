@@ -194,7 +194,7 @@ async def test_every_word_of_the_vendor_has_its_house_word(bench: SendGridBench)
         ("open", ReceiptKind.OPENED, None),
         ("click", ReceiptKind.CLICKED, None),
         ("bounce", ReceiptKind.BOUNCED, "invalid_address"),
-        ("bounce", ReceiptKind.BOUNCED, "bounced"),
+        ("bounce", ReceiptKind.BOUNCED, "refused_by_policy"),
         ("dropped", ReceiptKind.FAILED, "bounced_before"),
         ("spamreport", ReceiptKind.COMPLAINED, None),
         ("unsubscribe", ReceiptKind.UNSUBSCRIBED, None),

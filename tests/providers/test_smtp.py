@@ -53,11 +53,11 @@ async def test_without_html_it_is_text_alone(server: MailServer) -> None:
     assert kept.mail.get_content_type() == "text/plain"
 
 
-async def test_the_message_id_is_our_reference(server: MailServer) -> None:
+async def test_the_message_id_is_that_of_the_delivery(server: MailServer) -> None:
     message = to()
     answer = await Smtp(server.settings()).send(message)
     assert isinstance(answer, Accepted)
-    assert answer.message_id == f"{message.attempt_id}@shop.example"
+    assert answer.message_id == f"{message.delivery_id}@shop.example"
     assert answer.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
 
 
@@ -149,7 +149,7 @@ REFUSALS = [
     ("RCPT", "551 User not local", "refused_recipient"),
     ("RCPT", "553 5.1.3 Bad address syntax", "invalid_address"),
     ("RCPT", "501 5.1.3 Bad address syntax", "invalid_address"),
-    ("RCPT", "552 5.2.2 Mailbox full", "mailbox_full"),
+    ("RCPT", "550 5.2.2 Mailbox full", "mailbox_full"),
     ("RCPT", "550 5.2.1 Mailbox disabled", "mailbox_disabled"),
     ("RCPT", "550 5.7.1 Blocked", "refused_by_policy"),
     ("DATA", "554 5.7.1 Looks like spam", "refused_by_policy"),
@@ -170,12 +170,28 @@ async def test_a_no_to_this_recipient_is_refused_and_quotes_nobody(
 
 
 @pytest.mark.parametrize("at", ["MAIL", "RCPT", "DATA"])
-@pytest.mark.parametrize("said", ["421 4.3.2 Going down", "450 4.2.1 Busy", "451 4.7.1 Greylisted", "452 4.3.1 Full"])
-async def test_a_4xx_is_temporary_wherever_it_is_said(server: MailServer, at: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("421 4.3.2 Going down", "unavailable"),
+        ("450 4.2.1 Busy", "greylisted"),
+        ("451 4.7.1 Greylisted", "greylisted"),
+        ("452 4.3.1 Full", "unavailable"),
+        ("452 4.2.2 Over quota", "mailbox_full"),
+        ("552 5.2.2 Over quota", "mailbox_full"),
+    ],
+)
+async def test_a_reply_to_retry_is_temporary_and_says_whose_it_is(
+    server: MailServer, at: str, said: str, reason: str
+) -> None:
     server.answers = {at: said}
+    if (at, said[0]) == ("MAIL", "5"):
+        pytest.skip("final before a recipient is named")
     with pytest.raises(Temporary) as caught:
         await Smtp(server.settings()).send(to())
-    assert caught.value.response == {"code": int(said[:3])}
+    assert caught.value.reason == ("unavailable" if at == "MAIL" else reason)
+    assert caught.value.response["code"] == int(said[:3])
+    assert ADA not in repr(caught.value.response)
 
 
 @pytest.mark.parametrize(

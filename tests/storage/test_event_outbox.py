@@ -66,6 +66,7 @@ async def test_a_message_says_ids_and_facts_and_no_address_or_content(hooks: Hoo
             "status": "FAILED",
             "channel": "email",
             "reason": "email: not_sent",
+            "category": None,
             "tags": ["spring", "vip"],
         },
     }

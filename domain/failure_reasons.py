@@ -1,0 +1,154 @@
+"""The closed vocabulary of reasons why a message was not taken or did not arrive, and what each of them means.
+
+Adapters map their vendor's terms to these codes. Which of them suppress an address is in `domain/suppressions.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from domain.stored_enums import StoredEnum
+
+
+class ReasonCategory(StoredEnum):
+    """Whose problem it is: `UNREACHABLE` is a network's, a server's or a phone's that is off."""
+
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+    ACCOUNT = "account"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReason:
+    """`counts`: it says that the provider is in trouble, so that it counts for the provider's circuit."""
+
+    category: ReasonCategory
+    text: str
+    counts: bool = False
+
+
+R, C, A, U = ReasonCategory
+
+REASONS: dict[str, FailureReason] = {
+    # This address, number, token or URL. No other message is affected.
+    "invalid_address": FailureReason(R, "the address is not valid"),
+    "unknown_number": FailureReason(R, "the number is not in service"),
+    "not_a_mobile_number": FailureReason(R, "the number is not a mobile number"),
+    "landline": FailureReason(R, "the number is a landline, or its carrier takes no text messages"),
+    "mailbox_full": FailureReason(R, "the mailbox is full"),
+    "mailbox_disabled": FailureReason(R, "the mailbox is disabled"),
+    "mailbox_unavailable": FailureReason(R, "the mailbox is unavailable"),
+    "greylisted": FailureReason(R, "the recipient's server asks for a later attempt"),
+    "opted_out": FailureReason(R, "the recipient has opted out"),
+    "unsubscribed": FailureReason(R, "the recipient has unsubscribed"),
+    "bounced_before": FailureReason(R, "an earlier message bounced"),
+    "complained_before": FailureReason(R, "the recipient complained about an earlier message"),
+    "blocked": FailureReason(R, "the recipient or the carrier blocks this sender"),
+    "refused_recipient": FailureReason(R, "the recipient is refused"),
+    "refused_by_policy": FailureReason(R, "the recipient's server refuses it by policy"),
+    "unregistered": FailureReason(R, "the app is not registered on the device any more"),
+    "invalid_token": FailureReason(R, "the device token is not valid"),
+    "international_address_not_supported": FailureReason(R, "the server does not support international addresses"),
+    # This message. Other messages to the same recipient pass.
+    "bad_request": FailureReason(C, "the provider does not accept the message"),
+    "content_blocked": FailureReason(C, "the content was filtered"),
+    "content_refused": FailureReason(C, "the content is refused"),
+    "contains_api_key": FailureReason(C, "the text looks like an API key"),
+    "empty_message": FailureReason(C, "the text is empty"),
+    "empty_subject": FailureReason(C, "the subject is empty"),
+    "too_large": FailureReason(C, "the message is too large"),
+    "too_long": FailureReason(C, "the text is too long"),
+    # The account or the settings: the operator's to mend.
+    "credentials_refused": FailureReason(A, "the credentials are refused", counts=True),
+    "account_not_found": FailureReason(A, "the account does not exist", counts=True),
+    "account_suspended": FailureReason(A, "the account is suspended", counts=True),
+    "quota_exceeded": FailureReason(A, "the account's quota is used up", counts=True),
+    "sender_refused": FailureReason(A, "the sender is refused", counts=True),
+    "sender_not_registered": FailureReason(A, "the sender is not registered", counts=True),
+    "sender_mismatch": FailureReason(A, "the token belongs to another sender"),
+    "apple_or_web_credentials_refused": FailureReason(A, "the credentials for Apple or web push are refused"),
+    "callback_url_refused": FailureReason(A, "the callback URL is refused", counts=True),
+    "messaging_service_empty": FailureReason(A, "the messaging service has no sender", counts=True),
+    "region_not_enabled": FailureReason(A, "the account may not send to this region"),
+    "unverified_recipient": FailureReason(A, "a trial account may send to verified numbers only"),
+    "reputation_blocked": FailureReason(A, "the sender's reputation is too low"),
+    "too_many_messages": FailureReason(A, "the account sends too much or too often"),
+    "price_limit_exceeded": FailureReason(A, "the message costs more than the account allows"),
+    "canceled_at_provider": FailureReason(A, "it was canceled in the provider's account"),
+    "relay_denied": FailureReason(A, "the server does not relay for us", counts=True),
+    "server_refused": FailureReason(A, "the server refuses us", counts=True),
+    "server_unsuitable": FailureReason(A, "the server lacks what the settings demand", counts=True),
+    "login_not_offered": FailureReason(A, "the server offers no login", counts=True),
+    "starttls_not_offered": FailureReason(A, "the server offers no STARTTLS", counts=True),
+    "redirected": FailureReason(A, "the provider's address redirects", counts=True),
+    "unexpected_answer": FailureReason(A, "the answer is not one that the provider documents", counts=True),
+    "not_configured": FailureReason(A, "no process has this provider in its settings"),
+    # A network, a server or a phone.
+    "unreachable": FailureReason(U, "the phone is off or out of reach"),
+    "queue_full": FailureReason(U, "the provider's queue was full"),
+    "validity_expired": FailureReason(U, "it expired before it could be delivered"),
+    "technical_failure": FailureReason(U, "a technical failure on the way"),
+    "unknown_error": FailureReason(U, "the provider names no cause"),
+    "throttled": FailureReason(U, "the provider is rate-limiting"),
+    "too_early": FailureReason(U, "the receiver is not ready"),
+    "timeout": FailureReason(U, "no answer came in time", counts=True),
+    "connect_failed": FailureReason(U, "no connection", counts=True),
+    "connection_reset": FailureReason(U, "the connection was reset", counts=True),
+    "connection_lost": FailureReason(U, "the connection was lost", counts=True),
+    "server_error": FailureReason(U, "the server reported an error", counts=True),
+    "unavailable": FailureReason(U, "the provider is not available", counts=True),
+    "token_unavailable": FailureReason(U, "no access token can be fetched", counts=True),
+    "token_expired": FailureReason(U, "the access token has expired", counts=True),
+    "malformed_answer": FailureReason(U, "the answer cannot be read", counts=True),
+    "undocumented_success": FailureReason(U, "the answer is not the success that the provider documents", counts=True),
+}
+
+# Reasons of our own that fit a category.
+OWN: dict[str, ReasonCategory] = {"no_address": R, "template_error": C, "no_provider": A}
+# `status_404`: what the recipient's own endpoint answered.
+ENDPOINT_STATUS = "status_"
+
+
+def category_of(line: str | None) -> ReasonCategory | None:
+    """Return the category of a `failure_reason`, of a delivery or a notification (`email: no_address; sms: bounced:
+    unreachable`): that of the first channel that has one."""
+    for part in (line or "").split("; "):
+        for word in reversed(part.split(": ")):
+            if category := _category(word):
+                return category
+    return None
+
+
+def _category(word: str) -> ReasonCategory | None:
+    if word.startswith(ENDPOINT_STATUS):
+        return ReasonCategory.RECIPIENT
+    return REASONS[word].category if word in REASONS else OWN.get(word)
+
+
+def text_of(reason: str) -> str:
+    """Return what the code means with which a `failure_reason` ends; a code that is not listed as it is."""
+    code = reason.rpartition(": ")[2]
+    return REASONS[code].text if code in REASONS else code
+
+
+def counts_for_circuit(code: str | None) -> bool:
+    """Whether an error with this code says that the provider is in trouble. One that is not listed does."""
+    return code not in REASONS or REASONS[code].counts
+
+
+def is_account(code: str | None) -> bool:
+    return _category(code or "") is ReasonCategory.ACCOUNT
+
+
+def most_telling(codes: Iterable[str | None]) -> str | None:
+    """Return the same code in whatever order they came: by category, then by name."""
+    order = list(ReasonCategory)
+    known = {code for code in codes if code}
+    return min(known, key=lambda code: (order.index(c) if (c := _category(code)) else len(order), code), default=None)
+
+
+def of_return(code: str | None) -> str:
+    """Return the `failure_reason` of a delivery that a provider accepted and reported as not delivered."""
+    if code is None:
+        return "bounced"
+    return f"{'provider_failed' if is_account(code) else 'bounced'}: {code}"

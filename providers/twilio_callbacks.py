@@ -1,0 +1,36 @@
+"""The body of a Twilio callback: a form, or JSON where the address carries its hash. Used by `twilio`."""
+
+import json
+from collections.abc import Sequence
+from urllib.parse import parse_qs, parse_qsl
+
+# https://www.twilio.com/docs/usage/webhooks/webhooks-security#json-requests-with-body-hashes
+BODY_HASH = "bodySHA256"
+
+
+class Fields(dict[str, str]):
+    """A field that repeats has its last value here, and all of them in `getall`, which the vendor's package reads."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def getall(self, name: str) -> list[str]:
+        return [value for each, value in self._pairs if each == name]
+
+
+def is_hashed(query: str) -> bool:
+    """Whether the signature covers a hash of the body instead of its fields."""
+    return BODY_HASH in parse_qs(query)
+
+
+def fields_of(body: str, *, hashed: bool) -> Fields:
+    """Return the texts of a form or of a JSON object; none for what is neither."""
+    if not hashed:
+        return Fields(parse_qsl(body, keep_blank_values=True))
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return Fields(parse_qsl(body, keep_blank_values=True))
+    texts = [(name, each) for name, each in value.items() if isinstance(each, str)] if isinstance(value, dict) else []
+    return Fields(texts)

@@ -1,0 +1,200 @@
+"""Every documented reason of every vendor: its code, category, suppression, and effect on the circuit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from domain.evidence import ReceiptKind
+from domain.failure_reasons import REASONS, ReasonCategory, counts_for_circuit
+from domain.suppressions import REFUSED, RETURNED, SuppressionReason, by_receipt
+from providers import fcm, sendgrid_reasons, smtp_status, twilio_reasons
+from providers.smtp_status import reason_to_retry
+from tests.code.tree import ROOT
+
+R, C, A, U = ReasonCategory
+BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
+Expected = tuple[str, ReasonCategory, SuppressionReason | None, bool]
+
+# reason of `dropped`, as documented: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+DROPPED: dict[str, Expected] = {
+    "Invalid SMTPAPI header": ("bad_request", C, None, False),
+    "Spam Content (if Spam Checker app is enabled)": ("content_blocked", C, None, False),
+    "Spam Content": ("content_blocked", C, None, False),
+    "Unsubscribed Address": ("unsubscribed", R, OPTED_OUT, False),
+    "Bounced Address": ("bounced_before", R, BOUNCED, False),
+    "Spam Reporting Address": ("complained_before", R, COMPLAINED, False),
+    "Invalid": ("invalid_address", R, BOUNCED, False),
+    "Recipient List over Package Quota": ("quota_exceeded", A, None, True),
+}
+CLASSIFIED: dict[str, Expected] = {
+    "Invalid Address": ("invalid_address", R, BOUNCED, False),
+    "Mailbox Unavailable": ("mailbox_unavailable", R, None, False),
+    "Technical Failure": ("technical_failure", U, None, False),
+    "Content": ("content_blocked", C, None, False),
+    "Reputation": ("reputation_blocked", A, None, False),
+    "Frequency or Volume Too High": ("too_many_messages", A, None, False),
+}
+TWILIO: dict[int, Expected] = {
+    30001: ("queue_full", U, None, False),
+    30002: ("account_suspended", A, None, True),
+    30003: ("unreachable", U, None, False),
+    30004: ("blocked", R, None, False),
+    30005: ("unknown_number", R, BOUNCED, False),
+    30006: ("landline", R, None, False),
+    30007: ("content_blocked", C, None, False),
+    30008: ("unknown_error", U, None, False),
+    30009: ("technical_failure", U, None, False),
+    30010: ("price_limit_exceeded", A, None, False),
+    30017: ("technical_failure", U, None, False),
+    30018: ("sender_not_registered", A, None, True),
+    30019: ("too_large", C, None, False),
+    30022: ("too_many_messages", A, None, False),
+    30023: ("quota_exceeded", A, None, True),
+    30024: ("sender_not_registered", A, None, True),
+    30027: ("quota_exceeded", A, None, True),
+    30032: ("sender_not_registered", A, None, True),
+    30034: ("sender_not_registered", A, None, True),
+    30035: ("sender_not_registered", A, None, True),
+    30036: ("validity_expired", U, None, False),
+    30038: ("content_blocked", C, None, False),
+    30410: ("technical_failure", U, None, False),
+    30500: ("technical_failure", U, None, False),
+    31999: ("unknown_error", U, None, False),
+}
+SMTP: dict[str, Expected] = {
+    "5.1.1": ("invalid_address", R, BOUNCED, False),
+    "5.1.10": ("invalid_address", R, BOUNCED, False),
+    "5.1.8": ("sender_refused", A, None, True),
+    "5.2.1": ("mailbox_disabled", R, None, False),
+    "5.2.2": ("mailbox_full", R, None, False),
+    "5.2.3": ("too_large", C, None, False),
+    "5.3.4": ("too_large", C, None, False),
+    "5.4.4": ("technical_failure", U, None, False),
+    "5.5.0": ("refused_recipient", R, None, False),
+    "5.6.1": ("content_refused", C, None, False),
+    "5.6.7": ("international_address_not_supported", R, None, False),
+    "5.7.1": ("refused_by_policy", R, None, False),
+    "5.7.8": ("credentials_refused", A, None, True),
+    "5.7.26": ("sender_refused", A, None, True),
+    "5.7.28": ("too_many_messages", A, None, False),
+    "5.7.25": ("reputation_blocked", A, None, False),
+}
+FCM: dict[str, Expected] = {
+    "UNREGISTERED": ("unregistered", R, None, False),
+    "SENDER_ID_MISMATCH": ("sender_mismatch", A, None, False),
+    "THIRD_PARTY_AUTH_ERROR": ("apple_or_web_credentials_refused", A, None, False),
+    "QUOTA_EXCEEDED": ("throttled", U, None, False),
+    "UNAVAILABLE": ("unavailable", U, None, True),
+    "INVALID_ARGUMENT": ("bad_request", C, None, False),
+    "INTERNAL": ("server_error", U, None, True),
+}
+
+
+def meaning(code: str | None) -> Expected:
+    """What the engine makes of the code when a receipt brings it."""
+    assert code is not None
+    found = by_receipt(ReceiptKind.FAILED, code)
+    return code, REASONS[code].category, found.reason if found else None, counts_for_circuit(code)
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"event": "bounce", "reason": "550 ada@example.com: no", **fields}
+
+
+@pytest.mark.parametrize("reason", DROPPED)
+def test_every_dropped_event_of_sendgrid_has_its_meaning(reason: str) -> None:
+    assert meaning(sendgrid_reasons.reason_of(event(event="dropped", reason=reason))) == DROPPED[reason]
+
+
+@pytest.mark.parametrize("word", CLASSIFIED)
+def test_every_bounce_classification_of_sendgrid_has_its_meaning(word: str) -> None:
+    found = sendgrid_reasons.reason_of(event(bounce_classification=word, status="5.2.2"))
+    assert meaning(found) == CLASSIFIED[word]
+
+
+@pytest.mark.parametrize("status", SMTP)
+def test_an_unclassified_bounce_has_the_meaning_of_its_status(status: str) -> None:
+    found = sendgrid_reasons.reason_of(event(bounce_classification="Unclassified", status=status, type="bounce"))
+    assert meaning(found) == SMTP[status]
+
+
+def test_a_block_of_one_message_suppresses_nobody() -> None:
+    found = sendgrid_reasons.reason_of(event(status="5.1.1", type="blocked"))
+    assert meaning(found) == ("refused_recipient", R, None, False)
+
+
+@pytest.mark.parametrize("fields", [{}, {"status": ""}, {"status": "5.0.0"}, {"status": 7, "type": None}])
+def test_a_bounce_without_a_known_cause_has_no_reason(fields: dict[str, Any]) -> None:
+    assert sendgrid_reasons.reason_of(event(**fields)) is None
+
+
+@pytest.mark.parametrize("code", TWILIO)
+def test_every_delivery_error_of_twilio_has_its_meaning(code: int) -> None:
+    assert meaning(twilio_reasons.reason_of({"MessageStatus": "undelivered", "ErrorCode": str(code)})) == TWILIO[code]
+
+
+@pytest.mark.parametrize("status", ["failed", "undelivered"])
+def test_a_failure_without_a_code_is_an_unknown_error(status: str) -> None:
+    assert twilio_reasons.reason_of({"MessageStatus": status}) == "unknown_error"
+
+
+def test_a_message_canceled_at_twilio_is_the_accounts_doing() -> None:
+    assert meaning(twilio_reasons.reason_of({"MessageStatus": "canceled"})) == ("canceled_at_provider", A, None, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "at_recipient", "reason"),
+    [
+        (450, "try again", True, "greylisted"),
+        (450, "4.2.0 greylisted", True, "greylisted"),
+        (451, "local error", True, "greylisted"),
+        (451, "4.7.1 greylisted, see you later", True, "greylisted"),
+        (451, "4.7.1 greylisted", False, "greylisted"),
+        (452, "insufficient storage", True, "mailbox_full"),
+        (452, "4.2.2 over quota", False, "mailbox_full"),
+        (422, "4.2.2 over quota", True, "mailbox_full"),
+        (552, "5.2.2 over quota", True, "mailbox_full"),
+        (552, "5.2.2 over quota", False, "mailbox_full"),
+        (552, "over quota", True, "mailbox_full"),
+        (552, "message too large", False, None),
+        (552, "5.3.4 message too large", True, None),
+        (550, "5.2.2 over quota", True, None),
+        (421, "4.7.0 closing", True, "unavailable"),
+        (451, "4.3.2 shutting down", True, "unavailable"),
+        (452, "4.3.1 disk full", True, "unavailable"),
+        (454, "temporary failure", True, "unavailable"),
+    ],
+)
+def test_a_reply_to_retry_is_of_the_recipient_or_of_the_server(
+    code: int, text: str, at_recipient: bool, reason: str | None
+) -> None:
+    assert reason_to_retry(code, text, at_recipient=at_recipient) == reason
+    if reason is not None:
+        assert counts_for_circuit(reason) is (reason == "unavailable")
+
+
+def test_the_tables_of_the_adapters_use_the_vocabulary_only() -> None:
+    tables: list[Any] = [sendgrid_reasons.DROPPED, sendgrid_reasons.CLASSIFICATIONS, twilio_reasons.REASONS]
+    tables += [smtp_status.REASONS, fcm.Fcm.BROKEN]
+    used = {code for table in tables for code in table.values()} | {word for word, _ in fcm.Fcm.THROTTLED.values()}
+    used |= {expected[0] for table in (DROPPED, CLASSIFIED, TWILIO, SMTP, FCM) for expected in table.values()}
+    assert used <= set(REASONS)
+
+
+@pytest.mark.parametrize("word", FCM)
+def test_every_error_of_fcm_has_its_meaning(word: str) -> None:
+    assert meaning(FCM[word][0]) == FCM[word]
+
+
+def test_only_a_reason_of_the_recipient_suppresses() -> None:
+    assert {REASONS[code].category for code in (*RETURNED, *REFUSED)} == {R}
+
+
+def test_the_page_of_reasons_lists_the_vocabulary() -> None:
+    page = (ROOT / "docs/failure-reasons.md").read_text()
+    rows = [f"| `{code}` | {reason.text} | {'yes' if reason.counts else 'no'} |" for code, reason in REASONS.items()]
+    assert [row for row in rows if row not in page] == []
+    for category in ReasonCategory:
+        assert f"## {category.capitalize()}" in page
+    assert json.dumps(page).count("| `") >= len(REASONS)

@@ -1,0 +1,106 @@
+"""Why a provider did not deliver what it had accepted: kept in the rows, and the same wherever it is shown."""
+
+import json
+from collections.abc import AsyncIterator
+from itertools import permutations
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from domain.clock import now
+from domain.evidence import AttemptState
+from domain.failure_reasons import category_of
+from domain.ledger import finish
+from metrics.registry import REGISTRY
+from storage import failures, provider_health
+from storage.database import Database
+from storage.ledgers import amend
+from storage.parked import Filter
+from tests.dispatch.hooks import Hooks, open_hooks
+from tests.storage.sends import Desk, Sent
+from tests.storage.test_receipt_batches import apply_waiting, claimed, receipt, store
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def hooks(database: Database) -> AsyncIterator[Hooks]:
+    async with database.transaction() as session:
+        await session.execute(text("TRUNCATE receipt"))
+    async with open_hooks(database) as hooks:
+        yield hooks
+
+
+async def bounced(desk: Desk, *reasons: str | None, provider: str = "sandbox") -> Sent:
+    """Accepted, finished, and then reported as not delivered, for each of the reasons."""
+    sent = await claimed(desk)
+    await sent.answer(AttemptState.ACCEPTED, str(sent.id))
+    async with desk.database.transaction() as session:
+        await amend(session, sent.key, lambda ledger: finish(ledger, now()))
+    for reason in reasons:
+        await store(desk.database, receipt("failed", attempt_id=sent.attempt(), reason=reason, provider=provider))
+        await apply_waiting(desk.database)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("reason", "line", "category"),
+    [
+        ("content_blocked", "bounced: content_blocked", "content"),
+        ("unreachable", "bounced: unreachable", "unreachable"),
+        ("mailbox_full", "bounced: mailbox_full", "recipient"),
+        ("unknown_number", "bounced: unknown_number", "recipient"),
+        ("quota_exceeded", "provider_failed: quota_exceeded", "account"),
+        (None, "bounced", None),
+    ],
+)
+async def test_rows_timeline_failures_and_webhook_say_the_same(
+    hooks: Hooks, reason: str | None, line: str, category: str | None
+) -> None:
+    await hooks.endpoint("all", "http://127.0.0.1:9/", "notification.failed")
+    sent = await bounced(hooks.desk, reason)
+    [delivery], [attempt] = await sent.rows("delivery"), await sent.rows("attempt")
+    assert (delivery["failure_reason"], attempt["receipt_reason"]) == (line, reason)
+    assert (await sent.row())["failure_reason"] == f"email: {line}"
+    failed = next(event for event in await sent.rows("event") if event["kind"] == "failed")
+    assert (failed["reason"], (failed["detail"] or {}).get("category")) == (line, category)
+    async with hooks.desk.database.transaction() as session:
+        [group] = await failures.page(session, hooks.desk.tenant, Filter(), after=None, limit=10)
+    assert (group.reason, category_of(group.reason)) == (line, category)
+    data = json.loads((await hooks.message("all"))["body"])["data"]
+    assert (data["reason"], data["category"]) == (f"email: {line}", category)
+
+
+async def test_the_rows_do_not_depend_on_the_order_of_the_receipts(hooks: Hooks) -> None:
+    words = ("unreachable", None, "mailbox_full")
+    ends = [await bounced(hooks.desk, *order) for order in permutations(words)]
+    assert {(await sent.row())["failure_reason"] for sent in ends} == {"email: bounced: mailbox_full"}
+    assert {row["receipt_reason"] for sent in ends for row in await sent.rows("attempt")} == {"mailbox_full"}
+
+
+def counted(provider: str, reason: str) -> float:
+    labels = {"provider": provider, "reason": reason}
+    return REGISTRY.get_sample_value("tocsin_provider_account_errors_total", labels) or 0
+
+
+async def test_a_reason_of_the_account_is_the_operators_and_the_providers(hooks: Hooks) -> None:
+    before = counted("sandbox", "account_suspended")
+    sends = [await claimed(hooks.desk) for _ in range(5)]
+    for sent in sends:
+        await sent.answer(AttemptState.ACCEPTED, str(sent.id))
+    reported = [receipt("failed", attempt_id=sent.attempt(), reason="account_suspended") for sent in sends]
+    await store(hooks.desk.database, *reported)
+    with capture_logs() as logs:
+        await apply_waiting(hooks.desk.database)
+    told: list[Any] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [(entry["provider"], entry["reason"], entry["messages"]) for entry in told] == [
+        ("sandbox", "account_suspended", 5)
+    ]
+    assert counted("sandbox", "account_suspended") == before + 5
+    async with hooks.desk.database.transaction() as session:
+        health = (await provider_health.read_all(session))["sandbox"]
+        await session.execute(text("DELETE FROM provider_health WHERE provider = 'sandbox'"))
+    assert (health.state, health.reason) == ("open", "errors")
+    assert await hooks.desk.query("SELECT 1 FROM suppression WHERE tenant = :t", t=hooks.desk.tenant) == []
