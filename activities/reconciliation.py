@@ -9,9 +9,10 @@ from activities.outcomes import result_of, told
 from activities.outgoing import message_of
 from activities.recording import Recording
 from domain.evidence import AttemptState
-from domain.messages import DeliverInput, DeliverResult, LookUpInput, Result
+from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, Result
 from providers.base import Provider
-from providers.outcomes import ProviderError, Temporary
+from providers.outcomes import LookupRefused, ProviderError, Temporary
+from storage import provider_health
 from storage.attempts import Claim, claim_attempt
 from storage.database import LOCK_TIMEOUT, Database
 from storage.found_messages import has_rival
@@ -52,6 +53,8 @@ class Reconciling:
         try:
             async with asyncio.timeout(provider.deadline):
                 found = await provider.look_up(message_of(given.call, claim), claim.started_at)
+        except LookupRefused:
+            return await self._remember_refusal(provider.name)
         except (ProviderError, TimeoutError) as error:
             activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
             return None
@@ -63,6 +66,13 @@ class Reconciling:
         if given.final and provider.lookup == "definitive":
             return await self._recording.record(given.call, told(PROVED_ABSENT), claim.ledger, at=claim.now)
         return None
+
+    async def _remember_refusal(self, provider: str) -> DeliverResult:
+        """For all processes: it is treated like a provider that cannot be asked."""
+        activity.logger.warning("the account may not look up messages", extra={"provider": provider})
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
+            await provider_health.note_lookup_refused(session, provider)
+        return DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider=provider)
 
     async def _has_rival(self, claim: Claim) -> bool:
         """After the vendor was asked: a call that begins later has left nothing that was found."""

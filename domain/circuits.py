@@ -64,7 +64,7 @@ class Tally:
 class Health:
     """`recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are the calls that a half-open
     circuit still lets through; `openings` counts those since it was last well. Until `quiet_until` the vendor wants no
-    calls, well as it may be."""
+    calls, well as it may be. `lookup_refused`: our account may send, and may not look up what became of a message."""
 
     provider: str
     changed_at: datetime
@@ -78,6 +78,7 @@ class Health:
     quiet_until: datetime | None = None
     recent: tuple[tuple[int, int, int, int], ...] = ()
     refusers: tuple[str, ...] = ()
+    lookup_refused: bool = False
 
     @property
     def passes(self) -> bool:

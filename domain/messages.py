@@ -39,12 +39,14 @@ class NotificationOutcome:
 class PooledProvider:
     """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
     is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` says what
-    unknown outcomes mean. Calls of one that `has_rate` go through its own queue, where the server holds the rate."""
+    unknown outcomes mean, and `max_resends` how often it is sent again after them; None is no limit. Calls of one that
+    `has_rate` go through its own queue, where the server holds the rate."""
 
     name: str
     timeout: timedelta
     settles_within: timedelta = timedelta()
     guarantee: Guarantee | None = None
+    max_resends: int | None = None
     has_rate: bool = True
 
 
@@ -197,6 +199,10 @@ class DeliverResult:
 class RecordInput:
     call: DeliverInput
     outcome: DeliverResult
+
+
+# The reason of an unknown outcome whose provider does not let our account ask.
+LOOKUP_REFUSED = "lookup_refused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ URGENT = 2  # priorities 1 and 2 start at once and are never held back by the ho
 SILENT = (Channel.IN_APP, Channel.WEBHOOK)
 GIVE_UP_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
+MAX_RESENDS = 2
 
 
 class Guarantee(StoredEnum):
@@ -50,7 +51,8 @@ class Tracking:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
-    """`default` is on (True), off (False) or a switch per channel; `guarantee` None lets the provider decide."""
+    """`default` is on (True), off (False) or a switch per channel; `guarantee` None lets the provider decide.
+    `max_resends` is how often it is sent again after unknown outcomes, under `at_least_once`."""
 
     id: UUID
     key: str
@@ -65,6 +67,7 @@ class NotificationType:
     guarantee: Guarantee | None = None
     expires_in: timedelta | None = None
     give_up_after: timedelta | None = None
+    max_resends: int = MAX_RESENDS
     tracking: Tracking = Tracking()
     timing: Timing = field(default_factory=Timing)
 
@@ -103,6 +106,7 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         guarantee=Guarantee(spec["delivery_guarantee"]) if spec.get("delivery_guarantee") else None,
         expires_in=_duration(spec.get("expires_in")),
         give_up_after=_duration(spec.get("give_up_after")),
+        max_resends=spec.get("max_resends", MAX_RESENDS),
         tracking=Tracking(**(spec.get("tracking") or {})),
         timing=timing_of(spec),
     )

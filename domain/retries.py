@@ -11,6 +11,8 @@ OURS = frozenset({"stalled", "worker_lost"})
 # So many of them use up none of an endpoint's attempts; those that follow do, so that every delivery ends.
 MOST_OF_OURS = 50
 FALLBACK_PATIENCE = timedelta(seconds=60)
+# How long before the end the last attempt begins.
+A_MOMENT = timedelta(seconds=1)
 
 
 def backoff(attempt_number: int, dice: float, retry_after: timedelta | None) -> timedelta:
@@ -18,6 +20,11 @@ def backoff(attempt_number: int, dice: float, retry_after: timedelta | None) -> 
     doubled: timedelta = FIRST_DELAY * (1 << min(attempt_number - 1, 20))
     ordinary = min(doubled, LONGEST_DELAY) * (1 + dice / 4)
     return max(ordinary, retry_after or timedelta())
+
+
+def obeyed(retry_after: timedelta) -> timedelta:
+    """Return how long a vendor's Retry-After is obeyed: a longer one would outlast what is left to try."""
+    return min(retry_after, LONGEST_DELAY)
 
 
 # When a vendor is asked for a lost answer, counted from when it was lost.
@@ -43,6 +50,11 @@ class Budget:
         ends = first_attempt + (patience if last_step else min(FALLBACK_PATIENCE, patience))
         deadline = min(ends, expires_at) if expires_at else ends
         return cls(tries=None if last_step else FALLBACK_TRIES, deadline=deadline)
+
+    def last_chance(self, attempts_made: int, ordinary: datetime) -> datetime | None:
+        """The moment for one more attempt at the end, if only the vendor's Retry-After goes beyond it. `ordinary` is
+        when it would be without."""
+        return max(ordinary, self.deadline - A_MOMENT) if self.allows(attempts_made, ordinary) else None
 
     def allows(self, attempts_made: int, next_attempt: datetime) -> bool:
         return (self.tries is None or attempts_made < self.tries) and next_attempt < self.deadline

@@ -24,7 +24,7 @@ DICE = 1_000_000
 class Pooled:
     """One provider of a channel's pool, as far as routing cares. `can_be_asked`: reconcile is possible, and
     `settles_within` says for how long. `weight` is its share of the channel, in points; all 0 is the pool's order.
-    `rate` is the one of the settings; 0 is none."""
+    `rate` is the one of the settings; 0 is none. `idempotent`: a repeated send does no harm."""
 
     name: str
     timeout: timedelta
@@ -33,6 +33,7 @@ class Pooled:
     settles_within: timedelta = timedelta()
     weight: int = 0
     rate: float = 0
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +148,9 @@ class Router:
         return PooledProvider(
             name=member.name,
             timeout=member.timeout,
-            settles_within=member.settles_within,
-            guarantee=self.kind.guarantee or _default_guarantee(member),
+            settles_within=member.settles_within if self._can_be_asked(member) else timedelta(),
+            guarantee=self.kind.guarantee or self._default_guarantee(member),
+            max_resends=None if member.idempotent else self.kind.max_resends,
             has_rate=self.limits.get(member.name, UNSET).over(member.rate).is_limited,
         )
 
@@ -159,6 +161,9 @@ class Router:
             return "no_template"
         return None if any(endpoint.providers for endpoint in endpoints) else "no_provider"
 
+    def _default_guarantee(self, member: Pooled) -> Guarantee:
+        return Guarantee.RECONCILE if self._can_be_asked(member) else Guarantee.AT_LEAST_ONCE
 
-def _default_guarantee(member: Pooled) -> Guarantee:
-    return Guarantee.RECONCILE if member.can_be_asked else Guarantee.AT_LEAST_ONCE
+    def _can_be_asked(self, member: Pooled) -> bool:
+        health = self.healths.get(member.name)
+        return member.can_be_asked and not (health is not None and health.lookup_refused)

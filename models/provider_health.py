@@ -15,6 +15,7 @@ class ProviderHealth(SQLModel, table=True):
 
     `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
     Until `quiet_until` the vendor wants no calls at all.
+    `lookup_refused_at` is when it last refused to say what became of a message.
     `recent` holds `[second, calls, errors, slow]` of the last minute; `refusers` whom refused credentials have hit.
     """
 
@@ -31,6 +32,7 @@ class ProviderHealth(SQLModel, table=True):
     weighed_at: datetime = time_column(nullable=False)
     probe_at: datetime | None = time_column()
     quiet_until: datetime | None = time_column()
+    lookup_refused_at: datetime | None = time_column()
     recent: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
     refusers: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
 

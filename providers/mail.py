@@ -12,6 +12,7 @@ from typing import Any
 from domain.outgoing import Message
 
 LINE_LIMIT = 998
+REFERENCE = "X-Tocsin-Attempt"
 GIVEN = ("Subject", "To")
 BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # A blank, and the 75 characters that an encoded word may have (RFC 2047).
@@ -45,13 +46,15 @@ INTERNATIONAL_MAIL = ASCII_MAIL.clone(utf8=True)
 
 
 def mail_of(message: Message, sender: Address, address: str) -> EmailMessage:
-    """The text first and the HTML as its better. `address` is one that `send` has looked at."""
+    """The text first and the HTML as its better. `address` is one that `send` has looked at. The Message-ID is that of
+    the delivery, so that mail programs show a mail that had to be sent again once."""
     mail = EmailMessage(policy=ASCII_MAIL if address.isascii() else INTERNATIONAL_MAIL)
     mail["From"] = sender
     mail["To"] = address
     mail["Subject"] = BREAKS.sub(" ", message.content["subject"])
     mail["Date"] = format_datetime(datetime.now(UTC))
-    mail["Message-ID"] = f"<{message.attempt_id}@{sender.domain}>"
+    mail["Message-ID"] = f"<{message.delivery_id}@{sender.domain}>"
+    mail[REFERENCE] = str(message.attempt_id)
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message.content["text"])
     if message.content.get("html"):

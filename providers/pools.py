@@ -62,4 +62,5 @@ def _pooled(provider: Provider, weight: int, rate: float) -> Pooled:
         settles_within=timedelta(seconds=provider.settle_window),
         weight=weight,
         rate=rate,
+        idempotent=provider.idempotent,
     )

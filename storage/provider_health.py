@@ -1,7 +1,7 @@
 """The circuits as all processes see them. Read and moved by `activities/circuits.py`, shown by the providers' route."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -28,6 +28,9 @@ WITH saved AS (
 )
 SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
 """)
+# Asked again after a day: the account may have got the right to.
+LOOKUP_REFUSED_FOR = timedelta(days=1)
+REFUSE_LOOKUP = text("UPDATE provider_health SET lookup_refused_at = clock_timestamp() WHERE provider = :provider")
 TAKE_PROBE = text("""
 UPDATE provider_health SET probes = probes - 1
  WHERE provider = :provider AND state = 'half_open' AND probes > 0 RETURNING probes
@@ -58,24 +61,32 @@ def _freed(before: Health, after: Health) -> bool:
     return quiet_is_over or after.state not in (before.state, CircuitState.OPEN)
 
 
+async def note_lookup_refused(session: Executor, provider: str) -> None:
+    """The provider does not let our account look up messages."""
+    await session.execute(KNOW, {"provider": provider})
+    await session.execute(REFUSE_LOOKUP, {"provider": provider})
+
+
 async def take_probe(session: Executor, provider: str) -> bool:
     """Whether this call may be one of the few that try a half-open circuit; undone if the caller rolls back."""
     return (await session.execute(TAKE_PROBE, {"provider": provider})).one_or_none() is not None
 
 
 async def _save(session: Executor, health: Health, *, freed: bool) -> None:
-    values = {name: getattr(health, name) for name in health.__slots__}
+    values = {name: getattr(health, name) for name in health.__slots__ if name != "lookup_refused"}
     lists = {"recent": to_json(health.recent), "refusers": to_json(health.refusers)}
     await session.execute(SAVE, {**values, **lists, "freed": freed, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE})
 
 
 def _health(row: Any) -> Health:
     changed: datetime = row["changed_at"]
+    refused: datetime | None = row["lookup_refused_at"]
     plain = Health(provider=row["provider"], changed_at=changed, weighed_at=row["weighed_at"])
     return replace(
         plain,
         state=CircuitState(row["state"]),
         recent=tuple(tuple(each) for each in decoded(row["recent"])),
         refusers=tuple(decoded(row["refusers"])),
+        lookup_refused=refused is not None and row["now"] - refused < LOOKUP_REFUSED_FOR,
         **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at", "quiet_until")},
     )

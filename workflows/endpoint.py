@@ -1,6 +1,5 @@
 """Getting one message to one endpoint: attempts, backoff, failover, holds, and the policy for unknown outcomes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -8,24 +7,24 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.recording import Recording
-    from domain.messages import DeliverInput, DeliverResult, Endpoint, PooledProvider, RecordInput, Result
+    from domain.messages import (
+        LOOKUP_REFUSED,
+        DeliverInput,
+        DeliverResult,
+        Endpoint,
+        PooledProvider,
+        RecordInput,
+        Result,
+    )
     from domain.notification_types import Guarantee
-    from domain.retries import MOST_OF_OURS, OURS, Budget, backoff
+    from domain.retries import MOST_OF_OURS, OURS, Budget, backoff, obeyed
     from domain.statuses import DeliveryStatus
     from workflows import options
+    from workflows.endpoint_ends import EndpointEnd, refusal
     from workflows.own_queue import OwnQueue, deliver_here
     from workflows.reconciliation import Reconciliation
     from workflows.room import Room
     from workflows.waits import Waits
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndpointEnd:
-    """`status` None: it arrived, and `result` is the accepted call's. Otherwise the delivery's end and its reason."""
-
-    status: DeliveryStatus | None
-    reason: str = ""
-    result: DeliverResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +67,8 @@ class EndpointDelivery:
             waits.ours[self._name] = self._ours + 1
         else:
             waits.first_answers.setdefault(self._name, workflow.now())
+        if result.result is Result.UNKNOWN:
+            waits.unknown[self._name] = waits.unknown.get(self._name, 0) + 1
 
     @property
     def _ours(self) -> int:
@@ -103,7 +104,9 @@ class EndpointDelivery:
         return end
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
-        """Of whoever was asked; without a result, of whoever will be."""
+        """Of whoever was asked; without a result, of whoever will be. The type's, if the account may not look up."""
+        if result is not None and result.reason == LOOKUP_REFUSED:
+            return self._terms.guarantee
         provider = self._pool[0] if result is None else self._asked(result)
         return provider.guarantee or self._terms.guarantee
 
@@ -160,17 +163,26 @@ class EndpointDelivery:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
             case Result.PERMANENT if not self._others(result):
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
-            case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE:
+            case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE or self._resent(result):
                 return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
         return None
+
+    def _resent(self, result: DeliverResult) -> bool:
+        """Whether it was sent again as often as the type bears, and the outcome is unknown still."""
+        limit = self._asked(result).max_resends
+        return limit is not None and self._terms.waits.unknown.get(self._name, 0) > limit
 
     async def _before_next(self, result: DeliverResult) -> EndpointEnd | None:
         if result.result is Result.PERMANENT:
             self._pool = self._others(result)  # one of them, at once
             return None
-        delay = backoff(self._call.attempt_number, workflow.random().random(), self._next_turn(result))
-        if end := self._exhausted(workflow.now() + delay, result):
-            return end
+        now, number, dice = workflow.now(), self._call.attempt_number, workflow.random().random()
+        delay = backoff(number, dice, self._next_turn(result))
+        if end := self._exhausted(now + delay, result):
+            last = self._budget().last_chance(self._made, now + backoff(number, dice, None))
+            if result.retry_after is None or last is None:
+                return end
+            delay = last - now
         call, why = self._call, result.reason or str(result.result)
         summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
         if await self._terms.waits.pause(delay, summary, options.RETRYING):
@@ -186,41 +198,29 @@ class EndpointDelivery:
             self._pool.remove(asked)
             self._pool.append(asked)
         if result.retry_after is not None:
-            self._free_at[result.provider or asked.name] = now + result.retry_after
+            self._free_at[result.provider or asked.name] = now + obeyed(result.retry_after)
         self._pool.sort(key=lambda provider: max(now, self._free_at.get(provider.name, now)))
         return max(now, self._free_at.get(self._pool[0].name, now)) - now
 
     def _exhausted(self, next_attempt: datetime, result: DeliverResult) -> EndpointEnd | None:
-        terms, made = self._terms, self._call.attempt_number - self._ours
+        terms = self._terms
         # With a later step there may be time for that one yet; whether there is, its own guard says.
         if terms.last_step and terms.expires_at is not None and next_attempt >= terms.expires_at:
             return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=f"expired: {result.reason}")
-        budget = Budget.of_step(
+        if self._budget().allows(self._made, next_attempt):
+            return None
+        reason = f"gave_up after {self._made} attempts: {result.reason}"
+        return EndpointEnd(status=DeliveryStatus.FAILED, reason=reason)
+
+    @property
+    def _made(self) -> int:
+        return self._call.attempt_number - self._ours
+
+    def _budget(self) -> Budget:
+        terms = self._terms
+        return Budget.of_step(
             first_attempt=terms.waits.first_answers.get(self._name, workflow.now()),
             last_step=terms.last_step,
             patience=terms.patience,
             expires_at=terms.expires_at,
         )
-        if budget.allows(made, next_attempt):
-            return None
-        return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"gave_up after {made} attempts: {result.reason}")
-
-
-def refusal(reason: str) -> str:
-    """`refused: mailbox_full`; a word that says so itself is said once: `refused_recipient`."""
-    return reason if "refused" in reason else f"refused: {reason}"
-
-
-# What a channel with several endpoints came to: arrived if any did, else the first of these that occurs.
-GRAVEST = (
-    None,
-    DeliveryStatus.IN_DOUBT,
-    DeliveryStatus.CANCELED,
-    DeliveryStatus.EXPIRED,
-    DeliveryStatus.FAILED,
-    DeliveryStatus.SKIPPED,
-)
-
-
-def gravest(ends: Sequence[EndpointEnd]) -> EndpointEnd:
-    return min(ends, key=lambda end: GRAVEST.index(end.status))

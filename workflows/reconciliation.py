@@ -5,7 +5,7 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import DeliverInput, DeliverResult, LookUpInput, PooledProvider, Result
+    from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, PooledProvider, Result
     from domain.retries import asking_times
     from workflows import options
     from workflows.own_queue import look_up
@@ -38,7 +38,7 @@ class Reconciliation:
                 woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}")
                 seen = self._waits.evidence
                 told = await self._look_up(final=not woken and at == self._provider.settles_within)
-                if told.result is not Result.UNKNOWN:
+                if told.result is not Result.UNKNOWN or told.reason == LOOKUP_REFUSED:
                     return told
         return lost
 

@@ -22,7 +22,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.statuses import DeliveryStatus
     from workflows import options
-    from workflows.endpoint import EndpointDelivery, EndpointEnd, Terms, gravest
+    from workflows.endpoint import EndpointDelivery, Terms
+    from workflows.endpoint_ends import EndpointEnd, gravest
     from workflows.own_work import own_work
     from workflows.room import Rooms
     from workflows.waits import Waits

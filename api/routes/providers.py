@@ -71,17 +71,18 @@ async def _read(session: AsyncSession, caller: Caller) -> _Known:
 def _view(parts: Parts, provider: Provider, known: _Known) -> ProviderView:
     shares = {channel: weights(parts.settings.weights(channel), known.healths) for channel in Channel}
     limits = known.limits.get(provider.name, UNSET).over(parts.settings.rate(provider.name))
+    health = known.healths.get(provider.name)
     return ProviderView(
         name=provider.name,
         channels=sorted(provider.channels),
         capabilities=Capabilities.model_validate(
             {
-                "lookup": provider.lookup,
+                "lookup": "none" if health is not None and health.lookup_refused else provider.lookup,
                 "receipts": provider.parses_receipts,
                 "device_kinds": sorted(provider.device_kinds),
             }
         ),
-        health=_health(known.healths.get(provider.name)),
+        health=_health(health),
         weights={channel: share[provider.name] for channel, share in shares.items() if provider.name in share},
         rate=limits.rate,
         tenant_rate=limits.tenant_rate,

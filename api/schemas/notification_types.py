@@ -31,6 +31,7 @@ from api.schemas.base import (
 from api.schemas.timing import Digest, SendWindow, Throttle
 from domain.channels import Channel
 from domain.durations import parse_duration
+from domain.notification_types import MAX_RESENDS
 
 Switch = Literal["on", "off"]
 
@@ -127,6 +128,10 @@ class TypeFields(Model):
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None
     give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
+    max_resends: Annotated[
+        int,
+        Field(ge=0, le=10, description="How often it is sent again after unknown outcomes, under `at_least_once`."),
+    ] = MAX_RESENDS
     always: Beside | None = None
     respects_quiet_hours: Annotated[
         bool | None,

@@ -31,7 +31,8 @@ SLOWEST = 0.001
 
 
 class Capabilities(Model):
-    """`lookup`: what asking the vendor for a lost answer proves; `receipts`: it reports what became of a message."""
+    """`lookup`: what asking the vendor for a lost answer proves, and `none` while it refuses to
+    be asked by our account; `receipts`: it reports what became of a message."""
 
     lookup: Literal["definitive", "positive_only", "none"]
     receipts: bool

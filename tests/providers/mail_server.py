@@ -82,7 +82,7 @@ class MailServer:
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def kept(self, attempt_id: UUID) -> list[Kept]:
-        return [kept for kept in self.ledger if kept.mail["Message-ID"] == f"<{attempt_id}@shop.example>"]
+        return [kept for kept in self.ledger if kept.mail["X-Tocsin-Attempt"] == str(attempt_id)]
 
     def settings(self, **changed: Any) -> SmtpSettings:
         given: dict[str, Any] = {

@@ -19,6 +19,7 @@ from domain.messages import (
     DeliverInput,
     DeliverResult,
     Endpoint,
+    LookUpInput,
     NotificationOutcome,
     NotificationStart,
     Plan,
@@ -57,6 +58,7 @@ class Scripted:
         self._answers = {channel: list(given) for channel, given in answers.items()}
         self.calls: list[DeliverInput] = []
         self.settled: list[SettleInput] = []
+        self.found = LOST
         self.released = asyncio.Event()
         self.released.set()
         self.name = f"scripted-{uuid4()}"
@@ -81,6 +83,10 @@ class Scripted:
         return left.pop(0) if len(left) > 1 else left[0]
 
     @activity.defn
+    async def look_up(self, given: LookUpInput) -> DeliverResult:
+        return self.found
+
+    @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:
         self.settled.append(end)
         return NotificationOutcome(status=end.verdict or NotificationStatus.PENDING)
@@ -95,7 +101,7 @@ class Scripted:
             engine.temporal,
             task_queue=name,
             workflows=[NotificationWorkflow],
-            activities=[self.resolve_preferences, self.render_messages, self.deliver, self.settle],
+            activities=[self.resolve_preferences, self.render_messages, self.deliver, self.look_up, self.settle],
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_activities=1,
         )

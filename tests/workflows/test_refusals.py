@@ -1,6 +1,6 @@
 import pytest
 
-from workflows.endpoint import refusal
+from workflows.endpoint_ends import refusal
 
 
 @pytest.mark.parametrize(

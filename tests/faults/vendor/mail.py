@@ -25,7 +25,7 @@ class MailVendor(MailServer):
     async def handle_DATA(self, server: Line, session: Session, envelope: Envelope) -> str:
         self._keep(envelope)
         mail = self.ledger.pop().mail
-        reference = str(mail["Message-ID"]).strip("<>").partition("@")[0]
+        reference = str(mail["X-Tocsin-Attempt"])
         self.books.call("smtp", reference, Mood.OK)
         queued = uuid4().hex
         self.books.kept("smtp", reference, queued, envelope.rcpt_tos[0])

@@ -1,0 +1,92 @@
+"""How often a message is sent again after unknown outcomes, and how long a provider's Retry-After is obeyed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from domain import retries
+from domain.channels import Channel
+from domain.messages import LOOKUP_REFUSED, ChannelPlan, DeliverResult, Result
+from domain.notification_types import Guarantee
+from domain.statuses import DeliveryStatus
+from tests.engine import Engine
+from tests.workflows.test_own_failures import BUSY, SENT, Scripted, channel, plan_of
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="connection_lost")
+IN_A_DAY = replace(BUSY, retry_after=timedelta(days=1))
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(milliseconds=1))
+
+
+def capped(plan: ChannelPlan, max_resends: int | None) -> ChannelPlan:
+    [endpoint] = plan.endpoints
+    pool = tuple(
+        replace(each, max_resends=max_resends, guarantee=Guarantee.AT_LEAST_ONCE) for each in endpoint.providers
+    )
+    return replace(plan, endpoints=(replace(endpoint, providers=pool),))
+
+
+@pytest.mark.parametrize(("max_resends", "sends"), [(0, 1), (2, 3), (4, 5)])
+async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_resends: int, sends: int) -> None:
+    plan = plan_of(capped(channel(Channel.EMAIL, "smtp", "sendgrid"), max_resends))
+    scripted = Scripted(plan, email=[UNKNOWN])
+    await scripted.run(engine)
+    assert scripted.made == {"email": sends}
+    [end] = scripted.settled[0].ends
+    assert (end.status, end.reason) == (DeliveryStatus.IN_DOUBT, "outcome_unknown: connection_lost")
+
+
+async def test_only_unknown_outcomes_use_up_the_resends(engine: Engine) -> None:
+    plan = plan_of(capped(channel(Channel.EMAIL, "smtp"), 2))
+    scripted = Scripted(plan, email=[UNKNOWN, BUSY, UNKNOWN, BUSY, SENT])
+    await scripted.run(engine)
+    assert scripted.made == {"email": 5}
+
+
+async def test_a_provider_that_bears_repetition_has_no_cap(engine: Engine) -> None:
+    plan = plan_of(capped(channel(Channel.WEBHOOK, "webhook"), None))
+    scripted = Scripted(plan, webhook=[UNKNOWN] * 6 + [SENT])
+    await scripted.run(engine)
+    assert scripted.made == {"webhook": 7}
+
+
+async def test_a_long_retry_after_ends_nothing_at_once(engine: Engine) -> None:
+    """It is obeyed for as long as the longest delay, which is short here."""
+    scripted = Scripted(plan_of(channel(Channel.EMAIL, "smtp")), email=[IN_A_DAY, IN_A_DAY, SENT])
+    await scripted.run(engine)
+    assert scripted.made == {"email": 3}
+
+
+async def test_a_retry_after_beyond_the_end_leaves_one_more_attempt(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(days=1))
+    monkeypatch.setattr(retries, "FIRST_DELAY", timedelta(milliseconds=1))
+    plan = replace(plan_of(channel(Channel.EMAIL, "smtp")), patience=timedelta(seconds=3))
+    scripted = Scripted(plan, email=[IN_A_DAY, SENT])
+    await scripted.run(engine)
+    assert scripted.made == {"email": 2}
+
+
+@pytest.mark.parametrize(
+    ("declared", "status"), [(Guarantee.AT_LEAST_ONCE, None), (Guarantee.RECONCILE, DeliveryStatus.IN_DOUBT)]
+)
+async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
+    engine: Engine, declared: Guarantee, status: DeliveryStatus | None
+) -> None:
+    """The provider could be asked when it was planned; the type's own guarantee is `at_least_once` if it names none."""
+    [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
+    [provider] = endpoint.providers
+    asked = replace(provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(seconds=1))
+    plan = replace(channel(Channel.EMAIL), guarantee=declared, endpoints=(replace(endpoint, providers=(asked,)),))
+    refused = DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
+    scripted = Scripted(plan_of(plan), email=[UNKNOWN, SENT])
+    scripted.found = refused
+    await scripted.run(engine)
+    assert scripted.made == {"email": 1 if status else 2}
+    assert [end.status for settled in scripted.settled for end in settled.ends] == ([status] if status else [])
