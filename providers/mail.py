@@ -1,6 +1,7 @@
 """An e-mail as `smtp` hands it over: headers that nobody can add to, and bodies in seven bits."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import policy
 from email.header import Header
@@ -10,6 +11,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from domain.outgoing import Message
+from providers.outcomes import Refused
 
 LINE_LIMIT = 998
 REFERENCE = "X-Tocsin-Attempt"
@@ -43,6 +45,14 @@ class Verbatim(policy.EmailPolicy):
 # Bodies in seven bits: not every server takes eight.
 ASCII_MAIL = Verbatim(linesep="\r\n", raise_on_defect=True, cte_type="7bit")
 INTERNATIONAL_MAIL = ASCII_MAIL.clone(utf8=True)
+
+
+def refusal_of(content: Mapping[str, Any]) -> Refused | None:
+    """Return why no server should get this: an empty subject, or no text in either part."""
+    if not str(content.get("subject") or "").strip():
+        return Refused(reason="empty_subject")
+    parts = (content.get("text"), content.get("html"))
+    return None if any(str(part or "").strip() for part in parts) else Refused(reason="empty_message")
 
 
 def mail_of(message: Message, sender: Address, address: str) -> EmailMessage:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,12 +25,15 @@ from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
+from providers.mail import refusal_of
 from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temporary
 from providers.questions import asking, told_by
 from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
 from providers.sendgrid_reasons import reason_of
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
+
+log = structlog.get_logger(__name__)
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
@@ -87,6 +91,8 @@ class SendGrid(Provider):
         return cls(tools.load(SendGridSettings), tools.transport)
 
     async def send(self, message: Message) -> Accepted | Refused:
+        if refusal := refusal_of(message.content):
+            return refusal
         try:
             mail = self._mail(message)
         except ApiKeyIncludedException:
@@ -149,10 +155,11 @@ class SendGrid(Provider):
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
-        told = [self._read(event) for event in events_of(body)]
-        if not any(told):
+        events = events_of(body)
+        read = [self._read(event) for event in events]
+        if not any(read):
             raise UnreadableReceipt("not a list of events")
-        return [receipt for receipt in told if receipt is not None]
+        return [receipt or unreadable(event) for event, receipt in zip(events, read, strict=True)]
 
     def _read(self, event: Any) -> ProviderReceipt | None:
         """One that is not as documented does not cost the others of its callback."""
@@ -188,6 +195,12 @@ class SendGrid(Provider):
             raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
             | {"sg_message_id": message_id},
         )
+
+
+def unreadable(event: Any) -> ProviderReceipt:
+    """Return it as one that says nothing, to be kept; the log names no value of it."""
+    log.warning("an event of a callback cannot be read", provider=SendGrid.name)
+    return ProviderReceipt(kind=ReceiptKind.UNKNOWN, occurred_at=datetime.now(UTC), raw={"unreadable": event})
 
 
 def events_of(body: bytes) -> list[Any]:

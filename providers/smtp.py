@@ -17,7 +17,7 @@ from domain.channels import Channel
 from domain.failure_reasons import is_account
 from domain.outgoing import Message
 from providers.base import Provider
-from providers.mail import mail_of
+from providers.mail import mail_of, refusal_of
 from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary, Unknown
 from providers.smtp_status import STORAGE_EXCEEDED, reason_of, reason_to_retry
 from providers.tools import Tools
@@ -97,6 +97,8 @@ class Smtp(Provider):
         address = message.address.get("email_ascii") or message.address["email"]
         if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
             return Refused(reason="invalid_address")
+        if empty := refusal_of(message.content):
+            return empty
         client = self._client()
         try:
             refusal = await self._introduce(client, address)

@@ -7,7 +7,7 @@ Retry-After and turn a 2xx that it cannot read into an error.
 import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, model_validator
@@ -36,6 +36,9 @@ from providers.twilio_replies import is_reply, opt_outs
 REFERENCE = "attempt"
 # Of its list, newest first: nobody gets as many messages within the settle window.
 PAGE = "100"
+# https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in its queue.
+LONGEST_TEXT = 1_600
+LONGEST_VALIDITY = 36_000
 # Its clock and ours, and its times are whole seconds.
 SKEW = timedelta(minutes=1)
 
@@ -96,12 +99,15 @@ class Twilio(Provider):
         return cls(tools.load(TwilioSettings), tools.transport, tools.receipts_url(cls.name))
 
     async def send(self, message: Message) -> Accepted | Refused:
+        if refusal := content_refusal(message.content):
+            return refusal
         form = {
             "To": message.address["phone"],
             **self._sender,
             "Body": message.content["text"],
             "StatusCallback": f"{self._callback_url}?{REFERENCE}={message.attempt_id}",
         }
+        form |= validity(message)
         answer = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
         return accepted(answer.json(), answer.status) if answer.has(201, "sid") else self._refusal(answer)
 
@@ -178,3 +184,19 @@ class Twilio(Provider):
             raise ForgedReceipt("there is no signature")
         if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
             raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
+
+
+def content_refusal(content: Mapping[str, Any]) -> Refused | None:
+    """Return why Twilio would not take this text: it refuses it on every call."""
+    text = str(content.get("text") or "")
+    if not text.strip():
+        return Refused(reason="empty_message")
+    return Refused(reason="too_long") if len(text) > LONGEST_TEXT else None
+
+
+def validity(message: Message) -> dict[str, str]:
+    """Return how long the vendor may keep the message in its queue, in seconds: until it is of no use any more."""
+    if message.expires_at is None:
+        return {}
+    left = int((message.expires_at - datetime.now(UTC)).total_seconds())
+    return {"ValidityPeriod": str(min(max(left, 1), LONGEST_VALIDITY))}

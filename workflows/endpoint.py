@@ -27,6 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waits import Waits
 
 
+# The reason of a receiver of webhooks that answered 5xx: it may have taken the message.
+SERVER_ERROR = "server_error"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """What limits the attempts, and how to wait between them. `guarantee` is for providers that name none."""
@@ -163,9 +167,16 @@ class EndpointDelivery:
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
             case Result.PERMANENT if not self._others(result):
                 return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
+            case Result.NOT_ACCEPTED if self._may_have_it(result):
+                return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
             case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE or self._resent(result):
                 return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
         return None
+
+    def _may_have_it(self, result: DeliverResult) -> bool:
+        """Whether a repetition, which the receiver's 5xx asks for, is more than the type bears."""
+        once = self._guarantee(result) is Guarantee.AT_MOST_ONCE
+        return once and result.reason == SERVER_ERROR
 
     def _resent(self, result: DeliverResult) -> bool:
         """Whether it was sent again as often as the type bears, and the outcome is unknown still."""

@@ -30,6 +30,7 @@ async def test_what_failed_alike_is_one_item(api: httpx2.AsyncClient, database: 
         "status": "FAILED",
         "channel": "sms",
         "reason": "gave_up after N attempts: timeout",
+        "category": "unreachable",
         "count": 7,
         "oldest": shown[0],
         "newest": shown[1],

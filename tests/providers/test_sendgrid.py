@@ -287,7 +287,8 @@ ODD: list[Any] = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp":
 async def test_an_odd_event_does_not_cost_the_others_of_its_batch(bench: SendGridBench, odd: Any) -> None:
     delivered, opened = sample("events")[2:4]
     told = parsed(bench, raw([delivered, odd, opened]))
-    assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
+    assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
+    assert told[1].raw == {"unreadable": odd}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from tests.engine import Engine
 from tests.workflows.test_own_failures import BUSY, SENT, Scripted, channel, plan_of
+from workflows import options
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="connection_lost")
@@ -77,9 +78,11 @@ async def test_a_retry_after_beyond_the_end_leaves_one_more_attempt(
     ("declared", "status"), [(Guarantee.AT_LEAST_ONCE, None), (Guarantee.RECONCILE, DeliveryStatus.IN_DOUBT)]
 )
 async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
-    engine: Engine, declared: Guarantee, status: DeliveryStatus | None
+    engine: Engine, declared: Guarantee, status: DeliveryStatus | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The provider could be asked when it was planned; the type's own guarantee is `at_least_once` if it names none."""
+    # Nobody serves the provider's own queue: the workflow's answers.
+    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
     [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
     [provider] = endpoint.providers
     asked = replace(provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(seconds=1))
@@ -90,3 +93,14 @@ async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
     await scripted.run(engine)
     assert scripted.made == {"email": 1 if status else 2}
     assert [end.status for settled in scripted.settled for end in settled.ends] == ([status] if status else [])
+
+
+@pytest.mark.parametrize(("guarantee", "sends"), [(Guarantee.AT_MOST_ONCE, 1), (Guarantee.AT_LEAST_ONCE, 2)])
+async def test_a_webhooks_server_error_is_repeated_only_if_the_type_bears_it(
+    engine: Engine, guarantee: Guarantee, sends: int
+) -> None:
+    failed = DeliverResult(result=Result.NOT_ACCEPTED, reason="server_error")
+    plan = replace(channel(Channel.WEBHOOK, "webhook"), guarantee=guarantee)
+    scripted = Scripted(plan_of(plan), webhook=[failed, SENT])
+    await scripted.run(engine)
+    assert scripted.made == {"webhook": sends}

@@ -1,0 +1,50 @@
+"""Content that a vendor refuses on every call is refused without one."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from providers.outcomes import Refused
+from providers.smtp import Smtp
+from providers.twilio import validity
+from tests.providers.harness_http import Day, HttpBench
+from tests.providers.harness_sendgrid import sendgrid_bench
+from tests.providers.harness_twilio import twilio_bench
+from tests.providers.mail_server import MailServer, to
+
+MAIL = {"subject": "Hi", "text": "Text", "html": "<p>Text</p>"}
+Opened = Callable[[], AbstractAsyncContextManager[HttpBench]]
+
+
+@pytest.mark.parametrize(
+    ("opened", "content", "reason"),
+    [
+        (sendgrid_bench, MAIL | {"subject": " "}, "empty_subject"),
+        (sendgrid_bench, MAIL | {"text": "", "html": " "}, "empty_message"),
+        (twilio_bench, {"text": " \n"}, "empty_message"),
+        (twilio_bench, {"text": "a" * 1_601}, "too_long"),
+    ],
+)
+async def test_known_bad_content_is_refused_without_a_call(
+    opened: Opened, content: dict[str, str], reason: str
+) -> None:
+    async with opened() as bench:
+        answer = await bench.provider.send(replace(bench.on(Day.GOOD), content=content))
+        assert answer == Refused(reason=reason)
+        assert bench.vendor.requests == []
+
+
+async def test_an_empty_mail_opens_no_connection() -> None:
+    async with MailServer().open() as server:
+        answer = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))
+        assert (answer, server.connections) == (Refused(reason="empty_subject"), 0)
+
+
+@pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])
+async def test_twilio_keeps_a_message_until_it_is_of_no_use(left: int, least: int, most: int) -> None:
+    async with twilio_bench() as bench:
+        message = replace(bench.on(Day.GOOD), expires_at=datetime.now(UTC) + timedelta(seconds=left))
+    assert least <= int(validity(message)["ValidityPeriod"]) <= most
