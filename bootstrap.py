@@ -52,6 +52,7 @@ from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from storage.catalog import Catalog
 from storage.database import Database
+from storage.encryption import Encryption
 from storage.in_app import InboxRows
 from storage.migrate import migrate
 from storage.sandbox import SandboxLedger
@@ -158,7 +159,8 @@ async def open_parts(
     """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process;
     `page` of its metrics, if that is served already."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url, pool_size=settings.database_pool)
+        encryption = Encryption.of(settings)
+        database = Database(settings.database_url, pool_size=settings.database_pool, encryption=encryption)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         chosen = await stack.enter_async_context(chosen_client(settings))

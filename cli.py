@@ -13,6 +13,7 @@ from rich.console import Console
 
 from commands.audit import audit
 from commands.client import Api
+from commands.encryption import encryption_commands
 from commands.ending import become, finish, load, talk
 from commands.here import CHECKOUT, Given, local_or_dev
 from commands.key_commands import key_commands
@@ -37,6 +38,7 @@ app.add_typer(key_commands, name="keys")
 app.add_typer(providers, name="providers")
 app.add_typer(store_commands, name="temporal")
 app.add_typer(hold_commands, name="hold")
+app.add_typer(encryption_commands, name="encryption")
 console = Console(highlight=False)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from config_encryption import EncryptionSettings
 from config_limits import LimitSettings, RateLimitSettings
 from config_sources import PREFIX, ProviderSettings, Sourced
 from config_temporal import TemporalSettings
@@ -46,7 +47,7 @@ class ClientSettings(Sourced):
         return cls.model_fields[info.field_name].default if value == "" else value
 
 
-class Settings(ClientSettings, TemporalSettings, LimitSettings):
+class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettings):
     """Durations are seconds, rates are per second, ports of 0 mean "pick a free one"."""
 
     env: Literal["dev", "production"] = "production"
@@ -131,6 +132,8 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings):
             yield f"TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; {MAKE_SECRET}"
         elif found := weakness(secret):
             yield f"TOCSIN_SECRET_KEY {found}; {MAKE_SECRET}"
+        if missing := self.missing_keys:
+            yield f"{' and '.join(missing)} must be set outside TOCSIN_ENV=dev; see docs/encryption.md"
         if self.dev_api_key.get_secret_value():
             yield "TOCSIN_DEV_API_KEY is for TOCSIN_ENV=dev only; remove it"
         pools = [f"TOCSIN_{channel.upper()}_PROVIDERS" for channel in Channel if SANDBOX in self.weights(channel)]

@@ -33,6 +33,7 @@ from metrics.engine import Cause, background_failure
 from metrics.page import Page
 from metrics.server import Sockets, serving
 from process_flags import hide_memory
+from storage.encryption_keys import confirm_keys
 from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
 from watchdog import Watchdog, WorkflowThreads, nothing, renewed
 from workflows.digest import DigestWorkflow
@@ -140,6 +141,7 @@ async def run(
 
 async def _released(parts: Parts, stopping: asyncio.Task[bool]) -> bool:
     """Wait while everything is held; False if the process is to stop before that ends."""
+    await confirm_keys(parts.database)
     await hold_on_start(parts.database, parts.settings.hold_on_start)
     waiting = asyncio.create_task(wait_for_release(parts.database))
     await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)

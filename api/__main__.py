@@ -17,6 +17,7 @@ from logs import configure_logging
 from metrics.page import Page
 from process_flags import allow_open_files, hide_memory
 from storage.api_keys import SCOPES, create_key, ensure_tenant
+from storage.encryption_keys import confirm_keys
 from storage.tenants import claim_installation
 from supervision import run_on_uvloop
 from watchdog import Watchdog
@@ -35,6 +36,7 @@ async def main(watchdog: Watchdog) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_parts(settings, page=Page(serve_sdk_metrics())) as parts:
+        await confirm_keys(parts.database)
         await ensure_demo(parts)
         await hold_on_start(parts.database, settings.hold_on_start)
         await serve(parts, stop, watchdog.expect_end)

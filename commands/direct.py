@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from commands.errors import CommandError
 from config import Settings
 from storage.database import Database
+from storage.encryption import Encryption
 from storage.migrate import SchemaIsNewer
 from storage.outages import DATABASE_ERRORS
 
@@ -15,7 +16,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Raises CommandError if there is none, or if it goes away."""
     if not settings.database_url:
         raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, encryption=Encryption.of(settings))
     try:
         yield database
     except DATABASE_ERRORS as error:

@@ -20,6 +20,8 @@ class Given(ClientSettings):
     env: str = ""
     public_url: str = ""
     secret_key: SecretStr = SecretStr("")
+    encryption_keys: SecretStr = SecretStr("")
+    lookup_key: SecretStr = SecretStr("")
 
 
 def data_dirs(settings: ClientSettings) -> Iterator[DataDir]:
@@ -51,6 +53,16 @@ def local(given: Given) -> dict[str, str]:
     if run is None:
         return {}
     return {"env": "dev", "database_url": run.database_url, "public_url": given.public_url or run.api_url}
+
+
+def local_keys(given: Given) -> dict[str, str]:
+    """The encryption keys that `make run` has made here, for settings that name none."""
+    names = [name for name in ("encryption_keys", "lookup_key") if not getattr(given, name).get_secret_value()]
+    for data_dir in data_dirs(given):
+        found = {name: path.read_text().strip() for name in names if (path := data_dir.root / name).exists()}
+        if found:
+            return found
+    return {}
 
 
 def local_or_dev(given: Given) -> dict[str, str]:

@@ -21,6 +21,8 @@ keep() {
 }
 
 keep secret_key "$(random)"
+keep encryption_keys "k1:$(random)"
+keep lookup_key "$(random)"
 keep postgres_password "$(random)"
 keep tocsin_password "$(random)"
 keep temporal_password "$(random)"

@@ -96,6 +96,9 @@ class EventPosts:
 
     async def _called(self, post: DuePost) -> Call:
         """Whatever a receiver or a URL may break in us is a failure of this post, and of nothing else."""
+        if post.unreadable is not None:
+            log.error("a post cannot be made", message=str(post.id), reason=post.unreadable)
+            return Call(at=now(), status=None, ms=0, error="not_decrypted")
         [called] = await asyncio.gather(call(self._transport, post), return_exceptions=True)
         if isinstance(called, Call):
             return called

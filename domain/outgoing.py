@@ -1,6 +1,6 @@
 """One rendered message on its way to one endpoint: what an adapter gets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,7 @@ class Message:
     created_at: datetime
     channel: Channel
     endpoint_id: str
-    address: Json
+    address: Json = field(repr=False)
     content: Json
     device_kind: DeviceKind | None = None
     priority: int = 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from config import Settings
 from config_sources import PREFIX
 from embedded.datadir import DataDir
-from embedded.files import kept_secret, new_api_key, new_secret
+from embedded.files import kept_secret, new_api_key, new_key, new_key_ring, new_secret
 from embedded.ports import LOOPBACK
 from supervision import of_one_worker
 
@@ -15,6 +15,8 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 # Quick enough for a person who tries a broadcast, slow enough for a laptop.
 # Longer than the sandbox's own deadline, short enough to stop within 15 s.
 DRAIN_TIMEOUT = 8.0
+# Files in the data directory.
+KEY_RING, LOOKUP_KEY = "encryption_keys", "lookup_key"
 
 
 # What the servers and our own processes may need of the environment in which `make run` was called. The rest stays
@@ -41,12 +43,16 @@ class Keys:
 
     secret_key: str
     api_key: str
+    encryption_keys: str
+    lookup_key: str
 
     @classmethod
     def of(cls, settings: Settings, data_dir: DataDir) -> "Keys":
         secret = settings.secret_key.get_secret_value() or kept_secret(data_dir.root / "secret_key", new_secret)
         api_key = settings.dev_api_key.get_secret_value() or kept_secret(data_dir.root / "api_key", new_api_key)
-        return cls(secret_key=secret, api_key=api_key)
+        keys = settings.encryption_keys.get_secret_value() or kept_secret(data_dir.root / KEY_RING, new_key_ring)
+        lookup = settings.lookup_key.get_secret_value() or kept_secret(data_dir.root / LOOKUP_KEY, new_key)
+        return cls(secret_key=secret, api_key=api_key, encryption_keys=keys, lookup_key=lookup)
 
 
 def _in_url(host: str) -> str:
@@ -94,6 +100,8 @@ def child_environment(settings: Settings, data_dir: DataDir, places: Places, key
         "PUBLIC_URL": settings.public_url or places.api_url,
         "SECRET_KEY": keys.secret_key,
         "DEV_API_KEY": keys.api_key,
+        "ENCRYPTION_KEYS": keys.encryption_keys,
+        "LOOKUP_KEY": keys.lookup_key,
         "METRICS_PORT": "0",  # the stack gives each of its workers a port of its own
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }

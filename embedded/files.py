@@ -37,3 +37,12 @@ def new_secret() -> str:
 def new_api_key() -> str:
     """24 bytes are 32 url-safe characters."""
     return API_KEY_PREFIX + secrets.token_urlsafe(24)
+
+
+def new_key() -> str:
+    """32 random bytes in hexadecimal."""
+    return secrets.token_hex(32)
+
+
+def new_key_ring() -> str:
+    return f"dev1:{new_key()}"

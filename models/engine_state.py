@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Column, Integer, SmallInteger, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import time_column
+from models.columns import Json, json_column, time_column
 
 
 def _count() -> Column[int]:
@@ -23,6 +23,7 @@ class EngineState(SQLModel, table=True):
 
     The first process that started with `TOCSIN_HOLD_ON_START=hold_name`, as after a restore, did so at `restored_at`.
     Notifications whose id is below `restored_before` are older. The hold is in force until `released_hold` is its name.
+    `key_fingerprints` are of the lookup key and of the encryption keys, by id, by which rows may be encrypted.
     `workflows_ended_at` is the `restored_at` for which workflows of notifications that no row knows have been ended.
     """
 
@@ -46,3 +47,4 @@ class EngineState(SQLModel, table=True):
     restored_at: datetime | None = time_column()
     restored_before: UUID | None = None
     workflows_ended_at: datetime | None = time_column()
+    key_fingerprints: Json | None = json_column(nullable=True)

@@ -14,7 +14,8 @@ from models.columns import new_id, time_column
 class EventEndpoint(SQLModel, table=True):
     """`events` are kinds, or `*`. `failing_since`: nothing has got through since then; `failed_at`: the last failure.
 
-    A deleted one is a row without address and secrets until its messages are gone too; its key is free at once.
+    `url`, `secret` and `previous_secret` are encrypted. A deleted one is a row without them until its messages are gone
+    too; its key is free at once.
     """
 
     __tablename__ = "event_endpoint"
@@ -50,6 +51,7 @@ class EventMessage(SQLModel, table=True):
     __tablename__ = "event_message"
     __table_args__ = (
         Index("event_message_waiting", "endpoint_id", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        Index("event_message_of_notification", "notification_id", postgresql_where=text("notification_id IS NOT NULL")),
         Index("event_message_due", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
         Index("event_message_of_endpoint", "endpoint_id", "occurred_at", "id"),
         Index(

@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, ForeignKeyConstraint, Index, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Column, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from models.columns import Json, json_column, new_id, time_column
@@ -15,8 +15,8 @@ def _of_recipient(column: str) -> ForeignKeyConstraint:
 
 
 class Recipient(SQLModel, table=True):
-    """`contact` holds email, phone and webhook_url; it is written and read through `storage/sealing.py` only.
-    `address_keys` are its values as the suppression list knows them."""
+    """`contact` holds email, phone and webhook_url, the latter encrypted. `address_keys` are its values as the
+    suppression list knows them; `former_address_keys` those of earlier addresses, kept by a trigger for the erasure."""
 
     __table_args__ = (Index("recipient_of_phone", text("(address_keys ->> 'phone')")),)
 
@@ -24,6 +24,9 @@ class Recipient(SQLModel, table=True):
     recipient_id: str = Field(primary_key=True)
     contact: Json = json_column()
     address_keys: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
+    former_address_keys: list[str] = Field(
+        default=[], sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'"))
+    )
     locale: str | None = None
     timezone: str | None = None
     attributes: Json = json_column()
@@ -32,11 +35,11 @@ class Recipient(SQLModel, table=True):
 
 
 class Device(SQLModel, table=True):
-    """`address` is `{token}` or `{subscription}`; sealed like a contact point."""
+    """`address` is `{token}` or `{subscription}`, encrypted; devices are found by `address_hash`, its keyed hash."""
 
     __table_args__ = (
         UniqueConstraint("tenant", "recipient_id", "device"),
-        Index("device_addresses", "address", postgresql_using="gin", postgresql_ops={"address": "jsonb_path_ops"}),
+        Index("device_of_address", "tenant", "address_hash"),
         _of_recipient("recipient_id"),
     )
 
@@ -46,6 +49,7 @@ class Device(SQLModel, table=True):
     device: str
     kind: str
     address: Json = json_column()
+    address_hash: str | None = None
     locale: str | None = None
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)

@@ -10,8 +10,8 @@ from models.columns import Json, json_column, new_id, time_column
 
 
 class Suppression(SQLModel, table=True):
-    """In force until `lifted_at` or `expires_at`. `address_key` is what the guard compares (`storage/sealing.py`);
-    `address` is sealed, and None once its person is erased."""
+    """In force until `lifted_at` or `expires_at`. `address_key` is what the guard compares (`storage/encryption.py`);
+    `address` is None once its person is erased."""
 
     __table_args__ = (
         Index(

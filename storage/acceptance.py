@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
 from storage.database import to_json
-from storage.recipients import ATTRIBUTES_TOO_LARGE
-from storage.sealing import Json, address_keys, seal
+from storage.encryption import Encryption, encryption_of
+from storage.recipients import ATTRIBUTES_TOO_LARGE, kept_contact
+from storage.sealing import Json, seal
 from storage.statements import Executor
 
 
@@ -155,7 +156,8 @@ def _gives_attributes(item: NewNotification) -> bool:
 async def _insert(
     session: Executor, tenant: UUID, items: list[NewNotification], *, notify: bool
 ) -> Sequence[Mapping[str, Any]]:
-    values = {"tenant": tenant, "notify": notify, "items": await _written(tenant, items), **NOTIFY}
+    written = await _written(encryption_of(session), tenant, items)
+    values = {"tenant": tenant, "notify": notify, "items": written, **NOTIFY}
     return list((await session.execute(ACCEPT, values)).mappings())
 
 
@@ -164,19 +166,18 @@ def _accepted(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Accepted]:
     return {row["id"]: Accepted(**{name: row[name] for name in names}) for row in rows}
 
 
-async def _written(tenant: UUID, items: list[NewNotification]) -> str:
+async def _written(encryption: Encryption, tenant: UUID, items: list[NewNotification]) -> str:
     """A JSON array. Writing megabytes in one call would hold up the event loop."""
-    return f"[{','.join([to_json(_item(tenant, item)) async for item in in_slices(items)])}]"
+    return f"[{','.join([to_json(_item(encryption, tenant, item)) async for item in in_slices(items)])}]"
 
 
-def _item(tenant: UUID, item: NewNotification) -> Json:
+def _item(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
     values: Json = {name: getattr(item, name) for name in item.__slots__}
     values["event_payload"] = seal(item.event_payload)
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
     if item.profile is not None:
         contact = item.profile.get("contact", {})
-        kept = {"contact": seal(contact), "address_keys": address_keys(tenant, contact)}
-        values["profile"] = {**item.profile, **kept}
+        values["profile"] = {**item.profile, **kept_contact(encryption, tenant, item.recipient_id, contact)}
     return {name: value for name, value in values.items() if value is not None}
 
 

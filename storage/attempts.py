@@ -4,7 +4,7 @@ The notification and the person's preferences are locked: whoever commits a canc
 If the guard says no, the caller rolls back and the row was never there.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,11 +22,14 @@ from domain.rates import UNSET, Limits
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
 from domain.suppressions import LISTED
+from storage import devices
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
+from storage.encryption import Encryption, encryption_of
 from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.ledgers import Key, load
 from storage.provider_limits import LIMITS, limits_of
 from storage.queue_entries import IS_OVER, UNDER_WAY
+from storage.recipients import opened_contact
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
@@ -51,8 +54,8 @@ class Claim:
     preferences: Preferences
     quiet_hours: QuietHours | None
     timezone: str
-    contact: Json
-    device: Json | None
+    contact: Json = field(repr=False)
+    device: Json | None = field(repr=False)
     content: Json
     suppressed: str | None
     held: Held | None
@@ -136,7 +139,7 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        claimed.id IS NOT NULL AS fresh, target.restored,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority,
        d.rendered_content,
-       (SELECT jsonb_build_object('kind', v.kind, 'address', v.address) FROM device v
+       (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
        {GATES.format(keys="target")},
        (n.xmin <> target.n_version OR before.xmin <> target.p_version
@@ -176,7 +179,7 @@ async def claim_attempt(session: Executor, call: DeliverInput) -> Claim | None:
     ledger = None
     if row["locked_revision"] != row["revision"]:
         ledger = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
-    return _claim(row, ledger or _ledger(row, call, ident), ident, call.provider)
+    return _claim(row, ledger or _ledger(row, call, ident), ident, call, encryption_of(session))
 
 
 def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
@@ -184,7 +187,7 @@ def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
     return _with_call(ledger, call, ident) if row["fresh"] else ledger
 
 
-def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> Claim:
+def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, call: DeliverInput, encryption: Encryption) -> Claim:
     return Claim(
         fresh=row["fresh"],
         attempt=ledger.attempts[ident],
@@ -198,14 +201,14 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, provider: str) -> C
         preferences=preferences_of(row),
         quiet_hours=quiet_hours_of(row),
         timezone=row["timezone"],
-        contact=unseal(decoded(row["contact"])),
-        device=_device(row["device"]),
+        contact=opened_contact(encryption, call.tenant, row["recipient_id"], decoded(row["contact"])),
+        device=_device(encryption, call.tenant, row),
         content=unseal(decoded(row["rendered_content"]) or {}),
         suppressed=row["suppressed"],
         held=_held(decoded(row["hold"])),
         started_at=row["started_at"],
         same_address=row["same_address"],
-        limits=limits_of(row["limits"]).get(provider, UNSET),
+        limits=limits_of(row["limits"]).get(call.provider, UNSET),
         restored=row["restored"],
         phone_regions=row["phone_regions"],
     )
@@ -236,6 +239,9 @@ def _held(hold: Any) -> Held | None:
     return None if hold is None else paused(UUID(hold[0]), HoldKind(hold[1]), hold[2])
 
 
-def _device(value: Any) -> Json | None:
-    device = decoded(value)
-    return None if device is None else {"kind": device["kind"], **unseal(device["address"])}
+def _device(encryption: Encryption, tenant: UUID, row: dict[str, Any]) -> Json | None:
+    device = decoded(row["device"])
+    if device is None:
+        return None
+    owner = devices.owner_of(tenant, row["recipient_id"], device["device"])
+    return {"kind": device["kind"], **encryption.decrypt_members(device["address"], owner)}

@@ -113,7 +113,7 @@ async def read_audience(session: Executor, notification_id: UUID, tenant: UUID) 
     row = (await session.execute(AUDIENCE, {"id": notification_id, "tenant": tenant})).mappings().one_or_none()
     if row is None:
         return None
-    contact = unseal(decoded(row["contact"]) or {})
+    contact = decoded(row["contact"]) or {}
     return Audience(
         status=NotificationStatus(row["status"]),
         failure_reason=row["failure_reason"],

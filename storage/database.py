@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from metrics.engine import Limit, limit_reached
 from storage.connections import SERVER_SETTINGS, keep_alive
+from storage.encryption import Encryption, encryption_of
 from storage.statements import QuickSession
 
 POOL_TIMEOUT = 5
@@ -47,10 +48,14 @@ class Usage:
 
 class Database:
     """`url` is `postgresql+asyncpg://…`. `pool_size` is the most connections that are open at a time; half of them stay
-    open. Time-outs in seconds: 5 to connect or to wait for a connection, 15 for a statement."""
+    open. Time-outs in seconds: 5 to connect or to wait for a connection, 15 for a statement. Without `encryption` no
+    statement reads or writes a secret."""
 
-    def __init__(self, url: str, *, pool_size: int = 40, application: str = "tocsin") -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 40, application: str = "tocsin", encryption: Encryption | None = None
+    ) -> None:
         self.url = url
+        self._info = {"encryption": encryption}
         self._pool_size = pool_size
         self._permits: asyncio.Semaphore | None = None
         self._usage = Usage()
@@ -69,7 +74,7 @@ class Database:
             },
         )
         event.listen(self.engine.sync_engine, "connect", _connected)
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self._info)
         # Checked out, and free for the next statement. A check-out for each costs as much CPU time as the statement.
         self._free: list[tuple[AsyncConnection, asyncpg.Connection]] = []
 
@@ -93,7 +98,7 @@ class Database:
     async def statement(self) -> AsyncIterator[QuickSession]:
         """For exactly one statement, which is a transaction of its own: one round trip instead of three."""
         async with self._driver() as driver:
-            yield QuickSession(driver)
+            yield QuickSession(driver, self._info)
 
     @asynccontextmanager
     async def quick_transaction(self, lock_timeout: float | None = None) -> AsyncIterator[QuickSession]:
@@ -102,7 +107,7 @@ class Database:
         limit = "" if lock_timeout is None else f"; SET LOCAL lock_timeout = {lock_timeout * 1_000:.0f}"
         async with self._driver() as driver:
             await driver.execute(f"BEGIN{limit}")  # one message for both
-            session, commits = QuickSession(driver), False
+            session, commits = QuickSession(driver, self._info), False
             try:
                 yield session
                 commits = not session.is_rolled_back
@@ -168,6 +173,14 @@ class Database:
         except TimeoutError:
             limit_reached(Limit.DATABASE_POOL)
             raise
+
+    @property
+    def encryption(self) -> Encryption:
+        return encryption_of(self)
+
+    @property
+    def info(self) -> Mapping[Any, Any]:
+        return self._info
 
     @property
     def connections_max(self) -> int:

@@ -1,10 +1,11 @@
 """Phones and browsers of a person. Called by the devices' routes; deliveries read addresses by themselves.
 
-An address is `{token}` or `{subscription: {endpoint, keys}}`. It belongs to one device of one person of the tenant:
-a phone that changed hands must not get its old owner's messages.
+An address is `{token}` or `{subscription: {endpoint, keys}}`, kept encrypted and found by a keyed hash. It belongs to
+one device of one person of the tenant: a phone that changed hands must not get its old owner's messages.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,8 @@ from domain.channels import DeviceKind
 from domain.stored_limits import DEVICES
 from models.columns import new_id
 from storage.database import to_json
-from storage.rows import decoded
-from storage.sealing import Json, seal, unseal
+from storage.encryption import Encryption, Owner, encryption_of
+from storage.rows import Json, decoded
 from storage.statements import Executor
 
 
@@ -29,15 +30,8 @@ class TooManyDevices(Exception):
 class NewDevice:
     device: str
     kind: DeviceKind
-    address: Json
+    address: Json = field(repr=False)
     locale: str | None = None
-
-    @property
-    def identity(self) -> Json:
-        """What makes the address the same one: a browser may renew the keys of its endpoint."""
-        if self.kind is DeviceKind.WEB_PUSH:
-            return {"subscription": {"endpoint": self.address["subscription"]["endpoint"]}}
-        return {"token": self.address["token"]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +39,13 @@ class Device:
     id: UUID
     device: str
     kind: DeviceKind
-    address: Json
+    address: Json = field(repr=False)
     locale: str | None
     created_at: datetime
     updated_at: datetime
 
 
-COLUMNS = "id, device, kind, address, locale, created_at, updated_at"
+COLUMNS = "id, recipient_id, device, kind, address, locale, created_at, updated_at"
 
 # Erasing the person waits for this transaction, or this finds nobody. Two new devices of one person are saved one after
 # the other, so that they are counted.
@@ -59,18 +53,19 @@ HOLD_PERSON = text("SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient
 COUNT = text("SELECT count(*) FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id")
 
 # Two people registering one token at the same moment: the second waits here, then takes it over.
-LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant_text || CAST(:identity AS text), 0))")
+LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:address_hash, 0))")
 
 TAKE_OVER = text("""
-DELETE FROM device WHERE tenant = :tenant AND address @> CAST(:identity AS jsonb)
+DELETE FROM device WHERE tenant = :tenant AND address_hash = :address_hash
    AND NOT (recipient_id = :recipient_id AND device = :device)
 """)
 
 SAVE = text(f"""
-INSERT INTO device (id, tenant, recipient_id, device, kind, address, locale, created_at, updated_at)
-VALUES (:id, :tenant, :recipient_id, :device, :kind, CAST(:address AS jsonb), :locale, now(), now())
+INSERT INTO device (id, tenant, recipient_id, device, kind, address, address_hash, locale, created_at,
+       updated_at)
+VALUES (:id, :tenant, :recipient_id, :device, :kind, CAST(:address AS jsonb), :address_hash, :locale, now(), now())
 ON CONFLICT (tenant, recipient_id, device) DO UPDATE SET kind = EXCLUDED.kind, address = EXCLUDED.address,
-       locale = EXCLUDED.locale, updated_at = now()
+       address_hash = EXCLUDED.address_hash, locale = EXCLUDED.locale, updated_at = now()
 RETURNING {COLUMNS}, xmax = 0 AS created
 """)  # noqa: S608 - constants of our own
 
@@ -82,7 +77,7 @@ DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND d
 
 # The token may have been renewed since: then the vendor's word was about the old one.
 REMOVE_DEAD = text("""
-DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address = CAST(:address AS jsonb) RETURNING id
+DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address_hash = :address_hash RETURNING id
 """)
 
 
@@ -92,28 +87,30 @@ async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewD
     Raises TooManyDevices.
     """
     person: Json = {"tenant": tenant, "recipient_id": recipient_id}
-    identity = to_json(seal(new.identity))
-    await session.execute(LOCK_ADDRESS, {"tenant_text": str(tenant), "identity": identity})
+    encryption, owner = encryption_of(session), owner_of(tenant, recipient_id, new.device)
+    address_hash = hash_of(encryption, tenant, new.address)
+    await session.execute(LOCK_ADDRESS, {"address_hash": address_hash})
     if (await session.execute(HOLD_PERSON, person)).scalar() is None:
         return None
-    await session.execute(TAKE_OVER, {**person, "device": new.device, "identity": identity})
+    await session.execute(TAKE_OVER, {**person, "device": new.device, "address_hash": address_hash})
     values = {
         **person,
         "id": new_id(),
         "device": new.device,
         "kind": new.kind,
-        "address": to_json(seal(new.address)),
+        "address": to_json(encryption.encrypt_members(new.address, owner)),
+        "address_hash": address_hash,
         "locale": new.locale,
     }
     row = (await session.execute(SAVE, values)).mappings().one()
     if row["created"] and (await session.execute(COUNT, person)).scalar_one() > DEVICES:
         raise TooManyDevices
-    return _device(row), row["created"]
+    return _device(encryption, tenant, row), row["created"]
 
 
 async def list_of(session: AsyncSession, tenant: UUID, recipient_id: str) -> list[Device]:
     rows = await session.execute(LIST, {"tenant": tenant, "recipient_id": recipient_id})
-    return [_device(row) for row in rows.mappings()]
+    return [_device(encryption_of(session), tenant, row) for row in rows.mappings()]
 
 
 async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device: str) -> bool:
@@ -123,16 +120,29 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
 
 async def remove_dead(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
     """A device whose vendor said that this address is no more."""
-    values = {"tenant": tenant, "id": id, "address": to_json(seal(address))}
+    values = {"tenant": tenant, "id": id, "address_hash": hash_of(encryption_of(session), tenant, address)}
     return (await session.execute(REMOVE_DEAD, values)).scalar() is not None
 
 
-def _device(row: Any) -> Device:
+def owner_of(tenant: UUID, recipient_id: str, device: str) -> Owner:
+    """A device keeps this identity when it registers again."""
+    return Owner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
+
+
+def hash_of(encryption: Encryption, tenant: UUID, address: Json) -> str:
+    """Of what makes the address the same one: a browser may renew the keys of its endpoint."""
+    same = address["token"] if "token" in address else address["subscription"]["endpoint"]
+    return encryption.lookup_hash(f"device:{tenant}:{same}")
+
+
+def _device(encryption: Encryption, tenant: UUID, row: Any) -> Device:
     return Device(
         id=row["id"],
         device=row["device"],
         kind=DeviceKind(row["kind"]),
-        address=unseal(decoded(row["address"])),
+        address=encryption.decrypt_members(
+            decoded(row["address"]), owner_of(tenant, row["recipient_id"], row["device"])
+        ),
         locale=row["locale"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

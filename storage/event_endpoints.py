@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from domain.clock import now
 from domain.event_webhooks import DISABLED, OVERLAP, failed_too_long, failing_since
 from models.event_webhooks import EventEndpoint
+from storage.encryption import Encryption, Owner, encryption_of
 from storage.event_outbox import announce, tell
 
 MOST = 20  # of a tenant
@@ -57,28 +58,46 @@ async def put(
 ) -> tuple[EventEndpoint, bool]:
     """Exactly this from now on, and whether it is new. Raises TooMany."""
     await session.execute(LOCK, {"name": f"event_endpoint:{tenant}"})
+    encryption = encryption_of(session)
     row = await find(session, tenant, key, lock=True)
     if row is not None:
-        _change(row, url, events, enabled=enabled)
+        _change(encryption, row, url, events, enabled=enabled)
         await announce(session)
         return row, False
     if len(await listed(session, tenant, None, MOST)) == MOST:
         raise TooMany
-    row = EventEndpoint(tenant=tenant, key=key, url=url, events=events, secret=new_secret(), enabled=True)
-    _change(row, url, events, enabled=enabled)
+    row = EventEndpoint(tenant=tenant, key=key, url="", events=events, secret="", enabled=True)
+    row.url = encryption.encrypt(url, owner_of(tenant, row.id), "url")
+    row.secret = encryption.encrypt(new_secret(), owner_of(tenant, row.id), "secret")
+    _change(encryption, row, url, events, enabled=enabled)
     session.add(row)
     await session.flush()
     return row, True
 
 
-def _change(row: EventEndpoint, url: str, events: list[str], *, enabled: bool) -> None:
-    if url != row.url or (enabled and not row.enabled):
+def owner_of(tenant: UUID, id: UUID) -> Owner:
+    return Owner(table="event_endpoint", tenant=tenant, id=str(id))
+
+
+def url_of(encryption: Encryption, row: EventEndpoint) -> str:
+    return encryption.decrypt(row.url, owner_of(row.tenant, row.id), "url")
+
+
+def secret_of(encryption: Encryption, row: EventEndpoint) -> str:
+    return encryption.decrypt(row.secret, owner_of(row.tenant, row.id), "secret")
+
+
+def _change(encryption: Encryption, row: EventEndpoint, url: str, events: list[str], *, enabled: bool) -> None:
+    moved = url != url_of(encryption, row)
+    if moved:
+        row.url = encryption.encrypt(url, owner_of(row.tenant, row.id), "url")
+    if moved or (enabled and not row.enabled):
         row.failing_since = row.failed_at = None
     if enabled:
         row.disabled_at = row.disabled_reason = None
     elif row.enabled:
         _disable(row, BY_REQUEST)
-    row.url, row.events, row.enabled, row.updated_at = url, events, enabled, now()
+    row.events, row.enabled, row.updated_at = events, enabled, now()
 
 
 def _disable(row: EventEndpoint, reason: str) -> None:
@@ -90,7 +109,8 @@ async def rotate(session: AsyncSession, tenant: UUID, key: str) -> EventEndpoint
     row = await find(session, tenant, key, lock=True)
     if row is not None:
         row.previous_secret, row.previous_until = row.secret, now() + OVERLAP
-        row.secret, row.updated_at = new_secret(), now()
+        row.secret = encryption_of(session).encrypt(new_secret(), owner_of(tenant, row.id), "secret")
+        row.updated_at = now()
     return row
 
 

@@ -1,7 +1,7 @@
 """Which event messages are due, and what became of a try. A claim is a lease: no lock outlives a call."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import to_json
+from storage.encryption import DecryptionError, Encryption, encryption_of
+from storage.event_endpoints import owner_of
 from storage.rows import Json
 from storage.statements import Executor
 
@@ -18,17 +20,19 @@ CALLS_KEPT = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuePost:
-    """One try. `secrets` sign it; `lease` is what `next_try_at` was set to by the claim."""
+    """One try. `secrets` sign it; `lease` is what `next_try_at` was set to by the claim. `unreadable` is why
+    the secrets of its endpoint cannot be decrypted."""
 
     id: UUID
     tenant: UUID
     endpoint_id: UUID
     failing: bool
-    url: str
-    body: str
-    secrets: tuple[str, ...]
+    url: str = field(repr=False)
+    body: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
     tries: int
     lease: datetime
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,12 +137,20 @@ async def claim(session: Executor, room: Room, flying: Collection[DuePost]) -> l
         "failing": room.failing,
         "room": room.in_all - len(flying),
     }
-    return [_post(dict(row)) for row in (await session.execute(CLAIM, values)).mappings()]
+    encryption = encryption_of(session)
+    return [_post(encryption, dict(row)) for row in (await session.execute(CLAIM, values)).mappings()]
 
 
-def _post(row: Json) -> DuePost:
-    keys = (row.pop("secret"), row.pop("previous"))
-    return DuePost(**row, secrets=tuple(key for key in keys if key is not None))
+def _post(encryption: Encryption, row: Json) -> DuePost:
+    """Without a URL and secrets if they cannot be decrypted: the other posts of the claim are not affected."""
+    owner = owner_of(row["tenant"], row["endpoint_id"])
+    stored, keys = row.pop("url"), (row.pop("secret"), row.pop("previous"))
+    try:
+        url = encryption.decrypt(stored, owner, "url")
+        secrets = tuple(encryption.decrypt(key, owner, "secret") for key in keys if key is not None)
+    except DecryptionError as error:
+        return DuePost(**row, url="", secrets=(), unreadable=str(error))
+    return DuePost(**row, url=url, secrets=secrets)
 
 
 async def record_delivered(session: Executor, post: DuePost, call: Call) -> None:

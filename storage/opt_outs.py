@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.channels import Channel
 from domain.suppressions import LISTED, SuppressionReason
 from storage import suppressions
-from storage.sealing import Json, address_key, seal
+from storage.encryption import encryption_of
+from storage.rows import Json
 from storage.suppressions import NewSuppression
 
 NUMBER = LISTED[Channel.SMS]
@@ -45,7 +46,7 @@ async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
         new = NewSuppression(
             channel=Channel.SMS,
             address_key=key,
-            address=seal({NUMBER: phone}),
+            address={NUMBER: phone},
             reason=SuppressionReason.OPTED_OUT,
             source=source,
         )
@@ -61,4 +62,5 @@ async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
 async def _keys(session: AsyncSession, phone: str) -> Json:
     """Of that number, by tenant: a key tells nothing of the others."""
     tenants: list[UUID] = list((await session.execute(TENANTS)).scalars())
-    return {"tenants": tenants, "keys": [address_key(tenant, NUMBER, phone) for tenant in tenants]}
+    encryption = encryption_of(session)
+    return {"tenants": tenants, "keys": [encryption.address_key(tenant, NUMBER, phone) for tenant in tenants]}

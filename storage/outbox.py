@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.places import Place
+from storage.encryption import Encryption, encryption_of
 from storage.rows import decoded
+from storage.sandbox import owner_of
 from storage.sealing import Json, unseal
 
 
@@ -28,7 +29,7 @@ class Entry:
 
 
 PAGE = text("""
-SELECT m.id, m.channel, m.recipient_id, m.notification_id, COALESCE(d.generation, 1) AS generation, m.address,
+SELECT m.id, m.tenant, m.channel, m.recipient_id, m.notification_id, COALESCE(d.generation, 1) AS generation, m.address,
        m.content, m.accepted_at
   FROM (
     SELECT id, tenant, channel, recipient_id, notification_id, delivery_id, address, content, accepted_at
@@ -56,9 +57,11 @@ async def page(
     """Newest first. Without a tenant those of all: for the page on a developer's own machine and nothing else."""
     at, id = before or (None, None)
     values = {"tenant": tenant, "recipient_id": recipient_id, "channel": channel, "limit": limit, "at": at, "id": id}
-    return [_entry(row) for row in (await session.execute(PAGE, values)).mappings()]
+    encryption = encryption_of(session)
+    return [_entry(encryption, dict(row)) for row in (await session.execute(PAGE, values)).mappings()]
 
 
-def _entry(row: Any) -> Entry:
-    opened = {name: unseal(decoded(row[name])) for name in ("address", "content")}
-    return Entry(**{**row, **opened})
+def _entry(encryption: Encryption, row: Json) -> Entry:
+    owner = owner_of(row.pop("tenant"), row["id"])
+    address = encryption.decrypt_members(decoded(row["address"]), owner)
+    return Entry(**{**row, "address": address, "content": unseal(decoded(row["content"]))})

@@ -1,7 +1,7 @@
 """People as a tenant names them: profile and contact points. Called by the recipients' routes.
 
-A profile is `{contact, locale, timezone, attributes}`; `contact` is sealed here. A recipient is always made together
-with their preferences, which the guard of a delivery locks.
+A profile is `{contact, locale, timezone, attributes}`; secrets of `contact` are encrypted here. A recipient is always
+made together with their preferences, which the guard of a delivery locks.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.merge_patch import merged
 from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES
 from storage.database import to_json
-from storage.rows import decoded
-from storage.sealing import Json, address_keys, seal, unseal
+from storage.encryption import Encryption, Owner, encryption_of
+from storage.rows import Json, decoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,15 +91,16 @@ SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY
 async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False) -> Person | None:
     values = {"tenant": tenant, "recipient_id": recipient_id}
     row = (await session.execute(LOCK if lock else FIND, values)).mappings().one_or_none()
-    return None if row is None else _person(row)
+    return None if row is None else _person(encryption_of(session), tenant, row)
 
 
 async def replace(session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json) -> tuple[Person, bool]:
     """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
-    row = (await session.execute(REPLACE, _values(tenant, recipient_id, profile))).mappings().one()
+    encryption = encryption_of(session)
+    row = (await session.execute(REPLACE, _values(encryption, tenant, recipient_id, profile))).mappings().one()
     if row["too_large"]:
         raise AttributesTooLarge
-    return _person(row), row["created"]
+    return _person(encryption, tenant, row), row["created"]
 
 
 async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json) -> Person | None:
@@ -111,7 +112,8 @@ async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes:
     row = (await session.execute(LOCK_PROFILE, values)).mappings().one_or_none()
     if row is None:
         return None
-    known = _person(row)
+    encryption = encryption_of(session)
+    known = _person(encryption, tenant, row)
     profile = merged(
         {
             "contact": known.contact,
@@ -121,10 +123,10 @@ async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes:
         },
         changes,
     )
-    row = (await session.execute(UPDATE, _values(tenant, recipient_id, profile))).mappings().one()
+    row = (await session.execute(UPDATE, _values(encryption, tenant, recipient_id, profile))).mappings().one()
     if row["too_large"] and "attributes" in changes:
         raise AttributesTooLarge
-    return _person(row)
+    return _person(encryption, tenant, row)
 
 
 async def zones(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> dict[str, str]:
@@ -143,22 +145,38 @@ async def known(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> s
     return set((await session.execute(KNOWN, {"tenant": tenant, "people": list(people)})).scalars())
 
 
-def _values(tenant: UUID, recipient_id: str, profile: Json) -> Json:
+def kept_contact(encryption: Encryption, tenant: UUID, recipient_id: str, contact: Json) -> Json:
+    """The columns of these contact points."""
+    return {
+        "contact": encryption.encrypt_members(contact, owner_of(tenant, recipient_id)),
+        "address_keys": encryption.address_keys(tenant, contact),
+    }
+
+
+def opened_contact(encryption: Encryption, tenant: UUID, recipient_id: str, stored: Json) -> Json:
+    return encryption.decrypt_members(stored, owner_of(tenant, recipient_id))
+
+
+def owner_of(tenant: UUID, recipient_id: str) -> Owner:
+    return Owner(table="recipient", tenant=tenant, id=recipient_id)
+
+
+def _values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
+    kept = kept_contact(encryption, tenant, recipient_id, profile.get("contact", {}))
     return {
         "tenant": tenant,
         "recipient_id": recipient_id,
-        "contact": to_json(seal(profile.get("contact", {}))),
-        "address_keys": to_json(address_keys(tenant, profile.get("contact", {}))),
+        **{name: to_json(value) for name, value in kept.items()},
         "locale": profile.get("locale"),
         "timezone": profile.get("timezone"),
         "attributes": to_json(profile.get("attributes", {})),
     }
 
 
-def _person(row: Any) -> Person:
+def _person(encryption: Encryption, tenant: UUID, row: Any) -> Person:
     return Person(
         recipient_id=row["recipient_id"],
-        contact=unseal(decoded(row["contact"])),
+        contact=opened_contact(encryption, tenant, row["recipient_id"], decoded(row["contact"])),
         locale=row["locale"],
         timezone=row["timezone"],
         attributes=decoded(row["attributes"]),

@@ -11,6 +11,7 @@ from domain.names import SANDBOX_CHANNEL
 from domain.outgoing import Message
 from models.columns import new_id
 from storage.database import Database, to_json
+from storage.encryption import Owner
 from storage.sealing import Json, seal
 from storage.statements import Executor
 
@@ -62,7 +63,8 @@ class SandboxLedger:
         plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
         values: Json = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
-        sealed = {"address": to_json(seal(message.address)), "content": to_json(seal(message.content))}
+        address = self._database.encryption.encrypt_members(message.address, owner_of(message.tenant, ident))
+        sealed = {"address": to_json(address), "content": to_json(seal(message.content))}
         values |= {"receipts": to_json(due), "is_call": is_call, "listener": SANDBOX_CHANNEL}
         async with self._database.statement() as session:
             await session.execute(ACCEPT, {"id": ident, **values, **sealed})
@@ -72,6 +74,10 @@ class SandboxLedger:
         values = {name: getattr(message, name) for name in ("tenant", "recipient_id", "attempt_id")}
         async with self._database.transaction() as session:
             return list((await session.execute(FIND, values)).scalars())
+
+
+def owner_of(tenant: UUID, id: UUID) -> Owner:
+    return Owner(table="sandbox_message", tenant=tenant, id=str(id))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,9 @@ NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 class Executor(Protocol):
     """An AsyncSession or a QuickSession."""
 
+    @property
+    def info(self) -> Mapping[Any, Any]: ...
+
     async def execute(self, statement: Any, params: Any = None) -> Any: ...
 
 
@@ -58,8 +61,9 @@ class Rows:
 class QuickSession:
     """Built by `Database`, for one block."""
 
-    def __init__(self, driver: asyncpg.Connection) -> None:
+    def __init__(self, driver: asyncpg.Connection, info: Mapping[Any, Any] | None = None) -> None:
         self._driver = driver
+        self.info: Mapping[Any, Any] = info or {}
         self.is_rolled_back = False
 
     async def execute(self, statement: TextClause, params: Mapping[str, Any] | None = None) -> Rows:

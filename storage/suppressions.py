@@ -18,14 +18,13 @@ from models.columns import new_id
 from storage.audiences import IN_FORCE
 from storage.database import to_json
 from storage.ledgers import Key
-from storage.rows import decoded
-from storage.sealing import Json, unseal
+from storage.rows import Json, decoded
 from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewSuppression:
-    """`address` is `{email}` or `{phone}`, sealed; None if only its key is known."""
+    """`address` is `{email}` or `{phone}`; None if only its key is known."""
 
     channel: Channel
     address_key: str
@@ -187,7 +186,7 @@ async def lift(session: AsyncSession, tenant: UUID, id: UUID) -> bool:
 
 def _suppression(row: Any) -> Suppression:
     channel = Channel(row["channel"])
-    address = unseal(decoded(row["address"]) or {})
+    address = decoded(row["address"]) or {}
     return Suppression(
         **{
             **row,

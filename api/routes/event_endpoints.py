@@ -1,5 +1,6 @@
 """Event webhooks: a tenant's own endpoints for status events."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -25,6 +26,7 @@ from api.schemas.event_endpoints import (
     ReplayBody,
     TestSent,
 )
+from bootstrap import Parts
 from domain.event_webhooks import TEST
 from domain.places import place_text
 from models.event_webhooks import EventEndpoint, EventMessage
@@ -51,20 +53,20 @@ async def put_event_endpoint(
     """Exactly this from now on. The secret is answered only when the endpoint is made, and by rotate-secret."""
     refuse(ContactRules.of(parts.settings, caller).url_faults(body.url, "url"))
     async with parts.database.transaction() as session:
-        before = _audited(await event_endpoints.find(session, caller.tenant, key, lock=True))
+        before = _audited(parts, await event_endpoints.find(session, caller.tenant, key, lock=True))
         try:
             row, made = await event_endpoints.put(
                 session, caller.tenant, key, body.url, body.events, enabled=body.enabled
             )
         except event_endpoints.TooMany:
             raise conflict(f"There can be {event_endpoints.MOST} event endpoints at most.") from None
-        await auditing.note(session, caller, "event_endpoint.saved", _subject(key), before, _audited(row))
+        await auditing.note(session, caller, "event_endpoint.saved", _subject(key), before, _audited(parts, row))
     if not made:
-        return EndpointSaved(**_fields(row))
+        return EndpointSaved(**_fields(parts, row))
     response.status_code = 201
     response.headers["Location"] = request.url.path
     response.headers["Cache-Control"] = "no-store"
-    return EndpointSaved(**_fields(row), secret=row.secret)
+    return EndpointSaved(**_fields(parts, row), secret=event_endpoints.secret_of(parts.database.encryption, row))
 
 
 @router.get("")
@@ -73,7 +75,7 @@ async def list_event_endpoints(paging: PagingDep, caller: CallerDep, parts: Part
     """All of them, by key; their secrets are not shown."""
     async with parts.database.transaction() as session:
         rows = await event_endpoints.listed(session, caller.tenant, paging.after, paging.fetch)
-    return paging.page(rows, lambda row: row.key, _view)
+    return paging.page(rows, lambda row: row.key, partial(_view, parts))
 
 
 @router.get("/{key}")
@@ -81,7 +83,7 @@ async def list_event_endpoints(paging: PagingDep, caller: CallerDep, parts: Part
 async def get_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> EndpointView:
     """Where it is, what it is told and whether it works; its secret is not shown."""
     async with parts.database.transaction() as session:
-        return _view(await _found(session, caller, key))
+        return _view(parts, await _found(session, caller, key))
 
 
 @router.delete("/{key}", status_code=204)
@@ -89,7 +91,7 @@ async def get_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> En
 async def delete_event_endpoint(key: str, caller: CallerDep, parts: PartsDep) -> None:
     """Nothing more is sent to it; what it was told is forgotten."""
     async with parts.database.transaction() as session:
-        before = _audited(await event_endpoints.find(session, caller.tenant, key, lock=True))
+        before = _audited(parts, await event_endpoints.find(session, caller.tenant, key, lock=True))
         if not await event_endpoints.remove(session, caller.tenant, key):
             raise unknown()
         await auditing.note(session, caller, "event_endpoint.deleted", _subject(key), before)
@@ -106,7 +108,8 @@ async def rotate_event_secret(key: str, caller: CallerDep, parts: PartsDep, resp
         after = {"previous_secret_until": row.previous_until}
         await auditing.note(session, caller, "event_endpoint.secret_rotated", _subject(key), None, after)
     response.headers["Cache-Control"] = "no-store"
-    return NewSecret(secret=row.secret, previous_secret_until=row.previous_until)
+    secret = event_endpoints.secret_of(parts.database.encryption, row)
+    return NewSecret(secret=secret, previous_secret_until=row.previous_until)
 
 
 @router.post("/{key}/test", status_code=202, responses=answers(409))
@@ -162,17 +165,23 @@ def _subject(key: str) -> str:
     return f"event_endpoint/{key}"
 
 
-def _audited(row: EventEndpoint | None) -> dict[str, Any] | None:
-    return None if row is None else {"url": row.url, "events": row.events, "enabled": row.enabled}
+def _audited(parts: Parts, row: EventEndpoint | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    url = event_endpoints.url_of(parts.database.encryption, row)
+    return {"url": url, "events": row.events, "enabled": row.enabled}
 
 
-def _fields(row: EventEndpoint) -> dict[str, Any]:
-    names = [name for name in EndpointView.model_fields if name != "previous_secret_until"]
-    return {name: getattr(row, name) for name in names} | {"previous_secret_until": row.previous_until}
+def _fields(parts: Parts, row: EventEndpoint) -> dict[str, Any]:
+    own = {
+        "url": event_endpoints.url_of(parts.database.encryption, row),
+        "previous_secret_until": row.previous_until,
+    }
+    return {name: getattr(row, name) for name in EndpointView.model_fields if name not in own} | own
 
 
-def _view(row: EventEndpoint) -> EndpointView:
-    return EndpointView.model_validate(_fields(row))
+def _view(parts: Parts, row: EventEndpoint) -> EndpointView:
+    return EndpointView.model_validate(_fields(parts, row))
 
 
 def _message(row: EventMessage) -> EventMessageView:

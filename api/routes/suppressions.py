@@ -17,7 +17,7 @@ from domain.clock import now
 from domain.durations import parse_duration
 from domain.suppressions import LISTED
 from storage import suppressions
-from storage.sealing import address_key, seal
+from storage.encryption import Encryption
 from storage.suppressions import Filter, NewSuppression, Suppression
 
 router = APIRouter(route_class=FrontDoor, prefix="/suppressions", tags=["suppressions"])
@@ -38,7 +38,7 @@ async def list_suppressions(
     ended: Annotated[bool, Query(description="Those that were lifted or have run out, instead.")] = False,
 ) -> Page[SuppressionView]:
     """Those in force, newest first."""
-    keys = None if address is None else _keys(caller.tenant, address)
+    keys = None if address is None else _keys(parts.database.encryption, caller.tenant, address)
     wanted = Filter(channel=channel, reason=reason, keys=keys, ended=ended)
     async with parts.database.transaction() as session:
         rows = await suppressions.page(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
@@ -58,8 +58,8 @@ async def add_suppression(
     contact = LISTED[body.channel]
     new = NewSuppression(
         channel=body.channel,
-        address_key=address_key(caller.tenant, contact, body.address),
-        address=seal({contact: body.address}),
+        address_key=parts.database.encryption.address_key(caller.tenant, contact, body.address),
+        address={contact: body.address},
         reason=body.reason,
         source=SOURCE,
         expires_at=now() + parse_duration(body.expires_in) if body.expires_in else None,
@@ -95,12 +95,12 @@ async def lift_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> None
         await auditing.note(session, caller, "suppression.lifted", _subject(found), _audited(found))
 
 
-def _keys(tenant: UUID, address: str) -> list[str]:
+def _keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:
     """Of whatever it is. A `+` that is not encoded as `%2B` arrives as a blank, and is told so."""
     keys = []
     for channel, contact in LISTED.items():
         try:
-            keys.append(address_key(tenant, contact, address_on(channel, address)))
+            keys.append(encryption.address_key(tenant, contact, address_on(channel, address)))
         except ValueError:
             continue
     if not keys:

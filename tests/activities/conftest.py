@@ -96,6 +96,6 @@ class Counter:
 
 @pytest.fixture
 async def counter(database: Database) -> AsyncIterator[Counter]:
-    worker = Database(database.url)
+    worker = Database(database.url, encryption=database.encryption)
     yield Counter(worker, database)
     await worker.close()

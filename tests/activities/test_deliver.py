@@ -490,7 +490,7 @@ async def test_an_answer_that_could_not_be_recorded_is_kept_by_the_workflow_and_
     outage: Outage,
 ) -> None:
     sent = await (await open_desk(outage.database)).send()
-    worker = Database(outage.database.url)
+    worker = Database(outage.database.url, encryption=outage.database.encryption)
     counter = Counter(worker, outage.database)
     counter.sandbox.afterwards = outage.begin
     told = await counter.deliver(sent.call())
@@ -509,7 +509,7 @@ async def test_an_answer_that_could_not_be_recorded_is_kept_by_the_workflow_and_
     assert late is not None
     assert (late.result, late.status, late.finished, late.recorded) == (R.ACCEPTED, N.SENT, True, True)
     await worker.close()
-    fresh = Database(outage.database.url)
+    fresh = Database(outage.database.url, encryption=outage.database.encryption)
     again = replace(sent, desk=replace(sent.desk, database=fresh))
     assert await attempts(again) == [(1, "accepted", None)]
     assert (await again.row())["status"] == "SENT"
@@ -519,7 +519,7 @@ async def test_an_answer_that_could_not_be_recorded_is_kept_by_the_workflow_and_
 
 async def test_without_a_database_it_raises_for_temporal_to_retry_and_nobody_is_called(outage: Outage) -> None:
     sent = await (await open_desk(outage.database)).send()
-    worker = Database(outage.database.url)
+    worker = Database(outage.database.url, encryption=outage.database.encryption)
     counter = Counter(worker, outage.database)
     await outage.begin()
     with pytest.raises(DATABASE_ERRORS):

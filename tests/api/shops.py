@@ -15,6 +15,7 @@ from config import Settings
 from storage import api_keys
 from storage.database import Database
 from tests.apps import app_of
+from tests.keys import KEYS
 from tests.own_secret import OWN_SECRET
 
 SCOPES = ("send", "read", "manage")
@@ -55,4 +56,4 @@ def faults(response: Response) -> dict[str, str]:
 
 
 def production() -> Settings:
-    return Settings(env="production", secret_key=SecretStr(OWN_SECRET), _env_file=None)
+    return Settings(env="production", secret_key=SecretStr(OWN_SECRET), **KEYS, _env_file=None)

@@ -6,6 +6,7 @@ import pytest
 
 from bootstrap import Parts
 from config import Settings
+from tests import keys
 from tests.api.shops import Shop, faults, open_shop
 from tests.own_secret import OWN_SECRET
 
@@ -22,7 +23,7 @@ KEYS = {"p256dh": "x", "auth": "y"}
 @pytest.fixture
 async def server(parts: Parts) -> AsyncIterator[Shop]:
     """Outside development, reached at tocsin.example."""
-    settings = Settings(secret_key=OWN_SECRET, public_url="https://tocsin.example", _env_file=None)
+    settings = Settings(secret_key=OWN_SECRET, public_url="https://tocsin.example", **keys.KEYS, _env_file=None)
     async with open_shop(parts, settings=settings) as shop:
         yield shop
 

@@ -10,6 +10,7 @@ import pytest
 from bootstrap import Parts
 from config import Settings
 from models.sandbox import SandboxMessage
+from storage.sandbox import owner_of
 from tests.api.shops import Shop, faults, open_shop, production
 from tests.storage.histories import CANARY, Known, person_with_history
 from web import outbox as page
@@ -35,7 +36,9 @@ async def known(shop: Shop) -> Known:
 
 
 async def deliver(shop: Shop, known: Known, channel: str, content: dict[str, Any], address: dict[str, Any]) -> None:
+    id = uuid4()
     row = SandboxMessage(
+        id=id,
         tenant=known.tenant,
         recipient_id=known.recipient_id,
         notification_id=known.notification_id,
@@ -43,7 +46,7 @@ async def deliver(shop: Shop, known: Known, channel: str, content: dict[str, Any
         attempt_id=uuid4(),
         endpoint_id=channel,
         channel=channel,
-        address=address,
+        address=shop.database.encryption.encrypt_members(address, owner_of(known.tenant, id)),
         content=content,
     )
     async with shop.database.transaction() as session:

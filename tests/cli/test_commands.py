@@ -20,6 +20,7 @@ from embedded.runfile import RunInfo
 from models.notifications import Event
 from tests.cli.terminal import TOCSIN, Said, Terminal
 from tests.engine import Shop
+from tests.keys import KEY_VARIABLES
 from tests.polling import eventually
 from worker import NoSuchQueue, check_queues, workers
 
@@ -321,7 +322,7 @@ NO_SENDER = "set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SI
 async def test_a_server_whose_settings_are_wrong_says_so_in_a_line_each(terminal: Terminal, shop: Shop) -> None:
     said = await terminal.tocsin("api", TOCSIN_ENV="dev", **NOWHERE, **TWILIO)
     assert (said.code, said.err) == (2, f"api: {NO_SENDER}")
-    said = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many")
+    said = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many", **KEY_VARIABLES)
     assert said.code == 2
     port, secret = said.err.splitlines()
     assert port.startswith("worker: TOCSIN_API_PORT: ")

@@ -15,6 +15,7 @@ from config import Settings
 from providers.webhook import Webhook
 from tests.cli.terminal import Terminal
 from tests.engine import Shop
+from tests.keys import KEY_VARIABLES, KEYS
 from tests.own_secret import OWN_SECRET
 from tests.providers.harness_fcm import fcm_bench, service_account
 from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
@@ -105,7 +106,7 @@ async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its
         "rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
-    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=OWN_SECRET, **here)
+    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=OWN_SECRET, **KEY_VARIABLES, **here)
     assert said.err == "tocsin: webhook: temporary error: connect_failed\n"
 
 
@@ -171,7 +172,7 @@ async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 def here(**more: Any) -> Settings:
-    return Settings(_env_file=None, env="production", secret_key=OWN_SECRET, **more)
+    return Settings(_env_file=None, env="production", secret_key=OWN_SECRET, **KEYS, **more)
 
 
 def open_port(url: str) -> dict[str, list[int]]:

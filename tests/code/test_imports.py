@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "providers storage rendering",
         "models",
         "config",
-        "config_limits config_temporal",
+        "config_encryption config_limits config_temporal",
         "config_sources process_flags watchdog",
         "metrics",
         "domain",
@@ -45,7 +45,7 @@ CHILD_ONLY = {"jsonschema_rs": {"rendering/schema_problems.py", "rendering/valid
 IN_THE_CHILD = {"rendering/child.py", *CHILD_ONLY["jsonschema_rs"]}
 SQL = {"models", "storage", "bootstrap", "testing"}
 SESSIONS_AS_TYPES = {"activities", "dispatch", "api", "commands"}
-ENVIRONMENT = {"config", "config_sources", "config_temporal", "embedded"}
+ENVIRONMENT = {"config", "config_sources", "config_temporal", "config_encryption", "embedded"}
 
 
 def imports(module: Module) -> Iterator[str]:

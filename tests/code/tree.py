@@ -31,6 +31,7 @@ FILES = (
     "config",
     "config_limits",
     "config_sources",
+    "config_encryption",
     "config_temporal",
     "logs",
     "process_flags",

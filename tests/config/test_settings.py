@@ -11,6 +11,7 @@ from config import PLACEHOLDERS, ServerSettings, Settings
 from config_sources import PREFIX, WrongSettings
 from domain.channels import Channel
 from domain.targets import WEB_PORTS
+from tests.keys import KEY_VARIABLES
 from tests.own_secret import OWN_SECRET
 
 
@@ -18,6 +19,8 @@ from tests.own_secret import OWN_SECRET
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+    for name, key in KEY_VARIABLES.items():
+        monkeypatch.setenv(name, key)
     monkeypatch.chdir(tmp_path)
 
 
@@ -106,6 +109,8 @@ def test_the_plain_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEY_VARIABLES:
+        monkeypatch.delenv(name)
     defaults = Settings(env="dev")
     for name in Settings.model_fields:
         monkeypatch.setenv(f"{PREFIX}{name.upper()}", "")

@@ -18,6 +18,8 @@ from tests.code.tree import ROOT
 
 SECRETS = (
     "secret_key",
+    "encryption_keys",
+    "lookup_key",
     "postgres_password",
     "tocsin_password",
     "temporal_password",
@@ -68,7 +70,7 @@ def test_a_second_run_changes_nothing(deploy: Path) -> None:
 
 def test_settings_read_the_secrets_from_their_files(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = prepare(deploy)
-    for name in ("secret_key", "database_url"):
+    for name in ("secret_key", "encryption_keys", "lookup_key", "database_url"):
         monkeypatch.delenv(f"TOCSIN_{name.upper()}", raising=False)
         monkeypatch.setenv(f"TOCSIN_{name.upper()}_FILE", str(deploy / "secrets" / name))
     settings = Settings(env="production", _env_file=None)

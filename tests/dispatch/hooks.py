@@ -37,6 +37,9 @@ class Hooks:
         assert row is not None
         return row
 
+    def secret_of(self, row: EventEndpoint) -> str:
+        return event_endpoints.secret_of(self.desk.database.encryption, row)
+
     async def event(self) -> Sent:
         """A notification that was just sent."""
         sent = await self.desk.send()

@@ -46,7 +46,7 @@ async def test_an_event_arrives_signed_and_is_done_with(hooks: Hooks, receiver: 
     sent = await hooks.event()
     await hooks.post()
     [request] = receiver.requests
-    told = verified(request, row.secret)
+    told = verified(request, hooks.secret_of(row))
     assert (request.method, request.target, told["type"]) == ("POST", "/events", "notification.sent")
     assert told["data"]["notification_id"] == str(sent.id)
     message = await hooks.message("shop")
@@ -64,9 +64,9 @@ async def test_a_changed_byte_or_another_secret_is_noticed(hooks: Hooks, receive
     await hooks.post()
     [request] = receiver.requests
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        verified(request, other.secret)
+        verified(request, hooks.secret_of(other))
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        standardwebhooks.Webhook(row.secret).verify(request.body + b" ", dict(request.headers))
+        standardwebhooks.Webhook(hooks.secret_of(row)).verify(request.body + b" ", dict(request.headers))
 
 
 async def test_a_receiver_that_is_away_is_tried_by_the_table_and_then_given_up(
@@ -102,7 +102,7 @@ async def test_a_receiver_that_recovers_gets_the_same_message_with_the_same_id(
     assert len({request.body for request in receiver.requests}) == 1
     assert len(receiver.requests) == 4, "a redirect was followed"
     for request in receiver.requests:
-        verified(request, row.secret)
+        verified(request, hooks.secret_of(row))
     message = await hooks.message("shop")
     errors = [call["error"] for call in message["calls"]]
     assert errors == ["status_500", "status_404", "status_301", None]
@@ -145,7 +145,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_at_once_and_the_others_are_t
         with capture_logs() as logs:
             await hooks.post()
         [told] = other.requests
-        assert verified(told, row.secret)["data"] == {"endpoint": "shop", "reason": "gone"}
+        assert verified(told, hooks.secret_of(row))["data"] == {"endpoint": "shop", "reason": "gone"}
         assert other.types == ["endpoint.disabled"]
     [said] = [log for log in logs if log["log_level"] == "error"]
     assert (said["endpoint"], said["reason"]) == ("shop", "gone")
@@ -202,20 +202,21 @@ async def test_enabling_it_again_forgets_its_failures(hooks: Hooks, receiver: Re
 
 
 async def test_after_a_rotation_both_secrets_verify_for_a_day(hooks: Hooks, receiver: Receiver) -> None:
-    old = (await hooks.endpoint("shop", receiver.url)).secret
+    old = hooks.secret_of(await hooks.endpoint("shop", receiver.url))
     async with hooks.desk.database.transaction() as session:
         row = await event_endpoints.rotate(session, hooks.desk.tenant, "shop")
     assert row is not None
-    assert row.secret != old
+    new = hooks.secret_of(row)
+    assert new != old
     await hooks.event()
     await hooks.post()
     [request] = receiver.requests
-    assert verified(request, old) == verified(request, row.secret)
+    assert verified(request, old) == verified(request, new)
     assert len(request.headers["webhook-signature"].split(" ")) == 2
     await hooks.move("shop", "previous_until", "1 second")
     await hooks.event()
     await hooks.post()
-    verified(receiver.requests[1], row.secret)
+    verified(receiver.requests[1], new)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         verified(receiver.requests[1], old)
 
@@ -386,9 +387,10 @@ async def test_private_addresses_get_nothing(hooks: Hooks, database: Database, r
 
 
 async def test_what_breaks_in_us_is_a_failure_of_that_post_alone(hooks: Hooks, receiver: Receiver) -> None:
-    await hooks.endpoint("broken", receiver.url)
+    row = await hooks.endpoint("broken", receiver.url)
     await hooks.endpoint("shop", receiver.url)
-    await hooks.desk.query("UPDATE event_endpoint SET secret = '' WHERE key = 'broken'")
+    empty = hooks.desk.database.encryption.encrypt("", event_endpoints.owner_of(row.tenant, row.id), "secret")
+    await hooks.desk.query("UPDATE event_endpoint SET secret = :empty WHERE key = 'broken'", empty=empty)
     await hooks.event()
     await hooks.post()
     broken, shop = await hooks.message("broken"), await hooks.message("shop")

@@ -13,6 +13,7 @@ class CountingSession:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self.info: Mapping[Any, Any] = session.info
         self.pages: list[int] = []
 
     async def execute(self, statement: TextClause, params: Mapping[str, Any] | None = None) -> Any:

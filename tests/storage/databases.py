@@ -6,10 +6,13 @@ from uuid import uuid4
 
 import asyncpg
 
+from config_encryption import EncryptionSettings
 from storage.database import Database
+from storage.encryption import Encryption
 from storage.migrate import migrate
 
 TEMPLATE = "migrated"
+ENCRYPTION = Encryption.of(EncryptionSettings(_env_file=None))  # the keys of development
 
 
 @asynccontextmanager
@@ -23,7 +26,7 @@ async def empty_database(beside: str) -> AsyncIterator[str]:
 async def own_database(beside: str) -> AsyncIterator[Database]:
     """Yield a migrated database that no dispatcher reads."""
     async with _dropped_database(beside, template=TEMPLATE) as url:
-        database = Database(url)
+        database = Database(url, encryption=ENCRYPTION)
         try:
             yield database
         finally:

@@ -14,7 +14,6 @@ from storage import attempts, devices, erasures, holds, preferences, suppression
 from storage.attempts import WAITED_MS, claim_attempt
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.sealing import address_key
 from storage.suppressions import NewSuppression
 from tests.polling import eventually
 from tests.storage.locks import until_blocked
@@ -151,7 +150,7 @@ async def suppress(sent: Sent) -> None:
     address = {"email": sent.desk.contact["email"]}
     bounced = NewSuppression(
         channel=Channel.EMAIL,
-        address_key=address_key(sent.desk.tenant, "email", address["email"]),
+        address_key=sent.desk.database.encryption.address_key(sent.desk.tenant, "email", address["email"]),
         address=address,
         reason=SuppressionReason.BOUNCED,
         source="sandbox",

@@ -14,7 +14,6 @@ from domain.suppressions import SuppressionReason
 from storage import devices, erasures, large_erasures, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.sealing import address_key
 from storage.suppressions import NewSuppression, Suppression
 from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
 from tests.storage.locks import until_blocked
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.postgres
 PERSONAL = {
     "attempt",
     "delivery",
-    "device",
     "inbox_message",
     "notification",
     "receipt",
@@ -73,7 +71,7 @@ async def erase(database: Database, known: Known) -> erasures.Erasure:
 async def suppress(database: Database, tenant: UUID, address: str = CANARY) -> Suppression:
     new = NewSuppression(
         channel=Channel.EMAIL,
-        address_key=address_key(tenant, "email", address),
+        address_key=database.encryption.address_key(tenant, "email", address),
         address={"email": address},
         reason=SuppressionReason.BOUNCED,
         source="sandbox",
@@ -158,8 +156,9 @@ async def test_an_address_that_the_person_had_before_is_forgotten_too(database: 
     old = "old@example.com"
     suppressed = await suppress(database, known.tenant, old)
     statement = text("UPDATE attempt SET address_key = :key WHERE id = :id")
+    key = database.encryption.address_key(known.tenant, "email", old)
     async with database.transaction() as session:
-        await session.execute(statement, {"key": address_key(known.tenant, "email", old), "id": known.attempt_id})
+        await session.execute(statement, {"key": key, "id": known.attempt_id})
     await erase(database, known)
     async with database.transaction() as session:
         after = await suppressions.find(session, known.tenant, suppressed.id)

@@ -14,7 +14,6 @@ from domain.channels import Channel
 from domain.suppressions import SuppressionReason
 from storage import erasures, opt_outs, receipts, recipients, suppressions
 from storage.database import Database
-from storage.sealing import address_key
 from storage.suppressions import Filter, NewSuppression, Suppression
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, Desk, Sent, open_desk
@@ -37,7 +36,7 @@ async def sent(desk: Desk) -> Sent:
 def new(desk: Desk, reason: SuppressionReason, expires_at: datetime | None = None) -> NewSuppression:
     return NewSuppression(
         channel=Channel.SMS,
-        address_key=address_key(desk.tenant, "phone", PHONE),
+        address_key=desk.database.encryption.address_key(desk.tenant, "phone", PHONE),
         address={"phone": PHONE},
         reason=reason,
         source="sandbox",

@@ -13,7 +13,6 @@ from domain.channels import Channel
 from domain.suppressions import SuppressionReason
 from storage import erasures, receipts, recipients, suppressions
 from storage.database import Database
-from storage.sealing import address_key
 from storage.suppressions import Filter, NewSuppression, Suppression
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, Desk, Sent, open_desk
@@ -32,9 +31,13 @@ async def sent(desk: Desk) -> Sent:
     return sent
 
 
+def key_of(desk: Desk, contact: str, address: str) -> str:
+    return desk.database.encryption.address_key(desk.tenant, contact, address)
+
+
 def new(desk: Desk, address: str = CONTACT["email"], **more: Any) -> NewSuppression:
     fields: dict[str, Any] = {"reason": R.BOUNCED, "source": "sandbox", **more}
-    key = address_key(desk.tenant, "email", address)
+    key = key_of(desk, "email", address)
     return NewSuppression(channel=Channel.EMAIL, address_key=key, address={"email": address}, **fields)
 
 
@@ -123,14 +126,14 @@ async def test_the_list_is_newest_first_and_filtered(desk: Desk) -> None:
     phone = replace(
         new(desk, reason=R.OPTED_OUT),
         channel=Channel.SMS,
-        address_key=address_key(desk.tenant, "phone", CONTACT["phone"]),
+        address_key=key_of(desk, "phone", CONTACT["phone"]),
         address={"phone": CONTACT["phone"]},
     )
     first, second, third = [(await add(desk, one))[0] for one in (new(desk), new(desk, "b@example.com"), phone)]
     assert await listed(desk) == [third, second, first]
     assert await listed(desk, limit=1, before=third.id) == [second]
     assert await listed(desk, channel=Channel.SMS) == await listed(desk, reason=R.OPTED_OUT) == [third]
-    assert await listed(desk, keys=[address_key(desk.tenant, "email", "B@example.com")]) == [second]
+    assert await listed(desk, keys=[key_of(desk, "email", "B@example.com")]) == [second]
     assert await listed(desk, keys=[]) == []
 
 
@@ -216,7 +219,7 @@ async def change_address(desk: Desk, address: str) -> None:
 async def test_an_address_that_was_changed_since_the_call_is_not_the_one(sent: Sent) -> None:
     await change_address(sent.desk, "new@example.com")
     await told(sent, "bounced", "invalid_address")
-    [one] = await listed(sent.desk, keys=[address_key(sent.desk.tenant, "email", CONTACT["email"])])
+    [one] = await listed(sent.desk, keys=[key_of(sent.desk, "email", CONTACT["email"])])
     assert one.address is None
     assert await listed(sent.desk) == [one]
     changed = await (await sent.desk.send()).claim()

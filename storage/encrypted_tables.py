@@ -1,0 +1,140 @@
+"""Which tables hold secrets, how many by which key, and encrypting them by the current key while sends go on."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from storage import devices, event_endpoints, recipients, sandbox
+from storage.database import Database, to_json
+from storage.encryption import SECRET_MEMBERS, Encryption, Owner
+from storage.rows import Json, decoded
+
+BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptedTable:
+    """`document` is an expression of a JSON object of its secrets, `assign` sets its columns from the new one, `n`, of
+    a row `item`. `order` are the columns of its primary key, with their types. `more` are columns that are computed
+    from the secrets."""
+
+    name: str
+    order: dict[str, str]
+    columns: str
+    document: str
+    assign: str
+    owner: Callable[[Any], Owner]
+    more: Callable[[Encryption, UUID, Json], Json] = lambda encryption, tenant, plain: {}
+
+
+def _device_hash(encryption: Encryption, tenant: UUID, plain: Json) -> Json:
+    return {"address_hash": devices.hash_of(encryption, tenant, plain)}
+
+
+TABLES = (
+    EncryptedTable(
+        name="device",
+        order={"id": "uuid"},
+        columns="recipient_id, device",
+        document="t.address",
+        assign="address = item.n, address_hash = item.more->>'address_hash'",
+        owner=lambda row: devices.owner_of(row["tenant"], row["recipient_id"], row["device"]),
+        more=_device_hash,
+    ),
+    EncryptedTable(
+        name="recipient",
+        order={"tenant": "uuid", "recipient_id": "text"},
+        columns="recipient_id",
+        document="t.contact",
+        assign="contact = item.n",
+        owner=lambda row: recipients.owner_of(row["tenant"], row["recipient_id"]),
+    ),
+    EncryptedTable(
+        name="event_endpoint",
+        order={"id": "uuid"},
+        columns="id",
+        document="jsonb_build_object('url', t.url, 'secret', t.secret, 'previous_secret', t.previous_secret)",
+        assign="url = item.n->>'url', secret = item.n->>'secret', previous_secret = item.n->>'previous_secret'",
+        owner=lambda row: event_endpoints.owner_of(row["tenant"], row["id"]),
+    ),
+    EncryptedTable(
+        name="sandbox_message",
+        order={"id": "uuid"},
+        columns="id",
+        document="t.address",
+        assign="address = item.n",
+        owner=lambda row: sandbox.owner_of(row["tenant"], row["id"]),
+    ),
+)
+
+NAMES = ", ".join(f"'{name}'" for name in sorted(SECRET_MEMBERS))
+# Of a table's document: its secrets.
+SECRETS = f"jsonb_each({{document}}) m WHERE m.key IN ({NAMES}) AND m.value NOT IN ('null', '\"\"')"
+KEY_ID = "substring(m.value #>> '{{}}' FROM '^enc:([^:]+):')"
+COUNT = f"SELECT {KEY_ID} AS key_id, count(*) AS secrets FROM {{name}} t, {SECRETS} GROUP BY 1"  # noqa: S608 - ours
+NEXT = f"""
+SELECT t.tenant, {{columns}}, {{keys}}, {{document}} AS document FROM {{name}} t
+ WHERE (CAST(:after AS jsonb) IS NULL OR ({{keys}}) > ({{after}}))
+   AND EXISTS (SELECT 1 FROM {SECRETS} AND {KEY_ID} IS DISTINCT FROM :key_id)
+ ORDER BY {{keys}} LIMIT {BATCH}
+"""  # noqa: S608 - constants of our own
+# In the order in which others lock several rows. A row that was changed since it was read is left to the next pass.
+RENEW = """
+WITH given AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x({types}, o jsonb, n jsonb, more jsonb)
+), item AS (
+  SELECT given.* FROM given JOIN {name} t USING ({names}) WHERE {document} = given.o
+   ORDER BY {keys} FOR NO KEY UPDATE OF t
+)
+UPDATE {name} t SET {assign} FROM item WHERE ({keys}) = ({items}) AND {document} = item.o
+"""
+
+
+def _statement(template: str, table: EncryptedTable) -> Any:
+    parts = {
+        "names": ", ".join(table.order),
+        "keys": ", ".join(f"t.{name}" for name in table.order),
+        "items": ", ".join(f"item.{name}" for name in table.order),
+        "types": ", ".join(f"{name} {kind}" for name, kind in table.order.items()),
+        "after": ", ".join(f"CAST(CAST(:after AS jsonb)->>'{name}' AS {kind})" for name, kind in table.order.items()),
+        "columns": ", ".join(f"t.{name.strip()}" for name in table.columns.split(",")),
+    }
+    return text(template.format(**parts, name=table.name, document=table.document, assign=table.assign))
+
+
+async def secrets_by_key(database: Database, table: EncryptedTable) -> Counter[str | None]:
+    """Count the secrets of the table by key id; None counts those that are not encrypted."""
+    async with database.transaction() as session:
+        rows = await session.execute(_statement(COUNT, table))
+        return Counter({row.key_id: row.secrets for row in rows})
+
+
+async def renew_table(database: Database, table: EncryptedTable, report: Callable[[int], None]) -> None:
+    """Encrypt all secrets of the table by the current key, in short transactions. Interrupted, it may begin again.
+
+    `report` is called with the number of rows of each batch. Raise DecryptionError for a secret of an unknown key.
+    """
+    after: Json | None = None
+    select, renew, encryption = _statement(NEXT, table), _statement(RENEW, table), database.encryption
+    while True:
+        values = {"after": None if after is None else to_json(after), "key_id": encryption.key_id}
+        async with database.transaction() as session:
+            rows = list((await session.execute(select, values)).mappings())
+        if not rows:
+            return
+        after = {name: rows[-1][name] for name in table.order}
+        items = [_renewed(encryption, table, row) for row in rows]
+        async with database.transaction() as session:
+            await session.execute(renew, {"items": to_json(items)})
+        report(len(rows))
+
+
+def _renewed(encryption: Encryption, table: EncryptedTable, row: Any) -> Json:
+    owner, former = table.owner(row), decoded(row["document"])
+    new = encryption.renew_members(former, owner)
+    more = table.more(encryption, row["tenant"], encryption.decrypt_members(new, owner))
+    return {**{name: row[name] for name in table.order}, "o": former, "n": new, "more": more}
