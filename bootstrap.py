@@ -149,18 +149,12 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings,
-    *,
-    client: Client | None = None,
-    children: int = 2,
-    kind: str = "api",
-    page: Page | None = None,
+    settings: Settings, *, client: Client | None = None, children: int = 2, kind: str = "api", page: Page | None = None
 ) -> AsyncIterator[Parts]:
     """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process;
     `page` of its metrics, if that is served already."""
     async with AsyncExitStack() as stack:
-        encryption = Encryption.of(settings)
-        database = Database(settings.database_url, pool_size=settings.database_pool, encryption=encryption)
+        database = Database(settings.database_url, pool_size=settings.database_pool, encryption=Encryption.of(settings))
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         chosen = await stack.enter_async_context(chosen_client(settings))

@@ -99,7 +99,7 @@ async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its
     (terminal.folder / ".tocsin" / "run.json").unlink()
     here = {"TOCSIN_DATA_DIR": ".tocsin"}
     assert (await terminal.tocsin("providers", "check", "sandbox", **here)).code == 0
-    said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **here)
+    said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **KEY_VARIABLES, **here)
     assert (said.code, said.err) == (
         2,
         "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; make one with: openssl "

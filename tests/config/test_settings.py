@@ -47,6 +47,15 @@ def test_a_secret_of_ones_own_is_taken_outside_development(monkeypatch: pytest.M
     assert Settings().secret == OWN_SECRET.encode()
 
 
+@pytest.mark.parametrize("name", KEY_VARIABLES)
+def test_each_key_is_required_outside_development(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    monkeypatch.delenv(name)
+    with pytest.raises(WrongSettings, match=f"^{name} must be set outside TOCSIN_ENV=dev; see docs/encryption.md$"):
+        Settings.read()
+    assert Settings(env="dev").encryption_key_ring
+
+
 def test_a_fixed_api_key_is_refused_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
     monkeypatch.setenv("TOCSIN_DEV_API_KEY", "tk_dev_1")

@@ -254,7 +254,13 @@ def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pyte
     assert env["TOCSIN_ENV"] == "dev"
     assert env["TOCSIN_PUBLIC_URL"] == "http://127.0.0.1:8001"
     assert env["TOCSIN_DRAIN_TIMEOUT"] == "8"
-    assert env["TOCSIN_DEV_API_KEY"] == (tmp_path / "api_key").read_text().strip()
+    for name, file in (
+        ("DEV_API_KEY", "api_key"),
+        ("ENCRYPTION_KEYS", "encryption_keys"),
+        ("LOOKUP_KEY", "lookup_key"),
+    ):
+        assert env[f"TOCSIN_{name}"] == (tmp_path / file).read_text().strip()
+        assert (tmp_path / file).stat().st_mode & 0o077 == 0
     assert env["PATH"] == os.environ["PATH"]
 
 

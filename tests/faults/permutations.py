@@ -26,6 +26,7 @@ from storage.deliveries import NewDelivery, insert_deliveries
 from storage.ledgers import Key, amend
 from storage.migrate import migrate
 from storage.receipts import StoredReceipt
+from tests.storage.databases import ENCRYPTION
 from tests.storage.sends import Desk, Sent, open_desk
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -85,7 +86,7 @@ class Copies:
     async def copy(self) -> AsyncIterator[Database]:
         name = f"copy_{uuid4().hex}"
         await self.execute(f"CREATE DATABASE {name} TEMPLATE {self.base}")
-        database = Database(self.url(name))
+        database = Database(self.url(name), encryption=ENCRYPTION)
         try:
             yield database
         finally:
@@ -96,7 +97,7 @@ class Copies:
 async def written(url: str, count: int, dice: Random) -> list[StoredReceipt]:
     """So many notifications, each to its own person, over or half way through; all that will be reported of them."""
     await migrate(url)
-    database = Database(url)
+    database = Database(url, encryption=ENCRYPTION)
     desk = await open_desk(database)
     items = [desk.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)]
     await desk.accept(*items)
