@@ -28,6 +28,14 @@ SOCKET_OPTIONS = {
     "TCP_KEEPCNT": KEEPALIVE_PROBES,
     "TCP_USER_TIMEOUT": UNACKNOWLEDGED * 1_000,
 }
+# Of asyncpg, as they come unwrapped: while it connects, and from statements that SQLAlchemy does not execute.
+DRIVER_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
+)
 
 
 def socket_of(connection: asyncpg.Connection) -> Any:

@@ -13,19 +13,20 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from metrics.engine import Limit, limit_reached
 from storage.connections import SERVER_SETTINGS, keep_alive
 from storage.encryption import Encryption, encryption_of
+from storage.kept_connections import KeptConnections
 from storage.statements import QuickSession
 
 POOL_TIMEOUT = 5
 # Seconds that a delivery waits for a row which another transaction holds, with a connection of the pool. Then it is
 # tried again later, and no attempt is used up.
 LOCK_TIMEOUT = 1.0
-SHARE_KEPT_FREE = 4  # a quarter of the pool at most
+SHARE_KEPT_FREE = 2  # half of the pool at most
 
 
 class Usage:
@@ -75,8 +76,7 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "connect", _connected)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self._info)
-        # Checked out, and free for the next statement. A check-out for each costs as much CPU time as the statement.
-        self._free: list[tuple[AsyncConnection, asyncpg.Connection]] = []
+        self._kept = KeptConnections(self.engine, pool_size // SHARE_KEPT_FREE)
 
     @cached_property
     def of_activities(self) -> "Database":
@@ -117,39 +117,17 @@ class Database:
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
         async with self._permit():
-            connection, driver = await self._taken()
+            connection, driver = await self._kept.take()
             try:
                 yield driver
             finally:
-                await self._put_back(connection, driver)
-
-    async def _taken(self) -> tuple[AsyncConnection, asyncpg.Connection]:
-        while self._free:
-            connection, driver = self._free.pop()
-            if not driver.is_closed():
-                return connection, driver
-            await self._put_back(connection, driver)
-        return await self._checked_out()
-
-    async def _checked_out(self) -> tuple[AsyncConnection, asyncpg.Connection]:
-        connection = await self.engine.connect()
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        return connection, driver
-
-    async def _put_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
-        if driver.is_closed() or driver.is_in_transaction():
-            # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
-            await connection.invalidate()
-        elif len(self._free) < self._pool_size // SHARE_KEPT_FREE:
-            self._free.append((connection, driver))
-            return
-        await connection.close()
+                await self._kept.put_back(connection, driver)
 
     async def _make_room(self) -> None:
-        """A session can use none of the free connections: the pool must have another one."""
+        """A session can use none of the kept connections: the pool must have another one."""
         pool = self.engine.sync_engine.pool
-        if self._free and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
-            await self._free.pop()[0].close()
+        if self._kept and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
+            await self._kept.release()
 
     @asynccontextmanager
     async def _permit(self) -> AsyncIterator[None]:
@@ -189,7 +167,7 @@ class Database:
     @property
     def connections_in_use(self) -> int:
         pool = self.engine.sync_engine.pool
-        return pool.checkedout() - len(self._free) if isinstance(pool, QueuePool) else 0
+        return pool.checkedout() - len(self._kept) if isinstance(pool, QueuePool) else 0
 
     @property
     def connections_waiting(self) -> int:
@@ -204,8 +182,7 @@ class Database:
         return connection
 
     async def close(self) -> None:
-        while self._free:
-            await self._free.pop()[0].close()
+        await self._kept.close()
         await self.engine.dispose()
 
 

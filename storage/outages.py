@@ -3,23 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from storage.connections import DRIVER_ERRORS
 from storage.database import Database
 
-# What a handler registers for; `is_outage` then decides. While it connects, asyncpg's errors come unwrapped.
-DATABASE_ERRORS: tuple[type[Exception], ...] = (
-    DBAPIError,
-    PoolTimeout,
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was cut off, before the driver has noticed it
-)
+# What a handler registers for; `is_outage` then decides.
+DATABASE_ERRORS: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *DRIVER_ERRORS)
 
 # Classes of SQLSTATE: connection, refused login, no such database, rolled back (deadlock), out of resources, an object
 # that is not available now (a lock, a database that takes no connections), operator, system; then single codes: a

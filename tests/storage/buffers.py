@@ -7,6 +7,13 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+PLAN_ONCE = text("SET LOCAL plan_cache_mode = force_generic_plan")
+# Of our tables and indexes, in this transaction.
+FETCHED = text("""
+SELECT COALESCE(sum(pg_stat_get_xact_blocks_fetched(oid)), 0) FROM pg_class
+ WHERE relnamespace = 'public'::regnamespace
+""")
+
 
 class CountingSession:
     """Executes statements as the session does, and counts in `pages` what each of them reads."""
@@ -28,3 +35,16 @@ class CountingSession:
         await undone.rollback()
         found = (plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]
         return int(found["Shared Hit Blocks"]) + int(found["Shared Read Blocks"])
+
+
+class PlannedOnceSession(CountingSession):
+    """The same with plans that do not know the parameters, as `QuickSession` executes statements."""
+
+    async def _pages(self, statement: TextClause, params: Mapping[str, Any] | None) -> int:
+        await self._session.execute(PLAN_ONCE)
+        undone = await self._session.begin_nested()
+        before = (await self._session.execute(FETCHED)).scalar_one()
+        await self._session.execute(statement, params)
+        read = (await self._session.execute(FETCHED)).scalar_one() - before
+        await undone.rollback()
+        return int(read)

@@ -46,3 +46,27 @@ async def test_activities_leave_connections_to_the_rest_of_the_process(small: Da
         await take(stack, small)
     async with small.of_activities.statement() as session:
         assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+PLAN_MODE = text("SELECT current_setting('plan_cache_mode')")
+
+
+async def plan_mode(database: Database) -> str:
+    async with database.statement() as session:
+        return str((await session.execute(PLAN_MODE)).scalar_one())
+
+
+async def test_only_text_statements_are_planned_once(small: Database) -> None:
+    assert await plan_mode(small) == "force_generic_plan"
+    async with small.transaction() as session:
+        assert (await session.execute(PLAN_MODE)).scalar_one() == "auto"
+
+
+async def test_a_connection_that_returns_to_the_pool_plans_as_usual(small: Database) -> None:
+    await plan_mode(small)
+    modes = []
+    async with AsyncExitStack() as stack:
+        for _ in range(POOL):
+            session = await stack.enter_async_context(small.transaction())
+            modes.append((await session.execute(PLAN_MODE)).scalar_one())
+    assert modes == ["auto"] * POOL

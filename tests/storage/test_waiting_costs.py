@@ -28,7 +28,7 @@ from storage import (
 from storage.claims import Slots
 from storage.digest_collection import collect_waiting
 from storage.event_posting import Room
-from tests.storage.buffers import CountingSession
+from tests.storage.buffers import CountingSession, PlannedOnceSession
 from tests.storage.crowds import waiting_crowd
 from tests.storage.databases import own_database
 from tests.storage.queues import EVER, ME
@@ -87,9 +87,12 @@ async def crowd(request: pytest.FixtureRequest, database_url: str) -> AsyncItera
         yield await waiting_crowd(database, request.param)
 
 
+@pytest.mark.parametrize("counter", [CountingSession, PlannedOnceSession])
 @pytest.mark.parametrize("name", PERIODIC)
-async def test_periodic_work_reads_what_is_due_and_not_what_waits(crowd: Desk, name: str) -> None:
+async def test_periodic_work_reads_what_is_due_and_not_what_waits(
+    crowd: Desk, name: str, counter: type[CountingSession]
+) -> None:
     async with crowd.database.transaction() as session:
-        counting = CountingSession(session)
+        counting = counter(session)
         await PERIODIC[name](counting, crowd.tenant)
     assert sum(counting.pages) < MOST_PAGES, counting.pages
