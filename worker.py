@@ -34,7 +34,7 @@ from metrics.page import Page
 from metrics.server import Sockets, serving
 from process_flags import hide_memory
 from storage.encryption_keys import confirm_keys
-from supervision import WRONG_USE, WorkerProcesses, of_one_worker, run_on_uvloop, worker_count
+from supervision import WRONG_USE, WorkerProcesses, freeze_loaded, of_one_worker, run_on_uvloop, worker_count
 from watchdog import Watchdog, WorkflowThreads, nothing, renewed
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
@@ -217,6 +217,7 @@ def run_processes() -> int:
             return code
         beat, number = processes.beat, processes.number
     watchdog = Watchdog(settings.drain_timeout, beat)
+    freeze_loaded()
     run_on_uvloop(main(watchdog, count, number, sockets), watchdog)
     return 0
 

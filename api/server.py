@@ -1,7 +1,6 @@
 """Serves the API with its background work until told to stop. Called by the command line."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from bootstrap import Parts
 from config import Settings
 from metrics.process import ProcessGauges
 from storage.outages import without_outages
+from supervision import freeze_loaded
 from watchdog import nothing
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
@@ -38,8 +38,7 @@ def shorten_pauses() -> None:
     Reading one large body causes several collections, each of which would take 0.1 s. While a thread reads it, each
     round of the event loop waits for the interpreter lock once.
     """
-    gc.collect()
-    gc.freeze()
+    freeze_loaded()
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
