@@ -63,6 +63,7 @@ async def test_every_status_of_a_notification_is_told_and_verifies(shop: Shop, r
         "status": "DELIVERED",
         "channel": "email",
         "reason": None,
+        "category": None,
         "tags": ["spring"],
     }
     with pytest.raises(standardwebhooks.WebhookVerificationError):
@@ -78,6 +79,7 @@ async def test_a_failure_says_why(shop: Shop, receiver: Receiver) -> None:
     failed = verified(of(receiver.requests, "notification.failed"), secret)["data"]
     shown = await shop.shown(id)
     assert (failed["notification_id"], failed["reason"]) == (id, shown["failure_reason"])
+    assert failed["category"] == shown["failure_category"] == "recipient"
     assert "refused_recipient" in failed["reason"]
     canceled = verified(of(receiver.requests, "notification.canceled"), secret)["data"]
     assert canceled["notification_id"] == held
