@@ -60,6 +60,7 @@ def test_a_ciphertext_that_was_moved_is_refused(owner: Owner, column: str) -> No
         (SECRET, "is not encrypted"),
         ({"endpoint": SECRET}, "is not encrypted"),
     ],
+    ids=["a missing key", "another key", "too short", "a plain text", "a plain object"],
 )
 def test_what_cannot_be_decrypted_is_named_without_its_value(stored: object, said: str) -> None:
     with pytest.raises(DecryptionError, match=said) as refused:
@@ -96,6 +97,7 @@ def test_no_repr_shows_a_key_or_a_token() -> None:
         ("", "swordfish"),
         ("", "1" * 64),
     ],
+    ids=["no id", "no hex", "a bad id", "an id twice", "zeros", "a lookup key without hex", "ones"],
 )
 def test_keys_that_are_not_keys_are_refused_without_being_quoted(keys: str, lookup: str) -> None:
     with pytest.raises(ValidationError, match=r"TOCSIN_(ENCRYPTION|LOOKUP)_KEY") as refused:
