@@ -16,7 +16,7 @@ MASKED = frozenset(
     {
         *("secret", "previous_secret", "token", "hash"),
         *("email", "phone", "address", "subscription", "attributes", "payload"),
-        *("recipient", "recipient_id", "recipients"),
+        *("recipient", "recipient_id", "recipients", "tag", "tags"),
     }
 )
 URLS = frozenset({"url", "webhook_url"})

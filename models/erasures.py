@@ -13,9 +13,9 @@ class Erasure(SQLModel, table=True):
     """Says nothing of whom once it has finished: the caller keeps the id that it was answered. `counts` is rows by
     kind.
 
-    One in batches has `recipient_id` until then: it has blanked the notifications up to `after`. The recipient is gone
-    from `erased_at` on; a second pass follows for calls that were recorded meanwhile. `served_at` is when its last
-    batch was."""
+    One in batches has `recipient_id` until then: it has blanked the notifications up to `after`, which have the id
+    `kept_as` now. The recipient is gone from `erased_at` on, and `recipient_id` is `kept_as`; a second pass follows for
+    calls that were recorded meanwhile. `served_at` is when its last batch was."""
 
     __table_args__ = (
         Index(
@@ -34,6 +34,7 @@ class Erasure(SQLModel, table=True):
     finished_at: datetime | None = time_column()
     counts: Json = json_column()
     recipient_id: str | None = None
+    kept_as: str | None = None
     after: UUID | None = None
     erased_at: datetime | None = time_column()
     served_at: datetime | None = time_column()

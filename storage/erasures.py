@@ -4,7 +4,8 @@ The person goes in one transaction, which also records the erasure. Of a person 
 are blanked before that, in transactions of their own (`storage/large_erasures.py`).
 
 Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The person's row comes
-first: whoever is just adding a device holds it, and nobody can add to a person who is gone.
+before: whoever is just adding a device holds it, and nobody can add to a person who is gone. Digests come first, as
+where they are closed.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from models.columns import new_id
 from storage import recipients
 from storage.database import to_json
+from storage.erased_traces import forget_keys, kept_id, redact_schedules, rename_digests
 from storage.rows import Json, decoded
 
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
@@ -32,20 +34,26 @@ class Erasure:
     counts: Json
 
 
-# Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before.
+# Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before. From then on they
+# have the id `kept_as`. After `erased_at` only those are left whose ids are lower than they should be at their commit:
+# later ids had been committed, and blanked, before.
 NOTIFICATIONS = text("""
 WITH mine AS (
   SELECT id, finished_at IS NULL AND cancel_requested_at IS NULL AS to_cancel
     FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
+     AND (CAST(:erased_at AS timestamptz) IS NULL OR (created_at < :erased_at AND
+          (event_payload <> '{}' OR tags <> '{}' OR cancel_key IS NOT NULL OR idempotency_key IS NOT NULL)))
    ORDER BY id FOR UPDATE
 ), blanked AS (
-  UPDATE notification n SET event_payload = '{}', cancel_key = NULL,
+  UPDATE notification n SET recipient_id = :kept_as, event_payload = '{}', cancel_key = NULL, tags = '{}',
+         idempotency_key = NULL, idempotency_hash = NULL, idempotency_held = false,
          revision = n.revision + 1,
          cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
                                     ELSE n.cancel_requested_at END
     FROM mine WHERE n.id = mine.id RETURNING n.id, n.finished_at IS NULL AS open, mine.to_cancel
 )
 SELECT count(*) AS notifications, count(*) FILTER (WHERE open) AS canceled,
+       COALESCE(array_agg(id) FILTER (WHERE open), '{}') AS ids,
        COALESCE(array_agg(id) FILTER (WHERE to_cancel), '{}') AS to_cancel FROM blanked
 """)
 # The workflows of those that have just been cancelled are to be signaled.
@@ -53,7 +61,9 @@ SIGNAL = text("""
 WITH entry AS (
   SELECT notification_id FROM queue_entry WHERE notification_id = ANY(:ids) ORDER BY notification_id FOR UPDATE
 )
-UPDATE queue_entry q SET cancel_due = true FROM entry WHERE q.notification_id = entry.notification_id
+UPDATE queue_entry q SET cancel_due = q.cancel_due OR q.notification_id = ANY(:to_cancel),
+       recipient_id = CASE WHEN q.recipient_id IS NOT NULL THEN :kept_as END
+  FROM entry WHERE q.notification_id = entry.notification_id
 """)
 
 # A callback often quotes the address it is about, and is a row before it is matched.
@@ -70,7 +80,7 @@ BLANK = {
        WHERE tenant = :tenant AND address IS NOT NULL AND address_key IN (
              SELECT address_key FROM attempt WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
              UNION ALL
-             SELECT jsonb_each_text.value FROM recipient, jsonb_each_text(address_keys)
+             SELECT unnest(former_address_keys || ARRAY(SELECT value FROM jsonb_each_text(address_keys))) FROM recipient
               WHERE tenant = :tenant AND recipient_id = :recipient_id AND CAST(:erased_at AS timestamptz) IS NULL)
       RETURNING id""",
     "attempts": """
@@ -81,6 +91,13 @@ BLANK = {
       UPDATE delivery SET rendered_content = NULL, provider_response = NULL
        WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
          AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL) RETURNING id""",
+    # They are sent all the same, and may be replayed.
+    "event_messages": """
+      UPDATE event_message m SET body = jsonb_set(m.body::jsonb, '{data}', m.body::jsonb->'data'
+               || jsonb_build_object('recipient_id', CAST(:kept_as AS text), 'tags', '[]'::jsonb))::text
+        FROM mine WHERE m.notification_id = mine.id AND EXISTS (SELECT 1 FROM event_endpoint WHERE tenant = :tenant)
+         AND (m.body::jsonb->'data'->>'recipient_id', m.body::jsonb->'data'->'tags') <> (:kept_as, '[]'::jsonb)
+      RETURNING m.id""",
     "inbox_messages": "DELETE FROM inbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
     "sandbox_messages": """
       DELETE FROM sandbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id""",
@@ -91,7 +108,7 @@ BLANK = {
       UPDATE schedule SET updated_at = now(),
              spec = CASE WHEN spec->>'recipient_id' = CAST(:recipient_id AS text)
                            OR spec->'recipients' = jsonb_build_array(CAST(:recipient_id AS text))
-                         THEN (spec - 'recipient_id') || '{"recipients": [], "payload": {}}'
+                         THEN (spec - 'recipient_id') || '{"recipients": [], "payload": {}, "tags": []}'
                          ELSE jsonb_set(spec, '{recipients}', (spec->'recipients') - CAST(:recipient_id AS text)) END
        WHERE tenant = :tenant AND deleted_at IS NULL
          AND (spec->>'recipient_id' = CAST(:recipient_id AS text) OR spec->'recipients' ? CAST(:recipient_id AS text))
@@ -103,11 +120,11 @@ BLANK = {
     "preferences": "DELETE FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id RETURNING user_id",
     "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",
 }
-OF_NOTIFICATIONS = ("receipts", "suppressions", "attempts", "deliveries")
-# Those accepted after `erased_at` are somebody else's, who has the same id now.
+OF_NOTIFICATIONS = ("receipts", "suppressions", "attempts", "deliveries", "event_messages")
+# After NOTIFICATIONS. Those accepted after `erased_at` are somebody else's, who has the same id now.
 MINE = """mine AS (
   SELECT id FROM notification
-   WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
+   WHERE tenant = :tenant AND recipient_id = :kept_as AND id > :after AND id <= :until
      AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at)
 )"""
 STEPS = {
@@ -131,40 +148,52 @@ FIND = text("SELECT id, requested_at, finished_at, counts FROM erasure WHERE ten
 
 async def erase(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasure | None:
     """Erase the person at once. None for an unknown person."""
-    if await recipients.find(session, tenant, recipient_id, lock=True) is None:
+    person = await recipients.find(session, tenant, recipient_id)
+    if person is None:
         return None
-    counts = await erase_rest(session, tenant, recipient_id, FIRST)
-    record = {"id": new_id(), "tenant": tenant, "counts": to_json(counts)}
+    id = new_id()
+    kept_as = kept_id(person, id)
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "kept_as": kept_as, "after": FIRST}
+    counts = await erase_rest(session, values)
+    if not counts:
+        return None
+    record = {"id": id, "tenant": tenant, "counts": to_json(counts)}
     return erasure_of((await session.execute(RECORD, record)).mappings().one())
 
 
-async def erase_rest(session: AsyncSession, tenant: UUID, recipient_id: str, after: UUID) -> Counter[str]:
-    """Erase the person with all notifications behind `after`, if there still is one."""
-    if await recipients.find(session, tenant, recipient_id, lock=True) is None:
+async def erase_rest(session: AsyncSession, values: Json) -> Counter[str]:
+    """Erase the person with all notifications behind `after`. Return no counts if there is none."""
+    values = {**values, "until": LAST, "erased_at": None, "limit": None}
+    await rename_digests(session, values)
+    person = await recipients.find(session, values["tenant"], values["recipient_id"], lock=True)
+    if person is None:
         return Counter()
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "after": after, "until": LAST, "erased_at": None}
-    counts = await _cancel(session, values)
+    renamed = values["kept_as"] != values["recipient_id"]
+    counts = await _cancel(session, {**values, "after": FIRST} if renamed else values)
+    await forget_keys(session, values["tenant"], person)
+    await redact_schedules(session, values["tenant"], person)
     for kind, statement in STEPS.items():
         counts[kind] = (await session.execute(statement, values)).scalar_one()
+    # Again: items that were locked until now may have opened one.
+    await rename_digests(session, values)
     return counts
 
 
 async def blank(session: AsyncSession, values: Json) -> Counter[str]:
-    """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them."""
+    """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them. Rename up to `limit`
+    digests: there are fewer than notifications."""
+    await rename_digests(session, values)
     counts = await _cancel(session, values)
     counts["inbox_messages"] = (await session.execute(INBOX, values)).scalar_one()
-    counts.update(await blank_records(session, values))
+    for kind in OF_NOTIFICATIONS:
+        counts[kind] = (await session.execute(STEPS[kind], values)).scalar_one()
     return counts
-
-
-async def blank_records(session: AsyncSession, values: Json) -> Counter[str]:
-    """Blank what belongs to these notifications."""
-    return Counter({kind: (await session.execute(STEPS[kind], values)).scalar_one() for kind in OF_NOTIFICATIONS})
 
 
 async def _cancel(session: AsyncSession, values: Json) -> Counter[str]:
     row = dict((await session.execute(NOTIFICATIONS, values)).mappings().one())
-    await session.execute(SIGNAL, {"ids": row.pop("to_cancel")})
+    entries = {"ids": row.pop("ids"), "to_cancel": row.pop("to_cancel"), "kept_as": values["kept_as"]}
+    await session.execute(SIGNAL, entries)
     return Counter(row)
 
 

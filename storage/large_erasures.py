@@ -1,9 +1,10 @@
 """Erasing a recipient with many notifications, a batch at a time: begun by the route, continued by
 `dispatch/erasures.py`.
 
-First the notifications are blanked and canceled, from the oldest on. The last of these batches erases the recipient.
-Then a second pass blanks what calls that were under way have recorded since. The place moves in the transaction of its
-batch, and `finished_at` is written last: another process continues where one has stopped.
+First the notifications are blanked, canceled and, if the recipient id is an address, renamed, from the oldest on. The
+last of these batches erases the recipient. Then a second pass blanks what calls that were under way have recorded
+since, and what was accepted with an id that the first had passed. The place moves in the transaction of its batch, and
+`finished_at` is written last: another process continues where one has stopped.
 """
 
 from collections import Counter
@@ -17,20 +18,24 @@ from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from models.columns import new_id
 from storage import erasures, recipients
 from storage.database import to_json
+from storage.erased_traces import kept_id
 from storage.erasures import FIRST, Erasure
 from storage.rows import Json, decoded
 
 BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
 
+# Or has had: an erasure under way has given another id to some of them.
 HAS_MANY = text("""
-SELECT count(*) > :limit FROM (
-  SELECT 1 FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id LIMIT :limit + 1) counted
+SELECT count(*) > :limit OR EXISTS (
+         SELECT 1 FROM erasure WHERE tenant = :tenant AND recipient_id = :recipient_id AND finished_at IS NULL
+            AND erased_at IS NULL)
+  FROM (SELECT 1 FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id LIMIT :limit + 1) counted
 """)
 # Asked for twice it is the same, as long as the recipient is there.
 BEGIN = text("""
 WITH begun AS (
-  INSERT INTO erasure (id, tenant, requested_at, counts, recipient_id, after, served_at)
-  VALUES (:id, :tenant, now(), '{}', :recipient_id, :after, now())
+  INSERT INTO erasure (id, tenant, requested_at, counts, recipient_id, kept_as, after, served_at)
+  VALUES (:id, :tenant, now(), '{}', :recipient_id, :kept_as, :after, now())
   ON CONFLICT (tenant, recipient_id) WHERE finished_at IS NULL AND erased_at IS NULL
   DO UPDATE SET served_at = EXCLUDED.served_at
   RETURNING id, requested_at, finished_at, counts
@@ -38,7 +43,7 @@ WITH begun AS (
 SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS told FROM begun
 """)
 NEXT = text("""
-SELECT id, tenant, recipient_id, after, erased_at, counts FROM erasure WHERE finished_at IS NULL
+SELECT id, tenant, recipient_id, kept_as, after, erased_at, counts FROM erasure WHERE finished_at IS NULL
  ORDER BY served_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 BATCH = text("""
@@ -47,11 +52,13 @@ SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient
 """)
 MOVE = text("""
 UPDATE erasure SET after = :after, counts = CAST(:counts AS jsonb), served_at = clock_timestamp(),
-       erased_at = COALESCE(erased_at, CASE WHEN :erased THEN now() END)
+       erased_at = COALESCE(erased_at, CASE WHEN :erased THEN now() END),
+       recipient_id = CASE WHEN :erased THEN kept_as ELSE recipient_id END
  WHERE id = :id
 """)
 FINISH = text("""
-UPDATE erasure SET finished_at = clock_timestamp(), counts = CAST(:counts AS jsonb), recipient_id = NULL, after = NULL
+UPDATE erasure SET finished_at = clock_timestamp(), counts = CAST(:counts AS jsonb), recipient_id = NULL,
+       kept_as = NULL, after = NULL
  WHERE id = :id
 """)
 
@@ -59,13 +66,16 @@ UPDATE erasure SET finished_at = clock_timestamp(), counts = CAST(:counts AS jso
 async def begin(session: AsyncSession, tenant: UUID, recipient_id: str, limit: int = BATCH_SIZE) -> Erasure | None:
     """Erase the recipient; one with more than `limit` notifications is erased in batches later. None for an unknown
     recipient."""
-    if await recipients.find(session, tenant, recipient_id) is None:
+    person = await recipients.find(session, tenant, recipient_id)
+    if person is None:
         return None
-    values = {"tenant": tenant, "recipient_id": recipient_id}
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id}
     if not (await session.execute(HAS_MANY, {**values, "limit": limit})).scalar_one():
         return await erasures.erase(session, tenant, recipient_id)
+    id = new_id()
+    values |= {"id": id, "kept_as": kept_id(person, id), "after": FIRST}
     notify = {"channel": DISPATCH_CHANNEL, "due": ERASURE_DUE}
-    row = (await session.execute(BEGIN, {**values, "id": new_id(), "after": FIRST, **notify})).mappings().one()
+    row = (await session.execute(BEGIN, {**values, **notify})).mappings().one()
     return erasures.erasure_of({name: value for name, value in row.items() if name != "told"})
 
 
@@ -74,8 +84,9 @@ async def continue_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bool
     row = (await session.execute(NEXT)).mappings().one_or_none()
     if row is None:
         return False
-    values = {name: row[name] for name in ("tenant", "recipient_id", "after", "erased_at")}
-    ids = (await session.execute(BATCH, {**values, "limit": limit})).scalars().all()
+    values: Json = {name: row[name] for name in ("tenant", "recipient_id", "kept_as", "after", "erased_at")}
+    values["limit"] = limit
+    ids = (await session.execute(BATCH, values)).scalars().all()
     is_last = len(ids) < limit
     counts = Counter(decoded(row["counts"]))
     counts.update(await _erase(session, values, ids, is_last=is_last))
@@ -89,8 +100,7 @@ async def continue_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bool
 
 async def _erase(session: AsyncSession, values: Json, ids: Sequence[UUID], *, is_last: bool) -> Counter[str]:
     if values["erased_at"] is None and is_last:
-        return await erasures.erase_rest(session, values["tenant"], values["recipient_id"], values["after"])
+        return await erasures.erase_rest(session, values)
     if not ids:
         return Counter()
-    blank = erasures.blank if values["erased_at"] is None else erasures.blank_records
-    return await blank(session, {**values, "until": ids[-1]})
+    return await erasures.blank(session, {**values, "until": ids[-1]})

@@ -60,6 +60,8 @@ class RecipientView(Model):
 
 
 class ErasureAccepted(Model):
+    """A recipient id that is an address is replaced by `erased-<erasure_id>`."""
+
     erasure_id: Id
 
 

@@ -102,6 +102,28 @@ def test_every_example_fits_its_schema() -> None:
     assert [schema for schema in schemas for example in schema["examples"] if not fits(schema, example)] == []
 
 
+def answered(node: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The names of all members of a schema, also of those that it refers to."""
+    for reference in set(references(node)) - seen:
+        yield from answered(DOCUMENT["components"]["schemas"][reference.rpartition("/")[2]], seen | {reference})
+    if isinstance(node, dict):
+        yield from node.get("properties", {})
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from answered(child, seen)
+
+
+def test_secrets_are_answered_only_where_they_are_made() -> None:
+    """`get_webhook_secret` computes its answer: that secret is not stored."""
+    secrets = {"secret", "previous_secret", "token", "subscription", "auth", "p256dh", "hash"}
+    shown = {
+        one["operationId"]
+        for _, one in operations()
+        if secrets & {name for status, answer in one["responses"].items() if status < "3" for name in answered(answer)}
+    }
+    assert shown == {"put_event_endpoint", "rotate_event_secret", "get_webhook_secret"}
+
+
 def test_every_reference_leads_somewhere() -> None:
     there = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert set(references(DOCUMENT)) <= there

@@ -9,6 +9,7 @@ from domain.clock import now
 from models.columns import new_id
 from models.content import NotificationType
 from models.inbox import InboxMessage
+from models.multi_sends import MultiSend
 from models.notifications import Attempt, Delivery, Notification
 from models.queue import QueueEntry
 from models.receipts import Receipt
@@ -81,7 +82,9 @@ def _history(known: Known, kind: NotificationType, *, finished: bool) -> list[li
         event_payload=personal,
         status="DELIVERED" if finished else "PENDING",
         priority=3,
-        tags=[],
+        tags=[CANARY],
+        idempotency_key=f"{CANARY}-{known.recipient_id}",
+        idempotency_held=True,
         finished_at=now() if finished else None,
     )
     delivery = Delivery(
@@ -123,7 +126,9 @@ def _subscribed(known: Known) -> list[Any]:
     spec = {"recipient_id": known.recipient_id, "payload": {"quotes": CANARY}, "cron": "0 9 * * *", "timezone": "UTC"}
     schedule = Schedule(tenant=known.tenant, key=f"schedule-{uuid4()}", notification_type="report", spec=spec)
     turn = ScheduleTurn(**ours, schedule_id=schedule.id, notification_type="report", timezone="UTC")
-    return [TopicSubscriber(**ours, topic="news"), schedule, turn]
+    key = f"key-{CANARY}-{known.recipient_id}"
+    sent = MultiSend(tenant=known.tenant, idempotency_key=key, idempotency_hash="", results=[], expires_at=now())
+    return [sent, TopicSubscriber(**ours, topic="news"), schedule, turn]
 
 
 def _receipts(known: Known) -> list[Receipt]:

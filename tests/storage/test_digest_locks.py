@@ -1,11 +1,14 @@
 """Who collects, closes, erases and moves people at the same time: each waits at most for somebody who goes on."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from storage import digest_closing, erasures, recipients
+from storage.catalog import Catalog
 from storage.database import Database
+from storage.digest_collection import collect_waiting
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
 from tests.storage.windows import accept, close, close_filled, collect, statuses, windows
@@ -36,18 +39,57 @@ async def test_an_erasure_that_begins_while_a_window_is_closed_finds_what_that_b
     await collect(desk)
     [window] = await windows(desk)
 
-    async def erase() -> None:
-        async with desk.database.transaction() as session:
-            await erasures.erase(session, desk.tenant, desk.recipient_id)
-
     async with desk.database.transaction() as session:
         await digest_closing.close(session, [window["id"]])
-        erasing = asyncio.create_task(erase())
+        erasing = asyncio.create_task(erase(desk))
         await until_blocked(desk.database, erasing)
     await erasing
     [one] = await desk.query("SELECT * FROM notification WHERE digest_group IS NULL AND tenant = :t", t=desk.tenant)
     assert one["cancel_requested_at"] is not None
     assert one["event_payload"] == {}
+
+
+async def test_an_erasure_that_renames_a_digest_holds_no_recipient_while_that_is_closed(desk: Desk) -> None:
+    desk = await with_address_as_id(desk)
+    await accept(desk, 1)
+    await collect(desk)
+    [window] = await windows(desk)
+    async with desk.database.transaction() as session:
+        await session.execute(digest_closing.LOCK, {"ids": [window["id"]]})
+        erasing = asyncio.create_task(erase(desk))
+        await until_blocked(desk.database, erasing)
+        assert await digest_closing.close(session, [window["id"]]) == 1
+    await erasing
+    assert await names(desk) == {"erased"}
+
+
+async def test_an_erasure_renames_a_digest_that_was_being_opened(desk: Desk) -> None:
+    desk = await with_address_as_id(desk)
+    await accept(desk, 1)
+    async with desk.database.transaction() as session:
+        assert await collect_waiting(session, Catalog(desk.database).type_by_id, 10) == 1
+        erasing = asyncio.create_task(erase(desk))
+        await until_blocked(desk.database, erasing)
+    await erasing
+    assert await names(desk) == {"erased"}
+
+
+async def with_address_as_id(desk: Desk) -> Desk:
+    desk = replace(desk, recipient_id="ada@example.com")
+    async with desk.database.transaction() as session:
+        await recipients.replace(session, desk.tenant, desk.recipient_id, {})
+    return desk
+
+
+async def names(desk: Desk) -> set[str]:
+    """Of recipients whose digests and notifications there are; `erased` without the id of the erasure."""
+    rows = [*await windows(desk), *await desk.query("SELECT * FROM notification WHERE tenant = :t", t=desk.tenant)]
+    return {row["recipient_id"].partition("-")[0] for row in rows}
+
+
+async def erase(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        await erasures.erase(session, desk.tenant, desk.recipient_id)
 
 
 async def test_whoever_fills_a_window_does_not_wait_for_its_person(desk: Desk) -> None:

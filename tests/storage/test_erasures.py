@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Text, cast, func, select, text
@@ -11,12 +11,14 @@ from sqlmodel import SQLModel
 
 from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
+from models.schedules import Schedule
 from storage import devices, erasures, large_erasures, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.suppressions import NewSuppression, Suppression
 from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
 from tests.storage.locks import until_blocked
+from tests.storage.plain_text import tables_with
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -25,6 +27,7 @@ PERSONAL = {
     "attempt",
     "delivery",
     "inbox_message",
+    "multi_send",
     "notification",
     "receipt",
     "recipient",
@@ -40,6 +43,7 @@ KINDS = {
     "attempts": 1,
     "receipts": 2,
     "suppressions": 1,
+    "event_messages": 0,
     "inbox_messages": 1,
     "sandbox_messages": 1,
     "subscriptions": 1,
@@ -102,7 +106,8 @@ async def test_what_was_sent_stays_counted(database: Database) -> None:
     before = await notification(database, known)
     await erase(database, known)
     after = await notification(database, known)
-    changed = {"event_payload": None, "revision": None}
+    forgotten = ("event_payload", "revision", "tags", "idempotency_key", "idempotency_held")
+    changed: dict[str, Any] = dict.fromkeys(forgotten)
     assert {**after, **changed} == {**before, **changed}
 
 
@@ -134,7 +139,8 @@ async def test_others_keep_everything(database: Database) -> None:
     ]
     await erase(database, erased)
     for other in others:
-        assert await tables_that_quote(database, other) == PERSONAL
+        same_address = {"multi_send"} if other.tenant == tenant else set()  # a key that quotes the erased address
+        assert await tables_that_quote(database, other) == PERSONAL - same_address
         async with database.transaction() as session:
             assert await recipients.find(session, other.tenant, other.recipient_id) is not None
             assert len(await devices.list_of(session, other.tenant, other.recipient_id)) == 1
@@ -165,6 +171,53 @@ async def test_an_address_that_the_person_had_before_is_forgotten_too(database: 
         keys = await session.execute(text("SELECT address_key FROM attempt WHERE id = :id"), {"id": known.attempt_id})
     assert after == replace(suppressed, address=None)
     assert keys.scalar_one() is None
+
+
+async def test_an_address_that_was_changed_before_is_forgotten_though_nothing_was_sent_to_it(
+    database: Database,
+) -> None:
+    known = await person_with_history(database, await new_tenant(database))
+    earlier = [await suppress(database, known.tenant)]
+    for address in ("second@example.com", "third@example.com"):
+        async with database.transaction() as session:
+            await recipients.merge(session, known.tenant, known.recipient_id, {"contact": {"email": address}})
+        earlier.append(await suppress(database, known.tenant, address))
+    await erase(database, known)
+    async with database.transaction() as session:
+        for each in earlier:
+            assert await suppressions.find(session, known.tenant, each.id) == replace(each, address=None)
+
+
+@pytest.mark.parametrize("recipient_id", ["ada@example.com", "+44 7700 900123", "447700900123"])
+async def test_a_recipient_id_that_is_an_address_is_replaced(database: Database, recipient_id: str) -> None:
+    tenant = await new_tenant(database)
+    known = await person_with_history(database, tenant, recipient_id, finished=False)
+    async with database.transaction() as session:
+        contact = {"contact": {"phone": "+447700900123"}}
+        await recipients.merge(session, tenant, recipient_id, contact)
+        waiting = "UPDATE queue_entry SET recipient_id = :id, waits_for = 'quiet_hours' WHERE tenant = :tenant"
+        await session.execute(text(waiting), {"id": recipient_id, "tenant": tenant})
+    erasure = await erase(database, known)
+    assert (await notification(database, known))["recipient_id"] == f"erased-{erasure.id}"
+    found = {
+        table: rows for table, rows in (await tables_with(database, recipient_id)).items() if str(tenant) in str(rows)
+    }
+    assert found == {}
+
+
+async def test_a_schedule_of_others_loses_what_quotes_the_recipient(database: Database) -> None:
+    tenant = await new_tenant(database)
+    known = await person_with_history(database, tenant)
+    payload = {"from": CANARY, "text": f"Ask {CANARY.upper()}!", "ids": ["ada", "adam"], "count": 3, "shop": "A"}
+    spec = {"recipients": ["ada", "bob"], "tags": [f"by-{CANARY}", "weekly"], "payload": payload, "cron": "0 9 * * *"}
+    async with database.transaction() as session:
+        shared = Schedule(tenant=tenant, key="shared", notification_type="report", spec=spec)
+        session.add(shared)
+    await erase(database, known)
+    async with database.transaction() as session:
+        after = await session.get_one(Schedule, shared.id)
+    assert (after.spec["recipients"], after.spec["tags"]) == (["bob"], ["by-", "weekly"])
+    assert after.spec["payload"] == {"from": "", "text": "Ask !", "ids": ["", "adam"], "count": 3, "shop": "A"}
 
 
 async def test_the_account_belongs_to_its_tenant(database: Database) -> None:
@@ -201,7 +254,7 @@ MANY = """
 WITH made AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
          idempotency_held, created_at, finished_at, generation, revision)
-  SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type, '{"name": "Ada"}',
+  SELECT gen_random_uuid(), :tenant, :recipient, 'order.shipped', :type, '{"name": "Ada"}',
          CASE WHEN n % 10 = 0 THEN 'PENDING' ELSE 'DELIVERED' END, 3, '{}', false, now(),
          CASE WHEN n % 10 > 0 THEN now() END, 1, 3 FROM generate_series(1, CAST(:size AS int)) AS n
   RETURNING id, tenant, finished_at
@@ -216,12 +269,40 @@ SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'SENT', now(), '{"su
 
 
 AT_ONCE = 10_000
+TRACES = """
+WITH quoted AS (
+  UPDATE notification SET tags = ARRAY[CAST(:words AS text)], idempotency_key = :words || id, cancel_key = :words
+   WHERE tenant = :tenant RETURNING id
+), waiting AS (
+  UPDATE queue_entry SET recipient_id = :recipient, waits_for = 'quiet_hours' WHERE tenant = :tenant
+), digests AS (
+  INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
+         opened_at, closes_at)
+  SELECT id, :tenant, 'order.shipped', :type, :recipient, id::text, false, false, 1, 1, now(), now() FROM quoted
+), endpoint AS (
+  INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
+  VALUES (gen_random_uuid(), :tenant, 'audit', '', '{}', '', true, now(), now()) RETURNING id
+)
+INSERT INTO event_message (id, tenant, endpoint_id, notification_id, kind, occurred_at, body, tries, calls)
+SELECT gen_random_uuid(), :tenant, endpoint.id, quoted.id, 'delivered', now(),
+       jsonb_build_object('data', jsonb_build_object(
+         'recipient_id', CAST(:recipient AS text), 'tags', CAST(:words AS text)))::text, 0, '[]'
+  FROM quoted, endpoint
+"""
+# Its id is lower than those that have been blanked.
+LATE = """
+INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+       idempotency_held, created_at, finished_at, generation, revision)
+VALUES (:id, :tenant, :recipient, 'order.shipped', :type, CAST(:words AS jsonb), 'DELIVERED', 3, '{}', false, now(),
+        now(), 1, 3)
+"""
 RECORDED = """UPDATE delivery SET rendered_content = '{"subject": "late"}' WHERE tenant = :tenant"""
 
 
 async def add_notifications(desk: Desk, size: int) -> None:
     while size > 0:
-        await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, size=min(size, AT_ONCE))
+        of = {"tenant": desk.tenant, "recipient": desk.recipient_id, "type": desk.type_id}
+        await desk.query(MANY, **of, size=min(size, AT_ONCE))
         size -= AT_ONCE
 
 
@@ -262,6 +343,45 @@ async def test_many_notifications_are_erased_in_batches(database: Database, size
     assert (left[0]["rows"], signaled[0]["rows"]) == (0, size // 10)
     named = await desk.query("SELECT 1 FROM erasure WHERE recipient_id IS NOT NULL AND tenant = :id", id=desk.tenant)
     assert named == []
+
+
+@pytest.mark.parametrize("recipient_id", ["erin@example.com", "erin"])
+async def test_an_erasure_in_batches_leaves_nothing_of_the_recipient(database: Database, recipient_id: str) -> None:
+    desk = replace(await open_desk(database), recipient_id=recipient_id)
+    async with database.transaction() as session:
+        await recipients.replace(session, desk.tenant, recipient_id, {"contact": {"email": f"{CANARY}@example.com"}})
+    await add_notifications(desk, 25)
+    await desk.query(TRACES, tenant=desk.tenant, type=desk.type_id, recipient=recipient_id, words=CANARY)
+    async with database.transaction() as session:
+        begun = await large_erasures.begin(session, desk.tenant, recipient_id, 10)
+    assert begun is not None
+    for _ in range(2):
+        await continued(database, 10)
+    late = {"id": UUID(int=uuid4().int >> 32), "words": f'{{"words": "{CANARY}"}}'}
+    await desk.query(LATE, tenant=desk.tenant, type=desk.type_id, recipient=recipient_id, **late)
+    async with database.transaction() as session:
+        again = await large_erasures.begin(session, desk.tenant, recipient_id, 10)
+    assert again is not None
+    assert again.id == begun.id
+    await continued(database, 10)
+    await desk.query(RECORDED, tenant=desk.tenant)
+    while await continued(database, 10):
+        pass
+    async with database.transaction() as session:
+        erasure = await erasures.find(session, desk.tenant, begun.id)
+    assert erasure is not None
+    assert (erasure.counts["notifications"], erasure.counts["event_messages"]) == (26, 25)
+    kept_as = f"erased-{begun.id}" if "@" in recipient_id else recipient_id
+    named = await desk.query(
+        "SELECT recipient_id FROM notification WHERE tenant = :tenant UNION"
+        " SELECT recipient_id FROM digest WHERE tenant = :tenant UNION"
+        " SELECT recipient_id FROM queue_entry WHERE tenant = :tenant",
+        tenant=desk.tenant,
+    )
+    assert named == [{"recipient_id": kept_as}]
+    addresses = [recipient_id] if "@" in recipient_id else []
+    left = await tables_with(database, CANARY, '"late"', *addresses)
+    assert [row for rows in left.values() for row in rows if str(desk.tenant) in row] == []
 
 
 async def test_a_recipient_with_few_notifications_is_erased_at_once(database: Database) -> None:
