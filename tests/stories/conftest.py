@@ -41,7 +41,7 @@ class BadDays:
         return [message for message in await self.shop.outbox(recipient_id=person) if message["notification_id"] == id]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def late_receipts() -> Iterator[None]:
     """Hold back the receipts of lost answers until a test wants them, however slow the machine is."""
     with pytest.MonkeyPatch.context() as patch:

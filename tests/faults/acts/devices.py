@@ -3,25 +3,19 @@
 import asyncio
 from typing import Any
 
+from config_encryption import EncryptionSettings
 from domain.stored_limits import DEVICES_USED
+from storage.encryption import Encryption
 from tests.faults.acts.crowds import AT_MOST, SOON, few, p95, told
 from tests.faults.acts.requests import TENANT
 from tests.faults.acts.table import fault
 from tests.faults.crowd import Sent
 from tests.faults.kinds import DEVICES
 from tests.faults.scene import Scene
+from tests.storage.device_rows import REGISTER, device_rows
 
 RECIPIENTS = 4
 STORED = 900  # devices of each, more than the API allows
-# Every tenth call fails with a temporary error and is made again.
-REGISTER = """
-INSERT INTO device (id, tenant, recipient_id, device, kind, address, created_at, updated_at)
-SELECT gen_random_uuid(), $1, recipient_id, 'device-' || number, 'fcm',
-       jsonb_build_object('token', CASE number % 10 WHEN 0 THEN 'token-error-' ELSE 'token-' END
-                                   || recipient_id || '-' || number),
-       now() - number * interval '1 minute', now() - number * interval '1 minute'
-  FROM unnest($2::text[]) recipient_id, generate_series(1, $3::integer) number
-"""
 WRONG = """
 SELECT n.id::text, n.status, count(DISTINCT a.endpoint_id) AS used,
        max((e.detail->>'skipped')::integer) AS skipped
@@ -53,10 +47,18 @@ async def _to_many_devices(scene: Scene) -> list[Sent]:
     people = [f"devices-{run}-{number}" for number in range(RECIPIENTS)]
     for recipient in people:
         await scene.crowd.tenants[0].ok("PUT", f"/recipients/{recipient}", {})
-    tenant = await scene.books.one(TENANT)
-    await scene.books.rows(REGISTER, tenant, people, STORED)
+    tenant, encryption = await scene.books.one(TENANT), Encryption.of(EncryptionSettings())
+    for recipient in people:
+        rows = device_rows(encryption, tenant, recipient, _tokens(recipient))
+        await scene.books.rows(REGISTER.format(rows="$1"), rows)
     sends = (scene.crowd.send(DEVICES, recipient={"recipient_id": recipient}) for recipient in people)
     return list(await asyncio.gather(*sends))
+
+
+def _tokens(recipient: str) -> list[str]:
+    """Every tenth call fails with a temporary error and is made again."""
+    words = ["token-error" if number % 10 == 0 else "token" for number in range(1, STORED + 1)]
+    return [f"{word}-{recipient}-{number}" for number, word in enumerate(words, start=1)]
 
 
 async def _wrong(scene: Scene, sent: list[Sent]) -> list[dict[str, Any]]:
