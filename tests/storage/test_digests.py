@@ -1,7 +1,7 @@
 """Windows and their items as rows: each item is in one window, each window becomes one notification, whoever races."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,6 +16,7 @@ from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
 from storage.ledgers import Key, amend
+from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, open_desk
 from tests.storage.windows import (
@@ -32,6 +33,13 @@ from tests.storage.windows import (
 
 pytestmark = pytest.mark.postgres
 A_DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Without the items of other modules: what is due is collected for all tenants."""
+    async with own_database(database_url) as database:
+        yield database
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from domain.names import SANDBOX_CHANNEL
 from tests.engine import Shop
 from tests.stories.conftest import PLACES, BadDays
 from tests.stories.test_sandbox_words import only_delivery, outcomes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-RECEIPTS_DUE = """UPDATE sandbox_receipt r SET due_at = now() FROM sandbox_message m
-WHERE m.id = message_id AND notification_id = :id"""
+RECEIPTS_DUE = """
+UPDATE sandbox_receipt r SET due_at = now() FROM sandbox_message m, pg_notify(:channel, '')
+ WHERE m.id = message_id AND notification_id = :id"""
 
 everywhere = pytest.mark.parametrize("place", PLACES)
 
@@ -83,7 +85,7 @@ async def test_a_channel_that_arrived_outweighs_one_in_doubt(shop: Shop) -> None
 async def test_at_most_once_a_lost_answer_is_in_doubt_until_the_late_receipt(bad_days: BadDays, place: str) -> None:
     id = bad_days.asked[place, "lost"]
     await bad_days.shop.ended(id, "IN_DOUBT")
-    await bad_days.shop.engine.sql(RECEIPTS_DUE, id=id)
+    await bad_days.shop.engine.sql(RECEIPTS_DUE, id=id, channel=SANDBOX_CHANNEL)
     shown = await bad_days.shop.until(id, "DELIVERED")
     statuses = [entry["status"] for entry in shown["timeline"] if entry["status"]]
     assert statuses == ["PENDING", "IN_DOUBT", "DELIVERED"]
