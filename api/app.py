@@ -22,6 +22,7 @@ from api.routes import (
     inbox,
     keys,
     metrics,
+    notification_events,
     notification_types,
     notifications,
     outbox,
@@ -55,6 +56,7 @@ DESCRIPTION = "Self-hosted notification infrastructure: every notification is a 
 ROUTERS: tuple[APIRouter, ...] = (
     sends.router,
     notifications.router,
+    notification_events.router,
     receipts.router,
     explanations.router,
     redrives.router,

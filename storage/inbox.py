@@ -9,7 +9,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.evidence import ReceiptKind
 from domain.places import Place
+from storage import app_receipts
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
@@ -58,11 +60,9 @@ MARK = {
     for mark, sets in SETS.items()
 }
 READ_ALL = text(f"""
-WITH marked AS (
-  UPDATE inbox_message SET {SETS[Mark.READ]}
-   WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL RETURNING id
-)
-SELECT count(*) FROM marked
+UPDATE inbox_message SET {SETS[Mark.READ]}
+ WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
+RETURNING id, notification_id
 """)  # noqa: S608
 
 
@@ -87,15 +87,27 @@ async def unread(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
 
 
 async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: Mark) -> Message | None:
-    """The message as it is now; None if the tenant has none of this id."""
+    """The message as it is now; None if the tenant has none of this id. Reading is reported as an opening."""
     row = (await session.execute(MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else _message(row)
+    if row is None:
+        return None
+    if mark is Mark.READ:
+        await _report_opened(session, tenant, {row["id"]: row["notification_id"]})
+    return _message(row)
 
 
 async def read_all(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
-    """How many messages this marked as read."""
-    count: int = (await session.execute(READ_ALL, {"tenant": tenant, "recipient_id": recipient_id})).scalar_one()
-    return count
+    """How many messages this marked as read. Each is reported as an opening."""
+    rows = (await session.execute(READ_ALL, {"tenant": tenant, "recipient_id": recipient_id})).all()
+    await _report_opened(session, tenant, {row.id: row.notification_id for row in rows})
+    return len(rows)
+
+
+async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:
+    """By the id of the message, which is that of its delivery."""
+    deliveries = await app_receipts.sent_deliveries(session, tenant, list(notification_ids.values()))
+    read = [delivery for delivery in deliveries if delivery.delivery_id in notification_ids]
+    await app_receipts.report(session, read, ReceiptKind.OPENED, "inbox")
 
 
 def _message(row: Any) -> Message:

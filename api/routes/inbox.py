@@ -41,15 +41,17 @@ async def list_inbox(
 @router.post("/inbox/read-all")
 @scope("manage")
 async def read_whole_inbox(recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep) -> MarkedRead:
-    """Marks all messages of one person as read; `marked` were not."""
+    """Mark all messages of one recipient as read, which counts as opening them; `marked` were not."""
     async with parts.database.transaction() as session:
-        return MarkedRead(marked=await inbox.read_all(session, caller.tenant, recipient_id))
+        marked = await inbox.read_all(session, caller.tenant, recipient_id)
+    parts.on_receipts()
+    return MarkedRead(marked=marked)
 
 
 @router.post("/inbox/{id}/read")
 @scope("manage")
 async def read_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
-    """What was read has been seen. The first time counts."""
+    """Mark a message as read and seen, which counts as opening it: a step with `until: opened` has reached its goal."""
     return await _marked(id, Mark.READ, caller, parts)
 
 
@@ -72,6 +74,8 @@ async def _marked(id: UUID, mark: Mark, caller: Caller, parts: Parts) -> InboxIt
         message = await inbox.mark(session, caller.tenant, id, mark)
     if message is None:
         raise not_found("There is no such message.")
+    if mark is Mark.READ:
+        parts.on_receipts()
     return _item(message)
 
 

@@ -1,6 +1,10 @@
-"""What is shown of a notification, and cancelling several."""
+"""What is shown of a notification, cancelling several, and what an application reports of one."""
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.digests import DigestOf
 from api.schemas.sends import CancelKey
@@ -116,3 +120,14 @@ class CanceledMany(Model):
 
     items: list[Canceled]
     more: bool
+
+
+class NotificationEvent(Model):
+    """What the recipient did with it. A click counts as an opening."""
+
+    model_config = {"json_schema_extra": {"examples": [{"event": "opened", "channel": "push"}]}}
+
+    event: Literal["opened", "clicked"]
+    channel: Annotated[
+        ChannelName | None, Field(description="Required if the notification was sent by several channels.")
+    ] = None

@@ -24,6 +24,7 @@ UNAUDITED = {
     "POST /notifications/send-batch": "as a send",
     "POST /notifications/{id}/cancel": "the timeline has it",
     "POST /notifications/cancel": "the timelines have it",
+    "POST /notifications/{id}/events": "the timeline has it",
     "POST /digests/{id}/flush": "the timeline has it",
     "POST /receipts/{provider}": "called by providers",
     "POST /templates/{name}/preview": "changes nothing",

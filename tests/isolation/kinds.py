@@ -10,6 +10,7 @@ from httpx2 import AsyncClient, Response
 
 from bootstrap import Parts
 from models.inbox import InboxMessage
+from models.notifications import Attempt, Delivery
 from storage.digest_collection import collect_waiting
 
 TEMPLATE_PLACE = {"channel": "sms", "language": "en"}
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     NOTIFICATION_TYPE = auto()
     RECIPIENT = auto()
     SCHEDULE = auto()
+    SENT_NOTIFICATION = auto()
     SUPPRESSION = auto()
     TAG = auto()
     TEMPLATE = auto()
@@ -100,6 +102,25 @@ async def _notification_type(owner: Owner, **more: Any) -> str:
 
 async def _notification(owner: Owner) -> str:
     return await _send(owner, await owner.own(Kind.NOTIFICATION_TYPE))
+
+
+async def _sent_notification(owner: Owner) -> str:
+    """With the rows of a delivery that the provider accepted."""
+    id = await _notification(owner)
+    ids: dict[str, Any] = {"tenant": owner.tenant, "notification_id": UUID(id)}
+    delivery = Delivery(id=uuid4(), **ids, generation=1, step=1, channel="sms", status="SENT")
+    call: dict[str, Any] = {
+        "endpoint_id": "sms",
+        "number": 1,
+        "provider": "sandbox",
+        "state": "accepted",
+        "evidence": "sent",
+    }
+    async with owner.parts.database.transaction() as session:
+        session.add(delivery)
+        await session.flush()
+        session.add(Attempt(id=uuid4(), delivery_id=delivery.id, **ids, **call))
+    return id
 
 
 async def _send(owner: Owner, notification_type: str, **headers: str) -> str:
@@ -236,6 +257,7 @@ MAKERS: Mapping[Kind, Callable[[Owner], Awaitable[str]]] = {
     Kind.NOTIFICATION_TYPE: _notification_type,
     Kind.RECIPIENT: _recipient,
     Kind.SCHEDULE: _schedule,
+    Kind.SENT_NOTIFICATION: _sent_notification,
     Kind.SUPPRESSION: _suppression,
     Kind.TAG: part_of(Kind.NOTIFICATION, Kind.TAG),
     Kind.TEMPLATE: _template,

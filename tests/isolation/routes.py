@@ -87,6 +87,7 @@ ROUTES: Mapping[str, Route] = {
     "get_notification": NOTIFICATION,
     "cancel_notifications": Route(bodies=({"cancel_key": Kind.CANCEL_KEY, "recipient_id": Kind.RECIPIENT},)),
     "cancel_notification": NOTIFICATION,
+    "report_event": Route(path={"id": Kind.SENT_NOTIFICATION}, bodies=({"event": "opened", "channel": "sms"},)),
     "take_receipts": Route(path={"provider": PROVIDER}),
     "explain_notification": NOTIFICATION,
     "redrive_notifications": Route(bodies=({"filter": SEARCH},)),

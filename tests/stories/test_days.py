@@ -85,6 +85,61 @@ def test_steps_that_each_wait_for_days_come_one_after_the_other(tocsin: Tocsin) 
     assert [delivery["channel"] for delivery in shown["deliveries"]] == ["email", "sms", "in_app"]
 
 
+def add_fallback(tocsin: Tocsin, channel: str) -> str:
+    """Send by this channel, and by email if it is not opened in three days; the notification's id."""
+    add_type(tocsin, {"channels": [channel], "until": "opened", "within": "3d"}, {"channels": ["email"]})
+    add_person(tocsin)
+    tocsin.device("ada", "phone", "token-silent")
+    return tocsin.send("news", "ada")
+
+
+def test_an_inbox_item_that_stays_unread_is_followed_by_an_email(tocsin: Tocsin) -> None:
+    id = add_fallback(tocsin, "in_app")
+    tocsin.settle()
+    [item] = tocsin.call("GET", "/inbox?recipient_id=ada")["items"]
+    tocsin.call("POST", f"/inbox/{item['id']}/seen")
+    tocsin.advance(days=3, minutes=-1)
+    assert tocsin.statuses(id) == {"in_app": "SENT"}
+    tocsin.advance(minutes=1)
+    assert tocsin.statuses(id) == {"in_app": "SENT", "email": "DELIVERED"}
+
+
+@pytest.mark.parametrize("path", ["/inbox/{id}/read", "/inbox/read-all?recipient_id=ada"])
+def test_an_inbox_item_that_is_read_is_followed_by_no_email(tocsin: Tocsin, path: str) -> None:
+    id = add_fallback(tocsin, "in_app")
+    tocsin.advance(days=2)
+    [item] = tocsin.call("GET", "/inbox?recipient_id=ada")["items"]
+    for _ in range(2):
+        tocsin.call("POST", path.format(id=item["id"]))
+        tocsin.settle()
+    shown = tocsin.shown(id)
+    assert shown["finished_at"]
+    assert days(shown, "opened") == [2]
+    tocsin.advance(days=30)
+    assert (tocsin.shown(id)["status"], tocsin.statuses(id)) == ("OPENED", {"in_app": "OPENED"})
+
+
+@pytest.mark.parametrize("event", ["opened", "clicked"])
+def test_a_push_that_the_app_reports_is_followed_by_no_email(tocsin: Tocsin, event: str) -> None:
+    id = add_fallback(tocsin, "push")
+    tocsin.advance(days=2)
+    assert tocsin.statuses(id) == {"push": "SENT"}
+    for channel in ({}, {"channel": "push"}):
+        tocsin.call("POST", f"/notifications/{id}/events", {"event": event, **channel})
+        tocsin.settle()
+    [push] = tocsin.shown(id)["deliveries"]
+    assert push["opened_at"]
+    assert (push["clicked_at"] is None) is (event == "opened")
+    tocsin.advance(days=30)
+    assert tocsin.statuses(id) == {"push": "OPENED"}
+
+
+def test_a_push_that_the_app_does_not_report_is_followed_by_an_email(tocsin: Tocsin) -> None:
+    id = add_fallback(tocsin, "push")
+    tocsin.advance(days=3)
+    assert tocsin.statuses(id) == {"push": "SENT", "email": "DELIVERED"}
+
+
 def test_send_at_in_three_days_goes_out_in_three_days_and_waits_from_then(tocsin: Tocsin) -> None:
     add_alert(tocsin, within="1d")
     add_person(tocsin, "ada+silent@example.com")

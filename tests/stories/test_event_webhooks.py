@@ -70,6 +70,18 @@ async def test_every_status_of_a_notification_is_told_and_verifies(shop: Shop, r
         verified(receiver.requests[0], "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 
 
+async def test_reading_an_inbox_message_is_reported_as_an_opening(shop: Shop, receiver: Receiver) -> None:
+    secret = await subscribed(shop, receiver, "notification.opened")
+    await shop.type("note", ["in_app"])
+    id = await shop.send("note")
+    await shop.ended(id, "SENT")
+    [item] = (await shop.ok("GET", "/inbox?recipient_id=ada"))["items"]
+    await shop.ok("POST", f"/inbox/{item['id']}/read")
+    [request] = await receiver.got(1)
+    told = verified(request, secret)["data"]
+    assert (told["notification_id"], told["channel"]) == (id, "in_app")
+
+
 async def test_a_failure_says_why(shop: Shop, receiver: Receiver) -> None:
     secret = await subscribed(shop, receiver, "notification.failed", "notification.canceled")
     id = await shop.send("news", "eve")
