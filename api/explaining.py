@@ -10,6 +10,7 @@ from domain.channels import Channel
 from domain.clock import now
 from domain.evidence import AttemptState, Evidence
 from domain.explanations import account, summary
+from domain.holds import Pause
 from domain.names import workflow_id
 from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
@@ -26,8 +27,8 @@ OF_A_CALL = ("delivery_id", "endpoint_id", "number", "provider", "started_at", "
 OF_AN_EVENT = ("at", "kind", "reason", "detail", "delivery_id")
 
 
-def explanation(record: Record, kind: NotificationType, settings: Settings) -> Explanation:
-    story = story_of(record, kind)
+def explanation(record: Record, kind: NotificationType, pauses: tuple[Pause, ...], settings: Settings) -> Explanation:
+    story = story_of(record, kind, pauses)
     row = record.notification
     return Explanation(
         id=row.id,
@@ -47,7 +48,7 @@ def _clock(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def story_of(record: Record, kind: NotificationType) -> Story:
+def story_of(record: Record, kind: NotificationType, pauses: tuple[Pause, ...] = ()) -> Story:
     row, entry, type_ = record.notification, record.entry, value_of(kind)
     return Story(
         **_named(row, AS_THEY_ARE),
@@ -64,6 +65,7 @@ def story_of(record: Record, kind: NotificationType) -> Story:
         legs=tuple(_leg(one) for one in record.deliveries),
         calls=tuple(Call(**_named(one, OF_A_CALL), state=AttemptState(one.state)) for one in record.attempts),
         events=tuple(_event(one) for one in record.events),
+        pauses=pauses,
     )
 
 
@@ -73,6 +75,7 @@ def _leg(row: Any) -> Leg:
         channel=Channel(row.channel),
         status=DeliveryStatus(row.status),
         awaits=Evidence(row.awaits) if row.awaits else None,
+        held_providers=tuple(row.held_providers or ()),
     )
 
 

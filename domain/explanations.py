@@ -9,6 +9,7 @@ from datetime import datetime
 from domain import wording
 from domain.event_words import moment, sentence
 from domain.evidence import AttemptState, Evidence
+from domain.holds import Pause
 from domain.overview import ARRIVED
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Line, Story
@@ -129,9 +130,17 @@ def waits(story: Story, now: datetime) -> list[str]:
     return waits or ["Now: its workflow goes on; nothing that it waits for is recorded."]
 
 
+def _paused(pause: Pause) -> str:
+    by = f" by {pause.by}" if pause.by else ""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"the {pause.kind} {pause.name} is paused since {moment(pause.since)}{by}{why}"
+
+
 def _wait_of(story: Story, leg: Leg) -> str | None:
     if leg.held_at is not None:
-        return f"Now: {leg.channel} is held back since {moment(leg.held_at)}, until nothing holds it any more."
+        why = "; ".join(_paused(pause) for pause in story.pauses_of(leg))
+        until = f" ({why})" if why else ""
+        return f"Now: {leg.channel} is held back since {moment(leg.held_at)}, until nothing holds it any more{until}."
     if leg.awaits is Evidence.SENT:
         return f"Now: {leg.channel} waits to learn whether the provider has it."
     if leg.awaits is not None:

@@ -2,6 +2,7 @@
 circuit is open; or the vendor wants no calls just now."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from domain.stored_enums import StoredEnum
@@ -22,6 +23,17 @@ class Held:
     reason: str
     cause: str
     by_hand: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """One that is in force. `by` is who made it, None if that is not recorded."""
+
+    kind: HoldKind
+    name: str
+    since: datetime
+    by: str | None = None
+    reason: str | None = None
 
 
 def paused(id: UUID, kind: HoldKind, name: str) -> Held:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.holds import HoldKind, Pause
 from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -21,6 +22,7 @@ class Leg:
     status: DeliveryStatus
     awaits: Evidence | None = None
     held_at: datetime | None = None
+    held_providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +44,7 @@ class Call:
 class Story:
     """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
     out always; `only` those that the caller asked for. `waits_for` is the gate that keeps it, and `collected`: it has
-    no way of its own, its digest goes for it."""
+    no way of its own, its digest goes for it. `pauses` are those in force that may concern it."""
 
     notification_type: str
     type_version: int
@@ -66,10 +68,20 @@ class Story:
     legs: tuple[Leg, ...] = ()
     calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def current(self) -> list[Leg]:
         return [leg for leg in self.legs if leg.generation == self.generation]
+
+    def pauses_of(self, leg: Leg) -> list[Pause]:
+        """Those in force that hold this delivery back."""
+        names = {
+            HoldKind.CHANNEL: {str(leg.channel)},
+            HoldKind.TYPE: {self.notification_type},
+            HoldKind.PROVIDER: set(leg.held_providers),
+        }
+        return [pause for pause in self.pauses if pause.name in names.get(pause.kind, ())]
 
     def calls_of(self, leg: Leg) -> list[Call]:
         return [call for call in self.calls if call.delivery_id == leg.id]

@@ -11,7 +11,8 @@ from models.columns import new_id, time_column
 
 
 class Hold(SQLModel, table=True):
-    """`tenant` None holds for everybody; `name` names the provider or channel, or is the key of the type or tenant."""
+    """`tenant` None holds for everybody; `name` names the provider or channel, or is the key of the type or tenant.
+    `created_by` is the name of the API key, or of the user of the command line."""
 
     __table_args__ = (
         CheckConstraint("kind IN ('provider', 'channel', 'type', 'tenant')", name="kind_known"),
@@ -24,3 +25,4 @@ class Hold(SQLModel, table=True):
     name: str
     reason: str | None = None
     created_at: datetime = time_column(nullable=False)
+    created_by: str | None = None

@@ -19,7 +19,8 @@ from storage.releases import HELD_FOR
 from storage.statements import Executor
 
 PAUSE = text("""
-INSERT INTO hold (id, tenant, kind, name, reason, created_at) VALUES (:id, :tenant, :kind, :name, :reason, now())
+INSERT INTO hold (id, tenant, kind, name, reason, created_at, created_by)
+VALUES (:id, :tenant, :kind, :name, :reason, now(), :by)
 ON CONFLICT (kind, name, tenant) DO NOTHING RETURNING id
 """)
 RESUME = text("""
@@ -62,9 +63,11 @@ ON CONFLICT (id) DO NOTHING
 """)
 
 
-async def pause(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str, reason: str | None) -> bool:
+async def pause(
+    session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str, reason: str | None, by: str | None = None
+) -> bool:
     """Return False if it is paused already, which changes nothing."""
-    values = {"id": new_id(), "tenant": tenant, "kind": kind, "name": name, "reason": reason}
+    values = {"id": new_id(), "tenant": tenant, "kind": kind, "name": name, "reason": reason, "by": by}
     return (await session.execute(PAUSE, values)).one_or_none() is not None
 
 

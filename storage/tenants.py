@@ -81,7 +81,7 @@ async def suspend(session: AsyncSession, tenant: Tenant, reason: str | None, act
     """Hold its messages back, and refuse its keys. Again changes nothing. Raises TenantRefused."""
     if tenant.installation:
         raise TenantRefused("the installation's own tenant cannot be suspended")
-    if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason):
+    if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason, actor.name):
         after = {"suspended": True, "reason": reason}
         await _record(session, tenant, actor, "tenant.suspended", {"suspended": False, "reason": None}, after)
         await announce(session)

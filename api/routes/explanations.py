@@ -12,7 +12,7 @@ from api.problems import not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.explanations import Explanation
-from storage import notification_types, notifications
+from storage import notification_types, notifications, pauses
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
 
@@ -27,10 +27,12 @@ async def explain_notification(id: Id, request: Request, caller: CallerDep, part
         record = await notifications.read(session, caller.tenant, id)
         if record is None:
             raise not_found(UNKNOWN)
-        kind = await notification_types.by_id(session, caller.tenant, record.notification.type_id)
+        row = record.notification
+        kind = await notification_types.by_id(session, caller.tenant, row.type_id)
+        in_force = await pauses.for_type(session, caller.tenant, row.notification_type)
     if kind is None:
-        raise LookupError(f"no notification type {record.notification.type_id}")
-    told = explanation(record, kind, parts.settings)
+        raise LookupError(f"no notification type {row.type_id}")
+    told = explanation(record, kind, in_force, parts.settings)
     return Response(as_text(told), media_type="text/plain") if wants_text(request) else told
 
 

@@ -10,16 +10,27 @@ from api import auditing
 from api.auditing import Values
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
+from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.routes.notification_types import unknown
 from api.routes.providers import known_provider
 from api.schemas.base import ChannelName
-from api.schemas.providers import Pause, PauseBody
+from api.schemas.pauses import Pause, PauseBody, PauseView
 from bootstrap import Parts
 from domain.holds import HoldKind
-from storage import holds, notification_types
+from storage import holds, notification_types, pauses
+from storage.pauses import ListedPause
 
 router = APIRouter(tags=["pauses"], route_class=FrontDoor)
+
+
+@router.get("/pauses")
+@scope("read")
+async def list_pauses(caller: CallerDep, parts: PartsDep, paging: PagingDep) -> Page[PauseView]:
+    """What is paused: since when, by whom, and how many messages wait. Newest first."""
+    async with parts.database.transaction() as session:
+        rows = await pauses.page(session, caller.tenant, before=paging.after_id, limit=paging.fetch)
+    return paging.page(rows, lambda row: row.id, _view)
 
 
 @router.post("/providers/{name}/pause")
@@ -76,7 +87,7 @@ async def resume_type(key: str, caller: CallerDep, parts: PartsDep) -> Pause:
 async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> Pause:
     async with parts.database.transaction() as session:
         reason = body.reason if body else None
-        if await holds.pause(session, caller.tenant, kind, name, reason):
+        if await holds.pause(session, caller.tenant, kind, name, reason, caller.actor.name):
             after = {"paused": True, "reason": reason}
             await _note(session, caller, kind, name, "paused", {"paused": False, "reason": None}, after)
     return Pause(paused=True)
@@ -94,8 +105,18 @@ async def _lifted(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> bo
 async def _note(
     session: AsyncSession, caller: Caller, kind: HoldKind, name: str, verb: str, before: Values, after: Values
 ) -> None:
-    word = "notification_type" if kind is HoldKind.TYPE else str(kind)
+    word = _word(kind)
     await auditing.note(session, caller, f"{word}.{verb}", f"{word}/{name}", before, after)
+
+
+def _word(kind: HoldKind) -> str:
+    return "notification_type" if kind is HoldKind.TYPE else str(kind)
+
+
+def _view(listed: ListedPause) -> PauseView:
+    pause = listed.pause
+    words = {"kind": _word(pause.kind), "name": pause.name, "by": pause.by, "reason": pause.reason}
+    return PauseView.model_validate({**words, "since": pause.since, "waiting": listed.waiting})
 
 
 async def _known_type(parts: Parts, caller: Caller, key: str, *, deleted: bool = False) -> None:

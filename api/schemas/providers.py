@@ -1,10 +1,10 @@
-"""Providers as operators see them, and what can be paused."""
+"""Providers as operators see them."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Model, Text, Timestamp
+from api.schemas.base import Model, Timestamp
 from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitState
 from domain.rates import LIFTED
@@ -86,11 +86,3 @@ class ProviderChanges(Model):
     tenant_rate: Annotated[
         Rate | None, Field(description="Calls per second of each tenant; 0 or null is no limit.")
     ] = None
-
-
-class PauseBody(Model):
-    reason: Text | None = None
-
-
-class Pause(Model):
-    paused: bool

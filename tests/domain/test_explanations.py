@@ -8,6 +8,7 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.explanations import account, summary, waits
+from domain.holds import HoldKind, Pause
 from domain.records import Event, Json
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Story
@@ -210,6 +211,22 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             "5: email goes to another provider: smtp is down, and its circuit is open.",
             "6: email is held back: the provider sandbox is paused.",
             "Now: email is held back since 2026-03-01T12:00:06Z, until nothing holds it any more.",
+        ],
+    ),
+    "its channel and its provider are paused": (
+        story(
+            leg(held_at=later(6), held_providers=("sandbox",)),
+            pauses=(
+                Pause(kind=HoldKind.CHANNEL, name="email", since=later(2), by="ops", reason="wrong prices"),
+                Pause(kind=HoldKind.PROVIDER, name="sandbox", since=later(3)),
+                Pause(kind=HoldKind.PROVIDER, name="smtp", since=later(3)),
+                Pause(kind=HoldKind.CHANNEL, name="sms", since=later(3)),
+            ),
+        ),
+        [
+            "Now: email is held back since 2026-03-01T12:00:06Z, until nothing holds it any more (the channel email is"
+            " paused since 2026-03-01T12:00:02Z by ops: wrong prices; the provider sandbox is paused since"
+            " 2026-03-01T12:00:03Z).",
         ],
     ),
     "its first step did not get far enough": (

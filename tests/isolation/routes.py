@@ -133,6 +133,7 @@ ROUTES: Mapping[str, Route] = {
     ),
     "list_providers": Route(),
     "patch_provider": Route(path={"name": PROVIDER}, bodies=({},)),
+    "list_pauses": Route(),
     "pause_provider": OF_INSTALLATION,
     "resume_provider": OF_INSTALLATION,
     "pause_channel": Route(path={"channel": CHANNEL}),

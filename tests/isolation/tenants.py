@@ -99,11 +99,13 @@ async def foreign_tenant(app: FastAPI, parts: Parts) -> AsyncIterator[ForeignTen
 
 
 async def _fill_lists(first: Owner, second: Owner) -> None:
-    """Lists below another thing, and failures, which nothing over the API makes."""
+    """Pauses, lists below another thing, and failures, which nothing over the API makes."""
     subscriber = await second.own(Kind.RECIPIENT)
     await first.call("PUT", f"/topics/{await first.own(Kind.TOPIC)}/subscribers/{subscriber}")
     await replace(first, made=_without(first, Kind.EVENT_MESSAGE)).own(Kind.EVENT_MESSAGE)
     await replace(first, made=_without(first, Kind.INBOX_MESSAGE)).own(Kind.INBOX_MESSAGE)
+    for owner in (first, second):
+        await owner.call("POST", f"/notification-types/{await owner.own(Kind.NOTIFICATION_TYPE)}/pause")
     async with first.parts.database.transaction() as session:
         for owner in (first, second):
             await session.execute(FAIL, {"tenant": owner.tenant, "mark": owner.mark})

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.circuits import Tally
 from domain.holds import HoldKind, paused
-from storage import holds, provider_health, releases
+from storage import holds, pauses, provider_health, releases
 from storage.database import Database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import Desk, Sent, open_desk
@@ -54,6 +54,23 @@ async def test_it_waits_for_the_pause_and_no_longer(database: Database, sent: Se
     async with database.transaction() as session:
         assert await holds.resume(session, sent.desk.tenant, HoldKind.PROVIDER, "sandbox")
     assert sent.delivery() in await released(database)
+
+
+async def waiting(desk: Desk) -> dict[str, int]:
+    async with desk.database.transaction() as session:
+        listed = await pauses.page(session, desk.tenant, before=None, limit=10)
+    return {one.pause.name: one.waiting for one in listed}
+
+
+async def test_a_pause_shows_how_many_messages_it_holds_back(database: Database, sent: Sent) -> None:
+    for kind, name in ((HoldKind.CHANNEL, "email"), (HoldKind.PROVIDER, "smtp"), (HoldKind.CHANNEL, "sms")):
+        await pause(sent.desk, kind, name)
+    await mark(sent, "smtp", "sandbox", "smtp")
+    assert await waiting(sent.desk) == {"sms": 0, "smtp": 1, "email": 1}
+    async with database.transaction() as session:
+        canceled = text("UPDATE delivery SET status = 'CANCELED' WHERE id = :id")
+        await session.execute(canceled, {"id": sent.delivery()})
+    assert await waiting(sent.desk) == {"sms": 0, "smtp": 0, "email": 0}
 
 
 async def test_where_it_only_came_because_others_were_down_one_that_is_well_is_enough(

@@ -1,5 +1,6 @@
 """Pausing a provider, a channel or a type: nothing is lost or goes out twice, and the most urgent goes on first."""
 
+from datetime import datetime
 from functools import partial
 
 import pytest
@@ -25,12 +26,19 @@ async def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(shop: Shop, w
     id = await shop.send("news")
     await eventually(lambda: held(shop, id), bool)
     assert await shop.outbox() == []
+    kind, _, name = what.replace("-", "_").partition("/")
+    [pause] = (await shop.ok("GET", "/pauses"))["items"]
+    assert [pause[key] for key in ("kind", "name", "by", "reason")] == [kind[:-1], name, "test", "a bad day"]
+    await eventually(lambda: shop.ok("GET", "/pauses"), lambda page: page["items"][0]["waiting"] == 1)
+    now = (await shop.ok("GET", f"/notifications/{id}/explain"))["lines"][-1]["text"]
+    since = datetime.fromisoformat(pause["since"]).isoformat(timespec="seconds").replace("+00:00", "Z")
+    assert f"{name} is paused since {since} by test: a bad day" in now
     assert await shop.ok("POST", f"/{what}/resume") == {"paused": False}
+    assert (await shop.ok("GET", "/pauses"))["items"] == []
     shown = await shop.ended(id, "DELIVERED")
     assert [attempt["outcome"] for attempt in shown["deliveries"][0]["attempts"]] == ["accepted"]
-    kind, _, name = what.replace("notification-types", "types").partition("/")
     [told] = [entry for entry in shown["timeline"] if entry["kind"] == "held"]
-    assert told["reason"] == f"paused ({kind.removesuffix('s')} {name})"
+    assert told["reason"] == f"paused ({kind[:-1].removeprefix('notification_')} {name})"
 
 
 async def test_other_channels_of_the_same_notification_do_not_wait(shop: Shop) -> None:

@@ -1,0 +1,37 @@
+"""Pausing a provider, a channel or a type, and what is paused."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.schemas.base import Json, Model, Text, Timestamp
+
+EXAMPLE: Json = {
+    "kind": "channel",
+    "name": "email",
+    "since": "2026-11-22T09:00:00Z",
+    "by": "deployment",
+    "reason": "wrong prices in a template",
+    "waiting": 42,
+}
+
+
+class PauseBody(Model):
+    reason: Text | None = None
+
+
+class Pause(Model):
+    paused: bool
+
+
+class PauseView(Model):
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    kind: Literal["channel", "provider", "notification_type"]
+    name: Annotated[str, Field(description="Of the channel or provider, or the key of the type.")]
+    since: Timestamp
+    by: Annotated[str | None, Field(description="Name of the API key that paused it; null if it is not recorded.")]
+    reason: str | None
+    waiting: Annotated[
+        int, Field(description="Messages that it holds back. At most 100,000 of a tenant's are counted for all pauses.")
+    ]
