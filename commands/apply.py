@@ -24,22 +24,24 @@ async def apply(api: Api, folder: Path, *, dry_run: bool, say: Say, warn: Say) -
         for line in change.lines():
             say(line)
     if not dry_run:
-        await write(api, changes)
+        await write(api, changes, warn)
     say(summary(items, changes, dry_run=dry_run))
 
 
 async def add_missing(api: Api, folder: Path) -> int:
     """What the server has, however it was changed since, stays; how many were added."""
     new = [change for change in compare(read_folder(folder), await look(api)) if change.new]
-    await write(api, new)
+    await write(api, new, warn=lambda _: None)
     return len(new)
 
 
-async def write(api: Api, changes: Sequence[Change]) -> None:
-    """A refusal here means rules that this command does not know, as of a newer server; it says what went before."""
+async def write(api: Api, changes: Sequence[Change], warn: Say) -> None:
+    """Pass on the server's warnings. Raise CommandError for a refusal, with how many changes were made before: the
+    server has rules that this command does not know, as a newer one does."""
     for done, change in enumerate(changes):
         try:
-            await carry_out(api, change)
+            for warning in await carry_out(api, change):
+                warn(f"warning: {change.item.title}: {warning}")
         except Refusal as refusal:
             lines = [located(change.item.sources, fault.pointer, fault.detail) for fault in refusal.faults]
             applied = f"{done} of {len(changes)} changes were made before this one was refused"

@@ -73,13 +73,15 @@ def _change(item: Item, server: Server) -> Change:
     return Change(item, before, TypeBody.model_validate(item.body).spec(key))
 
 
-async def carry_out(api: Api, change: Change) -> None:
+async def carry_out(api: Api, change: Change) -> Sequence[str]:
+    """Return the server's warnings of a type; those of a template are known from the check of the folder."""
     if change.item.kind == TYPE:
-        await api.call("PUT", f"/notification-types/{change.item.place[0]}", change.item.body)
-        return
+        saved = await api.call("PUT", f"/notification-types/{change.item.place[0]}", change.item.body)
+        return list(saved.get("warnings", ()))
     name, channel, language = change.item.place
     place = {"name": name, "channel": channel, "language": language}
     await api.call("POST", "/templates", {**place, **change.item.body, "publish": True})
+    return ()
 
 
 def _difference(name: str, before: Any, after: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from config_sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
-from domain.evidence import ReceiptKind
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing import Message
 from domain.vendor_values import clean_id, clean_reason
 from providers.outcomes import Accepted, Refused
@@ -75,6 +75,7 @@ class Provider:
 
     `max_events` is how many events one callback may report: a larger one is refused, and the vendor repeats it until it
     gives up, so it must be at least what the vendor sends at once.
+    `reports_up_to` is the most that it reports of a message; a goal beyond that is warned of.
     `lookup` says what asking proves: `definitive`, `positive_only` or `none`; `settle_window` is how long, in seconds
     after the call, the vendor's records may lag behind what it accepted. `has_circuit` False: what one person's
     endpoint does says nothing of the next one's. `settings` is what `build` loads.
@@ -89,6 +90,7 @@ class Provider:
     settle_window: ClassVar[float] = 0.0
     has_circuit: ClassVar[bool] = True
     parses_receipts: ClassVar[bool] = False
+    reports_up_to: ClassVar[Evidence] = Evidence.SENT
     max_events: ClassVar[int] = 1_000
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
 

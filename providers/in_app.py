@@ -3,6 +3,7 @@
 from typing import ClassVar, Self
 
 from domain.channels import Channel
+from domain.evidence import Evidence
 from domain.outgoing import Message
 from providers.base import Provider
 from providers.outcomes import Accepted, Refused
@@ -15,6 +16,8 @@ class InApp(Provider):
     has_circuit: ClassVar[bool] = False
     idempotent: ClassVar[bool] = True
     deadline: ClassVar[float] = 5.0
+    # Reading the message in the inbox.
+    reports_up_to: ClassVar[Evidence] = Evidence.OPENED
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
-from domain.evidence import ReceiptKind
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, read_json
 from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
@@ -66,6 +66,7 @@ class Sandbox(Provider):
     # It misbehaves for those who ask for it, and is never down.
     has_circuit: ClassVar[bool] = False
     parses_receipts: ClassVar[bool] = True
+    reports_up_to: ClassVar[Evidence] = Evidence.CLICKED
 
     def __init__(self, books: SandboxBooks, secret: bytes) -> None:
         self._books = books

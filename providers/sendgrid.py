@@ -22,7 +22,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from config_sources import ProviderSettings, WrongSettings
 from domain.channels import Channel
-from domain.evidence import ReceiptKind
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
 from providers.mail import refusal_of
@@ -61,6 +61,7 @@ class SendGrid(Provider):
     # named. Its events come by webhook at once; what is not there after ten minutes is in doubt.
     settle_window: ClassVar[float] = 600.0
     parses_receipts: ClassVar[bool] = True
+    reports_up_to: ClassVar[Evidence] = Evidence.CLICKED
     # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB at
     # once, lost after 24 hours of refusals. An event with our reference has at least 200 bytes.
     max_events: ClassVar[int] = 5_000

@@ -20,7 +20,7 @@ from twilio.request_validator import (
 
 from config_sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import ReceiptKind
+from domain.evidence import Evidence, ReceiptKind
 from domain.failure_reasons import is_account
 from domain.outgoing import Message
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
@@ -69,6 +69,8 @@ class Twilio(Provider):
     # it is sent. No lag is named; a call that was still on its way when we asked is there long before this.
     settle_window: ClassVar[float] = 120.0
     parses_receipts: ClassVar[bool] = True
+    # "read" comes for channels other than SMS.
+    reports_up_to: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
     # https://www.twilio.com/docs/iam/api/account

@@ -8,8 +8,10 @@ from api.front_door import FrontDoor, scope
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
 from api.problems import at, invalid, not_found
-from api.schemas.base import Key
-from api.schemas.notification_types import TypeAnswer, TypeBody
+from api.schemas.base import Json, Key
+from api.schemas.notification_types import SavedType, TypeAnswer, TypeBody
+from bootstrap import Parts
+from domain.goals import goal_warnings
 from models.content import NotificationType
 from storage import notification_types, ticks
 from storage.catalog import announce
@@ -19,14 +21,14 @@ router = APIRouter(prefix="/notification-types", tags=["notification types"], ro
 
 @router.put(
     "/{key}",
-    response_model=TypeAnswer,
+    response_model=SavedType,
     response_model_exclude_unset=True,
-    responses={201: {"model": TypeAnswer, "description": "A new type, or a new version of it"}},
+    responses={201: {"model": SavedType, "description": "A new type, or a new version of it"}},
 )
 @scope("manage")
 async def put_notification_type(
     key: Key, body: TypeBody, request: Request, response: Response, caller: CallerDep, parts: PartsDep
-) -> TypeAnswer:
+) -> SavedType:
     """The same type again changes nothing; any change is a new version, used from now on."""
     if body.key not in (None, key):
         raise invalid(at("/key", "must be the key in the path"))
@@ -47,7 +49,7 @@ async def put_notification_type(
     if written:
         response.status_code = 201
         response.headers["Location"] = request.url.path
-    return answer(row)
+    return SavedType.model_validate(_fields(row) | _warnings(row, parts))
 
 
 @router.get("/{key}", response_model=TypeAnswer, response_model_exclude_unset=True)
@@ -85,7 +87,21 @@ async def delete_notification_type(key: str, caller: CallerDep, parts: PartsDep)
 
 
 def answer(row: NotificationType) -> TypeAnswer:
-    return TypeAnswer.model_validate({**row.spec, "version": row.version, "created_at": row.created_at})
+    return TypeAnswer.model_validate(_fields(row))
+
+
+def _fields(row: NotificationType) -> Json:
+    return {**row.spec, "version": row.version, "created_at": row.created_at}
+
+
+def _warnings(row: NotificationType, parts: Parts) -> Json:
+    """Empty if there are none."""
+    reports = {
+        channel: [parts.providers[member.name].reports_up_to for member in pool]
+        for channel, pool in parts.pools.items()
+    }
+    warnings = list(goal_warnings(notification_types.value_of(row), reports))
+    return {"warnings": warnings} if warnings else {}
 
 
 def subject_of(key: str) -> str:

@@ -181,3 +181,9 @@ class TypeAnswer(TypeFields):
     key: str
     version: int
     created_at: Timestamp
+
+
+class SavedType(TypeAnswer):
+    """`warnings` is there only if there are any, such as a goal that no provider reports."""
+
+    warnings: list[str] = []

@@ -45,6 +45,14 @@ async def test_a_type_is_made_and_read_back(api: httpx2.AsyncClient) -> None:
     assert read.json()["created_at"].endswith("Z")
 
 
+async def test_a_goal_that_no_provider_reports_is_warned_of(api: httpx2.AsyncClient) -> None:
+    steps = [{"channels": ["in_app"], "until": until, "within": "1h"} for until in ("opened", "clicked")]
+    saved = (await api.put(PATH, json=changed(route=steps))).json()
+    [warning] = saved.pop("warnings")
+    assert warning.startswith("/route/1: no provider of in_app reports clicked; ")
+    assert (await api.get(PATH)).json() == saved
+
+
 async def test_defaults_are_written_out(api: httpx2.AsyncClient) -> None:
     body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "x"}}
     made = (await api.put(PATH, json=body)).json()

@@ -32,6 +32,15 @@ async def everything(shop: Shop) -> list[Any]:
     return [(await shop.ok("GET", f"/{kind}?limit=100"))["items"] for kind in ("templates", "notification-types")]
 
 
+async def test_warnings_of_the_server_are_shown(terminal: Terminal, shop: Shop) -> None:
+    steps = "  - {channels: [in_app], until: clicked, within: 1h}\n  - {channels: [sms]}\n"
+    terminal.write("mine/types/hello.yaml", f"route:\n{steps}templates: {{sms: hello, in_app: hello}}\n")
+    for channel in ("sms", "in_app"):
+        terminal.write(f"mine/templates/hello/{channel}.en.txt", "Hello\n")
+    said = await terminal.tocsin("apply", "mine")
+    assert "warning: notification type hello: /route/0: no provider of in_app reports clicked" in said.err
+
+
 async def test_twice_changes_nothing_the_second_time_and_says_so(terminal: Terminal, shop: Shop) -> None:
     first = await terminal.ok("apply", "examples/shop")
     assert f"Applied: {SHOP_ITEMS} new, 0 changed, 0 as they were." in first
