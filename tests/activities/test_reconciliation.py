@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from domain.evidence import AttemptState
-from domain.messages import Result
-from providers.outcomes import Accepted, Temporary
-from storage import erasures, recipients
+from domain.messages import LOOKUP_REFUSED, Result
+from providers.outcomes import Accepted, LookupRefused, Temporary
+from storage import erasures, provider_health, recipients
 from tests.activities.conftest import Counter
 from tests.storage.sends import Desk, Sent
 
@@ -68,6 +68,21 @@ async def test_a_vendor_that_does_not_answer_proves_nothing(
     monkeypatch.setattr(type(counter.sandbox), "deadline", 0.05)
     counter.sandbox.found = None
     assert (await counter.look_up(sent.call(), final=True)).result is R.UNKNOWN
+
+
+async def test_a_refused_lookup_is_stored_for_the_provider(
+    counter: Counter, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a name of its own: the health of a provider is shared by all tests of this database."""
+    await lost(sent)
+    monkeypatch.setattr(type(counter.sandbox), "name", name := f"sandbox-{sent.id}")
+    counter.sandbox.found = LookupRefused("email_activity_not_available")
+    told = await counter.look_up(sent.call(), final=True)
+    assert (told.result, told.reason, told.provider) == (R.UNKNOWN, LOOKUP_REFUSED, name)
+    assert (await attempt(sent))[0] == "unknown"
+    async with sent.desk.database.transaction() as session:
+        assert (await provider_health.read_all(session))[name].lookup_refused
+    await sent.desk.query("DELETE FROM provider_health WHERE provider = :name RETURNING provider", name=name)
 
 
 async def test_a_message_of_another_attempt_is_not_taken_for_this_one(counter: Counter, desk: Desk) -> None:

@@ -107,3 +107,10 @@ async def test_until_when_a_vendor_wants_no_calls_is_shown_and_not_what_has_pass
     async with own.transaction() as session:
         await session.execute(text("UPDATE provider_health SET quiet_until = now() - interval '1 second'"))
     assert (await shown(operator))["health"]["quiet_until"] is None
+
+
+async def test_a_provider_that_refuses_lookups_is_shown_without(operator: httpx2.AsyncClient, own: Database) -> None:
+    assert (await shown(operator))["capabilities"]["lookup"] == "definitive"
+    async with own.transaction() as session:
+        await provider_health.note_lookup_refused(session, "sandbox")
+    assert (await shown(operator))["capabilities"]["lookup"] == "none"

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from domain.channels import Channel, DeviceKind
+from domain.circuits import Health
 from domain.messages import ChannelPlan, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType
@@ -21,6 +22,7 @@ from tests.domain.ledgers import ident
 
 EMAIL, SMS, PUSH, WEB_PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH
 FCM, APNS = DeviceKind.FCM, DeviceKind.APNS
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALL = frozenset({"email", "phone", "webhook_url"})
 
 
@@ -43,6 +45,7 @@ def planned(
     only: Sequence[Channel] | None = None,
     limits: dict[str, Limits] | None = None,
     last_attempts: dict[tuple[UUID, str], int] | None = None,
+    healths: dict[str, Health] | None = None,
 ) -> tuple[tuple[StepPlan, ...], list[Skip]]:
     router = Router(
         notification_id=ident("n"),
@@ -53,6 +56,7 @@ def planned(
         templated=templated,
         limits=limits or {},
         last_attempts=last_attempts or {},
+        healths=healths or {},
     )
     return router.plan(only)
 
@@ -182,6 +186,20 @@ def test_the_guarantee_is_the_types_or_what_each_provider_can_do(
     pools = {EMAIL: (pooled("first", asked=True), pooled("second", asked=False))}
     [endpoint] = sole(kind(["email"], delivery_guarantee=declared), pools=pools).endpoints
     assert [provider.guarantee for provider in endpoint.providers] == guarantees
+
+
+@pytest.mark.parametrize(
+    ("declared", "guarantee"), [(None, Guarantee.AT_LEAST_ONCE), ("reconcile", Guarantee.RECONCILE)]
+)
+def test_a_provider_that_refuses_lookups_is_not_asked(declared: str | None, guarantee: Guarantee) -> None:
+    asked = replace(pooled("first", asked=True), settles_within=timedelta(minutes=10))
+    for refused in (False, True):
+        health = Health(provider="first", changed_at=NOW, weighed_at=NOW, lookup_refused=refused)
+        of = kind(["email"], delivery_guarantee=declared)
+        [endpoint] = sole(of, pools={EMAIL: (asked,)}, healths={"first": health}).endpoints
+        [provider] = endpoint.providers
+        assert provider.guarantee is (guarantee if refused else Guarantee.RECONCILE)
+        assert provider.settles_within == (timedelta() if refused else timedelta(minutes=10))
 
 
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from domain.circuits import Tally
+from domain.circuits import CircuitState, Tally
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
 from storage import provider_health
 from storage.database import Database
@@ -52,3 +52,16 @@ async def test_what_waited_for_a_vendor_is_released_when_its_time_has_passed(dat
     async with database.transaction() as session:
         assert (await provider_health.read_all(session))["smtp"].quiet_until is None
     await connection.close()
+
+
+async def test_a_refused_lookup_is_forgotten_after_a_day_and_moves_no_circuit(database: Database) -> None:
+    async with database.transaction() as session:
+        await provider_health.note_lookup_refused(session, "smtp")
+    await move(database, Tally(calls=1))
+    age = text("UPDATE provider_health SET lookup_refused_at = now() - CAST(:age AS interval)")
+    for hours, refused in ((0, True), (23, True), (25, False)):
+        async with database.transaction() as session:
+            await session.execute(age, {"age": timedelta(hours=hours)})
+        async with database.transaction() as session:
+            health = (await provider_health.read_all(session))["smtp"]
+        assert (health.lookup_refused, health.state) == (refused, CircuitState.CLOSED)
