@@ -26,10 +26,11 @@ class SuppressionReason(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """`said` is the vendor's word for it, in ours."""
+    """`said` is the vendor's word for it, in ours. `group`: it is about this unsubscribe group of the vendor alone."""
 
     reason: SuppressionReason
     said: str
+    group: str | None = None
 
 
 # The channels whose addresses are on the list, and the contact point of each. A dead push token is forgotten instead,
@@ -37,6 +38,9 @@ class Finding:
 LISTED: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone"}
 
 S = SuppressionReason
+
+# `group_10` is the reason of receipts about the vendor's unsubscribe group 10.
+GROUP = "group_"
 
 BY_KIND: dict[ReceiptKind, S] = {ReceiptKind.COMPLAINED: S.COMPLAINED, ReceiptKind.UNSUBSCRIBED: S.OPTED_OUT}
 
@@ -61,7 +65,18 @@ REFUSED: dict[str, S] = {"opted_out": S.OPTED_OUT}
 def by_receipt(kind: ReceiptKind, reason: str | None) -> Finding | None:
     if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
         return _finding(RETURNED.get(reason or ""), reason)
-    return _finding(BY_KIND.get(kind), str(kind))
+    found = _finding(BY_KIND.get(kind), str(kind))
+    return replace(found, group=reason) if found and is_group(kind, reason) else found
+
+
+def is_group(kind: ReceiptKind, reason: str | None) -> bool:
+    """Return whether a receipt says that the recipient has left a vendor's unsubscribe group, or joined it again."""
+    return kind in (ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED) and (reason or "").startswith(GROUP)
+
+
+def source_of(provider: str, group: str | None) -> str:
+    """Return the `source` of a suppression: what a group made is lifted by that group alone."""
+    return f"{provider}/{group}" if group else provider
 
 
 def by_refusal(reason: str | None) -> Finding | None:

@@ -29,7 +29,7 @@ from providers.mail import refusal_of
 from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temporary
 from providers.questions import asking, told_by
 from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
-from providers.sendgrid_reasons import reason_of
+from providers.sendgrid_reasons import receipt_reason
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
 
@@ -78,6 +78,7 @@ class SendGrid(Provider):
         "spamreport": ReceiptKind.COMPLAINED,
         "unsubscribe": ReceiptKind.UNSUBSCRIBED,
         "group_unsubscribe": ReceiptKind.UNSUBSCRIBED,
+        "group_resubscribe": ReceiptKind.RESUBSCRIBED,
     }
 
     def __init__(self, settings: SendGridSettings, transport: Transport) -> None:
@@ -191,7 +192,7 @@ class SendGrid(Provider):
             occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
             attempt_id=reference_in(str(event.get(REFERENCE))),
             provider_message_id=message_id,
-            reason=reason_of(event) if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED) else None,
+            reason=receipt_reason(event, kind),
             # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
             raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
             | {"sg_message_id": message_id},

@@ -6,6 +6,8 @@ The free text of a bounce quotes addresses, so it is never a reason.
 from collections.abc import Mapping
 from typing import Any
 
+from domain.evidence import ReceiptKind
+from domain.suppressions import GROUP
 from providers import smtp_status
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped, without what stands in brackets
@@ -28,8 +30,17 @@ CLASSIFICATIONS: Mapping[str, str] = {
     "reputation": "reputation_blocked",
     "frequency or volume too high": "too_many_messages",
 }
+GROUP_EVENTS = ("group_unsubscribe", "group_resubscribe")
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#bounces: a block is of this one message
 BLOCKED = "blocked"
+
+
+def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
+    """Return why a message did not arrive, or which unsubscribe group the recipient has left or joined again."""
+    if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
+        return reason_of(event)
+    group = event.get("asm_group_id")
+    return f"{GROUP}{group}" if event["event"] in GROUP_EVENTS and isinstance(group, int) else None
 
 
 def reason_of(event: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from domain.clock import now
 from domain.evidence import ReceiptKind
 from domain.records import Ledger
-from domain.suppressions import by_receipt
+from domain.suppressions import by_receipt, is_group
 from storage.database import to_json
 from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.ledgers import Key, save_many
@@ -91,7 +91,7 @@ async def apply_together(session: Executor, limit: int) -> Batch:
     """Claim up to `limit` waiting receipts and apply them, in the caller's transaction.
 
     Left for `apply_alone` are receipts of a notification that another transaction has changed or locked, and those that
-    suppress an address: they lock the recipient first.
+    suppress an address or lift that: they lock the recipient first.
     """
     claimed = await claim(session, limit)
     applied = await _applied(session, [one for one in claimed if one.key and not _suppresses(one.receipt)])
@@ -142,7 +142,8 @@ async def _settle(session: Executor, claimed: Sequence[ClaimedReceipt], applied:
 
 
 def _suppresses(receipt: StoredReceipt) -> bool:
-    return by_receipt(ReceiptKind(receipt.kind), receipt.reason) is not None
+    kind = ReceiptKind(receipt.kind)
+    return by_receipt(kind, receipt.reason) is not None or is_group(kind, receipt.reason)
 
 
 RECEIPT = ("provider", "kind", "attempt_id", "provider_message_id", "reason", "occurred_at")

@@ -11,7 +11,7 @@ from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
 from domain.ledger import record_receipt
 from domain.records import Ledger
-from domain.suppressions import Finding, by_receipt, by_refusal, noted
+from domain.suppressions import Finding, by_receipt, by_refusal, is_group, noted, source_of
 from models.receipts import NO_TENANT
 from storage import suppressions
 from storage.database import Database, to_json
@@ -68,6 +68,11 @@ SAVE_UNREPORTED = text(
         source="locked",
     )
 )
+
+REVOKED = text("""
+SELECT EXISTS (SELECT 1 FROM receipt WHERE attempt_id = :attempt_id AND reason = :reason AND occurred_at > :at
+                  AND kind IN ('unsubscribed', 'resubscribed') AND kind <> :kind)
+""")
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
 APPLIED = text(f"""
@@ -127,8 +132,21 @@ async def suppress(
 ) -> list[Finding]:
     """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
     list is locked before a notification is."""
+    told = [receipt for receipt in told if not await _is_revoked(session, attempt_id, receipt)]
+    for receipt in told:
+        if is_group(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
+            source = source_of(receipt.provider, receipt.reason)
+            await suppressions.rejoin(session, key.tenant, attempt_id, source)
     said = [*(by_receipt(ReceiptKind(receipt.kind), receipt.reason) for receipt in told), by_refusal(refusal)]
     return await suppressions.learn(session, key, attempt_id, [finding for finding in said if finding])
+
+
+async def _is_revoked(session: Executor, attempt_id: UUID, receipt: StoredReceipt) -> bool:
+    """Whether a later receipt says the contrary of the same group: they are applied in any order."""
+    if not is_group(ReceiptKind(receipt.kind), receipt.reason):
+        return False
+    values = {"attempt_id": attempt_id, "reason": receipt.reason, "at": receipt.occurred_at, "kind": receipt.kind}
+    return bool((await session.execute(REVOKED, values)).scalar_one())
 
 
 def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], at: datetime) -> Ledger:

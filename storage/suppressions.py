@@ -4,7 +4,7 @@ Locks are taken in one order: the person, the list, and only then a notification
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
-from domain.suppressions import LISTED, Finding, SuppressionReason
+from domain.suppressions import GROUP, LISTED, Finding, SuppressionReason, source_of
 from models.columns import new_id
 from storage.audiences import IN_FORCE
 from storage.database import to_json
@@ -69,7 +69,8 @@ UPDATE suppression SET lifted_at = expires_at
    AND expires_at <= now()
 """)
 
-# The one that lasts longer stays, of two that last equally long the graver: in whatever order they come.
+# The one that lasts longer stays, of two that last equally long the graver, of two that are alike the one that no group
+# of a vendor can lift: in whatever order they come.
 ADD = text(f"""
 INSERT INTO suppression AS old (id, tenant, channel, address_key, address, reason, source, notification_id, created_at,
        expires_at)
@@ -78,8 +79,10 @@ VALUES (:id, :tenant, :channel, :address_key, CAST(:address AS jsonb), :reason, 
 ON CONFLICT (tenant, channel, address_key) WHERE lifted_at IS NULL DO UPDATE
    SET reason = EXCLUDED.reason, source = EXCLUDED.source, notification_id = EXCLUDED.notification_id,
        expires_at = EXCLUDED.expires_at, address = COALESCE(EXCLUDED.address, old.address)
- WHERE (COALESCE(EXCLUDED.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), EXCLUDED.reason))
-     > (COALESCE(old.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), old.reason))
+ WHERE (COALESCE(EXCLUDED.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), EXCLUDED.reason),
+        EXCLUDED.source NOT LIKE '%/{GROUP}%')
+     > (COALESCE(old.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), old.reason),
+        old.source NOT LIKE '%/{GROUP}%')
 RETURNING {COLUMNS}
 """)  # noqa: S608 - constants of our own
 STANDING = text(f"""
@@ -111,6 +114,12 @@ SELECT {COLUMNS} FROM suppression s
  ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608
 FIND = text(f"SELECT {COLUMNS} FROM suppression WHERE tenant = :tenant AND id = :id")  # noqa: S608
+# What that group has made for the address that the call went to.
+LIFT_GROUP = text("""
+UPDATE suppression s SET lifted_at = now() FROM attempt a JOIN delivery d ON d.id = a.delivery_id
+ WHERE a.id = :attempt_id AND a.tenant = :tenant AND s.tenant = a.tenant AND s.channel = d.channel
+   AND s.address_key = a.address_key AND s.lifted_at IS NULL AND s.reason = :reason AND s.source = :source
+""")
 LIFT = text(f"""
 UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id AND {IN_FORCE} RETURNING id
 """)  # noqa: S608
@@ -145,13 +154,22 @@ async def learn(session: Executor, key: Key, attempt_id: UUID, findings: Sequenc
         return []
     changed = []
     for finding in findings:
-        new = _of_call(call, key.notification_id, finding.reason)
-        if (await add(session, key.tenant, new))[1]:
+        new = _of_call(call, key.notification_id, finding)
+        standing, is_changed = await add(session, key.tenant, new)
+        if finding.group and standing.source != new.source:  # of a second group: the first one alone lifts it no more
+            await add(session, key.tenant, replace(new, source=call["provider"]))
+        if is_changed:
             changed.append(finding)
     return changed
 
 
-def _of_call(call: Any, notification_id: UUID, reason: SuppressionReason) -> NewSuppression:
+async def rejoin(session: Executor, tenant: UUID, attempt_id: UUID, source: str) -> None:
+    """Lift the suppression that leaving this group of a vendor has made, and no other."""
+    values = {"attempt_id": attempt_id, "tenant": tenant, "reason": SuppressionReason.OPTED_OUT, "source": source}
+    await session.execute(LIFT_GROUP, values)
+
+
+def _of_call(call: Any, notification_id: UUID, finding: Finding) -> NewSuppression:
     channel = Channel(call["channel"])
     name = LISTED[channel]
     contact, keys = decoded(call["contact"]) or {}, decoded(call["address_keys"]) or {}
@@ -159,8 +177,8 @@ def _of_call(call: Any, notification_id: UUID, reason: SuppressionReason) -> New
         channel=channel,
         address_key=call["address_key"],
         address={name: contact[name]} if keys.get(name) == call["address_key"] else None,
-        reason=reason,
-        source=call["provider"],
+        reason=finding.reason,
+        source=source_of(call["provider"], finding.group),
         notification_id=notification_id,
     )
 

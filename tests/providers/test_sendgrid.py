@@ -198,8 +198,8 @@ async def test_every_word_of_the_vendor_has_its_house_word(bench: SendGridBench)
         ("dropped", ReceiptKind.FAILED, "bounced_before"),
         ("spamreport", ReceiptKind.COMPLAINED, None),
         ("unsubscribe", ReceiptKind.UNSUBSCRIBED, None),
-        ("group_unsubscribe", ReceiptKind.UNSUBSCRIBED, None),
-        ("group_resubscribe", ReceiptKind.UNKNOWN, None),
+        ("group_unsubscribe", ReceiptKind.UNSUBSCRIBED, "group_10"),
+        ("group_resubscribe", ReceiptKind.RESUBSCRIBED, "group_10"),
     ]
 
 

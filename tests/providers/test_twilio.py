@@ -471,3 +471,43 @@ async def test_a_json_body_is_signed_by_its_hash_in_the_address(bench: TwilioBen
     for changed in (body + b" ", body.replace(b"SM1", b"SM2"), b""):
         with pytest.raises(ForgedReceipt):
             bench.provider.parse_receipts({"x-twilio-signature": signature}, changed, query)
+
+
+# The vectors that the vendor publishes: the example of its page, and those of its packages' own tests. None of them is
+# a status callback, so that one whose signature is right is refused for what it says.
+# https://www.twilio.com/docs/usage/security#validating-requests
+# https://github.com/twilio/twilio-python/blob/main/tests/unit/test_request_validator.py
+PLAIN = urlencode(
+    {
+        "CallSid": "CA1234567890ABCDE",
+        "Caller": "+14158675310",
+        "Digits": "1234",
+        "From": "+14158675310",
+        "To": "+18005551212",
+    }
+)
+REPEATED = "Sid=CA123&SidAccount=AC123&Digits=5678&Digits=1234"
+HASHED = "foo=1&bar=2&bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "body", "signature"),
+    [
+        ("example.com", "foo=1&bar=2", PLAIN, "L/OH5YylLD5NRKLltdqwSvS0BnU="),
+        ("mycompany.com", "foo=1&bar=2", REPEATED, "IK+Dwps556ElfBT0I3Rgjkr1wJU="),
+        ("mycompany.com", HASHED, '{"property": "value", "boolean": true}', "a9nBmqA0ju/hNViExpshrM61xv4="),
+    ],
+    ids=["page", "repeated field", "hash of the body"],
+)
+async def test_the_published_vectors_verify(
+    bench: TwilioBench, host: str, query: str, body: str, signature: str
+) -> None:
+    settings = TwilioSettings(account_sid=SID, auth_token=SecretStr("12345"), sender=FROM)
+    provider = Twilio(settings, bench.transport, f"https://{host}/myapp.php")
+    headers = {"x-twilio-signature": signature}
+    with pytest.raises(UnreadableReceipt):
+        provider.parse_receipts(headers, body.encode(), query)
+    for changed in (body.replace("1", "2"), body.replace("true", "false")):
+        if changed != body:
+            with pytest.raises(ForgedReceipt):
+                provider.parse_receipts(headers, changed.encode(), query)

@@ -16,7 +16,7 @@ from storage.database import Database
 from storage.suppressions import Filter, NewSuppression, Suppression
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, Desk, Sent, open_desk
-from tests.storage.test_receipts import apply_waiting, receipt, store
+from tests.storage.test_receipts import AT, apply_waiting, receipt, store
 
 pytestmark = pytest.mark.postgres
 R = SuppressionReason
@@ -209,6 +209,48 @@ async def test_two_receipts_of_one_call_say_it_once_each_and_only_if_it_changes_
     await told(sent, "bounced", "invalid_address")
     assert [reason for _, reason, _ in await timeline(sent)] == ["bounced", "complained"]
     assert [one.reason for one in await listed(sent.desk)] == ["complained"]
+
+
+LEFT, JOINED = "unsubscribed", "resubscribed"
+
+
+@pytest.mark.parametrize(
+    ("receipts", "in_force"),
+    [
+        ([(LEFT, "group_1"), (JOINED, "group_1")], []),
+        ([(JOINED, "group_1"), (LEFT, "group_1")], [("opted_out", "sandbox/group_1")]),
+        ([(LEFT, "group_1"), (JOINED, "group_2")], [("opted_out", "sandbox/group_1")]),
+        ([(LEFT, None), (JOINED, "group_1")], [("opted_out", "sandbox")]),
+        ([(LEFT, "group_1"), (LEFT, None), (JOINED, "group_1")], [("opted_out", "sandbox")]),
+        ([(LEFT, None), (LEFT, "group_1"), (JOINED, "group_1")], [("opted_out", "sandbox")]),
+        ([(LEFT, "group_1"), (LEFT, "group_2"), (JOINED, "group_1")], [("opted_out", "sandbox")]),
+        ([(LEFT, "group_1"), ("complained", None), (JOINED, "group_1")], [("complained", "sandbox")]),
+    ],
+)
+async def test_joining_a_group_again_lifts_what_leaving_it_made_and_nothing_else(
+    sent: Sent, receipts: list[tuple[str, str | None]], in_force: list[tuple[str, str]]
+) -> None:
+    for seconds, (kind, group) in enumerate(receipts):
+        at = AT + timedelta(seconds=seconds)
+        one = receipt(kind, attempt_id=sent.attempt(), reason=group, occurred_at=at)
+        await store(sent.desk.database, one)
+        await apply_waiting(sent.desk.database)
+    assert [(one.reason, one.source) for one in await listed(sent.desk)] == in_force
+
+
+@pytest.mark.parametrize("is_left_first", [True, False])
+async def test_of_a_group_the_latest_word_counts_in_whatever_order_it_is_applied(
+    sent: Sent, is_left_first: bool
+) -> None:
+    times = dict(zip((LEFT, JOINED) if is_left_first else (JOINED, LEFT), (AT, AT + timedelta(seconds=1)), strict=True))
+    words = [
+        receipt(kind, attempt_id=sent.attempt(), reason="group_1", occurred_at=times[kind]) for kind in (LEFT, JOINED)
+    ]
+    await store(sent.desk.database, *words)
+    for word in words if not is_left_first else reversed(words):
+        async with sent.desk.database.transaction() as session:
+            await receipts.apply(session, word, sent.attempt(), sent.key)
+    assert len(await listed(sent.desk)) == (0 if is_left_first else 1)
 
 
 async def change_address(desk: Desk, address: str) -> None:
