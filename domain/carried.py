@@ -7,11 +7,10 @@ from datetime import datetime
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Carried:
     """`first_answers` is when the first call of an endpoint was answered, from which its patience counts; `ours`, how
-    many of its attempts were slow or lost on our side; `unknown`, how many have an unknown outcome; `lost_since`, when
-    the answer of an attempt was lost. All by the endpoint."""
+    many of its attempts were slow or lost on our side; `lost_since`, when the answer of an attempt was lost. All by the
+    endpoint."""
 
     cancel_requested: bool = False
     first_answers: dict[str, datetime] = field(default_factory=dict)
     ours: dict[str, int] = field(default_factory=dict)
-    unknown: dict[str, int] = field(default_factory=dict)
     lost_since: dict[str, datetime] = field(default_factory=dict)

@@ -55,11 +55,13 @@ class Endpoint:
     """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name.
 
     `resume_at` is the last attempt that an earlier, lost workflow made: `deliver` answers what its row says.
+    `unknown_before` counts the attempts before it whose outcome is unknown.
     """
 
     id: str
     providers: tuple[PooledProvider, ...]
     resume_at: int = 1
+    unknown_before: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -62,6 +62,14 @@ class Skip:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LastAttempt:
+    """The last attempt for an endpoint, and how many before it have an unknown outcome."""
+
+    number: int = 1
+    unknown_before: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Router:
     """Decides channel by channel. `templated` names the channels that have a published template; `healths` are those of
     providers that are not well, `limits` the rates that operators have set at run time."""
@@ -72,7 +80,7 @@ class Router:
     person: Person
     pools: Mapping[Channel, Sequence[Pooled]]
     templated: frozenset[Channel]
-    last_attempts: Mapping[tuple[UUID, str], int] = field(default_factory=dict)
+    last_attempts: Mapping[tuple[UUID, str], LastAttempt] = field(default_factory=dict)
     healths: Mapping[str, Health] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
 
@@ -120,7 +128,8 @@ class Router:
         return begun[:DEVICES_USED]
 
     def _resumed(self, delivery: UUID, endpoint: Endpoint) -> Endpoint:
-        return replace(endpoint, resume_at=self.last_attempts.get((delivery, endpoint.id), 1))
+        last = self.last_attempts.get((delivery, endpoint.id), LastAttempt())
+        return replace(endpoint, resume_at=last.number, unknown_before=last.unknown_before)
 
     @staticmethod
     def _dice(delivery: UUID) -> float:

@@ -13,6 +13,7 @@ from domain.channels import Channel, DeviceKind
 from domain.preferences import Preferences
 from domain.quiet_hours import QuietHours
 from domain.rates import Limits
+from domain.routing import LastAttempt
 from domain.statuses import NotificationStatus
 from domain.timing import Limit, limit_of
 from storage.provider_limits import LIMITS, limits_of
@@ -43,7 +44,7 @@ class Audience:
     contacts: frozenset[str]
     devices: tuple[tuple[str, DeviceKind], ...]
     preferences: Preferences
-    last_attempts: dict[tuple[UUID, str], int]
+    last_attempts: dict[tuple[UUID, str], LastAttempt]
     suppressed: dict[Channel, str]
     recipient_id: str
     timezone: str
@@ -87,8 +88,9 @@ SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now, {LIMITS} AS limits,
        (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.updated_at DESC, d.id DESC) FROM device d
          WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
-       (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last))
-          FROM (SELECT delivery_id, endpoint_id, max(number) AS last FROM attempt
+       (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last, a.unknown))
+          FROM (SELECT delivery_id, endpoint_id, max(number) AS last, count(*) FILTER (WHERE state = 'unknown')
+                       - ((array_agg(state ORDER BY number DESC))[1] = 'unknown')::int AS unknown FROM attempt
                  WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts,
        (SELECT jsonb_object_agg(s.channel, s.reason) FROM suppression s
          WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel IN ('email', 'sms')
@@ -127,7 +129,10 @@ async def read_audience(session: Executor, notification_id: UUID, tenant: UUID) 
         devices=tuple((id, DeviceKind(kind)) for id, kind in decoded(row["devices"]) or []),
         preferences=preferences_of(row),
         suppressed={Channel(channel): why for channel, why in (decoded(row["suppressed"]) or {}).items()},
-        last_attempts={(UUID(delivery), endpoint): last for delivery, endpoint, last in decoded(row["attempts"]) or []},
+        last_attempts={
+            (UUID(delivery), endpoint): LastAttempt(number=last, unknown_before=unknown)
+            for delivery, endpoint, last, unknown in decoded(row["attempts"]) or []
+        },
         recipient_id=row["recipient_id"],
         timezone=row["timezone"],
         quiet_hours=quiet_hours_of(row),

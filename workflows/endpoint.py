@@ -49,6 +49,7 @@ class EndpointDelivery:
         self._pool: list[PooledProvider] = list(endpoint.providers)
         self._terms = terms
         self._name = f"{call.delivery_id}/{endpoint.id}"
+        self._unknown = endpoint.unknown_before
         self._free_at: dict[str, datetime] = {}
         self._on_own_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
@@ -72,7 +73,7 @@ class EndpointDelivery:
         else:
             waits.first_answers.setdefault(self._name, workflow.now())
         if result.result is Result.UNKNOWN:
-            waits.unknown[self._name] = waits.unknown.get(self._name, 0) + 1
+            self._unknown += 1
 
     @property
     def _ours(self) -> int:
@@ -181,7 +182,7 @@ class EndpointDelivery:
     def _resent(self, result: DeliverResult) -> bool:
         """Whether it was sent again as often as the type bears, and the outcome is unknown still."""
         limit = self._asked(result).max_resends
-        return limit is not None and self._terms.waits.unknown.get(self._name, 0) > limit
+        return limit is not None and self._unknown > limit
 
     async def _before_next(self, result: DeliverResult) -> EndpointEnd | None:
         if result.result is Result.PERMANENT:

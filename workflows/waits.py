@@ -24,7 +24,6 @@ class Waits:
         self.first_answers = dict(carried.first_answers)
         self.ours = dict(carried.ours)
         self.lost_since = dict(carried.lost_since)
-        self.unknown = dict(carried.unknown)
         self.renewing = False
         self.calls = 0
         self.resumes = 0
@@ -39,7 +38,6 @@ class Waits:
             first_answers=self.first_answers,
             ours=self.ours,
             lost_since=self.lost_since,
-            unknown=self.unknown,
         )
 
     @contextmanager

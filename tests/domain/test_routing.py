@@ -15,7 +15,7 @@ from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType
 from domain.preferences import Preferences
 from domain.rates import Limits
-from domain.routing import Person, Pooled, Router, Skip
+from domain.routing import LastAttempt, Person, Pooled, Router, Skip
 from domain.stored_limits import DEVICES_USED
 from tests.domain.kinds import kind
 from tests.domain.ledgers import ident
@@ -44,7 +44,7 @@ def planned(
     templated: frozenset[Channel] = frozenset(Channel),
     only: Sequence[Channel] | None = None,
     limits: dict[str, Limits] | None = None,
-    last_attempts: dict[tuple[UUID, str], int] | None = None,
+    last_attempts: dict[tuple[UUID, str], LastAttempt] | None = None,
     healths: dict[str, Health] | None = None,
 ) -> tuple[tuple[StepPlan, ...], list[Skip]]:
     router = Router(
@@ -232,7 +232,9 @@ def test_of_many_devices_the_newest_are_used_and_those_that_were_begun_with() ->
     plan = sole(kind(["push"]), person(devices=devices))
     assert [endpoint.id for endpoint in plan.endpoints] == [id for id, _ in devices[:DEVICES_USED]]
     assert plan.devices_skipped == 5
-    begun = {(plan.delivery_id, devices[-1][0]): 3}
+    begun = {(plan.delivery_id, devices[-1][0]): LastAttempt(number=3, unknown_before=2)}
     again = sole(kind(["push"]), person(devices=devices), last_attempts=begun)
-    assert (again.endpoints[0].id, again.endpoints[0].resume_at) == (devices[-1][0], 3)
+    [first, *others] = again.endpoints
+    assert (first.id, first.resume_at, first.unknown_before) == (devices[-1][0], 3, 2)
+    assert {(other.resume_at, other.unknown_before) for other in others} == {(1, 0)}
     assert len(again.endpoints) == DEVICES_USED

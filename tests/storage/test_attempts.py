@@ -9,9 +9,11 @@ from sqlalchemy import text
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
 from domain.holds import HoldKind
+from domain.routing import LastAttempt
 from domain.suppressions import SuppressionReason
 from storage import attempts, devices, erasures, holds, preferences, suppressions
 from storage.attempts import WAITED_MS, claim_attempt
+from storage.audiences import read_audience
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.suppressions import NewSuppression
@@ -251,3 +253,28 @@ async def test_an_opt_out_waits_for_a_guard_that_came_first(sent: Sent) -> None:
         await until_blocked(desk.database, waiting)
     await waiting
     assert len(await sent.rows("attempt")) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "unknown_before"),
+    [
+        ([], None),
+        (["submitting"], 0),
+        (["unknown"], 0),
+        (["unknown", "submitting"], 1),
+        (["unknown", "not_accepted", "unknown", "unknown"], 2),
+        (["unknown", "not_accepted"], 1),
+    ],
+)
+async def test_a_workflow_that_resumes_learns_of_the_unknown_outcomes_before_the_last_attempt(
+    sent: Sent, states: list[str], unknown_before: int | None
+) -> None:
+    for number, state in enumerate(states, 1):
+        await sent.claim(number)
+        if state != "submitting":
+            await sent.answer(AttemptState(state), number=number)
+    async with sent.desk.database.transaction() as session:
+        audience = await read_audience(session, sent.id, sent.desk.tenant)
+    assert audience is not None
+    last = LastAttempt(number=len(states), unknown_before=unknown_before or 0)
+    assert list(audience.last_attempts.values()) == ([last] if states else [])

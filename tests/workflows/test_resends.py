@@ -42,6 +42,18 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
     assert (end.status, end.reason) == (DeliveryStatus.IN_DOUBT, "outcome_unknown: connection_lost")
 
 
+@pytest.mark.parametrize(("unknown_before", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])
+async def test_resends_of_a_lost_workflow_count(engine: Engine, unknown_before: int, calls: int) -> None:
+    """The first call is the lost workflow's last one: it answers what its row says."""
+    plan = capped(channel(Channel.EMAIL, "smtp"), 2)
+    [endpoint] = plan.endpoints
+    resumed = replace(endpoint, resume_at=7, unknown_before=unknown_before)
+    scripted = Scripted(plan_of(replace(plan, endpoints=(resumed,))), email=[UNKNOWN])
+    await scripted.run(engine)
+    assert [call.attempt_number for call in scripted.calls] == list(range(7, 7 + calls))
+    assert scripted.settled[0].ends[0].status is DeliveryStatus.IN_DOUBT
+
+
 async def test_only_unknown_outcomes_use_up_the_resends(engine: Engine) -> None:
     plan = plan_of(capped(channel(Channel.EMAIL, "smtp"), 2))
     scripted = Scripted(plan, email=[UNKNOWN, BUSY, UNKNOWN, BUSY, SENT])
