@@ -1,0 +1,71 @@
+"""A 2xx that the vendor does not document, from the adapter to the end of the delivery, by the type's guarantee."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from temporalio import activity
+
+from activities.delivery import _sent as sent
+from domain import retries
+from domain.messages import DeliverInput, DeliverResult, Result
+from domain.notification_types import Guarantee
+from domain.statuses import DeliveryStatus
+from tests.engine import Engine
+from tests.providers.harness_http import Day, HttpBench, Reply
+from tests.providers.test_wrong_successes import BENCHES, HTML
+from tests.workflows.test_own_failures import Scripted, channel, plan_of
+from workflows import options
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+Ended = tuple[DeliveryStatus, str]
+DOUBT: Ended = (DeliveryStatus.IN_DOUBT, "outcome_unknown: undocumented_success")
+UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="undocumented_success")
+FOUND = DeliverResult(result=Result.ACCEPTED, finished=True)
+CASES: list[tuple[Guarantee, DeliverResult, int, list[Ended]]] = [
+    (Guarantee.AT_MOST_ONCE, UNKNOWN, 1, [DOUBT]),
+    (Guarantee.AT_LEAST_ONCE, UNKNOWN, 3, [DOUBT]),
+    (Guarantee.RECONCILE, UNKNOWN, 1, [DOUBT]),
+    (Guarantee.RECONCILE, FOUND, 1, []),
+]
+
+
+class AtVendor(Scripted):
+    """Calls go through the adapter to a vendor, whose every answer is a web page with status 200."""
+
+    bench: HttpBench
+
+    @activity.defn
+    async def deliver(self, call: DeliverInput) -> DeliverResult:
+        self.calls.append(call)
+        return replace((await sent(self.bench.provider, self.bench.on(Day.GOOD))).result, provider=call.provider)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody serves the provider's own queue: the workflow's serves look-ups."""
+    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(milliseconds=1))
+    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+
+
+async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: DeliverResult) -> tuple[int, list[Ended]]:
+    """How many calls were made, and the ends of the delivery."""
+    async with BENCHES[name]() as bench:
+        bench.vendor.reply = Reply(status=200, body=HTML)
+        plan = channel(bench.channel, name)
+        [endpoint] = plan.endpoints
+        [provider] = endpoint.providers
+        settling = timedelta(milliseconds=100 * (guarantee is Guarantee.RECONCILE))
+        planned = replace(provider, guarantee=guarantee, settles_within=settling, max_resends=2)
+        scripted = AtVendor(plan_of(replace(plan, endpoints=(replace(endpoint, providers=(planned,)),))))
+        scripted.bench, scripted.found = bench, found
+        await scripted.run(engine)
+    return len(scripted.calls), [(end.status, end.reason) for settled in scripted.settled for end in settled.ends]
+
+
+async def test_undocumented_successes_end_by_the_guarantee_of_the_type(engine: Engine) -> None:
+    """All at once: together they take as long as one."""
+    cells = [(name, guarantee, found) for name in BENCHES for guarantee, found, *_ in CASES]
+    ended = await asyncio.gather(*(ends_at(engine, *cell) for cell in cells))
+    assert ended == [(calls, ends) for _ in BENCHES for *_, calls, ends in CASES]
