@@ -50,6 +50,8 @@ def message_of(call: DeliverInput, claim: Claim) -> Message:
         device_kind=DeviceKind(claim.device["kind"]) if claim.device else None,
         priority=claim.priority,
         expires_at=claim.ledger.expires_at,
+        tags=claim.tags,
+        vendor_tracking=claim.kind.tracking.vendor,
     )
 
 

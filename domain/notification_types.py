@@ -43,10 +43,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracking:
-    """What people do with an e-mail, told by a pixel and by links that lead through us. Off unless the type says so."""
+    """What people do with an e-mail, told by a pixel and by links that lead through us. Off unless the type says so.
+    `vendor` leaves it to the account at the provider whether that tracks by itself."""
 
     opens: bool = False
     clicks: bool = False
+    vendor: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,8 @@ class Message:
 
     `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An e-mail address with
     an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted. `priority`
-    is 1 (at once) to 5, and after `expires_at` it is of no use to anybody.
+    is 1 (at once) to 5, and after `expires_at` it is of no use to anybody. `tags` are those of the send;
+    `vendor_tracking`: the vendor may track opens and clicks as its account is set.
     """
 
     attempt_id: UUID
@@ -33,3 +34,5 @@ class Message:
     device_kind: DeviceKind | None = None
     priority: int = 3
     expires_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    vendor_tracking: bool = False

@@ -29,6 +29,7 @@ from providers.mail import refusal_of
 from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temporary
 from providers.questions import asking, told_by
 from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
+from providers.sendgrid_details import details_of
 from providers.sendgrid_reasons import receipt_reason
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
@@ -93,6 +94,9 @@ class SendGrid(Provider):
         return cls(tools.load(SendGridSettings), tools.transport)
 
     async def send(self, message: Message) -> Accepted | Refused:
+        # It accepts one and then drops the mail as invalid: https://github.com/sendgrid/sendgrid-csharp/issues/656
+        if not recipient_of(message).isascii():
+            return Refused(reason="international_address_not_supported")
         if refusal := refusal_of(message.content):
             return refusal
         try:
@@ -115,7 +119,7 @@ class SendGrid(Provider):
         # Of the delivery: mail programs show a mail that had to be sent again once.
         mail.add_header(Header("Message-ID", f"<{message.delivery_id}@{self._settings.sender.rpartition('@')[2]}>"))
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
-        built: dict[str, Any] = mail.get()
+        built: dict[str, Any] = mail.get() | details_of(message)
         return built
 
     async def check(self) -> str:

@@ -5,6 +5,7 @@ Retry-After and turn a 2xx that it cannot read into an error.
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -38,6 +39,8 @@ REFERENCE = "attempt"
 PAGE = "100"
 # https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in its queue.
 LONGEST_TEXT = 1_600
+# https://www.twilio.com/docs/glossary/what-e164
+E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
 LONGEST_VALIDITY = 36_000
 # Its clock and ours, and its times are whole seconds.
 SKEW = timedelta(minutes=1)
@@ -101,6 +104,8 @@ class Twilio(Provider):
         return cls(tools.load(TwilioSettings), tools.transport, tools.receipts_url(cls.name))
 
     async def send(self, message: Message) -> Accepted | Refused:
+        if not E164.fullmatch(message.address["phone"]):
+            return Refused(reason="invalid_address")
         if refusal := content_refusal(message.content):
             return refusal
         form = {

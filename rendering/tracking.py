@@ -30,7 +30,7 @@ class Tracker:
     def tracked(self, message: Message, provider: str, tracking: Tracking) -> Message:
         """The message as it goes out by this provider; the same one if there is nothing to track in it."""
         html = message.content.get("html")
-        if message.channel is not Channel.EMAIL or not html or tracking == Tracking():
+        if message.channel is not Channel.EMAIL or not html or not (tracking.opens or tracking.clicks):
             return message
 
         def url(kind: ReceiptKind, target: str = "") -> str:

@@ -49,6 +49,7 @@ class Claim:
     created_at: datetime
     send_at: datetime | None
     priority: int
+    tags: tuple[str, ...]
     kind: NotificationType
     recipient_id: str
     preferences: Preferences
@@ -137,7 +138,7 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
        target.phone_regions,
        claimed.id IS NOT NULL AS fresh, target.restored,
-       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority,
+       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority, n.tags,
        d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
@@ -196,6 +197,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, call: DeliverInput,
         created_at=row["created_at"],
         send_at=row["send_at"],
         priority=row["priority"],
+        tags=tuple(row["tags"]),
         kind=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),

@@ -109,6 +109,9 @@ class Tracking(Model):
 
     opens: bool = False
     clicks: bool = False
+    vendor: Annotated[
+        bool, Field(description="The provider tracks too, as its account is set. Otherwise SendGrid is told not to.")
+    ] = False
 
 
 def _off(value: object) -> object:

@@ -17,3 +17,14 @@ async def test_the_vendor_is_told_how_urgent_it_is_and_when_it_expires(counter: 
     expires_at = (await urgent.row())["expires_at"]
     assert expires_at is not None
     assert [(message.priority, message.expires_at) for message in counter.sandbox.calls] == [(1, expires_at), (4, None)]
+
+
+async def test_the_vendor_is_told_the_tags_and_whether_it_may_track(counter: Counter, desk: Desk) -> None:
+    sent = await desk.send()
+    await desk.query("UPDATE notification SET tags = '{spring,order-7}' WHERE id = :id", id=sent.id)
+    tracking = """UPDATE notification_type SET spec = spec || '{"tracking": {"vendor": true}}' WHERE id = :id"""
+    await counter.deliver(sent.call())
+    await desk.query(tracking, id=desk.type_id)
+    await counter.deliver((await desk.send()).call())
+    told = [(message.tags, message.vendor_tracking) for message in counter.sandbox.calls]
+    assert told == [(("spring", "order-7"), False), ((), True)]

@@ -37,6 +37,24 @@ async def test_known_bad_content_is_refused_without_a_call(
         assert bench.vendor.requests == []
 
 
+@pytest.mark.parametrize(
+    ("opened", "address", "reason"),
+    [
+        (sendgrid_bench, {"email": "pepé@example.com"}, "international_address_not_supported"),
+        (twilio_bench, {"phone": "4917012345678"}, "invalid_address"),
+        (twilio_bench, {"phone": "+49 170 12345678"}, "invalid_address"),
+        (twilio_bench, {"phone": "+1234567890123456"}, "invalid_address"),
+    ],
+)
+async def test_an_address_that_the_vendor_cannot_take_is_refused_without_a_call(
+    opened: Opened, address: dict[str, str], reason: str
+) -> None:
+    async with opened() as bench:
+        answer = await bench.provider.send(replace(bench.on(Day.GOOD), address=address))
+        assert answer == Refused(reason=reason)
+        assert bench.vendor.requests == []
+
+
 async def test_an_empty_mail_opens_no_connection() -> None:
     async with MailServer().open() as server:
         answer = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))

@@ -21,6 +21,7 @@ from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
 from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
 from providers.sendgrid_activity import REFERENCE
+from providers.sendgrid_details import details_of
 from tests.providers.faults import every_day, nobody_there, one_request_on
 from tests.providers.harness_http import Day, Reply
 from tests.providers.harness_sendgrid import API_KEY, OURS, SOMEBODY_ELSES, SendGridBench, sendgrid_bench, shown
@@ -69,6 +70,30 @@ async def test_both_parts_go_out_the_plain_one_first_and_an_empty_one_not_at_all
     assert html == [{"type": "text/html", "value": "<p>Grüße</p>"}]
 
 
+@pytest.mark.parametrize(
+    ("tags", "categories"),
+    [
+        ((), None),
+        (("order-7", "spring"), ["order-7", "spring"]),
+        (("ä", "a" * 256, "b" * 255, "b" * 255), ["b" * 255]),
+        (tuple(f"tag-{number}" for number in range(20)), [f"tag-{number}" for number in range(10)]),
+    ],
+)
+async def test_tags_are_categories_as_far_as_the_vendor_takes_them(
+    bench: SendGridBench, tags: tuple[str, ...], categories: list[str] | None
+) -> None:
+    await bench.provider.send(replace(bench.on(Day.GOOD), tags=tags))
+    assert bench.vendor.requests[0].json.get("categories") == categories
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+async def test_the_vendor_tracks_only_if_the_type_asks_for_it(bench: SendGridBench, is_wanted: bool) -> None:
+    """Then it is left to the account."""
+    settings = details_of(replace(bench.on(Day.GOOD), vendor_tracking=is_wanted)).get("tracking_settings")
+    off = {"click_tracking": {"enable": False, "enable_text": False}, "open_tracking": {"enable": False}}
+    assert settings == (None if is_wanted else off | {"ganalytics": {"enable": False}})
+
+
 async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGridBench) -> None:
     message = replace(
         bench.on(Day.GOOD), address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"}
@@ -77,9 +102,8 @@ async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGri
     assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
 
 
-@pytest.mark.parametrize("local", ["a" * 59 + "+good", "ä" * 29 + "+good"])
-async def test_the_longest_address_is_named_whole(bench: SendGridBench, local: str) -> None:
-    start = f"{local}@{'b' * 63}.{'c' * 63}."
+async def test_the_longest_address_is_named_whole(bench: SendGridBench) -> None:
+    start = f"{'a' * 59}+good@{'b' * 63}.{'c' * 63}."
     address = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
     await bench.provider.send(replace(bench.on(Day.GOOD), address={"email": address}))
     assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": address}]

@@ -1,0 +1,29 @@
+"""What SendGrid is told of a mail beside its content: categories, and that it tracks nothing. Used by `sendgrid`."""
+
+from typing import Any
+
+from domain.outgoing import Message
+
+# https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: at most ten, of 255 characters each.
+MAX_CATEGORIES = 10
+LONGEST_CATEGORY = 255
+# What an account may have switched on rewrites links, adds a pixel, and adds parameters to links.
+NO_TRACKING = {
+    "click_tracking": {"enable": False, "enable_text": False},
+    "open_tracking": {"enable": False},
+    "ganalytics": {"enable": False},
+}
+
+
+def details_of(message: Message) -> dict[str, Any]:
+    """Return the fields of the request that the message's tags and its type decide."""
+    details: dict[str, Any] = {} if message.vendor_tracking else {"tracking_settings": NO_TRACKING}
+    if categories := categories_of(message):
+        details["categories"] = categories
+    return details
+
+
+def categories_of(message: Message) -> list[str]:
+    """Return the tags that SendGrid takes as categories; one that it does not take would cost the whole mail."""
+    fitting = (tag for tag in message.tags if tag.isascii() and 0 < len(tag) <= LONGEST_CATEGORY)
+    return list(dict.fromkeys(fitting))[:MAX_CATEGORIES]
