@@ -12,10 +12,11 @@ from rendering.schema_names import template_warnings
 FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
 
 
-async def warnings_for(renderer: Renderer, body: TemplateBody, *, tenant: Tenant) -> list[str]:
-    """Of one text and its schema. Raises a Problem if the schema is no schema or a template does not compile."""
+async def warnings_for(renderer: Renderer, body: TemplateBody, *, tenant: Tenant, digest: bool) -> list[str]:
+    """Of one text and its schema; `digest`: a type that collects uses it. Raises a Problem if the schema is no schema
+    or a template does not compile."""
     inspection = await inspected(renderer, body, tenant=tenant)
-    return template_warnings(body.variables_schema, inspection) + unused_parts(body)
+    return template_warnings(body.variables_schema, inspection, digest=digest) + unused_parts(body)
 
 
 async def inspected(renderer: Renderer, body: TemplateBody, *, tenant: Tenant) -> Inspection:

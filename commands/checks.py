@@ -25,8 +25,10 @@ Place = tuple[str, ...]
 
 @dataclass
 class Findings:
-    """`used` are the variables of a template's texts so far, by its name."""
+    """`used` are the variables of a template's texts so far, by its name; `collected` the templates of types with a
+    digest."""
 
+    collected: set[str]
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     used: dict[str, set[str]] = field(default_factory=dict)
@@ -35,7 +37,7 @@ class Findings:
 async def check(items: Sequence[Item], known: AbstractSet[Place]) -> list[str]:
     """Warnings; `known` are the server's templates by name, channel and language. Raises CommandError with a line
     `file:line: reason` for each fault."""
-    found = Findings()
+    found = Findings(collected={name for item in items if _collects(item) for name in _templates(item).values()})
     async with Renderer(1) as renderer:
         for item in items:
             await _examine(item, renderer, found)
@@ -47,7 +49,7 @@ async def check(items: Sequence[Item], known: AbstractSet[Place]) -> list[str]:
     if found.problems:
         # The fault of a schema is found with each text that it is for.
         raise CommandError(*dict.fromkeys(found.problems))
-    return [*found.warnings, *_idle(items, found.used)]
+    return [*found.warnings, *_idle(items, found)]
 
 
 async def _examine(item: Item, renderer: Renderer, found: Findings) -> None:
@@ -74,15 +76,20 @@ async def _examine_text(item: Item, renderer: Renderer, found: Findings) -> None
     body = TemplateBody.model_validate({"name": name, "channel": channel, "language": language, **item.body})
     inspection = await inspected(renderer, body, tenant=None)
     found.used.setdefault(name, set()).update(inspection.variables)
-    warnings = [*unfit(body.variables_schema, inspection).values(), *unused_parts(body)]
+    warnings = [*unfit(body.variables_schema, inspection, digest=name in found.collected).values(), *unused_parts(body)]
     found.warnings += [located(item.sources, "", each) for each in sorted(warnings)]
 
 
-def _idle(items: Sequence[Item], used: dict[str, set[str]]) -> Iterator[str]:
+def _collects(item: Item) -> bool:
+    return item.kind == TYPE and bool(item.body.get("digest"))
+
+
+def _idle(items: Sequence[Item], found: Findings) -> Iterator[str]:
     """What no text of a template uses, once and at its line of the schema."""
     schemas = {item.place[0]: item for item in items if item.kind == TEMPLATE}
     for name, item in schemas.items():
-        for variable, warning in sorted(unused(item.body["variables_schema"], used.get(name, set())).items()):
+        schema, used, collected = item.body["variables_schema"], found.used.get(name, set()), name in found.collected
+        for variable, warning in sorted(unused(schema, used, digest=collected).items()):
             where = nearest(item.sources, pointer_of("variables_schema", "properties", variable))
             yield f"{where}: {warning}"
 

@@ -9,6 +9,8 @@ from rendering.schema_costs import target_steps
 Schema = dict[str, Any]
 
 ALWAYS_THERE = {"recipient"}
+# What the template of a digest gets; the schema describes one of its items.
+OF_DIGEST = frozenset({"items", "total"})
 
 
 def declared(schema: Schema) -> set[str]:
@@ -21,15 +23,22 @@ def required(schema: Schema) -> set[str]:
     return {str(name) for part in _parts(schema, schema) for name in part.get("required", ())}
 
 
-def template_warnings(schema: Schema, template: Inspection) -> list[str]:
-    """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings."""
-    problems = unfit(schema, template) | unused(schema, template.variables)
+def is_of_digest(schema: Schema, used: Set[str]) -> bool:
+    """Return whether a template reads `items` that its payload does not have: they are those of a digest."""
+    return "items" in used - declared(schema)
+
+
+def template_warnings(schema: Schema, template: Inspection, *, digest: bool = False) -> list[str]:
+    """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings. `digest`: a
+    type that collects uses the template."""
+    problems = unfit(schema, template, digest=digest) | unused(schema, template.variables, digest=digest)
     return [problems[name] for name in sorted(problems)]
 
 
-def unfit(schema: Schema, template: Inspection) -> dict[str, str]:
+def unfit(schema: Schema, template: Inspection, *, digest: bool = False) -> dict[str, str]:
     """Name → warning, for what the template uses and the schema does not have, or not always."""
-    known, used, failing = declared(schema), template.variables, template.needed - required(schema)
+    given = OF_DIGEST if digest or is_of_digest(schema, template.variables) else frozenset[str]()
+    known, used, failing = declared(schema), template.variables - given, template.needed - given - required(schema)
     problems = (
         dict.fromkeys(used - known, "used but not declared in the schema")
         | dict.fromkeys(failing, "used but not required in the schema: a payload without it can fail")
@@ -38,8 +47,11 @@ def unfit(schema: Schema, template: Inspection) -> dict[str, str]:
     return _sentences(problems) if known else {}
 
 
-def unused(schema: Schema, used: Set[str]) -> dict[str, str]:
-    """Name → warning, for what the schema has and no template uses of those that it is for."""
+def unused(schema: Schema, used: Set[str], *, digest: bool = False) -> dict[str, str]:
+    """Name → warning, for what the schema has and no template uses of those that it is for. None of a digest's: which
+    fields of an item it uses is not seen."""
+    if digest or is_of_digest(schema, used):
+        return {}
     problems = dict.fromkeys(declared(schema) - used, "declared in the schema but not used") | dict.fromkeys(
         required(schema) - used, "required in the schema but not used"
     )

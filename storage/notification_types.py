@@ -14,6 +14,15 @@ from models.content import NotificationType
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
+COLLECTED = text("""
+SELECT EXISTS (
+  SELECT 1 FROM notification_type t
+   WHERE t.tenant = :tenant AND t.retired_at IS NULL AND t.spec ? 'digest'
+     AND EXISTS (SELECT 1 FROM jsonb_each_text(t.spec->'templates') used WHERE used.value = :template)
+     AND NOT EXISTS (SELECT 1 FROM notification_type newer
+                      WHERE newer.tenant = t.tenant AND newer.key = t.key AND newer.version > t.version))
+""")
+
 
 def value_of(row: NotificationType) -> domain.NotificationType:
     return domain.from_spec(row.id, row.spec)
@@ -53,6 +62,11 @@ async def listed(session: AsyncSession, tenant: UUID, after: str | None, limit: 
         .limit(limit)
     )
     return list((await session.execute(found)).scalars())
+
+
+async def is_collected(session: AsyncSession, tenant: UUID, template: str) -> bool:
+    """Whether a current type with a digest uses this template."""
+    return bool((await session.execute(COLLECTED, {"tenant": tenant, "template": template})).scalar_one())
 
 
 async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]) -> tuple[NotificationType, bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Exists, Select, exists, select, tuple_
+from sqlalchemy import Exists, Select, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -35,6 +35,33 @@ class Listed:
     def place(self) -> str:
         """Where the list goes on after this one."""
         return SEPARATOR.join((self.row.name, self.row.channel, self.row.language))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedText:
+    """A template in one channel and language, as it is in force."""
+
+    name: str
+    channel: str
+    language: str
+    subject_template: str | None
+    body_template: str
+    text_template: str | None
+
+
+PUBLISHED = text("""
+SELECT DISTINCT ON (p.name, p.channel, p.language)
+       p.name, p.channel, p.language, t.subject_template, t.body_template, t.text_template
+  FROM template_publication p JOIN template t ON t.id = p.template_id
+ WHERE p.tenant = :tenant AND p.name = ANY(:names)
+ ORDER BY p.name, p.channel, p.language, p.published_at DESC, p.id DESC
+""")
+
+
+async def published_texts(session: AsyncSession, tenant: UUID, names: Sequence[str]) -> list[PublishedText]:
+    """What is in force of these templates, in all channels and languages."""
+    rows = await session.execute(PUBLISHED, {"tenant": tenant, "names": list(names)})
+    return [PublishedText(**row) for row in rows.mappings()]
 
 
 async def listed(session: AsyncSession, wanted: Filter, after: str | None, limit: int) -> list[Listed]:

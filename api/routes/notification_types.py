@@ -10,6 +10,7 @@ from api.parts import PartsDep
 from api.problems import at, invalid, not_found
 from api.schemas.base import Json, Key
 from api.schemas.notification_types import SavedType, TypeAnswer, TypeBody
+from api.type_checks import template_warnings
 from bootstrap import Parts
 from domain.goals import goal_warnings
 from models.content import NotificationType
@@ -45,11 +46,12 @@ async def put_notification_type(
             await auditing.note(session, caller, "notification_type.saved", subject_of(key), before, row.spec)
             await ticks.want(session, caller.tenant, key)
             await announce(session)
+        warnings = _goal_warnings(row, parts) + await template_warnings(session, caller.tenant, body)
     parts.catalog.flush()
     if written:
         response.status_code = 201
         response.headers["Location"] = request.url.path
-    return SavedType.model_validate(_fields(row) | _warnings(row, parts))
+    return SavedType.model_validate(_fields(row) | ({"warnings": warnings} if warnings else {}))
 
 
 @router.get("/{key}", response_model=TypeAnswer, response_model_exclude_unset=True)
@@ -94,14 +96,12 @@ def _fields(row: NotificationType) -> Json:
     return {**row.spec, "version": row.version, "created_at": row.created_at}
 
 
-def _warnings(row: NotificationType, parts: Parts) -> Json:
-    """Empty if there are none."""
+def _goal_warnings(row: NotificationType, parts: Parts) -> list[str]:
     reports = {
         channel: [parts.providers[member.name].reports_up_to for member in pool]
         for channel, pool in parts.pools.items()
     }
-    warnings = list(goal_warnings(notification_types.value_of(row), reports))
-    return {"warnings": warnings} if warnings else {}
+    return list(goal_warnings(notification_types.value_of(row), reports))
 
 
 def subject_of(key: str) -> str:

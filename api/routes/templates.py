@@ -17,7 +17,7 @@ from api.schemas.base import ChannelName
 from api.schemas.templates import Language, SavedTemplate, Target, TemplateAnswer, TemplateBody, VersionTarget
 from api.template_checks import warnings_for
 from domain.templates import version_before
-from storage import template_lists, templates
+from storage import notification_types, template_lists, templates
 from storage.catalog import announce
 from storage.template_lists import Filter, Listed
 from storage.templates import Place
@@ -36,7 +36,9 @@ async def save_template(
 ) -> SavedTemplate:
     """Every save is a new version; with `publish` it is used from now on."""
     await charge(request, COMPILE_POINTS)
-    warnings = await warnings_for(parts.renderer, body, tenant=caller.tenant)
+    async with parts.database.transaction() as session:
+        digest = await notification_types.is_collected(session, caller.tenant, body.name)
+    warnings = await warnings_for(parts.renderer, body, tenant=caller.tenant, digest=digest)
     place = Place(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with parts.database.transaction() as session:
         row = await templates.add(session, place, body.content)

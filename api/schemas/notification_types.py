@@ -187,6 +187,6 @@ class TypeAnswer(TypeFields):
 
 
 class SavedType(TypeAnswer):
-    """`warnings` is there only if there are any, such as a goal that no provider reports."""
+    """`warnings` is there only if there are any, such as a goal that no provider reports or a missing template."""
 
     warnings: list[str] = []

@@ -151,6 +151,19 @@ async def test_a_save_warns_of_what_it_does_not_refuse(api: httpx2.AsyncClient) 
     assert "subject_template is not used for sms" in (await save(api, channel="sms"))["warnings"]
 
 
+async def test_templates_of_digests_get_no_false_warnings(api: httpx2.AsyncClient) -> None:
+    total = {"subject_template": "News", "body_template": "{{ total }} new"}
+    undeclared = "'total' is used but not declared in the schema: a payload without it can fail"
+    each = {"subject_template": "{{ total }}", "body_template": "{% for item in items %}{{ item.name }}{% endfor %}"}
+    assert (await save(api, **each))["warnings"] == []
+    assert undeclared in (await save(api, **total))["warnings"]
+    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "shipped"}, "digest": {"window": "1h"}}
+    assert (await api.put("/notification-types/news", json=kind)).status_code == 201
+    assert (await save(api, **total))["warnings"] == []
+    assert (await api.delete("/notification-types/news")).status_code == 204
+    assert undeclared in (await save(api, **total))["warnings"]
+
+
 async def test_templates_are_listed_by_name_in_pages(api: httpx2.AsyncClient) -> None:
     for name, language in (("b", "en"), ("a", "fr"), ("a", "en"), ("a", "en")):
         await save(api, name=name, language=language)

@@ -80,6 +80,15 @@ async def test_what_no_text_uses_is_warned_of_once_at_its_line_of_the_schema(ter
     ]
 
 
+async def test_templates_of_a_digest_get_no_false_warnings(terminal: Terminal) -> None:
+    terminal.write("mine/types/hello.yaml", HELLO_TYPE + "digest: {window: 15m}\n")
+    schema = "variables_schema:\n  required: [name]\n  properties: {name: {}}\n"
+    terminal.write("mine/templates/hello/template.yaml", schema)
+    terminal.write("mine/templates/hello/sms.en.txt", "{{ total }} new\n")
+    said = await terminal.tocsin("apply", "mine")
+    assert (said.code, said.err) == (0, "")
+
+
 async def test_a_type_whose_template_has_no_text_in_the_default_language_is_warned_of(terminal: Terminal) -> None:
     terminal.write("mine/types/hello.yaml", HELLO_TYPE)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo {{ name }}\n")

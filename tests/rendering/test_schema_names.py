@@ -65,3 +65,28 @@ def test_a_template_is_compared_with_the_schema(
 def test_warnings_are_sorted_by_name() -> None:
     warnings = template_warnings(SCHEMA, Inspection(variables={"b", "x", "a"}, needed={"x"}))
     assert [warning.split("'")[1] for warning in warnings] == ["a", "b", "carrier", "name", "x"]
+
+
+ITEM: dict[str, Any] = {"properties": {"product": {}, "price": {}}, "required": ["product"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "variables", "digest", "warnings"),
+    [
+        (ITEM, {"items", "total"}, False, []),
+        (ITEM, {"total"}, True, []),
+        (ITEM, {"items", "recipient", "prize"}, True, ["'prize' is used but not declared in the schema" + FAILS]),
+        (ITEM | {"properties": {"items": {}}, "required": ["items", "product"]}, {"items"}, False,
+         ["'product' is required in the schema but not used"]),
+    ],
+)  # fmt: skip
+def test_a_template_of_a_digest_gets_items_and_total_beside_its_schema(
+    schema: dict[str, Any], variables: set[str], digest: bool, warnings: list[str]
+) -> None:
+    inspection = Inspection(variables=variables, needed=variables)
+    assert template_warnings(schema, inspection, digest=digest) == warnings
+
+
+def test_a_total_that_no_digest_gives_is_warned_of() -> None:
+    inspection = Inspection(variables={"product", "price", "total"}, needed={"product", "total"})
+    assert "'total' is used but not declared in the schema" + FAILS in template_warnings(ITEM, inspection)

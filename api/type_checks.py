@@ -1,0 +1,34 @@
+"""What a save of a notification type only remarks on; used by the route of types."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.schemas.notification_types import TypeBody
+from domain.channels import Channel
+from storage.template_lists import PublishedText, published_texts
+
+
+async def template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:
+    """Return what keeps a channel of the type from being sent: a template that is missing, or lacks what it needs."""
+    texts = await published_texts(session, tenant, sorted(set(body.templates.values())))
+    return [warning for channel, name in body.templates.items() for warning in _of_channel(channel, name, texts)]
+
+
+def _of_channel(channel: Channel, name: str, texts: Sequence[PublishedText]) -> Iterator[str]:
+    found = [text for text in texts if (text.name, text.channel) == (name, channel)]
+    if not found:
+        yield f"/templates/{channel}: no text of '{name}' is published for {channel}: the channel is skipped"
+    for text in found:
+        for part in _missing_parts(text):
+            why = f"has no {part}: the provider would refuse it, so it is not sent"
+            yield f"/templates/{channel}: '{name}' in '{text.language}' {why}"
+
+
+def _missing_parts(text: PublishedText) -> Iterator[str]:
+    if text.channel == Channel.EMAIL and not (text.subject_template or "").strip():
+        yield "subject"
+    parts = [text.body_template, text.text_template if text.channel == Channel.EMAIL else None]
+    if text.channel in (Channel.EMAIL, Channel.SMS) and not any((part or "").strip() for part in parts):
+        yield "text"
