@@ -24,5 +24,5 @@ def _reported(channel: Channel, tracking: Tracking, reports: Reports) -> Iterato
     yield from reports[channel]
     if channel is Channel.EMAIL and tracking.opens:
         yield Evidence.OPENED
-    if channel is Channel.EMAIL and tracking.clicks:
+    if channel is Channel.EMAIL and (tracking.clicks or tracking.vendor):
         yield Evidence.CLICKED

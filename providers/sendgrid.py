@@ -62,7 +62,8 @@ class SendGrid(Provider):
     # named. Its events come by webhook at once; what is not there after ten minutes is in doubt.
     settle_window: ClassVar[float] = 600.0
     parses_receipts: ClassVar[bool] = True
-    reports_up_to: ClassVar[Evidence] = Evidence.CLICKED
+    # Opens and clicks only of types that leave tracking to the account.
+    reports_up_to: ClassVar[Evidence] = Evidence.DELIVERED
     # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB at
     # once, lost after 24 hours of refusals. An event with our reference has at least 200 bytes.
     max_events: ClassVar[int] = 5_000

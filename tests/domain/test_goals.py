@@ -32,6 +32,7 @@ def warnings(until: str | None, *channels: str, **more: Any) -> list[str]:
         ("opened", ["push", "in_app"], {}),
         ("opened", ["email"], {"tracking": {"opens": True}}),
         ("opened", ["email"], {"tracking": {"clicks": True}}),
+        ("clicked", ["email"], {"tracking": {"vendor": True}}),
     ],
 )
 def test_a_goal_that_one_channel_reports_is_fine(until: str | None, channels: list[str], more: dict[str, Any]) -> None:
