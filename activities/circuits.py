@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from domain.circuits import CircuitState, Health, Tally, quiet_for
-from domain.failure_reasons import counts_for_circuit, is_account
+from domain.failure_reasons import counts_for_circuit, stops_account
 from domain.holds import Held, circuit_open, provider_throttled
 from domain.messages import Result
 from domain.names import derived_id
@@ -98,7 +98,7 @@ class Circuits:
         seen.calls += 1
         seen.errors += trouble
         seen.slow += call.share >= SLOW_CALL
-        if call.result is Result.PERMANENT and is_account(call.reason) and counts_for_circuit(call.reason):
+        if call.result is Result.PERMANENT and stops_account(call.reason):
             seen.refusers.append(str(derived_id("refused", call.person)))
         elif not trouble:
             seen.refusers.clear()  # what somebody's message passes with is not broken

@@ -81,8 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(431, Limit.REQUEST_HEADERS)
         if len(self.pipeline) >= PIPELINED:
             self._stop(429, Limit.PIPELINED_REQUESTS)
+        super().on_headers_complete()  # refuses a target without a path
         self._enter(Phase.BODY)
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -113,9 +113,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._check_writing(now)
         elif self.phase is Phase.HEADERS or self.phase is Phase.BODY:
             self._check_reading(now)
+        elif self.phase is Phase.IDLE and now - self.since > self._limits.idle_timeout:
+            self.transport.close()
 
     def close(self) -> None:
+        """Nobody watches it from now on: what the client does not read is dropped."""
         self._refuse(503, None)
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def _check_writing(self, now: float) -> None:
         if self._stalled_since is None:
@@ -127,7 +132,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _check_reading(self, now: float) -> None:
         """What the server itself does not read, such as a request behind one that is being answered, is not late."""
         patience = self._limits.header_timeout if self.phase is Phase.HEADERS else self._limits.body_timeout
-        if self.flow.read_paused:
+        behind_another = self.phase is Phase.HEADERS and self.cycle is not None and not self.cycle.response_complete
+        if self.flow.read_paused or behind_another:
             self.since = now
         elif now - self.since <= patience:
             return
@@ -157,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Not in the middle of another response, nor where it would be taken for the response to a later request."""
         if self.pipeline or self.phase is Phase.IDLE or self.phase is Phase.RESPONSE:
             return False
-        if self.phase is Phase.BODY:
+        if self.phase is Phase.BODY and self.cycle is not None:
             return not self.cycle.response_started
         return self.cycle is None or self.cycle.response_complete
 

@@ -5,28 +5,34 @@ Called by the receipt applier. Recipients are never suppressed for them.
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
 from domain.circuits import Tally
+from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, Evidence, ReceiptKind
-from domain.failure_reasons import counts_for_circuit, is_account
+from domain.failure_reasons import is_account, stops_account
 from metrics.attempts import count_account_error
 from storage import provider_health
 from storage.database import Database
 from storage.receipts import StoredReceipt
 
+# What a vendor reports late says nothing of today: the account may have been repaired since.
+RECENT = timedelta(minutes=5)
+
 log = structlog.get_logger(__name__)
 
 
 async def report(database: Database, applied: Sequence[StoredReceipt]) -> None:
-    """Log and count each. Those that say that no message passes move the provider's circuit."""
+    """Log and count each. Recent ones that say that no message of anybody passes move the provider's circuit."""
     found = [receipt for receipt in applied if _names_the_account(receipt)]
     for receipt in found:
         count_account_error(receipt.provider, receipt.reason)
     for (provider, reason), times in Counter((receipt.provider, receipt.reason) for receipt in found).items():
         log.error("a provider reports a problem of our account", provider=provider, reason=reason, messages=times)
-    errors = Counter(receipt.provider for receipt in found if counts_for_circuit(receipt.reason))
+    since = now() - RECENT
+    errors = Counter(each.provider for each in found if stops_account(each.reason) and each.occurred_at >= since)
     for provider, times in sorted(errors.items()):
         async with database.quick_transaction() as session:
             await provider_health.move(session, provider, Tally(calls=times, errors=times))

@@ -136,6 +136,14 @@ def counts_for_circuit(code: str | None) -> bool:
     return code not in REASONS or REASONS[code].counts
 
 
+# No message of anybody passes. Other reasons of the account may depend on the sender, the recipient or the region.
+WHOLE_ACCOUNT = frozenset({"credentials_refused", "account_not_found", "account_suspended", "quota_exceeded"})
+
+
+def stops_account(code: str | None) -> bool:
+    return code in WHOLE_ACCOUNT
+
+
 def is_account(code: str | None) -> bool:
     return _category(code or "") is ReasonCategory.ACCOUNT
 

@@ -29,7 +29,7 @@ from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.ledgers import Key, load
 from storage.provider_limits import LIMITS, limits_of
 from storage.queue_entries import IS_OVER, UNDER_WAY
-from storage.recipients import opened_contact
+from storage.recipients import BEING_ERASED, opened_contact
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
@@ -112,7 +112,7 @@ WITH target AS (
     LEFT JOIN engine_state e ON e.id = 1
     JOIN tenant o ON o.id = n.tenant
     JOIN notification_type t ON t.id = n.type_id
-    JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+    JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT {BEING_ERASED}
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
    WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation AND n.digest_group IS NULL
      FOR UPDATE OF n FOR SHARE OF p

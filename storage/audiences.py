@@ -17,6 +17,7 @@ from domain.routing import LastAttempt
 from domain.statuses import NotificationStatus
 from domain.timing import Limit, limit_of
 from storage.provider_limits import LIMITS, limits_of
+from storage.recipients import BEING_ERASED
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
@@ -97,7 +98,7 @@ SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at,
            AND s.address_key IN (r.address_keys->>'email', r.address_keys->>'phone')) AS suppressed
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
-  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
+  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT {BEING_ERASED}
   LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
  WHERE n.id = :id AND n.tenant = :tenant
 """)  # noqa: S608 - constants of our own

@@ -26,7 +26,7 @@ SAVE = text("UPDATE schedule SET spec = CAST(:spec AS jsonb), updated_at = now()
 KEYS = text("""
 DELETE FROM multi_send WHERE tenant = :tenant
    AND EXISTS (SELECT 1 FROM unnest(CAST(:quoted AS text[])) AS each
-                WHERE strpos(lower(idempotency_key), lower(each)) > 0)
+                WHERE idempotency_key ~* each)
 """)
 
 DIGESTS = text("""
@@ -54,7 +54,8 @@ async def rename_digests(session: AsyncSession, values: Json) -> None:
 
 async def forget_keys(session: AsyncSession, tenant: UUID, person: Person) -> None:
     """Delete idempotency keys of sends to several recipients that quote this one."""
-    quoted = [each for each in quotes(person) if len(each) >= LONG_ENOUGH]
+    # `order-1000017` does not quote `100001`.
+    quoted = [f"(^|[^[:alnum:]]){re.escape(each)}($|[^[:alnum:]])" for each in quotes(person)]
     await session.execute(KEYS, {"tenant": tenant, "quoted": quoted})
 
 

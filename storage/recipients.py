@@ -19,6 +19,13 @@ from storage.database import to_json
 from storage.encryption import Encryption, Owner, encryption_of
 from storage.rows import Json, decoded
 
+# In statements on a notification `n`. An erasure in batches takes time, and nothing is sent meanwhile. The condition is
+# that of an index.
+BEING_ERASED = """
+EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n.recipient_id
+           AND g.finished_at IS NULL AND g.erased_at IS NULL)
+""".strip()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:

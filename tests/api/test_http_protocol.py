@@ -199,6 +199,13 @@ async def test_headers_have_a_largest_number_and_size(server: Served, headers: b
         assert await client.status() == status
 
 
+@pytest.mark.parametrize("line", [b"GET http://tocsin.test HTTP/1.1", b"CONNECT tocsin.test:443 HTTP/1.1"])
+async def test_a_target_without_a_path_is_refused(server: Served, line: bytes) -> None:
+    async with server.client() as client:
+        await client.send(line, b"\r\nHost: tocsin.test\r\n\r\n")
+        assert await client.status() == "400"
+
+
 async def test_pipelined_requests_are_answered_up_to_a_limit(server: Served) -> None:
     async with server.client() as client:
         await client.send((GET + b"\r\n") * PIPELINED)

@@ -13,6 +13,7 @@ from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
 from models.schedules import Schedule
 from storage import devices, erasures, large_erasures, recipients, suppressions
+from storage.audiences import read_audience
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.suppressions import NewSuppression, Suppression
@@ -382,6 +383,21 @@ async def test_an_erasure_in_batches_leaves_nothing_of_the_recipient(database: D
     addresses = [recipient_id] if "@" in recipient_id else []
     left = await tables_with(database, CANARY, '"late"', *addresses)
     assert [row for rows in left.values() for row in rows if str(desk.tenant) in row] == []
+
+
+async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database) -> None:
+    """The open notifications are the newest, which the batches come to last."""
+    desk = await open_desk(database)
+    await add_notifications(desk, 25)
+    sent = await desk.send()
+    async with database.transaction() as session:
+        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+        audience = await read_audience(session, sent.id, desk.tenant)
+    assert audience is not None
+    assert not audience.known
+    assert await sent.claim() is None
+    while await continued(database, 10):
+        pass
 
 
 async def test_a_recipient_with_few_notifications_is_erased_at_once(database: Database) -> None:

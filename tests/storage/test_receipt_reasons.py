@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -90,7 +91,9 @@ async def test_a_reason_of_the_account_is_the_operators_and_the_providers(hooks:
     sends = [await claimed(hooks.desk) for _ in range(5)]
     for sent in sends:
         await sent.answer(AttemptState.ACCEPTED, str(sent.id))
-    reported = [receipt("failed", attempt_id=sent.attempt(), reason="account_suspended") for sent in sends]
+    reported = [
+        receipt("failed", attempt_id=sent.attempt(), reason="account_suspended", occurred_at=now()) for sent in sends
+    ]
     await store(hooks.desk.database, *reported)
     with capture_logs() as logs:
         await apply_waiting(hooks.desk.database)
@@ -104,3 +107,18 @@ async def test_a_reason_of_the_account_is_the_operators_and_the_providers(hooks:
         await session.execute(text("DELETE FROM provider_health WHERE provider = 'sandbox'"))
     assert (health.state, health.reason) == ("open", "errors")
     assert await hooks.desk.query("SELECT 1 FROM suppression WHERE tenant = :t", t=hooks.desk.tenant) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "age"), [("sender_not_registered", timedelta()), ("account_suspended", timedelta(hours=1))]
+)
+async def test_what_only_some_meet_or_was_long_ago_opens_no_circuit(hooks: Hooks, reason: str, age: timedelta) -> None:
+    sends = [await claimed(hooks.desk) for _ in range(5)]
+    for sent in sends:
+        await sent.answer(AttemptState.ACCEPTED, str(sent.id))
+    reported = [receipt("failed", attempt_id=each.attempt(), reason=reason, occurred_at=now() - age) for each in sends]
+    await store(hooks.desk.database, *reported)
+    await apply_waiting(hooks.desk.database)
+    async with hooks.desk.database.transaction() as session:
+        health = (await provider_health.read_all(session)).get("sandbox")
+    assert health is None or health.state == "closed"
