@@ -19,6 +19,10 @@ from tests.polling import eventually
 WORDS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")
 PLACES = ("email", "sms", "push", "webhook")
 LATE = timedelta(hours=1)
+# For fixtures of the session, which are made before `late_receipts`.
+POSTPONE = """
+UPDATE sandbox_receipt r SET due_at = now() + interval '1 hour' FROM sandbox_message m
+ WHERE m.id = message_id AND notification_id = ANY(CAST(:ids AS uuid[]))"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,8 @@ async def bad_days(engine: Engine) -> AsyncIterator[BadDays]:
             "error with a later step": await shop.send("fallback", "mr-halfway"),
         }
         await _drop_receipts(shop, others["lost reconcile"])
+        lost = [id for (_, word), id in zip(pairs, ids, strict=True) if word == "lost"]
+        await eventually(lambda: shop.engine.sql(POSTPONE, ids=lost), len(lost).__eq__)
         yield BadDays(shop=shop, asked=dict(zip(pairs, ids, strict=True)), others=others)
 
 
