@@ -8,8 +8,10 @@ from pydantic_settings import SettingsConfigDict
 
 from config_sources import PREFIX, Sourced
 
-# Loopback and private addresses: clients on the open internet have none of them, reverse proxies usually have one.
-PRIVATE_NETWORKS = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7"
+# Loopback, private and shared addresses. Clients on the open internet have none of them, reverse proxies usually do.
+PRIVATE_NETWORKS = (
+    "127.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7,fe80::/10"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
