@@ -13,15 +13,16 @@ from temporalio.service import RPCError
 from dispatch.connection import OUTAGES
 from domain.stored_enums import UnknownValue
 from metrics.engine import Cause, background_failure, expect_bugs
+from storage.encryption import DecryptionError
 from storage.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger(__name__)
 
 # What background work outlives: outages, and with an error in the log what Postgres or Temporal refuse, since one row
-# that cannot be written must not end the process of all others. Any other error is a mistake of ours and is not caught:
-# a duty that fails for good while others go on is seen by nobody. It ends the process, whose supervisor says so and
-# starts it again.
-OUTLIVED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, httpx2.HTTPError, UnknownValue)
+# that cannot be written, or one secret whose key is missing, must not end the process of all others. Any other error is
+# a mistake of ours and is not caught: a duty that fails for good while others go on is seen by nobody. It ends the
+# process, whose supervisor says so and starts it again.
+OUTLIVED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, httpx2.HTTPError, UnknownValue, DecryptionError)
 AFTER_OUTAGE = 1.0
 LONGEST_PAUSE = 60.0
 TASK_PREFIX = "loop: "

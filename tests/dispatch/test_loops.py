@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from dispatch.loops import SLACK, Loop, coalesced
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
+from storage.encryption import DecryptionError
 from tests.polling import eventually
 
 
@@ -55,6 +56,7 @@ async def run_until(loop: Loop, is_over: Callable[[], bool]) -> None:
         (asyncpg.UndefinedColumnError("no column"), "error"),
         (RPCError("bad", RPCStatusCode.INVALID_ARGUMENT, b""), "error"),
         (UnknownValue("unknown Channel"), "error"),
+        (DecryptionError("a contact needs the key 'k1'"), "error"),
     ],
 )
 async def test_an_error_that_background_work_outlives_is_in_the_log(error: Exception, level: str) -> None:
