@@ -117,7 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def close(self) -> None:
-        """Nobody watches it from now on: what the client does not read is dropped."""
+        """End it at once. The sweep no longer checks it, so what the client does not read is dropped."""
         self._refuse(503, None)
         if self.transport.get_write_buffer_size():
             self.transport.abort()

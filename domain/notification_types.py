@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracking:
-    """What people do with an e-mail, told by a pixel and by links that lead through us. Off unless the type says so.
+    """Opens and clicks of an e-mail, reported by our pixel and our links. Off unless the type says so.
     `vendor` leaves it to the account at the provider whether that tracks by itself."""
 
     opens: bool = False

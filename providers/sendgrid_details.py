@@ -1,4 +1,4 @@
-"""What SendGrid is told of a mail beside its content: categories, and that it tracks nothing. Used by `sendgrid`."""
+"""What SendGrid gets with a mail beside its content: categories, and that it must not track. Used by `sendgrid`."""
 
 from typing import Any
 

@@ -117,7 +117,7 @@ async def _capped(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
 
 def refuse_common(answer: Answer) -> None:
     """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …). A 2xx
-    is here because it is not the one that the vendor documents, as from a proxy: nobody knows."""
+    is here because it is not the one that the vendor documents, as from a proxy: the outcome is unknown."""
     evidence = {"status": answer.status}
     if answer.is_2xx:
         raise Unknown("undocumented_success", evidence)

@@ -195,7 +195,7 @@ FIRST = UUID(int=0)
 
 
 async def moved(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
-    """Somebody has another zone: their next time is another."""
+    """Set the next times of a recipient whose zone has changed."""
     await _move(session, {"tenant": tenant, "recipient_id": recipient_id, "after": FIRST, "limit": None})
 
 

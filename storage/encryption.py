@@ -112,7 +112,7 @@ class Encryption:
         return renewed
 
     def lookup_hash(self, value: str) -> str:
-        """Return a keyed hash, for equality. Without the key nobody can try values out."""
+        """Return a keyed hash, for equality. Without the key values cannot be tried out."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(value.encode())
         outer.update(inner.digest())

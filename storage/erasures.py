@@ -121,7 +121,7 @@ BLANK = {
     "profiles": "DELETE FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING recipient_id",
 }
 OF_NOTIFICATIONS = ("receipts", "suppressions", "attempts", "deliveries", "event_messages")
-# After NOTIFICATIONS. Those accepted after `erased_at` are somebody else's, who has the same id now.
+# After NOTIFICATIONS. Those accepted after `erased_at` belong to a new recipient with the same id.
 MINE = """mine AS (
   SELECT id FROM notification
    WHERE tenant = :tenant AND recipient_id = :kept_as AND id > :after AND id <= :until

@@ -109,7 +109,7 @@ class EndpointDelivery:
         return end
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
-        """Of whoever was asked; without a result, of whoever will be. The type's, if the account may not look up."""
+        """Of the provider that was called, or of the next one. The type's, if the account may not look up."""
         if result is not None and result.reason == LOOKUP_REFUSED:
             return self._terms.guarantee
         provider = self._pool[0] if result is None else self._asked(result)

@@ -110,7 +110,7 @@ class Tracking(Model):
     opens: bool = False
     clicks: bool = False
     vendor: Annotated[
-        bool, Field(description="The provider tracks too, as its account is set. Otherwise SendGrid is told not to.")
+        bool, Field(description="The provider tracks too, as its account is set. Otherwise SendGrid does not track.")
     ] = False
 
 

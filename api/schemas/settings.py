@@ -32,7 +32,7 @@ PhoneRegions = Annotated[
         min_length=1,
         max_length=300,
         description="Regions (ISO 3166, such as AT) whose phone numbers are accepted and written to; null allows all. "
-        "A number whose region cannot be told is of none of them.",
+        "A number whose region is unknown belongs to none of them.",
     ),
     AfterValidator(_regions),
 ]

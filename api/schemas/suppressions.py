@@ -49,7 +49,7 @@ class SuppressionBody(Model):
 
 
 class SuppressionView(Model):
-    """`source` is the provider that told us, with the unsubscribe group if it is about one, or `api`. `address` is
+    """`source` is the provider that reported it, with the unsubscribe group if it is about one, or `api`. `address` is
     null once its person is erased or has another one; it stays suppressed all the same."""
 
     id: Id

@@ -1,4 +1,4 @@
-"""Browsers are told on every answer what they may do; pages without a key answer to this machine's names in dev."""
+"""Every answer has security headers; pages without a key answer to this machine's names in dev."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Weak secrets are told from those that a generator made."""
+"""Weak secrets are refused, and those that a generator made are not."""
 
 import random
 
