@@ -55,7 +55,8 @@ async def rename_digests(session: AsyncSession, values: Json) -> None:
 async def forget_keys(session: AsyncSession, tenant: UUID, person: Person) -> None:
     """Delete idempotency keys of sends to several recipients that quote this one."""
     # `order-1000017` does not quote `100001`.
-    quoted = [f"(^|[^[:alnum:]]){re.escape(each)}($|[^[:alnum:]])" for each in quotes(person)]
+    long_enough = (re.escape(each) for each in quotes(person) if len(each) >= LONG_ENOUGH)
+    quoted = [f"(^|[^[:alnum:]]){each}($|[^[:alnum:]])" for each in long_enough]
     await session.execute(KEYS, {"tenant": tenant, "quoted": quoted})
 
 

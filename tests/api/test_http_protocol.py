@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,8 @@ class Served:
 
 
 async def answer(request: Request) -> Response:
+    if "early" in request.headers:
+        return PlainTextResponse("refused before the body")
     body = await request.body()
     return PlainTextResponse(b"a" * LARGE if body == b"large" else b"read")
 
@@ -150,6 +152,38 @@ async def too_late(server: Served) -> None:
     async with server.client() as client:
         await client.send(GET)
         assert await client.status() == "408"
+
+
+async def test_a_connection_is_idle_after_an_early_response_too() -> None:
+    async with served(ConnectionLimits(idle_timeout=1)) as server, server.client() as client:
+        await client.send(POST, b"Early: yes\r\nContent-Length: 10\r\n\r\n12345")
+        assert await client.status() == OK
+        await client.send(b"67890")
+        async with asyncio.timeout(60):
+            assert await client.is_closed()
+
+
+async def test_a_connection_that_gives_way_ends_though_its_client_reads_nothing() -> None:
+    limit = 10
+    async with served(ConnectionLimits(connections=limit)) as server, AsyncExitStack() as stack:
+        for _ in range(limit):
+            client = await stack.enter_async_context(server.client())
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send(POST, b"Content-Length: 5\r\n\r\nlarge")
+
+        async def next_status() -> str:
+            async with server.client() as late:
+                try:
+                    await late.send(GET, b"\r\n")
+                    return await late.status()
+                except ConnectionError:
+                    return ""
+
+        async def still_open() -> int:
+            return len(server.state.connections)
+
+        await eventually(next_status, OK.__eq__)
+        await eventually(still_open, lambda number: number < limit)
 
 
 async def test_a_response_that_is_not_read_ends_the_connection(impatient: Served) -> None:
