@@ -76,10 +76,12 @@ NAMES = ", ".join(f"'{name}'" for name in sorted(SECRET_MEMBERS))
 SECRETS = f"jsonb_each({{document}}) m WHERE m.key IN ({NAMES}) AND m.value NOT IN ('null', '\"\"')"
 KEY_ID = "substring(m.value #>> '{{}}' FROM '^enc:([^:]+):')"
 COUNT = f"SELECT {KEY_ID} AS key_id, count(*) AS secrets FROM {{name}} t, {SECRETS} GROUP BY 1"  # noqa: S608 - ours
+# A page of the table, however few of its rows have a secret to encrypt: only those have a document.
 NEXT = f"""
-SELECT t.tenant, {{columns}}, {{keys}}, {{document}} AS document FROM {{name}} t
- WHERE (CAST(:after AS jsonb) IS NULL OR ({{keys}}) > ({{after}}))
-   AND EXISTS (SELECT 1 FROM {SECRETS} AND {KEY_ID} IS DISTINCT FROM :key_id)
+SELECT t.tenant, {{columns}}, {{keys}},
+       CASE WHEN EXISTS (SELECT 1 FROM {SECRETS} AND {KEY_ID} IS DISTINCT FROM :key_id) THEN {{document}} END
+         AS document
+  FROM {{name}} t WHERE (CAST(:after AS jsonb) IS NULL OR ({{keys}}) > ({{after}}))
  ORDER BY {{keys}} LIMIT {BATCH}
 """  # noqa: S608 - constants of our own
 # In the order in which others lock several rows. A row that was changed since it was read is left to the next pass.
@@ -127,10 +129,11 @@ async def renew_table(database: Database, table: EncryptedTable, report: Callabl
         if not rows:
             return
         after = {name: rows[-1][name] for name in table.order}
-        items = [_renewed(encryption, table, row) for row in rows]
-        async with database.transaction() as session:
-            await session.execute(renew, {"items": to_json(items)})
-        report(len(rows))
+        items = [_renewed(encryption, table, row) for row in rows if row["document"] is not None]
+        if items:
+            async with database.transaction() as session:
+                await session.execute(renew, {"items": to_json(items)})
+            report(len(items))
 
 
 def _renewed(encryption: Encryption, table: EncryptedTable, row: Any) -> Json:

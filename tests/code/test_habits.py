@@ -28,6 +28,7 @@ MAY_SLEEP: dict[str, str] = {
     "testing/polling.py": "the one place where tests wait for a condition, with a deadline",
     "tests/faults/pace.py": "how long an outage lasts, and how far two sends are apart, are durations",
     "storage/migrate.py": "asks for a lock that another process holds, without a statement that waits",
+    "storage/encryption_keys.py": "asks for a lock that another process holds while it encrypts what is stored",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
     "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",
