@@ -1,5 +1,6 @@
 """Keys, types and published templates, cached; built once per process by bootstrap, asked by API and activities."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -20,6 +21,8 @@ from storage.templates import Publication
 
 SECONDS = 5.0
 SIZE = 10_000
+# Keys that are looked up at a time: anyone can send keys that are not cached, and the pool is for all.
+KEY_LOOKUPS = 4
 
 InTenant: TypeAlias = tuple[UUID, str]
 IdInTenant: TypeAlias = tuple[UUID, UUID]
@@ -35,6 +38,7 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._key_lookups = asyncio.Semaphore(KEY_LOOKUPS)
         self._keys: Cache[str, ApiKeyInfo | None] = Cache(self._load_key, size=SIZE, seconds=SECONDS)
         self._current: Cache[InTenant, NotificationType | None] = Cache(self._load_type, size=SIZE, seconds=SECONDS)
         self._published: Cache[InTenant, list[Publication]] = Cache(self._load_history, size=SIZE, seconds=SECONDS)
@@ -69,7 +73,7 @@ class Catalog:
             cache.flush()
 
     async def _load_key(self, hash: str) -> ApiKeyInfo | None:
-        async with self._database.transaction() as session:
+        async with self._key_lookups, self._database.transaction() as session:
             return await api_keys.find(session, hash)
 
     async def _load_type(self, place: InTenant) -> NotificationType | None:

@@ -13,7 +13,7 @@ from domain.names import FLUSH_CHANNEL
 from models.tenants import Tenant
 from storage import api_keys, notification_types, templates
 from storage.api_keys import create_key, ensure_tenant, hash_of
-from storage.catalog import Catalog, announce
+from storage.catalog import KEY_LOOKUPS, Catalog, announce
 from storage.database import Database
 from storage.templates import Place
 
@@ -113,6 +113,24 @@ async def test_callers_that_miss_together_share_one_query(database: Database, te
         found = await asyncio.gather(*(catalog.current_type(tenant.id, "order.shipped") for _ in range(20)))
     assert len(seen) == 1
     assert all(one is found[0] for one in found)
+
+
+async def test_unknown_keys_take_few_connections(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most, find = 0, 0, api_keys.find
+
+    async def counted(*given: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await find(*given)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(api_keys, "find", counted)
+    found = await asyncio.gather(*(catalog.key(hash_of(f"unknown {number}")) for number in range(40)))
+    assert found == [None] * 40
+    assert most == KEY_LOOKUPS
 
 
 async def test_a_caller_that_gives_up_does_not_take_the_answer_from_the_others(
