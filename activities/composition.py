@@ -13,6 +13,7 @@ from temporalio import activity
 from domain.languages import chain
 from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
+from domain.reasons import Reason, because
 from domain.stored_limits import ENDPOINTS_AT_ONCE
 from domain.templates import TemplateVersion
 from metrics.engine import Limit, limit_reached
@@ -59,18 +60,18 @@ class Composition:
             open_ = await insert_deliveries(session, *key, items, queued_for=queued_for(steps))
         if open_:
             _count_limits(items)
-        failures = {delivery.id: reason for delivery, reason in drafts if reason is not None}
+        failures: dict[UUID, Reason | str] = {delivery.id: why for delivery, why in drafts if why is not None}
         return RenderResult(failures=failures, closed=not open_)
 
     async def _draft(
         self, tenant: UUID, kind: NotificationType, words: Words, step: int, plan: ChannelPlan
-    ) -> tuple[NewDelivery, str | None]:
+    ) -> tuple[NewDelivery, Reason | None]:
         languages = chain(words.locale, words.default_language)
         as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
         name = kind.templates[plan.channel]
         template = await self._catalog.published(tenant, name, plan.channel, languages, as_of)
         if template is None:
-            return _delivery(step, plan, None, None), "no_template"
+            return _delivery(step, plan, None, None), Reason("no_template")
         variables = {**words.payload, **_alone(kind, words), "recipient": words.recipient}
         locale = words.locale or template.language
         result = await self._renderer.render(source_of(template), variables, locale, tenant=tenant)
@@ -116,10 +117,10 @@ def source_of(template: TemplateVersion) -> TemplateSource:
     )
 
 
-def _reason(failure: RenderFailure) -> str:
+def _reason(failure: RenderFailure) -> Reason:
     where = f" in {failure.part}" if failure.part else ""
     line = f", line {failure.line}" if failure.line else ""
-    return f"template_error: {failure.reason}{where}{line}"
+    return because("template_error", f"{failure.reason}{where}{line}")
 
 
 def _delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:

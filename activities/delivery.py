@@ -21,6 +21,7 @@ from domain.ledger import OPEN
 from domain.messages import DeliverInput, DeliverResult, Gate, Result
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.outgoing import Message
+from domain.reasons import Reason
 from domain.records import Verdict
 from domain.redrives import left_to
 from domain.statuses import DeliveryStatus
@@ -37,8 +38,8 @@ from storage.ledgers import Key
 from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.statements import Executor
 
-ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason="recipient_erased")
-NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason="no_address")
+ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
+NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
 ELSEWHERE = DeliverResult(result=Result.ELSEWHERE)
 # Calls of one provider on the shared queue at a time, half of what the worker runs there: a vendor that hangs leaves
 # the other half to the rest, and its own further calls wait in its own queue.
@@ -144,9 +145,9 @@ class Delivering:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if call.others and not held.by_hand:
                 await holds.note_reroute(session, call, held)
-                return DeliverResult(result=Result.REROUTED, reason=held.reason)
+                return DeliverResult(result=Result.REROUTED, reason=held.reason.code, args=held.reason.args)
             await holds.mark_held(session, call, held)
-        return DeliverResult(result=Result.HELD, reason=held.reason)
+        return DeliverResult(result=Result.HELD, reason=held.reason.code, args=held.reason.args)
 
     async def _wait(self, call: DeliverInput, gate: Gate) -> DeliverResult:
         """In a transaction of its own, as above."""
@@ -194,7 +195,8 @@ def _on_shared_queue() -> bool:
 
 
 def _stopped(verdict: Verdict) -> DeliverResult:
-    return DeliverResult(result=Result.STOPPED, stopped_as=verdict.status, reason=verdict.reason)
+    reason = verdict.reason
+    return DeliverResult(result=Result.STOPPED, stopped_as=verdict.status, reason=reason.code, args=reason.args)
 
 
 def _too_early(claim: Claim) -> Gate | None:
@@ -215,7 +217,7 @@ def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:
     delivery = claim.ledger.deliveries[call.delivery_id]
     # Closed by a verdict of ours, as by a workflow that was lost since; one of several devices may have it already.
     if delivery.status not in OPEN and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
-        return _stopped(Verdict(status=delivery.status, reason=delivery.failure_reason or ""))
+        return _stopped(Verdict(status=delivery.status, reason=delivery.failure or Reason("")))
     if claim.ledger.finished_at is not None:
         return DeliverResult(result=Result.STOPPED, status=claim.ledger.status, finished=True)
     if address_of(call, claim) is None:

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.composition import queued_for
 from domain.clock import now
 from domain.digests import group_of
-from domain.gates import Reason, by_the_hour, claims
+from domain.gates import GateReason, by_the_hour, claims
 from domain.ledger import finish
 from domain.messages import Gate, NotificationOutcome, ResolveInput, StepPlan
 from domain.notification_types import NotificationType
+from domain.reasons import Reason
 from domain.statuses import NotificationStatus
 from domain.throttles import Claimed
 from domain.timing import OnExceed
@@ -44,7 +45,7 @@ class Asked:
         )
 
     @property
-    def claims(self) -> dict[Reason, Claimed]:
+    def claims(self) -> dict[GateReason, Claimed]:
         audience = self.audience
         return claims(self.kind, audience.priority, audience.recipient_id, audience.person_cap)
 
@@ -79,7 +80,7 @@ class Gates:
         async with self._database.transaction() as session:
             if await provider_queues.has_room(session, provider):
                 return None
-            gate = Gate(reason=provider_queues.reason_of(provider))
+            gate = Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
             await gates.wait(session, asked.key, asked.start.generation, gate)
         return gate
 
@@ -98,12 +99,12 @@ class Gates:
             why = next(reason for reason, each in claimed.items() if each in full)
             return await self._exceeded(session, asked, why, full)
 
-    async def _exceeded(self, session: AsyncSession, asked: Asked, why: Reason, full: list[Claimed]) -> Answer:
+    async def _exceeded(self, session: AsyncSession, asked: Asked, why: GateReason, full: list[Claimed]) -> Answer:
         match self._what_then(asked, why):
             case OnExceed.DROP:
                 await throttles.leave(session, asked.asker)
                 after = await amend(
-                    session, asked.key, lambda ledger: finish(ledger, now(), NotificationStatus.SUPPRESSED, why)
+                    session, asked.key, lambda ledger: finish(ledger, now(), NotificationStatus.SUPPRESSED, Reason(why))
                 )
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
@@ -116,10 +117,10 @@ class Gates:
         return Gate(reason=why)  # without a timer: who is told when there is room, and in which order, the rows know
 
     @staticmethod
-    def _what_then(asked: Asked, why: Reason) -> OnExceed:
+    def _what_then(asked: Asked, why: GateReason) -> OnExceed:
         """A cap defers, into the type's digest where it has one; a digest itself can only wait."""
         timing = asked.kind.timing
-        if why is Reason.CAPPED:
+        if why is GateReason.CAPPED:
             wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
         else:
             wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER

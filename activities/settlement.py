@@ -11,6 +11,7 @@ from domain.goal_messages import CheckInput, Standing, StepStanding
 from domain.ledger import close_delivery, finish
 from domain.messages import NotificationOutcome, SettleInput
 from domain.overview import ARRIVED, overall
+from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus
 from domain.steps import escalate, open_wait, standing
@@ -73,15 +74,16 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
         return ledger
     for closed in end.ends:
         if closed.delivery_id in ledger.deliveries:
-            verdict = Verdict(status=closed.status, reason=closed.reason)
+            verdict = Verdict(status=closed.status, reason=Reason(closed.reason, closed.args))
             ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
     if end.waits_for is not None and end.step is not None:
         return open_wait(ledger, end.step, end.waits_for)
     if end.verdict is None and (end.beside or not _arrived(ledger, end)):
         return ledger  # the next step may try
     if ledger.cancel_requested_at is not None:
-        return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
-    return finish(ledger, at, end.verdict or NotificationStatus.FAILED, end.reason)
+        return finish(ledger, at, NotificationStatus.CANCELED, Reason("canceled"))
+    reason = None if end.reason is None else Reason(end.reason)
+    return finish(ledger, at, end.verdict or NotificationStatus.FAILED, reason)
 
 
 def _arrived(ledger: Ledger, end: SettleInput) -> bool:

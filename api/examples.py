@@ -35,8 +35,8 @@ SENT: Json = {
 }
 SUMMARY: Json = SENT | {
     "status": "DELIVERED",
-    "failure_reason": None,
-    "failure_category": None,
+    **dict.fromkeys(("failure_reason", "failure_category")),
+    "failures": [],
     "tags": [],
     "cancel_key": None,
     "finished_at": SENT_AT,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.schemas.explanations import Explanation, ExplanationLine
-from api.views import temporal_url
+from api.views import temporal_url, waits_of
 from config import Settings
 from domain.channels import Channel
 from domain.clock import now
@@ -12,6 +12,7 @@ from domain.evidence import AttemptState, Evidence
 from domain.explanations import account, summary
 from domain.holds import Pause
 from domain.names import workflow_id
+from domain.reasons import stored
 from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Story
@@ -20,7 +21,7 @@ from storage.notification_types import value_of
 from storage.notifications import Record
 
 AS_THEY_ARE = (
-    *("notification_type", "priority", "generation", "failure_reason", "created_at", "send_at", "expires_at"),
+    *("notification_type", "priority", "generation", "created_at", "send_at", "expires_at"),
     *("finished_at", "cancel_requested_at"),
 )
 OF_A_CALL = ("delivery_id", "endpoint_id", "number", "provider", "started_at", "finished_at", "error_type", "reason")
@@ -54,9 +55,10 @@ def story_of(record: Record, kind: NotificationType, pauses: tuple[Pause, ...] =
         **_named(row, AS_THEY_ARE),
         type_version=kind.version,
         status=NotificationStatus(row.status),
+        failures=stored(row.failures, row.failure_reason),
         dispatched_at=entry.started_at if entry else None,
         dispatch_at=entry.next_at if entry else row.created_at,
-        waits_for=entry.waits_for if entry else None,
+        waits_for=waits_of(entry),
         waits_until=entry.waits_until if entry else None,
         route=tuple(step.channels for step in type_.route),
         beside=type_.always,

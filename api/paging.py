@@ -80,7 +80,7 @@ def not_ours() -> Problem:
 
 
 async def paging(
-    limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(max_length=1_000)] = None
+    limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(max_length=4_000)] = None
 ) -> Paging:
     return Paging(limit=limit, after=None if cursor is None else decode(cursor))
 

@@ -6,10 +6,13 @@ from api.schemas.digests import DigestOf
 from api.schemas.notifications import AttemptView, DeliveryView, NotificationSummary, NotificationView, TimelineEntry
 from config import Settings
 from domain.evidence import AttemptState
-from domain.failure_reasons import category_of
+from domain.failure_reasons import category
 from domain.names import digest_workflow_id, workflow_id
+from domain.reasons import Reason, category_of, first_category, line, stored, to_json
+from domain.timeline import line_of, reason_of
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
+from models.queue import QueueEntry
 from storage.notifications import Record
 from storage.sealing import unseal
 
@@ -26,7 +29,7 @@ def notification_view(record: Record, settings: Settings) -> NotificationView:
         **summary,
         event_payload=unseal(record.notification.event_payload),
         digest=_digest(record.digest),
-        waits_for=record.entry.waits_for if record.entry else None,
+        waits_for=line(waits) if (waits := waits_of(record.entry)) else None,
         waits_until=record.entry.waits_until if record.entry else None,
         deliveries=[_delivery(delivery, record.attempts) for delivery in record.deliveries],
         timeline=[_entry(event) for event in record.events],
@@ -35,10 +38,17 @@ def notification_view(record: Record, settings: Settings) -> NotificationView:
 
 def _summary(row: Notification, settings: Settings) -> dict[str, Any]:
     workflow = digest_workflow_id(row.digest_group) if row.digest_group else workflow_id(row.id, row.generation)
-    derived = ("workflow_id", "temporal_url", "failure_category")
+    derived = ("workflow_id", "temporal_url", "failures", "failure_category")
     values = {name: getattr(row, name) for name in NotificationSummary.model_fields if name not in derived}
-    values["failure_category"] = category_of(row.failure_reason)
+    failures = stored(row.failures, row.failure_reason)
+    values |= {"failures": to_json(failures), "failure_category": first_category(failures)}
     return values | {"workflow_id": workflow, "temporal_url": temporal_url(settings, workflow)}
+
+
+def waits_of(entry: QueueEntry | None) -> Reason | None:
+    if entry is None or entry.waits_for is None:
+        return None
+    return Reason(entry.waits_for, {"provider": entry.busy_provider} if entry.busy_provider else {})
 
 
 def _digest(row: Digest | None) -> DigestOf | None:
@@ -54,9 +64,10 @@ def temporal_url(settings: Settings, workflow: str) -> str | None:
 
 
 def _delivery(row: Delivery, attempts: Any) -> DeliveryView:
-    derived = ("attempts", "failure_category")
+    derived = ("attempts", "failure_reason", "failure_category")
     values = {name: getattr(row, name) for name in DeliveryView.model_fields if name not in derived}
-    values["failure_category"] = category_of(row.failure_reason)
+    failure = reason_of(row.failure_reason, row.failure_args)
+    values |= {"failure_reason": failure and line(failure), "failure_category": category_of(failure)}
     values["rendered_content"] = None if row.rendered_content is None else unseal(row.rendered_content)
     return DeliveryView(**values, attempts=[_attempt(one) for one in attempts if one.delivery_id == row.id])
 
@@ -67,10 +78,11 @@ def _attempt(row: Attempt) -> AttemptView:
     return AttemptView(
         **values,
         outcome=AttemptState(row.state).outcome,
-        category=category_of(row.receipt_reason or row.reason),
+        category=category(row.receipt_reason or row.reason),
         cost=None if row.cost is None else f"{row.cost.normalize():f}",
     )
 
 
 def _entry(event: Event) -> TimelineEntry:
-    return TimelineEntry(**{name: getattr(event, name) for name in TimelineEntry.model_fields})
+    values = {name: getattr(event, name) for name in TimelineEntry.model_fields}
+    return TimelineEntry(**values | {"reason": line_of(event.reason, event.detail)})

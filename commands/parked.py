@@ -22,7 +22,7 @@ OneId = Annotated[str, typer.Argument(help="Notification id, or its end as 'tail
 MaybeId = Annotated[str | None, typer.Argument(metavar="ID", help="One notification; else filter.")]
 OfType = Annotated[str | None, typer.Option("--type", help="Only of this notification type.")]
 OfChannel = Annotated[str | None, typer.Option("--channel", help="Only what went, or was to go, by this channel.")]
-OfReason = Annotated[str | None, typer.Option("--reason", help="Only with a reason that begins so.")]
+OfReason = Annotated[str | None, typer.Option("--reason", help="Only with this code, or this cause: gave_up, timeout.")]
 OfRecipient = Annotated[str | None, typer.Option("--recipient", help="Only of this recipient.")]
 OfTag = Annotated[str | None, typer.Option("--tag", help="Only with this tag.")]
 Since = Annotated[

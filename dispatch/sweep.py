@@ -9,6 +9,7 @@ from temporalio.client import WorkflowExecutionStatus
 from dispatch.starter import Starter
 from domain.clock import now
 from domain.ledger import finish
+from domain.reasons import Reason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
 from storage import dispatching, stores
@@ -55,7 +56,7 @@ class Sweep:
             if not await dispatching.is_started(session, notification_id, generation):
                 return None  # it has ended, or was handed to a digest
             # Terminated, timed out, or failed without settling: nothing will finish the row any more.
-            reason = f"workflow_{status.name.lower()}"
+            reason = Reason("workflow_ended", {"how": status.name.lower()})
             key = Key(notification_id=notification_id, tenant=tenant)
             after = await amend(session, key, lambda ledger: abandoned(ledger, generation, reason))
         if after.events:
@@ -70,7 +71,7 @@ class Sweep:
                 await dispatching.redispatch(session, notification_id, generation)
 
 
-def abandoned(ledger: Ledger, generation: int, reason: str) -> Ledger:
+def abandoned(ledger: Ledger, generation: int, reason: Reason) -> Ledger:
     if ledger.generation != generation or ledger.finished_at is not None:
         return ledger
     return finish(ledger, now(), NotificationStatus.FAILED, reason)

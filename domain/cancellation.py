@@ -7,6 +7,7 @@ from enum import StrEnum
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.ledger import OPEN, close_delivery, finish
+from domain.reasons import Reason
 from domain.records import Delivery, Ledger, Verdict
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -19,7 +20,7 @@ class CancelAnswer(StrEnum):
 
 RANK = {CancelAnswer.STOPPED: 0, CancelAnswer.IN_DOUBT: 1, CancelAnswer.ALREADY_SENT: 2}
 SENT = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
-CANCELED = Verdict(status=DeliveryStatus.CANCELED, reason="canceled")
+CANCELED = Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
 
 
 def cancel(ledger: Ledger, at: datetime) -> Ledger:
@@ -33,7 +34,7 @@ def cancel(ledger: Ledger, at: datetime) -> Ledger:
             ledger = close_delivery(ledger, delivery.id, CANCELED, at)
     if any(delivery.status in OPEN for delivery in ledger.deliveries.values()):
         return ledger
-    return finish(ledger, at, NotificationStatus.CANCELED, "canceled")
+    return finish(ledger, at, NotificationStatus.CANCELED, CANCELED.reason)
 
 
 def answers(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelAnswer]:

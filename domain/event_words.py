@@ -3,22 +3,33 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from domain import wording
 from domain.failure_reasons import text_of
+from domain.preferences import allowed_by
+from domain.reasons import WHY_LISTED
 from domain.records import Event
 from domain.stories import Story
+from domain.timeline import sentence_of
 
 REPORTED = {
     "delivered": "was delivered",
     "opened": "was opened",
     "clicked": "was opened and a link in it followed",
-    "bounced": "came back",
+    "bounced": "was not delivered",
 }
 # What a call came to is told from its own row, which knows how it ended.
 TOLD_BY_CALLS = ("attempt_refused", "attempt_not_accepted")
 
 
-def sentence(event: Event, story: Story) -> str | None:
+# Outcomes that are unknown although the provider answered.
+SERVER_ERROR = "server_error"
+ANSWERED = {
+    SERVER_ERROR: "answered with a server error",
+    "malformed_answer": "answered, but the answer cannot be read",
+    "undocumented_success": "answered, but not with the success that it documents",
+}
+
+
+def words_of(event: Event, story: Story) -> str | None:
     """None: somebody else tells it."""
     return TELLERS.get(event.kind, _ended)(event, story)
 
@@ -27,38 +38,44 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def lost_words(provider: object, reason: str | None) -> str:
+    """Return what became of a call whose outcome is unknown."""
+    if reason in ANSWERED:
+        return f"{provider} {ANSWERED[reason]}; it may or may not have it"
+    return f"no answer ({reason}); {provider} may or may not have it"
+
+
 def _accepted(event: Event, story: Story) -> str:
     asked = f"Accepted as {story.notification_type} (version {story.type_version} of the type)"
     words = [asked, f"priority {story.priority}"]
     words += [f"for {', '.join(story.only)} alone, as the caller asked"] if story.only is not None else []
     words += [f"to be sent at {moment(story.send_at)}"] if story.send_at is not None else []
-    words += [f"worthless after {moment(story.expires_at)}"] if story.expires_at is not None else []
+    words += [f"expires at {moment(story.expires_at)}"] if story.expires_at is not None else []
     return ", ".join(words) + "."
 
 
 def _rendered(event: Event, story: Story) -> str:
     detail = event.detail or {}
     template = f"{detail.get('template')}, version {detail.get('version')}, in {detail.get('language')}"
-    return f"{event.channel} is used: {wording.allowed(detail.get('rule'))}. Rendered from {template}."
+    return f"{event.channel} is used: {allowed_by(detail.get('rule'), str(event.channel))}. Rendered from {template}."
 
 
 def _skipped(event: Event, story: Story) -> str:
-    return f"{event.channel} is not used: {wording.reason(event.reason)}."
+    return f"{event.channel} is not used: {sentence_of(event)}."
 
 
 def _unknown(event: Event, story: Story) -> str:
     detail = event.detail or {}
-    number, provider = detail.get("attempt"), detail.get("provider")
-    return f"{event.channel}, attempt {number}: no answer ({event.reason}); {provider} may or may not have it."
+    return f"{event.channel}, attempt {detail.get('attempt')}: {lost_words(detail.get('provider'), event.reason)}."
 
 
 def _held(event: Event, story: Story) -> str:
-    return f"{event.channel} is held back: {wording.reason(event.reason)}."
+    return f"{event.channel} is held back: {sentence_of(event)}."
 
 
 def _waiting(event: Event, story: Story) -> str:
     until = (event.detail or {}).get("until")
-    return f"It waits{f' until {until}' if until else ''}: {wording.reason(event.reason)}."
+    return f"It waits{f' until {until}' if until else ''}: {sentence_of(event)}."
 
 
 def _collected(event: Event, story: Story) -> str:
@@ -70,7 +87,7 @@ def _digested(event: Event, story: Story) -> str:
 
 
 def _rerouted(event: Event, story: Story) -> str:
-    return f"{event.channel} goes to another provider: {wording.reason(event.reason)}."
+    return f"{event.channel} goes to another provider: {sentence_of(event)}."
 
 
 def _devices_skipped(event: Event, story: Story) -> str:
@@ -87,7 +104,10 @@ def _calls_limited(event: Event, story: Story) -> str:
 
 
 def _escalated(event: Event, story: Story) -> str:
-    return f"Step {(event.detail or {}).get('step')} did not get far enough ({event.reason}): the next one runs."
+    detail = event.detail or {}
+    channels = ", ".join(detail.get("channels", ()))
+    why = f"{channels}: {sentence_of(event)}" if channels else sentence_of(event)
+    return f"Step {detail.get('step')} did not get far enough ({why}): the next one runs."
 
 
 def _demoted(event: Event, story: Story) -> str:
@@ -96,7 +116,7 @@ def _demoted(event: Event, story: Story) -> str:
 
 def _suppressed_address(event: Event, story: Story) -> str:
     detail = event.detail or {}
-    why = wording.SUPPRESSED.get(str(event.reason), event.reason)
+    why = WHY_LISTED.get(str(event.reason), event.reason)
     return f"The address of {event.channel} is suppressed from now on: {why} ({detail.get('provider')} says so)."
 
 
@@ -114,13 +134,18 @@ def _ended(event: Event, story: Story) -> str | None:
     so = f" With that the notification is {event.status}." if event.status is not None else ""
     if "receipt" in detail:
         said = REPORTED.get(str(detail["receipt"]), str(detail["receipt"]))
-        why = f": {text_of(event.reason)}" if event.reason and event.reason != "bounced" else ""
+        cause = detail.get("cause") or (event.reason if event.reason != "bounced" else None)
+        why = f": {text_of(cause)}" if cause else ""
         return f"{event.channel}: {detail.get('provider')} reports that it {said}{why}.{so}"
     if event.delivery_status is not None:
-        return f"{event.channel} ended {event.delivery_status}: {wording.reason(event.reason)}.{so}"
+        return f"{event.channel} ended {event.delivery_status}: {sentence_of(event)}.{so}"
     if event.status is not None:
-        return f"The notification ended {event.status}{': ' + wording.line(event.reason) if event.reason else ''}."
+        return f"The notification ended {event.status}{f': {why}' if (why := _why(event)) else ''}."
     return " ".join(str(word) for word in (event.kind, event.channel, event.reason) if word) + "."
+
+
+def _why(event: Event) -> str:
+    return sentence_of(event) if event.reason or "failures" in (event.detail or {}) else ""
 
 
 Teller = Callable[[Event, Story], str | None]

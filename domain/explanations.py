@@ -6,19 +6,20 @@ Pure; `api/explaining.py` brings the rows. For operators: it names ids and facts
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain import wording
-from domain.event_words import moment, sentence
+from domain.event_words import SERVER_ERROR, lost_words, moment, words_of
 from domain.evidence import AttemptState, Evidence
+from domain.failure_reasons import ReasonCategory, category
 from domain.holds import Pause
 from domain.overview import ARRIVED
+from domain.reasons import WHAT_IS_REFUSED, sentence, sentences
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Line, Story
 
 MEANING: dict[NotificationStatus, str] = {
     NotificationStatus.PENDING: "it is on its way, or waits",
-    NotificationStatus.FAILED: "nobody could be reached",
-    NotificationStatus.SUPPRESSED: "nobody wanted it, or it may not be sent",
-    NotificationStatus.CANCELED: "it was cancelled",
+    NotificationStatus.FAILED: "it reached the recipient by no channel",
+    NotificationStatus.SUPPRESSED: "the recipient does not want it, or it may not be sent",
+    NotificationStatus.CANCELED: "it was canceled",
     NotificationStatus.EXPIRED: "its time was over",
     NotificationStatus.DIGESTED: "it became part of a digest",
     NotificationStatus.IN_DOUBT: "a provider may or may not have it",
@@ -32,7 +33,7 @@ def summary(story: Story) -> str:
     if arrived:
         return f"{story.status}, by {' and '.join(dict.fromkeys(arrived))}."
     meaning = MEANING.get(story.status, "so it is recorded")
-    why = wording.line(story.failure_reason or "")
+    why = sentences(story.failures)
     return f"{story.status}: {meaning}{f' ({why})' if why not in ('', meaning) else ''}."
 
 
@@ -47,7 +48,7 @@ def account(story: Story, now: datetime) -> list[Line]:
 
 def _told(story: Story) -> Iterator[Line]:
     for event in story.events:
-        text = sentence(event, story)
+        text = words_of(event, story)
         if text is not None:
             yield Line(at=event.at, text=text)
 
@@ -83,15 +84,18 @@ def _answer(call: Call, *, lost: bool) -> str | None:
         case AttemptState.ACCEPTED:
             return f"it turned out that {call.provider} has it" if lost else f"{call.provider} accepted it"
         case AttemptState.REFUSED:
-            return f"{call.provider} refused this recipient ({call.reason})"
+            what = WHAT_IS_REFUSED.get(category(call.reason) or ReasonCategory.RECIPIENT, "it")
+            return f"{call.provider} refused {what} ({call.reason})"
         case AttemptState.NOT_ACCEPTED if lost:
             return f"it turned out that {call.provider} does not have it ({call.reason})"
         case AttemptState.NOT_ACCEPTED if call.error_type == "permanent":
             return f"{call.provider} cannot send for us ({call.reason})"
+        case AttemptState.NOT_ACCEPTED if call.reason == SERVER_ERROR:
+            return f"{call.provider} answered with a server error, and did not take it"
         case AttemptState.NOT_ACCEPTED:
             return f"{call.provider} did not take it ({call.reason})"
         case AttemptState.UNKNOWN if not lost:
-            return f"no answer ({call.reason}); {call.provider} may or may not have it"
+            return lost_words(call.provider, call.reason)
     return None
 
 
@@ -119,14 +123,14 @@ def waits(story: Story, now: datetime) -> list[str]:
     waits = [text for leg in story.legs if (text := _wait_of(story, leg))]
     if story.waits_for is not None:
         until = f", until {moment(story.waits_until)} at the earliest" if story.waits_until is not None else ""
-        waits.append(f"Now: it waits{until}: {wording.reason(story.waits_for)}.")
+        waits.append(f"Now: it waits{until}: {sentence(story.waits_for)}.")
     if story.dispatched_at is None:
         later = f"; the dispatcher takes it up from {moment(story.dispatch_at)} on" if story.dispatch_at > now else ""
         waits.append(f"Now: it waits to be started{later}.")
     if story.send_at is not None and story.send_at > now:
         waits.append(f"Now: it waits for its time, {moment(story.send_at)}.")
     if story.cancel_requested_at is not None:
-        waits.append("Now: it is cancelled as soon as what is under way has ended.")
+        waits.append("Now: it is canceled as soon as what is under way has ended.")
     return waits or ["Now: its workflow goes on; nothing that it waits for is recorded."]
 
 

@@ -103,32 +103,28 @@ REASONS: dict[str, FailureReason] = {
     "undocumented_success": FailureReason(U, "the answer is not the success that the provider documents", counts=True),
 }
 
-# Reasons of our own that fit a category.
-OWN: dict[str, ReasonCategory] = {"no_address": R, "template_error": C, "no_provider": A}
+# Reasons of outcomes that no provider gave.
+OWN_TEXTS = {
+    "stalled": "the process stood still before the call",
+    "worker_lost": "the process was lost during the call",
+    "restored": "the database was restored to a state before the call",
+    "proved_absent": "the provider does not have it",
+}
 # `status_404`: what the recipient's own endpoint answered.
 ENDPOINT_STATUS = "status_"
 
 
-def category_of(line: str | None) -> ReasonCategory | None:
-    """Return the category of a `failure_reason`, of a delivery or a notification (`email: no_address; sms: bounced:
-    unreachable`): that of the first channel that has one."""
-    for part in (line or "").split("; "):
-        for word in reversed(part.split(": ")):
-            if category := _category(word):
-                return category
-    return None
-
-
-def _category(word: str) -> ReasonCategory | None:
-    if word.startswith(ENDPOINT_STATUS):
+def category(code: str | None) -> ReasonCategory | None:
+    if code is None:
+        return None
+    if code.startswith(ENDPOINT_STATUS):
         return ReasonCategory.RECIPIENT
-    return REASONS[word].category if word in REASONS else OWN.get(word)
+    return REASONS[code].category if code in REASONS else None
 
 
-def text_of(reason: str) -> str:
-    """Return what the code means with which a `failure_reason` ends; a code that is not listed as it is."""
-    code = reason.rpartition(": ")[2]
-    return REASONS[code].text if code in REASONS else code
+def text_of(code: str) -> str:
+    """Return what the code means; one that is not listed as it is."""
+    return REASONS[code].text if code in REASONS else OWN_TEXTS.get(code, code)
 
 
 def counts_for_circuit(code: str | None) -> bool:
@@ -145,18 +141,11 @@ def stops_account(code: str | None) -> bool:
 
 
 def is_account(code: str | None) -> bool:
-    return _category(code or "") is ReasonCategory.ACCOUNT
+    return category(code) is ReasonCategory.ACCOUNT
 
 
 def most_telling(codes: Iterable[str | None]) -> str | None:
     """Return the same code in whatever order they came: by category, then by name."""
     order = list(ReasonCategory)
     known = {code for code in codes if code}
-    return min(known, key=lambda code: (order.index(c) if (c := _category(code)) else len(order), code), default=None)
-
-
-def of_return(code: str | None) -> str:
-    """Return the `failure_reason` of a delivery that a provider accepted and reported as not delivered."""
-    if code is None:
-        return "bounced"
-    return f"{'provider_failed' if is_account(code) else 'bounced'}: {code}"
+    return min(known, key=lambda code: (order.index(c) if (c := category(code)) else len(order), code), default=None)

@@ -14,15 +14,16 @@ from domain.throttles import Claimed
 from domain.timing import Limit, Scope
 
 
-class Reason(StoredEnum):
+class GateReason(StoredEnum):
     QUIET_HOURS = "quiet_hours"
     SEND_WINDOW = "send_window"
     THROTTLED = "throttled"
     CAPPED = "capped"
+    PROVIDER_BUSY = "provider_busy"
 
 
 # Those that another zone, or other hours, can open earlier.
-BY_THE_HOUR = (Reason.QUIET_HOURS, Reason.SEND_WINDOW)
+BY_THE_HOUR = (GateReason.QUIET_HOURS, GateReason.SEND_WINDOW)
 
 
 def by_the_hour(
@@ -31,20 +32,20 @@ def by_the_hour(
     """None: it may go out at this hour. `zone` is the person's own, else the tenant's."""
     zone = reckoned_in(zone)
     if quiet is not None and kind.disturbs(priority) and (until := quiet_until(quiet, zone, at)) is not None:
-        return Gate(reason=Reason.QUIET_HOURS, until=until)
+        return Gate(reason=GateReason.QUIET_HOURS, until=until)
     window = kind.timing.send_window
     if window is not None and (until := opens_at(window, zone, at)) is not None:
-        return Gate(reason=Reason.SEND_WINDOW, until=until)
+        return Gate(reason=GateReason.SEND_WINDOW, until=until)
     return None
 
 
-def claims(kind: NotificationType, priority: int, recipient_id: str, cap: Limit | None) -> dict[Reason, Claimed]:
+def claims(kind: NotificationType, priority: int, recipient_id: str, cap: Limit | None) -> dict[GateReason, Claimed]:
     """The limits that one notification counts for. What is urgent or required counts for nobody's cap."""
-    found: dict[Reason, Claimed] = {}
+    found: dict[GateReason, Claimed] = {}
     throttle = kind.timing.throttle
     if throttle is not None:
         whose = f" {recipient_id}" if throttle.scope is Scope.RECIPIENT else ""
-        found[Reason.THROTTLED] = Claimed(key=f"type {kind.key}{whose}", limit=throttle.limit)
+        found[GateReason.THROTTLED] = Claimed(key=f"type {kind.key}{whose}", limit=throttle.limit)
     if cap is not None and not kind.required and priority > URGENT:
-        found[Reason.CAPPED] = Claimed(key=f"person {recipient_id}", limit=cap)
+        found[GateReason.CAPPED] = Claimed(key=f"person {recipient_id}", limit=cap)
     return found

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from domain.notification_types import NotificationType
 from domain.preferences import Preferences, decide
+from domain.reasons import Reason
 from domain.records import Delivery, Ledger, Verdict
 from domain.statuses import DeliveryStatus
 from domain.steps import arrived, reached
@@ -28,18 +29,18 @@ def stop(facts: Facts) -> Verdict | None:
     """Why not, as the delivery's end; None lets it go."""
     ledger = facts.ledger
     if ledger.cancel_requested_at is not None:
-        return Verdict(status=DeliveryStatus.CANCELED, reason="canceled")
+        return Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
     if ledger.expires_at is not None and ledger.expires_at <= facts.now:
-        return Verdict(status=DeliveryStatus.EXPIRED, reason="expired")
+        return Verdict(status=DeliveryStatus.EXPIRED, reason=Reason("expired"))
     if step := _reached_before(facts):
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"goal_reached (step {step})")
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("goal_reached", {"step": step}))
     decision = decide(facts.kind, facts.delivery.channel, facts.preferences)
     if not decision.allowed:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"opted_out ({decision.rule})")
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=decision.refusal)
     if facts.suppressed:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"suppressed ({facts.suppressed})")
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("suppressed", {"list": facts.suppressed}))
     if facts.number_refused:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=f"number_refused ({facts.number_refused})")
+        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("number_refused", {"rule": facts.number_refused}))
     return None
 
 

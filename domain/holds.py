@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.reasons import Reason
 from domain.stored_enums import StoredEnum
 
 
@@ -20,7 +21,7 @@ class Held:
     """`reason` is for the timeline; `cause` is the same for the same pause, so that it is told once. `by_hand`:
     somebody paused it, and no other provider may take it instead."""
 
-    reason: str
+    reason: Reason
     cause: str
     by_hand: bool
 
@@ -37,13 +38,18 @@ class Pause:
 
 
 def paused(id: UUID, kind: HoldKind, name: str) -> Held:
-    return Held(reason=f"paused ({kind} {name})", cause=str(id), by_hand=True)
+    """The name of a tenant is its id, which says nothing to its users."""
+    suspended = kind is HoldKind.TENANT
+    reason = Reason("tenant_suspended") if suspended else Reason("paused", {"kind": str(kind), "name": name})
+    return Held(reason=reason, cause=str(id), by_hand=True)
 
 
 def circuit_open(provider: str, opening: int) -> Held:
-    return Held(reason=f"circuit_open ({provider})", cause=f"{provider} {opening}", by_hand=False)
+    reason = Reason("circuit_open", {"provider": provider})
+    return Held(reason=reason, cause=f"{provider} {opening}", by_hand=False)
 
 
 def provider_throttled(provider: str) -> Held:
     """Told once per attempt: a vendor may say so every second."""
-    return Held(reason=f"provider_throttled ({provider})", cause=f"{provider} throttled", by_hand=False)
+    reason = Reason("provider_throttled", {"provider": provider})
+    return Held(reason=reason, cause=f"{provider} throttled", by_hand=False)

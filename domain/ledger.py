@@ -9,10 +9,12 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest
-from domain.failure_reasons import category_of, most_telling, of_return
-from domain.overview import ARRIVED, overall, reasons
+from domain.failure_reasons import category, most_telling
+from domain.overview import ARRIVED, failures, overall
+from domain.reasons import ChannelReason, Reason, of_return
 from domain.records import Attempt, Delivery, Event, Json, Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
+from domain.timeline import detailed, of_failures, of_reason
 
 TIME_OF: dict[Evidence, str] = {
     Evidence.SENT: "sent_at",
@@ -32,7 +34,7 @@ STATUS_OF: dict[Evidence, DeliveryStatus] = {
 }
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
-Proof = tuple[DeliveryStatus, str | None]  # a status, and the reason for it
+Proof = tuple[DeliveryStatus, Reason | None]  # a status, and the reason for it
 
 
 def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime, reason: str | None = None) -> Attempt:
@@ -105,14 +107,14 @@ def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: date
 
 
 def finish(
-    ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: str | None = None
+    ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: Reason | None = None
 ) -> Ledger:
     """No step waits any more. `verdict` is the status if the deliveries alone do not say one."""
     if ledger.finished_at is not None:
         return ledger
     for delivery in list(ledger.deliveries.values()):
         if delivery.status in OPEN:
-            left = Verdict(status=LEFT_OPEN.get(verdict, DeliveryStatus.FAILED), reason=reason or "not_sent")
+            left = Verdict(status=LEFT_OPEN.get(verdict, DeliveryStatus.FAILED), reason=reason or Reason("not_sent"))
             ledger = close_delivery(ledger, delivery.id, left, at)
     return _move_notification(replace(ledger, finished_at=at), at, verdict, reason)
 
@@ -143,17 +145,12 @@ def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
     return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
-def _categorized(detail: Json | None, reason: str | None) -> Json | None:
-    category = category_of(reason)
-    return detail if category is None else {**(detail or {}), "category": str(category)}
-
-
 def _noted(
     ledger: Ledger, delivery_id: UUID, kind: str, at: datetime, detail: Json, reason: str | None = None
 ) -> Ledger:
-    """What moved nothing is in the timeline all the same."""
+    """What moved nothing is in the timeline all the same. `reason` is the provider's."""
     channel = ledger.deliveries[delivery_id].channel
-    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=_categorized(detail, reason))
+    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=detailed(detail, category=category(reason)))
     return replace(ledger, events=(*ledger.events, note))
 
 
@@ -162,7 +159,7 @@ def _cleared(ledger: Ledger, delivery_id: UUID) -> Proof | None:
     in_doubt = ledger.deliveries[delivery_id].status is DeliveryStatus.IN_DOUBT
     if ledger.cancel_requested_at is None or not in_doubt or _doubtful(ledger.attempts_of(delivery_id)):
         return None
-    return DeliveryStatus.CANCELED, "canceled"
+    return DeliveryStatus.CANCELED, Reason("canceled")
 
 
 def _proved(attempts: list[Attempt]) -> Proof | None:
@@ -178,7 +175,7 @@ def _proved(attempts: list[Attempt]) -> Proof | None:
     if DeliveryStatus.FAILED not in statuses:
         return None
     if _doubtful(attempts):
-        return DeliveryStatus.IN_DOUBT, "outcome_unknown"
+        return DeliveryStatus.IN_DOUBT, Reason("outcome_unknown")
     bounced = (attempt.receipt_reason for attempt in attempts if attempt.evidence is Evidence.BOUNCED)
     return DeliveryStatus.FAILED, of_return(most_telling(bounced))
 
@@ -192,48 +189,50 @@ def _doubtful(attempts: list[Attempt]) -> bool:
 
 
 def _move_delivery(
-    ledger: Ledger, delivery_id: UUID, status: DeliveryStatus, reason: str | None, at: datetime, detail: Json | None
+    ledger: Ledger, delivery_id: UUID, status: DeliveryStatus, reason: Reason | None, at: datetime, detail: Json | None
 ) -> Ledger:
     delivery = ledger.deliveries[delivery_id]
     if status not in DELIVERY_MOVES[delivery.status]:
         return _reworded(ledger, delivery, reason) if status is delivery.status is DeliveryStatus.FAILED else ledger
     # Only a rule makes us skip what was already going out: an opt-out between the render and the call.
-    moved = replace(delivery, status=status, failure_reason=reason, by_rule=status is DeliveryStatus.SKIPPED)
+    moved = replace(delivery, status=status, failure=reason, by_rule=status is DeliveryStatus.SKIPPED)
     ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
     event = Event(
         at=at,
         kind=status.lower(),
         channel=delivery.channel,
-        reason=reason,
-        detail=_categorized(detail, reason),
+        **of_reason(reason, detail),
         delivery_id=delivery_id,
         delivery_status=status,
     )
     return _move_notification(replace(ledger, events=(*ledger.events, event)), at)
 
 
-def _reworded(ledger: Ledger, delivery: Delivery, reason: str | None) -> Ledger:
+def _reworded(ledger: Ledger, delivery: Delivery, reason: Reason | None) -> Ledger:
     """A later receipt may know better why it failed: the rows do not depend on the order of the receipts."""
-    deliveries = {**ledger.deliveries, delivery.id: replace(delivery, failure_reason=reason)}
+    deliveries = {**ledger.deliveries, delivery.id: replace(delivery, failure=reason)}
     ledger = replace(ledger, deliveries=deliveries)
     failed = ledger.status is NotificationStatus.FAILED
-    return replace(ledger, failure_reason=reasons(ledger)) if failed else ledger
+    return replace(ledger, failures=failures(ledger)) if failed else ledger
 
 
 def _move_notification(
-    ledger: Ledger, at: datetime, verdict: NotificationStatus | None = None, reason: str | None = None
+    ledger: Ledger, at: datetime, verdict: NotificationStatus | None = None, reason: Reason | None = None
 ) -> Ledger:
     """Follow the deliveries. The event of the delivery that caused the change carries the new status too."""
     status, why = overall(ledger, verdict)
     if status is None or status not in NOTIFICATION_MOVES[ledger.status]:
         return ledger
-    why = None if status in ON_ITS_WAY else reason or why
+    if status in ON_ITS_WAY:
+        why = ()
+    elif reason is not None:
+        why = (ChannelReason(None, reason),)
     *before, last = ledger.events or (None,)
     caused = last is not None and last.delivery_status is not None and last.delivery_status.value == status.value
     event = (
         replace(last, status=status)
         if caused and last
-        else Event(at=at, kind=status.lower(), reason=why, detail=_categorized(None, why), status=status)
+        else Event(at=at, kind=status.lower(), **of_failures(why), status=status)
     )
     events = (*before, event) if caused else (*ledger.events, event)
-    return replace(ledger, status=status, failure_reason=why, events=tuple(e for e in events if e))
+    return replace(ledger, status=status, failures=why, events=tuple(e for e in events if e))

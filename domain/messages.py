@@ -11,6 +11,7 @@ from domain.carried import Carried
 from domain.channels import Channel
 from domain.evidence import Evidence
 from domain.notification_types import Guarantee
+from domain.reasons import Args, Reason
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 
@@ -96,10 +97,15 @@ class ResolveInput:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
     """What a notification waits for before it may go out, and when that opens by itself; without `until` somebody
-    tells."""
+    tells. `provider` is the one that is busy."""
 
     reason: str
     until: datetime | None = None
+    provider: str | None = None
+
+    @property
+    def why(self) -> Reason:
+        return Reason(self.reason, {"provider": self.provider} if self.provider else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +118,10 @@ class RenderInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderResult:
-    """Why a channel could not be rendered, by delivery. `closed`: the row is final or cancelled."""
+    """Why a channel could not be rendered, by delivery; text in older results. `closed`: the row is final."""
 
     closed: bool = False
-    failures: dict[UUID, str] = field(default_factory=dict)
+    failures: dict[UUID, Reason | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,12 +185,13 @@ class DeliverInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
-    """`stopped_as` is the delivery's end when the guard said no. `recorded` False asks the workflow to record it.
-    `provider` is whom the attempt asked; `evidence` and `sent_at` are what is known of it by now. What is held until
-    a moment that is known has it in `until`."""
+    """`reason` is the provider's, or our own with `args`. `stopped_as` is the delivery's end when the guard said no.
+    `recorded` False asks the workflow to record it. `provider` is whom the attempt asked; `evidence` and `sent_at` are
+    what is known of it by now. What is held until a moment that is known has it in `until`."""
 
     result: Result
     reason: str | None = None
+    args: Args = field(default_factory=dict)
     retry_after: timedelta | None = None
     stopped_as: DeliveryStatus | None = None
     status: NotificationStatus = NotificationStatus.PENDING
@@ -195,6 +202,10 @@ class DeliverResult:
     evidence: Evidence | None = None
     sent_at: datetime | None = None
     until: datetime | None = None
+
+    @property
+    def why(self) -> Reason:
+        return Reason(self.reason or str(self.result), self.args)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +231,7 @@ class DeliveryEnd:
     delivery_id: UUID
     status: DeliveryStatus
     reason: str
+    args: Args = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,9 @@
-"""What the rows of a notification come to: its status, the one line that says why, and what a delivery shows."""
+"""What the rows of a notification come to: its status, the reasons of its channels, and what a delivery shows."""
 
 from uuid import UUID
 
 from domain.evidence import Evidence
+from domain.reasons import ChannelReason, Reason
 from domain.records import Delivery, Json, Ledger
 from domain.redrives import ALREADY_SENT
 from domain.statuses import DeliveryStatus, NotificationStatus
@@ -14,17 +15,20 @@ END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
     (DeliveryStatus.EXPIRED, NotificationStatus.EXPIRED),
     (DeliveryStatus.FAILED, NotificationStatus.FAILED),
 )
+NO_CHANNEL = (ChannelReason(None, Reason("no_channel")),)
 
 
-def overall(ledger: Ledger, verdict: NotificationStatus | None = None) -> tuple[NotificationStatus | None, str | None]:
+def overall(
+    ledger: Ledger, verdict: NotificationStatus | None = None
+) -> tuple[NotificationStatus | None, tuple[ChannelReason, ...]]:
     """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
     statuses = {delivery.status for delivery in ledger.deliveries.values()}
     for best in ARRIVED:
         if best in statuses:
-            return NotificationStatus(best), None
+            return NotificationStatus(best), ()
     if ledger.finished_at is None:
-        return None, None
-    return _not_arrived(ledger, verdict), reasons(ledger) or "no_channel"
+        return None, ()
+    return _not_arrived(ledger, verdict), failures(ledger) or NO_CHANNEL
 
 
 def _not_arrived(ledger: Ledger, verdict: NotificationStatus | None) -> NotificationStatus | None:
@@ -50,17 +54,17 @@ def telling(ledger: Ledger) -> list[Delivery]:
     for delivery in ledger.deliveries.values():
         if delivery.generation < ledger.generation:
             told += [delivery] if delivery.status is DeliveryStatus.IN_DOUBT else []
-        elif (delivery.failure_reason or "").startswith(ALREADY_SENT):
+        elif delivery.failure is not None and delivery.failure.code == ALREADY_SENT:
             told += [one for one in ledger.earlier(delivery.id) if any(a.reached for a in ledger.attempts_of(one.id))]
         else:
             told.append(delivery)
     return list({delivery.id: delivery for delivery in told}.values())
 
 
-def reasons(ledger: Ledger) -> str | None:
-    """One line that names every channel that did not get through, in the order of the route."""
+def failures(ledger: Ledger) -> tuple[ChannelReason, ...]:
+    """Every channel that did not get through, in the order of the route."""
     ordered = sorted(telling(ledger), key=lambda d: (d.step, d.channel, d.generation))
-    return "; ".join(f"{d.channel}: {d.failure_reason}" for d in ordered if d.failure_reason) or None
+    return tuple(ChannelReason(d.channel, d.failure) for d in ordered if d.failure is not None)
 
 
 def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:

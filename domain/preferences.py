@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from domain.channels import Channel
 from domain.notification_types import NotificationType
+from domain.reasons import Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,8 +17,18 @@ class Preferences:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
+    """`preference` is the type or category that the recipient's own preference names. `by_default`: they have none."""
+
     allowed: bool
     rule: str
+    preference: str | None = None
+    by_default: bool = False
+
+    @property
+    def refusal(self) -> Reason:
+        """Why the channel is not used, if it is not allowed."""
+        named = {} if self.preference is None else {"preference": self.preference}
+        return Reason("not_opted_in" if self.by_default else "opted_out", {"rule": self.rule, **named})
 
 
 def decide(kind: NotificationType, channel: Channel, preferences: Preferences) -> Decision:
@@ -27,7 +38,8 @@ def decide(kind: NotificationType, channel: Channel, preferences: Preferences) -
     for name in (kind.key, kind.category):
         if name is not None and channel in preferences.types.get(name, {}):
             rule = f"type_channel_preferences.{name}.{channel}"
-            return Decision(allowed=preferences.types[name][channel], rule=rule)
+            allowed = preferences.types[name][channel]
+            return Decision(allowed=allowed, rule=rule, preference=name)
     if channel in preferences.channels:
         return Decision(allowed=preferences.channels[channel], rule=f"global_channel_opt_in.{channel}")
     return _by_default(kind, channel)
@@ -35,7 +47,23 @@ def decide(kind: NotificationType, channel: Channel, preferences: Preferences) -
 
 def _by_default(kind: NotificationType, channel: Channel) -> Decision:
     if isinstance(kind.default, bool):
-        return Decision(allowed=kind.default, rule="type.default")
+        return Decision(allowed=kind.default, rule="type.default", by_default=True)
     if channel in kind.default:
-        return Decision(allowed=kind.default[channel], rule=f"type.default.{channel}")
+        return Decision(allowed=kind.default[channel], rule=f"type.default.{channel}", by_default=True)
     return Decision(allowed=True, rule="on")
+
+
+def allowed_by(rule: str | None, channel: str) -> str:
+    """Return in words why a channel may be used, by the rule that `decide` names."""
+    words = {
+        "required": "the type is required, whatever the recipient prefers",
+        "type.default": "the type is on by default",
+        f"type.default.{channel}": f"the type is on for {channel} by default",
+        f"global_channel_opt_in.{channel}": f"the recipient has {channel} turned on",
+        "on": "no rule forbids it",
+        None: "no rule forbids it",
+    }
+    if rule in words:
+        return words[rule]
+    name = str(rule).removeprefix("type_channel_preferences.").removesuffix(f".{channel}")
+    return f"the recipient's preference for {name} allows it"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.reasons import ChannelReason, Reason, lines
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 Json = dict[str, Any]
@@ -60,13 +61,16 @@ class Delivery:
     step: int
     status: DeliveryStatus
     generation: int = 1
-    failure_reason: str | None = None
+    failure: Reason | None = None
     by_rule: bool = False
     awaits: Evidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
+    """`reason` is a code, and `detail` has its arguments. Where several channels have one each, `detail` lists them as
+    `failures`."""
+
     at: datetime
     kind: str
     channel: Channel | None = None
@@ -88,7 +92,7 @@ class Ledger:
     generation: int
     revision: int
     status: NotificationStatus
-    failure_reason: str | None = None
+    failures: tuple[ChannelReason, ...] = ()
     expires_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
@@ -96,6 +100,10 @@ class Ledger:
     deliveries: dict[UUID, Delivery] = field(default_factory=dict)
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
+
+    @property
+    def failure_reason(self) -> str | None:
+        return lines(self.failures)
 
     def attempts_of(self, delivery_id: UUID) -> list[Attempt]:
         return [attempt for attempt in self.attempts.values() if attempt.delivery_id == delivery_id]
@@ -128,4 +136,4 @@ class Verdict:
     """Our own end of a delivery that no evidence supports: failed, skipped, cancelled, expired or in doubt."""
 
     status: DeliveryStatus
-    reason: str
+    reason: Reason

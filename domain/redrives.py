@@ -6,6 +6,7 @@ Pure; `storage/redrives.py` reads the facts under the rows' locks and writes wha
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.reasons import Reason
 from domain.records import Verdict
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -58,7 +59,7 @@ def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
 
 def left_to(generation: int) -> Verdict:
     """Of a delivery: an earlier generation turned out to have sent it, so this one does not."""
-    return Verdict(status=DeliveryStatus.SKIPPED, reason=f"{ALREADY_SENT} (generation {generation})")
+    return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
 
 
 def delays(count: int, rate: float) -> list[float]:

@@ -12,6 +12,7 @@ from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, Step
 from domain.preferences import Preferences, decide
 from domain.rates import UNSET, Limits
+from domain.reasons import Reason
 from domain.stored_limits import DEVICES_USED
 
 CONTACT_OF: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "webhook_url"}
@@ -56,7 +57,7 @@ class Skip:
 
     step: int
     channel: Channel
-    reason: str
+    reason: Reason
     by_rule: bool
     rule: str | None
 
@@ -98,19 +99,20 @@ class Router:
 
     def _channel(self, step: int, channel: Channel) -> ChannelPlan | Skip:
         if not self.person.known:
-            return Skip(step=step, channel=channel, reason="recipient_erased", by_rule=True, rule=None)
+            return Skip(step=step, channel=channel, reason=Reason("recipient_erased"), by_rule=True, rule=None)
         decision = decide(self.kind, channel, self.person.preferences)
         if not decision.allowed:
-            reason = f"opted_out ({decision.rule})"
-            return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule=decision.rule)
+            return Skip(step=step, channel=channel, reason=decision.refusal, by_rule=True, rule=decision.rule)
         if why := self.person.suppressed.get(channel):
-            return Skip(step=step, channel=channel, reason=f"suppressed ({why})", by_rule=True, rule="suppression")
+            reason = Reason("suppressed", {"list": why})
+            return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule="suppression")
         if channel is Channel.SMS and (why := self.person.number_refused):
-            return Skip(step=step, channel=channel, reason=f"number_refused ({why})", by_rule=True, rule=None)
+            reason = Reason("number_refused", {"rule": why})
+            return Skip(step=step, channel=channel, reason=reason, by_rule=True, rule=None)
         delivery = delivery_id(self.notification_id, self.generation, step, channel)
         endpoints = self._endpoints(channel, self._dice(delivery))
         if missing := self._missing(channel, endpoints):
-            return Skip(step=step, channel=channel, reason=missing, by_rule=False, rule=decision.rule)
+            return Skip(step=step, channel=channel, reason=Reason(missing), by_rule=False, rule=decision.rule)
         usable = [endpoint for endpoint in endpoints if endpoint.providers]
         used = self._used(delivery, usable)
         return ChannelPlan(

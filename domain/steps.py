@@ -51,6 +51,6 @@ def escalate(ledger: Ledger, step: int, goal: Evidence, at: datetime) -> Ledger:
     if not waiting:
         return ledger
     quiet = {delivery.id: replace(delivery, awaits=None) for delivery in waiting}
-    names = ", ".join(sorted(delivery.channel for delivery in waiting))
-    event = Event(at=at, kind="escalated", reason=f"{names}: not {goal} in time", detail={"step": step})
+    detail = {"step": step, "channels": sorted(delivery.channel for delivery in waiting), "goal": goal}
+    event = Event(at=at, kind="escalated", reason="goal_missed", detail=detail)
     return replace(ledger, deliveries={**ledger.deliveries, **quiet}, events=(*ledger.events, event))

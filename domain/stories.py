@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.holds import HoldKind, Pause
+from domain.reasons import ChannelReason, Reason
 from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -51,7 +52,7 @@ class Story:
     priority: int
     status: NotificationStatus
     generation: int
-    failure_reason: str | None
+    failures: tuple[ChannelReason, ...]
     created_at: datetime
     send_at: datetime | None
     expires_at: datetime | None
@@ -62,7 +63,7 @@ class Story:
     route: tuple[tuple[Channel, ...], ...]
     beside: tuple[Channel, ...] = ()
     only: tuple[Channel, ...] | None = None
-    waits_for: str | None = None
+    waits_for: Reason | None = None
     waits_until: datetime | None = None
     collected: bool = False
     legs: tuple[Leg, ...] = ()

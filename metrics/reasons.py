@@ -1,9 +1,11 @@
-"""Categories of failure reasons: reasons quote vendors and are unbounded, a label must not be."""
+"""Categories of failure reasons: a label has a known number of values."""
 
-import re
+from collections.abc import Sequence
+
+from domain.reasons import ChannelReason
 
 OTHER = "other"
-# The first word of a reason that is listed here is its category.
+# The codes that are categories of their own.
 CATEGORIES = frozenset(
     {
         "bounced",
@@ -23,15 +25,11 @@ CATEGORIES = frozenset(
         "workflow",
     }
 )
-SYNONYMS = {"refused_recipient": "refused"}
-WORD = re.compile(r"[a-z_]+")
+SYNONYMS = {"workflow_ended": "workflow"}
 
 
-def category(reason: str | None) -> str:
-    """Return the category of a notification's reason, `email: no_address; sms: bounced`: that of the last channel."""
-    last = (reason or "").rpartition("; ")[2]
-    for word in WORD.findall(last)[:2]:
-        known = SYNONYMS.get(word, "workflow" if word.startswith("workflow_") else word)
-        if known in CATEGORIES:
-            return known
-    return OTHER
+def category(failures: Sequence[ChannelReason]) -> str:
+    """Return the category of a notification's failure: that of its last channel."""
+    code = failures[-1].reason.code if failures else OTHER
+    known = SYNONYMS.get(code, code)
+    return known if known in CATEGORIES else OTHER

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from prometheus_client import Counter, Histogram
 
+from domain.reasons import ChannelReason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
 from metrics.reasons import CATEGORIES, OTHER, category
@@ -69,21 +70,21 @@ def count_written(changes: Sequence[tuple[Ledger, Ledger]], written: Iterable[UU
 
 def _count_changes(before: Ledger, after: Ledger) -> None:
     if after.status is not before.status:
-        _count_status(before.status, after.status, after.failure_reason)
+        _count_status(before.status, after.status, after.failures)
     for delivery in after.deliveries.values():
         known = before.deliveries.get(delivery.id)
         if known is None or known.status is not delivery.status:
             DELIVERIES.labels(delivery.channel.value, delivery.status.lower()).inc()
 
 
-def _count_status(before: NotificationStatus, after: NotificationStatus, reason: str | None) -> None:
+def _count_status(before: NotificationStatus, after: NotificationStatus, why: Sequence[ChannelReason]) -> None:
     """A receipt may be faster than the record of the call: DELIVERED counts as sent too."""
     if after in ON_ITS_WAY and before not in ON_ITS_WAY:
         SENT.inc()
     if after in ARRIVED and before not in ARRIVED:
         DELIVERED.inc()
     if after is NotificationStatus.FAILED:
-        FAILED.labels(category(reason)).inc()
+        FAILED.labels(category(why)).inc()
     if after in ENDS:
         ENDS[after].inc()
 

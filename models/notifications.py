@@ -34,6 +34,7 @@ class Notification(SQLModel, table=True):
 
     While it is open, its `QueueEntry` has what dispatching needs. `revision` fences every write of the ledger.
     The first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only.
+    `failures` are the codes and arguments of `failure_reason`, channel by channel; the text is for reading only.
     `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
     the one that was made of a window has its `digest_id` alone.
     `schedule_id` is the recurring send that it is a turn of. `cancel_key` is the caller's name for all that one event
@@ -97,6 +98,7 @@ class Notification(SQLModel, table=True):
     expires_at: datetime | None = time_column()
     finished_at: datetime | None = time_column()
     failure_reason: str | None = None
+    failures: list[Json] | None = json_column(nullable=True)
     generation: int = 1
     revision: int = 0
     cancel_requested_at: datetime | None = time_column()
@@ -110,9 +112,9 @@ class Notification(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
-    `awaits` is the evidence that its workflow waits for. `held_at`: the guard held it back; `held_providers` are those
-    that could take it. `held_for` names what can hold it: channel, type and those providers. `release_at`: it was
-    released, and waits again if no attempt has begun by then.
+    `failure_reason` is a code, `failure_args` are its arguments. `awaits` is the evidence that its workflow waits for.
+    `held_at`: the guard held it back; `held_providers` are those that could take it. `held_for` names what can hold it:
+    channel, type and those providers. `release_at`: it was released, and waits again if no attempt has begun by then.
     """
 
     __table_args__ = (
@@ -149,6 +151,7 @@ class Delivery(SQLModel, table=True):
     provider_message_id: str | None = None
     provider_response: Json | None = json_column(nullable=True)
     failure_reason: str | None = None
+    failure_args: Json | None = json_column(nullable=True)
     created_at: datetime = time_column(nullable=False)
     sent_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()

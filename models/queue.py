@@ -42,7 +42,7 @@ TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AN
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
 TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
 TO_CANCEL = "cancel_due AND (started_at IS NOT NULL OR state = 'canceled')"
-WAITS_FOR_ROOM = "state = 'waiting' AND waits_for LIKE 'provider_busy%'"
+WAITS_FOR_ROOM = "state = 'waiting' AND busy_provider IS NOT NULL"
 URGENT_DUE = "state = 'due' AND priority <= 2"
 LOOKED_AFTER = f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {FOR_ROOM}))"
 
@@ -63,8 +63,8 @@ class QueueEntry(SQLModel, table=True):
     workflow may be signaled, at once or when the claim expires that was under way.
     `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
     process. `priority` is the one it is served with, `lane` a hash of
-    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`. Its call
-    stands in the queue of the provider `queued_for` since `queued_at`.
+    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`, and `busy_provider` if it waits for
+    the rate of that provider. Its call stands in the queue of the provider `queued_for` since `queued_at`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
     """
@@ -86,8 +86,8 @@ class QueueEntry(SQLModel, table=True):
             "queue_entry_urgent", "tenant", "priority", "next_at", "notification_id", postgresql_where=text(URGENT_DUE)
         ),
         Index(
-            "queue_entry_busy_of_tenant",
-            "waits_for",
+            "queue_entry_busy_provider",
+            "busy_provider",
             "priority",
             "tenant",
             "notification_id",
@@ -132,6 +132,7 @@ class QueueEntry(SQLModel, table=True):
     evidence_count: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     cancel_due: bool = _flag()
     waits_for: str | None = None
+    busy_provider: str | None = None
     waits_until: datetime | None = time_column()
     recipient_id: str | None = None
     queued_for: str | None = None

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from domain.channels import Channel
 from domain.names import derived_id
+from domain.reasons import Reason, category_of, reason_columns
 from domain.statuses import DeliveryStatus
 from domain.stored_limits import ENDPOINTS_AT_ONCE
 from domain.templates import TemplateVersion
@@ -27,7 +28,7 @@ class NewDelivery:
     rule: str | None
     template: TemplateVersion | None = None
     content: Json | None = None
-    skipped: str | None = None
+    skipped: Reason | None = None
     by_rule: bool = False
     devices: int = 0
     devices_skipped: int = 0
@@ -53,20 +54,23 @@ WITH open AS (
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
-    template_version int, language text, rendered_content jsonb, status text, failure_reason text, kind text,
-    devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
+    template_version int, language text, rendered_content jsonb, status text, failure_reason text,
+    failure_args jsonb, kind text,
+    category text, devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
 ), deliveries AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, by_rule, template_id,
-         template_name, template_version, language, rendered_content, status, failure_reason, created_at)
+         template_name, template_version, language, rendered_content, status, failure_reason, failure_args,
+         created_at)
   SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, by_rule, template_id, template_name,
-         template_version, language, rendered_content, status, failure_reason, clock_timestamp()
+         template_version, language, rendered_content, status, failure_reason, failure_args, clock_timestamp()
     FROM item, open
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status)
   SELECT item.event_id, open.tenant, open.id, clock_timestamp(), kind, channel, failure_reason,
          jsonb_strip_nulls(jsonb_build_object('rule', rule, 'template', template_name, 'version', template_version,
-                                              'language', language)), item.id, status
+                                              'language', language, 'category', category))
+           || COALESCE(failure_args, '{{}}'), item.id, status
     FROM item JOIN deliveries USING (id), open
    WHERE kind IS NOT NULL
   ON CONFLICT (id) DO NOTHING
@@ -126,7 +130,8 @@ def _item(item: NewDelivery) -> Json:
         "language": template and template.language,
         "rendered_content": None if item.content is None else seal(item.content),
         "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
-        "failure_reason": item.skipped,
+        **reason_columns(item.skipped),
+        "category": category_of(item.skipped),
         "kind": kind,
         "devices": item.devices,
         "devices_skipped": item.devices_skipped,

@@ -57,6 +57,8 @@ WITH item AS (
     id uuid, status text, reason text, event_id uuid, made uuid)
 ), fenced AS (
   UPDATE notification n SET status = item.status, failure_reason = item.reason, finished_at = :at,
+         failures = CASE WHEN item.reason IS NOT NULL THEN jsonb_build_array(jsonb_build_object(
+           'channel', NULL, 'code', item.reason, 'args', jsonb_build_object())) END,
          revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.finished_at IS NULL
   RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, item.event_id, item.made,

@@ -26,7 +26,8 @@ TOLD = f"""told AS (
            to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'data', json_build_object(
              'notification_id', n.id, 'notification_type', n.notification_type, 'recipient_id', n.recipient_id,
              'status', e.status, 'channel', e.channel,
-             'reason', CASE WHEN e.status = n.status THEN n.failure_reason ELSE e.reason END,
+             'reason', CASE WHEN e.status = n.status THEN n.failure_reason
+               ELSE concat_ws(': ', e.reason, e.detail->>'cause') END,
              'category', CASE WHEN e.status = n.status THEN n.failure_category END, 'tags', n.tags))::text,
          0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
          CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
@@ -39,7 +40,7 @@ TOLD = f"""told AS (
 )"""  # noqa: S608 - constants of our own
 # What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
 FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
-EVENTS = "id, notification_id, at, status, channel, reason"
+EVENTS = "id, notification_id, at, status, channel, reason, detail"
 WAKE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_try_at IS NOT NULL LIMIT 1)"  # noqa: S608
 
 TELL = text("""

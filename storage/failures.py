@@ -1,5 +1,6 @@
 """Parked failures as an operator wants them: how many of which type failed for which reason, and since when."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,22 +10,20 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.channels import Channel
-from storage.parked import Filter, conditions, folded, values
+from domain.reasons import ChannelReason, from_json
+from storage.parked import Filter, conditions, values
 
 SAMPLES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failures:
-    """Those that failed alike, each notification once. `line` is what they share; if it is about one channel alone,
-    it is taken apart into `channel` and `reason`. `sample_ids` are the newest, `oldest` and `newest` when accepted."""
+    """Those that failed alike, each notification once. `key` is what they share: their reasons without numbers, as
+    JSON. `sample_ids` are the newest, `oldest` and `newest` when accepted."""
 
     notification_type: str
     status: str
-    line: str
-    channel: str | None
-    reason: str
+    key: str
     count: int
     oldest: datetime
     newest: datetime
@@ -32,31 +31,39 @@ class Failures:
 
     @property
     def place(self) -> "Place":
-        return Place(count=self.count, notification_type=self.notification_type, status=self.status, line=self.line)
+        return Place(count=self.count, notification_type=self.notification_type, status=self.status, key=self.key)
+
+    @property
+    def failures(self) -> tuple[ChannelReason, ...]:
+        return from_json(json.loads(self.key))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """In the list, which is ordered by count, then type, status and line: the group before the next page."""
+    """In the list, which is ordered by count, then type, status and key: the group before the next page."""
 
     count: int
     notification_type: str
     status: str
-    line: str
+    key: str
 
 
-ONE_CHANNEL = "^({}): ([^;]+)$".format("|".join(Channel))
+# Failures that differ in a number are the same failure. Rows of an earlier version have the text alone.
+KEY = """COALESCE(
+       (SELECT jsonb_agg(one #- '{args,attempts}' #- '{args,step}' ORDER BY place)
+          FROM jsonb_array_elements(n.failures) WITH ORDINALITY AS each(one, place)),
+       jsonb_build_array(jsonb_build_object(
+         'channel', NULL, 'code', COALESCE(n.failure_reason, 'unknown'), 'args', jsonb_build_object())))::text"""
 GROUPS = """
-SELECT grouped.*, told[1] AS channel, COALESCE(told[2], line) AS reason
-  FROM (
-    SELECT n.notification_type, n.status, {line} AS line, count(*) AS count, min(n.created_at) AS oldest,
+SELECT * FROM (
+    SELECT n.notification_type, n.status, {key} AS key, count(*) AS count, min(n.created_at) AS oldest,
            max(n.created_at) AS newest, (array_agg(n.id ORDER BY n.id DESC))[1:{samples}] AS sample_ids
       FROM notification n WHERE {conditions} GROUP BY 1, 2, 3
-  ) grouped LEFT JOIN LATERAL regexp_match(line, '{one_channel}') told ON true
+  ) grouped
  WHERE {after}
- ORDER BY count DESC, notification_type, status, line LIMIT :limit
+ ORDER BY count DESC, notification_type, status, key LIMIT :limit
 """
-AFTER = "(-count, notification_type, status, line) > (-CAST(:count AS bigint), :after_type, :after_status, :after_line)"
+AFTER = "(-count, notification_type, status, key) > (-CAST(:count AS bigint), :after_type, :after_status, :after_key)"
 
 
 async def page(
@@ -64,10 +71,9 @@ async def page(
 ) -> list[Failures]:
     """The most frequent first."""
     statement = GROUPS.format(
-        line=f"COALESCE({folded('n.failure_reason')}, 'unknown')",
+        key=KEY,
         samples=SAMPLES,
         conditions=conditions(wanted),
-        one_channel=ONE_CHANNEL,
         after=AFTER if after else "true",
     )
     given = values(tenant, wanted) | {"limit": limit} | (_after(after) if after else {})
@@ -79,5 +85,5 @@ def _after(place: Place) -> dict[str, Any]:
         "count": place.count,
         "after_type": place.notification_type,
         "after_status": place.status,
-        "after_line": place.line,
+        "after_key": place.key,
     }

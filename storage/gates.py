@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.gates import BY_THE_HOUR, Reason
+from domain.gates import BY_THE_HOUR, GateReason
 from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from storage import reconsiderations
@@ -21,13 +21,15 @@ WITH open AS (
   SELECT id, tenant, generation, recipient_id FROM notification
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL FOR UPDATE
 ), waiting AS (
-  UPDATE queue_entry q SET waits_for = :reason, recipient_id = open.recipient_id, {WAITS.format(until=UNTIL)}
+  UPDATE queue_entry q SET waits_for = :reason, busy_provider = :provider, recipient_id = open.recipient_id,
+         {WAITS.format(until=UNTIL)}
     FROM open WHERE q.notification_id = open.id AND q.generation = open.generation
   RETURNING open.id, open.tenant
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
 SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
-       jsonb_build_object('until', CAST(:told_until AS text)) FROM waiting
+       jsonb_build_object('until', CAST(:told_until AS text))
+         || jsonb_strip_nulls(jsonb_build_object('provider', CAST(:provider AS text))) FROM waiting
 ON CONFLICT (id) DO NOTHING
 """)  # noqa: S608 - constants of our own
 PASS = text(f"""
@@ -71,9 +73,10 @@ async def wait(session: Executor, key: Key, generation: int, gate: Gate) -> None
         "tenant": key.tenant,
         "generation": generation,
         "reason": gate.reason,
+        "provider": gate.provider,
         "until": gate.until,
         "told_until": until,
-        "event_id": derived_id("waiting", key.notification_id, generation, gate.reason, until),
+        "event_id": derived_id("waiting", key.notification_id, generation, gate.reason, gate.provider, until),
     }
     await session.execute(WAIT, values)
 
@@ -85,7 +88,7 @@ async def passed(session: AsyncSession, key: Key) -> bool:
 
 
 async def reconsider(
-    session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[Reason] = BY_THE_HOUR
+    session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[GateReason] = BY_THE_HOUR
 ) -> None:
     """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people,
     batch by batch after the transaction."""

@@ -14,6 +14,7 @@ from domain.holds import Held, HoldKind
 from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
 from models.columns import new_id
+from storage.database import to_json
 from storage.queue_entries import WAITS
 from storage.releases import HELD_FOR
 from storage.statements import Executor
@@ -52,13 +53,13 @@ WITH whole AS (
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 SELECT :event_id, tenant, notification_id, now(), 'held', :channel, :reason,
-       jsonb_build_object('provider', CAST(:provider AS text)), :delivery_id FROM held
+       CAST(:detail AS jsonb), :delivery_id FROM held
 ON CONFLICT (id) DO NOTHING
 """)  # noqa: S608 - a constant of our own
 NOTE_REROUTE = text("""
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 VALUES (:event_id, :tenant, :notification_id, now(), 'rerouted', :channel, :reason,
-        jsonb_build_object('provider', CAST(:provider AS text)), :delivery_id)
+        CAST(:detail AS jsonb), :delivery_id)
 ON CONFLICT (id) DO NOTHING
 """)
 
@@ -98,6 +99,6 @@ def _told(call: DeliverInput, held: Held) -> dict[str, Any]:
         "notification_id": call.notification_id,
         "delivery_id": call.delivery_id,
         "channel": call.channel,
-        "provider": call.provider,
-        "reason": held.reason,
+        "reason": held.reason.code,
+        "detail": to_json({"provider": call.provider, **held.reason.args}),
     }

@@ -8,19 +8,22 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.reasons import stored
 from domain.records import Attempt, Delivery, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.timeline import reason_of
 from storage.rows import Json, decoded, time_of
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 AGGREGATES = """
   (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
-          'status', d.status, 'failure_reason', d.failure_reason, 'by_rule', d.by_rule, 'awaits', d.awaits))
+          'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args, 'by_rule', d.by_rule,
+          'awaits', d.awaits))
      FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
   (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
 """
-COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.expires_at, n.finished_at,
-  n.cancel_requested_at"""
+COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.failures, n.expires_at,
+  n.finished_at, n.cancel_requested_at"""
 
 
 def ledger_of(row: dict[str, Any]) -> Ledger:
@@ -33,7 +36,7 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
         generation=row["generation"],
         revision=row["revision"],
         status=NotificationStatus(row["status"]),
-        failure_reason=row["failure_reason"],
+        failures=stored(decoded(row["failures"]), row["failure_reason"]),
         expires_at=row["expires_at"],
         finished_at=row["finished_at"],
         cancel_requested_at=row["cancel_requested_at"],
@@ -49,7 +52,7 @@ def _delivery_of(value: Json) -> Delivery:
         step=value["step"],
         generation=value["generation"],
         status=DeliveryStatus(value["status"]),
-        failure_reason=value["failure_reason"],
+        failure=reason_of(value["failure_reason"], value["failure_args"]),
         by_rule=value["by_rule"],
         awaits=Evidence(value["awaits"]) if value["awaits"] else None,
     )

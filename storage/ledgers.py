@@ -12,9 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from domain.failure_reasons import category_of
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
+from domain.reasons import first_category, reason_columns
+from domain.reasons import to_json as reasons_json
 from domain.records import Attempt, Ledger
 from metrics.sends import count_written
 from storage.database import to_json
@@ -34,11 +35,12 @@ SAVE = f"""
 WITH changed AS (
   SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
          id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
-         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool, failure_category text)
+         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool, failure_category text,
+         failures jsonb)
    {FEW_ROWS.format(rows="notifications")}
 ), {{locked}} fenced AS (
-  UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, finished_at = x.finished_at,
-         cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
+  UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, failures = x.failures,
+         finished_at = x.finished_at, cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
      AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
   RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
@@ -59,15 +61,16 @@ WITH changed AS (
       ON x.notification_id = person.id
    WHERE t.id = x.id
 ), deliveries AS (
-  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, by_rule = x.by_rule, awaits = x.awaits,
+  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, failure_args = x.failure_args,
+         by_rule = x.by_rule, awaits = x.awaits,
          held_at = CASE WHEN person.finished_at IS NULL THEN t.held_at END,
          provider = x.provider, provider_message_id = x.provider_message_id,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM person JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
-         notification_id uuid, id uuid, status text, failure_reason text, by_rule bool, awaits text, provider text,
-         provider_message_id text, provider_response jsonb, sent_at timestamptz, delivered_at timestamptz,
-         opened_at timestamptz, clicked_at timestamptz)
+         notification_id uuid, id uuid, status text, failure_reason text, failure_args jsonb, by_rule bool,
+         awaits text, provider text, provider_message_id text, provider_response jsonb, sent_at timestamptz,
+         delivered_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
       ON x.notification_id = person.id
    WHERE t.id = x.id
 ), events AS (
@@ -178,7 +181,8 @@ def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
 def _notification(before: Ledger, after: Ledger) -> Json:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
     fields: Json = {name: getattr(after, name) for name in names}
-    fields["failure_category"] = category_of(after.failure_reason)
+    fields["failure_category"] = first_category(after.failures)
+    fields["failures"] = reasons_json(after.failures) or None
     fields["cancel_due"] = after.cancel_requested_at is not None and before.cancel_requested_at is None
     return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 
@@ -189,9 +193,8 @@ def _fields(value: Attempt) -> Json:
 
 def _delivery(ledger: Ledger, delivery_id: UUID) -> Json:
     delivery = ledger.deliveries[delivery_id]
-    status = {"id": delivery_id, "status": delivery.status, "failure_reason": delivery.failure_reason}
-    status |= {"by_rule": delivery.by_rule, "awaits": delivery.awaits}
-    return {**status, **delivery_facts(ledger, delivery_id)}
+    status = {"id": delivery_id, "status": delivery.status, "by_rule": delivery.by_rule, "awaits": delivery.awaits}
+    return {**status, **reason_columns(delivery.failure), **delivery_facts(ledger, delivery_id)}
 
 
 def _events(after: Ledger, before: Ledger) -> list[Json]:

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.channels import Channel
 from domain.redrives import PARKED
+from storage.database import to_json
 from storage.rows import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the beginning of
-    the notification's reason, or of one channel's (of `channel`, if that is named); numbers in it are as good as N."""
+    """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the
+    code of one channel (of `channel`, if that is named) or of its cause: `gave_up`, `timeout` or `gave_up: timeout`; or
+    several with their channels, as in the text of a notification."""
 
     notification_type: str | None = None
     status: str | None = None
@@ -23,16 +26,10 @@ class Filter:
     created_before: datetime | None = None
 
 
-def folded(reason: str) -> str:
-    """SQL: failures that differ in a number are the same failure."""
-    return rf"regexp_replace({reason}, '\m\d+\M', 'N', 'g')"
-
-
 IS_PARKED = "n.status IN ({})".format(", ".join(f"'{status}'" for status in PARKED))
-BEGINS = "starts_with({}, {})".format(folded("{}"), folded("CAST(:failure_reason AS text)"))
 OF_CHANNEL = """EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation
-   AND (CAST(:channel AS text) IS NULL OR d.channel = :channel) {})"""
-WITH_REASON = OF_CHANNEL.format(f"AND {BEGINS.format('d.failure_reason')}")
+   AND d.channel = :channel)"""
+WITH_REASON = "(n.failures @> CAST(:as_code AS jsonb) OR n.failures @> CAST(:as_cause AS jsonb))"
 
 CONDITIONS = {
     "notification_type": "n.notification_type = :notification_type",
@@ -49,12 +46,10 @@ def conditions(wanted: Filter, status: str | None = None) -> str:
     of_filter = IS_PARKED if wanted.status is None else "n.status = :status"
     found = ["n.tenant = :tenant", f"n.status = {status}" if status else of_filter]
     found += [sql for name, sql in CONDITIONS.items() if getattr(wanted, name) is not None]
-    if wanted.failure_reason is not None and wanted.channel is None:
-        found.append(f"({BEGINS.format('n.failure_reason')} OR {WITH_REASON})")
-    elif wanted.failure_reason is not None:
+    if wanted.failure_reason is not None:
         found.append(WITH_REASON)
     elif wanted.channel is not None:
-        found.append(OF_CHANNEL.format(""))
+        found.append(OF_CHANNEL)
     return " AND ".join(found)
 
 
@@ -73,4 +68,22 @@ def ids_in_order(wanted: Filter) -> str:
 def values(tenant: UUID, wanted: Filter) -> Json:
     named = {name: getattr(wanted, name) for name in wanted.__slots__}
     used = {name: value for name, value in named.items() if value is not None}
-    return {"tenant": tenant, **({"channel": None} if wanted.failure_reason is not None else {}), **used}
+    return {"tenant": tenant, **used, **_reason_values(wanted)}
+
+
+def _reason_values(wanted: Filter) -> Json:
+    if wanted.failure_reason is None:
+        return {}
+    codes = [_failure(part, wanted.channel) for part in wanted.failure_reason.split("; ")]
+    causes = [{"args": {"cause": code.pop("code")}, **code} for code in (dict(each) for each in codes)]
+    return {"as_code": to_json(codes), "as_cause": to_json(codes if "args" in codes[0] else causes)}
+
+
+def _failure(text: str, channel: str | None) -> Json:
+    """What a failure of this text has, such as `email: gave_up: timeout`."""
+    first, _, rest = text.partition(": ")
+    if first in set(Channel):
+        channel, text = channel or first, rest
+    code, _, cause = text.partition(": ")
+    named: Json = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
+    return named | ({"args": {"cause": cause}} if cause else {})

@@ -22,7 +22,7 @@ SELECT CASE WHEN min(queued_at) < now() - make_interval(secs => {STALE_AFTER}) T
        - count(*) FROM (SELECT queued_at FROM queue_entry WHERE queued_for = :provider LIMIT {MOST}) queued
 """  # noqa: S608 - constants of our own
 HAS_ROOM = text(ROOM)
-WAITING = f"{WAITS_FOR_ROOM} AND waits_for = :reason"
+WAITING = f"{WAITS_FOR_ROOM} AND busy_provider = :provider"
 LET_IN = text(f"""
 WITH RECURSIVE room AS MATERIALIZED (
   SELECT GREATEST(0, ({ROOM})) AS free
@@ -50,13 +50,9 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 
 
 WAITED_FOR = text(f"""
-SELECT name FROM unnest(CAST(:names AS text[]), CAST(:reasons AS text[])) AS provider(name, reason)
- WHERE EXISTS (SELECT 1 FROM queue_entry WHERE {WAITS_FOR_ROOM} AND waits_for = reason)
+SELECT name FROM unnest(CAST(:names AS text[])) AS provider(name)
+ WHERE EXISTS (SELECT 1 FROM queue_entry WHERE {WAITS_FOR_ROOM} AND busy_provider = name)
 """)  # noqa: S608 - a constant of our own
-
-
-def reason_of(provider: str) -> str:
-    return f"provider_busy ({provider})"
 
 
 async def has_room(session: Executor, provider: str) -> bool:
@@ -66,12 +62,11 @@ async def has_room(session: Executor, provider: str) -> bool:
 
 async def waited_for(session: Executor, providers: Sequence[str]) -> list[str]:
     """Return those of the providers that something waits for."""
-    values = {"names": list(providers), "reasons": [reason_of(name) for name in providers]}
-    return list((await session.execute(WAITED_FOR, values)).scalars())
+    return list((await session.execute(WAITED_FOR, {"names": list(providers)})).scalars())
 
 
 async def let_in(session: Executor, provider: str) -> int:
     """Make due as many as there is room for: the most urgent first, and of those the tenants in turn. Return how
     many."""
-    values = {"provider": provider, "reason": reason_of(provider), "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    values = {"provider": provider, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return int((await session.execute(LET_IN, values)).one()[0])

@@ -4,11 +4,13 @@ Locks are taken in this order: the notification, the preferences of its recipien
 lock several entries lock them in the order of their ids.
 """
 
+NO_WAIT = "waits_for = NULL, busy_provider = NULL, waits_until = NULL, recipient_id = NULL"
+
 # Of a statement that has `fenced`: rows of `notification` after the write, with the flags `evidence_due` (its workflow
 # waits for something that has come) and `cancel_due` (it has just been canceled). An entry ends with its notification,
 # unless a cancel is to be signaled: to a workflow that was started, or one whose start may be under way. The entries
 # are locked first: a claim at the same moment decides between the two.
-FOLLOW = """entry AS (
+FOLLOW = f"""entry AS (
   SELECT q.notification_id, q.state, n.finished_at IS NOT NULL AS finished, n.evidence_due,
          q.cancel_due OR n.cancel_due AS cancel_due,
          (q.state = 'claimed' OR q.started_at IS NOT NULL) AND (q.cancel_due OR n.cancel_due) AS kept
@@ -20,14 +22,13 @@ FOLLOW = """entry AS (
          evidence_count = q.evidence_count + entry.evidence_due::int, cancel_due = entry.cancel_due
     FROM entry WHERE q.notification_id = entry.notification_id AND NOT entry.finished
 ), kept AS (
-  UPDATE queue_entry q SET state = 'canceled', cancel_due = true, evidence_due = false, waits_for = NULL,
-         waits_until = NULL, recipient_id = NULL,
+  UPDATE queue_entry q SET state = 'canceled', cancel_due = true, evidence_due = false, {NO_WAIT},
          next_at = CASE WHEN entry.state = 'claimed' THEN q.next_at ELSE now() END
     FROM entry WHERE q.notification_id = entry.notification_id AND entry.finished AND entry.kept
 ), ended AS (
   DELETE FROM queue_entry q USING entry
    WHERE q.notification_id = entry.notification_id AND entry.finished AND NOT entry.kept
-)"""
+)"""  # noqa: S608 - a constant of our own
 
 # Of generations that may have moved on, locked by their ids.
 ENTRY = """entry AS (
@@ -37,7 +38,6 @@ ENTRY = """entry AS (
    ORDER BY q.notification_id FOR UPDATE OF q
 )"""
 OF_ENTRY = "FROM entry WHERE q.notification_id = entry.notification_id"
-NO_WAIT = "waits_for = NULL, waits_until = NULL, recipient_id = NULL"
 PASSED = f"state = CASE WHEN q.state = 'waiting' THEN 'started' ELSE q.state END, {NO_WAIT}"
 
 # Written on behalf of its workflow, which exists and needs no slot: it is under way, or it waits until `{until}`, or

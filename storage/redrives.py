@@ -48,7 +48,7 @@ WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, revision int, event_id uuid, delay float8, forced bool)
 ), redriven AS (
-  UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL,
+  UPDATE notification n SET generation = n.generation + 1, status = 'PENDING', failure_reason = NULL, failures = NULL,
          finished_at = NULL, cancel_requested_at = NULL, revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.tenant = :tenant AND n.revision = item.revision
   RETURNING n.id, n.tenant, n.generation, n.notification_type, n.priority, item.event_id, item.forced, item.delay

@@ -36,7 +36,7 @@ SELECT p.priority, due.count, due.age
 OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
 # Index queue_entry_at_gate.
 AT_GATES = text(f"""
-SELECT split_part(waits_for, ' ', 1) AS cause, count(*) AS count
+SELECT waits_for AS cause, count(*) AS count
   FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {COUNTED}) waiting GROUP BY 1
 """)  # noqa: S608
 # Index delivery_waiting: what was released already is due in a moment.

@@ -17,10 +17,11 @@ with workflow.unsafe.imports_passed_through():
         Result,
     )
     from domain.notification_types import Guarantee
+    from domain.reasons import Reason, because, line
     from domain.retries import MOST_OF_OURS, OURS, Budget, backoff, obeyed
     from domain.statuses import DeliveryStatus
     from workflows import options
-    from workflows.endpoint_ends import EndpointEnd, refusal
+    from workflows.endpoint_ends import EndpointEnd
     from workflows.own_queue import OwnQueue, deliver_here
     from workflows.reconciliation import Reconciliation
     from workflows.room import Room
@@ -103,7 +104,7 @@ class EndpointDelivery:
         """While it is held the clock stands still."""
         since, waits = workflow.now(), self._terms.waits
         waits.show(options.HELD)
-        end = await waits.for_turn(seen, f"{self._call.channel}: {result.reason}", result.until)
+        end = await waits.for_turn(seen, f"{self._call.channel}: {line(result.why)}", result.until)
         if self._name in waits.first_answers:
             waits.first_answers[self._name] += workflow.now() - since
         return end
@@ -163,15 +164,15 @@ class EndpointDelivery:
             case Result.ACCEPTED:
                 return EndpointEnd(status=None, result=result)
             case Result.STOPPED:
-                return EndpointEnd(status=result.stopped_as or DeliveryStatus.CANCELED, reason=result.reason or "")
+                return EndpointEnd(status=result.stopped_as or DeliveryStatus.CANCELED, reason=result.why)
             case Result.REFUSED:
-                return EndpointEnd(status=DeliveryStatus.FAILED, reason=refusal(result.reason or ""))
+                return EndpointEnd(status=DeliveryStatus.FAILED, reason=because("refused", result.reason))
             case Result.PERMANENT if not self._others(result):
-                return EndpointEnd(status=DeliveryStatus.FAILED, reason=f"provider_failed: {result.reason}")
+                return EndpointEnd(status=DeliveryStatus.FAILED, reason=because("provider_failed", result.reason))
             case Result.NOT_ACCEPTED if self._may_have_it(result):
-                return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
+                return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=because("outcome_unknown", result.reason))
             case Result.UNKNOWN if self._guarantee(result) is not Guarantee.AT_LEAST_ONCE or self._resent(result):
-                return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=f"outcome_unknown: {result.reason}")
+                return EndpointEnd(status=DeliveryStatus.IN_DOUBT, reason=because("outcome_unknown", result.reason))
         return None
 
     def _may_have_it(self, result: DeliverResult) -> bool:
@@ -199,7 +200,7 @@ class EndpointDelivery:
         summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
         if await self._terms.waits.pause(delay, summary, options.RETRYING):
             return None
-        return EndpointEnd(status=DeliveryStatus.CANCELED, reason="canceled")
+        return EndpointEnd(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
 
     def _next_turn(self, result: DeliverResult) -> timedelta:
         """Another's, if there is one: it is proved absent here, or the type bears a second one. Who asked us to wait is
@@ -218,10 +219,10 @@ class EndpointDelivery:
         terms = self._terms
         # With a later step there may be time for that one yet; whether there is, its own guard says.
         if terms.last_step and terms.expires_at is not None and next_attempt >= terms.expires_at:
-            return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=f"expired: {result.reason}")
+            return EndpointEnd(status=DeliveryStatus.EXPIRED, reason=because("expired", result.reason))
         if self._budget().allows(self._made, next_attempt):
             return None
-        reason = f"gave_up after {self._made} attempts: {result.reason}"
+        reason = Reason("gave_up", {"attempts": self._made, "cause": result.reason})
         return EndpointEnd(status=DeliveryStatus.FAILED, reason=reason)
 
     @property

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         SettleInput,
         StepPlan,
     )
+    from domain.reasons import line
     from domain.statuses import ON_ITS_WAY, DeliveryStatus, NotificationStatus
     from workflows import options
     from workflows.own_work import own_work
@@ -124,7 +125,7 @@ class NotificationWorkflow:
             if plan.gate is None:
                 return plan
             self._waits.show(options.HELD)
-            await self._waits.for_turn(seen, plan.gate.reason, plan.gate.until)
+            await self._waits.for_turn(seen, line(plan.gate.why), plan.gate.until)
             if over := await self._over():
                 return Plan(settled=over)
 

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         RenderResult,
         StepPlan,
     )
+    from domain.reasons import Reason
     from domain.statuses import DeliveryStatus
     from workflows import options
     from workflows.endpoint import EndpointDelivery, Terms
@@ -40,7 +41,9 @@ class StepEnds:
     @property
     def failed(self) -> tuple[DeliveryEnd, ...]:
         return tuple(
-            DeliveryEnd(delivery_id=channel.delivery_id, status=end.status, reason=end.reason)
+            DeliveryEnd(
+                delivery_id=channel.delivery_id, status=end.status, reason=end.reason.code, args=end.reason.args
+            )
             for channel, end in zip(self.step.channels, self.ends, strict=not self.closed)
             if end.status is not None
         )
@@ -96,7 +99,8 @@ class Step:
         self, channel: ChannelPlan, rendered: RenderResult, expires_at: datetime | None
     ) -> EndpointEnd:
         if failure := rendered.failures.get(channel.delivery_id):
-            return EndpointEnd(status=DeliveryStatus.FAILED, reason=failure)
+            reason = Reason(failure) if isinstance(failure, str) else failure
+            return EndpointEnd(status=DeliveryStatus.FAILED, reason=reason)
         terms = Terms(
             guarantee=channel.guarantee,
             last_step=self.is_last,

@@ -12,7 +12,7 @@ from api.schemas.base import ChannelName, Timestamp
 from api.schemas.failures import FailureGroup
 from domain.clock import now
 from domain.durations import shortened
-from domain.failure_reasons import category_of
+from domain.reasons import first_category, line, lines
 from storage import failures
 from storage.failures import Failures, Place
 from storage.parked import Filter
@@ -20,6 +20,7 @@ from storage.parked import Filter
 router = APIRouter(route_class=FrontDoor, tags=["redrives"], prefix="/failures")
 
 LONGEST_COUNT = 18  # digits
+OF_REASON = "A code, or that of its cause: `gave_up`, `timeout`, `gave_up: timeout`."
 
 
 @router.get("")
@@ -31,7 +32,7 @@ async def list_failures(
     notification_type: Annotated[str | None, Query(max_length=255)] = None,
     status: Literal["FAILED", "IN_DOUBT"] | None = None,
     channel: ChannelName | None = None,
-    failure_reason: Annotated[str | None, Query(max_length=1_000, description="How it begins.")] = None,
+    failure_reason: Annotated[str | None, Query(max_length=1_000, description=OF_REASON)] = None,
     recipient_id: Annotated[str | None, Query(max_length=255)] = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     created_from: Timestamp | None = None,
@@ -50,14 +51,18 @@ async def list_failures(
     )
     async with parts.database.transaction() as session:
         rows = await failures.page(session, caller.tenant, wanted, after=_after(paging), limit=paging.fetch)
-    return paging.page(rows, _key, _group)
+    return paging.page(rows, _key, as_group)
 
 
-def _group(found: Failures) -> FailureGroup:
-    derived = ("age", "sample_ids", "category")
+def as_group(found: Failures) -> FailureGroup:
+    derived = ("channel", "reason", "category", "age", "sample_ids")
+    failures = found.failures
+    channel = failures[0].channel if len(failures) == 1 else None
     return FailureGroup(
         **{name: getattr(found, name) for name in FailureGroup.model_fields if name not in derived},
-        category=category_of(found.reason),
+        channel=channel,
+        reason=line(failures[0].reason) if len(failures) == 1 else lines(failures) or "",
+        category=first_category(failures),
         age=shortened(now() - found.oldest),
         sample_ids=list(found.sample_ids),
     )
@@ -65,14 +70,14 @@ def _group(found: Failures) -> FailureGroup:
 
 def _key(found: Failures) -> str:
     place = found.place
-    return SEPARATOR.join((str(place.count), place.notification_type, place.status, place.line))
+    return SEPARATOR.join((str(place.count), place.notification_type, place.status, place.key))
 
 
 def _after(paging: Paging) -> Place | None:
     after = paging.after_parts(4)
     if after is None:
         return None
-    count, notification_type, status, line = after.split(SEPARATOR)
+    count, notification_type, status, key = after.split(SEPARATOR)
     if not (count.isascii() and count.isdecimal() and len(count) < LONGEST_COUNT):
         raise not_ours()
-    return Place(count=int(count), notification_type=notification_type, status=status, line=line)
+    return Place(count=int(count), notification_type=notification_type, status=status, key=key)

@@ -10,7 +10,7 @@ from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
 from api.problems import at, invalid
 from api.schemas.settings import TenantChanges, TenantSettings
-from domain.gates import Reason
+from domain.gates import GateReason
 from storage import catalog, gates, people, tenant_choices
 from storage.tenant_choices import Choices
 
@@ -43,7 +43,7 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, parts: Parts
         if after.timezone != before.timezone:
             await people.moved(session, caller.tenant, None)
         if after.person_cap != before.person_cap:
-            await gates.reconsider(session, caller.tenant, None, (Reason.CAPPED,))
+            await gates.reconsider(session, caller.tenant, None, (GateReason.CAPPED,))
         await catalog.announce(session)
     parts.catalog.flush()
     return _view(after)

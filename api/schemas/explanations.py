@@ -8,7 +8,7 @@ EXAMPLE: Json = {
     "summary": "DELIVERED, by email.",
     "lines": [
         {"at": AT, "text": "Accepted as welcome (version 1 of the type), priority 3."},
-        {"at": AT, "text": "sms is not used: the person has sms turned off."},
+        {"at": AT, "text": "sms is not used: the recipient has turned it off."},
         {"at": AT, "text": "email is used: the type is on by default. Rendered from welcome, version 1, in en."},
         {"at": AT, "text": "email, attempt 1: sandbox was asked to send it."},
         {"at": SENT_AT, "text": "email, attempt 1: sandbox accepted it."},

@@ -7,7 +7,7 @@ EXAMPLE: Json = {
     "notification_type": "order.shipped",
     "status": "FAILED",
     "channel": "email",
-    "reason": "gave_up after N attempts: timeout",
+    "reason": "gave_up: timeout",
     "category": "unreachable",
     "count": 41,
     "oldest": "2026-11-22T16:04:12.118204Z",
@@ -18,7 +18,7 @@ EXAMPLE: Json = {
 
 
 class FailureGroup(Model):
-    """Notifications that failed alike. `reason` has N for numbers. `channel` is null if several did not get through,
+    """Notifications that failed alike. `channel` is null if several did not get through,
     and then the reason names them. `category` is that of the first channel that has one. `oldest` and `newest` are when
     they were accepted, `age` is that of the oldest; `sample_ids` are up to five, the newest first."""
 

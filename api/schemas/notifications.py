@@ -13,13 +13,24 @@ from domain.channels import Channel
 from domain.failure_reasons import ReasonCategory
 
 
+class FailureOfChannel(Model):
+    """`channel` is null where the whole notification has one reason."""
+
+    channel: str | None
+    code: str
+    args: Json
+
+
 class NotificationSummary(Model):
+    """`failures` are the codes and arguments that `failure_reason` is made of."""
+
     id: Id
     notification_type: str
     recipient_id: str
     status: str
     priority: int
     failure_reason: str | None
+    failures: list[FailureOfChannel]
     failure_category: ReasonCategory | None
     tags: list[str]
     cancel_key: str | None
@@ -78,7 +89,7 @@ class DeliveryView(Model):
 
 
 class TimelineEntry(Model):
-    """`status` is set on the one entry that moved the notification to it."""
+    """`status` is set on the one entry that moved the notification to it. `detail` has the arguments of `reason`."""
 
     at: Timestamp
     kind: str

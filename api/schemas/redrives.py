@@ -25,7 +25,7 @@ class RedriveFilter(Model):
     channel: ChannelName | None = None
     failure_reason: Annotated[
         Reason | None,
-        Field(description="How the notification's reason begins, or that of one channel; numbers in it do not matter."),
+        Field(description="A code, or that of its cause: `gave_up`, `timeout`, `gave_up: timeout`."),
     ] = None
     recipient_id: RecipientId | None = None
     tag: Tag | None = None

@@ -15,6 +15,7 @@ from domain import clock
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState
 from domain.messages import DeliverResult, Result
+from domain.reasons import line
 from domain.statuses import DeliveryStatus, NotificationStatus
 from providers.outcomes import Accepted, Refused
 from storage import devices, erasures, preferences, receipts
@@ -45,7 +46,7 @@ async def refused(counter: Counter, sent: Sent, status: DeliveryStatus | None, r
     """The guard said no: nobody was called, and there is no trace of a call."""
     before = await sent.row()
     told = await counter.deliver(sent.call())
-    assert (told.result, told.stopped_as, told.reason) == (R.STOPPED, status, reason)
+    assert (told.result, told.stopped_as, line(told.why)) == (R.STOPPED, status, reason or "stopped")
     assert counter.sandbox.calls == []
     assert await sent.rows("attempt") == []
     assert await sent.row() == before

@@ -11,6 +11,7 @@ from domain.evidence import AttemptState, Evidence
 from domain.goal_messages import CheckInput, Standing, StepStanding
 from domain.ledger import await_evidence, finish, record_receipt
 from domain.messages import DeliverResult, Result
+from domain.reasons import Reason
 from domain.statuses import DeliveryStatus
 from storage.ledgers import Change, amend
 from tests.activities.conftest import Counter
@@ -46,7 +47,7 @@ async def test_what_an_earlier_generation_turns_out_to_have_sent_is_not_sent_aga
     await report(first, Evidence.DELIVERED)
     told = await counter.deliver(again.call())
     assert (told.result, told.stopped_as) == (Result.STOPPED, DeliveryStatus.SKIPPED)
-    assert told.reason == "already_sent (generation 1)"
+    assert told.why == Reason("already_sent", {"generation": 1})
     assert counter.sandbox.calls == []
     assert len(await again.rows("attempt")) == 1
 
@@ -69,7 +70,7 @@ async def test_the_answer_of_a_call_that_a_redrive_overtook_counts_and_ends_noth
     again: list[Sent] = []
 
     async def meanwhile() -> None:
-        await amended(sent, lambda ledger: finish(ledger, AT, reason="workflow_terminated"))
+        await amended(sent, lambda ledger: finish(ledger, AT, reason=Reason("workflow_ended")))
         again.append(await sent.redriven())
 
     counter.sandbox.afterwards = meanwhile
@@ -79,7 +80,7 @@ async def test_the_answer_of_a_call_that_a_redrive_overtook_counts_and_ends_noth
     row = await sent.row()
     assert (row["status"], row["finished_at"], row["generation"]) == ("SENT", None, 2)
     counter.sandbox.afterwards = None
-    assert (await counter.deliver(again[0].call())).reason == "already_sent (generation 1)"
+    assert (await counter.deliver(again[0].call())).why == Reason("already_sent", {"generation": 1})
     assert len(counter.sandbox.calls) == 1
 
 
@@ -91,7 +92,7 @@ async def test_nobody_waits_any_more_for_what_a_late_answer_leaves_open(
 ) -> None:
     sent = await desk.send()
     await sent.claim()
-    await amended(sent, lambda ledger: finish(ledger, AT, reason="workflow_terminated"))
+    await amended(sent, lambda ledger: finish(ledger, AT, reason=Reason("workflow_ended")))
     await sent.redriven()
     await counter.record(sent.call(**more), DeliverResult(result=result))
     assert [row["awaits"] for row in await sent.rows("delivery")] == [None, None]

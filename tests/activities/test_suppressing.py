@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from domain.messages import Result
+from domain.reasons import line
 from domain.statuses import DeliveryStatus
 from providers.outcomes import Accepted, Refused
 from storage import receipts
@@ -60,7 +61,7 @@ async def test_the_next_message_to_a_suppressed_address_is_stopped(counter: Coun
     counter.sandbox.calls.clear()
     told = await counter.deliver((await sent.desk.send()).call())
     assert (told.result, told.stopped_as) == (Result.STOPPED, DeliveryStatus.SKIPPED)
-    assert told.reason == "suppressed (opted_out)"
+    assert line(told.why) == "suppressed (opted_out)"
     assert counter.sandbox.calls == []
 
 

@@ -29,7 +29,7 @@ async def told(engine: Engine) -> AsyncIterator[tuple[Shop, str]]:
 
 LINES = [
     "Accepted as code (version 1 of the type), priority 3.",
-    "sms is not used: the person has sms turned off.",
+    "sms is not used: the recipient has turned it off.",
     "email is used: the type is on by default. Rendered from code, version 2, in en.",
     "email, attempt 1: sandbox was asked to send it.",
     "email, attempt 1: sandbox accepted it.",

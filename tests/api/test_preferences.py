@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.messages import Gate
 from models.content import NotificationType
 from storage.attempts import claim_attempt
@@ -116,7 +116,7 @@ async def test_who_chooses_waits_for_a_guard_that_goes_on(shop: Shop, path: str,
         session.add(kind)
     desk = Desk(database=shop.database, tenant=shop.tenant, type_id=kind.id, recipient_id=shop.person)
     sent = await desk.send()
-    gate = Gate(reason=Reason.QUIET_HOURS, until=datetime.now(UTC))
+    gate = Gate(reason=GateReason.QUIET_HOURS, until=datetime.now(UTC))
     async with shop.database.transaction() as session:
         await wait(session, sent.key, 1, gate)
     async with shop.database.transaction() as session:

@@ -1,5 +1,6 @@
 """Sending again, asked for over HTTP: answered from the rows, with no Temporal and no worker running."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 from sqlalchemy import text
 
 from api.redriving import Order, redrive_all
+from domain.reasons import to_json
 from models.columns import new_id
 from models.tenants import Tenant
 from storage.database import Database
 from storage.parked import Filter
 from tests.api.shops import faults
 from tests.api.test_notifications import accepted, ready
+from tests.domain.reasons import failures
 
 pytestmark = pytest.mark.postgres
 
@@ -22,11 +25,13 @@ async def end(database: Database, ids: Sequence[str], status: str = "FAILED", re
     """As a worker would have, if one ran here."""
     statement = text(
         "WITH ended AS (DELETE FROM queue_entry WHERE notification_id = ANY(CAST(:ids AS uuid[])))"
-        " UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now()"
+        " UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now(),"
+        " failures = CAST(:failures AS jsonb)"
         " WHERE id = ANY(CAST(:ids AS uuid[]))"
     )
     async with database.transaction() as session:
-        await session.execute(statement, {"status": status, "reason": reason, "ids": ids})
+        codes = json.dumps(to_json(failures(reason)))
+        await session.execute(statement, {"status": status, "reason": reason, "failures": codes, "ids": ids})
 
 
 async def failed(api: httpx2.AsyncClient, database: Database, count: int, **more: str) -> list[str]:
@@ -153,7 +158,7 @@ async def test_batch_by_batch_each_is_taken_once(
         ({"status": "IN_DOUBT"}, 0),
         ({"recipient_id": "ada"}, 2),
         ({"recipient_id": "bob"}, 0),
-        ({"failure_reason": "sms: bou"}, 2),
+        ({"failure_reason": "sms: bounced"}, 2),
         ({"failure_reason": "sms: refused"}, 0),
         ({"channel": "sms"}, 0),
         ({"tag": "spring"}, 0),

@@ -27,7 +27,7 @@ async def failed(shop: Shop) -> list[str]:
 async def test_explain_prints_one_account_line_by_line(terminal: Terminal, failed: list[str]) -> None:
     out = await terminal.ok("explain", failed[0][-12:])
     summary, *lines, last = out.splitlines()
-    assert summary == "FAILED: nobody could be reached (email: the provider refuses this recipient)."
+    assert summary == "FAILED: it reached the recipient by no channel (email: the provider refuses this recipient)."
     assert last == failed[0]
     told = [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in lines]
     assert told[0] == "Accepted as hello (version 1 of the type), priority 3."

@@ -198,7 +198,7 @@ async def test_a_workflow_that_ended_without_its_notification_ends_it(
     await eventually(handle.describe, lambda seen: seen.status is not WorkflowExecutionStatus.RUNNING)
     await sweep(right, desk)
     [row] = await desk.query("SELECT status, failure_reason FROM notification")
-    assert (row["status"], row["failure_reason"]) == ("FAILED", f"workflow_{end}")
+    assert (row["status"], row["failure_reason"]) == ("FAILED", f"workflow_ended ({end})")
     assert await states(desk) == {}
 
 
@@ -215,7 +215,7 @@ async def test_only_a_workflow_that_left_its_notification_open_is_an_error(
     with capture_logs() as logs:
         await sweep(right, desk)
     [row] = await desk.query("SELECT status, failure_reason FROM notification")
-    expected = ("SENT", None) if ends_in_time else ("FAILED", "workflow_terminated")
+    expected = ("SENT", None) if ends_in_time else ("FAILED", "workflow_ended (terminated)")
     assert (row["status"], row["failure_reason"]) == expected
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == (
         [] if ends_in_time else ["a workflow ended without its notification"]

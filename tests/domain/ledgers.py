@@ -72,7 +72,7 @@ def redriven(before: Ledger, *rows: Delivery | Attempt) -> Ledger:
         before,
         generation=before.generation + 1,
         status=NotificationStatus.PENDING,
-        failure_reason=None,
+        failures=(),
         finished_at=None,
         cancel_requested_at=None,
         deliveries={**before.deliveries, **deliveries},

@@ -9,10 +9,12 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.explanations import account, summary, waits
 from domain.holds import HoldKind, Pause
+from domain.reasons import ChannelReason, Reason, to_json
 from domain.records import Event, Json
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Story
 from tests.domain.ledgers import ident, later
+from tests.domain.reasons import failures
 
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 EMAIL, SMS, PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH
@@ -27,7 +29,7 @@ def story(*rows: Leg | Call | Event, status: NotificationStatus = N.PENDING, **m
         "priority": 3,
         "status": status,
         "generation": 1,
-        "failure_reason": None,
+        "failures": (),
         "created_at": later(0),
         "send_at": None,
         "expires_at": None,
@@ -85,6 +87,7 @@ OLD, NEW = leg(status=D.DELIVERED), leg(status=D.SKIPPED, generation=2)
 DOUBT = leg(status=D.IN_DOUBT)
 PHONE, TABLET = "01a204f5-cd15-76a1-967c-f1c4ecaa4eef", "01a204f5-cd15-76a1-967c-f1c4ecaa0042"
 
+SUPPRESSED = (ChannelReason("email", Reason("suppressed", {"list": "complained"})),)
 CLOSES = event("collected", 2, None, detail={"digest_id": "01a1", "closes_at": "2026-03-01T12:15:00Z"})
 
 STORIES: dict[str, tuple[Story, list[str]]] = {
@@ -110,13 +113,13 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
     ),
     "it fell back to another channel": (
         story(
-            event("channel_skipped", 2, PUSH, reason="opted_out (global_channel_opt_in.push)"),
+            event("channel_skipped", 2, PUSH, reason="opted_out", detail={"rule": "global_channel_opt_in.push"}),
             REFUSED,
             call(REFUSED, S.NOT_ACCEPTED, 10, "unavailable", error_type="temporary"),
             event("attempt_not_accepted", 11, EMAIL, reason="unavailable", detail=asked()),
             call(REFUSED, S.REFUSED, 12, "invalid_address", number=2),
             event("attempt_refused", 13, EMAIL, reason="invalid_address", detail=asked(2)),
-            event("failed", 14, EMAIL, reason="refused: invalid_address", delivery_status=D.FAILED),
+            event("failed", 14, EMAIL, reason="refused", detail={"cause": "invalid_address"}, delivery_status=D.FAILED),
             FALLBACK,
             call(FALLBACK, S.NOT_ACCEPTED, 15, "credentials_refused", provider="twilio", error_type="permanent"),
             call(FALLBACK, S.ACCEPTED, 17, number=2),
@@ -126,12 +129,12 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             route=((EMAIL,), (SMS,), (PUSH,)),
         ),
         [
-            "2: push is not used: the person has push turned off.",
+            "2: push is not used: the recipient has turned it off.",
             "10: email, attempt 1: sandbox was asked to send it.",
             "11: email, attempt 1: sandbox did not take it (unavailable).",
             "12: email, attempt 2: sandbox was asked to send it.",
             "13: email, attempt 2: sandbox refused this recipient (invalid_address).",
-            "14: email ended FAILED: the provider refuses this recipient: invalid_address.",
+            "14: email ended FAILED: the provider refuses this recipient: the address is not valid.",
             "15: sms, attempt 1: twilio was asked to send it.",
             "16: sms, attempt 1: twilio cannot send for us (credentials_refused).",
             "17: sms, attempt 2: sandbox was asked to send it.",
@@ -177,7 +180,13 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             call(leg(), S.UNKNOWN, 10, "timeout"),
             event("attempt_unknown", 11, EMAIL, reason="timeout", detail=asked()),
             event(
-                "in_doubt", 12, EMAIL, reason="outcome_unknown: timeout", delivery_status=D.IN_DOUBT, status=N.IN_DOUBT
+                "in_doubt",
+                12,
+                EMAIL,
+                reason="outcome_unknown",
+                detail={"cause": "timeout"},
+                delivery_status=D.IN_DOUBT,
+                status=N.IN_DOUBT,
             ),
             event("opened", 50, EMAIL, detail=receipt("clicked"), delivery_status=D.OPENED, status=N.OPENED),
             status=N.OPENED,
@@ -186,7 +195,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
         [
             "10: email, attempt 1: sandbox was asked to send it.",
             "11: email, attempt 1: no answer (timeout); sandbox may or may not have it.",
-            "12: email ended IN_DOUBT: nobody knows whether it arrived: timeout."
+            "12: email ended IN_DOUBT: it is not known whether it arrived: no answer came in time."
             " With that the notification is IN_DOUBT.",
             "12: No step waits any more.",
             "50: email: sandbox reports that it was opened and a link in it followed."
@@ -203,8 +212,8 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
     ),
     "it went round a circuit and is held by hand": (
         story(
-            event("rerouted", 5, EMAIL, reason="circuit_open (smtp)", detail={"provider": "smtp"}),
-            event("held", 6, EMAIL, reason="paused (provider sandbox)", detail={"provider": "sandbox"}),
+            event("rerouted", 5, EMAIL, reason="circuit_open", detail={"provider": "smtp"}),
+            event("held", 6, EMAIL, reason="paused", detail={"kind": "provider", "name": "sandbox"}),
             leg(held_at=later(6)),
         ),
         [
@@ -270,22 +279,22 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
         ),
         [
             "3: No step waits any more.",
-            "9: email: sandbox reports that it came back. With that the notification is FAILED.",
+            "9: email: sandbox reports that it was not delivered. With that the notification is FAILED.",
             "9: The address of email is suppressed from now on: a message to it came back (sandbox says so).",
         ],
     ),
     "nobody wanted it": (
         story(
-            event("channel_skipped", 2, EMAIL, reason="suppressed (complained)"),
-            event("suppressed", 3, None, reason="email: suppressed (complained)", status=N.SUPPRESSED),
+            event("channel_skipped", 2, EMAIL, reason="suppressed", detail={"list": "complained"}),
+            event("suppressed", 3, None, detail={"failures": to_json(SUPPRESSED)}, status=N.SUPPRESSED),
             leg(status=D.SKIPPED),
             status=N.SUPPRESSED,
             finished_at=later(3),
         ),
         [
-            "2: email is not used: its address is on the suppression list (somebody there complained).",
+            "2: email is not used: its address is on the suppression list (the recipient complained).",
             "3: The notification ended SUPPRESSED: email: its address is on the suppression list"
-            " (somebody there complained).",
+            " (the recipient complained).",
             "3: No step waits any more.",
         ],
     ),
@@ -304,9 +313,9 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
         ),
         [
             "0: Accepted as order.shipped (version 3 of the type), priority 3, for email alone, as the caller asked,"
-            " to be sent at 2026-03-01T12:10:00Z, worthless after 2026-03-01T12:15:00Z.",
+            " to be sent at 2026-03-01T12:10:00Z, expires at 2026-03-01T12:15:00Z.",
             "5: A cancel was asked for.",
-            "5: The notification ended CANCELED: it was cancelled.",
+            "5: The notification ended CANCELED: it was canceled.",
             "5: No step waits any more.",
             "push (beside the steps) is not used: the caller did not ask for it.",
             "email (step 1): its turn never came.",
@@ -321,7 +330,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             event("redriven", 10, None, detail={"generation": 2, "key": "K", "forced": True}, status=N.PENDING),
             NEW,
             event("delivered", 20, EMAIL, detail=receipt("delivered"), delivery_status=D.DELIVERED, status=N.DELIVERED),
-            event("skipped", 21, EMAIL, reason="already_sent (generation 1)", delivery_status=D.SKIPPED),
+            event("skipped", 21, EMAIL, reason="already_sent", detail={"generation": 1}, delivery_status=D.SKIPPED),
             status=N.DELIVERED,
             generation=2,
             finished_at=later(21),
@@ -376,31 +385,33 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             event("waiting", 2, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
             event("waiting", 3, None, reason="throttled", detail={"until": "2026-03-02T07:00:00Z"}),
             event("waiting", 4, None, reason="capped", detail={"until": None}),
-            waits_for="capped",
+            waits_for=Reason("capped"),
         ),
         [
-            "2: It waits until 2026-03-02T06:00:00Z: the person has quiet hours.",
+            "2: It waits until 2026-03-02T06:00:00Z: the recipient has quiet hours.",
             "3: It waits until 2026-03-02T07:00:00Z: there were as many of this type as it allows.",
-            "4: It waits: the person got as many as anybody may.",
+            "4: It waits: the recipient got as many as the frequency cap allows.",
             "email (step 1): its turn has not come.",
-            "Now: it waits: the person got as many as anybody may.",
+            "Now: it waits: the recipient got as many as the frequency cap allows.",
         ],
     ),
     "a later step came into the quiet hours": (
         story(
-            event("escalated", 60, None, reason="push: not opened in time", detail={"step": 1}),
+            event(
+                "escalated", 60, None, reason="goal_missed", detail={"step": 1, "channels": ["push"], "goal": "opened"}
+            ),
             event("waiting", 61, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
             leg(PUSH, D.SENT),
             leg(SMS, D.PENDING, step=2),
             route=((PUSH,), (SMS,)),
-            waits_for="quiet_hours",
+            waits_for=Reason("quiet_hours"),
             waits_until=later(1000),
         ),
         [
             "60: Step 1 did not get far enough (push: not opened in time): the next one runs.",
-            "61: It waits until 2026-03-02T06:00:00Z: the person has quiet hours.",
+            "61: It waits until 2026-03-02T06:00:00Z: the recipient has quiet hours.",
             "Now: sms waits for the first call to a provider.",
-            "Now: it waits, until 2026-03-01T12:16:40Z at the earliest: the person has quiet hours.",
+            "Now: it waits, until 2026-03-01T12:16:40Z at the earliest: the recipient has quiet hours.",
         ],
     ),
     "it is collected": (
@@ -447,6 +458,37 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             "email (step 1): its turn never came.",
         ],
     ),
+    "a message was refused, and a server reported errors": (
+        story(
+            leg(status=D.FAILED),
+            call(leg(), S.NOT_ACCEPTED, 1, "server_error", error_type="temporary"),
+            call(leg(), S.UNKNOWN, 3, "server_error", number=2),
+            call(leg(), S.REFUSED, 5, "too_large", number=3),
+            event("failed", 7, EMAIL, reason="refused", detail={"cause": "too_large"}, delivery_status=D.FAILED),
+            finished_at=later(7),
+        ),
+        [
+            "1: email, attempt 1: sandbox was asked to send it.",
+            "2: email, attempt 1: sandbox answered with a server error, and did not take it.",
+            "3: email, attempt 2: sandbox was asked to send it.",
+            "4: email, attempt 2: sandbox answered with a server error; it may or may not have it.",
+            "5: email, attempt 3: sandbox was asked to send it.",
+            "6: email, attempt 3: sandbox refused this message (too_large).",
+            "7: email ended FAILED: the provider refuses this message: the message is too large.",
+            "7: No step waits any more.",
+        ],
+    ),
+    "its type is off by default": (
+        story(
+            event("channel_skipped", 2, EMAIL, reason="not_opted_in", detail={"rule": "type.default"}),
+            leg(status=D.SKIPPED),
+            finished_at=later(3),
+        ),
+        [
+            "2: email is not used: the type is off by default, and the recipient has not opted in.",
+            "3: No step waits any more.",
+        ],
+    ),
     "something is recorded that nobody here has heard of": (
         story(event("quieted", 4, SMS, reason="night"), event("noted", 5), leg(), finished_at=later(9)),
         ["4: quieted sms night.", "5: noted.", "9: No step waits any more."],
@@ -467,15 +509,17 @@ def test_a_story_is_told_line_by_line(of: Story, lines: list[str]) -> None:
         (story(leg(status=D.SENT), leg(SMS, D.OPENED), status=N.OPENED), "OPENED, by sms."),
         (story(OLD, NEW, status=N.DELIVERED, generation=2), "DELIVERED, by email."),
         (story(), "PENDING: it is on its way, or waits."),
-        (story(status=N.CANCELED, failure_reason="canceled"), "CANCELED: it was cancelled."),
+        (story(status=N.CANCELED, failures=failures("canceled")), "CANCELED: it was canceled."),
         (story(status=N.DIGESTED), "DIGESTED: it became part of a digest."),
         (
-            story(status=N.SUPPRESSED, failure_reason="throttled"),
-            "SUPPRESSED: nobody wanted it, or it may not be sent (there were as many of this type as it allows).",
+            story(status=N.SUPPRESSED, failures=failures("throttled")),
+            "SUPPRESSED: the recipient does not want it, or it may not be sent"
+            " (there were as many of this type as it allows).",
         ),
         (
-            story(status=N.FAILED, failure_reason="email: bounced; sms: no_address"),
-            "FAILED: nobody could be reached (email: it came back; sms: the person has no address or device for it).",
+            story(status=N.FAILED, failures=failures("email: bounced; sms: no_address")),
+            "FAILED: it reached the recipient by no channel (email: the provider did not deliver it;"
+            " sms: the recipient has no address or device for it).",
         ),
     ],
 )
@@ -520,28 +564,28 @@ WAITS: dict[str, tuple[Story, list[str]]] = {
         [
             "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more.",
             "Now: sms waits for the first call to a provider.",
-            "Now: it is cancelled as soon as what is under way has ended.",
+            "Now: it is canceled as soon as what is under way has ended.",
         ],
     ),
     "its digest": (story(dispatched_at=None, collected=True, send_at=later(160)), ["Now: it waits for its digest."]),
     "no digest that is over": (story(collected=True, finished_at=later(2)), []),
     "the end of the quiet hours": (
-        story(waits_for="quiet_hours", waits_until=later(160)),
-        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the person has quiet hours."],
+        story(waits_for=Reason("quiet_hours"), waits_until=later(160)),
+        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the recipient has quiet hours."],
     ),
     "its hours": (
-        story(waits_for="send_window", waits_until=later(160)),
+        story(waits_for=Reason("send_window"), waits_until=later(160)),
         ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the type goes out at other hours."],
     ),
     "room in its type's limit": (
-        story(waits_for="throttled", waits_until=later(160)),
+        story(waits_for=Reason("throttled"), waits_until=later(160)),
         ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: there were as many of this type as it allows."],
     ),
     "room in the person's limit, and it is to be cancelled": (
-        story(waits_for="capped", cancel_requested_at=later(3)),
+        story(waits_for=Reason("capped"), cancel_requested_at=later(3)),
         [
-            "Now: it waits: the person got as many as anybody may.",
-            "Now: it is cancelled as soon as what is under way has ended.",
+            "Now: it waits: the recipient got as many as the frequency cap allows.",
+            "Now: it is canceled as soon as what is under way has ended.",
         ],
     ),
     "nothing that is recorded": (story(), ["Now: its workflow goes on; nothing that it waits for is recorded."]),

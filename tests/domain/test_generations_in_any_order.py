@@ -10,6 +10,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import OPEN
 from domain.overview import ARRIVED
+from domain.reasons import Reason
 from domain.records import Attempt, Delivery, Ledger
 from domain.redrives import PARKED
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
@@ -21,7 +22,8 @@ S, E = AttemptState, Evidence
 FIRST = (delivery(Channel.PUSH), delivery(Channel.SMS))
 AGAIN = (delivery(Channel.PUSH, generation=2), delivery(Channel.SMS, generation=2))
 OPTED_OUT = tuple(
-    replace(one, status=DeliveryStatus.SKIPPED, by_rule=True, failure_reason="opted_out (x)") for one in AGAIN
+    replace(one, status=DeliveryStatus.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
+    for one in AGAIN
 )
 LATE = [E.DELIVERED, E.OPENED, E.CLICKED]
 

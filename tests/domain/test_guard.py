@@ -10,6 +10,7 @@ from domain.evidence import AttemptState, Evidence
 from domain.guard import Facts, stop
 from domain.ledger import record_receipt
 from domain.preferences import Preferences
+from domain.reasons import Reason, line
 from domain.records import Verdict
 from domain.statuses import DeliveryStatus
 from tests.domain.kinds import kind
@@ -47,7 +48,7 @@ def test_it_is_stopped_with_its_reason(
     row: dict[str, Any], preferences: Preferences, status: DeliveryStatus, reason: str
 ) -> None:
     verdict = stopped(preferences, **row)
-    assert (verdict.status, verdict.reason) == (status, reason)
+    assert (verdict.status, line(verdict.reason)) == (status, reason)
 
 
 def test_a_moment_before_it_expires_it_still_goes_out() -> None:
@@ -69,9 +70,9 @@ def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> Non
         preferences=NOBODY_SAID_ANYTHING,
         suppressed="bounced",
     )
-    assert stop(facts) == Verdict(status=D.SKIPPED, reason="suppressed (bounced)")
+    assert stop(facts) == Verdict(status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"}))
     refused = replace(facts, suppressed=None, number_refused="premium_rate")
-    assert stop(refused) == Verdict(status=D.SKIPPED, reason="number_refused (premium_rate)")
+    assert stop(refused) == Verdict(status=D.SKIPPED, reason=Reason("number_refused", {"rule": "premium_rate"}))
 
 
 def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None:
@@ -89,7 +90,7 @@ def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None
     )
     assert stop(facts) is None
     opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
-    assert stop(replace(facts, ledger=opened)) == Verdict(status=D.SKIPPED, reason="goal_reached (step 1)")
+    assert stop(replace(facts, ledger=opened)) == Verdict(status=D.SKIPPED, reason=Reason("goal_reached", {"step": 1}))
 
 
 @pytest.mark.parametrize("generation", [1, 2])
@@ -108,4 +109,4 @@ def test_a_step_that_turns_out_to_have_arrived_stops_the_ones_after_it(
         ledger=after, now=later(10), kind=kind(["email"], ["sms"]), delivery=mine, preferences=NOBODY_SAID_ANYTHING
     )
     verdict = stop(facts)
-    assert (verdict and verdict.reason) == reason
+    assert (verdict and line(verdict.reason)) == reason

@@ -10,15 +10,17 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish, record_outcome, record_receipt
 from domain.overview import delivery_facts
+from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
+from domain.timeline import line_of
 from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses
 
 EMAIL = delivery()
 SMS = delivery(Channel.SMS, step=2)
 CALL = attempt(EMAIL)
 SMS_CALL = attempt(SMS, endpoint="sms")
-FAILED = Verdict(status=DeliveryStatus.FAILED, reason="gave_up")
+FAILED = Verdict(status=DeliveryStatus.FAILED, reason=Reason("gave_up"))
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 
 
@@ -118,7 +120,7 @@ def test_a_receipt_outlives_the_proof_of_absence() -> None:
 def test_a_failed_verdict_over_a_call_that_nobody_knows_the_end_of_is_in_doubt(state: AttemptState) -> None:
     before = with_everything() if state is S.SUBMITTING else answered(with_everything(), CALL, state)
     after = close_delivery(before, EMAIL.id, FAILED, later(5))
-    assert (only(after).status, only(after).failure_reason) == (D.IN_DOUBT, "gave_up")
+    assert (only(after).status, only(after).failure) == (D.IN_DOUBT, Reason("gave_up"))
 
 
 @pytest.mark.parametrize("state", [S.REFUSED, S.NOT_ACCEPTED])
@@ -133,7 +135,7 @@ def test_a_verdict_that_was_reached_before_the_receipt_came_takes_nothing_back(
     known: Evidence, verdict: DeliveryStatus
 ) -> None:
     told = receipt(answered(with_everything(), CALL, S.UNKNOWN), known)
-    assert close_delivery(told, EMAIL.id, Verdict(status=verdict, reason="outcome_unknown"), later(5)) is told
+    assert close_delivery(told, EMAIL.id, Verdict(status=verdict, reason=Reason("outcome_unknown")), later(5)) is told
 
 
 def test_finishing_closes_what_is_open_and_leaves_what_was_sent() -> None:
@@ -158,12 +160,12 @@ def test_a_finished_ledger_is_not_finished_again() -> None:
     [(N.FAILED, D.FAILED), (N.CANCELED, D.CANCELED), (N.EXPIRED, D.EXPIRED)],
 )
 def test_what_is_open_ends_as_the_notification_does(verdict: NotificationStatus, closed: DeliveryStatus) -> None:
-    after = finish(ledger(delivery(status=D.PENDING)), later(5), verdict, "why")
+    after = finish(ledger(delivery(status=D.PENDING)), later(5), verdict, Reason("why"))
     assert (only(after).status, after.status) == (closed, verdict)
 
 
-SKIPPED_BY_RULE = {"status": D.SKIPPED, "by_rule": True, "failure_reason": "opted_out (x)"}
-SKIPPED_MISSING = {"status": D.SKIPPED, "by_rule": False, "failure_reason": "no_address"}
+SKIPPED_BY_RULE = {"status": D.SKIPPED, "by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
+SKIPPED_MISSING = {"status": D.SKIPPED, "by_rule": False, "failure": Reason("no_address")}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ SKIPPED_MISSING = {"status": D.SKIPPED, "by_rule": False, "failure_reason": "no_
         (SKIPPED_BY_RULE, SKIPPED_BY_RULE, N.SUPPRESSED),
         (SKIPPED_BY_RULE, SKIPPED_MISSING, N.FAILED),
         (SKIPPED_MISSING, SKIPPED_MISSING, N.FAILED),
-        (SKIPPED_BY_RULE, {"status": D.FAILED, "failure_reason": "refused"}, N.FAILED),
+        (SKIPPED_BY_RULE, {"status": D.FAILED, "failure": Reason("refused")}, N.FAILED),
         (SKIPPED_BY_RULE, {"status": D.EXPIRED}, N.EXPIRED),
         (SKIPPED_BY_RULE, {"status": D.CANCELED}, N.CANCELED),
         (SKIPPED_BY_RULE, {"status": D.IN_DOUBT}, N.IN_DOUBT),
@@ -190,7 +192,7 @@ def test_a_notification_is_as_good_as_its_best_delivery(
 
 
 def test_without_any_delivery_the_verdict_decides() -> None:
-    assert finish(ledger(), later(5), N.EXPIRED, "expired").status is N.EXPIRED
+    assert finish(ledger(), later(5), N.EXPIRED, Reason("expired")).status is N.EXPIRED
     assert finish(ledger(), later(5)).status is N.FAILED
 
 
@@ -198,7 +200,7 @@ def test_without_any_delivery_the_verdict_decides() -> None:
 def test_what_was_sent_and_came_back_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
     """`EXPIRED` says that nothing was sent."""
     bounced = receipt(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    after = finish(bounced, later(5), verdict, "why")
+    after = finish(bounced, later(5), verdict, Reason("why"))
     assert after.status is N.FAILED
 
 
@@ -206,13 +208,13 @@ def test_what_was_sent_and_came_back_is_neither_expired_nor_canceled(verdict: No
 def test_a_late_bounce_of_all_that_was_sent_fails_a_notification_whose_rest_was_stopped(
     verdict: NotificationStatus,
 ) -> None:
-    done = finish(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, "why")
+    done = finish(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, Reason("why"))
     assert done.status is N.SENT
     assert receipt(done, Evidence.BOUNCED, 9).status is N.FAILED
 
 
 def test_a_receipt_after_the_end_still_counts_and_the_end_stays() -> None:
-    expired = finish(with_everything(), later(5), N.EXPIRED, "expired")
+    expired = finish(with_everything(), later(5), N.EXPIRED, Reason("expired"))
     after = receipt(expired, Evidence.DELIVERED, 60)
     assert (after.status, after.failure_reason, after.finished_at) == (N.DELIVERED, None, later(5))
 
@@ -297,15 +299,17 @@ def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
 
 
 def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
-    after = finish(ledger(delivery(status=D.SKIPPED, by_rule=True, failure_reason="opted_out (x)")), later(5))
-    assert [(event.kind, event.reason, event.status) for event in after.events] == [
+    after = finish(
+        ledger(delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))), later(5)
+    )
+    assert [(event.kind, line_of(event.reason, event.detail), event.status) for event in after.events] == [
         ("suppressed", "email: opted_out (x)", N.SUPPRESSED)
     ]
 
 
 def test_the_reason_names_every_channel_that_did_not_get_through_in_the_order_of_the_route() -> None:
-    email = delivery(status=D.FAILED, failure_reason="bounced", step=2)
-    sms = delivery(Channel.SMS, status=D.SKIPPED, failure_reason="no_address", step=1)
+    email = delivery(status=D.FAILED, failure=Reason("bounced"), step=2)
+    sms = delivery(Channel.SMS, status=D.SKIPPED, failure=Reason("no_address"), step=1)
     assert finish(ledger(email, sms), later(5)).failure_reason == "sms: no_address; email: bounced"
 
 
@@ -316,7 +320,7 @@ def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
 
 def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
     """Opted out between two tries: that stays, but what the vendor says of the first is kept."""
-    skipped = delivery(status=D.SKIPPED, by_rule=True, failure_reason="opted_out (x)")
+    skipped = delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     before = ledger(skipped, attempt(skipped, state=S.NOT_ACCEPTED), status=N.SUPPRESSED, finished_at=later(1))
     after = receipt(before, Evidence.DELIVERED)
     assert (only(after), after.status) == (only(before), N.SUPPRESSED)

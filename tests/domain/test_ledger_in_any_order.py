@@ -11,6 +11,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish, record_outcome, record_receipt
 from domain.overview import delivery_facts
+from domain.reasons import Reason
 from domain.records import Attempt, Ledger, Verdict
 from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import attempt, delivery, later, ledger
@@ -58,8 +59,8 @@ def end(verdict: NotificationStatus) -> Fact:
 
     def apply(before: Ledger) -> Ledger:
         for id in before.deliveries:
-            before = close_delivery(before, id, Verdict(status=closing, reason="ended"), later(50))
-        return finish(before, later(50), verdict, "ended")
+            before = close_delivery(before, id, Verdict(status=closing, reason=Reason("ended")), later(50))
+        return finish(before, later(50), verdict, Reason("ended"))
 
     return Fact(apply, own=True, name=f"ends {verdict}")
 
@@ -97,7 +98,7 @@ def applied(start: Ledger, facts: Sequence[Fact]) -> Ledger:
 
 def rows(of: Ledger) -> dict[str, object]:
     """What the database shows; why something is in doubt is told by whoever saw it first."""
-    certain = {d.id: d.failure_reason for d in of.deliveries.values() if d.status is not DeliveryStatus.IN_DOUBT}
+    certain = {d.id: d.failure for d in of.deliveries.values() if d.status is not DeliveryStatus.IN_DOUBT}
     return {
         "status": of.status,
         "finished_at": of.finished_at,

@@ -8,6 +8,7 @@ from domain.cancellation import CancelAnswer, answers, cancel
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish, record_receipt
+from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.redrives import Candidate, delays, left_to, refusal
 from domain.statuses import DeliveryStatus, NotificationStatus
@@ -123,7 +124,7 @@ def test_what_an_earlier_generation_sent_is_left_out_and_the_end_is_as_good_as_t
     after = left_out(Evidence.DELIVERED)
     assert (after.status, after.failure_reason) == (N.DELIVERED, None)
     assert after.deliveries[NEW.id].status is D.SKIPPED
-    assert after.deliveries[NEW.id].failure_reason == "already_sent (generation 1)"
+    assert after.deliveries[NEW.id].failure == Reason("already_sent", {"generation": 1})
 
 
 def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
@@ -138,7 +139,7 @@ def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
 def test_an_old_failure_is_no_part_of_the_new_reason_and_an_old_doubt_is(
     state: AttemptState, status: NotificationStatus, reason: str
 ) -> None:
-    verdict = Verdict(status=D.FAILED, reason="new")
+    verdict = Verdict(status=D.FAILED, reason=Reason("new"))
     after = finish(close_delivery(again(NEW, state=state), NEW.id, verdict, later(8)), later(9))
     assert (after.status, after.failure_reason) == (status, reason)
 
@@ -160,7 +161,7 @@ def test_canceled_before_it_was_resolved_again_every_channel_of_the_route_is_ans
 
 
 def test_nobody_wanting_it_any_more_is_suppressed_and_late_evidence_still_counts() -> None:
-    skipped = delivery(status=D.SKIPPED, generation=2, by_rule=True, failure_reason="opted_out (x)")
+    skipped = delivery(status=D.SKIPPED, generation=2, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     after = finish(again(skipped), later(9))
     assert (after.status, after.failure_reason) == (N.SUPPRESSED, "email: opted_out (x)")
     assert told(after, Evidence.OPENED).status is N.OPENED

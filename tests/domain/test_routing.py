@@ -15,6 +15,7 @@ from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType
 from domain.preferences import Preferences
 from domain.rates import Limits
+from domain.reasons import Reason, line
 from domain.routing import LastAttempt, Person, Pooled, Router, Skip
 from domain.stored_limits import DEVICES_USED
 from tests.domain.kinds import kind
@@ -87,7 +88,7 @@ def test_steps_keep_the_order_and_the_numbers_of_the_route() -> None:
 def test_a_step_without_any_channel_left_is_left_out_and_the_next_keeps_its_number() -> None:
     steps, [skip] = planned(kind(["sms"], ["email"]), person(contacts=frozenset({"email"})))
     assert channels(steps) == [(2, [EMAIL])]
-    assert (skip.step, skip.channel, skip.reason) == (1, SMS, "no_address")
+    assert (skip.step, skip.channel, line(skip.reason)) == (1, SMS, "no_address")
 
 
 def test_only_the_channels_that_were_asked_for_are_taken_or_mentioned() -> None:
@@ -108,7 +109,7 @@ def test_a_yes_adds_no_channel_outside_the_route() -> None:
     [(EMAIL, "email"), (SMS, "phone"), (Channel.WEBHOOK, "webhook_url")],
 )
 def test_a_channel_needs_its_own_contact_point(channel: Channel, contact: str) -> None:
-    assert why_not(kind([channel]), person(contacts=ALL - {contact})).reason == "no_address"
+    assert why_not(kind([channel]), person(contacts=ALL - {contact})).reason == Reason("no_address")
     assert sole(kind([channel]), person(contacts=frozenset({contact}))).endpoints[0].id == channel
 
 
@@ -118,17 +119,17 @@ def test_in_app_needs_no_contact_point() -> None:
 
 def test_a_channel_without_a_published_template_is_skipped() -> None:
     skip = why_not(kind(["email"]), templated=frozenset({SMS}))
-    assert (skip.reason, skip.by_rule) == ("no_template", False)
+    assert (line(skip.reason), skip.by_rule) == ("no_template", False)
 
 
 @pytest.mark.parametrize("pools", [{}, {EMAIL: ()}])
 def test_a_channel_without_a_provider_is_skipped(pools: dict[Channel, Sequence[Pooled]]) -> None:
-    assert why_not(kind(["email"]), pools=pools).reason == "no_provider"
+    assert why_not(kind(["email"]), pools=pools).reason == Reason("no_provider")
 
 
 def test_an_opt_out_is_a_rule_and_named() -> None:
     skip = why_not(kind(["email"]), person(preferences=Preferences(channels={"email": False})))
-    assert (skip.reason, skip.by_rule, skip.rule) == (
+    assert (line(skip.reason), skip.by_rule, skip.rule) == (
         "opted_out (global_channel_opt_in.email)",
         True,
         "global_channel_opt_in.email",
@@ -142,7 +143,7 @@ def test_an_opt_out_is_told_before_what_is_missing() -> None:
 
 def test_an_erased_person_gets_nothing_even_of_a_required_type() -> None:
     skip = why_not(kind(["email"], required=True), person(known=False))
-    assert (skip.reason, skip.by_rule) == ("recipient_erased", True)
+    assert (line(skip.reason), skip.by_rule) == ("recipient_erased", True)
 
 
 def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> None:
@@ -157,14 +158,14 @@ def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> N
 def test_a_browser_is_reached_by_web_push_alone() -> None:
     who = person(devices=(("browser", DeviceKind.WEB_PUSH),))
     assert [e.id for e in sole(kind(["web_push"]), who).endpoints] == ["browser"]
-    assert why_not(kind(["push"]), who).reason == "no_address"
+    assert why_not(kind(["push"]), who).reason == Reason("no_address")
 
 
 def test_a_device_that_no_provider_takes_is_left_out_and_alone_it_skips_the_channel() -> None:
     only_fcm = {PUSH: (pooled("fcm", FCM),)}
     both = person(devices=(("phone", FCM), ("tablet", APNS)))
     assert [e.id for e in sole(kind(["push"]), both, pools=only_fcm).endpoints] == ["phone"]
-    assert why_not(kind(["push"]), person(devices=(("tablet", APNS),)), pools=only_fcm).reason == "no_provider"
+    assert why_not(kind(["push"]), person(devices=(("tablet", APNS),)), pools=only_fcm).reason == Reason("no_provider")
 
 
 def test_the_pool_keeps_its_order_for_failover() -> None:

@@ -96,6 +96,7 @@ def test_what_is_in_doubt_may_still_be_reached() -> None:
 def test_an_escalation_is_told_once_and_awaits_nothing() -> None:
     over = escalate(sent(), 1, E.OPENED, later(60))
     [event] = over.events[1:]
-    assert (event.kind, event.reason, event.detail) == ("escalated", "email: not opened in time", {"step": 1})
+    assert (event.kind, event.reason) == ("escalated", "goal_missed")
+    assert event.detail == {"step": 1, "channels": ["email"], "goal": "opened"}
     assert over.deliveries[EMAIL.id].awaits is None
     assert escalate(over, 1, E.OPENED, later(61)) is over

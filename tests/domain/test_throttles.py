@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.gates import Reason, claims
+from domain.gates import GateReason, claims
 from domain.throttles import Window, has_room, taken
 from domain.timing import Limit, Scope, Throttle, Timing
 from tests.domain.kinds import kind
@@ -64,7 +64,7 @@ def test_the_first_after_its_end_begins_the_next_window() -> None:
     assert taken(THREE, replace(WINDOW, used=1), later(10)) == replace(WINDOW, used=2)
 
 
-def claimed(priority: int = 3, cap: Limit | None = None, **more: Any) -> dict[Reason, str]:
+def claimed(priority: int = 3, cap: Limit | None = None, **more: Any) -> dict[GateReason, str]:
     return {reason: each.key for reason, each in claims(kind(**more), priority, "ada", cap).items()}
 
 
@@ -75,7 +75,7 @@ def test_a_type_without_a_limit_counts_for_nothing() -> None:
 def test_a_throttle_counts_by_person_or_for_all() -> None:
     for scope, key in {Scope.RECIPIENT: "type order.shipped ada", Scope.TENANT: "type order.shipped"}.items():
         timing = Timing(throttle=Throttle(limit=THREE, scope=scope))
-        assert claims(replace(kind(), timing=timing), 3, "ada", None)[Reason.THROTTLED].key == key
+        assert claims(replace(kind(), timing=timing), 3, "ada", None)[GateReason.THROTTLED].key == key
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_a_throttle_counts_by_person_or_for_all() -> None:
     [(3, {}, True), (5, {}, True), (2, {}, False), (1, {}, False), (3, {"required": True}, False)],
 )
 def test_a_cap_counts_all_but_what_is_urgent_or_required(priority: int, more: dict[str, Any], counts: bool) -> None:
-    assert claimed(priority, THREE, **more) == ({Reason.CAPPED: "person ada"} if counts else {})
+    assert claimed(priority, THREE, **more) == ({GateReason.CAPPED: "person ada"} if counts else {})

@@ -2,25 +2,23 @@
 
 import pytest
 
+from domain.reasons import ChannelReason, Reason, because
 from metrics.reasons import CATEGORIES, OTHER, category
 
 
 @pytest.mark.parametrize(
-    ("reason", "found"),
+    ("reasons", "found"),
     [
-        ("email: no_address; sms: bounced", "bounced"),
-        ("refused: 550 no such user", "refused"),
-        ("email: refused: ada@example.com is unknown", "refused"),
-        ("refused_recipient", "refused"),
-        ("push: gave_up after 3 attempts: throttled", "gave_up"),
-        ("provider_failed: credentials_refused", "provider_failed"),
-        ("workflow_terminated", "workflow"),
-        ("template_error: 'name' is undefined; sms: no_address", "no_address"),
-        ("something new", OTHER),
-        ("", OTHER),
-        (None, OTHER),
+        ([Reason("no_address"), Reason("bounced")], "bounced"),
+        ([because("refused", "refused_recipient")], "refused"),
+        ([Reason("gave_up", {"attempts": 3, "cause": "throttled"})], "gave_up"),
+        ([because("provider_failed", "credentials_refused")], "provider_failed"),
+        ([Reason("workflow_ended", {"how": "terminated"})], "workflow"),
+        ([because("template_error", "'name' is undefined"), Reason("no_address")], "no_address"),
+        ([Reason("something new")], OTHER),
+        ([], OTHER),
     ],
 )
-def test_a_reason_has_a_category(reason: str | None, found: str) -> None:
-    assert category(reason) == found
+def test_a_failure_has_a_category(reasons: list[Reason], found: str) -> None:
+    assert category([ChannelReason("email", reason) for reason in reasons]) == found
     assert found in CATEGORIES | {OTHER}

@@ -37,13 +37,14 @@ SELECT id, 1, 'news', tenant, 3 FROM notification""",
     *(
         f"""
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at, waits_until,
-       waits_for, recipient_id)
-SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', {LATER}, now(), {until}, {reason}, 'ada'
+       waits_for, busy_provider, recipient_id)
+SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', {LATER}, now(), {until}, {reason},
+       CASE WHEN {reason} = 'provider_busy' THEN 'sandbox' END, 'ada'
   FROM {SERIES}"""
         for state, until, reason in (
             ("waiting", LATER, "'quiet_hours'"),
             ("waiting", LATER, "'throttled'"),
-            ("waiting", "NULL", "'provider_busy (sandbox)'"),
+            ("waiting", "NULL", "'provider_busy'"),
             ("collecting", "NULL", "NULL"),
             ("started", "NULL", "NULL"),
         )

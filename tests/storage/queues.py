@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.cancellation import cancel
 from domain.clock import now
 from domain.ledger import finish
+from domain.reasons import Reason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
 from storage import claims, releases
@@ -79,7 +80,7 @@ async def ended(desk: Desk, *some: UUID, canceled: bool = False) -> None:
 
 
 def _over(ledger: Ledger, *, canceled: bool) -> Ledger:
-    return cancel(ledger, now()) if canceled else finish(ledger, now(), NotificationStatus.FAILED, "gave_up")
+    return cancel(ledger, now()) if canceled else finish(ledger, now(), NotificationStatus.FAILED, Reason("gave_up"))
 
 
 async def release(database: Database, limit: int) -> list[UUID]:

@@ -13,6 +13,7 @@ from domain.evidence import AttemptState
 from domain.ledger import finish, record_outcome
 from domain.messages import DeliverInput
 from domain.names import attempt_id, delivery_id
+from domain.reasons import ChannelReason, Reason, lines, to_json
 from domain.records import Ledger
 from models.columns import new_id
 from models.content import NotificationType
@@ -109,8 +110,15 @@ class Sent:
         await self.claim()
         await self.answer(state)
         async with self.desk.database.transaction() as session:
-            await amend(session, self.key, lambda ledger: finish(ledger, datetime.now(UTC), reason="gave_up"))
+            await amend(session, self.key, lambda ledger: finish(ledger, datetime.now(UTC), reason=Reason("gave_up")))
         return self
+
+    async def fail(self, *reasons: ChannelReason) -> None:
+        """Give the row these reasons."""
+        await self.desk.query(
+            "UPDATE notification SET failure_reason = :text, failures = CAST(:failures AS jsonb) WHERE id = :id",
+            **{"id": self.id, "text": lines(reasons), "failures": json.dumps(to_json(reasons))},
+        )
 
     async def redriven(self) -> "Sent":
         """Its next generation, with its deliveries."""

@@ -6,6 +6,7 @@ import pytest
 
 from domain.channels import Channel
 from domain.names import delivery_id
+from domain.reasons import Reason
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
 from tests.storage.sends import Desk, Sent, open_desk
@@ -24,7 +25,7 @@ async def sent(database: Database) -> Sent:
 
 def drafts(sent: Sent) -> list[NewDelivery]:
     def ident(channel: Channel) -> NewDelivery:
-        skipped = "no_address" if channel is Channel.SMS else None
+        skipped = Reason("no_address") if channel is Channel.SMS else None
         return NewDelivery(
             id=delivery_id(sent.id, 1, 1, channel), step=1, channel=channel, rule="on", content={}, skipped=skipped
         )

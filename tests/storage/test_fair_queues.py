@@ -19,10 +19,10 @@ FLOOD = 1_000
 FIRST = UUID(int=0)
 
 ENTRIES = """
-INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at, waits_for,
-       cancel_due, evidence_due)
-SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' * :age, now(), {reason}, {cancel},
-       {evidence} FROM generate_series(1, CAST(:size AS int))
+INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at,
+       busy_provider, cancel_due, evidence_due)
+SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' * :age, now(), {busy},
+       {cancel}, {evidence} FROM generate_series(1, CAST(:size AS int))
 """
 WINDOWS = """
 INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
@@ -55,8 +55,8 @@ SELECT gen_random_uuid(), weekly.id, :tenant, 'due', now(), now(), 0, '{}'
 """
 
 
-def entries(state: str, *, reason: str = "NULL", cancel: bool = False, evidence: bool = False) -> str:
-    return ENTRIES.format(state=state, reason=reason, cancel=cancel, evidence=evidence)
+def entries(state: str, *, busy: str = "NULL", cancel: bool = False, evidence: bool = False) -> str:
+    return ENTRIES.format(state=state, busy=busy, cancel=cancel, evidence=evidence)
 
 
 def windows(*, calendar: bool = False, filled: bool = False, told: str = "now()") -> str:
@@ -110,7 +110,7 @@ QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
     "cancels": (entries("started", cancel=True), "queue_entry", cancels),
     "evidence": (entries("started", evidence=True), "queue_entry", evidence),
     "collection": (entries("collecting"), "queue_entry", collected),
-    "provider queue": (entries("waiting", reason="'provider_busy (sandbox)'"), "queue_entry", let_in),
+    "provider queue": (entries("waiting", busy="'sandbox'"), "queue_entry", let_in),
     "receipts": (RECEIPTS, "receipt", receipts),
     "event webhooks": (MESSAGES, "event_message", posts),
     "windows to tell": (windows(told="NULL"), "digest", told),

@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.ledger import finish
 from domain.messages import Gate
 from domain.redrives import PARKED
@@ -147,7 +147,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         await dispatching.unsignaled_cancels(session, 16)
         await dispatching.evidence_due(session, 16)
         await dispatching.redispatch(session, item.id, 1)
-        await gates.wait(session, key, 1, Gate(reason=Reason.QUIET_HOURS, until=now()))
+        await gates.wait(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
         await gates.passed(session, key)
         await gates.reconsider(session, desk.tenant, desk.recipient_id)
         await amend(session, key, lambda ledger: finish(ledger, now()))

@@ -6,7 +6,7 @@ import pytest
 
 from storage import provider_queues
 from storage.database import Database
-from storage.provider_queues import MOST, MOST_OF_STALE, reason_of
+from storage.provider_queues import MOST, MOST_OF_STALE
 from tests.storage.queues import accepted, claim, empty_desk, state_of
 from tests.storage.sends import Desk
 
@@ -16,9 +16,10 @@ QUEUE = """
 UPDATE queue_entry SET state = 'started', claimed_by = NULL, started_at = now(), queued_for = 'sendgrid',
        queued_at = now() - make_interval(secs => :age) WHERE notification_id = ANY(:ids)
 """
-PARK = (
-    "UPDATE queue_entry SET state = 'waiting', claimed_by = NULL, waits_for = :reason WHERE notification_id = ANY(:ids)"
-)
+PARK = """
+UPDATE queue_entry SET state = 'waiting', claimed_by = NULL, waits_for = 'provider_busy', busy_provider = 'sendgrid'
+ WHERE notification_id = ANY(:ids)
+"""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ async def queued(desk: Desk, count: int, age: float = 0.0) -> list[UUID]:
 
 async def parked(desk: Desk, *priorities: int) -> list[UUID]:
     ids = await accepted(desk, *priorities)
-    await desk.query(PARK, ids=ids, reason=reason_of("sendgrid"))
+    await desk.query(PARK, ids=ids)
     return ids
 
 

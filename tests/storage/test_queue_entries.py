@@ -11,7 +11,7 @@ from sqlalchemy import text
 from domain.cancellation import cancel
 from domain.channels import Channel
 from domain.clock import now
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.ledger import finish
 from domain.messages import Gate
 from domain.records import Ledger
@@ -121,7 +121,7 @@ async def test_a_cancel_at_the_moment_of_a_claim_is_signaled(accepted: Sent) -> 
 async def test_a_wait_begun_before_the_start_is_marked_stays_a_wait(accepted: Sent) -> None:
     await claimed(accepted)
     async with accepted.desk.database.transaction() as session:
-        await gates.wait(session, accepted.key, 1, Gate(reason=Reason.QUIET_HOURS, until=now()))
+        await gates.wait(session, accepted.key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
     await marked(accepted)
     assert await state(accepted) == "waiting"
     async with accepted.desk.database.transaction() as session:
@@ -157,7 +157,7 @@ async def test_an_old_generation_writes_nothing(desk: Desk) -> None:
     await marked(replace(again, generation=1))
     await signaled(replace(again, generation=1))
     async with desk.database.transaction() as session:
-        await gates.wait(session, again.key, 1, Gate(reason=Reason.QUIET_HOURS, until=now()))
+        await gates.wait(session, again.key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
         await dispatching.redispatch(session, again.id, 1)
     assert await again.entry() == before
 

@@ -1,6 +1,5 @@
-"""Why a provider did not deliver what it had accepted: kept in the rows, and the same wherever it is shown."""
+"""Why a provider did not deliver what it had accepted: kept in the rows."""
 
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import permutations
@@ -12,13 +11,11 @@ from structlog.testing import capture_logs
 
 from domain.clock import now
 from domain.evidence import AttemptState
-from domain.failure_reasons import category_of
 from domain.ledger import finish
 from metrics.registry import REGISTRY
-from storage import failures, provider_health
+from storage import provider_health
 from storage.database import Database
 from storage.ledgers import amend
-from storage.parked import Filter
 from tests.dispatch.hooks import Hooks, open_hooks
 from tests.storage.sends import Desk, Sent
 from tests.storage.test_receipt_batches import apply_waiting, claimed, receipt, store
@@ -44,34 +41,6 @@ async def bounced(desk: Desk, *reasons: str | None, provider: str = "sandbox") -
         await store(desk.database, receipt("failed", attempt_id=sent.attempt(), reason=reason, provider=provider))
         await apply_waiting(desk.database)
     return sent
-
-
-@pytest.mark.parametrize(
-    ("reason", "line", "category"),
-    [
-        ("content_blocked", "bounced: content_blocked", "content"),
-        ("unreachable", "bounced: unreachable", "unreachable"),
-        ("mailbox_full", "bounced: mailbox_full", "recipient"),
-        ("unknown_number", "bounced: unknown_number", "recipient"),
-        ("quota_exceeded", "provider_failed: quota_exceeded", "account"),
-        (None, "bounced", None),
-    ],
-)
-async def test_rows_timeline_failures_and_webhook_say_the_same(
-    hooks: Hooks, reason: str | None, line: str, category: str | None
-) -> None:
-    await hooks.endpoint("all", "http://127.0.0.1:9/", "notification.failed")
-    sent = await bounced(hooks.desk, reason)
-    [delivery], [attempt] = await sent.rows("delivery"), await sent.rows("attempt")
-    assert (delivery["failure_reason"], attempt["receipt_reason"]) == (line, reason)
-    assert (await sent.row())["failure_reason"] == f"email: {line}"
-    failed = next(event for event in await sent.rows("event") if event["kind"] == "failed")
-    assert (failed["reason"], (failed["detail"] or {}).get("category")) == (line, category)
-    async with hooks.desk.database.transaction() as session:
-        [group] = await failures.page(session, hooks.desk.tenant, Filter(), after=None, limit=10)
-    assert (group.reason, category_of(group.reason)) == (line, category)
-    data = json.loads((await hooks.message("all"))["body"])["data"]
-    assert (data["reason"], data["category"]) == (f"email: {line}", category)
 
 
 async def test_the_rows_do_not_depend_on_the_order_of_the_receipts(hooks: Hooks) -> None:

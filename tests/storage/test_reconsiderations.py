@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.gates import Reason
+from domain.gates import GateReason
 from storage import gates, reconsiderations
 from storage.database import Database
 from tests.storage.buffers import CountingSession
@@ -28,7 +28,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def wait(desk: Desk, size: int, reason: Reason = Reason.QUIET_HOURS) -> None:
+async def wait(desk: Desk, size: int, reason: GateReason = GateReason.QUIET_HOURS) -> None:
     await desk.query(MANY, tenant=desk.tenant, size=size, reason=reason)
 
 
@@ -52,7 +52,7 @@ async def due(desk: Desk) -> int:
 async def test_all_that_waits_asks_again_batch_by_batch(database: Database) -> None:
     desk = await open_desk(database)
     await wait(desk, 25)
-    await wait(desk, 3, Reason.CAPPED)
+    await wait(desk, 3, GateReason.CAPPED)
     await change(desk)
     seen = []
     while await batch(database, 10):

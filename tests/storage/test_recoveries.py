@@ -9,6 +9,7 @@ import pytest
 
 from domain.clock import now
 from domain.ledger import finish
+from domain.reasons import Reason
 from domain.statuses import NotificationStatus
 from storage import recoveries, stores
 from storage.database import Database
@@ -49,7 +50,7 @@ async def killed_batch(database: Database) -> None:
 async def ended(desk: Desk, one: UUID) -> None:
     async with desk.database.transaction() as session:
         key = Key(notification_id=one, tenant=desk.tenant)
-        await amend(session, key, lambda ledger: finish(ledger, now(), NotificationStatus.FAILED, "gave_up"))
+        await amend(session, key, lambda ledger: finish(ledger, now(), NotificationStatus.FAILED, Reason("gave_up")))
 
 
 async def recovered(database: Database, limit: int) -> list[list[UUID]]:

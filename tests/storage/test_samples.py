@@ -20,7 +20,7 @@ OPEN = 30_000
 FILL = """
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, waits_for, claimed_by)
 SELECT uuidv7(), 1, :tenant, 3 + n % 2, CASE WHEN n % 10 = 0 THEN 'waiting' ELSE 'due' END,
-       now() - interval '40 seconds', CASE WHEN n % 10 = 0 THEN 'provider_busy (smtp)' END, NULL
+       now() - interval '40 seconds', CASE WHEN n % 10 = 0 THEN 'provider_busy' END, NULL
   FROM generate_series(1, :open) AS n
 """
 RECEIPTS = """

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.channels import Channel
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.messages import Gate
 from storage import gates
 from storage.claims import Slots, free_slot, wait_until
@@ -101,5 +101,5 @@ async def test_a_wait_frees_the_slot(desk: Desk) -> None:
     await claim(desk.database, slots)
     async with desk.database.transaction() as session:
         key = Sent(desk=desk, id=one, channels=()).key
-        await gates.wait(session, key, 1, Gate(reason=Reason.QUIET_HOURS, until=at(LATER)))
+        await gates.wait(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=at(LATER)))
     assert not await is_full(desk.database, slots)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.messages import Gate
 from storage import gates
 from storage.claims import wait_until
@@ -63,9 +63,9 @@ async def test_only_waits_until_a_moment_that_was_not_long_ago_end(desk: Desk) -
     assert ids(await claim(desk.database)) == [old]
 
 
-@pytest.mark.parametrize("reason", [Reason.THROTTLED, Reason.CAPPED])
+@pytest.mark.parametrize("reason", [GateReason.THROTTLED, GateReason.CAPPED])
 async def test_who_waits_for_room_in_a_limit_is_not_resumed_by_the_end_of_its_window(
-    desk: Desk, reason: Reason
+    desk: Desk, reason: GateReason
 ) -> None:
     """The next window has room for some of them; which, the duty for limits says."""
     [one] = await accepted(desk, 3)

@@ -39,7 +39,8 @@ async def test_a_step_that_does_not_is_followed_by_the_next(shop: Shop) -> None:
     shown = await shop.ended(await alert(shop, "ada+silent@example.com", "2s"), "DELIVERED")
     assert statuses(shown) == {"email": "SENT", "sms": "DELIVERED"}
     [told] = [entry for entry in shown["timeline"] if entry["kind"] == "escalated"]
-    assert (told["reason"], told["detail"]) == ("email: not delivered in time", {"step": 1})
+    assert told["reason"] == "goal_missed (delivered)"
+    assert told["detail"] == {"step": 1, "channels": ["email"], "goal": "delivered"}
 
 
 async def test_delivered_is_not_enough_where_it_should_be_opened(shop: Shop) -> None:

@@ -79,7 +79,7 @@ async def test_what_a_suspended_tenant_has_queued_waits_until_it_is_resumed(shop
     shown = await shop.ended(id, "DELIVERED")
     assert [attempt["outcome"] for attempt in shown["deliveries"][0]["attempts"]] == ["accepted"]
     [entry] = [entry for entry in shown["timeline"] if entry["kind"] == "held"]
-    assert entry["reason"].startswith("paused (tenant ")
+    assert entry["reason"] == "tenant_suspended"
 
 
 async def test_what_waits_can_be_cancelled(shop: Shop) -> None:

@@ -40,7 +40,7 @@ async def test_reconcile_asks_for_a_lost_answer_and_finds_what_was_accepted(bad_
 async def test_reconcile_takes_up_again_what_is_proved_absent(bad_days: BadDays) -> None:
     hang = await bad_days.shop.finished(bad_days.others["hang reconcile"])
     assert hang["status"] == "FAILED"
-    assert hang["failure_reason"] == "email: gave_up after 1 attempts: proved_absent"
+    assert hang["failure_reason"] == "email: gave_up: proved_absent"
     assert outcomes(hang) == [("error", "proved_absent")]
     assert [entry["kind"] for entry in hang["timeline"]][-3:-1] == ["attempt_unknown", "attempt_not_accepted"]
     assert await bad_days.in_outbox(hang["id"]) == []

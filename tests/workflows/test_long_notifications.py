@@ -143,7 +143,7 @@ async def test_retries_in_several_runs_have_one_patience_and_who_has_it_gets_it_
     assert len(await shop.outbox(recipient_id="ada")) == 1
     [email] = [delivery for delivery in shown["deliveries"] if delivery["channel"] == "email"]
     assert email["status"] == "FAILED"
-    assert email["failure_reason"].startswith(f"gave_up after {len(email['attempts'])} attempts")
+    assert email["failure_reason"].startswith("gave_up: ")
     times = sorted(datetime.fromisoformat(attempt["started_at"]) for attempt in email["attempts"])
     began, ended = times[0], times[-1]
     assert ended - began < timedelta(seconds=8)

@@ -129,7 +129,8 @@ async def test_own_failures_use_up_none_of_the_attempts_before_the_next_step(eng
     scripted = Scripted(plan, email=[STALLED, LOST, STALLED, BUSY], sms=[SENT])
     await scripted.run(engine)
     assert scripted.made == {"email": 3 + retries.FALLBACK_TRIES, "sms": 1}
-    assert scripted.settled[0].ends[0].reason == f"gave_up after {retries.FALLBACK_TRIES} attempts: unavailable"
+    end = scripted.settled[0].ends[0]
+    assert (end.reason, end.args) == ("gave_up", {"attempts": retries.FALLBACK_TRIES, "cause": "unavailable"})
 
 
 async def test_own_failures_without_end_are_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,11 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
     await scripted.run(engine)
     assert scripted.made == {"email": sends}
     [end] = scripted.settled[0].ends
-    assert (end.status, end.reason) == (DeliveryStatus.IN_DOUBT, "outcome_unknown: connection_lost")
+    assert (end.status, end.reason, end.args) == (
+        DeliveryStatus.IN_DOUBT,
+        "outcome_unknown",
+        {"cause": "connection_lost"},
+    )
 
 
 @pytest.mark.parametrize(("unknown_before", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])

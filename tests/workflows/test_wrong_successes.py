@@ -11,6 +11,7 @@ from activities.delivery import _sent as sent
 from domain import retries
 from domain.messages import DeliverInput, DeliverResult, Result
 from domain.notification_types import Guarantee
+from domain.reasons import Reason, line
 from domain.statuses import DeliveryStatus
 from tests.engine import Engine
 from tests.providers.harness_http import Day, HttpBench, Reply
@@ -61,7 +62,9 @@ async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: Delive
         scripted = AtVendor(plan_of(replace(plan, endpoints=(replace(endpoint, providers=(planned,)),))))
         scripted.bench, scripted.found = bench, found
         await scripted.run(engine)
-    return len(scripted.calls), [(end.status, end.reason) for settled in scripted.settled for end in settled.ends]
+    return len(scripted.calls), [
+        (end.status, line(Reason(end.reason, end.args))) for settled in scripted.settled for end in settled.ends
+    ]
 
 
 async def test_undocumented_successes_end_by_the_guarantee_of_the_type(engine: Engine) -> None:

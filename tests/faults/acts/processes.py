@@ -18,7 +18,7 @@ LEASES_END = "SELECT max(next_at)::text FROM queue_entry WHERE notification_id::
 IS_OVER = "SELECT clock_timestamp() > CAST($1::text AS timestamptz)"
 PROVIDERS = "SELECT DISTINCT provider FROM attempt WHERE notification_id::text = ANY($1) ORDER BY provider"
 NOT_CONFIGURED = """
-SELECT id::text FROM delivery WHERE notification_id::text = ANY($1) AND failure_reason LIKE '%not_configured%'
+SELECT id::text FROM delivery WHERE notification_id::text = ANY($1) AND failure_args->>'cause' = 'not_configured'
 """
 BURSTS = 4  # with more notifications than two processes have slots for
 HELD = 2  # slots of the process that is killed or frozen

@@ -1,0 +1,198 @@
+"""Why something did not happen, or waits: a code and its arguments, as rows, messages and the timeline keep them.
+
+`line` is the text that the API shows, `sentence` the words of `explain`; nothing reads them back. What a provider gave
+as the reason is the argument `cause`, one of the codes of `domain/failure_reasons.py`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.failure_reasons import ReasonCategory, category, is_account, text_of
+
+Args = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`args` hold ids and facts, never addresses: they travel through Temporal."""
+
+    code: str
+    args: Args = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str | None:
+        return self.args.get("cause")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReason:
+    """Why one channel did not get through; `channel` is None where the whole notification has one reason."""
+
+    channel: str | None
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Formats over the arguments: the sentence, without and with a cause, and what the line shows in brackets."""
+
+    sentence: str
+    with_cause: str = ""
+    shown: str = ""
+
+
+VOCABULARY: dict[str, Phrase] = {
+    # Of a channel.
+    "no_address": Phrase("the recipient has no address or device for it"),
+    "no_template": Phrase("no template for it is published"),
+    "no_provider": Phrase("no provider is set up for it"),
+    "opted_out": Phrase("the recipient has turned it off{preference}", shown="{rule}"),
+    "not_opted_in": Phrase("the type is off by default, and the recipient has not opted in", shown="{rule}"),
+    "suppressed": Phrase("its address is on the suppression list ({listed})", shown="{list}"),
+    "number_refused": Phrase("nothing is sent to numbers of this kind ({rule})", shown="{rule}"),
+    "recipient_erased": Phrase("the recipient was erased"),
+    "goal_reached": Phrase("step {step} has reached its goal", shown="step {step}"),
+    "already_sent": Phrase("generation {generation} turned out to have sent it", shown="generation {generation}"),
+    "template_error": Phrase("its template failed", "its template failed: {cause}"),
+    "refused": Phrase("the provider refuses {whom}", "the provider refuses {whom}: {cause}"),
+    "provider_failed": Phrase("no provider can send it", "no provider can send it: {cause}"),
+    "gave_up": Phrase("given up after {attempts}", "given up after {attempts}, the last one: {cause}"),
+    "outcome_unknown": Phrase("it is not known whether it arrived", "it is not known whether it arrived: {cause}"),
+    "bounced": Phrase("the provider did not deliver it", "the provider did not deliver it: {cause}"),
+    "not_sent": Phrase("it was not sent"),
+    # Of a notification, or of both.
+    "no_channel": Phrase("no channel was left"),
+    "expired": Phrase("its time was over", "its time was over; before that: {cause}"),
+    "canceled": Phrase("it was canceled"),
+    "canceled_in_temporal": Phrase("its workflow was canceled in Temporal"),
+    "workflow_ended": Phrase("its workflow ended in Temporal without it ({how})", shown="{how}"),
+    "internal": Phrase("a bug of Tocsin"),
+    # What it waits for.
+    "paused": Phrase("the {kind} {name} is paused", shown="{kind} {name}"),
+    "tenant_suspended": Phrase("the tenant is suspended"),
+    "circuit_open": Phrase("{provider} is down, and its circuit is open", shown="{provider}"),
+    "provider_throttled": Phrase("{provider} wants no calls for a while", shown="{provider}"),
+    "provider_busy": Phrase("{provider} has as many calls waiting as its rate allows for", shown="{provider}"),
+    "quiet_hours": Phrase("the recipient has quiet hours"),
+    "send_window": Phrase("the type goes out at other hours"),
+    "throttled": Phrase("there were as many of this type as it allows"),
+    "capped": Phrase("the recipient got as many as the frequency cap allows"),
+    # Of a step.
+    "goal_missed": Phrase("not {goal} in time", shown="{goal}"),
+}
+# Why an address is on the suppression list.
+WHY_LISTED = {
+    "bounced": "a message to it came back",
+    "complained": "the recipient complained",
+    "opted_out": "the recipient has opted out",
+    "manual": "entered manually",
+}
+# What a provider refuses, by the category of its reason.
+WHAT_IS_REFUSED = {ReasonCategory.RECIPIENT: "this recipient", ReasonCategory.CONTENT: "this message"}
+REPEATED = ("refused_recipient", "content_refused")  # they say no more than "refused" does
+# Codes that are not a provider's, and fit a category.
+OWN = {
+    "no_address": ReasonCategory.RECIPIENT,
+    "template_error": ReasonCategory.CONTENT,
+    "no_provider": ReasonCategory.ACCOUNT,
+}
+
+
+def because(code: str, cause: str | None) -> Reason:
+    return Reason(code, {"cause": cause} if cause else {})
+
+
+def of_return(cause: str | None) -> Reason:
+    """Return the reason of a delivery that a provider accepted and reported as not delivered."""
+    return because("provider_failed" if is_account(cause) else "bounced", cause)
+
+
+def line(reason: Reason) -> str:
+    """Return the text that the API shows: `opted_out (global_channel_opt_in.sms)`, `gave_up: timeout`."""
+    cause = reason.cause
+    if reason.code == "refused" and cause is not None and "refused" in cause:
+        return cause
+    words = VOCABULARY.get(reason.code)
+    shown = _filled(words.shown, reason.args) if words is not None else None
+    return f"{reason.code}{f' ({shown})' if shown else ''}{f': {cause}' if cause else ''}"
+
+
+def lines(failures: Iterable[ChannelReason]) -> str | None:
+    """Return the `failure_reason` of a notification: `email: gave_up: timeout; sms: no_address`."""
+    return "; ".join(_of_channel(one.channel, line(one.reason)) for one in failures) or None
+
+
+def sentence(reason: Reason | None) -> str:
+    """Return the words of `explain`; of a code that is not listed, its line."""
+    if reason is None:
+        return "no reason is recorded"
+    words = VOCABULARY.get(reason.code)
+    if words is None:
+        return text_of(line(reason))
+    cause = None if reason.code == "refused" and reason.cause in REPEATED else reason.cause
+    template = words.with_cause if cause and words.with_cause else words.sentence
+    return _filled(template, _worded(reason)) or line(reason)
+
+
+def sentences(failures: Iterable[ChannelReason]) -> str:
+    return "; ".join(_of_channel(one.channel, sentence(one.reason)) for one in failures)
+
+
+def category_of(reason: Reason | None) -> ReasonCategory | None:
+    """Return that of the cause, where a provider gave one."""
+    if reason is None:
+        return None
+    return category(reason.cause) or OWN.get(reason.code)
+
+
+def first_category(failures: Iterable[ChannelReason]) -> ReasonCategory | None:
+    """Return the category of a notification's failure: that of the first channel that has one."""
+    return next((found for one in failures if (found := category_of(one.reason))), None)
+
+
+def to_json(failures: Iterable[ChannelReason]) -> list[dict[str, Any]]:
+    return [{"channel": one.channel, "code": one.reason.code, "args": dict(one.reason.args)} for one in failures]
+
+
+def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[ChannelReason, ...]:
+    return tuple(ChannelReason(row["channel"], Reason(row["code"], row["args"])) for row in rows)
+
+
+def reason_columns(reason: Reason | None) -> dict[str, Any]:
+    """Return what a row of `delivery` says."""
+    if reason is None:
+        return {"failure_reason": None, "failure_args": None}
+    return {"failure_reason": reason.code, "failure_args": dict(reason.args)}
+
+
+def stored(rows: Iterable[Mapping[str, Any]] | None, text: str | None) -> tuple[ChannelReason, ...]:
+    """Return what a row of `notification` says. Rows of an earlier version have the text alone, shown as it is."""
+    if rows is not None:
+        return from_json(rows)
+    return (ChannelReason(None, Reason(text)),) if text else ()
+
+
+def _worded(reason: Reason) -> dict[str, Any]:
+    args, cause = reason.args, reason.cause
+    attempts, preference = args.get("attempts"), args.get("preference")
+    return {
+        "whom": WHAT_IS_REFUSED.get(category(cause) or ReasonCategory.RECIPIENT, "it"),
+        **args,
+        "cause": cause and text_of(cause),
+        "attempts": "one attempt" if attempts == 1 else f"{attempts} attempts" if attempts else "several attempts",
+        "preference": f" for {preference}" if preference else "",
+        "listed": WHY_LISTED.get(str(args.get("list")), args.get("list")),
+    }
+
+
+def _filled(template: str, args: Args) -> str | None:
+    """None where an argument is missing, as in rows of another version."""
+    try:
+        return template.format_map(args)
+    except KeyError:
+        return None
+
+
+def _of_channel(channel: str | None, text: str) -> str:
+    return text if channel is None else f"{channel}: {text}"
