@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from domain.evidence import Reporter
 from domain.failure_reasons import text_of
 from domain.preferences import allowed_by
 from domain.reasons import WHY_LISTED
-from domain.records import Event
+from domain.records import Event, Json
 from domain.stories import Story
 from domain.timeline import sentence_of
 
@@ -15,6 +16,11 @@ REPORTED = {
     "opened": "was opened",
     "clicked": "was opened and a link in it followed",
     "bounced": "was not delivered",
+}
+REPORTERS: dict[str, str] = {
+    Reporter.APPLICATION: "the application",
+    Reporter.INBOX: "the inbox",
+    Reporter.TRACKING: "Tocsin's own tracking",
 }
 # What a call came to is told from its own row, which knows how it ended.
 TOLD_BY_CALLS = ("attempt_refused", "attempt_not_accepted")
@@ -136,12 +142,17 @@ def _ended(event: Event, story: Story) -> str | None:
         said = REPORTED.get(str(detail["receipt"]), str(detail["receipt"]))
         cause = detail.get("cause") or (event.reason if event.reason != "bounced" else None)
         why = f": {text_of(cause)}" if cause else ""
-        return f"{event.channel}: {detail.get('provider')} reports that it {said}{why}.{so}"
+        return f"{event.channel}: {_reporter(detail)} reports that it {said}{why}.{so}"
     if event.delivery_status is not None:
         return f"{event.channel} ended {event.delivery_status}: {sentence_of(event)}.{so}"
     if event.status is not None:
         return f"The notification ended {event.status}{f': {why}' if (why := _why(event)) else ''}."
     return " ".join(str(word) for word in (event.kind, event.channel, event.reason) if word) + "."
+
+
+def _reporter(detail: Json) -> object:
+    by = detail.get("reported_by")
+    return REPORTERS.get(by, by) if by is not None else detail.get("provider")
 
 
 def _why(event: Event) -> str:

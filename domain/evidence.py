@@ -62,6 +62,15 @@ class ReceiptKind(StoredEnum):
     UNKNOWN = "unknown"
 
 
+class Reporter(StoredEnum):
+    """Who reports a receipt, where that is no provider: stored as the receipt's `provider`. TRACKING is our own pixel
+    and links."""
+
+    APPLICATION = "application"
+    INBOX = "inbox"
+    TRACKING = "tracking"
+
+
 # A complaint proves that it arrived; what it does to consent belongs to the suppression list.
 EVIDENCE_OF_RECEIPT: dict[ReceiptKind, Evidence] = {
     ReceiptKind.DELIVERED: Evidence.DELIVERED,

@@ -68,12 +68,15 @@ def record_receipt(
     occurred_at: datetime,
     at: datetime,
     reason: str | None = None,
+    reported_by: str | None = None,
 ) -> Ledger:
-    """What a provider said later; the same once more, or less than is known, changes nothing."""
+    """What a provider said later; the same once more, or less than is known, changes nothing. `reported_by` is the
+    provider, unless somebody else has reported it."""
     attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at, reason)
     if attempt == ledger.attempts[attempt_id]:
         return ledger
-    detail = {"provider": attempt.provider, "receipt": str(evidence)}
+    source = "provider" if reported_by in (None, attempt.provider) else "reported_by"
+    detail = {source: reported_by or attempt.provider, "receipt": str(evidence)}
     after = _with_attempt(ledger, attempt, at, detail)
     if len(after.events) == len(ledger.events):
         after = _noted(after, attempt.delivery_id, str(evidence), at, detail, reason)

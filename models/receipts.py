@@ -1,4 +1,4 @@
-"""What providers report later, stored before it is matched."""
+"""What providers and others report later, stored before it is matched."""
 
 from datetime import datetime
 from uuid import UUID

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from domain.channels import Channel
 from domain.clock import now
-from domain.evidence import ReceiptKind
+from domain.evidence import ReceiptKind, Reporter
 from domain.names import derived_id
 from storage import receipts
 from storage.receipts import StoredReceipt
@@ -19,7 +19,7 @@ from storage.statements import Executor
 
 # The attempt of each delivery that most likely reached the recipient. One without an outcome may have reached them.
 SENT = text("""
-SELECT DISTINCT ON (d.id) d.id AS delivery_id, d.channel, d.generation, d.step, a.id AS attempt_id, a.provider
+SELECT DISTINCT ON (d.id) d.id AS delivery_id, d.channel, d.generation, d.step, a.id AS attempt_id
   FROM delivery d JOIN attempt a ON a.notification_id = d.notification_id AND a.delivery_id = d.id
  WHERE d.tenant = :tenant AND d.notification_id = ANY(:notifications) AND a.evidence IS DISTINCT FROM 'not_sent'
  ORDER BY d.id, COALESCE(a.evidence IN ('sent', 'delivered', 'opened', 'clicked'), false) DESC, a.number DESC, a.id
@@ -33,7 +33,6 @@ class SentDelivery:
     generation: int
     step: int
     attempt_id: UUID
-    provider: str
 
 
 async def sent_deliveries(session: Executor, tenant: UUID, notifications: Sequence[UUID]) -> list[SentDelivery]:
@@ -42,20 +41,20 @@ async def sent_deliveries(session: Executor, tenant: UUID, notifications: Sequen
     return [SentDelivery(**{**row, "channel": Channel(row["channel"])}) for row in rows.mappings()]
 
 
-async def report(session: Executor, deliveries: Sequence[SentDelivery], kind: ReceiptKind, source: str) -> None:
+async def report(session: Executor, deliveries: Sequence[SentDelivery], kind: ReceiptKind, by: Reporter) -> None:
     """Store one receipt of this kind per delivery; a repeated report changes nothing."""
     if deliveries:
-        await receipts.store(session, [_receipt(delivery, kind, source) for delivery in deliveries])
+        await receipts.store(session, [_receipt(delivery, kind, by) for delivery in deliveries])
 
 
-def _receipt(delivery: SentDelivery, kind: ReceiptKind, source: str) -> StoredReceipt:
+def _receipt(delivery: SentDelivery, kind: ReceiptKind, by: Reporter) -> StoredReceipt:
     return StoredReceipt(
         id=derived_id("application", delivery.delivery_id, kind),
-        provider=delivery.provider,
+        provider=by,
         kind=kind,
         attempt_id=delivery.attempt_id,
         provider_message_id=None,
         reason=None,
         occurred_at=now(),
-        raw={"by": source},
+        raw={},
     )

@@ -28,7 +28,8 @@ TOLD = f"""told AS (
              'status', e.status, 'channel', e.channel,
              'reason', CASE WHEN e.status = n.status THEN n.failure_reason
                ELSE concat_ws(': ', e.reason, e.detail->>'cause') END,
-             'category', CASE WHEN e.status = n.status THEN n.failure_category END, 'tags', n.tags))::text,
+             'category', CASE WHEN e.status = n.status THEN n.failure_category END,
+             'reported_by', e.detail->>'reported_by', 'tags', n.tags))::text,
          0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
          CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
     FROM fenced n

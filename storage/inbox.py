@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.evidence import ReceiptKind
+from domain.evidence import ReceiptKind, Reporter
 from domain.places import Place
 from storage import app_receipts
 from storage.rows import decoded
@@ -107,7 +107,7 @@ async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: 
     """By the id of the message, which is that of its delivery."""
     deliveries = await app_receipts.sent_deliveries(session, tenant, list(notification_ids.values()))
     read = [delivery for delivery in deliveries if delivery.delivery_id in notification_ids]
-    await app_receipts.report(session, read, ReceiptKind.OPENED, "inbox")
+    await app_receipts.report(session, read, ReceiptKind.OPENED, Reporter.INBOX)
 
 
 def _message(row: Any) -> Message:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domain.clock import now
-from domain.evidence import ReceiptKind
+from domain.evidence import ReceiptKind, Reporter
 from domain.records import Ledger
 from domain.suppressions import by_receipt, is_group
 from storage.database import to_json
@@ -31,6 +31,7 @@ WAITING = round_robin(
     due="next_try_at <= now()",
     order="next_try_at",
 )
+REPORTERS = ", ".join(f"'{reporter}'" for reporter in Reporter)
 CLAIM = text(f"""
 WITH RECURSIVE {WAITING}, due AS (
   SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt JOIN chosen USING (id)
@@ -39,7 +40,8 @@ SELECT due.id AS receipt_id, due.provider, due.kind, due.attempt_id, due.provide
        due.occurred_at, matched.id AS matched_id, matched.tenant AS matched_tenant, matched.notification_id, ledger.*
   FROM due
   LEFT JOIN LATERAL (
-    SELECT a.id, a.tenant, a.notification_id FROM attempt a WHERE a.id = due.attempt_id AND a.provider = due.provider
+    SELECT a.id, a.tenant, a.notification_id FROM attempt a
+     WHERE a.id = due.attempt_id AND (a.provider = due.provider OR due.provider IN ({REPORTERS}))
      UNION ALL
     (SELECT a.id, a.tenant, a.notification_id FROM attempt a
       WHERE due.attempt_id IS NULL AND a.provider = due.provider AND a.provider_message_id = due.provider_message_id

@@ -23,6 +23,8 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredReceipt:
+    """`provider` is who reports it: the attempt's, or a Reporter."""
+
     id: UUID
     provider: str
     kind: str
@@ -154,7 +156,9 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
     for receipt in told:
         evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
         if evidence is not None:
-            ledger = record_receipt(ledger, attempt_id, evidence, receipt.occurred_at, at, receipt.reason)
+            ledger = record_receipt(
+                ledger, attempt_id, evidence, receipt.occurred_at, at, receipt.reason, receipt.provider
+            )
     return ledger
 
 

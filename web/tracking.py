@@ -1,7 +1,7 @@
 """Where pixel and links of our e-mails lead: `/t/o/{token}` and `/t/c/{token}`. Included by the API at the root.
 
 Whoever opens these is a stranger: they get an image, the address that we signed, or nothing. What they did is stored as
-a receipt of the message's provider, for the applier.
+a receipt for the applier.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from config import Settings
 from domain.clock import now
-from domain.evidence import ReceiptKind
+from domain.evidence import ReceiptKind, Reporter
 from domain.names import derived_id
 from domain.tracking import Trace, TraceSigner
 from storage import receipts
@@ -78,13 +78,13 @@ def receipt_of(trace: Trace) -> StoredReceipt:
     """One of each kind per attempt, however often it happens: the first time counts."""
     return StoredReceipt(
         id=derived_id("tracking", trace.attempt_id, trace.kind),
-        provider=trace.provider,
+        provider=Reporter.TRACKING,
         kind=trace.kind,
         attempt_id=trace.attempt_id,
         provider_message_id=None,
         reason=None,
         occurred_at=now(),
-        raw={"by": "tracking"},
+        raw={},
     )
 
 

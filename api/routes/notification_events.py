@@ -13,7 +13,7 @@ from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.notifications import NotificationEvent
 from domain.channels import Channel
-from domain.evidence import ReceiptKind
+from domain.evidence import ReceiptKind, Reporter
 from storage import app_receipts, notifications
 from storage.app_receipts import SentDelivery
 
@@ -29,7 +29,7 @@ async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, parts
             raise not_found(UNKNOWN)
         deliveries = await app_receipts.sent_deliveries(session, caller.tenant, [id])
         chosen = _chosen(deliveries, body.channel)
-        await app_receipts.report(session, [chosen], ReceiptKind(body.event), "application")
+        await app_receipts.report(session, [chosen], ReceiptKind(body.event), Reporter.APPLICATION)
     parts.on_receipts()
     return Response(status_code=204)
 

@@ -12,7 +12,7 @@ from tests.storage.histories import Known, person_with_history
 
 pytestmark = pytest.mark.postgres
 
-RECEIPTS = text("SELECT kind, provider, attempt_id FROM receipt WHERE attempt_id = :id AND raw ? 'by' ORDER BY kind")
+RECEIPTS = text("SELECT kind FROM receipt WHERE attempt_id = :id AND provider = 'application' ORDER BY kind")
 
 
 async def known(shop: Shop) -> Known:

@@ -13,7 +13,7 @@ from api.schemas.explanations import Explanation
 from api.views import notification_view
 from config import Settings
 from domain.clock import now
-from domain.evidence import AttemptState
+from domain.evidence import AttemptState, Reporter
 from domain.failure_reasons import REASONS, is_account, text_of
 from domain.ledger import close_delivery, finish
 from domain.reasons import Reason, because, category_of, line, sentence
@@ -38,7 +38,7 @@ async def hooks(database: Database) -> AsyncIterator[Hooks]:
     async with database.transaction() as session:
         await session.execute(text("TRUNCATE receipt"))
     async with open_hooks(database) as hooks:
-        await hooks.endpoint("all", "http://127.0.0.1:9/", "notification.failed")
+        await hooks.endpoint("all", "http://127.0.0.1:9/", "notification.failed", "notification.opened")
         yield hooks
 
 
@@ -126,3 +126,25 @@ async def test_every_end_of_our_own_is_the_same_on_each_surface(hooks: Hooks) ->
             await amend(session, sent.key, ended)
         ends.append((sent, reason))
     await agree(hooks, ends)
+
+
+@pytest.mark.parametrize(
+    ("reporter", "words"),
+    [
+        (Reporter.APPLICATION, "the application reports that it was opened"),
+        (Reporter.INBOX, "the inbox reports that it was opened"),
+        (Reporter.TRACKING, "Tocsin's own tracking reports that it was opened"),
+        ("sandbox", "sandbox reports that it was opened"),
+    ],
+)
+async def test_an_opening_is_shown_as_reported_by_who_reported_it(hooks: Hooks, reporter: str, words: str) -> None:
+    sent = await claimed(hooks.desk)
+    await sent.answer(AttemptState.ACCEPTED, str(sent.id))
+    await store(hooks.desk.database, receipt("opened", attempt_id=sent.attempt(), provider=reporter))
+    await apply_waiting(hooks.desk.database)
+    view, told = await shown(sent)
+    [entry] = [entry for entry in view["timeline"] if entry["kind"] == "opened"]
+    of_provider = reporter == "sandbox"
+    assert entry["detail"] == {"provider" if of_provider else "reported_by": reporter, "receipt": "opened"}
+    assert f"email: {words}. With that the notification is OPENED." in [line.text for line in told.lines]
+    assert (await posted(hooks))[str(sent.id)]["reported_by"] == (None if of_provider else reporter)

@@ -67,6 +67,7 @@ async def test_a_message_says_ids_and_facts_and_no_address_or_content(hooks: Hoo
             "channel": "email",
             "reason": "email: not_sent",
             "category": None,
+            "reported_by": None,
             "tags": ["spring", "vip"],
         },
     }

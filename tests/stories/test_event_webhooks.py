@@ -64,6 +64,7 @@ async def test_every_status_of_a_notification_is_told_and_verifies(shop: Shop, r
         "channel": "email",
         "reason": None,
         "category": None,
+        "reported_by": None,
         "tags": ["spring"],
     }
     with pytest.raises(standardwebhooks.WebhookVerificationError):

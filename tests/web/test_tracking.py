@@ -49,7 +49,7 @@ async def test_a_link_leads_to_its_target_and_is_stored_once(stranger: AsyncClie
         assert (answer.status_code, answer.headers["location"]) == (302, "https://example.com/a?b=c&d=%C3%A9#e")
         assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
     await stranger.get(f"/t/c/{token(parts, attempt, target='https://example.com/another')}")
-    assert await stored(parts, attempt) == [{"provider": "sandbox", "kind": "clicked", "raw": {"by": "tracking"}}]
+    assert await stored(parts, attempt) == [{"provider": "tracking", "kind": "clicked", "raw": {}}]
 
 
 async def test_parameters_that_others_append_to_a_link_change_nothing(stranger: AsyncClient, parts: Parts) -> None:
