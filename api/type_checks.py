@@ -5,8 +5,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.schemas.base import Json
 from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
+from storage.preference_names import is_named, unknown_names
 from storage.template_lists import PublishedText, published_texts
 
 
@@ -14,6 +16,16 @@ async def template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody)
     """Return what keeps a channel of the type from being sent: a template that is missing, or lacks what it needs."""
     texts = await published_texts(session, tenant, sorted(set(body.templates.values())))
     return [warning for channel, name in body.templates.items() for warning in _of_channel(channel, name, texts)]
+
+
+async def preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:
+    """Return that preferences name the type's former category, which no type has any more."""
+    former = (before or {}).get("category")
+    if former in (None, after.get("category")) or not await unknown_names(session, tenant, [former]):
+        return []
+    if not await is_named(session, tenant, former):
+        return []
+    return [f"/category: preferences name '{former}', which is no category any more: they have no effect"]
 
 
 def _of_channel(channel: Channel, name: str, texts: Sequence[PublishedText]) -> Iterator[str]:

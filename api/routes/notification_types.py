@@ -10,7 +10,7 @@ from api.parts import PartsDep
 from api.problems import at, invalid, not_found
 from api.schemas.base import Json, Key
 from api.schemas.notification_types import SavedType, TypeAnswer, TypeBody
-from api.type_checks import template_warnings
+from api.type_checks import preference_warnings, template_warnings
 from bootstrap import Parts
 from domain.goals import goal_warnings
 from models.content import NotificationType
@@ -41,12 +41,13 @@ async def put_notification_type(
         )
     async with parts.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
+        warnings = _goal_warnings(row, parts) + await template_warnings(session, caller.tenant, body)
         if written:
             before = await notification_types.previous_spec(session, row)
             await auditing.note(session, caller, "notification_type.saved", subject_of(key), before, row.spec)
             await ticks.want(session, caller.tenant, key)
             await announce(session)
-        warnings = _goal_warnings(row, parts) + await template_warnings(session, caller.tenant, body)
+            warnings += await preference_warnings(session, caller.tenant, before, row.spec)
     parts.catalog.flush()
     if written:
         response.status_code = 201

@@ -10,9 +10,10 @@ from api.front_door import FrontDoor, scope
 from api.parts import PartsDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
-from api.schemas.preferences import PreferenceChanges, Preferences, PreferencesView, whole
+from api.schemas.preferences import PreferenceChanges, Preferences, PreferencesView, SavedPreferences, whole
 from domain.merge_patch import merged
 from storage import gates, preferences
+from storage.preference_names import unknown_names
 from storage.preferences import Choices
 from storage.sealing import Json
 
@@ -29,22 +30,22 @@ async def get_preferences(recipient_id: RecipientId, caller: CallerDep, parts: P
         return _view(await preferences.find(session, caller.tenant, recipient_id))
 
 
-@router.put(PATH)
+@router.put(PATH, response_model_exclude_unset=True)
 @scope("manage")
 async def put_preferences(
     recipient_id: RecipientId, wanted: Preferences, caller: CallerDep, parts: PartsDep
-) -> PreferencesView:
+) -> SavedPreferences:
     """Exactly these from now on, also for what is waiting."""
     async with parts.database.transaction() as session:
         before = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         return await _save(session, caller.tenant, recipient_id, before, wanted)
 
 
-@router.patch(PATH)
+@router.patch(PATH, response_model_exclude_unset=True)
 @scope("manage")
 async def patch_preferences(
     recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, parts: PartsDep
-) -> PreferencesView:
+) -> SavedPreferences:
     """Merges (RFC 7396) at every depth: what is not given stays, null removes."""
     async with parts.database.transaction() as session:
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
@@ -55,13 +56,16 @@ async def patch_preferences(
 
 async def _save(
     session: AsyncSession, tenant: UUID, recipient_id: str, before: Choices | None, wanted: Preferences
-) -> PreferencesView:
+) -> SavedPreferences:
     """What waits for the end of other quiet hours asks again, if anything is another than before. Its queue entry is
     locked last, as the guard does."""
     saved = await preferences.save(session, tenant, recipient_id, **_columns(wanted))
     if before is None or saved is None or before.differs_from(saved):
         await gates.reconsider(session, tenant, recipient_id)
-    return _view(saved)
+    view = _view(saved)
+    unknown = await unknown_names(session, tenant, view.type_channel_preferences)
+    warnings = [f"/type_channel_preferences/{name}: no notification type or category has this name" for name in unknown]
+    return SavedPreferences.model_validate(view.model_dump() | ({"warnings": warnings} if warnings else {}))
 
 
 def _columns(wanted: Preferences) -> Json:

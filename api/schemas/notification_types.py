@@ -187,6 +187,7 @@ class TypeAnswer(TypeFields):
 
 
 class SavedType(TypeAnswer):
-    """`warnings` is there only if there are any, such as a goal that no provider reports or a missing template."""
+    """`warnings` is there only if there are any, such as a goal that no provider reports, a missing template
+    or a preference that names the former category."""
 
     warnings: list[str] = []

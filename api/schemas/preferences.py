@@ -94,6 +94,12 @@ class PreferencesView(Preferences):
     updated_at: Timestamp
 
 
+class SavedPreferences(PreferencesView):
+    """`warnings` is there only if a preference names no notification type and no category."""
+
+    warnings: list[str] = []
+
+
 def whole(merged: Json) -> Preferences:
     """What a merge made, checked as if it had been sent whole: half a window of quiet hours is none."""
     try:

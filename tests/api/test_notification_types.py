@@ -7,6 +7,7 @@ import pytest
 from bootstrap import Parts
 from domain.channels import Channel
 from models.tenants import Tenant
+from tests.api.shops import Shop
 
 pytestmark = pytest.mark.postgres
 
@@ -288,3 +289,23 @@ async def test_a_save_warns_of_missing_and_incomplete_templates(
     for changes in ({"language": "en"}, {"language": "de"}, {"language": "en", "channel": "sms"}):
         assert (await api.post("/templates", json=whole | changes)).status_code == 201
     assert "warnings" not in (await api.put(PATH, json=SHIPPED)).json()
+
+
+async def test_a_save_warns_of_preferences_that_name_its_former_category(shop: Shop) -> None:
+    path = await shop.with_person()
+    news: dict[str, Any] = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
+
+    async def saved(key: str, category: str | None) -> list[str]:
+        body = news if category is None else news | {"category": category}
+        response = await shop.http.put(f"/notification-types/{key}", json=body)
+        assert response.is_success, response.text
+        return [each for each in response.json().get("warnings", ()) if each.startswith("/category")]
+
+    assert await saved("news", "MARKETING") == []
+    assert await saved("offer", "MARKETING") == []
+    assert await saved("news", "PROMOTION") == []  # another type has it still
+    await shop.put(f"{path}/preferences", {"type_channel_preferences": {"MARKETING": {"sms": False}}})
+    assert await saved("offer", None) == [
+        "/category: preferences name 'MARKETING', which is no category any more: they have no effect"
+    ]
+    assert await saved("news", None) == []  # no preference names PROMOTION

@@ -73,6 +73,20 @@ async def test_patch_with_null_clears_quiet_hours_and_nothing_else(shop: Shop, p
     assert await read(shop, path) == {**WANTED, "quiet_hours": None}
 
 
+async def test_a_save_warns_of_names_that_no_type_and_no_category_has(shop: Shop, path: str) -> None:
+    body = {"category": "MARKETING", "route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
+    assert (await shop.http.put("/notification-types/news", json=body)).is_success
+    switches = {name: {"sms": False} for name in ("news", "MARKETING", "MARKETNG", "gone")}
+    assert (await shop.put(path, {"type_channel_preferences": switches})).json()["warnings"] == [
+        f"/type_channel_preferences/{name}: no notification type or category has this name"
+        for name in ("MARKETNG", "gone")
+    ]
+    removed = await shop.http.patch(path, json={"type_channel_preferences": {"MARKETNG": None, "gone": None}})
+    assert "warnings" not in removed.json()
+    await shop.http.delete("/notification-types/news")
+    assert len((await shop.http.patch(path, json={})).json()["warnings"]) == 2
+
+
 async def test_a_patch_may_not_leave_half_a_window(shop: Shop, path: str) -> None:
     assert list(faults(await shop.http.patch(path, json={"quiet_hours": {"start": "22:00"}}))) == ["/quiet_hours/end"]
     await shop.put(path, WANTED)
