@@ -9,11 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from activities.circuits import Call, Circuits
+from activities.delivery import _sent as send
 from domain.circuits import CircuitState, Health, advance
 from domain.holds import provider_throttled
 from domain.messages import Result
+from providers.smtp import Smtp
 from storage.database import Database
 from tests.domain.ledgers import START, later
+from tests.providers.mail_server import MailServer, to
 from tests.storage.databases import own_database
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
@@ -127,6 +130,16 @@ def test_a_reply_about_one_recipient_never_opens_a_circuit(reason: str) -> None:
     for second in range(20):
         ward.note(uuid4(), Result.NOT_ACCEPTED, reason)
         assert ward.look(second) is CircuitState.CLOSED
+
+
+async def test_a_server_that_greylists_every_recipient_keeps_its_circuit_closed() -> None:
+    ward = Ward()
+    async with MailServer(answers={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
+        for second in range(10):
+            result = (await send(Smtp(server.settings()), to())).result
+            assert (result.result, result.reason) == (Result.NOT_ACCEPTED, "greylisted")
+            ward.note(uuid4(), result.result, "greylisted")
+            assert ward.look(second) is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize(("reason", "state"), [("quota_exceeded", "open"), ("region_not_enabled", "closed")])

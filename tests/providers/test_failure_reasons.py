@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
+from activities.delivery import _sent as send
 from domain.evidence import ReceiptKind
 from domain.failure_reasons import REASONS, ReasonCategory, counts_for_circuit
-from domain.suppressions import REFUSED, RETURNED, SuppressionReason, by_receipt
-from providers import fcm, sendgrid_reasons, smtp_status, twilio_reasons
+from domain.reasons import VOCABULARY
+from domain.suppressions import REFUSED, RETURNED, SuppressionReason, by_receipt, by_refusal
+from providers import sendgrid_reasons, smtp_status, twilio_reasons
 from providers.smtp_status import reason_to_retry
 from tests.code.tree import ROOT
+from tests.providers.harness_fcm import fcm_bench
+from tests.providers.harness_http import Day, Reply
 
 R, C, A, U = ReasonCategory
 BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
@@ -62,39 +66,79 @@ TWILIO: dict[int, Expected] = {
     30500: ("technical_failure", U, None, False),
     31999: ("unknown_error", U, None, False),
 }
-SMTP: dict[str, Expected] = {
-    "5.1.1": ("invalid_address", R, BOUNCED, False),
-    "5.1.10": ("invalid_address", R, BOUNCED, False),
-    "5.1.8": ("sender_refused", A, None, True),
-    "5.2.1": ("mailbox_disabled", R, None, False),
-    "5.2.2": ("mailbox_full", R, None, False),
-    "5.2.3": ("too_large", C, None, False),
-    "5.3.4": ("too_large", C, None, False),
-    "5.4.4": ("technical_failure", U, None, False),
-    "5.5.0": ("refused_recipient", R, None, False),
-    "5.6.1": ("content_refused", C, None, False),
-    "5.6.7": ("international_address_not_supported", R, None, False),
-    "5.7.1": ("refused_by_policy", R, None, False),
-    "5.7.8": ("credentials_refused", A, None, True),
-    "5.7.26": ("sender_refused", A, None, True),
-    "5.7.28": ("too_many_messages", A, None, False),
-    "5.7.25": ("reputation_blocked", A, None, False),
+# Of a request: nothing has been sent, so that only an opt-out suppresses.
+REQUESTS: dict[int, Expected] = {
+    20003: ("credentials_refused", A, None, True),
+    20404: ("account_not_found", A, None, True),
+    20429: ("throttled", U, None, False),
+    21211: ("invalid_address", R, None, False),
+    21212: ("sender_refused", A, None, True),
+    21214: ("unreachable", U, None, False),
+    21217: ("invalid_address", R, None, False),
+    21265: ("invalid_address", R, None, False),
+    21266: ("invalid_address", R, None, False),
+    21267: ("sender_refused", A, None, True),
+    21268: ("invalid_address", R, None, False),
+    21408: ("region_not_enabled", A, None, False),
+    21602: ("empty_message", C, None, False),
+    21603: ("sender_refused", A, None, True),
+    21606: ("sender_refused", A, None, True),
+    21608: ("unverified_recipient", A, None, False),
+    21609: ("callback_url_refused", A, None, True),
+    21610: ("opted_out", R, OPTED_OUT, False),
+    21611: ("queue_full", U, None, False),
+    21612: ("unreachable", U, None, False),
+    21614: ("not_a_mobile_number", R, None, False),
+    21617: ("too_long", C, None, False),
+    21619: ("empty_message", C, None, False),
+    21635: ("landline", R, None, False),
+    21659: ("sender_refused", A, None, True),
+    21660: ("sender_refused", A, None, True),
+    21661: ("sender_refused", A, None, True),
+    21703: ("messaging_service_empty", A, None, True),
+    21704: ("messaging_service_empty", A, None, True),
 }
-FCM: dict[str, Expected] = {
-    "UNREGISTERED": ("unregistered", R, None, False),
-    "SENDER_ID_MISMATCH": ("sender_mismatch", A, None, False),
-    "THIRD_PARTY_AUTH_ERROR": ("apple_or_web_credentials_refused", A, None, False),
-    "QUOTA_EXCEEDED": ("throttled", U, None, False),
-    "UNAVAILABLE": ("unavailable", U, None, True),
-    "INVALID_ARGUMENT": ("bad_request", C, None, False),
-    "INTERNAL": ("server_error", U, None, True),
+# Meaning → the enhanced status codes that have it, without their class.
+STATUSES: dict[Expected, str] = {
+    ("invalid_address", R, BOUNCED, False): "1.1 1.2 1.3 1.4 1.6 1.9 1.10",
+    ("refused_recipient", R, None, False): "1.0 5.0",
+    ("mailbox_unavailable", R, None, False): "2.0 2.4",
+    ("mailbox_disabled", R, None, False): "2.1 7.17 7.18",
+    ("mailbox_full", R, None, False): "2.2",
+    ("international_address_not_supported", R, None, False): "6.7 6.8 6.9 6.10",
+    ("refused_by_policy", R, None, False): "7.0 7.1 7.2",
+    ("too_large", C, None, False): "2.3 3.4",
+    ("bad_request", C, None, False): "3.6",
+    ("content_refused", C, None, False): (
+        "6.0 6.1 6.2 6.3 6.4 6.5 6.6 7.3 7.4 7.5 7.6 7.7 7.15 7.16 7.19 7.20 7.21 7.22"
+    ),
+    ("sender_refused", A, None, True): "1.7 1.8 7.23 7.24 7.26 7.27 7.29",
+    ("credentials_refused", A, None, True): "7.8 7.9 7.12",
+    ("server_unsuitable", A, None, True): "7.10 7.11 7.14 7.30",
+    ("account_suspended", A, None, True): "7.13",
+    ("reputation_blocked", A, None, False): "7.25",
+    ("too_many_messages", A, None, False): "7.28",
+    ("validity_expired", U, None, False): "4.7",
+    ("technical_failure", U, None, False): ("3.0 3.1 3.2 3.3 3.5 4.0 4.1 4.2 4.3 4.4 4.5 4.6 5.1 5.2 5.3 5.4 5.5 5.6"),
+}
+SMTP: dict[str, Expected] = {status: means for means, some in STATUSES.items() for status in some.split()}
+# https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status that each comes with
+FCM: dict[tuple[str, int], Expected] = {
+    ("UNREGISTERED", 404): ("unregistered", R, None, False),
+    ("SENDER_ID_MISMATCH", 403): ("sender_mismatch", A, None, False),
+    ("THIRD_PARTY_AUTH_ERROR", 401): ("apple_or_web_credentials_refused", A, None, False),
+    ("QUOTA_EXCEEDED", 429): ("throttled", U, None, False),
+    ("UNAVAILABLE", 503): ("unavailable", U, None, True),
+    ("INVALID_ARGUMENT", 400): ("bad_request", C, None, False),
+    ("UNSPECIFIED_ERROR", 400): ("bad_request", C, None, False),
+    ("INTERNAL", 500): ("server_error", U, None, True),
 }
 
 
-def meaning(code: str | None) -> Expected:
-    """What the engine makes of the code when a receipt brings it."""
+def meaning(code: str | None, *, refused: bool = False) -> Expected:
+    """What the engine makes of the code when a receipt brings it, or a call is `refused` for it."""
     assert code is not None
-    found = by_receipt(ReceiptKind.FAILED, code)
+    found = by_refusal(code) if refused else by_receipt(ReceiptKind.FAILED, code)
     return code, REASONS[code].category, found.reason if found else None, counts_for_circuit(code)
 
 
@@ -115,8 +159,9 @@ def test_every_bounce_classification_of_sendgrid_has_its_meaning(word: str) -> N
 
 @pytest.mark.parametrize("status", SMTP)
 def test_an_unclassified_bounce_has_the_meaning_of_its_status(status: str) -> None:
-    found = sendgrid_reasons.reason_of(event(bounce_classification="Unclassified", status=status, type="bounce"))
-    assert meaning(found) == SMTP[status]
+    bounce = event(bounce_classification="Unclassified", status=f"5.{status}", type="bounce")
+    assert meaning(sendgrid_reasons.reason_of(bounce)) == SMTP[status]
+    assert smtp_status.reason_of(f"5.{status} no") == SMTP[status][0]
 
 
 def test_a_block_of_one_message_suppresses_nobody() -> None:
@@ -132,6 +177,11 @@ def test_a_bounce_without_a_known_cause_has_no_reason(fields: dict[str, Any]) ->
 @pytest.mark.parametrize("code", TWILIO)
 def test_every_delivery_error_of_twilio_has_its_meaning(code: int) -> None:
     assert meaning(twilio_reasons.reason_of({"MessageStatus": "undelivered", "ErrorCode": str(code)})) == TWILIO[code]
+
+
+@pytest.mark.parametrize("code", REQUESTS)
+def test_every_error_of_a_request_to_twilio_has_its_meaning(code: int) -> None:
+    assert meaning(twilio_reasons.REASONS[code], refused=True) == REQUESTS[code]
 
 
 @pytest.mark.parametrize("status", ["failed", "undelivered"])
@@ -174,17 +224,20 @@ def test_a_reply_to_retry_is_of_the_recipient_or_of_the_server(
         assert counts_for_circuit(reason) is (reason == "unavailable")
 
 
-def test_the_tables_of_the_adapters_use_the_vocabulary_only() -> None:
-    tables: list[Any] = [sendgrid_reasons.DROPPED, sendgrid_reasons.CLASSIFICATIONS, twilio_reasons.REASONS]
-    tables += [smtp_status.REASONS, fcm.Fcm.BROKEN]
-    used = {code for table in tables for code in table.values()} | {word for word, _ in fcm.Fcm.THROTTLED.values()}
-    used |= {expected[0] for table in (DROPPED, CLASSIFIED, TWILIO, SMTP, FCM) for expected in table.values()}
-    assert used <= set(REASONS)
+@pytest.mark.parametrize(("word", "status"), FCM)
+async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> None:
+    async with fcm_bench() as bench:
+        body = {"error": {"status": word, "details": [{"errorCode": word}]}}
+        bench.vendor.reply = Reply(status=status, body=body)
+        told = await send(bench.provider, bench.on(Day.GOOD))
+    assert meaning(told.result.reason, refused=True) == FCM[word, status]
 
 
-@pytest.mark.parametrize("word", FCM)
-def test_every_error_of_fcm_has_its_meaning(word: str) -> None:
-    assert meaning(FCM[word][0]) == FCM[word]
+def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
+    assert {word.partition(" (")[0].lower() for word in DROPPED} == set(sendgrid_reasons.DROPPED)
+    assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.CLASSIFICATIONS)
+    assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
+    assert set(SMTP) == set(smtp_status.REASONS)
 
 
 def test_only_a_reason_of_the_recipient_suppresses() -> None:
@@ -195,6 +248,7 @@ def test_the_page_of_reasons_lists_the_vocabulary() -> None:
     page = (ROOT / "docs/failure-reasons.md").read_text()
     rows = [f"| `{code}` | {reason.text} | {'yes' if reason.counts else 'no'} |" for code, reason in REASONS.items()]
     assert [row for row in rows if row not in page] == []
+    assert [code for code in VOCABULARY if f"| `{code}` |" not in page] == []
     for category in ReasonCategory:
         assert f"## {category.capitalize()}" in page
     assert json.dumps(page).count("| `") >= len(REASONS)

@@ -4,17 +4,36 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from temporalio import activity
 
+from activities.delivery import _sent as send
 from domain import retries
 from domain.channels import Channel
-from domain.messages import LOOKUP_REFUSED, ChannelPlan, DeliverResult, Result
+from domain.messages import LOOKUP_REFUSED, ChannelPlan, DeliverInput, DeliverResult, Result
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
+from providers.smtp import Smtp
+from tests.domain.kinds import kind
 from tests.engine import Engine
+from tests.providers.mail_server import MailMode, MailServer, to
 from tests.workflows.test_own_failures import BUSY, SENT, Scripted, channel, plan_of
 from workflows import options
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+
+class AtMailServer(Scripted):
+    """Calls go through the adapter to a mail server."""
+
+    server: MailServer
+
+    @activity.defn
+    async def deliver(self, call: DeliverInput) -> DeliverResult:
+        self.calls.append(call)
+        message = replace(to(), delivery_id=call.delivery_id)
+        return replace((await send(Smtp(self.server.settings()), message)).result, provider=call.provider)
+
+
 UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="connection_lost")
 IN_A_DAY = replace(BUSY, retry_after=timedelta(days=1))
 
@@ -44,6 +63,19 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
         "outcome_unknown",
         {"cause": "connection_lost"},
     )
+
+
+async def test_a_server_that_loses_its_answers_gets_three_identical_mails_at_most(engine: Engine) -> None:
+    """With one Message-ID, so that mail programs show them once. As often as a type that does not say resends."""
+    scripted = AtMailServer(plan_of(capped(channel(Channel.EMAIL, "smtp"), kind().max_resends)))
+    async with MailServer(mode=MailMode.LOSE).open() as server:
+        scripted.server = server
+        await scripted.run(engine)
+    mails = [kept.mail for kept in server.ledger]
+    assert len(mails) == 3
+    assert len({mail["Message-ID"] for mail in mails}) == 1
+    assert len({(mail["Subject"], str(mail.get_body(("plain",)))) for mail in mails}) == 1
+    assert scripted.settled[0].ends[0].status is DeliveryStatus.IN_DOUBT
 
 
 @pytest.mark.parametrize(("unknown_before", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])
