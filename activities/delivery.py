@@ -10,28 +10,25 @@ from datetime import timedelta
 from temporalio import activity
 
 from activities.circuits import Call, Circuits
-from activities.outcomes import Told, result_of, told
-from activities.outgoing import address_of, dead_device, message_of, number_refused
+from activities.outcomes import Told, told
+from activities.outgoing import dead_device, message_of
 from activities.recording import Recording
-from domain.evidence import AttemptState
-from domain.gates import by_the_hour
-from domain.guard import Facts, stop
+from activities.refusals import UNREADABLE_ADDRESS, gate_of, result_without_call, stopped
 from domain.holds import Held
-from domain.ledger import OPEN
 from domain.messages import DeliverInput, DeliverResult, Gate, Result
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.outgoing import Message
 from domain.reasons import Reason
 from domain.records import Verdict
-from domain.redrives import left_to
 from domain.statuses import DeliveryStatus
-from metrics.attempts import count_attempt, observe_call, observe_first_attempt
+from metrics.attempts import count_attempt, count_unreadable_address, observe_call, observe_first_attempt
 from metrics.engine import Limit, limit_reached
 from providers.base import Provider
 from providers.outcomes import ProviderError, Temporary, Unknown
 from rendering.tracking import Tracker
 from storage import gates, holds, processes
 from storage.attempts import Claim, claim_attempt
+from storage.call_addresses import note_device_skipped
 from storage.claims import free_slot
 from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import Key
@@ -39,7 +36,6 @@ from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.statements import Executor
 
 ERASED = Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
-NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
 ELSEWHERE = DeliverResult(result=Result.ELSEWHERE)
 # Calls of one provider on the shared queue at a time, half of what the worker runs there: a vendor that hangs leaves
 # the other half to the rest, and its own further calls wait in its own queue.
@@ -108,17 +104,28 @@ class Delivering:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             if claim is None:
-                return _stopped(ERASED)
+                return stopped(ERASED)
             refusal = (
-                _refusal(call, claim) or await self._unconfigured(session, call, claim) or self._elsewhere(call, claim)
+                result_without_call(call, claim)
+                or await self._unconfigured(session, call, claim)
+                or self._elsewhere(call, claim)
             )
-            gate = None if refusal else _too_early(claim)
+            gate = None if refusal else gate_of(claim)
             held = None if refusal or gate else await self._held(session, call, claim)
             if refusal is not None or gate is not None or held is not None:
                 await session.rollback()
+        if refusal is not None and refusal.reason == UNREADABLE_ADDRESS.reason.code:
+            await self._note_unreadable(call)
         if gate is not None:
             return await self._wait(call, gate)
         return refusal or (await self._hold_back(call, held) if held else claim)
+
+    async def _note_unreadable(self, call: DeliverInput) -> None:
+        """Of a channel's one address the failed delivery tells it; of one device among several nothing else would."""
+        count_unreadable_address(call.channel)
+        if call.endpoint_id != call.channel:
+            async with self._database.statement() as session:
+                await note_device_skipped(session, call)
 
     async def _unconfigured(self, session: Executor, call: DeliverInput, claim: Claim) -> DeliverResult | None:
         """Plans may wait for weeks, and processes differ while their settings are changed: another one may have the
@@ -164,7 +171,8 @@ class Delivering:
         if claim.fresh and claim.restored and not (provider is not None and provider.idempotent):
             # The database was restored to a state before this call, which may have been made: nobody knows.
             return told(Unknown("restored"))
-        if provider is not None and (claim.fresh or (provider.idempotent and not claim.attempt.reached)):
+        again = provider is not None and provider.idempotent and claim.address.is_decrypted
+        if provider is not None and (claim.fresh or (again and not claim.attempt.reached)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
             message = self._tracker.tracked(message_of(call, claim), provider.name, claim.kind.tracking)
             return await self._send(provider, message)
@@ -192,48 +200,6 @@ class Delivering:
 
 def _on_shared_queue() -> bool:
     return activity.info().task_queue == NOTIFICATIONS_QUEUE
-
-
-def _stopped(verdict: Verdict) -> DeliverResult:
-    reason = verdict.reason
-    return DeliverResult(result=Result.STOPPED, stopped_as=verdict.status, reason=reason.code, args=reason.args)
-
-
-def _too_early(claim: Claim) -> Gate | None:
-    """A later step, or another attempt, may have come into the quiet hours."""
-    if not claim.fresh:
-        return None
-    return by_the_hour(claim.kind, claim.priority, claim.quiet_hours, claim.timezone, claim.now)
-
-
-def _refusal(call: DeliverInput, claim: Claim) -> DeliverResult | None:
-    if not claim.fresh:
-        answered = claim.attempt.state is not AttemptState.SUBMITTING
-        return result_of(claim.ledger, claim.attempt) if answered else None
-    if reached := claim.ledger.reached(call.delivery_id, call.endpoint_id):
-        return result_of(claim.ledger, reached)
-    if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
-        return _stopped(left_to(earlier.generation))
-    delivery = claim.ledger.deliveries[call.delivery_id]
-    # Closed by a verdict of ours, as by a workflow that was lost since; one of several devices may have it already.
-    if delivery.status not in OPEN and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
-        return _stopped(Verdict(status=delivery.status, reason=delivery.failure or Reason("")))
-    if claim.ledger.finished_at is not None:
-        return DeliverResult(result=Result.STOPPED, status=claim.ledger.status, finished=True)
-    if address_of(call, claim) is None:
-        return _stopped(NO_ADDRESS)
-    verdict = stop(
-        Facts(
-            ledger=claim.ledger,
-            now=claim.now,
-            kind=claim.kind,
-            delivery=delivery,
-            preferences=claim.preferences,
-            suppressed=claim.suppressed,
-            number_refused=number_refused(call, claim),
-        )
-    )
-    return None if verdict is None else _stopped(verdict)
 
 
 async def _sent(provider: Provider, message: Message) -> Told:

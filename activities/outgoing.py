@@ -16,21 +16,21 @@ Json = dict[str, Any]
 def address_of(call: DeliverInput, claim: Claim) -> Json | None:
     """None if the person has none any more."""
     if call.channel in (Channel.PUSH, Channel.WEB_PUSH):
-        return claim.device and {name: value for name, value in claim.device.items() if name != "kind"}
+        return claim.address.device and {name: value for name, value in claim.address.device.items() if name != "kind"}
     contact = CONTACT_OF.get(call.channel)
     if contact is None:
         return {}
-    value = claim.contact.get(contact)
+    value = claim.address.contact.get(contact)
     if not value:
         return None
-    ascii_form = claim.contact.get("email_ascii") if contact == "email" else None
+    ascii_form = claim.address.contact.get("email_ascii") if contact == "email" else None
     address = {"url" if contact == "webhook_url" else contact: value}
     return address if ascii_form in (None, value) else {**address, "email_ascii": ascii_form}
 
 
 def number_refused(call: DeliverInput, claim: Claim) -> str | None:
     """The number may have been stored before the tenant chose its regions."""
-    phone = claim.contact.get("phone") if call.channel is Channel.SMS else None
+    phone = claim.address.contact.get("phone") if call.channel is Channel.SMS else None
     return phone_refusal(phone, claim.phone_regions) if phone else None
 
 
@@ -47,7 +47,7 @@ def message_of(call: DeliverInput, claim: Claim) -> Message:
         endpoint_id=call.endpoint_id,
         address=address_of(call, claim) or {},
         content=claim.content,
-        device_kind=DeviceKind(claim.device["kind"]) if claim.device else None,
+        device_kind=DeviceKind(claim.address.device["kind"]) if claim.address.device else None,
         priority=claim.priority,
         expires_at=claim.ledger.expires_at,
         tags=claim.tags,
@@ -58,4 +58,4 @@ def message_of(call: DeliverInput, claim: Claim) -> Message:
 def dead_device(call: DeliverInput, claim: Claim) -> tuple[UUID, Json] | None:
     """The device to forget, with the address that was dead: it may have registered again meanwhile."""
     address = address_of(call, claim)
-    return (UUID(call.endpoint_id), address) if claim.device and address else None
+    return (UUID(call.endpoint_id), address) if claim.address.device and address else None

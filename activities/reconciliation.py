@@ -48,7 +48,9 @@ class Reconciling:
     async def _ask(self, given: LookUpInput, claim: Claim) -> DeliverResult | None:
         """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
         provider = self._providers.get(claim.attempt.provider)
-        if provider is None or provider.lookup == "none" or claim.started_at is None or not claim.same_address:
+        if provider is None or provider.lookup == "none" or claim.started_at is None:
+            return None
+        if not claim.same_address or not claim.address.is_decrypted:
             return None  # a vendor is asked by the address that the person has now, and it went to another
         try:
             async with asyncio.timeout(provider.deadline):

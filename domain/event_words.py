@@ -22,6 +22,7 @@ REPORTERS: dict[str, str] = {
     Reporter.INBOX: "the inbox",
     Reporter.TRACKING: "Tocsin's own tracking",
 }
+SHORT = 6  # characters of an id, enough to tell two apart
 # What a call came to is told from its own row, which knows how it ended.
 TOLD_BY_CALLS = ("attempt_refused", "attempt_not_accepted")
 
@@ -104,6 +105,11 @@ def _devices_skipped(event: Event, story: Story) -> str:
     )
 
 
+def _device_skipped(event: Event, story: Story) -> str:
+    device = str((event.detail or {}).get("device"))[-SHORT:]
+    return f"{event.channel} does not go to device {device}: {sentence_of(event)}."
+
+
 def _calls_limited(event: Event, story: Story) -> str:
     devices, at_once = ((event.detail or {}).get(name) for name in ("devices", "at_once"))
     return f"The {devices} devices of {event.channel} are called at most {at_once} at a time."
@@ -171,6 +177,7 @@ TELLERS: dict[str, Teller] = {
     "digested": _digested,
     "rerouted": _rerouted,
     "devices_skipped": _devices_skipped,
+    "device_skipped": _device_skipped,
     "calls_limited": _calls_limited,
     "escalated": _escalated,
     "demoted": _demoted,

@@ -6,7 +6,7 @@ Pure; `api/explaining.py` brings the rows. For operators: it names ids and facts
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.event_words import SERVER_ERROR, lost_words, moment, words_of
+from domain.event_words import SERVER_ERROR, SHORT, lost_words, moment, words_of
 from domain.evidence import AttemptState, Evidence
 from domain.failure_reasons import ReasonCategory, category
 from domain.holds import Pause
@@ -24,7 +24,6 @@ MEANING: dict[NotificationStatus, str] = {
     NotificationStatus.DIGESTED: "it became part of a digest",
     NotificationStatus.IN_DOUBT: "a provider may or may not have it",
 }
-SHORT = 6  # as many of an id as people need to tell two apart
 
 
 def summary(story: Story) -> str:

@@ -45,6 +45,7 @@ class Phrase:
 VOCABULARY: dict[str, Phrase] = {
     # Of a channel.
     "no_address": Phrase("the recipient has no address or device for it"),
+    "not_decrypted": Phrase("the key that its address is encrypted by is missing"),
     "no_template": Phrase("no template for it is published"),
     "no_provider": Phrase("no provider is set up for it"),
     "opted_out": Phrase("the recipient has turned it off{preference}", shown="{rule}"),
@@ -96,6 +97,7 @@ OWN = {
     "no_address": ReasonCategory.RECIPIENT,
     "template_error": ReasonCategory.CONTENT,
     "no_provider": ReasonCategory.ACCOUNT,
+    "not_decrypted": ReasonCategory.ACCOUNT,
 }
 
 

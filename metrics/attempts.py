@@ -37,6 +37,12 @@ FIRST_ATTEMPT_SECONDS = Histogram(
     buckets=WAITS,
     registry=REGISTRY,
 )
+UNREADABLE_ADDRESSES = Counter(
+    "tocsin_unreadable_addresses",
+    "Calls that were not made because the address could not be decrypted.",
+    ["channel"],
+    registry=REGISTRY,
+)
 RECORDING_FAILURES = Counter(
     "tocsin_recording_failures",
     "Outcomes of calls that Postgres refused to store as they were.",
@@ -55,10 +61,16 @@ class Kept(StrEnum):
 # Present from the start, so that the first increase is one.
 for kept in Kept:
     RECORDING_FAILURES.labels(kept.value)
+for channel in (Channel.PUSH, Channel.WEB_PUSH, Channel.WEBHOOK):
+    UNREADABLE_ADDRESSES.labels(channel.value)
 
 
 def count_recording_failure(kept: Kept) -> None:
     RECORDING_FAILURES.labels(kept.value).inc()
+
+
+def count_unreadable_address(channel: Channel) -> None:
+    UNREADABLE_ADDRESSES.labels(channel.value).inc()
 
 
 def count_attempt(provider: str, channel: Channel, state: AttemptState, reason: str | None = None) -> None:

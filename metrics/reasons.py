@@ -16,6 +16,7 @@ CATEGORIES = frozenset(
         "no_channel",
         "no_provider",
         "no_template",
+        "not_decrypted",
         "not_sent",
         "outcome_unknown",
         "provider_failed",

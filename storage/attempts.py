@@ -4,7 +4,7 @@ The notification and the person's preferences are locked: whoever commits a canc
 If the guard says no, the caller rolls back and the row was never there.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,14 @@ from domain.rates import UNSET, Limits
 from domain.records import Attempt, Ledger
 from domain.statuses import DeliveryStatus
 from domain.suppressions import LISTED
-from storage import devices
 from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
+from storage.call_addresses import CallAddress, call_address
 from storage.encryption import Encryption, encryption_of
 from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
 from storage.ledgers import Key, load
 from storage.provider_limits import LIMITS, limits_of
 from storage.queue_entries import IS_OVER, UNDER_WAY
-from storage.recipients import BEING_ERASED, opened_contact
+from storage.recipients import BEING_ERASED
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
@@ -40,7 +40,8 @@ class Claim:
     """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
     person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
     provider, channel or type is paused. `limits` are the provider's rates that operators have set. `restored`: the
-    database was restored, and this call may have been made before that."""
+    database was restored, and this call may have been made before that. Without the key of its secret, `address` is not
+    decrypted."""
 
     fresh: bool
     attempt: Attempt
@@ -55,8 +56,7 @@ class Claim:
     preferences: Preferences
     quiet_hours: QuietHours | None
     timezone: str
-    contact: Json = field(repr=False)
-    device: Json | None = field(repr=False)
+    address: CallAddress
     content: Json
     suppressed: str | None
     held: Held | None
@@ -203,8 +203,7 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, call: DeliverInput,
         preferences=preferences_of(row),
         quiet_hours=quiet_hours_of(row),
         timezone=row["timezone"],
-        contact=opened_contact(encryption, call.tenant, row["recipient_id"], decoded(row["contact"])),
-        device=_device(encryption, call.tenant, row),
+        address=call_address(encryption, call, row),
         content=unseal(decoded(row["rendered_content"]) or {}),
         suppressed=row["suppressed"],
         held=_held(decoded(row["hold"])),
@@ -239,11 +238,3 @@ def _with_call(ledger: Ledger, call: DeliverInput, ident: UUID) -> Ledger:
 
 def _held(hold: Any) -> Held | None:
     return None if hold is None else paused(UUID(hold[0]), HoldKind(hold[1]), hold[2])
-
-
-def _device(encryption: Encryption, tenant: UUID, row: dict[str, Any]) -> Json | None:
-    device = decoded(row["device"])
-    if device is None:
-        return None
-    owner = devices.owner_of(tenant, row["recipient_id"], device["device"])
-    return {"kind": device["kind"], **encryption.decrypt_members(device["address"], owner)}

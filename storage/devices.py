@@ -36,6 +36,8 @@ class NewDevice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
+    """`address` is empty if its key is missing."""
+
     id: UUID
     device: str
     kind: DeviceKind
@@ -140,7 +142,7 @@ def _device(encryption: Encryption, tenant: UUID, row: Any) -> Device:
         id=row["id"],
         device=row["device"],
         kind=DeviceKind(row["kind"]),
-        address=encryption.decrypt_members(
+        address=encryption.readable_members(
             decoded(row["address"]), owner_of(tenant, row["recipient_id"], row["device"])
         ),
         locale=row["locale"],

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config_encryption import EncryptionSettings
+
+log = structlog.get_logger(__name__)
 
 Json = dict[str, Any]
 
@@ -95,6 +98,16 @@ class Encryption:
 
     def decrypt_members(self, stored: Json, owner: Owner) -> Json:
         return {name: self._decrypted(name, value, owner) for name, value in stored.items()}
+
+    def readable_members(self, stored: Json, owner: Owner) -> Json:
+        """Decrypt the members whose keys are known, and leave the others out."""
+        readable: Json = {}
+        for name, value in stored.items():
+            try:
+                readable[name] = self._decrypted(name, value, owner)
+            except DecryptionError as error:
+                log.error("a secret cannot be decrypted", reason=str(error))
+        return readable
 
     def _decrypted(self, name: str, value: Any, owner: Owner) -> Any:
         if name not in SECRET_MEMBERS or not value:

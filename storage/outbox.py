@@ -63,5 +63,5 @@ async def page(
 
 def _entry(encryption: Encryption, row: Json) -> Entry:
     owner = owner_of(row.pop("tenant"), row["id"])
-    address = encryption.decrypt_members(decoded(row["address"]), owner)
+    address = encryption.readable_members(decoded(row["address"]), owner)
     return Entry(**{**row, "address": address, "content": unseal(decoded(row["content"]))})

@@ -29,6 +29,8 @@ EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
+    """`contact` lacks a secret whose key is missing."""
+
     recipient_id: str
     contact: Json
     locale: str | None
@@ -104,14 +106,16 @@ async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: 
 async def replace(session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json) -> tuple[Person, bool]:
     """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
     encryption = encryption_of(session)
-    row = (await session.execute(REPLACE, _values(encryption, tenant, recipient_id, profile))).mappings().one()
+    kept = {**profile, "contact": _encrypted(encryption, tenant, recipient_id, profile)}
+    row = (await session.execute(REPLACE, _values(encryption, tenant, recipient_id, kept))).mappings().one()
     if row["too_large"]:
         raise AttributesTooLarge
     return _person(encryption, tenant, row), row["created"]
 
 
 async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json) -> Person | None:
-    """The profile with the changes laid over it, where None clears; None for an unknown person.
+    """The profile with the changes laid over it, where None clears; None for an unknown person. Secrets that are not
+    changed stay as they are encrypted, also by a key that is missing.
 
     Raises AttributesTooLarge.
     """
@@ -120,16 +124,9 @@ async def merge(session: AsyncSession, tenant: UUID, recipient_id: str, changes:
     if row is None:
         return None
     encryption = encryption_of(session)
-    known = _person(encryption, tenant, row)
-    profile = merged(
-        {
-            "contact": known.contact,
-            "locale": known.locale,
-            "timezone": known.timezone,
-            "attributes": known.attributes,
-        },
-        changes,
-    )
+    known = {name: decoded(row[name]) for name in ("contact", "attributes")}
+    known |= {name: row[name] for name in ("locale", "timezone")}
+    profile = merged(known, {**changes, "contact": _encrypted(encryption, tenant, recipient_id, changes)})
     row = (await session.execute(UPDATE, _values(encryption, tenant, recipient_id, profile))).mappings().one()
     if row["too_large"] and "attributes" in changes:
         raise AttributesTooLarge
@@ -160,20 +157,21 @@ def kept_contact(encryption: Encryption, tenant: UUID, recipient_id: str, contac
     }
 
 
-def opened_contact(encryption: Encryption, tenant: UUID, recipient_id: str, stored: Json) -> Json:
-    return encryption.decrypt_members(stored, owner_of(tenant, recipient_id))
-
-
 def owner_of(tenant: UUID, recipient_id: str) -> Owner:
     return Owner(table="recipient", tenant=tenant, id=recipient_id)
 
 
+def _encrypted(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
+    return encryption.encrypt_members(profile.get("contact", {}), owner_of(tenant, recipient_id))
+
+
 def _values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
-    kept = kept_contact(encryption, tenant, recipient_id, profile.get("contact", {}))
+    """Secrets of the profile's contact are encrypted."""
     return {
         "tenant": tenant,
         "recipient_id": recipient_id,
-        **{name: to_json(value) for name, value in kept.items()},
+        "contact": to_json(profile["contact"]),
+        "address_keys": to_json(encryption.address_keys(tenant, profile["contact"])),
         "locale": profile.get("locale"),
         "timezone": profile.get("timezone"),
         "attributes": to_json(profile.get("attributes", {})),
@@ -183,7 +181,7 @@ def _values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Js
 def _person(encryption: Encryption, tenant: UUID, row: Any) -> Person:
     return Person(
         recipient_id=row["recipient_id"],
-        contact=opened_contact(encryption, tenant, row["recipient_id"], decoded(row["contact"])),
+        contact=encryption.readable_members(decoded(row["contact"]), owner_of(tenant, row["recipient_id"])),
         locale=row["locale"],
         timezone=row["timezone"],
         attributes=decoded(row["attributes"]),

@@ -489,6 +489,18 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             "3: No step waits any more.",
         ],
     ),
+    "the key of a device's token is lost": (
+        story(
+            event("device_skipped", 4, PUSH, reason="not_decrypted", detail={"device": "01a2-0b1c2d3e"}),
+            leg(PUSH, D.SENT),
+            route=((PUSH,),),
+            finished_at=later(9),
+        ),
+        [
+            "4: push does not go to device 1c2d3e: the key that its address is encrypted by is missing.",
+            "9: No step waits any more.",
+        ],
+    ),
     "something is recorded that nobody here has heard of": (
         story(event("quieted", 4, SMS, reason="night"), event("noted", 5), leg(), finished_at=later(9)),
         ["4: quieted sms night.", "5: noted.", "9: No step waits any more."],

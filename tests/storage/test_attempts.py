@@ -43,8 +43,8 @@ async def test_the_claim_holds_the_ledger_as_the_statement_left_it(sent: Sent) -
 async def test_the_claim_brings_what_the_call_needs(sent: Sent) -> None:
     claim = await sent.claim()
     assert claim is not None
-    assert (claim.recipient_id, claim.contact, claim.content) == ("ada", sent.desk.contact, {"subject": "Hi"})
-    assert (claim.kind.id, claim.device) == (sent.desk.type_id, None)
+    assert (claim.recipient_id, claim.address.contact, claim.content) == ("ada", sent.desk.contact, {"subject": "Hi"})
+    assert (claim.kind.id, claim.address.device) == (sent.desk.type_id, None)
 
 
 async def test_a_device_is_found_by_its_endpoint(desk: Desk) -> None:
@@ -55,7 +55,7 @@ async def test_a_device_is_found_by_its_endpoint(desk: Desk) -> None:
     sent = await desk.send(Channel.PUSH)
     claim = await sent.claim(channel=Channel.PUSH, endpoint_id=str(saved[0].id))
     assert claim is not None
-    assert claim.device == {"kind": "fcm", "token": "t-1"}
+    assert claim.address.device == {"kind": "fcm", "token": "t-1"}
 
 
 async def test_the_same_call_again_is_not_fresh_and_changes_nothing(sent: Sent) -> None:
