@@ -10,6 +10,7 @@ from activities.outgoing import message_of
 from activities.recording import Recording
 from domain.evidence import AttemptState
 from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, Result
+from domain.records import Attempt
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, Temporary
 from storage import provider_health
@@ -56,10 +57,12 @@ class Reconciling:
             async with asyncio.timeout(provider.deadline):
                 found = await provider.look_up(message_of(given.call, claim), claim.started_at)
         except LookupRefused:
-            return await self._remember_refusal(provider.name)
+            return await self._remember_refusal(claim.attempt)
         except (ProviderError, TimeoutError) as error:
             activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
             return None
+        async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
+            await provider_health.note_lookup_allowed(session, provider.name)
         if found and await self._has_rival(claim):
             return None
         for one in found:
@@ -69,12 +72,12 @@ class Reconciling:
             return await self._recording.record(given.call, told(PROVED_ABSENT), claim.ledger, at=claim.now)
         return None
 
-    async def _remember_refusal(self, provider: str) -> DeliverResult:
-        """For all processes: it is treated like a provider that cannot be asked."""
-        activity.logger.warning("the account may not look up messages", extra={"provider": provider})
+    async def _remember_refusal(self, attempt: Attempt) -> DeliverResult:
+        """For all processes: refused for another attempt too, it is treated like a provider that cannot be asked."""
+        activity.logger.warning("the account may not look up messages", extra={"provider": attempt.provider})
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            await provider_health.note_lookup_refused(session, provider)
-        return DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider=provider)
+            await provider_health.note_lookup_refused(session, attempt.provider, attempt.id)
+        return DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider=attempt.provider)
 
     async def _has_rival(self, claim: Claim) -> bool:
         """After the vendor was asked: a call that begins later has left nothing that was found."""

@@ -159,7 +159,7 @@ class Router:
         return PooledProvider(
             name=member.name,
             timeout=member.timeout,
-            settles_within=member.settles_within if self._can_be_asked(member) else timedelta(),
+            settles_within=member.settles_within,
             guarantee=self.kind.guarantee or self._default_guarantee(member),
             max_resends=None if member.idempotent else self.kind.max_resends,
             has_rate=self.limits.get(member.name, UNSET).over(member.rate).is_limited,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column
 from sqlalchemy.dialects.postgresql import JSONB
@@ -15,7 +16,8 @@ class ProviderHealth(SQLModel, table=True):
 
     `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
     Until `quiet_until` the vendor wants no calls at all.
-    `lookup_refused_at` is when it last refused to say what became of a message.
+    `refused_attempt` is the first one since the last look-up that worked that it refused to look up, and
+    `lookup_refused_at` when it last refused another one.
     `recent` holds `[second, calls, errors, slow]` of the last minute; `refusers` whom refused credentials have hit.
     """
 
@@ -32,6 +34,7 @@ class ProviderHealth(SQLModel, table=True):
     weighed_at: datetime = time_column(nullable=False)
     probe_at: datetime | None = time_column()
     quiet_until: datetime | None = time_column()
+    refused_attempt: UUID | None = None
     lookup_refused_at: datetime | None = time_column()
     recent: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
     refusers: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -30,7 +31,16 @@ SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text E
 """)
 # Asked again after a day: the account may have got the right to.
 LOOKUP_REFUSED_FOR = timedelta(days=1)
-REFUSE_LOOKUP = text("UPDATE provider_health SET lookup_refused_at = clock_timestamp() WHERE provider = :provider")
+# Once may be about that message alone. Those of two attempts, with no look-up in between that worked, are not.
+REFUSE_LOOKUP = text("""
+UPDATE provider_health SET refused_attempt = COALESCE(refused_attempt, :attempt_id),
+       lookup_refused_at = CASE WHEN refused_attempt <> :attempt_id THEN clock_timestamp() ELSE lookup_refused_at END
+ WHERE provider = :provider
+""")
+ALLOW_LOOKUP = text("""
+UPDATE provider_health SET refused_attempt = NULL, lookup_refused_at = NULL
+ WHERE provider = :provider AND (refused_attempt IS NOT NULL OR lookup_refused_at IS NOT NULL)
+""")
 TAKE_PROBE = text("""
 UPDATE provider_health SET probes = probes - 1
  WHERE provider = :provider AND state = 'half_open' AND probes > 0 RETURNING probes
@@ -61,10 +71,15 @@ def _freed(before: Health, after: Health) -> bool:
     return quiet_is_over or after.state not in (before.state, CircuitState.OPEN)
 
 
-async def note_lookup_refused(session: Executor, provider: str) -> None:
-    """The provider does not let our account look up messages."""
+async def note_lookup_refused(session: Executor, provider: str, attempt_id: UUID) -> None:
+    """The provider has not let our account look up this attempt. That of a second one is believed for a day."""
     await session.execute(KNOW, {"provider": provider})
-    await session.execute(REFUSE_LOOKUP, {"provider": provider})
+    await session.execute(REFUSE_LOOKUP, {"provider": provider, "attempt_id": attempt_id})
+
+
+async def note_lookup_allowed(session: Executor, provider: str) -> None:
+    """Take back what refusals have said."""
+    await session.execute(ALLOW_LOOKUP, {"provider": provider})
 
 
 async def take_probe(session: Executor, provider: str) -> bool:

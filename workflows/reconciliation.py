@@ -19,8 +19,9 @@ class Reconciliation:
         self._waits = waits
 
     async def run(self, lost: DeliverResult, seen: int) -> DeliverResult:
-        """`lost` again if nobody knows when the settle window is over. A cancel does not end it: what was sent, was.
-        `seen` counts the evidence that had come before the call."""
+        """`lost` again if nobody knows when the settle window is over, or that the last look-up was refused: a receipt
+        may come until then. A cancel does not end it: what was sent, was. `seen` counts the evidence that had come
+        before the call."""
         if not self._provider.settles_within:
             return lost
         self._waits.show(options.RECONCILING)
@@ -31,6 +32,7 @@ class Reconciliation:
         return told
 
     async def _asked_until(self, began: datetime, lost: DeliverResult, seen: int) -> DeliverResult:
+        told = lost
         for at in asking_times(self._provider.settles_within):
             woken = True
             while woken:
@@ -38,9 +40,9 @@ class Reconciliation:
                 woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}")
                 seen = self._waits.evidence
                 told = await self._look_up(final=not woken and at == self._provider.settles_within)
-                if told.result is not Result.UNKNOWN or told.reason == LOOKUP_REFUSED:
+                if told.result is not Result.UNKNOWN:
                     return told
-        return lost
+        return told if told.reason == LOOKUP_REFUSED else lost
 
     async def _look_up(self, *, final: bool) -> DeliverResult:
         with self._waits.call():

@@ -70,19 +70,25 @@ async def test_a_vendor_that_does_not_answer_proves_nothing(
     assert (await counter.look_up(sent.call(), final=True)).result is R.UNKNOWN
 
 
-async def test_a_refused_lookup_is_stored_for_the_provider(
-    counter: Counter, sent: Sent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under a name of its own: the health of a provider is shared by all tests of this database."""
-    await lost(sent)
-    monkeypatch.setattr(type(counter.sandbox), "name", name := f"sandbox-{sent.id}")
-    counter.sandbox.found = LookupRefused("email_activity_not_available")
-    told = await counter.look_up(sent.call(), final=True)
-    assert (told.result, told.reason, told.provider) == (R.UNKNOWN, LOOKUP_REFUSED, name)
-    assert (await attempt(sent))[0] == "unknown"
-    async with sent.desk.database.transaction() as session:
-        assert (await provider_health.read_all(session))[name].lookup_refused
-    await sent.desk.query("DELETE FROM provider_health WHERE provider = :name RETURNING provider", name=name)
+async def test_refused_lookups_of_two_attempts_are_believed_until_one_works(counter: Counter, desk: Desk) -> None:
+    refused = LookupRefused("email_activity_not_available")
+    first, second = await desk.send(), await desk.send()
+    for sent, answer, believed in ((first, refused, False), (first, refused, False), (second, refused, True)):
+        await sent.claim()
+        await sent.answer(AttemptState.UNKNOWN)
+        counter.sandbox.found = answer
+        told = await counter.look_up(sent.call(), final=True)
+        assert (told.result, told.reason, told.provider) == (R.UNKNOWN, LOOKUP_REFUSED, "sandbox")
+        assert (await attempt(sent))[0] == "unknown"
+        assert await is_refused(desk) is believed
+    counter.sandbox.found = []
+    await counter.look_up(first.call())
+    assert not await is_refused(desk)
+
+
+async def is_refused(desk: Desk) -> bool:
+    async with desk.database.transaction() as session:
+        return (await provider_health.read_all(session))["sandbox"].lookup_refused
 
 
 async def test_a_message_of_another_attempt_is_not_taken_for_this_one(counter: Counter, desk: Desk) -> None:

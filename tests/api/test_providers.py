@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -112,5 +113,6 @@ async def test_until_when_a_vendor_wants_no_calls_is_shown_and_not_what_has_pass
 async def test_a_provider_that_refuses_lookups_is_shown_without(operator: httpx2.AsyncClient, own: Database) -> None:
     assert (await shown(operator))["capabilities"]["lookup"] == "definitive"
     async with own.transaction() as session:
-        await provider_health.note_lookup_refused(session, "sandbox")
+        for _ in range(2):
+            await provider_health.note_lookup_refused(session, "sandbox", uuid4())
     assert (await shown(operator))["capabilities"]["lookup"] == "none"

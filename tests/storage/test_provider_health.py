@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -56,7 +57,8 @@ async def test_what_waited_for_a_vendor_is_released_when_its_time_has_passed(dat
 
 async def test_a_refused_lookup_is_forgotten_after_a_day_and_moves_no_circuit(database: Database) -> None:
     async with database.transaction() as session:
-        await provider_health.note_lookup_refused(session, "smtp")
+        for _ in range(2):
+            await provider_health.note_lookup_refused(session, "smtp", uuid4())
     await move(database, Tally(calls=1))
     age = text("UPDATE provider_health SET lookup_refused_at = now() - CAST(:age AS interval)")
     for hours, refused in ((0, True), (23, True), (25, False)):
@@ -65,3 +67,15 @@ async def test_a_refused_lookup_is_forgotten_after_a_day_and_moves_no_circuit(da
         async with database.transaction() as session:
             health = (await provider_health.read_all(session))["smtp"]
         assert (health.lookup_refused, health.state) == (refused, CircuitState.CLOSED)
+
+
+async def test_only_refused_lookups_of_two_attempts_count_and_one_that_works_ends_it(database: Database) -> None:
+    first, second = uuid4(), uuid4()
+    steps = [(first, False), (first, False), (second, True), (None, False), (second, False), (first, True)]
+    for attempt, refused in steps:
+        async with database.transaction() as session:
+            if attempt is None:
+                await provider_health.note_lookup_allowed(session, "smtp")
+            else:
+                await provider_health.note_lookup_refused(session, "smtp", attempt)
+            assert (await provider_health.read_all(session))["smtp"].lookup_refused is refused

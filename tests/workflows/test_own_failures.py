@@ -51,14 +51,15 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scripted:
-    """The activities of one workflow: a plan, and what each call of a channel comes to; the last answer repeats."""
+    """The activities of one workflow: a plan, and what each call of a channel comes to, and each look-up; the last
+    answer repeats."""
 
     def __init__(self, plan: Plan, **answers: Sequence[DeliverResult]) -> None:
         self._plan = plan
         self._answers = {channel: list(given) for channel, given in answers.items()}
         self.calls: list[DeliverInput] = []
         self.settled: list[SettleInput] = []
-        self.found = LOST
+        self.looked_up = [LOST]
         self.released = asyncio.Event()
         self.released.set()
         self.name = f"scripted-{uuid4()}"
@@ -84,7 +85,7 @@ class Scripted:
 
     @activity.defn
     async def look_up(self, given: LookUpInput) -> DeliverResult:
-        return self.found
+        return self.looked_up.pop(0) if len(self.looked_up) > 1 else self.looked_up[0]
 
     @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:

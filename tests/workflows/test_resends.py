@@ -137,10 +137,25 @@ async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
     plan = replace(channel(Channel.EMAIL), guarantee=declared, endpoints=(replace(endpoint, providers=(asked,)),))
     refused = DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
     scripted = Scripted(plan_of(plan), email=[UNKNOWN, SENT])
-    scripted.found = refused
+    scripted.looked_up = [refused]
     await scripted.run(engine)
     assert scripted.made == {"email": 1 if status else 2}
     assert [end.status for settled in scripted.settled for end in settled.ends] == ([status] if status else [])
+
+
+async def test_a_receipt_is_waited_for_after_a_refused_lookup(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the settle window the rows say that the message has arrived."""
+    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+    monkeypatch.setattr(retries, "ASK_AT", (timedelta(milliseconds=1),))
+    [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
+    [provider] = endpoint.providers
+    asked = replace(provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(milliseconds=200))
+    plan = replace(channel(Channel.EMAIL), endpoints=(replace(endpoint, providers=(asked,)),))
+    scripted = Scripted(plan_of(plan), email=[UNKNOWN])
+    scripted.looked_up = [DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid"), SENT]
+    await scripted.run(engine)
+    assert (scripted.made, scripted.looked_up) == ({"email": 1}, [SENT])
+    assert [end for settled in scripted.settled for end in settled.ends] == []
 
 
 @pytest.mark.parametrize(("guarantee", "sends"), [(Guarantee.AT_MOST_ONCE, 1), (Guarantee.AT_LEAST_ONCE, 2)])

@@ -60,7 +60,7 @@ async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: Delive
         settling = timedelta(milliseconds=100 * (guarantee is Guarantee.RECONCILE))
         planned = replace(provider, guarantee=guarantee, settles_within=settling, max_resends=2)
         scripted = AtVendor(plan_of(replace(plan, endpoints=(replace(endpoint, providers=(planned,)),))))
-        scripted.bench, scripted.found = bench, found
+        scripted.bench, scripted.looked_up = bench, [found]
         await scripted.run(engine)
     return len(scripted.calls), [
         (end.status, line(Reason(end.reason, end.args))) for settled in scripted.settled for end in settled.ends
