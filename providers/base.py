@@ -25,7 +25,7 @@ Json = dict[str, Any]
 class ProviderReceipt:
     """What a vendor says happened, in house words. Matched by our reference, else by the vendor's message id. Where
     somebody wrote to us there is `phone` instead: then it is about the number, for every tenant that has it. `raw` is
-    as it came: the receipt is identified by it."""
+    as it came: the receipt is identified by it. `kept` is stored in its place, if it is given."""
 
     kind: ReceiptKind
     occurred_at: datetime
@@ -34,6 +34,7 @@ class ProviderReceipt:
     phone: str | None = None
     reason: str | None = None
     raw: Json
+    kept: Json | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provider_message_id", clean_id(self.provider_message_id))

@@ -5,13 +5,11 @@ time-out.
 """
 
 import base64
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,11 +28,10 @@ from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temp
 from providers.questions import asking, told_by
 from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
 from providers.sendgrid_details import details_of
+from providers.sendgrid_events import events_of, unreadable
 from providers.sendgrid_reasons import receipt_reason
 from providers.tools import Tools
 from providers.transport import Answer, Transport, refuse_common, retry_after
-
-log = structlog.get_logger(__name__)
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
@@ -202,24 +199,6 @@ class SendGrid(Provider):
             raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
             | {"sg_message_id": message_id},
         )
-
-
-def unreadable(event: Any) -> ProviderReceipt:
-    """Return it as one that says nothing, to be kept; the log names no value of it."""
-    log.warning("an event of a callback cannot be read", provider=SendGrid.name)
-    return ProviderReceipt(kind=ReceiptKind.UNKNOWN, occurred_at=datetime.now(UTC), raw={"unreadable": event})
-
-
-def events_of(body: bytes) -> list[Any]:
-    """What Postgres can keep of them: no NaN, and nothing that is half a character."""
-    try:
-        events = json.loads(body, parse_constant=lambda _: None)
-        kept = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableReceipt("not a list of events") from error
-    if not isinstance(kept, list) or not kept:
-        raise UnreadableReceipt("not a list of events")
-    return kept
 
 
 def public_key(text: str) -> EllipticCurvePublicKey | None:

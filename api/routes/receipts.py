@@ -123,5 +123,5 @@ def _stored(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
         provider_message_id=receipt.provider_message_id,
         reason=receipt.reason,
         occurred_at=receipt.occurred_at,
-        raw=clean_raw(receipt.raw),
+        raw=clean_raw(receipt.raw if receipt.kept is None else receipt.kept),
     )

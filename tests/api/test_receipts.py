@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx2
@@ -11,8 +12,11 @@ from structlog.testing import capture_logs
 
 from api.routes.receipts import BODY_LIMIT, VALUE_LIMIT
 from bootstrap import Parts
+from domain.evidence import ReceiptKind
 from domain.vendor_values import clean_id
+from providers.base import ProviderReceipt
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from storage.rows import decoded
 
 pytestmark = pytest.mark.postgres
 
@@ -68,6 +72,26 @@ async def stored(parts: Parts, message_id: str) -> int:
     async with parts.database.transaction() as session:
         count = text("SELECT count(*) FROM receipt WHERE provider_message_id = :id")
         return int((await session.execute(count, {"id": message_id})).scalar_one())
+
+
+async def test_of_a_receipt_that_says_so_another_form_is_stored(
+    api: httpx2.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id, at = f"m-{uuid4()}", datetime(2026, 3, 1, tzinfo=UTC)
+    receipt = ProviderReceipt(
+        kind=ReceiptKind.UNKNOWN,
+        occurred_at=at,
+        provider_message_id=message_id,
+        raw={"email": "ada@example.com"},
+        kept={"email": "str"},
+    )
+    monkeypatch.setattr(parts.providers["sandbox"], "parse_receipts", lambda *_: [receipt])
+    assert (await post(api, parts, BODY)).status_code == 204
+    async with parts.database.transaction() as session:
+        rows = await session.execute(
+            text("SELECT raw FROM receipt WHERE provider_message_id = :id"), {"id": message_id}
+        )
+        assert [decoded(row.raw) for row in rows] == [{"email": "str"}]
 
 
 @pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])

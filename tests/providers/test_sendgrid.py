@@ -312,7 +312,16 @@ async def test_an_odd_event_does_not_cost_the_others_of_its_batch(bench: SendGri
     delivered, opened = sample("events")[2:4]
     told = parsed(bench, raw([delivered, odd, opened]))
     assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
-    assert told[1].raw == {"unreadable": odd}
+    assert told[1].raw == {"unreadable": odd}  # of which two different ones are two receipts
+
+
+async def test_an_odd_event_is_kept_by_its_form_alone(bench: SendGridBench) -> None:
+    """Any of its values may be the recipient's address; by our reference it is a receipt of the attempt."""
+    attempt, address = UUID(int=1), "ada@example.com"
+    odd = {"event": [address], "email": address, address: 1, "timestamp": 1, REFERENCE: str(attempt)}
+    told = parsed(bench, raw([sample("events")[2], odd]))
+    form = {"event": "list", "email": "str", "timestamp": "int", REFERENCE: "str"}
+    assert (told[1].attempt_id, told[1].kept) == (attempt, {"unreadable": form})
 
 
 @pytest.mark.parametrize(

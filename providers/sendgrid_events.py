@@ -1,0 +1,56 @@
+"""Reads the list of events of a SendGrid callback, and keeps the form of an event that is not as documented."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from domain.evidence import ReceiptKind
+from providers.base import ProviderReceipt, UnreadableReceipt, reference_in
+from providers.sendgrid_activity import REFERENCE
+
+log = structlog.get_logger(__name__)
+
+# https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#event-objects. Other names may be arguments
+# that senders of the same account chose.
+FIELDS = frozenset(
+    {
+        *("asm_group_id", "attempt", "bounce_classification", "category", "email", "event", "ip", "newsletter"),
+        *("pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open"),
+        *("sg_message_id", "sg_template_id", "smtp-id", "status", "timestamp", "tls", "type", "url", "url_offset"),
+        *("useragent", REFERENCE),
+    }
+)
+
+
+def events_of(body: bytes) -> list[Any]:
+    """What Postgres can keep of them: no NaN, and nothing that is half a character."""
+    try:
+        events = json.loads(body, parse_constant=lambda _: None)
+        kept = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReceipt("not a list of events") from error
+    if not isinstance(kept, list) or not kept:
+        raise UnreadableReceipt("not a list of events")
+    return kept
+
+
+def unreadable(event: Any) -> ProviderReceipt:
+    """Return it as one that says nothing. The log names no value of it and the row keeps none: any may be personal."""
+    log.warning("an event of a callback cannot be read", provider="sendgrid")
+    reference = event.get(REFERENCE) if isinstance(event, dict) else None
+    return ProviderReceipt(
+        kind=ReceiptKind.UNKNOWN,
+        occurred_at=datetime.now(UTC),
+        attempt_id=reference_in(str(reference)),
+        raw={"unreadable": event},
+        kept={"unreadable": form_of(event)},
+    )
+
+
+def form_of(event: Any) -> Any:
+    """Return the documented fields with the types of their values."""
+    if not isinstance(event, dict):
+        return type(event).__name__
+    return {name: type(value).__name__ for name, value in event.items() if name in FIELDS}
