@@ -13,7 +13,8 @@ from models.columns import new_id, time_column
 
 class MultiSend(SQLModel, table=True):
     """Holds the key until `expires_at`, so that a repeat gets the same response. `results` has the id or the errors of
-    each entry, and names no recipient. Without a key there is no row."""
+    each entry, and names no recipient. Without a key there is no row. A key that quotes an erased recipient is
+    replaced by a keyed hash."""
 
     __tablename__ = "multi_send"
     __table_args__ = (

@@ -13,6 +13,7 @@ from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
 from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
+from storage.multi_sends import hashed_key
 from storage.recipients import ATTRIBUTES_TOO_LARGE, kept_contact
 from storage.sealing import Json, seal
 from storage.statements import Executor
@@ -188,7 +189,7 @@ SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, p
   FROM notification WHERE tenant = :tenant AND idempotency_held AND idempotency_key = ANY(:keys)
  UNION ALL
 SELECT id, idempotency_key, idempotency_hash, NULL, NULL, NULL, created_at, NULL, expires_at, false
-  FROM multi_send WHERE tenant = :tenant AND idempotency_key = ANY(:keys) AND expires_at > now()
+  FROM multi_send WHERE tenant = :tenant AND idempotency_key = ANY(:kept_keys) AND expires_at > now()
 """)
 
 RELEASE = text("""
@@ -200,8 +201,9 @@ UPDATE notification SET idempotency_held = false
 
 async def held_keys(session: Executor, tenant: UUID, keys: list[str], window: float) -> dict[str, dict[str, Any]]:
     """The notifications that hold these keys, by key. Keys older than `window` seconds are released first."""
-    values = {"tenant": tenant, "keys": keys, "window": window}
+    kept = {form: key for key in keys for form in (key, hashed_key(encryption_of(session), tenant, key))}
+    values = {"tenant": tenant, "keys": keys, "kept_keys": list(kept), "window": window}
     rows = [dict(row) for row in (await session.execute(HELD, values)).mappings()]
     if any(row["lapsed"] for row in rows):
         await session.execute(RELEASE, values)
-    return {row["idempotency_key"]: row for row in rows if not row["lapsed"]}
+    return {kept[row["idempotency_key"]]: row for row in rows if not row["lapsed"]}

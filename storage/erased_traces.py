@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from storage import multi_sends
 from storage.database import to_json
 from storage.recipients import Person
 from storage.rows import Json, decoded
@@ -21,13 +22,6 @@ SELECT id, spec FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL
    AND spec->'recipients' ? CAST(:recipient_id AS text) ORDER BY id FOR NO KEY UPDATE
 """)
 SAVE = text("UPDATE schedule SET spec = CAST(:spec AS jsonb), updated_at = now() WHERE id = :id")
-
-# The key of a send to several recipients, kept for a day.
-KEYS = text("""
-DELETE FROM multi_send WHERE tenant = :tenant
-   AND EXISTS (SELECT 1 FROM unnest(CAST(:quoted AS text[])) AS each
-                WHERE idempotency_key ~* each)
-""")
 
 DIGESTS = text("""
 WITH named AS (
@@ -53,11 +47,11 @@ async def rename_digests(session: AsyncSession, values: Json) -> None:
 
 
 async def forget_keys(session: AsyncSession, tenant: UUID, person: Person) -> None:
-    """Delete idempotency keys of sends to several recipients that quote this one."""
+    """Hash idempotency keys of sends to several recipients that quote this one."""
     # `order-1000017` does not quote `100001`.
     long_enough = (re.escape(each) for each in quotes(person) if len(each) >= LONG_ENOUGH)
     quoted = [f"(^|[^[:alnum:]]){each}($|[^[:alnum:]])" for each in long_enough]
-    await session.execute(KEYS, {"tenant": tenant, "quoted": quoted})
+    await multi_sends.hash_keys(session, tenant, quoted)
 
 
 def quotes(person: Person) -> list[str]:

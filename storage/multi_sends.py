@@ -1,5 +1,9 @@
-"""The results of sends to several recipients, by the idempotency key that holds for all of them."""
+"""The results of sends to several recipients, by the idempotency key that holds for all of them.
 
+The erasure of a recipient whom the key quotes replaces it by a keyed hash, so that a repeat is still recognized.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models.columns import new_id
 from storage.database import to_json
+from storage.encryption import Encryption, encryption_of
 from storage.rows import Json, decoded
 from storage.statements import Executor
 
@@ -25,7 +30,9 @@ class KeptResults:
 
 KEEP = text("""
 INSERT INTO multi_send AS kept (id, tenant, idempotency_key, idempotency_hash, results, created_at, expires_at)
-VALUES (:id, :tenant, :key, :hash, CAST(:results AS jsonb), now(), now() + make_interval(secs => :window))
+SELECT :id, :tenant, :key, :hash, CAST(:results AS jsonb), now(), now() + make_interval(secs => :window)
+ WHERE NOT EXISTS (
+   SELECT 1 FROM multi_send WHERE tenant = :tenant AND idempotency_key = :hashed_key AND expires_at > now())
 ON CONFLICT (tenant, idempotency_key) DO UPDATE SET idempotency_hash = EXCLUDED.idempotency_hash,
        results = EXCLUDED.results, created_at = EXCLUDED.created_at, expires_at = EXCLUDED.expires_at
  WHERE kept.expires_at <= now()
@@ -36,20 +43,47 @@ SELECT idempotency_hash, results,
        (SELECT COALESCE(jsonb_object_agg(n.id, n.recipient_id), '{}') FROM notification n
          WHERE n.tenant = multi_send.tenant AND n.id = ANY(ARRAY(
            SELECT CAST(result->>'id' AS uuid) FROM jsonb_array_elements(results) AS result))) AS recipients
-  FROM multi_send WHERE tenant = :tenant AND idempotency_key = :key AND expires_at > now()
+  FROM multi_send WHERE tenant = :tenant AND idempotency_key IN (:key, :hashed_key) AND expires_at > now()
+""")
+
+QUOTING = text("""
+SELECT id, idempotency_key FROM multi_send WHERE tenant = :tenant
+   AND EXISTS (SELECT 1 FROM unnest(CAST(:quoted AS text[])) AS each WHERE idempotency_key ~* each)
+ ORDER BY id FOR UPDATE
+""")
+HASH = text("""
+UPDATE multi_send m SET idempotency_key = given.hashed_key
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:hashed_keys AS text[])) AS given(id, hashed_key)
+ WHERE m.tenant = :tenant AND m.id = given.id
 """)
 
 
 async def keep(session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float) -> bool:
     """Hold the key for `window` seconds. False if a concurrent request holds it, which is committed by then."""
     values: dict[str, Any] = {"id": new_id(), "tenant": tenant, "key": key, "hash": hash, "window": window}
-    kept = await session.execute(KEEP, values | {"results": to_json(results)})
+    values |= {"hashed_key": hashed_key(encryption_of(session), tenant, key), "results": to_json(results)}
+    kept = await session.execute(KEEP, values)
     return kept.scalar_one_or_none() is not None
 
 
 async def find(session: Executor, tenant: UUID, key: str) -> KeptResults | None:
-    row = (await session.execute(FIND, {"tenant": tenant, "key": key})).mappings().one_or_none()
+    values = {"tenant": tenant, "key": key, "hashed_key": hashed_key(encryption_of(session), tenant, key)}
+    row = (await session.execute(FIND, values)).mappings().one_or_none()
     if row is None:
         return None
     results, recipients = decoded(row["results"]), decoded(row["recipients"])
     return KeptResults(idempotency_hash=row["idempotency_hash"], results=results, recipients=recipients)
+
+
+async def hash_keys(session: AsyncSession, tenant: UUID, quoted: Sequence[str]) -> None:
+    """Replace the keys that match one of these regular expressions."""
+    found = list((await session.execute(QUOTING, {"tenant": tenant, "quoted": list(quoted)})).mappings())
+    hashed = [hashed_key(encryption_of(session), tenant, row["idempotency_key"]) for row in found]
+    if found:
+        values = {"tenant": tenant, "ids": [row["id"] for row in found], "hashed_keys": hashed}
+        await session.execute(HASH, values)
+
+
+def hashed_key(encryption: Encryption, tenant: UUID, key: str) -> str:
+    """Return what an erasure replaces the key by."""
+    return encryption.lookup_hash(f"multi_send:{tenant}:{key}")
