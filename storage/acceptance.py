@@ -182,7 +182,7 @@ def _item(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
     return {name: value for name, value in values.items() if value is not None}
 
 
-# A send to several recipients holds its key in a row of its own, whose hash is that of no other send.
+# A send to several recipients holds its key in a row of its own and by one of its notifications, with the same hash.
 HELD = text("""
 SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, priority, created_at, send_at,
        expires_at, created_at < now() - make_interval(secs => :window) AS lapsed

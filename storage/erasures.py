@@ -168,9 +168,10 @@ async def erase_rest(session: AsyncSession, values: Json) -> Counter[str]:
     person = await recipients.find(session, values["tenant"], values["recipient_id"], lock=True)
     if person is None:
         return Counter()
+    # Before the notifications: the key may be held by one of another recipient, who may be erased at the same time.
+    await forget_keys(session, values["tenant"], person)
     renamed = values["kept_as"] != values["recipient_id"]
     counts = await _cancel(session, {**values, "after": FIRST} if renamed else values)
-    await forget_keys(session, values["tenant"], person)
     await redact_schedules(session, values["tenant"], person)
     for kind, statement in STEPS.items():
         counts[kind] = (await session.execute(statement, values)).scalar_one()

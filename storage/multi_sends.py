@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models.columns import new_id
@@ -38,6 +39,12 @@ ON CONFLICT (tenant, idempotency_key) DO UPDATE SET idempotency_hash = EXCLUDED.
  WHERE kept.expires_at <= now()
 RETURNING id
 """)
+# The first notification holds the key too, in the unique index of the keys of sends to one recipient: of a concurrent
+# one only one is accepted. That costs sends to one recipient nothing.
+HOLD = text("""
+UPDATE notification SET idempotency_key = :key, idempotency_hash = :hash, idempotency_held = true
+ WHERE tenant = :tenant AND id = CAST(:holder AS uuid)
+""")
 FIND = text("""
 SELECT idempotency_hash, results,
        (SELECT COALESCE(jsonb_object_agg(n.id, n.recipient_id), '{}') FROM notification n
@@ -52,18 +59,30 @@ SELECT id, idempotency_key FROM multi_send WHERE tenant = :tenant
  ORDER BY id FOR UPDATE
 """)
 HASH = text("""
-UPDATE multi_send m SET idempotency_key = given.hashed_key
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:hashed_keys AS text[])) AS given(id, hashed_key)
- WHERE m.tenant = :tenant AND m.id = given.id
+WITH given AS (
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:hashed_keys AS text[]))
+    AS x(id, key, hashed_key)
+), released AS (
+  UPDATE notification n SET idempotency_key = NULL, idempotency_hash = NULL, idempotency_held = false FROM given
+   WHERE n.tenant = :tenant AND n.idempotency_held AND n.idempotency_key = given.key
+)
+UPDATE multi_send m SET idempotency_key = given.hashed_key FROM given WHERE m.tenant = :tenant AND m.id = given.id
 """)
 
 
 async def keep(session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float) -> bool:
-    """Hold the key for `window` seconds. False if a concurrent request holds it, which is committed by then."""
+    """Hold the key for `window` seconds. False if a concurrent request holds it, which is committed by then: the caller
+    rolls back."""
     values: dict[str, Any] = {"id": new_id(), "tenant": tenant, "key": key, "hash": hash, "window": window}
     values |= {"hashed_key": hashed_key(encryption_of(session), tenant, key), "results": to_json(results)}
-    kept = await session.execute(KEEP, values)
-    return kept.scalar_one_or_none() is not None
+    values["holder"] = next((result["id"] for result in results if "id" in result), None)
+    if (await session.execute(KEEP, values)).scalar_one_or_none() is None:
+        return False
+    try:
+        await session.execute(HOLD, values)
+    except IntegrityError:
+        return False
+    return True
 
 
 async def find(session: Executor, tenant: UUID, key: str) -> KeptResults | None:
@@ -78,9 +97,10 @@ async def find(session: Executor, tenant: UUID, key: str) -> KeptResults | None:
 async def hash_keys(session: AsyncSession, tenant: UUID, quoted: Sequence[str]) -> None:
     """Replace the keys that match one of these regular expressions."""
     found = list((await session.execute(QUOTING, {"tenant": tenant, "quoted": list(quoted)})).mappings())
-    hashed = [hashed_key(encryption_of(session), tenant, row["idempotency_key"]) for row in found]
     if found:
-        values = {"tenant": tenant, "ids": [row["id"] for row in found], "hashed_keys": hashed}
+        keys = [row["idempotency_key"] for row in found]
+        hashed = [hashed_key(encryption_of(session), tenant, key) for key in keys]
+        values = {"tenant": tenant, "ids": [row["id"] for row in found], "keys": keys, "hashed_keys": hashed}
         await session.execute(HASH, values)
 
 

@@ -7,6 +7,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
+from api.send_groups import SendGroups
 from storage import multi_sends, topics
 from tests.api.shops import Shop, faults
 
@@ -236,6 +237,7 @@ async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
     [item] = await send(store, to("ada"), key="k")
     await execute(store, "UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
+    await execute(store, "UPDATE notification SET created_at = now() - interval '2 days' WHERE tenant = :tenant")
     [later] = await send(store, to("ada"), key="k")
     assert later["id"] != item["id"]
 
@@ -261,3 +263,53 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
         assert {one.headers.get("Idempotent-Replayed"), other.headers.get("Idempotent-Replayed")} == {None, "true"}
     else:
         assert {one.status_code, other.status_code} == {202, 422}
+
+
+REUSED = {"": "the idempotency key was used before with another body"}
+
+
+async def one(shop: Shop) -> Response:
+    return await post(shop, key="k", recipient_id="bob", payload={"shop": "", "order": ""})
+
+
+async def test_a_send_to_one_recipient_takes_the_key_from_a_concurrent_one_to_several(
+    store: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is accepted after the other has looked the key up."""
+    keep = multi_sends.keep
+
+    async def keep_afterwards(*arguments: Any) -> bool:
+        assert (await one(store)).status_code == 202
+        return await keep(*arguments)
+
+    monkeypatch.setattr(multi_sends, "keep", keep_afterwards)
+    assert faults(await post(store, to("ada"), to("eve"), key="k")) == REUSED
+    assert await stored(store) == 1
+
+
+async def test_a_send_to_several_recipients_takes_the_key_from_a_concurrent_one_to_one(
+    store: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is accepted after the other has looked the key up; its first entry is refused."""
+    insert = SendGroups.insert
+
+    async def insert_afterwards(*arguments: Any) -> Any:
+        await send(store, to("nobody"), to("ada"), to("eve"), key="k")
+        return await insert(*arguments)
+
+    monkeypatch.setattr(SendGroups, "insert", insert_afterwards)
+    assert faults(await one(store)) == REUSED
+    assert await stored(store) == 2
+
+
+async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: Shop) -> None:
+    """The key is also held by the notification of another recipient, and stays in force."""
+    given, key = (to("bob"), to("ada")), "for +447700900123"
+    first = await send(store, *given, key=key)
+    assert (await store.put("/recipients/bob", {"phone": "+447700900124"})).status_code == 200
+    assert (await store.http.delete("/recipients/ada")).status_code == 202
+    kept = "SELECT count(*) FROM {} WHERE tenant = :tenant AND idempotency_key = 'for +447700900123'"
+    for table in ("notification", "multi_send"):
+        assert (await execute(store, kept.format(table))).scalar_one() == 0
+    assert [entry["id"] for entry in await send(store, *given, key=key)] == [entry["id"] for entry in first]
+    assert faults(await post(store, key=key, recipient_id="bob", payload={"shop": "", "order": ""})) == REUSED
