@@ -31,6 +31,13 @@ class Receipt(SQLModel, table=True):
         Index("receipt_received", "received_at"),
         Index("receipt_of_message", "provider", "provider_message_id"),
         Index("receipt_of_attempt", "attempt_id"),
+        Index(
+            "receipt_of_group",
+            "provider",
+            "reason",
+            "occurred_at",
+            postgresql_where=text("kind IN ('unsubscribed', 'resubscribed')"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

@@ -15,6 +15,7 @@ from domain.suppressions import Finding, by_receipt, by_refusal, is_group, noted
 from models.receipts import NO_TENANT
 from storage import suppressions
 from storage.database import Database, to_json
+from storage.group_receipts import is_revoked
 from storage.ledgers import ONE, SAVE, Key, amend, save_by
 from storage.recipients import ERASED
 from storage.sealing import Json
@@ -70,11 +71,6 @@ SAVE_UNREPORTED = text(
         source="locked",
     )
 )
-
-REVOKED = text("""
-SELECT EXISTS (SELECT 1 FROM receipt WHERE attempt_id = :attempt_id AND reason = :reason AND occurred_at > :at
-                  AND kind IN ('unsubscribed', 'resubscribed') AND kind <> :kind)
-""")
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
 APPLIED = text(f"""
@@ -134,7 +130,7 @@ async def suppress(
 ) -> list[Finding]:
     """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
     list is locked before a notification is."""
-    told = [receipt for receipt in told if not await _is_revoked(session, attempt_id, receipt)]
+    told = [receipt for receipt in told if not await _is_revoked(session, key.tenant, attempt_id, receipt)]
     for receipt in told:
         if is_group(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
             source = source_of(receipt.provider, receipt.reason)
@@ -143,12 +139,10 @@ async def suppress(
     return await suppressions.learn(session, key, attempt_id, [finding for finding in said if finding])
 
 
-async def _is_revoked(session: Executor, attempt_id: UUID, receipt: StoredReceipt) -> bool:
-    """Whether a later receipt says the contrary of the same group: they are applied in any order."""
+async def _is_revoked(session: Executor, tenant: UUID, attempt_id: UUID, receipt: StoredReceipt) -> bool:
     if not is_group(ReceiptKind(receipt.kind), receipt.reason):
         return False
-    values = {"attempt_id": attempt_id, "reason": receipt.reason, "at": receipt.occurred_at, "kind": receipt.kind}
-    return bool((await session.execute(REVOKED, values)).scalar_one())
+    return await is_revoked(session, tenant, attempt_id, receipt.kind, receipt.reason, receipt.occurred_at)
 
 
 def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], at: datetime) -> Ledger:

@@ -238,19 +238,55 @@ async def test_joining_a_group_again_lifts_what_leaving_it_made_and_nothing_else
     assert [(one.reason, one.source) for one in await listed(sent.desk)] == in_force
 
 
-@pytest.mark.parametrize("is_left_first", [True, False])
-async def test_of_a_group_the_latest_word_counts_in_whatever_order_it_is_applied(
-    sent: Sent, is_left_first: bool
+@pytest.mark.parametrize(
+    ("kinds", "in_force"),
+    [
+        ([LEFT, JOINED], []),
+        ([JOINED, LEFT], ["sandbox/group_1"]),
+        ([LEFT, JOINED, LEFT], ["sandbox/group_1"]),
+        ([JOINED, LEFT, JOINED], []),
+    ],
+)
+@pytest.mark.parametrize("all_known", [True, False])
+async def test_of_a_group_the_latest_receipt_counts_in_any_order_and_by_any_message(
+    desk: Desk, kinds: list[str], in_force: list[str], all_known: bool
 ) -> None:
-    times = dict(zip((LEFT, JOINED) if is_left_first else (JOINED, LEFT), (AT, AT + timedelta(seconds=1)), strict=True))
-    words = [
-        receipt(kind, attempt_id=sent.attempt(), reason="group_1", occurred_at=times[kind]) for kind in (LEFT, JOINED)
+    """Each receipt came by a message of its own; `all_known`: all are stored before one is applied."""
+    sends = [await desk.send() for _ in kinds]
+    for sent in sends:
+        await sent.claim()
+    reports = [
+        receipt(kind, attempt_id=sent.attempt(), reason="group_1", occurred_at=AT + timedelta(seconds=seconds))
+        for seconds, (kind, sent) in enumerate(zip(kinds, sends, strict=True))
     ]
-    await store(sent.desk.database, *words)
-    for word in words if not is_left_first else reversed(words):
-        async with sent.desk.database.transaction() as session:
-            await receipts.apply(session, word, sent.attempt(), sent.key)
-    assert len(await listed(sent.desk)) == (0 if is_left_first else 1)
+    for order in permutations(zip(reports, sends, strict=True)):
+        known = [report for report, _ in order]
+        await desk.query("DELETE FROM suppression WHERE tenant = :tenant", tenant=desk.tenant)
+        await desk.query("DELETE FROM receipt WHERE id = ANY(:ids)", ids=[report.id for report in known])
+        for place, (report, sent) in enumerate(order, start=1):
+            await store(desk.database, *(known if all_known else known[:place]))
+            async with desk.database.transaction() as session:
+                await receipts.apply(session, report, sent.attempt(), sent.key)
+        assert [one.source for one in await listed(desk)] == in_force
+
+
+@pytest.mark.parametrize("is_left_first", [True, False])
+async def test_leaving_a_group_counts_if_it_is_joined_at_the_same_moment(sent: Sent, is_left_first: bool) -> None:
+    for kind in (LEFT, JOINED) if is_left_first else (JOINED, LEFT):
+        await store(sent.desk.database, receipt(kind, attempt_id=sent.attempt(), reason="group_1", occurred_at=AT))
+        await apply_waiting(sent.desk.database)
+    assert len(await listed(sent.desk)) == 1
+
+
+async def test_a_receipt_of_another_tenant_about_the_same_address_revokes_nothing(database: Database) -> None:
+    desks = [await open_desk(database) for _ in range(2)]
+    for seconds, (kind, desk) in enumerate(zip((LEFT, JOINED), desks, strict=True)):
+        sent = await desk.send()
+        await sent.claim()
+        at = AT + timedelta(seconds=seconds)
+        await store(database, receipt(kind, attempt_id=sent.attempt(), reason="group_2", occurred_at=at))
+    await apply_waiting(database)
+    assert [len(await listed(desk)) for desk in desks] == [1, 0]
 
 
 async def change_address(desk: Desk, address: str) -> None:

@@ -1,4 +1,4 @@
-"""A provider cannot be asked once it has refused to look up two attempts."""
+"""A provider that has refused to look up two attempts cannot be asked; receipts about groups are found by their time."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,20 @@ down_revision: str | None = "0022"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+INDEX = "receipt_of_group"
+
 
 def upgrade() -> None:
     op.execute("ALTER TABLE provider_health ADD COLUMN IF NOT EXISTS refused_attempt uuid")
+    # Without a lock on the table; an attempt that was interrupted leaves an invalid index behind.
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
+        op.execute(
+            f"CREATE INDEX CONCURRENTLY {INDEX} ON receipt (provider, reason, occurred_at)"
+            " WHERE kind IN ('unsubscribed', 'resubscribed')"
+        )
 
 
 def downgrade() -> None:
+    op.drop_index(INDEX, "receipt")
     op.drop_column("provider_health", "refused_attempt")
