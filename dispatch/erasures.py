@@ -1,5 +1,6 @@
 """Erases recipients with many notifications, batch by batch. Run by the dispatcher that leads."""
 
+from dispatch.loops import OUTLIVED
 from storage import large_erasures
 from storage.database import Database
 
@@ -12,6 +13,11 @@ class Erasures:
         self._database = database
 
     async def erase(self) -> float:
-        async with self._database.transaction() as session:
-            has_more = await large_erasures.continue_batch(session)
+        try:
+            async with self._database.transaction() as session:
+                has_more = await large_erasures.continue_batch(session)
+        except OUTLIVED:
+            async with self._database.transaction() as session:
+                await large_erasures.postpone(session)
+            raise
         return PAUSE if has_more else LOOK_AGAIN

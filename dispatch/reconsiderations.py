@@ -1,5 +1,6 @@
 """Wakes what waits for a setting that a tenant has changed, batch by batch. Run by the dispatcher that leads."""
 
+from dispatch.loops import OUTLIVED
 from storage import reconsiderations, zone_changes
 from storage.database import Database
 
@@ -12,6 +13,11 @@ class Reconsiderations:
         self._database = database
 
     async def reconsider(self) -> float:
-        async with self._database.transaction() as session:
-            has_more = await reconsiderations.reconsider_batch(session, BATCH_SIZE, zone_changes.WORKS)
+        try:
+            async with self._database.transaction() as session:
+                has_more = await reconsiderations.reconsider_batch(session, BATCH_SIZE, zone_changes.WORKS)
+        except OUTLIVED:
+            async with self._database.transaction() as session:
+                await reconsiderations.postpone(session)
+            raise
         return 0.0 if has_more else LOOK_AGAIN

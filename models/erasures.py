@@ -15,7 +15,8 @@ class Erasure(SQLModel, table=True):
 
     One in batches has `recipient_id` until then: it has blanked the notifications up to `after`, which have the id
     `kept_as` now. The recipient is gone from `erased_at` on, and `recipient_id` is `kept_as`; a second pass follows for
-    calls that were recorded meanwhile. `served_at` is when its last batch was."""
+    calls that were recorded meanwhile. `served_at` is when its last batch was, and `failures` how many failed since
+    one that did not."""
 
     __table_args__ = (
         Index(
@@ -38,3 +39,4 @@ class Erasure(SQLModel, table=True):
     after: UUID | None = None
     erased_at: datetime | None = time_column()
     served_at: datetime | None = time_column()
+    failures: int = Field(0, sa_column_kwargs={"server_default": text("0")})

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from models.columns import new_id
 from storage import erasures, recipients
+from storage.batch_backoff import FAILED, READY
 from storage.database import to_json
 from storage.erased_traces import kept_id
 from storage.erasures import FIRST, Erasure
@@ -42,16 +43,15 @@ WITH begun AS (
 )
 SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS told FROM begun
 """)
-NEXT = text("""
-SELECT id, tenant, recipient_id, kept_as, after, erased_at, counts FROM erasure WHERE finished_at IS NULL
- ORDER BY served_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-""")
+FIRST_READY = f"WHERE finished_at IS NULL AND {READY} ORDER BY served_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+NEXT = text(f"SELECT id, tenant, recipient_id, kept_as, after, erased_at, counts FROM erasure {FIRST_READY}")  # noqa: S608
+POSTPONE = text(f"UPDATE erasure SET {FAILED} WHERE id = (SELECT id FROM erasure {FIRST_READY})")  # noqa: S608
 BATCH = text("""
 SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after
    AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at) ORDER BY id LIMIT :limit
 """)
 MOVE = text("""
-UPDATE erasure SET after = :after, counts = CAST(:counts AS jsonb), served_at = clock_timestamp(),
+UPDATE erasure SET after = :after, counts = CAST(:counts AS jsonb), served_at = clock_timestamp(), failures = 0,
        erased_at = COALESCE(erased_at, CASE WHEN :erased THEN now() END),
        recipient_id = CASE WHEN :erased THEN kept_as ELSE recipient_id END
  WHERE id = :id
@@ -96,6 +96,11 @@ async def continue_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bool
     else:
         await session.execute(MOVE, {**done, "after": FIRST if is_last else ids[-1], "erased": is_last})
     return True
+
+
+async def postpone(session: AsyncSession) -> None:
+    """Let other erasures pass the one whose batch has just failed: it is still the first."""
+    await session.execute(POSTPONE)
 
 
 async def _erase(session: AsyncSession, values: Json, ids: Sequence[UUID], *, is_last: bool) -> Counter[str]:

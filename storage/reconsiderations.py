@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RECONSIDER_DUE
+from storage.batch_backoff import FAILED, READY
 from storage.queue_entries import DUE
 from storage.statements import Executor
 
@@ -21,15 +22,17 @@ NOTE = text("""
 WITH noted AS (
   INSERT INTO reconsideration (tenant, reason, after, served_at)
   SELECT :tenant, reason, '00000000-0000-0000-0000-000000000000', now() FROM unnest(CAST(:reasons AS text[])) AS reason
-  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after, recipient_id = '' RETURNING 1
+  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after, recipient_id = '', failures = 0 RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM noted LIMIT 1
 """)
 # The one that was served longest ago.
-NEXT = text("""
-SELECT tenant, reason, after, recipient_id FROM reconsideration
- ORDER BY served_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED
-""")
+FIRST_READY = f"WHERE {READY} ORDER BY served_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED"
+NEXT = text(f"SELECT tenant, reason, after, recipient_id FROM reconsideration {FIRST_READY}")  # noqa: S608
+POSTPONE = text(f"""
+UPDATE reconsideration SET {FAILED}
+ WHERE (tenant, reason) = (SELECT tenant, reason FROM reconsideration {FIRST_READY})
+""")  # noqa: S608
 BATCH = text(f"""
 WITH waiting AS (
   SELECT notification_id FROM queue_entry
@@ -43,7 +46,7 @@ SELECT count(*), (SELECT notification_id FROM waiting ORDER BY notification_id D
        max(pg_notify(:channel, :due)::text) FROM due
 """)  # noqa: S608 - a constant of our own
 MOVE = text("""
-UPDATE reconsideration SET after = :after, recipient_id = :recipient_id, served_at = clock_timestamp()
+UPDATE reconsideration SET after = :after, recipient_id = :recipient_id, served_at = clock_timestamp(), failures = 0
  WHERE tenant = :tenant AND reason = :reason
 """)
 DONE = text("DELETE FROM reconsideration WHERE tenant = :tenant AND reason = :reason")
@@ -84,6 +87,11 @@ async def reconsider_batch(session: AsyncSession, limit: int, works: Mapping[str
     else:
         await session.execute(MOVE, {**values, "after": place.after, "recipient_id": place.recipient_id})
     return True
+
+
+async def postpone(session: AsyncSession) -> None:
+    """Let others pass the one whose batch has just failed: it is still the first."""
+    await session.execute(POSTPONE)
 
 
 async def _wake(reason: str, session: Executor, tenant: UUID, place: Place, limit: int) -> Place | None:
