@@ -59,10 +59,15 @@ MARK = {
     mark: text(f"UPDATE inbox_message SET {sets} WHERE tenant = :tenant AND id = :id RETURNING {COLUMNS}")  # noqa: S608
     for mark, sets in SETS.items()
 }
-READ_ALL = text(f"""
-UPDATE inbox_message SET {SETS[Mark.READ]}
- WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
-RETURNING id, notification_id
+READ_BATCH = text(f"""
+WITH unread AS (
+  SELECT id FROM inbox_message
+   WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
+     AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
+   ORDER BY created_at DESC, id DESC LIMIT :limit FOR UPDATE
+)
+UPDATE inbox_message m SET {SETS[Mark.READ]} FROM unread WHERE m.tenant = :tenant AND m.id = unread.id
+RETURNING m.id, m.notification_id, m.created_at
 """)  # noqa: S608
 
 
@@ -96,11 +101,16 @@ async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: Mark) -> Mes
     return _message(row)
 
 
-async def read_all(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
-    """How many messages this marked as read. Each is reported as an opening."""
-    rows = (await session.execute(READ_ALL, {"tenant": tenant, "recipient_id": recipient_id})).all()
+async def read_batch(
+    session: AsyncSession, tenant: UUID, recipient_id: str, before: Place | None, limit: int
+) -> list[Place]:
+    """Mark up to `limit` messages as read, the newest first, and report each as an opening. Return their places, the
+    last one at the end."""
+    at, id = before or (None, None)
+    values = {"tenant": tenant, "recipient_id": recipient_id, "at": at, "id": id, "limit": limit}
+    rows = (await session.execute(READ_BATCH, values)).all()
     await _report_opened(session, tenant, {row.id: row.notification_id for row in rows})
-    return len(rows)
+    return sorted(((row.created_at, row.id) for row in rows), reverse=True)
 
 
 async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:

@@ -14,11 +14,14 @@ from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
 from bootstrap import Parts
-from domain.places import place_text
+from domain.places import Place, place_text
 from storage import inbox
 from storage.inbox import Mark, Message
 
 router = APIRouter(route_class=FrontDoor, tags=["inbox"])
+
+READ_AT_ONCE = 500  # messages of one transaction
+MOST_READ = 10_000
 
 OfRecipient = Annotated[RecipientId, Query()]
 
@@ -41,11 +44,17 @@ async def list_inbox(
 @router.post("/inbox/read-all")
 @scope("manage")
 async def read_whole_inbox(recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep) -> MarkedRead:
-    """Mark all messages of one recipient as read, which counts as opening them; `marked` were not."""
-    async with parts.database.transaction() as session:
-        marked = await inbox.read_all(session, caller.tenant, recipient_id)
-    parts.on_receipts()
-    return MarkedRead(marked=marked)
+    """Mark up to 10,000 unread messages of one recipient as read, which counts as opening them; `marked` is their number."""
+    marked: list[Place] = []
+    while len(marked) < MOST_READ:
+        last = marked[-1] if marked else None
+        async with parts.database.transaction() as session:
+            places = await inbox.read_batch(session, caller.tenant, recipient_id, last, READ_AT_ONCE)
+        if not places:  # a batch that is not full is not the last one: some of it may just have been read
+            break
+        marked += places
+        parts.on_receipts()
+    return MarkedRead(marked=len(marked))
 
 
 @router.post("/inbox/{id}/read")

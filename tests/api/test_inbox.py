@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.routes import inbox as routes
 from domain.clock import now
 from models.inbox import InboxMessage
 from tests.api.shops import Shop, faults
@@ -111,6 +112,16 @@ async def test_all_are_read_at_once_and_only_those_of_the_person(shop: Shop) -> 
     assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 3}
     assert (await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() == {"marked": 0}
     assert await unread(shop) == 0
+
+
+async def test_all_are_read_in_batches_and_not_more_than_one_call_may(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(routes, "MOST_READ", 4)
+    await messages(shop, 7)
+    marked = [(await shop.http.post("/inbox/read-all", params={"recipient_id": shop.person})).json() for _ in range(3)]
+    assert (marked, await unread(shop)) == ([{"marked": 4}, {"marked": 3}, {"marked": 0}], 0)
 
 
 @pytest.mark.parametrize("id", ["0f9619ff-8b86-4d01-b42d-00cf4fc964ff", "not-an-id"])
