@@ -80,7 +80,8 @@ def owner_of(tenant: UUID, id: UUID) -> Owner:
 
 
 def url_of(encryption: Encryption, row: EventEndpoint) -> str:
-    return encryption.decrypt(row.url, owner_of(row.tenant, row.id), "url")
+    """Return the URL; an empty text if its key is missing."""
+    return str(encryption.readable_members({"url": row.url}, owner_of(row.tenant, row.id)).get("url", ""))
 
 
 def secret_of(encryption: Encryption, row: EventEndpoint) -> str:
@@ -105,11 +106,14 @@ def _disable(row: EventEndpoint, reason: str) -> None:
 
 
 async def rotate(session: AsyncSession, tenant: UUID, key: str) -> EventEndpoint | None:
-    """With a new secret; the one before goes on signing beside it for a day, any older one does not."""
+    """With a new secret; the one before goes on signing beside it for a day, any older one does not, nor one whose key
+    is missing."""
     row = await find(session, tenant, key, lock=True)
     if row is not None:
-        row.previous_secret, row.previous_until = row.secret, now() + OVERLAP
-        row.secret = encryption_of(session).encrypt(new_secret(), owner_of(tenant, row.id), "secret")
+        encryption, owner = encryption_of(session), owner_of(tenant, row.id)
+        is_readable = encryption.readable_members({"secret": row.secret}, owner)
+        row.previous_secret, row.previous_until = row.secret if is_readable else None, now() + OVERLAP
+        row.secret = encryption.encrypt(new_secret(), owner, "secret")
         row.updated_at = now()
     return row
 

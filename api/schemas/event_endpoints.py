@@ -41,7 +41,8 @@ class EndpointBody(Model):
 class EndpointView(Model):
     """`disabled_reason` is by_request, failing (nothing got through for five days) or gone (it answered 410).
 
-    `previous_secret_until`: up to then, messages are signed with the secret before the last rotation too.
+    `previous_secret_until`: up to then, messages are signed with the secret before the last rotation too. `url` is
+    empty if it cannot be decrypted.
     """
 
     key: str

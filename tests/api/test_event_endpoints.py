@@ -184,6 +184,23 @@ async def test_a_rotation_shows_the_new_secret_and_how_long_the_old_one_signs(sh
     assert (await shop.http.get(PATH)).json()["previous_secret_until"] == body["previous_secret_until"]
 
 
+async def test_one_whose_keys_are_lost_is_listed_mended_and_deleted(shop: Shop) -> None:
+    await made(shop)
+    lost = "replace({0}, 'enc:', 'enc:lost-')"
+    lose = f"UPDATE event_endpoint SET url = {lost.format('url')}, secret = {lost.format('secret')}"
+    async with shop.database.transaction() as session:
+        await session.execute(text(f"{lose} WHERE tenant = :tenant"), {"tenant": shop.tenant})
+    [listed] = (await shop.http.get("/event-endpoints")).json()["items"]
+    assert listed["url"] == ""
+    assert (await shop.http.post(f"{PATH}/rotate-secret")).status_code == 200
+    assert (await shop.put(PATH, {"url": URL})).json()["url"] == URL
+    async with shop.database.transaction() as session:
+        row = await event_endpoints.find(session, shop.tenant, "shop")
+    assert row is not None
+    assert (row.previous_secret, event_endpoints.secret_of(shop.database.encryption, row)[:6]) == (None, "whsec_")
+    assert (await shop.http.delete(PATH)).status_code == 204
+
+
 @pytest.mark.parametrize(("method", "path", "body"), BOTH)
 async def test_an_unknown_key_is_not_found(shop: Shop, method: str, path: str, body: Any) -> None:
     assert (await shop.http.request(method, PATH + path, json=body)).status_code == 404
