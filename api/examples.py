@@ -197,10 +197,8 @@ SCHEDULE: Json = {
     **dict.fromkeys(("recipient_id", "recipients", "starts_at", "ends_at", "priority", "channels", "expires_in")),
     "topic": "reports",
     "payload": {"report": "sales"},
-    "overlap": "skip",
-    "tags": [],
-    "last_runs": [RUN],
 }
+SCHEDULE |= {"overlap": "skip", "tags": [], "planning": None, "last_runs": [RUN]}
 NOTHING_WAITS: Json = dict.fromkeys(("digest", "waits_for", "waits_until"))
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 CANCELED: Json = {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}}

@@ -7,11 +7,12 @@ from typing import Any
 
 from api.callers import Caller
 from api.problems import Fault, at
-from api.schemas.schedules import RunView, ScheduleBody, ScheduleSummary, ScheduleView
+from api.schemas.schedules import PlanningView, RunView, ScheduleBody, ScheduleSummary, ScheduleView
 from api.send_checks import NO_SUCH_TYPE, send_faults
 from bootstrap import Parts
 from domain.local_times import is_known
 from domain.schedules import OWN_ZONE, people_of, rule_of
+from storage.schedule_plans import Planning
 from storage.schedule_runs import Run
 from storage.schedules import Schedule
 
@@ -39,7 +40,9 @@ def summary(row: Schedule, tenant_zone: str, now: datetime) -> ScheduleSummary:
     return ScheduleSummary(**_facts(row, tenant_zone, now))
 
 
-def view(row: Schedule, tenant_zone: str, now: datetime, runs: Sequence[Run]) -> ScheduleView:
+def view(
+    row: Schedule, tenant_zone: str, now: datetime, runs: Sequence[Run], planning: Planning | None
+) -> ScheduleView:
     """A spec that was written before a field was there has what it stands for if it is not given."""
     names = ("recipient_id", "recipients", "topic", "starts_at", "ends_at", "priority", "channels", "expires_in")
     given: dict[str, Any] = {name: row.spec.get(name) for name in names}
@@ -49,6 +52,7 @@ def view(row: Schedule, tenant_zone: str, now: datetime, runs: Sequence[Run]) ->
         payload=row.spec["payload"],
         overlap=row.spec["overlap"],
         tags=row.spec.get("tags") or [],
+        planning=None if planning is None else _planning_view(planning),
         last_runs=[run_view(run) for run in runs],
     )
 
@@ -68,6 +72,10 @@ def _facts(row: Schedule, tenant_zone: str, now: datetime) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
+
+
+def _planning_view(planning: Planning) -> PlanningView:
+    return PlanningView(started_at=planning.since, planned_recipients=planning.planned)
 
 
 def run_view(run: Run) -> RunView:

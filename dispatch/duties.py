@@ -20,6 +20,7 @@ from dispatch.rates import Rates
 from dispatch.reconsiderations import Reconsiderations
 from dispatch.recoveries import Recoveries
 from dispatch.sampling import Sampling
+from dispatch.schedule_plans import SchedulePlans
 from dispatch.signals import Signals
 from dispatch.starter import Starter
 from dispatch.throttles import Throttles
@@ -30,6 +31,7 @@ from domain.names import (
     DIGEST_DUE,
     ERASURE_DUE,
     EVIDENCE_DUE,
+    PLANS_DUE,
     RATES_DUE,
     RECONSIDER_DUE,
     RECOVERY_DUE,
@@ -82,6 +84,7 @@ def duties_of(means: Means, kept_at_least: float) -> Duties:
         "forget": throttles.forget,
         "pruning": Pruning(database, timedelta(seconds=kept_at_least)).prune,
         TICKS_DUE: ticks.ensure,
+        PLANS_DUE: SchedulePlans(database, means.recurring).plan,
         RUNS_DUE: ticks.go_on,
         "samples": Sampling(database, means.sampled, list(means.rates)).sample,
     }

@@ -156,6 +156,12 @@ def same_times(spec: Json, other: Json) -> bool:
     return all(spec.get(name) == other.get(name) for name in ("cron", "timezone", "starts_at", "ends_at"))
 
 
+def same_turns(one: Schedule, other: Schedule) -> bool:
+    """Whether both have the same recipients, one by one or together, and are of one type."""
+    names = ("notification_type", "people", "topic", "each_by_themselves")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatchUp:
     """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `left_out`

@@ -19,7 +19,7 @@ from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
 from models.reconsiderations import Reconsideration
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
-from models.schedules import Schedule, ScheduleRun, ScheduleTurn
+from models.schedules import Schedule, SchedulePlan, ScheduleRun, ScheduleTurn
 from models.suppressions import Suppression
 from models.tenants import ApiKey, Tenant
 from models.throttles import ThrottleTurn, ThrottleWindow
@@ -56,6 +56,7 @@ __all__ = [
     "SandboxMessage",
     "SandboxReceipt",
     "Schedule",
+    "SchedulePlan",
     "ScheduleRun",
     "ScheduleTurn",
     "Suppression",

@@ -49,6 +49,21 @@ class ScheduleTurn(SQLModel, table=True):
     last_local: str | None = None
 
 
+class SchedulePlan(SQLModel, table=True):
+    """After a change the turns of the schedule are planned anew, in the order of recipients: those up to `after` are,
+    `planned` of them. Turns are computed from `since` on: with `again` all of them, otherwise those of new recipients.
+    The row is deleted when all are planned. `served_at` is when the last batch was."""
+
+    __tablename__ = "schedule_plan"
+
+    schedule_id: UUID = Field(foreign_key="schedule.id", primary_key=True)
+    after: str
+    planned: int
+    since: datetime = time_column(nullable=False)
+    again: bool
+    served_at: datetime = time_column(nullable=False)
+
+
 class ScheduleRun(SQLModel, table=True):
     """One time that it was due, triggered or filled in afterwards.
 

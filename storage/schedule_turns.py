@@ -1,4 +1,5 @@
-"""Whose turn it is when: written by whoever changes a schedule, its people or where they are; claimed by the tick.
+"""Whose turn it is when: planned after a change of the schedule (`schedule_plans.py`), written by whoever changes its
+people or where they are; claimed by the tick.
 
 A person's row is locked before their turns, as everywhere: an erasure never waits for who waits for it.
 """
@@ -16,15 +17,10 @@ from domain.clock import now
 from domain.schedules import EVERYBODY, OWN_ZONE, Schedule, schedule_of
 from storage import ticks
 from storage.database import to_json
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.sealing import unseal
 
-# Shared by those who subscribe, held alone by who plans for all subscribers: nobody is forgotten in between.
-LOCK_TOPIC = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-LOCK_PEOPLE = text("""
-SELECT count(*) FROM (SELECT 1 FROM topic_subscriber s JOIN recipient r USING (tenant, recipient_id)
-  WHERE s.tenant = :tenant AND s.topic = :topic ORDER BY recipient_id FOR KEY SHARE OF r) locked
-""")
+# Held alone while turns of its subscribers are planned.
 SHARE_TOPIC = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 
 ZONE = (
@@ -33,18 +29,12 @@ ZONE = (
 TURNS = """schedule_turn t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
   LEFT JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id"""
 
-KEEP_ONLY = """
-DELETE FROM schedule_turn t WHERE t.schedule_id = :id AND NOT EXISTS (SELECT 1 FROM ({people}) p
-  WHERE p.recipient_id = t.recipient_id)
-"""
 ADD = """
 INSERT INTO schedule_turn (schedule_id, recipient_id, tenant, notification_type, timezone)
 SELECT CAST(:id AS uuid), p.recipient_id, CAST(:tenant AS uuid), CAST(:type AS text), '' FROM ({people}) p
 ON CONFLICT (schedule_id, recipient_id) DO UPDATE SET notification_type = EXCLUDED.notification_type
 """
-TOGETHER = f"SELECT '{EVERYBODY}' AS recipient_id WHERE CAST(:any AS bool)"
 NAMED = "SELECT unnest(CAST(:people AS text[])) AS recipient_id"
-SUBSCRIBED = "SELECT recipient_id FROM topic_subscriber WHERE tenant = :tenant AND topic = :topic"
 
 # Many people are in few zones, and most had their last turn at the same time.
 ALIKE = f"SELECT DISTINCT {ZONE} AS zone, t.last_local FROM {TURNS} WHERE t.schedule_id = :id AND {{which}}"  # noqa: S608
@@ -55,14 +45,12 @@ UPDATE schedule_turn SET due_at = x.due_at, timezone = x.zone
  WHERE schedule_turn.schedule_id = :id AND schedule_turn.recipient_id = mine.recipient_id
    AND x.zone = mine.zone AND x.last_local IS NOT DISTINCT FROM mine.last_local
 """  # noqa: S608 - constants of our own
-ALL, NEW = "true", "t.timezone = ''"
+NEW = "t.timezone = ''"
 # Who is due already has that turn yet.
 MOVED = f"t.timezone <> {ZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
 OF_THESE = "t.recipient_id = ANY(:people)"
 
 WHERE = text(f"SELECT DISTINCT {ZONE} FROM {TURNS} WHERE t.schedule_id = :id")  # noqa: S608
-REST = text("UPDATE schedule_turn SET due_at = NULL, timezone = '' WHERE schedule_id = :id")
-DROP = text("DELETE FROM schedule_turn WHERE schedule_id = :id")
 
 WITH_MOVED = f"""
 SELECT DISTINCT s.id, s.notification_type, s.spec FROM {TURNS}
@@ -100,13 +88,15 @@ class NextTurn:
     last_local: str
 
 
+# A turn behind the place of its schedule's plan is still that of before the change.
+PLANNED = "NOT EXISTS (SELECT 1 FROM schedule_plan p WHERE p.schedule_id = t.schedule_id AND p.after < t.recipient_id)"
 CLAIM = f"""
 SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {ZONE} AS zone, now() AS now
   FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
   {{person}} JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id
  WHERE t.tenant = :tenant AND t.notification_type = :type AND t.due_at <= now() AND t.recipient_id {{which}} ''
    AND (s.spec ->> 'timezone' = '{OWN_ZONE}') = (t.recipient_id <> '{EVERYBODY}')
-   AND s.paused_at IS NULL AND s.deleted_at IS NULL
+   AND s.paused_at IS NULL AND s.deleted_at IS NULL AND {PLANNED}
  ORDER BY t.due_at, t.schedule_id, t.recipient_id LIMIT :limit
 """  # noqa: S608
 CLAIM_SHARED = f"{CLAIM.format(person='LEFT', which='=')} FOR UPDATE OF t {{others}}"
@@ -122,35 +112,12 @@ UPDATE schedule_turn t SET due_at = x.due_at, timezone = x.timezone, last_local 
 """)
 
 
-async def plan(session: AsyncSession, schedule: Schedule, *, again: bool, paused: bool) -> None:
-    """The turns of exactly its people. Computed from now on: those of whoever is new, with `again` all of them. Its
-    topics are held, those it had too (`hold_topics`)."""
-    values: Json = {"id": schedule.id, "tenant": schedule.tenant, "type": schedule.notification_type}
-    people = NAMED
-    if not schedule.each_by_themselves:
-        people, values["any"] = TOGETHER, schedule.people is None or bool(schedule.people)
-    elif schedule.topic is not None:
-        people, values["topic"] = SUBSCRIBED, schedule.topic
-    else:
-        values["people"] = list(schedule.people or ())
-    for statement in (KEEP_ONLY, ADD):
-        await session.execute(text(statement.format(people=people)), values)
-    if paused:
-        await session.execute(REST, {"id": schedule.id})
-    else:
-        await _compute(session, schedule, ALL if again else NEW)
-
-
-async def drop(session: AsyncSession, schedule_id: UUID) -> None:
-    await session.execute(DROP, {"id": schedule_id})
-
-
 async def moved(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> None:
     """After whatever may have changed where these people are: the turns of those who are elsewhere now."""
     which, values = f"{MOVED} AND {OF_THESE}", {"people": list(people)}
     rows = await session.execute(text(WITH_MOVED.format(which=which)), {"tenant": tenant, **values})
     for row in rows.mappings().all():
-        await _compute(session, _schedule(row, tenant), which, **values)
+        await compute(session, _schedule(row, tenant), which, now(), **values)
 
 
 async def zones(session: AsyncSession, schedule_id: UUID) -> set[str]:
@@ -166,7 +133,7 @@ async def subscribed(session: AsyncSession, tenant: UUID, topic: str, recipient_
         mine = {"id": schedule.id, "tenant": tenant, "type": schedule.notification_type, "people": [recipient_id]}
         await session.execute(text(ADD.format(people=NAMED)), mine)
         if row["paused_at"] is None:
-            await _compute(session, schedule, NEW)
+            await compute(session, schedule, f"{NEW} AND {OF_THESE}", now(), people=[recipient_id])
             await ticks.want(session, tenant, schedule.notification_type)
 
 
@@ -175,16 +142,8 @@ async def unsubscribed(session: AsyncSession, tenant: UUID, topic: str, recipien
     await session.execute(UNSUBSCRIBE, {"tenant": tenant, "topic": topic, "recipient_id": recipient_id})
 
 
-async def hold_topics(session: AsyncSession, tenant: UUID, specs: Sequence[Json]) -> None:
-    """Those of these schedules that have turns of subscribers: nobody subscribes or unsubscribes, nor is a subscriber
-    erased, until the transaction is over. Topics in the order of their names, before rows of schedules."""
-    for topic in sorted({spec["topic"] for spec in specs if spec["timezone"] == OWN_ZONE and spec.get("topic")}):
-        await session.execute(LOCK_TOPIC, {"name": _topic(tenant, topic)})
-        await session.execute(LOCK_PEOPLE, {"tenant": tenant, "topic": topic})
-
-
 async def share_topic(session: AsyncSession, tenant: UUID, topic: str) -> None:
-    await session.execute(SHARE_TOPIC, {"name": _topic(tenant, topic)})
+    await session.execute(SHARE_TOPIC, {"name": topic_lock(tenant, topic)})
 
 
 async def claim(session: AsyncSession, tenant: UUID, notification_type: str, limit: int, *, own: bool) -> list[DueTurn]:
@@ -210,10 +169,11 @@ async def _schedules(session: AsyncSession, tenant: UUID, ids: Sequence[UUID]) -
     return {row["id"]: _schedule(row, tenant) for row in rows}
 
 
-async def _compute(session: AsyncSession, schedule: Schedule, which: str, **more: Any) -> None:
+async def compute(session: AsyncSession, schedule: Schedule, which: str, since: datetime, **more: Any) -> None:
+    """Write when each of these turns is due next after `since`."""
     values = {"id": schedule.id, **more}
     alike = (await session.execute(text(ALIKE.format(which=which)), values)).mappings().all()
-    plans = [{**each, "due_at": schedule.rule.for_one(each["zone"], now(), each["last_local"])} for each in alike]
+    plans = [{**each, "due_at": schedule.rule.for_one(each["zone"], since, each["last_local"])} for each in alike]
     await session.execute(text(PLAN.format(which=which)), {**values, "plans": to_json(plans)})
 
 
@@ -222,5 +182,5 @@ def _schedule(row: Any, tenant: UUID) -> Schedule:
     return schedule_of(row["id"], tenant, row["notification_type"], {**spec, "payload": unseal(spec["payload"])})
 
 
-def _topic(tenant: UUID, topic: str) -> str:
+def topic_lock(tenant: UUID, topic: str) -> str:
     return f"topic:{tenant}:{topic}"

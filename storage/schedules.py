@@ -1,5 +1,6 @@
-"""Recurring sends as they are kept: made, changed, paused, deleted. Their turns are in `schedule_turns.py`, what became
-of them in `schedule_runs.py`. The payload is sealed; ids of people stand in the spec and nowhere else."""
+"""Recurring sends as they are kept: made, changed, paused, deleted. Their turns are planned by `schedule_plans.py`,
+what became of them is in `schedule_runs.py`. The payload is sealed; ids of people stand in the spec and nowhere
+else."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import schedules as domain
-from domain.schedules import same_times
+from domain.schedules import same_times, same_turns
 from models.columns import new_id
-from storage import schedule_turns, ticks
+from storage import schedule_plans, ticks
 from storage.database import to_json
 from storage.rows import Json, decoded
+from storage.schedule_plans import Target
 from storage.sealing import seal, unseal
 
 
@@ -37,7 +39,6 @@ class Schedule:
 COLUMNS = "id, key, notification_type, spec, paused_at, created_at, updated_at"
 STANDING = "tenant = :tenant AND key = :key AND deleted_at IS NULL"
 
-LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 FIND = text(f"SELECT {COLUMNS} FROM schedule WHERE {STANDING}")  # noqa: S608 - constants of our own
 LISTED = text(f"""
 SELECT {COLUMNS} FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL AND key > :after ORDER BY key LIMIT :limit
@@ -52,11 +53,11 @@ RETURNING {COLUMNS}
 """)  # noqa: S608
 PAUSE = text(f"""
 UPDATE schedule SET paused_at = CASE WHEN :paused THEN COALESCE(paused_at, now()) END, updated_at = now()
- WHERE {STANDING} AND (paused_at IS NULL) = :paused RETURNING {COLUMNS}
+ WHERE {STANDING} RETURNING {COLUMNS}
 """)  # noqa: S608
 DELETE = text(f"""
 UPDATE schedule SET deleted_at = now(), spec = spec - CAST('{{payload,recipients,recipient_id}}' AS text[])
- WHERE {STANDING} RETURNING id, notification_type
+ WHERE {STANDING}
 """)  # noqa: S608
 
 
@@ -75,31 +76,24 @@ async def put(
     session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: Json
 ) -> tuple[Schedule, bool]:
     """Exactly this from now on; True if it is new. As long as its times stay the same, what is due stays due."""
-    known = await _held(session, tenant, key, spec)
-    given = {"type": notification_type, "spec": to_json({**spec, "payload": seal(spec["payload"])})}
+    await schedule_plans.lock_schedule(session, tenant, key)
+    known = await find(session, tenant, key)
+    id = new_id() if known is None else known.id
+    wanted = domain.schedule_of(id, tenant, notification_type, spec)
+    target = Target(id=id, tenant=tenant, schedule=wanted, paused=known is not None and known.paused_at is not None)
+    former = None if known is None else known.value(tenant)
+    batch = await schedule_plans.hold(session, target, former)
+    given = {"id": id, "type": notification_type, "spec": to_json({**spec, "payload": seal(spec["payload"])})}
     if known is None:
-        written = await session.execute(INSERT, {"id": new_id(), "tenant": tenant, "key": key, **given})
+        written = await session.execute(INSERT, {"tenant": tenant, "key": key, **given})
     else:
-        written = await session.execute(UPDATE, {"id": known.id, **given})
-    schedule = _schedule(written.mappings().one())
-    await schedule_turns.plan(
-        session,
-        schedule.value(tenant),
-        again=known is None or not same_times(known.spec, schedule.spec),
-        paused=schedule.paused_at is not None,
-    )
+        written = await session.execute(UPDATE, given)
+    again = known is None or not same_times(known.spec, spec)
+    if again or former is None or not same_turns(former, wanted):
+        await schedule_plans.begin(session, target, batch, again=again)
     for type_key in sorted({notification_type, known.notification_type if known else notification_type}):
         await ticks.want(session, tenant, type_key)
-    return schedule, known is None
-
-
-async def _held(session: AsyncSession, tenant: UUID, key: str, wanted: Json | None = None) -> Schedule | None:
-    """Nobody else changes it until the transaction is over, nor who has the topic that it had or the `wanted` one."""
-    await session.execute(LOCK, {"name": f"schedule:{tenant}:{key}"})
-    known = await find(session, tenant, key)
-    specs = [spec for spec in (known.spec if known else None, wanted) if spec is not None]
-    await schedule_turns.hold_topics(session, tenant, specs)
-    return known
+    return _schedule(written.mappings().one()), known is None
 
 
 async def pause(session: AsyncSession, tenant: UUID, key: str) -> Schedule | None:
@@ -113,24 +107,29 @@ async def resume(session: AsyncSession, tenant: UUID, key: str) -> Schedule | No
 
 
 async def _paused(session: AsyncSession, tenant: UUID, key: str, *, paused: bool) -> Schedule | None:
-    await _held(session, tenant, key)
-    changed = (await session.execute(PAUSE, {"tenant": tenant, "key": key, "paused": paused})).mappings().one_or_none()
-    if changed is None:
-        return await find(session, tenant, key)
-    schedule = _schedule(changed)
-    await schedule_turns.plan(session, schedule.value(tenant), again=True, paused=paused)
-    await ticks.want(session, tenant, schedule.notification_type)
-    return schedule
+    await schedule_plans.lock_schedule(session, tenant, key)
+    known = await find(session, tenant, key)
+    if known is None or (known.paused_at is not None) == paused:
+        return known
+    target = Target(id=known.id, tenant=tenant, schedule=known.value(tenant), paused=paused)
+    batch = await schedule_plans.hold(session, target)
+    changed = await session.execute(PAUSE, {"tenant": tenant, "key": key, "paused": paused})
+    await schedule_plans.begin(session, target, batch, again=True)
+    await ticks.want(session, tenant, known.notification_type)
+    return _schedule(changed.mappings().one())
 
 
 async def delete(session: AsyncSession, tenant: UUID, key: str) -> bool:
     """False if there is none. What it has accepted is sent; its payload and people are forgotten."""
-    await _held(session, tenant, key)
-    gone = (await session.execute(DELETE, {"tenant": tenant, "key": key})).mappings().one_or_none()
-    if gone is None:
+    await schedule_plans.lock_schedule(session, tenant, key)
+    known = await find(session, tenant, key)
+    if known is None:
         return False
-    await schedule_turns.drop(session, gone["id"])
-    await ticks.want(session, tenant, gone["notification_type"])
+    target = Target(id=known.id, tenant=tenant, schedule=None)
+    batch = await schedule_plans.hold(session, target, known.value(tenant))
+    await session.execute(DELETE, {"tenant": tenant, "key": key})
+    await schedule_plans.begin(session, target, batch, again=True)
+    await ticks.want(session, tenant, known.notification_type)
     return True
 
 

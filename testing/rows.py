@@ -50,6 +50,8 @@ UNION SELECT 'the sandbox has something to report' FROM sandbox_receipt r JOIN s
  WHERE m.tenant = :tenant AND r.posted_at IS NULL AND r.due_at <= now() + :soon
 UNION SELECT 'a schedule is due' FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
  WHERE t.tenant = :tenant AND t.due_at <= now() AND s.paused_at IS NULL AND s.deleted_at IS NULL
+UNION SELECT 'a schedule is not planned' FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id
+ WHERE s.tenant = :tenant
 UNION SELECT 'a run of a schedule is not through' FROM schedule_run WHERE tenant = :tenant AND finished_at IS NULL
 UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND ensured_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import auditing, scheduling
 from api.callers import Caller, CallerDep
 from api.front_door import FrontDoor, scope
+from api.openapi import answers
 from api.paging import Page, PagingDep
 from api.parts import PartsDep
-from api.problems import at, invalid, not_found
+from api.problems import at, conflict, invalid, not_found
 from api.schemas.base import Key
 from api.schemas.schedules import (
     BackfillBody,
@@ -24,7 +25,7 @@ from api.schemas.schedules import (
 from domain.clock import now
 from domain.schedules import RunKind, backfill_times
 from models.columns import new_id
-from storage import recipients, schedule_runs, schedule_turns, schedules
+from storage import recipients, schedule_plans, schedule_runs, schedule_turns, schedules
 from storage.schedule_runs import NewRun, backfill_run
 from storage.schedules import Schedule
 
@@ -33,6 +34,8 @@ router = APIRouter(route_class=FrontDoor, prefix="/schedules", tags=["schedules"
 LAST_RUNS = 10
 MOST_TIMES = 100
 UNKNOWN = "There is no schedule with this key."
+PLANNING = "The schedule is being planned after a change; repeat the request when its `planning` is null."
+PLANNING_RETRY_AFTER = 5  # seconds
 
 
 @router.put("/{key}", responses={201: {"model": ScheduleView, "description": "Created"}})
@@ -118,7 +121,7 @@ async def trigger_schedule(key: Key, caller: CallerDep, parts: PartsDep) -> Trig
     return Triggered(run_id=run.id)
 
 
-@router.post("/{key}/backfill", status_code=202)
+@router.post("/{key}/backfill", status_code=202, responses=answers(409))
 @scope("send")
 async def backfill_schedule(key: Key, body: BackfillBody, caller: CallerDep, parts: PartsDep) -> Backfilled:
     """Each of its times in the range, by the rule as it is now, at most 100; for whoever has not had that time yet."""
@@ -126,6 +129,8 @@ async def backfill_schedule(key: Key, body: BackfillBody, caller: CallerDep, par
         raise invalid(at("/to", "must have passed"))
     async with parts.database.transaction() as session:
         schedule = (await _known(session, caller.tenant, key)).value(caller.tenant)
+        if await schedule_plans.find(session, schedule.id):
+            raise conflict(PLANNING, retry_after=PLANNING_RETRY_AFTER)
         zones = await schedule_turns.zones(session, schedule.id)
         times = backfill_times(schedule.rule, zones, body.start, body.end, MOST_TIMES)
         if len(times) > MOST_TIMES:
@@ -158,4 +163,5 @@ def _found(row: Schedule | None) -> Schedule:
 
 async def _view(session: AsyncSession, caller: Caller, row: Schedule) -> ScheduleView:
     zone = await recipients.zone_of_all(session, caller.tenant)
-    return scheduling.view(row, zone, now(), await schedule_runs.last(session, row.id, LAST_RUNS))
+    runs = await schedule_runs.last(session, row.id, LAST_RUNS)
+    return scheduling.view(row, zone, now(), runs, await schedule_plans.find(session, row.id))

@@ -121,6 +121,14 @@ class RunView(Model):
     finished_at: Timestamp | None
 
 
+class PlanningView(Model):
+    """`planned_recipients` are planned since the change at `started_at`. The others are not notified before they are
+    planned, and then also for a time that has passed since."""
+
+    started_at: Timestamp
+    planned_recipients: int
+
+
 class ScheduleSummary(Model):
     """`next_runs` are the next five times, none while it is paused. They are those of `next_runs_timezone`: where each
     one's own zone counts, the tenant's stands for all."""
@@ -138,7 +146,8 @@ class ScheduleSummary(Model):
 
 class ScheduleView(ScheduleSummary):
     """As it was given. Of people who were erased nothing is left; if it was for them alone, `recipients` is empty.
-    `last_runs` are the last ten, newest first."""
+    `last_runs` are the last ten, newest first. `planning` is the progress after a change, where each recipient's own
+    zone counts; null when all are planned, with up to 500 recipients at once."""
 
     recipient_id: str | None
     recipients: list[str] | None
@@ -151,6 +160,7 @@ class ScheduleView(ScheduleSummary):
     channels: list[ChannelName] | None
     expires_in: str | None
     tags: list[str]
+    planning: PlanningView | None
     last_runs: list[RunView]
 
 

@@ -8,7 +8,7 @@ from httpx2 import Response
 from sqlalchemy import text
 
 from bootstrap import Parts
-from storage import reconsiderations, zone_changes
+from storage import reconsiderations, schedule_plans, zone_changes
 from tests.api.shops import Shop, faults, open_shop
 
 pytestmark = pytest.mark.postgres
@@ -17,6 +17,7 @@ SCHEMA = {"type": "object", "required": ["figure"], "properties": {"figure": {"t
 BODY = {"notification_type": "report", "payload": {"figure": 7}, "cron": "0 9 * * *", "timezone": "Europe/Berlin"}
 SEND = {"notification_type": "report", "payload": {"figure": 7}}
 PATH = "/schedules/daily"
+DAYS = {"from": "2026-01-01T08:00:00Z", "to": "2026-01-03T08:00:00Z"}
 
 
 @pytest.fixture
@@ -148,13 +149,12 @@ async def test_a_paused_one_has_no_next_times(shop: Shop) -> None:
 async def test_a_range_to_be_filled_in_has_passed_and_holds_a_hundred_times_at_most(shop: Shop) -> None:
     await put(shop)
     url = f"{PATH}/backfill"
-    days = {"from": "2026-01-01T08:00:00Z", "to": "2026-01-03T08:00:00Z"}
-    filled = await shop.http.post(url, json=days)
+    filled = await shop.http.post(url, json=DAYS)
     assert (filled.status_code, filled.json()) == (202, {"times": [f"2026-01-0{day}T08:00:00Z" for day in (1, 2, 3)]})
-    assert faults(await shop.http.post(url, json=days | {"to": "2099-01-01T00:00:00Z"})) == {"/to": "must have passed"}
-    assert list(faults(await shop.http.post(url, json=days | {"from": "2025-01-01T00:00:00Z"}))) == ["/from"]
-    assert list(faults(await shop.http.post(url, json={"from": days["to"], "to": days["from"]}))) == [""]
-    assert list(faults(await shop.http.post(url, json=days | {"from": "0001-01-01T00:00:00Z"}))) == ["/from"]
+    assert faults(await shop.http.post(url, json=DAYS | {"to": "2099-01-01T00:00:00Z"})) == {"/to": "must have passed"}
+    assert list(faults(await shop.http.post(url, json=DAYS | {"from": "2025-01-01T00:00:00Z"}))) == ["/from"]
+    assert list(faults(await shop.http.post(url, json={"from": DAYS["to"], "to": DAYS["from"]}))) == [""]
+    assert list(faults(await shop.http.post(url, json=DAYS | {"from": "0001-01-01T00:00:00Z"}))) == ["/from"]
 
 
 async def test_the_list_goes_page_by_page(shop: Shop) -> None:
@@ -173,3 +173,23 @@ async def test_a_deleted_one_is_gone_and_its_key_is_free(shop: Shop) -> None:
     assert [(await shop.http.request(verb, PATH)).status_code for verb in ("GET", "DELETE")] == [404, 404]
     again = await put(shop)
     assert (again.status_code, again.json()["last_runs"]) == (201, [])
+
+
+PLANNED = "INSERT INTO schedule_plan SELECT id, 'bob', 500, now(), true, now() FROM schedule WHERE tenant = :tenant"
+
+
+async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(shop: Shop) -> None:
+    assert (await put(shop, timezone="recipient")).json()["planning"] is None
+    async with shop.database.transaction() as holder:
+        # The leader of an engine that runs beside the test waits for the schedule.
+        await schedule_plans.lock_schedule(holder, shop.tenant, "daily")
+        async with shop.database.transaction() as session:
+            await session.execute(text(PLANNED), {"tenant": shop.tenant})
+        assert (await shop.http.get(PATH)).json()["planning"]["planned_recipients"] == 500
+        refused = await shop.http.post(f"{PATH}/backfill", json=DAYS)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (409, "5")
+    async with shop.database.transaction() as session:
+        while await schedule_plans.continue_batch(session):
+            pass
+    assert (await shop.http.get(PATH)).json()["planning"] is None
+    assert (await shop.http.post(f"{PATH}/backfill", json=DAYS)).status_code == 202
