@@ -14,6 +14,8 @@ from storage.encryption import SECRET_MEMBERS, Encryption, Owner
 from storage.rows import Json, decoded
 
 BATCH = 500
+COUNTED_AT_ONCE = 5_000  # rows: a count of all may take longer than a statement may
+FIRST: Json = {"uuid": "00000000-0000-0000-0000-000000000000", "text": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +76,22 @@ TABLES = (
 NAMES = ", ".join(f"'{name}'" for name in sorted(SECRET_MEMBERS))
 # Of a table's document: its secrets.
 SECRETS = f"jsonb_each({{document}}) m WHERE m.key IN ({NAMES}) AND m.value NOT IN ('null', '\"\"')"
+SECRETS_OF_PAGE = SECRETS.format(document="t.document")
 KEY_ID = "substring(m.value #>> '{{}}' FROM '^enc:([^:]+):')"
-COUNT = f"SELECT {KEY_ID} AS key_id, count(*) AS secrets FROM {{name}} t, {SECRETS} GROUP BY 1"  # noqa: S608 - ours
+COUNT = f"""
+WITH page AS (
+  SELECT {{keys}}, {{document}} AS document FROM {{name}} t WHERE ({{keys}}) > ({{after}})
+   ORDER BY {{keys}} LIMIT :limit)
+SELECT (SELECT to_jsonb(t) - 'document' FROM page t ORDER BY {{keys}} OFFSET :limit - 1) AS last,
+       (SELECT jsonb_agg(jsonb_build_array(key_id, secrets)) FROM (
+         SELECT {KEY_ID} AS key_id, count(*) AS secrets FROM page t, {SECRETS_OF_PAGE} GROUP BY 1) counted) AS counts
+"""  # noqa: S608 - constants of our own
 # A page of the table, however few of its rows have a secret to encrypt: only those have a document.
 NEXT = f"""
 SELECT t.tenant, {{columns}}, {{keys}},
        CASE WHEN EXISTS (SELECT 1 FROM {SECRETS} AND {KEY_ID} IS DISTINCT FROM :key_id) THEN {{document}} END
          AS document
-  FROM {{name}} t WHERE (CAST(:after AS jsonb) IS NULL OR ({{keys}}) > ({{after}}))
+  FROM {{name}} t WHERE ({{keys}}) > ({{after}})
  ORDER BY {{keys}} LIMIT {BATCH}
 """  # noqa: S608 - constants of our own
 # In the order in which others lock several rows. A row that was changed since it was read is left to the next pass.
@@ -109,10 +119,20 @@ def _statement(template: str, table: EncryptedTable) -> Any:
 
 
 async def secrets_by_key(database: Database, table: EncryptedTable) -> Counter[str | None]:
-    """Count the secrets of the table by key id; None counts those that are not encrypted."""
-    async with database.transaction() as session:
-        rows = await session.execute(_statement(COUNT, table))
-        return Counter({row.key_id: row.secrets for row in rows})
+    """Count the secrets of the table by key id, in short statements; None counts those that are not encrypted."""
+    count, counts, after = _statement(COUNT, table), Counter[str | None](), _first(table)
+    while after:
+        values = {"after": to_json(after), "limit": COUNTED_AT_ONCE}
+        async with database.transaction() as session:
+            row = (await session.execute(count, values)).one()
+        counts.update(dict(decoded(row.counts) or []))
+        after = decoded(row.last)
+    return counts
+
+
+def _first(table: EncryptedTable) -> Json:
+    """Come before all keys of the table."""
+    return {name: FIRST[kind] for name, kind in table.order.items()}
 
 
 async def renew_table(database: Database, table: EncryptedTable, report: Callable[[int], None]) -> None:
@@ -120,10 +140,10 @@ async def renew_table(database: Database, table: EncryptedTable, report: Callabl
 
     `report` is called with the number of rows of each batch. Raise DecryptionError for a secret of an unknown key.
     """
-    after: Json | None = None
+    after = _first(table)
     select, renew, encryption = _statement(NEXT, table), _statement(RENEW, table), database.encryption
     while True:
-        values = {"after": None if after is None else to_json(after), "key_id": encryption.key_id}
+        values = {"after": to_json(after), "key_id": encryption.key_id}
         async with database.transaction() as session:
             rows = list((await session.execute(select, values)).mappings())
         if not rows:

@@ -84,7 +84,9 @@ def _refuse_other_keys(known: Mapping[str, str], encryption: Encryption) -> None
 
 
 async def retire_keys(database: Database) -> set[str]:
-    """Forget other keys than the current one as far as no row is encrypted by them. Return those that are left."""
+    """Forget other keys than the current one as far as no row is encrypted by them. Return those that are left.
+
+    The rows are those that `tocsin encryption status` counts."""
     left = {id for table in TABLES for id in await secrets_by_key(database, table)} - {database.encryption.key_id}
     async with _alone(database):
         known = await _known(database) or {}

@@ -8,14 +8,14 @@ from secrets import token_bytes
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from config_sources import WrongSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
 from domain.outgoing import Message
 from models.columns import new_id
-from storage import devices, event_endpoints, outbox, recipients, suppressions
+from storage import devices, encrypted_tables, event_endpoints, outbox, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.encrypted_tables import TABLES, renew_table, secrets_by_key
@@ -141,6 +141,22 @@ async def test_a_rotation_renews_all_secrets_and_a_second_one_changes_nothing(ow
             await devices.save(session, desk.tenant, "ada", token)
             names = [device.device for device in await devices.list_of(session, desk.tenant, "ada")]
         assert names == ["browser", "tablet"], "the token is still found and has moved"
+
+
+async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encrypted_tables, "COUNTED_AT_ONCE", 2)
+    for person in "abcd":
+        await fill(own, person)
+    statements: list[str] = []
+    event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    assert await counts(own) == {
+        "device": {"k1": 8},
+        "recipient": {"k1": 4},
+        "event_endpoint": {"k1": 12},
+        "sandbox_message": {"k1": 4},
+    }
+    pages = [sum(f"FROM {table.name} t" in statement for statement in statements) for table in TABLES]
+    assert pages == [5, 5, 3, 3]
 
 
 async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
