@@ -16,7 +16,11 @@ from api.strict_json import VALUE_LIMIT
 Json = dict[str, Any]
 
 ORDINARY = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
+# What any request may be answered before its route is reached, by the names of the shared responses.
+SHARED = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge", 503: "Unavailable"}
 INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
+
+HEADERS = {429: "Retry-After", 503: "Retry-After"}
 
 BEARER = {
     "type": "http",
@@ -77,6 +81,7 @@ def document(app: FastAPI) -> Json:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM
     components["securitySchemes"] = {"key": BEARER}
+    components["responses"] = {name: response(status) for status, name in SHARED.items()}
     endpoints = dict(_endpoints(app))
     for path, operations in schema.get("paths", {}).items():
         for method, operation in operations.items():
@@ -99,12 +104,11 @@ def _complete(operation: Json, path: str, endpoint: object) -> None:
     """Add security, and the problems that any such operation can answer."""
     responses = operation["responses"]
     responses.pop("422", None)
-    problems = {503: response(503, header="Retry-After")}
+    problems: dict[int, Json] = {status: {"$ref": f"#/components/responses/{name}"} for status, name in SHARED.items()}
     scope = str(getattr(endpoint, "scope", PUBLIC))
     if scope != PUBLIC:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
-        problems[429] = response(429, header="Retry-After")
         problems[401] = response(401, header="WWW-Authenticate")
         problems[403] = response(403, f"The API key lacks the scope '{scope}', or its tenant is suspended")
     if "requestBody" in operation:
@@ -126,14 +130,14 @@ def _exemplify(operation: Json) -> None:
 
 
 def response(status: int, description: str = "", *, header: str | None = None) -> Json:
-    schema = {"$ref": "#/components/schemas/Problem"}
+    header = header or HEADERS.get(status)
     return {
         "description": description or KINDS[status][1],
         "headers": {header: {"schema": {"type": "string"}}} if header else {},
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 
 
 def answers(*statuses: int) -> dict[int | str, Json]:
     """For the `responses` of a route that also answers these problems, such as 409."""
-    return {status: response(status, header="Retry-After" if status == 429 else None) for status in statuses}
+    return {status: response(status) for status in statuses}

@@ -39,9 +39,7 @@ class TooManyEvents(Exception):
     """The request reports more events than the provider sends at once. None is stored."""
 
 
-@router.post(
-    "/receipts/{provider}", status_code=204, responses=answers(400, 413, 429) | {401: response(401, FORGED[1])}
-)
+@router.post("/receipts/{provider}", status_code=204, responses=answers(400, 413) | {401: response(401, FORGED[1])})
 @public
 @accepts_any_query  # vendors add parameters of their own to the callback URL, and sign them with it
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:

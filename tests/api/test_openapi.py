@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 
 from api.examples import EXAMPLES
+from api.http_protocol import _response
 from api.problems import MEDIA_TYPE
 from bootstrap import Parts
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
@@ -22,8 +23,9 @@ DOCUMENT = document()
 FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}
 FIRST |= {f"{verb}_{noun}" for verb in ("put", "get") for noun in ("recipient", "preferences", "notification_type")}
 FIRST |= {"list_notification_types", "save_template", "list_templates", "preview_template", "get_webhook_secret"}
-READ = {"200", "401", "403", "422", "429", "503"}
-BODY = {"400", "401", "403", "413", "422", "429", "503"}
+ANY = {"408", "429", "431", "503"}
+READ = ANY | {"200", "401", "403", "422"}
+BODY = ANY | {"400", "401", "403", "413", "422"}
 
 
 def operations() -> Iterator[tuple[str, Json]]:
@@ -34,6 +36,16 @@ def operations() -> Iterator[tuple[str, Json]]:
 
 def operation(name: str) -> Json:
     return dict(operations())[name]
+
+
+def responses(name: str) -> dict[str, Json]:
+    """Those of an operation, also the shared ones that it refers to."""
+    return {status: referred(answer) for status, answer in operation(name)["responses"].items()}
+
+
+def referred(answer: Json) -> Json:
+    reference = answer.get("$ref")
+    return DOCUMENT["components"]["responses"][reference.rpartition("/")[2]] if reference else answer
 
 
 def examples() -> Iterator[tuple[str, str, Json]]:
@@ -125,7 +137,9 @@ def test_secrets_are_answered_only_where_they_are_made() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    there = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    there = {
+        f"#/components/{kind}/{name}" for kind in ("schemas", "responses") for name in DOCUMENT["components"][kind]
+    }
     assert set(references(DOCUMENT)) <= there
 
 
@@ -150,7 +164,7 @@ def test_every_reference_leads_somewhere() -> None:
         ("DELETE /keys/{id}", READ - {"200"} | {"204", "404"}),
         ("POST /tenants/{key}/suspend", BODY | {"200", "404", "409"}),
         ("GET /audit", READ),
-        ("POST /receipts/{provider}", {"204", "400", "401", "404", "413", "429", "503"}),
+        ("POST /receipts/{provider}", ANY | {"204", "400", "401", "404", "413"}),
     ],
 )
 def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> None:
@@ -159,14 +173,25 @@ def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> 
 
 @pytest.mark.parametrize("name", [name for name, _ in operations()])
 def test_every_operation_has_its_errors_as_problems(name: str) -> None:
-    documented = operation(name)["responses"]
-    expected = {"503"} | ({"401", "403"} if "x-scope" in operation(name) else {"401"})
+    documented = responses(name)
+    expected = ANY | ({"401", "403"} if "x-scope" in operation(name) else {"401"})
     expected |= {"404"} if "{" in name else set()
     expected |= {"400", "413"} if "requestBody" in operation(name) else set()
     errors = {status: response["content"] for status, response in documented.items() if status >= "400"}
     assert expected <= set(errors)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     assert all(content == problem for content in errors.values())
+
+
+@pytest.mark.parametrize("status", [408, 429, 431, 503])
+def test_what_the_protocol_answers_is_a_shared_response(status: int) -> None:
+    """By bytes that no route has made."""
+    head, _, body = _response(status).decode().partition("\r\n\r\n")
+    fields = dict(line.split(": ") for line in head.split("\r\n")[1:])
+    [reference] = {one["responses"][str(status)].get("$ref") for _, one in operations()}
+    documented = referred({"$ref": reference})
+    assert set(documented["headers"]) <= set(fields)
+    assert fits(documented["content"][fields["Content-Type"]]["schema"], json.loads(body))
 
 
 def test_what_a_type_cannot_say_yet_is_told() -> None:
@@ -176,7 +201,7 @@ def test_what_a_type_cannot_say_yet_is_told() -> None:
 
 
 def test_headers_that_matter_are_told() -> None:
-    told = operation("POST /notifications/send")["responses"]
+    told = responses("POST /notifications/send")
     assert set(told["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
     assert (set(told["401"]["headers"]), set(told["503"]["headers"])) == ({"WWW-Authenticate"}, {"Retry-After"})
     assert set(told["429"]["headers"]) == {"Retry-After"}
@@ -211,7 +236,7 @@ async def test_a_receipt_is_answered_as_documented(
     headers = {TIMESTAMP_HEADER: now, SIGNATURE_HEADER: sign(secret, now, body), "Authorization": ""}
     answer = await api.post(f"/receipts/{provider}", content=body, headers=headers)
     assert answer.status_code == status
-    documented = operation("POST /receipts/{provider}")["responses"][str(status)]
+    documented = responses("POST /receipts/{provider}")[str(status)]
     if status == 401:
         assert answer.json()["title"] == documented["description"]
     if status != 204:
