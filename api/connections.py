@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from api.forwarded_for import IgnoredForwards
 from api.sources import Sources
 from metrics.engine import Limit, limit_reached
 from process_flags import return_free_memory
@@ -60,6 +61,7 @@ class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.sources = Sources(limits.proxies)
+        self.ignored_forwards = IgnoredForwards()
         self._open: dict[Connection, None] = {}
         self._by_source = Counter[str]()
         self._next_search = 0.0

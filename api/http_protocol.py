@@ -16,6 +16,7 @@ from metrics.engine import Limit, limit_reached
 
 # Requests of one connection that wait for the response to the one before.
 PIPELINED = 16
+FORWARDED_FOR = b"x-forwarded-for"
 
 
 class RefusedRequest(Exception):
@@ -81,6 +82,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(431, Limit.REQUEST_HEADERS)
         if len(self.pipeline) >= PIPELINED:
             self._stop(429, Limit.PIPELINED_REQUESTS)
+        # A source is an address that is no trusted proxy.
+        if self.source is not None and any(name == FORWARDED_FOR for name, _ in self.headers):
+            self._connections.ignored_forwards.note(self.source)
         super().on_headers_complete()  # refuses a target without a path
         self._enter(Phase.BODY)
 

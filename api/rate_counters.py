@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 from limits.aio.storage import MemoryStorage, Storage
@@ -16,11 +17,49 @@ CAPACITY = 20_000
 ANSWERS_WITHIN = 0.25  # seconds
 RETRY_AFTER = 5.0
 
+PREFIX = "tocsin"
+# One call tests all counters and then adds to all, or to none: what is refused is visible to no other process.
+CHARGE = """
+local answer = {0}
+for i, key in ipairs(KEYS) do
+  local count = tonumber(redis.call('GET', key) or '0')
+  if answer[1] == 0 and count + tonumber(ARGV[2 * i]) > tonumber(ARGV[2 * i + 1]) then answer[1] = i end
+  answer[i + 1] = count
+end
+if answer[1] == 0 then
+  for i, key in ipairs(KEYS) do
+    answer[i + 1] = redis.call('INCRBY', key, ARGV[2 * i])
+    if redis.call('TTL', key) < 0 then redis.call('EXPIRE', key, ARGV[1]) end
+  end
+end
+return answer
+"""
+
+Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
+
+
+class Charge(NamedTuple):
+    """`amount` to add to a counter, if it stays within `limit`."""
+
+    counter: str
+    amount: int
+    limit: int
+
+
+class Charged(NamedTuple):
+    """The counts after the charges. `exceeded` is the index of the first that would exceed its limit: then nothing was
+    added."""
+
+    counts: Sequence[int]
+    exceeded: int | None
 
 
 class Counters(Protocol):
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int: ...
+
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
+        """Add all of them or none."""
 
 
 class BoundedMemory(MemoryStorage):
@@ -33,14 +72,23 @@ class BoundedMemory(MemoryStorage):
         self._capacity = capacity
 
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        now = time.monotonic()
-        if self.expirations.get(key, 0.0) <= now:
+        if not self._count(key):
             self._drop(key)
             while len(self.storage) >= self._capacity:
                 self._drop(next(iter(self.storage)))
-            self.expirations[key] = now + expiry
+            self.expirations[key] = time.monotonic() + expiry
         self.storage[key] += amount
         return self.storage[key]
+
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
+        counts = [self._count(charge.counter) for charge in charges]
+        for index, charge in enumerate(charges):
+            if counts[index] + charge.amount > charge.limit:
+                return Charged(counts, index)
+        return Charged([await self.incr(charge.counter, expiry, charge.amount) for charge in charges], None)
+
+    def _count(self, key: str) -> int:
+        return self.storage[key] if self.expirations.get(key, 0.0) > time.monotonic() else 0
 
     def _drop(self, key: str) -> None:
         self.storage.pop(key, None)
@@ -53,28 +101,47 @@ class SharedCounters:
 
     def __init__(self, url: str) -> None:
         try:
-            from redis.asyncio import ConnectionPool
+            from redis.asyncio import ConnectionPool, Redis
+            from redis.exceptions import RedisError
         except ImportError:
             raise WrongSettings("TOCSIN_RATE_LIMIT_STORE needs the package 'redis'") from None
         self._pool = ConnectionPool.from_url(
             url, socket_timeout=ANSWERS_WITHIN, socket_connect_timeout=ANSWERS_WITHIN, retry=None
         )
         self._redis = _storage(url, self._pool)
+        self._charge = Redis(connection_pool=self._pool).register_script(CHARGE)
+        self._errors = (StorageError, RedisError, TimeoutError)
         self._memory = BoundedMemory()
         self._down_until = 0.0
         self.is_up = True
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        return await self._ask(
+            lambda: self._redis.incr(key, expiry, amount), lambda: self._memory.incr(key, expiry, amount)
+        )
+
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
+        return await self._ask(
+            lambda: self._charge_redis(charges, expiry), lambda: self._memory.charge(charges, expiry)
+        )
+
+    async def _charge_redis(self, charges: Sequence[Charge], expiry: int) -> Charged:
+        arguments = [expiry, *(value for charge in charges for value in (charge.amount, charge.limit))]
+        first, *counts = await self._charge([f"{PREFIX}:{charge.counter}" for charge in charges], arguments)
+        return Charged(counts, first - 1 if first else None)
+
+    async def _ask(self, shared: Callable[[], Awaitable[Answer]], alone: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask Redis, or the memory of this process while Redis does not answer."""
         if self.is_up or time.monotonic() >= self._down_until:
             try:
                 async with asyncio.timeout(ANSWERS_WITHIN):
-                    count = await self._redis.incr(key, expiry, amount)
-            except (StorageError, TimeoutError) as error:
+                    answer = await shared()
+            except self._errors as error:
                 self._went_down(error)
             else:
                 self._came_up()
-                return count
-        return await self._memory.incr(key, expiry, amount)
+                return answer
+        return await alone()
 
     def _went_down(self, error: Exception) -> None:
         self._down_until = time.monotonic() + RETRY_AFTER
@@ -97,7 +164,7 @@ def _name(error: Exception) -> str:
 
 
 def _storage(url: str, pool: object) -> Storage:
-    options = {"implementation": "redispy", "wrap_exceptions": True, "connection_pool": pool, "key_prefix": "tocsin"}
+    options = {"implementation": "redispy", "wrap_exceptions": True, "connection_pool": pool, "key_prefix": PREFIX}
     storage = storage_from_string(f"async+{url}", **options)  # type: ignore[arg-type]
     if not isinstance(storage, Storage):
         raise WrongSettings("TOCSIN_RATE_LIMIT_STORE must be a redis:// URL")

@@ -74,6 +74,11 @@ OUTAGES = Counter(
 LIMITS_REACHED = Counter(
     "tocsin_limits_reached", "How often a limit kept something waiting or refused it.", ["limit"], registry=REGISTRY
 )
+FORWARDED_FOR_IGNORED = Counter(
+    "tocsin_forwarded_for_ignored",
+    "Requests with X-Forwarded-For from an address that is no trusted proxy.",
+    registry=REGISTRY,
+)
 ROWS_PRUNED = Counter("tocsin_rows_pruned", "Old rows that were deleted.", ["table"], registry=REGISTRY)
 
 # Present from the start, so that the first increase is one.
@@ -85,6 +90,10 @@ for table in Pruned:
 
 def limit_reached(limit: Limit, times: int = 1) -> None:
     LIMITS_REACHED.labels(limit.value).inc(times)
+
+
+def forwarded_for_ignored() -> None:
+    FORWARDED_FOR_IGNORED.inc()
 
 
 def rows_pruned(table: Pruned, rows: int) -> None:

@@ -45,7 +45,7 @@ class TooManyEvents(Exception):
 async def take_receipts(provider: str, request: Request, parts: PartsDep) -> Response:
     """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
     rates: RateLimits = request.app.state.rate_limits
-    async with rates.unverified(request):
+    async with rates.receipts.unverified(request):
         reported = await _read(_adapter(parts, provider), request)
     await _keep(parts.database, reported)
     parts.on_receipts()

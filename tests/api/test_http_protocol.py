@@ -17,11 +17,14 @@ from api.connections import ConnectionLimits, Connections
 from api.http_protocol import PIPELINED
 from api.requests import Requests
 from api.server import Server, server_config
+from metrics.registry import REGISTRY
 from tests.polling import eventually
 
 HOST = "127.0.0.1"
 GET = b"GET / HTTP/1.1\r\nHost: tocsin.test\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: tocsin.test\r\n"
+FORWARDED = b"X-Forwarded-For: 203.0.113.9\r\n\r\n"
+IGNORED = "tocsin_forwarded_for_ignored_total"
 OK = "200"
 LARGE = 8 * 2**20
 SOON = ConnectionLimits(header_timeout=0.3, body_timeout=0.3)
@@ -120,6 +123,27 @@ async def test_a_request_that_does_not_arrive_in_time_is_answered_408(impatient:
         await client.send(begun)
         assert await client.status() == "408"
         assert await client.is_closed()
+
+
+async def test_an_untrusted_forwarded_address_is_logged_once_per_peer_and_counted(server: Served) -> None:
+    before = REGISTRY.get_sample_value(IGNORED) or 0
+    peers = ["127.0.0.21", "127.0.0.22"]
+    with capture_logs() as logs:
+        for peer in peers:
+            async with server.client(peer) as client:
+                for _ in range(2):
+                    await client.send(GET, FORWARDED)
+                    assert await client.status() == OK
+    assert [line["peer"] for line in logs] == peers
+    assert REGISTRY.get_sample_value(IGNORED) == before + 4
+
+
+async def test_the_forwarded_address_of_a_trusted_proxy_is_not_logged() -> None:
+    async with served(ConnectionLimits(proxies=("127.0.0.0/8",))) as behind, behind.client() as client:
+        with capture_logs() as logs:
+            await client.send(GET, FORWARDED)
+            assert await client.status() == OK
+    assert logs == []
 
 
 async def test_a_client_that_leaves_is_no_error(server: Served) -> None:

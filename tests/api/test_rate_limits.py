@@ -1,9 +1,11 @@
 """Points of keys, tenants and addresses: what costs how many, and what is answered when they are used up."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
@@ -12,7 +14,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.rate_counters import BoundedMemory, SharedCounters
+from api.rate_counters import BoundedMemory, Charge, Charged, SharedCounters
 from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
 from bootstrap import Parts
 from config import Settings
@@ -202,6 +204,39 @@ async def test_processes_with_a_redis_give_the_answers_of_one_process(limited: L
     assert [(status, rest.split(",")[0]) for status, rest in together] == [
         (status, rest.split(",")[0]) for status, rest in alone
     ]
+
+
+@needs_redis
+async def test_a_refused_charge_is_visible_to_no_other_process(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.rate_counters.ANSWERS_WITHIN", 30.0)
+    one, other = SharedCounters(redis.url), SharedCounters(redis.url)
+    name = str(uuid4())
+    large, small = Charge(name, 100, 10), Charge(name, 1, 10)
+    charged = await asyncio.gather(
+        *(counters.charge([charge], 60) for _ in range(15) for counters, charge in ((one, large), (other, small)))
+    )
+    assert one.is_up
+    assert other.is_up
+    assert [each.exceeded for each in charged[::2]] == [0] * 15
+    assert sorted(each.counts[0] for each in charged[1::2] if each.exceeded is None) == list(range(1, 11))
+    for counters in (one, other):
+        await counters.close()
+
+
+@needs_redis
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_a_charge_takes_all_points_or_none(redis: RedisServer, *, is_shared: bool) -> None:
+    shared = SharedCounters(redis.url)
+    counters = shared if is_shared else BoundedMemory()
+    key, tenant = str(uuid4()), str(uuid4())
+    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == Charged([3, 3], None)
+    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == Charged([3, 3], 0)
+    assert await counters.charge([Charge(key, 1, 5), Charge(tenant, 9, 10)], 60) == Charged([3, 3], 1)
+    assert await counters.charge([Charge(key, 2, 5), Charge(tenant, 7, 10)], 60) == Charged([5, 10], None)
+    assert await counters.incr(key, 60) == 6
+    await shared.close()
 
 
 @needs_redis

@@ -1,0 +1,58 @@
+"""How many requests of one address may turn out to be unverified per minute, such as forged receipts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+
+from api.problems import Problem
+from api.quotas import WINDOW, Minutes, Quota
+from api.rate_counters import CAPACITY, Counters
+from api.sources import Sources
+
+
+class SourceLimit:
+    """Addresses over the limit are remembered until the minute is over, and refused before any work is done."""
+
+    def __init__(self, quota: Quota, counters: Counters, sources: Sources, minutes: Minutes) -> None:
+        self._quota = quota
+        self._counters = counters
+        self._sources = sources
+        self._minutes = minutes
+        self._refused = set[str]()
+        self._refused_in = 0
+
+    def check(self, request: Request) -> None:
+        """Raise Problem 429 if the address is over the limit."""
+        source = self._source(request)
+        window, left = self._minutes.now()
+        if self._refused_in != window:
+            self._refused_in, self._refused = window, set()
+        if source in self._refused:
+            raise self._quota.exceeded(left)
+
+    async def count(self, request: Request) -> None:
+        """Count an unverified request; raise Problem 429 if it is one too many."""
+        source = self._source(request)
+        if source is None:
+            return
+        window, left = self._minutes.now()
+        if await self._counters.incr(f"{window}:{self._quota.name}:{source}", WINDOW) > self._quota.limit:
+            if len(self._refused) < CAPACITY:
+                self._refused.add(source)
+            raise self._quota.exceeded(left)
+
+    @asynccontextmanager
+    async def unverified(self, request: Request) -> AsyncIterator[None]:
+        """Count what the block refuses; refuse at once if there was too much of it."""
+        self.check(request)
+        try:
+            yield
+        except Problem as problem:
+            if problem.status < 500:
+                await self.count(request)
+            raise
+
+    def _source(self, request: Request) -> str | None:
+        """None: not limited, or the requests of many callers."""
+        return self._sources.key(request.client.host) if request.client and self._quota.limit else None
