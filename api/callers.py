@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.parts import parts_of
 from api.problems import Problem
+from api.source_limits import SourceLimit
 from domain.audit import Actor
 from domain.clock import now
 from storage.api_keys import ApiKeyInfo
@@ -35,14 +36,12 @@ class Caller:
 
 async def authenticate(request: Request) -> Caller:
     """401 unless there is exactly one `Authorization: Bearer <key>` and the key is valid; 403 if its tenant is
-    suspended."""
+    suspended; 429 if the address has sent too many unknown keys."""
     headers = request.headers.getlist("authorization")
     scheme, _, key = (headers[0] if len(headers) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise _unauthenticated("Send the API key as 'Authorization: Bearer <key>'.")
-    info = await parts_of(request).catalog.key(sha256(key.strip().encode()).hexdigest())
-    if info is None:
-        raise _unauthenticated("The API key is unknown or revoked.")
+    info = await _find(request, sha256(key.strip().encode()).hexdigest())
     check_validity(info, dev=parts_of(request).settings.dev)
     request.app.state.key_uses.note(info.id)
     return Caller(
@@ -53,6 +52,20 @@ async def authenticate(request: Request) -> Caller:
         default_language=info.default_language,
         phone_regions=info.phone_regions,
     )
+
+
+async def _find(request: Request, hash: str) -> ApiKeyInfo:
+    """A key that this process knows as valid is never refused for the unknown ones of its address. Whether another one
+    is valid takes the look-up that the limit protects."""
+    catalog = parts_of(request).catalog
+    unknown_keys: SourceLimit = request.app.state.rate_limits.unknown_keys
+    if not catalog.was_valid(hash):
+        unknown_keys.check(request)
+    info = await catalog.key(hash)
+    if info is None:
+        await unknown_keys.count(request)
+        raise _unauthenticated("The API key is unknown or revoked.")
+    return info
 
 
 def check_validity(info: ApiKeyInfo, *, dev: bool) -> None:

@@ -13,12 +13,13 @@ WINDOW = 60  # seconds; a new one begins with every minute
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """`limit` points per minute, 0: no limit; `name` in header fields; `owner` in sentences."""
+    """`limit` units per minute, 0: no limit; `name` in header fields; `owner` and `unit` in sentences."""
 
     name: str
     owner: str
     limit: int
     reached: Limit
+    unit: str = "points"
 
     @property
     def policy(self) -> str:
@@ -27,7 +28,7 @@ class Quota:
     def exceeded(self, left: int) -> Problem:
         """`left`: seconds of this minute."""
         limit_reached(self.reached)
-        used = f"The {self.owner} has used its {self.limit} points of this minute"
+        used = f"The {self.owner} has used its {self.limit} {self.unit} of this minute"
         return Problem(429, f"{used}; repeat the request in {left} s.", headers={"Retry-After": str(left)})
 
 

@@ -25,7 +25,7 @@ FIELDS, CHARGED = "rate_limit", "points"
 
 
 class RateLimits:
-    """`receipts` limits addresses."""
+    """`receipts` and `unknown_keys` limit addresses."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         url = settings.rate_limit_store.get_secret_value()
@@ -40,7 +40,16 @@ class RateLimits:
         self.limits_callers = bool(self._policy)
         self._minutes = Minutes(clock)
         receipts = Quota(name="source", owner="address", limit=limits.source, reached=Limit.RATE_SOURCE)
-        self.receipts = SourceLimit(receipts, senders, Sources(settings.proxies), self._minutes)
+        unknown_keys = Quota(
+            name="unknown_key",
+            owner="address",
+            limit=limits.source,
+            unit="unknown API keys",
+            reached=Limit.RATE_UNKNOWN_KEYS,
+        )
+        sources = Sources(settings.proxies)
+        self.receipts = SourceLimit(receipts, senders, sources, self._minutes)
+        self.unknown_keys = SourceLimit(unknown_keys, senders, sources, self._minutes)
 
     async def charge(self, caller: Caller, state: State, points: int) -> None:
         """Raise Problem 429, and take nothing, if the key or its tenant has too few points left.

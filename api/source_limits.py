@@ -1,4 +1,4 @@
-"""How many requests of one address may turn out to be unverified per minute, such as forged receipts."""
+"""How many requests of one address may turn out to be unverified per minute: forged receipts, unknown API keys."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -23,6 +23,7 @@ class Limit(StrEnum):
     RATE_KEY = "rate_key"
     RATE_SOURCE = "rate_source"
     RATE_TENANT = "rate_tenant"
+    RATE_UNKNOWN_KEYS = "rate_unknown_keys"
     RECEIPT_BODIES = "receipt_bodies"
     RENDER_QUEUE = "render_queue"
     REQUEST_HEADERS = "request_headers"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -40,6 +41,7 @@ class Catalog:
         self._database = database
         self._key_lookups = asyncio.Semaphore(KEY_LOOKUPS)
         self._keys: Cache[str, ApiKeyInfo | None] = Cache(self._load_key, size=SIZE, seconds=SECONDS)
+        self._valid_keys: LRUCache[str, None] = LRUCache(SIZE)
         self._current: Cache[InTenant, NotificationType | None] = Cache(self._load_type, size=SIZE, seconds=SECONDS)
         self._published: Cache[InTenant, list[Publication]] = Cache(self._load_history, size=SIZE, seconds=SECONDS)
         self._types: Cache[IdInTenant, NotificationType] = Cache(self._load_type_by_id, size=SIZE)
@@ -48,6 +50,10 @@ class Catalog:
     async def key(self, hash: str) -> ApiKeyInfo | None:
         """By the SHA-256 of the key, in hex. None: unknown or revoked."""
         return await self._keys.get(hash)
+
+    def was_valid(self, hash: str) -> bool:
+        """Whether this process found the key when it looked it up last, also if that was long ago."""
+        return hash in self._valid_keys
 
     async def current_type(self, tenant: UUID, key: str) -> NotificationType | None:
         return await self._current.get((tenant, key))
@@ -74,7 +80,12 @@ class Catalog:
 
     async def _load_key(self, hash: str) -> ApiKeyInfo | None:
         async with self._key_lookups, self._database.transaction() as session:
-            return await api_keys.find(session, hash)
+            info = await api_keys.find(session, hash)
+        if info is None:
+            self._valid_keys.pop(hash, None)
+        else:
+            self._valid_keys[hash] = None
+        return info
 
     async def _load_type(self, place: InTenant) -> NotificationType | None:
         async with self._database.transaction() as session:

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -19,7 +20,8 @@ from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
 from bootstrap import Parts
 from config import Settings
 from models.tenants import Tenant
-from storage.api_keys import create_key
+from storage import api_keys
+from storage.api_keys import ApiKeyInfo, create_key
 from tests.polling import eventually
 from tests.redis import RedisServer, needs_redis, running_redis
 
@@ -173,6 +175,47 @@ async def test_unverified_receipts_are_limited_by_the_address_of_their_sender(li
         assert (await other.post("/receipts/sandbox", content=FORGED)).status_code == 401
         assert [(await proxy.post("/receipts/sandbox", content=FORGED)).status_code for _ in range(4)] == [401] * 4
         limited.clock.now += 20
+        assert (await sender.post("/receipts/sandbox", content=FORGED)).status_code == 401
+
+
+async def test_unknown_keys_are_limited_by_the_address_of_their_sender(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited.limit(source_rate_limit=2, trusted_proxies="10.0.0.0/8")
+    looked_up, find = [], api_keys.find
+
+    async def noted(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
+        looked_up.append(hash)
+        return await find(session, hash)
+
+    async def guess(client: AsyncClient) -> Response:
+        return await client.get("/settings", headers={"Authorization": f"Bearer {uuid4()}"})
+
+    monkeypatch.setattr(api_keys, "find", noted)
+    async with limited.client() as sender, limited.client("198.51.100.8") as other, limited.client("10.0.0.1") as proxy:
+        assert await statuses(sender, 1) == [200]
+        assert [(await guess(sender)).status_code for _ in range(3)] == [401, 401, 429]
+        looked_up.clear()
+        refused = await guess(sender)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "20")
+        assert refused.json()["detail"].startswith("The address has used its 2 unknown API keys of this minute")
+        async with limited.client() as unused:
+            assert await statuses(unused, 1) == [429]
+            assert looked_up == []
+            limited.app.state.parts.catalog.flush()
+            assert await statuses(sender, 1) == [200]
+            assert (await guess(other)).status_code == 401
+            assert [(await guess(proxy)).status_code for _ in range(4)] == [401] * 4
+            limited.clock.now += 20
+            assert await statuses(unused, 1) == [200]
+            assert (await guess(sender)).status_code == 401
+
+
+async def test_unknown_keys_and_unverified_receipts_are_counted_apart(limited: Limited) -> None:
+    limited.limit(source_rate_limit=1)
+    async with limited.client() as sender:
+        for _ in range(3):
+            await sender.get("/settings", headers={"Authorization": f"Bearer {uuid4()}"})
         assert (await sender.post("/receipts/sandbox", content=FORGED)).status_code == 401
 
 
