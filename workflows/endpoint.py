@@ -61,6 +61,8 @@ class EndpointDelivery:
             self._count(result)
             if result.result is Result.UNKNOWN and self._guarantee(result) is Guarantee.RECONCILE:
                 result = await Reconciliation(self._call, self._asked(result), self._terms.waits).run(result, seen)
+            # After the look-ups, as the next run of the workflow counts the rows: what is proved absent is not unknown.
+            self._unknown += result.result is Result.UNKNOWN
             end = self._end_of(result) or await self._before_next(result)
             if end is not None:
                 return end
@@ -73,8 +75,6 @@ class EndpointDelivery:
             waits.ours[self._name] = self._ours + 1
         else:
             waits.first_answers.setdefault(self._name, workflow.now())
-        if result.result is Result.UNKNOWN:
-            self._unknown += 1
 
     @property
     def _ours(self) -> int:

@@ -36,6 +36,8 @@ class AtMailServer(Scripted):
 
 UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="connection_lost")
 IN_A_DAY = replace(BUSY, retry_after=timedelta(days=1))
+MAY_NOT_ASK = DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
+PROVED_ABSENT = DeliverResult(result=Result.NOT_ACCEPTED, reason="proved_absent", provider="sendgrid")
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,16 @@ def capped(plan: ChannelPlan, max_resends: int | None) -> ChannelPlan:
         replace(each, max_resends=max_resends, guarantee=Guarantee.AT_LEAST_ONCE) for each in endpoint.providers
     )
     return replace(plan, endpoints=(replace(endpoint, providers=pool),))
+
+
+def reconciled(max_resends: int | None = None) -> ChannelPlan:
+    """A channel whose provider could be asked when it was planned."""
+    [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
+    [provider] = endpoint.providers
+    asked = replace(
+        provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(seconds=1), max_resends=max_resends
+    )
+    return replace(channel(Channel.EMAIL), endpoints=(replace(endpoint, providers=(asked,)),))
 
 
 @pytest.mark.parametrize(("max_resends", "sends"), [(0, 1), (2, 3), (4, 5)])
@@ -97,6 +109,15 @@ async def test_only_unknown_outcomes_use_up_the_resends(engine: Engine) -> None:
     assert scripted.made == {"email": 5}
 
 
+async def test_a_call_that_is_proved_absent_uses_up_no_resend(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run of the workflow counts the rows, and that of this call is not unknown."""
+    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+    scripted = Scripted(plan_of(reconciled(max_resends=1)), email=[UNKNOWN, UNKNOWN, SENT])
+    scripted.looked_up = [PROVED_ABSENT, MAY_NOT_ASK]
+    await scripted.run(engine)
+    assert scripted.made == {"email": 3}
+
+
 async def test_a_provider_that_bears_repetition_has_no_cap(engine: Engine) -> None:
     plan = plan_of(capped(channel(Channel.WEBHOOK, "webhook"), None))
     scripted = Scripted(plan, webhook=[UNKNOWN] * 6 + [SENT])
@@ -131,13 +152,8 @@ async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
     """The provider could be asked when it was planned; the type's own guarantee is `at_least_once` if it names none."""
     # Nobody serves the provider's own queue: the workflow's answers.
     monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
-    [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
-    [provider] = endpoint.providers
-    asked = replace(provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(seconds=1))
-    plan = replace(channel(Channel.EMAIL), guarantee=declared, endpoints=(replace(endpoint, providers=(asked,)),))
-    refused = DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
-    scripted = Scripted(plan_of(plan), email=[UNKNOWN, SENT])
-    scripted.looked_up = [refused]
+    scripted = Scripted(plan_of(replace(reconciled(), guarantee=declared)), email=[UNKNOWN, SENT])
+    scripted.looked_up = [MAY_NOT_ASK]
     await scripted.run(engine)
     assert scripted.made == {"email": 1 if status else 2}
     assert [end.status for settled in scripted.settled for end in settled.ends] == ([status] if status else [])
