@@ -43,6 +43,9 @@ from workflows.tick import TickWorkflow
 log = structlog.get_logger(__name__)
 
 CONNECT_AGAIN = 1.0
+# Per queue, five by default. Most calls start without a poll; a poll that a frozen process leaves behind takes a call,
+# which then ends by its time-out only.
+ACTIVITY_POLLS = 2
 
 
 class NoSuchQueue(Exception):
@@ -77,6 +80,7 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta, threads: Workflo
         # the server hand an activity to the worker that schedules it.
         activities=[*parts.activities, *parts.vendor_activities],
         max_concurrent_activities=2 * SHARED_CALLS,
+        max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
         workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_executor=threads,
@@ -91,6 +95,7 @@ def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedel
         client,
         task_queue=delivery_queue(provider),
         activities=parts.vendor_activities,
+        max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         graceful_shutdown_timeout=drain,
         max_task_queue_activities_per_second=parts.settings.rate(provider) or None,
     )

@@ -26,6 +26,10 @@ DYNAMIC_CONFIG = {
     # Without them a worker polls for the workflow that it starts and for the activity that it schedules.
     "system.enableEagerWorkflowStart": "true",
     "system.enableActivityEagerExecution": "true",
+    # Seconds. A process that is frozen or cut off leaves its polls behind, and each of them takes a task. By default
+    # (60 + 10) they last until they time out by themselves.
+    "frontend.keepAliveTime": "2",
+    "frontend.keepAliveTimeout": "3",
     # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
 }

@@ -12,13 +12,19 @@ SENT_AT = """
 SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
  WHERE notification_id::text = ANY($1) AND status IN ('SENT', 'DELIVERED') GROUP BY notification_id
 """
-SENT = f"SELECT count(*) FROM ({SENT_AT}) sent"
+# None as soon as all are SENT; until then what is known of the others, for the message of a test that fails.
+UNSENT = f"""
+SELECT string_agg(concat_ws(' ', n.id, n.status, n.failure_reason, (
+         SELECT string_agg(concat_ws(' ', a.state, a.reason), ', ' ORDER BY a.number) FROM attempt a
+          WHERE a.notification_id = n.id)), '; ')
+  FROM notification n WHERE n.id::text = ANY($1) AND n.id::text NOT IN (SELECT id FROM ({SENT_AT}) sent)
+"""
 
 
 async def sent_after(books: Books, since: dict[str, float], within: float) -> list[float]:
     """Wait until all of them are SENT. Return the seconds from the given time of each."""
     ids = list(since)
-    await books.until(SENT, ids, is_=len(ids), within=within)
+    await books.until(UNSENT, ids, is_=None, within=within)
     return [float(row["at"]) - since[row["id"]] for row in await books.rows(SENT_AT, ids)]
 
 

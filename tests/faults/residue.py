@@ -1,7 +1,8 @@
 """What a run must not leave behind: addresses in logs or in Temporal's store, memory, open files, connections."""
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ BESIDE = 10
 MEGABYTE = 1024 * 1024
 MORE_MEMORY = 80  # MB beside what a process has after its first messages
 PAGE = 4096
+ESTABLISHED = "01"  # in /proc/PID/net/tcp
 
 
 def kept_by_temporal(home: Path) -> list[Path]:
@@ -88,6 +90,17 @@ def family(part: Part) -> list[int]:
     return [part.process.pid, *descendants(part.process.pid)]
 
 
+def connections_to(port: int, part: Part) -> int:
+    """How many connections of a process to a port of this machine are established."""
+    process = Path(f"/proc/{part.process.pid}")
+    own = set(_open_files(process))
+    sockets = [line.split() for line in (process / "net" / "tcp").read_text().splitlines()[1:]]
+    return sum(
+        remote.endswith(f":{port:04X}") and state == ESTABLISHED and f"socket:[{inode}]" in own
+        for _, _, remote, state, *_, inode in (fields[:10] for fields in sockets)
+    )
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """What they have used so far, in their own code and in the kernel's."""
     ticks = 0
@@ -99,6 +112,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 def _memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    for file in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield str(file.readlink())
 
 
 def _files(pid: int) -> int:
