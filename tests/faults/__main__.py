@@ -29,6 +29,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fault", choices=sorted(FAULTS), help="this fault only, whatever the seed")
     parser.add_argument("--long", action="store_true", help="outages of minutes, a flood of 10,000")
     parser.add_argument("--keep", type=Path, help="directory for data and logs, which stays")
+    parser.add_argument(
+        "--temporal", type=Path, metavar="PROGRAM", help="becomes another Temporal server; called with PORT DIRECTORY"
+    )
     parser.add_argument("--list", action="store_true", help="what the faults are")
     return parser.parse_args(given)
 
@@ -75,7 +78,7 @@ async def run(options: argparse.Namespace, home: Path) -> bool:
     began = time.monotonic()
     scale = LONG if options.long else Scale()
     everything: list[Told] = []
-    async with on_stage(home, REAL_WORKER if options.long else IMPATIENT_WORKER) as stage:
+    async with on_stage(home, REAL_WORKER if options.long else IMPATIENT_WORKER, options.temporal) as stage:
         say(f"servers ready in {time.monotonic() - began:.0f} s")
         for seed, names in chosen(options):
             everything.append(await play(stage, seed, names, scale))

@@ -68,9 +68,11 @@ class Told:
 
 
 @asynccontextmanager
-async def on_stage(home: Path, program: tuple[str, ...] = IMPATIENT_WORKER) -> AsyncIterator[Stage]:
+async def on_stage(
+    home: Path, program: tuple[str, ...] = IMPATIENT_WORKER, temporal: Path | None = None
+) -> AsyncIterator[Stage]:
     """With one message of each kind through: every process has done its work once."""
-    async with serving(home, program) as servers, open_crowd(servers) as crowd:
+    async with serving(home, program, temporal=temporal) as servers, open_crowd(servers) as crowd:
         books = Books(servers.info.database_url)
         try:
             for tenant in range(len(crowd.tenants)):

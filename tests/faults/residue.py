@@ -10,7 +10,7 @@ from tests.faults.books import Books
 from tests.faults.kinds import CANARY, PHONES
 from tests.faults.part import Part
 from tests.faults.running import descendants
-from tests.faults.servers import Servers
+from tests.faults.servers import OTHER_TEMPORAL, Servers
 
 CANARIES = (CANARY.encode(), CANARY.capitalize().encode(), PHONES.encode())
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tocsin'"
@@ -26,7 +26,7 @@ ESTABLISHED = "01"  # in /proc/PID/net/tcp
 
 
 def kept_by_temporal(home: Path) -> list[Path]:
-    return sorted(home.glob("temporal.db*"))
+    return sorted(path for path in (*home.glob("temporal.db*"), *home.glob(f"{OTHER_TEMPORAL}/**/*")) if path.is_file())
 
 
 def leaks_in(home: Path) -> list[str]:

@@ -1,10 +1,11 @@
 """The servers of a fault run: Postgres, Temporal, one API, two workers and the fake vendors, on free ports."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from tests.faults.vendor.ledger import Copy
 from tests.providers.harness_sendgrid import OURS
 
 STARTED_WITHIN = 60.0
+OTHER_STARTED_WITHIN = 180.0  # the first time it makes its schema
+OTHER_TEMPORAL = "temporal"
 ORDER = ("postgres", "temporal", "vendor", "worker-1", "worker-2", "api")
 IMPATIENT_WORKER = ("-m", "tests.faults.worker")
 REAL_WORKER = (str(CHECKOUT / "worker.py"),)
@@ -65,6 +68,12 @@ class Servers:
         program = self.program_with(*change)
         await asyncio.gather(*(worker.become(*program) for worker in self.workers))
 
+    def delete_temporal_store(self) -> None:
+        """While it does not run."""
+        for file in self.home.glob("temporal.db*"):
+            file.unlink()
+        shutil.rmtree(self.home / OTHER_TEMPORAL, ignore_errors=True)
+
     def program_with(self, *change: str) -> list[str]:
         """The command line of a worker."""
         return tethered((sys.executable, *((*IMPATIENT_WORKER, *change) if change else self.program)))
@@ -72,15 +81,19 @@ class Servers:
 
 @asynccontextmanager
 async def serving(
-    home: Path, program: tuple[str, ...] = IMPATIENT_WORKER, settings: Mapping[str, Mapping[str, str]] | None = None
+    home: Path,
+    program: tuple[str, ...] = IMPATIENT_WORKER,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+    temporal: Path | None = None,
 ) -> AsyncIterator[Servers]:
-    """`home`, absolute, exists and is the caller's to remove. Durable like production. `settings` by part."""
+    """`home`, absolute, exists and is the caller's to remove. Durable like production. `settings` by part. `temporal`
+    is a program that becomes a Temporal server, called with its port and a directory for its state."""
     async with AsyncExitStack() as stack:
         data, ports = DataDir.at(home), Ports.free()
         data.make()
         cluster = Cluster(data.root)
         await asyncio.to_thread(cluster.prepare)
-        servers = _planned(data, ports, cluster, program)
+        servers = _planned(data, ports, cluster, program, temporal)
         for name, own in (settings or {}).items():
             servers.parts[name].set(own)
         for wire in servers.wires.values():
@@ -93,7 +106,9 @@ async def serving(
         yield servers
 
 
-def _planned(data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, ...]) -> Servers:
+def _planned(
+    data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, ...], other_temporal: Path | None
+) -> Servers:
     postgres = Postgres(cluster=cluster, port=ports.postgres, log=data.logs / "postgres.log")
     temporal = Temporal(port=ports.temporal, log=data.logs / "temporal.log", file=data.root / "temporal.db")
     prepared = partial(prepare_temporal, temporal.address, temporal.namespace, postgres.url)
@@ -103,7 +118,7 @@ def _planned(data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, 
     )
     parts = [
         Part(postgres.child(), lambda: postgres.is_ready),
-        Part(temporal.child(prepared), lambda: temporal.is_ready),
+        Part(_temporal(temporal.child(prepared), other_temporal, data, ports), lambda: temporal.is_ready),
         Part(_child("vendor", vendors(data, ports), data, api_env), lambda: _listens(ports.vendors["control"])),
         Part(_child("api", ("-m", "api"), data, api_env), lambda: partial(answers_ok, HOST, ports.api, "/readyz")),
         *(_worker(name, program, data, worker_env) for name in ("worker-1", "worker-2")),
@@ -125,6 +140,13 @@ def _planned(data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, 
         wires={name: Proxy(ports.wires[name], port) for name, port in zip(WIRES, servers_behind, strict=True)},
         program=program,
     )
+
+
+def _temporal(usual: Child, program: Path | None, data: DataDir, ports: Ports) -> Child:
+    if program is None:
+        return usual
+    argv = tethered((str(program), str(ports.temporal), str(data.root / OTHER_TEMPORAL)))
+    return replace(usual, argv=argv, cwd=CHECKOUT, env=None, ready_within=OTHER_STARTED_WITHIN)
 
 
 def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:

@@ -63,8 +63,7 @@ class Stage:
     async def lose_store(self) -> None:
         temporal = self.servers.parts["temporal"]
         await temporal.kill()
-        for file in self.servers.home.glob("temporal.db*"):
-            file.unlink()
+        self.servers.delete_temporal_store()
         await temporal.start()
 
     async def shown(self) -> str:

@@ -63,8 +63,7 @@ async def temporal_store_deleted(scene: Scene) -> None:
     await scene.crowd.burst(scene.scale.burst, HOOK, 1, "flaky")
     await scene.crowd.burst(scene.scale.burst, ASK_TEXT)
     await scene.part("temporal").kill()
-    for file in scene.servers.home.glob("temporal.db*"):
-        file.unlink()
+    scene.servers.delete_temporal_store()
     await scene.part("temporal").start()
 
 
