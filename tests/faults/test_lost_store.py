@@ -1,6 +1,7 @@
 """Temporal's store is lost with thousands of open notifications: all of them are started again, an operator sees how
 far that is, and new sends go out meanwhile."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,16 @@ from tests.faults.latency import sent_after
 from tests.faults.servers import Servers, serving
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long, pytest.mark.timeout(3600)]
-
 # One of them is sent, the others are copies of its rows.
-OPEN = 20_000
-STARTED_WITHIN = 3_000.0
+OPEN = int(os.environ.get("OPEN_NOTIFICATIONS", 20_000))
+STARTED_WITHIN = OPEN * 0.15  # seconds, on a slow machine
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.temporal,
+    pytest.mark.long,
+    pytest.mark.timeout(600 + STARTED_WITHIN),
+]
+
 BESIDE, SENT_WITHIN = 5, 120.0
 COLUMNS = """
 SELECT string_agg(column_name, ', ') FROM information_schema.columns
