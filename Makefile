@@ -30,7 +30,7 @@ run: compiled ## start everything on this machine: Postgres, Temporal with its W
 
 # pytest keeps its own bytecode of the tests; without it each of the parallel processes compiles all of them, each time.
 test: compiled ## run the whole suite; ARGS="-k words" for a part
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style and format
 	@$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from storage.database import Database
 from tests.apps import app_of
 from tests.cli.fork_server import running_fork_server
 from tests.engine import Engine, Shop, open_shop, running_engine
+from tests.scheduling import UnitScheduling
 from tests.storage.databases import create_database, create_template
 
 pytest_plugins = ["testing.plugin"]
@@ -36,7 +37,10 @@ hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("suite")
 
 # Long modules first: the parallel workers then end at about the same time.
-LONG_FIRST = ("faults", "testing", "docs", "stories", "examples", "embedded", "cli", "rendering")
+LONG_FIRST = (
+    *("faults", "testing", "docs", "stories", "workflows", "supervision", "attacks"),
+    *("examples", "embedded", "cli", "rendering"),
+)
 
 
 def pytest_configure() -> None:
@@ -45,13 +49,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module on one worker, so that it shares its fixtures, unless a mark puts it into a larger group."""
+    """Run the folders with long tests first."""
     items.sort(key=_place)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config) -> UnitScheduling:
+    """Keep the tests of a module in one process."""
+    return UnitScheduling(config)
 
 
 def _place(item: pytest.Item) -> int:

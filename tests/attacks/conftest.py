@@ -1,6 +1,6 @@
 """One API process for all attacks, and an attacker with a tenant of its own for each.
 
-The modules share the process by `pytest.mark.xdist_group("attacks")`. It ends with this package.
+The modules share the process (`tests/scheduling.py`). It ends with this package.
 """
 
 from collections.abc import AsyncIterator

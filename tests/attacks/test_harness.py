@@ -14,7 +14,7 @@ from tests.attacks.load import Load
 from tests.attacks.watcher import HealthWatcher
 from tests.polling import holds
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("attacks")]
+pytestmark = pytest.mark.postgres
 
 
 async def test_an_idle_api_is_within_the_limits(arena: Arena) -> None:

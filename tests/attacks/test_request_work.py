@@ -9,7 +9,7 @@ from httpx2 import AsyncClient, Response
 
 from tests.attacks.arena import JSON, Arena
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("attacks")]
+pytestmark = pytest.mark.postgres
 
 SEND, BATCH = "/notifications/send", "/notifications/send-batch"
 BODY, LARGE = 256 * 1024, 8 * 1024 * 1024

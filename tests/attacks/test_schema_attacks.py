@@ -10,7 +10,7 @@ from httpx2 import AsyncClient
 
 from tests.attacks.arena import Arena
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("attacks")]
+pytestmark = pytest.mark.postgres
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.conftest import Stage
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("shared run"), pytest.mark.long]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 ROWS = "SELECT idempotency_key AS key, id::text FROM notification WHERE idempotency_key LIKE 'api-killed-%'"
 

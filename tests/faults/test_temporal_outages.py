@@ -14,7 +14,7 @@ from dispatch.starter import Starter
 from tests.faults.conftest import Stage
 from tests.polling import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("shared run"), pytest.mark.long]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 NOT_ACCEPTED = """
 SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = 'not_accepted' AND number = 2

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.conftest import Stage
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("shared run"), pytest.mark.long]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 SENDS = 200
 UNKNOWN = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = 'unknown'"

@@ -8,7 +8,7 @@ import pytest
 
 from testing.tocsin import Tocsin
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("tocsin")]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 PHONE = "+447700900123"
 

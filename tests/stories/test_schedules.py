@@ -10,7 +10,7 @@ import pytest
 from domain.clock import now
 from testing.tocsin import Tocsin
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("tocsin")]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 Json = dict[str, Any]
 

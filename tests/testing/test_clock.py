@@ -15,7 +15,7 @@ from testing.clock import NothingWaits
 from testing.stage import Stage
 from testing.tocsin import NothingSent, Tocsin, open_tenant
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("tocsin")]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "testing"
 INVOICE = {"invoice": "4711", "amount": "99 EUR"}

@@ -1,0 +1,35 @@
+"""Distribute tests over the processes of pytest-xdist.
+
+pytest-xdist 3.8 appends the names of groups to the ids of tests, which pytest 9.2 ignores: with `--dist loadgroup` each
+test would be a group of its own, and each process would build the fixtures of nearly every module.
+"""
+
+from xdist.scheduler import LoadScopeScheduling
+
+# Modules that share an expensive fixture, by the name of their unit. A key that ends with a slash is a folder.
+SHARED = {
+    "tests/attacks/": "attacked API",
+    "tests/stories/test_sandbox_words.py": "bad days",
+    "tests/stories/test_unknown_outcomes.py": "bad days",
+    "tests/stories/test_days.py": "skipped time",
+    "tests/stories/test_schedules.py": "skipped time",
+    "tests/testing/test_clock.py": "skipped time",
+    "tests/faults/test_api_deaths.py": "shared run",
+    "tests/faults/test_postgres_deaths.py": "shared run",
+    "tests/faults/test_temporal_outages.py": "shared run",
+    "tests/faults/test_worker_deaths.py": "shared run",
+}
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the name of the unit of a test: its module, or that of the modules that share a fixture with it."""
+    path = nodeid.partition("::")[0]
+    folder = f"{path.rpartition('/')[0]}/"
+    return SHARED.get(path) or SHARED.get(folder) or path
+
+
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Run the tests of a unit in one process, so that they share their fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
