@@ -9,6 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Modules that share an expensive fixture, by the name of their unit. A key that ends with a slash is a folder.
 SHARED = {
     "tests/attacks/": "attacked API",
+    "tests/code/": "parsed sources",
     "tests/stories/test_sandbox_words.py": "bad days",
     "tests/stories/test_unknown_outcomes.py": "bad days",
     "tests/stories/test_days.py": "skipped time",

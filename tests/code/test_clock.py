@@ -21,7 +21,7 @@ def other_clocks(module: Module) -> Iterator[str]:
     for used, name in names:
         if name in OWN_TIME:
             yield f"{module.path}:{used.lineno}: {name}; domain/clock.py says what time it is"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if module.package in BY_THE_CLOCK and isinstance(node, ast.Constant) and FIXED.search(str(node.value)):
             yield f"{module.path}:{node.lineno}: now() or clock_timestamp() in SQL"
         if module.package == "workflows" and isinstance(node, ast.ImportFrom) and node.module == "domain.clock":

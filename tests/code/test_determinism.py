@@ -49,7 +49,7 @@ def workflow_code(modules: Sequence[Module]) -> list[Module]:
 
 
 def _imports(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -61,7 +61,7 @@ def nondeterminism(module: Module) -> Iterator[str]:
     for used, name in full_names(module):
         if any(name == banned or name.startswith(f"{banned}.") for banned in NOT_REPLAYABLE):
             yield f"{module.path}:{used.lineno}: {name} differs between replays"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Global):
             yield f"{module.path}:{node.lineno}: a global that changes is shared by all workflows of the process"
     yield from _changed_constants(module)
@@ -77,7 +77,7 @@ def _changed_constants(module: Module) -> Iterator[str]:
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         changed = _changed(node)
         if changed in constants:
             yield f"{module.path}:{node.lineno}: {changed} is shared by all workflows of the process"  # type: ignore[attr-defined]
@@ -96,18 +96,13 @@ def _set_iterations(module: Module) -> Iterator[str]:
     """A set's order changes with the hash seed of the process."""
     orderless = {
         id(generator)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ORDERLESS
         for argument in node.args
         if isinstance(argument, ast.GeneratorExp | ast.ListComp)
         for generator in argument.generators
-    } | {
-        id(generator)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.SetComp)
-        for generator in node.generators
-    }
-    for function in ast.walk(module.tree):
+    } | {id(generator) for node in module.nodes if isinstance(node, ast.SetComp) for generator in node.generators}
+    for function in module.nodes:
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
             names = set(_set_names(function))
             for node in _own_nodes(function):

@@ -12,6 +12,7 @@ from tests.code.tree import Module, full_names, product, sample, suite
 BROAD = {"Exception", "BaseException"}
 SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep"}
 PRINTS = {"cli", "commands", "embedded", "benchmarks"}
+PROMISES = ("TODO", "FIXME", "XXX")
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
@@ -38,7 +39,7 @@ MAY_SLEEP: dict[str, str] = {
 def prints(module: Module) -> Iterator[str]:
     if module.package in PRINTS:
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"{module.path}:{node.lineno}: print; use the log"
 
@@ -55,7 +56,7 @@ def outer_handlers(module: Module) -> set[int]:
         return set()
     return {
         id(handler)
-        for function in ast.walk(module.tree)
+        for function in module.nodes
         if isinstance(function, ast.AsyncFunctionDef) and function.name == "run"
         for handler in ast.walk(function)
         if isinstance(handler, ast.ExceptHandler)
@@ -64,10 +65,10 @@ def outer_handlers(module: Module) -> set[int]:
 
 def broad_excepts(module: Module) -> Iterator[str]:
     allowed = outer_handlers(module)
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler) and is_broad(node.type) and id(node) not in allowed:
             yield f"{module.path}:{node.lineno}: name the errors that can happen here"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
             if called == "suppress" and any(is_broad(argument) for argument in node.args):
@@ -75,6 +76,8 @@ def broad_excepts(module: Module) -> Iterator[str]:
 
 
 def sleeps(module: Module) -> Iterator[str]:
+    if "sleep" not in module.source:  # most modules of the suite need not be parsed
+        return
     for node, name in full_names(module):
         if name in SLEEPS:
             yield f"{module.path}:{node.lineno}: {name}"
@@ -86,14 +89,16 @@ def without_docstring(module: Module) -> Iterator[str]:
 
 
 def asserts(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Assert):
             yield f"{module.path}:{node.lineno}: python -O drops asserts; raise instead"
 
 
 def promises(module: Module) -> Iterator[str]:
+    if not any(word in module.source for word in PROMISES):
+        return
     for token in tokenize.generate_tokens(io.StringIO(module.source).readline):
-        if token.type == tokenize.COMMENT and any(word in token.string for word in ("TODO", "FIXME", "XXX")):
+        if token.type == tokenize.COMMENT and any(word in token.string for word in PROMISES):
             yield f"{module.path}:{token.start[0]}: {token.string}"
 
 

@@ -50,7 +50,7 @@ ENVIRONMENT = {"config", "config_sources", "config_temporal", "config_encryption
 
 def imports(module: Module) -> Iterator[str]:
     """Full dotted names of imported modules; a relative import counts as the own package."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -102,7 +102,7 @@ def parts_of_the_child(module: Module) -> Iterator[str]:
 def sessions_that_are_made(module: Module) -> Iterator[str]:
     """Outside storage and bootstrap a session is a type in a signature; nobody there creates one."""
     names = {id(node): name for node, name in full_names(module)}
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and names.get(id(node.func), "").startswith("sqlalchemy."):
             yield f"{module.path}:{node.lineno}: {names[id(node.func)]} is a type here and may not be called"
 
@@ -110,9 +110,7 @@ def sessions_that_are_made(module: Module) -> Iterator[str]:
 def environment_reads(module: Module) -> Iterator[str]:
     if module.package in ENVIRONMENT:
         return
-    cleared = {
-        id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr == "clear"
-    }
+    cleared = {id(node.value) for node in module.nodes if isinstance(node, ast.Attribute) and node.attr == "clear"}
     for node, name in full_names(module):
         forgets = module.package == "rendering" and (id(node) in cleared or name == "os.environ.clear")
         if name.startswith(("os.environ", "os.getenv", "os.putenv")) and not forgets:

@@ -54,6 +54,14 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.source, self.path)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def full_names(self) -> tuple[tuple[ast.expr, str], ...]:
+        return tuple(_full_names(self))
+
     @property
     def package(self) -> str:
         """`storage` for `storage/notifications.py`, `config` for `config.py`."""
@@ -100,7 +108,7 @@ def dotted(node: ast.AST) -> str:
 def imported_names(module: Module) -> dict[str, str]:
     """Local name → what it stands for: `{"nap": "time.sleep"}` after `from time import sleep as nap`."""
     names: dict[str, str] = {}
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             names |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -108,10 +116,14 @@ def imported_names(module: Module) -> dict[str, str]:
     return names
 
 
-def full_names(module: Module) -> Iterator[tuple[ast.expr, str]]:
+def full_names(module: Module) -> tuple[tuple[ast.expr, str], ...]:
     """Every dotted name that is used, with imports resolved: `nap` reads `time.sleep`."""
+    return module.full_names
+
+
+def _full_names(module: Module) -> Iterator[tuple[ast.expr, str]]:
     names = imported_names(module)
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Name | ast.Attribute) and (name := dotted(node)):
             first, _, rest = name.partition(".")
             yield node, ".".join(filter(None, (names.get(first, first), rest)))
