@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 
-import api.app
 from bootstrap import Parts
 from config import Settings
 from storage import api_keys
@@ -42,9 +41,8 @@ async def open_shop(parts: Parts, *, settings: Settings | None = None) -> AsyncI
     async with parts.database.transaction() as session:
         tenant = await api_keys.ensure_tenant(session, f"shop-{uuid4()}", "Shop")
         _, secret = await api_keys.create_key(session, tenant.id, "all", SCOPES)
-    app = api.app.create_app(replace(parts, settings=settings)) if settings else app_of(parts)
     headers = {"Authorization": f"Bearer {secret}"}
-    transport = ASGITransport(app)
+    transport = ASGITransport(app_of(parts, settings))
     async with AsyncClient(transport=transport, base_url="http://tocsin.test/api/v1", headers=headers) as http:
         yield Shop(tenant=tenant.id, http=http, database=parts.database)
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.app import create_app
@@ -24,18 +25,32 @@ PATH = "/providers/sandbox"
 Opened = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 
-@pytest.fixture
-async def own(database_url: str) -> AsyncIterator[Database]:
-    """What is set for a provider is nobody's own: here it disturbs no other test."""
+@pytest.fixture(scope="module")
+async def module_database(database_url: str) -> AsyncIterator[Database]:
+    """What is set for a provider is nobody's own: here it disturbs no other module."""
     async with own_database(database_url) as database:
         yield database
 
 
-@pytest.fixture
-async def with_scopes(parts: Parts, own: Database) -> Opened:
-    """A client whose key has these scopes, of an API whose settings give the sandbox 50 calls a second."""
+@pytest.fixture(scope="module")
+def app(parts: Parts, module_database: Database) -> FastAPI:
+    """An API whose settings give the sandbox 50 calls a second."""
     settings = parts.settings.model_copy(update={"sandbox_rate": 50.0})
-    app = create_app(replace(parts, database=own, catalog=Catalog(own), settings=settings))
+    own = replace(parts, database=module_database, catalog=Catalog(module_database), settings=settings)
+    return create_app(own)
+
+
+@pytest.fixture
+async def own(module_database: Database) -> Database:
+    """Nothing is set for a provider yet."""
+    async with module_database.transaction() as session:
+        await session.execute(text("TRUNCATE provider_limit, provider_health"))
+    return module_database
+
+
+@pytest.fixture
+async def with_scopes(app: FastAPI, own: Database) -> Opened:
+    """A client whose key has these scopes."""
 
     async def opened(*scopes: str) -> httpx2.AsyncClient:
         key = await installation_key(own, *scopes)

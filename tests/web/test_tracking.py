@@ -13,6 +13,7 @@ from bootstrap import Parts, open_parts
 from config import Settings
 from domain.evidence import ReceiptKind
 from domain.tracking import Trace, TraceSigner
+from tests.apps import app_of
 
 pytestmark = pytest.mark.postgres
 TARGET = "https://example.com/a?b=c&d=é#e"
@@ -20,7 +21,7 @@ TARGET = "https://example.com/a?b=c&d=é#e"
 
 @pytest.fixture
 async def stranger(parts: Parts) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(transport=ASGITransport(create_app(parts)), base_url="http://t.test") as client:
+    async with AsyncClient(transport=ASGITransport(app_of(parts)), base_url="http://t.test") as client:
         yield client
 
 
