@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 import models
 from storage.migrate import MIGRATIONS, migrate
 from tests.code.tree import ROOT
-from tests.storage.databases import empty_database
+from tests.storage.databases import empty_database, own_database
 
 pytestmark = pytest.mark.postgres
 
@@ -26,6 +26,13 @@ pytestmark = pytest.mark.postgres
 async def url(database_url: str) -> AsyncIterator[str]:
     async with empty_database(database_url) as url:
         yield url
+
+
+@pytest.fixture
+async def migrated(database_url: str) -> AsyncIterator[str]:
+    """A copy of the database that `migrate` has made for the session."""
+    async with own_database(database_url) as database:
+        yield database.url
 
 
 async def looked_at(url: str, look: Any) -> Any:
@@ -62,28 +69,25 @@ async def test_from_empty_they_make_what_the_models_describe(url: str) -> None:
     assert models.__all__
 
 
-async def test_a_difference_would_be_noticed(url: str) -> None:
-    await migrate(url)
-    engine = create_async_engine(url)
+async def test_a_difference_would_be_noticed(migrated: str) -> None:
+    engine = create_async_engine(migrated)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE notification DROP COLUMN revision")
         await connection.exec_driver_sql("DROP INDEX notification_of_status")
     await engine.dispose()
-    assert [difference[0] for difference in await looked_at(url, differences)] == ["add_column", "add_index"]
+    assert [difference[0] for difference in await looked_at(migrated, differences)] == ["add_column", "add_index"]
 
 
-async def test_down_to_nothing_and_up_again(url: str) -> None:
-    await migrate(url)
-    await migrate(url, "base")
-    assert await looked_at(url, tables) <= {"alembic_version"}
-    await migrate(url)
-    assert await looked_at(url, differences) == []
+async def test_down_to_nothing_and_up_again(migrated: str) -> None:
+    await migrate(migrated, "base")
+    assert await looked_at(migrated, tables) <= {"alembic_version"}
+    await migrate(migrated)
+    assert await looked_at(migrated, differences) == []
 
 
-async def test_running_them_again_changes_nothing(url: str) -> None:
-    await migrate(url)
-    await migrate(url)
-    assert await looked_at(url, differences) == []
+async def test_running_them_again_changes_nothing(migrated: str) -> None:
+    await migrate(migrated)
+    assert await looked_at(migrated, differences) == []
 
 
 # One notification in each state that dispatching knew before there was a queue; the recipient says which.
