@@ -4,9 +4,11 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
+import httpcore2
 import httpx2
 import hypothesis
 import pytest
@@ -30,6 +32,9 @@ pytest_plugins = ["testing.plugin"]
 HERE = Path(__file__).parent
 
 SCOPES = ("send", "read", "manage")
+
+# A TLS context reads all certificates of the machine, 20 ms of CPU for each client of a test that speaks only HTTP.
+httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
 
 # How many examples a property is tried with: few in the suite, many in `make faults` (--hypothesis-profile).
 hypothesis.settings.register_profile("suite", max_examples=60, deadline=None)
