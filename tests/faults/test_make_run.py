@@ -40,7 +40,7 @@ SELECT finished_at IS NOT NULL OR EXISTS (
 ROLES = {"api": ["-m", "api"], "worker": ["worker.py"], "temporal": ["server", "start-dev"], "postgres": ["-D"]}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def everyday(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """Started as people start it: nothing set but the directory and the ports."""
     async with running(tmp_path_factory.mktemp("everyday") / "data") as run, set_stage(run) as stage:
@@ -118,17 +118,18 @@ async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: Stage) -> No
     assert max(places) <= 30  # twelve have slots, and those sent one after the other come later
 
 
-async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
-    async with running(tmp_path / "data") as first, set_stage(first) as before:
-        kept = await before.customer.sent("kept")
-        await before.over([kept])
-        later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-        waiting = await before.customer.sent("waiting", send_at=later)
-        await before.books.until(STARTED, waiting, is_=True)
-        key, family = first.info.api_key, first.identities
-        first.process.kill()
-        await first.process.wait()
-    async with running(tmp_path / "data") as second, set_stage(second) as after:
+async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_running(everyday: Stage) -> None:
+    """The last test of this stack: it kills it."""
+    run, before = everyday.run, everyday
+    kept = await before.customer.sent("kept")
+    await before.over([kept])
+    later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
+    waiting = await before.customer.sent("waiting", send_at=later)
+    await before.books.until(STARTED, waiting, is_=True)
+    key, family = run.info.api_key, run.identities
+    run.process.kill()
+    await run.process.wait()
+    async with running(run.root) as second, set_stage(second) as after:
 
         async def left() -> list[str]:
             return survivors(family)
