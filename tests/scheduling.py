@@ -15,6 +15,7 @@ SHARED = {
     "tests/stories/test_days.py": "skipped time",
     "tests/stories/test_schedules.py": "skipped time",
     "tests/testing/test_clock.py": "skipped time",
+    "tests/testing/test_example.py": "skipped time",
     "tests/faults/test_api_deaths.py": "shared run",
     "tests/faults/test_postgres_deaths.py": "shared run",
     "tests/faults/test_temporal_outages.py": "shared run",

@@ -7,7 +7,15 @@ from tests.cli.terminal import TOCSIN, Terminal
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-@pytest.mark.parametrize("command", ["send --help", "nonsense", "providers check pigeon", "tail -n 0"])
+# A real start takes 2 s of CPU: one command of typer's own errors and one of ours in the suite, more in `make faults`.
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nonsense",
+        "providers check pigeon",
+        *(pytest.param(command, marks=pytest.mark.long) for command in ("send --help", "tail -n 0")),
+    ],
+)
 async def test_streams_and_exit_code_are_the_same(terminal: Terminal, command: str) -> None:
     real = await terminal.run(TOCSIN, *command.split())
     assert real.out or real.err

@@ -13,6 +13,7 @@ from rendering.limits import CPU_SECONDS, MEMORY
 from rendering.messages import Rendered, RenderFailure
 from rendering.process import ROOT, Process
 from rendering.renderer import Renderer
+from rendering.templates import CACHE_LIMIT, Templates
 from tests.polling import holds
 from tests.rendering import proc
 from tests.rendering.sources import sms
@@ -145,12 +146,14 @@ async def test_a_child_killed_while_rendering_is_a_failure(own: Renderer, monkey
     assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
 
 
+@pytest.mark.long  # 6 s of CPU; the suite checks the limits of the kernel (`test_the_kernel_limits_the_child`)
 async def test_the_kernel_stops_a_child_whose_parent_does_not(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "CALL_SECONDS", 60)
     assert await own.render(sms(ENDLESS), {}, "en") == RenderFailure(reason="the rendering process died")
 
 
-async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer) -> None:
+async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "CALL_SECONDS", 20)  # a slow machine takes longer to fill the memory
     before = only(own).pid
     body = "{% set ns = namespace(x='aaaa') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
     answer = await own.render(sms(body), {}, "en")
@@ -160,6 +163,17 @@ async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer) -> None
     assert not proc.running(before)
 
 
+def test_the_oldest_compiled_templates_are_dropped() -> None:
+    templates = Templates()
+    for number in range(24):
+        assert isinstance(templates.render(sms(f"{number}" + "a" * 32_000), {}, "en"), Rendered)
+    kept = [source for _, source in templates._compiled]
+    assert templates._cached == sum(map(len, kept)) <= CACHE_LIMIT
+    assert kept[-1].startswith("23")
+    assert len(kept) == 8
+
+
+@pytest.mark.long  # 10 s of CPU; `test_the_oldest_compiled_templates_are_dropped` checks the limit in the suite
 async def test_many_templates_do_not_fill_a_child(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "CALL_SECONDS", 30)
     for number in range(24):

@@ -1,4 +1,7 @@
-"""The plugin as its users have it: a project of their own, in a pytest of its own."""
+"""The plugin as its users have it: a project of their own, in a pytest of its own.
+
+The suite runs the tests of the example on its own stage (`test_example.py`) and the plugin's (`test_clock.py`).
+"""
 
 import asyncio
 import os
@@ -11,7 +14,7 @@ import pytest
 
 from embedded.stack import CHECKOUT
 
-pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 EXAMPLE = CHECKOUT / "examples" / "testing"
 WITHIN = 400
@@ -37,7 +40,6 @@ async def test_the_example_project_passes_in_seconds_and_nothing_leaves_the_mach
     assert re.search(r"^5 passed in [0-9.]+s", said, re.MULTILINE), said
 
 
-@pytest.mark.long
 async def test_a_project_elsewhere_fails_where_its_type_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "types").mkdir()
     (tmp_path / "types" / "reminder.yaml").write_text("route:\n  - channels: [pigeon]\ntemplates: {}\n")
