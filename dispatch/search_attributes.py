@@ -17,6 +17,7 @@ ATTRIBUTES = {
     names.CHANNEL_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
     names.STEP_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
     names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    names.SCHEDULE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
 }
 # Of hosted servers, where only an operator adds search attributes.
 REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)

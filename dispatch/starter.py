@@ -21,6 +21,7 @@ from dispatch.search_attributes import prepare
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
+from domain.run_summaries import run_summary
 from storage.claims import Begun, Claimed
 from storage.digests import ToTell
 from workflows import options
@@ -70,7 +71,7 @@ class Starter:
                 id_conflict_policy=REPLACE if claimed.restored else WorkflowIDConflictPolicy.UNSPECIFIED,
                 priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
                 search_attributes=attributes(claimed),
-                static_summary=f"{claimed.notification_type}, priority {claimed.priority}",
+                static_summary=run_summary(claimed.notification_type, claimed.priority, claimed.route),
                 rpc_timeout=RPC_TIMEOUT,
                 request_eager_start=not claimed.restored,
             )
@@ -99,7 +100,7 @@ class Starter:
                 priority=Priority(fairness_key=str(window.tenant)),
                 search_attributes=TypedSearchAttributes(
                     [
-                        SearchAttributePair(options.TENANT, str(window.tenant)),
+                        SearchAttributePair(options.TENANT, window.tenant_key),
                         SearchAttributePair(options.TYPE, window.notification_type),
                     ]
                 ),
@@ -163,10 +164,12 @@ def message_of(due: Claimed) -> NotificationStart:
 
 
 def attributes(due: Claimed) -> TypedSearchAttributes:
+    schedule = [SearchAttributePair(options.SCHEDULE, [due.schedule_key])] if due.schedule_key else []
     return TypedSearchAttributes(
         [
-            SearchAttributePair(options.TENANT, str(due.tenant)),
+            SearchAttributePair(options.TENANT, due.tenant_key),
             SearchAttributePair(options.TYPE, due.notification_type),
             SearchAttributePair(options.PRIORITY, due.priority),
+            *schedule,
         ]
     )

@@ -4,6 +4,7 @@ Run by the dispatcher that leads. What is due is told by rows: a Schedule only s
 """
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from temporalio.client import (
@@ -11,6 +12,7 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleDescription,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
@@ -39,6 +41,7 @@ ENSURE_AGAIN = 3600.0  # seconds after which a Schedule that somebody has delete
 RPC_TIMEOUT = timedelta(seconds=5)
 # Clocks differ: a tick that came a moment before what is due would find it a whole interval later.
 AFTER_THE_MINUTE = timedelta(seconds=1)
+PAUSED_MINUTES = 15  # the interval of a Schedule that is paused
 
 
 class Ticks:
@@ -61,7 +64,7 @@ class Ticks:
         """One that Temporal does not take stays due and stops no other."""
         try:
             with reaching_temporal():
-                await (self._keep(tick) if tick.minutes else self._remove(tick))
+                await (self._keep(tick) if tick.stays else self._remove(tick))
         except RPCError as error:
             if error.status in OUTAGES:
                 raise
@@ -79,8 +82,10 @@ class Ticks:
             )
         except ScheduleAlreadyRunningError:
             handle = self._client.get_schedule_handle(wanted_id(tick))
-            if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).schedule.spec.intervals != wanted.spec.intervals:
-                await handle.update(lambda _: ScheduleUpdate(schedule=wanted), rpc_timeout=RPC_TIMEOUT)
+            seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            if not _is_as_wanted(seen, wanted, attributes(tick)):
+                update = ScheduleUpdate(schedule=wanted, search_attributes=attributes(tick))
+                await handle.update(lambda _: update, rpc_timeout=RPC_TIMEOUT)
         else:
             log.info("ticking", schedule=wanted_id(tick), minutes=tick.minutes)
 
@@ -96,21 +101,41 @@ def wanted_id(tick: Tick) -> str:
     return tick_schedule(tick.tenant, tick.notification_type)
 
 
+def _is_as_wanted(seen: ScheduleDescription, wanted: Schedule, attributes: TypedSearchAttributes) -> bool:
+    """A pause that somebody made or ended in Temporal is taken back: what is paused, the product's schedules say."""
+    there, state = seen.schedule, wanted.state
+    same_state = (there.state.note, there.state.paused) == (state.note, state.paused)
+    same_times = there.spec.intervals == wanted.spec.intervals
+    return same_state and same_times and _values(seen.typed_search_attributes) == _values(attributes)
+
+
+def _values(attributes: TypedSearchAttributes) -> dict[str, Any]:
+    return {pair.key.name: pair.value for pair in attributes}
+
+
 def summary(tick: Tick) -> str:
-    return f"{tick.notification_type}: what is due by the calendar, every {tick.minutes} min"
+    often = f"every {tick.minutes} min" if tick.minutes else "nothing for now"
+    return f"{tick.notification_type}: what is due by the calendar, {often}"
+
+
+def note(tick: Tick) -> str:
+    """With the recurring sends, and which of them are paused."""
+    names = [f"{key} (paused)" if paused else key for key, paused in sorted(tick.schedules.items())]
+    return summary(tick) + (f". Schedules: {', '.join(names)}" if names else "")
 
 
 def attributes(tick: Tick) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
-            SearchAttributePair(options.TENANT, str(tick.tenant)),
+            SearchAttributePair(options.TENANT, tick.tenant_key),
             SearchAttributePair(options.TYPE, tick.notification_type),
+            *([SearchAttributePair(options.SCHEDULE, sorted(tick.schedules))] if tick.schedules else []),
         ]
     )
 
 
 def schedule_of(tick: Tick) -> Schedule:
-    every = timedelta(minutes=tick.minutes)
+    every = timedelta(minutes=tick.minutes or PAUSED_MINUTES)
     return Schedule(
         action=ScheduleActionStartWorkflow(
             TickWorkflow.run,
@@ -123,5 +148,5 @@ def schedule_of(tick: Tick) -> Schedule:
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=AFTER_THE_MINUTE)]),
         # After an outage one tick sees to all that it missed.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
-        state=ScheduleState(note=summary(tick)),
+        state=ScheduleState(note=note(tick), paused=not tick.minutes),
     )

@@ -28,6 +28,7 @@ STATUS_ATTRIBUTE = "TocsinStatus"
 CHANNEL_ATTRIBUTE = "TocsinChannel"
 STEP_ATTRIBUTE = "TocsinStep"
 PRIORITY_ATTRIBUTE = "TocsinPriority"
+SCHEDULE_ATTRIBUTE = "TocsinSchedule"
 
 
 def delivery_queue(provider: str) -> str:

@@ -3,10 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import Column, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from models.columns import new_id, time_column
+from models.columns import Json, new_id, time_column
 
 OPEN = text("closed_at IS NULL")
 TO_TELL = text("closed_at IS NULL AND told_at IS NULL")
@@ -60,8 +61,9 @@ class Digest(SQLModel, table=True):
 class Tick(SQLModel, table=True):
     """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
 
-    `ensured_at` is when Temporal was told; null: it is to be told. `tried_at` is when that was tried last. `minutes` 0:
-    the Schedule is to go."""
+    `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `ensured_at`
+    is when Temporal was told; null: it is to be told. `tried_at` is when that was tried last. `minutes` 0: nothing is
+    due; the Schedule is paused or, without `schedules`, to go."""
 
     __table_args__ = (
         Index("tick_to_ensure", text("tried_at NULLS FIRST"), postgresql_where=text("ensured_at IS NULL")),
@@ -71,5 +73,6 @@ class Tick(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
     minutes: int
+    schedules: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     ensured_at: datetime | None = time_column()
     tried_at: datetime | None = time_column()

@@ -166,7 +166,8 @@ class Delivery(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One call to one provider, written before the call. `address_key` is that of the address it went to."""
+    """One call to one provider, written before the call. `address_key` is that of the address it went to. `next_at` is
+    when the next attempt is due, or the search for an unknown outcome ends, as known when the outcome was recorded."""
 
     __table_args__ = (
         _one_of("state", AttemptState),
@@ -196,6 +197,7 @@ class Attempt(SQLModel, table=True):
     provider_response: Json | None = json_column(nullable=True)
     started_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
+    next_at: datetime | None = time_column()
     sent_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()
     bounced_at: datetime | None = time_column()

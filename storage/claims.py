@@ -3,17 +3,20 @@
 The function `claim_due` of the database (migration 0007) counts the slots of the process and lets tenants take turns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.notification_types import URGENT
+from domain.run_summaries import route_text
 from models.queue import TIMED, URGENT_DUE
 from storage.queue_entries import DUE, IS_OVER, UNDER_WAY, WAITS
+from storage.rows import decoded
 from storage.statements import Executor
 
 # Of one process, which uses one core: more make urgent notifications wait longer for it.
@@ -40,7 +43,8 @@ def slots_of(total: int) -> Slots:
 class Claimed:
     """`started`: its workflow exists and is to be resumed. `waits`: `send_at` is to come, by the
     clock of the database: a worker whose clock is ahead would send early. `restored`: it is older than a restore of the
-    database, and Temporal may have its workflow in a later state."""
+    database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and `schedule_key`, that of the
+    recurring send, are for operators to read, and empty if `started`."""
 
     id: UUID
     tenant: UUID
@@ -52,6 +56,9 @@ class Claimed:
     started: bool
     waits: bool = False
     restored: bool = False
+    tenant_key: str = ""
+    route: str = ""
+    schedule_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +72,13 @@ class Begun:
 
 SINCE = "now() - CAST(:look_back AS interval)"
 CLAIM = text(f"""
-SELECT *, COALESCE(send_at > now(), false) AS waits,
-       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored
-  FROM claim_due(:process, :slots, :reserved, :most, {SINCE}, :lease)
+SELECT claimed.*, COALESCE(send_at > now(), false) AS waits,
+       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored,
+       (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
+               (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))
+          FROM notification n JOIN tenant owner ON owner.id = n.tenant JOIN notification_type t ON t.id = n.type_id
+         WHERE n.id = claimed.id AND NOT claimed.started) AS labels
+  FROM claim_due(:process, :slots, :reserved, :most, {SINCE}, :lease) claimed
 """)  # noqa: S608 - a constant of our own
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
@@ -173,7 +184,14 @@ async def claim(
         "look_back": look_back,
     }
     *rows, last = (await session.execute(CLAIM, {**values, "lease": LEASE_SECONDS})).mappings()
-    return [Claimed(**{name: row[name] for name in Claimed.__slots__}) for row in rows], bool(last["is_full"])
+    return [_claimed(row) for row in rows], bool(last["is_full"])
+
+
+def _claimed(row: Mapping[str, Any]) -> Claimed:
+    labels = ("tenant_key", "route", "schedule_key")
+    tenant_key, route, only, schedule_key = decoded(row["labels"]) or ("", [], None, None)
+    values = {name: row[name] for name in Claimed.__slots__ if name not in labels}
+    return Claimed(**values, tenant_key=tenant_key, route=route_text(route, only), schedule_key=schedule_key)
 
 
 async def mark_begun(session: Executor, process: UUID, begun: Sequence[Begun]) -> None:

@@ -37,6 +37,7 @@ class ToTell:
 
     id: UUID
     tenant: UUID
+    tenant_key: str
     notification_type: str
     group_key: str
     closes_at: datetime
@@ -47,7 +48,8 @@ COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, c
 CHOSEN = round_robin("digest", waiting="closed_at IS NULL AND told_at IS NULL", order="closes_at, id", lock="")
 TO_TELL = text(f"""
 WITH RECURSIVE {CHOSEN}
-SELECT id, tenant, notification_type, group_key, closes_at FROM digest JOIN chosen USING (id) ORDER BY closes_at
+SELECT digest.id, digest.tenant, owner.key AS tenant_key, notification_type, group_key, closes_at
+  FROM digest JOIN chosen USING (id) JOIN tenant owner ON owner.id = digest.tenant ORDER BY closes_at
 """)  # noqa: S608 - constants of our own
 MARK_TOLD = text("UPDATE digest SET told_at = now() WHERE id = ANY(:ids)")
 OPEN_OF_GROUP = text("""

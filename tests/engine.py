@@ -122,6 +122,7 @@ class Shop:
     """One tenant and a client with its key; the verbs a test of a story needs."""
 
     tenant: UUID
+    tenant_key: str
     key: str
     http: httpx2.AsyncClient
     engine: Engine
@@ -232,4 +233,4 @@ async def open_shop(engine: Engine) -> AsyncIterator[Shop]:
     async with httpx2.AsyncClient(
         base_url=base, headers=headers, trust_env=False, timeout=WITHIN, verify=False
     ) as http:
-        yield Shop(tenant=tenant.id, key=key, http=http, engine=engine)
+        yield Shop(tenant=tenant.id, tenant_key=tenant.key, key=key, http=http, engine=engine)

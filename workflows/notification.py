@@ -38,6 +38,9 @@ VERDICTS: dict[DeliveryStatus | None, NotificationStatus] = {
     DeliveryStatus.EXPIRED: NotificationStatus.EXPIRED,
 }
 
+# Patch: workflows fail that end IN_DOUBT, and those that end by an error or a cancel in Temporal show their status.
+SHOWN_ENDS = "shown-ends"
+
 
 @workflow.defn
 class NotificationWorkflow:
@@ -71,7 +74,9 @@ class NotificationWorkflow:
             # Cancelled by an operator in Temporal, or a mistake of ours: either way the row gets its end.
             cancelled = is_cancelled_exception(error)
             verdict = NotificationStatus.CANCELED if cancelled else NotificationStatus.FAILED
-            await self._settle(verdict, reason="canceled_in_temporal" if cancelled else "internal")
+            outcome = await self._settle(verdict, reason="canceled_in_temporal" if cancelled else "internal")
+            if outcome.status not in ON_ITS_WAY and workflow.patched(SHOWN_ENDS):
+                self._waits.show(outcome.status)
             if cancelled:
                 raise
             raise ApplicationError("FAILED: internal", type="Internal", non_retryable=True) from error
@@ -208,11 +213,13 @@ class NotificationWorkflow:
         return Step(step, plan, self._rooms, key=self._key(), waits=self._waits, alone=plan.beside is None)
 
     def _told(self, outcome: NotificationOutcome) -> NotificationOutcome:
-        """An unhappy end can be queried for; a failed notification is a failed workflow."""
+        """An unhappy end can be queried for; the workflow of a notification that failed or is in doubt fails."""
         if outcome.status not in ON_ITS_WAY:
             self._waits.show(outcome.status)
         if outcome.status is NotificationStatus.FAILED:
             raise ApplicationError(f"FAILED: {outcome.reason}", type="NotificationFailed", non_retryable=True)
+        if outcome.status is NotificationStatus.IN_DOUBT and workflow.patched(SHOWN_ENDS):
+            raise ApplicationError(f"IN_DOUBT: {outcome.reason}", type="NotificationInDoubt", non_retryable=True)
         return outcome
 
     def _key(self) -> dict[str, Any]:

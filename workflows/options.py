@@ -30,6 +30,7 @@ STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
 CHANNEL = SearchAttributeKey.for_keyword_list(names.CHANNEL_ATTRIBUTE)
 STEP = SearchAttributeKey.for_int(names.STEP_ATTRIBUTE)
 PRIORITY = SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE)
+SCHEDULE = SearchAttributeKey.for_keyword_list(names.SCHEDULE_ATTRIBUTE)
 
 # Values of STATUS while a workflow waits; at an unhappy end it holds the notification's status.
 SCHEDULED = "SCHEDULED"

@@ -19,7 +19,10 @@ from dispatch.search_attributes import ATTRIBUTES, MissingSearchAttributes, prep
 from embedded.temporary import temporary_temporal
 from tests.polling import eventually
 
-NAMES = ["TocsinTenant", "TocsinType", "TocsinStatus", "TocsinChannel", "TocsinStep", "TocsinPriority"]
+NAMES = [
+    *("TocsinTenant", "TocsinType", "TocsinStatus", "TocsinChannel", "TocsinStep", "TocsinPriority"),
+    "TocsinSchedule",
+]
 SERVER_NAME = "temporal.example"
 
 
@@ -163,6 +166,7 @@ async def test_missing_search_attributes_are_named_with_their_types(
         "TocsinChannel=KeywordList",
         "TocsinStep=Int",
         "TocsinPriority=Int",
+        "TocsinSchedule=KeywordList",
     ]
     assert [entry["log_level"] for entry in logs] == ["error"]
 

@@ -26,6 +26,7 @@ async def desk(database: Database) -> Desk:
 async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
     [one] = await accepted(desk, 4)
     [claimed] = await claim(desk.database)
+    [owner] = await desk.query("SELECT key FROM tenant WHERE id = :id", id=desk.tenant)
     assert claimed == Claimed(
         id=one,
         tenant=desk.tenant,
@@ -36,6 +37,8 @@ async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
         expires_at=None,
         started=False,
         waits=False,
+        tenant_key=owner["key"],
+        route="email",
     )
 
 

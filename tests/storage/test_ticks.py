@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from storage import schedules, stores, ticks
 from storage.database import Database
+from storage.rows import decoded
 from storage.ticks import Tick
 from tests.storage.databases import own_database
 from tests.storage.histories import new_tenant
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.postgres
 
 SPEC: dict[str, Any] = {"topic": "news", "payload": {}, "timezone": "UTC", "overlap": "skip"}
 AGAIN = 3600.0
-TRIED_AT = text("SELECT tried_at FROM tick WHERE tenant = :tenant")
+READ = text("SELECT tried_at, schedules FROM tick WHERE tenant = :tenant")
 
 
 @pytest.fixture
@@ -40,8 +41,11 @@ async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
 async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
     """As if `minutes` had been read when it was read last."""
     async with database.transaction() as session:
-        tried_at = (await session.execute(TRIED_AT, {"tenant": tenant})).scalar_one()
-        tick = Tick(tenant=tenant, notification_type="report", minutes=minutes, tried_at=tried_at)
+        row = (await session.execute(READ, {"tenant": tenant})).mappings().one()
+        shown = decoded(row["schedules"])
+        tick = Tick(
+            tenant=tenant, notification_type="report", minutes=minutes, tried_at=row["tried_at"], schedules=shown
+        )
         await ticks.ensured(session, tick)
 
 
@@ -50,10 +54,34 @@ async def test_a_change_is_told_and_what_stays_as_it_is_is_not(alone: Database) 
     await put(alone, tenant, "0 9 * * *")
     assert await to_ensure(alone) == [15]
     await ensured(alone, tenant, 15)
-    await put(alone, tenant, "30 9 * * *", "another")
+    await put(alone, tenant, "30 9 * * *")
     assert await to_ensure(alone) == []
-    await put(alone, tenant, "31 9 * * *", "another")
+    await put(alone, tenant, "31 9 * * *")
     assert await to_ensure(alone) == [1]
+
+
+async def test_temporal_is_told_of_the_schedules_of_a_type_and_of_their_pauses(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    for key in ("weekly", "daily"):
+        await put(alone, tenant, "0 9 * * *", key)
+    assert (await read(alone)).schedules == {"daily": False, "weekly": False}
+    async with alone.transaction() as session:
+        await schedules.pause(session, tenant, "daily")
+    tick = await read(alone)
+    assert (tick.minutes, tick.schedules) == (15, {"daily": True, "weekly": False})
+    async with alone.transaction() as session:
+        await schedules.pause(session, tenant, "weekly")
+    tick = await read(alone)
+    assert (tick.minutes, tick.stays, tick.schedules) == (0, True, {"daily": True, "weekly": True})
+    await note_ensured(alone, tick)
+    assert await to_ensure(alone) == []
+
+
+async def test_as_many_schedules_are_shown_as_temporal_takes(alone: Database) -> None:
+    tenant = await new_tenant(alone)
+    for number in range(20):
+        await put(alone, tenant, "0 9 * * *", f"{number:0>100}")
+    assert len((await read(alone)).schedules) == 15
 
 
 async def test_what_was_changed_while_temporal_was_told_is_told_again(alone: Database) -> None:

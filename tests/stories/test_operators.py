@@ -15,6 +15,7 @@ from storage import audiences
 from tests.engine import Engine, Shop, later
 from tests.polling import eventually
 from workflows import endpoint
+from workflows.options import STATUS
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -25,6 +26,10 @@ async def why(engine: Engine, id: str) -> str:
         await (await engine.started(id)).result()
     assert isinstance(failed.value.cause, ApplicationError)
     return failed.value.cause.message
+
+
+async def status_attribute(engine: Engine, id: str) -> str | None:
+    return (await engine.workflow(id).describe()).typed_search_attributes.get(STATUS)
 
 
 @asynccontextmanager
@@ -48,12 +53,20 @@ async def test_a_failed_notification_is_a_failed_workflow_that_says_why(engine: 
     assert (await engine.workflow(id).describe()).status is WorkflowExecutionStatus.FAILED
 
 
+async def test_a_notification_in_doubt_is_a_failed_workflow_that_says_why(engine: Engine, shop: Shop) -> None:
+    await shop.type("code", ["email"], delivery_guarantee="at_most_once")
+    await shop.person("ada", email="ada+lost@example.com")
+    id = await shop.send("code")
+    assert await why(engine, id) == "IN_DOUBT: email: outcome_unknown: connection_reset"
+    assert await status_attribute(engine, id) == "IN_DOUBT"
+
+
 async def test_a_failed_one_is_found_by_what_an_operator_knows(engine: Engine, shop: Shop) -> None:
     await shop.type("news", ["email"], ["sms"])
     await shop.person("ada", email="ada+refuse@example.com", phone="+15550000007")
     id = await shop.send("news", priority=4)
     await shop.finished(id)
-    query = f"TocsinStatus = 'FAILED' AND TocsinTenant = '{shop.tenant}' AND TocsinType = 'news'"
+    query = f"TocsinStatus = 'FAILED' AND TocsinTenant = '{shop.tenant_key}' AND TocsinType = 'news'"
     query += " AND TocsinChannel = 'sms' AND TocsinStep = 2 AND TocsinPriority = 4"
 
     async def found() -> list[str]:
@@ -70,7 +83,9 @@ async def test_one_that_is_retrying_or_scheduled_is_found_while_it_waits(engine:
     scheduled = await shop.send("news", send_at=later(600))
 
     async def found(status: str, more: str = "") -> list[str]:
-        query = f"TocsinTenant = '{shop.tenant}' AND TocsinStatus = '{status}' AND ExecutionStatus = 'Running' {more}"
+        query = (
+            f"TocsinTenant = '{shop.tenant_key}' AND TocsinStatus = '{status}' AND ExecutionStatus = 'Running' {more}"
+        )
         return [execution.id.split("-", 1)[1][:-2] async for execution in engine.temporal.list_workflows(query)]
 
     where = "AND TocsinChannel = 'email' AND TocsinStep = 1"
@@ -82,11 +97,11 @@ async def test_one_that_is_retrying_or_scheduled_is_found_while_it_waits(engine:
 
 
 async def test_the_list_of_workflows_can_be_read_without_opening_one(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email"], priority=2)
+    await shop.type("news", ["email"], ["sms"], priority=2)
     await shop.person("ada", email="ada@example.com")
     id = await shop.send("news")
     await shop.finished(id)
-    assert await (await engine.workflow(id).describe()).static_summary() == "news, priority 2"
+    assert await (await engine.workflow(id).describe()).static_summary() == "news, priority 2, email then sms"
     history = await engine.history(id)
     summaries = [event.user_metadata.summary.data.decode() for event in history.events if event.user_metadata.summary]
     assert '"email by sandbox, attempt 1"' in summaries
@@ -98,6 +113,7 @@ async def test_cancelled_by_an_operator_the_notification_ends_canceled(engine: E
         shown = await shop.finished(id)
         assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled_in_temporal")
         await eventually(engine.workflow(id).describe, lambda d: d.status is WorkflowExecutionStatus.CANCELED)
+        assert await status_attribute(engine, id) == "CANCELED"
 
 
 async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(engine: Engine, shop: Shop) -> None:
@@ -180,6 +196,7 @@ async def test_a_mistake_in_an_activity_ends_the_notification(
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"] or "") == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
+    assert await status_attribute(engine, id) == "FAILED"
     assert await shop.outbox() == []
 
 

@@ -177,8 +177,8 @@ async def kept_by_temporal(engine: Engine, workflow_id: str) -> bytes:
     )
 
 
-async def workflows_of(engine: Engine, tenant: UUID) -> set[str]:
-    return {each.id async for each in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant}'")}
+async def workflows_of(engine: Engine, tenant_key: str) -> set[str]:
+    return {each.id async for each in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant_key}'")}
 
 
 async def schedule_of(engine: Engine, id: str) -> bytes:
@@ -190,6 +190,7 @@ class Sent:
     ends: dict[str, dict[str, Any]]
     log: str
     tenant: UUID
+    tenant_key: str
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ async def sent(engine: Engine) -> Sent:
             ends = {id: await shop.finished(id) for id in ids}
             await shop.http.post("/notifications/send", json={"recipient": {"email": CANARIES["e-mail"]}})
             logging.getLogger("test").warning("the log is read")
-        return Sent(ends, log.getvalue(), shop.tenant)
+        return Sent(ends, log.getvalue(), shop.tenant, shop.tenant_key)
 
 
 async def test_the_sends_went_every_way(sent: Sent) -> None:
@@ -221,7 +222,7 @@ async def test_the_sends_went_every_way(sent: Sent) -> None:
 
 async def test_nothing_of_a_person_is_in_temporal(engine: Engine, sent: Sent) -> None:
     expected = {end["workflow_id"] for end in sent.ends.values() if end["status"] != "DIGESTED"}
-    ids = await eventually(lambda: workflows_of(engine, sent.tenant), lambda ids: expected < ids)
+    ids = await eventually(lambda: workflows_of(engine, sent.tenant_key), lambda ids: expected < ids)
     assert {id.partition("-")[0] for id in ids} == {"notification", "digest", "tick"}
     kept = dict(zip(ids, await asyncio.gather(*(kept_by_temporal(engine, id) for id in ids)), strict=True))
     for id in (tick_schedule(sent.tenant, kind) for kind in ("by-calendar", "recurring")):

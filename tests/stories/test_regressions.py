@@ -128,6 +128,7 @@ async def test_a_temporal_that_nobody_prepared_takes_starts_after_a_look(databas
         send_at=None,
         expires_at=None,
         started=False,
+        tenant_key="shop",
     )
     async with temporary_temporal(tmp_path) as temporal, own_database(database_url) as database:
         starter = Starter(await connect(temporal.address, "default", lazy=True))

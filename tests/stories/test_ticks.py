@@ -6,10 +6,12 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleDescription, ScheduleHandle
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.names import TYPE_ATTRIBUTE, tick_schedule
+from domain.names import tick_schedule
 from tests.engine import Shop
 from tests.polling import eventually
+from workflows import options
 
+SENT = "TocsinSchedule = 'daily' AND TocsinTenant = '{}' AND WorkflowType = 'NotificationWorkflow'"
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
@@ -52,7 +54,8 @@ async def test_an_operator_sees_for_which_type_how_often_and_when_next(shop: Sho
     assert "report" in str(seen.schedule.state.note)
     assert len(seen.info.next_action_times) > 1
     assert isinstance(seen.schedule.action, ScheduleActionStartWorkflow)
-    assert {pair.key.name: pair.value for pair in seen.typed_search_attributes}[TYPE_ATTRIBUTE] == "report"
+    assert seen.typed_search_attributes[options.TYPE] == "report"
+    assert seen.typed_search_attributes[options.TENANT] == shop.tenant_key
 
 
 async def test_it_ticks_as_often_as_the_finest_rule_needs_and_no_more_when_nothing_is_due(
@@ -64,10 +67,39 @@ async def test_it_ticks_as_often_as_the_finest_rule_needs_and_no_more_when_nothi
     await ticks_every(tick, 5)
     await shop.ok("POST", "/schedules/finer/pause")
     await ticks_every(tick, 15)
+    await shop.ok("DELETE", "/schedules/finer")
     await shop.ok("DELETE", "/schedules/daily")
     await ticks_every(tick, None)
-    await shop.ok("POST", "/schedules/finer/resume")
-    await ticks_every(tick, 5)
+
+
+async def test_a_schedule_is_found_in_temporal_by_its_key_and_shows_its_pause(shop: Shop, tick: ScheduleHandle) -> None:
+    for key in ("daily", "weekly"):
+        await add_schedule(shop, "0 9 * * *", key)
+
+    async def shown(key: str) -> list[tuple[bool, str | None]]:
+        query = f"TocsinSchedule = '{key}' AND TocsinTenant = '{shop.tenant_key}'"
+        found = [each async for each in await shop.engine.temporal.list_schedules(query)]
+        return [(one.schedule.state.paused, one.schedule.state.note) for one in found if one.schedule]
+
+    note = "report: what is due by the calendar, {}. Schedules: daily{}, weekly{}"
+    often, never = "every 15 min", "nothing for now"
+    await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, "", ""))])
+    await shop.ok("POST", "/schedules/weekly/pause")
+    await eventually(lambda: shown("daily"), lambda seen: seen == [(False, note.format(often, "", " (paused)"))])
+    await shop.ok("POST", "/schedules/daily/pause")
+    all_paused = note.format(never, " (paused)", " (paused)")
+    await eventually(lambda: shown("weekly"), lambda seen: seen == [(True, all_paused)])
+    await shop.ok("POST", "/schedules/weekly/resume")
+    await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, " (paused)", ""))])
+
+
+async def test_a_pause_that_was_made_in_temporal_is_taken_back(shop: Shop, tick: ScheduleHandle) -> None:
+    await add_schedule(shop, "0 9 * * *")
+    await ticks_every(tick, 15)
+    await tick.pause(note="by an operator")
+    told_long_ago = "UPDATE tick SET ensured_at = now() - interval '2 hours' WHERE tenant = :tenant"
+    await eventually(lambda: shop.engine.sql(told_long_ago, tenant=shop.tenant), bool)
+    await eventually(tick.describe, lambda seen: not seen.schedule.state.paused)
 
 
 async def test_one_that_was_lost_is_made_again(shop: Shop, tick: ScheduleHandle) -> None:
@@ -92,4 +124,6 @@ async def test_a_tick_sends_what_is_due_and_says_how_much_that_was(shop: Shop, t
     action = ran.info.recent_actions[0].action
     handle = shop.engine.temporal.get_workflow_handle(action.workflow_id)  # type: ignore[attr-defined]
     assert (await handle.result())["done"]["times"] == 1
-    assert TYPE_ATTRIBUTE in {pair.key.name for pair in (await handle.describe()).typed_search_attributes}
+    assert (await handle.describe()).typed_search_attributes[options.SCHEDULE] == ["daily"]
+    found = [each.id async for each in shop.engine.temporal.list_workflows(SENT.format(shop.tenant_key))]
+    assert found == [(await shop.shown(sent[0]["notification_id"]))["workflow_id"]]
