@@ -1,12 +1,14 @@
 """Provider outcomes as the workflow's values and the ledger's states: the one translation between the two worlds."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from domain.evidence import AttemptState, Evidence
-from domain.messages import DeliverResult, Result
+from domain.messages import DeliverInput, DeliverResult, Result
+from domain.names import attempt_id
 from domain.records import Attempt, Ledger
+from domain.retries import backoff, dice_of, obeyed
 from providers.outcomes import Accepted, ProviderError, Refused, Temporary, Unknown
 
 Json = dict[str, Any]
@@ -50,15 +52,28 @@ class Told:
         words = DeliverResult(result=self.result.result, reason=self.result.reason, retry_after=self.result.retry_after)
         return Told(result=words)
 
-    def onto(self, attempt: Attempt) -> Attempt:
+    def onto(self, attempt: Attempt, next_at: datetime | None = None) -> Attempt:
         return replace(
             attempt,
+            next_at=next_at,
             error_type=ERROR_TYPE_OF.get(self.result.result),
             reason=self.result.reason,
             provider_message_id=self.result.provider_message_id,
             provider_response=self.response or None,
             cost=self.cost,
         )
+
+
+def next_at(call: DeliverInput, result: DeliverResult, at: datetime, settles_within: timedelta) -> datetime | None:
+    """When the workflow makes the next attempt at the latest, or ends the search for what became of this one. It is
+    earlier if another provider of the pool is free, or the type gives up before."""
+    if result.result is Result.UNKNOWN and call.reconciles:
+        return at + settles_within
+    if result.result not in (Result.NOT_ACCEPTED, Result.UNKNOWN):
+        return None
+    attempt = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
+    asked = None if result.retry_after is None else obeyed(result.retry_after)
+    return at + backoff(call.attempt_number, dice_of(attempt), asked)
 
 
 def told(outcome: Accepted | Refused | ProviderError) -> Told:

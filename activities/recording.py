@@ -1,14 +1,14 @@
 """Writes down what a call came to: one transaction, with what receipts have said already."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from temporalio import activity
 
-from activities.outcomes import Told, result_of, told
+from activities.outcomes import Told, next_at, result_of, told
 from domain.clock import now
 from domain.evidence import Evidence
 from domain.ledger import await_evidence, finish, record_outcome
@@ -98,7 +98,7 @@ class Recording:
     ) -> Ledger | None:
         """Write the usual case in one statement. None, and nothing written, if receipts came before the answer, or
         another transaction has locked the rows or wrote to them since the guard."""
-        after, message_id = _recorded(seen, call, outcome, [], at), outcome.result.provider_message_id
+        after, message_id = _recorded(seen, call, outcome, [], at, None), outcome.result.provider_message_id
         if after is seen or not await receipts.save_unreported(session, seen, after, call.provider, message_id):
             return None
         return after
@@ -124,10 +124,13 @@ class Recording:
         early: list[StoredReceipt] = []
         found: list[Finding] = []
 
-        def change(ledger: Ledger) -> Ledger:
-            return noted(_recorded(ledger, call, outcome, early, at), ident, found, at)
-
         provider = self._providers.get(call.provider)
+        settles_within = timedelta(seconds=0 if provider is None else provider.settle_window)
+        due = next_at(call, outcome.result, at, settles_within)
+
+        def change(ledger: Ledger) -> Ledger:
+            return noted(_recorded(ledger, call, outcome, early, at, due), ident, found, at)
+
         if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
             early += await receipts.early(session, call.provider, outcome.result.provider_message_id)
         found += await receipts.suppress(session, key, ident, early, outcome.refusal)
@@ -142,9 +145,12 @@ def _answer(after: Ledger, call: DeliverInput, outcome: Told) -> DeliverResult:
     return result_of(after, after.attempts[ident], outcome.result.retry_after)
 
 
-def _recorded(ledger: Ledger, call: DeliverInput, outcome: Told, early: list[StoredReceipt], at: datetime) -> Ledger:
+def _recorded(
+    ledger: Ledger, call: DeliverInput, outcome: Told, early: list[StoredReceipt], at: datetime, due: datetime | None
+) -> Ledger:
+    """`due` is when the next attempt is."""
     ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
-    attempt = outcome.onto(ledger.attempts[ident])
+    attempt = outcome.onto(ledger.attempts[ident], due)
     after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), ident, early, at)
     return _concluded(after, call, outcome.result.result, at)
 

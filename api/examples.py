@@ -23,6 +23,7 @@ def page(*items: Json) -> Json:
     return {"items": list(items), "next_cursor": None}
 
 
+NOTHING_WAITS: Json = dict.fromkeys(("waits_for", "waits_until"))
 SENT: Json = {
     "id": NOTIFICATION,
     "status": "PENDING",
@@ -40,6 +41,7 @@ SUMMARY: Json = SENT | {
     "tags": [],
     "cancel_key": None,
     "finished_at": SENT_AT,
+    **NOTHING_WAITS,
     "workflow_id": WORKFLOW,
     "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW}",
 }
@@ -82,8 +84,8 @@ DELIVERY: Json = {
     "rendered_content": MAIL,
     "provider_message_id": MESSAGE,
     "provider_response": {"status": "queued"},
-    "failure_reason": None,
-    "failure_category": None,
+    **dict.fromkeys(("failure_reason", "failure_category")),
+    **NOTHING_WAITS,
     "created_at": AT,
     "sent_at": SENT_AT,
     "delivered_at": LATER,
@@ -199,7 +201,6 @@ SCHEDULE: Json = {
     "payload": {"report": "sales"},
 }
 SCHEDULE |= {"overlap": "skip", "tags": [], "planning": None, "last_runs": [RUN]}
-NOTHING_WAITS: Json = dict.fromkeys(("digest", "waits_for", "waits_until"))
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 CANCELED: Json = {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}}
 REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
@@ -210,8 +211,7 @@ EXAMPLES: dict[str, Json] = {
     "send_batch": BATCH,
     "list_notifications": page(SUMMARY),
     "get_notification": SUMMARY
-    | NOTHING_WAITS
-    | {"event_payload": {"name": "Ada"}, "deliveries": [DELIVERY], "timeline": TIMELINE},
+    | {"event_payload": {"name": "Ada"}, "digest": None, "deliveries": [DELIVERY], "timeline": TIMELINE},
     "cancel_notification": CANCELED,
     "cancel_notifications": {"items": [CANCELED], "more": False},
     "redrive_notifications": {"matched": 41, "redriven": 40, "skipped": [SKIPPED]},

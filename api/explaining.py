@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.schemas.explanations import Explanation, ExplanationLine
-from api.views import temporal_url, waits_of
+from api.views import gate_reason, temporal_url, wait_fields
 from config import Settings
 from domain.channels import Channel
 from domain.clock import now
@@ -16,6 +16,7 @@ from domain.reasons import stored
 from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Story
+from domain.waits import CurrentWait
 from models.content import NotificationType
 from storage.notification_types import value_of
 from storage.notifications import Record
@@ -34,6 +35,7 @@ def explanation(record: Record, kind: NotificationType, pauses: tuple[Pause, ...
     return Explanation(
         id=row.id,
         summary=summary(story),
+        **wait_fields(record.waits.of_notification),
         lines=[ExplanationLine(at=line.at, text=line.text) for line in account(story, now())],
         temporal_url=temporal_url(settings, workflow_id(row.id, row.generation)),
     )
@@ -58,26 +60,28 @@ def story_of(record: Record, kind: NotificationType, pauses: tuple[Pause, ...] =
         failures=stored(row.failures, row.failure_reason),
         dispatched_at=entry.started_at if entry else None,
         dispatch_at=entry.next_at if entry else row.created_at,
-        waits_for=waits_of(entry),
+        waits_for=gate_reason(entry),
         waits_until=entry.waits_until if entry else None,
+        closes_at=record.digest.closes_at if record.digest else None,
         route=tuple(step.channels for step in type_.route),
         beside=type_.always,
         only=None if row.channels is None else tuple(Channel(name) for name in row.channels),
         collected=row.digest_group is not None,
-        legs=tuple(_leg(one) for one in record.deliveries),
+        legs=tuple(_leg(one, record.waits.of_deliveries.get(one.id)) for one in record.deliveries),
         calls=tuple(Call(**_named(one, OF_A_CALL), state=AttemptState(one.state)) for one in record.attempts),
         events=tuple(_event(one) for one in record.events),
         pauses=pauses,
     )
 
 
-def _leg(row: Any) -> Leg:
+def _leg(row: Any, wait: CurrentWait | None) -> Leg:
     return Leg(
         **_named(row, ("id", "generation", "step", "held_at")),
         channel=Channel(row.channel),
         status=DeliveryStatus(row.status),
         awaits=Evidence(row.awaits) if row.awaits else None,
         held_providers=tuple(row.held_providers or ()),
+        waits_until=wait.until if wait else None,
     )
 
 

@@ -12,6 +12,7 @@ from domain.failure_reasons import ReasonCategory, category
 from domain.holds import Pause
 from domain.overview import ARRIVED
 from domain.reasons import WHAT_IS_REFUSED, sentence, sentences
+from domain.records import Event
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.stories import Call, Leg, Line, Story
 
@@ -24,6 +25,7 @@ MEANING: dict[NotificationStatus, str] = {
     NotificationStatus.DIGESTED: "it became part of a digest",
     NotificationStatus.IN_DOUBT: "a provider may or may not have it",
 }
+AFTER_THE_RUN = "Its run in Temporal had ended before and does not show this; GET /failures does."
 
 
 def summary(story: Story) -> str:
@@ -41,8 +43,14 @@ def account(story: Story, now: datetime) -> list[Line]:
     lines = [Line(at=story.cancel_requested_at, text="A cancel was asked for.")] if story.cancel_requested_at else []
     lines += [*_told(story), *(line for leg in story.legs for line in _asked(story, leg))]
     lines += [Line(at=story.finished_at, text="No step waits any more.")] if story.finished_at else []
+    lines += [Line(at=event.at, text=AFTER_THE_RUN) for event in story.events if _failed_late(event, story)]
     happened = sorted(lines, key=lambda line: line.at or now)
     return [*happened, *(Line(text=text) for text in (*_unused(story), *waits(story, now)))]
+
+
+def _failed_late(event: Event, story: Story) -> bool:
+    failed = event.status is NotificationStatus.FAILED
+    return failed and story.finished_at is not None and event.at > story.finished_at
 
 
 def _told(story: Story) -> Iterator[Line]:
@@ -118,7 +126,7 @@ def waits(story: Story, now: datetime) -> list[str]:
     if story.finished_at is not None:
         return []
     if story.collected:
-        return ["Now: it waits for its digest."]
+        return [f"Now: it waits for its digest{_until(story.closes_at)}."]
     waits = [text for leg in story.legs if (text := _wait_of(story, leg))]
     if story.waits_for is not None:
         until = f", until {moment(story.waits_until)} at the earliest" if story.waits_until is not None else ""
@@ -143,11 +151,15 @@ def _wait_of(story: Story, leg: Leg) -> str | None:
     if leg.held_at is not None:
         why = "; ".join(_paused(pause) for pause in story.pauses_of(leg))
         until = f" ({why})" if why else ""
-        return f"Now: {leg.channel} is held back since {moment(leg.held_at)}, until nothing holds it any more{until}."
+        again = f" It is tried again at {moment(leg.waits_until)}." if leg.waits_until is not None else ""
+        held = f"{leg.channel} is held back since {moment(leg.held_at)}"
+        return f"Now: {held}, until nothing holds it any more{until}.{again}"
     if leg.awaits is Evidence.SENT:
-        return f"Now: {leg.channel} waits to learn whether the provider has it."
+        return f"Now: {leg.channel} waits to learn whether the provider has it{_until(leg.waits_until)}."
     if leg.awaits is not None:
-        return f"Now: {leg.channel} waits until it is {leg.awaits}, or its time for that is over."
+        return (
+            f"Now: {leg.channel} waits until it is {leg.awaits}, or its time for that is over{_until(leg.waits_until)}."
+        )
     if leg.status not in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
         return None
     calls = story.calls_of(leg)
@@ -156,4 +168,10 @@ def _wait_of(story: Story, leg: Leg) -> str | None:
     last = max(calls, key=lambda call: call.started_at)
     if last.state is AttemptState.SUBMITTING:
         return f"Now: {leg.channel} waits for the answer of {last.provider}, attempt {last.number}."
+    if leg.waits_until is not None:
+        return f"Now: {leg.channel} waits for attempt {last.number + 1}{_until(leg.waits_until)}."
     return f"Now: {leg.channel} waits for what follows attempt {last.number}."
+
+
+def _until(at: datetime | None) -> str:
+    return "" if at is None else f", until {moment(at)} at the latest"

@@ -18,6 +18,7 @@ class Attempt:
     """One call to one provider for one endpoint of a delivery. Times are the earliest reported.
 
     `reason` is why the call was not accepted, `receipt_reason` why the provider did not deliver what it accepted.
+    `next_at` is when the next attempt is due, or the search for an unknown outcome ends.
     """
 
     id: UUID
@@ -31,6 +32,7 @@ class Attempt:
     reason: str | None = None
     receipt_reason: str | None = None
     finished_at: datetime | None = None
+    next_at: datetime | None = None
     provider_message_id: str | None = None
     provider_response: Json | None = None
     cost: str | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(minutes=5)
@@ -11,6 +12,7 @@ OURS = frozenset({"stalled", "worker_lost"})
 # So many of them use up none of an endpoint's attempts; those that follow do, so that every delivery ends.
 MOST_OF_OURS = 50
 FALLBACK_PATIENCE = timedelta(seconds=60)
+DICE = 1_000_000
 # How long before the end the last attempt begins.
 A_MOMENT = timedelta(seconds=1)
 
@@ -20,6 +22,11 @@ def backoff(attempt_number: int, dice: float, retry_after: timedelta | None) -> 
     doubled: timedelta = FIRST_DELAY * (1 << min(attempt_number - 1, 20))
     ordinary = min(doubled, LONGEST_DELAY) * (1 + dice / 4)
     return max(ordinary, retry_after or timedelta())
+
+
+def dice_of(attempt_id: UUID) -> float:
+    """The same for the same attempt, so that the workflow waits as long as its row says."""
+    return attempt_id.int % DICE / DICE
 
 
 def obeyed(retry_after: timedelta) -> timedelta:

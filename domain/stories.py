@@ -14,7 +14,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
-    """A delivery, as far as it is told here."""
+    """A delivery, as far as it is told here. `waits_until` is the end of what it waits for, if that is known."""
 
     id: UUID
     generation: int
@@ -24,6 +24,7 @@ class Leg:
     awaits: Evidence | None = None
     held_at: datetime | None = None
     held_providers: tuple[str, ...] = ()
+    waits_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,8 @@ class Call:
 class Story:
     """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
     out always; `only` those that the caller asked for. `waits_for` is the gate that keeps it, and `collected`: it has
-    no way of its own, its digest goes for it. `pauses` are those in force that may concern it."""
+    no way of its own, its digest goes for it, which closes at `closes_at`. `pauses` are those in force that may concern
+    it."""
 
     notification_type: str
     type_version: int
@@ -66,6 +68,7 @@ class Story:
     waits_for: Reason | None = None
     waits_until: datetime | None = None
     collected: bool = False
+    closes_at: datetime | None = None
     legs: tuple[Leg, ...] = ()
     calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()

@@ -58,7 +58,7 @@ def _delivery_of(value: Json) -> Delivery:
     )
 
 
-TIMES = ("finished_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+TIMES = ("finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
 PLAIN = (
     *("endpoint_id", "number", "provider", "error_type", "reason", "receipt_reason"),
     *("provider_message_id", "provider_response"),

@@ -49,13 +49,13 @@ WITH changed AS (
   SELECT n.id, n.finished_at, {ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
-         receipt_reason = x.receipt_reason, finished_at = x.finished_at,
+         receipt_reason = x.receipt_reason, finished_at = x.finished_at, next_at = x.next_at,
          provider_message_id = x.provider_message_id, sent_at = x.sent_at,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM person JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
          notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
-         receipt_reason text, finished_at timestamptz,
+         receipt_reason text, finished_at timestamptz, next_at timestamptz,
          provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
       ON x.notification_id = person.id

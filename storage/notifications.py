@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from domain.waits import NO_WAITS, NotificationWaits
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.queue import QueueEntry
+from storage import waits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,7 @@ class Record:
     attempts: Sequence[Attempt]
     events: Sequence[Event]
     digest: Digest | None
+    waits: NotificationWaits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,21 +51,23 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Notification | 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def read(session: AsyncSession, tenant: UUID, id: UUID) -> Record | None:
+async def read(session: AsyncSession, tenant: UUID, id: UUID, now: datetime) -> Record | None:
     notification = await find(session, tenant, id)
     if notification is None:
         return None
+    is_open = notification.finished_at is None
     deliveries = select(Delivery).where(col(Delivery.notification_id) == id)
     attempts = select(Attempt).where(col(Attempt.notification_id) == id)
     events = select(Event).where(col(Event.notification_id) == id)
     order = (col(Delivery.generation), col(Delivery.step), col(Delivery.created_at), col(Delivery.id))
     return Record(
         notification=notification,
-        entry=await session.get(QueueEntry, id) if notification.finished_at is None else None,
+        entry=await session.get(QueueEntry, id) if is_open else None,
         deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
         events=(await session.execute(events.order_by(col(Event.position)))).scalars().all(),
         digest=await session.get(Digest, notification.digest_id) if notification.digest_id else None,
+        waits=(await waits.read(session, tenant, [id], now)).get(id, NO_WAITS) if is_open else NO_WAITS,
     )
 
 

@@ -16,9 +16,10 @@ with workflow.unsafe.imports_passed_through():
         RecordInput,
         Result,
     )
+    from domain.names import attempt_id
     from domain.notification_types import Guarantee
     from domain.reasons import Reason, because, line
-    from domain.retries import MOST_OF_OURS, OURS, Budget, backoff, obeyed
+    from domain.retries import MOST_OF_OURS, OURS, Budget, backoff, dice_of, obeyed
     from domain.statuses import DeliveryStatus
     from workflows import options
     from workflows.endpoint_ends import EndpointEnd
@@ -189,14 +190,15 @@ class EndpointDelivery:
         if result.result is Result.PERMANENT:
             self._pool = self._others(result)  # one of them, at once
             return None
-        now, number, dice = workflow.now(), self._call.attempt_number, workflow.random().random()
+        call, now, number = self._call, workflow.now(), self._call.attempt_number
+        dice = dice_of(attempt_id(call.delivery_id, call.endpoint_id, number))
         delay = backoff(number, dice, self._next_turn(result))
         if end := self._exhausted(now + delay, result):
             last = self._budget().last_chance(self._made, now + backoff(number, dice, None))
             if result.retry_after is None or last is None:
                 return end
             delay = last - now
-        call, why = self._call, result.reason or str(result.result)
+        why = result.reason or str(result.result)
         summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
         if await self._terms.waits.pause(delay, summary, options.RETRYING):
             return None

@@ -12,6 +12,7 @@ from api.problems import not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.explanations import Explanation
+from domain.clock import now
 from storage import notification_types, notifications, pauses
 
 router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
@@ -24,7 +25,7 @@ TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schem
 async def explain_notification(id: Id, request: Request, caller: CallerDep, parts: PartsDep) -> Explanation | Response:
     """One readable account, as JSON or, for those who accept `text/plain` alone, as text."""
     async with parts.database.transaction() as session:
-        record = await notifications.read(session, caller.tenant, id)
+        record = await notifications.read(session, caller.tenant, id, now())
         if record is None:
             raise not_found(UNKNOWN)
         row = record.notification

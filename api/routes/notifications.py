@@ -13,8 +13,10 @@ from api.problems import not_found
 from api.schemas.base import ChannelName, Id, Timestamp
 from api.schemas.notifications import Canceled, CanceledMany, CancelMany, NotificationSummary, NotificationView
 from api.views import notification_view, summary_of
+from domain.clock import now
 from domain.statuses import NotificationStatus
-from storage import notifications
+from domain.waits import NO_WAITS
+from storage import notifications, waits
 from storage.cancel_keys import open_with_key
 from storage.dispatching import announce_cancel
 
@@ -56,7 +58,11 @@ async def list_notifications(
     )
     async with parts.database.transaction() as session:
         rows = await notifications.search(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
-    return paging.page(rows, lambda row: row.id, lambda row: summary_of(row, parts.settings))
+        open_ids = [row.id for row in rows if row.finished_at is None]
+        found = await waits.read(session, caller.tenant, open_ids, now())
+    return paging.page(
+        rows, lambda row: row.id, lambda row: summary_of(row, found.get(row.id, NO_WAITS), parts.settings)
+    )
 
 
 @router.get("/{id}")
@@ -64,7 +70,7 @@ async def list_notifications(
 async def get_notification(id: Id, caller: CallerDep, parts: PartsDep) -> NotificationView:
     """Everything about one: content, attempts and timeline."""
     async with parts.database.transaction() as session:
-        record = await notifications.read(session, caller.tenant, id)
+        record = await notifications.read(session, caller.tenant, id, now())
     if record is None:
         raise not_found(UNKNOWN)
     return notification_view(record, parts.settings)

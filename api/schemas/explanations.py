@@ -1,11 +1,14 @@
 """One notification in words."""
 
 from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.notifications import TemporalUrl, WaitsFor, WaitsUntil
 
 AT, SENT_AT, LATER = (f"2026-11-22T19:19:50.{part}Z" for part in ("395871", "543557", "741990"))
 EXAMPLE: Json = {
     "id": "01a204b3-517b-775f-a945-f7baadeb5e0b",
     "summary": "DELIVERED, by email.",
+    "waits_for": None,
+    "waits_until": None,
     "lines": [
         {"at": AT, "text": "Accepted as welcome (version 1 of the type), priority 3."},
         {"at": AT, "text": "sms is not used: the recipient has turned it off."},
@@ -33,5 +36,7 @@ class Explanation(Model):
 
     id: Id
     summary: str
+    waits_for: WaitsFor
+    waits_until: WaitsUntil
     lines: list[ExplanationLine]
-    temporal_url: str | None
+    temporal_url: TemporalUrl

@@ -11,6 +11,30 @@ from api.schemas.sends import CancelKey
 from domain.cancellation import CancelAnswer
 from domain.channels import Channel
 from domain.failure_reasons import ReasonCategory
+from domain.waits import WaitReason
+
+WaitsFor = Annotated[
+    WaitReason | None,
+    Field(
+        description="What it waits for; null once it has ended, and while it is at work. `send_at`: its time. `digest`:"
+        " the end of its digest window. `quiet_hours`, `send_window`: the hour. `throttled`, `capped`: room in a limit"
+        " of the type, of the recipient. `provider_busy`: the provider's rate. `provider_throttled`: the provider wants"
+        " no calls. `circuit_open`: the provider is down. `paused`: an operator's pause. `retry`: the next attempt."
+        " `receipt`: what became of an attempt with an unknown outcome. `goal`: the goal of its step. `dispatch`: a"
+        " worker."
+    ),
+]
+WaitsUntil = Annotated[
+    Timestamp | None,
+    Field(description="When the wait ends at the latest, or when it is checked again; null if that is not known."),
+]
+TemporalUrl = Annotated[
+    str | None,
+    Field(
+        description="The run in Temporal's Web UI. A receipt that comes after the run has ended, such as a bounce,"
+        " changes `status` and `GET /failures`, and not the run."
+    ),
+]
 
 
 class FailureOfChannel(Model):
@@ -38,8 +62,10 @@ class NotificationSummary(Model):
     send_at: Timestamp | None
     expires_at: Timestamp | None
     finished_at: Timestamp | None
+    waits_for: WaitsFor
+    waits_until: WaitsUntil
     workflow_id: str
-    temporal_url: str | None
+    temporal_url: TemporalUrl
 
 
 class AttemptView(Model):
@@ -80,6 +106,8 @@ class DeliveryView(Model):
     provider_response: Json | None
     failure_reason: str | None
     failure_category: ReasonCategory | None
+    waits_for: WaitsFor
+    waits_until: WaitsUntil
     created_at: Timestamp
     sent_at: Timestamp | None
     delivered_at: Timestamp | None
@@ -100,13 +128,10 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
-    """`waits_for` says what holds it back: quiet_hours, send_window, throttled, capped, or provider_busy with the
-    provider's name; `waits_until` when it is checked again."""
+    """If several deliveries wait, `waits_for` of the notification is what ends first."""
 
     event_payload: Json
     digest: DigestOf | None
-    waits_for: str | None
-    waits_until: Timestamp | None
     deliveries: list[DeliveryView]
     timeline: list[TimelineEntry]
 

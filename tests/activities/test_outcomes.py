@@ -1,16 +1,19 @@
 """What a provider says, in the workflow's words and in the ledger's."""
 
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
-from activities.outcomes import result_of, told
+from activities.outcomes import next_at, result_of, told
+from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
-from domain.messages import Result
+from domain.messages import DeliverInput, Result
 from domain.statuses import NotificationStatus
 from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger
+from tests.domain.ledgers import START, answered, attempt, delivery, later, ledger
 
 EMAIL = delivery()
 CALL = attempt(EMAIL)
@@ -44,6 +47,49 @@ def test_what_is_for_the_row_does_not_travel() -> None:
 @pytest.mark.parametrize(("seconds", "delay"), [(None, None), (0, timedelta()), (1.5, timedelta(seconds=1.5))])
 def test_a_delay_is_passed_on_only_if_the_provider_named_one(seconds: float | None, delay: timedelta | None) -> None:
     assert told(Temporary("throttled", retry_after=seconds)).result.retry_after == delay
+
+
+NUMBER_3 = DeliverInput(
+    notification_id=UUID(int=1),
+    tenant=UUID(int=2),
+    generation=1,
+    delivery_id=UUID(int=3),
+    channel=Channel.EMAIL,
+    endpoint_id="email",
+    provider="sandbox",
+    attempt_number=3,
+    ends=True,
+)
+SETTLES = timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        (Temporary("unavailable"), 4, 5),
+        (Temporary("throttled", retry_after=30), 30, 30),
+        (Temporary("throttled", retry_after=3_600), 300, 300),
+        (Unknown("timeout"), 4, 5),
+    ],
+)
+def test_a_row_says_when_the_next_attempt_is_due(said: ProviderError, least: float, most: float) -> None:
+    due = next_at(NUMBER_3, told(said).result, START, SETTLES)
+    assert due is not None
+    assert later(least) <= due <= later(most)
+    assert next_at(NUMBER_3, told(said).result, START, SETTLES) == due, "the workflow could not know"
+    assert told(said).onto(CALL, due).next_at == due
+
+
+def test_under_reconcile_it_says_when_the_search_for_the_outcome_ends() -> None:
+    asked = replace(NUMBER_3, reconciles=True)
+    assert next_at(asked, told(Unknown("timeout")).result, START, SETTLES) == START + SETTLES
+    assert next_at(asked, told(Temporary("unavailable")).result, START, SETTLES) != START + SETTLES
+
+
+@pytest.mark.parametrize("said", [Accepted(message_id="m"), Refused(reason="blocked"), Permanent("quota_exceeded")])
+def test_without_another_attempt_of_this_provider_no_time_is_due(said: Accepted | Refused | ProviderError) -> None:
+    assert next_at(NUMBER_3, told(said).result, START, SETTLES) is None
+    assert told(said).onto(replace(CALL, next_at=later(1))).next_at is None
 
 
 @pytest.mark.parametrize(

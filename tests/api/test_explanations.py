@@ -45,6 +45,8 @@ async def test_as_json_it_has_its_lines_with_their_times(told: tuple[Shop, str])
     assert {**answer, "lines": []} == {
         "id": id,
         "summary": "DELIVERED, by email.",
+        "waits_for": None,
+        "waits_until": None,
         "lines": [],
         "temporal_url": shown["temporal_url"],
     }

@@ -116,7 +116,7 @@ async def test_an_item_of_a_list_has_its_facts_and_neither_payload_nor_content(
     assert set(item) == {
         *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "tags", "created_at"),
         *("send_at", "expires_at", "finished_at", "cancel_key", "workflow_id", "temporal_url", "failures"),
-        "failure_category",
+        *("failure_category", "waits_for", "waits_until"),
     }
     assert item["workflow_id"] == f"notification-{ids['ada welcome']}-1"
 

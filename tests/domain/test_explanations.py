@@ -281,6 +281,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             "3: No step waits any more.",
             "9: email: sandbox reports that it was not delivered. With that the notification is FAILED.",
             "9: The address of email is suppressed from now on: a message to it came back (sandbox says so).",
+            "9: Its run in Temporal had ended before and does not show this; GET /failures does.",
         ],
     ),
     "nobody wanted it": (
@@ -559,6 +560,17 @@ WAITS: dict[str, tuple[Story, list[str]]] = {
         story(leg(), call(leg(), S.NOT_ACCEPTED, 2), call(leg(), S.UNKNOWN, 5, number=2)),
         ["Now: email waits for what follows attempt 2."],
     ),
+    "its next call, at a time": (
+        story(leg(waits_until=later(160)), call(leg(), S.NOT_ACCEPTED, 2)),
+        ["Now: email waits for attempt 2, until 2026-03-01T12:02:40Z at the latest."],
+    ),
+    "a circuit that is tried again": (
+        story(leg(held_at=later(1), waits_until=later(160))),
+        [
+            "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more."
+            " It is tried again at 2026-03-01T12:02:40Z."
+        ],
+    ),
     "an answer": (
         story(leg(), call(leg(), S.SUBMITTING)),
         ["Now: email waits for the answer of sandbox, attempt 1."],
@@ -580,6 +592,10 @@ WAITS: dict[str, tuple[Story, list[str]]] = {
         ],
     ),
     "its digest": (story(dispatched_at=None, collected=True, send_at=later(160)), ["Now: it waits for its digest."]),
+    "its digest, whose window has opened": (
+        story(dispatched_at=None, collected=True, closes_at=later(160)),
+        ["Now: it waits for its digest, until 2026-03-01T12:02:40Z at the latest."],
+    ),
     "no digest that is over": (story(collected=True, finished_at=later(2)), []),
     "the end of the quiet hours": (
         story(waits_for=Reason("quiet_hours"), waits_until=later(160)),

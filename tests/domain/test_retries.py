@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.retries import LONGEST_DELAY, Budget, backoff
+from domain.names import derived_id
+from domain.retries import LONGEST_DELAY, Budget, backoff, dice_of
 from tests.domain.ledgers import START, later
 
 PATIENCE = timedelta(hours=1)
@@ -30,6 +31,12 @@ def test_jitter_adds_up_to_a_quarter_and_takes_nothing_away(attempt: int, dice: 
 
 def test_the_dice_count() -> None:
     assert backoff(1, 0.8, None) == timedelta(seconds=1.2)
+
+
+def test_the_dice_are_the_same_for_the_same_attempt_and_spread_over_others() -> None:
+    drawn = [dice_of(derived_id("attempt", number)) for number in range(200)]
+    assert drawn == [dice_of(derived_id("attempt", number)) for number in range(200)]
+    assert 0 <= min(drawn) < 0.1 < 0.9 < max(drawn) < 1
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(0, 4), (3, 4), (5, 5), (3600, 3600)])

@@ -33,6 +33,8 @@ async def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(shop: Shop, w
     now = (await shop.ok("GET", f"/notifications/{id}/explain"))["lines"][-1]["text"]
     since = datetime.fromisoformat(pause["since"]).isoformat(timespec="seconds").replace("+00:00", "Z")
     assert f"{name} is paused since {since} by test: a bad day" in now
+    shown = await shop.shown(id)
+    assert (shown["waits_for"], shown["deliveries"][0]["waits_for"]) == ("paused", "paused")
     assert await shop.ok("POST", f"/{what}/resume") == {"paused": False}
     assert (await shop.ok("GET", "/pauses"))["items"] == []
     shown = await shop.ended(id, "DELIVERED")

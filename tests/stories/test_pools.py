@@ -120,6 +120,7 @@ class TestAlone:
         first = await send(pooled, 10, "early")
         await until_state(pooled, "sendgrid", "open", "half_open")
         second = await send(pooled, 10, "late")
+        await eventually(lambda: pooled.shown(second[0]), lambda shown: shown["waits_for"] == "circuit_open")
         await web.start()
         shown = await ended(pooled, [*first, *second])
         assert {each["status"] for each in shown} == {"SENT"}

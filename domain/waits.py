@@ -1,0 +1,147 @@
+"""What an open notification waits for, and until when, by its rows. Pure; `storage/waits.py` reads the rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from domain.evidence import AttemptState, Evidence
+from domain.stored_enums import StoredEnum
+
+
+class WaitReason(StoredEnum):
+    """The closed vocabulary of `waits_for`. A notification or delivery that is at work waits for none of them."""
+
+    SEND_AT = "send_at"
+    DIGEST = "digest"
+    QUIET_HOURS = "quiet_hours"
+    SEND_WINDOW = "send_window"
+    THROTTLED = "throttled"
+    CAPPED = "capped"
+    PROVIDER_BUSY = "provider_busy"
+    PROVIDER_THROTTLED = "provider_throttled"
+    CIRCUIT_OPEN = "circuit_open"
+    PAUSED = "paused"
+    RETRY = "retry"
+    RECEIPT = "receipt"
+    GOAL = "goal"
+    DISPATCH = "dispatch"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurrentWait:
+    """`until` is when the wait ends at the latest, or when it is checked again; None: not known."""
+
+    reason: WaitReason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingCall:
+    """The last attempt for an endpoint. `next_at` is when the next one is due, or the search for its outcome ends."""
+
+    state: AttemptState
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldState:
+    """What holds a delivery back now. Without any of these it was released, or is about to be."""
+
+    paused: bool = False
+    circuit_open: bool = False
+    probe_at: datetime | None = None
+    throttled_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingDelivery:
+    """One that has not ended, or whose step waits for its goal, `awaits`, `within` a time."""
+
+    id: UUID
+    awaits: Evidence | None = None
+    sent_at: datetime | None = None
+    within: timedelta | None = None
+    hold: HoldState | None = None
+    calls: Sequence[WaitingCall] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingRows:
+    """An open notification. `gate` and `gate_until` are those of its queue entry; `is_queued`: no process has taken it
+    from the queue. `collected`: it is, or will be, part of the digest that closes at `closes_at`."""
+
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    collected: bool = False
+    closes_at: datetime | None = None
+    gate: str | None = None
+    gate_until: datetime | None = None
+    is_queued: bool = False
+    deliveries: Sequence[WaitingDelivery] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotificationWaits:
+    """`of_deliveries` by their ids, without those that wait for nothing of their own."""
+
+    of_notification: CurrentWait | None = None
+    of_deliveries: Mapping[UUID, CurrentWait] = field(default_factory=dict)
+
+
+# A queue entry may have a reason of a newer version, while processes of both run.
+KNOWN = {str(reason): reason for reason in WaitReason}
+NO_WAITS = NotificationWaits()
+
+
+def waits_of(rows: WaitingRows, now: datetime) -> NotificationWaits:
+    """The notification's own wait comes first. Otherwise it waits for what its deliveries wait for, of several for what
+    ends first."""
+    waits = {one.id: wait for one in rows.deliveries if (wait := _wait_of(one, rows.expires_at)) is not None}
+    first = min(waits.values(), key=_ends, default=None)
+    return NotificationWaits(of_notification=_own(rows, now) or first or _queued(rows), of_deliveries=waits)
+
+
+def _own(rows: WaitingRows, now: datetime) -> CurrentWait | None:
+    if rows.collected:
+        return CurrentWait(reason=WaitReason.DIGEST, until=rows.closes_at)
+    if rows.send_at is not None and rows.send_at > now:
+        return CurrentWait(reason=WaitReason.SEND_AT, until=rows.send_at)
+    gate = KNOWN.get((rows.gate or "").partition(" ")[0])
+    return None if gate is None else CurrentWait(reason=gate, until=rows.gate_until)
+
+
+def _queued(rows: WaitingRows) -> CurrentWait | None:
+    return CurrentWait(reason=WaitReason.DISPATCH) if rows.is_queued else None
+
+
+def _wait_of(delivery: WaitingDelivery, expires_at: datetime | None) -> CurrentWait | None:
+    if delivery.hold is not None:
+        return _held(delivery.hold)
+    next_at = [call.next_at for call in delivery.calls if call.next_at and call.state is not AttemptState.SUBMITTING]
+    if delivery.awaits is Evidence.SENT:
+        return CurrentWait(reason=WaitReason.RECEIPT, until=max(next_at, default=None))
+    if delivery.awaits is not None:
+        return CurrentWait(reason=WaitReason.GOAL, until=_deadline(delivery, expires_at))
+    return CurrentWait(reason=WaitReason.RETRY, until=min(next_at)) if next_at else None
+
+
+def _held(hold: HoldState) -> CurrentWait:
+    if hold.paused:
+        return CurrentWait(reason=WaitReason.PAUSED)
+    if hold.circuit_open:
+        return CurrentWait(reason=WaitReason.CIRCUIT_OPEN, until=hold.probe_at)
+    if hold.throttled_until is not None:
+        return CurrentWait(reason=WaitReason.PROVIDER_THROTTLED, until=hold.throttled_until)
+    return CurrentWait(reason=WaitReason.DISPATCH)
+
+
+def _deadline(delivery: WaitingDelivery, expires_at: datetime | None) -> datetime | None:
+    if delivery.sent_at is None or delivery.within is None:
+        return expires_at
+    deadline = delivery.sent_at + delivery.within
+    return deadline if expires_at is None else min(deadline, expires_at)
+
+
+def _ends(wait: CurrentWait) -> tuple[bool, datetime]:
+    return wait.until is None, wait.until or datetime.max.replace(tzinfo=UTC)
