@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.evidence import AttemptState, Evidence
-from domain.gates import Reason
+from domain.gates import GateReason
 from domain.waits import (
     NO_WAITS,
     CurrentWait,
@@ -90,7 +90,7 @@ def test_an_open_notification_waits_for(open: WaitingRows, reason: WaitReason | 
 
 def test_every_reason_is_in_the_table() -> None:
     assert {reason for _, reason, _ in CASES.values()} == {*WaitReason, None}
-    assert {str(reason) for reason in Reason} < {str(reason) for reason in WaitReason}
+    assert {str(reason) for reason in GateReason} < {str(reason) for reason in WaitReason}
 
 
 def test_of_several_deliveries_the_notification_shows_what_ends_first() -> None:
