@@ -45,7 +45,7 @@ async def hooks(database: Database) -> AsyncIterator[Hooks]:
 async def shown(sent: Sent) -> tuple[Shown, Explanation]:
     """The notification as the API shows it, and as `explain` tells it."""
     async with sent.desk.database.transaction() as session:
-        record = await notifications.read(session, sent.desk.tenant, sent.id)
+        record = await notifications.read(session, sent.desk.tenant, sent.id, now())
         assert record is not None
         kind = await notification_types.by_id(session, sent.desk.tenant, record.notification.type_id)
     assert kind is not None
