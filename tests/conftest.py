@@ -25,7 +25,7 @@ from tests.apps import app_of
 from tests.cli.fork_server import running_fork_server
 from tests.engine import Engine, Shop, open_shop, running_engine
 from tests.scheduling import UnitScheduling
-from tests.storage.databases import create_database, create_template
+from tests.storage.databases import create_database, create_template, write_less
 
 pytest_plugins = ["testing.plugin"]
 
@@ -84,6 +84,7 @@ def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 async def database_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     home: Path = tmp_path_factory.mktemp("postgres")
     async with temporary_postgres(home) as postgres:
+        await write_less(postgres.url)
         await create_template(postgres.url)
         yield await create_database(postgres.url, "shared")
 
