@@ -71,8 +71,10 @@ class Begun:
 
 
 SINCE = "now() - CAST(:look_back AS interval)"
+# The claim does not wait until it is on disk. One that Postgres loses in a crash is due again, as if it had expired,
+# and its workflow is found started. A write that follows from a claim takes the claim to the disk with it.
 CLAIM = text(f"""
-SELECT claimed.*, COALESCE(send_at > now(), false) AS waits,
+SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits,
        COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored,
        (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
                (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))

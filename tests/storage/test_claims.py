@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from domain.clock import set_ahead
+from storage import claims
 from storage.claims import Claimed
 from storage.database import Database
-from tests.storage.queues import accepted, age, at, claim, empty_desk, ended, ids, started
+from tests.storage.queues import EVER, MANY, ME, accepted, age, at, claim, empty_desk, ended, ids, started
 from tests.storage.sends import Desk, open_desk
 
 pytestmark = pytest.mark.postgres
@@ -52,6 +53,18 @@ async def test_the_clock_of_the_database_says_whether_send_at_is_to_come(desk: D
     finally:
         set_ahead(timedelta())
     assert {one.id: one.waits for one in claimed} == {items[0].id: True, items[1].id: False}
+
+
+async def test_a_claim_does_not_wait_until_it_is_on_disk(desk: Desk) -> None:
+    """One without a row neither."""
+    shown = text("SHOW synchronous_commit")
+    for _ in range(2):
+        async with desk.database.quick_transaction() as session:
+            before = (await session.execute(shown)).scalar_one()
+            await claims.claim(session, ME, MANY, most=1, look_back=EVER)
+            after = (await session.execute(shown)).scalar_one()
+        assert (before, after) == ("on", "off")
+        await accepted(desk, 3)
 
 
 async def test_processes_that_claim_at_once_never_get_the_same_row(desk: Desk) -> None:
