@@ -135,9 +135,9 @@ def _item(item: NewDelivery) -> Json:
         "kind": kind,
         "devices": item.devices,
         "devices_skipped": item.devices_skipped,
-        "devices_event_id": derived_id("event", item.id, "devices_skipped"),
+        "devices_event_id": derived_id("event", item.id, "devices_skipped") if item.devices_skipped else None,
         "calls_limited": item.calls_limited,
-        "calls_event_id": derived_id("event", item.id, "calls_limited"),
+        "calls_event_id": derived_id("event", item.id, "calls_limited") if item.calls_limited else None,
     }
 
 
