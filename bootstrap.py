@@ -104,8 +104,8 @@ class Parts:
         """Our own work, on the notifications queue."""
         settlement, digesting = Settlement(self.database.of_activities), Digesting(self.database.of_activities)
         return (
-            self._resolution.resolve_preferences,
-            self._composition.render_messages,
+            self.resolution.resolve_preferences,
+            self.composition.render_messages,
             *(settlement.settle, settlement.check_step),
             digesting.close_digest,
             self._recording.record_outcome,
@@ -122,13 +122,13 @@ class Parts:
         return delivering.deliver, Reconciling(database, providers, self._recording).look_up
 
     @property
-    def _resolution(self) -> Resolution:
+    def resolution(self) -> Resolution:
         database = self.database.of_activities
         gates = Gates(database, self.settings.secret)
-        return Resolution(database, self.catalog, self.pools, self.circuits, gates, self._composition)
+        return Resolution(database, self.catalog, self.pools, self.circuits, gates, self.composition)
 
     @property
-    def _composition(self) -> Composition:
+    def composition(self) -> Composition:
         return Composition(self.database.of_activities, self.catalog, self.renderer)
 
     @property

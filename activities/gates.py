@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.composition import queued_for
 from domain.clock import now
 from domain.digests import group_of
-from domain.gates import GateReason, by_the_hour, claims
+from domain.gates import GateReason, by_the_hour, claims, exceeding
 from domain.ledger import finish
 from domain.messages import Gate, NotificationOutcome, ResolveInput, StepPlan
 from domain.notification_types import NotificationType
@@ -45,6 +46,18 @@ class Asked:
         )
 
     @property
+    def hour(self) -> Gate | None:
+        """What holds it at the moment of `audience.now`."""
+        audience = self.audience
+        return by_the_hour(self.kind, audience.priority, audience.quiet_hours, audience.timezone, audience.now)
+
+    def group(self, secret: bytes) -> str:
+        """The key of the digests that it may be collected in."""
+        audience = self.audience
+        payload = audience.words.payload
+        return group_of(secret, self.start.tenant, self.kind, audience.recipient_id, payload, audience.channels)
+
+    @property
     def claims(self) -> dict[GateReason, Claimed]:
         audience = self.audience
         return claims(self.kind, audience.priority, audience.recipient_id, audience.person_cap)
@@ -55,8 +68,18 @@ COLLECTED = NotificationOutcome(status=NotificationStatus.DIGESTED, reason="coll
 Answer = Gate | NotificationOutcome | None
 
 
-class Gates:
+class GateChecks(Protocol):
     """None lets it go on; a Gate is waited for, an outcome is its end."""
+
+    async def hour(self, asked: Asked) -> Gate | None: ...
+
+    async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None: ...
+
+    async def amount(self, asked: Asked) -> Answer: ...
+
+
+class Gates:
+    """The checks of a notification that is sent, which write what it waits for. See GateChecks."""
 
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
@@ -64,8 +87,7 @@ class Gates:
 
     async def hour(self, asked: Asked) -> Gate | None:
         """Costs nothing where no hour is held."""
-        audience = asked.audience
-        gate = by_the_hour(asked.kind, audience.priority, audience.quiet_hours, audience.timezone, audience.now)
+        gate = asked.hour
         if gate is not None:
             async with self._database.transaction() as session:
                 await throttles.leave(session, asked.asker)
@@ -100,7 +122,7 @@ class Gates:
             return await self._exceeded(session, asked, why, full)
 
     async def _exceeded(self, session: AsyncSession, asked: Asked, why: GateReason, full: list[Claimed]) -> Answer:
-        match self._what_then(asked, why):
+        match exceeding(asked.kind, why, is_digest=asked.audience.words.digest):
             case OnExceed.DROP:
                 await throttles.leave(session, asked.asker)
                 after = await amend(
@@ -109,24 +131,9 @@ class Gates:
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
                 await throttles.leave(session, asked.asker)
-                group = self._group(asked)
+                group = asked.group(self._secret)
                 await gates.collect(session, asked.key, asked.start.generation, group)
                 return COLLECTED
         until = await throttles.queue(session, asked.asker, full)
         await gates.wait(session, asked.key, asked.start.generation, Gate(reason=why, until=until))
         return Gate(reason=why)  # without a timer: who is told when there is room, and in which order, the rows know
-
-    @staticmethod
-    def _what_then(asked: Asked, why: GateReason) -> OnExceed:
-        """A cap defers, into the type's digest where it has one; a digest itself can only wait."""
-        timing = asked.kind.timing
-        if why is GateReason.CAPPED:
-            wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
-        else:
-            wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER
-        return OnExceed.DEFER if wanted is OnExceed.DIGEST and asked.audience.words.digest else wanted
-
-    def _group(self, asked: Asked) -> str:
-        tenant, audience = asked.start.tenant, asked.audience
-        payload = audience.words.payload
-        return group_of(self._secret, tenant, asked.kind, audience.recipient_id, payload, audience.channels)

@@ -1,25 +1,33 @@
 """`resolve_preferences`: which channels, in which order, why not the others; renders what starts at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from temporalio import activity
 
 from activities.circuits import Circuits
 from activities.composition import Composition
-from activities.gates import COLLECTED, Asked, Gates
+from activities.gates import COLLECTED, Asked, GateChecks, Gates
 from domain.channels import Channel
 from domain.languages import chain
 from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import Person, Pooled, Router, Skip
-from storage.audiences import Audience, Words, read_audience
+from storage.audiences import Audience, Words, read_audience, read_audiences
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery
 from storage.phone_numbers import phone_refusal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """The steps of one notification in their order, and the channels that are skipped."""
+
+    steps: Sequence[StepPlan]
+    skips: Sequence[Skip]
 
 
 class Resolution:
@@ -52,17 +60,35 @@ class Resolution:
         asked = Asked(
             start=start, kind=await self._catalog.type_by_id(start.tenant, audience.words.type_id), audience=audience
         )
-        if (gate := await self._gates.hour(asked)) is not None:
-            return Plan(gate=gate)
-        steps, skips = (await self._router(asked)).plan(audience.channels)
-        if (gate := await self._gates.provider(asked, plan_of(steps, asked).starts_at_once)) is not None:
-            return Plan(gate=gate)
-        answer = await self._gates.amount(asked) if steps else None
-        if isinstance(answer, Gate):
-            return Plan(gate=answer)
-        if answer is not None:
-            return Plan(settled=answer)
-        return await self._rendered(asked, steps, skips)
+        decision = await self.decide(asked, self._gates)
+        if isinstance(decision, Gate):
+            return Plan(gate=decision)
+        if isinstance(decision, NotificationOutcome):
+            return Plan(settled=decision)
+        return await self._rendered(asked, decision)
+
+    async def decide(self, asked: Asked, gates: GateChecks) -> Gate | NotificationOutcome | Route:
+        """Ask the gates in their order. Return what it waits for, how it ended, or the route of one that passed."""
+        if (gate := await gates.hour(asked)) is not None:
+            return gate
+        steps, skips = (await self._router(asked)).plan(asked.audience.channels)
+        if (gate := await gates.provider(asked, plan_of(steps, asked).starts_at_once)) is not None:
+            return gate
+        return (await gates.amount(asked) if steps else None) or Route(steps=steps, skips=skips)
+
+    async def unreachable(self, tenant: UUID, notification_ids: Sequence[UUID]) -> dict[UUID, list[Skip]]:
+        """Return, of those notifications that no channel is left for, why each channel is skipped."""
+        async with self._database.statement() as session:
+            audiences = await read_audiences(session, notification_ids, tenant)
+        found = {}
+        for id, audience in audiences.items():
+            start = ResolveInput(notification_id=id, tenant=tenant, generation=audience.generation + 1)
+            kind = await self._catalog.type_by_id(tenant, audience.words.type_id)
+            asked = Asked(start=start, kind=kind, audience=audience)
+            steps, skips = (await self._router(asked)).plan(audience.channels)
+            if not steps:
+                found[id] = skips
+        return found
 
     async def _router(self, asked: Asked) -> Router:
         start, audience = asked.start, asked.audience
@@ -87,12 +113,12 @@ class Resolution:
                 found.add(channel)
         return frozenset(found)
 
-    async def _rendered(self, asked: Asked, steps: Sequence[StepPlan], skips: Sequence[Skip]) -> Plan:
+    async def _rendered(self, asked: Asked, route: Route) -> Plan:
         """No gate holds it: what starts at once is rendered here, which saves the workflow a step of its own."""
-        plan = plan_of(steps, asked)
-        if not steps and not skips:
+        plan = plan_of(route.steps, asked)
+        if not route.steps and not route.skips:
             return plan
-        skipped = [_skipped(asked.start, skip) for skip in skips]
+        skipped = [_skipped(asked.start, skip) for skip in route.skips]
         words = asked.audience.words
         rendered = await self._composition.compose(asked.start, asked.kind, words, plan.starts_at_once, skipped)
         return replace(plan, rendered=rendered)

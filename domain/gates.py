@@ -11,7 +11,7 @@ from domain.notification_types import URGENT, NotificationType
 from domain.quiet_hours import QuietHours, opens_at, quiet_until
 from domain.stored_enums import StoredEnum
 from domain.throttles import Claimed
-from domain.timing import Limit, Scope
+from domain.timing import Limit, OnExceed, Scope
 
 
 class GateReason(StoredEnum):
@@ -49,3 +49,14 @@ def claims(kind: NotificationType, priority: int, recipient_id: str, cap: Limit 
     if cap is not None and not kind.required and priority > URGENT:
         found[GateReason.CAPPED] = Claimed(key=f"person {recipient_id}", limit=cap)
     return found
+
+
+def exceeding(kind: NotificationType, why: GateReason, *, is_digest: bool) -> OnExceed:
+    """Return what becomes of a notification that exceeds this limit. A cap defers, into the type's digest where it has
+    one; a digest itself can only wait."""
+    timing = kind.timing
+    if why is GateReason.CAPPED:
+        wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
+    else:
+        wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER
+    return OnExceed.DEFER if wanted is OnExceed.DIGEST and is_digest else wanted

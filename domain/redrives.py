@@ -3,16 +3,19 @@
 Pure; `storage/redrives.py` reads the facts under the rows' locks and writes what is decided here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.reasons import Reason
 from domain.records import Verdict
+from domain.routing import Skip
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 ALREADY_SENT = "already_sent"
 NOT_FINISHED = "not_finished"
 EXPIRED = "expired"
+NO_CHANNEL = "no_channel"
 
 N = NotificationStatus
 
@@ -55,6 +58,12 @@ def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
     if candidate.expires_at is not None and candidate.expires_at <= now:
         return EXPIRED
     return "in_doubt" if candidate.status is N.IN_DOUBT and not force else None
+
+
+def unreachable(skips: Sequence[Skip]) -> str:
+    """Return why no channel is left: the code that all channels share, else `no_channel`."""
+    codes = {skip.reason.code for skip in skips}
+    return codes.pop() if len(codes) == 1 else NO_CHANNEL
 
 
 def left_to(generation: int) -> Verdict:

@@ -1,6 +1,6 @@
 """What a notification's steps need to know of the row and the person, in one read each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -80,8 +80,8 @@ WORDS_COLUMNS = """
        t.default_language, n.digest_id IS NOT NULL AND n.digest_group IS NULL AS digest
 """.strip()
 
-AUDIENCE = text(f"""
-SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
+AUDIENCES = f"""
+SELECT n.id, {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
        (SELECT q.waits_for FROM queue_entry q
          WHERE q.notification_id = n.id AND q.generation = n.generation) AS waits_for,
        n.digest_group IS NOT NULL AS collected, r.contact,
@@ -100,8 +100,9 @@ SELECT {WORDS_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at,
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT {BEING_ERASED}
   LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
- WHERE n.id = :id AND n.tenant = :tenant
-""")  # noqa: S608 - constants of our own
+"""  # noqa: S608 - constants of our own
+AUDIENCE = text(f"{AUDIENCES} WHERE n.id = :id AND n.tenant = :tenant")
+AUDIENCES_OF = text(f"{AUDIENCES} WHERE n.id = ANY(:ids) AND n.tenant = :tenant")
 
 WORDS = text(f"""
 SELECT {WORDS_COLUMNS}
@@ -114,8 +115,16 @@ SELECT {WORDS_COLUMNS}
 
 async def read_audience(session: Executor, notification_id: UUID, tenant: UUID) -> Audience | None:
     row = (await session.execute(AUDIENCE, {"id": notification_id, "tenant": tenant})).mappings().one_or_none()
-    if row is None:
-        return None
+    return None if row is None else audience_of(row)
+
+
+async def read_audiences(session: Executor, notification_ids: Sequence[UUID], tenant: UUID) -> dict[UUID, Audience]:
+    rows = await session.execute(AUDIENCES_OF, {"ids": list(notification_ids), "tenant": tenant})
+    return {row["id"]: audience_of(row) for row in rows.mappings()}
+
+
+def audience_of(row: Any) -> Audience:
+    """From a row of AUDIENCES."""
     contact = decoded(row["contact"]) or {}
     return Audience(
         status=NotificationStatus(row["status"]),

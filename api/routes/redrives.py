@@ -19,7 +19,7 @@ router = APIRouter(route_class=FrontDoor, tags=["redrives"], prefix="/notificati
 @router.post("/redrive")
 @scope("send")
 async def redrive_notifications(body: RedriveMany, caller: CallerDep, parts: PartsDep) -> Redriven:
-    """What failed goes out again, at once or at the resume rate; preferences, expiry and late receipts are obeyed."""
+    """Send again what failed, at once or at the resume rate, but nothing that is expired or has no channel left."""
     order = Order(
         tenant=caller.tenant,
         key_id=caller.key_id,
@@ -29,7 +29,7 @@ async def redrive_notifications(body: RedriveMany, caller: CallerDep, parts: Par
         most=body.limit,
         rate=parts.settings.resume_rate,
     )
-    tally = await redrive_all(parts.database, Filter(**body.filter.model_dump()), order)
+    tally = await redrive_all(parts.database, parts.resolution, Filter(**body.filter.model_dump()), order)
     return Redriven(matched=tally.matched, redriven=tally.redriven, skipped=_skipped(tally))
 
 
@@ -42,7 +42,7 @@ async def redrive_notification(
     order = Order(
         tenant=caller.tenant, key_id=caller.key_id, key_name=caller.key_name, force=body is not None and body.force
     )
-    answer = await redrive_one(parts.database, id, order)
+    answer = await redrive_one(parts.database, parts.resolution, id, order)
     if answer is None:
         raise not_found(UNKNOWN)
     found, tally = answer

@@ -41,13 +41,16 @@ class RedriveMany(RedriveBody):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     filter: RedriveFilter
-    dry_run: Annotated[bool, Field(description="Change nothing; the answer is the same.")] = False
+    dry_run: Annotated[
+        bool, Field(description="Check the same and change nothing. Quiet hours and limits apply when each starts.")
+    ] = False
     limit: Annotated[int, Field(ge=1, le=10_000, description="Redrive at most so many, the oldest first.")] = 1_000
 
 
 class Skipped(Model):
     """`reason`: already_sent, in_doubt (needs `force`), expired, recipient_erased, content_removed, not_finished,
-    suppressed, canceled or digested."""
+    canceled or digested; opted_out, suppressed (also of a notification that ended SUPPRESSED), number_refused,
+    no_address, no_template or no_provider if that keeps every channel from being used, no_channel if they differ."""
 
     id: Id
     reason: str

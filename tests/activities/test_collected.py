@@ -23,7 +23,7 @@ async def collected(parts: Parts) -> Sent:
 
 async def test_asked_again_its_workflow_is_told_that_the_digest_goes_for_it(parts: Parts, collected: Sent) -> None:
     asked = ResolveInput(notification_id=collected.id, tenant=collected.desk.tenant, generation=1)
-    plan: Plan = await ActivityEnvironment().run(parts._resolution.resolve_preferences, asked)
+    plan: Plan = await ActivityEnvironment().run(parts.resolution.resolve_preferences, asked)
     assert plan.settled is not None
     assert plan.settled.status is NotificationStatus.DIGESTED
     assert (await collected.row())["status"] == "PENDING"

@@ -44,7 +44,7 @@ async def test_the_guard_stops_a_call_to_an_expensive_number(counter: Counter, d
 async def test_the_channel_is_skipped_when_channels_are_chosen(parts: Parts) -> None:
     sent = await (await open_desk_of_germany(parts.database)).send(Channel.PUSH)
     asked = ResolveInput(notification_id=sent.id, tenant=sent.desk.tenant, generation=1)
-    await ActivityEnvironment().run(parts._resolution.resolve_preferences, asked)
+    await ActivityEnvironment().run(parts.resolution.resolve_preferences, asked)
     rows = await sent.rows("delivery")
     reasons = {row["channel"]: (row["failure_reason"], decoded(row["failure_args"])) for row in rows}
     assert reasons["sms"] == ("number_refused", {"rule": "region"})

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from api.redriving import Order, redrive_all
 from domain.reasons import to_json
+from bootstrap import Parts
 from models.columns import new_id
 from models.tenants import Tenant
 from storage.database import Database
@@ -102,13 +103,13 @@ async def test_many_are_due_at_once(api: httpx2.AsyncClient, database: Database)
 
 
 async def test_with_a_resume_rate_they_are_due_one_after_the_other_the_most_urgent_first(
-    api: httpx2.AsyncClient, database: Database, tenant: Tenant
+    api: httpx2.AsyncClient, parts: Parts, database: Database, tenant: Tenant
 ) -> None:
     ids = await failed(api, database, 5)
     async with database.transaction() as session:
         await session.execute(text("UPDATE notification SET priority = 1 WHERE id = :id"), {"id": ids[-1]})
     order = Order(tenant=tenant.id, key_id=new_id(), key_name="test", force=False, most=5, rate=20)
-    assert (await redrive_all(database, Filter(), order)).redriven == 5
+    assert (await redrive_all(database, parts.resolution, Filter(), order)).redriven == 5
     urgent, *others = [ids[-1], *ids[:-1]]
     assert await starts(database, ids) == dict(zip([urgent, *others], [0, 0.05, 0.1, 0.15, 0.2], strict=True))
 
@@ -122,6 +123,35 @@ async def test_a_dry_run_changes_nothing_and_answers_the_same(api: httpx2.AsyncC
     assert (await api.get("/notifications")).json() == before
     assert await many(api) == dry
     assert await many(api, force=True, dry_run=True) == {"matched": 1, "redriven": 1, "skipped": []}
+
+
+OPT_OUT = ("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
+SUPPRESSION = ("POST", "/suppressions", {"channel": "sms", "address": "+447700900123"})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (OPT_OUT, "opted_out"),
+        (SUPPRESSION, "suppressed"),
+        (("PATCH", "/recipients/ada", {"phone": None}), "no_address"),
+        (("PATCH", "/settings", {"phone_regions": ["DE"]}), "number_refused"),
+        (("DELETE", "/recipients/ada", None), "recipient_erased"),
+    ],
+    ids=["preference", "suppression", "address", "region", "erasure"],
+)
+async def test_a_redrive_and_its_dry_run_skip_a_recipient_who_cannot_be_reached(
+    api: httpx2.AsyncClient, database: Database, change: tuple[str, str, Any], reason: str
+) -> None:
+    ids = await failed(api, database, 2)
+    assert (await many(api, dry_run=True))["redriven"] == 2
+    method, path, body = change
+    assert (await api.request(method, path, json=body)).is_success
+    skipped = [{"id": id, "reason": reason} for id in ids]
+    for dry_run in (True, False):
+        assert await many(api, dry_run=dry_run) == {"matched": 2, "redriven": 0, "skipped": skipped}
+    one = (await api.post(f"/notifications/{ids[0]}/redrive")).json()
+    assert (one["redriven"], one["status"], one["skipped"]) == (0, "FAILED", skipped[:1])
 
 
 async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(

@@ -10,7 +10,8 @@ from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish, record_receipt
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
-from domain.redrives import Candidate, delays, left_to, refusal
+from domain.redrives import Candidate, delays, left_to, refusal, unreachable
+from domain.routing import Skip
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.steps import arrived, reached
 from tests.domain.ledgers import answered, attempt, delivery, later, ledger, redriven
@@ -42,6 +43,19 @@ def candidate(status: NotificationStatus = N.FAILED, **more: Any) -> Candidate:
 )
 def test_only_what_failed_is_sent_again_and_the_rest_says_why_not(status: NotificationStatus, reason: str) -> None:
     assert refusal(candidate(status), NOW, force=False) == reason
+
+
+@pytest.mark.parametrize(
+    ("reasons", "code"),
+    [
+        (["opted_out (type.default)"], "opted_out"),
+        (["suppressed (bounced)", "suppressed (opted_out)"], "suppressed"),
+        (["opted_out (type.default)", "no_address"], "no_channel"),
+    ],
+)
+def test_channels_that_are_all_skipped_have_one_code(reasons: list[str], code: str) -> None:
+    skips = [Skip(step=1, channel=Channel.SMS, reason=reason, by_rule=True, rule=None) for reason in reasons]
+    assert unreachable(skips) == code
 
 
 def test_every_status_has_its_answer_and_force_changes_only_the_doubt() -> None:

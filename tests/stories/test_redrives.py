@@ -76,7 +76,14 @@ async def test_a_preference_is_asked_again(shop: Shop) -> None:
     id = await refused(shop)
     await shop.person("ada", email=GOOD)
     await shop.ok("PATCH", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
-    await redrive(shop, id)
+    assert (await redrive(shop, id))["skipped"] == [{"id": id, "reason": "opted_out"}]
+    assert (await shop.shown(id))["status"] == "FAILED"
+    await shop.ok("PATCH", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": True}})
+    await shop.ok("POST", "/channels/email/pause")
+    assert (await redrive(shop, id))["redriven"] == 1
+    await eventually(lambda: held(shop, id), bool)
+    await shop.ok("PATCH", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
+    await shop.ok("POST", "/channels/email/resume")
     shown = await shop.finished(id)
     assert (shown["status"], shown["failure_reason"]) == (
         "SUPPRESSED",
