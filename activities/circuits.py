@@ -80,13 +80,20 @@ class Circuits:
         """Why this call is not to be made, asked in the guard's own transaction; `now` is by the database's clock. A
         half-open circuit passes only as many as the database counts."""
         health = self._known.get(provider)
+        if (known := self.known_hold(provider, now)) is not None:
+            return known
+        if health is None or health.passes or await provider_health.take_probe(session, provider):
+            return None
+        return circuit_open(provider, health.openings)
+
+    def known_hold(self, provider: str, now: datetime) -> Held | None:
+        """The same for a call that is not made: an open circuit, or a vendor that wants no calls for a while."""
+        health = self._known.get(provider)
         if health is not None and health.state is CircuitState.OPEN:
             return circuit_open(provider, health.openings)
         if self._quiet[provider] > time.monotonic() or (health is not None and health.is_quiet(now)):
             return provider_throttled(provider)
-        if health is None or health.passes or await provider_health.take_probe(session, provider):
-            return None
-        return circuit_open(provider, health.openings)
+        return None
 
     def note(self, call: Call) -> None:
         if call.reason == THROTTLED:
@@ -141,9 +148,13 @@ class Circuits:
                 for provider in moved:
                     before, after = await provider_health.move(session, provider, self.taken(provider))
                     _announce(before, after)
+        await self.refresh()
+        return EVERY
+
+    async def refresh(self) -> None:
+        """Learn how the providers are doing, for a process that calls none."""
         async with self._database.statement() as session:
             self.learn(await provider_health.read_all(session))
-        return EVERY
 
     def taken(self, provider: str) -> Tally:
         """What was seen since this was asked last."""

@@ -52,7 +52,7 @@ class Composition:
         fails is a value, not an error: it would fail again."""
         channels = [(step.number, channel) for step in steps for channel in step.channels]
         drafts = await asyncio.gather(
-            *(self._draft(start.tenant, kind, words, number, channel) for number, channel in channels)
+            *(self.draft(start.tenant, kind, words, number, channel) for number, channel in channels)
         )
         items = [*skipped, *_limited([delivery for delivery, _ in drafts])]
         key = (start.notification_id, start.tenant, start.generation)
@@ -63,9 +63,10 @@ class Composition:
         failures: dict[UUID, Reason | str] = {delivery.id: why for delivery, why in drafts if why is not None}
         return RenderResult(failures=failures, closed=not open_)
 
-    async def _draft(
+    async def draft(
         self, tenant: UUID, kind: NotificationType, words: Words, step: int, plan: ChannelPlan
     ) -> tuple[NewDelivery, Reason | None]:
+        """Render one channel, and write nothing. Return its delivery, and why it cannot be rendered."""
         languages = chain(words.locale, words.default_language)
         as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
         name = kind.templates[plan.channel]

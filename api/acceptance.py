@@ -73,7 +73,7 @@ class Acceptance:
             return await self._take(asks)
 
     async def _take(self, asks: Sequence[Ask]) -> list[Answer]:
-        answers = await self._known(asks)
+        answers = await self.known(asks)
         prepared = await self.prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
         new = {index: each for index, each in prepared.items() if isinstance(each, NewNotification)}
         answers |= {index: each for index, each in prepared.items() if not isinstance(each, NewNotification)}
@@ -81,7 +81,8 @@ class Acceptance:
             answers |= await self._insert(asks, new)
         return [answers[index] for index in range(len(asks))]
 
-    async def _known(self, asks: Sequence[Ask]) -> dict[int, Answer]:
+    async def known(self, asks: Sequence[Ask]) -> dict[int, Answer]:
+        """Answers of those whose key is held by an earlier request."""
         keys = [ask.key for ask in asks if ask.key is not None]
         held = await self._held(keys) if keys else {}
         return {
@@ -170,7 +171,7 @@ class Acceptance:
 
     async def _concurrent(self, asks: Sequence[Ask], refused: list[int]) -> dict[int, Answer]:
         """Another request may take the key between our look-up and our INSERT, which has waited for its commit."""
-        held = await self._known([asks[index] for index in refused])
+        held = await self.known([asks[index] for index in refused])
         return {refused[place]: answer for place, answer in held.items()}
 
 

@@ -11,6 +11,7 @@ from api.callers import PUBLIC
 from api.examples import EXAMPLES
 from api.front_door import BODY_LIMIT, BodyLimits
 from api.problems import ERROR_LIMIT, KINDS, MEDIA_TYPE, TYPE_PREFIX
+from api.schemas.dry_runs import EXAMPLE as DRY_RUN
 from api.strict_json import VALUE_LIMIT
 
 Json = dict[str, Any]
@@ -21,6 +22,8 @@ SHARED = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge",
 INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
 
 HEADERS = {429: "Retry-After", 503: "Retry-After"}
+# Of operations with two kinds of answers.
+OTHER_EXAMPLES = {("send_notification", "200"): DRY_RUN}
 
 BEARER = {
     "type": "http",
@@ -126,7 +129,8 @@ def _exemplify(operation: Json) -> None:
     """At every answer with a body, in the place from which tools show it."""
     for status, answer in operation["responses"].items():
         if status.startswith("2") and "content" in answer and operation["operationId"] in EXAMPLES:
-            answer["content"]["application/json"]["example"] = EXAMPLES[operation["operationId"]]
+            example = OTHER_EXAMPLES.get((operation["operationId"], status), EXAMPLES[operation["operationId"]])
+            answer["content"]["application/json"]["example"] = example
 
 
 def response(status: int, description: str = "", *, header: str | None = None) -> Json:

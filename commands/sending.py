@@ -10,6 +10,7 @@ from rich.console import Console
 from commands.client import Api
 from commands.ending import talk
 from commands.errors import CommandError
+from commands.forecasts import forecast_lines
 from commands.timeline import GOOD, show
 
 Json = dict[str, Any]
@@ -29,15 +30,23 @@ def send(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same notification.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is over; exit code 1 if it did not go out.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
 ) -> None:
     """Send one notification, or one for each recipient. Prints ids, or with --wait what became of them."""
     profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}
     whom = _whom(recipient or [], topic, profile)
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    if dry_run and (topic or len(recipient or ()) != 1):
+        raise typer.BadParameter("--dry-run goes with one recipient")
 
     async def work(api: Api) -> None:
         body = {"notification_type": type, **whom, "payload": _read_json(payload)}
         body |= {"channels": channel} if channel else {}
+        if dry_run:
+            forecast = await api.call("POST", "/notifications/send", body | {"dry_run": True}, headers=headers)
+            for line in forecast_lines(forecast):
+                typer.echo(line)
+            return
         sent = await api.call("POST", "/notifications/send", body, headers=headers)
         await _report(api, sent.get("items", [sent]), timeout if wait else None)
 

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LENGTHS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))  # in seconds
 # Added to a time of ours it must stay in the calendars of Python and Postgres.
 LONGEST = timedelta(days=36_500)
 PATTERN = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
@@ -19,10 +20,15 @@ def parse_duration(text: str) -> timedelta:
     return duration
 
 
+def exact(duration: timedelta) -> str:
+    """Return what `parse_duration` reads, in the largest unit that it is a multiple of."""
+    seconds = int(duration.total_seconds())
+    unit, length = next((unit, length) for unit, length in LENGTHS if seconds % length == 0)
+    return f"{seconds // length}{unit}"
+
+
 def shortened(duration: timedelta) -> str:
     """In whole ones of the largest unit that fits, for people: `59s`, `4m`, `3d`."""
     seconds = max(0, int(duration.total_seconds()))
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
+    unit, length = next(((unit, length) for unit, length in LENGTHS if seconds >= length), ("s", 1))
+    return f"{seconds // length}{unit}"

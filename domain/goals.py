@@ -1,6 +1,7 @@
-"""Finds goals of a route that no provider can report. Used when a notification type is saved."""
+"""Goals of steps: when they are due, and those that no provider can report, of which saving a type warns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from domain.channels import Channel
 from domain.evidence import Evidence
@@ -9,6 +10,12 @@ from domain.notification_types import NotificationType, Tracking
 BY_APPLICATION = "only what the application reports (POST /notifications/{id}/events) can reach it"
 # What each provider of a channel's pool reports at most.
 Reports = Mapping[Channel, Sequence[Evidence]]
+
+
+def goal_deadline(sent_at: datetime, within: timedelta, expires_at: datetime | None) -> datetime:
+    """Return when a step that went out at `sent_at` has to have reached its goal."""
+    deadline = sent_at + within
+    return deadline if expires_at is None else min(deadline, expires_at)
 
 
 def goal_warnings(kind: NotificationType, reports: Reports) -> Iterator[str]:

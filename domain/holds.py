@@ -38,10 +38,14 @@ class Pause:
 
 
 def paused(id: UUID, kind: HoldKind, name: str) -> Held:
-    """The name of a tenant is its id, which says nothing to its users."""
-    suspended = kind is HoldKind.TENANT
-    reason = Reason("tenant_suspended") if suspended else Reason("paused", {"kind": str(kind), "name": name})
-    return Held(reason=reason, cause=str(id), by_hand=True)
+    return Held(reason=paused_reason(kind, name), cause=str(id), by_hand=True)
+
+
+def paused_reason(kind: HoldKind, name: str) -> Reason:
+    """Return why it is held. The name of a tenant is its id, which says nothing to its users."""
+    if kind is HoldKind.TENANT:
+        return Reason("tenant_suspended")
+    return Reason("paused", {"kind": str(kind), "name": name})
 
 
 def circuit_open(provider: str, opening: int) -> Held:

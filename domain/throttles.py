@@ -1,6 +1,6 @@
 """Fixed windows of a limit, from the first that is let in. Nothing is counted: a window knows what it has let in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.timing import Limit
@@ -44,3 +44,24 @@ def taken(limit: Limit, window: Window, at: datetime) -> Window:
     if window.ends_at <= at:
         return Window(key=window.key, starts_at=at, ends_at=at + limit.per, used=1)
     return Window(key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used=window.used + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """How many wait for slots of a limit, and how many of them are `ahead` of one that asks now."""
+
+    waiting: int = 0
+    ahead: int = 0
+
+
+def slot_at(limit: Limit, window: Window, line: Line, at: datetime) -> datetime:
+    """Return when one that asks `at` this moment gets a slot, if nothing else is sent. Each window that others wait for
+    begins when the one before it ends."""
+    if at < window.ends_at:
+        free = has_room(limit, replace(window, ahead=line.ahead), at)
+        return at if free else window.ends_at + line.ahead // limit.most * limit.per
+    number = (at - window.ends_at) // limit.per
+    if line.waiting - number * limit.most < limit.most:
+        return at
+    later = max(0, line.ahead - (number + 1) * limit.most) // limit.most
+    return window.ends_at + (number + 1 + later) * limit.per

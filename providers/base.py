@@ -104,6 +104,10 @@ class Provider:
         """One request. Raises Temporary, Permanent or Unknown; `deliver` holds the deadline."""
         raise NotImplementedError
 
+    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
+        """Return why `send` would refuse this content without a call."""
+        return None
+
     async def check(self) -> str:
         """What the vendor says of our credentials, as a short sentence; nothing is sent. Raises Temporary or Permanent,
         within `deadline`."""

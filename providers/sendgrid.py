@@ -91,11 +91,14 @@ class SendGrid(Provider):
     def build(cls, tools: Tools) -> Self:
         return cls(tools.load(SendGridSettings), tools.transport)
 
+    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
+        return refusal_of(content)
+
     async def send(self, message: Message) -> Accepted | Refused:
         # It accepts one and then drops the mail as invalid: https://github.com/sendgrid/sendgrid-csharp/issues/656
         if not recipient_of(message).isascii():
             return Refused(reason="international_address_not_supported")
-        if refusal := refusal_of(message.content):
+        if refusal := self.content_refusal(message.content):
             return refusal
         try:
             mail = self._mail(message)

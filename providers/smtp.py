@@ -3,11 +3,11 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
 from ipaddress import ip_address
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import aiosmtplib
 from pydantic import Field, SecretStr, field_validator
@@ -92,12 +92,15 @@ class Smtp(Provider):
     def build(cls, tools: Tools) -> Self:
         return cls(tools.load(SmtpSettings))
 
+    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
+        return refusal_of(content)
+
     async def send(self, message: Message) -> Accepted | Refused:
         """The server's word on the recipient, else on the content, else its acceptance."""
         address = message.address.get("email_ascii") or message.address["email"]
         if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
             return Refused(reason="invalid_address")
-        if empty := refusal_of(message.content):
+        if empty := self.content_refusal(message.content):
             return empty
         client = self._client()
         try:

@@ -103,10 +103,13 @@ class Twilio(Provider):
     def build(cls, tools: Tools) -> Self:
         return cls(tools.load(TwilioSettings), tools.transport, tools.receipts_url(cls.name))
 
+    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
+        return refusal_of(content)
+
     async def send(self, message: Message) -> Accepted | Refused:
         if not E164.fullmatch(message.address["phone"]):
             return Refused(reason="invalid_address")
-        if refusal := content_refusal(message.content):
+        if refusal := self.content_refusal(message.content):
             return refusal
         form = {
             "To": message.address["phone"],
@@ -193,7 +196,7 @@ class Twilio(Provider):
             raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
 
 
-def content_refusal(content: Mapping[str, Any]) -> Refused | None:
+def refusal_of(content: Mapping[str, Any]) -> Refused | None:
     """Return why Twilio would not take this text: it refuses it on every call."""
     text = str(content.get("text") or "")
     if not text.strip():

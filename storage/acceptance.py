@@ -55,6 +55,10 @@ class Accepted:
     attributes_too_large: bool = False
 
 
+EXPIRES_AT = """
+CASE WHEN expires_in IS NOT NULL
+     THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END
+""".strip()
 # A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
 # Known people are locked against an erasure, which must find what is accepted for them.
 ACCEPT = text(f"""
@@ -91,8 +95,7 @@ WITH item AS (
          generation, revision, digest_group, digest_id, schedule_id, cancel_key)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
-         CASE WHEN expires_in IS NOT NULL
-              THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0,
+         {EXPIRES_AT}, 1, 0,
          digest_group, digest_id, schedule_id, cancel_key
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT DO NOTHING
@@ -169,10 +172,11 @@ def _accepted(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Accepted]:
 
 async def _written(encryption: Encryption, tenant: UUID, items: list[NewNotification]) -> str:
     """A JSON array. Writing megabytes in one call would hold up the event loop."""
-    return f"[{','.join([to_json(_item(encryption, tenant, item)) async for item in in_slices(items)])}]"
+    return f"[{','.join([to_json(item_of(encryption, tenant, item)) async for item in in_slices(items)])}]"
 
 
-def _item(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
+def item_of(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
+    """As the statement reads it, without what is not given."""
     values: Json = {name: getattr(item, name) for name in item.__slots__}
     values["event_payload"] = seal(item.event_payload)
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None

@@ -100,11 +100,11 @@ async def close(session: AsyncSession, ids: Sequence[UUID]) -> int:
 async def _members(session: AsyncSession, ids: list[UUID]) -> dict[UUID, list[Member]]:
     found: dict[UUID, list[Member]] = {}
     for row in (await session.execute(MEMBERS, {"ids": ids})).mappings():
-        found.setdefault(row["digest_id"], []).append(_member(row))
+        found.setdefault(row["digest_id"], []).append(member_of(row))
     return found
 
 
-def _member(row: Any) -> Member:
+def member_of(row: Any) -> Member:
     return Member(
         id=row["id"],
         payload=unseal(decoded(row["event_payload"])),

@@ -53,7 +53,7 @@ SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, b
 """)
 # `next_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row has
 # been written before.
-ITEMS = text(f"""
+ITEM_ROWS = """
 SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipient_id,
        greatest(n.created_at, n.send_at, q.next_at) AS at, octet_length(n.event_payload::text) AS bytes,
        COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS handed_over
@@ -61,8 +61,8 @@ SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipie
   JOIN queue_entry q ON q.notification_id = n.id AND q.generation = n.generation
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
- WHERE n.id = ANY(:ids) AND {IS_WAITING} {IN_ORDER} FOR UPDATE OF n, q SKIP LOCKED
-""")  # noqa: S608
+""".strip()
+ITEMS = text(f"{ITEM_ROWS} WHERE n.id = ANY(:ids) AND {IS_WAITING} {IN_ORDER} FOR UPDATE OF n, q SKIP LOCKED")
 SAVE = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
-from domain.throttles import Claimed, Window, has_room, taken
+from domain.throttles import Claimed, Line, Window, has_room, taken
 from storage.database import to_json
 from storage.pruned_counts import note_pruned
 from storage.queue_entries import DUE
@@ -71,6 +71,18 @@ WITH awaited AS (
 )
 SELECT max(ends_at) FROM awaited
 """)
+# Of those who wait so many are counted at most.
+COUNTED = 10_000
+LOOK = text(f"""
+SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, count(waiting.*) AS waiting,
+       count(waiting.*) FILTER (WHERE waiting.priority <= :priority) AS ahead
+  FROM throttle_window w LEFT JOIN LATERAL (
+       SELECT t.priority FROM throttle_turn t JOIN notification n ON n.id = t.notification_id
+        WHERE t.tenant = w.tenant AND t.key = w.key AND t.granted_at IS NULL
+          AND n.finished_at IS NULL AND n.generation = t.generation LIMIT {COUNTED}) waiting ON true
+ WHERE w.tenant = :tenant AND w.key = ANY(:keys)
+ GROUP BY w.tenant, w.key
+""")  # noqa: S608 - a constant of our own
 LEAVE = text("""
 DELETE FROM throttle_turn WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
 """)
@@ -88,6 +100,15 @@ async def take(session: AsyncSession, asker: Asker, claimed: Sequence[Claimed]) 
         saved = [{"key": each.key, **_columns(taken(each.limit, windows[each.key], at))} for each in claimed]
         await session.execute(SAVE, {**values, "windows": to_json(saved)})
     return full
+
+
+async def look(session: Executor, asker: Asker, keys: Sequence[str]) -> dict[str, tuple[Window, Line]]:
+    """By key, the windows that have begun and who waits for them; `ahead` are those that a new one stands behind.
+    Nothing is locked or written."""
+    values = {"tenant": asker.tenant, "priority": asker.priority, "keys": list(keys)}
+    rows = [dict(row) for row in (await session.execute(LOOK, values)).mappings()]
+    lines = {row["key"]: Line(waiting=row.pop("waiting"), ahead=row.pop("ahead")) for row in rows}
+    return {row["key"]: (Window(**row), lines[row["key"]]) for row in rows}
 
 
 async def queue(session: AsyncSession, asker: Asker, full: Sequence[Claimed]) -> datetime:

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.carried import Carried
     from domain.evidence import Evidence
     from domain.goal_messages import CheckInput, Standing
+    from domain.goals import goal_deadline
     from domain.messages import (
         DeliveryEnd,
         NotificationOutcome,
@@ -173,9 +174,8 @@ class NotificationWorkflow:
 
     async def _reached(self, goal: Evidence, done: StepEnds) -> bool:
         # The rows' clock is another's, and may be ahead of this one.
-        deadline = min(done.sent_at or workflow.now(), workflow.now()) + done.step.within
-        if self._start.expires_at is not None:
-            deadline = min(deadline, self._start.expires_at)
+        sent_at = min(done.sent_at or workflow.now(), workflow.now())
+        deadline = goal_deadline(sent_at, done.step.within, self._start.expires_at)
         self._waits.show(options.WAITING)
         queued = deadline if deadline - workflow.now() > options.LONG_WAIT else None
         while True:

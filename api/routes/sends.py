@@ -1,15 +1,17 @@
 """`POST /notifications/send` and `send-batch`: accepted here, started by the dispatcher."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
 from api.acceptance import Ask, Taken, acceptance_of, digest_of
 from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, read_item
+from api.dry_runs import dry_run
 from api.front_door import FrontDoor, scope
 from api.multi_sends import multi_sends_of
-from api.problems import invalid
+from api.problems import at, invalid
 from api.rate_limits import charge
+from api.schemas.dry_runs import DryRun
 from api.schemas.sends import BatchAnswer, BatchRequest, IdempotencyKey, SendBody, Sent, SentToSeveral
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
@@ -21,20 +23,30 @@ HEADERS = {
     "Location": {"description": "where to look at it; of a send to one recipient", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true`: it stands since an earlier request", "schema": {"type": "string"}},
 }
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": DryRun, "description": "With `dry_run`: what the send would do"},
+    202: {"headers": HEADERS},
+}
+DRY_RUN_OF_SEVERAL = at("/dry_run", "is for a send to one recipient")
 
 
-@router.post("/send", status_code=202, responses={202: {"headers": HEADERS}})
+@router.post("/send", status_code=202, response_model=Sent | SentToSeveral, responses=RESPONSES)
 @scope("send")
 async def send_notification(
     body: SendBody, request: Request, response: Response, idempotency_key: KeyHeader = None
-) -> Sent | SentToSeveral:
-    """202 means durable: the notification, or one per recipient, reaches its end, whatever is restarted in between."""
+) -> Sent | SentToSeveral | Response:
+    """202 means durable: each notification reaches its end, whatever is restarted. `dry_run` (200) sends nothing."""
+    given = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
     if body.recipients is not None or body.topic is not None:
-        items, replayed = await multi_sends_of(request).accept(body, await request.json(), idempotency_key)
+        if body.dry_run:
+            raise invalid(DRY_RUN_OF_SEVERAL)
+        items, replayed = await multi_sends_of(request).accept(body, given, idempotency_key)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return SentToSeveral(items=items)
-    ask = Ask(request=body, key=idempotency_key, digest=digest_of(await request.json(), idempotency_key))
+    ask = Ask(request=body, key=idempotency_key, digest=digest_of(given, idempotency_key))
+    if body.dry_run:
+        return Response((await dry_run(request, ask)).model_dump_json(), media_type="application/json")
     [answer] = await acceptance_of(request).take([ask])
     if not isinstance(answer, Taken):
         raise invalid(*answer)

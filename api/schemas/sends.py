@@ -111,6 +111,15 @@ class SendBody(SendRequest):
         ),
     ] = None
 
+    dry_run: Annotated[
+        bool,
+        Field(
+            description="Store and send nothing. 200 tells what the send would do now: each channel with provider, "
+            "language and rendered content, all times, and the rules that decided. For one recipient. Costs a render "
+            "for each channel of the type."
+        ),
+    ] = False
+
     @model_validator(mode="after")
     def _one_recipient(self) -> "SendBody":
         if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:

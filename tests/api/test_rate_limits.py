@@ -144,6 +144,14 @@ async def test_work_is_counted_and_not_requests(limited: Limited) -> None:
         assert await cost("POST", "/templates", {**template, "publish": True}) == 1 + COMPILE_POINTS
         assert await cost("POST", "/templates/hello/preview", preview) == 1 + RENDER_POINTS
         assert await cost("PUT", "/recipients/ada", many_values) == 1 + 2
+        kind = {
+            "route": [{"channels": ["sms"]}, {"channels": ["email"]}],
+            "templates": {"sms": "hello", "email": "hello"},
+        }
+        await client.put("/notification-types/hello", json=kind)
+        dry = {"notification_type": "hello", "recipient_id": "ada", "payload": {}, "dry_run": True}
+        assert await cost("POST", "/notifications/send", dry) == 1 + 2 * RENDER_POINTS
+        assert await cost("POST", "/notifications/send", dry | {"channels": ["sms"]}) == 1 + RENDER_POINTS
 
 
 async def test_a_batch_that_is_refused_takes_one_point(limited: Limited) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from api.redriving import Order, redrive_all
-from domain.reasons import to_json
 from bootstrap import Parts
+from domain.reasons import to_json
 from models.columns import new_id
 from models.tenants import Tenant
 from storage.database import Database

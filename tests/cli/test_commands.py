@@ -38,6 +38,18 @@ async def test_send_prints_the_id_alone(terminal: Terminal, shop: Shop, hello: N
     assert (await shop.until(id.strip(), "DELIVERED"))["recipient_id"] == "ada"
 
 
+async def test_a_dry_run_of_a_send_shows_each_channel_and_sends_nothing(
+    terminal: Terminal, shop: Shop, hello: None
+) -> None:
+    given = ("send", "hello", "ada", "--email", "ada@example.com", "--payload", '{"name": "Ada"}', "--dry-run")
+    first, step, channel = (await terminal.ok(*given)).splitlines()
+    assert first == "Dry run, nothing was sent. Decision: send"
+    assert step.startswith("step 1 at 20")
+    assert channel == "  email: send by sandbox, hello version 1 in en, by rule on"
+    assert (await shop.ok("GET", "/notifications"))["items"] == []
+    assert (await terminal.tocsin("send", "hello", "ada", "bob", "--dry-run")).code == 2
+
+
 async def test_send_to_several_recipients_prints_an_id_for_each_and_what_was_refused(
     terminal: Terminal, shop: Shop, hello: None
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.gates import GateReason, claims
-from domain.throttles import Window, has_room, taken
+from domain.throttles import Line, Window, has_room, slot_at, taken
 from domain.timing import Limit, Scope, Throttle, Timing
 from tests.domain.kinds import kind
 from tests.domain.ledgers import later
@@ -43,6 +43,30 @@ def test_room_is_what_neither_others_have_nor_those_ahead_will_take(
     used: int, ahead: int, at: float, room: bool
 ) -> None:
     assert has_room(THREE, replace(WINDOW, used=used, ahead=ahead), later(at)) is room
+
+
+@pytest.mark.parametrize(
+    ("used", "waiting", "ahead", "at", "slot"),
+    [
+        (2, 0, 0, 10, 10),
+        (3, 0, 0, 10, 3600),
+        (3, 2, 2, 10, 3600),
+        (3, 3, 3, 10, 7200),
+        (3, 7, 7, 10, 10800),
+        (3, 7, 2, 10, 3600),
+        (3, 0, 0, 3600, 3600),
+        (3, 2, 2, 4000, 4000),
+        (3, 3, 3, 4000, 7200),
+        (3, 9, 9, 4000, 14400),
+        (3, 9, 1, 4000, 7200),
+        (3, 3, 3, 7200, 7200),
+    ],
+)
+def test_a_slot_is_free_when_those_ahead_have_theirs(
+    used: int, waiting: int, ahead: int, at: float, slot: float
+) -> None:
+    window = replace(WINDOW, used=used, awaited=waiting > 0)
+    assert slot_at(THREE, window, Line(waiting=waiting, ahead=ahead), later(at)) == later(slot)
 
 
 def test_nobody_begins_a_window_that_others_wait_for() -> None:

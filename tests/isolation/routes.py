@@ -51,6 +51,7 @@ ENTRY = {"recipient_id": Kind.RECIPIENT, "cancel_key": Kind.CANCEL_KEY, "tags": 
 SEND = {"notification_type": Kind.NOTIFICATION_TYPE, **ENTRY}
 SEND_INLINE = {"notification_type": Kind.NOTIFICATION_TYPE, **INLINE}
 SEND_TO_SEVERAL = {"notification_type": Kind.NOTIFICATION_TYPE, "recipients": [ENTRY, INLINE]}
+DRY_RUN = {"dry_run": True}
 SEND_TO_TOPIC = {"notification_type": Kind.NOTIFICATION_TYPE, "topic": Kind.TOPIC}
 SEARCH = {"notification_type": Kind.NOTIFICATION_TYPE, "recipient_id": Kind.RECIPIENT, "tag": Kind.TAG}
 TIMES = {"notification_type": Kind.NOTIFICATION_TYPE, "cron": "0 9 * * mon", "timezone": "UTC"}
@@ -75,7 +76,8 @@ OF_INSTALLATION = Route(path={"name": PROVIDER})
 
 ROUTES: Mapping[str, Route] = {
     "send_notification": Route(
-        headers={"Idempotency-Key": Kind.IDEMPOTENCY_KEY}, bodies=(SEND, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC)
+        headers={"Idempotency-Key": Kind.IDEMPOTENCY_KEY},
+        bodies=(SEND, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC, SEND | DRY_RUN, SEND_INLINE | DRY_RUN),
     ),
     "send_batch": Route(
         headers={"Idempotency-Key": Kind.IDEMPOTENCY_KEY},

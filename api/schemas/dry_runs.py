@@ -1,0 +1,153 @@
+"""What a send would do, as `dry_run` answers it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
+from domain.forecasts import Decision, StepStart
+from domain.statuses import NotificationStatus
+
+NOW, EVENING, MORNING = (f"2026-11-22T{time}Z" for time in ("19:19:50.395871", "21:00:00", "06:00:00"))
+EXAMPLE: Json = {
+    "decision": "wait",
+    "status": None,
+    "reason": None,
+    "notification_type": "welcome",
+    "recipient_id": "ada",
+    "priority": 3,
+    "send_at": "2026-11-22T21:00:00Z",
+    "expires_at": None,
+    "replays": None,
+    "waits": [
+        {"reason": "send_at", "since": NOW, "until": EVENING},
+        {"reason": "quiet_hours", "since": EVENING, "until": "2026-11-23T06:00:00Z"},
+    ],
+    "digest": None,
+    "steps": [
+        {
+            "step": 1,
+            "start": "always",
+            "at": "2026-11-23T06:00:00Z",
+            "goal": "opened",
+            "within": "1h",
+            "waits": [],
+            "channels": [
+                {
+                    "channel": "email",
+                    "decision": "send",
+                    "reason": None,
+                    "rule": "type.default",
+                    "provider": "sandbox",
+                    "other_providers": [],
+                    "devices": 1,
+                    "devices_skipped": 0,
+                    "template_id": "01a204b3-5118-775c-8fa6-4dbbf7c9bafd",
+                    "template_name": "welcome",
+                    "template_version": 1,
+                    "language": "en",
+                    "rendered_content": {"subject": "Welcome, Ada", "html": "<p>Hello Ada.</p>", "text": "Hello Ada."},
+                }
+            ],
+        },
+        {
+            "step": 2,
+            "start": "goal_missed",
+            "at": "2026-11-23T07:00:00Z",
+            "goal": None,
+            "within": None,
+            "waits": [],
+            "channels": [
+                {
+                    "channel": "sms",
+                    "decision": "skip",
+                    "reason": "opted_out (global_channel_opt_in.sms)",
+                    "rule": "global_channel_opt_in.sms",
+                    "provider": None,
+                    "other_providers": [],
+                    "devices": 0,
+                    "devices_skipped": 0,
+                    "template_id": None,
+                    "template_name": None,
+                    "template_version": None,
+                    "language": None,
+                    "rendered_content": None,
+                }
+            ],
+        },
+    ],
+}
+
+
+class PredictedWait(Model):
+    """`reason`: send_at, digest, or as in `waits_for` of a notification. `until` is null where the end is not known."""
+
+    reason: str
+    since: Timestamp
+    until: Timestamp | None
+
+
+class PredictedDigest(Model):
+    """The window that the send would be collected in; `items` counts those that are there so far, and this one."""
+
+    opened_at: Timestamp
+    closes_at: Timestamp
+    items: int
+
+
+class PredictedChannel(Model):
+    """`wait`: a pause or the provider's state holds the call; `reason` names it, and why a channel is skipped."""
+
+    channel: ChannelName
+    decision: Decision
+    reason: str | None
+    rule: Annotated[str | None, Field(description="The preference or default that allowed or excluded the channel.")]
+    provider: Annotated[str | None, Field(description="The one that is called first; drawn by weight for each send.")]
+    other_providers: Annotated[list[str], Field(description="Called in this order if the first one cannot send.")]
+    devices: Annotated[int, Field(description="Devices that it goes to; 1 for a channel with a single address.")]
+    devices_skipped: int
+    template_id: Id | None
+    template_name: str | None
+    template_version: int | None
+    language: str | None
+    rendered_content: Json | None
+
+
+class PredictedStep(Model):
+    """Step 0 holds the channels that go out always."""
+
+    step: int
+    start: Annotated[
+        StepStart,
+        Field(
+            description="`always`; `goal_missed`: unless the step before reaches its goal within its time; "
+            "`step_failed`: only if every channel of the step before fails."
+        ),
+    ]
+    at: Annotated[Timestamp | None, Field(description="When its calls are made; null if that is not known.")]
+    goal: Annotated[str | None, Field(description="What the next step waits for, `within` this time after `at`.")]
+    within: str | None
+    waits: Annotated[list[PredictedWait], Field(description="Quiet hours or a send window that the step comes into.")]
+    channels: list[PredictedChannel]
+
+
+class DryRun(Model):
+    """What a send would do now; nothing is stored. Times hold if each call is accepted at once, no receipt comes and
+    nothing else is sent meanwhile. `decision`: send at once, wait first, or skip, which ends with `status` and
+    `reason`. `priority` and `expires_at` are those of what goes out, which may be a digest."""
+
+    decision: Decision
+    status: NotificationStatus | None
+    reason: str | None
+    notification_type: str
+    recipient_id: str
+    priority: int
+    send_at: Timestamp | None
+    expires_at: Timestamp | None
+    replays: Annotated[
+        Id | None,
+        Field(description="The notification that an earlier request with this key and body has made: nothing is sent."),
+    ]
+    waits: list[PredictedWait]
+    digest: PredictedDigest | None
+    steps: list[PredictedStep]

@@ -1,0 +1,33 @@
+"""A dry run of a send as lines of text. Used by `tocsin send --dry-run`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+STARTS = {"always": "", "goal_missed": " unless the goal is reached", "step_failed": " if the step before fails"}
+
+
+def forecast_lines(forecast: Json) -> Iterator[str]:
+    end = f": {forecast['status']}, {forecast['reason']}" if forecast["status"] else ""
+    yield f"Dry run, nothing was sent. Decision: {forecast['decision']}{end}"
+    if forecast["replays"]:
+        yield f"replays {forecast['replays']}"
+    yield from (f"waits for {wait['reason']} until {wait['until'] or 'it ends'}" for wait in forecast["waits"])
+    for step in forecast["steps"]:
+        yield f"step {step['step']}{STARTS[step['start']]}{_at(step['at'])}"
+        yield from (f"  waits for {wait['reason']} until {wait['until']}" for wait in step["waits"])
+        yield from (f"  {_channel(channel)}" for channel in step["channels"])
+        if step["goal"]:
+            yield f"  goal: {step['goal']} within {step['within']}"
+
+
+def _at(time: str | None) -> str:
+    return f" at {time}" if time else ""
+
+
+def _channel(channel: Json) -> str:
+    if channel["decision"] != "send":
+        return f"{channel['channel']}: {channel['decision']}, {channel['reason']}"
+    template = f"{channel['template_name']} version {channel['template_version']} in {channel['language']}"
+    return f"{channel['channel']}: send by {channel['provider']}, {template}, by rule {channel['rule']}"

@@ -1,0 +1,208 @@
+"""`dry_run` of a send over HTTP: what it answers, that it stores nothing, and that its errors are those of a send."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from storage.database import Database
+from tests.api.shops import faults
+
+pytestmark = pytest.mark.postgres
+
+PHONE = "+447700900123"
+# Everything that a send may write to.
+TABLES = (
+    *("notification", "queue_entry", "event", "delivery", "recipient", "user_preference", "throttle_window"),
+    *("throttle_turn", "digest", "attempt", "multi_send", "audit_entry"),
+)
+
+
+async def add_type(api: httpx2.AsyncClient, *route: dict[str, Any], **more: Any) -> None:
+    channels = {channel for step in route for channel in step["channels"]}
+    for channel in channels:
+        subject = {"subject_template": "News for {{ name }}"} if channel == "email" else {}
+        body = {"name": "news", "channel": channel, "language": "en", "body_template": "Hello {{ name }}", **subject}
+        schema = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+        assert (await api.post("/templates", json={**body, "variables_schema": schema, "publish": True})).is_success
+    kind = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
+    response = await api.put("/notification-types/news", json=kind)
+    assert response.is_success, response.text
+
+
+async def add_person(api: httpx2.AsyncClient, **profile: Any) -> None:
+    assert (await api.put("/recipients/ada", json={"email": "ada@example.com", "phone": PHONE, **profile})).is_success
+
+
+async def ask(api: httpx2.AsyncClient, key: str | None = None, **more: Any) -> httpx2.Response:
+    whom = {} if {"recipient", "recipients", "topic"} & more.keys() else {"recipient_id": "ada"}
+    body = {"notification_type": "news", "payload": {"name": "Ada"}, "dry_run": True, **whom, **more}
+    return await api.post("/notifications/send", json=body, headers={"Idempotency-Key": key} if key else {})
+
+
+async def foretold(api: httpx2.AsyncClient, **more: Any) -> dict[str, Any]:
+    response = await ask(api, **more)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def rows(database: Database) -> dict[str, list[str]]:
+    """With their versions, so that a row that was written again is another one."""
+    async with database.transaction() as session:
+        return {
+            table: sorted((await session.execute(text(f"SELECT concat(xmin, ' ', t) FROM {table} t"))).scalars())
+            for table in TABLES
+        }
+
+
+async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api: httpx2.AsyncClient) -> None:
+    await add_type(
+        api,
+        {"channels": ["email"], "until": "opened", "within": "90m"},
+        {"channels": ["sms"]},
+        {"channels": ["in_app"]},
+    )
+    await add_person(api, locale="fr")
+    await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"sms": False}})
+    answer = await foretold(api)
+    assert (answer["decision"], answer["status"], answer["waits"], answer["digest"]) == ("send", None, [], None)
+    first, second, third = answer["steps"]
+    [email], [sms], [in_app] = first["channels"], second["channels"], third["channels"]
+    assert (first["step"], first["start"], first["goal"], first["within"]) == (1, "always", "opened", "90m")
+    assert (third["step"], third["start"], in_app["decision"], in_app["provider"]) == (
+        3,
+        "goal_missed",
+        "send",
+        "in_app",
+    )
+    assert (email["decision"], email["rule"], email["provider"], email["language"]) == (
+        "send",
+        "type.default",
+        "sandbox",
+        "en",
+    )
+    assert email["rendered_content"]["subject"] == "News for Ada"
+    assert (email["template_name"], email["template_version"]) == ("news", 1)
+    rule = "global_channel_opt_in.sms"
+    assert (sms["decision"], sms["reason"], sms["rule"], sms["rendered_content"]) == (
+        "skip",
+        f"opted_out ({rule})",
+        rule,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"recipient": {"recipient_id": "ada", "email": "new@example.com"}}, {"recipient": {"recipient_id": "bob"}}],
+    ids=["known", "updated inline", "new inline"],
+)
+async def test_a_dry_run_stores_nothing(api: httpx2.AsyncClient, database: Database, more: dict[str, Any]) -> None:
+    limits = {"throttle": {"limit": 1, "per": "1h"}, "digest": {"window": "1h"}}
+    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]}, **limits)
+    await add_person(api)
+    before = await rows(database)
+    assert (await ask(api, key="once", **more)).status_code == 200
+    assert await rows(database) == before
+    real = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
+    sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "once"})
+    assert (sent.status_code, sent.headers.get("Idempotent-Replayed")) == (202, None)
+
+
+async def test_an_inline_profile_counts_over_what_is_stored(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
+    await api.put("/recipients/ada", json={"phone": PHONE})
+    answer = await foretold(api, recipient={"recipient_id": "ada", "email": "ada@example.com"})
+    assert [channel["decision"] for step in answer["steps"] for channel in step["channels"]] == ["send", "send"]
+    await api.post("/suppressions", json={"channel": "email", "address": "gone@example.com"})
+    answer = await foretold(api, recipient={"recipient_id": "ada", "email": "gone@example.com"})
+    [first, second] = answer["steps"]
+    assert first["channels"][0]["reason"] == "suppressed (manual)"
+    assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
+
+
+async def test_a_send_that_reaches_no_channel_is_skipped_with_its_end(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]})
+    await add_person(api)
+    await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"email": False}})
+    answer = await foretold(api)
+    reason = "email: opted_out (global_channel_opt_in.email)"
+    assert (answer["decision"], answer["status"], answer["reason"]) == ("skip", "SUPPRESSED", reason)
+
+
+@pytest.mark.parametrize("pause", ["/channels/email/pause", "/notification-types/news/pause"])
+async def test_a_paused_channel_or_type_waits(api: httpx2.AsyncClient, pause: str) -> None:
+    await add_type(api, {"channels": ["email"]})
+    await add_person(api)
+    assert (await api.post(pause)).is_success
+    answer = await foretold(api)
+    [channel] = answer["steps"][0]["channels"]
+    assert (answer["decision"], channel["decision"]) == ("wait", "wait")
+    assert channel["reason"].startswith("paused (")
+
+
+async def test_a_template_that_fails_is_a_reason_and_the_next_step_runs(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
+    broken = {"name": "news", "channel": "email", "language": "en", "subject_template": "Hi", "publish": True}
+    await api.post("/templates", json={**broken, "body_template": "{{ 1 / 0 }}", "variables_schema": {}})
+    await add_person(api)
+    first, second = (await foretold(api))["steps"]
+    assert first["channels"][0]["reason"].startswith("template_error: ")
+    assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
+
+
+async def test_rules_that_never_let_it_out_end_the_forecast(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]}, send_window={"start": "10:00", "end": "11:00"})
+    await add_person(api, timezone="UTC")
+    quiet = {"start": "09:00", "end": "12:00", "timezone": "UTC"}
+    await api.put("/recipients/ada/preferences", json={"quiet_hours": quiet})
+    answer = await foretold(api)
+    assert (answer["decision"], answer["steps"]) == ("wait", [])
+    assert {wait["reason"] for wait in answer["waits"]} == {"quiet_hours", "send_window"}
+
+
+async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]})
+    await add_person(api)
+    real = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
+    sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "k"})
+    answer = (await ask(api, key="k")).json()
+    assert (answer["decision"], answer["replays"], answer["steps"]) == ("skip", sent.json()["id"], [])
+    assert set(faults(await ask(api, key="k", payload={"name": "Bob"}))) == {""}
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer"),
+    [
+        ({"notification_type": "absent"}, "/notification_type"),
+        ({"payload": {}}, "/payload/name"),
+        ({"channels": ["push"]}, "/channels/0"),
+        ({"recipient_id": "nobody"}, "/recipient_id"),
+        ({"recipient": {"recipient_id": "ada", "attributes": {"a": ["x"] * 10_000}}}, "/recipient/attributes"),
+        ({"send_at": "2020-01-01T00:00:00Z", "expires_in": "1h"}, "/send_at"),
+        ({"dry_run": "yes"}, "/dry_run"),
+    ],
+)
+async def test_errors_of_a_dry_run_are_those_of_a_send(
+    api: httpx2.AsyncClient, more: dict[str, Any], pointer: str
+) -> None:
+    await add_type(api, {"channels": ["email"]})
+    await add_person(api)
+    found = faults(await ask(api, **more))
+    assert set(found) == {pointer}
+    if "dry_run" not in more:
+        assert faults(await ask(api, **more, dry_run=False)) == found
+
+
+@pytest.mark.parametrize("whom", [{"recipients": [{"recipient_id": "ada"}]}, {"topic": "lamps"}])
+async def test_a_dry_run_is_for_one_recipient(api: httpx2.AsyncClient, whom: dict[str, Any]) -> None:
+    await add_type(api, {"channels": ["email"]})
+    assert set(faults(await ask(api, **whom))) == {"/dry_run"}
+
+
+async def test_a_send_at_beyond_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
+    await add_type(api, {"channels": ["email"]}, digest={"window": "1h"})
+    await add_person(api)
+    assert set(faults(await ask(api, send_at="9999-12-31T23:59:59Z"))) == {"/send_at"}
