@@ -124,7 +124,7 @@ def _channel(channel: ChannelForecast) -> PredictedChannel:
     return PredictedChannel(
         channel=channel.channel,
         decision=channel.decision,
-        reason=channel.reason and line(channel.reason),
+        reason=None if channel.reason is None else line(channel.reason),
         rule=channel.rule,
         provider=next(iter(channel.providers), None),
         other_providers=list(channel.providers[1:]),

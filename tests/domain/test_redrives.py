@@ -48,12 +48,12 @@ def test_only_what_failed_is_sent_again_and_the_rest_says_why_not(status: Notifi
 @pytest.mark.parametrize(
     ("reasons", "code"),
     [
-        (["opted_out (type.default)"], "opted_out"),
-        (["suppressed (bounced)", "suppressed (opted_out)"], "suppressed"),
-        (["opted_out (type.default)", "no_address"], "no_channel"),
+        ([Reason("opted_out")], "opted_out"),
+        ([Reason("suppressed", {"list": "bounced"}), Reason("suppressed", {"list": "opted_out"})], "suppressed"),
+        ([Reason("opted_out"), Reason("no_address")], "no_channel"),
     ],
 )
-def test_channels_that_are_all_skipped_have_one_code(reasons: list[str], code: str) -> None:
+def test_channels_that_are_all_skipped_have_one_code(reasons: list[Reason], code: str) -> None:
     skips = [Skip(step=1, channel=Channel.SMS, reason=reason, by_rule=True, rule=None) for reason in reasons]
     assert unreachable(skips) == code
 
