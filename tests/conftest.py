@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpcore2
@@ -60,9 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # `-p no:xdist`
-def pytest_xdist_make_scheduler(config: pytest.Config) -> UnitScheduling:
-    """Keep the tests of a module in one process."""
-    return UnitScheduling(config)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
+    """Keep the tests of a module in one process. `log` is silent unless pytest debugs itself."""
+    return UnitScheduling(config, log)
 
 
 def _place(item: pytest.Item) -> int:
