@@ -44,8 +44,7 @@ async def list_inbox(
 @router.post("/inbox/read-all")
 @scope("manage")
 async def read_whole_inbox(recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep) -> MarkedRead:
-    """Mark up to 10,000 unread messages of one recipient as read, which counts as opening them. `marked` is their
-    number."""
+    """Mark up to 10,000 unread messages of one recipient as read and opened. `marked` is their number."""
     marked: list[Place] = []
     while len(marked) < MOST_READ:
         last = marked[-1] if marked else None

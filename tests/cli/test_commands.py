@@ -45,7 +45,7 @@ async def test_a_dry_run_of_a_send_shows_each_channel_and_sends_nothing(
     first, step, channel = (await terminal.ok(*given)).splitlines()
     assert first == "Dry run, nothing was sent. Decision: send"
     assert step.startswith("step 1 at 20")
-    assert channel == "  email: send by sandbox, hello version 1 in en, by rule on"
+    assert channel == "  email: send by sandbox, hello version 1 in en, by rule type.default"
     assert (await shop.ok("GET", "/notifications"))["items"] == []
     assert (await terminal.tocsin("send", "hello", "ada", "bob", "--dry-run")).code == 2
 

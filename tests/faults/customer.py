@@ -97,7 +97,7 @@ class Customer:
         answers.unavailable.append(response)
         return False
 
-    async def ready(self, within: float = 30) -> None:
+    async def ready(self, within: float = 120) -> None:
         async def look() -> int:
             try:
                 return (await self.http.get(f"{self.url}/readyz")).status_code

@@ -146,7 +146,7 @@ async def test_terminated_by_an_operator_the_sweep_ends_the_notification(engine:
         await engine.workflow(id).terminate("an operator's test")
         await swept(engine, id)
         shown = await shop.finished(id)
-        assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_terminated")
+        assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_ended (terminated)")
 
 
 async def test_the_sweep_leaves_alone_what_still_waits(engine: Engine, shop: Shop) -> None:
@@ -239,7 +239,7 @@ async def test_a_mistake_in_settling_itself_is_put_right_by_the_sweep(
     assert (await shop.shown(id))["finished_at"] is None
     await swept(engine, id)
     shown = await shop.finished(id)
-    assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_failed")
+    assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_ended (failed)")
 
 
 async def test_an_outage_of_the_database_is_no_mistake(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
