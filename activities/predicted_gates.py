@@ -15,20 +15,20 @@ from storage.database import Database
 
 
 class PredictedGates:
-    """GateChecks at a moment that may be in the future. A gate without an end is told once."""
+    """GateChecks at a moment that may be in the future. A gate without an end is returned once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._is_provider_told = False
+        self._has_returned_provider = False
 
     async def hour(self, asked: Asked) -> Gate | None:
         return asked.hour
 
     async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None:
         provider = queued_for(steps)
-        if provider is None or self._is_provider_told:
+        if provider is None or self._has_returned_provider:
             return None
-        self._is_provider_told = True
+        self._has_returned_provider = True
         async with self._database.statement() as session:
             has_room = await provider_queues.has_room(session, provider)
         return None if has_room else Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)

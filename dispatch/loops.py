@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 
 # What background work outlives: outages, and with an error in the log what Postgres or Temporal refuse, since one row
 # that cannot be written, or one secret whose key is missing, must not end the process of all others. Any other error is
-# a mistake of ours and is not caught: a duty that fails for good while others go on is seen by nobody. It ends the
-# process, whose supervisor says so and starts it again.
+# a bug and is not caught: a loop that fails on every run would go unnoticed while the others continue. It ends the
+# process, whose supervisor logs it and starts it again.
 OUTLIVED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, httpx2.HTTPError, UnknownValue, DecryptionError)
 AFTER_OUTAGE = 1.0
 LONGEST_PAUSE = 60.0

@@ -16,7 +16,7 @@ class SchedulePlans:
         self._recurring = recurring
 
     async def plan(self) -> float:
-        """The next tick may be a quarter of an hour away: turns that are due by now are run here."""
+        """Plan one batch and run its overdue turns, since the next tick may be 15 minutes away."""
         async with self._database.transaction() as session:
             batch = await schedule_plans.continue_batch(session)
         if batch is None:

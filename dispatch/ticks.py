@@ -102,7 +102,7 @@ def wanted_id(tick: Tick) -> str:
 
 
 def _is_as_wanted(seen: ScheduleDescription, wanted: Schedule, attributes: TypedSearchAttributes) -> bool:
-    """A pause that somebody made or ended in Temporal is taken back: what is paused, the product's schedules say."""
+    """Compare with what the product's schedules require, which overrides a pause or resume made in Temporal."""
     there, state = seen.schedule, wanted.state
     same_state = (there.state.note, there.state.paused) == (state.note, state.paused)
     same_times = there.spec.intervals == wanted.spec.intervals

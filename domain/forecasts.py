@@ -47,8 +47,9 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelForecast:
-    """`reason` is why it is skipped or waits; `by_rule`: somebody decided that. `rule` allowed or excluded the channel.
-    `providers` are in the order in which they would be called. It goes to `devices`, and not to `devices_skipped`."""
+    """`reason` is why it is skipped or waits; `by_rule`: by a decision, not for lack of something. `rule` allowed or
+    excluded the channel. `providers` are in the order in which they would be called. It goes to `devices`, and not to
+    `devices_skipped`."""
 
     channel: Channel
     decision: Decision

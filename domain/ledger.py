@@ -71,7 +71,7 @@ def record_receipt(
     reported_by: str | None = None,
 ) -> Ledger:
     """What a provider said later; the same once more, or less than is known, changes nothing. `reported_by` is the
-    provider, unless somebody else has reported it."""
+    provider, unless the application, the inbox or our own tracking reported it."""
     attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at, reason)
     if attempt == ledger.attempts[attempt_id]:
         return ledger

@@ -187,7 +187,7 @@ class DeliverInput:
 class DeliverResult:
     """`reason` is the provider's, or our own with `args`. `stopped_as` is the delivery's end when the guard said no.
     `recorded` False asks the workflow to record it. `provider` is whom the attempt asked; `evidence` and `sent_at` are
-    what is known of it by now. What is held until a moment that is known has it in `until`."""
+    what is known of it. What is held until a moment that is known has it in `until`."""
 
     result: Result
     reason: str | None = None

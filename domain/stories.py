@@ -14,7 +14,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
-    """A delivery, as far as it is told here. `waits_until` is the end of what it waits for, if that is known."""
+    """A delivery, as explanations need it. `waits_until` is the end of what it waits for, if that is known."""
 
     id: UUID
     generation: int

@@ -62,8 +62,8 @@ class Tick(SQLModel, table=True):
     """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
 
     `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `ensured_at`
-    is when Temporal was told; null: it is to be told. `tried_at` is when that was tried last. `minutes` 0: nothing is
-    due; the Schedule is paused or, without `schedules`, to go."""
+    is when the Schedule in Temporal was updated; null: it must be. `tried_at` is the last attempt at that. `minutes` 0:
+    nothing is due; the Schedule is paused or, without `schedules`, deleted."""
 
     __table_args__ = (
         Index("tick_to_ensure", text("tried_at NULLS FIRST"), postgresql_where=text("ensured_at IS NULL")),

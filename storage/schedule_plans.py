@@ -111,13 +111,13 @@ class PlannedBatch:
 
 
 async def lock_schedule(session: AsyncSession, tenant: UUID, key: str) -> None:
-    """Whoever changes or plans the schedule waits until the transaction is over."""
+    """Block other changes and plans of the schedule until the transaction ends."""
     await session.execute(LOCK, {"name": f"schedule:{tenant}:{key}"})
 
 
 async def hold(session: AsyncSession, target: Target, former: Schedule | None = None, after: str = "") -> list[str]:
     """Lock the topics of the schedule, and the next recipients; return these. Before its row is written, because an
-    erasure locks the recipient first. Until the transaction is over nobody subscribes or unsubscribes."""
+    erasure locks the recipient first. Block subscribing and unsubscribing until the transaction ends."""
     of_subscribers = [one for one in (former, target.schedule) if one is not None and one.each_by_themselves]
     for topic in sorted({one.topic for one in of_subscribers if one.topic is not None}):
         await session.execute(LOCK, {"name": topic_lock(target.tenant, topic)})

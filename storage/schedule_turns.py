@@ -1,5 +1,5 @@
-"""Whose turn it is when: planned after a change of the schedule (`schedule_plans.py`), written by whoever changes its
-people or where they are; claimed by the tick.
+"""When each recipient of a schedule is due: planned after a change of the schedule (`schedule_plans.py`), written with
+changes of its recipients and their time zones, claimed by the tick.
 
 A person's row is locked before their turns, as everywhere: an erasure never waits for who waits for it.
 """

@@ -19,30 +19,30 @@ class Reconciliation:
         self._waits = waits
 
     async def run(self, lost: DeliverResult, seen: int) -> DeliverResult:
-        """`lost` again if nobody knows when the settle window is over, or that the last look-up was refused: a receipt
-        may come until then. A cancel does not end it: what was sent, was. `seen` counts the evidence that had come
-        before the call."""
+        """Return the outcome once it is known. At the end of the settle window return `lost`, or that the last look-up
+        was refused: a receipt may come until then. A cancel does not end the wait. `seen` counts the evidence that
+        had come before the call."""
         if not self._provider.settles_within:
             return lost
         self._waits.show(options.RECONCILING)
         name = f"{self._call.delivery_id}/{self._call.endpoint_id}/{self._call.attempt_number}"
         began = self._waits.lost_since.setdefault(name, workflow.now())
-        told = await self._asked_until(began, lost, seen)
+        result = await self._asked_until(began, lost, seen)
         self._waits.lost_since.pop(name)
-        return told
+        return result
 
     async def _asked_until(self, began: datetime, lost: DeliverResult, seen: int) -> DeliverResult:
-        told = lost
+        result = lost
         for at in asking_times(self._provider.settles_within):
             woken = True
             while woken:
                 left = began + at - workflow.now()
                 woken = await self._waits.for_evidence(seen, left, f"{self._call.channel}: {lost.reason}")
                 seen = self._waits.evidence
-                told = await self._look_up(final=not woken and at == self._provider.settles_within)
-                if told.result is not Result.UNKNOWN:
-                    return told
-        return told if told.reason == LOOKUP_REFUSED else lost
+                result = await self._look_up(final=not woken and at == self._provider.settles_within)
+                if result.result is not Result.UNKNOWN:
+                    return result
+        return result if result.reason == LOOKUP_REFUSED else lost
 
     async def _look_up(self, *, final: bool) -> DeliverResult:
         with self._waits.call():
