@@ -15,55 +15,55 @@ import httpx2
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.circuits import Circuits
-from activities.composition import Composition
-from activities.delivery import Delivering
-from activities.digesting import Digesting
-from activities.gates import Gates
-from activities.reconciliation import Reconciling
-from activities.recording import Recording
-from activities.recurring import Recurring
-from activities.resolution import Resolution
-from activities.settlement import Settlement
-from activities.ticks import Ticking
+from activities.circuits import CircuitMonitor
+from activities.delivery import DeliveryActivities
+from activities.digests import DigestActivities
+from activities.gates import LiveGateChecker
+from activities.reconciliation import ReconciliationActivities
+from activities.recording import RecordingActivities
+from activities.recurring_sends import RecurringSends
+from activities.rendering import RenderingActivities
+from activities.resolution import ResolutionActivities
+from activities.settlement import SettlementActivities
+from activities.ticks import TickActivities
 from config import Settings
-from dispatch.announcements import Announcements
-from dispatch.assembly import dispatcher_of, means_of, process_gauges
-from dispatch.connection import connect, connect_by, reaching_temporal
+from dispatch.assembly import build_dispatcher, build_leader_dependencies, build_process_gauges
 from dispatch.dispatcher import Dispatcher
-from dispatch.event_posts import EventPosts
+from dispatch.event_poster import EventPoster
 from dispatch.loops import Loop
-from dispatch.presence import Presence
+from dispatch.notify_listener import NotifyListener, build_api_listener
+from dispatch.process_registration import ProcessRegistration
 from dispatch.receipts import ReceiptApplier
-from dispatch.sandbox_reports import SandboxReports
-from dispatch.search_attributes import prepare
-from dispatch.start_holds import after_release
-from dispatch.starter import Starter
+from dispatch.sandbox_receipts import SandboxReceiptPoster
+from dispatch.search_attributes import ensure_search_attributes
+from dispatch.start_holds import run_after_release
+from dispatch.starter import WorkflowStarter
 from dispatch.stores import confirm_store
-from dispatch.wakeups import Wakeups, listener_of
+from dispatch.temporal_connection import connect, connect_with_settings, convert_connection_errors
+from dispatch.work_announcer import WorkAnnouncer
 from domain.tracking import TraceSigner
-from metrics.page import Page
+from metrics.page import MetricsPage
 from providers.base import Provider
-from providers.guard import GuardedBackend, guarded
-from providers.pools import Pools, build_providers, pools_of
-from providers.tools import Tools
+from providers.context import ProviderContext
+from providers.network_guard import GuardedBackend, guarded_http_transport
+from providers.pools import Pools, build_pools, build_providers
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
-from storage.in_app import InboxRows
+from storage.in_app import InboxStore
 from storage.migrate import migrate
-from storage.sandbox import SandboxLedger
+from storage.sandbox import PostgresSandboxStore
 
 prepare_database = migrate
-NO_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+UNUSED_DATABASE_URL = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Everything a process may use; closed by `open_parts`."""
+class Container:
+    """Everything a process may use; closed by `open_container`."""
 
     settings: Settings
     database: Database
@@ -72,25 +72,25 @@ class Parts:
     providers: Mapping[str, Provider]
     pools: Pools
     temporal: Client
-    circuits: Circuits
+    circuits: CircuitMonitor
     dispatcher: Dispatcher
-    listener: Wakeups
-    announcements: Announcements
-    recurring: Recurring
+    listener: NotifyListener
+    work_announcer: WorkAnnouncer
+    recurring: RecurringSends
     receipts: ReceiptApplier
-    reports: SandboxReports | None
-    event_posts: EventPosts
-    presence: Presence
-    page: Page
+    receipt_poster: SandboxReceiptPoster | None
+    event_poster: EventPoster
+    process_registration: ProcessRegistration
+    page: MetricsPage
 
     @property
     def process_id(self) -> UUID:
         """New at each start."""
-        return self.presence.process_id
+        return self.process_registration.process_id
 
-    async def temporal_ok(self) -> bool:
+    async def is_temporal_available(self) -> bool:
         try:
-            with reaching_temporal():
+            with convert_connection_errors():
                 return await self.temporal.service_client.check_health(timeout=timedelta(seconds=1))
         except RPCError:
             return False
@@ -102,95 +102,115 @@ class Parts:
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Our own work, on the notifications queue."""
-        settlement, digesting = Settlement(self.database.of_activities), Digesting(self.database.of_activities)
+        settlement, digesting = (
+            SettlementActivities(self.database.for_activities),
+            DigestActivities(self.database.for_activities),
+        )
         return (
             self.resolution.resolve_preferences,
             self.composition.render_messages,
             *(settlement.settle, settlement.check_step),
             digesting.close_digest,
             self._recording.record_outcome,
-            Ticking(self.database.of_activities, {**self.recurring.works, "digests": digesting.close_due}).run_tick,
+            TickActivities(
+                self.database.for_activities, {**self.recurring.due_work_by_name, "digests": digesting.close_due}
+            ).run_tick,
         )
 
     @property
-    def vendor_activities(self) -> Sequence[Callable[..., Any]]:
+    def provider_activities(self) -> Sequence[Callable[..., Any]]:
         """What calls a provider: on its own queue, or on the notifications queue if it has no rate."""
-        database, providers = self.database.of_activities, self.providers
+        database, providers = self.database.for_activities, self.providers
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
-        delivering = Delivering(database, providers, self.circuits, self._recording, tracker, rates)
-        return delivering.deliver, Reconciling(database, providers, self._recording).look_up
+        delivering = DeliveryActivities(database, providers, self.circuits, self._recording, tracker, rates)
+        return delivering.deliver, ReconciliationActivities(database, providers, self._recording).look_up
 
     @property
-    def resolution(self) -> Resolution:
-        database = self.database.of_activities
-        gates = Gates(database, self.settings.secret)
-        return Resolution(database, self.catalog, self.pools, self.circuits, gates, self.composition)
+    def resolution(self) -> ResolutionActivities:
+        database = self.database.for_activities
+        gates = LiveGateChecker(database, self.settings.secret)
+        return ResolutionActivities(database, self.catalog, self.pools, self.circuits, gates, self.composition)
 
     @property
-    def composition(self) -> Composition:
-        return Composition(self.database.of_activities, self.catalog, self.renderer)
+    def composition(self) -> RenderingActivities:
+        return RenderingActivities(self.database.for_activities, self.catalog, self.renderer)
 
     @property
-    def _recording(self) -> Recording:
-        return Recording(self.database.of_activities, self.providers)
+    def _recording(self) -> RecordingActivities:
+        return RecordingActivities(self.database.for_activities, self.providers)
 
-    async def watch_providers(self) -> None:
+    async def watch_circuits(self) -> None:
         """What a worker runs beside its queues: its view of the circuits."""
-        await Loop("circuits", self.circuits.look).run()
+        await Loop("circuits", self.circuits.sync).run()
 
-    def background(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
-        event_posts = partial(after_release, self.database, self.event_posts.run)
-        always: list[Callable[[], Coroutine[Any, Any, None]]] = [event_posts, self.listener.run, self.announcements.run]
-        always += [self.receipts.run, self.presence.run]
-        return [*always, self.reports.run] if self.reports else always
+        event_poster = partial(run_after_release, self.database, self.event_poster.run)
+        always: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            event_poster,
+            self.listener.run,
+            self.work_announcer.run,
+        ]
+        always += [self.receipts.run, self.process_registration.run]
+        return [*always, self.receipt_poster.run] if self.receipt_poster else always
 
 
 @asynccontextmanager
-async def open_parts(
-    settings: Settings, *, client: Client | None = None, children: int = 2, kind: str = "api", page: Page | None = None
-) -> AsyncIterator[Parts]:
+async def open_container(
+    settings: Settings,
+    *,
+    client: Client | None = None,
+    render_processes: int = 2,
+    role: str = "api",
+    page: MetricsPage | None = None,
+) -> AsyncIterator[Container]:
     """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process;
     `page` of its metrics, if that is served already."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool, encryption=Encryption.of(settings))
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
-        chosen = await stack.enter_async_context(chosen_client(settings))
-        renderer = Renderer(children)
+        guarded_http = await stack.enter_async_context(open_guarded_client(settings))
+        renderer = Renderer(render_processes)
         stack.push_async_callback(renderer.close)
-        temporal = client or await connect_by(settings, lazy=True)
-        providers = build_providers(settings, tools_of(settings, database, http, chosen))
-        posts = EventPosts(database, Transport(chosen))
-        parts = _assemble(settings, database, renderer, http, temporal, providers, posts, kind, page or Page())
-        parts.page.add(process_gauges(database, renderer.pool, parts.dispatcher if kind == "worker" else None))
-        yield parts
+        temporal = client or await connect_with_settings(settings, lazy=True)
+        providers = build_providers(settings, build_provider_context(settings, database, http, guarded_http))
+        poster = EventPoster(database, Transport(guarded_http))
+        container = _assemble(
+            settings, database, renderer, http, temporal, providers, poster, role, page or MetricsPage()
+        )
+        container.page.add(
+            build_process_gauges(database, renderer.pool, container.dispatcher if role == "worker" else None)
+        )
+        yield container
 
 
-def chosen_client(settings: Settings) -> httpx2.AsyncClient:
+def open_guarded_client(settings: Settings) -> httpx2.AsyncClient:
     """The one that goes to addresses that users choose."""
-    return outgoing_client(guarded(GuardedBackend(settings.targets)))
+    return outgoing_client(guarded_http_transport(GuardedBackend(settings.targets)))
 
 
 async def check_settings(settings: Settings) -> None:
-    """Build the providers of all pools, as each process does; needs no server. Raises WrongSettings."""
+    """Build the providers of all pools, as each process does; needs no server. Raises InvalidSettings."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url or NO_DATABASE)
+        database = Database(settings.database_url or UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
-        pools_of(settings, build_providers(settings, tools_of(settings, database, http, http)))
+        build_pools(settings, build_providers(settings, build_provider_context(settings, database, http, http)))
 
 
-def tools_of(settings: Settings, database: Database, http: httpx2.AsyncClient, chosen: httpx2.AsyncClient) -> Tools:
+def build_provider_context(
+    settings: Settings, database: Database, http: httpx2.AsyncClient, guarded_http: httpx2.AsyncClient
+) -> ProviderContext:
     """`chosen` goes where users say. Providers are called by activities."""
-    return Tools(
+    return ProviderContext(
         transport=Transport(http),
-        guarded=Transport(chosen),
+        guarded_transport=Transport(guarded_http),
         secret=settings.secret,
         receipts_url=lambda name: f"{settings.base_url}/api/v1/receipts/{name}",
-        inbox=InboxRows(database.of_activities),
-        sandbox_books=SandboxLedger(database.of_activities),
+        inbox=InboxStore(database.for_activities),
+        sandbox_store=PostgresSandboxStore(database.for_activities),
     )
 
 
@@ -201,38 +221,40 @@ def _assemble(
     http: httpx2.AsyncClient,
     temporal: Client,
     providers: Mapping[str, Provider],
-    event_posts: EventPosts,
-    kind: str,
-    page: Page,
-) -> Parts:
+    event_poster: EventPoster,
+    role: str,
+    page: MetricsPage,
+) -> Container:
     catalog = Catalog(database)
-    reports = _reports(settings, database, http) if "sandbox" in providers else None
-    means = means_of(settings, database, catalog, temporal, providers)
-    page.add(means.sampled)
-    presence = Presence(database, kind, providers, lambda: renderer.isolation)
-    return Parts(
+    receipt_poster = _build_receipt_poster(settings, database, http) if "sandbox" in providers else None
+    dependencies = build_leader_dependencies(settings, database, catalog, temporal, providers)
+    page.add(dependencies.sampled_gauges)
+    process_registration = ProcessRegistration(database, role, providers, lambda: renderer.isolation)
+    return Container(
         settings=settings,
         database=database,
         catalog=catalog,
         renderer=renderer,
         providers=providers,
-        pools=pools_of(settings, providers),
+        pools=build_pools(settings, providers),
         temporal=temporal,
-        circuits=Circuits(database),
-        dispatcher=dispatcher_of(settings, means, presence.process_id),
-        listener=listener_of(database, catalog.flush, reports.wake if reports else lambda: None, event_posts.wake),
-        announcements=Announcements(database),
-        recurring=means.recurring,
+        circuits=CircuitMonitor(database),
+        dispatcher=build_dispatcher(settings, dependencies, process_registration.process_id),
+        listener=build_api_listener(
+            database, catalog.flush, receipt_poster.wake if receipt_poster else lambda: None, event_poster.wake
+        ),
+        work_announcer=WorkAnnouncer(database),
+        recurring=dependencies.recurring,
         receipts=ReceiptApplier(database),
-        reports=reports,
-        event_posts=event_posts,
-        presence=presence,
+        receipt_poster=receipt_poster,
+        event_poster=event_poster,
+        process_registration=process_registration,
         page=page,
     )
 
 
-def _reports(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReports:
-    return SandboxReports(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
+def _build_receipt_poster(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReceiptPoster:
+    return SandboxReceiptPoster(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
 
 
 async def prepare_temporal(
@@ -240,7 +262,9 @@ async def prepare_temporal(
 ) -> None:
     """After each start of the server. A new store is adopted at once for a database that has no other server.
     `settings` are those of a server that is not ours, with TLS and API key."""
-    client = await (connect_by(settings, lazy=False) if settings else connect(address, namespace, lazy=False))
-    await prepare(client)
+    client = await (
+        connect_with_settings(settings, lazy=False) if settings else connect(address, namespace, lazy=False)
+    )
+    await ensure_search_attributes(client)
     if database_url is not None:
-        await confirm_store(database_url, Starter(client))
+        await confirm_store(database_url, WorkflowStarter(client))

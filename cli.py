@@ -12,17 +12,17 @@ import typer
 from rich.console import Console
 
 from commands.audit import audit
-from commands.client import Api
-from commands.encryption import encryption_commands
-from commands.ending import become, finish, load, talk
-from commands.here import CHECKOUT, Given, local_or_dev
+from commands.client import ApiClient
+from commands.dead_letters import explain, failures, redrive
+from commands.encryption_commands import encryption_commands
+from commands.execution import load_settings, replace_process, run_and_exit, run_with_api
 from commands.key_commands import key_commands
-from commands.parked import explain, failures, redrive
+from commands.local_stack import CHECKOUT, LocalSettings, local_or_dev_settings
 from commands.sending import send
-from commands.stores import hold_commands, store_commands
+from commands.store_commands import hold_commands, store_commands
 from commands.tail import Tail
 from commands.tenant_commands import tenant_commands
-from commands.timeline import news, show
+from commands.timeline import print_notification, tail_line
 from config import Settings
 from embedded.errors import StackError
 
@@ -32,10 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Self-hosted notification infrastructure.",
 )
-providers = typer.Typer(no_args_is_help=True, help="Providers.")
+provider_commands = typer.Typer(no_args_is_help=True, help="Providers.")
 app.add_typer(tenant_commands, name="tenants")
 app.add_typer(key_commands, name="keys")
-app.add_typer(providers, name="providers")
+app.add_typer(provider_commands, name="providers")
 app.add_typer(store_commands, name="temporal")
 app.add_typer(hold_commands, name="hold")
 app.add_typer(encryption_commands, name="encryption")
@@ -46,28 +46,28 @@ console = Console(highlight=False)
 def dev() -> None:
     """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
     import bootstrap
-    from commands.demo import greet
-    from commands.provider_checks import complete
+    from commands.demo import print_welcome
+    from commands.provider_checks import require_complete_settings
     from embedded.parent import end_with_make
     from embedded.stack import Stack
 
     end_with_make()
     os.chdir(CHECKOUT)  # where its children read .env, too
-    settings = load(Settings, env="dev")
+    settings = load_settings(Settings, env="dev")
     prepare = partial(prepare_temporal, settings)
-    hello = partial(greet, settings)
+    hello = partial(print_welcome, settings)
 
     async def work() -> None:
-        await complete(settings)
+        await require_complete_settings(settings)
         await Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=hello).run()
 
-    finish(work())
+    run_and_exit(work())
 
 
 @app.command()
 def api() -> None:
     """The HTTP API with dispatcher and receipts."""
-    become("-m", "api")
+    replace_process("-m", "api")
 
 
 @app.command()
@@ -75,16 +75,16 @@ def worker(
     queue: Annotated[list[str] | None, typer.Option(help="Only this task queue; may be given several times.")] = None,
 ) -> None:
     """A worker for all task queues, or for those that are named."""
-    become("worker.py", *(queue or []))
+    replace_process("worker.py", *(queue or []))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest revision."""
     import bootstrap
-    from commands.direct import migrated
+    from commands.database import run_migrations
 
-    finish(migrated(load(Settings), bootstrap.prepare_database))
+    run_and_exit(run_migrations(load_settings(Settings), bootstrap.prepare_database))
 
 
 @app.command()
@@ -95,18 +95,24 @@ def apply(
     """Make the server's types and templates what the files in DIR say. Nothing is ever deleted."""
     from commands.apply import apply
 
-    talk(lambda api: apply(api, folder, dry_run=dry_run, say=typer.echo, warn=partial(typer.echo, err=True)))
+    run_with_api(
+        lambda api: apply(
+            api, folder, dry_run=dry_run, print_line=typer.echo, print_warning=partial(typer.echo, err=True)
+        )
+    )
 
 
 @app.command("show")
-def show_one(id: Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")]) -> None:
+def show_notification(
+    id: Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")],
+) -> None:
     """What happened to one notification."""
-    from commands.recent import whole_id
+    from commands.notification_ids import resolve_id
 
-    async def work(api: Api) -> None:
-        show(console, await api.get(f"/notifications/{await whole_id(api, id)}"))
+    async def work(api: ApiClient) -> None:
+        print_notification(console, await api.get(f"/notifications/{await resolve_id(api, id)}"))
 
-    talk(work)
+    run_with_api(work)
 
 
 @app.command()
@@ -118,29 +124,35 @@ def tail(
 ) -> None:
     """What happens to notifications, entry by entry."""
 
-    async def work(api: Api) -> None:
-        told = Tail(api, lambda shown, entry: console.print(news(shown, entry), soft_wrap=True), recipient, type)
-        await (told.follow(lines) if follow else told.once(lines))
+    async def work(api: ApiClient) -> None:
+        timeline_tail = Tail(
+            api, lambda shown, entry: console.print(tail_line(shown, entry), soft_wrap=True), recipient, type
+        )
+        await (timeline_tail.follow(lines) if follow else timeline_tail.print_latest(lines))
 
-    talk(work)
+    run_with_api(work)
 
 
 for verb in (send, explain, failures, redrive, audit):
     app.command()(verb)
 
 
-@providers.command("check")
+@provider_commands.command("check")
 def check_provider(
-    name: Annotated[str, typer.Argument(help="Such as sendgrid; see docs/providers.md.")],
+    name: Annotated[str, typer.Argument(help="Such as sendgrid; see docs/provider_commands.md.")],
     send_to: Annotated[str | None, typer.Option(help="Send a test message to this address, number or token.")] = None,
 ) -> None:
     """Whether a provider's settings are complete and its vendor knows our credentials. Sends nothing by itself."""
-    from commands.provider_checks import check
+    from commands.provider_checks import check_named_provider
 
     async def work() -> None:
-        typer.echo(await check(load(Settings, **local_or_dev(load(Given))), name, send_to))
+        typer.echo(
+            await check_named_provider(
+                load_settings(Settings, **local_or_dev_settings(load_settings(LocalSettings))), name, send_to
+            )
+        )
 
-    finish(work())
+    run_and_exit(work())
 
 
 async def prepare_temporal(settings: Settings, address: str, database_url: str | None) -> None:

@@ -10,27 +10,27 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from config_encryption import EncryptionSettings
 from config_limits import LimitSettings, RateLimitSettings
-from config_sources import PREFIX, ProviderSettings, Sourced
+from config_sources import PREFIX, EnvironmentSettings, ProviderSettings
 from config_temporal import TemporalSettings
 from domain.channels import Channel
 from domain.hosts import host_of, is_loopback
-from domain.secret_strength import weakness
-from domain.targets import WEB_PORTS, Targets
+from domain.secret_strength import find_weakness
+from domain.targets import WEB_PORTS, TargetPolicy
 
 VERSION = "0.1.0"
-ALL_POINTS = 100
-CONNECTIONS_OF_ONE_WORKER = 4  # at least: its activities and its loops must not wait for each other
-FEWEST_SLOTS = 2
+TOTAL_WEIGHT = 100
+MIN_CONNECTIONS_PER_WORKER = 4  # at least: its activities and its loops must not wait for each other
+MIN_SLOTS = 2
 SANDBOX = "sandbox"
-MAKE_SECRET = "make one with: openssl rand -base64 32"  # noqa: S105 - a command
+SECRET_HINT = "make one with: openssl rand -base64 32"  # noqa: S105 - a command
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
 DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
 
-Names = Annotated[list[str], NoDecode]
+NameList = Annotated[list[str], NoDecode]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class ClientSettings(Sourced):
+class ClientSettings(EnvironmentSettings):
     """Where the commands find what they talk to; a laptop has no other settings."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
@@ -42,7 +42,7 @@ class ClientSettings(Sourced):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _empty_means_unset(cls, value: Any, info: Any) -> Any:
+    def _replace_empty_by_default(cls, value: Any, info: Any) -> Any:
         """`TOCSIN_API_PORT=` in a file copied from `.env.example` is the default, not an error."""
         return cls.model_fields[info.field_name].default if value == "" else value
 
@@ -62,11 +62,11 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     dev_api_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    email_providers: Names = []
-    sms_providers: Names = []
-    push_providers: Names = []
-    web_push_providers: Names = []
-    webhook_providers: Names = []
+    email_providers: NameList = []
+    sms_providers: NameList = []
+    push_providers: NameList = []
+    web_push_providers: NameList = []
+    webhook_providers: NameList = []
 
     slots: int = Field(0, ge=0)
     urgent_burst: int = Field(100, ge=1)
@@ -74,7 +74,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     resume_rate: float = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     hold_on_start: str = ""
-    database_pool: int = Field(40, ge=CONNECTIONS_OF_ONE_WORKER)
+    database_pool: int = Field(40, ge=MIN_CONNECTIONS_PER_WORKER)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9464, ge=0, le=65535)
     idempotency_window: float = Field(86_400, ge=86_400)
@@ -100,10 +100,10 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
 
     @field_validator("email_providers", "sms_providers", "push_providers", "web_push_providers", "webhook_providers")
     @classmethod
-    def _weights_are_points(cls, value: list[str]) -> list[str]:
+    def _validate_weights(cls, value: list[str]) -> list[str]:
         """`sendgrid=70,smtp=30`: points for all of a pool, or for none."""
         points = [weight for _, sign, weight in (member.partition("=") for member in value) if sign]
-        if any(not (weight.isdigit() and int(weight) <= ALL_POINTS) for weight in points):
+        if any(not (weight.isdigit() and int(weight) <= TOTAL_WEIGHT) for weight in points):
             raise ValueError("weights are whole numbers from 0 to 100, as in sendgrid=70,smtp=30")
         if len(points) not in (0, len(value)):
             raise ValueError("give every provider of a pool a weight, or none")
@@ -111,27 +111,27 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
 
     @field_validator("database_url")
     @classmethod
-    def _driver(cls, value: str) -> str:
+    def _use_async_driver(cls, value: str) -> str:
         """People write `postgresql://`, as everywhere; ours is the asynchronous driver."""
         scheme, separator, rest = value.partition("://")
         return f"postgresql+asyncpg://{rest}" if separator and scheme in ("postgres", "postgresql") else value
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        if not self.dev:
-            yield from self._unsafe_in_production()
-        if self.database_pool < (needed := self.workers * CONNECTIONS_OF_ONE_WORKER):
+        if not self.is_dev:
+            yield from self._production_problems()
+        if self.database_pool < (needed := self.workers * MIN_CONNECTIONS_PER_WORKER):
             yield (
                 f"TOCSIN_DATABASE_POOL={self.database_pool} is too small for TOCSIN_WORKERS={self.workers}; "
-                f"set at least {needed}, {CONNECTIONS_OF_ONE_WORKER} for each worker process"
+                f"set at least {needed}, {MIN_CONNECTIONS_PER_WORKER} for each worker process"
             )
 
-    def _unsafe_in_production(self) -> Iterator[str]:
+    def _production_problems(self) -> Iterator[str]:
         secret = self.secret_key.get_secret_value()
         if secret in PLACEHOLDERS:
-            yield f"TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; {MAKE_SECRET}"
-        elif found := weakness(secret):
-            yield f"TOCSIN_SECRET_KEY {found}; {MAKE_SECRET}"
+            yield f"TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; {SECRET_HINT}"
+        elif found := find_weakness(secret):
+            yield f"TOCSIN_SECRET_KEY {found}; {SECRET_HINT}"
         if missing := self.missing_keys:
             yield f"{' and '.join(missing)} must be set outside TOCSIN_ENV=dev; see docs/encryption.md"
         if self.dev_api_key.get_secret_value():
@@ -144,13 +144,13 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
             )
 
     @property
-    def dev(self) -> bool:
+    def is_dev(self) -> bool:
         return self.env == "dev"
 
     @property
     def rate_limits(self) -> RateLimitSettings:
         """Those that are set; of the others none in development."""
-        usual = RateLimitSettings(key=0, tenant=0, source=0) if self.dev else RateLimitSettings()
+        usual = RateLimitSettings(key=0, tenant=0, source=0) if self.is_dev else RateLimitSettings()
         return RateLimitSettings(
             key=usual.key if self.key_rate_limit is None else self.key_rate_limit,
             tenant=usual.tenant if self.tenant_rate_limit is None else self.tenant_rate_limit,
@@ -171,12 +171,12 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
         return ProviderSettings.of(provider).rate if given is None else given
 
     @property
-    def targets(self) -> Targets:
+    def targets(self) -> TargetPolicy:
         """Where webhooks may go; in development also to private addresses and any port, unless it is set."""
         public = host_of(urlsplit(self.public_url).netloc)
-        return Targets(
-            private=self.dev if self.webhook_allow_private is None else self.webhook_allow_private,
-            ports=frozenset(self.webhook_ports or (() if self.dev else WEB_PORTS)),
+        return TargetPolicy(
+            private=self.is_dev if self.webhook_allow_private is None else self.webhook_allow_private,
+            ports=frozenset(self.webhook_ports or (() if self.is_dev else WEB_PORTS)),
             own_host="" if is_loopback(public) else public,
             own_port=self.api_port,
         )
@@ -188,11 +188,11 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     def weights(self, channel: Channel) -> dict[str, int]:
         """Points of each provider of a channel; without any the first takes all and the others stand by."""
         if channel is Channel.IN_APP:
-            return {"in_app": ALL_POINTS}
-        configured: list[str] = getattr(self, f"{channel}_providers") or ([SANDBOX] if self.dev else [])
+            return {"in_app": TOTAL_WEIGHT}
+        configured: list[str] = getattr(self, f"{channel}_providers") or ([SANDBOX] if self.is_dev else [])
         members = [member.partition("=") for member in configured]
-        standing_by = [ALL_POINTS, *[0] * len(members)]
-        return {name: int(weight or points) for (name, _, weight), points in zip(members, standing_by, strict=False)}
+        default_points = [TOTAL_WEIGHT, *[0] * len(members)]
+        return {name: int(weight or points) for (name, _, weight), points in zip(members, default_points, strict=False)}
 
 
 class ServerSettings(Settings):
@@ -200,8 +200,12 @@ class ServerSettings(Settings):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        if self.dev and self.secret_key.get_secret_value() in PLACEHOLDERS and not is_loopback(self.api_host.lower()):
+        if (
+            self.is_dev
+            and self.secret_key.get_secret_value() in PLACEHOLDERS
+            and not is_loopback(self.api_host.lower())
+        ):
             yield (
                 "TOCSIN_ENV=dev with TOCSIN_API_HOST open to other machines and the built-in TOCSIN_SECRET_KEY: "
-                f"anybody could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {MAKE_SECRET}"
+                f"anybody could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {SECRET_HINT}"
             )

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, Sourced
+from config_sources import PREFIX, EnvironmentSettings
 
-KEY = re.compile(r"([a-z0-9_-]{1,32}):([0-9a-fA-F]{64})")
-HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
-FEWEST_DISTINCT_BYTES = 16  # of 32; random bytes have 30
+KEY_PATTERN = re.compile(r"([a-z0-9_-]{1,32}):([0-9a-fA-F]{64})")
+HEX_KEY_PATTERN = re.compile(r"[0-9a-fA-F]{64}")
+MIN_DISTINCT_BYTES = 16  # of 32; random bytes have 30
 # Of a development process that was not started by `make run`, which makes keys of its own.
 DEV_KEY = bytes(range(32))
 DEV_KEY_ID = "dev"
 
 
-class EncryptionSettings(Sourced):
+class EncryptionSettings(EnvironmentSettings):
     """The first key of `encryption_keys` encrypts and all decrypt. `lookup_key` never changes."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
@@ -26,16 +26,16 @@ class EncryptionSettings(Sourced):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        written = _items(self.encryption_keys)
-        keys = [found for item in written if (found := KEY.fullmatch(item))]
+        written = _split_items(self.encryption_keys)
+        keys = [found for item in written if (found := KEY_PATTERN.fullmatch(item))]
         lookup = self.lookup_key.get_secret_value()
         if len(keys) < len(written):
             yield "TOCSIN_ENCRYPTION_KEYS must be a list of id:key, each key 64 hexadecimal digits"
         if len({key[1] for key in keys}) < len(keys):
             yield "TOCSIN_ENCRYPTION_KEYS names an id twice"
-        if lookup and not HEX_KEY.fullmatch(lookup):
+        if lookup and not HEX_KEY_PATTERN.fullmatch(lookup):
             yield "TOCSIN_LOOKUP_KEY must be 64 hexadecimal digits"
-        if any(map(_is_weak, [key[2] for key in keys] + [lookup] * bool(HEX_KEY.fullmatch(lookup)))):
+        if any(map(_is_weak, [key[2] for key in keys] + [lookup] * bool(HEX_KEY_PATTERN.fullmatch(lookup)))):
             yield "TOCSIN_ENCRYPTION_KEYS and TOCSIN_LOOKUP_KEY must be random: 'openssl rand -hex 32'"
 
     @property
@@ -46,7 +46,7 @@ class EncryptionSettings(Sourced):
     @property
     def encryption_key_ring(self) -> dict[str, bytes]:
         """Keys by id, the one that encrypts first. Without the setting that of development."""
-        pairs = [item.split(":") for item in _items(self.encryption_keys)]
+        pairs = [item.split(":") for item in _split_items(self.encryption_keys)]
         return {id: bytes.fromhex(key) for id, key in pairs} or {DEV_KEY_ID: DEV_KEY}
 
     @property
@@ -55,8 +55,8 @@ class EncryptionSettings(Sourced):
 
 
 def _is_weak(key: str) -> bool:
-    return len(set(bytes.fromhex(key))) < FEWEST_DISTINCT_BYTES
+    return len(set(bytes.fromhex(key))) < MIN_DISTINCT_BYTES
 
 
-def _items(value: SecretStr) -> list[str]:
+def _split_items(value: SecretStr) -> list[str]:
     return [item.strip() for item in value.get_secret_value().split(",") if item.strip()]

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, Sourced
+from config_sources import PREFIX, EnvironmentSettings
 
 # Loopback, private and shared addresses. Clients on the open internet have none of them, reverse proxies usually do.
 PRIVATE_NETWORKS = (
@@ -23,7 +23,7 @@ class RateLimitSettings:
     source: int = 600
 
 
-class LimitSettings(Sourced):
+class LimitSettings(EnvironmentSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     api_connections: int = Field(2_000, ge=10)
@@ -39,7 +39,7 @@ class LimitSettings(Sourced):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _are_networks(cls, value: str) -> str:
+    def _validate_networks(cls, value: str) -> str:
         for name in _split(value):
             try:
                 ip_network(name)
@@ -49,13 +49,13 @@ class LimitSettings(Sourced):
 
     @field_validator("rate_limit_store")
     @classmethod
-    def _is_redis(cls, value: SecretStr) -> SecretStr:
+    def _validate_redis_url(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(("redis://", "rediss://")) and value.get_secret_value():
             raise ValueError("must be a URL such as redis://host:6379/0")
         return value
 
     @property
-    def proxies(self) -> tuple[str, ...]:
+    def trusted_networks(self) -> tuple[str, ...]:
         return _split(self.trusted_proxies)
 
 

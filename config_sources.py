@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 PREFIX = "TOCSIN_"
 
 
-class WrongSettings(ValueError):
+class InvalidSettings(ValueError):
     """`lines`: a sentence for each setting that is missing or wrong. None quotes a value."""
 
     def __init__(self, *lines: str) -> None:
@@ -18,35 +18,35 @@ class WrongSettings(ValueError):
         self.lines = lines
 
 
-class SecretFiles(PydanticBaseSettingsSource):
+class SecretFileSource(PydanticBaseSettingsSource):
     """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file.
 
     `said` are the variables of environment and `.env`, in lower case.
     """
 
-    def __init__(self, settings_cls: type[BaseSettings], prefix: str, said: Mapping[str, str | None]) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], prefix: str, values: Mapping[str, str | None]) -> None:
         super().__init__(settings_cls)
         self._prefix = prefix
-        self._said = said
+        self._values = values
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         name = field.alias or field_name
         variable = f"{self._prefix}{name}_FILE"
-        path = self._said.get(variable.lower())
+        path = self._values.get(variable.lower())
         return (self._read(variable.upper(), path) if path else None), name, False
 
     def _read(self, variable: str, path: str) -> str:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise WrongSettings(f"{variable}: {path} cannot be read") from None
+            raise InvalidSettings(f"{variable}: {path} cannot be read") from None
 
     def __call__(self) -> dict[str, Any]:
         found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
         return {name: value for value, name, _ in found if value is not None}
 
 
-class Sourced(BaseSettings):
+class EnvironmentSettings(BaseSettings):
     """Where settings come from, in order: arguments, environment, `.env`, `*_FILE` (named in either of the two).
     Complaints quote no value."""
 
@@ -63,8 +63,8 @@ class Sourced(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        said = {**getattr(dotenv_settings, "env_vars", {}), **getattr(env_settings, "env_vars", {})}
-        files = SecretFiles(settings_cls, getattr(env_settings, "env_prefix", PREFIX), said)
+        values = {**getattr(dotenv_settings, "env_vars", {}), **getattr(env_settings, "env_vars", {})}
+        files = SecretFileSource(settings_cls, getattr(env_settings, "env_prefix", PREFIX), values)
         return init_settings, env_settings, dotenv_settings, files
 
     def problems(self) -> Iterator[str]:
@@ -72,22 +72,22 @@ class Sourced(BaseSettings):
         yield from ()
 
     @model_validator(mode="after")
-    def _refuse_problems(self) -> Self:
+    def _reject_problems(self) -> Self:
         if found := "\n".join(self.problems()):
             raise ValueError(found)
         return self
 
     @classmethod
     def read(cls, **given: Any) -> Self:
-        """As processes and commands read them. Raises WrongSettings with all that is wrong."""
+        """As processes and commands read them. Raises InvalidSettings with all that is wrong."""
         try:
             return cls(**given)
         except ValidationError as error:
             prefix = given.get("_env_prefix") or str(cls.model_config.get("env_prefix"))
-            raise WrongSettings(*_complaints(prefix, error), *cls._problems_beside(error, given)) from None
+            raise InvalidSettings(*_error_lines(prefix, error), *cls._further_problems(error, given)) from None
 
     @classmethod
-    def _problems_beside(cls, error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+    def _further_problems(cls, error: ValidationError, given: Mapping[str, Any]) -> list[str]:
         """The rules of several settings are skipped if a value is wrong; ask them with its default."""
         wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]} & cls.model_fields.keys()
         defaults = {name: cls.model_fields[name].get_default() for name in wrong}
@@ -96,24 +96,24 @@ class Sourced(BaseSettings):
         try:
             cls(**{**given, **defaults})
         except ValidationError as further:
-            return _complaints("", further)
+            return _error_lines("", further)
         return []
 
 
-def _complaints(prefix: str, error: ValidationError) -> list[str]:
-    return [line for each in error.errors() for line in _complaint(prefix, each).splitlines()]
+def _error_lines(prefix: str, error: ValidationError) -> list[str]:
+    return [line for each in error.errors() for line in _error_text(prefix, each).splitlines()]
 
 
-def _complaint(prefix: str, error: Any) -> str:
+def _error_text(prefix: str, error: Any) -> str:
     """A rule of several settings names them itself."""
-    said = error["msg"].removeprefix("Value error, ")
+    values = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
-        return str(said)
+        return str(values)
     variable = f"{prefix}{error['loc'][0]}".upper()
-    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {said}"
+    return f"{variable} is missing" if error["type"] == "missing" else f"{variable}: {values}"
 
 
-class ProviderSettings(Sourced):
+class ProviderSettings(EnvironmentSettings):
     """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
     `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves."""
 
@@ -123,5 +123,5 @@ class ProviderSettings(Sourced):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """What every provider has, read from `TOCSIN_<NAME>_*`. Raises WrongSettings."""
+        """What every provider has, read from `TOCSIN_<NAME>_*`. Raises InvalidSettings."""
         return cls.read(_env_prefix=f"{PREFIX}{name.upper()}_")

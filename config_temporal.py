@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, Sourced
+from config_sources import PREFIX, EnvironmentSettings
 
 
-class TemporalSettings(Sourced):
+class TemporalSettings(EnvironmentSettings):
     """An API key or any of the TLS settings switches TLS on."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)

@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 
 
-def end_with(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Let the kernel send SIGTERM to this process when `parent` ends, which may have no time to do so."""
     if sys.platform != "linux":
         return
@@ -26,7 +26,7 @@ def hide_memory() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
-def allow_open_files(number: int) -> int:
+def raise_open_file_limit(number: int) -> int:
     """Raise the limit of open files to `number` as far as the system allows it. Return the limit in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < number:
@@ -35,7 +35,7 @@ def allow_open_files(number: int) -> int:
     return number if soft == resource.RLIM_INFINITY else soft
 
 
-def return_free_memory() -> None:
+def release_free_memory() -> None:
     """Give memory that is free inside the allocator's heap back to the system, which glibc does at its end alone."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

@@ -18,22 +18,22 @@ from typing import Any
 import structlog
 import uvloop
 
-from config import CONNECTIONS_OF_ONE_WORKER, FEWEST_SLOTS, Settings
-from process_flags import end_with
-from watchdog import EVERY, KILLED_AFTER_LOOKS, SharedBeats, Silence, Watchdog, nothing
+from config import MIN_CONNECTIONS_PER_WORKER, MIN_SLOTS, Settings
+from process_flags import end_with_parent
+from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, SharedHeartbeats, StallDetector, Watchdog, do_nothing
 
 log = structlog.get_logger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-WRONG_USE = 2  # the exit code of wrong settings: a restart would change nothing
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+USAGE_EXIT_CODE = 2  # the exit code of wrong settings: a restart would change nothing
+CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 # Added to the drain time, for what a worker does before and after it. Less than a container's stop_grace_period allows.
-KILL_AFTER = 10.0
+KILL_DELAY = 10.0
 
 FIRST_DELAY = 0.1
 SECOND_DELAY = 0.5
-LONGEST_DELAY = 30.0
-STEADY_AFTER = 60.0
+MAX_DELAY = 30.0
+STABLE_UPTIME = 60.0
 
 
 class Backoff:
@@ -43,10 +43,10 @@ class Backoff:
         self._failures = 0
 
     def after(self, uptime: float) -> float:
-        self._failures = 1 if uptime >= STEADY_AFTER else self._failures + 1
+        self._failures = 1 if uptime >= STABLE_UPTIME else self._failures + 1
         if self._failures == 1:
             return FIRST_DELAY
-        return float(min(SECOND_DELAY * 2 ** min(self._failures - 2, 10), LONGEST_DELAY))
+        return float(min(SECOND_DELAY * 2 ** min(self._failures - 2, 10), MAX_DELAY))
 
 
 def run_on_uvloop(main: Coroutine[Any, Any, None], watchdog: Watchdog | None = None) -> None:
@@ -54,19 +54,19 @@ def run_on_uvloop(main: Coroutine[Any, Any, None], watchdog: Watchdog | None = N
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if watchdog is not None:
             watchdog.start()
-            main = _watched(main, watchdog)
+            main = _run_watched(main, watchdog)
         runner.run(main)
 
 
-async def _watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> None:
-    beating = asyncio.create_task(watchdog.keep_beating())
+async def _run_watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> None:
+    beating = asyncio.create_task(watchdog.send_heartbeats())
     try:
         await main
     finally:
         beating.cancel()
 
 
-def freeze_loaded() -> None:
+def freeze_loaded_objects() -> None:
     """Exempt what is loaded so far from garbage collection, which takes 0.1 s and more for all of it."""
     gc.collect()
     gc.freeze()
@@ -76,7 +76,7 @@ def available_cores() -> int:
     """Return how many cores this process may use: by its affinity, and by the CPU quota of its container."""
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
-        quota, period = CPU_QUOTA.read_text().split()
+        quota, period = CPU_QUOTA_FILE.read_text().split()
     except (FileNotFoundError, PermissionError):
         return allowed
     return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
@@ -84,28 +84,28 @@ def available_cores() -> int:
 
 def worker_count(settings: Settings) -> int:
     """Return the number of worker processes: as set, or one per core as far as the connections suffice."""
-    return settings.workers or min(available_cores(), settings.database_pool // CONNECTIONS_OF_ONE_WORKER)
+    return settings.workers or min(available_cores(), settings.database_pool // MIN_CONNECTIONS_PER_WORKER)
 
 
-def of_one_worker(settings: Settings, workers: int) -> Settings:
+def settings_of_one_worker(settings: Settings, workers: int) -> Settings:
     """Return the settings of each of so many worker processes, with its share of what they have together."""
     share = {
         "workers": 1,
         "database_pool": settings.database_pool // workers,
-        "slots": max(settings.slots // workers, FEWEST_SLOTS) if settings.slots else 0,
+        "slots": max(settings.slots // workers, MIN_SLOTS) if settings.slots else 0,
         "start_rate": settings.start_rate / workers,
     }
     return settings.model_copy(update=share)
 
 
 @dataclass
-class Slot:
+class ProcessSlot:
     """The place of one worker process: what runs there, or when the next one starts, by the monotonic clock."""
 
     pid: int | None = None
     started_at: float = 0.0
     restart_at: float = 0.0
-    silence: Silence = field(default_factory=lambda: Silence(KILLED_AFTER_LOOKS))
+    stall_detector: StallDetector = field(default_factory=lambda: StallDetector(CHECKS_BEFORE_KILL))
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -113,15 +113,15 @@ class WorkerProcesses:
     """Forked, so that they share the memory of what is imported; this process must have a single thread. `on_beat` is
     called while any of them beats."""
 
-    def __init__(self, count: int, drain: float, on_beat: Callable[[], None] = nothing) -> None:
-        self._slots = [Slot() for _ in range(count)]
-        self._beats = SharedBeats(count)
-        self._seen = self._beats.read()
-        self._look_at = 0.0
-        self._on_beat = on_beat
+    def __init__(self, count: int, drain: float, on_heartbeat: Callable[[], None] = do_nothing) -> None:
+        self._slots = [ProcessSlot() for _ in range(count)]
+        self._heartbeats = SharedHeartbeats(count)
+        self._last_heartbeats = self._heartbeats.read()
+        self._next_check_at = 0.0
+        self._on_heartbeat = on_heartbeat
         self._drain = drain
         self._stopping = False
-        self._codes: list[int] = []
+        self._exit_codes: list[int] = []
         # In a process that is to become a worker: which one it is, from 0. One that is started again has the same.
         self.number = 0
 
@@ -129,54 +129,54 @@ class WorkerProcesses:
         """Restart processes that end by themselves until a signal comes, and then stop all of them. Return the exit
         code; None in each process that is to become a worker."""
         log.info("worker processes start", count=len(self._slots))
-        freeze_loaded()  # a collection would write to every page, and so end the sharing
-        with _wakeups(self._request_stop) as wait:
+        freeze_loaded_objects()  # a collection would write to every page, and so end the sharing
+        with _signal_waiter(self._request_stop) as wait:
             while not self._stopping:
                 for number, slot in enumerate(self._slots):
-                    if slot.pid is None and slot.restart_at <= time.monotonic() and self._forked(slot):
+                    if slot.pid is None and slot.restart_at <= time.monotonic() and self._fork(slot):
                         self.number = number
                         return None
                 wait(self._seconds_to_next())
                 self._reap()
-                self._look()
+                self._check_heartbeats()
             self._stop(wait)
-        return max(self._codes, default=0)
+        return max(self._exit_codes, default=0)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Of the process that this one has become."""
-        self._beats.beat(self.number)
+        self._heartbeats.heartbeat(self.number)
 
     def _request_stop(self) -> None:
         self._stopping = True
 
-    def _forked(self, slot: Slot) -> bool:
+    def _fork(self, slot: ProcessSlot) -> bool:
         """Whether this is the new process."""
         parent = os.getpid()
         # A signal that comes in between must meet the handlers of the worker and not a copy of ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         slot.pid, slot.started_at = os.fork(), time.monotonic()
-        slot.silence = Silence(KILLED_AFTER_LOOKS)
+        slot.stall_detector = StallDetector(CHECKS_BEFORE_KILL)
         if slot.pid:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             return False
-        _restore_signals()
-        end_with(parent)
+        _restore_signal_handlers()
+        end_with_parent(parent)
         return True
 
     def _seconds_to_next(self) -> float:
         waiting = [slot.restart_at for slot in self._slots if slot.pid is None]
-        return max(min([*waiting, self._look_at]) - time.monotonic(), 0)
+        return max(min([*waiting, self._next_check_at]) - time.monotonic(), 0)
 
-    def _look(self) -> None:
+    def _check_heartbeats(self) -> None:
         """Kill what does not beat any more, and could not end itself."""
-        if time.monotonic() < self._look_at:
+        if time.monotonic() < self._next_check_at:
             return
-        self._look_at = time.monotonic() + EVERY
-        before, self._seen = self._seen, self._beats.read()
-        if self._seen != before:
-            self._on_beat()
-        for slot, beat in zip(self._slots, self._seen, strict=True):
-            if slot.pid is not None and slot.silence.lasts(beat):
+        self._next_check_at = time.monotonic() + HEARTBEAT_INTERVAL
+        previous, self._last_heartbeats = self._last_heartbeats, self._heartbeats.read()
+        if self._last_heartbeats != previous:
+            self._on_heartbeat()
+        for slot, heartbeat in zip(self._slots, self._last_heartbeats, strict=True):
+            if slot.pid is not None and slot.stall_detector.is_stalled(heartbeat):
                 log.error("a worker process stands still and is killed", pid=slot.pid)
                 os.kill(slot.pid, signal.SIGKILL)
 
@@ -185,9 +185,9 @@ class WorkerProcesses:
             if slot.pid is None or (code := _exit_code(slot.pid)) is None:
                 continue
             pid, slot.pid = slot.pid, None
-            if self._stopping or code == WRONG_USE:
+            if self._stopping or code == USAGE_EXIT_CODE:
                 self._stopping = True
-                self._codes.append(code if code >= 0 else 128 - code)
+                self._exit_codes.append(code if code >= 0 else 128 - code)
                 continue
             delay = slot.backoff.after(time.monotonic() - slot.started_at)
             slot.restart_at = time.monotonic() + delay
@@ -195,7 +195,7 @@ class WorkerProcesses:
 
     def _stop(self, wait: Callable[[float | None], None]) -> None:
         self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._drain + KILL_AFTER
+        deadline = time.monotonic() + self._drain + KILL_DELAY
         while any(slot.pid for slot in self._slots):
             left = deadline - time.monotonic()
             if left <= 0:
@@ -216,14 +216,14 @@ def _exit_code(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _restore_signals() -> None:
+def _restore_signal_handlers() -> None:
     for number in (*STOP_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 @contextmanager
-def _wakeups(on_stop: Callable[[], None]) -> Iterator[Callable[[float | None], None]]:
+def _signal_waiter(on_stop: Callable[[], None]) -> Iterator[Callable[[float | None], None]]:
     """Wait for a stop signal or the end of a child, at most so many seconds. A signal before the call counts too."""
     reader, writer = os.pipe()
     for end in (reader, writer):

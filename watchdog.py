@@ -18,114 +18,114 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-EVERY = 1.0  # seconds between two beats, and between two looks at them
-SILENT_LOOKS = 10  # without a beat; then the process ends itself
-KILLED_AFTER_LOOKS = 20  # without a beat; then its supervisor kills it
-END_WITHIN = 8.0  # seconds after the drain time; below what a supervisor waits until it kills
-STUCK_AFTER = 10.0  # seconds; the SDK expects workflow code to answer within two
-THREADS = 500  # of workflow code, as the SDK has them
-HANGS = 70  # exit code
+HEARTBEAT_INTERVAL = 1.0  # seconds between two beats, and between two looks at them
+CHECKS_BEFORE_EXIT = 10  # without a beat; then the process ends itself
+CHECKS_BEFORE_KILL = 20  # without a beat; then its supervisor kills it
+EXIT_TIMEOUT = 8.0  # seconds after the drain time; below what a supervisor waits until it kills
+STUCK_TIMEOUT = 10.0  # seconds; the SDK expects workflow code to answer within two
+MAX_THREADS = 500  # of workflow code, as the SDK has them
+HANG_EXIT_CODE = 70  # exit code
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing."""
 
 
-def always() -> bool:
+def always_true() -> bool:
     """Return True."""
     return True
 
 
-class Silence:
+class StallDetector:
     """Counts looks that found no new beat. Looks and not seconds: machines and processes may be suspended."""
 
-    def __init__(self, looks: int) -> None:
-        self._most = looks
-        self._looks = 0
-        self._last: object = None
+    def __init__(self, max_checks: int) -> None:
+        self._max_checks = max_checks
+        self._checks = 0
+        self._last_heartbeat: object = None
 
-    def lasts(self, beat: object) -> bool:
+    def is_stalled(self, heartbeat: object) -> bool:
         """Whether so many looks in a row have found this beat."""
-        self._looks = self._looks + 1 if beat == self._last else 0
-        self._last = beat
-        return self._looks >= self._most
+        self._checks = self._checks + 1 if heartbeat == self._last_heartbeat else 0
+        self._last_heartbeat = heartbeat
+        return self._checks >= self._max_checks
 
 
 class Watchdog:
     """`drain` is how many seconds the process needs to end. It beats while `is_well`."""
 
-    def __init__(self, drain: float, on_beat: Callable[[], None] = nothing) -> None:
-        self.is_well: Callable[[], bool] = always
-        self._on_beat = on_beat
-        self._beats = 0
-        self._ends_within = drain + END_WITHIN
-        self._end_by: float | None = None
+    def __init__(self, drain: float, on_heartbeat: Callable[[], None] = do_nothing) -> None:
+        self.is_healthy: Callable[[], bool] = always_true
+        self._on_heartbeat = on_heartbeat
+        self._heartbeats = 0
+        self._exit_timeout = drain + EXIT_TIMEOUT
+        self._exit_deadline: float | None = None
 
     def start(self) -> None:
         """Begin to watch. A process that forks does so first: threads are not copied."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    async def keep_beating(self) -> None:
+    async def send_heartbeats(self) -> None:
         """Until cancelled, in the event loop that is watched."""
         while True:
-            if self._end_by is not None or self.is_well():  # what drains is not to be ended early
-                self._beats += 1
-                self._on_beat()
-            await asyncio.sleep(EVERY)
+            if self._exit_deadline is not None or self.is_healthy():  # what drains is not to be ended early
+                self._heartbeats += 1
+                self._on_heartbeat()
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
 
-    def expect_end(self) -> None:
+    def expect_exit(self) -> None:
         """The process is about to end: by itself, or in time by force."""
-        self._end_by = self._end_by or time.monotonic() + self._ends_within
+        self._exit_deadline = self._exit_deadline or time.monotonic() + self._exit_timeout
 
     def _watch(self) -> None:
-        silence = Silence(SILENT_LOOKS)
+        stall_detector = StallDetector(CHECKS_BEFORE_EXIT)
         while True:
-            time.sleep(EVERY)
-            if self._end_by is not None and time.monotonic() > self._end_by:
-                _end("the process did not end in time")
-            if silence.lasts(self._beats):
-                _end("the event loop or all workflows stand still")
+            time.sleep(HEARTBEAT_INTERVAL)
+            if self._exit_deadline is not None and time.monotonic() > self._exit_deadline:
+                _exit_process("the process did not end in time")
+            if stall_detector.is_stalled(self._heartbeats):
+                _exit_process("the event loop or all workflows stand still")
 
 
-def _end(why: str) -> None:
+def _exit_process(reason: str) -> None:
     """Without locks: whatever hangs may hold that of the log."""
-    os.write(sys.stderr.fileno(), f"{json.dumps({'event': f'process ends: {why}', 'level': 'critical'})}\n".encode())
+    os.write(sys.stderr.fileno(), f"{json.dumps({'event': f'process ends: {reason}', 'level': 'critical'})}\n".encode())
     faulthandler.dump_traceback()
-    os._exit(HANGS)
+    os._exit(HANG_EXIT_CODE)
 
 
 class WorkflowThreads(ThreadPoolExecutor):
     """Run workflow code. A thread that is blocked for good stays; the others go on."""
 
     def __init__(self) -> None:
-        super().__init__(THREADS, "workflow")
-        self._open: dict[Future[Any], float] = {}
-        self._last_end = time.monotonic()
+        super().__init__(MAX_THREADS, "workflow")
+        self._running: dict[Future[Any], float] = {}
+        self._last_end_at = time.monotonic()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = super().submit(fn, *args, **kwargs)
-        self._open[future] = time.monotonic()
-        future.add_done_callback(self._ended)
+        self._running[future] = time.monotonic()
+        future.add_done_callback(self._note_end)
         return future
 
-    def _ended(self, future: Future[Any]) -> None:
-        self._open.pop(future, None)
+    def _note_end(self, future: Future[Any]) -> None:
+        self._running.pop(future, None)
         if not future.cancelled():  # what waited for a thread was given up
-            self._last_end = time.monotonic()
+            self._last_end_at = time.monotonic()
 
-    def are_moving(self) -> bool:
+    def is_progressing(self) -> bool:
         """False once something waits for its end for long and nothing else has ended meanwhile."""
-        oldest = min(list(self._open.values()), default=None)
-        return oldest is None or time.monotonic() - max(oldest, self._last_end) < STUCK_AFTER
+        oldest = min(list(self._running.values()), default=None)
+        return oldest is None or time.monotonic() - max(oldest, self._last_end_at) < STUCK_TIMEOUT
 
 
-class SharedBeats:
+class SharedHeartbeats:
     """Beats of forked processes, in memory that they share with their supervisor."""
 
     def __init__(self, processes: int) -> None:
         self._memory = mmap.mmap(-1, processes)
 
-    def beat(self, number: int) -> None:
+    def heartbeat(self, number: int) -> None:
         """Of one of them."""
         self._memory[number] = (self._memory[number] + 1) % 256
 
@@ -134,10 +134,10 @@ class SharedBeats:
         return self._memory[:]
 
 
-def renewed(file: Path | None) -> Callable[[], None]:
+def liveness_writer(file: Path | None) -> Callable[[], None]:
     """Return what sets the modification time of the file. Raises OSError if that is not possible."""
     if file is None:
-        return nothing
+        return do_nothing
     file.touch()
 
     def renew() -> None:
@@ -147,7 +147,7 @@ def renewed(file: Path | None) -> Callable[[], None]:
     return renew
 
 
-def last_renewed(file: Path) -> int | None:
+def read_liveness_time(file: Path) -> int | None:
     """Return its modification time; None before the first beat."""
     try:
         return file.stat().st_mtime_ns

@@ -18,68 +18,78 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.delivery import SHARED_CALLS
-from bootstrap import Parts, check_settings, open_parts
+from activities.delivery import MAX_SHARED_QUEUE_CALLS
+from bootstrap import Container, check_settings, open_container
 from config import ServerSettings, Settings
-from config_sources import WrongSettings
-from dispatch.connection import connect_by
+from config_sources import InvalidSettings
 from dispatch.sdk_metrics import serve_sdk_metrics
-from dispatch.search_attributes import prepare
+from dispatch.search_attributes import ensure_search_attributes
 from dispatch.start_holds import hold_on_start, wait_for_release
+from dispatch.temporal_connection import connect_with_settings
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
-from metrics.engine import Cause, background_failure
-from metrics.page import Page
-from metrics.server import Sockets, serving
+from metrics.engine import FailureCause, count_background_failure
+from metrics.page import MetricsPage
+from metrics.server import MetricsSockets, serve_metrics
 from process_flags import hide_memory
-from storage.encryption_keys import confirm_keys
-from supervision import WRONG_USE, WorkerProcesses, freeze_loaded, of_one_worker, run_on_uvloop, worker_count
-from watchdog import Watchdog, WorkflowThreads, nothing, renewed
+from storage.encryption_keys import verify_keys
+from supervision import (
+    USAGE_EXIT_CODE,
+    WorkerProcesses,
+    freeze_loaded_objects,
+    run_on_uvloop,
+    settings_of_one_worker,
+    worker_count,
+)
+from watchdog import Watchdog, WorkflowThreads, do_nothing, liveness_writer
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.tick import TickWorkflow
 
 log = structlog.get_logger(__name__)
 
-CONNECT_AGAIN = 1.0
+RECONNECT_DELAY = 1.0
 # Per queue, five by default. Most calls start without a poll; a poll that a frozen process leaves behind takes a call,
 # which then ends by its time-out only.
 ACTIVITY_POLLS = 2
 
 
-class NoSuchQueue(Exception):
+class UnknownQueue(Exception):
     """Its text names those there are."""
 
 
 def check_queues(settings: Settings, queues: Sequence[str]) -> None:
-    """Before anything is connected: which queues there are follows from the channels' pools. Raises NoSuchQueue."""
+    """Before anything is connected: which queues there are follows from the channels' pools. Raises UnknownQueue."""
     providers = {name for channel in Channel for name in settings.pool(channel)}
-    there = [NOTIFICATIONS_QUEUE, *map(delivery_queue, sorted(providers))]
-    if unknown := [name for name in queues if name not in there]:
-        raise NoSuchQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(there)}")
+    known = [NOTIFICATIONS_QUEUE, *map(delivery_queue, sorted(providers))]
+    if unknown := [name for name in queues if name not in known]:
+        raise UnknownQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(known)}")
 
 
-def workers(
-    parts: Parts, client: Client, queues: Sequence[str] = (), threads: WorkflowThreads | None = None
+def build_workers(
+    container: Container, client: Client, queues: Sequence[str] = (), threads: WorkflowThreads | None = None
 ) -> list[Worker]:
     """Return those of these queues, of all if none is named: the one of workflows, and one per configured provider."""
-    drain = timedelta(seconds=parts.settings.drain_timeout)
-    serving = {NOTIFICATIONS_QUEUE: partial(_own_worker, parts, client, drain, threads)} | {
-        delivery_queue(name): partial(_delivery_worker, parts, client, name, drain) for name in parts.providers
+    drain = timedelta(seconds=container.settings.drain_timeout)
+    serve_metrics = {NOTIFICATIONS_QUEUE: partial(_build_workflow_worker, container, client, drain, threads)} | {
+        delivery_queue(name): partial(_build_delivery_worker, container, client, name, drain)
+        for name in container.providers
     }
-    return [build() for name, build in serving.items() if name in queues or not queues]
+    return [build() for name, build in serve_metrics.items() if name in queues or not queues]
 
 
-def _own_worker(parts: Parts, client: Client, drain: timedelta, threads: WorkflowThreads | None) -> Worker:
+def _build_workflow_worker(
+    container: Container, client: Client, drain: timedelta, threads: WorkflowThreads | None
+) -> Worker:
     return Worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
         workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow],
         # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, does
         # the server hand an activity to the worker that schedules it.
-        activities=[*parts.activities, *parts.vendor_activities],
-        max_concurrent_activities=2 * SHARED_CALLS,
+        activities=[*container.activities, *container.provider_activities],
+        max_concurrent_activities=2 * MAX_SHARED_QUEUE_CALLS,
         max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
         workflow_runner=UnsandboxedWorkflowRunner(),
@@ -89,15 +99,15 @@ def _own_worker(parts: Parts, client: Client, drain: timedelta, threads: Workflo
     )
 
 
-def _delivery_worker(parts: Parts, client: Client, provider: str, drain: timedelta) -> Worker:
+def _build_delivery_worker(container: Container, client: Client, provider: str, drain: timedelta) -> Worker:
     """The server holds the provider's rate over all workers of its queue."""
     return Worker(
         client,
         task_queue=delivery_queue(provider),
-        activities=parts.vendor_activities,
+        activities=container.provider_activities,
         max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         graceful_shutdown_timeout=drain,
-        max_task_queue_activities_per_second=parts.settings.rate(provider) or None,
+        max_task_queue_activities_per_second=container.settings.rate(provider) or None,
     )
 
 
@@ -109,14 +119,14 @@ async def wait_for_temporal(settings: Settings) -> Client:
     """
     while True:
         try:
-            client = await connect_by(settings, lazy=False)
-            await prepare(client)
+            client = await connect_with_settings(settings, lazy=False)
+            await ensure_search_attributes(client)
         except (RuntimeError, RPCError) as error:
             log.warning("Temporal is not ready yet", error=str(error)[:200])
-            background_failure("connect", Cause.TEMPORAL)
+            count_background_failure("connect", FailureCause.TEMPORAL)
         else:
             return client
-        await asyncio.sleep(CONNECT_AGAIN)
+        await asyncio.sleep(RECONNECT_DELAY)
 
 
 async def run(
@@ -124,7 +134,7 @@ async def run(
     stop: asyncio.Event,
     watchdog: Watchdog,
     queues: Sequence[str] = (),
-    page: Page | None = None,
+    page: MetricsPage | None = None,
 ) -> None:
     """Until told to stop. `page` shows the metrics of this process, if it is served."""
     check_queues(settings, queues)
@@ -134,21 +144,26 @@ async def run(
     if not connecting.done():
         connecting.cancel()
         return
-    async with open_parts(settings, client=connecting.result(), kind="worker", page=page) as parts:
-        parts.renderer.begin()
-        if not await _released(parts, stopping):
+    async with open_container(settings, client=connecting.result(), role="worker", page=page) as container:
+        container.renderer.start_children()
+        if not await _wait_until_released(container, stopping):
             return
-        beside = [parts.dispatcher.run, parts.watch_providers, parts.presence.run]
+        background_loops = [container.dispatcher.run, container.watch_circuits, container.process_registration.run]
         threads = WorkflowThreads()
-        watchdog.is_well = threads.are_moving
-        await serve(workers(parts, connecting.result(), queues, threads), stopping, beside, watchdog.expect_end)
+        watchdog.is_healthy = threads.is_progressing
+        await serve(
+            build_workers(container, connecting.result(), queues, threads),
+            stopping,
+            background_loops,
+            watchdog.expect_exit,
+        )
 
 
-async def _released(parts: Parts, stopping: asyncio.Task[bool]) -> bool:
+async def _wait_until_released(container: Container, stopping: asyncio.Task[bool]) -> bool:
     """Wait while everything is held; False if the process is to stop before that ends."""
-    await confirm_keys(parts.database)
-    await hold_on_start(parts.database, parts.settings.hold_on_start)
-    waiting = asyncio.create_task(wait_for_release(parts.database))
+    await verify_keys(container.database)
+    await hold_on_start(container.database, container.settings.hold_on_start)
+    waiting = asyncio.create_task(wait_for_release(container.database))
     await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if waiting.done():
         waiting.result()
@@ -160,13 +175,13 @@ async def _released(parts: Parts, stopping: asyncio.Task[bool]) -> bool:
 async def serve(
     all_workers: Sequence[Worker],
     stopping: asyncio.Task[bool],
-    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-    on_end: Callable[[], None] = nothing,
+    background_loops: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    on_end: Callable[[], None] = do_nothing,
 ) -> None:
     """Until told to stop, or until one of them ends by itself: then no new work is polled, and what runs has the drain
     time to end. A loop of ours that died is an error of the whole process, which is then started again."""
     running = [asyncio.create_task(worker.run()) for worker in all_workers]
-    loops = [asyncio.create_task(loop()) for loop in beside]
+    loops = [asyncio.create_task(loop()) for loop in background_loops]
     log.info("worker ready", queues=[worker.task_queue for worker in all_workers])
     await asyncio.wait({stopping, *running, *loops}, return_when=asyncio.FIRST_COMPLETED)
     on_end()
@@ -180,26 +195,26 @@ async def serve(
             raise error
 
 
-async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets: Sockets | None = None) -> None:
+async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets: MetricsSockets | None = None) -> None:
     """Run one of so many processes. `sockets` are where their metrics are served."""
-    settings = of_one_worker(ServerSettings.read(), processes)
+    settings = settings_of_one_worker(ServerSettings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     stopping = asyncio.create_task(stop.wait())
-    stopping.add_done_callback(lambda _: watchdog.expect_end())
+    stopping.add_done_callback(lambda _: watchdog.expect_exit())
     async with AsyncExitStack() as stack:
-        page = Page(serve_sdk_metrics())
+        page = MetricsPage(serve_sdk_metrics())
         if sockets is not None:
-            await stack.enter_async_context(serving(sockets, number, page))
+            await stack.enter_async_context(serve_metrics(sockets, number, page))
         await run(settings, stop, watchdog, sys.argv[1:], page)
 
 
-def metrics_sockets(settings: Settings, processes: int) -> Sockets | None:
+def open_metrics_sockets(settings: Settings, processes: int) -> MetricsSockets | None:
     """None if they cannot be had: messages matter more than metrics."""
     try:
-        sockets = Sockets.open(settings.metrics_host, settings.metrics_port, processes)
+        sockets = MetricsSockets.open(settings.metrics_host, settings.metrics_port, processes)
     except OSError as error:
         place = {"host": settings.metrics_host, "port": settings.metrics_port}
         log.error("metrics are not served; is the port taken?", error=type(error).__name__, **place)
@@ -213,16 +228,16 @@ def run_processes() -> int:
     settings = ServerSettings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
-    count, beat, number = worker_count(settings), renewed(settings.liveness_path), 0
-    sockets = metrics_sockets(settings, count)
+    count, heartbeat, number = worker_count(settings), liveness_writer(settings.liveness_path), 0
+    sockets = open_metrics_sockets(settings, count)
     if count > 1:
         asyncio.run(check_settings(settings))  # once, and not by each of them
-        processes = WorkerProcesses(count, settings.drain_timeout, beat)
+        processes = WorkerProcesses(count, settings.drain_timeout, heartbeat)
         if (code := processes.supervise()) is not None:
             return code
-        beat, number = processes.beat, processes.number
-    watchdog = Watchdog(settings.drain_timeout, beat)
-    freeze_loaded()
+        heartbeat, number = processes.heartbeat, processes.number
+    watchdog = Watchdog(settings.drain_timeout, heartbeat)
+    freeze_loaded_objects()
     run_on_uvloop(main(watchdog, count, number, sockets), watchdog)
     return 0
 
@@ -231,12 +246,12 @@ if __name__ == "__main__":
     hide_memory()
     try:
         code = run_processes()
-    except NoSuchQueue as error:
+    except UnknownQueue as error:
         sys.stderr.write(f"worker: {error}\n")
-        code = WRONG_USE
-    except WrongSettings as error:
+        code = USAGE_EXIT_CODE
+    except InvalidSettings as error:
         sys.stderr.writelines(f"worker: {line}\n" for line in error.lines)
-        code = WRONG_USE
+        code = USAGE_EXIT_CODE
     sys.stdout.flush()
     sys.stderr.flush()
     # A plain exit can abort in the SDK's native threads while the interpreter shuts down.

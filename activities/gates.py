@@ -6,134 +6,140 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.composition import queued_for
+from activities.rendering import rate_limited_provider
 from domain.clock import now
-from domain.digests import group_of
-from domain.gates import GateReason, by_the_hour, claims, exceeding
-from domain.ledger import finish
+from domain.digests import digest_key_of
+from domain.gates import GateReason, action_on_exceed, counted_limits, time_gate
+from domain.ledger import finish_notification
 from domain.messages import Gate, NotificationOutcome, ResolveInput, StepPlan
 from domain.notification_types import NotificationType
 from domain.reasons import Reason
 from domain.statuses import NotificationStatus
-from domain.throttles import Claimed
+from domain.throttles import CountedLimit
 from domain.timing import OnExceed
 from storage import gates, provider_queues, throttles
-from storage.audiences import Audience
 from storage.database import Database
-from storage.ledgers import Key, amend
-from storage.throttles import Asker
+from storage.ledgers import NotificationRef, amend
+from storage.recipient_contexts import RecipientContext
+from storage.throttles import SlotRequest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class GateCheck:
     """One notification at the gates."""
 
     start: ResolveInput
-    kind: NotificationType
-    audience: Audience
+    notification_type: NotificationType
+    context: RecipientContext
 
     @property
-    def key(self) -> Key:
-        return Key(notification_id=self.start.notification_id, tenant=self.start.tenant)
+    def key(self) -> NotificationRef:
+        return NotificationRef(notification_id=self.start.notification_id, tenant=self.start.tenant)
 
     @property
-    def asker(self) -> Asker:
-        return Asker(
+    def slot_request(self) -> SlotRequest:
+        return SlotRequest(
             notification_id=self.start.notification_id,
             generation=self.start.generation,
             tenant=self.start.tenant,
-            priority=self.audience.priority,
+            priority=self.context.priority,
         )
 
     @property
-    def hour(self) -> Gate | None:
+    def time_gate(self) -> Gate | None:
         """What holds it at the moment of `audience.now`."""
-        audience = self.audience
-        return by_the_hour(self.kind, audience.priority, audience.quiet_hours, audience.timezone, audience.now)
+        context = self.context
+        return time_gate(self.notification_type, context.priority, context.quiet_hours, context.timezone, context.now)
 
-    def group(self, secret: bytes) -> str:
+    def digest_key(self, secret: bytes) -> str:
         """The key of the digests that it may be collected in."""
-        audience = self.audience
-        payload = audience.words.payload
-        return group_of(secret, self.start.tenant, self.kind, audience.recipient_id, payload, audience.channels)
+        context = self.context
+        payload = context.template_context.payload
+        return digest_key_of(
+            secret, self.start.tenant, self.notification_type, context.recipient_id, payload, context.channels
+        )
 
     @property
-    def claims(self) -> dict[GateReason, Claimed]:
-        audience = self.audience
-        return claims(self.kind, audience.priority, audience.recipient_id, audience.person_cap)
+    def counted_limits(self) -> dict[GateReason, CountedLimit]:
+        context = self.context
+        return counted_limits(self.notification_type, context.priority, context.recipient_id, context.frequency_cap)
 
 
 # Its digest goes for it from now on; the row's own end comes with that.
-COLLECTED = NotificationOutcome(status=NotificationStatus.DIGESTED, reason="collected")
-Answer = Gate | NotificationOutcome | None
+COLLECTED_OUTCOME = NotificationOutcome(status=NotificationStatus.DIGESTED, reason="collected")
+GateDecision = Gate | NotificationOutcome | None
 
 
-class GateChecks(Protocol):
+class GateChecker(Protocol):
     """None lets it go on; a Gate is waited for, an outcome is its end."""
 
-    async def hour(self, asked: Asked) -> Gate | None: ...
+    async def time_gate(self, check: GateCheck) -> Gate | None: ...
 
-    async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None: ...
+    async def provider_gate(self, check: GateCheck, steps: Sequence[StepPlan]) -> Gate | None: ...
 
-    async def amount(self, asked: Asked) -> Answer: ...
+    async def limit_gate(self, check: GateCheck) -> GateDecision: ...
 
 
-class Gates:
+class LiveGateChecker:
     """The checks of a notification that is sent, which write what it waits for. See GateChecks."""
 
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
         self._secret = secret
 
-    async def hour(self, asked: Asked) -> Gate | None:
+    async def time_gate(self, check: GateCheck) -> Gate | None:
         """Costs nothing where no hour is held."""
-        gate = asked.hour
+        gate = check.time_gate
         if gate is not None:
             async with self._database.transaction() as session:
-                await throttles.leave(session, asked.asker)
-                await gates.wait(session, asked.key, asked.start.generation, gate)
+                await throttles.dequeue(session, check.slot_request)
+                await gates.wait_at_gate(session, check.key, check.start.generation, gate)
         return gate
 
-    async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None:
+    async def provider_gate(self, check: GateCheck, steps: Sequence[StepPlan]) -> Gate | None:
         """Costs nothing where no provider has a rate."""
-        provider = queued_for(steps)
+        provider = rate_limited_provider(steps)
         if provider is None:
             return None
         async with self._database.transaction() as session:
-            if await provider_queues.has_room(session, provider):
+            if await provider_queues.has_free_place(session, provider):
                 return None
             gate = Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
-            await gates.wait(session, asked.key, asked.start.generation, gate)
+            await gates.wait_at_gate(session, check.key, check.start.generation, gate)
         return gate
 
-    async def amount(self, asked: Asked) -> Answer:
+    async def limit_gate(self, check: GateCheck) -> GateDecision:
         """Taken last and once: what has its slots keeps them."""
-        claimed = asked.claims
-        if not claimed and asked.audience.waits_for is None:
+        counted = check.counted_limits
+        if not counted and check.context.waits_for is None:
             return None
         async with self._database.transaction() as session:
-            full = await throttles.take(session, asked.asker, list(claimed.values())) if claimed else []
-            if not full and await gates.passed(session, asked.key):
+            full = await throttles.acquire_slots(session, check.slot_request, list(counted.values())) if counted else []
+            if not full and await gates.pass_gates(session, check.key):
                 return None
             if not full:
                 await session.rollback()
-                return COLLECTED
-            why = next(reason for reason, each in claimed.items() if each in full)
-            return await self._exceeded(session, asked, why, full)
+                return COLLECTED_OUTCOME
+            reason = next(reason for reason, each in counted.items() if each in full)
+            return await self._exceeded(session, check, reason, full)
 
-    async def _exceeded(self, session: AsyncSession, asked: Asked, why: GateReason, full: list[Claimed]) -> Answer:
-        match exceeding(asked.kind, why, is_digest=asked.audience.words.digest):
+    async def _exceeded(
+        self, session: AsyncSession, check: GateCheck, reason: GateReason, full: list[CountedLimit]
+    ) -> GateDecision:
+        match action_on_exceed(check.notification_type, reason, is_digest=check.context.template_context.digest):
             case OnExceed.DROP:
-                await throttles.leave(session, asked.asker)
+                await throttles.dequeue(session, check.slot_request)
                 after = await amend(
-                    session, asked.key, lambda ledger: finish(ledger, now(), NotificationStatus.SUPPRESSED, Reason(why))
+                    session,
+                    check.key,
+                    lambda ledger: finish_notification(ledger, now(), NotificationStatus.SUPPRESSED, Reason(reason)),
                 )
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
-                await throttles.leave(session, asked.asker)
-                group = asked.group(self._secret)
-                await gates.collect(session, asked.key, asked.start.generation, group)
-                return COLLECTED
-        until = await throttles.queue(session, asked.asker, full)
-        await gates.wait(session, asked.key, asked.start.generation, Gate(reason=why, until=until))
-        return Gate(reason=why)  # without a timer: who is told when there is room, and in which order, the rows know
+                await throttles.dequeue(session, check.slot_request)
+                digest_key = check.digest_key(self._secret)
+                await gates.move_to_digest(session, check.key, check.start.generation, digest_key)
+                return COLLECTED_OUTCOME
+        until = await throttles.enqueue(session, check.slot_request, full)
+        await gates.wait_at_gate(session, check.key, check.start.generation, Gate(reason=reason, until=until))
+        return Gate(reason=reason)  # without a timer: who is told when there is room, and in which order, the rows know

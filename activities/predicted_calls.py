@@ -5,47 +5,50 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from activities.circuits import Circuits
-from activities.composition import Composition
-from activities.gates import Asked
+from activities.circuits import CircuitMonitor
+from activities.gates import GateCheck
+from activities.rendering import RenderingActivities
 from activities.resolution import Route
-from domain.forecasts import ChannelForecast, Decision, StepForecast
-from domain.holds import HoldKind, Pause, paused_reason
+from domain.forecasts import ChannelForecast, ForecastDecision, StepForecast
+from domain.holds import ActivePause, HoldKind, paused_reason
 from domain.messages import ChannelPlan
-from domain.reasons import Reason, because
-from domain.routing import Skip
+from domain.reasons import Reason, reason_with_cause
+from domain.routing import SkippedChannel
 from providers.base import Provider
 from storage.deliveries import NewDelivery
 
 # A delivery, and why it cannot be rendered.
-Draft = tuple[NewDelivery, Reason | None]
+DeliveryDraft = tuple[NewDelivery, Reason | None]
 
 
-class PredictedCalls:
+class CallPredictor:
     """`pauses` are those in force that may hold the notification back."""
 
     def __init__(
         self,
-        composition: Composition,
-        circuits: Circuits,
+        composition: RenderingActivities,
+        circuits: CircuitMonitor,
         providers: Mapping[str, Provider],
-        pauses: Sequence[Pause],
+        pauses: Sequence[ActivePause],
     ) -> None:
         self._composition = composition
         self._circuits = circuits
         self._providers = providers
         self._pauses = pauses
 
-    async def steps(self, asked: Asked, route: Route) -> list[StepForecast]:
+    async def steps(self, check: GateCheck, route: Route) -> list[StepForecast]:
         """Those of the route in their order, without their times."""
         plans = [(step.number, channel) for step in route.steps for channel in step.channels]
-        tenant, words = asked.start.tenant, asked.audience.words
+        tenant, template_context = check.start.tenant, check.context.template_context
         drafts = await asyncio.gather(
-            *(self._composition.draft(tenant, asked.kind, words, number, channel) for number, channel in plans)
+            *(
+                self._composition.draft_delivery(tenant, check.notification_type, template_context, number, channel)
+                for number, channel in plans
+            )
         )
-        found = [(skip.step, _skipped(skip)) for skip in route.skips]
+        found = [(skip.step, _skipped_forecast(skip)) for skip in route.skips]
         for (number, plan), draft in zip(plans, drafts, strict=True):
-            found.append((number, self._channel(asked, plan, draft)))
+            found.append((number, self._channel(check, plan, draft)))
         goals = {step.number: step for step in route.steps[:-1]}
         return [
             StepForecast(
@@ -57,15 +60,15 @@ class PredictedCalls:
             for number in sorted({number for number, _ in found})
         ]
 
-    def _channel(self, asked: Asked, plan: ChannelPlan, draft: Draft) -> ChannelForecast:
+    def _channel(self, check: GateCheck, plan: ChannelPlan, draft: DeliveryDraft) -> ChannelForecast:
         delivery, failure = draft
-        providers = self._order(plan, asked.audience.now)
-        failure = failure or self._refusal(providers[0], delivery)
-        held = None if failure else self._held(asked, plan, providers[0])
+        providers = self._provider_order(plan, check.context.now)
+        failure = failure or self._content_refusal(providers[0], delivery)
+        hold = None if failure else self._hold_reason(check, plan, providers[0])
         return ChannelForecast(
             channel=plan.channel,
-            decision=Decision.SKIP if failure else Decision.WAIT if held else Decision.SEND,
-            reason=failure or held,
+            decision=ForecastDecision.SKIP if failure else ForecastDecision.WAIT if hold else ForecastDecision.SEND,
+            reason=failure or hold,
             rule=plan.rule,
             providers=providers,
             devices=len(plan.endpoints),
@@ -74,25 +77,29 @@ class PredictedCalls:
             content=delivery.content,
         )
 
-    def _order(self, plan: ChannelPlan, at: datetime) -> tuple[str, ...]:
+    def _provider_order(self, plan: ChannelPlan, at: datetime) -> tuple[str, ...]:
         """Those of the first endpoint; one that takes no calls now is called last."""
         names = [provider.name for provider in plan.endpoints[0].providers]
         return tuple(sorted(names, key=lambda name: self._circuits.known_hold(name, at) is not None))
 
-    def _refusal(self, provider: str, delivery: NewDelivery) -> Reason | None:
+    def _content_refusal(self, provider: str, delivery: NewDelivery) -> Reason | None:
         refusal = self._providers[provider].content_refusal(delivery.content or {})
-        return None if refusal is None else because("refused", refusal.reason)
+        return None if refusal is None else reason_with_cause("refused", refusal.reason)
 
-    def _held(self, asked: Asked, plan: ChannelPlan, provider: str) -> Reason | None:
-        names = {HoldKind.CHANNEL: plan.channel, HoldKind.TYPE: asked.kind.key, HoldKind.PROVIDER: provider}
+    def _hold_reason(self, check: GateCheck, plan: ChannelPlan, provider: str) -> Reason | None:
+        names = {
+            HoldKind.CHANNEL: plan.channel,
+            HoldKind.TYPE: check.notification_type.key,
+            HoldKind.PROVIDER: provider,
+        }
         for pause in self._pauses:
             if pause.name == names.get(pause.kind):
                 return paused_reason(pause.kind, pause.name)
-        held = self._circuits.known_hold(provider, asked.audience.now)
-        return None if held is None else held.reason
+        hold = self._circuits.known_hold(provider, check.context.now)
+        return None if hold is None else hold.reason
 
 
-def _skipped(skip: Skip) -> ChannelForecast:
+def _skipped_forecast(skip: SkippedChannel) -> ChannelForecast:
     return ChannelForecast(
-        channel=skip.channel, decision=Decision.SKIP, reason=skip.reason, by_rule=skip.by_rule, rule=skip.rule
+        channel=skip.channel, decision=ForecastDecision.SKIP, reason=skip.reason, by_rule=skip.by_rule, rule=skip.rule
     )

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from activities.gates import Asked
+from activities.gates import GateCheck
 from domain.channels import Channel
-from domain.digests import Folded, Item, Member, Window, collect, fold
+from domain.digests import DigestItem, DigestMember, DigestWindow, MergedItems, collect_items, merge_items
 from domain.forecasts import DigestForecast
 from domain.messages import ResolveInput
 from domain.statuses import NotificationStatus
 from models.columns import new_id
-from storage import digest_prospects
+from storage import digest_previews
 from storage.acceptance import NewNotification
 from storage.catalog import Catalog
 from storage.database import Database, to_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
+class DigestArrival:
     """An item as it comes to its digest: when, until when it is of use, and whether a gate has handed it over."""
 
     new: NewNotification
@@ -28,87 +28,99 @@ class Arrival:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PredictedDigest:
+class DigestPrediction:
     """`end` is what becomes of the item; unless that is DIGESTED, it is not part of `asked`, the digest's own
     notification."""
 
     window: DigestForecast
     end: NotificationStatus
-    asked: Asked
+    check: GateCheck
     expires_at: datetime | None
 
 
-class PredictedDigests:
+class DigestPredictor:
     def __init__(self, database: Database, catalog: Catalog, secret: bytes) -> None:
         self._database = database
         self._catalog = catalog
         self._secret = secret
 
-    async def collect(self, asked: Asked, arrival: Arrival) -> PredictedDigest | None:
+    async def collect(self, check: GateCheck, arrival: DigestArrival) -> DigestPrediction | None:
         """None: it goes out by itself, as the first one of a type that sends that at once."""
-        tenant, group = asked.start.tenant, asked.group(self._secret)
+        tenant, group = check.start.tenant, check.digest_key(self._secret)
         async with self._database.transaction() as session:
-            window = await digest_prospects.open_window(session, tenant, group)
-            earlier = await digest_prospects.waiting_items(session, tenant, group, arrival.at)
-            window = _joined(asked, window, [*earlier, _item(asked, arrival)])
+            window = await digest_previews.find_open_window(session, tenant, group)
+            earlier = await digest_previews.list_waiting_items(session, tenant, group, arrival.at)
+            window = _window_of_last_item(check, window, [*earlier, _digest_item(check, arrival)])
             if window is None:
                 return None
             others = [id for id in window.members if id != arrival.new.id]
-            members = await digest_prospects.members(session, tenant, window.id, others)
+            members = await digest_previews.list_members(session, tenant, window.id, others)
         closes_at = arrival.at if window.full else window.closes_at
-        folded = fold([*members, _member(asked, arrival)], closes_at)
-        made = await self._made(asked, window, folded, closes_at)
-        return PredictedDigest(
-            window=DigestForecast(opened_at=window.opened_at, closes_at=closes_at, items=len(folded.items)),
-            end=folded.ends[arrival.new.id],
-            asked=made,
-            expires_at=None if made.kind.expires_in is None else closes_at + made.kind.expires_in,
+        merged_items = merge_items([*members, _digest_member(check, arrival)], closes_at)
+        digest_notification = await self._digest_notification(check, window, merged_items, closes_at)
+        return DigestPrediction(
+            window=DigestForecast(opened_at=window.opened_at, closes_at=closes_at, items=len(merged_items.items)),
+            end=merged_items.ends[arrival.new.id],
+            check=digest_notification,
+            expires_at=None
+            if digest_notification.notification_type.expires_in is None
+            else closes_at + digest_notification.notification_type.expires_in,
         )
 
-    async def _made(self, asked: Asked, window: Window, folded: Folded, closes_at: datetime) -> Asked:
+    async def _digest_notification(
+        self, check: GateCheck, window: DigestWindow, merged_items: MergedItems, closes_at: datetime
+    ) -> GateCheck:
         """The notification that is made of the window."""
-        audience, tenant = asked.audience, asked.start.tenant
-        words = replace(
-            audience.words, type_id=window.type_id, payload=folded.payload, digest=True, created_at=closes_at
+        context, tenant = check.context, check.start.tenant
+        template_context = replace(
+            context.template_context,
+            type_id=window.type_id,
+            payload=merged_items.payload,
+            digest=True,
+            created_at=closes_at,
         )
-        channels = None if folded.channels is None else tuple(map(Channel, folded.channels))
-        return Asked(
+        channels = None if merged_items.channels is None else tuple(map(Channel, merged_items.channels))
+        return GateCheck(
             start=ResolveInput(notification_id=new_id(), tenant=tenant, generation=1),
-            kind=await self._catalog.type_by_id(tenant, window.type_id),
-            audience=replace(audience, words=words, priority=folded.priority, channels=channels),
+            notification_type=await self._catalog.type_by_id(tenant, window.type_id),
+            context=replace(
+                context, template_context=template_context, priority=merged_items.priority, channels=channels
+            ),
         )
 
 
-def _joined(asked: Asked, window: Window | None, items: Sequence[Item]) -> Window | None:
+def _window_of_last_item(
+    check: GateCheck, window: DigestWindow | None, items: Sequence[DigestItem]
+) -> DigestWindow | None:
     """The window that the last of the items falls into, as each is collected when it comes. None: it is released."""
-    rule = asked.kind.timing.digest
+    rule = check.notification_type.timing.digest
     if rule is None:
-        raise LookupError(f"{asked.kind.key} collects nothing")
+        raise LookupError(f"{check.notification_type.key} collects nothing")
     released = None
     for item in items:
         is_over = window is not None and (window.full or window.closes_at <= item.at)
-        collected = collect(rule, None if is_over else window, [item], new_id)
+        collected = collect_items(rule, None if is_over else window, [item], new_id)
         window, released = collected.windows[-1], collected.released
     return window if released is None else None
 
 
-def _item(asked: Asked, arrival: Arrival) -> Item:
-    return Item(
+def _digest_item(check: GateCheck, arrival: DigestArrival) -> DigestItem:
+    return DigestItem(
         id=arrival.new.id,
         at=arrival.at,
-        bytes=len(to_json(asked.audience.words.payload).encode()),
-        type_id=asked.kind.id,
-        zone=asked.audience.timezone,
+        bytes=len(to_json(check.context.template_context.payload).encode()),
+        type_id=check.notification_type.id,
+        zone=check.context.timezone,
         handed_over=arrival.is_handed_over,
     )
 
 
-def _member(asked: Asked, arrival: Arrival) -> Member:
-    channels = asked.audience.channels
-    return Member(
+def _digest_member(check: GateCheck, arrival: DigestArrival) -> DigestMember:
+    channels = check.context.channels
+    return DigestMember(
         id=arrival.new.id,
-        payload=asked.audience.words.payload,
-        priority=asked.audience.priority,
+        payload=check.context.template_context.payload,
+        priority=check.context.priority,
         canceled=False,
         expires_at=arrival.expires_at,
         channels=None if channels is None else tuple(map(str, channels)),

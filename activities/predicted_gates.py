@@ -3,9 +3,9 @@
 
 from collections.abc import Sequence
 
-from activities.composition import queued_for
-from activities.gates import COLLECTED, Answer, Asked
-from domain.gates import GateReason, exceeding
+from activities.gates import COLLECTED_OUTCOME, GateCheck, GateDecision
+from activities.rendering import rate_limited_provider
+from domain.gates import GateReason, action_on_exceed
 from domain.messages import Gate, NotificationOutcome, StepPlan
 from domain.statuses import NotificationStatus
 from domain.throttles import slot_at
@@ -14,42 +14,44 @@ from storage import provider_queues, throttles
 from storage.database import Database
 
 
-class PredictedGates:
+class PredictedGateChecker:
     """GateChecks at a moment that may be in the future. A gate without an end is returned once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._has_returned_provider = False
 
-    async def hour(self, asked: Asked) -> Gate | None:
-        return asked.hour
+    async def time_gate(self, check: GateCheck) -> Gate | None:
+        return check.time_gate
 
-    async def provider(self, asked: Asked, steps: Sequence[StepPlan]) -> Gate | None:
-        provider = queued_for(steps)
+    async def provider_gate(self, check: GateCheck, steps: Sequence[StepPlan]) -> Gate | None:
+        provider = rate_limited_provider(steps)
         if provider is None or self._has_returned_provider:
             return None
         self._has_returned_provider = True
         async with self._database.statement() as session:
-            has_room = await provider_queues.has_room(session, provider)
+            has_room = await provider_queues.has_free_place(session, provider)
         return None if has_room else Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
 
-    async def amount(self, asked: Asked) -> Answer:
+    async def limit_gate(self, check: GateCheck) -> GateDecision:
         """With the end that a wait for a slot would have if nothing else is sent."""
-        if not (claimed := asked.claims):
+        if not (counted := check.counted_limits):
             return None
-        at = asked.audience.now
+        at = check.context.now
         async with self._database.statement() as session:
-            windows = await throttles.look(session, asked.asker, [each.key for each in claimed.values()])
+            windows = await throttles.read_windows(session, check.slot_request, [each.key for each in counted.values()])
         slots = {
-            why: slot_at(each.limit, *windows[each.key], at) for why, each in claimed.items() if each.key in windows
+            reason: slot_at(each.limit, *windows[each.key], at)
+            for reason, each in counted.items()
+            if each.key in windows
         }
-        full = {why: slot for why, slot in slots.items() if slot > at}
+        full = {reason: slot for reason, slot in slots.items() if slot > at}
         if not full:
             return None
-        why = next(iter(full))
-        match exceeding(asked.kind, why, is_digest=asked.audience.words.digest):
+        reason = next(iter(full))
+        match action_on_exceed(check.notification_type, reason, is_digest=check.context.template_context.digest):
             case OnExceed.DROP:
-                return NotificationOutcome(status=NotificationStatus.SUPPRESSED, reason=why)
+                return NotificationOutcome(status=NotificationStatus.SUPPRESSED, reason=reason)
             case OnExceed.DIGEST:
-                return COLLECTED
-        return Gate(reason=why, until=min(full.values()))
+                return COLLECTED_OUTCOME
+        return Gate(reason=reason, until=min(full.values()))

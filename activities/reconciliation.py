@@ -5,81 +5,83 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from activities.outcomes import result_of, told
-from activities.outgoing import message_of
-from activities.recording import Recording
+from activities.attempt_outcomes import attempt_outcome, result_from_attempt
+from activities.outgoing_messages import outgoing_message_of
+from activities.recording import RecordingActivities
 from domain.evidence import AttemptState
-from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, Result
-from domain.records import Attempt
+from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput
+from domain.records import AttemptRecord
 from providers.base import Provider
-from providers.outcomes import LookupRefused, ProviderError, Temporary
+from providers.outcomes import LookupRefused, ProviderError, TemporaryError
 from storage import provider_health
-from storage.attempts import Claim, claim_attempt
+from storage.attempts import AttemptClaim, claim_attempt
 from storage.database import LOCK_TIMEOUT, Database
-from storage.found_messages import has_rival
+from storage.provider_messages import has_concurrent_call
 
-PROVED_ABSENT = Temporary("proved_absent")
+PROVED_ABSENT = TemporaryError("proved_absent")
 
 
-class Reconciling:
+class ReconciliationActivities:
     """Raises only our own errors; what the provider says, or that it cannot be asked, is a value."""
 
-    def __init__(self, database: Database, providers: Mapping[str, Provider], recording: Recording) -> None:
+    def __init__(self, database: Database, providers: Mapping[str, Provider], recording: RecordingActivities) -> None:
         self._database = database
         self._providers = providers
         self._recording = recording
 
     @activity.defn
-    async def look_up(self, given: LookUpInput) -> DeliverResult:
+    async def look_up(self, request: LookUpInput) -> DeliverResult:
         """The attempt's result as far as it is known by now; `unknown` while nobody can say."""
-        claim = await self._read(given.call)
+        claim = await self._read_claim(request.call)
         if claim is None:
-            return DeliverResult(result=Result.UNKNOWN, reason="recipient_erased")
+            return DeliverResult(result=CallResult.UNKNOWN, reason="recipient_erased")
         if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
-            return await self._ask(given, claim) or result_of(claim.ledger, claim.attempt)
-        return result_of(claim.ledger, claim.attempt)
+            return await self._look_up_at_provider(request, claim) or result_from_attempt(claim.ledger, claim.attempt)
+        return result_from_attempt(claim.ledger, claim.attempt)
 
-    async def _read(self, call: DeliverInput) -> Claim | None:
+    async def _read_claim(self, call: DeliverInput) -> AttemptClaim | None:
         """As the guard reads it, and nothing is written."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             await session.rollback()
         return claim
 
-    async def _ask(self, given: LookUpInput, claim: Claim) -> DeliverResult | None:
+    async def _look_up_at_provider(self, request: LookUpInput, claim: AttemptClaim) -> DeliverResult | None:
         """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
         provider = self._providers.get(claim.attempt.provider)
         if provider is None or provider.lookup == "none" or claim.started_at is None:
             return None
-        if not claim.same_address or not claim.address.is_decrypted:
+        if not claim.is_same_address or not claim.address.is_decrypted:
             return None  # a vendor is asked by the address that the person has now, and it went to another
         try:
             async with asyncio.timeout(provider.deadline):
-                found = await provider.look_up(message_of(given.call, claim), claim.started_at)
+                found = await provider.look_up(outgoing_message_of(request.call, claim), claim.started_at)
         except LookupRefused:
             return await self._remember_refusal(claim.attempt)
         except (ProviderError, TimeoutError) as error:
             activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
             return None
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            await provider_health.note_lookup_allowed(session, provider.name)
+            await provider_health.record_lookup_allowed(session, provider.name)
         if found and await self._has_rival(claim):
             return None
-        for one in found:
-            if taken := await self._recording.record_found(given.call, one, claim):
-                return taken
-        if given.final and provider.lookup == "definitive":
-            return await self._recording.record(given.call, told(PROVED_ABSENT), claim.ledger, at=claim.now)
+        for accepted in found:
+            if recorded := await self._recording.record_found(request.call, accepted, claim):
+                return recorded
+        if request.final and provider.lookup == "definitive":
+            return await self._recording.record(
+                request.call, attempt_outcome(PROVED_ABSENT), claim.ledger, at=claim.now
+            )
         return None
 
-    async def _remember_refusal(self, attempt: Attempt) -> DeliverResult:
+    async def _remember_refusal(self, attempt: AttemptRecord) -> DeliverResult:
         """For all processes: refused for another attempt too, it is treated like a provider that cannot be asked."""
         activity.logger.warning("the account may not look up messages", extra={"provider": attempt.provider})
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            await provider_health.note_lookup_refused(session, attempt.provider, attempt.id)
-        return DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider=attempt.provider)
+            await provider_health.record_lookup_refused(session, attempt.provider, attempt.id)
+        return DeliverResult(result=CallResult.UNKNOWN, reason=LOOKUP_REFUSED, provider=attempt.provider)
 
-    async def _has_rival(self, claim: Claim) -> bool:
+    async def _has_rival(self, claim: AttemptClaim) -> bool:
         """After the vendor was asked: a call that begins later has left nothing that was found."""
         async with self._database.statement() as session:
-            return await has_rival(session, claim.attempt)
+            return await has_concurrent_call(session, claim.attempt)

@@ -6,20 +6,25 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.circuits import Circuits
-from activities.composition import Composition
-from activities.gates import COLLECTED, Asked, GateChecks, Gates
+from activities.circuits import CircuitMonitor
+from activities.gates import COLLECTED_OUTCOME, GateCheck, GateChecker, LiveGateChecker
+from activities.rendering import RenderingActivities
 from domain.channels import Channel
-from domain.languages import chain
+from domain.languages import fallback_languages
 from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import NotificationType, TemplatePolicy
-from domain.routing import Person, Pooled, Router, Skip
-from storage.audiences import Audience, Words, read_audience, read_audiences
+from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery
 from storage.phone_numbers import phone_refusal
+from storage.recipient_contexts import (
+    RecipientContext,
+    TemplateContext,
+    read_recipient_context,
+    read_recipient_contexts,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,18 +32,18 @@ class Route:
     """The steps of one notification in their order, and the channels that are skipped."""
 
     steps: Sequence[StepPlan]
-    skips: Sequence[Skip]
+    skips: Sequence[SkippedChannel]
 
 
-class Resolution:
+class ResolutionActivities:
     def __init__(
         self,
         database: Database,
         catalog: Catalog,
-        pools: Mapping[Channel, Sequence[Pooled]],
-        circuits: Circuits,
-        gates: Gates,
-        composition: Composition,
+        pools: Mapping[Channel, Sequence[PoolMember]],
+        circuits: CircuitMonitor,
+        gates: LiveGateChecker,
+        composition: RenderingActivities,
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -52,88 +57,98 @@ class Resolution:
         """One read; one write of what is rendered or skipped, or of the hour or the limit that holds it. Channels are
         not written down as skipped before it may go out: the person may change their mind until then."""
         async with self._database.statement() as session:
-            audience = await read_audience(session, start.notification_id, start.tenant)
-        if audience is None or audience.finished or audience.generation != start.generation:
-            return Plan(settled=_settled(audience))
-        if audience.collected:
-            return Plan(settled=COLLECTED)
-        asked = Asked(
-            start=start, kind=await self._catalog.type_by_id(start.tenant, audience.words.type_id), audience=audience
+            context = await read_recipient_context(session, start.notification_id, start.tenant)
+        if context is None or context.finished or context.generation != start.generation:
+            return Plan(final_outcome=_final_outcome(context))
+        if context.collected:
+            return Plan(final_outcome=COLLECTED_OUTCOME)
+        check = GateCheck(
+            start=start,
+            notification_type=await self._catalog.type_by_id(start.tenant, context.template_context.type_id),
+            context=context,
         )
-        decision = await self.decide(asked, self._gates)
+        decision = await self.check_gates(check, self._gates)
         if isinstance(decision, Gate):
             return Plan(gate=decision)
         if isinstance(decision, NotificationOutcome):
-            return Plan(settled=decision)
-        return await self._rendered(asked, decision)
+            return Plan(final_outcome=decision)
+        return await self._render(check, decision)
 
-    async def decide(self, asked: Asked, gates: GateChecks) -> Gate | NotificationOutcome | Route:
+    async def check_gates(self, check: GateCheck, gates: GateChecker) -> Gate | NotificationOutcome | Route:
         """Ask the gates in their order. Return what it waits for, how it ended, or the route of one that passed."""
-        if (gate := await gates.hour(asked)) is not None:
+        if (gate := await gates.time_gate(check)) is not None:
             return gate
-        steps, skips = (await self._router(asked)).plan(asked.audience.channels)
-        if (gate := await gates.provider(asked, plan_of(steps, asked).starts_at_once)) is not None:
+        steps, skips = (await self._router(check)).plan(check.context.channels)
+        if (gate := await gates.provider_gate(check, plan_of(steps, check).immediate_steps)) is not None:
             return gate
-        return (await gates.amount(asked) if steps else None) or Route(steps=steps, skips=skips)
+        return (await gates.limit_gate(check) if steps else None) or Route(steps=steps, skips=skips)
 
-    async def unreachable(self, tenant: UUID, notification_ids: Sequence[UUID]) -> dict[UUID, list[Skip]]:
+    async def find_unreachable(
+        self, tenant: UUID, notification_ids: Sequence[UUID]
+    ) -> dict[UUID, list[SkippedChannel]]:
         """Return, of those notifications that no channel is left for, why each channel is skipped."""
         async with self._database.statement() as session:
-            audiences = await read_audiences(session, notification_ids, tenant)
+            audiences = await read_recipient_contexts(session, notification_ids, tenant)
         found = {}
-        for id, audience in audiences.items():
-            start = ResolveInput(notification_id=id, tenant=tenant, generation=audience.generation + 1)
-            kind = await self._catalog.type_by_id(tenant, audience.words.type_id)
-            asked = Asked(start=start, kind=kind, audience=audience)
-            steps, skips = (await self._router(asked)).plan(audience.channels)
+        for id, context in audiences.items():
+            start = ResolveInput(notification_id=id, tenant=tenant, generation=context.generation + 1)
+            notification_type = await self._catalog.type_by_id(tenant, context.template_context.type_id)
+            check = GateCheck(start=start, notification_type=notification_type, context=context)
+            steps, skips = (await self._router(check)).plan(context.channels)
             if not steps:
                 found[id] = skips
         return found
 
-    async def _router(self, asked: Asked) -> Router:
-        start, audience = asked.start, asked.audience
+    async def _router(self, check: GateCheck) -> Router:
+        start, context = check.start, check.context
         return Router(
             notification_id=start.notification_id,
             generation=start.generation,
-            kind=asked.kind,
-            person=_person(audience, asked.kind),
+            notification_type=check.notification_type,
+            recipient=_person(context, check.notification_type),
             pools=self._pools,
-            templated=await self._templated(start.tenant, audience.words, asked.kind),
-            last_attempts=audience.last_attempts,
+            channels_with_template=await self._channels_with_template(
+                start.tenant, context.template_context, check.notification_type
+            ),
+            last_attempts=context.last_attempts,
             healths=self._circuits.healths,
-            limits=audience.limits,
+            limits=context.limits,
         )
 
-    async def _templated(self, tenant: UUID, words: Words, kind: NotificationType) -> frozenset[Channel]:
-        languages = chain(words.locale, words.default_language)
-        as_of = words.created_at if kind.template_policy is TemplatePolicy.PINNED else None
+    async def _channels_with_template(
+        self, tenant: UUID, template_context: TemplateContext, notification_type: NotificationType
+    ) -> frozenset[Channel]:
+        languages = fallback_languages(template_context.locale, template_context.default_language)
+        as_of = template_context.created_at if notification_type.template_policy is TemplatePolicy.PINNED else None
         found = set()
-        for channel, name in kind.templates.items():
+        for channel, name in notification_type.templates.items():
             if await self._catalog.published(tenant, name, channel, languages, as_of):
                 found.add(channel)
         return frozenset(found)
 
-    async def _rendered(self, asked: Asked, route: Route) -> Plan:
+    async def _render(self, check: GateCheck, route: Route) -> Plan:
         """No gate holds it: what starts at once is rendered here, which saves the workflow a step of its own."""
-        plan = plan_of(route.steps, asked)
+        plan = plan_of(route.steps, check)
         if not route.steps and not route.skips:
             return plan
-        skipped = [_skipped(asked.start, skip) for skip in route.skips]
-        words = asked.audience.words
-        rendered = await self._composition.compose(asked.start, asked.kind, words, plan.starts_at_once, skipped)
+        skipped = [_skipped_delivery(check.start, skip) for skip in route.skips]
+        template_context = check.context.template_context
+        rendered = await self._composition.render_steps(
+            check.start, check.notification_type, template_context, plan.immediate_steps, skipped
+        )
         return replace(plan, rendered=rendered)
 
 
-def plan_of(steps: Sequence[StepPlan], asked: Asked) -> Plan:
-    beside = next((step for step in steps if step.number == 0), None)
+def plan_of(steps: Sequence[StepPlan], check: GateCheck) -> Plan:
+    always_step = next((step for step in steps if step.number == 0), None)
     return Plan(
-        steps=tuple(step for step in steps if step is not beside),
-        beside=beside,
-        patience=asked.kind.patience(asked.audience.priority),
+        steps=tuple(step for step in steps if step is not always_step),
+        always_step=always_step,
+        give_up_after=check.notification_type.effective_give_up_after(check.context.priority),
     )
 
 
-def _skipped(start: ResolveInput, skip: Skip) -> NewDelivery:
+def _skipped_delivery(start: ResolveInput, skip: SkippedChannel) -> NewDelivery:
     return NewDelivery(
         id=delivery_id(start.notification_id, start.generation, skip.step, skip.channel),
         step=skip.step,
@@ -144,20 +159,20 @@ def _skipped(start: ResolveInput, skip: Skip) -> NewDelivery:
     )
 
 
-def _settled(audience: Audience | None) -> NotificationOutcome:
+def _final_outcome(context: RecipientContext | None) -> NotificationOutcome:
     """A row that is gone, final or of a later generation needs nothing from this workflow."""
-    if audience is None:
+    if context is None:
         raise LookupError("the notification's row does not exist")
-    return NotificationOutcome(status=audience.status, reason=audience.failure_reason)
+    return NotificationOutcome(status=context.status, reason=context.failure_reason)
 
 
-def _person(audience: Audience, kind: NotificationType) -> Person:
-    phone = audience.phone if Channel.SMS in kind.channels else None
-    return Person(
-        known=audience.known,
-        contacts=audience.contacts,
-        devices=audience.devices,
-        preferences=audience.preferences,
-        suppressed=audience.suppressed,
-        number_refused=phone_refusal(phone, audience.phone_regions) if phone else None,
+def _person(context: RecipientContext, notification_type: NotificationType) -> RoutingRecipient:
+    phone = context.phone if Channel.SMS in notification_type.channels else None
+    return RoutingRecipient(
+        known=context.known,
+        contacts=context.contacts,
+        devices=context.devices,
+        preferences=context.preferences,
+        suppressed=context.suppressed,
+        number_refused=phone_refusal(phone, context.phone_regions) if phone else None,
     )

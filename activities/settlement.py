@@ -7,66 +7,70 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from domain.clock import now
-from domain.goal_messages import CheckInput, Standing, StepStanding
-from domain.ledger import close_delivery, finish
+from domain.goal_messages import GoalCheckInput, GoalCheckResult, GoalState
+from domain.ledger import close_delivery, finish_notification
 from domain.messages import NotificationOutcome, SettleInput
-from domain.overview import ARRIVED, overall
+from domain.overview import ARRIVED_STATUSES, overall_status
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.statuses import NotificationStatus
-from domain.steps import escalate, open_wait, standing
-from storage.claims import forget_wait, wait_until
+from domain.steps import escalate_step, goal_state, start_waiting
+from storage.claims import clear_wait, set_wait
 from storage.database import Database
-from storage.ledgers import Key, amend
+from storage.ledgers import NotificationRef, amend
 
 
-class Settlement:
+class SettlementActivities:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:
         """Safe to run twice, and for a row that is final or of a later generation: then it only answers."""
-        key = Key(notification_id=end.notification_id, tenant=end.tenant)
+        key = NotificationRef(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
             after = await amend(session, key, lambda ledger: settled(ledger, end, now()))
-        if after.finished_at is None and end.step is not None and not _arrived(after, end):
+        if after.finished_at is None and end.step is not None and not _has_arrived(after, end):
             return NotificationOutcome(status=NotificationStatus.PENDING)
         return NotificationOutcome(status=after.status, reason=after.failure_reason)
 
     @activity.defn
-    async def check_step(self, asked: CheckInput) -> StepStanding:
+    async def check_step(self, check: GoalCheckInput) -> GoalCheckResult:
         """While it waits, whoever brings the goal is to wake the workflow: also where the acceptance was told by a
         receipt or found by asking. With `over` the wait ends here: an escalation is written into the timeline, once.
         After a redrive there is nothing left to wait for."""
-        key = Key(notification_id=asked.notification_id, tenant=asked.tenant)
+        key = NotificationRef(notification_id=check.notification_id, tenant=check.tenant)
         at = now()
 
         def change(ledger: Ledger) -> Ledger:
-            mine = ledger.generation == asked.generation and ledger.finished_at is None
-            if not mine or standing(ledger, asked.step, asked.goal) is not Standing.WAITING:
+            is_current = ledger.generation == check.generation and ledger.finished_at is None
+            if not is_current or goal_state(ledger, check.step, check.goal) is not GoalState.WAITING:
                 return ledger
-            if not asked.over:
-                return open_wait(ledger, asked.step, asked.goal)
+            if not check.stopped:
+                return start_waiting(ledger, check.step, check.goal)
             canceled = ledger.cancel_requested_at is not None
-            return ledger if canceled else escalate(ledger, asked.step, asked.goal, at)
+            return ledger if canceled else escalate_step(ledger, check.step, check.goal, at)
 
         async with self._database.transaction() as session:
             after = await amend(session, key, change)
-            if asked.queued is not None and after.generation == asked.generation:
-                await self._queue_wait(session, asked, after)
-        if after.generation != asked.generation:
-            return StepStanding(standing=Standing.REACHED)
-        return StepStanding(standing=standing(after, asked.step, asked.goal))
+            if check.queued is not None and after.generation == check.generation:
+                await self._queue_wait(session, check, after)
+        if after.generation != check.generation:
+            return GoalCheckResult(goal_state=GoalState.REACHED)
+        return GoalCheckResult(goal_state=goal_state(after, check.step, check.goal))
 
     @staticmethod
-    async def _queue_wait(session: AsyncSession, asked: CheckInput, after: Ledger) -> None:
+    async def _queue_wait(session: AsyncSession, check: GoalCheckInput, after: Ledger) -> None:
         """What waits no longer must not be resumed later on: that would take a slot for a workflow that needs none."""
-        key = asked.notification_id, asked.generation
-        if asked.queued is not None and not asked.over and standing(after, asked.step, asked.goal) is Standing.WAITING:
-            await wait_until(session, *key, asked.queued)
+        key = check.notification_id, check.generation
+        if (
+            check.queued is not None
+            and not check.stopped
+            and goal_state(after, check.step, check.goal) is GoalState.WAITING
+        ):
+            await set_wait(session, *key, check.queued)
         else:
-            await forget_wait(session, *key)
+            await clear_wait(session, *key)
 
 
 def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
@@ -77,18 +81,18 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
             verdict = Verdict(status=closed.status, reason=Reason(closed.reason, closed.args))
             ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
     if end.waits_for is not None and end.step is not None:
-        return open_wait(ledger, end.step, end.waits_for)
-    if end.verdict is None and (end.beside or not _arrived(ledger, end)):
+        return start_waiting(ledger, end.step, end.waits_for)
+    if end.verdict is None and (end.has_always_step or not _has_arrived(ledger, end)):
         return ledger  # the next step may try
     if ledger.cancel_requested_at is not None:
-        return finish(ledger, at, NotificationStatus.CANCELED, Reason("canceled"))
+        return finish_notification(ledger, at, NotificationStatus.CANCELED, Reason("canceled"))
     reason = None if end.reason is None else Reason(end.reason)
-    return finish(ledger, at, end.verdict or NotificationStatus.FAILED, reason)
+    return finish_notification(ledger, at, end.verdict or NotificationStatus.FAILED, reason)
 
 
-def _arrived(ledger: Ledger, end: SettleInput) -> bool:
+def _has_arrived(ledger: Ledger, end: SettleInput) -> bool:
     """The step itself, after all; an earlier one may have been sent and not have got as far as it should. Workflows of
     old do not say which step it is: they had none that was for more."""
     if end.step is None:
-        return overall(ledger)[0] is not None
-    return any(d.step == end.step and d.status in ARRIVED for d in ledger.deliveries.values())
+        return overall_status(ledger)[0] is not None
+    return any(d.step == end.step and d.status in ARRIVED_STATUSES for d in ledger.deliveries.values())

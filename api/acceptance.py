@@ -12,46 +12,46 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import Caller
 from api.contact_rules import ContactRules
-from api.problems import Fault, at
+from api.problems import ValidationIssue, issue_at
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, profile_of
 from api.schemas.sends import SendRequest
-from api.send_checks import NO_SUCH_TYPE, expiry_faults, send_faults
-from api.send_groups import SendGroups, announce
-from bootstrap import Parts
-from domain.digests import group_of
+from api.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
+from api.send_statement_groups import SendStatementGroups, announce
+from bootstrap import Container
+from domain.digests import digest_key_of
 from domain.notification_types import NotificationType
 from metrics.sends import ACCEPT_SECONDS, ACCEPTED
 from models.columns import new_id
-from storage import people
-from storage.acceptance import Accepted, NewNotification, accept, held_keys
+from storage import timezone_changes
+from storage.acceptance import AcceptResult, NewNotification, accept, find_key_holders
 
 Json = dict[str, Any]
 
-KEY_REUSED = at("", "the idempotency key was used before with another body")
+KEY_REUSED = issue_at("", "the idempotency key was used before with another body")
 UNKNOWN_RECIPIENT = "there is no such recipient; give the profile inline as `recipient`, or PUT it first"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class SendCommand:
     """One send: what was asked, and with an idempotency key the hash of its canonical body."""
 
     request: SendRequest
     key: str | None
-    digest: str | None
+    body_hash: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Taken:
+class AcceptedSend:
     """A notification that stands, new or from an earlier request with the same key."""
 
     values: Json
     replayed: bool
 
 
-Answer = Taken | list[Fault]
+SendResult = AcceptedSend | list[ValidationIssue]
 
 
-def digest_of(body: Json, key: str | None) -> str | None:
+def body_hash_of(body: Json, key: str | None) -> str | None:
     """Of the canonical body: the order of its members and the white space between them do not count. None without a
     key, which is all that it is compared for."""
     if key is None:
@@ -61,150 +61,167 @@ def digest_of(body: Json, key: str | None) -> str | None:
 
 
 class Acceptance:
-    def __init__(self, parts: Parts, groups: SendGroups, caller: Caller) -> None:
-        self._parts = parts
-        self._groups = groups
+    def __init__(self, container: Container, statement_groups: SendStatementGroups, caller: Caller) -> None:
+        self._container = container
+        self._statement_groups = statement_groups
         self._caller = caller
         self._tenant = caller.tenant
 
-    async def take(self, asks: Sequence[Ask]) -> list[Answer]:
+    async def accept(self, commands: Sequence[SendCommand]) -> list[SendResult]:
         """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
         with ACCEPT_SECONDS.time():
-            return await self._take(asks)
+            return await self._accept(commands)
 
-    async def _take(self, asks: Sequence[Ask]) -> list[Answer]:
-        answers = await self.known(asks)
-        prepared = await self.prepare({index: ask for index, ask in enumerate(asks) if index not in answers})
+    async def _accept(self, commands: Sequence[SendCommand]) -> list[SendResult]:
+        results = await self.known(commands)
+        prepared = await self.prepare(
+            {index: command for index, command in enumerate(commands) if index not in results}
+        )
         new = {index: each for index, each in prepared.items() if isinstance(each, NewNotification)}
-        answers |= {index: each for index, each in prepared.items() if not isinstance(each, NewNotification)}
+        results |= {index: each for index, each in prepared.items() if not isinstance(each, NewNotification)}
         if new:
-            answers |= await self._insert(asks, new)
-        return [answers[index] for index in range(len(asks))]
+            results |= await self._insert_new(commands, new)
+        return [results[index] for index in range(len(commands))]
 
-    async def known(self, asks: Sequence[Ask]) -> dict[int, Answer]:
+    async def known(self, commands: Sequence[SendCommand]) -> dict[int, SendResult]:
         """Answers of those whose key is held by an earlier request."""
-        keys = [ask.key for ask in asks if ask.key is not None]
-        held = await self._held(keys) if keys else {}
+        keys = [command.key for command in commands if command.key is not None]
+        replays = await self._held(keys) if keys else {}
         return {
-            index: _repeat(ask, held[ask.key])
-            for index, ask in enumerate(asks)
-            if ask.key is not None and ask.key in held
+            index: _replay(command, replays[command.key])
+            for index, command in enumerate(commands)
+            if command.key is not None and command.key in replays
         }
 
     async def _held(self, keys: list[str]) -> dict[str, Json]:
         if len(keys) == 1:
-            row = await self._groups.held_key(self._tenant, keys[0])
+            row = await self._statement_groups.held_key(self._tenant, keys[0])
             return {} if row is None else {keys[0]: row}
-        async with self._parts.database.transaction() as session:
-            return await held_keys(session, self._tenant, keys, self._parts.settings.idempotency_window)
+        async with self._container.database.transaction() as session:
+            return await find_key_holders(session, self._tenant, keys, self._container.settings.idempotency_window)
 
-    async def prepare(self, asks: Mapping[int, Ask]) -> dict[int, NewNotification | list[Fault]]:
+    async def prepare(self, commands: Mapping[int, SendCommand]) -> dict[int, NewNotification | list[ValidationIssue]]:
         """Check all of them together. What can be inserted has not been looked up by its key."""
         types = {
-            key: await self._parts.catalog.current_type(self._tenant, key)
-            for key in {ask.request.notification_type for ask in asks.values()}
+            key: await self._container.catalog.current_type(self._tenant, key)
+            for key in {command.request.notification_type for command in commands.values()}
         }
-        kinds = {index: types[ask.request.notification_type] for index, ask in asks.items()}
-        known = {index: kind for index, kind in kinds.items() if kind is not None}
-        sends = [(kind, asks[index].request) for index, kind in known.items()]
-        found = dict(zip(known, await send_faults(self._parts, self._caller, sends), strict=True))
+        types_by_index = {index: types[command.request.notification_type] for index, command in commands.items()}
+        known = {
+            index: notification_type
+            for index, notification_type in types_by_index.items()
+            if notification_type is not None
+        }
+        sends = [(notification_type, commands[index].request) for index, notification_type in known.items()]
+        issues = dict(zip(known, await find_send_issues(self._container, self._caller, sends), strict=True))
         return {
-            index: [NO_SUCH_TYPE] if kind is None else self._faults(ask, kind, found[index]) or self._new(ask, kind)
-            for (index, ask), kind in zip(asks.items(), kinds.values(), strict=True)
+            index: [UNKNOWN_TYPE]
+            if notification_type is None
+            else self._find_issues(command, notification_type, issues[index])
+            or self._new_notification(command, notification_type)
+            for (index, command), notification_type in zip(commands.items(), types_by_index.values(), strict=True)
         }
 
-    def _faults(self, ask: Ask, kind: NotificationType, found: list[Fault]) -> list[Fault]:
-        recipient = ask.request.recipient
+    def _find_issues(
+        self, command: SendCommand, notification_type: NotificationType, issues: list[ValidationIssue]
+    ) -> list[ValidationIssue]:
+        recipient = command.request.recipient
         if recipient is not None:
-            rules = ContactRules.of(self._parts.settings, self._caller)
-            found = found + rules.profile_faults(recipient, "recipient")
-        return found + expiry_faults(ask.request, kind)
+            rules = ContactRules.of(self._container.settings, self._caller)
+            issues = issues + rules.find_profile_issues(recipient, "recipient")
+        return issues + find_expiry_issues(command.request, notification_type)
 
-    def _new(self, ask: Ask, kind: NotificationType) -> NewNotification:
-        request = ask.request
+    def _new_notification(self, command: SendCommand, notification_type: NotificationType) -> NewNotification:
+        request = command.request
         return NewNotification(
             id=new_id(),
-            recipient_id=request.person,
+            recipient_id=request.resolved_recipient_id,
             profile=None if request.recipient is None else profile_of(request.recipient),
-            notification_type=kind.key,
-            type_id=kind.id,
+            notification_type=notification_type.key,
+            type_id=notification_type.id,
             event_payload=request.payload,
-            priority=request.priority or kind.priority,
+            priority=request.priority or notification_type.priority,
             channels=None if request.channels is None else [str(channel) for channel in request.channels],
             tags=tuple(request.tags),
-            idempotency_key=ask.key,
-            idempotency_hash=ask.digest,
+            idempotency_key=command.key,
+            idempotency_hash=command.body_hash,
             send_at=request.send_at,
-            expires_in=kind.worthless_after(request.lifetime),
+            expires_in=notification_type.effective_ttl(request.lifetime),
             cancel_key=request.cancel_key,
-            digest_group=self._group(request, kind) if kind.timing.collects else None,
+            digest_key=self._digest_key(request, notification_type) if notification_type.timing.collects else None,
         )
 
-    def _group(self, request: SendRequest, kind: NotificationType) -> str:
-        secret = self._parts.settings.secret
-        return group_of(secret, self._tenant, kind, request.person, request.payload, request.channels)
+    def _digest_key(self, request: SendRequest, notification_type: NotificationType) -> str:
+        secret = self._container.settings.secret
+        return digest_key_of(
+            secret, self._tenant, notification_type, request.resolved_recipient_id, request.payload, request.channels
+        )
 
-    async def _stored(self, items: list[NewNotification]) -> Mapping[UUID, Accepted]:
+    async def _store_new(self, items: list[NewNotification]) -> Mapping[UUID, AcceptResult]:
         if len(items) == 1 and items[0].profile is None:
-            return {items[0].id: await self._groups.insert(self._tenant, items[0])}
-        async with self._parts.database.transaction() as session:
+            return {items[0].id: await self._statement_groups.insert(self._tenant, items[0])}
+        async with self._container.database.transaction() as session:
             rows = await self.store(session, items)
-        announce(self._parts, items)
+        announce(self._container, items)
         return rows
 
-    async def store(self, session: AsyncSession, items: list[NewNotification]) -> Mapping[UUID, Accepted]:
+    async def store(self, session: AsyncSession, items: list[NewNotification]) -> Mapping[UUID, AcceptResult]:
         """Insert them. The caller commits and then announces them."""
         zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
-        movers = await people.movers(session, self._tenant, zones)
+        movers = await timezone_changes.find_timezone_changes(session, self._tenant, zones)
         rows = await accept(session, self._tenant, items, notify=False)
         if movers:
-            await people.moved(session, self._tenant, movers)
+            await timezone_changes.apply_timezone_changes(session, self._tenant, movers)
         return rows
 
-    async def _insert(self, asks: Sequence[Ask], new: dict[int, NewNotification]) -> dict[int, Answer]:
-        rows = await self._stored(list(new.values()))
+    async def _insert_new(
+        self, commands: Sequence[SendCommand], new: dict[int, NewNotification]
+    ) -> dict[int, SendResult]:
+        rows = await self._store_new(list(new.values()))
         count_accepted(new.values(), rows)
-        outcomes = {index: outcome_of(item, rows[item.id]) for index, item in new.items()}
-        answers = {index: outcome for index, outcome in outcomes.items() if outcome is not None}
-        refused = [index for index, item in new.items() if rows[item.id].created_at is None]
-        return answers | await self._concurrent(asks, refused)
+        new_results = {index: send_result_of(item, rows[item.id]) for index, item in new.items()}
+        results = {index: new_result for index, new_result in new_results.items() if new_result is not None}
+        conflicting = [index for index, item in new.items() if rows[item.id].created_at is None]
+        return results | await self._find_concurrent_duplicates(commands, conflicting)
 
-    async def _concurrent(self, asks: Sequence[Ask], refused: list[int]) -> dict[int, Answer]:
+    async def _find_concurrent_duplicates(
+        self, commands: Sequence[SendCommand], conflicting: list[int]
+    ) -> dict[int, SendResult]:
         """Another request may take the key between our look-up and our INSERT, which has waited for its commit."""
-        held = await self.known([asks[index] for index in refused])
-        return {refused[place]: answer for place, answer in held.items()}
+        replays = await self.known([commands[index] for index in conflicting])
+        return {conflicting[position]: result for position, result in replays.items()}
 
 
 def acceptance_of(request: Request) -> Acceptance:
     """Called by the routes themselves: FastAPI needs longer for three dependencies than sends need for the rest."""
     state = request.app.state
-    return Acceptance(state.parts, state.send_groups, request.state.caller)
+    return Acceptance(state.container, state.grouped_statements, request.state.caller)
 
 
-def outcome_of(item: NewNotification, row: Accepted) -> Answer | None:
+def send_result_of(item: NewNotification, row: AcceptResult) -> SendResult | None:
     """None if another notification has its key."""
     if row.created_at is not None:
-        return Taken(values=_values(item, row), replayed=False)
+        return AcceptedSend(values=_response_values(item, row), replayed=False)
     if row.attributes_too_large:
-        return [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
-    return None if row.known_recipient else [at("/recipient_id", UNKNOWN_RECIPIENT)]
+        return [issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
+    return None if row.known_recipient else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
 
 
-def count_accepted(items: Iterable[NewNotification], rows: Mapping[UUID, Accepted]) -> None:
+def count_accepted(items: Iterable[NewNotification], rows: Mapping[UUID, AcceptResult]) -> None:
     for item in items:
         if rows[item.id].created_at is not None:
             ACCEPTED.labels(str(item.priority)).inc()
 
 
-def _repeat(ask: Ask, row: Json) -> Answer:
-    if row["idempotency_hash"] != ask.digest:
+def _replay(command: SendCommand, row: Json) -> SendResult:
+    if row["idempotency_hash"] != command.body_hash:
         return [KEY_REUSED]
-    return Taken(values={name: row[name] for name in SHOWN}, replayed=True)
+    return AcceptedSend(values={name: row[name] for name in RESPONSE_FIELDS}, replayed=True)
 
 
-SHOWN = ("id", "notification_type", "recipient_id", "priority", "created_at", "send_at", "expires_at")
+RESPONSE_FIELDS = ("id", "notification_type", "recipient_id", "priority", "created_at", "send_at", "expires_at")
 
 
-def _values(item: NewNotification, row: Accepted) -> Json:
+def _response_values(item: NewNotification, row: AcceptResult) -> Json:
     times: dict[str, Any] = {"created_at": row.created_at, "expires_at": row.expires_at}
-    return {name: getattr(item, name) for name in SHOWN if name not in times} | times
+    return {name: getattr(item, name) for name in RESPONSE_FIELDS if name not in times} | times

@@ -6,9 +6,9 @@ from api.schemas.keys import EXAMPLE_KEY
 
 Json = dict[str, Any]
 
-AT = "2026-11-22T19:19:50.395871Z"
+CREATED_AT = "2026-11-22T19:19:50.395871Z"
 KEY_ID = "01a204b3-5a10-7c51-9a3e-3f9b0c6f2d11"
-FORMER_ID = "019f1d2c-77aa-7d40-8a4e-1b0c9d2e3f40"
+PREVIOUS_KEY_ID = "019f1d2c-77aa-7d40-8a4e-1b0c9d2e3f40"
 
 KEY: Json = {
     "id": KEY_ID,
@@ -16,7 +16,7 @@ KEY: Json = {
     "prefix": EXAMPLE_KEY[: len("tk_production_") + 6],
     "scopes": ["send", "read"],
     "status": "active",
-    "created_at": AT,
+    "created_at": CREATED_AT,
     "expires_at": "2027-02-20T19:19:50.395871Z",
     "last_used_at": None,
     "revoked_at": None,
@@ -24,7 +24,7 @@ KEY: Json = {
 }
 ROTATED: Json = KEY | {
     "key": EXAMPLE_KEY,
-    "replaces": FORMER_ID,
+    "replaces": PREVIOUS_KEY_ID,
     "previous_expires_at": "2026-11-23T19:19:50.395871Z",
 }
 TENANT: Json = {
@@ -32,14 +32,14 @@ TENANT: Json = {
     "name": "Acme Corporation",
     "default_language": "en",
     "installation": False,
-    "created_at": AT,
+    "created_at": CREATED_AT,
     "suspended_at": None,
     "suspension_reason": None,
 }
 SUSPENDED: Json = TENANT | {"suspended_at": "2026-11-25T08:00:00Z", "suspension_reason": "unpaid"}
-ENTRY: Json = {
+AUDIT_ENTRY: Json = {
     "id": "01a204b3-5c31-7e02-b1aa-90c1d2e3f401",
-    "at": AT,
+    "at": CREATED_AT,
     "tenant": "acme",
     "actor": {"kind": "key", "id": KEY_ID, "name": "deployment"},
     "action": "notification_type.saved",
@@ -61,5 +61,5 @@ ACCESS_EXAMPLES: dict[str, Json] = {
     "list_tenants": _page(TENANT),
     **dict.fromkeys(("get_tenant", "create_tenant", "resume_tenant"), TENANT),
     "suspend_tenant": SUSPENDED,
-    "list_audit_entries": _page(ENTRY),
+    "list_audit_entries": _page(AUDIT_ENTRY),
 }

@@ -5,19 +5,20 @@ from collections.abc import Iterator
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api import docs, failures, openapi
+from api import docs, error_handlers, openapi
+from api.authenticated_route import AuthenticatedRoute
 from api.body_budget import BodyBudget
-from api.front_door import FrontDoor
 from api.key_uses import KeyUses
-from api.local_pages import LocalPages
+from api.loopback_hosts import LoopbackHostMiddleware
 from api.rate_limits import RateLimits
-from api.requests import Requests
+from api.request_middleware import RequestIdMiddleware
 from api.routes import (
     audit,
     devices,
     digests,
     event_endpoints,
     explanations,
+    failures,
     health,
     inbox,
     keys,
@@ -26,7 +27,6 @@ from api.routes import (
     notification_types,
     notifications,
     outbox,
-    parked_failures,
     pauses,
     preferences,
     providers,
@@ -43,8 +43,8 @@ from api.routes import (
     topics,
     webhook_secret,
 )
-from api.send_groups import SendGroups
-from bootstrap import Parts
+from api.send_statement_groups import SendStatementGroups
+from bootstrap import Container
 from web import outbox as outbox_page
 from web import tracking
 
@@ -61,7 +61,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     explanations.router,
     redrives.router,
     digests.router,
-    parked_failures.router,
+    failures.router,
     recipients.router,
     devices.router,
     preferences.router,
@@ -92,7 +92,7 @@ PAGES: tuple[APIRouter, ...] = (
 )
 
 
-def create_app(parts: Parts | None = None) -> FastAPI:
+def create_app(container: Container | None = None) -> FastAPI:
     """Without parts it can be looked at (routes, OpenAPI) but answers nothing."""
     app = FastAPI(
         title="Tocsin",
@@ -103,25 +103,25 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    app.state.parts = parts
-    if parts is not None:
-        app.state.send_groups = SendGroups(parts)
-        app.state.key_uses = KeyUses(parts.database)
+    app.state.container = container
+    if container is not None:
+        app.state.grouped_statements = SendStatementGroups(container)
+        app.state.key_uses = KeyUses(container.database)
         app.state.body_budget = BodyBudget()
-        app.state.rate_limits = RateLimits(parts.settings)
+        app.state.rate_limits = RateLimits(container.settings)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:
         app.include_router(page)
-    if parts is not None and parts.settings.dev:
-        app.add_middleware(LocalPages)
-    app.add_middleware(Requests, public_url="" if parts is None else parts.settings.base_url)
+    if container is not None and container.settings.is_dev:
+        app.add_middleware(LoopbackHostMiddleware)
+    app.add_middleware(RequestIdMiddleware, public_url="" if container is None else container.settings.base_url)
     docs.install(app)
-    failures.install(app)
+    error_handlers.install(app)
     openapi.install(app)
-    unguarded = list(without_front_door(app))
-    if unguarded:
-        raise TypeError(f"these routes have no front door: {', '.join(unguarded)}")
+    unauthenticated = list(find_unauthenticated_routes(app))
+    if unauthenticated:
+        raise TypeError(f"these routes have no front door: {', '.join(unauthenticated)}")
     return app
 
 
@@ -130,7 +130,7 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def without_front_door(app: FastAPI) -> Iterator[str]:
+def find_unauthenticated_routes(app: FastAPI) -> Iterator[str]:
     for route in iter_route_contexts(app.routes):
-        if str(route.path).startswith(PREFIX) and not isinstance(route.original_route, FrontDoor):
+        if str(route.path).startswith(PREFIX) and not isinstance(route.original_route, AuthenticatedRoute):
             yield str(route.path)

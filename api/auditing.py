@@ -6,17 +6,17 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.callers import Caller
-from domain.audit import Change
+from domain.audit import AuditChange
 from storage import audit
 
 Values = Mapping[str, Any] | None
 
 
-async def note(
+async def record_change(
     session: AsyncSession, caller: Caller, action: str, subject: str, before: Values = None, after: Values = None
 ) -> None:
     """`subject` is `<kind>/<key or id>`. Without a difference between `before` and `after` there is no entry."""
-    change = Change(
+    change = AuditChange(
         tenant=caller.tenant, actor=caller.actor, action=action, subject=subject, before=before, after=after
     )
-    await audit.record(session, change)
+    await audit.record_change(session, change)

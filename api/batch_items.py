@@ -7,17 +7,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.acceptance import Answer, Ask, Taken, digest_of
-from api.front_door import BODY_LIMIT
+from api.acceptance import AcceptedSend, SendCommand, SendResult, body_hash_of
+from api.authenticated_route import BODY_LIMIT
 from api.json_values import has_more_values
-from api.problems import ERROR_LIMIT, Fault, at
-from api.schemas.sends import BatchItem, SendItem
+from api.problems import ERROR_LIMIT, ValidationIssue, issue_at
+from api.schemas.sends import BatchItemResponse, SendItem
 from api.strict_json import VALUE_LIMIT
-from api.violations import faults_of
+from api.validation_issues import issues_of
 
 Json = dict[str, Any]
 
-COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+COMPACT_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 BATCH_LIMIT = 8 * 1024 * 1024
 BATCH_VALUE_LIMIT = 100_000
@@ -26,59 +26,59 @@ BATCH_ERROR_LIMIT = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class RejectedItem:
     """An item that is not a valid send."""
 
     status: int
-    errors: list[Fault]
+    errors: list[ValidationIssue]
 
 
-def read_item(item: Json, key: str | None) -> Ask | Refusal:
+def parse_item(item: Json, key: str | None) -> SendCommand | RejectedItem:
     """`key` is for an item without one of its own."""
-    raw = COMPACT.encode(item).encode()
+    raw = COMPACT_ENCODER.encode(item).encode()
     if len(raw) > BODY_LIMIT:
-        return Refusal(status=413, errors=[at("", f"an item may have at most {BODY_LIMIT} bytes")])
+        return RejectedItem(status=413, errors=[issue_at("", f"an item may have at most {BODY_LIMIT} bytes")])
     if has_more_values(raw, VALUE_LIMIT):
-        return Refusal(status=413, errors=[at("", f"an item may have at most {VALUE_LIMIT} JSON values")])
+        return RejectedItem(status=413, errors=[issue_at("", f"an item may have at most {VALUE_LIMIT} JSON values")])
     try:
         request = SendItem.model_validate(item)
     except ValidationError as error:
-        return Refusal(status=422, errors=errors_of(error, item))
+        return RejectedItem(status=422, errors=item_issues_of(error, item))
     key = request.idempotency_key or key
-    own = item if key is None else {name: value for name, value in item.items() if name != "idempotency_key"}
-    return Ask(request=request, key=key, digest=digest_of(own, key))
+    hashed_item = item if key is None else {name: value for name, value in item.items() if name != "idempotency_key"}
+    return SendCommand(request=request, key=key, body_hash=body_hash_of(hashed_item, key))
 
 
-def batch_response(answers: Iterable[Answer | Ask | Refusal]) -> list[BatchItem]:
+def batch_response(results: Iterable[SendResult | SendCommand | RejectedItem]) -> list[BatchItemResponse]:
     """In the order of the items."""
-    return list(_items(answers))
+    return list(_batch_items(results))
 
 
-def _items(answers: Iterable[Answer | Ask | Refusal]) -> Iterator[BatchItem]:
-    listed = ListedErrors()
-    for index, answer in enumerate(answers):
-        if isinstance(answer, Ask):
+def _batch_items(results: Iterable[SendResult | SendCommand | RejectedItem]) -> Iterator[BatchItemResponse]:
+    listed = ErrorListing()
+    for index, result in enumerate(results):
+        if isinstance(result, SendCommand):
             raise LookupError("an ask without an answer")
-        if isinstance(answer, Taken):
-            yield BatchItem(index=index, status=202, id=answer.values["id"], replayed=answer.replayed)
+        if isinstance(result, AcceptedSend):
+            yield BatchItemResponse(index=index, status=202, id=result.values["id"], replayed=result.replayed)
         else:
-            yield BatchItem(index=index, **listed.refused(answer))
+            yield BatchItemResponse(index=index, **listed.refused(result))
 
 
-class ListedErrors:
+class ErrorListing:
     """The errors of one response, whose number is limited."""
 
     def __init__(self) -> None:
         self._left = BATCH_ERROR_LIMIT
 
-    def refused(self, answer: list[Fault] | Refusal) -> Json:
+    def refused(self, result: list[ValidationIssue] | RejectedItem) -> Json:
         """`status`, `errors` and `more_errors` of an item."""
-        status, errors = (answer.status, answer.errors) if isinstance(answer, Refusal) else (422, answer)
+        status, errors = (result.status, result.errors) if isinstance(result, RejectedItem) else (422, result)
         listed = errors[: max(1, min(ERROR_LIMIT, self._left))]
         self._left -= len(listed)
         shown = [{name: str(value) for name, value in error.items()} for error in listed]
         return {"status": status, "errors": shown, "more_errors": len(listed) < len(errors)}
 
 
-def errors_of(error: ValidationError, item: Json) -> list[Fault]:
-    return faults_of(({**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)), item)
+def item_issues_of(error: ValidationError, item: Json) -> list[ValidationIssue]:
+    return issues_of(({**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)), item)

@@ -7,16 +7,16 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from api.parts import parts_of
+from api.container import container_of
 from api.problems import Problem
 from api.source_limits import SourceLimit
 from domain.audit import Actor
 from domain.clock import now
 from storage.api_keys import ApiKeyInfo
 
-PUBLIC = "public"
-SUSPENDED_KIND = ("tenant-suspended", "The tenant is suspended")
-SUSPENDED = "The tenant of this API key is suspended. What it has queued waits until the operator resumes it."
+PUBLIC_SCOPE = "public"
+SUSPENDED_PROBLEM = ("tenant-suspended", "The tenant is suspended")
+SUSPENDED_DETAIL = "The tenant of this API key is suspended. What it has queued waits until the operator resumes it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +41,9 @@ async def authenticate(request: Request) -> Caller:
     scheme, _, key = (headers[0] if len(headers) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise _unauthenticated("Send the API key as 'Authorization: Bearer <key>'.")
-    info = await _find(request, sha256(key.strip().encode()).hexdigest())
-    check_validity(info, dev=parts_of(request).settings.dev)
-    request.app.state.key_uses.note(info.id)
+    info = await _find_key(request, sha256(key.strip().encode()).hexdigest())
+    check_validity(info, dev=container_of(request).settings.is_dev)
+    request.app.state.key_uses.record_use(info.id)
     return Caller(
         tenant=info.tenant,
         key_id=info.id,
@@ -54,10 +54,10 @@ async def authenticate(request: Request) -> Caller:
     )
 
 
-async def _find(request: Request, hash: str) -> ApiKeyInfo:
+async def _find_key(request: Request, hash: str) -> ApiKeyInfo:
     """A key that this process knows as valid is never refused for the unknown ones of its address. Whether another one
     is valid takes the look-up that the limit protects."""
-    catalog = parts_of(request).catalog
+    catalog = container_of(request).catalog
     unknown_keys: SourceLimit = request.app.state.rate_limits.unknown_keys
     if not catalog.was_valid(hash):
         unknown_keys.check(request)
@@ -75,17 +75,17 @@ def check_validity(info: ApiKeyInfo, *, dev: bool) -> None:
     if info.is_dev and not dev:
         raise _unauthenticated("The API key was made in development, and is not valid here.")
     if info.is_suspended:
-        raise Problem(403, SUSPENDED, kind=SUSPENDED_KIND)
+        raise Problem(403, SUSPENDED_DETAIL, kind=SUSPENDED_PROBLEM)
 
 
 def _unauthenticated(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def caller_of(request: Request) -> Caller:
+async def get_caller(request: Request) -> Caller:
     """Set by the front door; absent only on public routes, which have no caller. `async`: no thread is needed."""
     caller: Caller = request.state.caller
     return caller
 
 
-CallerDep = Annotated[Caller, Depends(caller_of)]
+CallerDep = Annotated[Caller, Depends(get_caller)]

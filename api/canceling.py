@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.notifications import Canceled
-from bootstrap import Parts
-from domain.cancellation import answers, cancel
+from api.schemas.notifications import CanceledNotification
+from bootstrap import Container
+from domain.cancellation import cancel_notification, cancel_results
 from domain.clock import now
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
 from models.notifications import Notification
 from storage import digests
-from storage.ledgers import Key, amend, load
+from storage.ledgers import NotificationRef, amend, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +26,20 @@ class CanceledRow:
 
 async def cancel_row(session: AsyncSession, row: Notification) -> CanceledRow:
     """The caller announces cancels before it commits."""
-    key = Key(notification_id=row.id, tenant=row.tenant)
-    ledger = await amend(session, key, lambda ledger: cancel(ledger, now()))
-    return CanceledRow(row=row, ledger=ledger, digest=await _digest(session, row, ledger))
+    key = NotificationRef(notification_id=row.id, tenant=row.tenant)
+    ledger = await amend(session, key, lambda ledger: cancel_notification(ledger, now()))
+    return CanceledRow(row=row, ledger=ledger, digest=await _digest_ledger(session, row, ledger))
 
 
-async def canceled_view(parts: Parts, canceled: CanceledRow) -> Canceled:
+async def canceled_view(container: Container, canceled: CanceledRow) -> CanceledNotification:
     row = canceled.row
-    kind = await parts.catalog.type_by_id(row.tenant, row.type_id)
-    route = [channel for channel in kind.channels if row.channels is None or channel in row.channels]
-    shown = answers(canceled.ledger, route, canceled.digest)
-    return Canceled(id=row.id, status=canceled.ledger.status, channels=shown)
+    notification_type = await container.catalog.type_by_id(row.tenant, row.type_id)
+    route = [channel for channel in notification_type.channels if row.channels is None or channel in row.channels]
+    channel_outcomes = cancel_results(canceled.ledger, route, canceled.digest)
+    return CanceledNotification(id=row.id, status=canceled.ledger.status, channels=channel_outcomes)
 
 
-async def _digest(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
+async def _digest_ledger(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
     """What has become of the digest that an item went into: it is not stopped for one of them."""
     if item.status is not NotificationStatus.DIGESTED:
         return None
@@ -49,4 +49,4 @@ async def _digest(session: AsyncSession, row: Notification, item: Ledger) -> Led
     window = await digests.find(session, row.tenant, row.digest_id)
     if window is None or window.notification_id is None:
         return None
-    return await load(session, Key(notification_id=window.notification_id, tenant=row.tenant), lock=False)
+    return await load(session, NotificationRef(notification_id=window.notification_id, tenant=row.tenant), lock=False)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from api.forwarded_for import IgnoredForwards
+from api.forwarded_for import IgnoredForwardedHeaders
 from api.sources import Sources
-from metrics.engine import Limit, limit_reached
-from process_flags import return_free_memory
+from metrics.engine import CountedLimit, count_limit_reached
+from process_flags import release_free_memory
 
 SWEEP_INTERVAL = 0.5
 # A connection that has waited less is not closed to make room: an honest request arrives sooner.
-GRACE = 1.0
+EVICTION_GRACE = 1.0
 # Connections whose end is worth the milliseconds that it takes to give back memory.
-FLOOD = 200
+MEMORY_RELEASE_THRESHOLD = 200
 # Of all connections, those that are closed at a time to make room.
-SHARE = 20
+EVICTION_DIVISOR = 20
 
 
 class Phase(Enum):
@@ -41,7 +41,7 @@ class ConnectionLimits:
     idle_timeout: int = 75
     header_size: int = 32 * 1024
     headers: int = 100
-    proxies: tuple[str, ...] = ()
+    trusted_networks: tuple[str, ...] = ()
 
 
 class Connection(Protocol):
@@ -60,29 +60,29 @@ class Connection(Protocol):
 class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self.sources = Sources(limits.proxies)
-        self.ignored_forwards = IgnoredForwards()
+        self.sources = Sources(limits.trusted_networks)
+        self.ignored_forwarded_headers = IgnoredForwardedHeaders()
         self._open: dict[Connection, None] = {}
         self._by_source = Counter[str]()
-        self._next_search = 0.0
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._most = 0  # connections at a time since memory was last given back
+        self._next_eviction_search = 0.0
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._peak_count = 0  # connections at a time since memory was last given back
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection, now: float) -> Limit | None:
+    def add(self, connection: Connection, now: float) -> CountedLimit | None:
         """Return the limit that keeps it out. Room is made by closing those that have waited longest."""
         source = connection.source
         if source is not None and 0 < self.limits.per_source <= self._by_source[source]:
-            return Limit.CONNECTIONS_PER_SOURCE
-        if len(self._open) >= self.limits.connections and not self._make_room(now):
-            return Limit.CONNECTIONS
+            return CountedLimit.CONNECTIONS_PER_SOURCE
+        if len(self._open) >= self.limits.connections and not self._evict_waiting(now):
+            return CountedLimit.CONNECTIONS
         self._open[connection] = None
         if source is not None:
             self._by_source[source] += 1
-        if self._sweeping is None:
-            self._sweep_later()
+        if self._sweep_timer is None:
+            self._schedule_sweep()
         return None
 
     def remove(self, connection: Connection) -> None:
@@ -94,36 +94,38 @@ class Connections:
             if not self._by_source[source]:
                 del self._by_source[source]
 
-    def _make_room(self, now: float) -> bool:
+    def _evict_waiting(self, now: float) -> bool:
         """Close unfinished requests first, then idle connections. Search seldom, so that a flood costs little."""
-        if now < self._next_search:
+        if now < self._next_eviction_search:
             return False
-        waiting = [each for each in self._open if each.phase is not Phase.RESPONSE and now - each.since > GRACE]
+        waiting = [
+            each for each in self._open if each.phase is not Phase.RESPONSE and now - each.since > EVICTION_GRACE
+        ]
         waiting.sort(key=lambda each: (each.phase is Phase.IDLE, each.since))
-        self._next_search = 0.0 if waiting else now + SWEEP_INTERVAL
-        for each in waiting[: max(1, self.limits.connections // SHARE)]:
-            limit_reached(Limit.CONNECTIONS)
+        self._next_eviction_search = 0.0 if waiting else now + SWEEP_INTERVAL
+        for each in waiting[: max(1, self.limits.connections // EVICTION_DIVISOR)]:
+            count_limit_reached(CountedLimit.CONNECTIONS)
             self.remove(each)
             each.close()
         return bool(waiting)
 
-    def _sweep_later(self) -> None:
+    def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeping = loop.call_later(SWEEP_INTERVAL, self._sweep, loop)
+        self._sweep_timer = loop.call_later(SWEEP_INTERVAL, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._sweeping = None
+        self._sweep_timer = None
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
-        self._give_back_memory()
+        self._release_memory()
         if self._open:
-            self._sweep_later()
+            self._schedule_sweep()
 
-    def _give_back_memory(self) -> None:
+    def _release_memory(self) -> None:
         """After a flood of connections, which refer to themselves and whose buffers leave gaps in the heap."""
-        self._most = max(self._most, len(self._open))
-        if self._most >= FLOOD and len(self._open) <= self._most // 4:
-            self._most = len(self._open)
+        self._peak_count = max(self._peak_count, len(self._open))
+        if self._peak_count >= MEMORY_RELEASE_THRESHOLD and len(self._open) <= self._peak_count // 4:
+            self._peak_count = len(self._open)
             gc.collect()
-            return_free_memory()
+            release_free_memory()

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from api.callers import Caller
-from api.problems import Fault, at, invalid, pointer_of
-from api.schemas.contact import dev_only_email, dev_only_url
+from api.problems import ValidationIssue, invalid, issue_at, pointer_of
+from api.schemas.contact import is_dev_only_email, is_dev_only_url
 from api.schemas.recipients import Profile
 from config import Settings
-from domain.targets import Targets
+from domain.targets import TargetPolicy
 from storage.phone_numbers import PhoneRefusal, phone_refusal
 
-REFUSED_PHONES = {
+PHONE_REFUSAL_MESSAGES = {
     PhoneRefusal.PREMIUM_RATE: "must not be a premium-rate number",
     PhoneRefusal.SHARED_COST: "must not be a shared-cost number",
     PhoneRefusal.SATELLITE: "must not be a number of a satellite or international network",
@@ -26,29 +26,29 @@ class ContactRules:
     """`dev`: what only a developer's machine can reach is taken too. `phone_regions` None: all."""
 
     dev: bool
-    targets: Targets
+    targets: TargetPolicy
     phone_regions: Collection[str] | None
 
     @classmethod
     def of(cls, settings: Settings, caller: Caller) -> Self:
-        return cls(dev=settings.dev, targets=settings.targets, phone_regions=caller.phone_regions)
+        return cls(dev=settings.is_dev, targets=settings.targets, phone_regions=caller.phone_regions)
 
-    def profile_faults(self, profile: Profile, *above: str | int) -> list[Fault]:
+    def find_profile_issues(self, profile: Profile, *parent_path: str | int) -> list[ValidationIssue]:
         """`above` is where the profile stands in the body."""
-        faults = []
-        if profile.email is not None and not self.dev and dev_only_email(profile.email):
-            faults.append(at(pointer_of(*above, "email"), "must have a domain that mail can reach"))
-        if profile.phone is not None and (refused := phone_refusal(profile.phone, self.phone_regions)):
-            faults.append(at(pointer_of(*above, "phone"), REFUSED_PHONES[refused]))
-        return faults + self.url_faults(profile.webhook_url, *above, "webhook_url")
+        issues = []
+        if profile.email is not None and not self.dev and is_dev_only_email(profile.email):
+            issues.append(issue_at(pointer_of(*parent_path, "email"), "must have a domain that mail can reach"))
+        if profile.phone is not None and (refusal := phone_refusal(profile.phone, self.phone_regions)):
+            issues.append(issue_at(pointer_of(*parent_path, "phone"), PHONE_REFUSAL_MESSAGES[refusal]))
+        return issues + self.find_url_issues(profile.webhook_url, *parent_path, "webhook_url")
 
-    def url_faults(self, url: str | None, *place: str | int) -> list[Fault]:
+    def find_url_issues(self, url: str | None, *path: str | int) -> list[ValidationIssue]:
         if url is None:
             return []
-        wrong = "must be an https URL" if not self.dev and dev_only_url(url) else self.targets.fault(url)
-        return [at(pointer_of(*place), wrong)] if wrong else []
+        message = "must be an https URL" if not self.dev and is_dev_only_url(url) else self.targets.find_issue(url)
+        return [issue_at(pointer_of(*path), message)] if message else []
 
 
-def refuse(faults: list[Fault]) -> None:
-    if faults:
-        raise invalid(*faults)
+def raise_issues(issues: list[ValidationIssue]) -> None:
+    if issues:
+        raise invalid(*issues)

@@ -6,81 +6,94 @@ from typing import Any
 
 from fastapi import Request
 
-from activities.gates import Asked
-from activities.predicted_calls import PredictedCalls
-from activities.predicted_digests import PredictedDigests
-from activities.predicted_gates import PredictedGates
-from activities.predictions import Prediction
-from api.acceptance import UNKNOWN_RECIPIENT, Ask, Taken, acceptance_of
-from api.problems import Fault, at, invalid
+from activities.gates import GateCheck
+from activities.predicted_calls import CallPredictor
+from activities.predicted_digests import DigestPredictor
+from activities.predicted_gates import PredictedGateChecker
+from activities.predictions import SendPredictor
+from api.acceptance import UNKNOWN_RECIPIENT, AcceptedSend, SendCommand, acceptance_of
+from api.problems import ValidationIssue, invalid, issue_at
 from api.rate_limits import RENDER_POINTS, charge
-from api.schemas.dry_runs import DryRun, PredictedChannel, PredictedDigest, PredictedStep, PredictedWait
+from api.schemas.dry_runs import (
+    DryRunResponse,
+    PredictedChannelView,
+    PredictedDigestView,
+    PredictedStepView,
+    PredictedWaitView,
+)
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
-from bootstrap import Parts
-from domain.durations import exact
-from domain.forecasts import ChannelForecast, Decision, Forecast, StepForecast, StepStart, Wait
+from bootstrap import Container
+from domain.durations import format_exact
+from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
 from domain.messages import ResolveInput
-from domain.reasons import line
+from domain.reasons import reason_line
 from storage import pauses
 from storage.acceptance import NewNotification
-from storage.prospects import Prospect, read_prospect
+from storage.send_previews import SendPreview, read_send_preview
 
 Json = dict[str, Any]
 
-TOO_LATE = at("/send_at", "is too late for a dry run")
-SENT = ("notification_type", "recipient_id", "priority")
+SEND_AT_TOO_LATE = issue_at("/send_at", "is too late for a dry run")
+ECHOED_FIELDS = ("notification_type", "recipient_id", "priority")
 
 
-async def dry_run(request: Request, ask: Ask) -> DryRun:
+async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
     """Raises the problems of a send."""
     acceptance = acceptance_of(request)
-    for answer in (await acceptance.known([ask])).values():
-        return _replayed(answer)
-    [prepared] = (await acceptance.prepare({0: ask})).values()
+    for result in (await acceptance.known([command])).values():
+        return _replayed_view(result)
+    [prepared] = (await acceptance.prepare({0: command})).values()
     if not isinstance(prepared, NewNotification):
         raise invalid(*prepared)
-    parts: Parts = request.app.state.parts
+    container: Container = request.app.state.container
     tenant = request.state.caller.tenant
-    kind = await parts.catalog.type_by_id(tenant, prepared.type_id)
-    await charge(request, RENDER_POINTS * len(set(ask.request.channels or kind.channels)))
-    async with parts.database.transaction() as session:
-        prospect = await read_prospect(session, tenant, prepared)
-        in_force = await pauses.for_type(session, tenant, kind.key)
-    if faults := _faults(prospect):
-        raise invalid(*faults)
-    await parts.circuits.refresh()
+    notification_type = await container.catalog.type_by_id(tenant, prepared.type_id)
+    await charge(request, RENDER_POINTS * len(set(command.request.channels or notification_type.channels)))
+    async with container.database.transaction() as session:
+        prospect = await read_send_preview(session, tenant, prepared)
+        active_pauses = await pauses.list_for_type(session, tenant, notification_type.key)
+    if issues := _find_issues(prospect):
+        raise invalid(*issues)
+    await container.circuits.refresh()
     start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
-    asked = Asked(start=start, kind=kind, audience=prospect.audience)
-    prediction = Prediction(
-        parts.resolution,
-        PredictedDigests(parts.database, parts.catalog, parts.settings.secret),
-        PredictedGates(parts.database),
-        PredictedCalls(parts.composition, parts.circuits, parts.providers, in_force),
+    gate_check = GateCheck(start=start, notification_type=notification_type, context=prospect.audience)
+    prediction = SendPredictor(
+        container.resolution,
+        DigestPredictor(container.database, container.catalog, container.settings.secret),
+        PredictedGateChecker(container.database),
+        CallPredictor(container.composition, container.circuits, container.providers, active_pauses),
     )
     try:
-        forecast = await prediction.run(prepared, asked, prospect.expires_at)
+        forecast = await prediction.run(prepared, gate_check, prospect.expires_at)
     except OverflowError:  # beyond the calendar, which ends with the year 9999
-        raise invalid(TOO_LATE) from None
-    return _shown(prepared, forecast)
+        raise invalid(SEND_AT_TOO_LATE) from None
+    return _dry_run_view(prepared, forecast)
 
 
-def _replayed(answer: Taken | list[Fault]) -> DryRun:
-    if not isinstance(answer, Taken):
-        raise invalid(*answer)
-    kept = {name: answer.values[name] for name in (*SENT, "send_at", "expires_at")}
-    nothing: Json = {"waits": [], "digest": None, "steps": []}
-    return DryRun(decision=Decision.SKIP, status=None, reason=None, replays=answer.values["id"], **kept, **nothing)
+def _replayed_view(result: AcceptedSend | list[ValidationIssue]) -> DryRunResponse:
+    if not isinstance(result, AcceptedSend):
+        raise invalid(*result)
+    earlier_fields = {name: result.values[name] for name in (*ECHOED_FIELDS, "send_at", "expires_at")}
+    no_predictions: Json = {"waits": [], "digest": None, "steps": []}
+    return DryRunResponse(
+        decision=ForecastDecision.SKIP,
+        status=None,
+        reason=None,
+        replays=result.values["id"],
+        **earlier_fields,
+        **no_predictions,
+    )
 
 
-def _faults(prospect: Prospect) -> list[Fault]:
+def _find_issues(prospect: SendPreview) -> list[ValidationIssue]:
     if prospect.attributes_too_large:
-        return [at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
-    return [] if prospect.known_recipient else [at("/recipient_id", UNKNOWN_RECIPIENT)]
+        return [issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
+    return [] if prospect.known_recipient else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
 
 
-def _shown(new: NewNotification, forecast: Forecast) -> DryRun:
-    return DryRun(
-        decision=_decision(forecast),
+def _dry_run_view(new: NewNotification, forecast: Forecast) -> DryRunResponse:
+    return DryRunResponse(
+        decision=_decide(forecast),
         status=forecast.status,
         reason=forecast.reason,
         notification_type=new.notification_type,
@@ -89,42 +102,42 @@ def _shown(new: NewNotification, forecast: Forecast) -> DryRun:
         send_at=new.send_at,
         expires_at=forecast.expires_at,
         replays=None,
-        waits=_waits(forecast.waits),
-        digest=None if forecast.digest is None else PredictedDigest(**asdict(forecast.digest)),
-        steps=[_step(step) for step in forecast.steps],
+        waits=_wait_views(forecast.waits),
+        digest=None if forecast.digest is None else PredictedDigestView(**asdict(forecast.digest)),
+        steps=[_step_view(step) for step in forecast.steps],
     )
 
 
-def _decision(forecast: Forecast) -> Decision:
+def _decide(forecast: Forecast) -> ForecastDecision:
     if forecast.status is not None:
-        return Decision.SKIP
+        return ForecastDecision.SKIP
     first = [step for step in forecast.steps if step.start is StepStart.ALWAYS and not step.waits]
     is_sent = any(channel.is_sent for step in first for channel in step.channels)
-    return Decision.SEND if is_sent and not forecast.waits else Decision.WAIT
+    return ForecastDecision.SEND if is_sent and not forecast.waits else ForecastDecision.WAIT
 
 
-def _waits(waits: Sequence[Wait]) -> list[PredictedWait]:
-    return [PredictedWait(reason=wait.reason, since=wait.since, until=wait.until) for wait in waits]
+def _wait_views(waits: Sequence[ForecastWait]) -> list[PredictedWaitView]:
+    return [PredictedWaitView(reason=wait.reason, since=wait.since, until=wait.until) for wait in waits]
 
 
-def _step(step: StepForecast) -> PredictedStep:
-    return PredictedStep(
+def _step_view(step: StepForecast) -> PredictedStepView:
+    return PredictedStepView(
         step=step.number,
         start=step.start,
         at=step.at,
         goal=step.goal,
-        within=None if step.within is None else exact(step.within),
-        waits=_waits(step.waits),
-        channels=[_channel(channel) for channel in step.channels],
+        within=None if step.within is None else format_exact(step.within),
+        waits=_wait_views(step.waits),
+        channels=[_channel_view(channel) for channel in step.channels],
     )
 
 
-def _channel(channel: ChannelForecast) -> PredictedChannel:
+def _channel_view(channel: ChannelForecast) -> PredictedChannelView:
     template = channel.template
-    return PredictedChannel(
+    return PredictedChannelView(
         channel=channel.channel,
         decision=channel.decision,
-        reason=None if channel.reason is None else line(channel.reason),
+        reason=None if channel.reason is None else reason_line(channel.reason),
         rule=channel.rule,
         provider=next(iter(channel.providers), None),
         other_providers=list(channel.providers[1:]),

@@ -7,47 +7,47 @@ from api.schemas import digests, explanations, failures, settings, webhooks
 
 Json = dict[str, Any]
 
-AT = "2026-11-22T19:19:50.395871Z"
+ACCEPTED_AT = "2026-11-22T19:19:50.395871Z"
 SENT_AT = "2026-11-22T19:19:50.543557Z"
-LATER = "2026-11-22T19:19:50.741990Z"
-NOTIFICATION = "01a204b3-517b-775f-a945-f7baadeb5e0b"
-ERASURE = "01a204b3-53dc-7379-b3d3-e0e09452ab28"
-MESSAGE = "01a204b3-520b-737f-b969-7e0b16ef2a1d"
+DELIVERED_AT = "2026-11-22T19:19:50.741990Z"
+NOTIFICATION_ID = "01a204b3-517b-775f-a945-f7baadeb5e0b"
+ERASURE_ID = "01a204b3-53dc-7379-b3d3-e0e09452ab28"
+MESSAGE_ID = "01a204b3-520b-737f-b969-7e0b16ef2a1d"
 TEMPLATE_ID = "01a204b3-5118-775c-8fa6-4dbbf7c9bafd"
-WORKFLOW = f"notification-{NOTIFICATION}-1"
-MAIL = {"subject": "Welcome, Ada", "html": "<p>Hello Ada.</p>", "text": "Hello Ada."}
-CREATED = {"created_at": AT, "updated_at": AT}
+WORKFLOW_ID = f"notification-{NOTIFICATION_ID}-1"
+EMAIL_CONTENT = {"subject": "Welcome, Ada", "html": "<p>Hello Ada.</p>", "text": "Hello Ada."}
+CREATED_FIELDS = {"created_at": ACCEPTED_AT, "updated_at": ACCEPTED_AT}
 
 
 def page(*items: Json) -> Json:
     return {"items": list(items), "next_cursor": None}
 
 
-NOTHING_WAITS: Json = dict.fromkeys(("waits_for", "waits_until"))
+NO_WAIT_FIELDS: Json = dict.fromkeys(("waits_for", "waits_until"))
 SENT: Json = {
-    "id": NOTIFICATION,
+    "id": NOTIFICATION_ID,
     "status": "PENDING",
     "notification_type": "welcome",
     "recipient_id": "ada",
     "priority": 3,
-    "created_at": AT,
+    "created_at": ACCEPTED_AT,
     "send_at": None,
     "expires_at": None,
 }
-SUMMARY: Json = SENT | {
+NOTIFICATION_SUMMARY: Json = SENT | {
     "status": "DELIVERED",
     **dict.fromkeys(("failure_reason", "failure_category")),
     "failures": [],
     "tags": [],
     "cancel_key": None,
     "finished_at": SENT_AT,
-    **NOTHING_WAITS,
-    "workflow_id": WORKFLOW,
-    "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW}",
+    **NO_WAIT_FIELDS,
+    "workflow_id": WORKFLOW_ID,
+    "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW_ID}",
 }
 BATCH: Json = {
     "items": [
-        {"index": 0, "status": 202, "id": NOTIFICATION, "replayed": False, "errors": None},
+        {"index": 0, "status": 202, "id": NOTIFICATION_ID, "replayed": False, "errors": None},
         {
             "index": 1,
             "status": 422,
@@ -63,10 +63,10 @@ ATTEMPT: Json = {
     "provider": "sandbox",
     "outcome": "accepted",
     **dict.fromkeys(("error_type", "reason", "receipt_reason", "category")),
-    "started_at": AT,
+    "started_at": ACCEPTED_AT,
     "finished_at": SENT_AT,
     "cost": "0",
-    "provider_message_id": MESSAGE,
+    "provider_message_id": MESSAGE_ID,
     "provider_response": {"status": "queued"},
 }
 DELIVERY: Json = {
@@ -81,21 +81,21 @@ DELIVERY: Json = {
     "template_name": "welcome",
     "template_version": 1,
     "language": "en",
-    "rendered_content": MAIL,
-    "provider_message_id": MESSAGE,
+    "rendered_content": EMAIL_CONTENT,
+    "provider_message_id": MESSAGE_ID,
     "provider_response": {"status": "queued"},
     **dict.fromkeys(("failure_reason", "failure_category")),
-    **NOTHING_WAITS,
-    "created_at": AT,
+    **NO_WAIT_FIELDS,
+    "created_at": ACCEPTED_AT,
     "sent_at": SENT_AT,
-    "delivered_at": LATER,
+    "delivered_at": DELIVERED_AT,
     "opened_at": None,
     "clicked_at": None,
     "attempts": [ATTEMPT],
 }
 
 
-def entry(at: str, kind: str, status: str | None, detail: Json | None = None) -> Json:
+def timeline_entry(at: str, kind: str, status: str | None, detail: Json | None = None) -> Json:
     return {
         "at": at,
         "kind": kind,
@@ -107,12 +107,14 @@ def entry(at: str, kind: str, status: str | None, detail: Json | None = None) ->
 
 
 TIMELINE: list[Json] = [
-    entry(AT, "accepted", "PENDING"),
-    entry(AT, "rendered", None, {"template": "welcome", "version": 1, "language": "en", "rule": "type.default"}),
-    entry(SENT_AT, "sent", "SENT", {"provider": "sandbox", "attempt": 1}),
-    entry(LATER, "delivered", "DELIVERED", {"provider": "sandbox", "receipt": "delivered"}),
+    timeline_entry(ACCEPTED_AT, "accepted", "PENDING"),
+    timeline_entry(
+        ACCEPTED_AT, "rendered", None, {"template": "welcome", "version": 1, "language": "en", "rule": "type.default"}
+    ),
+    timeline_entry(SENT_AT, "sent", "SENT", {"provider": "sandbox", "attempt": 1}),
+    timeline_entry(DELIVERED_AT, "delivered", "DELIVERED", {"provider": "sandbox", "receipt": "delivered"}),
 ]
-DEVICE: Json = {"device": "phone", "kind": "fcm", "locale": None, "token_ends": "a2Vu", **CREATED}
+DEVICE: Json = {"device": "phone", "kind": "fcm", "locale": None, "token_ends": "a2Vu", **CREATED_FIELDS}
 RECIPIENT: Json = {
     "recipient_id": "ada",
     "email": "ada@example.com",
@@ -122,13 +124,13 @@ RECIPIENT: Json = {
     "attributes": {"plan": "gold"},
     "webhook_url": None,
     "devices": [DEVICE],
-    **CREATED,
+    **CREATED_FIELDS,
 }
 PREFERENCES: Json = {
     "global_channel_opt_in": {"sms": False},
     "type_channel_preferences": {"MARKETING": {"email": False}},
     "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": None, "days": None},
-    "updated_at": AT,
+    "updated_at": ACCEPTED_AT,
 }
 TYPE: Json = {
     "key": "order.shipped",
@@ -141,7 +143,7 @@ TYPE: Json = {
     "templates": {"push": "order-shipped", "sms": "order-shipped"},
     "template_policy": "pinned",
     "version": 1,
-    "created_at": AT,
+    "created_at": ACCEPTED_AT,
 }
 TEMPLATE: Json = {
     "id": TEMPLATE_ID,
@@ -158,31 +160,31 @@ TEMPLATE: Json = {
         "required": ["order"],
         "properties": {"order": {"type": "string"}, "carrier": {"type": "string"}},
     },
-    **CREATED,
+    **CREATED_FIELDS,
 }
 WARNING = "'carrier' is used but not required in the schema: a payload without it can fail"
 INBOX_ITEM: Json = {
     "id": "01a204b3-5a10-7c11-9a2f-0d1e2f3a4b5c",
     "recipient_id": "ada",
-    "notification_id": NOTIFICATION,
+    "notification_id": NOTIFICATION_ID,
     "content": {"title": "Welcome", "body": "Hello Ada."},
-    "created_at": AT,
-    "seen_at": LATER,
-    "read_at": LATER,
+    "created_at": ACCEPTED_AT,
+    "seen_at": DELIVERED_AT,
+    "read_at": DELIVERED_AT,
     "archived_at": None,
 }
 OUTBOX_ITEM: Json = {
-    "id": MESSAGE,
+    "id": MESSAGE_ID,
     "channel": "email",
     "recipient_id": "ada",
-    "notification_id": NOTIFICATION,
+    "notification_id": NOTIFICATION_ID,
     "address": {"email": "ada@example.com"},
-    "content": MAIL,
+    "content": EMAIL_CONTENT,
     "accepted_at": SENT_AT,
 }
 SKIPPED = {"id": "01a204b3-5b77-7d0e-8d4b-61c8a1f3c9b2", "reason": "expired"}
 RUN_ID = "6a1f0b0e-2d0f-5a55-8c4e-3b0a9f0f7d21"
-SUMMARY_OF_SCHEDULE: Json = {
+SCHEDULE_SUMMARY: Json = {
     "key": "weekly-report",
     "notification_type": "weekly-report",
     "cron": "0 9 * * mon",
@@ -190,37 +192,37 @@ SUMMARY_OF_SCHEDULE: Json = {
     "paused": False,
     "next_runs": ["2026-11-23T08:00:00Z", "2026-11-30T08:00:00Z"],
     "next_runs_timezone": "Europe/Vienna",
-    **CREATED,
+    **CREATED_FIELDS,
 }
 RUN: Json = {"id": RUN_ID, "kind": "due", "due_at": "2026-11-16T08:00:00Z", "ran_at": "2026-11-16T08:00:01Z"}
-RUN |= {"accepted": 41, "skipped": None, "left_out": {"overlap": 1}, "finished_at": "2026-11-16T08:00:01Z"}
+RUN |= {"accepted": 41, "skipped": None, "skipped_recipients": {"overlap": 1}, "finished_at": "2026-11-16T08:00:01Z"}
 SCHEDULE: Json = {
-    **SUMMARY_OF_SCHEDULE,
+    **SCHEDULE_SUMMARY,
     **dict.fromkeys(("recipient_id", "recipients", "starts_at", "ends_at", "priority", "channels", "expires_in")),
     "topic": "reports",
     "payload": {"report": "sales"},
 }
 SCHEDULE |= {"overlap": "skip", "tags": [], "planning": None, "last_runs": [RUN]}
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
-CANCELED: Json = {"id": NOTIFICATION, "status": "CANCELED", "channels": {"email": "stopped"}}
+CANCELED: Json = {"id": NOTIFICATION_ID, "status": "CANCELED", "channels": {"email": "stopped"}}
 REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
 
 # Operation id → the body of its answer.
 EXAMPLES: dict[str, Json] = {
     "send_notification": SENT,
     "send_batch": BATCH,
-    "list_notifications": page(SUMMARY),
-    "get_notification": SUMMARY
+    "list_notifications": page(NOTIFICATION_SUMMARY),
+    "get_notification": NOTIFICATION_SUMMARY
     | {"event_payload": {"name": "Ada"}, "digest": None, "deliveries": [DELIVERY], "timeline": TIMELINE},
     "cancel_notification": CANCELED,
     "cancel_notifications": {"items": [CANCELED], "more": False},
     "redrive_notifications": {"matched": 41, "redriven": 40, "skipped": [SKIPPED]},
-    "redrive_notification": {"id": NOTIFICATION, "status": "PENDING", "generation": 2, **REDRIVEN_ONE},
+    "redrive_notification": {"id": NOTIFICATION_ID, "status": "PENDING", "generation": 2, **REDRIVEN_ONE},
     "list_failures": page(failures.EXAMPLE),
     "explain_notification": explanations.EXAMPLE,
     **dict.fromkeys(("put_recipient", "get_recipient", "patch_recipient"), RECIPIENT),
-    "erase_recipient": {"erasure_id": ERASURE},
-    "get_erasure": {"id": ERASURE, "requested_at": AT, "finished_at": LATER, "counts": COUNTS},
+    "erase_recipient": {"erasure_id": ERASURE_ID},
+    "get_erasure": {"id": ERASURE_ID, "requested_at": ACCEPTED_AT, "finished_at": DELIVERED_AT, "counts": COUNTS},
     "put_device": DEVICE,
     **dict.fromkeys(("get_preferences", "put_preferences", "patch_preferences"), PREFERENCES),
     **dict.fromkeys(("put_notification_type", "get_notification_type"), TYPE),
@@ -228,20 +230,20 @@ EXAMPLES: dict[str, Json] = {
     "save_template": TEMPLATE | {"warnings": [WARNING]},
     **dict.fromkeys(("list_templates", "list_template_versions"), page(TEMPLATE)),
     **dict.fromkeys(("publish_template", "roll_back_template"), TEMPLATE),
-    "preview_template": {"channel": "email", "language": "en", "version": 1, "content": MAIL},
+    "preview_template": {"channel": "email", "language": "en", "version": 1, "content": EMAIL_CONTENT},
     "list_digests": page(digests.EXAMPLE),
     "get_digest": digests.EXAMPLE,
-    "flush_digest": digests.FLUSHED,
+    "flush_digest": digests.FLUSHED_EXAMPLE,
     **dict.fromkeys(("get_settings", "patch_settings"), settings.EXAMPLE),
     "list_topics": page({"key": "reports", "subscribers": 42}),
     "list_subscribers": page({"recipient_id": "ada"}),
     **dict.fromkeys(("put_schedule", "get_schedule", "pause_schedule", "resume_schedule"), SCHEDULE),
-    "list_schedules": page(SUMMARY_OF_SCHEDULE),
+    "list_schedules": page(SCHEDULE_SUMMARY),
     "trigger_schedule": {"run_id": RUN_ID},
     "backfill_schedule": {"times": ["2026-11-02T08:00:00Z", "2026-11-09T08:00:00Z"]},
     "list_inbox": page(INBOX_ITEM) | {"unread": 0},
-    "read_whole_inbox": {"marked": 3},
-    **dict.fromkeys(("read_message", "see_message", "archive_message"), INBOX_ITEM),
+    "mark_inbox_read": {"marked": 3},
+    **dict.fromkeys(("mark_message_read", "mark_message_seen", "archive_message"), INBOX_ITEM),
     "list_outbox": page(OUTBOX_ITEM),
     "get_webhook_secret": {"secret": webhooks.EXAMPLE},
     **ACCESS_EXAMPLES,

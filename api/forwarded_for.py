@@ -2,21 +2,21 @@
 
 import structlog
 
-from metrics.engine import forwarded_for_ignored
+from metrics.engine import count_ignored_forwarded_for
 
-LOGGED_AT_MOST = 100  # peers: anyone can send the field
+MAX_LOGGED_PEERS = 100  # peers: anyone can send the field
 
 log = structlog.get_logger(__name__)
 
 
-class IgnoredForwards:
+class IgnoredForwardedHeaders:
     def __init__(self) -> None:
         self._logged = set[str]()
 
-    def note(self, peer: str) -> None:
+    def record(self, peer: str) -> None:
         """Count the request, and log the first one of the peer."""
-        forwarded_for_ignored()
-        if peer in self._logged or len(self._logged) >= LOGGED_AT_MOST:
+        count_ignored_forwarded_for()
+        if peer in self._logged or len(self._logged) >= MAX_LOGGED_PEERS:
             return
         self._logged.add(peer)
         log.warning("X-Forwarded-For is ignored; a reverse proxy must be in TOCSIN_TRUSTED_PROXIES", peer=peer)

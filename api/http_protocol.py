@@ -12,17 +12,17 @@ from uvicorn.server import ServerState
 
 from api.connections import Connections, Phase
 from api.problems import MEDIA_TYPE, Problem
-from metrics.engine import Limit, limit_reached
+from metrics.engine import CountedLimit, count_limit_reached
 
 # Requests of one connection that wait for the response to the one before.
-PIPELINED = 16
+MAX_PIPELINED = 16
 FORWARDED_FOR = b"x-forwarded-for"
 
 
 class RefusedRequest(Exception):
     """Raised inside the parser, which stops; `status` is the response."""
 
-    def __init__(self, status: int, limit: Limit) -> None:
+    def __init__(self, status: int, limit: CountedLimit) -> None:
         super().__init__(status)
         self.status, self.limit = status, limit
 
@@ -33,7 +33,7 @@ class ServerConfig(Config):
     connections: Connections
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     def __init__(
         self,
         config: ServerConfig,
@@ -64,29 +64,29 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.IDLE:
-            self._enter(Phase.HEADERS)
+            self._enter_phase(Phase.HEADERS)
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > self._limits.header_size:
-            self._refuse(431, Limit.REQUEST_HEADERS)
+            self._refuse(431, CountedLimit.REQUEST_HEADERS)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self.phase is not Phase.HEADERS:
-            self._enter(Phase.HEADERS)
+            self._enter_phase(Phase.HEADERS)
 
     def on_headers_complete(self) -> None:
         self._unparsed = 0
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > self._limits.header_size or len(self.headers) > self._limits.headers:
-            self._stop(431, Limit.REQUEST_HEADERS)
-        if len(self.pipeline) >= PIPELINED:
-            self._stop(429, Limit.PIPELINED_REQUESTS)
+            self._abort_parsing(431, CountedLimit.REQUEST_HEADERS)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._abort_parsing(429, CountedLimit.PIPELINED_REQUESTS)
         # A source is an address that is no trusted proxy.
         if self.source is not None and any(name == FORWARDED_FOR for name, _ in self.headers):
-            self._connections.ignored_forwards.note(self.source)
+            self._connections.ignored_forwarded_headers.record(self.source)
         super().on_headers_complete()  # refuses a target without a path
-        self._enter(Phase.BODY)
+        self._enter_phase(Phase.BODY)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -95,12 +95,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unparsed = 0
         super().on_message_complete()
-        self._enter(Phase.IDLE if self.cycle.response_complete else Phase.RESPONSE)
+        self._enter_phase(Phase.IDLE if self.cycle.response_complete else Phase.RESPONSE)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.phase is Phase.RESPONSE and self.cycle.response_complete:
-            self._enter(Phase.IDLE)
+            self._enter_phase(Phase.IDLE)
 
     def resume_writing(self) -> None:
         self._stalled_since = None
@@ -108,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called for whatever stops the parser."""
-        refusal = self._refusal or RefusedRequest(400, Limit.REQUEST_SYNTAX)
+        refusal = self._refusal or RefusedRequest(400, CountedLimit.REQUEST_SYNTAX)
         self._refuse(refusal.status, refusal.limit)
 
     def check(self, now: float) -> None:
@@ -130,36 +130,36 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._stalled_since is None:
             self._stalled_since = now
         elif now - self._stalled_since > self._limits.body_timeout:
-            limit_reached(Limit.RESPONSE_TIMEOUT)
+            count_limit_reached(CountedLimit.RESPONSE_TIMEOUT)
             self.transport.abort()
 
     def _check_reading(self, now: float) -> None:
         """What the server itself does not read, such as a request behind one that is being answered, is not late."""
-        patience = self._limits.header_timeout if self.phase is Phase.HEADERS else self._limits.body_timeout
-        behind_another = self.phase is Phase.HEADERS and self.cycle is not None and not self.cycle.response_complete
-        if self.flow.read_paused or behind_another:
+        timeout = self._limits.header_timeout if self.phase is Phase.HEADERS else self._limits.body_timeout
+        is_pipelined = self.phase is Phase.HEADERS and self.cycle is not None and not self.cycle.response_complete
+        if self.flow.read_paused or is_pipelined:
             self.since = now
-        elif now - self.since <= patience:
+        elif now - self.since <= timeout:
             return
         elif self._unparsed or self.phase is Phase.BODY:
-            self._refuse(408, Limit.REQUEST_TIMEOUT)
+            self._refuse(408, CountedLimit.REQUEST_TIMEOUT)
         else:  # nothing was asked, and a client may take a response for that to its first request
             self.transport.close()
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter_phase(self, phase: Phase) -> None:
         self.phase, self.since = phase, self.loop.time()
 
-    def _stop(self, status: int, limit: Limit) -> None:
+    def _abort_parsing(self, status: int, limit: CountedLimit) -> None:
         self._refusal = RefusedRequest(status, limit)
         raise self._refusal
 
-    def _refuse(self, status: int, limit: Limit | None) -> None:
+    def _refuse(self, status: int, limit: CountedLimit | None) -> None:
         if self.transport.is_closing():
             return
         if limit is not None:
-            limit_reached(limit)
+            count_limit_reached(limit)
         if self._may_respond:
-            self.transport.write(_response(status))
+            self.transport.write(_problem_response(status))
         self.transport.close()
 
     @property
@@ -173,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 @cache
-def _response(status: int) -> bytes:
+def _problem_response(status: int) -> bytes:
     body = json.dumps(Problem(status).body).encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from dispatch.loops import Loop
 from domain.clock import now
-from storage.api_keys import note_uses
+from storage.api_keys import record_uses
 from storage.database import Database
 
-WRITE_EVERY = 15.0  # seconds; a key that is used all the time is written once a minute
+WRITE_INTERVAL = 15.0  # seconds; a key that is used all the time is written once a minute
 
 
 class KeyUses:
@@ -16,25 +16,25 @@ class KeyUses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._used: dict[UUID, datetime] = {}
+        self._used_at: dict[UUID, datetime] = {}
 
-    def note(self, key_id: UUID) -> None:
-        self._used[key_id] = now()
+    def record_use(self, key_id: UUID) -> None:
+        self._used_at[key_id] = now()
 
     async def write(self) -> None:
         """Keep what could not be written for the next time."""
-        used = dict(self._used)
-        if not used:
+        used_at = dict(self._used_at)
+        if not used_at:
             return
         async with self._database.statement() as session:
-            await note_uses(session, used)
-        for key_id, at in used.items():
-            if self._used[key_id] == at:
-                del self._used[key_id]
+            await record_uses(session, used_at)
+        for key_id, at in used_at.items():
+            if self._used_at[key_id] == at:
+                del self._used_at[key_id]
 
     async def run(self) -> None:
         await Loop("key uses", self._step).run()
 
     async def _step(self) -> float:
         await self.write()
-        return WRITE_EVERY
+        return WRITE_INTERVAL

@@ -10,35 +10,35 @@ from fastapi import Request
 from api.acceptance import (
     KEY_REUSED,
     Acceptance,
-    Answer,
-    Ask,
-    Taken,
+    AcceptedSend,
+    SendCommand,
+    SendResult,
     acceptance_of,
+    body_hash_of,
     count_accepted,
-    digest_of,
-    outcome_of,
+    send_result_of,
 )
-from api.batch_items import ListedErrors, Refusal
+from api.batch_items import ErrorListing, RejectedItem
 from api.callers import Caller
-from api.problems import Fault, at, invalid
+from api.problems import ValidationIssue, invalid, issue_at
 from api.rate_limits import charge
-from api.recipient_entries import RecipientEntry, check_size, listed_entries, subscriber_entries
-from api.schemas.sends import MOST_SUBSCRIBERS, SendBody, SentEntry
-from api.send_checks import NO_SUCH_TYPE
-from api.send_groups import SendGroups, announce
-from bootstrap import Parts
+from api.recipient_entries import RecipientEntry, check_size, read_listed_entries, subscriber_entries
+from api.schemas.sends import MAX_SUBSCRIBERS, SendBody, SendEntryResponse
+from api.send_checks import UNKNOWN_TYPE
+from api.send_statement_groups import SendStatementGroups, announce
+from bootstrap import Container
 from metrics.sends import ACCEPT_SECONDS
 from storage import multi_sends, topics
-from storage.acceptance import Accepted, NewNotification
+from storage.acceptance import AcceptResult, NewNotification
 
 Json = dict[str, Any]
-Prepared = Mapping[int, NewNotification | list[Fault]]
+PreparedSends = Mapping[int, NewNotification | list[ValidationIssue]]
 
-NO_SUBSCRIBERS = at("/topic", "has no subscribers")
-TOO_MANY = at("/topic", f"has more than {MOST_SUBSCRIBERS:,} subscribers, the limit of one send")
+NO_SUBSCRIBERS = issue_at("/topic", "has no subscribers")
+TOO_MANY_SUBSCRIBERS = issue_at("/topic", f"has more than {MAX_SUBSCRIBERS:,} subscribers, the limit of one send")
 
 
-class KeyTaken(Exception):
+class IdempotencyKeyConflict(Exception):
     """A concurrent request with the same idempotency key was first."""
 
 
@@ -47,116 +47,126 @@ class MultiSends:
 
     def __init__(
         self,
-        parts: Parts,
-        groups: SendGroups,
+        container: Container,
+        statement_groups: SendStatementGroups,
         caller: Caller,
         acceptance: Acceptance,
         charge_points: Callable[[int], Awaitable[None]],
     ) -> None:
-        self._parts = parts
+        self._container = container
         self._charge_points = charge_points
-        self._groups = groups
+        self._statement_groups = statement_groups
         self._tenant = caller.tenant
         self._acceptance = acceptance
 
-    async def accept(self, body: SendBody, given: Json, key: str | None) -> tuple[list[SentEntry], bool]:
+    async def accept(self, body: SendBody, raw_body: Json, key: str | None) -> tuple[list[SendEntryResponse], bool]:
         """The entries of the response, and whether they are those of an earlier request. `given` is the body as it was
         sent. Raises Problem for what is wrong with the request as a whole."""
-        digest = digest_of(given, key)
+        body_hash = body_hash_of(raw_body, key)
         with ACCEPT_SECONDS.time():
-            if (earlier := await self._earlier(body, key, digest)) is not None:
-                return earlier, True
-            entries = await self._entries(body, given)
+            if (earlier_entries := await self._find_earlier_entries(body, key, body_hash)) is not None:
+                return earlier_entries, True
+            entries = await self._read_entries(body, raw_body)
             await self._charge_points(len(entries) - 1)
-            asks = {index: entry.read for index, entry in enumerate(entries) if isinstance(entry.read, Ask)}
-            prepared = await self._acceptance.prepare(asks)
-            _refuse_whole(body, prepared)
+            commands = {
+                index: entry.parsed for index, entry in enumerate(entries) if isinstance(entry.parsed, SendCommand)
+            }
+            prepared = await self._acceptance.prepare(commands)
+            _raise_shared_issues(body, prepared)
             try:
-                return await self._store(entries, prepared, key, digest), False
-            except KeyTaken:
-                if (earlier := await self._earlier(body, key, digest)) is None:
+                return await self._store(entries, prepared, key, body_hash), False
+            except IdempotencyKeyConflict:
+                if (earlier_entries := await self._find_earlier_entries(body, key, body_hash)) is None:
                     raise
-                return earlier, True
+                return earlier_entries, True
 
-    async def _earlier(self, body: SendBody, key: str | None, digest: str | None) -> list[SentEntry] | None:
+    async def _find_earlier_entries(
+        self, body: SendBody, key: str | None, body_hash: str | None
+    ) -> list[SendEntryResponse] | None:
         if key is None:
             return None
-        async with self._parts.database.statement() as session:
-            kept = await multi_sends.find(session, self._tenant, key)
-        if kept is None and await self._groups.held_key(self._tenant, key) is None:
+        async with self._container.database.statement() as session:
+            stored = await multi_sends.find_results(session, self._tenant, key)
+        if stored is None and await self._statement_groups.held_key(self._tenant, key) is None:
             return None
-        if kept is None or kept.idempotency_hash != digest:
+        if stored is None or stored.idempotency_hash != body_hash:
             raise invalid(KEY_REUSED)
         # A subscriber who was refused had just been erased, and is not named again.
-        refused = {index: entry.recipient_id for index, entry in enumerate(await listed_entries(body))}
-        names = [
-            kept.recipients.get(result["id"]) if "id" in result else refused.get(index)
-            for index, result in enumerate(kept.results)
+        refused = {index: entry.recipient_id for index, entry in enumerate(await read_listed_entries(body))}
+        recipient_ids = [
+            stored.recipients.get(result["id"]) if "id" in result else refused.get(index)
+            for index, result in enumerate(stored.results)
         ]
-        return _shown(names, kept.results)
+        return _response_entries(recipient_ids, stored.results)
 
-    async def _entries(self, body: SendBody, given: Json) -> list[RecipientEntry]:
+    async def _read_entries(self, body: SendBody, raw_body: Json) -> list[RecipientEntry]:
         if body.topic is None:
-            check_size(given, len(body.recipients or ()))
-            return await listed_entries(body)
-        async with self._parts.database.transaction() as session:
-            found = await topics.subscribers(session, self._tenant, body.topic, None, MOST_SUBSCRIBERS + 1)
-        if not found:
+            check_size(raw_body, len(body.recipients or ()))
+            return await read_listed_entries(body)
+        async with self._container.database.transaction() as session:
+            subscriber_ids = await topics.list_subscribers(session, self._tenant, body.topic, None, MAX_SUBSCRIBERS + 1)
+        if not subscriber_ids:
             raise invalid(NO_SUBSCRIBERS)
-        if len(found) > MOST_SUBSCRIBERS:
-            raise invalid(TOO_MANY)
-        check_size(given, len(found))
-        return subscriber_entries(body, found)
+        if len(subscriber_ids) > MAX_SUBSCRIBERS:
+            raise invalid(TOO_MANY_SUBSCRIBERS)
+        check_size(raw_body, len(subscriber_ids))
+        return subscriber_entries(body, subscriber_ids)
 
     async def _store(
-        self, entries: Sequence[RecipientEntry], prepared: Prepared, key: str | None, digest: str | None
-    ) -> list[SentEntry]:
+        self, entries: Sequence[RecipientEntry], prepared: PreparedSends, key: str | None, body_hash: str | None
+    ) -> list[SendEntryResponse]:
         items = [each for each in prepared.values() if isinstance(each, NewNotification)]
-        async with self._parts.database.transaction() as session:
+        async with self._container.database.transaction() as session:
             rows = await self._acceptance.store(session, items)
-            answers = [_answer(entry, prepared.get(index), rows) for index, entry in enumerate(entries)]
-            results = _results(answers)
-            if key is not None and digest is not None and any(isinstance(answer, Taken) for answer in answers):
-                window = self._parts.settings.idempotency_window
-                if not await multi_sends.keep(session, self._tenant, key, digest, results, window):
-                    raise KeyTaken
-        announce(self._parts, items)
+            send_results = [_entry_result(entry, prepared.get(index), rows) for index, entry in enumerate(entries)]
+            results = _stored_results(send_results)
+            if (
+                key is not None
+                and body_hash is not None
+                and any(isinstance(send_result, AcceptedSend) for send_result in send_results)
+            ):
+                window = self._container.settings.idempotency_window
+                if not await multi_sends.store_results(session, self._tenant, key, body_hash, results, window):
+                    raise IdempotencyKeyConflict
+        announce(self._container, items)
         count_accepted(items, rows)
-        return _shown([entry.recipient_id for entry in entries], results)
+        return _response_entries([entry.recipient_id for entry in entries], results)
 
 
 def multi_sends_of(request: Request) -> MultiSends:
     state = request.app.state
     acceptance = acceptance_of(request)
-    return MultiSends(state.parts, state.send_groups, request.state.caller, acceptance, partial(charge, request))
+    return MultiSends(
+        state.container, state.grouped_statements, request.state.caller, acceptance, partial(charge, request)
+    )
 
 
-def _refuse_whole(body: SendBody, prepared: Prepared) -> None:
+def _raise_shared_issues(body: SendBody, prepared: PreparedSends) -> None:
     """Raise what is wrong with the fields that all share: the type, and of a topic everything."""
     first = next(iter(prepared.values()), None)
-    if isinstance(first, list) and (body.topic is not None or first == [NO_SUCH_TYPE]):
+    if isinstance(first, list) and (body.topic is not None or first == [UNKNOWN_TYPE]):
         raise invalid(*first)
 
 
-def _answer(
-    entry: RecipientEntry, prepared: NewNotification | list[Fault] | None, rows: Mapping[Any, Accepted]
-) -> Answer | Refusal:
-    if isinstance(entry.read, Refusal):
-        return entry.read
-    outcome = outcome_of(prepared, rows[prepared.id]) if isinstance(prepared, NewNotification) else prepared
-    if outcome is None:
+def _entry_result(
+    entry: RecipientEntry, prepared: NewNotification | list[ValidationIssue] | None, rows: Mapping[Any, AcceptResult]
+) -> SendResult | RejectedItem:
+    if isinstance(entry.parsed, RejectedItem):
+        return entry.parsed
+    entry_result = send_result_of(prepared, rows[prepared.id]) if isinstance(prepared, NewNotification) else prepared
+    if entry_result is None:
         raise LookupError("an entry without an answer")
-    return outcome
+    return entry_result
 
 
-def _results(answers: Iterable[Answer | Refusal]) -> list[Json]:
-    listed = ListedErrors()
-    return [{"id": str(a.values["id"])} if isinstance(a, Taken) else listed.refused(a) for a in answers]
+def _stored_results(send_results: Iterable[SendResult | RejectedItem]) -> list[Json]:
+    listed = ErrorListing()
+    return [{"id": str(a.values["id"])} if isinstance(a, AcceptedSend) else listed.refused(a) for a in send_results]
 
 
-def _shown(names: Iterable[str | None], results: Iterable[Json]) -> list[SentEntry]:
+def _response_entries(recipient_ids: Iterable[str | None], results: Iterable[Json]) -> list[SendEntryResponse]:
     """A result without errors is an id."""
     return [
-        SentEntry(index=index, recipient_id=name, **{"status": 202, **result})
-        for index, (name, result) in enumerate(zip(names, results, strict=True))
+        SendEntryResponse(index=index, recipient_id=name, **{"status": 202, **result})
+        for index, (name, result) in enumerate(zip(recipient_ids, results, strict=True))
     ]

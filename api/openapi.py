@@ -7,30 +7,30 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api.callers import PUBLIC
+from api.authenticated_route import BODY_LIMIT, BodyLimits
+from api.callers import PUBLIC_SCOPE
 from api.examples import EXAMPLES
-from api.front_door import BODY_LIMIT, BodyLimits
-from api.problems import ERROR_LIMIT, KINDS, MEDIA_TYPE, TYPE_PREFIX
-from api.schemas.dry_runs import EXAMPLE as DRY_RUN
+from api.problems import ERROR_LIMIT, MEDIA_TYPE, PROBLEM_TYPES, TYPE_PREFIX
+from api.schemas.dry_runs import EXAMPLE as DRY_RUN_EXAMPLE
 from api.strict_json import VALUE_LIMIT
 
 Json = dict[str, Any]
 
-ORDINARY = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
+DEFAULT_BODY_LIMITS = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 # What any request may be answered before its route is reached, by the names of the shared responses.
-SHARED = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge", 503: "Unavailable"}
-INVALID = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
+SHARED_RESPONSES = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge", 503: "Unavailable"}
+INVALID_DESCRIPTION = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
 
-HEADERS = {429: "Retry-After", 503: "Retry-After"}
+RETRY_HEADERS = {429: "Retry-After", 503: "Retry-After"}
 # Of operations with two kinds of answers.
-OTHER_EXAMPLES = {("send_notification", "200"): DRY_RUN}
+OTHER_EXAMPLES = {("send_notification", "200"): DRY_RUN_EXAMPLE}
 
-BEARER = {
+BEARER_SCHEME = {
     "type": "http",
     "scheme": "bearer",
     "description": "An API key, `tk_…`. 401 once it is revoked or has expired.",
 }
-FAULT: Json = {
+VALIDATION_ISSUE_SCHEMA: Json = {
     "type": "object",
     "required": ["detail"],
     "properties": {
@@ -39,7 +39,7 @@ FAULT: Json = {
         "detail": {"type": "string"},
     },
 }
-PROBLEM: Json = {
+PROBLEM_SCHEMA: Json = {
     "type": "object",
     "description": "RFC 9457 problem details",
     "required": ["type", "title", "status", "detail"],
@@ -50,7 +50,7 @@ PROBLEM: Json = {
         "detail": {"type": "string"},
         "errors": {
             "type": "array",
-            "items": FAULT,
+            "items": VALIDATION_ISSUE_SCHEMA,
             "maxItems": ERROR_LIMIT,
             "description": f"At most {ERROR_LIMIT}; `detail` mentions that there are more.",
         },
@@ -58,7 +58,7 @@ PROBLEM: Json = {
     "examples": [
         {
             "type": f"{TYPE_PREFIX}invalid",
-            "title": KINDS[422][1],
+            "title": PROBLEM_TYPES[422][1],
             "status": 422,
             "detail": "is required",
             "errors": [{"pointer": "/payload/name", "detail": "is required"}],
@@ -70,26 +70,26 @@ PROBLEM: Json = {
 def install(app: FastAPI) -> None:
     def schema() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = document(app)
+            app.openapi_schema = build_document(app)
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]
 
 
-def document(app: FastAPI) -> Json:
+def build_document(app: FastAPI) -> Json:
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = PROBLEM
-    components["securitySchemes"] = {"key": BEARER}
-    components["responses"] = {name: response(status) for status, name in SHARED.items()}
+    schemas["Problem"] = PROBLEM_SCHEMA
+    components["securitySchemes"] = {"key": BEARER_SCHEME}
+    components["responses"] = {name: problem_response(status) for status, name in SHARED_RESPONSES.items()}
     endpoints = dict(_endpoints(app))
     for path, operations in schema.get("paths", {}).items():
         for method, operation in operations.items():
-            _complete(operation, path, endpoints[method, path])
-            _exemplify(operation)
+            _add_security_and_problems(operation, path, endpoints[method, path])
+            _add_examples(operation)
     return schema
 
 
@@ -103,45 +103,50 @@ def _too_large(limits: BodyLimits) -> str:
     return f"The body has more than {limits.size} bytes or {limits.values} JSON values"
 
 
-def _complete(operation: Json, path: str, endpoint: object) -> None:
+def _add_security_and_problems(operation: Json, path: str, endpoint: object) -> None:
     """Add security, and the problems that any such operation can answer."""
     responses = operation["responses"]
     responses.pop("422", None)
-    problems: dict[int, Json] = {status: {"$ref": f"#/components/responses/{name}"} for status, name in SHARED.items()}
-    scope = str(getattr(endpoint, "scope", PUBLIC))
-    if scope != PUBLIC:
+    problems: dict[int, Json] = {
+        status: {"$ref": f"#/components/responses/{name}"} for status, name in SHARED_RESPONSES.items()
+    }
+    scope = str(getattr(endpoint, "scope", PUBLIC_SCOPE))
+    if scope != PUBLIC_SCOPE:
         operation["security"] = [{"key": []}]
         operation["x-scope"] = scope
-        problems[401] = response(401, header="WWW-Authenticate")
-        problems[403] = response(403, f"The API key lacks the scope '{scope}', or its tenant is suspended")
+        problems[401] = problem_response(401, header="WWW-Authenticate")
+        problems[403] = problem_response(403, f"The API key lacks the scope '{scope}', or its tenant is suspended")
     if "requestBody" in operation:
-        problems |= {400: response(400), 413: response(413, _too_large(getattr(endpoint, "limits", ORDINARY)))}
+        problems |= {
+            400: problem_response(400),
+            413: problem_response(413, _too_large(getattr(endpoint, "limits", DEFAULT_BODY_LIMITS))),
+        }
     if not hasattr(endpoint, "any_query"):
-        problems[422] = response(422, INVALID)
+        problems[422] = problem_response(422, INVALID_DESCRIPTION)
     if "{" in path:
-        problems[404] = response(404)
+        problems[404] = problem_response(404)
     for status, problem in problems.items():
         responses.setdefault(str(status), problem)
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _exemplify(operation: Json) -> None:
+def _add_examples(operation: Json) -> None:
     """At every answer with a body, in the place from which tools show it."""
-    for status, answer in operation["responses"].items():
-        if status.startswith("2") and "content" in answer and operation["operationId"] in EXAMPLES:
+    for status, described in operation["responses"].items():
+        if status.startswith("2") and "content" in described and operation["operationId"] in EXAMPLES:
             example = OTHER_EXAMPLES.get((operation["operationId"], status), EXAMPLES[operation["operationId"]])
-            answer["content"]["application/json"]["example"] = example
+            described["content"]["application/json"]["example"] = example
 
 
-def response(status: int, description: str = "", *, header: str | None = None) -> Json:
-    header = header or HEADERS.get(status)
+def problem_response(status: int, description: str = "", *, header: str | None = None) -> Json:
+    header = header or RETRY_HEADERS.get(status)
     return {
-        "description": description or KINDS[status][1],
+        "description": description or PROBLEM_TYPES[status][1],
         "headers": {header: {"schema": {"type": "string"}}} if header else {},
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 
 
-def answers(*statuses: int) -> dict[int | str, Json]:
+def problem_responses(*statuses: int) -> dict[int | str, Json]:
     """For the `responses` of a route that also answers these problems, such as 409."""
-    return {status: response(status) for status in statuses}
+    return {status: problem_response(status) for status in statuses}

@@ -30,7 +30,7 @@ class Paging:
     after: str | None
 
     @property
-    def fetch(self) -> int:
+    def fetch_limit(self) -> int:
         """One more than the page, to know whether there is another."""
         return self.limit + 1
 
@@ -41,40 +41,40 @@ class Paging:
         try:
             id = UUID(self.after)
         except ValueError:
-            raise not_ours() from None
+            raise invalid_cursor() from None
         if str(id) != self.after:
-            raise not_ours()
+            raise invalid_cursor()
         return id
 
-    def after_parts(self, count: int) -> str | None:
+    def after_columns(self, count: int) -> str | None:
         """For lists ordered by several columns, joined by a separator that none of them can hold."""
         if self.after is not None and self.after.count(SEPARATOR) != count - 1:
-            raise not_ours()
+            raise invalid_cursor()
         return self.after
 
     def page(self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]) -> Page[Item]:
         """The page of the rows fetched with `fetch`; `key` is what `after` will be."""
         shown = rows[: self.limit]
         more = len(rows) > self.limit
-        cursor = encode(str(key(shown[-1]))) if more else None
+        cursor = encode_cursor(str(key(shown[-1]))) if more else None
         return Page(items=[item(row) for row in shown], next_cursor=cursor)
 
 
-def encode(key: str) -> str:
+def encode_cursor(key: str) -> str:
     return urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str) -> str:
+def decode_cursor(cursor: str) -> str:
     try:
         key = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
     except ValueError:
-        raise not_ours() from None
-    if encode(key) != cursor or "\x00" in key:
-        raise not_ours()
+        raise invalid_cursor() from None
+    if encode_cursor(key) != cursor or "\x00" in key:
+        raise invalid_cursor()
     return key
 
 
-def not_ours() -> Problem:
+def invalid_cursor() -> Problem:
     """Build the response to a cursor that was edited or belongs to another list."""
     return invalid({"parameter": "cursor", "detail": "is not a cursor of this list"})
 
@@ -82,7 +82,7 @@ def not_ours() -> Problem:
 async def paging(
     limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(max_length=4_000)] = None
 ) -> Paging:
-    return Paging(limit=limit, after=None if cursor is None else decode(cursor))
+    return Paging(limit=limit, after=None if cursor is None else decode_cursor(cursor))
 
 
 PagingDep = Annotated[Paging, Depends(paging)]

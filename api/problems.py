@@ -13,10 +13,10 @@ TYPE_PREFIX = "urn:tocsin:problem:"
 ERROR_LIMIT = 50
 MORE_ERRORS = f"Only the first {ERROR_LIMIT} errors are listed."
 # Characters of one name in a pointer, which would otherwise repeat a body of any size.
-LONGEST_SEGMENT = 256
+MAX_SEGMENT_LENGTH = 256
 
 # Status → last part of `type`, and `title`.
-KINDS: dict[int, tuple[str, str]] = {
+PROBLEM_TYPES: dict[int, tuple[str, str]] = {
     400: ("unreadable", "The request cannot be read"),
     401: ("unauthenticated", "A valid API key is required"),
     403: ("forbidden", "The API key may not do this"),
@@ -34,7 +34,7 @@ KINDS: dict[int, tuple[str, str]] = {
 }
 
 
-class Fault(TypedDict):
+class ValidationIssue(TypedDict):
     """One thing wrong: `pointer` (RFC 6901) into the body, or the name of a path, query or header `parameter`."""
 
     pointer: NotRequired[str]
@@ -53,11 +53,11 @@ class Problem(Exception):
         status: int,
         detail: str | None = None,
         *,
-        errors: Sequence[Fault] = (),
+        errors: Sequence[ValidationIssue] = (),
         headers: Mapping[str, str] | None = None,
         kind: tuple[str, str] | None = None,
     ) -> None:
-        slug, self.title = kind or KINDS.get(status, ("http", "The request failed"))
+        slug, self.title = kind or PROBLEM_TYPES.get(status, ("http", "The request failed"))
         self.type = TYPE_PREFIX + slug
         self.status, self.detail, self.errors = status, detail, list(errors[:ERROR_LIMIT])
         if len(errors) > ERROR_LIMIT:
@@ -84,11 +84,11 @@ def conflict(detail: str, *, retry_after: int | None = None) -> Problem:
     return Problem(409, detail, headers={"Retry-After": str(retry_after)} if retry_after else None)
 
 
-def invalid(*errors: Fault, detail: str | None = None) -> Problem:
+def invalid(*errors: ValidationIssue, detail: str | None = None) -> Problem:
     return Problem(422, detail or "; ".join(error["detail"] for error in errors[:3]), errors=errors)
 
 
-def at(pointer: str, detail: str) -> Fault:
+def issue_at(pointer: str, detail: str) -> ValidationIssue:
     return {"pointer": pointer, "detail": detail}
 
 
@@ -97,5 +97,5 @@ def pointer_of(*segments: str | int) -> str:
 
     Ends at the value above a name of more than 256 characters.
     """
-    segments = tuple(takewhile(lambda segment: len(str(segment)) <= LONGEST_SEGMENT, segments))
+    segments = tuple(takewhile(lambda segment: len(str(segment)) <= MAX_SEGMENT_LENGTH, segments))
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)

@@ -1,4 +1,4 @@
-"""The names in a request's query, compared with the parameters that its route declares; called by `front_door`."""
+"""The names in a request's query, compared with the parameters that its route declares; called by `authenticated_route`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +9,12 @@ from typing import Any, get_args, get_origin
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
-from api.problems import Fault
+from api.problems import ValidationIssue
 
-LISTS = (list, set, frozenset, tuple)
+LIST_TYPES = (list, set, frozenset, tuple)
 # Each suggestion costs a comparison with every declared name, and a URL has room for thousands of names.
-FAULT_LIMIT = 20
-NAME_LIMIT = 64
+ISSUE_LIMIT = 20
+MAX_NAME_LENGTH = 64
 
 
 def declared_names(dependant: Dependant) -> dict[str, bool]:
@@ -35,16 +35,16 @@ def _names_of(name: str, annotation: Any) -> dict[str, bool]:
     return {name: _is_list(annotation)}
 
 
-def query_faults(declared: Mapping[str, bool], given: Sequence[str]) -> list[Fault]:
-    """Return a fault for each name that is not declared or is repeated without being a list, at most `FAULT_LIMIT`."""
-    return list(islice(_faults(declared, Counter(given)), FAULT_LIMIT))
+def find_query_issues(declared: Mapping[str, bool], given: Sequence[str]) -> list[ValidationIssue]:
+    """Return a fault for each name that is not declared or is repeated without being a list, at most `ISSUE_LIMIT`."""
+    return list(islice(_query_issues(declared, Counter(given)), ISSUE_LIMIT))
 
 
-def _faults(declared: Mapping[str, bool], counts: Mapping[str, int]) -> Iterator[Fault]:
+def _query_issues(declared: Mapping[str, bool], counts: Mapping[str, int]) -> Iterator[ValidationIssue]:
     for name, count in counts.items():
         if name not in declared:
             yield {
-                "parameter": name[:NAME_LIMIT],
+                "parameter": name[:MAX_NAME_LENGTH],
                 "detail": f"is not a parameter of this request{_hint(name, declared)}",
             }
         elif count > 1 and not declared[name]:
@@ -52,9 +52,9 @@ def _faults(declared: Mapping[str, bool], counts: Mapping[str, int]) -> Iterator
 
 
 def _hint(name: str, declared: Mapping[str, bool]) -> str:
-    close = get_close_matches(name.lower(), declared, n=1) if len(name) <= NAME_LIMIT else []
+    close = get_close_matches(name.lower(), declared, n=1) if len(name) <= MAX_NAME_LENGTH else []
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _is_list(annotation: Any) -> bool:
-    return annotation in LISTS or get_origin(annotation) in LISTS or any(map(_is_list, get_args(annotation)))
+    return annotation in LIST_TYPES or get_origin(annotation) in LIST_TYPES or any(map(_is_list, get_args(annotation)))

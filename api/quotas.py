@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.problems import Problem
-from metrics.engine import Limit, limit_reached
+from metrics.engine import CountedLimit, count_limit_reached
 
-WINDOW = 60  # seconds; a new one begins with every minute
+WINDOW_SECONDS = 60  # seconds; a new one begins with every minute
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,25 +18,27 @@ class Quota:
     name: str
     owner: str
     limit: int
-    reached: Limit
+    metric: CountedLimit
     unit: str = "points"
 
     @property
     def policy(self) -> str:
-        return f'"{self.name}";q={self.limit};w={WINDOW}'
+        return f'"{self.name}";q={self.limit};w={WINDOW_SECONDS}'
 
-    def exceeded(self, left: int) -> Problem:
+    def exceeded(self, seconds_left: int) -> Problem:
         """`left`: seconds of this minute."""
-        limit_reached(self.reached)
+        count_limit_reached(self.metric)
         used = f"The {self.owner} has used its {self.limit} {self.unit} of this minute"
-        return Problem(429, f"{used}; repeat the request in {left} s.", headers={"Retry-After": str(left)})
+        return Problem(
+            429, f"{used}; repeat the request in {seconds_left} s.", headers={"Retry-After": str(seconds_left)}
+        )
 
 
-class Minutes:
+class FixedWindowClock:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     def now(self) -> tuple[int, int]:
         """The number of the minute, and the seconds until the next one."""
-        window, passed = divmod(self._clock(), WINDOW)
-        return int(window), math.ceil(WINDOW - passed)
+        window, passed = divmod(self._clock(), WINDOW_SECONDS)
+        return int(window), math.ceil(WINDOW_SECONDS - passed)

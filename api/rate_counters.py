@@ -10,16 +10,16 @@ from limits.aio.storage import MemoryStorage, Storage
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 
 # Counters that a process keeps; the oldest gives way. They outlast every minute in which fewer callers come.
-CAPACITY = 20_000
-ANSWERS_WITHIN = 0.25  # seconds
-RETRY_AFTER = 5.0
+MAX_COUNTERS = 20_000
+RESPONSE_TIMEOUT = 0.25  # seconds
+STORE_RETRY_INTERVAL = 5.0
 
 PREFIX = "tocsin"
 # One call tests all counters and then adds to all, or to none: what is refused is visible to no other process.
-CHARGE = """
+CHARGE_SCRIPT = """
 local answer = {0}
 for i, key in ipairs(KEYS) do
   local count = tonumber(redis.call('GET', key) or '0')
@@ -47,7 +47,7 @@ class Charge(NamedTuple):
     limit: int
 
 
-class Charged(NamedTuple):
+class ChargeResult(NamedTuple):
     """The counts after the charges. `exceeded` is the index of the first that would exceed its limit: then nothing was
     added."""
 
@@ -58,16 +58,16 @@ class Charged(NamedTuple):
 class Counters(Protocol):
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int: ...
 
-    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> ChargeResult:
         """Add all of them or none."""
 
 
-class BoundedMemory(MemoryStorage):
+class MemoryCounters(MemoryStorage):
     """The parent looks at all its counters in a task after each increment, and has no bound."""
 
     STORAGE_SCHEME = ["async+bounded-memory"]
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = MAX_COUNTERS) -> None:
         super().__init__()
         self._capacity = capacity
 
@@ -80,12 +80,12 @@ class BoundedMemory(MemoryStorage):
         self.storage[key] += amount
         return self.storage[key]
 
-    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> ChargeResult:
         counts = [self._count(charge.counter) for charge in charges]
         for index, charge in enumerate(charges):
             if counts[index] + charge.amount > charge.limit:
-                return Charged(counts, index)
-        return Charged([await self.incr(charge.counter, expiry, charge.amount) for charge in charges], None)
+                return ChargeResult(counts, index)
+        return ChargeResult([await self.incr(charge.counter, expiry, charge.amount) for charge in charges], None)
 
     def _count(self, key: str) -> int:
         return self.storage[key] if self.expirations.get(key, 0.0) > time.monotonic() else 0
@@ -104,52 +104,54 @@ class SharedCounters:
             from redis.asyncio import ConnectionPool, Redis
             from redis.exceptions import RedisError
         except ImportError:
-            raise WrongSettings("TOCSIN_RATE_LIMIT_STORE needs the package 'redis'") from None
+            raise InvalidSettings("TOCSIN_RATE_LIMIT_STORE needs the package 'redis'") from None
         self._pool = ConnectionPool.from_url(
-            url, socket_timeout=ANSWERS_WITHIN, socket_connect_timeout=ANSWERS_WITHIN, retry=None
+            url, socket_timeout=RESPONSE_TIMEOUT, socket_connect_timeout=RESPONSE_TIMEOUT, retry=None
         )
-        self._redis = _storage(url, self._pool)
-        self._charge = Redis(connection_pool=self._pool).register_script(CHARGE)
+        self._redis = _open_storage(url, self._pool)
+        self._charge = Redis(connection_pool=self._pool).register_script(CHARGE_SCRIPT)
         self._errors = (StorageError, RedisError, TimeoutError)
-        self._memory = BoundedMemory()
+        self._memory = MemoryCounters()
         self._down_until = 0.0
         self.is_up = True
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        return await self._ask(
+        return await self._call_store(
             lambda: self._redis.incr(key, expiry, amount), lambda: self._memory.incr(key, expiry, amount)
         )
 
-    async def charge(self, charges: Sequence[Charge], expiry: int) -> Charged:
-        return await self._ask(
+    async def charge(self, charges: Sequence[Charge], expiry: int) -> ChargeResult:
+        return await self._call_store(
             lambda: self._charge_redis(charges, expiry), lambda: self._memory.charge(charges, expiry)
         )
 
-    async def _charge_redis(self, charges: Sequence[Charge], expiry: int) -> Charged:
+    async def _charge_redis(self, charges: Sequence[Charge], expiry: int) -> ChargeResult:
         arguments = [expiry, *(value for charge in charges for value in (charge.amount, charge.limit))]
         first, *counts = await self._charge([f"{PREFIX}:{charge.counter}" for charge in charges], arguments)
-        return Charged(counts, first - 1 if first else None)
+        return ChargeResult(counts, first - 1 if first else None)
 
-    async def _ask(self, shared: Callable[[], Awaitable[Answer]], alone: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call_store(
+        self, shared: Callable[[], Awaitable[Answer]], local: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
         """Ask Redis, or the memory of this process while Redis does not answer."""
         if self.is_up or time.monotonic() >= self._down_until:
             try:
-                async with asyncio.timeout(ANSWERS_WITHIN):
-                    answer = await shared()
+                async with asyncio.timeout(RESPONSE_TIMEOUT):
+                    result = await shared()
             except self._errors as error:
-                self._went_down(error)
+                self._mark_down(error)
             else:
-                self._came_up()
-                return answer
-        return await alone()
+                self._mark_up()
+                return result
+        return await local()
 
-    def _went_down(self, error: Exception) -> None:
-        self._down_until = time.monotonic() + RETRY_AFTER
+    def _mark_down(self, error: Exception) -> None:
+        self._down_until = time.monotonic() + STORE_RETRY_INTERVAL
         if self.is_up:
-            log.warning("the store of rate limits does not answer; this process counts alone", error=_name(error))
+            log.warning("the store of rate limits does not answer; this process counts alone", error=_error_name(error))
         self.is_up = False
 
-    def _came_up(self) -> None:
+    def _mark_up(self) -> None:
         if not self.is_up:
             log.info("the store of rate limits answers again")
         self.is_up = True
@@ -158,14 +160,14 @@ class SharedCounters:
         await self._pool.aclose()
 
 
-def _name(error: Exception) -> str:
+def _error_name(error: Exception) -> str:
     """The text of an error may hold the URL, and with it a password."""
     return type(error.__cause__ or error).__name__
 
 
-def _storage(url: str, pool: object) -> Storage:
+def _open_storage(url: str, pool: object) -> Storage:
     options = {"implementation": "redispy", "wrap_exceptions": True, "connection_pool": pool, "key_prefix": PREFIX}
     storage = storage_from_string(f"async+{url}", **options)  # type: ignore[arg-type]
     if not isinstance(storage, Storage):
-        raise WrongSettings("TOCSIN_RATE_LIMIT_STORE must be a redis:// URL")
+        raise InvalidSettings("TOCSIN_RATE_LIMIT_STORE must be a redis:// URL")
     return storage

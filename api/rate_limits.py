@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import Request
 
 from api.callers import Caller
-from api.quotas import WINDOW, Minutes, Quota
-from api.rate_counters import BoundedMemory, Charge, Counters, SharedCounters
+from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
+from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
 from api.source_limits import SourceLimit
 from api.sources import Sources
 from config import Settings
-from metrics.engine import Limit
+from metrics.engine import CountedLimit
 
 # One point is about a millisecond of work. A request costs one, and each further item of a batch.
 RENDER_POINTS = 5
@@ -21,7 +21,7 @@ VALUES_PER_POINT = 1_000
 
 State = dict[str, Any]
 # In the state of a request: the header fields of its response, and the points that it was charged.
-FIELDS, CHARGED = "rate_limit", "points"
+HEADER_FIELDS_KEY, CHARGED_POINTS_KEY = "rate_limit", "points"
 
 
 class RateLimits:
@@ -31,25 +31,25 @@ class RateLimits:
         url = settings.rate_limit_store.get_secret_value()
         self.shared = SharedCounters(url) if url else None
         # Apart, so that many addresses cannot displace the counters of callers.
-        self._callers: Counters = self.shared or BoundedMemory()
-        senders: Counters = self.shared or BoundedMemory()
+        self._callers: Counters = self.shared or MemoryCounters()
+        source_counters: Counters = self.shared or MemoryCounters()
         limits = settings.rate_limits
-        self._key = Quota(name="key", owner="API key", limit=limits.key, reached=Limit.RATE_KEY)
-        self._tenant = Quota(name="tenant", owner="tenant", limit=limits.tenant, reached=Limit.RATE_TENANT)
+        self._key = Quota(name="key", owner="API key", limit=limits.key, metric=CountedLimit.RATE_KEY)
+        self._tenant = Quota(name="tenant", owner="tenant", limit=limits.tenant, metric=CountedLimit.RATE_TENANT)
         self._policy = ", ".join(each.policy for each in (self._key, self._tenant) if each.limit).encode()
         self.limits_callers = bool(self._policy)
-        self._minutes = Minutes(clock)
-        receipts = Quota(name="source", owner="address", limit=limits.source, reached=Limit.RATE_SOURCE)
+        self._window_clock = FixedWindowClock(clock)
+        receipts = Quota(name="source", owner="address", limit=limits.source, metric=CountedLimit.RATE_SOURCE)
         unknown_keys = Quota(
             name="unknown_key",
             owner="address",
             limit=limits.source,
             unit="unknown API keys",
-            reached=Limit.RATE_UNKNOWN_KEYS,
+            metric=CountedLimit.RATE_UNKNOWN_KEYS,
         )
-        sources = Sources(settings.proxies)
-        self.receipts = SourceLimit(receipts, senders, sources, self._minutes)
-        self.unknown_keys = SourceLimit(unknown_keys, senders, sources, self._minutes)
+        sources = Sources(settings.trusted_networks)
+        self.receipts = SourceLimit(receipts, source_counters, sources, self._window_clock)
+        self.unknown_keys = SourceLimit(unknown_keys, source_counters, sources, self._window_clock)
 
     async def charge(self, caller: Caller, state: State, points: int) -> None:
         """Raise Problem 429, and take nothing, if the key or its tenant has too few points left.
@@ -58,24 +58,24 @@ class RateLimits:
         """
         if not self.limits_callers or points < 1:
             return
-        window, left = self._minutes.now()
-        before: int = state.get(CHARGED, 0)
-        state[CHARGED] = before + points
+        window, seconds_left = self._window_clock.now()
+        points_before: int = state.get(CHARGED_POINTS_KEY, 0)
+        state[CHARGED_POINTS_KEY] = points_before + points
         quotas = [(quota, owner) for quota, owner in self._owners(caller) if quota.limit]
         charges = [
-            Charge(f"{window}:{quota.name}:{owner}", min(points, max(0, quota.limit - before)), quota.limit)
+            Charge(f"{window}:{quota.name}:{owner}", min(points, max(0, quota.limit - points_before)), quota.limit)
             for quota, owner in quotas
         ]
-        charged = await self._callers.charge(charges, WINDOW)
-        rests = ", ".join(
+        charged = await self._callers.charge(charges, WINDOW_SECONDS)
+        remaining = ", ".join(
             [
-                f'"{quota.name}";r={max(0, quota.limit - count)};t={left}'
+                f'"{quota.name}";r={max(0, quota.limit - count)};t={seconds_left}'
                 for (quota, _), count in zip(quotas, charged.counts, strict=True)
             ]
         )
-        state[FIELDS] = [(b"ratelimit-policy", self._policy), (b"ratelimit", rests.encode())]
+        state[HEADER_FIELDS_KEY] = [(b"ratelimit-policy", self._policy), (b"ratelimit", remaining.encode())]
         if charged.exceeded is not None:
-            raise quotas[charged.exceeded][0].exceeded(left)
+            raise quotas[charged.exceeded][0].exceeded(seconds_left)
 
     def _owners(self, caller: Caller) -> Sequence[tuple[Quota, object]]:
         return (self._key, caller.key_id), (self._tenant, caller.tenant)
@@ -92,5 +92,5 @@ async def charge(request: Request, points: int) -> None:
 
 
 def header_fields(state: State) -> Sequence[tuple[bytes, bytes]]:
-    fields: Sequence[tuple[bytes, bytes]] = state.get(FIELDS, ())
+    fields: Sequence[tuple[bytes, bytes]] = state.get(HEADER_FIELDS_KEY, ())
     return fields

@@ -7,16 +7,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.acceptance import Ask
-from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, COMPACT, Refusal, errors_of
+from api.acceptance import SendCommand
+from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, COMPACT_ENCODER, RejectedItem, item_issues_of
 from api.json_values import has_more_values
-from api.problems import Problem, at
+from api.problems import Problem, issue_at
 from api.schemas.sends import SendBody, SendEntry
 from domain.time_slices import in_slices
 
 Json = dict[str, Any]
 
-TOO_LARGE = (
+SHARED_FIELDS_TOO_LARGE = (
     f"The fields that all recipients share may have at most {BATCH_LIMIT} bytes and {BATCH_VALUE_LIMIT} JSON values, "
     "counted once for each recipient."
 )
@@ -27,46 +27,53 @@ class RecipientEntry:
     """`recipient_id` is None in an entry that cannot be read."""
 
     recipient_id: str | None
-    read: Ask | Refusal
+    parsed: SendCommand | RejectedItem
 
 
 def check_size(given: Mapping[str, Any], count: int) -> None:
     """Raise 413 for a request whose notifications would have more bytes or values than those of a batch."""
     shared = {name: value for name, value in given.items() if name not in ("recipients", "topic")}
-    raw = COMPACT.encode(shared).encode()
+    raw = COMPACT_ENCODER.encode(shared).encode()
     if len(raw) * count > BATCH_LIMIT or has_more_values(raw, BATCH_VALUE_LIMIT // count):
-        raise Problem(413, TOO_LARGE)
+        raise Problem(413, SHARED_FIELDS_TOO_LARGE)
 
 
-async def listed_entries(body: SendBody) -> list[RecipientEntry]:
+async def read_listed_entries(body: SendBody) -> list[RecipientEntry]:
     """Each recipient counts once: a further entry for the same one is refused."""
     first: dict[str, int] = {}
     entries = []
     async for index, given in in_slices(enumerate(body.recipients or ())):
-        entry = _entry(body, given)
+        entry = _read_entry(body, given)
         if entry.recipient_id is not None and first.setdefault(entry.recipient_id, index) != index:
-            repeated = at("", f"has the same recipient as entry {first[entry.recipient_id]}")
-            entry = RecipientEntry(recipient_id=entry.recipient_id, read=Refusal(status=422, errors=[repeated]))
+            duplicate_issue = issue_at("", f"has the same recipient as entry {first[entry.recipient_id]}")
+            entry = RecipientEntry(
+                recipient_id=entry.recipient_id, parsed=RejectedItem(status=422, errors=[duplicate_issue])
+            )
         entries.append(entry)
     return entries
 
 
 def subscriber_entries(body: SendBody, subscribers: Sequence[str]) -> list[RecipientEntry]:
     """They share one payload, which is checked once."""
-    return [RecipientEntry(recipient_id=one, read=_ask(body, {"recipient_id": one})) for one in subscribers]
+    return [
+        RecipientEntry(recipient_id=subscriber, parsed=_send_command(body, {"recipient_id": subscriber}))
+        for subscriber in subscribers
+    ]
 
 
-def _entry(body: SendBody, given: Json) -> RecipientEntry:
+def _read_entry(body: SendBody, given: Json) -> RecipientEntry:
     try:
         entry = SendEntry.model_validate(given)
     except ValidationError as error:
-        return RecipientEntry(recipient_id=None, read=Refusal(status=422, errors=errors_of(error, given)))
+        return RecipientEntry(recipient_id=None, parsed=RejectedItem(status=422, errors=item_issues_of(error, given)))
     fields = {name: getattr(entry, name) for name in entry.model_fields_set}
     if "payload" in fields:
         fields["payload"] = {**body.payload, **entry.payload}
-    return RecipientEntry(recipient_id=entry.person, read=_ask(body, fields))
+    return RecipientEntry(recipient_id=entry.resolved_recipient_id, parsed=_send_command(body, fields))
 
 
-def _ask(body: SendBody, fields: Json) -> Ask:
+def _send_command(body: SendBody, fields: Json) -> SendCommand:
     """The request for one recipient. The key is that of all of them."""
-    return Ask(request=body.model_copy(update={"recipients": None, "topic": None, **fields}), key=None, digest=None)
+    return SendCommand(
+        request=body.model_copy(update={"recipients": None, "topic": None, **fields}), key=None, body_hash=None
+    )

@@ -6,21 +6,21 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.resolution import Resolution
-from domain.audit import Actor, Change
+from activities.resolution import ResolutionActivities
+from domain.audit import Actor, AuditChange
 from domain.clock import now
-from domain.redrives import delays, refusal, unreachable
+from domain.redrives import redrive_refusal, start_delays, unreachable_reason
 from storage import audit, redrives
 from storage.database import Database
-from storage.parked import Filter
-from storage.redrives import Found, Redrive
+from storage.dead_letters import NotificationFilter
+from storage.redrives import PlannedRedrive, RedriveTarget
 
-AT_ONCE = 500
-SKIPS_NAMED = 1_000
+BATCH_SIZE = 500
+MAX_LISTED_SKIPS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class RedriveCommand:
     """What somebody wants. `most` are redriven at most, `rate` of them per second (0 is all at once); `key_id`
     and `key_name` are those of the key they used."""
 
@@ -29,90 +29,112 @@ class Order:
     key_name: str
     force: bool
     dry_run: bool = False
-    most: int = 1
+    max_redriven: int = 1
     rate: float = 0.0
 
 
 @dataclass
-class Tally:
+class RedriveResult:
     matched: int
     redriven: int = 0
     skipped: list[tuple[UUID, str]] = field(default_factory=list)
 
 
-async def redrive_all(database: Database, resolution: Resolution, wanted: Filter, order: Order) -> Tally:
+async def redrive_all(
+    database: Database, resolution: ResolutionActivities, wanted: NotificationFilter, command: RedriveCommand
+) -> RedriveResult:
     """A transaction per batch, so that nobody waits long for a row. What was done stays done if a later one fails."""
     async with database.transaction() as session:
-        tally = Tally(matched=await redrives.count(session, order.tenant, wanted))
-    last, more = redrives.FIRST, True
-    while more and tally.redriven < order.most:
+        result = RedriveResult(matched=await redrives.count_dead_letters(session, command.tenant, wanted))
+    last, has_more = redrives.MIN_ID, True
+    while has_more and result.redriven < command.max_redriven:
         async with database.transaction() as session:
-            found = await redrives.find(session, order.tenant, wanted, after=last, limit=AT_ONCE, lock=False)
-        excluded = await _excluded(resolution, order, found)
-        if order.dry_run:
-            chosen = choose(found, order, tally, excluded)
+            found = await redrives.find_targets(
+                session, command.tenant, wanted, after=last, limit=BATCH_SIZE, lock=False
+            )
+        excluded = await _find_unreachable(resolution, command, found)
+        if command.dry_run:
+            chosen = select_redrivable(found, command, result, excluded)
         else:
             async with database.transaction() as session:
-                found = await redrives.find(session, order.tenant, wanted, after=last, limit=AT_ONCE, lock=True)
-                chosen = choose(found, order, tally, excluded)
-                await _redrive(session, order, chosen, "notifications")
-        tally.redriven += len(chosen)
-        more = len(found) == AT_ONCE
+                found = await redrives.find_targets(
+                    session, command.tenant, wanted, after=last, limit=BATCH_SIZE, lock=True
+                )
+                chosen = select_redrivable(found, command, result, excluded)
+                await _redrive(session, command, chosen, "notifications")
+        result.redriven += len(chosen)
+        has_more = len(found) == BATCH_SIZE
         last = found[-1].id if found else last
-    return tally
+    return result
 
 
-async def redrive_one(database: Database, resolution: Resolution, id: UUID, order: Order) -> tuple[Found, Tally] | None:
+async def redrive_one(
+    database: Database, resolution: ResolutionActivities, id: UUID, command: RedriveCommand
+) -> tuple[RedriveTarget, RedriveResult] | None:
     """With the row as it was before. None: there is no such notification."""
-    excluded = await _unreachable(resolution, order, [id])
+    excluded = await _unreachable_reasons(resolution, command, [id])
     async with database.transaction() as session:
-        found = await redrives.find_one(session, order.tenant, id)
+        found = await redrives.lock_target(session, command.tenant, id)
         if found is None:
             return None
-        tally = Tally(matched=1)
-        chosen = choose([found], order, tally, excluded)
-        await _redrive(session, order, chosen, f"notification/{id}")
-    tally.redriven = len(chosen)
-    return found, tally
+        result = RedriveResult(matched=1)
+        chosen = select_redrivable([found], command, result, excluded)
+        await _redrive(session, command, chosen, f"notification/{id}")
+    result.redriven = len(chosen)
+    return found, result
 
 
-async def _excluded(resolution: Resolution, order: Order, found: Sequence[Found]) -> Mapping[UUID, str]:
+async def _find_unreachable(
+    resolution: ResolutionActivities, command: RedriveCommand, found: Sequence[RedriveTarget]
+) -> Mapping[UUID, str]:
     """Check preferences, suppressions and addresses as the first gate of each notification does. Not under the rows'
     locks: that gate checks them again."""
     at = now()
-    return await _unreachable(
-        resolution, order, [one.id for one in found if refusal(one.candidate, at, force=order.force) is None]
+    return await _unreachable_reasons(
+        resolution,
+        command,
+        [one.id for one in found if redrive_refusal(one.candidate, at, force=command.force) is None],
     )
 
 
-async def _unreachable(resolution: Resolution, order: Order, ids: Sequence[UUID]) -> Mapping[UUID, str]:
-    return {id: unreachable(skips) for id, skips in (await resolution.unreachable(order.tenant, ids)).items()}
+async def _unreachable_reasons(
+    resolution: ResolutionActivities, command: RedriveCommand, ids: Sequence[UUID]
+) -> Mapping[UUID, str]:
+    return {
+        id: unreachable_reason(skips) for id, skips in (await resolution.find_unreachable(command.tenant, ids)).items()
+    }
 
 
-async def _redrive(session: AsyncSession, order: Order, chosen: Sequence[Redrive], subject: str) -> None:
+async def _redrive(
+    session: AsyncSession, command: RedriveCommand, chosen: Sequence[PlannedRedrive], subject: str
+) -> None:
     """Record each transaction: a large redrive has several entries."""
     if not chosen:
         return
-    await redrives.redrive(session, order.tenant, chosen, order.key_id)
-    after = {"redriven": len(chosen), "force": order.force}
-    actor = Actor(name=order.key_name, key_id=order.key_id, tenant=order.tenant)
-    change = Change(tenant=order.tenant, actor=actor, action="notifications.redriven", subject=subject, after=after)
-    await audit.record(session, change)
+    await redrives.redrive(session, command.tenant, chosen, command.key_id)
+    after = {"redriven": len(chosen), "force": command.force}
+    actor = Actor(name=command.key_name, key_id=command.key_id, tenant=command.tenant)
+    change = AuditChange(
+        tenant=command.tenant, actor=actor, action="notifications.redriven", subject=subject, after=after
+    )
+    await audit.record_change(session, change)
 
 
-def choose(found: list[Found], order: Order, tally: Tally, excluded: Mapping[UUID, str]) -> list[Redrive]:
+def select_redrivable(
+    found: list[RedriveTarget], command: RedriveCommand, result: RedriveResult, excluded: Mapping[UUID, str]
+) -> list[PlannedRedrive]:
     """Return those that may go, the most urgent first, as long as there is room, and add the others to the tally.
     `excluded` are those that no channel is left for, with the reason."""
     at = now()
-    may: list[Found] = []
+    redrivable: list[RedriveTarget] = []
     for one in found:
-        if tally.redriven + len(may) == order.most:
+        if result.redriven + len(redrivable) == command.max_redriven:
             break
-        reason = refusal(one.candidate, at, force=order.force) or excluded.get(one.id)
+        reason = redrive_refusal(one.candidate, at, force=command.force) or excluded.get(one.id)
         if reason is None:
-            may.append(one)
-        elif len(tally.skipped) < SKIPS_NAMED:
-            tally.skipped.append((one.id, reason))
-    may.sort(key=lambda one: (one.priority, one.id))
-    waits = delays(tally.redriven + len(may), order.rate)[tally.redriven :]
-    return [Redrive(found=one, delay=delay) for one, delay in zip(may, waits, strict=True)]
+            redrivable.append(one)
+        elif len(result.skipped) < MAX_LISTED_SKIPS:
+            result.skipped.append((one.id, reason))
+    redrivable.sort(key=lambda one: (one.priority, one.id))
+    waits = start_delays(result.redriven + len(redrivable), command.rate)[result.redriven :]
+    return [PlannedRedrive(target=one, delay=delay) for one, delay in zip(redrivable, waits, strict=True)]

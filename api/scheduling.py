@@ -6,49 +6,53 @@ from itertools import islice
 from typing import Any
 
 from api.callers import Caller
-from api.problems import Fault, at
+from api.problems import ValidationIssue, issue_at
 from api.schemas.schedules import PlanningView, RunView, ScheduleBody, ScheduleSummary, ScheduleView
-from api.send_checks import NO_SUCH_TYPE, send_faults
-from bootstrap import Parts
-from domain.local_times import is_known
-from domain.schedules import OWN_ZONE, people_of, rule_of
-from storage.schedule_plans import Planning
-from storage.schedule_runs import Run
-from storage.schedules import Schedule
+from api.send_checks import UNKNOWN_TYPE, find_send_issues
+from bootstrap import Container
+from domain.local_times import is_known_zone
+from domain.schedules import RECIPIENT_ZONE, recipients_of, rule_of
+from storage.schedule_plans import PlanProgress
+from storage.schedule_runs import ScheduleRunResult
+from storage.schedules import StoredSchedule
 
 NEXT_RUNS = 5
 UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first"
 
 
-async def faults(parts: Parts, caller: Caller, body: ScheduleBody) -> list[Fault]:
+async def find_issues(container: Container, caller: Caller, body: ScheduleBody) -> list[ValidationIssue]:
     """What each of its sends would be refused for."""
-    kind = await parts.catalog.current_type(caller.tenant, body.notification_type)
+    kind = await container.catalog.current_type(caller.tenant, body.notification_type)
     if kind is None:
-        return [NO_SUCH_TYPE]
-    [found] = await send_faults(parts, caller, [(kind, body)])
+        return [UNKNOWN_TYPE]
+    [found] = await find_send_issues(container, caller, [(kind, body)])
     return found
 
 
-def unknown_people(body: ScheduleBody, known: set[str]) -> list[Fault]:
+def find_unknown_recipients(body: ScheduleBody, known: set[str]) -> list[ValidationIssue]:
     if body.recipient_id is not None:
-        return [] if body.recipient_id in known else [at("/recipient_id", UNKNOWN_RECIPIENT)]
-    unknown = (index for index, person in enumerate(body.recipients or []) if person not in known)
-    return [at(f"/recipients/{index}", UNKNOWN_RECIPIENT) for index in unknown]
+        return [] if body.recipient_id in known else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
+    unknown_indexes = (index for index, recipient in enumerate(body.recipients or []) if recipient not in known)
+    return [issue_at(f"/recipients/{index}", UNKNOWN_RECIPIENT) for index in unknown_indexes]
 
 
-def summary(row: Schedule, tenant_zone: str, now: datetime) -> ScheduleSummary:
-    return ScheduleSummary(**_facts(row, tenant_zone, now))
+def schedule_summary(row: StoredSchedule, tenant_zone: str, now: datetime) -> ScheduleSummary:
+    return ScheduleSummary(**_shared_fields(row, tenant_zone, now))
 
 
-def view(
-    row: Schedule, tenant_zone: str, now: datetime, runs: Sequence[Run], planning: Planning | None
+def schedule_view(
+    row: StoredSchedule,
+    tenant_zone: str,
+    now: datetime,
+    runs: Sequence[ScheduleRunResult],
+    planning: PlanProgress | None,
 ) -> ScheduleView:
     """A spec that was written before a field was there has what it stands for if it is not given."""
     names = ("recipient_id", "recipients", "topic", "starts_at", "ends_at", "priority", "channels", "expires_in")
-    given: dict[str, Any] = {name: row.spec.get(name) for name in names}
+    spec_fields: dict[str, Any] = {name: row.spec.get(name) for name in names}
     return ScheduleView(
-        **_facts(row, tenant_zone, now),
-        **given,
+        **_shared_fields(row, tenant_zone, now),
+        **spec_fields,
         payload=row.spec["payload"],
         overlap=row.spec["overlap"],
         tags=row.spec.get("tags") or [],
@@ -57,30 +61,30 @@ def view(
     )
 
 
-def _facts(row: Schedule, tenant_zone: str, now: datetime) -> dict[str, Any]:
+def _shared_fields(row: StoredSchedule, tenant_zone: str, now: datetime) -> dict[str, Any]:
     zone = row.spec["timezone"]
-    reckoned = tenant_zone if zone == OWN_ZONE else zone
-    rests = row.paused_at is not None or people_of(row.spec) == () or not is_known(reckoned)
+    displayed_zone = tenant_zone if zone == RECIPIENT_ZONE else zone
+    is_idle = row.paused_at is not None or recipients_of(row.spec) == () or not is_known_zone(displayed_zone)
     return {
         "key": row.key,
         "notification_type": row.notification_type,
         "cron": row.spec["cron"],
         "timezone": zone,
         "paused": row.paused_at is not None,
-        "next_runs": [] if rests else list(islice(rule_of(row.spec).upcoming(reckoned, now), NEXT_RUNS)),
-        "next_runs_timezone": reckoned,
+        "next_runs": [] if is_idle else list(islice(rule_of(row.spec).upcoming(displayed_zone, now), NEXT_RUNS)),
+        "next_runs_timezone": displayed_zone,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
 
 
-def _planning_view(planning: Planning) -> PlanningView:
+def _planning_view(planning: PlanProgress) -> PlanningView:
     return PlanningView(started_at=planning.since, planned_recipients=planning.planned)
 
 
-def run_view(run: Run) -> RunView:
+def run_view(run: ScheduleRunResult) -> RunView:
     """What was left out for everybody by one reason was skipped for that."""
-    reasons = [*run.left_out] if run.accepted == 0 and run.finished_at is not None else []
+    reasons = [*run.skipped_recipients] if run.accepted == 0 and run.finished_at is not None else []
     return RunView(
         id=run.id,
         kind=run.kind,
@@ -88,6 +92,6 @@ def run_view(run: Run) -> RunView:
         ran_at=run.ran_at,
         accepted=run.accepted,
         skipped=run.skipped or (reasons[0] if len(reasons) == 1 else None),
-        left_out=dict(run.left_out),
+        skipped_recipients=dict(run.skipped_recipients),
         finished_at=run.finished_at,
     )

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 Header = tuple[bytes, bytes]
 
-NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-ALWAYS: tuple[Header, ...] = (
-    (b"content-security-policy", NOTHING.encode()),
+DENY_ALL_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+DEFAULT_HEADERS: tuple[Header, ...] = (
+    (b"content-security-policy", DENY_ALL_POLICY.encode()),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
@@ -20,10 +20,10 @@ HSTS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 
 def security_headers(public_url: str) -> tuple[Header, ...]:
-    return (*ALWAYS, HSTS) if public_url.startswith("https://") else ALWAYS
+    return (*DEFAULT_HEADERS, HSTS) if public_url.startswith("https://") else DEFAULT_HEADERS
 
 
-def missing(wanted: Iterable[Header], given: Iterable[Header]) -> list[Header]:
+def missing_headers(wanted: Iterable[Header], given: Iterable[Header]) -> list[Header]:
     """Return those of the wanted ones whose names (in lower case) are not given."""
     names = {name for name, _ in given}
     return [header for header in wanted if header[0] not in names]

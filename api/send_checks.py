@@ -6,21 +6,21 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from api.callers import Caller
-from api.problems import Fault, at
+from api.problems import ValidationIssue, issue_at
 from api.schemas.sends import SendRequest
-from bootstrap import Parts
+from bootstrap import Container
 from domain.channels import Channel
 from domain.clock import now
-from domain.durations import shortened
+from domain.durations import format_rounded
 from domain.notification_types import NotificationType
 from domain.templates import TemplateVersion
 from domain.time_slices import in_slices
 from rendering.schema_checks import PayloadChecks
 
-NO_SUCH_TYPE = at("/notification_type", "there is no such notification type")
+UNKNOWN_TYPE = issue_at("/notification_type", "there is no such notification type")
 
 
-class Asked(Protocol):
+class SendContent(Protocol):
     """A send or whatever will make some."""
 
     @property
@@ -30,56 +30,68 @@ class Asked(Protocol):
     def payload(self) -> dict[str, Any]: ...
 
 
-async def send_faults(
-    parts: Parts, caller: Caller, sends: Sequence[tuple[NotificationType, Asked]]
-) -> list[list[Fault]]:
+async def find_send_issues(
+    container: Container, caller: Caller, sends: Sequence[tuple[NotificationType, SendContent]]
+) -> list[list[ValidationIssue]]:
     """Of each send, in their order; the payloads of all of them are checked together, and one that several sends share
     is checked once."""
-    checks = PayloadChecks(parts.renderer, caller.tenant)
+    checks = PayloadChecks(container.renderer, caller.tenant)
     known: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
     checked: dict[tuple[UUID, tuple[Channel, ...], int], int] = {}
-    same: list[int] = []
-    async for index, (kind, asked) in in_slices(enumerate(sends)):
-        case = kind.id, tuple(asked.channels or ())
-        if case not in known:
-            known[case] = [template.variables_schema for template in await _templates(parts, caller, kind, asked)]
-        same.append(checked.setdefault((*case, id(asked.payload)), index))
-        if same[index] == index:
-            checks.add(index, asked.payload, known[case])
+    checked_as: list[int] = []
+    async for index, (notification_type, send) in in_slices(enumerate(sends)):
+        check_key = notification_type.id, tuple(send.channels or ())
+        if check_key not in known:
+            known[check_key] = [
+                template.variables_schema
+                for template in await _published_templates(container, caller, notification_type, send)
+            ]
+        checked_as.append(checked.setdefault((*check_key, id(send.payload)), index))
+        if checked_as[index] == index:
+            checks.add(index, send.payload, known[check_key])
     await checks.run()
     return [
-        [*_channel_faults(kind, asked), *payload_faults(checks, first)]
-        for (kind, asked), first in zip(sends, same, strict=True)
+        [*_channel_issues(notification_type, send), *payload_issues(checks, first)]
+        for (notification_type, send), first in zip(sends, checked_as, strict=True)
     ]
 
 
-def expiry_faults(request: SendRequest, kind: NotificationType) -> list[Fault]:
+def find_expiry_issues(request: SendRequest, notification_type: NotificationType) -> list[ValidationIssue]:
     """A notification whose time is over when it is accepted would end EXPIRED without any attempt."""
-    lifetime = kind.worthless_after(request.lifetime)
-    if request.send_at is None or lifetime is None or (past := now() - request.send_at) < lifetime:
+    lifetime = notification_type.effective_ttl(request.lifetime)
+    if request.send_at is None or lifetime is None or (overdue := now() - request.send_at) < lifetime:
         return []
-    given = "expires_in" if request.lifetime is not None else "the type's expires_in"
-    return [at("/send_at", f"is {shortened(past)} in the past, and {given} is {shortened(lifetime)}: it has expired")]
-
-
-def payload_faults(checks: PayloadChecks, index: int) -> list[Fault]:
-    return [at(f"/payload{problem.pointer}", problem.detail) for problem in checks.problems.get(index, ())]
-
-
-def _channel_faults(kind: NotificationType, asked: Asked) -> list[Fault]:
+    expiry_field = "expires_in" if request.lifetime is not None else "the type's expires_in"
     return [
-        at(f"/channels/{index}", "is not on the route of this notification type")
-        for index, channel in enumerate(asked.channels or [])
-        if channel not in kind.channels
+        issue_at(
+            "/send_at",
+            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(lifetime)}: it has expired",
+        )
     ]
 
 
-async def _templates(parts: Parts, caller: Caller, kind: NotificationType, asked: Asked) -> list[TemplateVersion]:
+def payload_issues(checks: PayloadChecks, index: int) -> list[ValidationIssue]:
+    return [issue_at(f"/payload{problem.pointer}", problem.detail) for problem in checks.problems.get(index, ())]
+
+
+def _channel_issues(notification_type: NotificationType, send: SendContent) -> list[ValidationIssue]:
+    return [
+        issue_at(f"/channels/{index}", "is not on the route of this notification type")
+        for index, channel in enumerate(send.channels or [])
+        if channel not in notification_type.channels
+    ]
+
+
+async def _published_templates(
+    container: Container, caller: Caller, notification_type: NotificationType, send: SendContent
+) -> list[TemplateVersion]:
     """Published in the default language, of every channel that may be used: their schemas must hold."""
-    channels = dict.fromkeys(Channel(channel) for channel in asked.channels or kind.channels)
+    channels = dict.fromkeys(Channel(channel) for channel in send.channels or notification_type.channels)
     languages = [caller.default_language]
     found = [
-        await parts.catalog.published(caller.tenant, kind.templates.get(channel, ""), channel, languages)
+        await container.catalog.published(
+            caller.tenant, notification_type.templates.get(channel, ""), channel, languages
+        )
         for channel in channels
     ]
     return [template for template in found if template is not None]

@@ -11,34 +11,34 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.body_budget import BodyBudget
 from api.connections import ConnectionLimits, Connections
-from api.http_protocol import BoundedProtocol, ServerConfig
+from api.http_protocol import LimitedHttpProtocol, ServerConfig
 from api.key_uses import KeyUses
 from api.rate_limits import RateLimits
-from bootstrap import Parts
+from bootstrap import Container
 from config import Settings
 from metrics.process import ProcessGauges
-from storage.outages import without_outages
-from supervision import freeze_loaded
-from watchdog import nothing
+from storage.outages import suppress_outages
+from supervision import freeze_loaded_objects
+from watchdog import do_nothing
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
-GRACE = 2  # seconds that requests in flight get at the end
+SHUTDOWN_GRACE = 2  # seconds that requests in flight get at the end
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Ours are set by the caller; uvicorn would raise them again when it is done and skip our closing."""
         yield
 
 
-def shorten_pauses() -> None:
+def reduce_event_loop_pauses() -> None:
     """Exempt what was loaded at the start from garbage collection, and let the event loop interrupt a thread earlier.
 
     Reading one large body causes several collections, each of which would take 0.1 s. While a thread reads it, each
     round of the event loop waits for the interpreter lock once.
     """
-    freeze_loaded()
+    freeze_loaded_objects()
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
@@ -48,54 +48,54 @@ def server_config(app: FastAPI, host: str, port: int, limits: ConnectionLimits =
         app,
         host=host,
         port=port,
-        http=BoundedProtocol,
+        http=LimitedHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=limits.idle_timeout,
-        timeout_graceful_shutdown=GRACE,
-        forwarded_allow_ips=list(limits.proxies),
+        timeout_graceful_shutdown=SHUTDOWN_GRACE,
+        forwarded_allow_ips=list(limits.trusted_networks),
     )
     config.connections = Connections(limits)
     return config
 
 
-def limits_of(settings: Settings) -> ConnectionLimits:
+def connection_limits_of(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         connections=settings.api_connections,
         per_source=settings.api_connections_per_source,
         header_timeout=settings.header_timeout,
         body_timeout=settings.body_timeout,
         idle_timeout=settings.keep_alive_timeout,
-        proxies=settings.proxies,
+        trusted_networks=settings.trusted_networks,
     )
 
 
-async def serve(parts: Parts, stop: asyncio.Event, on_end: Callable[[], None] = nothing) -> None:
-    settings = parts.settings
-    app = create_app(parts)
-    uses: KeyUses = app.state.key_uses
-    config = server_config(app, settings.api_host, settings.api_port, limits_of(settings))
-    parts.page.add(load_gauges(app, config.connections))
-    server = Server(config)
-    shorten_pauses()
-    parts.renderer.begin()
-    background = [asyncio.create_task(run()) for run in (*parts.background(), uses.run)]
+async def serve(container: Container, stop: asyncio.Event, on_end: Callable[[], None] = do_nothing) -> None:
+    settings = container.settings
+    app = create_app(container)
+    use_recorder: KeyUses = app.state.key_uses
+    config = server_config(app, settings.api_host, settings.api_port, connection_limits_of(settings))
+    container.page.add(load_gauges(app, config.connections))
+    server = ApiServer(config)
+    reduce_event_loop_pauses()
+    container.renderer.start_children()
+    background_loops = [asyncio.create_task(run()) for run in (*container.background_loops(), use_recorder.run)]
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping, *background}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, stopping, *background_loops}, return_when=asyncio.FIRST_COMPLETED)
     on_end()
     server.should_exit = True
     await serving
-    for task in (*background, stopping):
+    for task in (*background_loops, stopping):
         task.cancel()
-    ended = await asyncio.gather(*background, return_exceptions=True)
-    with without_outages():
-        await uses.write()
+    ended = await asyncio.gather(*background_loops, return_exceptions=True)
+    with suppress_outages():
+        await use_recorder.write()
     await app.state.rate_limits.close()
-    if broken := [error for error in ended if isinstance(error, Exception)]:
-        raise ExceptionGroup("background work ended", broken)
+    if errors := [error for error in ended if isinstance(error, Exception)]:
+        raise ExceptionGroup("background work ended", errors)
 
 
 def load_gauges(app: FastAPI, connections: Connections) -> ProcessGauges:

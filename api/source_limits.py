@@ -6,44 +6,44 @@ from contextlib import asynccontextmanager
 from fastapi import Request
 
 from api.problems import Problem
-from api.quotas import WINDOW, Minutes, Quota
-from api.rate_counters import CAPACITY, Counters
+from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
+from api.rate_counters import MAX_COUNTERS, Counters
 from api.sources import Sources
 
 
 class SourceLimit:
     """Addresses over the limit are remembered until the minute is over, and refused before any work is done."""
 
-    def __init__(self, quota: Quota, counters: Counters, sources: Sources, minutes: Minutes) -> None:
+    def __init__(self, quota: Quota, counters: Counters, sources: Sources, window_clock: FixedWindowClock) -> None:
         self._quota = quota
         self._counters = counters
         self._sources = sources
-        self._minutes = minutes
+        self._window_clock = window_clock
         self._refused = set[str]()
-        self._refused_in = 0
+        self._refused_window = 0
 
     def check(self, request: Request) -> None:
         """Raise Problem 429 if the address is over the limit."""
         source = self._source(request)
-        window, left = self._minutes.now()
-        if self._refused_in != window:
-            self._refused_in, self._refused = window, set()
+        window, seconds_left = self._window_clock.now()
+        if self._refused_window != window:
+            self._refused_window, self._refused = window, set()
         if source in self._refused:
-            raise self._quota.exceeded(left)
+            raise self._quota.exceeded(seconds_left)
 
     async def count(self, request: Request) -> None:
         """Count an unverified request; raise Problem 429 if it is one too many."""
         source = self._source(request)
         if source is None:
             return
-        window, left = self._minutes.now()
-        if await self._counters.incr(f"{window}:{self._quota.name}:{source}", WINDOW) > self._quota.limit:
-            if len(self._refused) < CAPACITY:
+        window, seconds_left = self._window_clock.now()
+        if await self._counters.incr(f"{window}:{self._quota.name}:{source}", WINDOW_SECONDS) > self._quota.limit:
+            if len(self._refused) < MAX_COUNTERS:
                 self._refused.add(source)
-            raise self._quota.exceeded(left)
+            raise self._quota.exceeded(seconds_left)
 
     @asynccontextmanager
-    async def unverified(self, request: Request) -> AsyncIterator[None]:
+    async def count_unverified(self, request: Request) -> AsyncIterator[None]:
         """Count what the block refuses; refuse at once if there was too much of it."""
         self.check(request)
         try:

@@ -11,8 +11,8 @@ IPV6_PREFIX = 64
 class Sources:
     """`proxies`: networks whose addresses bring the requests of many callers, and are not counted."""
 
-    def __init__(self, proxies: Iterable[str]) -> None:
-        self._proxies = [ip_network(proxy) for proxy in proxies]
+    def __init__(self, trusted_networks: Iterable[str]) -> None:
+        self._proxies = [ip_network(proxy) for proxy in trusted_networks]
         self.key = lru_cache(maxsize=4096)(self._key)
 
     def _key(self, address: str) -> str | None:

@@ -7,13 +7,13 @@ from typing import NoReturn
 
 from api.json_values import has_more_values
 
-DEPTH = 64
+MAX_DEPTH = 64
 # Values of an ordinary body.
 VALUE_LIMIT = 20_000
 # Characters of a number. The largest float needs 309 digits; the time to read an integer grows with their square.
-NUMBER_LENGTH = 400
+MAX_NUMBER_LENGTH = 400
 # Only escapes can smuggle these in: raw control characters and raw surrogates are refused earlier.
-SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+ESCAPED_NUL_OR_SURROGATE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None
 
@@ -30,7 +30,7 @@ class TooManyValues(Exception):
     """The body has more values than its route allows. They have not been parsed."""
 
 
-def read(raw: bytes, max_values: int = VALUE_LIMIT) -> Value:
+def parse(raw: bytes, max_values: int = VALUE_LIMIT) -> Value:
     """UTF-8 without BOM, no NaN or Infinity, NUL, lone surrogate or duplicate key; at most 64 levels.
 
     Raises UnreadableJson, or TooManyValues before anything is parsed.
@@ -43,12 +43,12 @@ def read(raw: bytes, max_values: int = VALUE_LIMIT) -> Value:
         raise UnreadableJson("The body is not UTF-8.") from None
     if text.startswith("\ufeff"):
         raise UnreadableJson("The body starts with a byte order mark.")
-    value = _parsed(text)
-    _check(value, strings=SUSPECT.search(text) is not None)
+    value = _decode(text)
+    _check_value(value, strings=ESCAPED_NUL_OR_SURROGATE.search(text) is not None)
     return value
 
 
-def _parsed(text: str) -> Value:
+def _decode(text: str) -> Value:
     try:
         value: Value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
@@ -85,17 +85,17 @@ def _int(digits: str) -> int:
 
 
 def _check_length(digits: str) -> None:
-    if len(digits) > NUMBER_LENGTH:
-        raise UnreadableJson(f"A number has more than {NUMBER_LENGTH} characters.")
+    if len(digits) > MAX_NUMBER_LENGTH:
+        raise UnreadableJson(f"A number has more than {MAX_NUMBER_LENGTH} characters.")
 
 
-def _check(value: Value, *, strings: bool) -> None:
+def _check_value(value: Value, *, strings: bool) -> None:
     """Level by level, so that no nesting can exhaust the stack."""
     level, depth = [value], 0
     while level:
         containers = [v for v in level if isinstance(v, dict | list)]
         depth += bool(containers)
-        if depth > DEPTH:
+        if depth > MAX_DEPTH:
             raise _too_deep()
         if strings:
             _check_texts(level)
@@ -119,4 +119,4 @@ def _check_text(text: str) -> None:
 
 
 def _too_deep() -> UnreadableJson:
-    return UnreadableJson(f"The body is nested more than {DEPTH} levels deep.")
+    return UnreadableJson(f"The body is nested more than {MAX_DEPTH} levels deep.")

@@ -1,44 +1,44 @@
 """What a save refuses and what it only remarks on; used by the template routes."""
 
-from api.problems import Fault, at, invalid
+from api.problems import ValidationIssue, invalid, issue_at
 from api.schemas.templates import TemplateBody
 from domain.channels import Channel
-from rendering.fair_queue import Tenant
+from rendering.fair_queue import TenantId
 from rendering.messages import Inspection, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from rendering.schema_checks import check_schema
-from rendering.schema_names import template_warnings
+from rendering.schema_names import find_template_warnings
 
-FIELDS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
+FIELD_POINTERS = {"subject": "/subject_template", "body": "/body_template", "text": "/text_template"}
 
 
-async def warnings_for(renderer: Renderer, body: TemplateBody, *, tenant: Tenant, digest: bool) -> list[str]:
+async def find_save_warnings(renderer: Renderer, body: TemplateBody, *, tenant: TenantId, digest: bool) -> list[str]:
     """Of one text and its schema; `digest`: a type that collects uses it. Raises a Problem if the schema is no schema
     or a template does not compile."""
-    inspection = await inspected(renderer, body, tenant=tenant)
-    return template_warnings(body.variables_schema, inspection, digest=digest) + unused_parts(body)
+    inspection = await inspect_template(renderer, body, tenant=tenant)
+    return find_template_warnings(body.variables_schema, inspection, digest=digest) + find_unused_fields(body)
 
 
-async def inspected(renderer: Renderer, body: TemplateBody, *, tenant: Tenant) -> Inspection:
+async def inspect_template(renderer: Renderer, body: TemplateBody, *, tenant: TenantId) -> Inspection:
     """Raises a Problem, likewise."""
     problems = await check_schema(renderer, body.variables_schema, tenant=tenant)
     if problems:
-        raise invalid(*(at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
+        raise invalid(*(issue_at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
     source = TemplateSource(
         subject=body.subject_template, body=body.body_template, text=body.text_template, channel=body.channel
     )
     inspection = await renderer.inspect(source, tenant=tenant)
     if isinstance(inspection, RenderFailure):
-        raise invalid(fault_of(inspection))
+        raise invalid(render_issue(inspection))
     return inspection
 
 
-def fault_of(failure: RenderFailure) -> Fault:
+def render_issue(failure: RenderFailure) -> ValidationIssue:
     where = f" (line {failure.line})" if failure.line else ""
-    return at(FIELDS.get(failure.part or "", ""), failure.reason + where)
+    return issue_at(FIELD_POINTERS.get(failure.part or "", ""), failure.reason + where)
 
 
-def unused_parts(body: TemplateBody) -> list[str]:
+def find_unused_fields(body: TemplateBody) -> list[str]:
     warnings = []
     if body.channel is Channel.EMAIL and not body.subject_template:
         warnings.append("there is no subject_template: the e-mail has an empty subject")

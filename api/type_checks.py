@@ -8,27 +8,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.schemas.base import Json
 from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
-from storage.preference_names import is_named, unknown_names
-from storage.template_lists import PublishedText, published_texts
+from storage.preference_names import find_unknown_names, is_name_used
+from storage.template_lists import PublishedText, list_published_texts
 
 
-async def template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:
+async def find_template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:
     """Return what keeps a channel of the type from being sent: a template that is missing, or lacks what it needs."""
-    texts = await published_texts(session, tenant, sorted(set(body.templates.values())))
-    return [warning for channel, name in body.templates.items() for warning in _of_channel(channel, name, texts)]
+    texts = await list_published_texts(session, tenant, sorted(set(body.templates.values())))
+    return [warning for channel, name in body.templates.items() for warning in _channel_warnings(channel, name, texts)]
 
 
-async def preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:
+async def find_preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:
     """Return that preferences name the type's former category, which no type has any more."""
     former = (before or {}).get("category")
-    if former in (None, after.get("category")) or not await unknown_names(session, tenant, [former]):
+    if former in (None, after.get("category")) or not await find_unknown_names(session, tenant, [former]):
         return []
-    if not await is_named(session, tenant, former):
+    if not await is_name_used(session, tenant, former):
         return []
     return [f"/category: preferences name '{former}', which is no category any more: they have no effect"]
 
 
-def _of_channel(channel: Channel, name: str, texts: Sequence[PublishedText]) -> Iterator[str]:
+def _channel_warnings(channel: Channel, name: str, texts: Sequence[PublishedText]) -> Iterator[str]:
     found = [text for text in texts if (text.name, text.channel) == (name, channel)]
     if not found:
         yield f"/templates/{channel}: no text of '{name}' is published for {channel}: the channel is skipped"

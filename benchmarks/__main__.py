@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures
-from benchmarks.finished import FinishedSize, finished_ratios
-from benchmarks.profiles import NoProfiler, prepare_profiles
-from benchmarks.ratios import ratios, ratios_table
-from benchmarks.run import QUICK, Size, Wait, run, run_finished, run_waiting
+from benchmarks.finished import FinishedSize, compute_finished_ratios
+from benchmarks.profiles import ProfilerNotFound, prepare_profiles
+from benchmarks.ratios import compute_ratios, format_ratios
+from benchmarks.run import QUICK_SIZE, RunSize, WaitingSize, run, run_finished, run_waiting
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # Seconds.
-AT_MOST = 25 * 60
+TIME_LIMIT = 25 * 60
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
+def arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, help="default 5; with --quick 1")
     parser.add_argument("--count", type=int, help="notifications per rate, at most 1000; default 200")
@@ -36,18 +36,18 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--temporal", default="", metavar="HOST:PORT", help="a Temporal server for this purpose")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="write profiles of worker and API there (py-spy)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
-    return parser.parse_args(given)
+    return parser.parse_args(args)
 
 
-def size_of(options: argparse.Namespace) -> Size:
-    given = {name: getattr(options, name) for name in ("rounds", "count", "idle")}
-    size = replace(QUICK if options.quick else Size(), **{name: value for name, value in given.items() if value})
+def parse_size(options: argparse.Namespace) -> RunSize:
+    args = {name: getattr(options, name) for name in ("rounds", "count", "idle")}
+    size = replace(QUICK_SIZE if options.quick else RunSize(), **{name: value for name, value in args.items() if value})
     return replace(size, count=min(size.count, 1000))
 
 
-def report(figures: Figures, size: Size | Wait | FinishedSize, temporal: str = "") -> dict[str, Any]:
-    judged = {} if isinstance(size, Wait) else {"ratios": _judged(figures, size)}
-    return judged | {
+def build_report(figures: Figures, size: RunSize | WaitingSize | FinishedSize, temporal: str = "") -> dict[str, Any]:
+    ratio_fields = {} if isinstance(size, WaitingSize) else {"ratios": _compute_ratios(figures, size)}
+    return ratio_fields | {
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "temporal": temporal or "embedded development server",
@@ -58,45 +58,45 @@ def report(figures: Figures, size: Size | Wait | FinishedSize, temporal: str = "
     }
 
 
-def _judged(figures: Figures, size: Size | FinishedSize) -> dict[str, float]:
-    return finished_ratios(figures) if isinstance(size, FinishedSize) else ratios(figures)
+def _compute_ratios(figures: Figures, size: RunSize | FinishedSize) -> dict[str, float]:
+    return compute_finished_ratios(figures) if isinstance(size, FinishedSize) else compute_ratios(figures)
 
 
-def write(results: Path, what: dict[str, Any]) -> Path:
+def write_results(results: Path, document: dict[str, Any]) -> Path:
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps(what, indent=2) + "\n")
+    path.write_text(json.dumps(document, indent=2) + "\n")
     return path
 
 
-async def bench(options: argparse.Namespace) -> str:
+async def run_benchmarks(options: argparse.Namespace) -> str:
     """Print the tables. Return the last line."""
-    size: Size | Wait | FinishedSize = Wait() if options.waiting else size_of(options)
+    size: RunSize | WaitingSize | FinishedSize = WaitingSize() if options.waiting else parse_size(options)
     if options.finished:
         size = FinishedSize(rows=options.finished)
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as home:
-        async with asyncio.timeout(AT_MOST):
-            if isinstance(size, Wait):
+        async with asyncio.timeout(TIME_LIMIT):
+            if isinstance(size, WaitingSize):
                 figures = await run_waiting(Path(home), size)
             elif isinstance(size, FinishedSize):
                 figures = await run_finished(Path(home), size)
             else:
                 figures = await run(Path(home), size, temporal=options.temporal, profiles=options.profile)
-    what = report(figures, size, options.temporal)
+    document = build_report(figures, size, options.temporal)
     print(figures.table())
-    if "ratios" in what:
-        print(f"\n{ratios_table(what['ratios'])}\n")
-    path = write(options.results, what)
-    return json.dumps({name: what[name] for name in ("ratios",) if name in what} | {"file": str(path)})
+    if "ratios" in document:
+        print(f"\n{format_ratios(document['ratios'])}\n")
+    path = write_results(options.results, document)
+    return json.dumps({name: document[name] for name in ("ratios",) if name in document} | {"file": str(path)})
 
 
-def main(given: list[str]) -> int:
-    options = arguments(given)
+def main(args: list[str]) -> int:
+    options = arguments(args)
     try:
         if options.profile:
             prepare_profiles(options.profile)
-        print(asyncio.run(bench(options)))
-    except NoProfiler as error:
+        print(asyncio.run(run_benchmarks(options)))
+    except ProfilerNotFound as error:
         print(f"make bench: {error}", file=sys.stderr)
         return 2
     return 0

@@ -6,18 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from benchmarks.bare import PATH, READY
-from benchmarks.clients import prepared
+from benchmarks.clients import prepare_content
 from benchmarks.figures import Figures
 from benchmarks.http_load import RepeatedRequest, request_rate
-from benchmarks.messages import message
-from benchmarks.stack import Servers, second_api, worker
+from benchmarks.messages import build_send
+from benchmarks.servers import BenchmarkServers, run_process, start_second_api
 from embedded.ports import free_port
 
 WARM_UP = 50
 IN_FLIGHT = 16
 BATCHES_IN_FLIGHT = 2
 # Each round alternates this often between the three requests, which take about a second each.
-TURNS = 3
+REPETITIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +32,14 @@ class AcceptSize:
 class AcceptMeasures:
     """`bare_url` is the URL of the bare endpoint."""
 
-    def __init__(self, given: Servers, bare_url: str, size: AcceptSize) -> None:
-        base, body = f"{given.places.api_url}/api/v1/notifications", message(3)
+    def __init__(self, servers: BenchmarkServers, bare_url: str, size: AcceptSize) -> None:
+        base, body = f"{servers.places.api_url}/api/v1/notifications", build_send(3)
         batch = json.dumps({"items": [body] * size.items}).encode()
         single = json.dumps(body).encode()
         self._size = size
         self._bare = RepeatedRequest(url=bare_url, body=single)
-        self._send = RepeatedRequest(url=f"{base}/send", body=single, api_key=given.api_key)
-        self._batch = RepeatedRequest(url=f"{base}/send-batch", body=batch, api_key=given.api_key)
+        self._send = RepeatedRequest(url=f"{base}/send", body=single, api_key=servers.api_key)
+        self._batch = RepeatedRequest(url=f"{base}/send-batch", body=batch, api_key=servers.api_key)
 
     async def warm_up(self) -> None:
         for request in (self._bare, self._send):
@@ -49,22 +49,22 @@ class AcceptMeasures:
         """One round. Rates are of all its turns together."""
         count, batches = self._size.count, self._size.batches
         seconds = {"bare_rate": 0.0, "accept_rate_single": 0.0, "accept_rate_batch": 0.0}
-        for _ in range(TURNS):
+        for _ in range(REPETITIONS):
             seconds["bare_rate"] += count / await request_rate(self._bare, count, IN_FLIGHT)
             seconds["accept_rate_single"] += count / await request_rate(self._send, count, IN_FLIGHT)
             seconds["accept_rate_batch"] += batches / await request_rate(self._batch, batches, BATCHES_IN_FLIGHT)
         for name, passed in seconds.items():
             rows = batches * self._size.items if name == "accept_rate_batch" else count
-            figures.add(name, [TURNS * rows / passed])
+            figures.add(name, [REPETITIONS * rows / passed])
 
 
 @asynccontextmanager
-async def accept_measures(given: Servers, size: AcceptSize) -> AsyncIterator[AcceptMeasures]:
+async def start_accept_measures(servers: BenchmarkServers, size: AcceptSize) -> AsyncIterator[AcceptMeasures]:
     """Run an API with a database of its own, and the bare endpoint on the same database."""
     port = free_port()
-    async with second_api(given, "accept") as own:
-        await prepared(own)
-        async with worker(own, "bare", "-m", "benchmarks.bare", own.dsn, str(port), ready=READY):
+    async with start_second_api(servers, "accept") as own:
+        await prepare_content(own)
+        async with run_process(own, "bare", "-m", "benchmarks.bare", own.dsn, str(port), ready=READY):
             measures = AcceptMeasures(own, f"http://127.0.0.1:{port}{PATH}", size)
             await measures.warm_up()
             yield measures

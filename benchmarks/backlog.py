@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from benchmarks.clients import open_clients
 from benchmarks.figures import Figures
-from benchmarks.measures import Measures, TooSlow
-from benchmarks.stack import WORKER, Servers, second_api, worker
+from benchmarks.measures import MeasurementTimeout, SendMeasures
+from benchmarks.servers import WORKER, BenchmarkServers, run_process, start_second_api
 
-URGENT = 1
+URGENT_PRIORITY = 1
 WARM_UP = 10
 
 
@@ -22,33 +22,33 @@ class BacklogSize:
     rounds: int = 5
     bulk: int = 10_000
     count: int = 15
-    undisturbed: float = 10.0
+    alone_seconds: float = 10.0
 
 
-async def measure_backlog(given: Servers, size: BacklogSize, figures: Figures) -> None:
+async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures: Figures) -> None:
     """The last of a run: the backlog is left in a database that ends with it."""
-    async with second_api(given, "backlog") as own, open_clients(own) as clients:
+    async with start_second_api(servers, "backlog") as own, open_clients(own) as clients:
         await clients.prepare()
-        measures = Measures(clients)
-        async with worker(own, "worker", *WORKER):
+        measures = SendMeasures(clients)
+        async with run_process(own, "worker", *WORKER):
             await measures.batch_rate(min(WARM_UP, size.bulk))
-            await _urgent(measures, size, "latency_priority_1_idle", figures)
+            await _measure_urgent(measures, size, "latency_priority_1_idle", figures)
             await measures.send_bulk(size.bulk)
-            figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.undisturbed))])
-            urgent = _urgent(measures, size, "latency_priority_1_backlog", figures)
+            figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.alone_seconds))])
+            urgent = _measure_urgent(measures, size, "latency_priority_1_backlog", figures)
             figures.add("bulk_rate_beside_urgent", [await _bulk_rate(measures, urgent)])
 
 
-async def _bulk_rate(measures: Measures, meanwhile: Awaitable[None]) -> float:
+async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -> float:
     """How much the backlog shrinks per second."""
-    before, began = await measures.backlog(), time.perf_counter()
-    await meanwhile
-    after, seconds = await measures.backlog(), time.perf_counter() - began
+    before, began = await measures.count_backlog(), time.perf_counter()
+    await concurrent_work
+    after, seconds = await measures.count_backlog(), time.perf_counter() - began
     if not after:
-        raise TooSlow("the backlog was gone before the last urgent send")
+        raise MeasurementTimeout("the backlog was gone before the last urgent send")
     return (before - after) / seconds
 
 
-async def _urgent(measures: Measures, size: BacklogSize, name: str, figures: Figures) -> None:
+async def _measure_urgent(measures: SendMeasures, size: BacklogSize, name: str, figures: Figures) -> None:
     for _ in range(size.rounds):
-        figures.add(name, [await measures.send_latency(URGENT) for _ in range(size.count)])
+        figures.add(name, [await measures.send_latency(URGENT_PRIORITY) for _ in range(size.count)])

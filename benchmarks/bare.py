@@ -19,13 +19,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
-from api.server import Server, server_config, shorten_pauses
+from api.server import ApiServer, reduce_event_loop_pauses, server_config
 from supervision import run_on_uvloop
 
 READY = "bare ready"
 PATH = "/messages"
 POOL_SIZE = 20  # as the product has it
-TABLE = """
+CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS bare_message (
   id uuid PRIMARY KEY, recipient_id text NOT NULL, notification_type text NOT NULL, payload jsonb NOT NULL,
   priority int NOT NULL, status text NOT NULL, created_at timestamptz NOT NULL)
@@ -36,21 +36,21 @@ VALUES ($1, $2, $3, $4, $5, 'PENDING', now())
 """
 
 
-class BareServer(Server):
+class BareServer(ApiServer):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Report that the port is open, which it is not yet when the application has started."""
         await super().startup(sockets)
         print(READY, flush=True)
 
 
-class Message(BaseModel):
+class BareMessage(BaseModel):
     notification_type: str
     recipient_id: str
     payload: dict[str, Any]
     priority: int
 
 
-class Stored(BaseModel):
+class BareResponse(BaseModel):
     id: UUID
 
 
@@ -58,18 +58,18 @@ def create_app(dsn: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with asyncpg.create_pool(dsn, min_size=POOL_SIZE, max_size=POOL_SIZE) as pool:
-            await pool.execute(TABLE)
+            await pool.execute(CREATE_TABLE)
             app.state.pool = pool
             yield
 
     app = FastAPI(lifespan=lifespan)
 
     @app.post(PATH, status_code=202)
-    async def store(message: Message, request: Request) -> Stored:
+    async def store(message: BareMessage, request: Request) -> BareResponse:
         id = uuid4()
         values = message.recipient_id, message.notification_type, json.dumps(message.payload), message.priority
         await request.app.state.pool.execute(INSERT, id, *values)
-        return Stored(id=id)
+        return BareResponse(id=id)
 
     return app
 
@@ -79,7 +79,7 @@ async def main(dsn: str, port: int) -> None:
     server = BareServer(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
-    shorten_pauses()
+    reduce_event_loop_pauses()
     await server.serve()
 
 

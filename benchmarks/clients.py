@@ -10,7 +10,7 @@ import httpx2
 from temporalio.client import Client
 
 from benchmarks.messages import PREPARATION
-from benchmarks.stack import Servers
+from benchmarks.servers import BenchmarkServers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +32,22 @@ class Clients:
 
 
 @asynccontextmanager
-async def open_clients(given: Servers) -> AsyncIterator[Clients]:
+async def open_clients(servers: BenchmarkServers) -> AsyncIterator[Clients]:
     http = httpx2.AsyncClient(
-        base_url=f"{given.places.api_url}/api/v1",
-        headers={"Authorization": f"Bearer {given.api_key}"},
+        base_url=f"{servers.places.api_url}/api/v1",
+        headers={"Authorization": f"Bearer {servers.api_key}"},
         timeout=60,
         trust_env=False,
     )
     async with http:
-        database = await asyncpg.connect(given.dsn)
+        database = await asyncpg.connect(servers.dsn)
         try:
-            temporal = await Client.connect(given.places.temporal_address)
+            temporal = await Client.connect(servers.places.temporal_address)
             yield Clients(http=http, temporal=temporal, database=database)
         finally:
             await database.close()
 
 
-async def prepared(given: Servers) -> None:
-    async with open_clients(given) as clients:
+async def prepare_content(servers: BenchmarkServers) -> None:
+    async with open_clients(servers) as clients:
         await clients.prepare()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedded.orphans import Record
+from embedded.orphan_processes import ProcessRecord
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PARENT, USER, CHILDREN_SYSTEM = 1, 11, 14  # fields of /proc/PID/stat behind the name: see proc(5)
@@ -17,7 +17,7 @@ class NoSuchProcess(Exception):
 def pid_of(records: Path, name: str) -> int:
     """Of the process that a supervisor wrote down as `name`."""
     path = records / f"{name}.pid"
-    record = Record.read(path) if path.exists() else None
+    record = ProcessRecord.read(path) if path.exists() else None
     if record is None:
         raise NoSuchProcess(name)
     return record.pid
@@ -25,10 +25,10 @@ def pid_of(records: Path, name: str) -> int:
 
 def cpu_seconds(records: Path, name: str) -> float:
     """Since the start of the process that a supervisor wrote down as `name`."""
-    pid, stats = pid_of(records, name), _stats()
+    pid, stats = pid_of(records, name), _read_stats()
     if pid not in stats:
         raise NoSuchProcess(name)
-    return sum(sum(stats[one][USER : CHILDREN_SYSTEM + 1]) for one in _family(pid, stats)) / TICKS
+    return sum(sum(stats[one][USER : CHILDREN_SYSTEM + 1]) for one in _process_tree(pid, stats)) / TICKS
 
 
 class CpuMeter:
@@ -45,7 +45,7 @@ class CpuMeter:
         }
 
 
-def _stats() -> dict[int, list[int]]:
+def _read_stats() -> dict[int, list[int]]:
     """Per process the numbers behind its state; one that ends meanwhile is left out."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -57,6 +57,6 @@ def _stats() -> dict[int, list[int]]:
     return stats
 
 
-def _family(pid: int, stats: dict[int, list[int]]) -> list[int]:
+def _process_tree(pid: int, stats: dict[int, list[int]]) -> list[int]:
     children = [child for child, fields in stats.items() if fields[PARENT] == pid]
-    return [pid, *(below for child in children for below in _family(child, stats))]
+    return [pid, *(below for child in children for below in _process_tree(child, stats))]

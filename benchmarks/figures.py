@@ -5,7 +5,7 @@ from statistics import median, quantiles
 from typing import Any
 
 # Which figure is divided by which one of the same round.
-BESIDE = {
+BASELINES = {
     "sent_rate_batch": "floor_rate",
     "sent_rate_single": "floor_rate",
     "floor_eager_rate": "floor_rate",
@@ -33,34 +33,37 @@ class Figures:
 
     def ratios(self, name: str) -> list[float]:
         """Round by round, median by median: what the machine did meanwhile is in both."""
-        pairs = zip(self.rounds[name], self.rounds[BESIDE[name]], strict=True)
-        return [median(values) / median(beside) for values, beside in pairs]
+        pairs = zip(self.rounds[name], self.rounds[BASELINES[name]], strict=True)
+        return [median(values) / median(baseline) for values, baseline in pairs]
 
     def values(self, name: str) -> list[float]:
         """Of all rounds."""
         return [value for values in self.rounds[name] for value in values]
 
     def summary(self) -> dict[str, Any]:
-        return {name: self._one(name) for name in self.rounds}
+        return {name: self._summarize(name) for name in self.rounds}
 
-    def _one(self, name: str) -> dict[str, Any]:
+    def _summarize(self, name: str) -> dict[str, Any]:
         values = self.values(name)
         summary: dict[str, Any] = {"median": median(values), "p95": p95(values), "rounds": self.rounds[name]}
-        if BESIDE.get(name) in self.rounds:
+        if BASELINES.get(name) in self.rounds:
             ratios = self.ratios(name)
-            summary |= {"beside": BESIDE[name], "median_ratio": median(ratios), "ratios": ratios}
+            summary |= {"beside": BASELINES[name], "median_ratio": median(ratios), "ratios": ratios}
         return summary
 
     def table(self) -> str:
         lines = [f"{'':28}{'median':>11}{'p95':>10}{'ratio':>10}"]
-        for name, one in self.summary().items():
-            shown, worst = _shown(name, one["median"]), _shown(name, one["p95"]) if "latency" in name else ""
-            ratio = f"{one['median_ratio']:.2f} x {one['beside']}" if "median_ratio" in one else ""
+        for name, figure in self.summary().items():
+            shown, worst = (
+                _format_value(name, figure["median"]),
+                _format_value(name, figure["p95"]) if "latency" in name else "",
+            )
+            ratio = f"{figure['median_ratio']:.2f} x {figure['beside']}" if "median_ratio" in figure else ""
             lines.append(f"{name:28}{shown:>11}{worst:>10}     {ratio}".rstrip())
         return "\n".join(lines)
 
 
-def _shown(name: str, value: float) -> str:
+def _format_value(name: str, value: float) -> str:
     if "latency" in name:
         return f"{value * 1000:.0f} ms"
     if name == "search_buffers":

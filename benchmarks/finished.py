@@ -13,20 +13,20 @@ from sqlalchemy import make_url
 from benchmarks.clients import Clients
 from benchmarks.cpu import CpuMeter
 from benchmarks.figures import Figures
-from benchmarks.measures import Measures
-from benchmarks.ratios import OURS
-from benchmarks.stack import Servers
+from benchmarks.measures import SendMeasures
+from benchmarks.ratios import PRODUCT_FIGURES
+from benchmarks.servers import BenchmarkServers
 from models.columns import new_id
-from storage.notifications import Search, search_statement
+from storage.notifications import NotificationSearch, build_search
 
-COPIED_AT_ONCE = 20_000
+COPY_BATCH_SIZE = 20_000
 AGE = timedelta(days=30)
-PAGE = 50
+PAGE_SIZE = 50
 FAILED_ONE_IN = 50
-TYPE = "SELECT id, tenant FROM notification_type WHERE key = 'bench'"
-TABLES = {
+SELECT_TYPE = "SELECT id, tenant FROM notification_type WHERE key = 'bench'"
+TABLE_COLUMNS = {
     "notification": "id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,"
-    " idempotency_held, created_at, finished_at, generation, revision",
+    " holds_idempotency_key, created_at, finished_at, generation, revision",
     "delivery": "id, tenant, notification_id, generation, step, channel, by_rule, rendered_content, status, provider,"
     " provider_message_id, created_at, sent_at",
     "attempt": "id, tenant, notification_id, delivery_id, endpoint_id, number, provider, state, evidence,"
@@ -48,49 +48,49 @@ class FinishedSize:
 class FinishedRows:
     """Built with clients that are prepared, while the worker and the floor's worker run."""
 
-    def __init__(self, given: Servers, clients: Clients) -> None:
-        self._records = given.records
+    def __init__(self, servers: BenchmarkServers, clients: Clients) -> None:
+        self._records = servers.records
         self._database = clients.database
-        self._measures = Measures(clients)
+        self._measures = SendMeasures(clients)
 
     async def measure(self, size: FinishedSize, figures: Figures) -> None:
-        await self.fill(size.rows)
-        figures.add("search_buffers", [buffers(await self.search_plan())])
+        await self.insert_rows(size.rows)
+        figures.add("search_buffers", [count_pages_read(await self.search_plan())])
         for _ in range(size.blocks):
-            await self._block(size.block, figures)
+            await self._measure_block(size.block, figures)
 
-    async def fill(self, count: int) -> None:
+    async def insert_rows(self, count: int) -> None:
         """Fill the tables by COPY, with a delivery and an attempt of each notification. Vacuum them, so that autovacuum
         does not do it during a block."""
-        type_id, tenant = await self._type()
-        for first in range(0, count, COPIED_AT_ONCE):
-            ids = [new_id() for _ in range(min(COPIED_AT_ONCE, count - first))]
-            for table, columns in TABLES.items():
-                rows = ROWS[table](ids, tenant, type_id)
+        type_id, tenant = await self._read_type()
+        for first in range(0, count, COPY_BATCH_SIZE):
+            ids = [new_id() for _ in range(min(COPY_BATCH_SIZE, count - first))]
+            for table, columns in TABLE_COLUMNS.items():
+                rows = ROW_BUILDERS[table](ids, tenant, type_id)
                 await self._database.copy_records_to_table(table, columns=columns.split(", "), records=rows)
-        await self._database.execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
+        await self._database.execute(f"VACUUM (ANALYZE) {', '.join(TABLE_COLUMNS)}")
         await self._database.execute("CHECKPOINT")
 
     async def search_plan(self) -> dict[str, Any]:
         """Of the first page of what has failed, as the API reads it."""
-        _, tenant = await self._type()
-        statement = search_statement(tenant, Search(status="FAILED"), before=None, limit=PAGE)
+        _, tenant = await self._read_type()
+        statement = build_search(tenant, NotificationSearch(status="FAILED"), before=None, limit=PAGE_SIZE)
         dialect = make_url("postgresql+asyncpg://").get_dialect()()
         sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         explained = await self._database.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
         plan: dict[str, Any] = json.loads(explained)[0]["Plan"]
         return plan
 
-    async def _type(self) -> tuple[UUID, UUID]:
+    async def _read_type(self) -> tuple[UUID, UUID]:
         """Ids of the type and its tenant."""
-        [row] = await self._database.fetch(TYPE)
+        [row] = await self._database.fetch(SELECT_TYPE)
         return row["id"], row["tenant"]
 
-    async def _block(self, count: int, figures: Figures) -> None:
+    async def _measure_block(self, count: int, figures: Figures) -> None:
         meter = CpuMeter(self._records, ["floor"])
         await self._measures.floor_rate(count)
         figures.add("cpu_ms_floor_block", [meter.milliseconds(count)["floor"]])
-        meter = CpuMeter(self._records, [name.removeprefix("cpu_ms_") for name in OURS])
+        meter = CpuMeter(self._records, [name.removeprefix("cpu_ms_") for name in PRODUCT_FIGURES])
         await self._measures.single_rate(count)
         spent = meter.milliseconds(count)
         for name, milliseconds in spent.items():
@@ -98,44 +98,44 @@ class FinishedRows:
         figures.add("cpu_ms_send_block", [sum(spent.values())])
 
 
-def finished_ratios(figures: Figures) -> dict[str, float]:
+def compute_finished_ratios(figures: Figures) -> dict[str, float]:
     """CPU time of the last block of sends by that of the first, each by that of the floor beside it."""
     blocks = figures.ratios("cpu_ms_send_block")
     return {"last_sends_vs_first": blocks[-1] / blocks[0], "search_buffers": figures.values("search_buffers")[0]}
 
 
-def buffers(plan: dict[str, Any]) -> float:
+def count_pages_read(plan: dict[str, Any]) -> float:
     """Pages of 8 KiB that the statement has read."""
     return float(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def scans(plan: dict[str, Any]) -> Iterator[str]:
+def list_node_types(plan: dict[str, Any]) -> Iterator[str]:
     """Kinds of the plan's nodes."""
     yield plan["Node Type"]
-    for below in plan.get("Plans", []):
-        yield from scans(below)
+    for child_plan in plan.get("Plans", []):
+        yield from list_node_types(child_plan)
 
 
-Rows = Iterator[tuple[object, ...]]
+CopyRows = Iterator[tuple[object, ...]]
 
 
-def _notifications(ids: list[UUID], tenant: UUID, type_id: UUID) -> Rows:
+def _notifications(ids: list[UUID], tenant: UUID, type_id: UUID) -> CopyRows:
     at = datetime.now(UTC) - AGE
     for number, id in enumerate(ids):
         status = "FAILED" if number % FAILED_ONE_IN == 0 else "SENT"
         yield id, tenant, "ada", "bench", type_id, PAYLOAD, status, 3, [], False, at, at, 1, 3
 
 
-def _deliveries(ids: list[UUID], tenant: UUID, _: UUID) -> Rows:
+def _deliveries(ids: list[UUID], tenant: UUID, _: UUID) -> CopyRows:
     at = datetime.now(UTC) - AGE
     for id in ids:
         yield id, tenant, id, 1, 1, "email", False, CONTENT, "SENT", "sandbox", str(id), at, at
 
 
-def _attempts(ids: list[UUID], tenant: UUID, _: UUID) -> Rows:
+def _attempts(ids: list[UUID], tenant: UUID, _: UUID) -> CopyRows:
     at = datetime.now(UTC) - AGE
     for id in ids:
         yield id, tenant, id, id, "email", 1, "sandbox", "accepted", "sent", str(id), 0, at, at, at
 
 
-ROWS = {"notification": _notifications, "delivery": _deliveries, "attempt": _attempts}
+ROW_BUILDERS = {"notification": _notifications, "delivery": _deliveries, "attempt": _attempts}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-LENGTH = b"content-length:"
+LENGTH_HEADER = b"content-length:"
 
 
 class UnexpectedStatus(Exception):
@@ -37,19 +37,19 @@ class RepeatedRequest:
 
 async def request_rate(request: RepeatedRequest, count: int, in_flight: int) -> float:
     """Requests per second, each of `in_flight` connections with one request at a time."""
-    left = iter(range(count))
+    remaining = iter(range(count))
     started = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         for _ in range(min(in_flight, count)):
-            tasks.create_task(_repeat(request, left))
+            tasks.create_task(_repeat(request, remaining))
     return count / (time.perf_counter() - started)
 
 
-async def _repeat(request: RepeatedRequest, left: Iterator[int]) -> None:
+async def _repeat(request: RepeatedRequest, remaining: Iterator[int]) -> None:
     parts, text = urlsplit(request.url), request.text
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        for _ in left:
+        for _ in remaining:
             writer.write(text)
             await _read_response(reader)
     finally:
@@ -61,6 +61,6 @@ async def _repeat(request: RepeatedRequest, left: Iterator[int]) -> None:
 async def _read_response(reader: asyncio.StreamReader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
-    await reader.readexactly(next(int(line[len(LENGTH) :]) for line in lines if line.startswith(LENGTH)))
+    await reader.readexactly(next(int(line[len(LENGTH_HEADER) :]) for line in lines if line.startswith(LENGTH_HEADER)))
     if not lines[0].startswith(b"http/1.1 2"):
         raise UnexpectedStatus(lines[0].decode())

@@ -13,26 +13,26 @@ from uuid import uuid4
 
 from benchmarks.clients import Clients
 from benchmarks.floor import QUEUE, FloorWorkflow
-from benchmarks.messages import message
+from benchmarks.messages import build_send
 
 IN_FLIGHT = 16  # requests or starts at a time
-DONE_WITHIN = 120.0
-LOOK_EVERY = 0.01
+DONE_TIMEOUT = 120.0
+POLL_INTERVAL = 0.01
 # The query for many costs as much CPU time as a send; what they took is read from the rows afterwards.
-LOOK_AT_MANY_EVERY = 0.25
+BULK_POLL_INTERVAL = 0.25
 BULK_PRIORITY = 4
 BATCH_ITEMS = 1_000
-LAST_SENT_AT = "SELECT max(sent_at) FROM delivery WHERE notification_id = ANY($1::uuid[])"
-SENT_AT = "SELECT sent_at FROM delivery WHERE notification_id = $1::uuid AND sent_at IS NOT NULL"
-FINISHED = "SELECT count(*) FROM notification WHERE id = ANY($1::uuid[]) AND finished_at IS NOT NULL"
-UNFINISHED = "SELECT count(*) FROM notification WHERE finished_at IS NULL"
+SELECT_LAST_SENT_AT = "SELECT max(sent_at) FROM delivery WHERE notification_id = ANY($1::uuid[])"
+SELECT_SENT_AT = "SELECT sent_at FROM delivery WHERE notification_id = $1::uuid AND sent_at IS NOT NULL"
+COUNT_FINISHED = "SELECT count(*) FROM notification WHERE id = ANY($1::uuid[]) AND finished_at IS NOT NULL"
+COUNT_UNFINISHED = "SELECT count(*) FROM notification WHERE finished_at IS NULL"
 
 
-class TooSlow(Exception):
+class MeasurementTimeout(Exception):
     """A measurement did not end within its limit."""
 
 
-class Measures:
+class SendMeasures:
     """`prepare` the clients first."""
 
     def __init__(self, clients: Clients) -> None:
@@ -42,68 +42,70 @@ class Measures:
 
     async def floor_rate(self, count: int, queue: str = QUEUE) -> float:
         started = time.perf_counter()
-        await _run_concurrently([lambda: self._floor(queue)] * count)
+        await _run_concurrently([lambda: self._run_floor(queue)] * count)
         return count / (time.perf_counter() - started)
 
     async def single_rate(self, count: int) -> float:
         """Sends one by one, until the provider's acceptance of the last is recorded. Return when all have finished."""
         started = time.time()
         ids = await _run_concurrently([self._send] * count)
-        return count / await self._until_sent(ids, started)
+        return count / await self._wait_until_sent(ids, started)
 
     async def batch_rate(self, count: int) -> float:
         """The same in one `send-batch`: the engine has them all at once."""
         started = time.time()
-        ids = await self._send_batch([message(3)] * count)
-        return count / await self._until_sent(ids, started)
+        ids = await self._send_batch([build_send(3)] * count)
+        return count / await self._wait_until_sent(ids, started)
 
     async def floor_latency(self) -> float:
         """From the call until the activity runs."""
         started = time.time()
-        return await self._floor(QUEUE) - started
+        return await self._run_floor(QUEUE) - started
 
     async def send_latency(self, priority: int) -> float:
         """From the call until the acceptance by the provider is recorded."""
         started = time.time()
         id = await self._send(priority)
-        sent_at = await self._until(lambda: self._database.fetchval(SENT_AT, id), bool)
+        sent_at = await self._wait_until(lambda: self._database.fetchval(SELECT_SENT_AT, id), bool)
         return float(sent_at.timestamp() - started)
 
     async def send_bulk(self, count: int) -> None:
         """Accept a backlog, and do not wait for it."""
         for first in range(0, count, BATCH_ITEMS):
-            await self._send_batch([message(BULK_PRIORITY)] * min(BATCH_ITEMS, count - first))
+            await self._send_batch([build_send(BULK_PRIORITY)] * min(BATCH_ITEMS, count - first))
 
-    async def backlog(self) -> int:
+    async def count_backlog(self) -> int:
         """How many notifications have not finished."""
-        return int(await self._database.fetchval(UNFINISHED))
+        return int(await self._database.fetchval(COUNT_UNFINISHED))
 
-    async def _until_sent(self, ids: list[str], started: float) -> float:
+    async def _wait_until_sent(self, ids: list[str], started: float) -> float:
         """Seconds from `started`, since 1970, until all are sent. Return when all have finished."""
-        enough = partial(operator.eq, len(ids))
-        await self._until(lambda: self._database.fetchval(FINISHED, ids), enough, every=LOOK_AT_MANY_EVERY)
-        last = await self._database.fetchval(LAST_SENT_AT, ids)
+        is_done = partial(operator.eq, len(ids))
+        await self._wait_until(
+            lambda: self._database.fetchval(COUNT_FINISHED, ids), is_done, interval=BULK_POLL_INTERVAL
+        )
+        last = await self._database.fetchval(SELECT_LAST_SENT_AT, ids)
         return float(last.timestamp() - started)
 
-    async def _floor(self, queue: str) -> float:
+    async def _run_floor(self, queue: str) -> float:
         return await self._temporal.execute_workflow(FloorWorkflow.run, id=f"floor-{uuid4()}", task_queue=queue)
 
     async def _send(self, priority: int = 3) -> str:
-        return str((await self._clients.call("POST", "/notifications/send", message(priority)))["id"])
+        return str((await self._clients.call("POST", "/notifications/send", build_send(priority)))["id"])
 
     async def _send_batch(self, items: list[dict[str, Any]]) -> list[str]:
         response = await self._clients.call("POST", "/notifications/send-batch", {"items": items})
         return [item["id"] for item in response["items"]]
 
-    async def _until(
-        self, look: Callable[[], Awaitable[Any]], enough: Callable[[Any], bool], every: float = LOOK_EVERY
+    async def _wait_until(
+        self, read: Callable[[], Awaitable[Any]], is_done: Callable[[Any], bool], interval: float = POLL_INTERVAL
     ) -> Any:
-        deadline = time.monotonic() + DONE_WITHIN
-        while not enough(seen := await look()):
+        deadline = time.monotonic() + DONE_TIMEOUT
+        while not is_done(value := await read()):
             if time.monotonic() > deadline:
-                raise TooSlow(f"not done within {DONE_WITHIN:g} s; last seen: {seen}")
-            await asyncio.sleep(every)
-        return seen
+                raise MeasurementTimeout(f"not done within {DONE_TIMEOUT:g} s; last seen: {value}")
+            await asyncio.sleep(interval)
+        return value
 
 
 async def _run_concurrently(calls: list[Callable[[], Awaitable[Any]]]) -> list[Any]:

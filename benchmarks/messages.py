@@ -13,15 +13,15 @@ TEMPLATE = {
     "variables_schema": {"type": "object", "properties": {"name": {"type": "string"}, "number": {"type": "integer"}}},
     "publish": True,
 }
-TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
+NOTIFICATION_TYPE = {"category": "orders", "route": [{"channels": ["email"]}], "templates": {"email": "bench"}}
 RECIPIENT = {"email": ADDRESS, "locale": "en"}
 PREPARATION = (
     ("POST", "/templates", TEMPLATE),
-    ("PUT", "/notification-types/bench", TYPE),
+    ("PUT", "/notification-types/bench", NOTIFICATION_TYPE),
     ("PUT", "/recipients/ada", RECIPIENT),
 )
 
 
-def message(priority: int) -> dict[str, Any]:
+def build_send(priority: int) -> dict[str, Any]:
     payload = {"name": "Ada", "number": 4711}
     return {"notification_type": "bench", "recipient_id": "ada", "payload": payload, "priority": priority}

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from benchmarks.cpu import pid_of
-from benchmarks.stack import Servers
+from benchmarks.servers import BenchmarkServers
 
 SAMPLES_PER_SECOND = 100
 # Seconds. A bound; the profile ends with the work that is profiled.
-LONGEST = 120
+MAX_SECONDS = 120
 
 
-class NoProfiler(Exception):
+class ProfilerNotFound(Exception):
     """py-spy is not installed."""
 
 
@@ -28,25 +28,27 @@ def prepare_profiles(directory: Path) -> None:
 def _find_profiler() -> str:
     program = shutil.which("py-spy")
     if program is None:
-        raise NoProfiler("py-spy is not installed; `pip install py-spy`, and put it on the PATH")
+        raise ProfilerNotFound("py-spy is not installed; `pip install py-spy`, and put it on the PATH")
     return program
 
 
 @asynccontextmanager
-async def profiled(given: Servers, directory: Path | None, names: Sequence[str], label: str) -> AsyncIterator[None]:
+async def record_profiles(
+    servers: BenchmarkServers, directory: Path | None, names: Sequence[str], label: str
+) -> AsyncIterator[None]:
     """Write `<label>-<name>.json` (speedscope) for each process while the block runs. Without a directory, nothing."""
     async with AsyncExitStack() as stack:
         if directory is not None:
             for name in names:
                 path = directory / f"{label}-{name}.json"
-                await stack.enter_async_context(_recording(pid_of(given.records, name), path))
+                await stack.enter_async_context(_record_profile(pid_of(servers.records, name), path))
         yield
 
 
 @asynccontextmanager
-async def _recording(pid: int, path: Path) -> AsyncIterator[None]:
+async def _record_profile(pid: int, path: Path) -> AsyncIterator[None]:
     arguments = ["record", "--pid", str(pid), "--output", str(path), "--format", "speedscope"]
-    limits = ["--rate", str(SAMPLES_PER_SECOND), "--duration", str(LONGEST), "--nonblocking"]
+    limits = ["--rate", str(SAMPLES_PER_SECOND), "--duration", str(MAX_SECONDS), "--nonblocking"]
     process = await asyncio.create_subprocess_exec(
         _find_profiler(), *arguments, *limits, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )

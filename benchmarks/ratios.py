@@ -5,11 +5,11 @@ from statistics import median
 from benchmarks.figures import Figures, p95
 
 # Everything but Temporal, per send.
-OURS = ("cpu_ms_worker", "cpu_ms_api", "cpu_ms_postgres")
+PRODUCT_FIGURES = ("cpu_ms_worker", "cpu_ms_api", "cpu_ms_postgres")
 FLOOR_WORKER = "cpu_ms_floor_worker"
 
 
-def ratios(figures: Figures) -> dict[str, float]:
+def compute_ratios(figures: Figures) -> dict[str, float]:
     """`receipt_cpu_ms…` are milliseconds; everything else has no unit."""
     return {
         "single_vs_floor": median(figures.ratios("sent_rate_single")),
@@ -24,15 +24,15 @@ def ratios(figures: Figures) -> dict[str, float]:
     }
 
 
-def _p95_ratio(figures: Figures, name: str, beside: str) -> float:
-    return p95(figures.values(name)) / p95(figures.values(beside))
+def _p95_ratio(figures: Figures, name: str, baseline: str) -> float:
+    return p95(figures.values(name)) / p95(figures.values(baseline))
 
 
 def _cpu_ratio(figures: Figures) -> float:
     """CPU time is counted in steps of 10 ms: a run of a few notifications can show none at all."""
     floor = median(figures.values(FLOOR_WORKER))
-    return sum(median(figures.values(name)) for name in OURS) / floor if floor else 0.0
+    return sum(median(figures.values(name)) for name in PRODUCT_FIGURES) / floor if floor else 0.0
 
 
-def ratios_table(values: dict[str, float]) -> str:
+def format_ratios(values: dict[str, float]) -> str:
     return "\n".join(f"{name:30}{value:>9.2f}" for name, value in values.items())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from benchmarks.figures import Figures
-from benchmarks.receipts import ALONE, BATCH, BATCH_COUNT, IDLE_SECONDS, SINGLE_COUNT, ReceiptMeasures
+from benchmarks.receipts import BATCH_COUNT, BATCH_SIZE, IDLE_SECONDS, SINGLE_COUNT, SINGLE_PAUSE, ReceiptMeasures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,14 +11,14 @@ class ReceiptSize:
     """Per round: `count` receipts in batches, and `alone` that are posted one at a time."""
 
     count: int = BATCH_COUNT
-    alone: int = SINGLE_COUNT
-    batch: int = BATCH
+    single: int = SINGLE_COUNT
+    batch: int = BATCH_SIZE
     idle_seconds: float = IDLE_SECONDS
 
 
-async def receipt_round(measures: ReceiptMeasures, size: ReceiptSize, figures: Figures) -> None:
+async def measure_receipt_round(measures: ReceiptMeasures, size: ReceiptSize, figures: Figures) -> None:
     batched = await measures.measure(size.count, size.batch)
     figures.add("receipt_rate_batch", [batched.count / batched.seconds])
     figures.add("receipt_cpu_ms_batch", [batched.total])
-    alone = await measures.measure(size.alone, 1, ALONE)
-    figures.add("receipt_cpu_ms_single", [alone.total])
+    single = await measures.measure(size.single, 1, SINGLE_PAUSE)
+    figures.add("receipt_cpu_ms_single", [single.total])

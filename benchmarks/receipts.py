@@ -21,25 +21,25 @@ import httpx2
 
 from benchmarks.cpu import cpu_seconds
 from benchmarks.messages import PREPARATION
-from benchmarks.stack import Servers, servers
+from benchmarks.servers import BenchmarkServers, start_servers
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
-APPLIED_WITHIN = 120.0
+APPLY_TIMEOUT = 120.0
 POLL_INTERVAL = 0.2
 IDLE_SECONDS = 10.0
 IN_FLIGHT = 2
-ALONE = 0.05  # seconds between requests
-BATCH = 50  # receipts per request
+SINGLE_PAUSE = 0.05  # seconds between requests
+BATCH_SIZE = 50  # receipts per request
 BATCH_COUNT, SINGLE_COUNT = 1000, 200  # receipts per figure
 PROCESSES = ("api", "postgres")
 
 # The type and the recipient of `messages` must exist. Per id one sent notification, with its delivery and attempt.
-SENT = """
+INSERT_SENT = """
 WITH one AS (SELECT id, ordinality AS n FROM unnest($1::uuid[]) WITH ORDINALITY AS x(id)),
 kind AS (SELECT id, tenant FROM notification_type WHERE key = 'bench' LIMIT 1),
 n AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-         idempotency_held, created_at, finished_at, generation, revision)
+         holds_idempotency_key, created_at, finished_at, generation, revision)
   SELECT one.id, kind.tenant, 'ada', 'bench', kind.id, '{"name": "Ada", "number": 4711}', 'SENT', 3, '{}', false,
          now(), now(), 1, 1 FROM one, kind RETURNING id, tenant
 ), d AS (
@@ -53,11 +53,11 @@ INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, numb
 SELECT id, tenant, id, id, 'email', 1, 'sandbox', 'accepted', 'sent', id::text, '{"status": "queued"}', 0, now(),
        now(), now() FROM n
 """
-WAITING = "SELECT count(*) FROM receipt WHERE applied_at IS NULL"
-APPLIED = "SELECT count(*) FROM attempt WHERE id = ANY($1::uuid[]) AND delivered_at IS NOT NULL"
+COUNT_PENDING = "SELECT count(*) FROM receipt WHERE applied_at IS NULL"
+COUNT_APPLIED = "SELECT count(*) FROM attempt WHERE id = ANY($1::uuid[]) AND delivered_at IS NOT NULL"
 
 
-class NotApplied(Exception):
+class ReceiptsNotApplied(Exception):
     """The receipts were not applied within the limit."""
 
 
@@ -74,7 +74,7 @@ class ReceiptCpu:
     def total(self) -> float:
         return sum(self.milliseconds.values())
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         split = ", ".join(f"{name} {value:.2f}" for name, value in self.milliseconds.items())
         rate = self.count / self.seconds
         return f"batches of {self.batch:>3}: {self.total:.2f} ms CPU per receipt ({split}), {rate:.0f} receipts/s"
@@ -83,8 +83,10 @@ class ReceiptCpu:
 class ReceiptMeasures:
     """`http` may be any client: the signature is the only credential of the route."""
 
-    def __init__(self, given: Servers, http: httpx2.AsyncClient, database: asyncpg.Connection, secret: bytes) -> None:
-        self._given = given
+    def __init__(
+        self, servers: BenchmarkServers, http: httpx2.AsyncClient, database: asyncpg.Connection, secret: bytes
+    ) -> None:
+        self._servers = servers
         self._http = http
         self._database = database
         self._secret = secret
@@ -94,9 +96,9 @@ class ReceiptMeasures:
         """Create what the rows refer to, and read what the processes use when idle, in cores."""
         for method, path, body in PREPARATION:
             (await self._http.request(method, path, json=body)).raise_for_status()
-        before = self._cpu()
+        before = self._read_cpu()
         await asyncio.sleep(idle_seconds)
-        after = self._cpu()
+        after = self._read_cpu()
         self._idle = {name: (after[name] - before[name]) / idle_seconds for name in PROCESSES}
 
     async def measure(self, count: int, batch: int, pause: float = 0.0) -> ReceiptCpu:
@@ -105,12 +107,12 @@ class ReceiptMeasures:
         With a `pause` after each request, each is applied alone.
         """
         ids = [uuid4() for _ in range(count)]
-        await self._database.execute(SENT, ids)
+        await self._database.execute(INSERT_SENT, ids)
         await self._database.execute("ANALYZE notification, delivery, attempt, receipt")
-        before, started = self._cpu(), time.perf_counter()
+        before, started = self._read_cpu(), time.perf_counter()
         await self._post([ids[first : first + batch] for first in range(0, count, batch)], pause)
-        await self._until_applied(ids)
-        seconds, after = time.perf_counter() - started, self._cpu()
+        await self._wait_until_applied(ids)
+        seconds, after = time.perf_counter() - started, self._read_cpu()
         spent = {name: after[name] - before[name] - self._idle[name] * seconds for name in PROCESSES}
         return ReceiptCpu(
             batch=batch,
@@ -120,10 +122,10 @@ class ReceiptMeasures:
         )
 
     async def _post(self, batches: list[list[UUID]], pause: float) -> None:
-        waiting = iter(batches)
+        pending = iter(batches)
 
         async def post_all() -> None:
-            for ids in waiting:
+            for ids in pending:
                 await self._request(ids)
                 await asyncio.sleep(pause)
 
@@ -137,61 +139,69 @@ class ReceiptMeasures:
         headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(self._secret, timestamp, body)}
         (await self._http.post("/receipts/sandbox", content=body, headers=headers)).raise_for_status()
 
-    async def _until_applied(self, ids: list[UUID]) -> None:
-        deadline = time.monotonic() + APPLIED_WITHIN
-        while await self._database.fetchval(WAITING) or await self._database.fetchval(APPLIED, ids) < len(ids):
+    async def _wait_until_applied(self, ids: list[UUID]) -> None:
+        deadline = time.monotonic() + APPLY_TIMEOUT
+        while await self._database.fetchval(COUNT_PENDING) or await self._database.fetchval(COUNT_APPLIED, ids) < len(
+            ids
+        ):
             if time.monotonic() > deadline:
-                raise NotApplied(f"not applied within {APPLIED_WITHIN:g} s")
+                raise ReceiptsNotApplied(f"not applied within {APPLY_TIMEOUT:g} s")
             await asyncio.sleep(POLL_INTERVAL)
 
-    def _cpu(self) -> dict[str, float]:
-        return {name: cpu_seconds(self._given.logs.parent / "run", name) for name in PROCESSES}
+    def _read_cpu(self) -> dict[str, float]:
+        return {name: cpu_seconds(self._servers.logs.parent / "run", name) for name in PROCESSES}
 
 
 @asynccontextmanager
-async def measures(given: Servers, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[ReceiptMeasures]:
+async def start_receipt_measures(
+    servers: BenchmarkServers, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[ReceiptMeasures]:
     """Prepared, and after a first batch that warms both processes."""
     http = httpx2.AsyncClient(
-        base_url=f"{given.places.api_url}/api/v1",
-        headers={"Authorization": f"Bearer {given.api_key}"},
+        base_url=f"{servers.places.api_url}/api/v1",
+        headers={"Authorization": f"Bearer {servers.api_key}"},
         timeout=60,
         trust_env=False,
     )
-    database = await asyncpg.connect(given.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
+    database = await asyncpg.connect(servers.places.database_url.replace("postgresql+asyncpg", "postgresql", 1))
     try:
-        ready = ReceiptMeasures(given, http, database, given.env["TOCSIN_SECRET_KEY"].encode())
-        await ready.prepare(idle_seconds)
-        await ready.measure(BATCH, BATCH)
-        yield ready
+        receipt_measures = ReceiptMeasures(servers, http, database, servers.env["TOCSIN_SECRET_KEY"].encode())
+        await receipt_measures.prepare(idle_seconds)
+        await receipt_measures.measure(BATCH_SIZE, BATCH_SIZE)
+        yield receipt_measures
     finally:
         await http.aclose()
         await database.close()
 
 
-async def receipt_cpu_ms(given: Servers) -> dict[str, float]:
+async def measure_receipt_cpu_ms(servers: BenchmarkServers) -> dict[str, float]:
     """CPU milliseconds per receipt of API and Postgres: `single`, one at a time, and `batch`, 50 per request."""
-    async with measures(given) as ready:
-        single = await ready.measure(SINGLE_COUNT, 1, ALONE)
-        batch = await ready.measure(BATCH_COUNT, BATCH)
+    async with start_receipt_measures(servers) as receipt_measures:
+        single = await receipt_measures.measure(SINGLE_COUNT, 1, SINGLE_PAUSE)
+        batch = await receipt_measures.measure(BATCH_COUNT, BATCH_SIZE)
     return {"single": single.total, "batch": batch.total}
 
 
 async def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tocsin-receipts-") as home:
-        async with servers(Path(home)) as given, measures(given) as ready:
+        async with start_servers(Path(home)) as servers, start_receipt_measures(servers) as receipt_measures:
             for _ in range(options.rounds):
-                print((await ready.measure(options.count, options.batch)).line(), flush=True)
-                print((await ready.measure(options.count, 1)).line(), flush=True)
-                print("one at a time,", (await ready.measure(options.alone, 1, ALONE)).line(), flush=True)
+                print((await receipt_measures.measure(options.count, options.batch)).format_line(), flush=True)
+                print((await receipt_measures.measure(options.count, 1)).format_line(), flush=True)
+                print(
+                    "one at a time,",
+                    (await receipt_measures.measure(options.alone, 1, SINGLE_PAUSE)).format_line(),
+                    flush=True,
+                )
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
+def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.receipts", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=BATCH_COUNT, help="receipts per figure")
     parser.add_argument("--alone", type=int, default=SINGLE_COUNT, help="receipts that are posted one at a time")
-    parser.add_argument("--batch", type=int, default=BATCH, help="receipts per request")
-    return parser.parse_args(given)
+    parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="receipts per request")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

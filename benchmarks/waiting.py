@@ -6,66 +6,71 @@ import time
 from benchmarks.clients import Clients
 from benchmarks.cpu import cpu_seconds
 from benchmarks.figures import Figures
-from benchmarks.measures import TooSlow
+from benchmarks.measures import MeasurementTimeout
 from benchmarks.messages import TEMPLATE
-from benchmarks.stack import Servers
+from benchmarks.servers import BenchmarkServers
 
-OURS = ("api", "worker")
-SERVERS = ("temporal", "postgres")
-STARTED_WITHIN = 180.0
-LOOK_EVERY = 0.2
-GOAL = {
+PRODUCT_PROCESSES = ("api", "worker")
+SERVER_PROCESSES = ("temporal", "postgres")
+START_TIMEOUT = 180.0
+POLL_INTERVAL = 0.2
+GOAL_TYPE = {
     "route": [{"channels": ["email"], "until": "opened", "within": "3d"}, {"channels": ["in_app"]}],
     "templates": {"email": "bench", "in_app": "bench"},
 }
 
 # Half wait until their time has come, half for a receipt that the sandbox does not send.
-WAITING = """
+COUNT_WAITING = """
 SELECT count(*) FROM notification n JOIN queue_entry q ON q.notification_id = n.id WHERE q.started_at IS NOT NULL
    AND (send_at > now() OR EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaits IS NOT NULL))
 """
 # As if they had waited for an hour and nobody had looked after them: the sweep's worst case.
-STRAY = "UPDATE queue_entry SET started_at = now() - interval '1 h', next_at = now() WHERE started_at IS NOT NULL"
+MARK_OVERDUE = (
+    "UPDATE queue_entry SET started_at = now() - interval '1 h', next_at = now() WHERE started_at IS NOT NULL"
+)
 
 
-class Waiting:
+class WaitingMeasures:
     """Built with clients that are prepared."""
 
-    def __init__(self, given: Servers, clients: Clients) -> None:
-        self._records = given.records
+    def __init__(self, servers: BenchmarkServers, clients: Clients) -> None:
+        self._records = servers.records
         self._clients = clients
         self._database = clients.database
 
     async def measure(self, count: int, seconds: float, figures: Figures) -> None:
         """Fills in `cpu_…` figures, as a share of one core: ours and the servers', each over so many seconds."""
-        await self._window("idle", seconds, figures)
+        await self._measure_window("idle", seconds, figures)
         await self._send(count)
-        await self._window("waiting", seconds, figures)
-        await self._database.execute(STRAY)
-        await self._window("waiting_swept", seconds, figures)
+        await self._measure_window("waiting", seconds, figures)
+        await self._database.execute(MARK_OVERDUE)
+        await self._measure_window("waiting_swept", seconds, figures)
 
-    async def _window(self, name: str, seconds: float, figures: Figures) -> None:
-        began, before = time.monotonic(), self._cpu()
+    async def _measure_window(self, name: str, seconds: float, figures: Figures) -> None:
+        began, before = time.monotonic(), self._read_cpu()
         await asyncio.sleep(seconds)
-        passed, after = time.monotonic() - began, self._cpu()
+        passed, after = time.monotonic() - began, self._read_cpu()
         for part, spent in after.items():
             figures.add(f"cpu_{name}_{part}", [(spent - before[part]) / passed])
 
-    def _cpu(self) -> dict[str, float]:
-        spent = {name: cpu_seconds(self._records, name) for name in (*OURS, *SERVERS)}
-        return {"ours": sum(spent[name] for name in OURS), "servers": sum(spent[name] for name in SERVERS)}
+    def _read_cpu(self) -> dict[str, float]:
+        spent = {name: cpu_seconds(self._records, name) for name in (*PRODUCT_PROCESSES, *SERVER_PROCESSES)}
+        return {
+            "ours": sum(spent[name] for name in PRODUCT_PROCESSES),
+            "servers": sum(spent[name] for name in SERVER_PROCESSES),
+        }
 
     async def _send(self, count: int) -> None:
         await self._clients.call("POST", "/templates", {**TEMPLATE, "channel": "in_app"})
-        await self._clients.call("PUT", "/notification-types/bench-goal", GOAL)
+        await self._clients.call("PUT", "/notification-types/bench-goal", GOAL_TYPE)
         in_an_hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
-        one = {"recipient_id": "ada", "payload": {"name": "Ada", "number": 4711}}
-        scheduled = {"notification_type": "bench", "send_at": in_an_hour, **one}
-        hopeful = {"notification_type": "bench-goal", **one}
-        items = [scheduled if number % 2 else hopeful for number in range(count)]
+        send_fields = {"recipient_id": "ada", "payload": {"name": "Ada", "number": 4711}}
+        scheduled = {"notification_type": "bench", "send_at": in_an_hour, **send_fields}
+        with_goal = {"notification_type": "bench-goal", **send_fields}
+        items = [scheduled if number % 2 else with_goal for number in range(count)]
         await self._clients.call("POST", "/notifications/send-batch", {"items": items})
-        deadline = time.monotonic() + STARTED_WITHIN
-        while (waiting := await self._database.fetchval(WAITING)) < count:
+        deadline = time.monotonic() + START_TIMEOUT
+        while (waiting := await self._database.fetchval(COUNT_WAITING)) < count:
             if time.monotonic() > deadline:
-                raise TooSlow(f"{waiting} of {count} wait after {STARTED_WITHIN:g} s")
-            await asyncio.sleep(LOOK_EVERY)
+                raise MeasurementTimeout(f"{waiting} of {count} wait after {START_TIMEOUT:g} s")
+            await asyncio.sleep(POLL_INTERVAL)

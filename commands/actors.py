@@ -6,7 +6,7 @@ import os
 from domain.audit import Actor
 
 
-def command_line() -> Actor:
+def command_line_actor() -> Actor:
     """The user of the operating system, by number where the system has no name for it."""
     try:
         return Actor(name=getpass.getuser())

@@ -3,55 +3,57 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from commands.checks import check
-from commands.client import Api, Refusal
+from commands.checks import check_items
+from commands.client import ApiClient, ApiError
 from commands.errors import CommandError
-from commands.folder import Item, read_folder
-from commands.plan import Change, carry_out, compare, look
-from commands.sources import located
+from commands.folder import FolderItem, read_folder
+from commands.plan import PlannedChange, apply_change, plan_changes, read_server_resources
+from commands.sources import locate_message
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
-async def apply(api: Api, folder: Path, *, dry_run: bool, say: Say, warn: Say) -> None:
+async def apply(
+    api: ApiClient, folder: Path, *, dry_run: bool, print_line: PrintLine, print_warning: PrintLine
+) -> None:
     """Every file is checked before the first change. Raises CommandError with a line `file:line: reason` per fault."""
     items = read_folder(folder)
-    server = await look(api)
-    for warning in await check(items, set(server.templates)):
-        warn(f"warning: {warning}")
-    changes = compare(items, server)
+    server = await read_server_resources(api)
+    for warning in await check_items(items, set(server.templates)):
+        print_warning(f"warning: {warning}")
+    changes = plan_changes(items, server)
     for change in changes:
         for line in change.lines():
-            say(line)
+            print_line(line)
     if not dry_run:
-        await write(api, changes, warn)
-    say(summary(items, changes, dry_run=dry_run))
+        await write_changes(api, changes, print_warning)
+    print_line(summary_of(items, changes, dry_run=dry_run))
 
 
-async def add_missing(api: Api, folder: Path) -> int:
+async def add_missing(api: ApiClient, folder: Path) -> int:
     """What the server has, however it was changed since, stays; how many were added."""
-    new = [change for change in compare(read_folder(folder), await look(api)) if change.new]
-    await write(api, new, warn=lambda _: None)
+    new = [change for change in plan_changes(read_folder(folder), await read_server_resources(api)) if change.new]
+    await write_changes(api, new, print_warning=lambda _: None)
     return len(new)
 
 
-async def write(api: Api, changes: Sequence[Change], warn: Say) -> None:
+async def write_changes(api: ApiClient, changes: Sequence[PlannedChange], print_warning: PrintLine) -> None:
     """Pass on the server's warnings. Raise CommandError for a refusal, with how many changes were made before: the
     server has rules that this command does not know, as a newer one does."""
     for done, change in enumerate(changes):
         try:
-            for warning in await carry_out(api, change):
-                warn(f"warning: {change.item.title}: {warning}")
-        except Refusal as refusal:
-            lines = [located(change.item.sources, fault.pointer, fault.detail) for fault in refusal.faults]
+            for warning in await apply_change(api, change):
+                print_warning(f"warning: {change.item.title}: {warning}")
+        except ApiError as error:
+            lines = [locate_message(change.item.sources, issue.pointer, issue.detail) for issue in error.issues]
             applied = f"{done} of {len(changes)} changes were made before this one was refused"
-            raise CommandError(*(lines or refusal.lines), applied) from None
+            raise CommandError(*(lines or error.lines), applied) from None
 
 
-def summary(items: Sequence[Item], changes: Sequence[Change], *, dry_run: bool) -> str:
+def summary_of(items: Sequence[FolderItem], changes: Sequence[PlannedChange], *, dry_run: bool) -> str:
     if not changes:
-        said = f"all {len(items)} are as the files say" if len(items) > 1 else "it is as the file says"
-        return f"Nothing to change: {said}."
+        unchanged = f"all {len(items)} are as the files say" if len(items) > 1 else "it is as the file says"
+        return f"Nothing to change: {unchanged}."
     new = sum(change.new for change in changes)
     counts = f"{new} new, {len(changes) - new} changed, {len(items) - len(changes)} as they were."
     return f"Dry run, nothing was changed: {counts}" if dry_run else f"Applied: {counts}"

@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands.client import Api
-from commands.ending import talk
-from commands.timeline import clock
+from commands.client import ApiClient
+from commands.execution import run_with_api
+from commands.timeline import time_text
 
 Json = dict[str, Any]
 
@@ -31,20 +31,20 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List changes of the configuration, newest first: when, who, what, before and after. Needs the scope manage."""
-    wanted = {"at_from": since, "at_before": before, "actor_id": actor, "action": action, "subject": subject}
+    filters = {"at_from": since, "at_before": before, "actor_id": actor, "action": action, "subject": subject}
 
-    async def work(api: Api) -> None:
-        for entry in await api.first("/audit", lines, tenant=tenant, **wanted):
+    async def work(api: ApiClient) -> None:
+        for entry in await api.list_first("/audit", lines, tenant=tenant, **filters):
             if as_json:
                 typer.echo(json.dumps(entry, ensure_ascii=False))
             else:
-                console.print(_line(entry), soft_wrap=True)
+                console.print(_entry_line(entry), soft_wrap=True)
 
-    talk(work)
+    run_with_api(work)
 
 
-def _line(entry: Json) -> str:
+def _entry_line(entry: Json) -> str:
     actor = entry["actor"]
-    who = " ".join(word for word in (actor["kind"], actor["name"], actor["id"]) if word)
+    actor_text = " ".join(word for word in (actor["kind"], actor["name"], actor["id"]) if word)
     changes = " → ".join(json.dumps(entry[side], ensure_ascii=False) for side in ("before", "after") if entry[side])
-    return escape("  ".join([clock(entry["at"]), who, entry["action"], entry["subject"], changes]).rstrip())
+    return escape("  ".join([time_text(entry["at"]), actor_text, entry["action"], entry["subject"], changes]).rstrip())

@@ -11,42 +11,42 @@ from typing import Any
 import httpx2
 
 from commands.errors import CommandError
-from commands.here import not_running, running
+from commands.local_stack import find_running_stack, not_running_error
 from config import ClientSettings
 
 Json = dict[str, Any]
 
-PROBLEM = "application/problem+json"
-POLL_SECONDS = 0.1
+PROBLEM_CONTENT_TYPE = "application/problem+json"
+POLL_INTERVAL = 0.1
 # A provider that reports deliveries does so soon, the sandbox in 0.2 s. Who waits longer uses `show`.
-RECEIPT_SECONDS = 5.0
+RECEIPT_WAIT = 5.0
 
 
 @dataclass(frozen=True)
-class Fault:
+class ApiIssue:
     """`pointer` into what was sent, "" for all of it."""
 
     pointer: str
     detail: str
 
 
-class Refusal(CommandError):
+class ApiError(CommandError):
     """The API answered, with an error. `sent` is the body, which its answers do not repeat."""
 
-    def __init__(self, what: str, status: int, detail: str, faults: list[Fault], sent: Any = None) -> None:
-        self.status, self.faults = status, faults
-        lines = [f"{_named(fault, sent)}: {fault.detail}" for fault in faults]
+    def __init__(self, what: str, status: int, detail: str, issues: list[ApiIssue], sent: Any = None) -> None:
+        self.status, self.issues = status, issues
+        lines = [f"{_issue_subject(issue, sent)}: {issue.detail}" for issue in issues]
         super().__init__(*(lines or [f"{what}: {detail}"]))
 
 
-def _named(fault: Fault, sent: Any) -> str:
+def _issue_subject(issue: ApiIssue, sent: Any) -> str:
     """`payload/name`, and `notification_type 'newsleter'` with what the person gave for it."""
-    name = fault.pointer.lstrip("/")
+    name = issue.pointer.lstrip("/")
     value = sent.get(name) if isinstance(sent, dict) else None
     return f"{name} '{value}'" if isinstance(value, str) else name or "request"
 
 
-class Api:
+class ApiClient:
     """Under `/api/v1`, with the key. Raises Refusal, or CommandError if nobody answers."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
@@ -55,20 +55,20 @@ class Api:
     async def get(self, path: str, **params: Any) -> Json:
         return await self.call("GET", path, params={name: value for name, value in params.items() if value is not None})
 
-    async def find(self, path: str) -> Json | None:
+    async def get_or_none(self, path: str) -> Json | None:
         """None: there is no such thing."""
         try:
             return await self.get(path)
-        except Refusal as refusal:
-            if refusal.status != httpx2.codes.NOT_FOUND:
+        except ApiError as api_error:
+            if api_error.status != httpx2.codes.NOT_FOUND:
                 raise
             return None
 
-    async def every(self, path: str, **params: Any) -> list[Json]:
+    async def list_all(self, path: str, **params: Any) -> list[Json]:
         """All items of a list."""
-        return await self.first(path, sys.maxsize, **params)
+        return await self.list_first(path, sys.maxsize, **params)
 
-    async def first(self, path: str, count: int, /, **params: Any) -> list[Json]:
+    async def list_first(self, path: str, count: int, /, **params: Any) -> list[Json]:
         """So many items of a list at most, page by page."""
         items: list[Json] = []
         cursor = None
@@ -85,32 +85,32 @@ class Api:
         except httpx2.TransportError as error:
             raise CommandError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
         if response.status_code >= httpx2.codes.BAD_REQUEST:
-            raise _refusal(f"{method} {path}", response, body)
+            raise _error_of(f"{method} {path}", response, body)
         if not response.is_success:
             raise CommandError(f"{self._http.base_url} answers {response.status_code}: is that where the API is?")
-        return _object(response)
+        return _json_object(response)
 
-    async def settled(self, id: str, within: float) -> Json:
+    async def wait_until_final(self, id: str, within: float) -> Json:
         """The notification when it is over and receipts had a moment to come, or as it stands after `within` s."""
         deadline = time.monotonic() + within
-        over_at: float | None = None
+        final_since: float | None = None
         while True:
-            shown = await self.get(f"/notifications/{id}")
+            notification = await self.get(f"/notifications/{id}")
             now = time.monotonic()
-            if shown["finished_at"] is not None:
-                over_at = over_at or now
-            waited = over_at is not None and now > over_at + RECEIPT_SECONDS
-            if shown["status"] not in ("PENDING", "SENT") or waited or now > deadline:
-                return shown
-            await asyncio.sleep(POLL_SECONDS)
+            if notification["finished_at"] is not None:
+                final_since = final_since or now
+            has_waited_for_receipts = final_since is not None and now > final_since + RECEIPT_WAIT
+            if notification["status"] not in ("PENDING", "SENT") or has_waited_for_receipts or now > deadline:
+                return notification
+            await asyncio.sleep(POLL_INTERVAL)
 
 
-def address(settings: ClientSettings) -> tuple[str, str]:
+def resolve_address(settings: ClientSettings) -> tuple[str, str]:
     """URL and key: as they are set, else of the stack that runs here. That stack's key goes to no other URL."""
     url, key = settings.api_url.rstrip("/"), settings.api_key.get_secret_value()
-    run = None if url else running(settings)
+    run = None if url else find_running_stack(settings)
     if not url and run is None:
-        raise not_running(settings)
+        raise not_running_error(settings)
     if run is not None:
         url, key = run.api_url, key or run.api_key
     if not key:
@@ -119,17 +119,17 @@ def address(settings: ClientSettings) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def open_api(url: str, key: str) -> AsyncIterator[Api]:
+async def open_api(url: str, key: str) -> AsyncIterator[ApiClient]:
     headers = {"Authorization": f"Bearer {key}"}
     # To load the certificates of all authorities takes longer than most commands, and here nothing uses them.
     tls = not url.lower().startswith("http://")
     async with httpx2.AsyncClient(
         base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=30, verify=tls
     ) as http:
-        yield Api(http)
+        yield ApiClient(http)
 
 
-def _object(response: httpx2.Response) -> Json:
+def _json_object(response: httpx2.Response) -> Json:
     """What every answer of the API is; a proxy's page is none."""
     try:
         answer = response.json() if response.content else {}
@@ -140,15 +140,15 @@ def _object(response: httpx2.Response) -> Json:
     return answer
 
 
-def _refusal(what: str, response: httpx2.Response, sent: Any) -> Refusal:
-    problem = _problem(response)
-    faults = [Fault(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
+def _error_of(what: str, response: httpx2.Response, sent: Any) -> ApiError:
+    problem = _problem_of(response)
+    issues = [ApiIssue(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
     detail = problem.get("detail") or f"answered {response.status_code}"
-    return Refusal(what, response.status_code, detail, faults, sent)
+    return ApiError(what, response.status_code, detail, issues, sent)
 
 
-def _problem(response: httpx2.Response) -> Json:
+def _problem_of(response: httpx2.Response) -> Json:
     """What the API says of an error. Somebody else's, such as a proxy's, has a shape of its own: {}."""
-    if not response.headers.get("content-type", "").startswith(PROBLEM):
+    if not response.headers.get("content-type", "").startswith(PROBLEM_CONTENT_TYPE):
         return {}
-    return _object(response)
+    return _json_object(response)

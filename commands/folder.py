@@ -16,35 +16,35 @@ from commands.errors import CommandError
 from commands.sources import BrokenFile, Source
 from commands.yaml_files import YamlFile, read_yaml
 from domain.channels import Channel
-from domain.languages import normalise
+from domain.languages import normalize_tag
 
 Json = dict[str, Any]
-TYPE = "notification type"
-TEMPLATE = "template"
-PART = re.compile(r"(?P<channel>\w+)\.(?P<language>[\w-]+)\.(?P<ending>html|txt)(\.j2)?")
-SUBJECT = "Subject:"
+TYPE_ITEM = "notification type"
+TEMPLATE_ITEM = "template"
+TEXT_FILE_NAME = re.compile(r"(?P<channel>\w+)\.(?P<language>[\w-]+)\.(?P<ending>html|txt)(\.j2)?")
+SUBJECT_PREFIX = "Subject:"
 SCHEMA_FILE = "template.yaml"
 
 
 @dataclass(frozen=True)
-class Item:
+class FolderItem:
     """One thing to be put: `place` is the key of a type, or name, channel and language of a template.
 
     `sources` says where each value of `body` stands, by JSON pointer.
     """
 
-    kind: str
-    place: tuple[str, ...]
+    resource_type: str
+    resource_key: tuple[str, ...]
     body: Json
     sources: dict[str, Source]
 
     @property
     def title(self) -> str:
-        return f"{self.kind} {' '.join(self.place)}"
+        return f"{self.resource_type} {' '.join(self.resource_key)}"
 
 
 @dataclass(frozen=True)
-class Part:
+class TemplateText:
     """One file of a template, without its subject line and the line break at its end."""
 
     source: Source
@@ -52,7 +52,7 @@ class Part:
     text: str
 
 
-def read_folder(folder: Path) -> list[Item]:
+def read_folder(folder: Path) -> list[FolderItem]:
     """Templates before the types that use them. Raises CommandError with a line for each broken file."""
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder")
@@ -62,8 +62,8 @@ def read_folder(folder: Path) -> list[Item]:
         for name in ("type", "template")
         if (folder / name).is_dir()
     ]
-    items: list[Item] = []
-    for read, paths in ((_template, _entries(templates)), (_type, _entries(types))):
+    items: list[FolderItem] = []
+    for read, paths in ((_read_template, _entries(templates)), (_read_type, _entries(types))):
         for path in paths:
             try:
                 items += read(path)
@@ -81,54 +81,58 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
-def _type(path: Path) -> Iterator[Item]:
+def _read_type(path: Path) -> Iterator[FolderItem]:
     if path.suffix not in (".yaml", ".yml"):
         raise BrokenFile(Source(path), "a notification type is a .yaml file")
     if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
         raise BrokenFile(Source(path), f"{path.stem}.yaml is the same type")
-    said = _mapping(path)
-    key = said.value.pop("key", path.stem)
+    content = _read_mapping(path)
+    key = content.value.pop("key", path.stem)
     if key != path.stem:
-        raise BrokenFile(said.lines["/key"], f"key: must be the name of the file, {path.stem}")
-    yield Item(TYPE, (path.stem,), said.value, said.lines)
+        raise BrokenFile(content.lines["/key"], f"key: must be the name of the file, {path.stem}")
+    yield FolderItem(TYPE_ITEM, (path.stem,), content.value, content.lines)
 
 
-def _template(folder: Path) -> Iterator[Item]:
+def _read_template(folder: Path) -> Iterator[FolderItem]:
     if not folder.is_dir():
         raise BrokenFile(Source(folder), "a template is a folder: templates/<name>/<channel>.<language>.txt")
-    schema = _schema(folder / SCHEMA_FILE)
-    parts = [_placed(path) for path in _entries(folder) if path.name != SCHEMA_FILE]
-    by_place: dict[tuple[Channel, str], dict[str, Path]] = {}
-    for place, ending, path in parts:
-        if ending in by_place.setdefault(place, {}):
-            raise BrokenFile(Source(path), f"{by_place[place][ending].name} is the same channel and language")
-        by_place[place][ending] = path
-    for (channel, language), paths in by_place.items():
-        yield _item(folder, channel, language, paths, schema)
+    schema = _read_schema(folder / SCHEMA_FILE)
+    text_files = [_parse_file_name(path) for path in _entries(folder) if path.name != SCHEMA_FILE]
+    files_by_key: dict[tuple[Channel, str], dict[str, Path]] = {}
+    for resource_key, ending, path in text_files:
+        if ending in files_by_key.setdefault(resource_key, {}):
+            raise BrokenFile(
+                Source(path), f"{files_by_key[resource_key][ending].name} is the same channel and language"
+            )
+        files_by_key[resource_key][ending] = path
+    for (channel, language), paths in files_by_key.items():
+        yield _build_template_item(folder, channel, language, paths, schema)
 
 
-def _placed(path: Path) -> tuple[tuple[Channel, str], str, Path]:
-    match = PART.fullmatch(path.name)
+def _parse_file_name(path: Path) -> tuple[tuple[Channel, str], str, Path]:
+    match = TEXT_FILE_NAME.fullmatch(path.name)
     if match is None:
         raise BrokenFile(Source(path), f"must be {SCHEMA_FILE} or <channel>.<language>.html or .txt")
     if match["channel"] not in list(Channel):
         raise BrokenFile(Source(path), f"unknown channel '{match['channel']}'; there are {', '.join(Channel)}")
     try:
-        return (Channel(match["channel"]), normalise(match["language"])), match["ending"], path
+        return (Channel(match["channel"]), normalize_tag(match["language"])), match["ending"], path
     except ValueError as error:
         raise BrokenFile(Source(path), f"{match['language']}: {error}") from None
 
 
-def _item(folder: Path, channel: Channel, language: str, paths: dict[str, Path], schema: YamlFile) -> Item:
-    mail = channel is Channel.EMAIL
-    if "html" in paths and not mail:
+def _build_template_item(
+    folder: Path, channel: Channel, language: str, paths: dict[str, Path], schema: YamlFile
+) -> FolderItem:
+    is_email = channel is Channel.EMAIL
+    if "html" in paths and not is_email:
         raise BrokenFile(Source(paths["html"]), f"{channel} has no HTML; it needs {channel}.{language}.txt")
-    if "html" not in paths and mail:
+    if "html" not in paths and is_email:
         raise BrokenFile(Source(paths["txt"]), f"is the text part of an e-mail without email.{language}.html")
-    text = _part(paths["txt"], with_subject=False) if mail and "txt" in paths else None
-    body = _part(paths["html" if mail else "txt"], with_subject=channel is not Channel.SMS)
-    return Item(
-        TEMPLATE,
+    text = _read_text(paths["txt"], with_subject=False) if is_email and "txt" in paths else None
+    body = _read_text(paths["html" if is_email else "txt"], with_subject=channel is not Channel.SMS)
+    return FolderItem(
+        TEMPLATE_ITEM,
         (folder.name, channel, language),
         {
             "subject_template": body.subject,
@@ -146,7 +150,7 @@ def _item(folder: Path, channel: Channel, language: str, paths: dict[str, Path],
     )
 
 
-def _part(path: Path, *, with_subject: bool) -> Part:
+def _read_text(path: Path, *, with_subject: bool) -> TemplateText:
     """`Subject: …` in the first line is the subject, or the title; an empty line may follow it."""
     try:
         text = path.read_text(encoding="utf-8-sig").rstrip("\n")  # some editors begin a file with a mark of it
@@ -157,27 +161,29 @@ def _part(path: Path, *, with_subject: bool) -> Part:
     if not text.strip():
         raise BrokenFile(Source(path), "is empty")
     first, _, rest = text.partition("\n")
-    if not (with_subject and first.startswith(SUBJECT)):
-        return Part(Source(path), None, text)
-    gap = 1 if rest.startswith("\n") else 0
-    return Part(Source(path, 2 + gap), first.removeprefix(SUBJECT).strip(), rest[gap:])
+    if not (with_subject and first.startswith(SUBJECT_PREFIX)):
+        return TemplateText(Source(path), None, text)
+    gap_lines = 1 if rest.startswith("\n") else 0
+    return TemplateText(Source(path, 2 + gap_lines), first.removeprefix(SUBJECT_PREFIX).strip(), rest[gap_lines:])
 
 
-def _schema(path: Path) -> YamlFile:
+def _read_schema(path: Path) -> YamlFile:
     """No file, or none of its fields: anything is allowed."""
     if not path.exists():
         return YamlFile(value={}, lines={"": Source(path)})
-    said = _mapping(path)
-    if strange := set(said.value) - {"variables_schema"}:
-        name = min(strange)
-        raise BrokenFile(said.lines[f"/{name}"], f"{name}: is not known here; variables_schema is")
+    content = _read_mapping(path)
+    if unknown := set(content.value) - {"variables_schema"}:
+        name = min(unknown)
+        raise BrokenFile(content.lines[f"/{name}"], f"{name}: is not known here; variables_schema is")
     prefix = "/variables_schema"
-    lines = {pointer.removeprefix(prefix): line for pointer, line in said.lines.items() if pointer.startswith(prefix)}
-    return YamlFile(value=said.value.get("variables_schema") or {}, lines={"": Source(path), **lines})
+    lines = {
+        pointer.removeprefix(prefix): line for pointer, line in content.lines.items() if pointer.startswith(prefix)
+    }
+    return YamlFile(value=content.value.get("variables_schema") or {}, lines={"": Source(path), **lines})
 
 
-def _mapping(path: Path) -> YamlFile:
-    said = read_yaml(path)
-    if not isinstance(said.value, dict):
+def _read_mapping(path: Path) -> YamlFile:
+    content = read_yaml(path)
+    if not isinstance(content.value, dict):
         raise BrokenFile(Source(path), "must have fields, as in 'name: value'")
-    return said
+    return content

@@ -5,7 +5,11 @@ from typing import Any
 
 Json = dict[str, Any]
 
-STARTS = {"always": "", "goal_missed": " unless the goal is reached", "step_failed": " if the step before fails"}
+START_CONDITIONS = {
+    "always": "",
+    "goal_missed": " unless the goal is reached",
+    "step_failed": " if the step before fails",
+}
 
 
 def forecast_lines(forecast: Json) -> Iterator[str]:
@@ -15,18 +19,18 @@ def forecast_lines(forecast: Json) -> Iterator[str]:
         yield f"replays {forecast['replays']}"
     yield from (f"waits for {wait['reason']} until {wait['until'] or 'it ends'}" for wait in forecast["waits"])
     for step in forecast["steps"]:
-        yield f"step {step['step']}{STARTS[step['start']]}{_at(step['at'])}"
+        yield f"step {step['step']}{START_CONDITIONS[step['start']]}{_at_time(step['at'])}"
         yield from (f"  waits for {wait['reason']} until {wait['until']}" for wait in step["waits"])
-        yield from (f"  {_channel(channel)}" for channel in step["channels"])
+        yield from (f"  {_channel_line(channel)}" for channel in step["channels"])
         if step["goal"]:
             yield f"  goal: {step['goal']} within {step['within']}"
 
 
-def _at(time: str | None) -> str:
+def _at_time(time: str | None) -> str:
     return f" at {time}" if time else ""
 
 
-def _channel(channel: Json) -> str:
+def _channel_line(channel: Json) -> str:
     if channel["decision"] != "send":
         return f"{channel['channel']}: {channel['decision']}, {channel['reason']}"
     template = f"{channel['template_name']} version {channel['template_version']} in {channel['language']}"

@@ -6,24 +6,24 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from commands.actors import command_line
-from commands.direct import open_database
+from commands.actors import command_line_actor
+from commands.database import open_database
 from commands.errors import CommandError
-from commands.tenants import no_such
+from commands.tenants import no_such_tenant_error
 from config import Settings
 from domain.durations import parse_duration
 from models.tenants import ApiKey, Tenant
 from storage import key_changes, tenants
 from storage.api_keys import SCOPES
-from storage.key_changes import KeyRefused, NewKey
+from storage.key_changes import KeyChangeNotAllowed, NewKey
 
-LONGEST_OVERLAP = timedelta(days=30)
+MAX_OVERLAP = timedelta(days=30)
 
 
-async def every(settings: Settings, tenant: str, *, ended: bool = False) -> Sequence[str]:
+async def list_key_lines(settings: Settings, tenant: str, *, ended: bool = False) -> Sequence[str]:
     """A line for each key, newest first."""
-    async with _of_tenant(settings, tenant) as (session, owner):
-        return [_line(row) for row in await key_changes.listed(session, owner.id, ended=ended)]
+    async with _open_tenant(settings, tenant) as (session, owner):
+        return [_key_line(row) for row in await key_changes.list_page(session, owner.id, ended=ended)]
 
 
 async def create(
@@ -32,31 +32,31 @@ async def create(
     """Return the key, which cannot be shown again. A tenant is never created on the way: it could be a typo."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise CommandError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
-    new = NewKey(name=name, scopes=scopes, env=settings.env, lifetime=_duration("--expires-in", expires_in))
-    async with _of_tenant(settings, tenant) as (session, owner):
-        _, key = await key_changes.create(session, owner, new, command_line())
+    new = NewKey(name=name, scopes=scopes, env=settings.env, lifetime=_parse_option("--expires-in", expires_in))
+    async with _open_tenant(settings, tenant) as (session, owner):
+        _, key = await key_changes.create_key(session, owner, new, command_line_actor())
         return key
 
 
 async def rotate(settings: Settings, tenant: str, id: str, overlap: str, expires_in: str | None = None) -> str:
     """Return the new key, which cannot be shown again."""
-    kept = None if overlap == "0" else _duration("--overlap", overlap)
-    if kept is not None and kept > LONGEST_OVERLAP:
+    overlap_time = None if overlap == "0" else _parse_option("--overlap", overlap)
+    if overlap_time is not None and overlap_time > MAX_OVERLAP:
         raise CommandError("--overlap must be at most 30d")
-    lifetime = _duration("--expires-in", expires_in)
-    async with _of_tenant(settings, tenant) as (session, owner):
-        row = await _named(session, owner, id)
-        _, key = await key_changes.rotate(session, row, kept, settings.env, command_line(), lifetime)
+    lifetime = _parse_option("--expires-in", expires_in)
+    async with _open_tenant(settings, tenant) as (session, owner):
+        row = await _find_key(session, owner, id)
+        _, key = await key_changes.rotate_key(session, row, overlap_time, settings.env, command_line_actor(), lifetime)
         return key
 
 
 async def revoke(settings: Settings, tenant: str, id: str) -> None:
-    async with _of_tenant(settings, tenant) as (session, owner):
-        await key_changes.revoke(session, await _named(session, owner, id), command_line())
+    async with _open_tenant(settings, tenant) as (session, owner):
+        await key_changes.revoke_key(session, await _find_key(session, owner, id), command_line_actor())
 
 
 @asynccontextmanager
-async def _of_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[AsyncSession, Tenant]]:
+async def _open_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[AsyncSession, Tenant]]:
     """One transaction. Raises CommandError if there is no such tenant, and for what it may not have."""
     async with open_database(settings) as database:
         async with database.transaction() as session:
@@ -64,16 +64,16 @@ async def _of_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[Asy
             if owner is not None:
                 try:
                     yield session, owner
-                except KeyRefused as refused:
+                except KeyChangeNotAllowed as refused:
                     raise CommandError(str(refused)) from None
                 return
-        raise await no_such(database, tenant)
+        raise await no_such_tenant_error(database, tenant)
 
 
-async def _named(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
+async def _find_key(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
     """By id or prefix, valid ones before those that have ended."""
     for ended in (False, True):
-        rows = await key_changes.listed(session, owner.id, ended=ended)
+        rows = await key_changes.list_page(session, owner.id, ended=ended)
         found = [row for row in rows if id in (str(row.id), row.prefix)]
         if len(found) > 1:
             raise CommandError(f"several keys begin with {id}; name one by its id")
@@ -82,19 +82,19 @@ async def _named(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
     raise CommandError(f"tenant {owner.key} has no key {id}; 'tocsin keys list --tenant {owner.key}' shows its keys")
 
 
-def _duration(option: str, value: str | None) -> timedelta | None:
+def _parse_option(option: str, value: str | None) -> timedelta | None:
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:
         raise CommandError(f"{option} {error}") from None
 
 
-def _line(row: ApiKey) -> str:
-    words = [str(row.id), f"{row.prefix}…", row.name, ",".join(row.scopes), f"last used {_moment(row.last_used_at)}"]
-    words += [f"expires {_moment(row.expires_at)}"] if row.expires_at is not None else []
-    words += [f"revoked {_moment(row.revoked_at)}"] if row.revoked_at is not None else []
+def _key_line(row: ApiKey) -> str:
+    words = [str(row.id), f"{row.prefix}…", row.name, ",".join(row.scopes), f"last used {_time_text(row.last_used_at)}"]
+    words += [f"expires {_time_text(row.expires_at)}"] if row.expires_at is not None else []
+    words += [f"revoked {_time_text(row.revoked_at)}"] if row.revoked_at is not None else []
     return "  ".join(words)
 
 
-def _moment(at: datetime | None) -> str:
+def _time_text(at: datetime | None) -> str:
     return "never" if at is None else f"{at:%Y-%m-%d %H:%M}Z"

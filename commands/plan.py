@@ -8,17 +8,17 @@ from typing import Any
 import yaml
 
 from api.schemas.notification_types import TypeBody
-from commands.client import Api
-from commands.folder import TEMPLATE, TYPE, Item, Json
+from commands.client import ApiClient
+from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem, Json
 
-CONTENT = ("subject_template", "body_template", "text_template", "variables_schema")
+TEMPLATE_FIELDS = ("subject_template", "body_template", "text_template", "variables_schema")
 
 
 @dataclass(frozen=True)
-class Change:
+class PlannedChange:
     """`before` is None for something new. Both are complete, with defaults, so that equal means equal."""
 
-    item: Item
+    item: FolderItem
     before: Json | None
     after: Json
 
@@ -30,69 +30,75 @@ class Change:
         yield f"{'+' if self.new else '~'} {self.item.title}"
         if self.before is not None:
             for name in [*self.after, *(name for name in self.before if name not in self.after)]:
-                yield from _difference(name, self.before.get(name), self.after.get(name))
+                yield from _difference_lines(name, self.before.get(name), self.after.get(name))
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerResources:
     """What it has: types by key, and of each template's place the version in force."""
 
     types: dict[str, Json]
     templates: dict[tuple[str, ...], Json | None]
 
 
-async def look(api: Api) -> Server:
-    types = {kind["key"]: kind for kind in await api.every("/notification-types")}
+async def read_server_resources(api: ApiClient) -> ServerResources:
+    types = {
+        notification_type["key"]: notification_type for notification_type in await api.list_all("/notification-types")
+    }
     templates: dict[tuple[str, ...], Json | None] = {}
-    for newest in await api.every("/templates"):
-        place = (newest["name"], newest["channel"], newest["language"])
-        templates[place] = newest if newest["version"] == newest["published_version"] else await _published(api, newest)
-    return Server(types=types, templates=templates)
+    for newest in await api.list_all("/templates"):
+        resource_key = (newest["name"], newest["channel"], newest["language"])
+        templates[resource_key] = (
+            newest if newest["version"] == newest["published_version"] else await _published_version(api, newest)
+        )
+    return ServerResources(types=types, templates=templates)
 
 
-async def _published(api: Api, newest: Json) -> Json | None:
+async def _published_version(api: ApiClient, newest: Json) -> Json | None:
     """Somebody saved a version without publishing it, or rolled back: what counts is what is in force."""
     where = {"channel": newest["channel"], "language": newest["language"]}
-    versions = await api.every(f"/templates/{newest['name']}/versions", **where)
+    versions = await api.list_all(f"/templates/{newest['name']}/versions", **where)
     return next((one for one in versions if one["version"] == newest["published_version"]), None)
 
 
-def compare(items: Sequence[Item], server: Server) -> list[Change]:
+def plan_changes(items: Sequence[FolderItem], server: ServerResources) -> list[PlannedChange]:
     """In the order of the items; what is the same is left out. What only the server has stays there."""
-    changes = [_change(item, server) for item in items]
+    changes = [_planned_change(item, server) for item in items]
     return [change for change in changes if change.before != change.after]
 
 
-def _change(item: Item, server: Server) -> Change:
-    if item.kind == TEMPLATE:
-        template = server.templates.get(item.place)
-        return Change(item, template and {name: template[name] for name in CONTENT}, item.body)
-    [key] = item.place
-    kind = server.types.get(key)
-    before = kind and {name: value for name, value in kind.items() if name not in ("version", "created_at")}
-    return Change(item, before, TypeBody.model_validate(item.body).spec(key))
+def _planned_change(item: FolderItem, server: ServerResources) -> PlannedChange:
+    if item.resource_type == TEMPLATE_ITEM:
+        template = server.templates.get(item.resource_key)
+        return PlannedChange(item, template and {name: template[name] for name in TEMPLATE_FIELDS}, item.body)
+    [key] = item.resource_key
+    notification_type = server.types.get(key)
+    before = notification_type and {
+        name: value for name, value in notification_type.items() if name not in ("version", "created_at")
+    }
+    return PlannedChange(item, before, TypeBody.model_validate(item.body).spec(key))
 
 
-async def carry_out(api: Api, change: Change) -> Sequence[str]:
+async def apply_change(api: ApiClient, change: PlannedChange) -> Sequence[str]:
     """Return the server's warnings of a type; those of a template are known from the check of the folder."""
-    if change.item.kind == TYPE:
-        saved = await api.call("PUT", f"/notification-types/{change.item.place[0]}", change.item.body)
+    if change.item.resource_type == TYPE_ITEM:
+        saved = await api.call("PUT", f"/notification-types/{change.item.resource_key[0]}", change.item.body)
         return list(saved.get("warnings", ()))
-    name, channel, language = change.item.place
-    place = {"name": name, "channel": channel, "language": language}
-    await api.call("POST", "/templates", {**place, **change.item.body, "publish": True})
+    name, channel, language = change.item.resource_key
+    resource_key = {"name": name, "channel": channel, "language": language}
+    await api.call("POST", "/templates", {**resource_key, **change.item.body, "publish": True})
     return ()
 
 
-def _difference(name: str, before: Any, after: Any) -> Iterator[str]:
+def _difference_lines(name: str, before: Any, after: Any) -> Iterator[str]:
     if before == after:
         return
     yield f"    {name}:"
-    lines = difflib.unified_diff(_text(before), _text(after), n=1, lineterm="")
+    lines = difflib.unified_diff(_text_lines(before), _text_lines(after), n=1, lineterm="")
     yield from (f"    {line[0]} {line[1:]}" for line in list(lines)[2:] if not line.startswith("@@"))
 
 
-def _text(value: Any) -> list[str]:
+def _text_lines(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, dict | list):

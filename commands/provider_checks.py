@@ -11,92 +11,94 @@ from uuid import uuid4
 
 import bootstrap
 from commands.errors import CommandError
-from commands.here import CHECKOUT
+from commands.local_stack import CHECKOUT
 from config import Settings
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.outcomes import Accepted, ProviderError, Refused, Unknown
+from providers.context import ProviderContext
+from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal, UnknownOutcome
 from providers.registry import PROVIDERS
-from providers.tools import Tools
 from providers.transport import outgoing_client
 from storage.database import Database
 
 # Nobody outside can be asked.
-TRIVIAL = {
+NOTHING_TO_CHECK = {
     "sandbox": "there is nothing to check; it reaches nobody and takes everything.",
     "in_app": "there is nothing to check; it writes inbox rows into the database.",
     "webhook": "there is nothing to ask; each receiver is somebody else's. --send-to URL posts one message.",
 }
 # Their sends are rows in our own database.
-REACH_NOBODY = {"sandbox", "in_app"}
-ADDRESS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
-TEXT = "A test message from Tocsin."
-CONTENT: dict[Channel, dict[str, Any]] = {
-    Channel.EMAIL: {"subject": "Tocsin", "html": f"<p>{TEXT}</p>", "text": TEXT},
-    Channel.SMS: {"text": TEXT},
+INTERNAL_PROVIDERS = {"sandbox", "in_app"}
+ADDRESS_FIELDS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
+TEST_TEXT = "A test message from Tocsin."
+TEST_CONTENT: dict[Channel, dict[str, Any]] = {
+    Channel.EMAIL: {"subject": "Tocsin", "html": f"<p>{TEST_TEXT}</p>", "text": TEST_TEXT},
+    Channel.SMS: {"text": TEST_TEXT},
 }
 
 
-async def check(settings: Settings, name: str, send_to: str | None) -> str:
+async def check_named_provider(settings: Settings, name: str, send_to: str | None) -> str:
     """A sentence. Raises CommandError with what is wrong."""
     if name not in PROVIDERS:
         raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(PROVIDERS))}")
-    if name in REACH_NOBODY or (name in TRIVIAL and not send_to):
-        return f"{name}: {TRIVIAL[name]}"
-    async with _tools(settings) as tools:
+    if name in INTERNAL_PROVIDERS or (name in NOTHING_TO_CHECK and not send_to):
+        return f"{name}: {NOTHING_TO_CHECK[name]}"
+    async with _open_provider_context(settings) as tools:
         try:
             provider = PROVIDERS[name].build(tools)
-            return f"{name}: {await (_send(provider, send_to) if send_to else provider.check())}"
-        except WrongSettings as error:
-            raise CommandError(f"{name}: {error}{_no_dotenv_here()}") from None
+            return f"{name}: {await (_send_test(provider, send_to) if send_to else provider.check())}"
+        except InvalidSettings as error:
+            raise CommandError(f"{name}: {error}{_dotenv_hint()}") from None
         except ProviderError as error:
             raise CommandError(f"{name}: {type(error).__name__.lower()} error: {error.reason}") from None
 
 
-async def complete(settings: Settings) -> None:
+async def require_complete_settings(settings: Settings) -> None:
     """Builds the providers of all pools, as every process will. Raises CommandError with what is missing or wrong."""
     try:
         await bootstrap.check_settings(settings)
-    except WrongSettings as error:
+    except InvalidSettings as error:
         raise CommandError(*error.lines) from None
 
 
-def _no_dotenv_here() -> str:
-    elsewhere = CHECKOUT / ".env"
-    return f" (there is no .env here, but {elsewhere})" if elsewhere.exists() and not Path(".env").exists() else ""
+def _dotenv_hint() -> str:
+    dotenv = CHECKOUT / ".env"
+    return f" (there is no .env here, but {dotenv})" if dotenv.exists() and not Path(".env").exists() else ""
 
 
 @asynccontextmanager
-async def _tools(settings: Settings) -> AsyncIterator[Tools]:
+async def _open_provider_context(settings: Settings) -> AsyncIterator[ProviderContext]:
     """As bootstrap makes them, so that a webhook meets the same guard; nothing of it needs the database."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url or bootstrap.NO_DATABASE)
+        database = Database(settings.database_url or bootstrap.UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
-        chosen = await stack.enter_async_context(bootstrap.chosen_client(settings))
-        yield bootstrap.tools_of(settings, database, http, chosen)
+        guarded = await stack.enter_async_context(bootstrap.open_guarded_client(settings))
+        yield bootstrap.build_provider_context(settings, database, http, guarded)
 
 
-async def _send(provider: Provider, address: str) -> str:
+async def _send_test(provider: Provider, address: str) -> str:
     """To the first channel of the provider, outside of any notification: nothing of it is kept."""
-    outcome = await _within_deadline(provider, _message(min(provider.channels & set(ADDRESS)), address))
-    if not isinstance(outcome, Accepted):
+    outcome = await _send_within_deadline(
+        provider, _test_message(min(provider.channels & set(ADDRESS_FIELDS)), address)
+    )
+    if not isinstance(outcome, ProviderAcceptance):
         raise CommandError(f"{provider.name}: the recipient was refused: {outcome.reason}")
     return f"accepted, message id {outcome.message_id}"
 
 
-async def _within_deadline(provider: Provider, message: Message) -> Accepted | Refused:
+async def _send_within_deadline(provider: Provider, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
     try:
         async with asyncio.timeout(provider.deadline):
             return await provider.send(message)
     except TimeoutError:
-        raise Unknown("timeout") from None
+        raise UnknownOutcome("timeout") from None
 
 
-def _message(channel: Channel, address: str) -> Message:
-    return Message(
+def _test_message(channel: Channel, address: str) -> OutgoingMessage:
+    return OutgoingMessage(
         attempt_id=uuid4(),
         delivery_id=uuid4(),
         notification_id=uuid4(),
@@ -106,7 +108,7 @@ def _message(channel: Channel, address: str) -> Message:
         created_at=datetime.now(UTC),
         channel=channel,
         endpoint_id=str(channel),
-        address={ADDRESS[channel]: address},
-        content=CONTENT.get(channel, {"title": "Tocsin", "body": TEXT}),
+        address={ADDRESS_FIELDS[channel]: address},
+        content=TEST_CONTENT.get(channel, {"title": "Tocsin", "body": TEST_TEXT}),
         device_kind=DeviceKind.FCM if channel is Channel.PUSH else None,
     )

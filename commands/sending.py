@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from commands.client import Api
-from commands.ending import talk
+from commands.client import ApiClient
 from commands.errors import CommandError
+from commands.execution import run_with_api
 from commands.forecasts import forecast_lines
-from commands.timeline import GOOD, show
+from commands.timeline import SUCCESS_STATUSES, print_notification
 
 Json = dict[str, Any]
 
@@ -34,13 +34,13 @@ def send(
 ) -> None:
     """Send one notification, or one for each recipient. Prints ids, or with --wait what became of them."""
     profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}
-    whom = _whom(recipient or [], topic, profile)
+    recipient_fields = _recipient_fields(recipient or [], topic, profile)
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     if dry_run and (topic or len(recipient or ()) != 1):
         raise typer.BadParameter("--dry-run goes with one recipient")
 
-    async def work(api: Api) -> None:
-        body = {"notification_type": type, **whom, "payload": _read_json(payload)}
+    async def work(api: ApiClient) -> None:
+        body = {"notification_type": type, **recipient_fields, "payload": _read_json(payload)}
         body |= {"channels": channel} if channel else {}
         if dry_run:
             forecast = await api.call("POST", "/notifications/send", body | {"dry_run": True}, headers=headers)
@@ -48,12 +48,12 @@ def send(
                 typer.echo(line)
             return
         sent = await api.call("POST", "/notifications/send", body, headers=headers)
-        await _report(api, sent.get("items", [sent]), timeout if wait else None)
+        await _print_results(api, sent.get("items", [sent]), timeout if wait else None)
 
-    talk(work)
+    run_with_api(work)
 
 
-def _whom(recipients: list[str], topic: str | None, profile: Json) -> Json:
+def _recipient_fields(recipients: list[str], topic: str | None, profile: Json) -> Json:
     if bool(recipients) is (topic is not None):
         raise typer.BadParameter("give recipients, or --topic")
     if len(recipients) == 1:
@@ -64,22 +64,22 @@ def _whom(recipients: list[str], topic: str | None, profile: Json) -> Json:
     return {"topic": topic} if topic else {"recipients": [{"recipient_id": one} for one in recipients]}
 
 
-async def _report(api: Api, items: list[Json], within: float | None) -> None:
+async def _print_results(api: ApiClient, items: list[Json], within: float | None) -> None:
     """Print ids, or what became of them within so many seconds. Raises for what was refused or did not go out."""
-    troubles = [f"{item['recipient_id']}: {error['detail']}" for item in items for error in item.get("errors") or ()]
-    went_out = True
+    problems = [f"{item['recipient_id']}: {error['detail']}" for item in items for error in item.get("errors") or ()]
+    are_all_sent = True
     for id in [item["id"] for item in items if item["id"] is not None]:
         if within is None:
             typer.echo(id)
             continue
-        shown = await api.settled(id, within)
-        show(console, shown)
-        if shown["status"] == "PENDING":
-            troubles.append(f"still on its way after {within:g} s; look again with 'tocsin show {id}'")
-        went_out = went_out and shown["status"] in GOOD
-    if troubles:
-        raise CommandError(*troubles)
-    if not went_out:
+        notification = await api.wait_until_final(id, within)
+        print_notification(console, notification)
+        if notification["status"] == "PENDING":
+            problems.append(f"still on its way after {within:g} s; look again with 'tocsin show {id}'")
+        are_all_sent = are_all_sent and notification["status"] in SUCCESS_STATUSES
+    if problems:
+        raise CommandError(*problems)
+    if not are_all_sent:
         raise typer.Exit(1)
 
 

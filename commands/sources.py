@@ -7,9 +7,9 @@ from pathlib import Path
 
 from commands.errors import CommandError
 
-LINE = re.compile(r" \(line (\d+)\)\Z")
+LINE_SUFFIX = re.compile(r" \(line (\d+)\)\Z")
 # Values that are a file, or its first line: the place says it all.
-WHOLE = {"/subject_template", "/body_template", "/text_template"}
+WHOLE_FILE_POINTERS = {"/subject_template", "/body_template", "/text_template"}
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class BrokenFile(CommandError):
         super().__init__(f"{source}: {reason}")
 
 
-def nearest(sources: Mapping[str, Source], pointer: str) -> Source:
+def nearest_source(sources: Mapping[str, Source], pointer: str) -> Source:
     """Where the value stands, or what it is in."""
     while pointer not in sources and pointer:
         pointer = pointer.rpartition("/")[0]
     return sources[pointer]
 
 
-def located(sources: Mapping[str, Source], pointer: str, detail: str) -> str:
+def locate_message(sources: Mapping[str, Source], pointer: str, detail: str) -> str:
     """The fault at a JSON pointer as `file:line: reason`; "(line 3)" in the detail counts from the value's own."""
-    source = nearest(sources, pointer)
-    within = LINE.search(detail)
+    source = nearest_source(sources, pointer)
+    within = LINE_SUFFIX.search(detail)
     if within:
         source = Source(source.path, source.line + int(within[1]) - 1)
         detail = detail.removesuffix(within[0])
-    name = "" if pointer in WHOLE else pointer.removeprefix("/").replace("/", ".")
+    name = "" if pointer in WHOLE_FILE_POINTERS else pointer.removeprefix("/").replace("/", ".")
     return f"{source}: {name}: {detail}" if name else f"{source}: {detail}"

@@ -2,43 +2,43 @@
 
 from datetime import datetime
 
-from commands.direct import open_database
+from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
-from domain.stores import ADOPT_AFTER, INTERRUPTED_AFTER
-from storage.stores import Recovery, StoreReport, confirm, report
+from domain.stores import INTERRUPTED_AFTER, RESET_AFTER
+from storage.temporal_stores import RecoveryProgress, StoreReport, confirm_replacement, read_report
 
-NONE_YET = "no process has seen a Temporal store yet"
+NO_STORE_SEEN = "no process has seen a Temporal store yet"
 
 
-async def described(settings: Settings) -> str:
+async def describe_stores(settings: Settings) -> str:
     """Return a line for each fact."""
     async with open_database(settings) as database, database.transaction() as session:
-        seen = await report(session)
+        seen = await read_report(session)
     if seen is None:
-        raise CommandError(NONE_YET)
+        raise CommandError(NO_STORE_SEEN)
     known = seen.known
-    lines = [f"store     {known.namespace_id}, last seen {_ago(known.seen_at, seen.at)}"]
+    lines = [f"store     {known.namespace_id}, last seen {_age_text(known.seen_at, seen.at)}"]
     if known.other_id is not None and known.other_since is not None:
-        lines.append(f"other     {known.other_id}, first seen {_ago(known.other_since, seen.at)}")
-        lines.append(f"          adopted after {ADOPT_AFTER.seconds} s, unless a process sees the former store")
+        lines.append(f"other     {known.other_id}, first seen {_age_text(known.other_since, seen.at)}")
+        lines.append(f"          adopted after {RESET_AFTER.seconds} s, unless a process sees the former store")
         lines.append(f"          to adopt it now: tocsin temporal adopt {known.other_id}")
     if seen.recovery is not None:
-        lines.append(_recovery(seen.recovery, seen.at))
+        lines.append(_recovery_line(seen.recovery, seen.at))
     return "\n".join(lines)
 
 
 async def adopt(settings: Settings, id: str) -> str:
     """Raise CommandError unless processes see this store now."""
     async with open_database(settings) as database, database.transaction() as session:
-        seen = await report(session)
+        seen = await read_report(session)
         if seen is None:
-            raise CommandError(NONE_YET)
+            raise CommandError(NO_STORE_SEEN)
         if seen.known.namespace_id == id:
             return f"{id} is adopted already"
         if not _is_seen(seen, id):
             raise CommandError(f"no process sees the store {id} now; 'tocsin temporal show' names those that are seen")
-        await confirm(session, id)
+        await confirm_replacement(session, id)
     return f"{id} is adopted within seconds; 'tocsin temporal show' shows the progress"
 
 
@@ -47,11 +47,11 @@ def _is_seen(seen: StoreReport, id: str) -> bool:
     return seen.known.other_id == id and last is not None and seen.at - last <= INTERRUPTED_AFTER
 
 
-def _recovery(recovery: Recovery, at: datetime) -> str:
+def _recovery_line(recovery: RecoveryProgress, at: datetime) -> str:
     if recovery.finished_at is not None:
-        return f"recovery  finished {_ago(recovery.finished_at, at)}: {recovery.done} started again"
-    return f"recovery  since {_ago(recovery.since, at)}: {recovery.done} started again, {recovery.left} left"
+        return f"recovery  finished {_age_text(recovery.finished_at, at)}: {recovery.done} started again"
+    return f"recovery  since {_age_text(recovery.since, at)}: {recovery.done} started again, {recovery.left} left"
 
 
-def _ago(time: datetime | None, at: datetime) -> str:
+def _age_text(time: datetime | None, at: datetime) -> str:
     return "never" if time is None else f"{max(0, round((at - time).total_seconds()))} s ago"

@@ -6,49 +6,49 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from commands.client import Api
+from commands.client import ApiClient
 
 Json = dict[str, Any]
-Tell = Callable[[Json, Json], None]
+PrintEntry = Callable[[Json, Json], None]
 
-POLL_SECONDS = 1.0
-PAGE = 100
-WATCHED = 50  # of the newest: what came before is followed no more
-AT_MOST = 1_000  # new ones in one poll
+POLL_INTERVAL = 1.0
+PAGE_SIZE = 100
+MAX_WATCHED = 50  # of the newest: what came before is followed no more
+MAX_NEW = 1_000  # new ones in one poll
 
 
 @dataclass
 class Tail:
     """`tell(notification, entry)` for each entry that was not told yet."""
 
-    api: Api
-    tell: Tell
+    api: ApiClient
+    print_entry: PrintEntry
     recipient: str | None = None
     type: str | None = None
-    _told: dict[str, int] = field(default_factory=dict)
+    _printed_counts: dict[str, int] = field(default_factory=dict)
 
-    async def once(self, count: int) -> None:
+    async def print_latest(self, count: int) -> None:
         """The newest `count` notifications."""
-        await self._look([one["id"] for one in (await self._page(count))["items"]])
+        await self._print_new_entries([one["id"] for one in (await self._page(count))["items"]])
 
     async def follow(self, count: int) -> None:
-        await self.once(count)
+        await self.print_latest(count)
         while True:
-            await asyncio.sleep(POLL_SECONDS)
-            await self.again()
+            await asyncio.sleep(POLL_INTERVAL)
+            await self.poll()
 
-    async def again(self) -> None:
+    async def poll(self) -> None:
         """What is new by now, of what was looked at before too."""
-        await self._look([*await self._new(), *list(self._told)[:WATCHED]])
+        await self._print_new_entries([*await self._new_ids(), *list(self._printed_counts)[:MAX_WATCHED]])
 
-    async def _new(self) -> list[str]:
+    async def _new_ids(self) -> list[str]:
         """Newest first, down to the first that is known."""
         new: list[str] = []
         cursor = None
-        while len(new) < AT_MOST:
-            page = await self._page(PAGE, cursor)
+        while len(new) < MAX_NEW:
+            page = await self._page(PAGE_SIZE, cursor)
             for one in page["items"]:
-                if one["id"] in self._told:
+                if one["id"] in self._printed_counts:
                     return new
                 new.append(one["id"])
             cursor = page["next_cursor"]
@@ -57,13 +57,15 @@ class Tail:
         return new
 
     async def _page(self, count: int, cursor: str | None = None) -> Json:
-        wanted = {"recipient_id": self.recipient, "notification_type": self.type}
-        return await self.api.get("/notifications", limit=count, cursor=cursor, **wanted)
+        filters = {"recipient_id": self.recipient, "notification_type": self.type}
+        return await self.api.get("/notifications", limit=count, cursor=cursor, **filters)
 
-    async def _look(self, ids: list[str]) -> None:
+    async def _print_new_entries(self, ids: list[str]) -> None:
         """An entry may change nothing that a list would show, such as a click: so each is asked for."""
-        shown = await asyncio.gather(*(self.api.get(f"/notifications/{id}") for id in ids))
-        fresh = [(one, entry) for one in shown for entry in one["timeline"][self._told.get(one["id"], 0) :]]
-        for one, entry in sorted(fresh, key=lambda each: datetime.fromisoformat(each[1]["at"])):
-            self.tell(one, entry)
-        self._told = {one["id"]: len(one["timeline"]) for one in shown}
+        notifications = await asyncio.gather(*(self.api.get(f"/notifications/{id}") for id in ids))
+        new_entries = [
+            (one, entry) for one in notifications for entry in one["timeline"][self._printed_counts.get(one["id"], 0) :]
+        ]
+        for one, entry in sorted(new_entries, key=lambda each: datetime.fromisoformat(each[1]["at"])):
+            self.print_entry(one, entry)
+        self._printed_counts = {one["id"]: len(one["timeline"]) for one in notifications}

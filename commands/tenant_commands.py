@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from commands.ending import finish, load
-from commands.here import Given, local
+from commands.execution import load_settings, run_and_exit
+from commands.local_stack import LocalSettings, local_settings
 from config import Settings
 
 tenant_commands = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
@@ -24,20 +24,20 @@ def create_tenant(
     from commands.tenants import create
 
     async def work() -> None:
-        await create(_settings(), tenant, installation=installation)
+        await create(_load_settings(), tenant, installation=installation)
 
-    finish(work())
+    run_and_exit(work())
 
 
 @tenant_commands.command("list")
 def list_tenants() -> None:
     """All tenants, one a line, with what sets them apart. Needs the database, not the API."""
-    from commands.tenants import every
+    from commands.tenants import list_tenant_lines
 
     async def work() -> None:
-        typer.echo("\n".join(await every(_settings())))
+        typer.echo("\n".join(await list_tenant_lines(_load_settings())))
 
-    finish(work())
+    run_and_exit(work())
 
 
 @tenant_commands.command("suspend")
@@ -49,9 +49,9 @@ def suspend_tenant(
     from commands.tenants import suspend
 
     async def work() -> None:
-        await suspend(_settings(), tenant, reason)
+        await suspend(_load_settings(), tenant, reason)
 
-    finish(work())
+    run_and_exit(work())
 
 
 @tenant_commands.command("resume")
@@ -60,10 +60,10 @@ def resume_tenant(tenant: TenantKey) -> None:
     from commands.tenants import resume
 
     async def work() -> None:
-        await resume(_settings(), tenant)
+        await resume(_load_settings(), tenant)
 
-    finish(work())
+    run_and_exit(work())
 
 
-def _settings() -> Settings:
-    return load(Settings, **local(load(Given)))
+def _load_settings() -> Settings:
+    return load_settings(Settings, **local_settings(load_settings(LocalSettings)))

@@ -10,7 +10,7 @@ import yaml
 
 from commands.sources import BrokenFile, Source
 
-PLAIN = {
+PLAIN_SCALARS = {
     "tag:yaml.org,2002:null": (r"null|Null|NULL|~|", ["n", "N", "~", ""]),
     "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "tag:yaml.org,2002:int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
@@ -19,14 +19,14 @@ PLAIN = {
 }
 
 
-class Loader(yaml.SafeLoader):
+class PlainYamlLoader(yaml.SafeLoader):
     """The plain words of YAML 1.2. In 1.1, which PyYAML reads, `{sms: off}` would switch SMS to false."""
 
     yaml_implicit_resolvers = {}
 
 
-for tag, (pattern, first) in PLAIN.items():
-    Loader.add_implicit_resolver(tag, re.compile(rf"(?:{pattern})\Z"), first)
+for tag, (pattern, first) in PLAIN_SCALARS.items():
+    PlainYamlLoader.add_implicit_resolver(tag, re.compile(rf"(?:{pattern})\Z"), first)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> YamlFile:
     """Raises BrokenFile."""
     loader = None
     try:
-        loader = Loader(path.read_text(encoding="utf-8-sig"))
+        loader = PlainYamlLoader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         if node is None:
             raise BrokenFile(Source(path), "is empty")

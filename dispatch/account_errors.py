@@ -9,35 +9,37 @@ from datetime import timedelta
 
 import structlog
 
-from domain.circuits import Tally
+from domain.circuits import CallTally
 from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, Evidence, ReceiptKind
-from domain.failure_reasons import is_account, stops_account
+from domain.failure_reasons import affects_whole_account, is_account_code
 from metrics.attempts import count_account_error
 from storage import provider_health
 from storage.database import Database
 from storage.receipts import StoredReceipt
 
 # What a vendor reports late says nothing of today: the account may have been repaired since.
-RECENT = timedelta(minutes=5)
+RECENT_WINDOW = timedelta(minutes=5)
 
 log = structlog.get_logger(__name__)
 
 
-async def report(database: Database, applied: Sequence[StoredReceipt]) -> None:
+async def report_account_errors(database: Database, applied: Sequence[StoredReceipt]) -> None:
     """Log and count each. Recent ones that say that no message of anybody passes move the provider's circuit."""
-    found = [receipt for receipt in applied if _names_the_account(receipt)]
+    found = [receipt for receipt in applied if _is_account_error(receipt)]
     for receipt in found:
         count_account_error(receipt.provider, receipt.reason)
     for (provider, reason), times in Counter((receipt.provider, receipt.reason) for receipt in found).items():
         log.error("a provider reports a problem of our account", provider=provider, reason=reason, messages=times)
-    since = now() - RECENT
-    errors = Counter(each.provider for each in found if stops_account(each.reason) and each.occurred_at >= since)
+    since = now() - RECENT_WINDOW
+    errors = Counter(
+        each.provider for each in found if affects_whole_account(each.reason) and each.occurred_at >= since
+    )
     for provider, times in sorted(errors.items()):
         async with database.quick_transaction() as session:
-            await provider_health.move(session, provider, Tally(calls=times, errors=times))
+            await provider_health.apply_tally(session, provider, CallTally(calls=times, errors=times))
 
 
-def _names_the_account(receipt: StoredReceipt) -> bool:
+def _is_account_error(receipt: StoredReceipt) -> bool:
     bounced = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind)) is Evidence.BOUNCED
-    return bounced and is_account(receipt.reason)
+    return bounced and is_account_code(receipt.reason)

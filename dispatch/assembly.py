@@ -5,48 +5,48 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from activities.recurring import Recurring
+from activities.recurring_sends import RecurringSends
 from config import Settings
 from dispatch.dispatcher import Dispatcher
-from dispatch.duties import Means, duties_of
-from dispatch.starter import Starter
+from dispatch.leader_tasks import LeaderDependencies, build_leader_tasks
+from dispatch.starter import WorkflowStarter
 from metrics.process import ProcessGauges
 from metrics.samples import SampledGauges
-from rendering.pool import Pool
+from rendering.pool import ProcessPool
 from storage.catalog import Catalog
-from storage.claims import slots_of
+from storage.claims import resolve_slots
 from storage.database import Database
 
 
-def means_of(
+def build_leader_dependencies(
     settings: Settings, database: Database, catalog: Catalog, client: Client, providers: Iterable[str]
-) -> Means:
-    return Means(
+) -> LeaderDependencies:
+    return LeaderDependencies(
         database=database,
         client=client,
-        starter=Starter(client),
+        starter=WorkflowStarter(client),
         catalog=catalog,
-        recurring=Recurring(database, settings.secret),
+        recurring=RecurringSends(database, settings.secret),
         rates={name: settings.rate(name) for name in providers},
         resume_rate=settings.resume_rate,
-        sampled=SampledGauges(),
+        sampled_gauges=SampledGauges(),
     )
 
 
-def dispatcher_of(settings: Settings, means: Means, process: UUID) -> Dispatcher:
+def build_dispatcher(settings: Settings, dependencies: LeaderDependencies, process: UUID) -> Dispatcher:
     return Dispatcher(
-        means.database,
-        means.starter,
-        duties_of(means, settings.idempotency_window),
+        dependencies.database,
+        dependencies.starter,
+        build_leader_tasks(dependencies, settings.idempotency_window),
         process=process,
-        slots=slots_of(settings.slots),
+        slots=resolve_slots(settings.slots),
         start_rate=settings.start_rate,
         urgent_burst=settings.urgent_burst,
-        on_flush=means.catalog.flush,
+        on_flush=dependencies.catalog.flush,
     )
 
 
-def process_gauges(database: Database, renders: Pool, dispatcher: Dispatcher | None) -> ProcessGauges:
+def build_process_gauges(database: Database, renders: ProcessPool, dispatcher: Dispatcher | None) -> ProcessGauges:
     """`dispatcher` is that of a worker; an API process has none that runs."""
     readers: dict[str, Callable[[], float]] = {
         "tocsin_database_connections_in_use": lambda: database.connections_in_use,
@@ -58,5 +58,5 @@ def process_gauges(database: Database, renders: Pool, dispatcher: Dispatcher | N
     }
     if dispatcher is not None:
         readers["tocsin_slots_max"] = lambda: dispatcher.slots
-        readers["tocsin_leader"] = lambda: dispatcher.leading
+        readers["tocsin_leader"] = lambda: dispatcher.is_leader
     return ProcessGauges(readers)

@@ -11,31 +11,31 @@ from uuid import UUID
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.duties import Duties
-from dispatch.leases import Lease
+from dispatch.leader_tasks import LeaderTasks
+from dispatch.leases import ProcessLease
 from dispatch.loops import Loop
-from dispatch.pacing import Pace
-from dispatch.starter import Starter
-from dispatch.stores import StoreWatch
-from dispatch.sweep import Sweep
-from dispatch.wakeups import Wakeups
+from dispatch.notify_listener import NotifyListener
+from dispatch.orphan_sweep import OrphanSweep
+from dispatch.starter import WorkflowStarter
+from dispatch.stores import StoreMonitor
+from dispatch.token_bucket import TokenBucket
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
-from metrics.engine import Cause, Limit, background_failure, limit_reached
+from metrics.engine import CountedLimit, FailureCause, count_background_failure, count_limit_reached
 from storage import claims
-from storage.claims import Begun, Claimed, Slots
+from storage.claims import ClaimedNotification, Slots, StartedClaim
 from storage.database import Database
-from storage.outages import without_outages
+from storage.outages import suppress_outages
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
-FULL_AGAIN = 0.1  # without a free slot: there is no event when one becomes free
-MARK_EVERY = 0.5  # longer than most sends need until their call, which marks them too; far less than a claim's lease
-END_WAITS_EVERY = 1.0
-DEMOTE_EVERY = 1.0
-AT_ONCE = 500  # entries that one statement makes due or demotes
-SWEEP_EVERY = 5.0
-BEGUN = "begun"
+POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+NO_SLOT_INTERVAL = 0.1  # without a free slot: there is no event when one becomes free
+MARK_INTERVAL = 0.5  # longer than most sends need until their call, which marks them too; far less than a claim's lease
+END_WAITS_INTERVAL = 1.0
+DEMOTE_INTERVAL = 1.0
+BATCH_SIZE = 500  # entries that one statement makes due or demotes
+SWEEP_INTERVAL = 5.0
+STARTED_LOOP = "begun"
 
 
 class Dispatcher:
@@ -45,8 +45,8 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
-        starter: Starter,
-        duties: Duties,
+        starter: WorkflowStarter,
+        leader_tasks: LeaderTasks,
         *,
         process: UUID,
         slots: Slots,
@@ -58,36 +58,36 @@ class Dispatcher:
         self._starter = starter
         self._process = process
         self._slots = slots
-        self._pace = Pace(start_rate)
+        self._start_bucket = TokenBucket(start_rate)
         self._urgent_burst = urgent_burst
-        self._begun: list[Begun] = []
-        self._refused: list[Claimed] = []
-        self._starts: set[asyncio.Task[None]] = set()
-        self._due, self._over = Horizon(), Horizon()
-        self._sweep = Sweep(database, starter)
-        on_notify = {DISPATCH_CHANNEL: self._heard, FLUSH_CHANNEL: lambda _: on_flush()}
-        self._wakeups = Wakeups(database, on_notify, Lease(LEADER_LEASE))
+        self._started_claims: list[StartedClaim] = []
+        self._refused_claims: list[ClaimedNotification] = []
+        self._start_tasks: set[asyncio.Task[None]] = set()
+        self._due_window, self._waits_window = LookBackWindow(), LookBackWindow()
+        self._sweep = OrphanSweep(database, starter)
+        on_notify = {DISPATCH_CHANNEL: self._wake_loops, FLUSH_CHANNEL: lambda _: on_flush()}
+        self._listener = NotifyListener(database, on_notify, ProcessLease(LEADER_LEASE))
         self._loops = {
-            QUEUE_DUE: Loop("queue", self._claim),
-            BEGUN: Loop(BEGUN, self._mark),
+            QUEUE_DUE: Loop("queue", self._claim_due),
+            STARTED_LOOP: Loop(STARTED_LOOP, self._mark_started),
             "waits": Loop("waits", self._end_waits),
             "demotions": Loop("demotions", self._demote),
-            "sweep": Loop("sweep", self._sweep_strays),
-            STORE_DUE: Loop("store", StoreWatch(database, starter).look),
-            **{name: Loop(name, partial(self._if_leading, duty)) for name, duty in duties.items()},
+            "sweep": Loop("sweep", self._sweep_orphans),
+            STORE_DUE: Loop("store", StoreMonitor(database, starter).detect_namespace_reset),
+            **{name: Loop(name, partial(self._run_if_leader, task)) for name, task in leader_tasks.items()},
         }
 
     async def run(self) -> None:
         """Until cancelled: then nothing more is claimed, and what is being started is written down."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._wakeups.run())
+                tasks.create_task(self._listener.run())
                 for loop in self._loops.values():
                     tasks.create_task(loop.run())
         finally:
-            await asyncio.gather(*self._starts)
-            with without_outages():  # then the claims expire
-                await self._mark()
+            await asyncio.gather(*self._start_tasks)
+            with suppress_outages():  # then the claims expire
+                await self._mark_started()
 
     @property
     def slots(self) -> int:
@@ -95,105 +95,105 @@ class Dispatcher:
         return self._slots.total
 
     @property
-    def leading(self) -> bool:
-        return self._wakeups.leading
+    def is_leader(self) -> bool:
+        return self._listener.is_leader
 
-    def _heard(self, payload: str) -> None:
+    def _wake_loops(self, payload: str) -> None:
         for name, loop in self._loops.items():
             if payload in ("", name):
                 loop.wake()
 
-    async def _claim(self) -> float:
-        most = self._pace.allowance(self._slots.total)
+    async def _claim_due(self) -> float:
+        most = self._start_bucket.available(self._slots.total)
         if most == 0:
-            return self._pace.seconds_to_next()
+            return self._start_bucket.seconds_to_next()
         async with self._database.statement() as session:
-            claimed, is_full = await claims.claim(
-                session, self._process, self._slots, most=most, look_back=self._due.look_back()
+            claimed, is_full = await claims.claim_due(
+                session, self._process, self._slots, most=most, look_back=self._due_window.look_back()
             )
-        self._pace.spend(len(claimed))
+        self._start_bucket.spend(len(claimed))
         for one in claimed:
-            self._starts.add(asyncio.create_task(self._begin(one)))
+            self._start_tasks.add(asyncio.create_task(self._start_claimed(one)))
         if is_full:
-            limit_reached(Limit.SLOTS)
-            return FULL_AGAIN
-        self._due.reached()
-        return LOOK_AGAIN
+            count_limit_reached(CountedLimit.SLOTS)
+            return NO_SLOT_INTERVAL
+        self._due_window.mark_drained()
+        return POLL_INTERVAL
 
-    async def _begin(self, claimed: Claimed) -> None:
+    async def _start_claimed(self, claimed: ClaimedNotification) -> None:
         """The claim is committed: no lock is held while Temporal is asked."""
         try:
-            begun = await self._starter.begin(claimed)
+            started = await self._starter.start_or_resume(claimed)
         except RPCError as error:
-            background_failure(QUEUE_DUE, Cause.TEMPORAL)
-            self._refused.append(claimed)
+            count_background_failure(QUEUE_DUE, FailureCause.TEMPORAL)
+            self._refused_claims.append(claimed)
             log.warning("Temporal does not take a start; it waits in Postgres", said=error.status.name)
             return
-        self._begun.append(begun)
-        if begun.waits_until is not None:
-            self._loops[BEGUN].wake()  # nothing but the mark frees its slot
+        self._started_claims.append(started)
+        if started.waits_until is not None:
+            self._loops[STARTED_LOOP].wake()  # nothing but the mark frees its slot
 
-    async def _mark(self) -> float:
+    async def _mark_started(self) -> float:
         """Write down in one statement what was begun since the last time. If this process dies before, the claims
         expire and the next one finds the workflows."""
-        for start in [each for each in self._starts if each.done()]:
-            self._starts.remove(start)
+        for start in [each for each in self._start_tasks if each.done()]:
+            self._start_tasks.remove(start)
             start.result()
-        if refused := list(self._refused):
+        if refused_claims := list(self._refused_claims):
             async with self._database.statement() as session:
-                await claims.postpone(session, self._process, refused, LOOK_AGAIN)
-            del self._refused[: len(refused)]
-        if begun := list(self._begun):
+                await claims.return_claims(session, self._process, refused_claims, POLL_INTERVAL)
+            del self._refused_claims[: len(refused_claims)]
+        if started := list(self._started_claims):
             async with self._database.statement() as session:
-                await claims.mark_begun(session, self._process, begun)
-            del self._begun[: len(begun)]
+                await claims.mark_started(session, self._process, started)
+            del self._started_claims[: len(started)]
             self._loops[CANCEL_DUE].wake()  # cancels that came before the mark
-        return MARK_EVERY
+        return MARK_INTERVAL
 
     async def _end_waits(self) -> float:
         async with self._database.statement() as session:
-            ended = await claims.end_waits(session, look_back=self._over.look_back(), limit=AT_ONCE)
-        if ended == AT_ONCE:
+            ended = await claims.make_waiting_due(session, look_back=self._waits_window.look_back(), limit=BATCH_SIZE)
+        if ended == BATCH_SIZE:
             return 0.0
-        self._over.reached()
-        return END_WAITS_EVERY
+        self._waits_window.mark_drained()
+        return END_WAITS_INTERVAL
 
     async def _demote(self) -> float:
         async with self._database.statement() as session:
-            demoted = await claims.demote(session, burst=self._urgent_burst, limit=AT_ONCE)
-        limit_reached(Limit.URGENT_BURST, demoted)
-        return 0.0 if demoted == AT_ONCE else DEMOTE_EVERY
+            demoted = await claims.demote_bursts(session, burst=self._urgent_burst, limit=BATCH_SIZE)
+        count_limit_reached(CountedLimit.URGENT_BURST, demoted)
+        return 0.0 if demoted == BATCH_SIZE else DEMOTE_INTERVAL
 
-    async def _if_leading(self, step: Callable[[], Awaitable[float]]) -> float:
-        return await step() if self._wakeups.leading else LOOK_AGAIN
+    async def _run_if_leader(self, step: Callable[[], Awaitable[float]]) -> float:
+        return await step() if self._listener.is_leader else POLL_INTERVAL
 
-    async def _sweep_strays(self) -> float:
-        if self._wakeups.leading:
+    async def _sweep_orphans(self) -> float:
+        if self._listener.is_leader:
             await self._sweep.run()
-        return SWEEP_EVERY
+        return SWEEP_INTERVAL
 
 
-class Horizon:
+class LookBackWindow:
     """How far back a query for what is due has to look. Dead index entries lie before: while an old transaction is
     open anywhere in the database, they stay."""
 
     # No transaction that writes an entry takes nearly as long.
     MARGIN = timedelta(minutes=2)
-    EVERYTHING = timedelta(days=10_000)
-    EVERYTHING_EVERY = 30.0
+    FULL_SCAN = timedelta(days=10_000)
+    FULL_SCAN_INTERVAL = 30.0
 
     def __init__(self) -> None:
-        self._reached_at: float | None = None
-        self._everything_at = -math.inf
+        self._drained_at: float | None = None
+        self._full_scan_at = -math.inf
 
     def look_back(self) -> timedelta:
         """Everything now and then: what has become due in the past all the same is late and not lost."""
         now = time.monotonic()
-        if self._reached_at is None or now - self._everything_at > self.EVERYTHING_EVERY:
-            self._everything_at = now
-            return self.EVERYTHING
-        return timedelta(seconds=now - self._reached_at) + self.MARGIN
+        if self._drained_at is None or now - self._full_scan_at > self.FULL_SCAN_INTERVAL:
+            self._full_scan_at = now
+            return self.FULL_SCAN
+        return timedelta(seconds=now - self._drained_at) + self.MARGIN
 
-    def reached(self) -> None:
+    def mark_drained(self) -> None:
         """Nothing was left that was due."""
-        self._reached_at = time.monotonic()
+        self._drained_at = time.monotonic()

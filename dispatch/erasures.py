@@ -1,23 +1,23 @@
 """Erases recipients with many notifications, batch by batch. Run by the dispatcher that leads."""
 
-from dispatch.loops import OUTLIVED
-from storage import large_erasures
+from dispatch.loops import RECOVERABLE_ERRORS
+from storage import batched_erasures
 from storage.database import Database
 
-LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
-PAUSE = 0.05  # seconds between two batches
+POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+BATCH_PAUSE = 0.05  # seconds between two batches
 
 
-class Erasures:
+class ErasureTask:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def erase(self) -> float:
+    async def erase_batch(self) -> float:
         try:
             async with self._database.transaction() as session:
-                has_more = await large_erasures.continue_batch(session)
-        except OUTLIVED:
+                has_more = await batched_erasures.erase_next_batch(session)
+        except RECOVERABLE_ERRORS:
             async with self._database.transaction() as session:
-                await large_erasures.postpone(session)
+                await batched_erasures.postpone_failed(session)
             raise
-        return PAUSE if has_more else LOOK_AGAIN
+        return BATCH_PAUSE if has_more else POLL_INTERVAL

@@ -6,38 +6,38 @@ from datetime import timedelta
 
 from domain.clock import now
 from providers.outcomes import ProviderError
-from providers.standard_webhooks import signed_headers
-from providers.transport import Answer, Transport, retry_after
-from storage.event_posting import Call, DuePost
+from providers.standard_webhooks import sign_headers
+from providers.transport import Transport, VendorResponse, parse_retry_after
+from storage.event_posting import DuePost, PostResult
 
-DEADLINE = 15.0  # seconds
-GONE = 410
+TIMEOUT = 15.0  # seconds
+GONE_STATUS = 410
 
 
-async def call(transport: Transport, post: DuePost) -> Call:
+async def post_event(transport: Transport, post: DuePost) -> PostResult:
     """Any 2xx within the deadline is taken; all else, also a redirect, is a failure that is tried again, but 410."""
     at, started = now(), time.monotonic()
-    answer, error = await _answered(transport, post)
-    status = None if answer is None else answer.status
-    wish = None if answer is None else retry_after(answer.headers)
-    return Call(
+    response, error = await _send(transport, post)
+    status = None if response is None else response.status
+    retry_seconds = None if response is None else parse_retry_after(response.headers)
+    return PostResult(
         at=at,
         status=status,
         ms=round((time.monotonic() - started) * 1_000),
         error=error,
-        retry_after=None if wish is None else timedelta(seconds=wish),
-        gone=status == GONE,
+        retry_after=None if retry_seconds is None else timedelta(seconds=retry_seconds),
+        gone=status == GONE_STATUS,
     )
 
 
-async def _answered(transport: Transport, post: DuePost) -> tuple[Answer | None, str | None]:
+async def _send(transport: Transport, post: DuePost) -> tuple[VendorResponse | None, str | None]:
     """The answer if there was one, and a word for what went wrong."""
-    headers = signed_headers(str(post.id), post.body, post.secrets)
+    headers = sign_headers(str(post.id), post.body, post.secrets)
     try:
-        async with asyncio.timeout(DEADLINE):
-            answer = await transport.post(post.url, headers=headers, content=post.body.encode())
+        async with asyncio.timeout(TIMEOUT):
+            response = await transport.post(post.url, headers=headers, content=post.body.encode())
     except TimeoutError:
         return None, "timeout"
     except ProviderError as error:
         return None, error.reason
-    return answer, None if answer.is_2xx else f"status_{answer.status}"
+    return response, None if response.is_2xx else f"status_{response.status}"

@@ -11,17 +11,17 @@ from storage import leases
 from storage.statements import Executor
 
 # Seconds. A holder that falls silent is replaced after TERM and one interval, which is less than five.
-TERM = 3.0
-RENEWALS_PER_TERM = 3
+LEASE_TTL = 3.0
+RENEWALS_PER_TTL = 3
 
 
-class Lease:
+class ProcessLease:
     """`is_held` is False as soon as this process cannot have renewed in time by its own clock."""
 
-    def __init__(self, name: str, term: float = TERM) -> None:
-        self.interval = term / RENEWALS_PER_TERM
+    def __init__(self, name: str, ttl: float = LEASE_TTL) -> None:
+        self.renewal_interval = ttl / RENEWALS_PER_TTL
         self._name = name
-        self._term = term
+        self._ttl = ttl
         self._holder = uuid4()
         self._held_until = 0.0
 
@@ -29,14 +29,14 @@ class Lease:
     def is_held(self) -> bool:
         return time.monotonic() < self._held_until
 
-    async def take(self, session: Executor) -> bool:
+    async def acquire(self, session: Executor) -> bool:
         """Take or renew it. True if it was not held before."""
-        was_held = self.is_held
+        was_holder = self.is_held
         # The database begins to count later than this: here the term ends first.
-        asked_at = time.monotonic()
-        is_taken = await leases.take(session, self._name, self._holder, self._term)
-        self._held_until = asked_at + self._term if is_taken else 0.0
-        return self.is_held and not was_held
+        requested_at = time.monotonic()
+        is_acquired = await leases.acquire(session, self._name, self._holder, self._ttl)
+        self._held_until = requested_at + self._ttl if is_acquired else 0.0
+        return self.is_held and not was_holder
 
     async def release(self, session: Executor) -> None:
         if self._held_until:

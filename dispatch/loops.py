@@ -10,9 +10,9 @@ import httpx2
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.connection import OUTAGES
+from dispatch.temporal_connection import OUTAGE_STATUSES
 from domain.stored_enums import UnknownValue
-from metrics.engine import Cause, background_failure, expect_bugs
+from metrics.engine import FailureCause, count_background_failure, initialize_bug_count
 from storage.encryption import DecryptionError
 from storage.outages import DATABASE_ERRORS, is_outage
 
@@ -22,12 +22,18 @@ log = structlog.get_logger(__name__)
 # that cannot be written, or one secret whose key is missing, must not end the process of all others. Any other error is
 # a bug and is not caught: a loop that fails on every run would go unnoticed while the others continue. It ends the
 # process, whose supervisor logs it and starts it again.
-OUTLIVED: tuple[type[Exception], ...] = (*DATABASE_ERRORS, RPCError, httpx2.HTTPError, UnknownValue, DecryptionError)
-AFTER_OUTAGE = 1.0
-LONGEST_PAUSE = 60.0
+RECOVERABLE_ERRORS: tuple[type[Exception], ...] = (
+    *DATABASE_ERRORS,
+    RPCError,
+    httpx2.HTTPError,
+    UnknownValue,
+    DecryptionError,
+)
+FIRST_RETRY_DELAY = 1.0
+MAX_RETRY_DELAY = 60.0
 TASK_PREFIX = "loop: "
 # A timer may end a little early; without it the next wait would end at the same second.
-SLACK = 0.05
+TIMER_SLACK = 0.05
 
 
 class Loop:
@@ -38,7 +44,7 @@ class Loop:
         self._step = step
         self._woken = asyncio.Event()
         self._failures = 0
-        expect_bugs(name)
+        initialize_bug_count(name)
 
     def wake(self) -> None:
         self._woken.set()
@@ -49,50 +55,50 @@ class Loop:
             task.set_name(f"{TASK_PREFIX}{self._name}")
         while True:
             self._woken.clear()
-            await self._rest(await self._once())
+            await self._wait(await self._run_step())
 
-    async def _once(self) -> float:
+    async def _run_step(self) -> float:
         try:
             seconds = await self._step()
-        except OUTLIVED as error:
-            self._failures = 0 if report(self._name, error) else self._failures + 1
-            return min(AFTER_OUTAGE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
+        except RECOVERABLE_ERRORS as error:
+            self._failures = 0 if report_failure(self._name, error) else self._failures + 1
+            return min(FIRST_RETRY_DELAY * 2.0 ** min(self._failures, 10), MAX_RETRY_DELAY)
         self._failures = 0
         return seconds
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(coalesced(seconds, time.monotonic())):
+            async with asyncio.timeout(align_wait(seconds, time.monotonic())):
                 await self._woken.wait()
         except TimeoutError:
             return
 
 
-def report(work: str, error: Exception) -> bool:
+def report_failure(work: str, error: Exception) -> bool:
     """Log and count an error that background work outlives; True for an outage. By its type: its message may quote
     values."""
-    cause = _cause(error)
-    background_failure(work, cause)
-    if cause is not Cause.BUG:
+    cause = _cause_of(error)
+    count_background_failure(work, cause)
+    if cause is not FailureCause.BUG:
         log.warning("background work interrupted", loop=work, error=type(error).__name__)
     else:
         at = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
         log.error("background work failed and is repeated", loop=work, error=type(error).__name__, at=at)
-    return cause is not Cause.BUG
+    return cause is not FailureCause.BUG
 
 
-def _cause(error: Exception) -> Cause:
+def _cause_of(error: Exception) -> FailureCause:
     if isinstance(error, RPCError):
-        return Cause.TEMPORAL if error.status in OUTAGES else Cause.BUG
+        return FailureCause.TEMPORAL if error.status in OUTAGE_STATUSES else FailureCause.BUG
     if isinstance(error, httpx2.HTTPError):
-        return Cause.HTTP
-    return Cause.DATABASE if is_outage(error) else Cause.BUG
+        return FailureCause.HTTP
+    return FailureCause.DATABASE if is_outage(error) else FailureCause.BUG
 
 
-def coalesced(seconds: float, now: float) -> float:
+def align_wait(seconds: float, now: float) -> float:
     """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock; at most SLACK longer.
 
     All loops of a machine then wake up together: one query of a burst takes a tenth of the CPU time of one that finds
     cold caches.
     """
-    return seconds if seconds < 1 else math.floor(now + seconds + SLACK) - now
+    return seconds if seconds < 1 else math.floor(now + seconds + TIMER_SLACK) - now

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from storage import provider_queues
 from storage.database import Database
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 
 
-class ProviderQueues:
+class ProviderQueueTask:
     def __init__(self, database: Database, providers: Sequence[str]) -> None:
         self._database = database
         self._providers = providers
 
-    async def let_in(self) -> float:
+    async def admit(self) -> float:
         async with self._database.statement() as session:
-            busy = await provider_queues.waited_for(session, self._providers)
+            busy = await provider_queues.find_awaited_providers(session, self._providers)
         for name in busy:
             async with self._database.statement() as session:
-                await provider_queues.let_in(session, name)
-        return LOOK_EVERY
+                await provider_queues.admit(session, name)
+        return POLL_INTERVAL

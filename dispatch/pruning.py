@@ -8,68 +8,68 @@ from datetime import datetime, timedelta
 from domain.clock import now
 from storage import audit, pruning, retention, throttles
 from storage.database import Database
-from storage.retention import FIRST, TenantRetention
+from storage.retention import MIN_ID, TenantRetention
 
 BATCH_SIZE = 200  # rows, or notifications with all that belongs to them
-PAUSE = 0.25  # seconds between two batches
-PRUNE_EVERY = 60.0
-TENANTS_EVERY = 3600.0
+BATCH_PAUSE = 0.25  # seconds between two batches
+PRUNE_INTERVAL = 60.0
+TENANT_SCAN_INTERVAL = 3600.0
 
 
-class Pruning:
+class PruningTask:
     """`kept_at_least`: the time for which an idempotency key is remembered, whatever a tenant has set."""
 
-    def __init__(self, database: Database, kept_at_least: timedelta, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, database: Database, min_retention: timedelta, batch_size: int = BATCH_SIZE) -> None:
         self._database = database
-        self._kept_at_least = kept_at_least
+        self._min_retention = min_retention
         self._batch_size = batch_size
-        self._turn = FIRST
-        self._tenant = FIRST
-        self._record = FIRST
-        self._tenants_again: datetime | None = None
+        self._throttle_cursor = MIN_ID
+        self._tenant_cursor = MIN_ID
+        self._record_cursor = MIN_ID
+        self._next_tenant_scan_at: datetime | None = None
 
     async def prune(self) -> float:
         """One batch of each kind."""
-        full = [await self._prune_table(table) for table in pruning.KEPT]
-        full += [await self._prune_throttles(), await self._prune_tenant()]
-        return PAUSE if any(full) else PRUNE_EVERY
+        has_full_batch = [await self._prune_table(table) for table in pruning.RETENTION_BY_TABLE]
+        has_full_batch += [await self._prune_throttles(), await self._prune_tenant()]
+        return BATCH_PAUSE if any(has_full_batch) else PRUNE_INTERVAL
 
     async def _prune_table(self, table: str) -> bool:
         async with pruning.transaction(self._database) as session:
-            return await pruning.prune(session, table, now(), self._batch_size) == self._batch_size
+            return await pruning.prune_table(session, table, now(), self._batch_size) == self._batch_size
 
     async def _prune_throttles(self) -> bool:
         async with pruning.transaction(self._database) as session:
-            last, _ = await throttles.prune(session, self._turn, self._batch_size)
-        self._turn = last or FIRST
+            last, _ = await throttles.prune(session, self._throttle_cursor, self._batch_size)
+        self._throttle_cursor = last or MIN_ID
         return last is not None
 
     async def _prune_tenant(self) -> bool:
         """A batch of one tenant. Behind the last one there is a pause of an hour."""
-        if self._tenants_again is not None and now() < self._tenants_again:
+        if self._next_tenant_scan_at is not None and now() < self._next_tenant_scan_at:
             return False
         async with pruning.transaction(self._database) as session:
-            tenant = await retention.next_tenant(session, self._tenant)
+            tenant = await retention.find_next_tenant(session, self._tenant_cursor)
         if tenant is None:
-            self._tenant, self._tenants_again = FIRST, now() + timedelta(seconds=TENANTS_EVERY)
+            self._tenant_cursor, self._next_tenant_scan_at = MIN_ID, now() + timedelta(seconds=TENANT_SCAN_INTERVAL)
             return False
         async with pruning.transaction(self._database) as session:
             excess = await audit.delete_excess(session, tenant.id, self._batch_size)
         if not await self._prune_notifications(tenant) and excess < self._batch_size:
-            self._tenant, self._record = tenant.id, FIRST
+            self._tenant_cursor, self._record_cursor = tenant.id, MIN_ID
         return True
 
     async def _prune_notifications(self, tenant: TenantRetention) -> bool:
         """Whether more of it is old enough to be looked at."""
         async with pruning.transaction(self._database) as session:
-            before = self._before(tenant, tenant.record_days)
-            deleted = await retention.delete_records(session, tenant.id, before, self._record, self._batch_size)
-            windows = await retention.delete_digests(session, tenant.id, before, self._batch_size)
-        self._record = deleted.last or self._record
+            cutoff = self._cutoff(tenant, tenant.record_days)
+            deleted = await retention.delete_records(session, tenant.id, cutoff, self._record_cursor, self._batch_size)
+            windows = await retention.delete_digests(session, tenant.id, cutoff, self._batch_size)
+        self._record_cursor = deleted.last or self._record_cursor
         async with pruning.transaction(self._database) as session:
-            before = self._before(tenant, tenant.content_days)
-            emptied = await retention.remove_content(session, tenant.id, before, tenant.content_after, self._batch_size)
+            cutoff = self._cutoff(tenant, tenant.content_days)
+            emptied = await retention.remove_content(session, tenant.id, cutoff, tenant.content_after, self._batch_size)
         return deleted.last is not None or emptied.last is not None or windows == self._batch_size
 
-    def _before(self, tenant: TenantRetention, days: int) -> datetime:
-        return tenant.at - max(timedelta(days=days), self._kept_at_least)
+    def _cutoff(self, tenant: TenantRetention, days: int) -> datetime:
+        return tenant.at - max(timedelta(days=days), self._min_retention)

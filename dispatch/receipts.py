@@ -4,18 +4,18 @@ import asyncio
 
 import structlog
 
-from dispatch.account_errors import report
+from dispatch.account_errors import report_account_errors
 from dispatch.loops import Loop
 from storage import receipts
 from storage.database import Database
-from storage.receipt_batches import Batch, ClaimedReceipt, apply_together, lease
+from storage.receipt_batches import ClaimedReceipt, ReceiptBatch, apply_batch, lease_batch
 from storage.receipts import StoredReceipt
 
 log = structlog.get_logger(__name__)
 
 POLL_INTERVAL = 1.0
 BATCH_SIZE = 100  # receipts per transaction
-ALONE_AT_ONCE = 8  # transactions at once for receipts that are applied alone
+SINGLE_CONCURRENCY = 8  # transactions at once for receipts that are applied alone
 
 
 class ReceiptApplier:
@@ -40,28 +40,28 @@ class ReceiptApplier:
         if isinstance(batch, BaseException):
             log.warning("a batch of receipts was not applied", error=type(batch).__name__)
             async with self._database.quick_transaction() as session:
-                batch = await lease(session, BATCH_SIZE)
+                batch = await lease_batch(session, BATCH_SIZE)
         applied = list(batch.applied)
-        for first in range(0, len(batch.rest), ALONE_AT_ONCE):
-            applied += await self._apply_each(batch.rest[first : first + ALONE_AT_ONCE])
-        await report(self._database, applied)
+        for first in range(0, len(batch.rest), SINGLE_CONCURRENCY):
+            applied += await self._apply_each(batch.rest[first : first + SINGLE_CONCURRENCY])
+        await report_account_errors(self._database, applied)
         return batch.size
 
-    async def _apply_together(self) -> Batch:
+    async def _apply_together(self) -> ReceiptBatch:
         async with self._database.quick_transaction() as session:
-            return await apply_together(session, BATCH_SIZE)
+            return await apply_batch(session, BATCH_SIZE)
 
     async def _apply_each(self, rest: list[ClaimedReceipt]) -> list[StoredReceipt]:
         """Return those that are applied."""
-        ends = await asyncio.gather(*(self._apply_alone(one) for one in rest), return_exceptions=True)
-        for one, error in zip(rest, ends, strict=True):
+        errors = await asyncio.gather(*(self._apply_single(one) for one in rest), return_exceptions=True)
+        for one, error in zip(rest, errors, strict=True):
             if error is not None:
                 # Its lease has postponed it already: it does not block the others.
                 log.error("a receipt was not applied", receipt=str(one.receipt.id), error=type(error).__name__)
-        return [one.receipt for one, error in zip(rest, ends, strict=True) if error is None]
+        return [one.receipt for one, error in zip(rest, errors, strict=True) if error is None]
 
-    async def _apply_alone(self, claimed: ClaimedReceipt) -> None:
+    async def _apply_single(self, claimed: ClaimedReceipt) -> None:
         if claimed.key is None or claimed.attempt_id is None:
             return
         async with self._database.quick_transaction() as session:
-            await receipts.apply(session, claimed.receipt, claimed.attempt_id, claimed.key)
+            await receipts.apply_receipt(session, claimed.receipt, claimed.attempt_id, claimed.key)

@@ -14,39 +14,39 @@ from storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
-LOOK_AT_BATCH_AGAIN = 0.25
+POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+BATCH_POLL_INTERVAL = 0.25
 BATCH_SIZE = 500
 # Entries that Temporal does not take do not block the others.
-NEXT_BATCH_AFTER = 60.0
+BATCH_TIMEOUT = 60.0
 
 
-class Recoveries:
+class RecoveryTask:
     def __init__(self, database: Database, batch_size: int = BATCH_SIZE) -> None:
         self._database = database
         self._batch_size = batch_size
         self._batch: list[UUID] = []
-        self._batch_at = 0.0
+        self._batch_started_at = 0.0
 
     async def recover(self) -> float:
         if await self._is_batch_waiting():
-            return LOOK_AT_BATCH_AGAIN
+            return BATCH_POLL_INTERVAL
         async with self._database.statement() as session:
-            if not await recoveries.is_under_way(session):
+            if not await recoveries.is_recovering(session):
                 self._batch = []
-                return LOOK_AGAIN
+                return POLL_INTERVAL
         async with self._database.transaction() as session:
             batch = await recoveries.recover_batch(session, self._batch_size)
         if batch is None:
             self._batch = []
-            return LOOK_AGAIN
-        self._batch, self._batch_at = batch.ids, time.monotonic()
+            return POLL_INTERVAL
+        self._batch, self._batch_started_at = batch.ids, time.monotonic()
         left = 0 if batch.is_last else max(0, batch.total - batch.done)
         log.info("open notifications of a lost store are due again", done=batch.done, left=left)
-        return LOOK_AGAIN if batch.is_last else LOOK_AT_BATCH_AGAIN
+        return POLL_INTERVAL if batch.is_last else BATCH_POLL_INTERVAL
 
     async def _is_batch_waiting(self) -> bool:
-        if not self._batch or time.monotonic() - self._batch_at > NEXT_BATCH_AFTER:
+        if not self._batch or time.monotonic() - self._batch_started_at > BATCH_TIMEOUT:
             return False
         async with self._database.transaction() as session:
-            return await recoveries.count_waiting(session, self._batch) > self._batch_size // 2
+            return await recoveries.count_unstarted(session, self._batch) > self._batch_size // 2

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from dispatch.loops import report
+from dispatch.loops import report_failure
 from metrics.samples import SampledGauges
 from storage import samples
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS
 
-SAMPLE_EVERY = 10.0  # seconds; less than what Prometheus lets pass between two scrapes
+SAMPLE_INTERVAL = 10.0  # seconds; less than what Prometheus lets pass between two scrapes
 
 
-class Sampling:
+class SamplingTask:
     """`providers` are those of the settings."""
 
     def __init__(self, database: Database, gauges: SampledGauges, providers: Sequence[str]) -> None:
@@ -23,10 +23,10 @@ class Sampling:
         """A database that is too slow for it is asked no sooner for that: metrics are the first to go without."""
         try:
             async with self._database.transaction() as session:
-                sample = await samples.read(session, self._providers)
+                sample = await samples.read_sample(session, self._providers)
         except DATABASE_ERRORS as error:
             self._gauges.clear()
-            report("samples", error)
+            report_failure("samples", error)
         else:
-            self._gauges.show(sample)
-        return SAMPLE_EVERY
+            self._gauges.update(sample)
+        return SAMPLE_INTERVAL

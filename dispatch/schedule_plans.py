@@ -1,27 +1,27 @@
 """Plans the turns of schedules with many recipients, batch by batch. Run by the dispatcher that leads."""
 
-from activities.recurring import Recurring
-from domain.schedules import PEOPLE_AT_ONCE
+from activities.recurring_sends import RecurringSends
+from domain.schedules import MAX_BATCH_RECIPIENTS
 from storage import schedule_plans
 from storage.database import Database
 
-LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
 # At least as many recipients as one batch plans.
-OVERDUE_ROUNDS = -(-schedule_plans.BATCH_SIZE // PEOPLE_AT_ONCE)
+MAX_OVERDUE_ROUNDS = -(-schedule_plans.BATCH_SIZE // MAX_BATCH_RECIPIENTS)
 
 
-class SchedulePlans:
-    def __init__(self, database: Database, recurring: Recurring) -> None:
+class SchedulePlanTask:
+    def __init__(self, database: Database, recurring: RecurringSends) -> None:
         self._database = database
         self._recurring = recurring
 
-    async def plan(self) -> float:
+    async def plan_batch(self) -> float:
         """Plan one batch and run its overdue turns, since the next tick may be 15 minutes away."""
         async with self._database.transaction() as session:
-            batch = await schedule_plans.continue_batch(session)
+            batch = await schedule_plans.plan_next_batch(session)
         if batch is None:
-            return LOOK_AGAIN
-        for _ in range(OVERDUE_ROUNDS if batch.has_overdue else 0):
-            if not await self._recurring.own_turns(batch.tenant, batch.notification_type):
+            return POLL_INTERVAL
+        for _ in range(MAX_OVERDUE_ROUNDS if batch.has_overdue else 0):
+            if not await self._recurring.run_recipient_occurrences(batch.tenant, batch.notification_type):
                 break
         return 0.0

@@ -5,13 +5,13 @@ import socket
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 LOOPBACK = "127.0.0.1"
-TRIES = 5
+MAX_ATTEMPTS = 5
 
 
 def serve_sdk_metrics() -> int | None:
     """Return the port; None if none could be had. Once per process, before it has a Temporal client and after a fork:
     the runtime has threads."""
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         port = _free_port()
         config = PrometheusConfig(
             bind_address=f"{LOOPBACK}:{port}",

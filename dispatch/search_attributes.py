@@ -10,7 +10,7 @@ from domain import names
 
 log = structlog.get_logger(__name__)
 
-ATTRIBUTES = {
+SEARCH_ATTRIBUTES = {
     names.TENANT_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     names.TYPE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     names.STATUS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
@@ -20,7 +20,7 @@ ATTRIBUTES = {
     names.SCHEDULE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
 }
 # Of hosted servers, where only an operator adds search attributes.
-REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
+REFUSAL_STATUSES = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 
 
 class MissingSearchAttributes(RPCError):
@@ -32,36 +32,38 @@ class MissingSearchAttributes(RPCError):
         super().__init__(message, RPCStatusCode.FAILED_PRECONDITION, b"")
 
 
-async def prepare(client: Client) -> None:
+async def ensure_search_attributes(client: Client) -> None:
     """Add the search attributes; they are gone with the server's store, so this runs after each start of it. Where that
     is refused, check that they exist. Raises RPCError, MissingSearchAttributes among them."""
-    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=ATTRIBUTES)
+    request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=SEARCH_ATTRIBUTES)
     try:
         await client.operator_service.add_search_attributes(request)
     except RPCError as error:
-        if error.status in REFUSED:
-            await _check(client)
+        if error.status in REFUSAL_STATUSES:
+            await _check_existing(client)
         elif error.status is not RPCStatusCode.ALREADY_EXISTS:
             raise
 
 
-async def _check(client: Client) -> None:
-    known = await _known(client)
-    if missing := [f"{name}={_type_name(kind)}" for name, kind in ATTRIBUTES.items() if name not in known]:
+async def _check_existing(client: Client) -> None:
+    existing = await _existing_names(client)
+    if missing := [
+        f"{name}={_type_name(value_type)}" for name, value_type in SEARCH_ATTRIBUTES.items() if name not in existing
+    ]:
         error = MissingSearchAttributes(missing)
         log.error(error.message, namespace=client.namespace)
         raise error
 
 
-async def _known(client: Client) -> set[str]:
+async def _existing_names(client: Client) -> set[str]:
     """Those of the namespace, or if even the list is refused, those by which it can be queried."""
     try:
         request = ListSearchAttributesRequest(namespace=client.namespace)
         return set((await client.operator_service.list_search_attributes(request)).custom_attributes)
     except RPCError as error:
-        if error.status not in REFUSED:
+        if error.status not in REFUSAL_STATUSES:
             raise
-    return {name for name in ATTRIBUTES if await _can_be_queried(client, name)}
+    return {name for name in SEARCH_ATTRIBUTES if await _can_be_queried(client, name)}
 
 
 async def _can_be_queried(client: Client, name: str) -> bool:
@@ -74,6 +76,6 @@ async def _can_be_queried(client: Client, name: str) -> bool:
     return True
 
 
-def _type_name(kind: "IndexedValueType.ValueType") -> str:
+def _type_name(value_type: "IndexedValueType.ValueType") -> str:
     """As Temporal's tools write it: Keyword, KeywordList, Int."""
-    return IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").title().replace("_", "")
+    return IndexedValueType.Name(value_type).removeprefix("INDEXED_VALUE_TYPE_").title().replace("_", "")

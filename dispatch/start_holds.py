@@ -12,8 +12,8 @@ from storage.restores import StartHold, begin_hold, read_hold
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 1.0
-LOG_EVERY = 60.0
+POLL_INTERVAL = 1.0
+LOG_INTERVAL = 60.0
 
 
 async def hold_on_start(database: Database, name: str) -> None:
@@ -26,25 +26,25 @@ async def hold_on_start(database: Database, name: str) -> None:
 async def wait_for_release(database: Database) -> None:
     """Return at once if no hold is in force. One that was begun by another process counts too."""
     logged_at = None
-    while (hold := await _in_force(database)) is not None:
-        if logged_at is None or time.monotonic() - logged_at >= LOG_EVERY:
+    while (hold := await _active_hold(database)) is not None:
+        if logged_at is None or time.monotonic() - logged_at >= LOG_INTERVAL:
             logged_at = time.monotonic()
             log.warning(
                 "everything is held until an operator releases it with 'tocsin hold release'",
                 hold=hold.name,
                 since=hold.since.isoformat(),
             )
-        await asyncio.sleep(LOOK_AGAIN)
+        await asyncio.sleep(POLL_INTERVAL)
     if logged_at is not None:
         log.info("the hold was released")
 
 
-async def after_release(database: Database, work: Callable[[], Awaitable[None]]) -> None:
+async def run_after_release(database: Database, work: Callable[[], Awaitable[None]]) -> None:
     await wait_for_release(database)
     await work()
 
 
-async def _in_force(database: Database) -> StartHold | None:
+async def _active_hold(database: Database) -> StartHold | None:
     while True:
         try:
             async with database.transaction() as session:
@@ -52,6 +52,6 @@ async def _in_force(database: Database) -> StartHold | None:
         except DATABASE_ERRORS as error:
             if not is_outage(error):
                 raise
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(POLL_INTERVAL)
         else:
             return hold if hold is not None and hold.in_force else None

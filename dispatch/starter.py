@@ -16,86 +16,86 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.connection import reaching_temporal
-from dispatch.search_attributes import prepare
+from dispatch.search_attributes import ensure_search_attributes
+from dispatch.temporal_connection import convert_connection_errors
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
 from domain.run_summaries import run_summary
-from storage.claims import Begun, Claimed
-from storage.digests import ToTell
+from storage.claims import ClaimedNotification, StartedClaim
+from storage.digests import PendingWindow
 from workflows import options
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # A workflow of a restored notification is replaced, whether it runs or has ended: it is of a state that was lost.
-ONCE, ANEW = WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE
-REPLACE = WorkflowIDConflictPolicy.TERMINATE_EXISTING
+REJECT_DUPLICATE, ALLOW_DUPLICATE = WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE
+TERMINATE_EXISTING = WorkflowIDConflictPolicy.TERMINATE_EXISTING
 # Until a task that was handed to a process with the start is given to another, should that process die.
 TASK_TIMEOUT = timedelta(seconds=4)
 
 
-class Starter:
-    """`adopted_id` is the store that has our workflows, as `StoreWatch` has read it; None until it has."""
+class WorkflowStarter:
+    """`adopted_id` is the store that has our workflows, as `StoreMonitor` has read it; None until it has."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self.adopted_id: str | None = None
+        self.adopted_store_id: str | None = None
 
-    async def begin(self, claimed: Claimed) -> Begun:
+    async def start_or_resume(self, claimed: ClaimedNotification) -> StartedClaim:
         """Start its workflow, or tell the one that waits. Already started counts as started. Raises RPCError."""
         if claimed.started:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
-            return Begun(id=claimed.id, generation=claimed.generation)
+            return StartedClaim(id=claimed.id, generation=claimed.generation)
         try:
             await self._start(claimed)
         except WorkflowAlreadyStartedError:
             if claimed.send_at is not None and not claimed.waits:
                 # It was started when `send_at` was to come, by a start that was not marked, and may wait for that.
                 await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
-        return Begun(
+        return StartedClaim(
             id=claimed.id, generation=claimed.generation, waits_until=claimed.send_at if claimed.waits else None
         )
 
-    async def _start(self, claimed: Claimed) -> None:
+    async def _start(self, claimed: ClaimedNotification) -> None:
         """With its first task, for the worker of this process, if that has room."""
-        with reaching_temporal():
+        with convert_connection_errors():
             await self._client.start_workflow(
                 NotificationWorkflow.run,
-                message_of(claimed),
+                start_message_of(claimed),
                 id=workflow_id(claimed.id, claimed.generation),
                 task_queue=NOTIFICATIONS_QUEUE,
                 task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=ANEW if claimed.restored else ONCE,
-                id_conflict_policy=REPLACE if claimed.restored else WorkflowIDConflictPolicy.UNSPECIFIED,
+                id_reuse_policy=ALLOW_DUPLICATE if claimed.restored else REJECT_DUPLICATE,
+                id_conflict_policy=TERMINATE_EXISTING if claimed.restored else WorkflowIDConflictPolicy.UNSPECIFIED,
                 priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
-                search_attributes=attributes(claimed),
+                search_attributes=search_attributes_of(claimed),
                 static_summary=run_summary(claimed.notification_type, claimed.priority, claimed.route),
                 rpc_timeout=RPC_TIMEOUT,
                 request_eager_start=not claimed.restored,
             )
 
-    async def open_digest(self, window: ToTell) -> None:
+    async def start_or_signal_digest(self, window: PendingWindow) -> None:
         """Starts the workflow of its group, or tells the one that runs. RPCError NOT_FOUND: that has just ended."""
         try:
             await self._start_digest(window)
         except WorkflowAlreadyStartedError:
-            handle = self._client.get_workflow_handle(digest_workflow_id(window.group_key))
-            with reaching_temporal():
-                await handle.signal(DigestWorkflow.opened, rpc_timeout=RPC_TIMEOUT)
+            handle = self._client.get_workflow_handle(digest_workflow_id(window.digest_key))
+            with convert_connection_errors():
+                await handle.signal(DigestWorkflow.window_opened, rpc_timeout=RPC_TIMEOUT)
 
-    async def _start_digest(self, window: ToTell) -> None:
-        with reaching_temporal():
+    async def _start_digest(self, window: PendingWindow) -> None:
+        with convert_connection_errors():
             await self._client.start_workflow(
                 DigestWorkflow.run,
                 DigestStart(
                     tenant=window.tenant,
                     notification_type=window.notification_type,
-                    group=window.group_key,
+                    digest_key=window.digest_key,
                     closes_at=window.closes_at,
                 ),
-                id=digest_workflow_id(window.group_key),
+                id=digest_workflow_id(window.digest_key),
                 task_queue=NOTIFICATIONS_QUEUE,
                 priority=Priority(fairness_key=str(window.tenant)),
                 search_attributes=TypedSearchAttributes(
@@ -112,7 +112,7 @@ class Starter:
         await self._signal(notification_id, generation, NotificationWorkflow.cancel)
 
     async def signal_evidence(self, notification_id: UUID, generation: int) -> None:
-        await self._signal(notification_id, generation, NotificationWorkflow.evidence)
+        await self._signal(notification_id, generation, NotificationWorkflow.evidence_arrived)
 
     async def _signal(
         self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
@@ -121,17 +121,17 @@ class Starter:
         the signal stays due."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
-            with reaching_temporal():
+            with convert_connection_errors():
                 await handle.signal(signal, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND or await self.store_id() != self.adopted_id:
+            if error.status is not RPCStatusCode.NOT_FOUND or await self.store_id() != self.adopted_store_id:
                 raise
 
     async def status(self, notification_id: UUID, generation: int) -> WorkflowExecutionStatus | None:
         """None: Temporal knows no such workflow."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
-            with reaching_temporal():
+            with convert_connection_errors():
                 return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
@@ -140,17 +140,17 @@ class Starter:
 
     async def prepare(self) -> None:
         """What a store needs before it can take our workflows."""
-        await prepare(self._client)
+        await ensure_search_attributes(self._client)
 
     async def store_id(self) -> str:
         """The id of our namespace: a store that was deleted comes back with another one."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)
-        with reaching_temporal():
+        with convert_connection_errors():
             answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
         return answer.namespace_info.id
 
 
-def message_of(due: Claimed) -> NotificationStart:
+def start_message_of(due: ClaimedNotification) -> NotificationStart:
     return NotificationStart(
         notification_id=due.id,
         tenant=due.tenant,
@@ -163,7 +163,7 @@ def message_of(due: Claimed) -> NotificationStart:
     )
 
 
-def attributes(due: Claimed) -> TypedSearchAttributes:
+def search_attributes_of(due: ClaimedNotification) -> TypedSearchAttributes:
     schedule = [SearchAttributePair(options.SCHEDULE, [due.schedule_key])] if due.schedule_key else []
     return TypedSearchAttributes(
         [

@@ -2,49 +2,49 @@
 
 import structlog
 
-from dispatch.starter import Starter
-from domain.stores import ADOPT_AFTER
-from storage import stores
+from dispatch.starter import WorkflowStarter
+from domain.stores import RESET_AFTER
+from storage import temporal_stores
 from storage.database import Database
-from storage.stores import StoreReport
+from storage.temporal_stores import StoreReport
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 5.0
+POLL_INTERVAL = 5.0
 
 
-class StoreWatch:
-    def __init__(self, database: Database, starter: Starter) -> None:
+class StoreMonitor:
+    def __init__(self, database: Database, starter: WorkflowStarter) -> None:
         self._database = database
         self._starter = starter
         self._seen_id: str | None = None
 
-    async def look(self) -> float:
+    async def detect_namespace_reset(self) -> float:
         """Report the store that this process sees. One that is new to it may lack our search attributes."""
         seen_id = await self._starter.store_id()
         is_new = seen_id != self._seen_id
         if is_new:
             await self._starter.prepare()
         async with self._database.quick_transaction() as session:
-            seen = await stores.note_seen(session, seen_id)
+            seen = await temporal_stores.record_observation(session, seen_id)
         self._seen_id = seen_id
-        self._starter.adopted_id = seen.known.namespace_id
+        self._starter.adopted_store_id = seen.known.namespace_id
         if is_new or seen.lost is not None:
-            _log(seen, seen_id)
-        return LOOK_AGAIN
+            _log_report(seen, seen_id)
+        return POLL_INTERVAL
 
 
-async def confirm_store(url: str, starter: Starter) -> None:
+async def confirm_store(url: str, starter: WorkflowStarter) -> None:
     """Confirm the store of a server that is known to be the only one for this database."""
     database = Database(url, pool_size=1)
     try:
         async with database.transaction() as session:
-            await stores.confirm(session, await starter.store_id())
+            await temporal_stores.confirm_replacement(session, await starter.store_id())
     finally:
         await database.close()
 
 
-def _log(seen: StoreReport, seen_id: str) -> None:
+def _log_report(seen: StoreReport, seen_id: str) -> None:
     if seen.lost is not None:
         log.warning(
             "Temporal's store was replaced; open notifications are started again", namespace_id=seen_id, open=seen.lost
@@ -55,5 +55,5 @@ def _log(seen: StoreReport, seen_id: str) -> None:
             " started again until the store is adopted; 'tocsin temporal adopt' adopts it now",
             namespace_id=seen_id,
             adopted=seen.known.namespace_id,
-            adopted_after_seconds=ADOPT_AFTER.total_seconds(),
+            adopted_after_seconds=RESET_AFTER.total_seconds(),
         )

@@ -4,26 +4,26 @@ tells their workflows to ask again."""
 from storage import throttles
 from storage.database import Database
 
-LOOK_AGAIN = 2.0
-WINDOWS_AT_ONCE = 20
-FORGOTTEN_AT_ONCE = 500
-FORGET_EVERY = 60.0
+POLL_INTERVAL = 2.0
+WINDOW_BATCH_SIZE = 20
+PURGE_BATCH_SIZE = 500
+PURGE_INTERVAL = 60.0
 
 
-class Throttles:
+class ThrottleTasks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def roll(self) -> float:
+    async def open_next(self) -> float:
         async with self._database.statement() as session:
             left = await throttles.seconds_to_next(session)
         if left is None or left > 0:
-            return LOOK_AGAIN if left is None else min(left, LOOK_AGAIN)
+            return POLL_INTERVAL if left is None else min(left, POLL_INTERVAL)
         async with self._database.transaction() as session:
-            await throttles.roll(session, WINDOWS_AT_ONCE)
+            await throttles.open_next(session, WINDOW_BATCH_SIZE)
         return 0.0
 
-    async def forget(self) -> float:
+    async def purge(self) -> float:
         async with self._database.transaction() as session:
-            await throttles.forget(session, FORGOTTEN_AT_ONCE)
-        return FORGET_EVERY
+            await throttles.purge(session, PURGE_BATCH_SIZE)
+        return PURGE_INTERVAL

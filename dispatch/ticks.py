@@ -23,108 +23,108 @@ from temporalio.client import (
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.recurring import Recurring
-from dispatch.connection import OUTAGES, reaching_temporal
+from activities.recurring_sends import RecurringSends
+from dispatch.temporal_connection import OUTAGE_STATUSES, convert_connection_errors
 from domain.clock_messages import TickInput
 from domain.names import NOTIFICATIONS_QUEUE, tick_schedule
 from storage import ticks
 from storage.database import Database
-from storage.ticks import Tick
+from storage.ticks import DesiredTick
 from workflows import options
 from workflows.tick import TickWorkflow
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 16
-LOOK_AGAIN = 2.0  # seconds: what a lost NOTIFY can delay
-ENSURE_AGAIN = 3600.0  # seconds after which a Schedule that somebody has deleted is made again
+BATCH_SIZE = 16
+POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+ENSURE_INTERVAL = 3600.0  # seconds after which a Schedule that somebody has deleted is made again
 RPC_TIMEOUT = timedelta(seconds=5)
 # Clocks differ: a tick that came a moment before what is due would find it a whole interval later.
-AFTER_THE_MINUTE = timedelta(seconds=1)
-PAUSED_MINUTES = 15  # the interval of a Schedule that is paused
+TICK_OFFSET = timedelta(seconds=1)
+PAUSED_INTERVAL_MINUTES = 15  # the interval of a Schedule that is paused
 
 
-class Ticks:
-    def __init__(self, database: Database, client: Client, recurring: Recurring) -> None:
+class TickTasks:
+    def __init__(self, database: Database, client: Client, recurring: RecurringSends) -> None:
         self._database = database
         self._client = client
         self._recurring = recurring
 
-    async def ensure(self) -> float:
+    async def ensure_schedules(self) -> float:
         async with self._database.statement() as session:
-            due = await ticks.to_ensure(session, AT_ONCE, ENSURE_AGAIN)
-        told = [tick for tick in due if await self._tell(tick)]
-        return LOOK_AGAIN if len(told) < AT_ONCE else 0.0
+            due = await ticks.claim_unsynced(session, BATCH_SIZE, ENSURE_INTERVAL)
+        applied = [tick for tick in due if await self._apply(tick)]
+        return POLL_INTERVAL if len(applied) < BATCH_SIZE else 0.0
 
-    async def go_on(self) -> float:
+    async def continue_runs(self) -> float:
         """What was triggered, and what a tick has not got through: a chunk of people."""
-        return 0.0 if await self._recurring.any_run() else LOOK_AGAIN
+        return 0.0 if await self._recurring.continue_next_run() else POLL_INTERVAL
 
-    async def _tell(self, tick: Tick) -> bool:
+    async def _apply(self, tick: DesiredTick) -> bool:
         """One that Temporal does not take stays due and stops no other."""
         try:
-            with reaching_temporal():
-                await (self._keep(tick) if tick.stays else self._remove(tick))
+            with convert_connection_errors():
+                await (self._create_or_update(tick) if tick.stays else self._delete(tick))
         except RPCError as error:
-            if error.status in OUTAGES:
+            if error.status in OUTAGE_STATUSES:
                 raise
-            log.warning("Temporal did not take a schedule", schedule=wanted_id(tick), status=error.status.name)
+            log.warning("Temporal did not take a schedule", schedule=schedule_id_of(tick), status=error.status.name)
             return False
         async with self._database.transaction() as session:
-            await ticks.ensured(session, tick)
+            await ticks.mark_synced(session, tick)
         return True
 
-    async def _keep(self, tick: Tick) -> None:
+    async def _create_or_update(self, tick: DesiredTick) -> None:
         wanted = schedule_of(tick)
         try:
             await self._client.create_schedule(
-                wanted_id(tick), wanted, search_attributes=attributes(tick), rpc_timeout=RPC_TIMEOUT
+                schedule_id_of(tick), wanted, search_attributes=attributes(tick), rpc_timeout=RPC_TIMEOUT
             )
         except ScheduleAlreadyRunningError:
-            handle = self._client.get_schedule_handle(wanted_id(tick))
-            seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-            if not _is_as_wanted(seen, wanted, attributes(tick)):
+            handle = self._client.get_schedule_handle(schedule_id_of(tick))
+            description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            if not _is_up_to_date(description, wanted, attributes(tick)):
                 update = ScheduleUpdate(schedule=wanted, search_attributes=attributes(tick))
                 await handle.update(lambda _: update, rpc_timeout=RPC_TIMEOUT)
         else:
-            log.info("ticking", schedule=wanted_id(tick), minutes=tick.minutes)
+            log.info("ticking", schedule=schedule_id_of(tick), minutes=tick.minutes)
 
-    async def _remove(self, tick: Tick) -> None:
+    async def _delete(self, tick: DesiredTick) -> None:
         try:
-            await self._client.get_schedule_handle(wanted_id(tick)).delete(rpc_timeout=RPC_TIMEOUT)
+            await self._client.get_schedule_handle(schedule_id_of(tick)).delete(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
 
 
-def wanted_id(tick: Tick) -> str:
+def schedule_id_of(tick: DesiredTick) -> str:
     return tick_schedule(tick.tenant, tick.notification_type)
 
 
-def _is_as_wanted(seen: ScheduleDescription, wanted: Schedule, attributes: TypedSearchAttributes) -> bool:
+def _is_up_to_date(description: ScheduleDescription, wanted: Schedule, attributes: TypedSearchAttributes) -> bool:
     """Compare with what the product's schedules require, which overrides a pause or resume made in Temporal."""
-    there, state = seen.schedule, wanted.state
-    same_state = (there.state.note, there.state.paused) == (state.note, state.paused)
-    same_times = there.spec.intervals == wanted.spec.intervals
-    return same_state and same_times and _values(seen.typed_search_attributes) == _values(attributes)
+    current, state = description.schedule, wanted.state
+    same_state = (current.state.note, current.state.paused) == (state.note, state.paused)
+    same_times = current.spec.intervals == wanted.spec.intervals
+    return same_state and same_times and _values(description.typed_search_attributes) == _values(attributes)
 
 
 def _values(attributes: TypedSearchAttributes) -> dict[str, Any]:
     return {pair.key.name: pair.value for pair in attributes}
 
 
-def summary(tick: Tick) -> str:
-    often = f"every {tick.minutes} min" if tick.minutes else "nothing for now"
-    return f"{tick.notification_type}: what is due by the calendar, {often}"
+def summary_of(tick: DesiredTick) -> str:
+    interval_text = f"every {tick.minutes} min" if tick.minutes else "nothing for now"
+    return f"{tick.notification_type}: what is due by the calendar, {interval_text}"
 
 
-def note(tick: Tick) -> str:
+def note_of(tick: DesiredTick) -> str:
     """With the recurring sends, and which of them are paused."""
     names = [f"{key} (paused)" if paused else key for key, paused in sorted(tick.schedules.items())]
-    return summary(tick) + (f". Schedules: {', '.join(names)}" if names else "")
+    return summary_of(tick) + (f". Schedules: {', '.join(names)}" if names else "")
 
 
-def attributes(tick: Tick) -> TypedSearchAttributes:
+def attributes(tick: DesiredTick) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
             SearchAttributePair(options.TENANT, tick.tenant_key),
@@ -134,19 +134,19 @@ def attributes(tick: Tick) -> TypedSearchAttributes:
     )
 
 
-def schedule_of(tick: Tick) -> Schedule:
-    every = timedelta(minutes=tick.minutes or PAUSED_MINUTES)
+def schedule_of(tick: DesiredTick) -> Schedule:
+    every = timedelta(minutes=tick.minutes or PAUSED_INTERVAL_MINUTES)
     return Schedule(
         action=ScheduleActionStartWorkflow(
             TickWorkflow.run,
             TickInput(tenant=tick.tenant, notification_type=tick.notification_type),
-            id=wanted_id(tick),
+            id=schedule_id_of(tick),
             task_queue=NOTIFICATIONS_QUEUE,
             typed_search_attributes=attributes(tick),
-            static_summary=summary(tick),
+            static_summary=summary_of(tick),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=AFTER_THE_MINUTE)]),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=TICK_OFFSET)]),
         # After an outage one tick sees to all that it missed.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
-        state=ScheduleState(note=note(tick), paused=not tick.minutes),
+        state=ScheduleState(note=note_of(tick), paused=not tick.minutes),
     )

@@ -12,15 +12,15 @@ Json = dict[str, Any]
 
 MASK = "***"
 # Members of any object, at any depth.
-MASKED = frozenset(
+MASKED_MEMBERS = frozenset(
     {
         *("secret", "previous_secret", "token", "hash"),
         *("email", "phone", "address", "subscription", "attributes", "payload"),
         *("recipient", "recipient_id", "recipients", "tag", "tags"),
     }
 )
-URLS = frozenset({"url", "webhook_url"})
-LONGEST = 16_384  # characters of JSON of `before` and of `after`
+URL_MEMBERS = frozenset({"url", "webhook_url"})
+MAX_JSON_LENGTH = 16_384  # characters of JSON of `before` and of `after`
 
 
 class ActorKind(StrEnum):
@@ -46,7 +46,7 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class AuditChange:
     """One change of the configuration of `tenant`. `before` None: it was made; `after` None: it was removed."""
 
     tenant: UUID
@@ -57,26 +57,30 @@ class Change:
     after: Mapping[str, Any] | None = None
 
 
-def difference(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> tuple[Json | None, Json | None]:
+def changed_members(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> tuple[Json | None, Json | None]:
     """Return the members that differ, masked. Two empty objects: nothing has changed."""
     if before is None or after is None:
-        return _kept(before), _kept(after)
+        return _masked_and_limited(before), _masked_and_limited(after)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return _kept({n: before[n] for n in names if n in before}), _kept({n: after[n] for n in names if n in after})
+    return _masked_and_limited({n: before[n] for n in names if n in before}), _masked_and_limited(
+        {n: after[n] for n in names if n in after}
+    )
 
 
-def masked(value: Any, name: str = "") -> Any:
+def mask_values(value: Any, name: str = "") -> Any:
     """Replace the values of members that are secret or personal, and all of a URL behind its host."""
     if value is None:
         return None
-    if name in MASKED:
+    if name in MASKED_MEMBERS:
         return MASK
-    if name in URLS and isinstance(value, str):
+    if name in URL_MEMBERS and isinstance(value, str):
         return _origin(value)
     if isinstance(value, Mapping):
-        return {str(member): masked(each, str(member)) for member, each in value.items()}
+        return {str(member): mask_values(each, str(member)) for member, each in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(each) for each in value]
+        return [mask_values(each) for each in value]
     return value
 
 
@@ -88,9 +92,9 @@ def _origin(url: str) -> str:
         return MASK
 
 
-def _kept(value: Mapping[str, Any] | None) -> Json | None:
+def _masked_and_limited(value: Mapping[str, Any] | None) -> Json | None:
     if value is None:
         return None
-    shown: Json = masked(value)
+    shown: Json = mask_values(value)
     length = len(json.dumps(shown, default=str))
-    return shown if length <= LONGEST else {"omitted": f"{length} characters"}
+    return shown if length <= MAX_JSON_LENGTH else {"omitted": f"{length} characters"}

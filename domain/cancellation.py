@@ -6,54 +6,54 @@ from enum import StrEnum
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.ledger import OPEN, close_delivery, finish
+from domain.ledger import OPEN_STATUSES, close_delivery, finish_notification
 from domain.reasons import Reason
-from domain.records import Delivery, Ledger, Verdict
+from domain.records import DeliveryRecord, Ledger, Verdict
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 
-class CancelAnswer(StrEnum):
+class CancelResult(StrEnum):
     STOPPED = "stopped"
     ALREADY_SENT = "already_sent"
     IN_DOUBT = "in_doubt"
 
 
-RANK = {CancelAnswer.STOPPED: 0, CancelAnswer.IN_DOUBT: 1, CancelAnswer.ALREADY_SENT: 2}
-SENT = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
-CANCELED = Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
+RESULT_RANK = {CancelResult.STOPPED: 0, CancelResult.IN_DOUBT: 1, CancelResult.ALREADY_SENT: 2}
+SENT_STATUSES = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
+CANCELED_VERDICT = Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
 
 
-def cancel(ledger: Ledger, at: datetime) -> Ledger:
+def cancel_notification(ledger: Ledger, at: datetime) -> Ledger:
     """Close what no provider has been called for. While a call is under way its answer decides, and `deliver`
     obeys the request before any further call."""
     if ledger.finished_at is not None:
         return ledger
     ledger = replace(ledger, cancel_requested_at=ledger.cancel_requested_at or at)
     for delivery in list(ledger.deliveries.values()):
-        if delivery.status in OPEN and not _under_way(ledger, delivery):
-            ledger = close_delivery(ledger, delivery.id, CANCELED, at)
-    if any(delivery.status in OPEN for delivery in ledger.deliveries.values()):
+        if delivery.status in OPEN_STATUSES and not _has_call_in_flight(ledger, delivery):
+            ledger = close_delivery(ledger, delivery.id, CANCELED_VERDICT, at)
+    if any(delivery.status in OPEN_STATUSES for delivery in ledger.deliveries.values()):
         return ledger
-    return finish(ledger, at, NotificationStatus.CANCELED, CANCELED.reason)
+    return finish_notification(ledger, at, NotificationStatus.CANCELED, CANCELED_VERDICT.reason)
 
 
-def answers(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelAnswer]:
+def cancel_results(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelResult]:
     """Per channel, the least comfortable truth over its deliveries. Before resolution: the route's channels. `digest`
     is what an item has gone into: as long as that is on its way, it may come by each of them."""
     deliveries = [*ledger.deliveries.values(), *(digest.deliveries.values() if digest is not None else ())]
-    said = [(delivery.channel, _answer(delivery)) for delivery in deliveries]
+    results = [(delivery.channel, _cancel_result(delivery)) for delivery in deliveries]
     if digest is not None and digest.finished_at is None:
-        said += [(channel, CancelAnswer.IN_DOUBT) for channel in route]
-    worst = dict(sorted(said, key=lambda each: RANK[each[1]]))
-    return {channel: worst.get(channel, CancelAnswer.STOPPED) for channel in dict.fromkeys([*route, *worst])}
+        results += [(channel, CancelResult.IN_DOUBT) for channel in route]
+    worst = dict(sorted(results, key=lambda each: RESULT_RANK[each[1]]))
+    return {channel: worst.get(channel, CancelResult.STOPPED) for channel in dict.fromkeys([*route, *worst])}
 
 
-def _answer(delivery: Delivery) -> CancelAnswer:
-    if delivery.status in SENT:
-        return CancelAnswer.ALREADY_SENT
-    doubtful = delivery.status in (DeliveryStatus.IN_DOUBT, DeliveryStatus.SENDING)
-    return CancelAnswer.IN_DOUBT if doubtful else CancelAnswer.STOPPED
+def _cancel_result(delivery: DeliveryRecord) -> CancelResult:
+    if delivery.status in SENT_STATUSES:
+        return CancelResult.ALREADY_SENT
+    is_in_doubt = delivery.status in (DeliveryStatus.IN_DOUBT, DeliveryStatus.SENDING)
+    return CancelResult.IN_DOUBT if is_in_doubt else CancelResult.STOPPED
 
 
-def _under_way(ledger: Ledger, delivery: Delivery) -> bool:
+def _has_call_in_flight(ledger: Ledger, delivery: DeliveryRecord) -> bool:
     return any(attempt.state is AttemptState.SUBMITTING for attempt in ledger.attempts_of(delivery.id))

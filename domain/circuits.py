@@ -10,29 +10,29 @@ from datetime import datetime, timedelta
 
 from domain.stored_enums import StoredEnum
 
-MEMORY = 60  # seconds
-WINDOW = 30
+MEMORY_SECONDS = 60  # seconds
+WINDOW_SECONDS = 30
 MIN_ERRORS = 5
 ERROR_SHARE = 0.5
 MIN_CALLS = 10
 SLOW_SHARE = 0.5
-REFUSERS = 3
+CREDENTIAL_FAILURE_LIMIT = 3
 FIRST_COOL_DOWN = timedelta(seconds=5)
-LONGEST_COOL_DOWN = timedelta(minutes=5)
+MAX_COOL_DOWN = timedelta(minutes=5)
 CREDENTIALS_COOL_DOWN = timedelta(minutes=1)
 # How long nobody calls who is told "too many": if the vendor does not say, and at most.
-QUIET = timedelta(seconds=1)
-LONGEST_QUIET = timedelta(minutes=5)
+DEFAULT_THROTTLE = timedelta(seconds=1)
+MAX_THROTTLE = timedelta(minutes=5)
 PROBES = 3
-PROBE_AGAIN = timedelta(seconds=30)
+PROBE_TIMEOUT = timedelta(seconds=30)
 
-STEP = 10  # points
-ERRORS_A_MINUTE = 50
-SLOW_A_MINUTE = 0.15
-MIN_CALLS_A_MINUTE = 20
-WEIGH_EVERY = timedelta(minutes=1)
-AFTER_OUTAGE = 30
-ALL_POINTS = 100
+PENALTY_STEP = 10  # points
+MAX_ERRORS_PER_MINUTE = 50
+MAX_SLOW_SHARE_PER_MINUTE = 0.15
+MIN_CALLS_PER_MINUTE = 20
+PENALTY_INTERVAL = timedelta(minutes=1)
+PENALTY_AFTER_OUTAGE = 30
+MAX_PENALTY = 100
 
 CREDENTIALS = "credentials_refused"
 
@@ -44,100 +44,102 @@ class CircuitState(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
+class CallTally:
     """What one process saw of a provider since it last told. `errors` are of different deliveries, so that one bad
-    message opens nothing; `refusers` stand for the people whose messages met refused credentials; `quiet` is how much
+    message opens nothing; `credential_failures` stand for the people whose messages met refused credentials; `quiet` is how much
     longer the vendor wants no calls."""
 
     calls: int = 0
     errors: int = 0
     slow: int = 0
-    refusers: tuple[str, ...] = ()
-    quiet: timedelta = timedelta()
+    credential_failures: tuple[str, ...] = ()
+    throttled_for: timedelta = timedelta()
 
     @property
-    def good(self) -> int:
-        return self.calls - self.errors - len(self.refusers)
+    def successes(self) -> int:
+        return self.calls - self.errors - len(self.credential_failures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
+class CircuitHealth:
     """`recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are the calls that a half-open
-    circuit still lets through; `openings` counts those since it was last well. Until `quiet_until` the vendor wants no
+    circuit still lets through; `openings` counts those since it was last well. Until `throttled_until` the vendor wants no
     calls, well as it may be. `lookup_refused`: our account may send, and may not look up what became of a message."""
 
     provider: str
     changed_at: datetime
-    weighed_at: datetime
+    penalty_updated_at: datetime
     state: CircuitState = CircuitState.CLOSED
     reason: str | None = None
     penalty: int = 0
     openings: int = 0
     probes: int = 0
     probe_at: datetime | None = None
-    quiet_until: datetime | None = None
+    throttled_until: datetime | None = None
     recent: tuple[tuple[int, int, int, int], ...] = ()
-    refusers: tuple[str, ...] = ()
+    credential_failures: tuple[str, ...] = ()
     lookup_refused: bool = False
 
     @property
-    def passes(self) -> bool:
+    def is_circuit_closed(self) -> bool:
         return self.state is CircuitState.CLOSED
 
     @property
-    def moves_by_itself(self) -> bool:
+    def changes_with_time(self) -> bool:
         """Time alone changes it."""
-        return not self.passes or bool(self.penalty) or self.quiet_until is not None
+        return not self.is_circuit_closed or bool(self.penalty) or self.throttled_until is not None
 
-    def is_quiet(self, now: datetime) -> bool:
-        return self.quiet_until is not None and self.quiet_until > now
+    def is_throttled(self, now: datetime) -> bool:
+        return self.throttled_until is not None and self.throttled_until > now
 
 
-def advance(health: Health, tally: Tally, now: datetime) -> Health:
+def advance_health(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
     """The health after these calls, at this moment. Safe to ask with an empty tally: time alone moves it too."""
-    health = _weighed(_remembered(_quieted(health, tally, now), tally, now), now)
+    health = _with_penalty(_with_calls(_with_throttle(health, tally, now), tally, now), now)
     match health.state:
         case CircuitState.CLOSED:
-            reason = _broken(health, now)
-            return _opened(health, reason, now) if reason else health
+            reason = _opening_reason(health, now)
+            return _open(health, reason, now) if reason else health
         case CircuitState.OPEN:
             due = health.probe_at is not None and health.probe_at <= now
-            return _probing(health, now) if due else health
+            return _half_open(health, now) if due else health
         case CircuitState.HALF_OPEN:
             return _after_probes(health, tally, now)
 
 
-def quiet_for(retry_after: timedelta | None) -> timedelta:
+def throttle_duration(retry_after: timedelta | None) -> timedelta:
     """After an answer that says "too many"."""
-    return min(QUIET if retry_after is None else retry_after, LONGEST_QUIET)
+    return min(DEFAULT_THROTTLE if retry_after is None else retry_after, MAX_THROTTLE)
 
 
-def _quieted(health: Health, tally: Tally, now: datetime) -> Health:
+def _with_throttle(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
     """The longest that it has asked for."""
-    until = max(now + tally.quiet, health.quiet_until or now)
-    return replace(health, quiet_until=until if until > now else None)
+    until = max(now + tally.throttled_for, health.throttled_until or now)
+    return replace(health, throttled_until=until if until > now else None)
 
 
-def _remembered(health: Health, tally: Tally, now: datetime) -> Health:
+def _with_calls(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
     second = int(now.timestamp())
-    recent = tuple(each for each in health.recent if each[0] > second - MEMORY)
+    recent = tuple(each for each in health.recent if each[0] > second - MEMORY_SECONDS)
     if tally.calls:
         recent = (*recent, (second, tally.calls, tally.errors, tally.slow))
-    known = () if tally.good else health.refusers  # credentials that somebody's message passed with are not broken
-    refusers = tuple(dict.fromkeys((*known, *tally.refusers)))[:REFUSERS]
-    return replace(health, recent=recent, refusers=refusers)
+    known = (
+        () if tally.successes else health.credential_failures
+    )  # credentials that somebody's message passed with are not broken
+    credential_failures = tuple(dict.fromkeys((*known, *tally.credential_failures)))[:CREDENTIAL_FAILURE_LIMIT]
+    return replace(health, recent=recent, credential_failures=credential_failures)
 
 
-def _sum(health: Health, since: float) -> Tally:
+def _sum_recent_calls(health: CircuitHealth, since: float) -> CallTally:
     chosen = [each for each in health.recent if each[0] >= since]
-    calls, errors, slow = (sum(each[place] for each in chosen) for place in (1, 2, 3))
-    return Tally(calls=calls, errors=errors, slow=slow)
+    calls, errors, slow = (sum(each[index] for each in chosen) for index in (1, 2, 3))
+    return CallTally(calls=calls, errors=errors, slow=slow)
 
 
-def _broken(health: Health, now: datetime) -> str | None:
-    if len(health.refusers) >= REFUSERS:
+def _opening_reason(health: CircuitHealth, now: datetime) -> str | None:
+    if len(health.credential_failures) >= CREDENTIAL_FAILURE_LIMIT:
         return CREDENTIALS
-    seen = _sum(health, max(now.timestamp() - WINDOW, int(health.changed_at.timestamp())))
+    seen = _sum_recent_calls(health, max(now.timestamp() - WINDOW_SECONDS, int(health.changed_at.timestamp())))
     if seen.errors >= MIN_ERRORS and seen.errors >= ERROR_SHARE * seen.calls:
         return "errors"
     if seen.calls >= MIN_CALLS and seen.slow >= SLOW_SHARE * seen.calls:
@@ -145,8 +147,8 @@ def _broken(health: Health, now: datetime) -> str | None:
     return None
 
 
-def _opened(health: Health, reason: str, now: datetime) -> Health:
-    cool_down = min(FIRST_COOL_DOWN * (1 << min(health.openings, 10)), LONGEST_COOL_DOWN)
+def _open(health: CircuitHealth, reason: str, now: datetime) -> CircuitHealth:
+    cool_down = min(FIRST_COOL_DOWN * (1 << min(health.openings, 10)), MAX_COOL_DOWN)
     if reason == CREDENTIALS:
         cool_down = max(cool_down, CREDENTIALS_COOL_DOWN)
     return replace(
@@ -160,22 +162,24 @@ def _opened(health: Health, reason: str, now: datetime) -> Health:
     )
 
 
-def _probing(health: Health, now: datetime) -> Health:
-    return replace(health, state=CircuitState.HALF_OPEN, probes=PROBES, changed_at=now, refusers=(), recent=())
+def _half_open(health: CircuitHealth, now: datetime) -> CircuitHealth:
+    return replace(
+        health, state=CircuitState.HALF_OPEN, probes=PROBES, changed_at=now, credential_failures=(), recent=()
+    )
 
 
-def _after_probes(health: Health, tally: Tally, now: datetime) -> Health:
-    if tally.errors or tally.refusers or tally.slow:
-        word = CREDENTIALS if tally.refusers else "errors" if tally.errors else "slow"
-        return _opened(health, word, now)
-    good, waited = _sum(health, 0).calls, now - health.changed_at >= PROBE_AGAIN
-    if good >= PROBES or (good and waited):
-        return _closed(health, now)
+def _after_probes(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
+    if tally.errors or tally.credential_failures or tally.slow:
+        word = CREDENTIALS if tally.credential_failures else "errors" if tally.errors else "slow"
+        return _open(health, word, now)
+    successes, waited = _sum_recent_calls(health, 0).calls, now - health.changed_at >= PROBE_TIMEOUT
+    if successes >= PROBES or (successes and waited):
+        return _close(health, now)
     # A probe whose process died tells nothing.
-    return _probing(health, now) if waited else health
+    return _half_open(health, now) if waited else health
 
 
-def _closed(health: Health, now: datetime) -> Health:
+def _close(health: CircuitHealth, now: datetime) -> CircuitHealth:
     """Back at part of its weight, so that what comes new does not fall upon it all at once."""
     return replace(
         health,
@@ -184,33 +188,33 @@ def _closed(health: Health, now: datetime) -> Health:
         probe_at=None,
         probes=0,
         changed_at=now,
-        weighed_at=now,
-        penalty=max(health.penalty, AFTER_OUTAGE),
+        penalty_updated_at=now,
+        penalty=max(health.penalty, PENALTY_AFTER_OUTAGE),
     )
 
 
-def _weighed(health: Health, now: datetime) -> Health:
-    if now - health.weighed_at < WEIGH_EVERY or health.state is not CircuitState.CLOSED:
+def _with_penalty(health: CircuitHealth, now: datetime) -> CircuitHealth:
+    if now - health.penalty_updated_at < PENALTY_INTERVAL or health.state is not CircuitState.CLOSED:
         return health
-    seen = _sum(health, now.timestamp() - MEMORY)
-    strained = seen.calls >= MIN_CALLS_A_MINUTE and seen.slow >= SLOW_A_MINUTE * seen.calls
-    if seen.errors > ERRORS_A_MINUTE or strained:
-        return replace(health, penalty=min(health.penalty + STEP, ALL_POINTS), weighed_at=now)
+    seen = _sum_recent_calls(health, now.timestamp() - MEMORY_SECONDS)
+    is_slow = seen.calls >= MIN_CALLS_PER_MINUTE and seen.slow >= MAX_SLOW_SHARE_PER_MINUTE * seen.calls
+    if seen.errors > MAX_ERRORS_PER_MINUTE or is_slow:
+        return replace(health, penalty=min(health.penalty + PENALTY_STEP, MAX_PENALTY), penalty_updated_at=now)
     if health.penalty:
-        return replace(health, penalty=max(0, health.penalty - STEP), weighed_at=now)
+        return replace(health, penalty=max(0, health.penalty - PENALTY_STEP), penalty_updated_at=now)
     return replace(health, openings=0) if health.openings else health
 
 
-def weights(pool: Mapping[str, int], healths: Mapping[str, Health]) -> dict[str, int]:
+def traffic_shares(pool: Mapping[str, int], healths: Mapping[str, CircuitHealth]) -> dict[str, int]:
     """What each provider of a pool gets of the traffic by now: what one has lost, the others share."""
-    lost = {name: _lost(points, healths.get(name)) for name, points in pool.items()}
-    takers = [name for name in pool if name not in healths or healths[name].state is not CircuitState.OPEN]
-    taking = [name for name in takers if not lost[name]] or takers
-    share = sum(lost.values()) / len(taking) if taking else 0
-    return {name: round(points - lost[name] + (share if name in taking else 0)) for name, points in pool.items()}
+    lost = {name: _lost_points(points, healths.get(name)) for name, points in pool.items()}
+    available = [name for name in pool if name not in healths or healths[name].state is not CircuitState.OPEN]
+    receiving = [name for name in available if not lost[name]] or available
+    share = sum(lost.values()) / len(receiving) if receiving else 0
+    return {name: round(points - lost[name] + (share if name in receiving else 0)) for name, points in pool.items()}
 
 
-def _lost(points: int, health: Health | None) -> int:
+def _lost_points(points: int, health: CircuitHealth | None) -> int:
     if health is None:
         return 0
     match health.state:
@@ -222,16 +226,16 @@ def _lost(points: int, health: Health | None) -> int:
             return points
 
 
-def ordered(pool: Mapping[str, int], healths: Mapping[str, Health], dice: float) -> Sequence[str]:
+def order_providers(pool: Mapping[str, int], healths: Mapping[str, CircuitHealth], rand: float) -> Sequence[str]:
     """Whom to ask first, then the others in their order, open circuits last. `dice` in [0, 1) draws by weight."""
-    shares = weights(pool, healths)
-    rest = sorted(pool, key=lambda name: name in healths and not healths[name].passes)
-    drawn = _drawn(shares, dice)
+    shares = traffic_shares(pool, healths)
+    rest = sorted(pool, key=lambda name: name in healths and not healths[name].is_circuit_closed)
+    drawn = _draw(shares, rand)
     return rest if drawn is None else [drawn, *(name for name in rest if name != drawn)]
 
 
-def _drawn(shares: Mapping[str, int], dice: float) -> str | None:
-    left = dice * sum(shares.values())
+def _draw(shares: Mapping[str, int], rand: float) -> str | None:
+    left = rand * sum(shares.values())
     for name, share in shares.items():
         if left < share:
             return name

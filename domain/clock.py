@@ -3,14 +3,14 @@ signatures and tokens, which others check by theirs."""
 
 from datetime import UTC, datetime, timedelta
 
-_ahead = timedelta()
+_offset = timedelta()
 
 
 def now() -> datetime:
-    return datetime.now(UTC) + _ahead
+    return datetime.now(UTC) + _offset
 
 
-def set_ahead(ahead: timedelta) -> None:
+def set_offset(offset: timedelta) -> None:
     """Of the machine's clock, in this process; only tests do that, `testing/` together with the other two clocks."""
-    global _ahead
-    _ahead = ahead
+    global _offset
+    _offset = offset

@@ -24,18 +24,18 @@ class DigestStart:
 
     tenant: UUID
     notification_type: str
-    group: str
+    digest_key: str
     closes_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CloseInput:
+class DigestCloseInput:
     tenant: UUID
-    group: str
+    digest_key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DigestStanding:
+class DigestCloseResult:
     """When the open window closes; None: none is open."""
 
     closes_at: datetime | None

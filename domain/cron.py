@@ -5,7 +5,9 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 
-PART = re.compile(r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?")
+FIELD_PATTERN = re.compile(
+    r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?"
+)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 LAST_DAY = "l"
@@ -23,23 +25,27 @@ class Cron:
     last_day: bool
     months: tuple[int, ...]
     weekdays: tuple[int, ...]
-    either: bool
+    matches_either: bool
 
     def falls_on(self, day: date) -> bool:
         if day.month not in self.months:
             return False
         in_month = day.day in self.days or (self.last_day and day.day == monthrange(day.year, day.month)[1])
         in_week = day.isoweekday() % 7 in self.weekdays
-        return (in_month or in_week) if self.either else (in_month and in_week)
+        return (in_month or in_week) if self.matches_either else (in_month and in_week)
 
     @property
-    def ever_due(self) -> bool:
+    def is_ever_due(self) -> bool:
         """Each day of the year meets each weekday sooner or later, 29 February too."""
-        return self.either or self.last_day or any(self.days[0] <= monthrange(LEAP_YEAR, m)[1] for m in self.months)
+        return (
+            self.matches_either
+            or self.last_day
+            or any(self.days[0] <= monthrange(LEAP_YEAR, m)[1] for m in self.months)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Field:
+class CronField:
     """A place in the rule, and what may stand there."""
 
     name: str
@@ -47,11 +53,11 @@ class Field:
     high: int
     names: tuple[str, ...] = ()
 
-    def read(self, text: str) -> tuple[int, ...]:
+    def parse(self, text: str) -> tuple[int, ...]:
         return tuple(sorted({number for part in text.split(",") for number in self._part(part)}))
 
     def _part(self, text: str) -> range:
-        match = PART.fullmatch(text)
+        match = FIELD_PATTERN.fullmatch(text)
         if match is None:
             raise ValueError(f"{self.name}: {text[:40]!r} is none of *, 5, 1-5, */5 and 10-40/10, or a list of them")
         first, last, step = match.group("first", "last", "step")
@@ -80,11 +86,11 @@ class Field:
         return int(text)
 
 
-MINUTE = Field(name="minute", low=0, high=59)
-HOUR = Field(name="hour", low=0, high=23)
-DAY = Field(name="day of the month", low=1, high=31)
-MONTH = Field(name="month", low=1, high=12, names=MONTHS)
-WEEKDAY = Field(name="day of the week", low=0, high=7, names=WEEKDAYS)
+MINUTE = CronField(name="minute", low=0, high=59)
+HOUR = CronField(name="hour", low=0, high=23)
+DAY = CronField(name="day of the month", low=1, high=31)
+MONTH = CronField(name="month", low=1, high=12, names=MONTHS)
+WEEKDAY = CronField(name="day of the week", low=0, high=7, names=WEEKDAYS)
 
 
 def parse_cron(text: str) -> Cron:
@@ -95,19 +101,19 @@ def parse_cron(text: str) -> Cron:
     minute, hour, day, month, weekday = fields
     days = [part for part in day.split(",") if part != LAST_DAY]
     rule = Cron(
-        minutes=MINUTE.read(minute),
-        hours=HOUR.read(hour),
-        days=DAY.read(",".join(days)) if days else (),
+        minutes=MINUTE.parse(minute),
+        hours=HOUR.parse(hour),
+        days=DAY.parse(",".join(days)) if days else (),
         last_day=LAST_DAY in day.split(","),
-        months=MONTH.read(month),
-        weekdays=tuple(sorted({number % 7 for number in WEEKDAY.read(weekday)})),
-        either=not day.startswith("*") and not weekday.startswith("*"),
+        months=MONTH.parse(month),
+        weekdays=tuple(sorted({number % 7 for number in WEEKDAY.parse(weekday)})),
+        matches_either=not day.startswith("*") and not weekday.startswith("*"),
     )
-    if not rule.ever_due:
+    if not rule.is_ever_due:
         raise ValueError("is never due: none of its months has such a day")
     return rule
 
 
-def tick_minutes(rule: Cron) -> int:
+def tick_interval(rule: Cron) -> int:
     """How often somebody has to look so that it is never late. In UTC: zones differ by multiples of 15 minutes."""
-    return next((every for every in (15, 5) if all(minute % every == 0 for minute in rule.minutes)), 1)
+    return next((interval for interval in (15, 5) if all(minute % interval == 0 for minute in rule.minutes)), 1)

@@ -10,11 +10,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from domain.local_times import reckoned_in
+from domain.local_times import known_zone_or_utc
 from domain.notification_types import NotificationType
 from domain.recurrence import next_due
 from domain.statuses import NotificationStatus
-from domain.timing import Digest
+from domain.timing import DigestRule
 
 Json = dict[str, Any]
 MAX_BYTES = 1_000_000  # of the items of one digest, as text
@@ -22,7 +22,7 @@ MAX_TAGS = 20  # of one notification
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class DigestItem:
     """`at` is when it was accepted, is to be sent, or was handed over; `zone` that of its person by now.
 
     `handed_over`: by a gate, so that it has had a workflow, and cannot go out by itself any more."""
@@ -36,7 +36,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
+class DigestWindow:
     """`calendar`: it closes by a schedule. `members` are those that came now; `full`: nothing more may join, it is to
     be closed."""
 
@@ -53,41 +53,43 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Collected:
+class CollectResult:
     """`released` goes out by itself, since nothing like it came lately."""
 
-    windows: tuple[Window, ...]
-    released: Item | None = None
+    windows: tuple[DigestWindow, ...]
+    released: DigestItem | None = None
 
 
-def group_of(
+def digest_key_of(
     secret: bytes,
     tenant: UUID,
-    kind: NotificationType,
+    notification_type: NotificationType,
     recipient_id: str,
     payload: Mapping[str, Any],
     channels: Iterable[str] | None,
 ) -> str:
     """What is sent in one: to a person, with the same value of the payload, on the same `channels` of the route."""
-    part = None if kind.timing.digest is None else part_of(kind.timing.digest, payload)
-    return group_key(secret, tenant, kind.key, recipient_id, part, channels)
+    key_value = (
+        None if notification_type.timing.digest is None else digest_key_value(notification_type.timing.digest, payload)
+    )
+    return digest_key(secret, tenant, notification_type.key, recipient_id, key_value, channels)
 
 
-def group_key(
+def digest_key(
     secret: bytes,
     tenant: UUID,
     type_key: str,
     recipient_id: str,
-    part: str | None,
+    key_value: str | None,
     channels: Iterable[str] | None = None,
 ) -> str:
     """Stands for a person and a value of the payload where neither may be read, such as a workflow's id."""
     only = "" if channels is None else ",".join(sorted(set(channels)))
-    said = "\0".join([str(tenant), type_key, recipient_id, "" if part is None else f"={part}", only])
-    return hmac.new(secret, said.encode(), sha256).hexdigest()[:32]
+    message = "\0".join([str(tenant), type_key, recipient_id, "" if key_value is None else f"={key_value}", only])
+    return hmac.new(secret, message.encode(), sha256).hexdigest()[:32]
 
 
-def part_of(rule: Digest, payload: Mapping[str, Any]) -> str | None:
+def digest_key_value(rule: DigestRule, payload: Mapping[str, Any]) -> str | None:
     """The value of the payload that tells digests of one person apart, as JSON: the number 1 is not the text "1"."""
     if rule.key is None:
         return None
@@ -95,34 +97,36 @@ def part_of(rule: Digest, payload: Mapping[str, Any]) -> str | None:
     return None if value is None else json.dumps(value, sort_keys=True)
 
 
-def collect(rule: Digest, open_window: Window | None, items: Iterable[Item], new_id: Callable[[], UUID]) -> Collected:
+def collect_items(
+    rule: DigestRule, open_window: DigestWindow | None, items: Iterable[DigestItem], new_id: Callable[[], UUID]
+) -> CollectResult:
     """Of one group, in the order in which they came. A window that is over takes nothing more, closed or not."""
-    windows: list[Window] = [] if open_window is None else [open_window]
-    released: Item | None = None
+    windows: list[DigestWindow] = [] if open_window is None else [open_window]
+    released: DigestItem | None = None
     for item in items:
         current = windows[-1] if windows else None
         if current is not None and not current.full and current.closes_at <= item.at:
             current = windows[-1] = replace(current, full=True)
         if current is None or current.full:
-            windows.append(_opened(rule, item, new_id()))
-            if current is None and rule.first_at_once and not item.handed_over:
+            windows.append(_open_window(rule, item, new_id()))
+            if current is None and rule.send_first_immediately and not item.handed_over:
                 released = item
                 continue
-        windows[-1] = _joined(rule, windows[-1], item)
-    return Collected(windows=tuple(windows), released=released)
+        windows[-1] = _join_window(rule, windows[-1], item)
+    return CollectResult(windows=tuple(windows), released=released)
 
 
-def closing(rule: Digest, zone: str, at: datetime) -> tuple[datetime, datetime | None]:
+def closing_times(rule: DigestRule, zone: str, at: datetime) -> tuple[datetime, datetime | None]:
     """When a window that opens at this moment closes, and by when at the latest if others may move that."""
     if rule.schedule is not None:
-        return next_due(rule.schedule, reckoned_in(zone), at), None
+        return next_due(rule.schedule, known_zone_or_utc(zone), at), None
     window = rule.window or timedelta()
-    return at + window, at + (rule.at_most or window) if rule.sliding else None
+    return at + window, at + (rule.max_window or window) if rule.sliding else None
 
 
-def _opened(rule: Digest, item: Item, id: UUID) -> Window:
-    closes_at, closes_by = closing(rule, item.zone, item.at)
-    return Window(
+def _open_window(rule: DigestRule, item: DigestItem, id: UUID) -> DigestWindow:
+    closes_at, closes_by = closing_times(rule, item.zone, item.at)
+    return DigestWindow(
         id=id,
         type_id=item.type_id,
         opened_at=item.at,
@@ -132,7 +136,7 @@ def _opened(rule: Digest, item: Item, id: UUID) -> Window:
     )
 
 
-def _joined(rule: Digest, window: Window, item: Item) -> Window:
+def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> DigestWindow:
     """It follows the newest version of its type, unless that closes in another way: a window stays what it is."""
     same = window.calendar is (rule.schedule is not None)
     closes_at = window.closes_at
@@ -150,7 +154,7 @@ def _joined(rule: Digest, window: Window, item: Item) -> Window:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
+class DigestMember:
     """One that was collected, as its row stands when the window is closed. `canceled`: its person was erased."""
 
     id: UUID
@@ -163,7 +167,7 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Folded:
+class MergedItems:
     """What the members come to: `ends` by id, and the items of those that are in it. All of them ask for the same
     `channels`; `tags` are those of any of them."""
 
@@ -178,19 +182,19 @@ class Folded:
         return {"items": list(self.items), "total": len(self.items)}
 
 
-def fold(members: Sequence[Member], at: datetime) -> Folded:
+def merge_items(members: Sequence[DigestMember], at: datetime) -> MergedItems:
     ends = {member.id: _end(member, at) for member in members}
-    taken = [member for member in members if ends[member.id] is NotificationStatus.DIGESTED]
-    return Folded(
-        items=tuple(member.payload for member in taken),
-        priority=min((member.priority for member in taken), default=5),
-        channels=taken[0].channels if taken else None,
-        tags=tuple(dict.fromkeys(tag for member in taken for tag in member.tags))[:MAX_TAGS],
+    merged = [member for member in members if ends[member.id] is NotificationStatus.DIGESTED]
+    return MergedItems(
+        items=tuple(member.payload for member in merged),
+        priority=min((member.priority for member in merged), default=5),
+        channels=merged[0].channels if merged else None,
+        tags=tuple(dict.fromkeys(tag for member in merged for tag in member.tags))[:MAX_TAGS],
         ends=ends,
     )
 
 
-def _end(member: Member, at: datetime) -> NotificationStatus:
+def _end(member: DigestMember, at: datetime) -> NotificationStatus:
     if member.canceled:
         return NotificationStatus.CANCELED
     if member.expires_at is not None and member.expires_at <= at:

@@ -4,9 +4,9 @@ import re
 from datetime import timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-LENGTHS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))  # in seconds
+UNIT_SECONDS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))  # in seconds
 # Added to a time of ours it must stay in the calendars of Python and Postgres.
-LONGEST = timedelta(days=36_500)
+MAX_DURATION = timedelta(days=36_500)
 PATTERN = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
 
 
@@ -15,20 +15,20 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         raise ValueError("must be a whole number followed by s, m, h or d, such as 30s, 10m, 1h or 3d")
     duration = timedelta(**{UNITS[match[2]]: int(match[1])})
-    if duration > LONGEST:
+    if duration > MAX_DURATION:
         raise ValueError("must not be longer than a hundred years")
     return duration
 
 
-def exact(duration: timedelta) -> str:
+def format_exact(duration: timedelta) -> str:
     """Return what `parse_duration` reads, in the largest unit that it is a multiple of."""
     seconds = int(duration.total_seconds())
-    unit, length = next((unit, length) for unit, length in LENGTHS if seconds % length == 0)
+    unit, length = next((unit, length) for unit, length in UNIT_SECONDS if seconds % length == 0)
     return f"{seconds // length}{unit}"
 
 
-def shortened(duration: timedelta) -> str:
+def format_rounded(duration: timedelta) -> str:
     """In whole ones of the largest unit that fits, for people: `59s`, `4m`, `3d`."""
     seconds = max(0, int(duration.total_seconds()))
-    unit, length = next(((unit, length) for unit, length in LENGTHS if seconds >= length), ("s", 1))
+    unit, length = next(((unit, length) for unit, length in UNIT_SECONDS if seconds >= length), ("s", 1))
     return f"{seconds // length}{unit}"

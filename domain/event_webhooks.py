@@ -4,15 +4,17 @@ from datetime import datetime, timedelta
 
 from domain.statuses import NotificationStatus
 
-EVERY = "*"
-TEST = "endpoint.test"
-DISABLED = "endpoint.disabled"
-PREFIX = "notification."
+ALL_EVENTS = "*"
+TEST_EVENT = "endpoint.test"
+DISABLED_EVENT = "endpoint.disabled"
+EVENT_PREFIX = "notification."
 # What an endpoint may subscribe to, beside EVERY. PENDING is what the answer to a send says.
-KINDS = tuple(f"{PREFIX}{status.lower()}" for status in NotificationStatus if status is not NotificationStatus.PENDING)
+EVENT_TYPES = tuple(
+    f"{EVENT_PREFIX}{status.lower()}" for status in NotificationStatus if status is not NotificationStatus.PENDING
+)
 
 # What is waited before each try: eight of them, over a little more than a day.
-SCHEDULE = (
+RETRY_DELAYS = (
     timedelta(),
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -24,34 +26,34 @@ SCHEDULE = (
 )
 JITTER = 0.1
 # The longest that a receiver's Retry-After is obeyed.
-LONGEST_WISH = SCHEDULE[-1]
+MAX_RETRY_AFTER = RETRY_DELAYS[-1]
 
 # An endpoint to which nothing got through for so long is disabled.
-FAILING_FOR = timedelta(days=5)
+DISABLE_AFTER = timedelta(days=5)
 # Longer than any pause of the schedule: after such a silence, a failure is a new beginning and not one more.
-SILENCE = timedelta(hours=36)
+FAILURE_RESET_AFTER = timedelta(hours=36)
 
 # Both secrets sign for so long after a rotation.
-OVERLAP = timedelta(days=1)
+SECRET_OVERLAP = timedelta(days=1)
 # How long messages, and what became of them, are kept.
-KEPT_FOR = timedelta(days=30)
+MESSAGE_RETENTION = timedelta(days=30)
 
 
-def pause_after(tries: int, dice: float, wish: timedelta | None = None) -> timedelta | None:
+def retry_delay(attempts: int, rand: float, retry_after: timedelta | None = None) -> timedelta | None:
     """From the failure of try number `tries` (from 1) to the next one; None after the last. `dice` in [0, 1) makes it
     up to a tenth shorter or longer; `wish` is the receiver's Retry-After."""
-    if tries >= len(SCHEDULE):
+    if attempts >= len(RETRY_DELAYS):
         return None
-    ordinary = SCHEDULE[tries] * (1 + JITTER * (2 * dice - 1))
-    return max(ordinary, min(wish or timedelta(), LONGEST_WISH))
+    delay = RETRY_DELAYS[attempts] * (1 + JITTER * (2 * rand - 1))
+    return max(delay, min(retry_after or timedelta(), MAX_RETRY_AFTER))
 
 
 def failing_since(known: datetime | None, last: datetime | None, now: datetime) -> datetime:
     """Since when nothing gets through, now that something failed again. `last` is the failure before this one."""
-    if known is None or last is None or now - last > SILENCE:
+    if known is None or last is None or now - last > FAILURE_RESET_AFTER:
         return now
     return known
 
 
-def failed_too_long(since: datetime, now: datetime) -> bool:
-    return now - since >= FAILING_FOR
+def has_failed_too_long(since: datetime, now: datetime) -> bool:
+    return now - since >= DISABLE_AFTER

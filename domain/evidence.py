@@ -82,5 +82,5 @@ EVIDENCE_OF_RECEIPT: dict[ReceiptKind, Evidence] = {
 }
 
 
-def strongest(known: Evidence | None, new: Evidence) -> Evidence:
+def strongest_evidence(known: Evidence | None, new: Evidence) -> Evidence:
     return new if known is None or new.rank > known.rank else known

@@ -6,17 +6,17 @@ Pure; `api/explaining.py` brings the rows. For operators: it names ids and facts
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.event_words import SERVER_ERROR, SHORT, lost_words, moment, words_of
+from domain.event_sentences import SERVER_ERROR, SHORT_ID_LENGTH, event_sentence, format_time, unknown_outcome_text
 from domain.evidence import AttemptState, Evidence
-from domain.failure_reasons import ReasonCategory, category
-from domain.holds import Pause
-from domain.overview import ARRIVED
-from domain.reasons import WHAT_IS_REFUSED, sentence, sentences
-from domain.records import Event
+from domain.failure_reasons import ReasonCategory, category_of_code
+from domain.holds import ActivePause
+from domain.notification_histories import AttemptHistory, DeliveryHistory, HistoryLine, NotificationHistory
+from domain.overview import ARRIVED_STATUSES
+from domain.reasons import REFUSED_OBJECTS, failure_sentence, reason_sentence
+from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
-from domain.stories import Call, Leg, Line, Story
 
-MEANING: dict[NotificationStatus, str] = {
+STATUS_MEANINGS: dict[NotificationStatus, str] = {
     NotificationStatus.PENDING: "it is on its way, or waits",
     NotificationStatus.FAILED: "it reached the recipient by no channel",
     NotificationStatus.SUPPRESSED: "the recipient does not want it, or it may not be sent",
@@ -25,153 +25,170 @@ MEANING: dict[NotificationStatus, str] = {
     NotificationStatus.DIGESTED: "it became part of a digest",
     NotificationStatus.IN_DOUBT: "a provider may or may not have it",
 }
-AFTER_THE_RUN = "Its run in Temporal had ended before and does not show this; GET /failures does."
+LATE_FAILURE_NOTE = "Its run in Temporal had ended before and does not show this; GET /failures does."
 
 
-def summary(story: Story) -> str:
+def summary(history: NotificationHistory) -> str:
     """The status and what it means, in one sentence."""
-    arrived = [leg.channel for leg in story.legs if leg.status in ARRIVED and leg.status.value == story.status.value]
+    arrived = [
+        delivery.channel
+        for delivery in history.deliveries
+        if delivery.status in ARRIVED_STATUSES and delivery.status.value == history.status.value
+    ]
     if arrived:
-        return f"{story.status}, by {' and '.join(dict.fromkeys(arrived))}."
-    meaning = MEANING.get(story.status, "so it is recorded")
-    why = sentences(story.failures)
-    return f"{story.status}: {meaning}{f' ({why})' if why not in ('', meaning) else ''}."
+        return f"{history.status}, by {' and '.join(dict.fromkeys(arrived))}."
+    meaning = STATUS_MEANINGS.get(history.status, "so it is recorded")
+    why = failure_sentence(history.failures)
+    return f"{history.status}: {meaning}{f' ({why})' if why not in ('', meaning) else ''}."
 
 
-def account(story: Story, now: datetime) -> list[Line]:
+def explain(history: NotificationHistory, now: datetime) -> list[HistoryLine]:
     """What happened, in order; then what did not; then what is waited for."""
-    lines = [Line(at=story.cancel_requested_at, text="A cancel was asked for.")] if story.cancel_requested_at else []
-    lines += [*_told(story), *(line for leg in story.legs for line in _asked(story, leg))]
-    lines += [Line(at=story.finished_at, text="No step waits any more.")] if story.finished_at else []
-    lines += [Line(at=event.at, text=AFTER_THE_RUN) for event in story.events if _failed_late(event, story)]
+    lines = (
+        [HistoryLine(at=history.cancel_requested_at, text="A cancel was asked for.")]
+        if history.cancel_requested_at
+        else []
+    )
+    lines += [
+        *_event_lines(history),
+        *(line for delivery in history.deliveries for line in _attempt_lines(history, delivery)),
+    ]
+    lines += [HistoryLine(at=history.finished_at, text="No step waits any more.")] if history.finished_at else []
+    lines += [
+        HistoryLine(at=event.at, text=LATE_FAILURE_NOTE) for event in history.events if _failed_late(event, history)
+    ]
     happened = sorted(lines, key=lambda line: line.at or now)
-    return [*happened, *(Line(text=text) for text in (*_unused(story), *waits(story, now)))]
+    return [*happened, *(HistoryLine(text=text) for text in (*_unused_channels(history), *current_waits(history, now)))]
 
 
-def _failed_late(event: Event, story: Story) -> bool:
+def _failed_late(event: TimelineEvent, history: NotificationHistory) -> bool:
     failed = event.status is NotificationStatus.FAILED
-    return failed and story.finished_at is not None and event.at > story.finished_at
+    return failed and history.finished_at is not None and event.at > history.finished_at
 
 
-def _told(story: Story) -> Iterator[Line]:
-    for event in story.events:
-        text = words_of(event, story)
+def _event_lines(history: NotificationHistory) -> Iterator[HistoryLine]:
+    for event in history.events:
+        text = event_sentence(event, history)
         if text is not None:
-            yield Line(at=event.at, text=text)
+            yield HistoryLine(at=event.at, text=text)
 
 
-def _asked(story: Story, leg: Leg) -> Iterator[Line]:
-    for call in story.calls_of(leg):
-        which = _which(call, leg)
-        yield Line(at=call.started_at, text=f"{which}: {call.provider} was asked to send it.")
-        answer = _answer(call, lost=_was_lost(story, call, leg))
-        if call.finished_at is not None and answer is not None:
-            yield Line(at=call.finished_at, text=f"{which}: {answer}.")
+def _attempt_lines(history: NotificationHistory, delivery: DeliveryHistory) -> Iterator[HistoryLine]:
+    for attempt in history.attempts_of(delivery):
+        label = _attempt_label(attempt, delivery)
+        yield HistoryLine(at=attempt.started_at, text=f"{label}: {attempt.provider} was asked to send it.")
+        answer = _attempt_result(attempt, was_lost=_was_lost(history, attempt, delivery))
+        if attempt.finished_at is not None and answer is not None:
+            yield HistoryLine(at=attempt.finished_at, text=f"{label}: {answer}.")
 
 
-def _which(call: Call, leg: Leg) -> str:
-    device = f" to device {call.endpoint_id[-SHORT:]}" if call.endpoint_id != leg.channel else ""
-    return f"{leg.channel}, attempt {call.number}{device}"
+def _attempt_label(attempt: AttemptHistory, delivery: DeliveryHistory) -> str:
+    device = f" to device {attempt.endpoint_id[-SHORT_ID_LENGTH:]}" if attempt.endpoint_id != delivery.channel else ""
+    return f"{delivery.channel}, attempt {attempt.number}{device}"
 
 
-def _was_lost(story: Story, call: Call, leg: Leg) -> bool:
+def _was_lost(history: NotificationHistory, attempt: AttemptHistory, delivery: DeliveryHistory) -> bool:
     """The timeline says that no answer came at first, in the time of this very call."""
-    asked = {"provider": call.provider, "attempt": call.number}
+    asked = {"provider": attempt.provider, "attempt": attempt.number}
     return any(
         event.kind == "attempt_unknown"
-        and event.channel == leg.channel
+        and event.channel == delivery.channel
         and asked.items() <= (event.detail or {}).items()
-        and call.started_at <= event.at <= (call.finished_at or event.at)
-        for event in story.events
+        and attempt.started_at <= event.at <= (attempt.finished_at or event.at)
+        for event in history.events
     )
 
 
-def _answer(call: Call, *, lost: bool) -> str | None:
-    match call.state:
+def _attempt_result(attempt: AttemptHistory, *, was_lost: bool) -> str | None:
+    match attempt.state:
         case AttemptState.ACCEPTED:
-            return f"it turned out that {call.provider} has it" if lost else f"{call.provider} accepted it"
+            return f"it turned out that {attempt.provider} has it" if was_lost else f"{attempt.provider} accepted it"
         case AttemptState.REFUSED:
-            what = WHAT_IS_REFUSED.get(category(call.reason) or ReasonCategory.RECIPIENT, "it")
-            return f"{call.provider} refused {what} ({call.reason})"
-        case AttemptState.NOT_ACCEPTED if lost:
-            return f"it turned out that {call.provider} does not have it ({call.reason})"
-        case AttemptState.NOT_ACCEPTED if call.error_type == "permanent":
-            return f"{call.provider} cannot send for us ({call.reason})"
-        case AttemptState.NOT_ACCEPTED if call.reason == SERVER_ERROR:
-            return f"{call.provider} answered with a server error, and did not take it"
+            what = REFUSED_OBJECTS.get(category_of_code(attempt.reason) or ReasonCategory.RECIPIENT, "it")
+            return f"{attempt.provider} refused {what} ({attempt.reason})"
+        case AttemptState.NOT_ACCEPTED if was_lost:
+            return f"it turned out that {attempt.provider} does not have it ({attempt.reason})"
+        case AttemptState.NOT_ACCEPTED if attempt.error_type == "permanent":
+            return f"{attempt.provider} cannot send for us ({attempt.reason})"
+        case AttemptState.NOT_ACCEPTED if attempt.reason == SERVER_ERROR:
+            return f"{attempt.provider} answered with a server error, and did not take it"
         case AttemptState.NOT_ACCEPTED:
-            return f"{call.provider} did not take it ({call.reason})"
-        case AttemptState.UNKNOWN if not lost:
-            return lost_words(call.provider, call.reason)
+            return f"{attempt.provider} did not take it ({attempt.reason})"
+        case AttemptState.UNKNOWN if not was_lost:
+            return unknown_outcome_text(attempt.provider, attempt.reason)
     return None
 
 
-def _unused(story: Story) -> Iterator[str]:
+def _unused_channels(history: NotificationHistory) -> Iterator[str]:
     """Channels of the type of which nothing is recorded."""
-    if story.collected:
+    if history.collected:
         return
-    turn = "has not come" if story.finished_at is None else "never came"
-    known = {(leg.step, leg.channel) for leg in story.current}
-    for number, channels in enumerate((story.beside, *story.route)):
+    turn = "has not come" if history.finished_at is None else "never came"
+    known = {(delivery.step, delivery.channel) for delivery in history.current}
+    for number, channels in enumerate((history.always, *history.route)):
         place = f"step {number}" if number else "beside the steps"
         for channel in channels:
-            if story.only is not None and channel not in story.only:
+            if history.only is not None and channel not in history.only:
                 yield f"{channel} ({place}) is not used: the caller did not ask for it."
             elif (number, channel) not in known:
                 yield f"{channel} ({place}): its turn {turn}."
 
 
-def waits(story: Story, now: datetime) -> list[str]:
+def current_waits(history: NotificationHistory, now: datetime) -> list[str]:
     """What has to happen before it goes on; nothing once it is over."""
-    if story.finished_at is not None:
+    if history.finished_at is not None:
         return []
-    if story.collected:
-        return [f"Now: it waits for its digest{_until(story.closes_at)}."]
-    waits = [text for leg in story.legs if (text := _wait_of(story, leg))]
-    if story.waits_for is not None:
-        until = f", until {moment(story.waits_until)} at the earliest" if story.waits_until is not None else ""
-        waits.append(f"Now: it waits{until}: {sentence(story.waits_for)}.")
-    if story.dispatched_at is None:
-        later = f"; the dispatcher takes it up from {moment(story.dispatch_at)} on" if story.dispatch_at > now else ""
-        waits.append(f"Now: it waits to be started{later}.")
-    if story.send_at is not None and story.send_at > now:
-        waits.append(f"Now: it waits for its time, {moment(story.send_at)}.")
-    if story.cancel_requested_at is not None:
-        waits.append("Now: it is canceled as soon as what is under way has ended.")
-    return waits or ["Now: its workflow goes on; nothing that it waits for is recorded."]
+    if history.collected:
+        return [f"Now: it waits for its digest{_until_text(history.closes_at)}."]
+    texts = [text for delivery in history.deliveries if (text := _wait_of(history, delivery))]
+    if history.waits_for is not None:
+        until = f", until {format_time(history.waits_until)} at the earliest" if history.waits_until is not None else ""
+        texts.append(f"Now: it waits{until}: {reason_sentence(history.waits_for)}.")
+    if history.dispatched_at is None:
+        later = (
+            f"; the dispatcher takes it up from {format_time(history.dispatch_at)} on"
+            if history.dispatch_at > now
+            else ""
+        )
+        texts.append(f"Now: it waits to be started{later}.")
+    if history.send_at is not None and history.send_at > now:
+        texts.append(f"Now: it waits for its time, {format_time(history.send_at)}.")
+    if history.cancel_requested_at is not None:
+        texts.append("Now: it is canceled as soon as what is under way has ended.")
+    return texts or ["Now: its workflow goes on; nothing that it waits for is recorded."]
 
 
-def _paused(pause: Pause) -> str:
+def _paused(pause: ActivePause) -> str:
     by = f" by {pause.by}" if pause.by else ""
     why = f": {pause.reason}" if pause.reason else ""
-    return f"the {pause.kind} {pause.name} is paused since {moment(pause.since)}{by}{why}"
+    return f"the {pause.kind} {pause.name} is paused since {format_time(pause.since)}{by}{why}"
 
 
-def _wait_of(story: Story, leg: Leg) -> str | None:
-    if leg.held_at is not None:
-        why = "; ".join(_paused(pause) for pause in story.pauses_of(leg))
+def _wait_of(history: NotificationHistory, delivery: DeliveryHistory) -> str | None:
+    if delivery.held_at is not None:
+        why = "; ".join(_paused(pause) for pause in history.pauses_of(delivery))
         until = f" ({why})" if why else ""
-        again = f" It is tried again at {moment(leg.waits_until)}." if leg.waits_until is not None else ""
-        held = f"{leg.channel} is held back since {moment(leg.held_at)}"
-        return f"Now: {held}, until nothing holds it any more{until}.{again}"
-    if leg.awaits is Evidence.SENT:
-        return f"Now: {leg.channel} waits to learn whether the provider has it{_until(leg.waits_until)}."
-    if leg.awaits is not None:
-        return (
-            f"Now: {leg.channel} waits until it is {leg.awaits}, or its time for that is over{_until(leg.waits_until)}."
+        again = (
+            f" It is tried again at {format_time(delivery.waits_until)}." if delivery.waits_until is not None else ""
         )
-    if leg.status not in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
+        held = f"{delivery.channel} is held back since {format_time(delivery.held_at)}"
+        return f"Now: {held}, until nothing holds it any more{until}.{again}"
+    if delivery.awaits is Evidence.SENT:
+        return f"Now: {delivery.channel} waits to learn whether the provider has it{_until_text(delivery.waits_until)}."
+    if delivery.awaits is not None:
+        return f"Now: {delivery.channel} waits until it is {delivery.awaits}, or its time for that is over{_until_text(delivery.waits_until)}."
+    if delivery.status not in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
         return None
-    calls = story.calls_of(leg)
-    if not calls:
-        return f"Now: {leg.channel} waits for the first call to a provider."
-    last = max(calls, key=lambda call: call.started_at)
+    attempts = history.attempts_of(delivery)
+    if not attempts:
+        return f"Now: {delivery.channel} waits for the first call to a provider."
+    last = max(attempts, key=lambda attempt: attempt.started_at)
     if last.state is AttemptState.SUBMITTING:
-        return f"Now: {leg.channel} waits for the answer of {last.provider}, attempt {last.number}."
-    if leg.waits_until is not None:
-        return f"Now: {leg.channel} waits for attempt {last.number + 1}{_until(leg.waits_until)}."
-    return f"Now: {leg.channel} waits for what follows attempt {last.number}."
+        return f"Now: {delivery.channel} waits for the answer of {last.provider}, attempt {last.number}."
+    if delivery.waits_until is not None:
+        return f"Now: {delivery.channel} waits for attempt {last.number + 1}{_until_text(delivery.waits_until)}."
+    return f"Now: {delivery.channel} waits for what follows attempt {last.number}."
 
 
-def _until(at: datetime | None) -> str:
-    return "" if at is None else f", until {moment(at)} at the latest"
+def _until_text(at: datetime | None) -> str:
+    return "" if at is None else f", until {format_time(at)} at the latest"

@@ -114,7 +114,7 @@ OWN_TEXTS = {
 ENDPOINT_STATUS = "status_"
 
 
-def category(code: str | None) -> ReasonCategory | None:
+def category_of_code(code: str | None) -> ReasonCategory | None:
     if code is None:
         return None
     if code.startswith(ENDPOINT_STATUS):
@@ -122,7 +122,7 @@ def category(code: str | None) -> ReasonCategory | None:
     return REASONS[code].category if code in REASONS else None
 
 
-def text_of(code: str) -> str:
+def code_text(code: str) -> str:
     """Return what the code means; one that is not listed as it is."""
     return REASONS[code].text if code in REASONS else OWN_TEXTS.get(code, code)
 
@@ -133,19 +133,21 @@ def counts_for_circuit(code: str | None) -> bool:
 
 
 # No message of anybody passes. Other reasons of the account may depend on the sender, the recipient or the region.
-WHOLE_ACCOUNT = frozenset({"credentials_refused", "account_not_found", "account_suspended", "quota_exceeded"})
+WHOLE_ACCOUNT_CODES = frozenset({"credentials_refused", "account_not_found", "account_suspended", "quota_exceeded"})
 
 
-def stops_account(code: str | None) -> bool:
-    return code in WHOLE_ACCOUNT
+def affects_whole_account(code: str | None) -> bool:
+    return code in WHOLE_ACCOUNT_CODES
 
 
-def is_account(code: str | None) -> bool:
-    return category(code) is ReasonCategory.ACCOUNT
+def is_account_code(code: str | None) -> bool:
+    return category_of_code(code) is ReasonCategory.ACCOUNT
 
 
-def most_telling(codes: Iterable[str | None]) -> str | None:
+def dominant_code(codes: Iterable[str | None]) -> str | None:
     """Return the same code in whatever order they came: by category, then by name."""
     order = list(ReasonCategory)
     known = {code for code in codes if code}
-    return min(known, key=lambda code: (order.index(c) if (c := category(code)) else len(order), code), default=None)
+    return min(
+        known, key=lambda code: (order.index(c) if (c := category_of_code(code)) else len(order), code), default=None
+    )

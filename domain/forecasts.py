@@ -12,17 +12,17 @@ from domain.channels import Channel
 from domain.evidence import Evidence
 from domain.goals import goal_deadline
 from domain.messages import Gate, NotificationOutcome
-from domain.reasons import ChannelReason, Reason, lines
+from domain.reasons import ChannelReason, Reason, failure_line
 from domain.redrives import NO_CHANNEL
 from domain.statuses import NotificationStatus
 from domain.stored_enums import StoredEnum
 from domain.templates import TemplateVersion
 
-EXPIRED = Reason("expired")
-Hour = Callable[[datetime], Gate | None]
+EXPIRED_REASON = Reason("expired")
+TimeGate = Callable[[datetime], Gate | None]
 
 
-class Decision(StoredEnum):
+class ForecastDecision(StoredEnum):
     SEND = "send"
     WAIT = "wait"
     SKIP = "skip"
@@ -37,7 +37,7 @@ class StepStart(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wait:
+class ForecastWait:
     """`until` is None where the end is not known."""
 
     reason: str
@@ -52,7 +52,7 @@ class ChannelForecast:
     `devices_skipped`."""
 
     channel: Channel
-    decision: Decision
+    decision: ForecastDecision
     reason: Reason | None = None
     by_rule: bool = False
     rule: str | None = None
@@ -64,7 +64,7 @@ class ChannelForecast:
 
     @property
     def is_sent(self) -> bool:
-        return self.decision is Decision.SEND
+        return self.decision is ForecastDecision.SEND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +77,12 @@ class StepForecast:
     within: timedelta | None = None
     start: StepStart = StepStart.ALWAYS
     at: datetime | None = None
-    waits: tuple[Wait, ...] = ()
+    waits: tuple[ForecastWait, ...] = ()
 
     @property
-    def fails(self) -> bool:
+    def has_no_channel(self) -> bool:
         """No channel of it would be called."""
-        return all(channel.decision is Decision.SKIP for channel in self.channels)
+        return all(channel.decision is ForecastDecision.SKIP for channel in self.channels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,62 +101,68 @@ class Forecast:
 
     priority: int
     expires_at: datetime | None
-    waits: tuple[Wait, ...]
+    waits: tuple[ForecastWait, ...]
     digest: DigestForecast | None = None
     status: NotificationStatus | None = None
     reason: str | None = None
     steps: tuple[StepForecast, ...] = ()
 
 
-def end_of(steps: Sequence[StepForecast]) -> NotificationOutcome | None:
+def forecast_outcome(steps: Sequence[StepForecast]) -> NotificationOutcome | None:
     """Return the end of a notification that no channel would be called for; None if one would."""
     channels = [channel for step in steps for channel in sorted(step.channels, key=lambda one: one.channel)]
-    if not all(step.fails for step in steps):
+    if not all(step.has_no_channel for step in steps):
         return None
     reasons = [ChannelReason(channel.channel, channel.reason) for channel in channels if channel.reason is not None]
-    reason = lines(reasons) or NO_CHANNEL
-    if any(channel.reason == EXPIRED for channel in channels):
+    reason = failure_line(reasons) or NO_CHANNEL
+    if any(channel.reason == EXPIRED_REASON for channel in channels):
         return NotificationOutcome(status=NotificationStatus.EXPIRED, reason=reason)
     is_excluded = bool(channels) and all(channel.by_rule for channel in channels)
     status = NotificationStatus.SUPPRESSED if is_excluded else NotificationStatus.FAILED
     return NotificationOutcome(status=status, reason=reason)
 
 
-def timed(steps: Sequence[StepForecast], at: datetime, expires_at: datetime | None, hour: Hour) -> list[StepForecast]:
+def with_times(
+    steps: Sequence[StepForecast], at: datetime, expires_at: datetime | None, time_gate: TimeGate
+) -> list[StepForecast]:
     """Give each step its time. `hour` tells what holds it at a moment: a later step may come into quiet hours."""
     found: list[StepForecast] = []
     start = StepStart.ALWAYS
     begins: datetime | None = at
     for step in steps:
         if step.number == 0:
-            found.append(_timed(step, StepStart.ALWAYS, at, expires_at, hour))
+            found.append(_step_with_times(step, StepStart.ALWAYS, at, expires_at, time_gate))
             continue
-        found.append(_timed(step, start, begins, expires_at, hour))
-        start, begins = _next(found[-1], expires_at)
+        found.append(_step_with_times(step, start, begins, expires_at, time_gate))
+        start, begins = _next_start(found[-1], expires_at)
     return found
 
 
-def _timed(
-    step: StepForecast, start: StepStart, begins: datetime | None, expires_at: datetime | None, hour: Hour
+def _step_with_times(
+    step: StepForecast, start: StepStart, begins: datetime | None, expires_at: datetime | None, time_gate: TimeGate
 ) -> StepForecast:
-    at, waits = begins, list[Wait]()
-    while at is not None and (expires_at is None or at < expires_at) and (gate := hour(at)) is not None:
-        waits.append(Wait(reason=gate.reason, since=at, until=gate.until))
+    at, waits = begins, list[ForecastWait]()
+    while at is not None and (expires_at is None or at < expires_at) and (gate := time_gate(at)) is not None:
+        waits.append(ForecastWait(reason=gate.reason, since=at, until=gate.until))
         at = gate.until
     if at is not None and expires_at is not None and at >= expires_at:
-        expired = tuple(_expired(channel) for channel in step.channels)
+        expired = tuple(_as_expired(channel) for channel in step.channels)
         return replace(step, start=start, at=expires_at, waits=tuple(waits), channels=expired)
-    held = not step.fails and not any(channel.is_sent for channel in step.channels)
+    held = not step.has_no_channel and not any(channel.is_sent for channel in step.channels)
     return replace(step, start=start, at=None if held else at, waits=tuple(waits))
 
 
-def _expired(channel: ChannelForecast) -> ChannelForecast:
-    return channel if channel.decision is Decision.SKIP else replace(channel, decision=Decision.SKIP, reason=EXPIRED)
+def _as_expired(channel: ChannelForecast) -> ChannelForecast:
+    return (
+        channel
+        if channel.decision is ForecastDecision.SKIP
+        else replace(channel, decision=ForecastDecision.SKIP, reason=EXPIRED_REASON)
+    )
 
 
-def _next(step: StepForecast, expires_at: datetime | None) -> tuple[StepStart, datetime | None]:
+def _next_start(step: StepForecast, expires_at: datetime | None) -> tuple[StepStart, datetime | None]:
     """How the step after this one starts, and when."""
-    if step.fails:
+    if step.has_no_channel:
         return step.start, step.at
     if step.goal is None or step.within is None:
         return StepStart.STEP_FAILED, None

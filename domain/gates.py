@@ -5,13 +5,13 @@ Pure. Asked when preferences are resolved; the hour once more by the guard, just
 
 from datetime import datetime
 
-from domain.local_times import reckoned_in
+from domain.local_times import known_zone_or_utc
 from domain.messages import Gate
-from domain.notification_types import URGENT, NotificationType
-from domain.quiet_hours import QuietHours, opens_at, quiet_until
+from domain.notification_types import URGENT_PRIORITY, NotificationType
+from domain.quiet_hours import QuietHours, next_opening, quiet_hours_end
 from domain.stored_enums import StoredEnum
-from domain.throttles import Claimed
-from domain.timing import Limit, OnExceed, Scope
+from domain.throttles import CountedLimit
+from domain.timing import FrequencyLimit, OnExceed, ThrottleScope
 
 
 class GateReason(StoredEnum):
@@ -23,39 +23,47 @@ class GateReason(StoredEnum):
 
 
 # Those that another zone, or other hours, can open earlier.
-BY_THE_HOUR = (GateReason.QUIET_HOURS, GateReason.SEND_WINDOW)
+TIME_GATE_REASONS = (GateReason.QUIET_HOURS, GateReason.SEND_WINDOW)
 
 
-def by_the_hour(
-    kind: NotificationType, priority: int, quiet: QuietHours | None, zone: str, at: datetime
+def time_gate(
+    notification_type: NotificationType, priority: int, quiet: QuietHours | None, zone: str, at: datetime
 ) -> Gate | None:
     """None: it may go out at this hour. `zone` is the person's own, else the tenant's."""
-    zone = reckoned_in(zone)
-    if quiet is not None and kind.disturbs(priority) and (until := quiet_until(quiet, zone, at)) is not None:
+    zone = known_zone_or_utc(zone)
+    if (
+        quiet is not None
+        and notification_type.is_held_by_quiet_hours(priority)
+        and (until := quiet_hours_end(quiet, zone, at)) is not None
+    ):
         return Gate(reason=GateReason.QUIET_HOURS, until=until)
-    window = kind.timing.send_window
-    if window is not None and (until := opens_at(window, zone, at)) is not None:
+    window = notification_type.timing.send_window
+    if window is not None and (until := next_opening(window, zone, at)) is not None:
         return Gate(reason=GateReason.SEND_WINDOW, until=until)
     return None
 
 
-def claims(kind: NotificationType, priority: int, recipient_id: str, cap: Limit | None) -> dict[GateReason, Claimed]:
+def counted_limits(
+    notification_type: NotificationType, priority: int, recipient_id: str, cap: FrequencyLimit | None
+) -> dict[GateReason, CountedLimit]:
     """The limits that one notification counts for. What is urgent or required counts for nobody's cap."""
-    found: dict[GateReason, Claimed] = {}
-    throttle = kind.timing.throttle
+    found: dict[GateReason, CountedLimit] = {}
+    throttle = notification_type.timing.throttle
     if throttle is not None:
-        whose = f" {recipient_id}" if throttle.scope is Scope.RECIPIENT else ""
-        found[GateReason.THROTTLED] = Claimed(key=f"type {kind.key}{whose}", limit=throttle.limit)
-    if cap is not None and not kind.required and priority > URGENT:
-        found[GateReason.CAPPED] = Claimed(key=f"person {recipient_id}", limit=cap)
+        scope_suffix = f" {recipient_id}" if throttle.scope is ThrottleScope.RECIPIENT else ""
+        found[GateReason.THROTTLED] = CountedLimit(
+            key=f"type {notification_type.key}{scope_suffix}", limit=throttle.limit
+        )
+    if cap is not None and not notification_type.required and priority > URGENT_PRIORITY:
+        found[GateReason.CAPPED] = CountedLimit(key=f"person {recipient_id}", limit=cap)
     return found
 
 
-def exceeding(kind: NotificationType, why: GateReason, *, is_digest: bool) -> OnExceed:
+def action_on_exceed(notification_type: NotificationType, gate_reason: GateReason, *, is_digest: bool) -> OnExceed:
     """Return what becomes of a notification that exceeds this limit. A cap defers, into the type's digest where it has
     one; a digest itself can only wait."""
-    timing = kind.timing
-    if why is GateReason.CAPPED:
+    timing = notification_type.timing
+    if gate_reason is GateReason.CAPPED:
         wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
     else:
         wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER

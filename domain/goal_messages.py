@@ -9,7 +9,7 @@ from domain.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckInput:
+class GoalCheckInput:
     """How far has a step come? `over`: the workflow waits no longer. `queued`: when the queue is to resume it."""
 
     notification_id: UUID
@@ -17,11 +17,11 @@ class CheckInput:
     generation: int
     step: int
     goal: Evidence
-    over: bool
+    stopped: bool
     queued: datetime | None = None
 
 
-class Standing(StrEnum):
+class GoalState(StrEnum):
     """`MISSED`: every channel of the step failed meanwhile."""
 
     WAITING = "waiting"
@@ -30,5 +30,5 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StepStanding:
-    standing: Standing
+class GoalCheckResult:
+    goal_state: GoalState

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from domain.channels import Channel
 from domain.evidence import Evidence
-from domain.notification_types import NotificationType, Tracking
+from domain.notification_types import NotificationType, TrackingOptions
 
-BY_APPLICATION = "only what the application reports (POST /notifications/{id}/events) can reach it"
+APPLICATION_ONLY_NOTE = "only what the application reports (POST /notifications/{id}/events) can reach it"
 # What each provider of a channel's pool reports at most.
-Reports = Mapping[Channel, Sequence[Evidence]]
+ReportedEvidence = Mapping[Channel, Sequence[Evidence]]
 
 
 def goal_deadline(sent_at: datetime, within: timedelta, expires_at: datetime | None) -> datetime:
@@ -18,16 +18,20 @@ def goal_deadline(sent_at: datetime, within: timedelta, expires_at: datetime | N
     return deadline if expires_at is None else min(deadline, expires_at)
 
 
-def goal_warnings(kind: NotificationType, reports: Reports) -> Iterator[str]:
+def goal_warnings(notification_type: NotificationType, reports: ReportedEvidence) -> Iterator[str]:
     """One for each step whose goal is beyond what is reported of any of its channels."""
-    for number, step in enumerate(kind.route):
-        known = [evidence for channel in step.channels for evidence in _reported(channel, kind.tracking, reports)]
+    for number, step in enumerate(notification_type.route):
+        known = [
+            evidence
+            for channel in step.channels
+            for evidence in _reported(channel, notification_type.tracking, reports)
+        ]
         if step.goal is not None and all(evidence.rank < step.goal.rank for evidence in known):
             names = " or ".join(step.channels)
-            yield f"/route/{number}: no provider of {names} reports {step.goal}; {BY_APPLICATION}"
+            yield f"/route/{number}: no provider of {names} reports {step.goal}; {APPLICATION_ONLY_NOTE}"
 
 
-def _reported(channel: Channel, tracking: Tracking, reports: Reports) -> Iterator[Evidence]:
+def _reported(channel: Channel, tracking: TrackingOptions, reports: ReportedEvidence) -> Iterator[Evidence]:
     yield from reports[channel]
     if channel is Channel.EMAIL and tracking.opens:
         yield Evidence.OPENED

@@ -4,37 +4,37 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.notification_types import NotificationType
-from domain.preferences import Preferences, decide
+from domain.preferences import RecipientPreferences, decide_channel
 from domain.reasons import Reason
-from domain.records import Delivery, Ledger, Verdict
+from domain.records import DeliveryRecord, Ledger, Verdict
 from domain.statuses import DeliveryStatus
-from domain.steps import arrived, reached
+from domain.steps import has_arrived, has_reached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class GuardFacts:
     """As the rows stand in this transaction. `suppressed` is why nobody may write to this address, if so;
     `number_refused` why nothing is sent to a number of this kind."""
 
     ledger: Ledger
     now: datetime
-    kind: NotificationType
-    delivery: Delivery
-    preferences: Preferences
+    notification_type: NotificationType
+    delivery: DeliveryRecord
+    preferences: RecipientPreferences
     suppressed: str | None = None
     number_refused: str | None = None
 
 
-def stop(facts: Facts) -> Verdict | None:
+def verdict_before_call(facts: GuardFacts) -> Verdict | None:
     """Why not, as the delivery's end; None lets it go."""
     ledger = facts.ledger
     if ledger.cancel_requested_at is not None:
         return Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
     if ledger.expires_at is not None and ledger.expires_at <= facts.now:
         return Verdict(status=DeliveryStatus.EXPIRED, reason=Reason("expired"))
-    if step := _reached_before(facts):
+    if step := _step_reached_before(facts):
         return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("goal_reached", {"step": step}))
-    decision = decide(facts.kind, facts.delivery.channel, facts.preferences)
+    decision = decide_channel(facts.notification_type, facts.delivery.channel, facts.preferences)
     if not decision.allowed:
         return Verdict(status=DeliveryStatus.SKIPPED, reason=decision.refusal)
     if facts.suppressed:
@@ -44,9 +44,9 @@ def stop(facts: Facts) -> Verdict | None:
     return None
 
 
-def _reached_before(facts: Facts) -> int | None:
+def _step_reached_before(facts: GuardFacts) -> int | None:
     """The earlier step that has come late to what it is for: this one is no longer needed."""
-    for number, step in enumerate(facts.kind.route[: max(0, facts.delivery.step - 1)], start=1):
-        if arrived(facts.ledger, number) if step.goal is None else reached(facts.ledger, number, step.goal):
+    for number, step in enumerate(facts.notification_type.route[: max(0, facts.delivery.step - 1)], start=1):
+        if has_arrived(facts.ledger, number) if step.goal is None else has_reached(facts.ledger, number, step.goal):
             return number
     return None

@@ -17,17 +17,17 @@ class HoldKind(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class DeliveryHold:
     """`reason` is for the timeline; `cause` is the same for the same pause, so that it is told once. `by_hand`:
     somebody paused it, and no other provider may take it instead."""
 
     reason: Reason
     cause: str
-    by_hand: bool
+    is_manual: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
+class ActivePause:
     """One that is in force. `by` is who made it, None if that is not recorded."""
 
     kind: HoldKind
@@ -37,8 +37,8 @@ class Pause:
     reason: str | None = None
 
 
-def paused(id: UUID, kind: HoldKind, name: str) -> Held:
-    return Held(reason=paused_reason(kind, name), cause=str(id), by_hand=True)
+def pause_hold(id: UUID, kind: HoldKind, name: str) -> DeliveryHold:
+    return DeliveryHold(reason=paused_reason(kind, name), cause=str(id), is_manual=True)
 
 
 def paused_reason(kind: HoldKind, name: str) -> Reason:
@@ -48,12 +48,12 @@ def paused_reason(kind: HoldKind, name: str) -> Reason:
     return Reason("paused", {"kind": str(kind), "name": name})
 
 
-def circuit_open(provider: str, opening: int) -> Held:
+def circuit_hold(provider: str, opening: int) -> DeliveryHold:
     reason = Reason("circuit_open", {"provider": provider})
-    return Held(reason=reason, cause=f"{provider} {opening}", by_hand=False)
+    return DeliveryHold(reason=reason, cause=f"{provider} {opening}", is_manual=False)
 
 
-def provider_throttled(provider: str) -> Held:
+def throttling_hold(provider: str) -> DeliveryHold:
     """Told once per attempt: a vendor may say so every second."""
     reason = Reason("provider_throttled", {"provider": provider})
-    return Held(reason=reason, cause=f"{provider} throttled", by_hand=False)
+    return DeliveryHold(reason=reason, cause=f"{provider} throttled", is_manual=False)

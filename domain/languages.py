@@ -11,7 +11,7 @@ _TAG = re.compile(
 )
 
 
-def normalise(tag: str) -> str:
+def normalize_tag(tag: str) -> str:
     """`de_at` → `de-AT`, `ZH-hant-tw` → `zh-Hant-TW`; ValueError for what is no language tag."""
     match = _TAG.fullmatch(tag.strip().replace("_", "-"))
     if match is None or len(tag) > 35:
@@ -21,9 +21,9 @@ def normalise(tag: str) -> str:
     return "-".join(part for part in parts if part)
 
 
-def chain(locale: str | None, default: str) -> list[str]:
+def fallback_languages(locale: str | None, default: str) -> list[str]:
     """From the most to the least exact, then the default: `fr-BE` → fr-BE, fr, en. ValueError as above."""
-    tags = [*(_shortened(normalise(locale)) if locale else []), *_shortened(normalise(default))]
+    tags = [*(_shortened(normalize_tag(locale)) if locale else []), *_shortened(normalize_tag(default))]
     return list(dict.fromkeys(tags))
 
 

@@ -8,15 +8,21 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest
-from domain.failure_reasons import category, most_telling
-from domain.overview import ARRIVED, failures, overall
-from domain.reasons import ChannelReason, Reason, of_return
-from domain.records import Attempt, Delivery, Event, Json, Ledger, Verdict
-from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, ON_ITS_WAY, DeliveryStatus, NotificationStatus
-from domain.timeline import detailed, of_failures, of_reason
+from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest_evidence
+from domain.failure_reasons import category_of_code, dominant_code
+from domain.overview import ARRIVED_STATUSES, channel_failures, overall_status
+from domain.reasons import ChannelReason, Reason, bounce_reason
+from domain.records import AttemptRecord, DeliveryRecord, Json, Ledger, TimelineEvent, Verdict
+from domain.statuses import (
+    DELIVERY_TRANSITIONS,
+    NOTIFICATION_TRANSITIONS,
+    SENT_STATUSES,
+    DeliveryStatus,
+    NotificationStatus,
+)
+from domain.timeline import failure_fields, reason_fields, with_details
 
-TIME_OF: dict[Evidence, str] = {
+TIMESTAMP_FIELDS: dict[Evidence, str] = {
     Evidence.SENT: "sent_at",
     Evidence.DELIVERED: "delivered_at",
     Evidence.BOUNCED: "bounced_at",
@@ -24,7 +30,7 @@ TIME_OF: dict[Evidence, str] = {
     Evidence.CLICKED: "clicked_at",
 }
 
-STATUS_OF: dict[Evidence, DeliveryStatus] = {
+STATUS_BY_EVIDENCE: dict[Evidence, DeliveryStatus] = {
     Evidence.IN_DOUBT: DeliveryStatus.IN_DOUBT,
     Evidence.SENT: DeliveryStatus.SENT,
     Evidence.DELIVERED: DeliveryStatus.DELIVERED,
@@ -33,32 +39,39 @@ STATUS_OF: dict[Evidence, DeliveryStatus] = {
     Evidence.CLICKED: DeliveryStatus.OPENED,
 }
 
-OPEN = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
-Proof = tuple[DeliveryStatus, Reason | None]  # a status, and the reason for it
+OPEN_STATUSES = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
+ProvenStatus = tuple[DeliveryStatus, Reason | None]  # a status, and the reason for it
 
 
-def with_evidence(attempt: Attempt, evidence: Evidence, at: datetime, reason: str | None = None) -> Attempt:
+def with_evidence(attempt: AttemptRecord, evidence: Evidence, at: datetime, reason: str | None = None) -> AttemptRecord:
     """The attempt with one more fact; a click counts as an opening at the same time. `reason` is why it bounced."""
     times = {
-        TIME_OF[e] for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIME_OF)
+        TIMESTAMP_FIELDS[e]
+        for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIMESTAMP_FIELDS)
     }
     earliest = {name: min(filter(None, (getattr(attempt, name), at))) for name in times}
-    told = most_telling((attempt.receipt_reason, reason)) if evidence is Evidence.BOUNCED else attempt.receipt_reason
-    return replace(attempt, evidence=strongest(attempt.evidence, evidence), receipt_reason=told, **earliest)
+    updated = (
+        dominant_code((attempt.receipt_reason, reason)) if evidence is Evidence.BOUNCED else attempt.receipt_reason
+    )
+    return replace(attempt, evidence=strongest_evidence(attempt.evidence, evidence), receipt_reason=updated, **earliest)
 
 
-def record_outcome(ledger: Ledger, attempt: Attempt, state: AttemptState, at: datetime) -> Ledger:
+def record_outcome(ledger: Ledger, attempt: AttemptRecord, state: AttemptState, at: datetime) -> Ledger:
     """What the call told us. Fenced: only a call without an answer, or one given up as unknown, takes one."""
     known = ledger.attempts[attempt.id]
     if known.state not in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) or known.state is state:
         return ledger
     # A call that is proved absent, or found, is no longer in doubt; what receipts said of it stays.
     reported = None if known.evidence is Evidence.IN_DOUBT else known.evidence
-    told = replace(attempt, state=state, evidence=reported, finished_at=at)
-    told = replace(told, **{name: getattr(known, name) for name in set(TIME_OF.values())})
-    after = _with_attempt(ledger, with_evidence(told, EVIDENCE_OF_STATE[state], at), at, detail=_detail(told))
-    silent = len(after.events) == len(ledger.events) and state is not AttemptState.ACCEPTED
-    return _noted(after, told.delivery_id, f"attempt_{told.state}", at, _detail(told), told.reason) if silent else after
+    updated = replace(attempt, state=state, evidence=reported, finished_at=at)
+    updated = replace(updated, **{name: getattr(known, name) for name in set(TIMESTAMP_FIELDS.values())})
+    after = _with_attempt(ledger, with_evidence(updated, EVIDENCE_OF_STATE[state], at), at, detail=_detail(updated))
+    has_no_event = len(after.events) == len(ledger.events) and state is not AttemptState.ACCEPTED
+    return (
+        _with_event(after, updated.delivery_id, f"attempt_{updated.state}", at, _detail(updated), updated.reason)
+        if has_no_event
+        else after
+    )
 
 
 def record_receipt(
@@ -79,19 +92,19 @@ def record_receipt(
     detail = {source: reported_by or attempt.provider, "receipt": str(evidence)}
     after = _with_attempt(ledger, attempt, at, detail)
     if len(after.events) == len(ledger.events):
-        after = _noted(after, attempt.delivery_id, str(evidence), at, detail, reason)
-    return _woken(after, attempt.delivery_id)
+        after = _with_event(after, attempt.delivery_id, str(evidence), at, detail, reason)
+    return _with_evidence_due(after, attempt.delivery_id)
 
 
 def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
     """From now on whoever adds that much evidence wakes the workflow; unless it is there already."""
     delivery = ledger.deliveries[delivery_id]
-    if delivery.awaits is goal or _answered(ledger, delivery_id, goal):
+    if delivery.awaits is goal or _is_goal_decided(ledger, delivery_id, goal):
         return ledger
     return replace(ledger, deliveries={**ledger.deliveries, delivery_id: replace(delivery, awaits=goal)})
 
 
-def _answered(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
+def _is_goal_decided(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
     """The goal is reached by one endpoint, or is out of reach: it came back from all that had it."""
     if any(attempt.proves(goal) for attempt in ledger.attempts_of(delivery_id)):
         return True
@@ -103,87 +116,91 @@ def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: date
 
     Only on what is open: a receipt may have come since the workflow made up its mind.
     """
-    if ledger.deliveries[delivery_id].status not in OPEN:
+    if ledger.deliveries[delivery_id].status not in OPEN_STATUSES:
         return ledger
-    status = DeliveryStatus.IN_DOUBT if _doubtful(ledger.attempts_of(delivery_id)) else verdict.status
+    status = DeliveryStatus.IN_DOUBT if _is_in_doubt(ledger.attempts_of(delivery_id)) else verdict.status
     return _move_delivery(ledger, delivery_id, status, verdict.reason, at, None)
 
 
-def finish(
+def finish_notification(
     ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: Reason | None = None
 ) -> Ledger:
     """No step waits any more. `verdict` is the status if the deliveries alone do not say one."""
     if ledger.finished_at is not None:
         return ledger
     for delivery in list(ledger.deliveries.values()):
-        if delivery.status in OPEN:
-            left = Verdict(status=LEFT_OPEN.get(verdict, DeliveryStatus.FAILED), reason=reason or Reason("not_sent"))
+        if delivery.status in OPEN_STATUSES:
+            left = Verdict(
+                status=STATUS_OF_UNSENT.get(verdict, DeliveryStatus.FAILED), reason=reason or Reason("not_sent")
+            )
             ledger = close_delivery(ledger, delivery.id, left, at)
     return _move_notification(replace(ledger, finished_at=at), at, verdict, reason)
 
 
-LEFT_OPEN: dict[NotificationStatus, DeliveryStatus] = {
+STATUS_OF_UNSENT: dict[NotificationStatus, DeliveryStatus] = {
     NotificationStatus.CANCELED: DeliveryStatus.CANCELED,
     NotificationStatus.EXPIRED: DeliveryStatus.EXPIRED,
 }
 
 
-def _detail(attempt: Attempt) -> Json:
+def _detail(attempt: AttemptRecord) -> Json:
     words = {"provider": attempt.provider, "attempt": attempt.number, "error_type": attempt.error_type}
     return {name: value for name, value in words.items() if value is not None}
 
 
-def _with_attempt(ledger: Ledger, attempt: Attempt, at: datetime, detail: Json) -> Ledger:
+def _with_attempt(ledger: Ledger, attempt: AttemptRecord, at: datetime, detail: Json) -> Ledger:
     ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
-    proof = _proved(ledger.attempts_of(attempt.delivery_id)) or _cleared(ledger, attempt.delivery_id)
+    proof = _proven_status(ledger.attempts_of(attempt.delivery_id)) or _canceled_status(ledger, attempt.delivery_id)
     return _move_delivery(ledger, attempt.delivery_id, *proof, at, detail) if proof else ledger
 
 
-def _woken(ledger: Ledger, delivery_id: UUID) -> Ledger:
+def _with_evidence_due(ledger: Ledger, delivery_id: UUID) -> Ledger:
     """Once per wait: what comes after the goal wakes nobody."""
     delivery = ledger.deliveries[delivery_id]
-    if delivery.awaits is None or not _answered(ledger, delivery_id, delivery.awaits):
+    if delivery.awaits is None or not _is_goal_decided(ledger, delivery_id, delivery.awaits):
         return ledger
     deliveries = {**ledger.deliveries, delivery_id: replace(delivery, awaits=None)}
     return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
-def _noted(
+def _with_event(
     ledger: Ledger, delivery_id: UUID, kind: str, at: datetime, detail: Json, reason: str | None = None
 ) -> Ledger:
     """What moved nothing is in the timeline all the same. `reason` is the provider's."""
     channel = ledger.deliveries[delivery_id].channel
-    note = Event(at=at, kind=kind, channel=channel, reason=reason, detail=detailed(detail, category=category(reason)))
+    note = TimelineEvent(
+        at=at, kind=kind, channel=channel, reason=reason, detail=with_details(detail, category=category_of_code(reason))
+    )
     return replace(ledger, events=(*ledger.events, note))
 
 
-def _cleared(ledger: Ledger, delivery_id: UUID) -> Proof | None:
+def _canceled_status(ledger: Ledger, delivery_id: UUID) -> ProvenStatus | None:
     """A delivery that was cancelled while it was in doubt, once nobody can have it after all."""
     in_doubt = ledger.deliveries[delivery_id].status is DeliveryStatus.IN_DOUBT
-    if ledger.cancel_requested_at is None or not in_doubt or _doubtful(ledger.attempts_of(delivery_id)):
+    if ledger.cancel_requested_at is None or not in_doubt or _is_in_doubt(ledger.attempts_of(delivery_id)):
         return None
     return DeliveryStatus.CANCELED, Reason("canceled")
 
 
-def _proved(attempts: list[Attempt]) -> Proof | None:
+def _proven_status(attempts: list[AttemptRecord]) -> ProvenStatus | None:
     """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
 
     An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy. But beside one
     that bounced it keeps the delivery from having failed.
     """
-    statuses = {STATUS_OF[a.evidence] for a in attempts if a.evidence in STATUS_OF}
-    for status in ARRIVED:
+    statuses = {STATUS_BY_EVIDENCE[a.evidence] for a in attempts if a.evidence in STATUS_BY_EVIDENCE}
+    for status in ARRIVED_STATUSES:
         if status in statuses:
             return status, None
     if DeliveryStatus.FAILED not in statuses:
         return None
-    if _doubtful(attempts):
+    if _is_in_doubt(attempts):
         return DeliveryStatus.IN_DOUBT, Reason("outcome_unknown")
     bounced = (attempt.receipt_reason for attempt in attempts if attempt.evidence is Evidence.BOUNCED)
-    return DeliveryStatus.FAILED, of_return(most_telling(bounced))
+    return DeliveryStatus.FAILED, bounce_reason(dominant_code(bounced))
 
 
-def _doubtful(attempts: list[Attempt]) -> bool:
+def _is_in_doubt(attempts: list[AttemptRecord]) -> bool:
     """Somebody may have the message and nobody has said so: given up as unknown, or not answered yet."""
     unanswered = (None, Evidence.IN_DOUBT)
     return any(
@@ -195,47 +212,53 @@ def _move_delivery(
     ledger: Ledger, delivery_id: UUID, status: DeliveryStatus, reason: Reason | None, at: datetime, detail: Json | None
 ) -> Ledger:
     delivery = ledger.deliveries[delivery_id]
-    if status not in DELIVERY_MOVES[delivery.status]:
-        return _reworded(ledger, delivery, reason) if status is delivery.status is DeliveryStatus.FAILED else ledger
+    if status not in DELIVERY_TRANSITIONS[delivery.status]:
+        return (
+            _with_failure_reason(ledger, delivery, reason)
+            if status is delivery.status is DeliveryStatus.FAILED
+            else ledger
+        )
     # Only a rule makes us skip what was already going out: an opt-out between the render and the call.
     moved = replace(delivery, status=status, failure=reason, by_rule=status is DeliveryStatus.SKIPPED)
     ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
-    event = Event(
+    event = TimelineEvent(
         at=at,
         kind=status.lower(),
         channel=delivery.channel,
-        **of_reason(reason, detail),
+        **reason_fields(reason, detail),
         delivery_id=delivery_id,
         delivery_status=status,
     )
     return _move_notification(replace(ledger, events=(*ledger.events, event)), at)
 
 
-def _reworded(ledger: Ledger, delivery: Delivery, reason: Reason | None) -> Ledger:
+def _with_failure_reason(ledger: Ledger, delivery: DeliveryRecord, reason: Reason | None) -> Ledger:
     """A later receipt may know better why it failed: the rows do not depend on the order of the receipts."""
     deliveries = {**ledger.deliveries, delivery.id: replace(delivery, failure=reason)}
     ledger = replace(ledger, deliveries=deliveries)
     failed = ledger.status is NotificationStatus.FAILED
-    return replace(ledger, failures=failures(ledger)) if failed else ledger
+    return replace(ledger, failures=channel_failures(ledger)) if failed else ledger
 
 
 def _move_notification(
     ledger: Ledger, at: datetime, verdict: NotificationStatus | None = None, reason: Reason | None = None
 ) -> Ledger:
     """Follow the deliveries. The event of the delivery that caused the change carries the new status too."""
-    status, why = overall(ledger, verdict)
-    if status is None or status not in NOTIFICATION_MOVES[ledger.status]:
+    status, why = overall_status(ledger, verdict)
+    if status is None or status not in NOTIFICATION_TRANSITIONS[ledger.status]:
         return ledger
-    if status in ON_ITS_WAY:
+    if status in SENT_STATUSES:
         why = ()
     elif reason is not None:
         why = (ChannelReason(None, reason),)
     *before, last = ledger.events or (None,)
-    caused = last is not None and last.delivery_status is not None and last.delivery_status.value == status.value
+    is_caused_by_last = (
+        last is not None and last.delivery_status is not None and last.delivery_status.value == status.value
+    )
     event = (
         replace(last, status=status)
-        if caused and last
-        else Event(at=at, kind=status.lower(), **of_failures(why), status=status)
+        if is_caused_by_last and last
+        else TimelineEvent(at=at, kind=status.lower(), **failure_fields(why), status=status)
     )
-    events = (*before, event) if caused else (*ledger.events, event)
+    events = (*before, event) if is_caused_by_last else (*ledger.events, event)
     return replace(ledger, status=status, failures=why, events=tuple(e for e in events if e))

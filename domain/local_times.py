@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 
-def zone_named(name: str) -> ZoneInfo:
+def load_zone(name: str) -> ZoneInfo:
     """ValueError for what is no zone of the IANA database."""
     try:
         return ZoneInfo(name)
@@ -20,34 +20,34 @@ def zone_named(name: str) -> ZoneInfo:
 UTC_ZONE = "UTC"
 
 
-def is_known(zone: str) -> bool:
+def is_known_zone(zone: str) -> bool:
     """What one machine's database of zones has, that of another may not have yet, or not have any more."""
     try:
-        zone_named(zone)
+        load_zone(zone)
     except ValueError:
         return False
     return True
 
 
-def reckoned_in(zone: str) -> str:
+def known_zone_or_utc(zone: str) -> str:
     """Whoever is where this machine knows no clocks is served by those of UTC."""
-    return zone if is_known(zone) else UTC_ZONE
+    return zone if is_known_zone(zone) else UTC_ZONE
 
 
-def local_time(at: datetime, zone: ZoneInfo) -> datetime:
+def to_local_time(at: datetime, zone: ZoneInfo) -> datetime:
     return at.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
-def instant(local: datetime, zone: ZoneInfo) -> datetime:
+def to_instant(local: datetime, zone: ZoneInfo) -> datetime:
     """The first at which clocks there show this or a later time: one that is missing begins when they are set forward,
     and of one that comes twice the first counts. So a later local time never has an earlier instant."""
     at = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    return at if local_time(at, zone) == local else _set_forward(local, zone, at)
+    return at if to_local_time(at, zone) == local else _set_forward(local, zone, at)
 
 
 def _set_forward(missing: datetime, zone: ZoneInfo, later: datetime) -> datetime:
     """`later` is `missing` by the offset before the change, which is after it; by the offset after, it is before it."""
     earlier = missing.replace(tzinfo=zone, fold=1).astimezone(UTC)
     seconds = range(int((later - earlier).total_seconds()))
-    shown = bisect_left(seconds, missing, key=lambda second: local_time(earlier + timedelta(seconds=second), zone))
+    shown = bisect_left(seconds, missing, key=lambda second: to_local_time(earlier + timedelta(seconds=second), zone))
     return earlier + timedelta(seconds=shown)

@@ -5,15 +5,15 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def merged(target: Json, patch: Json) -> Json:
+def apply_merge_patch(target: Json, patch: Json) -> Json:
     """`target` with the patch laid over it: objects merge, null removes the name, anything else replaces."""
     result = dict(target)
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
         elif isinstance(value, dict):
-            below = result.get(name)
-            result[name] = merged(below if isinstance(below, dict) else {}, value)
+            existing = result.get(name)
+            result[name] = apply_merge_patch(existing if isinstance(existing, dict) else {}, value)
         else:
             result[name] = value
     return result

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from domain.carried import Carried
 from domain.channels import Channel
 from domain.evidence import Evidence
 from domain.notification_types import Guarantee
 from domain.reasons import Args, Reason
 from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.workflow_runs import RunState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class NotificationStart:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     waits: bool = False
-    carried: Carried | None = None
+    run_state: RunState | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,14 +55,14 @@ class PooledProvider:
 class Endpoint:
     """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name.
 
-    `resume_at` is the last attempt that an earlier, lost workflow made: `deliver` answers what its row says.
-    `unknown_before` counts the attempts before it whose outcome is unknown.
+    `first_attempt_number` is the last attempt that an earlier, lost workflow made: `deliver` answers what its row says.
+    `earlier_unknown_outcomes` counts the attempts before it whose outcome is unknown.
     """
 
     id: str
     providers: tuple[PooledProvider, ...]
-    resume_at: int = 1
-    unknown_before: int = 0
+    first_attempt_number: int = 1
+    earlier_unknown_outcomes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,7 @@ class Gate:
     provider: str | None = None
 
     @property
-    def why(self) -> Reason:
+    def full_reason(self) -> Reason:
         return Reason(self.reason, {"provider": self.provider} if self.provider else {})
 
 
@@ -120,7 +120,7 @@ class RenderInput:
 class RenderResult:
     """Why a channel could not be rendered, by delivery; text in older results. `closed`: the row is final."""
 
-    closed: bool = False
+    is_closed: bool = False
     failures: dict[UUID, Reason | str] = field(default_factory=dict)
 
 
@@ -131,19 +131,19 @@ class Plan:
     `rendered` is the result of the steps that start at once; None in plans of workflows that render each step."""
 
     steps: tuple[StepPlan, ...] = ()
-    beside: StepPlan | None = None
-    patience: timedelta = timedelta()
-    settled: NotificationOutcome | None = None
+    always_step: StepPlan | None = None
+    give_up_after: timedelta = timedelta()
+    final_outcome: NotificationOutcome | None = None
     gate: Gate | None = None
     rendered: RenderResult | None = None
 
     @property
-    def starts_at_once(self) -> tuple[StepPlan, ...]:
+    def immediate_steps(self) -> tuple[StepPlan, ...]:
         """The channels that go out always, and the first step of the route."""
-        return (self.beside, *self.steps[:1]) if self.beside else self.steps[:1]
+        return (self.always_step, *self.steps[:1]) if self.always_step else self.steps[:1]
 
 
-class Result(StrEnum):
+class CallResult(StrEnum):
     """What became of one call of `deliver`. `ELSEWHERE`: it was not made, and is to be scheduled on the provider's own
     queue."""
 
@@ -155,7 +155,7 @@ class Result(StrEnum):
     STOPPED = "stopped"
     HELD = "held"
     REROUTED = "rerouted"
-    ELSEWHERE = "elsewhere"
+    NEEDS_PROVIDER_QUEUE = "elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,8 +163,8 @@ class DeliverInput:
     """`ends` says that the notification is over if this is accepted: then `deliver` writes the end as well.
 
     `pool` are all providers that can; `others` are left to try while this one's circuit is open. `goal` is what the
-    workflow will wait for after an acceptance; `reconciles`: after an unknown outcome it will wait for evidence.
-    `unserved`: no worker has taken it from the provider's own queue for minutes.
+    workflow will wait for after an acceptance; `waits_for_evidence`: after an unknown outcome it will wait for evidence.
+    `is_unserved`: no worker has taken it from the provider's own queue for minutes.
     """
 
     notification_id: UUID
@@ -175,25 +175,25 @@ class DeliverInput:
     endpoint_id: str
     provider: str
     attempt_number: int
-    ends: bool
+    finishes_notification: bool
     pool: tuple[str, ...] = ()
-    others: bool = False
+    has_alternatives: bool = False
     goal: Evidence | None = None
-    reconciles: bool = False
-    unserved: bool = False
+    waits_for_evidence: bool = False
+    is_unserved: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
-    """`reason` is the provider's, or our own with `args`. `stopped_as` is the delivery's end when the guard said no.
+    """`reason` is the provider's, or our own with `args`. `stopped_status` is the delivery's end when the guard said no.
     `recorded` False asks the workflow to record it. `provider` is whom the attempt asked; `evidence` and `sent_at` are
     what is known of it. What is held until a moment that is known has it in `until`."""
 
-    result: Result
+    result: CallResult
     reason: str | None = None
     args: Args = field(default_factory=dict)
     retry_after: timedelta | None = None
-    stopped_as: DeliveryStatus | None = None
+    stopped_status: DeliveryStatus | None = None
     status: NotificationStatus = NotificationStatus.PENDING
     finished: bool = False
     recorded: bool = True
@@ -204,7 +204,7 @@ class DeliverResult:
     until: datetime | None = None
 
     @property
-    def why(self) -> Reason:
+    def full_reason(self) -> Reason:
         return Reason(self.reason or str(self.result), self.args)
 
 
@@ -247,4 +247,4 @@ class SettleInput:
     reason: str | None = None
     step: int | None = None
     waits_for: Evidence | None = None
-    beside: bool = False
+    has_always_step: bool = False

@@ -40,9 +40,9 @@ def workflow_id(notification_id: UUID, generation: int) -> str:
     return f"notification-{notification_id}-{generation}"
 
 
-def digest_workflow_id(group: str) -> str:
+def digest_workflow_id(digest_key: str) -> str:
     """`group` stands for type, person and key, and names none of them."""
-    return f"digest-{group}"
+    return f"digest-{digest_key}"
 
 
 def tick_schedule(tenant: UUID, notification_type: str) -> str:

@@ -11,8 +11,8 @@ from domain.evidence import Evidence
 from domain.stored_enums import StoredEnum
 from domain.timing import Timing, timing_of
 
-URGENT = 2  # priorities 1 and 2 start at once and are never held back by the hour or by a cap
-SILENT = (Channel.IN_APP, Channel.WEBHOOK)
+URGENT_PRIORITY = 2  # priorities 1 and 2 start at once and are never held back by the hour or by a cap
+SILENT_CHANNELS = (Channel.IN_APP, Channel.WEBHOOK)
 GIVE_UP_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
 MAX_RESENDS = 2
@@ -32,7 +32,7 @@ class TemplatePolicy(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class RouteStep:
     """Channels that go out together. `goal` is what the step is for, beyond "sent"; if it is not reached `within`, the
     next step runs."""
 
@@ -42,7 +42,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tracking:
+class TrackingOptions:
     """Opens and clicks of an e-mail, reported by our pixel and our links. Off unless the type says so.
     `vendor` leaves it to the account at the provider whether that tracks by itself."""
 
@@ -62,7 +62,7 @@ class NotificationType:
     required: bool = False
     default: bool | dict[Channel, bool] = True
     priority: int = 3
-    route: tuple[Step, ...] = ()
+    route: tuple[RouteStep, ...] = ()
     always: tuple[Channel, ...] = ()
     templates: dict[Channel, str] = field(default_factory=dict)
     template_policy: TemplatePolicy = TemplatePolicy.PINNED
@@ -70,26 +70,26 @@ class NotificationType:
     expires_in: timedelta | None = None
     give_up_after: timedelta | None = None
     max_resends: int = MAX_RESENDS
-    tracking: Tracking = Tracking()
+    tracking: TrackingOptions = TrackingOptions()
     timing: Timing = field(default_factory=Timing)
 
     @property
     def channels(self) -> list[Channel]:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
 
-    def worthless_after(self, asked: timedelta | None) -> timedelta | None:
+    def effective_ttl(self, asked: timedelta | None) -> timedelta | None:
         """Of one that is accepted. What is collected does not get old: the type's own limit is that of the digest."""
         return asked or (None if self.timing.collects else self.expires_in)
 
-    def disturbs(self, priority: int) -> bool:
+    def is_held_by_quiet_hours(self, priority: int) -> bool:
         """Whether quiet hours hold it: not what is urgent or required, nor what makes no noise."""
-        loud = any(channel not in SILENT for channel in self.channels)
+        loud = any(channel not in SILENT_CHANNELS for channel in self.channels)
         wanted = self.timing.respects_quiet_hours is not False
-        return wanted and loud and not self.required and priority > URGENT
+        return wanted and loud and not self.required and priority > URGENT_PRIORITY
 
-    def patience(self, priority: int) -> timedelta:
+    def effective_give_up_after(self, priority: int) -> timedelta:
         """How long the last step keeps trying, counted from its first attempt."""
-        return self.give_up_after or (GIVE_UP_AFTER_URGENT if priority <= URGENT else GIVE_UP_AFTER)
+        return self.give_up_after or (GIVE_UP_AFTER_URGENT if priority <= URGENT_PRIORITY else GIVE_UP_AFTER)
 
 
 def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
@@ -109,14 +109,14 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         expires_in=_duration(spec.get("expires_in")),
         give_up_after=_duration(spec.get("give_up_after")),
         max_resends=spec.get("max_resends", MAX_RESENDS),
-        tracking=Tracking(**(spec.get("tracking") or {})),
+        tracking=TrackingOptions(**(spec.get("tracking") or {})),
         timing=timing_of(spec),
     )
 
 
-def _step(spec: dict[str, Any]) -> Step:
+def _step(spec: dict[str, Any]) -> RouteStep:
     until = spec.get("until")
-    return Step(
+    return RouteStep(
         channels=tuple(Channel(name) for name in spec["channels"]),
         goal=Evidence(until) if until and until != Evidence.SENT else None,
         within=_duration(spec.get("within")) or timedelta(),

@@ -4,13 +4,13 @@ from uuid import UUID
 
 from domain.evidence import Evidence
 from domain.reasons import ChannelReason, Reason
-from domain.records import Delivery, Json, Ledger
+from domain.records import DeliveryRecord, Json, Ledger
 from domain.redrives import ALREADY_SENT
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 # Best first. A delivery with several endpoints is as good as its best one, a notification as its best delivery.
-ARRIVED = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
-END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
+ARRIVED_STATUSES = (DeliveryStatus.OPENED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT)
+FINAL_STATUS_ORDER: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
     (DeliveryStatus.CANCELED, NotificationStatus.CANCELED),
     (DeliveryStatus.EXPIRED, NotificationStatus.EXPIRED),
     (DeliveryStatus.FAILED, NotificationStatus.FAILED),
@@ -18,21 +18,21 @@ END_OF: tuple[tuple[DeliveryStatus, NotificationStatus], ...] = (
 NO_CHANNEL = (ChannelReason(None, Reason("no_channel")),)
 
 
-def overall(
+def overall_status(
     ledger: Ledger, verdict: NotificationStatus | None = None
 ) -> tuple[NotificationStatus | None, tuple[ChannelReason, ...]]:
     """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
     statuses = {delivery.status for delivery in ledger.deliveries.values()}
-    for best in ARRIVED:
+    for best in ARRIVED_STATUSES:
         if best in statuses:
             return NotificationStatus(best), ()
     if ledger.finished_at is None:
         return None, ()
-    return _not_arrived(ledger, verdict), failures(ledger) or NO_CHANNEL
+    return _status_without_arrival(ledger, verdict), channel_failures(ledger) or NO_CHANNEL
 
 
-def _not_arrived(ledger: Ledger, verdict: NotificationStatus | None) -> NotificationStatus | None:
-    deliveries = telling(ledger)
+def _status_without_arrival(ledger: Ledger, verdict: NotificationStatus | None) -> NotificationStatus | None:
+    deliveries = deciding_deliveries(ledger)
     statuses = {delivery.status for delivery in deliveries}
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
@@ -40,37 +40,39 @@ def _not_arrived(ledger: Ledger, verdict: NotificationStatus | None) -> Notifica
         return NotificationStatus.FAILED  # it was sent and came back: neither expired nor cancelled
     if verdict is not None and verdict is not NotificationStatus.FAILED:
         return verdict
-    for delivery_status, end in END_OF:
+    for delivery_status, end in FINAL_STATUS_ORDER:
         if delivery_status in statuses:
             return end
     refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in deliveries)
     return NotificationStatus.SUPPRESSED if refused else verdict
 
 
-def telling(ledger: Ledger) -> list[Delivery]:
+def deciding_deliveries(ledger: Ledger) -> list[DeliveryRecord]:
     """The deliveries that say why it did not arrive: those of this generation. Of earlier ones, which a redrive took
     back, only what is still in doubt; and those that had what this generation therefore did not send."""
-    told: list[Delivery] = []
+    deciding: list[DeliveryRecord] = []
     for delivery in ledger.deliveries.values():
         if delivery.generation < ledger.generation:
-            told += [delivery] if delivery.status is DeliveryStatus.IN_DOUBT else []
+            deciding += [delivery] if delivery.status is DeliveryStatus.IN_DOUBT else []
         elif delivery.failure is not None and delivery.failure.code == ALREADY_SENT:
-            told += [one for one in ledger.earlier(delivery.id) if any(a.reached for a in ledger.attempts_of(one.id))]
+            deciding += [
+                one for one in ledger.earlier(delivery.id) if any(a.reached for a in ledger.attempts_of(one.id))
+            ]
         else:
-            told.append(delivery)
-    return list({delivery.id: delivery for delivery in told}.values())
+            deciding.append(delivery)
+    return list({delivery.id: delivery for delivery in deciding}.values())
 
 
-def failures(ledger: Ledger) -> tuple[ChannelReason, ...]:
+def channel_failures(ledger: Ledger) -> tuple[ChannelReason, ...]:
     """Every channel that did not get through, in the order of the route."""
-    ordered = sorted(telling(ledger), key=lambda d: (d.step, d.channel, d.generation))
+    ordered = sorted(deciding_deliveries(ledger), key=lambda d: (d.step, d.channel, d.generation))
     return tuple(ChannelReason(d.channel, d.failure) for d in ordered if d.failure is not None)
 
 
 def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
     """What a delivery shows of its attempts: the earliest times, and provider and answer of its best attempt."""
     attempts = sorted(
-        ledger.attempts_of(delivery_id), key=lambda a: (-WORTH.index(a.evidence), a.number, a.endpoint_id)
+        ledger.attempts_of(delivery_id), key=lambda a: (-EVIDENCE_RANK.index(a.evidence), a.number, a.endpoint_id)
     )
     best = attempts[0] if attempts else None
     names = ("sent_at", "delivered_at", "opened_at", "clicked_at")
@@ -80,7 +82,7 @@ def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
 
 
 # A bounce outranks "delivered" as evidence of one message, but is worth less than any arrival elsewhere.
-WORTH = (
+EVIDENCE_RANK = (
     None,
     Evidence.NOT_SENT,
     Evidence.BOUNCED,

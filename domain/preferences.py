@@ -8,7 +8,7 @@ from domain.reasons import Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preferences:
+class RecipientPreferences:
     """Opt-ins of one person: per channel, and per type or category and channel. Absent means "not said"."""
 
     channels: dict[str, bool] = field(default_factory=dict)
@@ -16,7 +16,7 @@ class Preferences:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
+class ChannelDecision:
     """`preference` is the type or category that the recipient's own preference names. `by_default`: they have none."""
 
     allowed: bool
@@ -31,29 +31,33 @@ class Decision:
         return Reason("not_opted_in" if self.by_default else "opted_out", {"rule": self.rule, **named})
 
 
-def decide(kind: NotificationType, channel: Channel, preferences: Preferences) -> Decision:
+def decide_channel(
+    notification_type: NotificationType, channel: Channel, preferences: RecipientPreferences
+) -> ChannelDecision:
     """type x channel → category x channel → global channel → the type's default → on; `required` ignores opt-outs."""
-    if kind.required:
-        return Decision(allowed=True, rule="required")
-    for name in (kind.key, kind.category):
+    if notification_type.required:
+        return ChannelDecision(allowed=True, rule="required")
+    for name in (notification_type.key, notification_type.category):
         if name is not None and channel in preferences.types.get(name, {}):
             rule = f"type_channel_preferences.{name}.{channel}"
             allowed = preferences.types[name][channel]
-            return Decision(allowed=allowed, rule=rule, preference=name)
+            return ChannelDecision(allowed=allowed, rule=rule, preference=name)
     if channel in preferences.channels:
-        return Decision(allowed=preferences.channels[channel], rule=f"global_channel_opt_in.{channel}")
-    return _by_default(kind, channel)
+        return ChannelDecision(allowed=preferences.channels[channel], rule=f"global_channel_opt_in.{channel}")
+    return _by_default(notification_type, channel)
 
 
-def _by_default(kind: NotificationType, channel: Channel) -> Decision:
-    if isinstance(kind.default, bool):
-        return Decision(allowed=kind.default, rule="type.default", by_default=True)
-    if channel in kind.default:
-        return Decision(allowed=kind.default[channel], rule=f"type.default.{channel}", by_default=True)
-    return Decision(allowed=True, rule="on")
+def _by_default(notification_type: NotificationType, channel: Channel) -> ChannelDecision:
+    if isinstance(notification_type.default, bool):
+        return ChannelDecision(allowed=notification_type.default, rule="type.default", by_default=True)
+    if channel in notification_type.default:
+        return ChannelDecision(
+            allowed=notification_type.default[channel], rule=f"type.default.{channel}", by_default=True
+        )
+    return ChannelDecision(allowed=True, rule="on")
 
 
-def allowed_by(rule: str | None, channel: str) -> str:
+def allowed_reason_text(rule: str | None, channel: str) -> str:
     """Return in words why a channel may be used, by the rule that `decide` names."""
     words = {
         "required": "the type is required, whatever the recipient prefers",

@@ -13,14 +13,14 @@ from datetime import datetime, time, timedelta
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from domain.local_times import instant, local_time, zone_named
+from domain.local_times import load_zone, to_instant, to_local_time
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 DAY = timedelta(days=1)
-LONGEST_QUIET = 8  # days that are joined, should they all touch
+MAX_QUIET_DAYS = 8  # days that are joined, should they all touch
 # A weekly window may lie in the hour that is skipped: then the week after it is the next.
-LONGEST_CLOSED = 15
+MAX_CLOSED_DAYS = 15
 
 Span = tuple[datetime, datetime]
 
@@ -53,11 +53,14 @@ class DailyWindow:
     def spans(self, zone: ZoneInfo, at: datetime, days: int) -> Iterator[Span]:
         """In order, from the one that may still run `at` this instant to those that start so many days later. Where
         clocks are set forward over all of it a span is empty, and two may touch."""
-        today = local_time(at, zone).date()
+        today = to_local_time(at, zone).date()
         for day in (today + number * DAY for number in range(-1, days + 1)):
             if self.days is None or day.weekday() in self.days:
                 last = day if self.start < self.end else day + DAY
-                yield instant(datetime.combine(day, self.start), zone), instant(datetime.combine(last, self.end), zone)
+                yield (
+                    to_instant(datetime.combine(day, self.start), zone),
+                    to_instant(datetime.combine(last, self.end), zone),
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,20 +79,20 @@ class SendWindow(DailyWindow):
     """When a type or a tenant sends."""
 
 
-def quiet_until(hours: QuietHours, zone: str, at: datetime) -> datetime | None:
+def quiet_hours_end(hours: QuietHours, zone: str, at: datetime) -> datetime | None:
     """None if `at` is not quiet; else the first instant that is not, or the far end of eight days. `zone` is for hours
     that have none of their own. ValueError for a zone that is none."""
     until = at
-    for start, end in hours.spans(zone_named(hours.timezone or zone), at, LONGEST_QUIET):
+    for start, end in hours.spans(load_zone(hours.timezone or zone), at, MAX_QUIET_DAYS):
         if start > until:
             break
         until = max(until, end)
     return None if until == at else until
 
 
-def opens_at(window: SendWindow, zone: str, at: datetime) -> datetime | None:
+def next_opening(window: SendWindow, zone: str, at: datetime) -> datetime | None:
     """None if it is open `at` this instant, else the next one at which it opens. ValueError for a zone that is none."""
-    for start, end in window.spans(zone_named(zone), at, LONGEST_CLOSED):
+    for start, end in window.spans(load_zone(zone), at, MAX_CLOSED_DAYS):
         if start < end and at < end:
             return start if at < start else None
     raise ValueError("is never open")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.failure_reasons import ReasonCategory, category, is_account, text_of
+from domain.failure_reasons import ReasonCategory, category_of_code, code_text, is_account_code
 
 Args = Mapping[str, Any]
 
@@ -83,17 +83,17 @@ VOCABULARY: dict[str, Phrase] = {
     "goal_missed": Phrase("not {goal} in time", shown="{goal}"),
 }
 # Why an address is on the suppression list.
-WHY_LISTED = {
+SUPPRESSION_TEXTS = {
     "bounced": "a message to it came back",
     "complained": "the recipient complained",
     "opted_out": "the recipient has opted out",
     "manual": "entered manually",
 }
 # What a provider refuses, by the category of its reason.
-WHAT_IS_REFUSED = {ReasonCategory.RECIPIENT: "this recipient", ReasonCategory.CONTENT: "this message"}
-REPEATED = ("refused_recipient", "content_refused")  # they say no more than "refused" does
+REFUSED_OBJECTS = {ReasonCategory.RECIPIENT: "this recipient", ReasonCategory.CONTENT: "this message"}
+REDUNDANT_CAUSES = ("refused_recipient", "content_refused")  # they say no more than "refused" does
 # Codes that are not a provider's, and fit a category.
-OWN = {
+OWN_CATEGORIES = {
     "no_address": ReasonCategory.RECIPIENT,
     "template_error": ReasonCategory.CONTENT,
     "no_provider": ReasonCategory.ACCOUNT,
@@ -101,51 +101,51 @@ OWN = {
 }
 
 
-def because(code: str, cause: str | None) -> Reason:
+def reason_with_cause(code: str, cause: str | None) -> Reason:
     return Reason(code, {"cause": cause} if cause else {})
 
 
-def of_return(cause: str | None) -> Reason:
+def bounce_reason(cause: str | None) -> Reason:
     """Return the reason of a delivery that a provider accepted and reported as not delivered."""
-    return because("provider_failed" if is_account(cause) else "bounced", cause)
+    return reason_with_cause("provider_failed" if is_account_code(cause) else "bounced", cause)
 
 
-def line(reason: Reason) -> str:
+def reason_line(reason: Reason) -> str:
     """Return the text that the API shows: `opted_out (global_channel_opt_in.sms)`, `gave_up: timeout`."""
     cause = reason.cause
     if reason.code == "refused" and cause is not None and "refused" in cause:
         return cause
-    words = VOCABULARY.get(reason.code)
-    shown = _filled(words.shown, reason.args) if words is not None else None
+    phrase = VOCABULARY.get(reason.code)
+    shown = _format(phrase.shown, reason.args) if phrase is not None else None
     return f"{reason.code}{f' ({shown})' if shown else ''}{f': {cause}' if cause else ''}"
 
 
-def lines(failures: Iterable[ChannelReason]) -> str | None:
+def failure_line(failures: Iterable[ChannelReason]) -> str | None:
     """Return the `failure_reason` of a notification: `email: gave_up: timeout; sms: no_address`."""
-    return "; ".join(_of_channel(one.channel, line(one.reason)) for one in failures) or None
+    return "; ".join(_of_channel(one.channel, reason_line(one.reason)) for one in failures) or None
 
 
-def sentence(reason: Reason | None) -> str:
+def reason_sentence(reason: Reason | None) -> str:
     """Return the words of `explain`; of a code that is not listed, its line."""
     if reason is None:
         return "no reason is recorded"
-    words = VOCABULARY.get(reason.code)
-    if words is None:
-        return text_of(line(reason))
-    cause = None if reason.code == "refused" and reason.cause in REPEATED else reason.cause
-    template = words.with_cause if cause and words.with_cause else words.sentence
-    return _filled(template, _worded(reason)) or line(reason)
+    phrase = VOCABULARY.get(reason.code)
+    if phrase is None:
+        return code_text(reason_line(reason))
+    cause = None if reason.code == "refused" and reason.cause in REDUNDANT_CAUSES else reason.cause
+    template = phrase.with_cause if cause and phrase.with_cause else phrase.sentence
+    return _format(template, _phrase_arguments(reason)) or reason_line(reason)
 
 
-def sentences(failures: Iterable[ChannelReason]) -> str:
-    return "; ".join(_of_channel(one.channel, sentence(one.reason)) for one in failures)
+def failure_sentence(failures: Iterable[ChannelReason]) -> str:
+    return "; ".join(_of_channel(one.channel, reason_sentence(one.reason)) for one in failures)
 
 
 def category_of(reason: Reason | None) -> ReasonCategory | None:
     """Return that of the cause, where a provider gave one."""
     if reason is None:
         return None
-    return category(reason.cause) or OWN.get(reason.code)
+    return category_of_code(reason.cause) or OWN_CATEGORIES.get(reason.code)
 
 
 def first_category(failures: Iterable[ChannelReason]) -> ReasonCategory | None:
@@ -153,11 +153,11 @@ def first_category(failures: Iterable[ChannelReason]) -> ReasonCategory | None:
     return next((found for one in failures if (found := category_of(one.reason))), None)
 
 
-def to_json(failures: Iterable[ChannelReason]) -> list[dict[str, Any]]:
+def failures_to_json(failures: Iterable[ChannelReason]) -> list[dict[str, Any]]:
     return [{"channel": one.channel, "code": one.reason.code, "args": dict(one.reason.args)} for one in failures]
 
 
-def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[ChannelReason, ...]:
+def failures_from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[ChannelReason, ...]:
     return tuple(ChannelReason(row["channel"], Reason(row["code"], row["args"])) for row in rows)
 
 
@@ -168,27 +168,27 @@ def reason_columns(reason: Reason | None) -> dict[str, Any]:
     return {"failure_reason": reason.code, "failure_args": dict(reason.args)}
 
 
-def stored(rows: Iterable[Mapping[str, Any]] | None, text: str | None) -> tuple[ChannelReason, ...]:
+def stored_failures(rows: Iterable[Mapping[str, Any]] | None, text: str | None) -> tuple[ChannelReason, ...]:
     """Return what a row of `notification` says. Rows of an earlier version have the text alone, shown as it is."""
     if rows is not None:
-        return from_json(rows)
+        return failures_from_json(rows)
     return (ChannelReason(None, Reason(text)),) if text else ()
 
 
-def _worded(reason: Reason) -> dict[str, Any]:
+def _phrase_arguments(reason: Reason) -> dict[str, Any]:
     args, cause = reason.args, reason.cause
     attempts, preference = args.get("attempts"), args.get("preference")
     return {
-        "whom": WHAT_IS_REFUSED.get(category(cause) or ReasonCategory.RECIPIENT, "it"),
+        "whom": REFUSED_OBJECTS.get(category_of_code(cause) or ReasonCategory.RECIPIENT, "it"),
         **args,
-        "cause": cause and text_of(cause),
+        "cause": cause and code_text(cause),
         "attempts": "one attempt" if attempts == 1 else f"{attempts} attempts" if attempts else "several attempts",
         "preference": f" for {preference}" if preference else "",
-        "listed": WHY_LISTED.get(str(args.get("list")), args.get("list")),
+        "listed": SUPPRESSION_TEXTS.get(str(args.get("list")), args.get("list")),
     }
 
 
-def _filled(template: str, args: Args) -> str | None:
+def _format(template: str, args: Args) -> str | None:
     """None where an argument is missing, as in rows of another version."""
     try:
         return template.format_map(args)

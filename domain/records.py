@@ -7,14 +7,14 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.reasons import ChannelReason, Reason, lines
+from domain.reasons import ChannelReason, Reason, failure_line
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class AttemptRecord:
     """One call to one provider for one endpoint of a delivery. Times are the earliest reported.
 
     `reason` is why the call was not accepted, `receipt_reason` why the provider did not deliver what it accepted.
@@ -55,7 +55,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
+class DeliveryRecord:
     """`awaits` is the evidence that the workflow waits for; None while it waits for nothing."""
 
     id: UUID
@@ -69,7 +69,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class TimelineEvent:
     """`reason` is a code, and `detail` has its arguments. Where several channels have one each, `detail` lists them as
     `failures`."""
 
@@ -99,32 +99,32 @@ class Ledger:
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     evidence_due: bool = False
-    deliveries: dict[UUID, Delivery] = field(default_factory=dict)
-    attempts: dict[UUID, Attempt] = field(default_factory=dict)
-    events: tuple[Event, ...] = ()
+    deliveries: dict[UUID, DeliveryRecord] = field(default_factory=dict)
+    attempts: dict[UUID, AttemptRecord] = field(default_factory=dict)
+    events: tuple[TimelineEvent, ...] = ()
 
     @property
     def failure_reason(self) -> str | None:
-        return lines(self.failures)
+        return failure_line(self.failures)
 
-    def attempts_of(self, delivery_id: UUID) -> list[Attempt]:
+    def attempts_of(self, delivery_id: UUID) -> list[AttemptRecord]:
         return [attempt for attempt in self.attempts.values() if attempt.delivery_id == delivery_id]
 
-    def reached(self, delivery_id: UUID, endpoint_id: str) -> Attempt | None:
+    def reached(self, delivery_id: UUID, endpoint_id: str) -> AttemptRecord | None:
         """The attempt by which this endpoint already has the message, if any."""
         for attempt in self.attempts_of(delivery_id):
             if attempt.endpoint_id == endpoint_id and attempt.reached:
                 return attempt
         return None
 
-    def earlier(self, delivery_id: UUID) -> list[Delivery]:
+    def earlier(self, delivery_id: UUID) -> list[DeliveryRecord]:
         """Those of earlier generations on the same step and channel, the latest first."""
         mine = self.deliveries[delivery_id]
         same = [d for d in self.deliveries.values() if (d.step, d.channel) == (mine.step, mine.channel)]
         before = [delivery for delivery in same if delivery.generation < mine.generation]
         return sorted(before, key=lambda delivery: -delivery.generation)
 
-    def reached_before(self, delivery_id: UUID, endpoint_id: str) -> Delivery | None:
+    def reached_before(self, delivery_id: UUID, endpoint_id: str) -> DeliveryRecord | None:
         """The delivery of an earlier generation by which this endpoint has the message, unless it came back."""
         for delivery in self.earlier(delivery_id):
             calls = [attempt for attempt in self.attempts_of(delivery.id) if attempt.endpoint_id == endpoint_id]

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from datetime import MAXYEAR, date, datetime, time
 
 from domain.cron import Cron
-from domain.local_times import instant, local_time, zone_named
+from domain.local_times import load_zone, to_instant, to_local_time
 
 
 def next_due(rule: Cron, zone: str, after: datetime) -> datetime:
     """The first instant after `after`, both in UTC. ValueError for a zone that is none."""
-    there = zone_named(zone)
+    zone_info = load_zone(zone)
     # All before what clocks show now has been due. So has that itself, and in the repeated hour more: passed by below.
-    start = local_time(after, there).replace(second=0, microsecond=0)
+    start = to_local_time(after, zone_info).replace(second=0, microsecond=0)
     for local in _local_times(rule, start):
-        due = instant(local, there)
+        due = to_instant(local, zone_info)
         if due > after:
             return due
     raise ValueError("is not due again in this calendar")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from domain.reasons import Reason
 from domain.records import Verdict
-from domain.routing import Skip
+from domain.routing import SkippedChannel
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 ALREADY_SENT = "already_sent"
@@ -20,8 +20,8 @@ NO_CHANNEL = "no_channel"
 N = NotificationStatus
 
 # What waits for somebody to look at it; nothing else is ever sent again.
-PARKED = (N.FAILED, N.IN_DOUBT)
-WHY_NOT: dict[NotificationStatus, str] = {
+DEAD_LETTER_STATUSES = (N.FAILED, N.IN_DOUBT)
+REFUSAL_BY_STATUS: dict[NotificationStatus, str] = {
     N.PENDING: NOT_FINISHED,
     N.SENT: ALREADY_SENT,
     N.DELIVERED: ALREADY_SENT,
@@ -34,7 +34,7 @@ WHY_NOT: dict[NotificationStatus, str] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class RedriveCandidate:
     """`erased`: its person is gone, and with them what it said; who has that id now is somebody else. `emptied`: its
     content was removed because it is old."""
 
@@ -45,10 +45,10 @@ class Candidate:
     emptied: bool = False
 
 
-def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
+def redrive_refusal(candidate: RedriveCandidate, now: datetime, *, force: bool) -> str | None:
     """Why it is not sent again; None if it is. `force` sends again what may have arrived, and nothing else."""
-    if candidate.status not in PARKED:
-        return WHY_NOT[candidate.status]
+    if candidate.status not in DEAD_LETTER_STATUSES:
+        return REFUSAL_BY_STATUS[candidate.status]
     if not candidate.finished:
         return NOT_FINISHED
     if candidate.erased:
@@ -60,17 +60,17 @@ def refusal(candidate: Candidate, now: datetime, *, force: bool) -> str | None:
     return "in_doubt" if candidate.status is N.IN_DOUBT and not force else None
 
 
-def unreachable(skips: Sequence[Skip]) -> str:
+def unreachable_reason(skips: Sequence[SkippedChannel]) -> str:
     """Return why no channel is left: the code that all channels share, else `no_channel`."""
     codes = {skip.reason.code for skip in skips}
     return codes.pop() if len(codes) == 1 else NO_CHANNEL
 
 
-def left_to(generation: int) -> Verdict:
+def already_sent_verdict(generation: int) -> Verdict:
     """Of a delivery: an earlier generation turned out to have sent it, so this one does not."""
     return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
 
 
-def delays(count: int, rate: float) -> list[float]:
+def start_delays(count: int, rate: float) -> list[float]:
     """Seconds from now at which each of them starts; `rate` per second, 0 is at once."""
     return [number / rate if rate else 0.0 for number in range(count)]

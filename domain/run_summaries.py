@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 # Temporal refuses a start whose summary has more than 400 bytes.
-LONGEST_SUMMARY = 250
+MAX_SUMMARY_LENGTH = 250
 
 
 def route_text(route: Sequence[Sequence[str]], only: Collection[str] | None) -> str:
@@ -14,4 +14,4 @@ def route_text(route: Sequence[Sequence[str]], only: Collection[str] | None) -> 
 
 def run_summary(notification_type: str, priority: int, route: str) -> str:
     parts = [notification_type, f"priority {priority}", route]
-    return ", ".join(part for part in parts if part)[:LONGEST_SUMMARY]
+    return ", ".join(part for part in parts if part)[:MAX_SUMMARY_LENGTH]

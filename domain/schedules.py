@@ -1,5 +1,5 @@
 """Recurring sends: whom a schedule is for, when it is due next, and what is made up for after a standstill. Pure;
-`storage/schedule_turns.py` keeps what is computed here, `activities/recurring.py` runs it."""
+`storage/schedule_occurrences.py` keeps what is computed here, `activities/recurring_sends.py` runs it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from domain.cron import Cron, parse_cron, tick_minutes
+from domain.cron import Cron, parse_cron, tick_interval
 from domain.durations import parse_duration
-from domain.local_times import UTC_ZONE, instant, is_known, local_time, reckoned_in, zone_named
+from domain.local_times import UTC_ZONE, is_known_zone, known_zone_or_utc, load_zone, to_instant, to_local_time
 from domain.names import derived_id, timed_id
 from domain.recurrence import next_due
 from domain.stored_enums import StoredEnum
 
 Json = dict[str, Any]
 
-OWN_ZONE = "recipient"  # as `timezone`: each one's own
-EVERYBODY = ""  # as the person of a turn: all together
-JUST_BEFORE = timedelta(microseconds=1)
-MISSED_KEPT = 100  # times that were missed and are recorded one by one
-LOOK_BACK = tuple(timedelta(minutes=2 * 12**power) for power in range(8))  # 2 min to 136 years
-PEOPLE_AT_ONCE = 200
-BYTES_AT_ONCE = 4_000_000
+RECIPIENT_ZONE = "recipient"  # as `timezone`: each one's own
+ALL_RECIPIENTS = ""  # as the person of a turn: all together
+ONE_MICROSECOND = timedelta(microseconds=1)
+MAX_MISSED_RECORDED = 100  # times that were missed and are recorded one by one
+LOOK_BACK_STEPS = tuple(timedelta(minutes=2 * 12**power) for power in range(8))  # 2 min to 136 years
+MAX_BATCH_RECIPIENTS = 200
+MAX_BATCH_BYTES = 4_000_000
 
 
 class Overlap(StoredEnum):
@@ -39,7 +39,7 @@ class RunKind(StoredEnum):
     BACKFILL = "backfill"
 
 
-class LeftOut(StoredEnum):
+class SkipReason(StoredEnum):
     """Why nothing was sent, to one person or to all."""
 
     MISSED = "missed"
@@ -48,11 +48,11 @@ class LeftOut(StoredEnum):
     SCHEDULE_DELETED = "schedule_deleted"
     UNKNOWN_RECIPIENT = "unknown_recipient"
     UNKNOWN_TIMEZONE = "unknown_timezone"
-    NOBODY = "nobody"
+    NO_RECIPIENTS = "nobody"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
+class ScheduleRule:
     """When. `starts_at` and `ends_at` may be due times themselves."""
 
     cron: Cron
@@ -62,7 +62,7 @@ class Rule:
     def next(self, zone: str, after: datetime) -> datetime | None:
         """None: never again."""
         if self.starts_at is not None:
-            after = max(after, self.starts_at - JUST_BEFORE)
+            after = max(after, self.starts_at - ONE_MICROSECOND)
         due = next_due(self.cron, zone, after)
         return None if self.ends_at is not None and due > self.ends_at else due
 
@@ -73,34 +73,34 @@ class Rule:
 
     def between(self, zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
         """Those from `start` to `end`, both included."""
-        for due in self.upcoming(zone, start - JUST_BEFORE):
+        for due in self.upcoming(zone, start - ONE_MICROSECOND):
             if due > end:
                 return
             yield due
 
     def is_due(self, zone: str, at: datetime) -> bool:
-        return is_known(zone) and next_due(self.cron, zone, at - JUST_BEFORE) == at
+        return is_known_zone(zone) and next_due(self.cron, zone, at - ONE_MICROSECOND) == at
 
-    def for_one(self, zone: str, after: datetime, last_local: str | None) -> datetime | None:
-        """Of somebody who had a run when clocks where they were showed `last_local`: a time that their clocks come to
+    def next_for_recipient(self, zone: str, after: datetime, last_local_time: str | None) -> datetime | None:
+        """Of somebody who had a run when clocks where they were showed `last_local_time`: a time that their clocks come to
         again, because they travelled west, is not theirs a second time."""
-        there = reckoned_in(zone)
-        if last_local is not None:
-            after = max(after, instant(datetime.fromisoformat(last_local), zone_named(there)))
-        return self.next(there, after)
+        zone_name = known_zone_or_utc(zone)
+        if last_local_time is not None:
+            after = max(after, to_instant(datetime.fromisoformat(last_local_time), load_zone(zone_name)))
+        return self.next(zone_name, after)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Schedule:
+class ScheduleDefinition:
     """What is sent to whom and when; `people` None: the subscribers of `topic`."""
 
     id: UUID
     tenant: UUID
     notification_type: str
-    rule: Rule
+    rule: ScheduleRule
     timezone: str
     payload: Json
-    people: tuple[str, ...] | None
+    recipients: tuple[str, ...] | None
     topic: str | None
     overlap: Overlap
     priority: int | None
@@ -109,21 +109,21 @@ class Schedule:
     tags: tuple[str, ...]
 
     @property
-    def each_by_themselves(self) -> bool:
-        return self.timezone == OWN_ZONE
+    def is_per_recipient(self) -> bool:
+        return self.timezone == RECIPIENT_ZONE
 
 
-def schedule_of(id: UUID, tenant: UUID, notification_type: str, spec: Json) -> Schedule:
+def schedule_of(id: UUID, tenant: UUID, notification_type: str, spec: Json) -> ScheduleDefinition:
     """`spec` as the API has validated it, with its payload in the clear."""
     channels = spec.get("channels")
-    return Schedule(
+    return ScheduleDefinition(
         id=id,
         tenant=tenant,
         notification_type=notification_type,
         rule=rule_of(spec),
         timezone=spec["timezone"],
         payload=spec["payload"],
-        people=people_of(spec),
+        recipients=recipients_of(spec),
         topic=spec.get("topic"),
         overlap=Overlap(spec["overlap"]),
         priority=spec.get("priority"),
@@ -133,13 +133,15 @@ def schedule_of(id: UUID, tenant: UUID, notification_type: str, spec: Json) -> S
     )
 
 
-def rule_of(spec: Json) -> Rule:
-    return Rule(
-        cron=parse_cron(spec["cron"]), starts_at=_time(spec.get("starts_at")), ends_at=_time(spec.get("ends_at"))
+def rule_of(spec: Json) -> ScheduleRule:
+    return ScheduleRule(
+        cron=parse_cron(spec["cron"]),
+        starts_at=_parse_time(spec.get("starts_at")),
+        ends_at=_parse_time(spec.get("ends_at")),
     )
 
 
-def people_of(spec: Json) -> tuple[str, ...] | None:
+def recipients_of(spec: Json) -> tuple[str, ...] | None:
     """In the order in which they are run; None where it is a topic's."""
     if spec.get("topic") is not None:
         return None
@@ -147,79 +149,83 @@ def people_of(spec: Json) -> tuple[str, ...] | None:
     return tuple(sorted(spec.get("recipients") or [])) if one is None else (one,)
 
 
-def _time(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
-def same_times(spec: Json, other: Json) -> bool:
+def has_same_times(spec: Json, other: Json) -> bool:
     """Whether what is due by one is due by the other."""
     return all(spec.get(name) == other.get(name) for name in ("cron", "timezone", "starts_at", "ends_at"))
 
 
-def same_turns(one: Schedule, other: Schedule) -> bool:
+def has_same_occurrences(one: ScheduleDefinition, other: ScheduleDefinition) -> bool:
     """Whether both have the same recipients, one by one or together, and are of one type."""
-    names = ("notification_type", "people", "topic", "each_by_themselves")
+    names = ("notification_type", "recipients", "topic", "is_per_recipient")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CatchUp:
-    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `left_out`
+class CatchUpResult:
+    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `skipped_recipients`
     nothing is sent at that time, for this reason."""
 
     run: datetime
     missed: tuple[datetime, ...]
     next: datetime | None
-    last_local: str
-    left_out: LeftOut | None = None
+    last_local_time: str
+    skipped_recipients: SkipReason | None = None
 
 
-def catch_up(rule: Rule, zone: str, due_at: datetime, now: datetime, next_zone: str | None = None) -> CatchUp:
+def catch_up(
+    rule: ScheduleRule, zone: str, due_at: datetime, now: datetime, next_zone: str | None = None
+) -> CatchUpResult:
     """Only the latest of the times up to now is run. Of the others the first and the last hundred are told of.
     `next_zone`: where the person is by now."""
-    if not is_known(zone):
-        return _left_out(rule, due_at, now, next_zone or zone)
-    passed = _passed(rule, zone, due_at, now)
-    run = passed[-1]
-    last_local = local_time(run, zone_named(zone)).isoformat()
-    return CatchUp(
+    if not is_known_zone(zone):
+        return _skip_unknown_zone(rule, due_at, now, next_zone or zone)
+    due_times = _due_times_until(rule, zone, due_at, now)
+    run = due_times[-1]
+    last_local_time = to_local_time(run, load_zone(zone)).isoformat()
+    return CatchUpResult(
         run=run,
-        missed=tuple(dict.fromkeys([due_at, *passed[-1 - MISSED_KEPT : -1]])) if run > due_at else (),
-        next=rule.for_one(next_zone or zone, max(now, run), last_local if next_zone not in (None, zone) else None),
-        last_local=last_local,
+        missed=tuple(dict.fromkeys([due_at, *due_times[-1 - MAX_MISSED_RECORDED : -1]])) if run > due_at else (),
+        next=rule.next_for_recipient(
+            next_zone or zone, max(now, run), last_local_time if next_zone not in (None, zone) else None
+        ),
+        last_local_time=last_local_time,
     )
 
 
-def _left_out(rule: Rule, due_at: datetime, now: datetime, next_zone: str) -> CatchUp:
+def _skip_unknown_zone(rule: ScheduleRule, due_at: datetime, now: datetime, next_zone: str) -> CatchUpResult:
     """Not an error: it would keep all others of the type waiting until this machine knows the zone."""
-    return CatchUp(
+    return CatchUpResult(
         run=due_at,
         missed=(),
-        next=rule.for_one(next_zone, max(now, due_at), None),
-        last_local=local_time(due_at, zone_named(UTC_ZONE)).isoformat(),
-        left_out=LeftOut.UNKNOWN_TIMEZONE,
+        next=rule.next_for_recipient(next_zone, max(now, due_at), None),
+        last_local_time=to_local_time(due_at, load_zone(UTC_ZONE)).isoformat(),
+        skipped_recipients=SkipReason.UNKNOWN_TIMEZONE,
     )
 
 
-def _passed(rule: Rule, zone: str, due_at: datetime, now: datetime) -> list[datetime]:
+def _due_times_until(rule: ScheduleRule, zone: str, due_at: datetime, now: datetime) -> list[datetime]:
     """The latest, in order: all since `due_at`, or more than a hundred. Found from near to far, since a rule of every
     minute has half a million in a year."""
-    for reach in LOOK_BACK:
+    for reach in LOOK_BACK_STEPS:
         start = max(due_at, now - reach)
         found = list(rule.between(zone, start, now))
-        if start == due_at or len(found) > MISSED_KEPT:
+        if start == due_at or len(found) > MAX_MISSED_RECORDED:
             return found if start > due_at else [due_at, *(at for at in found if at > due_at)]
     raise ValueError("was due before there was a calendar")
 
 
-def backfill_times(rule: Rule, zones: set[str], start: datetime, end: datetime, most: int) -> list[datetime]:
+def backfill_times(rule: ScheduleRule, zones: set[str], start: datetime, end: datetime, most: int) -> list[datetime]:
     """In any of the zones, in order; one more than `most` if there are more."""
-    known = filter(is_known, zones)
+    known = filter(is_known_zone, zones)
     times = {at for zone in known for at in islice(rule.between(zone, start, end), most + 1)}
     return sorted(times)[: most + 1]
 
 
-def notification_id(schedule: UUID, recipient_id: str, due_at: datetime) -> UUID:
+def scheduled_notification_id(schedule: UUID, recipient_id: str, due_at: datetime) -> UUID:
     """The same for the same time, however often and by whatever it is run."""
     return timed_id(due_at, "scheduled", schedule, recipient_id, due_at.isoformat())
 
@@ -228,11 +234,11 @@ def run_id(schedule: UUID, kind: RunKind, due_at: datetime) -> UUID:
     return derived_id("run", schedule, kind, due_at.isoformat())
 
 
-def minutes_for(rules: list[Cron]) -> int:
+def tick_interval_minutes(rules: list[Cron]) -> int:
     """How often somebody has to look; 0: not at all."""
-    return min(map(tick_minutes, rules), default=0)
+    return min(map(tick_interval, rules), default=0)
 
 
-def people_at_once(payload_bytes: int) -> int:
+def batch_size_for(payload_bytes: int) -> int:
     """How many notifications with this payload one statement takes."""
-    return max(1, min(PEOPLE_AT_ONCE, BYTES_AT_ONCE // max(payload_bytes, 1)))
+    return max(1, min(MAX_BATCH_RECIPIENTS, MAX_BATCH_BYTES // max(payload_bytes, 1)))

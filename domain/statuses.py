@@ -31,25 +31,25 @@ class DeliveryStatus(StoredEnum):
 
 N, D = NotificationStatus, DeliveryStatus
 
-ON_ITS_WAY = {N.SENT, N.DELIVERED, N.OPENED}
+SENT_STATUSES = {N.SENT, N.DELIVERED, N.OPENED}
 
 # A receipt may still turn up after we gave up, cancelled or expired: what reached the person is the truth.
 # Only a bounce takes something back, down to what the other endpoints or channels came to.
 # Back to PENDING only by a redrive, which starts a new generation; SUPPRESSED can be told better by an earlier one.
-NOTIFICATION_MOVES: dict[NotificationStatus, set[NotificationStatus]] = {
+NOTIFICATION_TRANSITIONS: dict[NotificationStatus, set[NotificationStatus]] = {
     N.PENDING: set(N) - {N.PENDING},
     N.SENT: {N.DELIVERED, N.OPENED, N.FAILED, N.IN_DOUBT},
     N.DELIVERED: {N.SENT, N.OPENED, N.FAILED, N.IN_DOUBT},
     N.OPENED: set(),
-    N.FAILED: {N.PENDING, *ON_ITS_WAY},
-    N.IN_DOUBT: {N.PENDING, N.FAILED, N.CANCELED, *ON_ITS_WAY},
-    N.CANCELED: {N.FAILED, *ON_ITS_WAY},
-    N.EXPIRED: {N.FAILED, *ON_ITS_WAY},
-    N.SUPPRESSED: {*ON_ITS_WAY},
+    N.FAILED: {N.PENDING, *SENT_STATUSES},
+    N.IN_DOUBT: {N.PENDING, N.FAILED, N.CANCELED, *SENT_STATUSES},
+    N.CANCELED: {N.FAILED, *SENT_STATUSES},
+    N.EXPIRED: {N.FAILED, *SENT_STATUSES},
+    N.SUPPRESSED: {*SENT_STATUSES},
     N.DIGESTED: set(),
 }
 
-DELIVERY_MOVES: dict[DeliveryStatus, set[DeliveryStatus]] = {
+DELIVERY_TRANSITIONS: dict[DeliveryStatus, set[DeliveryStatus]] = {
     D.PENDING: set(D) - {D.PENDING},
     D.SENDING: set(D) - {D.PENDING, D.SENDING},
     D.SENT: {D.DELIVERED, D.OPENED, D.FAILED, D.IN_DOUBT},

@@ -5,15 +5,15 @@ the sum of their largest sizes stays below it.
 """
 
 # Bytes of a JSON value as Postgres writes it, with a blank after each comma and colon.
-ATTRIBUTE_BYTES = 64 * 1024
+MAX_ATTRIBUTE_BYTES = 64 * 1024
 # Objects, arrays, strings, numbers, booleans and nulls, at every depth.
-ATTRIBUTE_VALUES = 5_000
-PREFERENCE_BYTES = 64 * 1024
+MAX_ATTRIBUTE_VALUES = 5_000
+MAX_PREFERENCE_BYTES = 64 * 1024
 # Notification types and categories of which a recipient has preferences.
-PREFERENCE_TYPES = 1_000
+MAX_PREFERENCE_TYPES = 1_000
 # Phones and browsers of a recipient.
-DEVICES = 100
+MAX_DEVICES = 100
 # Of these, the ones that were registered last are used for a channel of a notification; the others are skipped.
-DEVICES_USED = 20
+MAX_DEVICES_PER_CHANNEL = 20
 # Calls to the endpoints of one notification that are under way at a time.
-ENDPOINTS_AT_ONCE = 8
+MAX_CONCURRENT_CALLS = 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 # For so long all processes have to see the same other store.
-ADOPT_AFTER = timedelta(minutes=2)
+RESET_AFTER = timedelta(minutes=2)
 # Processes look every five seconds. A longer gap starts the count again.
 INTERRUPTED_AFTER = timedelta(seconds=20)
 # For so long nothing is started again after any process has seen a store that is not adopted.
@@ -16,7 +16,7 @@ CERTAIN_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KnownStore:
+class KnownNamespace:
     """`namespace_id` is the adopted store, seen last at `seen_at`. `other_id` has been seen instead from `other_since`
     until `other_seen_at`; both stay after that store was seen no more. An operator may have confirmed `confirmed_id`.
     """
@@ -29,33 +29,33 @@ class KnownStore:
     confirmed_id: str | None = None
 
 
-def observe(known: KnownStore, seen_id: str, at: datetime) -> KnownStore:
+def observe_store(known: KnownNamespace, seen_id: str, at: datetime) -> KnownNamespace:
     """Return what is known after a process has seen a store. Its `namespace_id` is `seen_id` if that is adopted."""
     if known.namespace_id in (None, seen_id):
         return replace(known, namespace_id=seen_id, seen_at=at, other_since=None, confirmed_id=None)
     since = known.other_since if _is_uninterrupted(known, seen_id, at) else None
     other = replace(known, other_id=seen_id, other_since=since or at, other_seen_at=at)
-    return _adopted(at, seen_id) if _is_lost(other, at) else other
+    return _as_new_namespace(at, seen_id) if _is_lost(other, at) else other
 
 
-def _is_uninterrupted(known: KnownStore, seen_id: str, at: datetime) -> bool:
+def _is_uninterrupted(known: KnownNamespace, seen_id: str, at: datetime) -> bool:
     last = known.other_seen_at
     return known.other_id == seen_id and last is not None and at - last <= INTERRUPTED_AFTER
 
 
-def _is_lost(known: KnownStore, at: datetime) -> bool:
+def _is_lost(known: KnownNamespace, at: datetime) -> bool:
     """Whether no process has seen the adopted store for long enough, or the other one was confirmed."""
     if known.confirmed_id == known.other_id:
         return True
     times = [time for time in (known.seen_at, known.other_since) if time is not None]
-    return at - max(times) >= ADOPT_AFTER
+    return at - max(times) >= RESET_AFTER
 
 
-def _adopted(at: datetime, seen_id: str) -> KnownStore:
-    return KnownStore(namespace_id=seen_id, seen_at=at)
+def _as_new_namespace(at: datetime, seen_id: str) -> KnownNamespace:
+    return KnownNamespace(namespace_id=seen_id, seen_at=at)
 
 
-def is_certain(known: KnownStore, seen_id: str, at: datetime) -> bool:
+def is_certain(known: KnownNamespace, seen_id: str, at: datetime) -> bool:
     """Whether a process that sees this store may conclude that a workflow which it does not find is lost: no process
     has seen another one for a while."""
     other = known.other_seen_at

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.records import Event, Ledger
+from domain.records import Ledger, TimelineEvent
 from domain.stored_enums import StoredEnum
 
 
@@ -25,7 +25,7 @@ class SuppressionReason(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class SuppressionFinding:
     """`said` is the vendor's word for it, in ours. `group`: it is about this unsubscribe group of the vendor alone."""
 
     reason: SuppressionReason
@@ -35,20 +35,23 @@ class Finding:
 
 # The channels whose addresses are on the list, and the contact point of each. A dead push token is forgotten instead,
 # and a webhook belongs to a machine.
-LISTED: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone"}
+CONTACT_BY_CHANNEL: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone"}
 
 S = SuppressionReason
 
 # `group_10` is the reason of receipts about the vendor's unsubscribe group 10.
-GROUP = "group_"
+GROUP_PREFIX = "group_"
 
-BY_KIND: dict[ReceiptKind, S] = {ReceiptKind.COMPLAINED: S.COMPLAINED, ReceiptKind.UNSUBSCRIBED: S.OPTED_OUT}
+REASON_BY_RECEIPT_KIND: dict[ReceiptKind, S] = {
+    ReceiptKind.COMPLAINED: S.COMPLAINED,
+    ReceiptKind.UNSUBSCRIBED: S.OPTED_OUT,
+}
 
 # Of a message that came back, by the house word of its receipt: only what is definite about the address itself. A
 # mailbox that is full, disabled or unavailable may be there again tomorrow, and a handset that is off will be;
 # `landline` is also said of a carrier that a short code does not reach; content, reputation and rates are about us.
 # Words that are not here, and receipts without one, prove nothing. `…_before` is the vendor's own list speaking.
-RETURNED: dict[str, S] = {
+REASON_BY_BOUNCE_CODE: dict[str, S] = {
     "invalid_address": S.BOUNCED,
     "unknown_number": S.BOUNCED,
     "bounced_before": S.BOUNCED,
@@ -59,42 +62,44 @@ RETURNED: dict[str, S] = {
 
 # Of a refusal in the call itself. An address that a vendor or relay calls invalid there is not suppressed: nobody has
 # been written to, the next message is told the same, and a relay that is set up wrong says it of everybody.
-REFUSED: dict[str, S] = {"opted_out": S.OPTED_OUT}
+REASON_BY_REFUSAL_CODE: dict[str, S] = {"opted_out": S.OPTED_OUT}
 
 
-def by_receipt(kind: ReceiptKind, reason: str | None) -> Finding | None:
+def finding_from_receipt(kind: ReceiptKind, reason: str | None) -> SuppressionFinding | None:
     if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
-        return _finding(RETURNED.get(reason or ""), reason)
-    found = _finding(BY_KIND.get(kind), str(kind))
-    return replace(found, group=reason) if found and is_group(kind, reason) else found
+        return _finding(REASON_BY_BOUNCE_CODE.get(reason or ""), reason)
+    found = _finding(REASON_BY_RECEIPT_KIND.get(kind), str(kind))
+    return replace(found, group=reason) if found and is_group_receipt(kind, reason) else found
 
 
-def is_group(kind: ReceiptKind, reason: str | None) -> bool:
+def is_group_receipt(kind: ReceiptKind, reason: str | None) -> bool:
     """Return whether a receipt says that the recipient has left a vendor's unsubscribe group, or joined it again."""
-    return kind in (ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED) and (reason or "").startswith(GROUP)
+    return kind in (ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED) and (reason or "").startswith(GROUP_PREFIX)
 
 
-def source_of(provider: str, group: str | None) -> str:
+def suppression_source(provider: str, group: str | None) -> str:
     """Return the `source` of a suppression: what a group made is lifted by that group alone."""
     return f"{provider}/{group}" if group else provider
 
 
-def by_refusal(reason: str | None) -> Finding | None:
-    return _finding(REFUSED.get(reason or ""), reason)
+def finding_from_refusal(reason: str | None) -> SuppressionFinding | None:
+    return _finding(REASON_BY_REFUSAL_CODE.get(reason or ""), reason)
 
 
-def _finding(reason: SuppressionReason | None, said: str | None) -> Finding | None:
-    return None if reason is None else Finding(reason=reason, said=said or "")
+def _finding(reason: SuppressionReason | None, said: str | None) -> SuppressionFinding | None:
+    return None if reason is None else SuppressionFinding(reason=reason, said=said or "")
 
 
-def noted(ledger: Ledger, attempt_id: UUID, findings: Sequence[Finding], at: datetime) -> Ledger:
+def with_suppression_events(
+    ledger: Ledger, attempt_id: UUID, findings: Sequence[SuppressionFinding], at: datetime
+) -> Ledger:
     """The timeline of the message that it came out by says so too."""
     if not findings:
         return ledger
     attempt = ledger.attempts[attempt_id]
     channel = ledger.deliveries[attempt.delivery_id].channel
     events = (
-        Event(
+        TimelineEvent(
             at=at,
             kind="suppressed_address",
             channel=channel,

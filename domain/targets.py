@@ -10,7 +10,7 @@ PORT_OF = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Targets:
+class TargetPolicy:
     """`private`: also addresses that are not public. `ports`: only these; empty means any. `own_host` is the name of
     this installation (empty: only `own_port` on this machine), `own_port` where its API listens."""
 
@@ -19,7 +19,7 @@ class Targets:
     own_host: str = ""
     own_port: int = 0
 
-    def fault(self, url: str) -> str | None:
+    def find_issue(self, url: str) -> str | None:
         """Return what is wrong with the URL, which must be valid; looks nothing up."""
         parts = urlsplit(url)
         host, port = host_of(parts.netloc), parts.port or PORT_OF[parts.scheme]

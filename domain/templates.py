@@ -28,10 +28,10 @@ def version_before(published: Iterable[int]) -> int | None:
 
     Going back to the version before undoes a publication, so rolling back twice goes back two versions.
     """
-    standing: list[int] = []
+    history: list[int] = []
     for version in published:
-        if standing[-2:-1] == [version]:
-            standing.pop()
-        elif standing[-1:] != [version]:
-            standing.append(version)
-    return standing[-2] if len(standing) > 1 else None
+        if history[-2:-1] == [version]:
+            history.pop()
+        elif history[-1:] != [version]:
+            history.append(version)
+    return history[-2] if len(history) > 1 else None

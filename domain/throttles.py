@@ -3,19 +3,19 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain.timing import Limit
+from domain.timing import FrequencyLimit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claimed:
+class CountedLimit:
     """A limit that a notification counts for; `key` says whose it is."""
 
     key: str
-    limit: Limit
+    limit: FrequencyLimit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
+class LimitWindow:
     """`ahead` waits for it longer or more urgently than whoever asks, counted up to what the limit allows. `granted`:
     whoever asks has a slot already. `awaited`: others wait for the next one."""
 
@@ -28,40 +28,40 @@ class Window:
     awaited: bool = False
 
 
-def has_room(limit: Limit, window: Window, at: datetime) -> bool:
+def has_free_slot(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> bool:
     """One that is over and awaited is begun by the dispatcher, which tells those who wait: nobody begins it for
     themselves, and leaves the others untold."""
     if window.granted:
         return True
     over = window.ends_at <= at
-    return not (over and window.awaited) and (0 if over else window.used) + window.ahead < limit.most
+    return not (over and window.awaited) and (0 if over else window.used) + window.ahead < limit.max_count
 
 
-def taken(limit: Limit, window: Window, at: datetime) -> Window:
+def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> LimitWindow:
     """With one more let in; the first one after its end begins the next."""
     if window.granted:
         return window
     if window.ends_at <= at:
-        return Window(key=window.key, starts_at=at, ends_at=at + limit.per, used=1)
-    return Window(key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used=window.used + 1)
+        return LimitWindow(key=window.key, starts_at=at, ends_at=at + limit.per, used=1)
+    return LimitWindow(key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used=window.used + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class SlotQueue:
     """How many wait for slots of a limit, and how many of them are `ahead` of one that asks now."""
 
     waiting: int = 0
     ahead: int = 0
 
 
-def slot_at(limit: Limit, window: Window, line: Line, at: datetime) -> datetime:
+def slot_at(limit: FrequencyLimit, window: LimitWindow, slot_queue: SlotQueue, at: datetime) -> datetime:
     """Return when one that asks `at` this moment gets a slot, if nothing else is sent. Each window that others wait for
     begins when the one before it ends."""
     if at < window.ends_at:
-        free = has_room(limit, replace(window, ahead=line.ahead), at)
-        return at if free else window.ends_at + line.ahead // limit.most * limit.per
+        free = has_free_slot(limit, replace(window, ahead=slot_queue.ahead), at)
+        return at if free else window.ends_at + slot_queue.ahead // limit.max_count * limit.per
     number = (at - window.ends_at) // limit.per
-    if line.waiting - number * limit.most < limit.most:
+    if slot_queue.waiting - number * limit.max_count < limit.max_count:
         return at
-    later = max(0, line.ahead - (number + 1) * limit.most) // limit.most
+    later = max(0, slot_queue.ahead - (number + 1) * limit.max_count) // limit.max_count
     return window.ends_at + (number + 1 + later) * limit.per

@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 # Seconds. A request needs several rounds of the event loop, and in each of them every long loop may use one slice.
-SLICE = 0.001
+SLICE_SECONDS = 0.001
 
 
 async def in_slices(items: Iterable[Item]) -> AsyncIterator[Item]:
@@ -16,6 +16,6 @@ async def in_slices(items: Iterable[Item]) -> AsyncIterator[Item]:
     began = time.monotonic()
     for item in items:
         yield item
-        if time.monotonic() - began > SLICE:
+        if time.monotonic() - began > SLICE_SECONDS:
             await asyncio.sleep(0)
             began = time.monotonic()

@@ -6,34 +6,34 @@ from domain.reasons import (
     ChannelReason,
     Reason,
     category_of,
+    failure_line,
+    failure_sentence,
+    failures_from_json,
+    failures_to_json,
     first_category,
-    from_json,
-    line,
-    lines,
-    sentence,
-    sentences,
-    to_json,
+    reason_line,
+    reason_sentence,
 )
-from domain.records import Event, Json
+from domain.records import Json, TimelineEvent
 
 
-def detailed(detail: Json | None, **more: Any) -> Json | None:
+def with_details(detail: Json | None, **more: Any) -> Json | None:
     """Add what is known of `more`."""
     return {**(detail or {}), **{name: value for name, value in more.items() if value is not None}} or None
 
 
-def of_reason(reason: Reason | None, detail: Json | None) -> Json:
+def reason_fields(reason: Reason | None, detail: Json | None) -> Json:
     """Return the fields of an event."""
     if reason is None:
         return {"reason": None, "detail": detail}
-    return {"reason": reason.code, "detail": detailed(detail, **reason.args, category=category_of(reason))}
+    return {"reason": reason.code, "detail": with_details(detail, **reason.args, category=category_of(reason))}
 
 
-def of_failures(failures: tuple[ChannelReason, ...]) -> Json:
+def failure_fields(failures: tuple[ChannelReason, ...]) -> Json:
     """Return the fields of an event of the whole notification."""
     if len(failures) == 1 and failures[0].channel is None:
-        return of_reason(failures[0].reason, None)
-    detail = detailed(None, failures=to_json(failures) or None, category=first_category(failures))
+        return reason_fields(failures[0].reason, None)
+    detail = with_details(None, failures=failures_to_json(failures) or None, category=first_category(failures))
     return {"reason": None, "detail": detail}
 
 
@@ -44,12 +44,12 @@ def reason_of(reason: str | None, detail: Json | None) -> Reason | None:
 def line_of(reason: str | None, detail: Json | None) -> str | None:
     """Return the reason of an event as the API shows it."""
     if reason is None:
-        return lines(from_json((detail or {}).get("failures", ())))
-    return line(Reason(reason, detail or {}))
+        return failure_line(failures_from_json((detail or {}).get("failures", ())))
+    return reason_line(Reason(reason, detail or {}))
 
 
-def sentence_of(event: Event) -> str:
+def sentence_of(event: TimelineEvent) -> str:
     """Return the reason of an event as `explain` says it."""
     if event.reason is None and "failures" in (event.detail or {}):
-        return sentences(from_json((event.detail or {})["failures"]))
-    return sentence(reason_of(event.reason, event.detail))
+        return failure_sentence(failures_from_json((event.detail or {})["failures"]))
+    return reason_sentence(reason_of(event.reason, event.detail))

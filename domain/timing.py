@@ -19,7 +19,7 @@ class OnExceed(StoredEnum):
     DIGEST = "digest"
 
 
-class Scope(StoredEnum):
+class ThrottleScope(StoredEnum):
     """Whose messages count together."""
 
     RECIPIENT = "recipient"
@@ -27,30 +27,30 @@ class Scope(StoredEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limit:
-    most: int
+class FrequencyLimit:
+    max_count: int
     per: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Throttle:
-    limit: Limit
-    scope: Scope = Scope.RECIPIENT
+class ThrottleRule:
+    limit: FrequencyLimit
+    scope: ThrottleScope = ThrottleScope.RECIPIENT
     on_exceed: OnExceed = OnExceed.DROP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Digest:
-    """Either a `window` from the first event (`sliding`: from the last one, at most `at_most` from the first) or the
+class DigestRule:
+    """Either a `window` from the first event (`sliding`: from the last one, at most `max_window` from the first) or the
     next time of a `schedule`, in the person's zone. `key` names the value in the payload by which it is told apart."""
 
     window: timedelta | None = None
     sliding: bool = False
-    at_most: timedelta | None = None
+    max_window: timedelta | None = None
     schedule: Cron | None = None
     key: str | None = None
     max_items: int = MAX_ITEMS
-    first_at_once: bool = False
+    send_first_immediately: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +59,8 @@ class Timing:
 
     respects_quiet_hours: bool | None = None
     send_window: SendWindow | None = None
-    throttle: Throttle | None = None
-    digest: Digest | None = None
+    throttle: ThrottleRule | None = None
+    digest: DigestRule | None = None
 
     @property
     def collects(self) -> bool:
@@ -78,26 +78,26 @@ def timing_of(spec: Json) -> Timing:
     )
 
 
-def limit_of(spec: Json) -> Limit:
+def limit_of(spec: Json) -> FrequencyLimit:
     """`{limit, per}`, as throttles and caps are written."""
-    return Limit(most=spec["limit"], per=parse_duration(spec["per"]))
+    return FrequencyLimit(max_count=spec["limit"], per=parse_duration(spec["per"]))
 
 
-def _throttle(spec: Json) -> Throttle:
-    return Throttle(
+def _throttle(spec: Json) -> ThrottleRule:
+    return ThrottleRule(
         limit=limit_of(spec),
-        scope=Scope(spec.get("scope", Scope.RECIPIENT)),
+        scope=ThrottleScope(spec.get("scope", ThrottleScope.RECIPIENT)),
         on_exceed=OnExceed(spec.get("on_exceed", OnExceed.DROP)),
     )
 
 
-def _digest(spec: Json) -> Digest:
-    return Digest(
+def _digest(spec: Json) -> DigestRule:
+    return DigestRule(
         window=parse_duration(spec["window"]) if spec.get("window") else None,
         sliding=spec.get("sliding", False),
-        at_most=parse_duration(spec["at_most"]) if spec.get("at_most") else None,
+        max_window=parse_duration(spec["max_window"]) if spec.get("max_window") else None,
         schedule=parse_cron(spec["schedule"]) if spec.get("schedule") else None,
         key=spec.get("key"),
         max_items=spec.get("max_items", MAX_ITEMS),
-        first_at_once=spec.get("first_at_once", False),
+        send_first_immediately=spec.get("send_first_immediately", False),
     )

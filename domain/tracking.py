@@ -12,18 +12,18 @@ from domain.evidence import ReceiptKind
 
 # Of a path and a token: an opening, a click.
 LETTERS: dict[ReceiptKind, bytes] = {ReceiptKind.OPENED: b"o", ReceiptKind.CLICKED: b"c"}
-KINDS = {letter: kind for kind, letter in LETTERS.items()}
+RECEIPT_KINDS = {letter: kind for kind, letter in LETTERS.items()}
 
 MAC = 16  # bytes, of the 32 of SHA-256
 UUID_BYTES = 16
 # Bytes. Longer addresses do not survive every mail program once they are wrapped.
 TARGET_LIMIT = 2_000
 TOKEN_LIMIT = 3_000
-TRIMMED = "".join(map(chr, range(0x21)))
+TRIMMED_CHARACTERS = "".join(map(chr, range(0x21)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class TrackedAction:
     """`target` is empty for an opening."""
 
     kind: ReceiptKind
@@ -38,14 +38,14 @@ class TraceSigner:
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, b"tocsin tracking", "sha256")
 
-    def token(self, trace: Trace) -> str:
+    def token(self, trace: TrackedAction) -> str:
         """Letters, digits, `-` and `_`."""
         provider = trace.provider.encode()
         head = LETTERS[trace.kind] + trace.attempt_id.bytes + bytes([len(provider)])
         body = head + provider + trace.target.encode()
         return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
-    def read(self, token: str, kind: ReceiptKind) -> Trace | None:
+    def read(self, token: str, kind: ReceiptKind) -> TrackedAction | None:
         """None for what was not signed by us, for this."""
         signed = _decoded(token)
         mac, body = signed[:MAC], signed[MAC:]
@@ -53,9 +53,9 @@ class TraceSigner:
             return None
         attempt, rest = body[1 : 1 + UUID_BYTES], body[1 + UUID_BYTES :]
         provider, target = rest[1 : 1 + rest[0]].decode(), rest[1 + rest[0] :].decode()
-        if kind is ReceiptKind.CLICKED and target_of(target) != target:
+        if kind is ReceiptKind.CLICKED and normalize_target(target) != target:
             return None
-        return Trace(kind=kind, attempt_id=UUID(bytes=attempt), provider=provider, target=target)
+        return TrackedAction(kind=kind, attempt_id=UUID(bytes=attempt), provider=provider, target=target)
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:MAC]
@@ -72,17 +72,17 @@ def _decoded(token: str) -> bytes:
     return value if urlsafe_b64encode(value).decode().rstrip("=") == token else b""
 
 
-def target_of(address: str) -> str | None:
+def normalize_target(address: str) -> str | None:
     """An http or https address as a browser would read it; None for what is better left alone: other schemes, relative
     ones, hosts in other letters, and what readers read differently."""
-    plain = address.strip(TRIMMED)
-    for gap in "\t\r\n":
-        plain = plain.replace(gap, "")
-    if not plain.isprintable() or "\\" in plain or len(plain.encode()) > TARGET_LIMIT:
+    cleaned = address.strip(TRIMMED_CHARACTERS)
+    for whitespace in "\t\r\n":
+        cleaned = cleaned.replace(whitespace, "")
+    if not cleaned.isprintable() or "\\" in cleaned or len(cleaned.encode()) > TARGET_LIMIT:
         return None
     try:
-        parts = urlsplit(plain)
+        parts = urlsplit(cleaned)
     except ValueError:
         return None
     named = parts.netloc != "" and parts.netloc.isascii() and " " not in parts.netloc
-    return plain if parts.scheme in ("http", "https") and named else None
+    return cleaned if parts.scheme in ("http", "https") and named else None

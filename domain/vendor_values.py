@@ -22,7 +22,7 @@ RESPONSE_LIMIT = 8_000
 RAW_DEPTH_LIMIT = 64
 TOO_LARGE: Json = {"too_large": True}
 COST_LIMIT = Decimal(10**6)  # of the column: six digits before the point
-LONGEST_RETRY_AFTER = 86_400.0
+MAX_RETRY_AFTER = 86_400.0
 
 REPLACEMENT = "\ufffd"
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -60,7 +60,7 @@ def clean_cost(value: object) -> str | None:
 
 def clean_retry_after(value: float | None) -> float | None:
     """Return seconds of a day at most; None for what is no time."""
-    return None if value is None or not math.isfinite(value) else min(max(value, 0.0), LONGEST_RETRY_AFTER)
+    return None if value is None or not math.isfinite(value) else min(max(value, 0.0), MAX_RETRY_AFTER)
 
 
 def clean_response(value: Json) -> Json:
@@ -92,8 +92,10 @@ def _cut(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if depth and isinstance(value, dict):
-        few = list(value.items())[:ITEM_LIMIT]
-        return {UNSTORABLE.sub(REPLACEMENT, str(name)[:REASON_LIMIT]): _cut(each, depth - 1) for name, each in few}
+        first_items = list(value.items())[:ITEM_LIMIT]
+        return {
+            UNSTORABLE.sub(REPLACEMENT, str(name)[:REASON_LIMIT]): _cut(each, depth - 1) for name, each in first_items
+        }
     if depth and isinstance(value, list | tuple):
         return [_cut(each, depth - 1) for each in value[:ITEM_LIMIT]]
     return f"({type(value).__name__})"

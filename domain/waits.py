@@ -90,34 +90,36 @@ class NotificationWaits:
 
 
 # A queue entry may have a reason of a newer version, while processes of both run.
-KNOWN = {str(reason): reason for reason in WaitReason}
+WAIT_REASONS = {str(reason): reason for reason in WaitReason}
 NO_WAITS = NotificationWaits()
 
 
-def waits_of(rows: WaitingRows, now: datetime) -> NotificationWaits:
+def find_waits(rows: WaitingRows, now: datetime) -> NotificationWaits:
     """The notification's own wait comes first. Otherwise it waits for what its deliveries wait for, of several for what
     ends first."""
-    waits = {one.id: wait for one in rows.deliveries if (wait := _wait_of(one, rows.expires_at)) is not None}
-    first = min(waits.values(), key=_ends, default=None)
-    return NotificationWaits(of_notification=_own(rows, now) or first or _queued(rows), of_deliveries=waits)
+    waits = {one.id: wait for one in rows.deliveries if (wait := _wait_of_delivery(one, rows.expires_at)) is not None}
+    first = min(waits.values(), key=_end_order, default=None)
+    return NotificationWaits(
+        of_notification=_wait_of_notification(rows, now) or first or _wait_for_dispatch(rows), of_deliveries=waits
+    )
 
 
-def _own(rows: WaitingRows, now: datetime) -> CurrentWait | None:
+def _wait_of_notification(rows: WaitingRows, now: datetime) -> CurrentWait | None:
     if rows.collected:
         return CurrentWait(reason=WaitReason.DIGEST, until=rows.closes_at)
     if rows.send_at is not None and rows.send_at > now:
         return CurrentWait(reason=WaitReason.SEND_AT, until=rows.send_at)
-    gate = KNOWN.get((rows.gate or "").partition(" ")[0])
+    gate = WAIT_REASONS.get((rows.gate or "").partition(" ")[0])
     return None if gate is None else CurrentWait(reason=gate, until=rows.gate_until)
 
 
-def _queued(rows: WaitingRows) -> CurrentWait | None:
+def _wait_for_dispatch(rows: WaitingRows) -> CurrentWait | None:
     return CurrentWait(reason=WaitReason.DISPATCH) if rows.is_queued else None
 
 
-def _wait_of(delivery: WaitingDelivery, expires_at: datetime | None) -> CurrentWait | None:
+def _wait_of_delivery(delivery: WaitingDelivery, expires_at: datetime | None) -> CurrentWait | None:
     if delivery.hold is not None:
-        return _held(delivery.hold)
+        return _wait_for_release(delivery.hold)
     next_at = [call.next_at for call in delivery.calls if call.next_at and call.state is not AttemptState.SUBMITTING]
     if delivery.awaits is Evidence.SENT:
         return CurrentWait(reason=WaitReason.RECEIPT, until=max(next_at, default=None))
@@ -126,7 +128,7 @@ def _wait_of(delivery: WaitingDelivery, expires_at: datetime | None) -> CurrentW
     return CurrentWait(reason=WaitReason.RETRY, until=min(next_at)) if next_at else None
 
 
-def _held(hold: HoldState) -> CurrentWait:
+def _wait_for_release(hold: HoldState) -> CurrentWait:
     if hold.paused:
         return CurrentWait(reason=WaitReason.PAUSED)
     if hold.circuit_open:
@@ -143,5 +145,5 @@ def _deadline(delivery: WaitingDelivery, expires_at: datetime | None) -> datetim
     return deadline if expires_at is None else min(deadline, expires_at)
 
 
-def _ends(wait: CurrentWait) -> tuple[bool, datetime]:
+def _end_order(wait: CurrentWait) -> tuple[bool, datetime]:
     return wait.until is None, wait.until or datetime.max.replace(tzinfo=UTC)

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from embedded.errors import StackError
 
-NOBODY = 65534
+NOBODY_UID = 65534
 
 
 @dataclass(frozen=True)
-class Account:
+class ServerAccount:
     """`prefix` goes before the command and becomes it (same pid); `uid` owns the files, None for "as we are"."""
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
 
-    def own(self, folder: Path) -> None:
+    def take_ownership(self, folder: Path) -> None:
         """Hands the tree to the account, for instance after a run under the other one."""
         if self.uid is None or folder.stat().st_uid == self.uid:
             return
@@ -27,12 +27,12 @@ class Account:
             os.chown(path, self.uid, -1, follow_symlinks=False)
 
 
-def postgres_account(program: Path) -> Account:
+def find_postgres_account(program: Path) -> ServerAccount:
     """The first way that can run `program`; raises StackError when root has none."""
     if os.geteuid() != 0:
-        return Account()
-    ways = [in_a_user_namespace(), as_nobody()]
-    for account in ways:
+        return ServerAccount()
+    accounts = [user_namespace_account(), nobody_account()]
+    for account in accounts:
         if sys.platform == "linux" and _can_run(account, program):
             return account
     raise StackError(
@@ -41,19 +41,19 @@ def postgres_account(program: Path) -> Account:
     )
 
 
-def in_a_user_namespace() -> Account:
+def user_namespace_account() -> ServerAccount:
     """Not root inside, root's own files outside: works under a 0700 parent. Containers may refuse it."""
-    return Account(("unshare", "--user", f"--map-user={NOBODY}", "--"), 0)
+    return ServerAccount(("unshare", "--user", f"--map-user={NOBODY_UID}", "--"), 0)
 
 
-def as_nobody() -> Account:
+def nobody_account() -> ServerAccount:
     """User `nobody`, with the one capability that lets it reach a data directory below root's 0700 parents."""
     try:
         uid = pwd.getpwnam("nobody").pw_uid
     except KeyError:
-        uid = NOBODY
+        uid = NOBODY_UID
     capability = "+dac_override"
-    return Account(
+    return ServerAccount(
         (
             *("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
             *(f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"),
@@ -62,7 +62,7 @@ def as_nobody() -> Account:
     )
 
 
-def _can_run(account: Account, program: Path) -> bool:
+def _can_run(account: ServerAccount, program: Path) -> bool:
     try:
         probe = subprocess.run([*account.prefix, program, "--version"], capture_output=True, check=False)
     except FileNotFoundError:

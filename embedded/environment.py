@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from config import Settings
 from config_sources import PREFIX
 from embedded.datadir import DataDir
-from embedded.files import kept_secret, new_api_key, new_key, new_key_ring, new_secret
+from embedded.files import generate_api_key, generate_key, generate_key_ring, generate_secret, load_or_create_secret
 from embedded.ports import LOOPBACK
-from supervision import of_one_worker
+from supervision import settings_of_one_worker
 
 METRICS_PORT = "TOCSIN_METRICS_PORT"
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
+WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 # Quick enough for a person who tries a broadcast, slow enough for a laptop.
 # Longer than the sandbox's own deadline, short enough to stop within 15 s.
 DRAIN_TIMEOUT = 8.0
 # Files in the data directory.
-KEY_RING, LOOKUP_KEY = "encryption_keys", "lookup_key"
+KEY_RING_FILE, LOOKUP_KEY_FILE = "encryption_keys", "lookup_key"
 
 
 # What the servers and our own processes may need of the environment in which `make run` was called. The rest stays
@@ -38,7 +38,7 @@ def _inherited(prefixes: tuple[str, ...]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keys:
+class StackSecrets:
     """Secrets made once per data directory, unless the settings bring their own."""
 
     secret_key: str
@@ -47,20 +47,28 @@ class Keys:
     lookup_key: str
 
     @classmethod
-    def of(cls, settings: Settings, data_dir: DataDir) -> "Keys":
-        secret = settings.secret_key.get_secret_value() or kept_secret(data_dir.root / "secret_key", new_secret)
-        api_key = settings.dev_api_key.get_secret_value() or kept_secret(data_dir.root / "api_key", new_api_key)
-        keys = settings.encryption_keys.get_secret_value() or kept_secret(data_dir.root / KEY_RING, new_key_ring)
-        lookup = settings.lookup_key.get_secret_value() or kept_secret(data_dir.root / LOOKUP_KEY, new_key)
+    def of(cls, settings: Settings, data_dir: DataDir) -> "StackSecrets":
+        secret = settings.secret_key.get_secret_value() or load_or_create_secret(
+            data_dir.root / "secret_key", generate_secret
+        )
+        api_key = settings.dev_api_key.get_secret_value() or load_or_create_secret(
+            data_dir.root / "api_key", generate_api_key
+        )
+        keys = settings.encryption_keys.get_secret_value() or load_or_create_secret(
+            data_dir.root / KEY_RING_FILE, generate_key_ring
+        )
+        lookup = settings.lookup_key.get_secret_value() or load_or_create_secret(
+            data_dir.root / LOOKUP_KEY_FILE, generate_key
+        )
         return cls(secret_key=secret, api_key=api_key, encryption_keys=keys, lookup_key=lookup)
 
 
-def _in_url(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class StackAddresses:
     """Where the parts of this run answer."""
 
     database_url: str
@@ -74,30 +82,32 @@ class Places:
     @property
     def reachable_host(self) -> str:
         """Where this machine reaches an API that listens everywhere."""
-        return WILDCARDS.get(self.api_host, self.api_host)
+        return WILDCARD_HOSTS.get(self.api_host, self.api_host)
 
     @property
     def api_url(self) -> str:
-        return f"http://{_in_url(self.reachable_host)}:{self.api_port}"
+        return f"http://{_url_host(self.reachable_host)}:{self.api_port}"
 
     @property
     def worker_metrics_urls(self) -> list[str]:
-        host = _in_url(WILDCARDS.get(self.metrics_host, self.metrics_host))
+        host = _url_host(WILDCARD_HOSTS.get(self.metrics_host, self.metrics_host))
         return [f"http://{host}:{port}/metrics" for port in self.metrics_ports]
 
 
-def child_environment(settings: Settings, data_dir: DataDir, places: Places, keys: Keys) -> dict[str, str]:
+def child_environment(
+    settings: Settings, data_dir: DataDir, addresses: StackAddresses, keys: StackSecrets
+) -> dict[str, str]:
     """The whole environment of an API or worker; `.env` and `*_FILE` settings are read by the child itself."""
     given = settings.model_fields_set
     own = {
         "ENV": "dev",
         "DATA_DIR": str(data_dir.root),
-        "DATABASE_URL": places.database_url,
-        "TEMPORAL_ADDRESS": places.temporal_address,
-        "TEMPORAL_UI_URL": places.temporal_ui_url,
-        "API_HOST": places.api_host,
-        "API_PORT": str(places.api_port),
-        "PUBLIC_URL": settings.public_url or places.api_url,
+        "DATABASE_URL": addresses.database_url,
+        "TEMPORAL_ADDRESS": addresses.temporal_address,
+        "TEMPORAL_UI_URL": addresses.temporal_ui_url,
+        "API_HOST": addresses.api_host,
+        "API_PORT": str(addresses.api_port),
+        "PUBLIC_URL": settings.public_url or addresses.api_url,
         "SECRET_KEY": keys.secret_key,
         "DEV_API_KEY": keys.api_key,
         "ENCRYPTION_KEYS": keys.encryption_keys,
@@ -119,7 +129,7 @@ def metrics_settings(settings: Settings, workers: int) -> dict[str, int]:
 
 def worker_environment(settings: Settings, workers: int, metrics_port: int) -> dict[str, str]:
     """What each of so many worker processes is told besides: it is a single one, with its share."""
-    share = of_one_worker(settings, workers)
+    share = settings_of_one_worker(settings, workers)
     own = {
         "METRICS_PORT": metrics_port,
         "WORKERS": share.workers,

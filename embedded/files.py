@@ -20,7 +20,7 @@ def write_private(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def kept_secret(path: Path, make: Callable[[], str]) -> str:
+def load_or_create_secret(path: Path, make: Callable[[], str]) -> str:
     """The secret in `path`, made and kept there the first time."""
     if path.exists() and (secret := path.read_text(encoding="utf-8").strip()):
         path.chmod(0o600)  # a copy from elsewhere may have come with a wider mode
@@ -30,19 +30,19 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
     return secret
 
 
-def new_secret() -> str:
+def generate_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def new_api_key() -> str:
+def generate_api_key() -> str:
     """24 bytes are 32 url-safe characters."""
     return API_KEY_PREFIX + secrets.token_urlsafe(24)
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """32 random bytes in hexadecimal."""
     return secrets.token_hex(32)
 
 
-def new_key_ring() -> str:
-    return f"dev1:{new_key()}"
+def generate_key_ring() -> str:
+    return f"dev1:{generate_key()}"

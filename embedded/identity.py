@@ -12,8 +12,8 @@ LINUX = sys.platform == "linux"
 def identity(pid: int) -> str | None:
     """A text that no other process ever has, or None for a process that is gone or a zombie."""
     if not LINUX:
-        started = _ps(pid, "lstart=")
-        return None if _ps(pid, "stat=").startswith("Z") else started or None
+        started = _read_ps_column(pid, "lstart=")
+        return None if _read_ps_column(pid, "stat=").startswith("Z") else started or None
     try:
         # The command's name may contain spaces and brackets; what follows the last bracket does not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -25,15 +25,15 @@ def identity(pid: int) -> str | None:
 
 def is_postgres_of(pid: int, data: Path) -> bool:
     """Whether `pid` is a postmaster that serves the data directory `data` (absolute, resolved)."""
-    argv = command_line(pid)
+    argv = command_line_of(pid)
     if not argv or Path(argv[0]).name != "postgres":
         return False
     return _cwd(pid) == data or str(data) in argv
 
 
-def command_line(pid: int) -> list[str]:
+def command_line_of(pid: int) -> list[str]:
     if not LINUX:
-        return _ps(pid, "command=").split()
+        return _read_ps_column(pid, "command=").split()
     try:
         return [part.decode(errors="replace") for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
     except (FileNotFoundError, ProcessLookupError):
@@ -48,7 +48,7 @@ def _cwd(pid: int) -> Path | None:
         return None
 
 
-def _ps(pid: int, column: str) -> str:
+def _read_ps_column(pid: int, column: str) -> str:
     return subprocess.run(
         ["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-from process_flags import end_with
+from process_flags import end_with_parent
 
-MAKES = ("make", "gmake")
+MAKE_PROGRAMS = ("make", "gmake")
 
 
 def end_with_make() -> None:
     """SIGTERM for this process when its parent ends, if that is make; whoever starts us in other ways may leave."""
     parent = os.getppid()
-    if _name(parent) in MAKES:
-        end_with(parent)
+    if _name(parent) in MAKE_PROGRAMS:
+        end_with_parent(parent)
 
 
 def _name(pid: int) -> str:

@@ -9,9 +9,9 @@ from embedded.errors import StackError
 
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOOPBACK = "127.0.0.1"
-LOWEST = 10_000
-USUAL_EPHEMERAL_START = 32_768
-TRIES = 200
+LOWEST_PORT = 10_000
+DEFAULT_EPHEMERAL_START = 32_768
+MAX_ATTEMPTS = 200
 
 
 def claim_ports(requested: Mapping[str, int], hosts: Mapping[str, str]) -> dict[str, int]:
@@ -31,8 +31,8 @@ def free_port(host: str = LOOPBACK, avoid: Collection[int] = ()) -> int:
     The port must still be ours when its server is restarted. One from the kernel's own range could be taken by any
     outgoing connection meanwhile, even by a client that keeps calling the missing server and meets itself.
     """
-    candidates = range(LOWEST, _ephemeral_start())
-    for port in random.sample(candidates, TRIES):
+    candidates = range(LOWEST_PORT, _ephemeral_start())
+    for port in random.sample(candidates, MAX_ATTEMPTS):
         if port not in avoid and is_free(port, host):
             return port
     raise StackError(f"found no free port on {host}")
@@ -54,5 +54,5 @@ def _ephemeral_start() -> int:
     try:
         start = int(EPHEMERAL_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
-        start = USUAL_EPHEMERAL_START
-    return start if start > LOWEST + TRIES else USUAL_EPHEMERAL_START
+        start = DEFAULT_EPHEMERAL_START
+    return start if start > LOWEST_PORT + MAX_ATTEMPTS else DEFAULT_EPHEMERAL_START

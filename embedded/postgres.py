@@ -11,13 +11,13 @@ from embedded.cluster import SUPERUSER, Cluster
 from embedded.environment import server_environment
 from embedded.errors import StackError
 from embedded.identity import identity, is_postgres_of
-from embedded.orphans import Record, stop_process
-from embedded.processes import Child, tethered
+from embedded.orphan_processes import ProcessRecord, stop_recorded_process
+from embedded.processes import ProcessSpec, with_parent_death_signal
 
-DATABASE = "tocsin"
-ORPHAN_GRACE = 10.0
+DATABASE_NAME = "tocsin"
+ORPHAN_GRACE_PERIOD = 10.0
 
-SETTINGS = {
+SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
@@ -30,14 +30,14 @@ SETTINGS = {
 }
 
 
-FEWEST_CONNECTIONS = 200
+MIN_CONNECTIONS = 200
 # Beside the pools: each process listens on one, and people look in by psql.
 OTHER_CONNECTIONS = 60
 
 
-def connections(settings: Settings) -> int:
+def max_connections(settings: Settings) -> int:
     """How many connections the API, the workers and those who look in may open together."""
-    return max(FEWEST_CONNECTIONS, 2 * settings.database_pool + OTHER_CONNECTIONS)
+    return max(MIN_CONNECTIONS, 2 * settings.database_pool + OTHER_CONNECTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +48,32 @@ class Postgres:
     port: int
     log: Path
     durable: bool = True
-    connections: int = FEWEST_CONNECTIONS
+    max_connections: int = MIN_CONNECTIONS
 
     @property
     def url(self) -> str:
         """For SQLAlchemy; holds the password."""
-        return f"postgresql+asyncpg://{SUPERUSER}:{self.cluster.password}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"postgresql+asyncpg://{SUPERUSER}:{self.cluster.password}@127.0.0.1:{self.port}/{DATABASE_NAME}"
 
-    def child(self) -> Child:
-        options = SETTINGS | {
+    def child(self) -> ProcessSpec:
+        options = SERVER_SETTINGS | {
             "port": str(self.port),
             "fsync": "on" if self.durable else "off",
-            "max_connections": str(self.connections),
+            "max_connections": str(self.max_connections),
         }
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         server = [str(self.cluster.binaries / "postgres"), "-D", str(self.cluster.data), *flags]
-        return Child(
+        return ProcessSpec(
             name="postgres",
             # The change of account would cut the tether, so that comes after it.
-            argv=[*self.cluster.account.prefix, *tethered(server, signal.SIGINT)],
+            argv=[*self.cluster.account.prefix, *with_parent_death_signal(server, signal.SIGINT)],
             log=self.log,
             cwd=self.cluster.home,
             env=server_environment(),
             ready=self.is_ready,
             stop_signal=signal.SIGINT,  # "fast": it does not wait for clients
             grace=10,
-            reserve=0.7,
+            min_grace=0.7,
         )
 
     async def is_ready(self) -> bool:
@@ -94,25 +94,25 @@ class Postgres:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         try:
-            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE}")
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE_NAME):
+                await connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
         finally:
             await connection.close()
         return True
 
 
-async def stop_orphan(data: Path) -> bool:
+async def stop_orphan_postgres(data: Path) -> bool:
     """Stops the server that an earlier run left in our own data directory, whatever its port; True if there was one."""
     lock = data / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return False
-    birth = identity(pid)
-    if birth is None:
+    current_identity = identity(pid)
+    if current_identity is None:
         return False
     if not is_postgres_of(pid, data):
         # Something else has the pid now; Postgres would take it for a running server and refuse to start.
         lock.unlink(missing_ok=True)
         return False
-    return await stop_process(Record(pid, birth, signal.SIGINT, ORPHAN_GRACE))
+    return await stop_recorded_process(ProcessRecord(pid, current_identity, signal.SIGINT, ORPHAN_GRACE_PERIOD))

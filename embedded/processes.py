@@ -11,21 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded.orphans import kill_group
-from embedded.readiness import Probe, at_once
+from embedded.orphan_processes import kill_group
+from embedded.readiness import Probe, always_ready
 
 Hook = Callable[[], Awaitable[None]]
 
-LARGEST_LOG = 20 * 1024 * 1024
+MAX_LOG_BYTES = 20 * 1024 * 1024
 TAIL_LINES = 12
 
 
-async def no_hook() -> None:
+async def do_nothing_after_start() -> None:
     """What follows the start of a process that needs nothing more."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Child:
+class ProcessSpec:
     """What to run and how to treat it; durations are seconds.
 
     `ready` is asked until it says yes. `after_start` runs after each start, the restarts included.
@@ -39,16 +39,16 @@ class Child:
     log: Path
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
-    ready: Probe = at_once
-    ready_within: float = 30
-    after_start: Hook = no_hook
+    ready: Probe = always_ready
+    ready_timeout: float = 30
+    after_start: Hook = do_nothing_after_start
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 5
-    reserve: float = 0.5
+    min_grace: float = 0.5
     liveness: Path | None = None
 
 
-def tethered(argv: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
+def with_parent_death_signal(argv: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
     """The command line that also gets `death_signal` when its parent dies, where the machine has `setpriv`.
 
     setpriv only marks the process and becomes the command: same pid. Without it the next start cleans up.
@@ -67,7 +67,7 @@ def _has_setpriv() -> bool:
     return probe.returncode == 0
 
 
-def private(argv: Sequence[str]) -> list[str]:
+def with_private_umask(argv: Sequence[str]) -> list[str]:
     """The command line whose files nobody else may read: they hold the customer's rows.
 
     The shell becomes the command: same pid. uvloop does not take asyncio's argument `umask`.
@@ -75,12 +75,12 @@ def private(argv: Sequence[str]) -> list[str]:
     return ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *argv]
 
 
-async def spawn(child: Child) -> asyncio.subprocess.Process:
+async def spawn_child(child: ProcessSpec) -> asyncio.subprocess.Process:
     """Starts the child; a session of its own keeps the terminal's Ctrl-C away from it. Raises OSError."""
-    _turn_over(child.log)
+    _rotate_log(child.log)
     with child.log.open("ab") as log:
         return await asyncio.create_subprocess_exec(
-            *private(child.argv),
+            *with_private_umask(child.argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -90,7 +90,7 @@ async def spawn(child: Child) -> asyncio.subprocess.Process:
         )
 
 
-async def stop(process: asyncio.subprocess.Process, stop_signal: signal.Signals, grace: float) -> None:
+async def stop_child(process: asyncio.subprocess.Process, stop_signal: signal.Signals, grace: float) -> None:
     """Asks first, kills after `grace` seconds; what the child itself started goes with it."""
     with suppress(ProcessLookupError):
         process.send_signal(stop_signal)
@@ -107,14 +107,14 @@ def describe_exit(code: int | None) -> str:
     return f"was killed by {signal.Signals(-code).name}"
 
 
-def tail(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """The last lines of a log, for an error message."""
     with suppress(OSError):
         return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
     return ""
 
 
-def _turn_over(log: Path) -> None:
+def _rotate_log(log: Path) -> None:
     """One old log is kept; more would fill the disk of a stack that runs for months."""
-    if log.exists() and log.stat().st_size > LARGEST_LOG:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))

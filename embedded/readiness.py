@@ -6,17 +6,17 @@ from contextlib import suppress
 
 Probe = Callable[[], Awaitable[bool]]
 
-TRY_WITHIN = 5.0
+PROBE_TIMEOUT = 5.0
 
 
-async def at_once() -> bool:
+async def always_ready() -> bool:
     """The probe of a process that is ready as soon as it runs."""
     return True
 
 
-async def accepts(host: str, port: int) -> bool:
+async def accepts_connections(host: str, port: int) -> bool:
     try:
-        async with asyncio.timeout(TRY_WITHIN):
+        async with asyncio.timeout(PROBE_TIMEOUT):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
@@ -24,10 +24,10 @@ async def accepts(host: str, port: int) -> bool:
     return True
 
 
-async def answers_ok(host: str, port: int, path: str) -> bool:
+async def responds_ok(host: str, port: int, path: str) -> bool:
     """Whether a plain GET gets status 200."""
     try:
-        async with asyncio.timeout(TRY_WITHIN):
+        async with asyncio.timeout(PROBE_TIMEOUT):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())

@@ -14,23 +14,30 @@ from typing import Self
 from config import Settings
 from embedded.cluster import Cluster, find_binaries
 from embedded.datadir import DataDir
-from embedded.environment import METRICS_PORT, Keys, Places, child_environment, metrics_settings, worker_environment
+from embedded.environment import (
+    METRICS_PORT,
+    StackAddresses,
+    StackSecrets,
+    child_environment,
+    metrics_settings,
+    worker_environment,
+)
 from embedded.errors import StackError
-from embedded.orphans import stop_orphans
+from embedded.orphan_processes import stop_orphan_processes
 from embedded.ports import LOOPBACK, claim_ports, free_port
-from embedded.postgres import Postgres, connections, stop_orphan
-from embedded.processes import Child, tethered
-from embedded.readiness import answers_ok
+from embedded.postgres import Postgres, max_connections, stop_orphan_postgres
+from embedded.processes import ProcessSpec, with_parent_death_signal
+from embedded.readiness import responds_ok
 from embedded.runfile import RunInfo
-from embedded.supervisor import Supervisor, say
+from embedded.supervisor import Supervisor, print_line
 from embedded.temporal import Temporal, find_binary
-from embedded.ui_guard import guarded_ui, hidden_address
+from embedded.ui_guard import random_loopback_address, serve_guarded_ui
 from supervision import worker_count
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PARTS = ("api", "worker", "temporal", "postgres")
+COMPONENTS = ("api", "worker", "temporal", "postgres")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-API_READY_WITHIN = 60.0
+API_READY_TIMEOUT = 60.0
 API_PORT = "TOCSIN_API_PORT"
 POSTGRES_PORT = "TOCSIN_POSTGRES_PORT"
 TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
@@ -68,35 +75,35 @@ class Stack:
         self._greet = greet
         self._commands = {"worker": worker, "api": api}
         self._data_dir = DataDir.at(settings.data_dir)
-        self._supervisor = Supervisor(self._data_dir.records, on_change=self._publish)
+        self._supervisor = Supervisor(self._data_dir.records, on_change=self._write_run_file)
         self._exit = AsyncExitStack()
         self.info: RunInfo | None = None
 
     async def run(self) -> None:
         """Starts, serves until SIGINT, SIGTERM or SIGHUP, stops; more signals meanwhile change nothing."""
         loop = asyncio.get_running_loop()
-        signalled = asyncio.Event()
+        stop_requested = asyncio.Event()
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, signalled.set)
+            loop.add_signal_handler(number, stop_requested.set)
         starting = asyncio.create_task(self.start())
-        waiting = asyncio.create_task(signalled.wait())
+        waiting = asyncio.create_task(stop_requested.wait())
         try:
             await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 await waiting
-            say("stopping")
+            print_line("stopping")
         finally:
-            await _cancel(starting, waiting)
+            await _cancel_tasks(starting, waiting)
             await self.stop()
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as unless_started:
-            unless_started.push_async_callback(self.stop)
+        async with AsyncExitStack() as stop_on_failure:
+            stop_on_failure.push_async_callback(self.stop)
             await self.start()
-            unless_started.pop_all()
+            stop_on_failure.pop_all()
         return self
 
     async def __aexit__(
@@ -117,12 +124,12 @@ class Stack:
         await self._exit.aclose()
 
     async def _start(self) -> None:
-        await self._take_data_dir()
+        await self._lock_data_dir()
         ports = self._claim_ports()
         database_url = self._settings.database_url or await self._start_postgres(ports[POSTGRES_PORT])
         await self._migrate(database_url)
         address, ui_url = await self._start_temporal(ports, database_url)
-        places = Places(
+        addresses = StackAddresses(
             database_url=database_url,
             temporal_address=address,
             temporal_ui_url=ui_url,
@@ -131,32 +138,34 @@ class Stack:
             metrics_host=self._settings.metrics_host,
             metrics_ports=tuple(port for name, port in ports.items() if name.startswith(METRICS_PORT)),
         )
-        await self._start_own(places)
+        await self._start_servers(addresses)
 
-    async def _take_data_dir(self) -> None:
+    async def _lock_data_dir(self) -> None:
         """Locks it and stops what a killed run left in it, which is before ports are looked at: orphans hold them."""
         data_dir = self._data_dir
         data_dir.make()
-        self._exit.enter_context(data_dir.locked())
+        self._exit.enter_context(data_dir.hold_lock())
         self._exit.callback(data_dir.run_file.unlink, missing_ok=True)
         data_dir.run_file.unlink(missing_ok=True)
-        orphans = await stop_orphans(data_dir.records, stop_order(path.stem for path in data_dir.records.glob("*.pid")))
-        if await stop_orphan(Cluster(data_dir.root).data):
+        orphans = await stop_orphan_processes(
+            data_dir.records, stop_order(path.stem for path in data_dir.records.glob("*.pid"))
+        )
+        if await stop_orphan_postgres(Cluster(data_dir.root).data):
             orphans.append("postgres")
         if orphans:
-            say(f"stopped what an earlier run had left: {', '.join(orphans)}")
+            print_line(f"stopped what an earlier run had left: {', '.join(orphans)}")
         self._exit.push_async_callback(self._supervisor.stop)
 
     def _claim_ports(self) -> dict[str, int]:
         settings = self._settings
-        wanted = {API_PORT: settings.api_port, **(metrics := metrics_settings(settings, worker_count(settings)))}
+        requested = {API_PORT: settings.api_port, **(metrics := metrics_settings(settings, worker_count(settings)))}
         if not settings.database_url:
             find_binaries()
-            wanted[POSTGRES_PORT] = settings.postgres_port
+            requested[POSTGRES_PORT] = settings.postgres_port
         if not settings.temporal_address:
             find_binary()
-            wanted |= {TEMPORAL_PORT: settings.temporal_port, TEMPORAL_UI_PORT: settings.temporal_ui_port}
-        return claim_ports(wanted, {API_PORT: settings.api_host, **dict.fromkeys(metrics, settings.metrics_host)})
+            requested |= {TEMPORAL_PORT: settings.temporal_port, TEMPORAL_UI_PORT: settings.temporal_ui_port}
+        return claim_ports(requested, {API_PORT: settings.api_host, **dict.fromkeys(metrics, settings.metrics_host)})
 
     async def _start_postgres(self, port: int) -> str:
         cluster = Cluster(self._data_dir.root)
@@ -165,7 +174,7 @@ class Stack:
             cluster=cluster,
             port=port,
             log=self._data_dir.logs / "postgres.log",
-            connections=connections(self._settings),
+            max_connections=max_connections(self._settings),
         )
         await self._supervisor.start(postgres.child())
         return postgres.url
@@ -176,7 +185,7 @@ class Stack:
         if settings.temporal_address:
             await self._after_temporal_start(settings.temporal_address, None)
             return settings.temporal_address, settings.temporal_ui_url
-        ui_host = hidden_address()
+        ui_host = random_loopback_address()
         ui_port = free_port(ui_host, avoid=ports.values())
         temporal = Temporal(
             port=ports[TEMPORAL_PORT],
@@ -189,47 +198,49 @@ class Stack:
         own_database = None if settings.database_url else database_url
         prepare = partial(self._after_temporal_start, temporal.address, own_database)
         await self._supervisor.start(temporal.child(prepare))
-        await self._exit.enter_async_context(guarded_ui(ports[TEMPORAL_UI_PORT], ui_host, ui_port))
+        await self._exit.enter_async_context(serve_guarded_ui(ports[TEMPORAL_UI_PORT], ui_host, ui_port))
         return temporal.address, f"http://{LOOPBACK}:{ports[TEMPORAL_UI_PORT]}"
 
-    async def _start_own(self, places: Places) -> None:
-        keys = Keys.of(self._settings, self._data_dir)
-        env = child_environment(self._settings, self._data_dir, places, keys)
-        answers = partial(answers_ok, places.reachable_host, places.api_port, "/readyz")
-        for number, port in enumerate(places.metrics_ports):
-            env_of_one = env | worker_environment(self._settings, len(places.metrics_ports), port)
-            await self._supervisor.start(self._own_child("worker", env_of_one, grace=10, reserve=3, number=number))
-        api = self._own_child("api", env, grace=3, reserve=1)
-        await self._supervisor.start(replace(api, ready=answers, ready_within=API_READY_WITHIN))
+    async def _start_servers(self, addresses: StackAddresses) -> None:
+        keys = StackSecrets.of(self._settings, self._data_dir)
+        env = child_environment(self._settings, self._data_dir, addresses, keys)
+        is_ready = partial(responds_ok, addresses.reachable_host, addresses.api_port, "/readyz")
+        for number, port in enumerate(addresses.metrics_ports):
+            worker_env = env | worker_environment(self._settings, len(addresses.metrics_ports), port)
+            await self._supervisor.start(self._server_child("worker", worker_env, grace=10, min_grace=3, number=number))
+        api = self._server_child("api", env, grace=3, min_grace=1)
+        await self._supervisor.start(replace(api, ready=is_ready, ready_timeout=API_READY_TIMEOUT))
         self.info = RunInfo(
-            api_url=places.api_url,
-            temporal_address=places.temporal_address,
-            temporal_ui_url=places.temporal_ui_url,
-            database_url=places.database_url,
+            api_url=addresses.api_url,
+            temporal_address=addresses.temporal_address,
+            temporal_ui_url=addresses.temporal_ui_url,
+            database_url=addresses.database_url,
             api_key=keys.api_key,
             pids={},
-            worker_metrics_urls=places.worker_metrics_urls,
+            worker_metrics_urls=addresses.worker_metrics_urls,
         )
-        self._publish()
+        self._write_run_file()
         await self._greet(self.info)
 
-    def _own_child(self, part: str, env: dict[str, str], *, grace: float, reserve: float, number: int = 0) -> Child:
+    def _server_child(
+        self, component: str, env: dict[str, str], *, grace: float, min_grace: float, number: int = 0
+    ) -> ProcessSpec:
         """The first process of a part has the part's name, the next ones `worker-2`, `worker-3` and so on."""
-        name = f"{part}-{number + 1}" if number else part
-        liveness = self._data_dir.records / f"{name}.alive" if part == "worker" else None
-        return Child(
+        name = f"{component}-{number + 1}" if number else component
+        liveness = self._data_dir.records / f"{name}.alive" if component == "worker" else None
+        return ProcessSpec(
             name=name,
-            stage=part,
-            argv=tethered(self._commands[part]),
+            stage=component,
+            argv=with_parent_death_signal(self._commands[component]),
             log=self._data_dir.logs / f"{name}.log",
             env=env if liveness is None else {**env, LIVENESS_PATH: str(liveness)},
             cwd=CHECKOUT,
             grace=grace,
-            reserve=reserve,
+            min_grace=min_grace,
             liveness=liveness,
         )
 
-    def _publish(self) -> None:
+    def _write_run_file(self) -> None:
         """Writes run.json with the pids of the moment, once all parts have been up."""
         if self.info is None:
             return
@@ -240,11 +251,15 @@ class Stack:
 
 def stop_order(names: Iterable[str]) -> list[str]:
     """Return all parts, and the further processes of some of them that are among the names."""
-    further = sorted(name for name in names if name not in PARTS)
-    return [name for part in PARTS for name in (part, *(each for each in further if each.startswith(f"{part}-")))]
+    further = sorted(name for name in names if name not in COMPONENTS)
+    return [
+        name
+        for component in COMPONENTS
+        for name in (component, *(each for each in further if each.startswith(f"{component}-")))
+    ]
 
 
-async def _cancel(*tasks: asyncio.Task[object]) -> None:
+async def _cancel_tasks(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

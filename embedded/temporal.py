@@ -9,8 +9,8 @@ from pathlib import Path
 from embedded.environment import server_environment
 from embedded.errors import StackError
 from embedded.ports import LOOPBACK
-from embedded.processes import Child, Hook, no_hook, tethered
-from embedded.readiness import accepts
+from embedded.processes import Hook, ProcessSpec, do_nothing_after_start, with_parent_death_signal
+from embedded.readiness import accepts_connections
 
 POLLS_PER_SECOND = "2000"
 DYNAMIC_CONFIG = {
@@ -35,11 +35,11 @@ DYNAMIC_CONFIG = {
 }
 # Only here, where everything is on one machine: its HTTP API, on a random port, would answer to any name that leads to
 # that machine (DNS rebinding).
-LOCAL_CONFIG = {"frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]'}
+LOOPBACK_CONFIG = {"frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]'}
 # How long ended workflows are kept; as in docker-compose.yml.
 RETENTION = "72h"
 # SQLite's defaults wait for the disk at each write and halve the throughput.
-PRAGMAS = ("journal_mode=wal", "synchronous=normal")
+SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 
 
 def find_binary() -> Path:
@@ -69,23 +69,23 @@ class Temporal:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def child(self, after_start: Hook = no_hook) -> Child:
-        return Child(
+    def child(self, after_start: Hook = do_nothing_after_start) -> ProcessSpec:
+        return ProcessSpec(
             name="temporal",
-            argv=tethered(self._argv()),
+            argv=with_parent_death_signal(self._argv()),
             log=self.log,
             cwd=self.log.parent,
             env=server_environment(),
             ready=self.is_ready,
             after_start=after_start,
             grace=5,
-            reserve=0.7,
+            min_grace=0.7,
         )
 
     async def is_ready(self) -> bool:
         """Whether the server has our namespace, and keeps ended workflows for RETENTION from now on. The open port
         alone comes 0.2 s too early."""
-        if not await accepts("127.0.0.1", self.port):
+        if not await accepts_connections("127.0.0.1", self.port):
             return False
         update = await asyncio.create_subprocess_exec(
             *(find_binary(), "operator", "namespace", "update", "--namespace", self.namespace),
@@ -109,8 +109,8 @@ class Temporal:
         ports += ["--headless"] if self.ui_port is None else ui
         state = [] if self.file is None else ["--db-filename", str(self.file)]
         if self.file is not None:
-            state += [part for pragma in PRAGMAS for part in ("--sqlite-pragma", pragma)]
-        config = DYNAMIC_CONFIG | LOCAL_CONFIG | dict(self.dynamic_config)
+            state += [part for pragma in SQLITE_PRAGMAS for part in ("--sqlite-pragma", pragma)]
+        config = DYNAMIC_CONFIG | LOOPBACK_CONFIG | dict(self.dynamic_config)
         dynamic = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
         return [
             *(str(find_binary()), "server", "start-dev", "--ip", "127.0.0.1", *ports, *state),

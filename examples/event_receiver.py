@@ -13,21 +13,21 @@ PORT, SECRET = int(sys.argv[1]), sys.argv[2]
 seen: set[str] = set()
 
 
-class Events(BaseHTTPRequestHandler):
+class EventHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
             event = Webhook(SECRET).verify(body, dict(self.headers))
         except WebhookVerificationError:
-            self.answer(401)
+            self.respond(401)
             return
         # The same event may come twice: after an answer that got lost, and by a replay.
         if self.headers["webhook-id"] not in seen:
             seen.add(self.headers["webhook-id"])
             print(event["type"], json.dumps(event["data"]), flush=True)
-        self.answer(204)
+        self.respond(204)
 
-    def answer(self, status: int) -> None:
+    def respond(self, status: int) -> None:
         self.send_response(status)
         self.end_headers()
 
@@ -35,6 +35,6 @@ class Events(BaseHTTPRequestHandler):
         """Events are printed, not requests."""
 
 
-server = ThreadingHTTPServer(("127.0.0.1", PORT), Events)
+server = ThreadingHTTPServer(("127.0.0.1", PORT), EventHandler)
 print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
 server.serve_forever()

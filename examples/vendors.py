@@ -29,7 +29,7 @@ REPORT_AFTER_SECONDS = 0.5
 SECRET_FIELDS = ("assertion",)
 
 
-class Reports:
+class ReceiptSender:
     """Sends back what the vendors would: `delivered`, signed as each of them signs."""
 
     def __init__(self, tocsin: str) -> None:
@@ -42,7 +42,7 @@ class Reports:
         form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         return base64.b64encode(self.key.public_key().public_bytes(*form)).decode()
 
-    def of_mail(self, mail: dict[str, Any], message_id: str) -> None:
+    def report_email(self, mail: dict[str, Any], message_id: str) -> None:
         """https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"""
         to, now = mail["personalizations"][0]["to"][0]["email"], int(time.time())
         event = {"event": "delivered", "email": to, "timestamp": now, "sg_message_id": f"{message_id}.recvd-1.0"}
@@ -53,41 +53,41 @@ class Reports:
             "X-Twilio-Email-Event-Webhook-Timestamp": str(now),
             "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
         }
-        post("SendGrid", f"{self.tocsin}/api/v1/receipts/sendgrid", body, headers)
+        post_receipt("SendGrid", f"{self.tocsin}/api/v1/receipts/sendgrid", body, headers)
 
-    def of_sms(self, form: dict[str, str], sid: str, account: str, token: str) -> None:
+    def report_sms(self, form: dict[str, str], sid: str, account: str, token: str) -> None:
         """https://www.twilio.com/docs/messaging/guides/track-outbound-message-status"""
         url = form["StatusCallback"]
-        told = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": account, "To": form["To"]}
+        callback = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": account, "To": form["To"]}
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
-            "X-Twilio-Signature": RequestValidator(token).compute_signature(url, told),
+            "X-Twilio-Signature": RequestValidator(token).compute_signature(url, callback),
         }
-        post("Twilio", url, urlencode(told).encode(), headers)
+        post_receipt("Twilio", url, urlencode(callback).encode(), headers)
 
 
-def post(vendor: str, url: str, body: bytes, headers: dict[str, str]) -> None:
+def post_receipt(vendor: str, url: str, body: bytes, headers: dict[str, str]) -> None:
     try:
-        said = str(httpx2.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code)
+        outcome = str(httpx2.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code)
     except httpx2.TransportError as error:
-        said = type(error).__name__
-    print(f"\n{vendor} reports delivered to {url.partition('?')[0]}: {said}", flush=True)
+        outcome = type(error).__name__
+    print(f"\n{vendor} reports delivered to {url.partition('?')[0]}: {outcome}", flush=True)
 
 
-class Vendors(BaseHTTPRequestHandler):
+class VendorHandler(BaseHTTPRequestHandler):
     """By path, whose API it is."""
 
     protocol_version = "HTTP/1.1"
-    reports: Reports | None = None
+    receipt_sender: ReceiptSender | None = None
 
     def do_GET(self) -> None:
         """What `tocsin providers check` asks."""
         if self.path == "/v3/scopes":
-            self.answer(200, {"scopes": ["mail.send"]})
+            self.respond(200, {"scopes": ["mail.send"]})
         elif self.path.startswith("/2010-04-01/Accounts/") and self.path.count("/") == 3:
-            self.answer(200, {"status": "active"})
+            self.respond(200, {"status": "active"})
         else:
-            self.answer(404, {"error": "not here"})
+            self.respond(404, {"error": "not here"})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -96,36 +96,36 @@ class Vendors(BaseHTTPRequestHandler):
         elif self.path.endswith("/Messages.json"):
             self.twilio(dict(parse_qsl(body.decode())))
         elif self.path == "/token":
-            self.show("FCM", dict(parse_qsl(body.decode())))
-            self.answer(200, {"access_token": "throw-away", "expires_in": 3600, "token_type": "Bearer"})
+            self.print_request("FCM", dict(parse_qsl(body.decode())))
+            self.respond(200, {"access_token": "throw-away", "expires_in": 3600, "token_type": "Bearer"})
         elif self.path.endswith("/messages:send"):
-            self.show("FCM", json.loads(body))
-            self.answer(200, {"name": f"{self.path[4:].removesuffix(':send')}/{uuid.uuid4().hex}"})
+            self.print_request("FCM", json.loads(body))
+            self.respond(200, {"name": f"{self.path[4:].removesuffix(':send')}/{uuid.uuid4().hex}"})
         else:
-            self.answer(404, {"error": "not here"})
+            self.respond(404, {"error": "not here"})
 
     def sendgrid(self, mail: dict[str, Any]) -> None:
-        self.show("SendGrid", mail)
+        self.print_request("SendGrid", mail)
         message_id = uuid.uuid4().hex
-        self.answer(202, None, **{"X-Message-Id": message_id})
-        if self.reports:
-            later(self.reports.of_mail, mail, message_id)
+        self.respond(202, None, **{"X-Message-Id": message_id})
+        if self.receipt_sender:
+            schedule_report(self.receipt_sender.report_email, mail, message_id)
 
     def twilio(self, form: dict[str, str]) -> None:
-        self.show("Twilio", form)
+        self.print_request("Twilio", form)
         sid = f"SM{uuid.uuid4().hex}"
-        self.answer(201, {"sid": sid, "status": "queued", "to": form.get("To"), "num_segments": "1", "price": None})
+        self.respond(201, {"sid": sid, "status": "queued", "to": form.get("To"), "num_segments": "1", "price": None})
         credentials = self.headers.get("authorization", "").removeprefix("Basic ")
         account, _, token = base64.b64decode(credentials).decode().partition(":")
-        if self.reports and "StatusCallback" in form:
-            later(self.reports.of_sms, form, sid, account, token)
+        if self.receipt_sender and "StatusCallback" in form:
+            schedule_report(self.receipt_sender.report_sms, form, sid, account, token)
 
-    def show(self, vendor: str, fields: dict[str, Any]) -> None:
+    def print_request(self, vendor: str, fields: dict[str, Any]) -> None:
         """No header is shown: they hold the credentials."""
         shown = {name: "…" if name in SECRET_FIELDS else value for name, value in fields.items()}
         print(f"\n{vendor}: POST {self.path}\n{json.dumps(shown, indent=2, ensure_ascii=False)}", flush=True)
 
-    def answer(self, status: int, body: Any, **headers: str) -> None:
+    def respond(self, status: int, body: Any, **headers: str) -> None:
         raw = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(raw))}.items():
@@ -137,9 +137,9 @@ class Vendors(BaseHTTPRequestHandler):
         """What is sent is printed, not that it was asked."""
 
 
-def later(report: Any, *about: Any) -> None:
+def schedule_report(report: Any, *report_args: Any) -> None:
     """After the answer, as from a vendor."""
-    threading.Timer(REPORT_AFTER_SECONDS, report, about).start()
+    threading.Timer(REPORT_AFTER_SECONDS, report, report_args).start()
 
 
 def write_account(file: str) -> None:
@@ -159,17 +159,17 @@ def write_account(file: str) -> None:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; takes everything.")
-    asked.add_argument("port", type=int, help="0 picks a free one")
-    asked.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this address")
-    asked.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")
-    given = asked.parse_args()
-    if given.fcm_account:
-        write_account(given.fcm_account)
-    server = ThreadingHTTPServer(("127.0.0.1", given.port), Vendors)
-    if given.report:
-        Vendors.reports = Reports(given.report)
-        print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={Vendors.reports.public_key}", flush=True)
+    parser = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; takes everything.")
+    parser.add_argument("port", type=int, help="0 picks a free one")
+    parser.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this address")
+    parser.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")
+    options = parser.parse_args()
+    if options.fcm_account:
+        write_account(options.fcm_account)
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), VendorHandler)
+    if options.report:
+        VendorHandler.receipt_sender = ReceiptSender(options.report)
+        print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={VendorHandler.receipt_sender.public_key}", flush=True)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     with suppress(KeyboardInterrupt):
         server.serve_forever()

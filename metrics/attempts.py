@@ -7,12 +7,12 @@ from prometheus_client import Counter, Histogram
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.failure_reasons import is_account
+from domain.failure_reasons import is_account_code
 from domain.records import Ledger
 from metrics.registry import REGISTRY
 
-CALLS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
-WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 ATTEMPTS = Counter(
     "tocsin_attempts", "Attempts that ended, by outcome.", ["provider", "channel", "outcome"], registry=REGISTRY
@@ -27,14 +27,14 @@ ATTEMPT_SECONDS = Histogram(
     "tocsin_attempt_duration_seconds",
     "Time of one call to a provider.",
     ["provider"],
-    buckets=CALLS,
+    buckets=CALL_BUCKETS,
     registry=REGISTRY,
 )
 FIRST_ATTEMPT_SECONDS = Histogram(
     "tocsin_accept_to_attempt_seconds",
     "Time from acceptance, or from send_at if that is later, to the first provider call.",
     ["priority"],
-    buckets=WAITS,
+    buckets=WAIT_BUCKETS,
     registry=REGISTRY,
 )
 UNREADABLE_ADDRESSES = Counter(
@@ -51,7 +51,7 @@ RECORDING_FAILURES = Counter(
 )
 
 
-class Kept(StrEnum):
+class KeptOutcome(StrEnum):
     """What is stored of an outcome that Postgres refused; the only values of the label `kept`."""
 
     OUTCOME = "outcome"  # without what else the vendor sent
@@ -59,13 +59,13 @@ class Kept(StrEnum):
 
 
 # Present from the start, so that the first increase is one.
-for kept in Kept:
+for kept in KeptOutcome:
     RECORDING_FAILURES.labels(kept.value)
 for channel in (Channel.PUSH, Channel.WEB_PUSH, Channel.WEBHOOK):
     UNREADABLE_ADDRESSES.labels(channel.value)
 
 
-def count_recording_failure(kept: Kept) -> None:
+def count_recording_failure(kept: KeptOutcome) -> None:
     RECORDING_FAILURES.labels(kept.value).inc()
 
 
@@ -80,7 +80,7 @@ def count_attempt(provider: str, channel: Channel, state: AttemptState, reason: 
 
 def count_account_error(provider: str, reason: str | None) -> None:
     """Nothing for a reason of another category."""
-    if reason is not None and is_account(reason):
+    if reason is not None and is_account_code(reason):
         ACCOUNT_ERRORS.labels(provider, reason).inc()
 
 

@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from metrics.registry import REGISTRY
 
 
-class Limit(StrEnum):
+class CountedLimit(StrEnum):
     """The limits whose reaching is counted; the only values of the label `limit`."""
 
     AUDIT_ENTRIES = "audit_entries"
@@ -34,7 +34,7 @@ class Limit(StrEnum):
     URGENT_BURST = "urgent_burst"
 
 
-class Cause(StrEnum):
+class FailureCause(StrEnum):
     """What was unavailable, or that it was a bug; the only values of the label `cause`."""
 
     DATABASE = "database"
@@ -43,7 +43,7 @@ class Cause(StrEnum):
     BUG = "bug"
 
 
-class Pruned(StrEnum):
+class PrunedTable(StrEnum):
     """The tables whose old rows are deleted; the only values of the label `table`."""
 
     ATTEMPT = "attempt"
@@ -62,11 +62,11 @@ class Pruned(StrEnum):
     SANDBOX_MESSAGE = "sandbox_message"
     SANDBOX_RECEIPT = "sandbox_receipt"
     SCHEDULE_RUN = "schedule_run"
-    THROTTLE_TURN = "throttle_turn"
+    THROTTLE_TURN = "throttle_queue_entry"
     THROTTLE_WINDOW = "throttle_window"
 
 
-OUTAGES = Counter(
+BACKGROUND_FAILURES = Counter(
     "tocsin_background_failures",
     "Runs of background loops that an outage or a bug ended.",
     ["loop", "cause"],
@@ -83,28 +83,28 @@ FORWARDED_FOR_IGNORED = Counter(
 ROWS_PRUNED = Counter("tocsin_rows_pruned", "Old rows that were deleted.", ["table"], registry=REGISTRY)
 
 # Present from the start, so that the first increase is one.
-for limit in Limit:
+for limit in CountedLimit:
     LIMITS_REACHED.labels(limit.value)
-for table in Pruned:
+for table in PrunedTable:
     ROWS_PRUNED.labels(table.value)
 
 
-def limit_reached(limit: Limit, times: int = 1) -> None:
+def count_limit_reached(limit: CountedLimit, times: int = 1) -> None:
     LIMITS_REACHED.labels(limit.value).inc(times)
 
 
-def forwarded_for_ignored() -> None:
+def count_ignored_forwarded_for() -> None:
     FORWARDED_FOR_IGNORED.inc()
 
 
-def rows_pruned(table: Pruned, rows: int) -> None:
+def count_pruned_rows(table: PrunedTable, rows: int) -> None:
     ROWS_PRUNED.labels(table.value).inc(rows)
 
 
-def expect_bugs(loop: str) -> None:
+def initialize_bug_count(loop: str) -> None:
     """Show a count of 0, so that the first increase is one."""
-    OUTAGES.labels(loop, Cause.BUG.value)
+    BACKGROUND_FAILURES.labels(loop, FailureCause.BUG.value)
 
 
-def background_failure(loop: str, cause: Cause) -> None:
-    OUTAGES.labels(loop, cause.value).inc()
+def count_background_failure(loop: str, cause: FailureCause) -> None:
+    BACKGROUND_FAILURES.labels(loop, cause.value).inc()

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
-from metrics.fetch import fetch
+from metrics.fetch import fetch_page
 from metrics.registry import REGISTRY
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PROCESS = "process"
-UP = "tocsin_process_up"
+PROCESS_LABEL = "process"
+UP_METRIC = "tocsin_process_up"
 UP_HELP = "1 if a worker process answered with its page."
 
 
-class Page:
+class MetricsPage:
     """`sdk_port` is where Temporal's SDK serves its own metrics on loopback; None: this process has none."""
 
     def __init__(self, sdk_port: int | None = None) -> None:
@@ -27,42 +27,42 @@ class Page:
     async def text(self) -> str:
         """Return the page without Temporal's part if that does not answer in time."""
         own = generate_latest(REGISTRY).decode() + generate_latest(self._own).decode()
-        sdk = None if self._sdk_port is None else await fetch(self._sdk_port)
+        sdk = None if self._sdk_port is None else await fetch_page(self._sdk_port)
         return own + (sdk or "")
 
 
-def together(pages: Mapping[int, str | None]) -> str:
+def merge_pages(pages: Mapping[int, str | None]) -> str:
     """Return one page of those of several processes, each series with the label `process`. None: it did not answer."""
     families: dict[str, tuple[list[str], list[str]]] = {}
     for number, page in pages.items():
-        for name, about, samples in _families(page or ""):
-            _, lines = families.setdefault(name, (about, []))
+        for name, comments, samples in _families(page or ""):
+            _, lines = families.setdefault(name, (comments, []))
             lines += [_labeled(sample, number) for sample in samples]
-    lines = [line for about, samples in families.values() for line in (*about, *samples)]
-    up = [f'{UP}{{{PROCESS}="{number}"}} {int(page is not None)}' for number, page in pages.items()]
-    return "\n".join([*lines, f"# HELP {UP} {UP_HELP}", f"# TYPE {UP} gauge", *up, ""])
+    lines = [line for comments, samples in families.values() for line in (*comments, *samples)]
+    up = [f'{UP_METRIC}{{{PROCESS_LABEL}="{number}"}} {int(page is not None)}' for number, page in pages.items()]
+    return "\n".join([*lines, f"# HELP {UP_METRIC} {UP_HELP}", f"# TYPE {UP_METRIC} gauge", *up, ""])
 
 
 def _families(page: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Name, comments and samples. Both exporters write the comments of a family before its samples."""
-    name, about, samples = "", list[str](), list[str]()
+    name, comments, samples = "", list[str](), list[str]()
     for line in page.splitlines():
         if not line.startswith("#"):
             samples += [line] if line else []
             continue
-        of = line.split(" ", 3)[2] if line.count(" ") >= 2 else name
-        if of != name:
+        family_name = line.split(" ", 3)[2] if line.count(" ") >= 2 else name
+        if family_name != name:
             if name:
-                yield name, about, samples
-            name, about, samples = of, [], []
-        about.append(line)
+                yield name, comments, samples
+            name, comments, samples = family_name, [], []
+        comments.append(line)
     if name:
-        yield name, about, samples
+        yield name, comments, samples
 
 
 def _labeled(sample: str, number: int) -> str:
     """The name of a metric has neither a brace nor a blank: the first of them ends it."""
-    label = f'{PROCESS}="{number}"'
+    label = f'{PROCESS_LABEL}="{number}"'
     name, brace, rest = sample.partition("{")
     if brace:
         return f"{name}{{{label},{rest}"

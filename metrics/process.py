@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 # Name → what it says.
-GAUGES: Mapping[str, str] = {
+GAUGE_HELP: Mapping[str, str] = {
     "tocsin_api_connections_max": "Connections that this API process accepts.",
     "tocsin_api_connections_open": "Connections to this API process that are open.",
     "tocsin_database_connections_in_use": "Connections of the pool that are in use.",
@@ -31,4 +31,4 @@ class ProcessGauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         for name, read in self._readers.items():
-            yield GaugeMetricFamily(name, GAUGES[name], value=read())
+            yield GaugeMetricFamily(name, GAUGE_HELP[name], value=read())

@@ -29,7 +29,7 @@ CATEGORIES = frozenset(
 SYNONYMS = {"workflow_ended": "workflow"}
 
 
-def category(failures: Sequence[ChannelReason]) -> str:
+def category_of(failures: Sequence[ChannelReason]) -> str:
     """Return the category of a notification's failure: that of its last channel."""
     code = failures[-1].reason.code if failures else OTHER
     known = SYNONYMS.get(code, code)

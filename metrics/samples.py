@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-STATES = ("closed", "open", "half_open")
+CIRCUIT_STATES = ("closed", "open", "half_open")
 # Seconds. Older ones are not shown: a process that no longer leads, or reaches no database, knows nothing.
-SHOWN_FOR = 30.0
+MAX_SAMPLE_AGE = 30.0
 
 # Name → what it says, and its label if it has one.
-SAMPLED: Mapping[str, tuple[str, str | None]] = {
+GAUGE_DEFINITIONS: Mapping[str, tuple[str, str | None]] = {
     "tocsin_queue_depth": ("Notifications that are due and not claimed, counted up to 20,000.", "priority"),
     "tocsin_queue_age_seconds": ("How long the oldest of them has been due.", "priority"),
     "tocsin_oldest_open_notification_age_seconds": ("Age of the oldest notification that has not finished.", None),
@@ -26,10 +26,10 @@ SAMPLED: Mapping[str, tuple[str, str | None]] = {
     "tocsin_event_webhooks_waiting": ("Event webhooks that are due, counted up to 20,000.", None),
     "tocsin_event_webhook_lag_seconds": ("How long the oldest event webhook that is due has waited.", None),
 }
-CIRCUIT = "tocsin_provider_circuit_state"
-SAMPLED_AT = "tocsin_sample_timestamp_seconds"
+CIRCUIT_METRIC = "tocsin_provider_circuit_state"
+SAMPLE_TIME_METRIC = "tocsin_sample_timestamp_seconds"
 CIRCUIT_HELP = "1 for the state that a provider's circuit is in."
-SAMPLED_AT_HELP = "When the gauges of the installation were read."
+SAMPLE_TIME_HELP = "When the gauges of the installation were read."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Sample:
     values: Mapping[str, Mapping[str, float]]
     circuits: Mapping[str, str] = field(default_factory=dict)
     at: float = field(default_factory=time.time)
-    taken: float = field(default_factory=time.monotonic)
+    taken_at: float = field(default_factory=time.monotonic)
 
 
 class SampledGauges(Collector):
@@ -49,7 +49,7 @@ class SampledGauges(Collector):
     def __init__(self) -> None:
         self._sample: Sample | None = None
 
-    def show(self, sample: Sample) -> None:
+    def update(self, sample: Sample) -> None:
         self._sample = sample
 
     def clear(self) -> None:
@@ -57,21 +57,21 @@ class SampledGauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         sample = self._sample
-        if sample is None or time.monotonic() - sample.taken > SHOWN_FOR:
+        if sample is None or time.monotonic() - sample.taken_at > MAX_SAMPLE_AGE:
             return
         for name, values in sample.values.items():
             yield _family(name, values)
-        circuits = GaugeMetricFamily(CIRCUIT, CIRCUIT_HELP, labels=["provider", "state"])
+        circuits = GaugeMetricFamily(CIRCUIT_METRIC, CIRCUIT_HELP, labels=["provider", "state"])
         for provider, current in sample.circuits.items():
-            for state in STATES:
+            for state in CIRCUIT_STATES:
                 circuits.add_metric([provider, state], float(state == current))
         yield circuits
-        yield GaugeMetricFamily(SAMPLED_AT, SAMPLED_AT_HELP, value=sample.at)
+        yield GaugeMetricFamily(SAMPLE_TIME_METRIC, SAMPLE_TIME_HELP, value=sample.at)
 
 
 def _family(name: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    says, label = SAMPLED[name]
-    family = GaugeMetricFamily(name, says, labels=[label] if label else [])
+    help_text, label = GAUGE_DEFINITIONS[name]
+    family = GaugeMetricFamily(name, help_text, labels=[label] if label else [])
     for value, number in values.items():
         family.add_metric([value] if label else [], number)
     return family

@@ -10,10 +10,10 @@ from prometheus_client import Counter, Histogram
 from domain.reasons import ChannelReason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from metrics.reasons import CATEGORIES, OTHER, category
+from metrics.reasons import CATEGORIES, OTHER, category_of
 from metrics.registry import REGISTRY
 
-FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+ACCEPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 ACCEPTED = Counter(
     "tocsin_notifications_accepted", "Notifications stored and answered with 202.", ["priority"], registry=REGISTRY
@@ -21,7 +21,7 @@ ACCEPTED = Counter(
 ACCEPT_SECONDS = Histogram(
     "tocsin_accept_duration_seconds",
     "Time to check and store the sends of one request.",
-    buckets=FAST,
+    buckets=ACCEPT_BUCKETS,
     registry=REGISTRY,
 )
 SENT = Counter("tocsin_notifications_sent", "Notifications that a provider accepted first.", registry=REGISTRY)
@@ -38,9 +38,9 @@ DELIVERIES = Counter(
     "tocsin_deliveries", "Deliveries that moved into a status.", ["channel", "status"], registry=REGISTRY
 )
 
-ARRIVED = (NotificationStatus.DELIVERED, NotificationStatus.OPENED)
-ON_ITS_WAY = (NotificationStatus.SENT, *ARRIVED)
-ENDS = {
+DELIVERED_STATUSES = (NotificationStatus.DELIVERED, NotificationStatus.OPENED)
+SENT_STATUSES = (NotificationStatus.SENT, *DELIVERED_STATUSES)
+FINAL_COUNTERS = {
     NotificationStatus.SUPPRESSED: SUPPRESSED,
     NotificationStatus.IN_DOUBT: IN_DOUBT,
     NotificationStatus.CANCELED: CANCELED,
@@ -49,16 +49,16 @@ ENDS = {
 
 
 @contextmanager
-def timed(histogram: Histogram) -> Iterator[None]:
+def observe_duration(histogram: Histogram) -> Iterator[None]:
     """Observe how long the block takes, also if it raises."""
-    began = perf_counter()
+    started_at = perf_counter()
     try:
         yield
     finally:
-        histogram.observe(perf_counter() - began)
+        histogram.observe(perf_counter() - started_at)
 
 
-def count_written(changes: Sequence[tuple[Ledger, Ledger]], written: Iterable[UUID]) -> set[UUID]:
+def count_status_changes(changes: Sequence[tuple[Ledger, Ledger]], written: Iterable[UUID]) -> set[UUID]:
     """Count the status changes of those ledgers that were written, given as pairs of before and after. Return
     `written`."""
     ids = set(written)
@@ -72,21 +72,23 @@ def _count_changes(before: Ledger, after: Ledger) -> None:
     if after.status is not before.status:
         _count_status(before.status, after.status, after.failures)
     for delivery in after.deliveries.values():
-        known = before.deliveries.get(delivery.id)
-        if known is None or known.status is not delivery.status:
+        previous = before.deliveries.get(delivery.id)
+        if previous is None or previous.status is not delivery.status:
             DELIVERIES.labels(delivery.channel.value, delivery.status.lower()).inc()
 
 
-def _count_status(before: NotificationStatus, after: NotificationStatus, why: Sequence[ChannelReason]) -> None:
+def _count_status(
+    before: NotificationStatus, after: NotificationStatus, channel_reasons: Sequence[ChannelReason]
+) -> None:
     """A receipt may be faster than the record of the call: DELIVERED counts as sent too."""
-    if after in ON_ITS_WAY and before not in ON_ITS_WAY:
+    if after in SENT_STATUSES and before not in SENT_STATUSES:
         SENT.inc()
-    if after in ARRIVED and before not in ARRIVED:
+    if after in DELIVERED_STATUSES and before not in DELIVERED_STATUSES:
         DELIVERED.inc()
     if after is NotificationStatus.FAILED:
-        FAILED.labels(category(why)).inc()
-    if after in ENDS:
-        ENDS[after].inc()
+        FAILED.labels(category_of(channel_reasons)).inc()
+    if after in FINAL_COUNTERS:
+        FINAL_COUNTERS[after].inc()
 
 
 # Present from the start, so that the first increase is one.

@@ -12,98 +12,98 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from domain.hosts import is_local_request, is_loopback
-from metrics.fetch import LOOPBACK, PATH, fetch
-from metrics.page import CONTENT_TYPE, Page, together
+from metrics.fetch import LOOPBACK, METRICS_PATH, fetch_page
+from metrics.page import CONTENT_TYPE, MetricsPage, merge_pages
 
-REQUEST_WITHIN = 5.0  # seconds
+REQUEST_TIMEOUT = 5.0  # seconds
 BACKLOG = 16
-REFUSED = b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+MISDIRECTED_RESPONSE = b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-Text = Callable[[], Awaitable[str]]
+PageText = Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sockets:
-    """`shared` is the port that Prometheus reads, `own` those of the processes by number."""
+class MetricsSockets:
+    """`shared` is the port that Prometheus reads, `by_process` those of the processes by number."""
 
     shared: socket.socket
-    own: Sequence[socket.socket]
+    by_process: Sequence[socket.socket]
 
     @classmethod
-    def open(cls, host: str, port: int, processes: int) -> "Sockets":
+    def open(cls, host: str, port: int, processes: int) -> "MetricsSockets":
         """Raise OSError if the port is taken or the address is not one of this machine."""
-        shared = _listening(host, port)
-        return cls(shared=shared, own=[_listening(LOOPBACK, 0) for _ in range(processes)])
+        shared = _open_listener(host, port)
+        return cls(shared=shared, by_process=[_open_listener(LOOPBACK, 0) for _ in range(processes)])
 
     @property
     def port(self) -> int:
-        return _port(self.shared)
+        return _port_of(self.shared)
 
     def close(self) -> None:
         """Only where nothing is served any more."""
-        for each in (self.shared, *self.own):
+        for each in (self.shared, *self.by_process):
             each.close()
 
 
 @asynccontextmanager
-async def serving(sockets: Sockets, number: int, page: Page) -> AsyncIterator[None]:
+async def serve_metrics(sockets: MetricsSockets, number: int, page: MetricsPage) -> AsyncIterator[None]:
     """Serve the page of this process, which is the one of that number, and those of all of them."""
 
-    async def of(each: int) -> str | None:
-        return await page.text() if each == number else await fetch(_port(sockets.own[each]))
+    async def page_of(each: int) -> str | None:
+        return await page.text() if each == number else await fetch_page(_port_of(sockets.by_process[each]))
 
     async def all_pages() -> str:
-        numbers = range(len(sockets.own))
-        pages = await asyncio.gather(*map(of, numbers))
-        return together(dict(zip(numbers, pages, strict=True)))
+        numbers = range(len(sockets.by_process))
+        pages = await asyncio.gather(*map(page_of, numbers))
+        return merge_pages(dict(zip(numbers, pages, strict=True)))
 
     async with AsyncExitStack() as stack:
-        for listening, text in ((sockets.shared, all_pages), (sockets.own[number], page.text)):
+        for listener, text in ((sockets.shared, all_pages), (sockets.by_process[number], page.text)):
             # A copy, which the server closes; the next process of this number needs the socket itself.
-            server = await asyncio.start_server(_answering(text, listening), sock=listening.dup())
+            server = await asyncio.start_server(_request_handler(text, listener), sock=listener.dup())
             stack.callback(server.close)
         yield
 
 
-def _answering(
-    text: Text, listening: socket.socket
+def _request_handler(
+    text: PageText, listener: socket.socket
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    is_local = is_loopback(listening.getsockname()[0])
+    is_local = is_loopback(listener.getsockname()[0])
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request per connection. A client that says nothing, too much or goes away gets nothing."""
         try:
-            async with asyncio.timeout(REQUEST_WITHIN):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 request = await reader.readuntil(b"\r\n\r\n")
-                refused = is_local and not is_local_request(request)
-                writer.write(REFUSED if refused else await _response(request, text))
+                is_refused = is_local and not is_local_request(request)
+                writer.write(MISDIRECTED_RESPONSE if is_refused else await _build_response(request, text))
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return
         finally:
             writer.close()
 
-    return answer
+    return handle
 
 
-async def _response(request: bytes, text: Text) -> bytes:
+async def _build_response(request: bytes, text: PageText) -> bytes:
     method, _, rest = request.partition(b" ")
     path = rest.split(b" ", 1)[0].partition(b"?")[0].decode(errors="replace")
-    found = method == b"GET" and path == PATH
-    body = (await text() if found else f"see {PATH}\n").encode()
+    is_metrics_path = method == b"GET" and path == METRICS_PATH
+    body = (await text() if is_metrics_path else f"see {METRICS_PATH}\n").encode()
     head = (
-        f"HTTP/1.1 {'200 OK' if found else '404 Not Found'}\r\nContent-Type: {CONTENT_TYPE}\r\n"
+        f"HTTP/1.1 {'200 OK' if is_metrics_path else '404 Not Found'}\r\nContent-Type: {CONTENT_TYPE}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    listening.setblocking(False)
-    return listening
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
 
 
-def _port(listening: socket.socket) -> int:
-    return int(listening.getsockname()[1])
+def _port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])

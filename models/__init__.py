@@ -19,10 +19,10 @@ from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
 from models.reconsiderations import Reconsideration
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
-from models.schedules import Schedule, SchedulePlan, ScheduleRun, ScheduleTurn
+from models.schedules import Schedule, ScheduleOccurrence, SchedulePlan, ScheduleRun
 from models.suppressions import Suppression
 from models.tenants import ApiKey, Tenant
-from models.throttles import ThrottleTurn, ThrottleWindow
+from models.throttles import ThrottleQueueEntry, ThrottleWindow
 from models.topics import TopicSubscriber
 
 __all__ = [
@@ -56,14 +56,14 @@ __all__ = [
     "SandboxMessage",
     "SandboxReceipt",
     "Schedule",
+    "ScheduleOccurrence",
     "SchedulePlan",
     "ScheduleRun",
-    "ScheduleTurn",
     "Suppression",
     "Template",
     "TemplatePublication",
     "Tenant",
-    "ThrottleTurn",
+    "ThrottleQueueEntry",
     "ThrottleWindow",
     "Tick",
     "TopicSubscriber",

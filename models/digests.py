@@ -9,16 +9,16 @@ from sqlmodel import Field, SQLModel
 
 from models.columns import Json, new_id, time_column
 
-OPEN = text("closed_at IS NULL")
-TO_TELL = text("closed_at IS NULL AND told_at IS NULL")
-FILLED = text("closed_at IS NULL AND filled")
+IS_OPEN = text("closed_at IS NULL")
+IS_TO_SIGNAL = text("closed_at IS NULL AND signaled_at IS NULL")
+IS_FULL = text("closed_at IS NULL AND filled")
 
 
 class Digest(SQLModel, table=True):
-    """One window. `group_key` stands for type, person and key, as a keyed hash; of each at most one is open
+    """One window. `digest_key` stands for type, person and key, as a keyed hash; of each at most one is open
     and not `filled`: nothing more joins such a one, which is to be closed.
 
-    `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `told_at` is null.
+    `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `signaled_at` is null.
     `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
     that was empty. `bytes` is the size of its items.
     """
@@ -27,16 +27,16 @@ class Digest(SQLModel, table=True):
         Index(
             "digest_open",
             "tenant",
-            "group_key",
+            "digest_key",
             unique=True,
             postgresql_where=text("closed_at IS NULL AND NOT filled"),
         ),
-        Index("digest_filled_of_tenant", "tenant", "id", postgresql_where=FILLED),
+        Index("digest_filled_of_tenant", "tenant", "id", postgresql_where=IS_FULL),
         Index("digest_of_tenant", "tenant", "id"),
-        Index("digest_closing", "calendar", "closes_at", postgresql_where=OPEN),
-        Index("digest_closing_of_tenant", "calendar", "tenant", "closes_at", postgresql_where=OPEN),
-        Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=OPEN),
-        Index("digest_to_tell_of_tenant", "tenant", "closes_at", "id", postgresql_where=TO_TELL),
+        Index("digest_closing", "calendar", "closes_at", postgresql_where=IS_OPEN),
+        Index("digest_closing_of_tenant", "calendar", "tenant", "closes_at", postgresql_where=IS_OPEN),
+        Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=IS_OPEN),
+        Index("digest_to_signal_of_tenant", "tenant", "closes_at", "id", postgresql_where=IS_TO_SIGNAL),
         Index("digest_of_recipient", "tenant", "recipient_id", "id"),
     )
 
@@ -45,7 +45,7 @@ class Digest(SQLModel, table=True):
     notification_type: str
     type_id: UUID = Field(foreign_key="notification_type.id")
     recipient_id: str
-    group_key: str
+    digest_key: str
     calendar: bool
     filled: bool
     items: int
@@ -53,7 +53,7 @@ class Digest(SQLModel, table=True):
     opened_at: datetime = time_column(nullable=False)
     closes_at: datetime = time_column(nullable=False)
     closes_by: datetime | None = time_column()
-    told_at: datetime | None = time_column()
+    signaled_at: datetime | None = time_column()
     closed_at: datetime | None = time_column()
     notification_id: UUID | None = None
 
@@ -61,18 +61,18 @@ class Digest(SQLModel, table=True):
 class Tick(SQLModel, table=True):
     """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
 
-    `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `ensured_at`
-    is when the Schedule in Temporal was updated; null: it must be. `tried_at` is the last attempt at that. `minutes` 0:
+    `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `synced_at`
+    is when the Schedule in Temporal was updated; null: it must be. `sync_attempted_at` is the last attempt at that. `minutes` 0:
     nothing is due; the Schedule is paused or, without `schedules`, deleted."""
 
     __table_args__ = (
-        Index("tick_to_ensure", text("tried_at NULLS FIRST"), postgresql_where=text("ensured_at IS NULL")),
-        Index("tick_ensured", "ensured_at"),
+        Index("tick_to_sync", text("sync_attempted_at NULLS FIRST"), postgresql_where=text("synced_at IS NULL")),
+        Index("tick_synced", "synced_at"),
     )
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
     minutes: int
     schedules: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
-    ensured_at: datetime | None = time_column()
-    tried_at: datetime | None = time_column()
+    synced_at: datetime | None = time_column()
+    sync_attempted_at: datetime | None = time_column()

@@ -14,8 +14,8 @@ class Erasure(SQLModel, table=True):
     kind.
 
     One in batches has `recipient_id` until then: it has blanked the notifications up to `after`, which have the id
-    `kept_as` now. The recipient is gone from `erased_at` on, and `recipient_id` is `kept_as`; a second pass follows for
-    calls that were recorded meanwhile. `served_at` is when its last batch was, and `failures` how many failed since
+    `replacement_id` now. The recipient is gone from `erased_at` on, and `recipient_id` is `replacement_id`; a second pass follows for
+    calls that were recorded meanwhile. `last_batch_at` is when its last batch was, and `failures` how many failed since
     one that did not."""
 
     __table_args__ = (
@@ -26,7 +26,7 @@ class Erasure(SQLModel, table=True):
             unique=True,
             postgresql_where=text("finished_at IS NULL AND erased_at IS NULL"),
         ),
-        Index("erasure_open", "served_at", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("erasure_open", "last_batch_at", "id", postgresql_where=text("finished_at IS NULL")),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -35,8 +35,8 @@ class Erasure(SQLModel, table=True):
     finished_at: datetime | None = time_column()
     counts: Json = json_column()
     recipient_id: str | None = None
-    kept_as: str | None = None
+    replacement_id: str | None = None
     after: UUID | None = None
     erased_at: datetime | None = time_column()
-    served_at: datetime | None = time_column()
+    last_batch_at: datetime | None = time_column()
     failures: int = Field(0, sa_column_kwargs={"server_default": text("0")})

@@ -44,15 +44,20 @@ class EventEndpoint(SQLModel, table=True):
 class EventMessage(SQLModel, table=True):
     """One event on its way to one endpoint. `id` is its `webhook-id`, and `body` the bytes of every try.
 
-    It waits while `next_try_at` is set (a lease pushes it ahead), else it is delivered or given up. `calls` holds the
+    It waits while `next_attempt_at` is set (a lease pushes it ahead), else it is delivered or given up. `calls` holds the
     last tries as `{at, status, ms, error}`; `tries` counts since it was made or replayed.
     """
 
     __tablename__ = "event_message"
     __table_args__ = (
-        Index("event_message_waiting", "endpoint_id", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        Index(
+            "event_message_waiting",
+            "endpoint_id",
+            "next_attempt_at",
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
         Index("event_message_of_notification", "notification_id", postgresql_where=text("notification_id IS NOT NULL")),
-        Index("event_message_due", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        Index("event_message_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("event_message_of_endpoint", "endpoint_id", "occurred_at", "id"),
         Index(
             "event_message_given_up",
@@ -72,7 +77,7 @@ class EventMessage(SQLModel, table=True):
     occurred_at: datetime = time_column(nullable=False)
     body: str
     tries: int = 0
-    next_try_at: datetime | None = time_column()
+    next_attempt_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()
     given_up_at: datetime | None = time_column()
     replayed_at: datetime | None = time_column()

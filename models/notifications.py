@@ -13,18 +13,20 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 from models.columns import Json, json_column, new_id, time_column
 
 
-def _one_of(column: str, words: type[NotificationStatus | DeliveryStatus | AttemptState | Evidence]) -> CheckConstraint:
+def _check_values(
+    column: str, values: type[NotificationStatus | DeliveryStatus | AttemptState | Evidence]
+) -> CheckConstraint:
     """Strings with a CHECK: a Postgres ENUM type would survive a downgrade and break the next upgrade."""
-    listed = ", ".join(f"'{word}'" for word in words)
+    listed = ", ".join(f"'{word}'" for word in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
 # A send updates its row twice. With free space in its page the update that changes no indexed column adds no entry to
 # any index.
-STORAGE = {"fillfactor": 85}
+STORAGE_PARAMETERS = {"fillfactor": 85}
 
-HELD_AND_WAITING = "held_at IS NOT NULL AND release_at IS NULL"
-HELD_TO_PREPARE = "held_at IS NOT NULL AND (release_at IS NOT NULL OR held_for IS NULL)"
+IS_HELD = "held_at IS NOT NULL AND release_expires_at IS NULL"
+IS_RELEASED_OR_UNNAMED = "held_at IS NOT NULL AND (release_expires_at IS NOT NULL OR hold_key IS NULL)"
 # A function of the first migration: the words of a content, or none where it is too long for the index.
 CONTENT_WORDS = text("content_words(rendered_content)")
 
@@ -35,21 +37,21 @@ class Notification(SQLModel, table=True):
     While it is open, its `QueueEntry` has what dispatching needs. `revision` fences every write of the ledger.
     The first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only.
     `failures` are the codes and arguments of `failure_reason`, channel by channel; the text is for reading only.
-    `digest_group`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
+    `digest_key`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
     the one that was made of a window has its `digest_id` alone.
     `schedule_id` is the recurring send that it is a turn of. `cancel_key` is the caller's name for all that one event
     makes pointless.
     """
 
     __table_args__ = (
-        _one_of("status", NotificationStatus),
+        _check_values("status", NotificationStatus),
         CheckConstraint("priority BETWEEN 1 AND 5", name="priority_range"),
         Index(
             "notification_idempotency",
             "tenant",
             "idempotency_key",
             unique=True,
-            postgresql_where=text("idempotency_held"),
+            postgresql_where=text("holds_idempotency_key"),
         ),
         Index("notification_of_tenant", "tenant", "id"),
         Index("notification_of_recipient", "tenant", "recipient_id", "id"),
@@ -77,7 +79,7 @@ class Notification(SQLModel, table=True):
             "id",
             postgresql_where=text("cancel_key IS NOT NULL"),
         ),
-        {"postgresql_with": STORAGE},
+        {"postgresql_with": STORAGE_PARAMETERS},
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -92,7 +94,7 @@ class Notification(SQLModel, table=True):
     tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     idempotency_key: str | None = None
     idempotency_hash: str | None = None
-    idempotency_held: bool = False
+    holds_idempotency_key: bool = False
     created_at: datetime = time_column(nullable=False)
     send_at: datetime | None = time_column()
     expires_at: datetime | None = time_column()
@@ -103,7 +105,7 @@ class Notification(SQLModel, table=True):
     revision: int = 0
     cancel_requested_at: datetime | None = time_column()
     content_removed_at: datetime | None = time_column()
-    digest_group: str | None = None
+    digest_key: str | None = None
     digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
     schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
     cancel_key: str | None = None
@@ -113,23 +115,23 @@ class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
     `failure_reason` is a code, `failure_args` are its arguments. `awaits` is the evidence that its workflow waits for.
-    `held_at`: the guard held it back; `held_providers` are those that could take it. `held_for` names what can hold it:
-    channel, type and those providers. `release_at`: it was released, and waits again if no attempt has begun by then.
+    `held_at`: the guard held it back; `held_providers` are those that could take it. `hold_key` names what can hold it:
+    channel, type and those providers. `release_expires_at`: it was released, and waits again if no attempt has begun by then.
     """
 
     __table_args__ = (
-        _one_of("status", DeliveryStatus),
+        _check_values("status", DeliveryStatus),
         Index("delivery_of_notification", "notification_id"),
         Index("delivery_of_channel", "tenant", "channel", "notification_id"),
         Index(
             "delivery_waiting",
             "held_priority",
-            "held_for",
+            "hold_key",
             "tenant",
             "held_at",
-            postgresql_where=text(HELD_AND_WAITING),
+            postgresql_where=text(IS_HELD),
         ),
-        Index("delivery_to_prepare", "release_at", postgresql_where=text(HELD_TO_PREPARE)),
+        Index("delivery_released", "release_expires_at", postgresql_where=text(IS_RELEASED_OR_UNNAMED)),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 
@@ -161,20 +163,20 @@ class Delivery(SQLModel, table=True):
     held_at: datetime | None = time_column()
     held_priority: int | None = None
     held_providers: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
-    held_for: str | None = None
-    release_at: datetime | None = time_column()
+    hold_key: str | None = None
+    release_expires_at: datetime | None = time_column()
 
 
 class Attempt(SQLModel, table=True):
-    """One call to one provider, written before the call. `address_key` is that of the address it went to. `next_at` is
+    """One call to one provider, written before the call. `address_hash` is that of the address it went to. `next_at` is
     when the next attempt is due, or the search for an unknown outcome ends, as known when the outcome was recorded."""
 
     __table_args__ = (
-        _one_of("state", AttemptState),
-        _one_of("evidence", Evidence),
+        _check_values("state", AttemptState),
+        _check_values("evidence", Evidence),
         Index("attempt_of_notification", "notification_id"),
         Index("attempt_of_message", "provider", "provider_message_id"),
-        Index("attempt_under_way", "address_key", postgresql_where=text("state = 'submitting'")),
+        Index("attempt_under_way", "address_hash", postgresql_where=text("state = 'submitting'")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -184,7 +186,7 @@ class Attempt(SQLModel, table=True):
     # with their notification.
     delivery_id: UUID
     endpoint_id: str
-    address_key: str | None = None
+    address_hash: str | None = None
     number: int
     provider: str
     state: str

@@ -15,10 +15,10 @@ class ProviderHealth(SQLModel, table=True):
     """The circuit of one provider account; `domain/circuits.py` says what moves it.
 
     `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
-    Until `quiet_until` the vendor wants no calls at all.
-    `refused_attempt` is the first one since the last look-up that worked that it refused to look up, and
+    Until `throttled_until` the vendor wants no calls at all.
+    `lookup_refused_attempt_id` is the first one since the last look-up that worked that it refused to look up, and
     `lookup_refused_at` when it last refused another one.
-    `recent` holds `[second, calls, errors, slow]` of the last minute; `refusers` whom refused credentials have hit.
+    `recent` holds `[second, calls, errors, slow]` of the last minute; `credential_failures` whom refused credentials have hit.
     """
 
     __tablename__ = "provider_health"
@@ -31,13 +31,13 @@ class ProviderHealth(SQLModel, table=True):
     openings: int = 0
     probes: int = 0
     changed_at: datetime = time_column(nullable=False)
-    weighed_at: datetime = time_column(nullable=False)
+    penalty_updated_at: datetime = time_column(nullable=False)
     probe_at: datetime | None = time_column()
-    quiet_until: datetime | None = time_column()
-    refused_attempt: UUID | None = None
+    throttled_until: datetime | None = time_column()
+    lookup_refused_attempt_id: UUID | None = None
     lookup_refused_at: datetime | None = time_column()
     recent: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
-    refusers: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
+    credential_failures: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
 
 
 class ProviderLimit(SQLModel, table=True):

@@ -10,11 +10,11 @@ from models.columns import time_column
 
 
 class Pruning(SQLModel, table=True):
-    """Of one tenant: up to which notification the content has been removed, in a pass that began at `began_at`."""
+    """Of one tenant: up to which notification the content has been removed, in a pass that began at `pass_started_at`."""
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     content_after: UUID
-    began_at: datetime = time_column(nullable=False)
+    pass_started_at: datetime = time_column(nullable=False)
 
 
 class PrunedCount(SQLModel, table=True):

@@ -26,7 +26,7 @@ class QueueState(StrEnum):
 # autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim. The table does not
 # shrink, also as truncation needs an exclusive lock: statements that are planned while it is empty would read it as a
 # whole, and are kept for the next thousands of entries. The migration makes it large enough for that.
-STORAGE = {
+STORAGE_PARAMETERS = {
     "fillfactor": 50,
     "autovacuum_vacuum_scale_factor": 0.02,
     "autovacuum_vacuum_threshold": 200,
@@ -37,14 +37,14 @@ STORAGE = {
 }
 
 # Who waits for room in a limit is shown when its window ends, and made due only if the next one has room.
-FOR_ROOM = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
-TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {FOR_ROOM})"
+WAITS_FOR_LIMIT = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
+IS_TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {WAITS_FOR_LIMIT})"
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
-TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
-TO_CANCEL = "cancel_due AND (started_at IS NOT NULL OR state = 'canceled')"
-WAITS_FOR_ROOM = "state = 'waiting' AND busy_provider IS NOT NULL"
-URGENT_DUE = "state = 'due' AND priority <= 2"
-LOOKED_AFTER = f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {FOR_ROOM}))"
+IS_TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"
+IS_TO_CANCEL = "cancel_due AND (started_at IS NOT NULL OR state = 'canceled')"
+WAITS_FOR_PROVIDER = "state = 'waiting' AND awaited_provider IS NOT NULL"
+IS_URGENT_DUE = "state = 'due' AND priority <= 2"
+MAY_BE_ORPHANED = f"state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR {WAITS_FOR_LIMIT}))"
 
 
 def _flag() -> Any:
@@ -63,8 +63,8 @@ class QueueEntry(SQLModel, table=True):
     workflow may be signaled, at once or when the claim expires that was under way.
     `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
     process. `priority` is the one it is served with, `lane` a hash of
-    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`, and `busy_provider` if it waits for
-    the rate of that provider. Its call stands in the queue of the provider `queued_for` since `queued_at`.
+    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`, and `awaited_provider` if it waits for
+    the rate of that provider. Its call stands in the queue of the provider `queued_provider` since `queued_at`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
     """
@@ -81,21 +81,31 @@ class QueueEntry(SQLModel, table=True):
             "notification_id",
             postgresql_where=text("state = 'due'"),
         ),
-        Index("queue_entry_queued_for", "queued_for", "queued_at", postgresql_where=text("queued_for IS NOT NULL")),
         Index(
-            "queue_entry_urgent", "tenant", "priority", "next_at", "notification_id", postgresql_where=text(URGENT_DUE)
+            "queue_entry_queued_provider",
+            "queued_provider",
+            "queued_at",
+            postgresql_where=text("queued_provider IS NOT NULL"),
         ),
         Index(
-            "queue_entry_busy_provider",
-            "busy_provider",
+            "queue_entry_urgent",
+            "tenant",
+            "priority",
+            "next_at",
+            "notification_id",
+            postgresql_where=text(IS_URGENT_DUE),
+        ),
+        Index(
+            "queue_entry_awaited_provider",
+            "awaited_provider",
             "priority",
             "tenant",
             "notification_id",
-            postgresql_where=text(WAITS_FOR_ROOM),
+            postgresql_where=text(WAITS_FOR_PROVIDER),
         ),
         Index("queue_entry_slots", "claimed_by", "next_at", postgresql_where=text("claimed_by IS NOT NULL")),
-        Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(TIMED)),
-        Index("queue_entry_looked_after", "next_at", postgresql_where=text(LOOKED_AFTER)),
+        Index("queue_entry_timed", "priority", "next_at", postgresql_where=text(IS_TIMED)),
+        Index("queue_entry_may_be_orphaned", "next_at", postgresql_where=text(MAY_BE_ORPHANED)),
         Index("queue_entry_collecting", "next_at", "notification_id", postgresql_where=text("state = 'collecting'")),
         Index(
             "queue_entry_collecting_of_tenant",
@@ -104,7 +114,7 @@ class QueueEntry(SQLModel, table=True):
             "notification_id",
             postgresql_where=text("state = 'collecting'"),
         ),
-        Index("queue_entry_cancels", "tenant", "notification_id", postgresql_where=text(TO_CANCEL)),
+        Index("queue_entry_cancels", "tenant", "notification_id", postgresql_where=text(IS_TO_CANCEL)),
         Index("queue_entry_evidence", "tenant", "notification_id", postgresql_where=text("evidence_due")),
         Index("queue_entry_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
         Index(
@@ -114,7 +124,7 @@ class QueueEntry(SQLModel, table=True):
             "notification_id",
             postgresql_where=text("waits_for IS NOT NULL"),
         ),
-        {"postgresql_with": STORAGE},
+        {"postgresql_with": STORAGE_PARAMETERS},
     )
 
     # No foreign key: its check took a third of the time of an acceptance in a batch. Both rows are always inserted by
@@ -132,17 +142,17 @@ class QueueEntry(SQLModel, table=True):
     evidence_count: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     cancel_due: bool = _flag()
     waits_for: str | None = None
-    busy_provider: str | None = None
+    awaited_provider: str | None = None
     waits_until: datetime | None = time_column()
     recipient_id: str | None = None
-    queued_for: str | None = None
+    queued_provider: str | None = None
     queued_at: datetime | None = time_column()
 
 
-class ClaimTurn(SQLModel, table=True):
+class ClaimCursor(SQLModel, table=True):
     """The tenant that was served last at a priority. The one behind it, in the order of ids, is next."""
 
-    __tablename__ = "claim_turn"
+    __tablename__ = "claim_cursor"
 
     priority: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     tenant: UUID

@@ -12,7 +12,7 @@ NO_TENANT = UUID(int=0)
 
 
 class Receipt(SQLModel, table=True):
-    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_try_at`.
+    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_attempt_at`.
 
     `tenant` is that of the attempt, for taking turns; of receipts that came before their attempt was known it is null
     in all digits.
@@ -20,13 +20,15 @@ class Receipt(SQLModel, table=True):
 
     __table_args__ = (
         Index(
-            "receipt_waiting", "next_try_at", postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL")
+            "receipt_waiting",
+            "next_attempt_at",
+            postgresql_where=text("applied_at IS NULL AND next_attempt_at IS NOT NULL"),
         ),
         Index(
             "receipt_waiting_of_tenant",
             "tenant",
-            "next_try_at",
-            postgresql_where=text("applied_at IS NULL AND next_try_at IS NOT NULL"),
+            "next_attempt_at",
+            postgresql_where=text("applied_at IS NULL AND next_attempt_at IS NOT NULL"),
         ),
         Index("receipt_received", "received_at"),
         Index("receipt_of_message", "provider", "provider_message_id"),
@@ -51,5 +53,5 @@ class Receipt(SQLModel, table=True):
     received_at: datetime = time_column(nullable=False)
     raw: Json = json_column()
     tries: int = 0
-    next_try_at: datetime | None = time_column()
+    next_attempt_at: datetime | None = time_column()
     applied_at: datetime | None = time_column()

@@ -10,21 +10,21 @@ from sqlmodel import Field, SQLModel
 from models.columns import Json, json_column, new_id, time_column
 
 
-def _of_recipient(column: str) -> ForeignKeyConstraint:
+def _recipient_foreign_key(column: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["tenant", column], ["recipient.tenant", "recipient.recipient_id"], ondelete="CASCADE")
 
 
 class Recipient(SQLModel, table=True):
-    """`contact` holds email, phone and webhook_url, the latter encrypted. `address_keys` are its values as the
-    suppression list knows them; `former_address_keys` those of earlier addresses, kept by a trigger for the erasure."""
+    """`contact` holds email, phone and webhook_url, the latter encrypted. `address_hashes` are its values as the
+    suppression list knows them; `former_address_hashes` those of earlier addresses, kept by a trigger for the erasure."""
 
-    __table_args__ = (Index("recipient_of_phone", text("(address_keys ->> 'phone')")),)
+    __table_args__ = (Index("recipient_of_phone", text("(address_hashes ->> 'phone')")),)
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     recipient_id: str = Field(primary_key=True)
     contact: Json = json_column()
-    address_keys: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
-    former_address_keys: list[str] = Field(
+    address_hashes: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
+    former_address_hashes: list[str] = Field(
         default=[], sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'"))
     )
     locale: str | None = None
@@ -40,7 +40,7 @@ class Device(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("tenant", "recipient_id", "device"),
         Index("device_of_address", "tenant", "address_hash"),
-        _of_recipient("recipient_id"),
+        _recipient_foreign_key("recipient_id"),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -59,7 +59,7 @@ class UserPreference(SQLModel, table=True):
     """Made together with its recipient, so that the guard can lock it: a committed opt-out is always seen."""
 
     __tablename__ = "user_preference"
-    __table_args__ = (_of_recipient("user_id"),)
+    __table_args__ = (_recipient_foreign_key("user_id"),)
 
     tenant: UUID = Field(primary_key=True)
     user_id: str = Field(primary_key=True)

@@ -25,19 +25,23 @@ class Schedule(SQLModel, table=True):
     deleted_at: datetime | None = time_column()
 
 
-class ScheduleTurn(SQLModel, table=True):
+class ScheduleOccurrence(SQLModel, table=True):
     """When a schedule is due next: for all of its people together (`recipient_id` is empty), or for one of them where
     the rule is in each one's own zone. Null `due_at`: never again, or paused.
 
-    `timezone` is the zone in which `due_at` was computed; empty: it is still to be. `last_local` is what clocks there
+    `timezone` is the zone in which `due_at` was computed; empty: it is still to be. `last_local_time` is what clocks there
     showed at the time that was run last, so that nobody who travels has the same day twice."""
 
-    __tablename__ = "schedule_turn"
+    __tablename__ = "schedule_occurrence"
     __table_args__ = (
         Index(
-            "schedule_turn_due", "tenant", "notification_type", "due_at", postgresql_where=text("due_at IS NOT NULL")
+            "schedule_occurrence_due",
+            "tenant",
+            "notification_type",
+            "due_at",
+            postgresql_where=text("due_at IS NOT NULL"),
         ),
-        Index("schedule_turn_of_recipient", "tenant", "recipient_id"),
+        Index("schedule_occurrence_of_recipient", "tenant", "recipient_id"),
     )
 
     schedule_id: UUID = Field(foreign_key="schedule.id", primary_key=True)
@@ -46,13 +50,13 @@ class ScheduleTurn(SQLModel, table=True):
     notification_type: str
     due_at: datetime | None = time_column()
     timezone: str = ""
-    last_local: str | None = None
+    last_local_time: str | None = None
 
 
 class SchedulePlan(SQLModel, table=True):
     """After a change the turns of the schedule are planned anew, in the order of recipients: those up to `after` are,
     `planned` of them. Turns are computed from `since` on: with `again` all of them, otherwise those of new recipients.
-    The row is deleted when all are planned. `served_at` is when the last batch was."""
+    The row is deleted when all are planned. `last_batch_at` is when the last batch was."""
 
     __tablename__ = "schedule_plan"
 
@@ -61,13 +65,13 @@ class SchedulePlan(SQLModel, table=True):
     planned: int
     since: datetime = time_column(nullable=False)
     again: bool
-    served_at: datetime = time_column(nullable=False)
+    last_batch_at: datetime = time_column(nullable=False)
 
 
 class ScheduleRun(SQLModel, table=True):
     """One time that it was due, triggered or filled in afterwards.
 
-    `skipped` says why it was left out as a whole, `left_out` counts people who were, by reason. Until `finished_at`
+    `skipped` says why it was left out as a whole, `skipped_recipients` counts people who were, by reason. Until `finished_at`
     there are people to go, those after `after`."""
 
     __tablename__ = "schedule_run"
@@ -84,7 +88,7 @@ class ScheduleRun(SQLModel, table=True):
     due_at: datetime = time_column(nullable=False)
     ran_at: datetime = time_column(nullable=False)
     accepted: int = 0
-    left_out: Json = json_column()
+    skipped_recipients: Json = json_column()
     skipped: str | None = None
     after: str | None = None
     finished_at: datetime | None = time_column()

@@ -10,7 +10,7 @@ from models.columns import Json, json_column, new_id, time_column
 
 
 class Suppression(SQLModel, table=True):
-    """In force until `lifted_at` or `expires_at`. `address_key` is what the guard compares (`storage/encryption.py`);
+    """In force until `lifted_at` or `expires_at`. `address_hash` is what the guard compares (`storage/encryption.py`);
     `address` is None once its person is erased."""
 
     __table_args__ = (
@@ -18,7 +18,7 @@ class Suppression(SQLModel, table=True):
             "suppression_in_force",
             "tenant",
             "channel",
-            "address_key",
+            "address_hash",
             unique=True,
             postgresql_where=text("lifted_at IS NULL"),
         ),
@@ -28,7 +28,7 @@ class Suppression(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     tenant: UUID = Field(foreign_key="tenant.id")
     channel: str
-    address_key: str
+    address_hash: str
     address: Json | None = json_column(nullable=True)
     reason: str
     source: str

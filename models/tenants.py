@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-from domain.retention import CONTENT_DAYS, RECORD_DAYS
+from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS
 from models.columns import Json, json_column, new_id, time_column
 
 
 class Tenant(SQLModel, table=True):
-    """`timezone` is that of people who have none. `person_cap` is `{limit, per}`: what one person gets of all types
+    """`timezone` is that of people who have none. `frequency_cap` is `{limit, per}`: what one person gets of all types
     that are not required, together. `phone_regions`: nothing is sent to numbers of others; null allows all.
     `installation`: the operator's own tenant, whose keys may have the scope `operate`;
     there is one at most. A suspended tenant has a row in `hold`. The content of a notification is removed
@@ -24,11 +24,15 @@ class Tenant(SQLModel, table=True):
     name: str
     default_language: str = "en"
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
-    person_cap: Json | None = json_column(nullable=True)
+    frequency_cap: Json | None = json_column(nullable=True)
     phone_regions: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
-    content_days: int = Field(default=CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(CONTENT_DAYS))})
-    record_days: int = Field(default=RECORD_DAYS, sa_column_kwargs={"server_default": text(str(RECORD_DAYS))})
+    content_days: int = Field(
+        default=DEFAULT_CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(DEFAULT_CONTENT_DAYS))}
+    )
+    record_days: int = Field(
+        default=DEFAULT_RECORD_DAYS, sa_column_kwargs={"server_default": text(str(DEFAULT_RECORD_DAYS))}
+    )
     created_at: datetime = time_column(nullable=False)
 
 

@@ -29,13 +29,13 @@ class ThrottleWindow(SQLModel, table=True):
     awaited: bool = False
 
 
-class ThrottleTurn(SQLModel, table=True):
+class ThrottleQueueEntry(SQLModel, table=True):
     """What one notification has of one limit: its slot, or, while `granted_at` is null, its place in the queue."""
 
-    __tablename__ = "throttle_turn"
+    __tablename__ = "throttle_queue_entry"
     __table_args__ = (
         Index(
-            "throttle_turn_waiting",
+            "throttle_queue_entry_waiting",
             "tenant",
             "key",
             "priority",

@@ -10,15 +10,15 @@ from typing import Any
 from firebase_admin import credentials
 from google.auth import jwt
 
-from providers.outcomes import Permanent, Temporary, Unknown
-from providers.transport import Transport, retry_after
+from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
+from providers.transport import Transport, parse_retry_after
 
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Well inside the call's deadline, so that a token that does not come is known to have sent nothing.
 TOKEN_DEADLINE = 5.0
-RENEW_BEFORE = 300
+RENEWAL_MARGIN = 300
 # A token that has worked may be taken back; one that is this young never has.
-FRESH = 10.0
+NEW_TOKEN_SECONDS = 10.0
 
 
 class AccessTokens:
@@ -34,37 +34,43 @@ class AccessTokens:
         self._renew_at = 0.0
         self._fetched_at = 0.0
 
-    async def current(self) -> str:
-        """Raises Temporary or Permanent, never Unknown: no message has left."""
+    async def get_token(self) -> str:
+        """Raises TemporaryError or PermanentError, never Unknown: no message has left."""
         try:
             async with asyncio.timeout(TOKEN_DEADLINE), self._lock:
                 if time.time() >= self._renew_at:
                     await self._renew()
                 return self._token
-        except (TimeoutError, Unknown) as error:
-            raise Temporary("token_unavailable") from error
+        except (TimeoutError, UnknownOutcome) as error:
+            raise TemporaryError("token_unavailable") from error
 
-    def forget(self, token: str) -> None:
+    def invalidate(self, token: str) -> None:
         if token == self._token:
             self._renew_at = 0.0
 
     @property
-    def fresh(self) -> bool:
+    def is_new(self) -> bool:
         """Whether the token has been fetched moments ago: then a vendor that refuses it refuses us."""
-        return time.time() - self._fetched_at < FRESH
+        return time.time() - self._fetched_at < NEW_TOKEN_SECONDS
 
     async def _renew(self) -> None:
-        answer = await self._transport.post(self._url, data={"grant_type": GRANT, "assertion": self._assertion()})
-        if 400 <= answer.status < 404:
-            raise Permanent("credentials_refused", {"status": answer.status})
-        told = answer.json()
-        token, lasts = told.get("access_token"), told.get("expires_in")
-        if not answer.is_2xx or not isinstance(token, str) or not isinstance(lasts, int):
-            raise Temporary("token_unavailable", {"status": answer.status}, retry_after=retry_after(answer.headers))
+        http_response = await self._transport.post(
+            self._url, data={"grant_type": GRANT_TYPE, "assertion": self._sign_assertion()}
+        )
+        if 400 <= http_response.status < 404:
+            raise PermanentError("credentials_refused", {"status": http_response.status})
+        body = http_response.json()
+        token, expires_in = body.get("access_token"), body.get("expires_in")
+        if not http_response.is_2xx or not isinstance(token, str) or not isinstance(expires_in, int):
+            raise TemporaryError(
+                "token_unavailable",
+                {"status": http_response.status},
+                retry_after=parse_retry_after(http_response.headers),
+            )
         self._fetched_at = time.time()  # not the monotonic clock, which stands still while a machine sleeps
-        self._token, self._renew_at = token, self._fetched_at + lasts - RENEW_BEFORE
+        self._token, self._renew_at = token, self._fetched_at + expires_in - RENEWAL_MARGIN
 
-    def _assertion(self) -> str:
+    def _sign_assertion(self) -> str:
         now = int(time.time())
         claims: dict[str, Any] = {"iss": self._account.service_account_email, "scope": self._scope, "aud": self._url}
         claims |= {"iat": now, "exp": now + 3600}

@@ -13,10 +13,10 @@ from uuid import UUID
 from config_sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import Evidence, ReceiptKind
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from domain.vendor_values import clean_id, clean_reason
-from providers.outcomes import Accepted, Refused
-from providers.tools import Tools
+from providers.context import ProviderContext
+from providers.outcomes import ProviderAcceptance, ProviderRefusal
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ class ProviderReceipt:
     phone: str | None = None
     reason: str | None = None
     raw: Json
-    kept: Json | None = None
+    stored_raw: Json | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provider_message_id", clean_id(self.provider_message_id))
@@ -52,18 +52,18 @@ class UnreadableReceipt(Exception):
 def read_json(body: bytes) -> Any:
     """What Postgres can keep too: no NaN, no lone surrogates, no bottomless nesting. UnreadableReceipt otherwise."""
     try:
-        value = json.loads(body, parse_constant=_refuse)
+        value = json.loads(body, parse_constant=_reject_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise UnreadableReceipt("not JSON that can be kept") from error
     return value
 
 
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
-def reference_in(text: str | None) -> UUID | None:
+def parse_reference(text: str | None) -> UUID | None:
     """Our attempt's id as a vendor gave it back; None for what is none of ours."""
     try:
         return UUID(text or "")
@@ -76,7 +76,7 @@ class Provider:
 
     `max_events` is how many events one callback may report: a larger one is refused, and the vendor repeats it until it
     gives up, so it must be at least what the vendor sends at once.
-    `reports_up_to` is the most that it reports of a message; a goal beyond that is warned of.
+    `max_evidence` is the most that it reports of a message; a goal beyond that is warned of.
     `lookup` says what asking proves: `definitive`, `positive_only` or `none`; `settle_window` is how long, in seconds
     after the call, the vendor's records may lag behind what it accepted. `has_circuit` False: what one person's
     endpoint does says nothing of the next one's. `settings` is what `build` loads.
@@ -91,32 +91,32 @@ class Provider:
     settle_window: ClassVar[float] = 0.0
     has_circuit: ClassVar[bool] = True
     parses_receipts: ClassVar[bool] = False
-    reports_up_to: ClassVar[Evidence] = Evidence.SENT
+    max_evidence: ClassVar[Evidence] = Evidence.SENT
     max_events: ClassVar[int] = 1_000
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        """At start, once. Raises WrongSettings, which names the variable."""
+    def build(cls, context: ProviderContext) -> Self:
+        """At start, once. Raises InvalidSettings, which names the variable."""
         raise NotImplementedError
 
-    async def send(self, message: Message) -> Accepted | Refused:
-        """One request. Raises Temporary, Permanent or Unknown; `deliver` holds the deadline."""
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
+        """One request. Raises TemporaryError, PermanentError or Unknown; `deliver` holds the deadline."""
         raise NotImplementedError
 
-    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
         """Return why `send` would refuse this content without a call."""
         return None
 
     async def check(self) -> str:
-        """What the vendor says of our credentials, as a short sentence; nothing is sent. Raises Temporary or Permanent,
+        """What the vendor says of our credentials, as a short sentence; nothing is sent. Raises TemporaryError or PermanentError,
         within `deadline`."""
         raise NotImplementedError
 
-    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
         """What the vendor has that may be this attempt, oldest first; `since` is when its row was written. An empty
         list proves absence only where `lookup` is `definitive`, and only after `settle_window`. One request; raises
-        Temporary or Permanent, within `deadline`."""
+        TemporaryError or PermanentError, within `deadline`."""
         raise NotImplementedError
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:

@@ -4,10 +4,10 @@ from typing import ClassVar, Self
 
 from domain.channels import Channel
 from domain.evidence import Evidence
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.outcomes import Accepted, Refused
-from providers.tools import Inbox, Tools
+from providers.context import Inbox, ProviderContext
+from providers.outcomes import ProviderAcceptance, ProviderRefusal
 
 
 class InApp(Provider):
@@ -17,15 +17,15 @@ class InApp(Provider):
     idempotent: ClassVar[bool] = True
     deadline: ClassVar[float] = 5.0
     # Reading the message in the inbox.
-    reports_up_to: ClassVar[Evidence] = Evidence.OPENED
+    max_evidence: ClassVar[Evidence] = Evidence.OPENED
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.inbox)
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.inbox)
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         await self._inbox.put(message)
-        return Accepted(message_id=str(message.delivery_id))
+        return ProviderAcceptance(message_id=str(message.delivery_id))

@@ -2,8 +2,8 @@
 
 Accepted, Refused            values: the provider took it, or will never take it for this recipient
 ProviderError
-├── Temporary                proved not accepted: connect errors, 429, documented 503
-├── Permanent                credentials, account: nobody's message will pass
+├── TemporaryError                proved not accepted: connect errors, 429, documented 503
+├── PermanentError                credentials, account: nobody's message will pass
 └── Unknown                  may have been accepted: time-out or reset after the request left, undocumented 5xx
 
 What the vendor sent is cleaned and capped here, for every adapter: it can always be stored.
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
+class ProviderAcceptance:
     """`message_id` is the provider's; `response` is kept as evidence; `cost` in the account's currency."""
 
     message_id: str | None
@@ -32,13 +32,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refused:
+class ProviderRefusal:
     """`reason` is a house word such as `invalid_address`; `gone` is the vendor's definite word that this token
     is dead: its device is forgotten."""
 
     reason: str
     response: Json = field(default_factory=dict)
-    gone: bool = False
+    is_gone: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", clean_reason(self.reason))
@@ -54,7 +54,7 @@ class ProviderError(Exception):
         super().__init__(self.reason)
 
 
-class _Repeatable(ProviderError):
+class _RetryableError(ProviderError):
     """`retry_after` in seconds, when the provider named it."""
 
     def __init__(self, reason: str, response: Json | None = None, retry_after: float | None = None) -> None:
@@ -62,17 +62,17 @@ class _Repeatable(ProviderError):
         self.retry_after = clean_retry_after(retry_after)
 
 
-class Temporary(_Repeatable):
+class TemporaryError(_RetryableError):
     pass
 
 
-class Permanent(ProviderError):
+class PermanentError(ProviderError):
     pass
 
 
-class LookupRefused(Permanent):
+class LookupRefused(PermanentError):
     """The account may send, and may not be asked what became of a message."""
 
 
-class Unknown(_Repeatable):
+class UnknownOutcome(_RetryableError):
     pass

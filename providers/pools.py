@@ -4,61 +4,62 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from config import Settings
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 from domain.channels import Channel
-from domain.routing import Pooled
+from domain.routing import PoolMember
 from providers.base import Provider
+from providers.context import ProviderContext
 from providers.registry import PROVIDERS
-from providers.tools import Tools
 
 # What the guard and the record around a provider call may take, in seconds.
-AROUND_A_CALL = 5.0
+CALL_OVERHEAD = 5.0
 
-Pools = Mapping[Channel, Sequence[Pooled]]
+Pools = Mapping[Channel, Sequence[PoolMember]]
 
 
-def build_providers(settings: Settings, tools: Tools) -> dict[str, Provider]:
+def build_providers(settings: Settings, context: ProviderContext) -> dict[str, Provider]:
     """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback. Raises
-    WrongSettings with what is wrong with all of them."""
+    InvalidSettings with what is wrong with all of them."""
     named = {name for channel in Channel for name in settings.pool(channel)}
     providers: dict[str, Provider] = {}
-    wrong: list[str] = []
+    errors: list[str] = []
     if unknown := named - set(PROVIDERS):
-        wrong.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
+        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
     for name in sorted(named - unknown):
         try:
-            providers[name] = PROVIDERS[name].build(tools)
-        except WrongSettings as error:
-            wrong += error.lines
-    if wrong:
-        raise WrongSettings(*wrong)
+            providers[name] = PROVIDERS[name].build(context)
+        except InvalidSettings as error:
+            errors += error.lines
+    if errors:
+        raise InvalidSettings(*errors)
     return providers
 
 
-def pools_of(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
+def build_pools(settings: Settings, providers: Mapping[str, Provider]) -> Pools:
     pools = {channel: [providers[name] for name in settings.pool(channel)] for channel in Channel}
-    wrong = [
+    errors = [
         f"{member.name} cannot deliver on {channel}"
         for channel, members in pools.items()
         for member in members
         if channel not in member.channels
     ]
-    if wrong:
-        raise WrongSettings(*wrong)
+    if errors:
+        raise InvalidSettings(*errors)
     return {
         channel: [
-            _pooled(member, settings.weights(channel)[member.name], settings.rate(member.name)) for member in members
+            _build_pooled(member, settings.weights(channel)[member.name], settings.rate(member.name))
+            for member in members
         ]
         for channel, members in pools.items()
     }
 
 
-def _pooled(provider: Provider, weight: int, rate: float) -> Pooled:
-    return Pooled(
+def _build_pooled(provider: Provider, weight: int, rate: float) -> PoolMember:
+    return PoolMember(
         name=provider.name,
-        timeout=timedelta(seconds=provider.deadline + AROUND_A_CALL),
+        timeout=timedelta(seconds=provider.deadline + CALL_OVERHEAD),
         device_kinds=provider.device_kinds,
-        can_be_asked=provider.lookup != "none",
+        supports_lookup=provider.lookup != "none",
         settles_within=timedelta(seconds=provider.settle_window),
         weight=weight,
         rate=rate,

@@ -15,21 +15,21 @@ from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
 from domain.evidence import Evidence, ReceiptKind
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, read_json
-from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
-from providers.tools import SandboxBooks, Tools
+from providers.context import ProviderContext, SandboxStore
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 
 SIGNATURE_HEADER = "x-sandbox-signature"
 TIMESTAMP_HEADER = "x-sandbox-timestamp"
-TOLERANCE = timedelta(minutes=5)
+TIMESTAMP_TOLERANCE = timedelta(minutes=5)
 
-DELIVERED_AFTER = timedelta(seconds=0.2)
-OPENED_AFTER = timedelta(seconds=0.5)
-LOST_RECEIPTS_AFTER = timedelta(seconds=20)
+DELIVERED_DELAY = timedelta(seconds=0.2)
+OPENED_DELAY = timedelta(seconds=0.5)
+LOST_RECEIPT_DELAY = timedelta(seconds=20)
 
 
-class Mode(StrEnum):
+class SandboxMode(StrEnum):
     """What a word in the address, or the last four digits of a phone number, ask for."""
 
     REFUSE = "refuse"
@@ -45,14 +45,14 @@ class Mode(StrEnum):
     COMPLAIN = "complain"
 
 
-DIGITS = {f"{number:04}": mode for number, mode in enumerate(Mode, start=1)}
+MODES_BY_DIGITS = {f"{number:04}": mode for number, mode in enumerate(SandboxMode, start=1)}
 
 # Whatever happened to the calls before: one write instead of two.
-ALWAYS_ACCEPTED = (None, Mode.SILENT, Mode.OPEN, Mode.BOUNCE, Mode.COMPLAIN)
+ACCEPTING_MODES = (None, SandboxMode.SILENT, SandboxMode.OPEN, SandboxMode.BOUNCE, SandboxMode.COMPLAIN)
 # What is reported after "delivered".
-AFTERWARDS = {Mode.OPEN: ReceiptKind.OPENED, Mode.COMPLAIN: ReceiptKind.COMPLAINED}
+FOLLOW_UP_RECEIPTS = {SandboxMode.OPEN: ReceiptKind.OPENED, SandboxMode.COMPLAIN: ReceiptKind.COMPLAINED}
 # Reported beside a kind: this vendor's bounces are always hard.
-REASONS = {ReceiptKind.BOUNCED: "invalid_address"}
+RECEIPT_REASONS = {ReceiptKind.BOUNCED: "invalid_address"}
 
 
 class Sandbox(Provider):
@@ -66,46 +66,46 @@ class Sandbox(Provider):
     # It misbehaves for those who ask for it, and is never down.
     has_circuit: ClassVar[bool] = False
     parses_receipts: ClassVar[bool] = True
-    reports_up_to: ClassVar[Evidence] = Evidence.CLICKED
+    max_evidence: ClassVar[Evidence] = Evidence.CLICKED
 
-    def __init__(self, books: SandboxBooks, secret: bytes) -> None:
-        self._books = books
+    def __init__(self, store: SandboxStore, secret: bytes) -> None:
+        self._store = store
         self._secret = secret
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.sandbox_books, tools.secret)
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.sandbox_store, context.secret)
 
-    async def send(self, message: Message) -> Accepted | Refused:
-        mode = mode_of(message.address)
-        if mode in ALWAYS_ACCEPTED:
-            return accepted(await self._books.accept(message, receipts_of(mode, 1), is_call=True))
-        call = await self._books.count_call(message)
-        if mode is Mode.REFUSE:
-            return Refused(reason="refused_recipient", response={"code": "sandbox_refused"})
-        await self._misbehave(mode, call)
-        message_id = await self._books.accept(message, receipts_of(mode, call), is_call=False)
-        if mode is Mode.LOST and call == 1:
-            raise Unknown("connection_reset")
-        return accepted(message_id)
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
+        mode = parse_mode(message.address)
+        if mode in ACCEPTING_MODES:
+            return build_acceptance(await self._store.accept(message, plan_receipts(mode, 1), is_call=True))
+        call_number = await self._store.count_call(message)
+        if mode is SandboxMode.REFUSE:
+            return ProviderRefusal(reason="refused_recipient", response={"code": "sandbox_refused"})
+        await self._simulate_failure(mode, call_number)
+        message_id = await self._store.accept(message, plan_receipts(mode, call_number), is_call=False)
+        if mode is SandboxMode.LOST and call_number == 1:
+            raise UnknownOutcome("connection_reset")
+        return build_acceptance(message_id)
 
-    async def _misbehave(self, mode: Mode | None, call: int) -> None:
-        if mode is Mode.ERROR or (mode is Mode.FLAKY and call <= 2):
-            raise Temporary("unavailable", {"code": 503})
-        if mode is Mode.THROTTLE and call == 1:
-            raise Temporary("throttled", {"code": 429}, retry_after=1)
-        if mode is Mode.BROKEN:
-            raise Permanent("credentials_refused", {"code": 401})
-        if mode is Mode.HANG:
+    async def _simulate_failure(self, mode: SandboxMode | None, call_number: int) -> None:
+        if mode is SandboxMode.ERROR or (mode is SandboxMode.FLAKY and call_number <= 2):
+            raise TemporaryError("unavailable", {"code": 503})
+        if mode is SandboxMode.THROTTLE and call_number == 1:
+            raise TemporaryError("throttled", {"code": 429}, retry_after=1)
+        if mode is SandboxMode.BROKEN:
+            raise PermanentError("credentials_refused", {"code": 401})
+        if mode is SandboxMode.HANG:
             await asyncio.Event().wait()
 
-    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
-        return [accepted(message_id) for message_id in await self._books.find(message)]
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
+        return [build_acceptance(message_id) for message_id in await self._store.find(message)]
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
         try:
-            return [_receipt(event) for event in read_json(body)["events"]]
+            return [_parse_receipt(event) for event in read_json(body)["events"]]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UnreadableReceipt("not a list of sandbox events") from error
 
@@ -119,12 +119,12 @@ class Sandbox(Provider):
             or not hmac.compare_digest(expected.encode(), signature.encode())
         ):
             raise ForgedReceipt("the signature does not match")
-        if abs(time.time() - int(timestamp[:12])) > TOLERANCE.total_seconds():
+        if abs(time.time() - int(timestamp[:12])) > TIMESTAMP_TOLERANCE.total_seconds():
             raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
 
 
-def accepted(message_id: UUID) -> Accepted:
-    return Accepted(message_id=str(message_id), response={"status": "queued"}, cost="0")
+def build_acceptance(message_id: UUID) -> ProviderAcceptance:
+    return ProviderAcceptance(message_id=str(message_id), response={"status": "queued"}, cost="0")
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
@@ -132,30 +132,30 @@ def sign(secret: bytes, timestamp: str, body: bytes) -> str:
     return hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def mode_of(address: dict[str, Any]) -> Mode | None:
+def parse_mode(address: dict[str, Any]) -> SandboxMode | None:
     """The behaviour that a contact point asks for; None is a vendor on a good day."""
     if phone := address.get("phone"):
-        return DIGITS.get(str(phone)[-4:])
-    written = json.dumps(address).lower()
-    return next((mode for mode in Mode if mode in written), None)
+        return MODES_BY_DIGITS.get(str(phone)[-4:])
+    address_text = json.dumps(address).lower()
+    return next((mode for mode in SandboxMode if mode in address_text), None)
 
 
-def receipts_of(mode: Mode | None, call: int) -> list[tuple[ReceiptKind, timedelta]]:
+def plan_receipts(mode: SandboxMode | None, call_number: int) -> list[tuple[ReceiptKind, timedelta]]:
     """What will be reported, and when. A lost answer's receipts come late, so that the type's policy decides first."""
-    if mode is Mode.SILENT:
+    if mode is SandboxMode.SILENT:
         return []
-    if mode is Mode.BOUNCE:
-        return [(ReceiptKind.BOUNCED, DELIVERED_AFTER)]
-    held = LOST_RECEIPTS_AFTER if mode is Mode.LOST and call == 1 else timedelta()
-    reports = [(ReceiptKind.DELIVERED, DELIVERED_AFTER + held)]
-    return [*reports, (AFTERWARDS[mode], OPENED_AFTER)] if mode in AFTERWARDS else reports
+    if mode is SandboxMode.BOUNCE:
+        return [(ReceiptKind.BOUNCED, DELIVERED_DELAY)]
+    delay = LOST_RECEIPT_DELAY if mode is SandboxMode.LOST and call_number == 1 else timedelta()
+    reports = [(ReceiptKind.DELIVERED, DELIVERED_DELAY + delay)]
+    return [*reports, (FOLLOW_UP_RECEIPTS[mode], OPENED_DELAY)] if mode in FOLLOW_UP_RECEIPTS else reports
 
 
-def _receipt(event: dict[str, Any]) -> ProviderReceipt:
-    words = set(ReceiptKind)
+def _parse_receipt(event: dict[str, Any]) -> ProviderReceipt:
+    known_kinds = set(ReceiptKind)
     return ProviderReceipt(
-        kind=ReceiptKind(event["event"]) if event["event"] in words else ReceiptKind.UNKNOWN,
-        occurred_at=_moment(event["at"]),
+        kind=ReceiptKind(event["event"]) if event["event"] in known_kinds else ReceiptKind.UNKNOWN,
+        occurred_at=_parse_time(event["at"]),
         attempt_id=UUID(str(event["reference"])) if event.get("reference") else None,
         provider_message_id=event.get("message_id"),
         reason=event.get("reason"),
@@ -163,8 +163,8 @@ def _receipt(event: dict[str, Any]) -> ProviderReceipt:
     )
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+def _parse_time(text: str) -> datetime:
+    parsed_time = datetime.fromisoformat(text)
+    if parsed_time.tzinfo is None:
         raise ValueError("a time without its offset")
-    return moment.astimezone(UTC)
+    return parsed_time.astimezone(UTC)

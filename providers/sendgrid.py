@@ -18,27 +18,27 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sendgrid.helpers.mail import CustomArg, From, Header, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
-from config_sources import ProviderSettings, WrongSettings
+from config_sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
-from domain.outgoing import Message
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
-from providers.mail import refusal_of
-from providers.outcomes import Accepted, LookupRefused, Permanent, Refused, Temporary
-from providers.questions import asking, told_by
-from providers.sendgrid_activity import REFERENCE, found, message_id_of, query_for, recipient_of
-from providers.sendgrid_details import details_of
-from providers.sendgrid_events import events_of, unreadable
+from domain.outgoing_messages import OutgoingMessage
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.context import ProviderContext
+from providers.email_message import find_refusal
+from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.queries import parse_json, query_timeout
+from providers.sendgrid_events import build_unreadable_receipt, parse_events
+from providers.sendgrid_lookup import REFERENCE, build_query, email_of, message_id_of, parse_matches
+from providers.sendgrid_options import build_options
 from providers.sendgrid_reasons import receipt_reason
-from providers.tools import Tools
-from providers.transport import Answer, Transport, refuse_common, retry_after
+from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
 # SendGrid names no window; this is the one of Standard Webhooks. A repeated callback changes nothing anyway.
-TOLERANCE = 300
+TIMESTAMP_TOLERANCE = 300
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the one success; 200 is that of its sandbox.
-ACCEPTED = 202
+ACCEPTED_STATUS = 202
 
 
 class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
@@ -60,7 +60,7 @@ class SendGrid(Provider):
     settle_window: ClassVar[float] = 600.0
     parses_receipts: ClassVar[bool] = True
     # Opens and clicks only of types that leave tracking to the account.
-    reports_up_to: ClassVar[Evidence] = Evidence.DELIVERED
+    max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB at
     # once, lost after 24 hours of refusals. An event with our reference has at least 200 bytes.
     max_events: ClassVar[int] = 5_000
@@ -68,7 +68,7 @@ class SendGrid(Provider):
 
     # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events
     # `processed` and `deferred` say nothing new: it has been accepted, and it has not arrived.
-    KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
+    RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
         "delivered": ReceiptKind.DELIVERED,
         "open": ReceiptKind.OPENED,
         "click": ReceiptKind.CLICKED,
@@ -85,34 +85,36 @@ class SendGrid(Provider):
         self._transport = transport
         self._api = f"{settings.base_url.rstrip('/')}/v3"
         self._headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"}
-        self._key = public_key(settings.webhook_public_key.strip())
+        self._key = load_public_key(settings.webhook_public_key.strip())
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.load(SendGridSettings), tools.transport)
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.load_settings(SendGridSettings), context.transport)
 
-    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
-        return refusal_of(content)
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
+        return find_refusal(content)
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         # It accepts one and then drops the mail as invalid: https://github.com/sendgrid/sendgrid-csharp/issues/656
-        if not recipient_of(message).isascii():
-            return Refused(reason="international_address_not_supported")
+        if not email_of(message).isascii():
+            return ProviderRefusal(reason="international_address_not_supported")
         if refusal := self.content_refusal(message.content):
             return refusal
         try:
-            mail = self._mail(message)
+            mail = self._build_mail(message)
         except ApiKeyIncludedException:
-            return Refused(reason="contains_api_key")
-        answer = await self._transport.post(f"{self._api}/mail/send", headers=self._headers, json=mail)
-        if answer.status == ACCEPTED:
-            return Accepted(message_id=answer.headers.get("x-message-id"), response={"status": answer.status})
-        return self._refusal(answer)
+            return ProviderRefusal(reason="contains_api_key")
+        http_response = await self._transport.post(f"{self._api}/mail/send", headers=self._headers, json=mail)
+        if http_response.status == ACCEPTED_STATUS:
+            return ProviderAcceptance(
+                message_id=http_response.headers.get("x-message-id"), response={"status": http_response.status}
+            )
+        return self._parse_refusal(http_response)
 
-    def _mail(self, message: Message) -> dict[str, Any]:
+    def _build_mail(self, message: OutgoingMessage) -> dict[str, Any]:
         mail = Mail(
             from_email=From(self._settings.sender, self._settings.from_name or None),
-            to_emails=To(recipient_of(message)),
+            to_emails=To(email_of(message)),
             subject=message.content["subject"],
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
@@ -120,58 +122,62 @@ class SendGrid(Provider):
         # Of the delivery: mail programs show a mail that had to be sent again once.
         mail.add_header(Header("Message-ID", f"<{message.delivery_id}@{self._settings.sender.rpartition('@')[2]}>"))
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
-        built: dict[str, Any] = mail.get() | details_of(message)
+        built: dict[str, Any] = mail.get() | build_options(message)
         return built
 
     async def check(self) -> str:
         """A good key may lack the right to send: https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"""
-        async with asking(self.deadline):
-            told = told_by(await self._transport.get(f"{self._api}/scopes", headers=self._headers))
-        scopes = told.get("scopes")
+        async with query_timeout(self.deadline):
+            response_body = parse_json(await self._transport.get(f"{self._api}/scopes", headers=self._headers))
+        scopes = response_body.get("scopes")
         if not isinstance(scopes, list) or "mail.send" not in scopes:
-            raise Permanent("scope_mail_send_missing")
+            raise PermanentError("scope_mail_send_missing")
         return "the API key is good, and may send mail"
 
-    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
-        async with asking(self.deadline):
-            url, params = f"{self._api}/messages", query_for(message)
-            answer = await self._transport.get(url, headers=self._headers, params=params)
-            if answer.status == 403:
-                raise LookupRefused("email_activity_not_available", {"status": answer.status})
-            return found(told_by(answer), message)
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
+        async with query_timeout(self.deadline):
+            url, params = f"{self._api}/messages", build_query(message)
+            http_response = await self._transport.get(url, headers=self._headers, params=params)
+            if http_response.status == 403:
+                raise LookupRefused("email_activity_not_available", {"status": http_response.status})
+            return parse_matches(parse_json(http_response), message)
 
-    def _refusal(self, answer: Answer) -> Refused:
+    def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
         """https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
         https://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html. A 400 that blames neither the recipient nor
         the sender is about this message: another try gets the same answer, other messages pass."""
-        fields = fields_of(answer)
-        evidence = {"status": answer.status, "fields": fields}
-        if answer.status == 429:
-            raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers) or until_reset(answer))
-        if answer.status == 503:
-            raise Temporary("unavailable", evidence, retry_after=retry_after(answer.headers))
-        refuse_common(answer)
-        if answer.status == 413:
-            return Refused(reason="too_large", response=evidence)
-        if answer.status != 400:
-            raise Permanent("unexpected_answer", evidence)
+        fields = parse_error_fields(http_response)
+        evidence = {"status": http_response.status, "fields": fields}
+        if http_response.status == 429:
+            raise TemporaryError(
+                "throttled",
+                evidence,
+                retry_after=parse_retry_after(http_response.headers) or parse_reset_delay(http_response),
+            )
+        if http_response.status == 503:
+            raise TemporaryError("unavailable", evidence, retry_after=parse_retry_after(http_response.headers))
+        raise_common_errors(http_response)
+        if http_response.status == 413:
+            return ProviderRefusal(reason="too_large", response=evidence)
+        if http_response.status != 400:
+            raise PermanentError("unexpected_answer", evidence)
         if any(field.startswith("from") for field in fields):
-            raise Permanent("sender_refused", evidence)
+            raise PermanentError("sender_refused", evidence)
         about_recipient = any(field.startswith("personalizations") and ".to" in field for field in fields)
-        return Refused(reason="invalid_address" if about_recipient else "bad_request", response=evidence)
+        return ProviderRefusal(reason="invalid_address" if about_recipient else "bad_request", response=evidence)
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
-        events = events_of(body)
-        read = [self._read(event) for event in events]
-        if not any(read):
+        events = parse_events(body)
+        receipts = [self._try_parse_event(event) for event in events]
+        if not any(receipts):
             raise UnreadableReceipt("not a list of events")
-        return [receipt or unreadable(event) for event, receipt in zip(events, read, strict=True)]
+        return [receipt or build_unreadable_receipt(event) for event, receipt in zip(events, receipts, strict=True)]
 
-    def _read(self, event: Any) -> ProviderReceipt | None:
+    def _try_parse_event(self, event: Any) -> ProviderReceipt | None:
         """One that is not as documented does not cost the others of its callback."""
         try:
-            return self._receipt(event)
+            return self._parse_event(event)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
             return None
 
@@ -186,16 +192,16 @@ class SendGrid(Provider):
             age = time.time() - int(timestamp[:12])
         except (InvalidSignature, ValueError) as error:
             raise ForgedReceipt("the signature does not match") from error
-        if abs(age) > TOLERANCE:
+        if abs(age) > TIMESTAMP_TOLERANCE:
             raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
 
-    def _receipt(self, event: dict[str, Any]) -> ProviderReceipt:
-        kind = self.KINDS.get(event["event"], ReceiptKind.UNKNOWN)
+    def _parse_event(self, event: dict[str, Any]) -> ProviderReceipt:
+        kind = self.RECEIPT_KINDS.get(event["event"], ReceiptKind.UNKNOWN)
         message_id = message_id_of(event.get("sg_message_id"))
         return ProviderReceipt(
             kind=kind,
             occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
-            attempt_id=reference_in(str(event.get(REFERENCE))),
+            attempt_id=parse_reference(str(event.get(REFERENCE))),
             provider_message_id=message_id,
             reason=receipt_reason(event, kind),
             # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
@@ -204,24 +210,24 @@ class SendGrid(Provider):
         )
 
 
-def public_key(text: str) -> EllipticCurvePublicKey | None:
+def load_public_key(text: str) -> EllipticCurvePublicKey | None:
     try:
         key = EventWebhook(text).public_key
     except ValueError:
         key = text
     if key and not isinstance(key, EllipticCurvePublicKey):
-        raise WrongSettings("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
+        raise InvalidSettings("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
     return key or None
 
 
-def fields_of(answer: Answer) -> list[str]:
+def parse_error_fields(http_response: VendorResponse) -> list[str]:
     """Which fields of the request the errors name; their messages may quote the person."""
-    errors = answer.json().get("errors")
+    errors = http_response.json().get("errors")
     named = [error.get("field") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
     return [field[:100] for field in named if isinstance(field, str)][:20]
 
 
-def until_reset(answer: Answer) -> float | None:
+def parse_reset_delay(http_response: VendorResponse) -> float | None:
     """https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits: a Unix time."""
-    value = answer.headers.get("x-ratelimit-reset", "")
+    value = http_response.headers.get("x-ratelimit-reset", "")
     return min(max(1.0, int(value[:12]) - time.time()), 86_400.0) if value.isascii() and value.isdigit() else None

@@ -7,14 +7,14 @@ from typing import Any
 import structlog
 
 from domain.evidence import ReceiptKind
-from providers.base import ProviderReceipt, UnreadableReceipt, reference_in
-from providers.sendgrid_activity import REFERENCE
+from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.sendgrid_lookup import REFERENCE
 
 log = structlog.get_logger(__name__)
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#event-objects. Other names may be arguments
 # that senders of the same account chose.
-FIELDS = frozenset(
+DOCUMENTED_FIELDS = frozenset(
     {
         *("asm_group_id", "attempt", "bounce_classification", "category", "email", "event", "ip", "newsletter"),
         *("pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open"),
@@ -24,33 +24,33 @@ FIELDS = frozenset(
 )
 
 
-def events_of(body: bytes) -> list[Any]:
+def parse_events(body: bytes) -> list[Any]:
     """What Postgres can keep of them: no NaN, and nothing that is half a character."""
     try:
         events = json.loads(body, parse_constant=lambda _: None)
-        kept = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
+        stored_raw = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise UnreadableReceipt("not a list of events") from error
-    if not isinstance(kept, list) or not kept:
+    if not isinstance(stored_raw, list) or not stored_raw:
         raise UnreadableReceipt("not a list of events")
-    return kept
+    return stored_raw
 
 
-def unreadable(event: Any) -> ProviderReceipt:
+def build_unreadable_receipt(event: Any) -> ProviderReceipt:
     """Return it as one that says nothing. The log names no value of it and the row keeps none: any may be personal."""
     log.warning("an event of a callback cannot be read", provider="sendgrid")
     reference = event.get(REFERENCE) if isinstance(event, dict) else None
     return ProviderReceipt(
         kind=ReceiptKind.UNKNOWN,
         occurred_at=datetime.now(UTC),
-        attempt_id=reference_in(str(reference)),
+        attempt_id=parse_reference(str(reference)),
         raw={"unreadable": event},
-        kept={"unreadable": form_of(event)},
+        stored_raw={"unreadable": field_types(event)},
     )
 
 
-def form_of(event: Any) -> Any:
+def field_types(event: Any) -> Any:
     """Return the documented fields with the types of their values."""
     if not isinstance(event, dict):
         return type(event).__name__
-    return {name: type(value).__name__ for name, value in event.items() if name in FIELDS}
+    return {name: type(value).__name__ for name, value in event.items() if name in DOCUMENTED_FIELDS}

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.evidence import ReceiptKind
-from domain.suppressions import GROUP
+from domain.suppressions import GROUP_PREFIX
 from providers import smtp_status
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped, without what stands in brackets
-DROPPED: Mapping[str, str] = {
+DROP_REASONS: Mapping[str, str] = {
     "invalid smtpapi header": "bad_request",
     "spam content": "content_blocked",
     "unsubscribed address": "unsubscribed",
@@ -22,7 +22,7 @@ DROPPED: Mapping[str, str] = {
 }
 # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications. `Unclassified` says
 # nothing: then the status of the reply does.
-CLASSIFICATIONS: Mapping[str, str] = {
+BOUNCE_CLASSIFICATIONS: Mapping[str, str] = {
     "invalid address": "invalid_address",
     "mailbox unavailable": "mailbox_unavailable",
     "technical failure": "technical_failure",
@@ -32,7 +32,7 @@ CLASSIFICATIONS: Mapping[str, str] = {
 }
 GROUP_EVENTS = ("group_unsubscribe", "group_resubscribe")
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#bounces: a block is of this one message
-BLOCKED = "blocked"
+BLOCKED_TYPE = "blocked"
 
 
 def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
@@ -40,18 +40,18 @@ def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
     if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
         return reason_of(event)
     group = event.get("asm_group_id")
-    return f"{GROUP}{group}" if event["event"] in GROUP_EVENTS and isinstance(group, int) else None
+    return f"{GROUP_PREFIX}{group}" if event["event"] in GROUP_EVENTS and isinstance(group, int) else None
 
 
 def reason_of(event: Mapping[str, Any]) -> str | None:
     """Return our code; None for an event that names no cause. What blocks one message proves nothing of the address."""
-    dropped = DROPPED.get(_word(event.get("reason")))
-    classified = CLASSIFICATIONS.get(_word(event.get("bounce_classification")))
-    replied = smtp_status.reason_of(str(event.get("status")))
-    if event.get("type") == BLOCKED and replied == "invalid_address":
-        replied = "refused_recipient"
-    return dropped or classified or replied
+    drop_reason = DROP_REASONS.get(_normalize(event.get("reason")))
+    classified_reason = BOUNCE_CLASSIFICATIONS.get(_normalize(event.get("bounce_classification")))
+    status_reason = smtp_status.find_reason(str(event.get("status")))
+    if event.get("type") == BLOCKED_TYPE and status_reason == "invalid_address":
+        status_reason = "refused_recipient"
+    return drop_reason or classified_reason or status_reason
 
 
-def _word(value: Any) -> str:
+def _normalize(value: Any) -> str:
     return str(value).partition("(")[0].strip().lower()

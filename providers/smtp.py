@@ -14,19 +14,19 @@ from pydantic import Field, SecretStr, field_validator
 
 from config_sources import ProviderSettings
 from domain.channels import Channel
-from domain.failure_reasons import is_account
-from domain.outgoing import Message
+from domain.failure_reasons import is_account_code
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.mail import mail_of, refusal_of
-from providers.outcomes import Accepted, Json, Permanent, Refused, Temporary, Unknown
-from providers.smtp_status import STORAGE_EXCEEDED, reason_of, reason_to_retry
-from providers.tools import Tools
+from providers.context import ProviderContext
+from providers.email_message import build_email, find_refusal
+from providers.outcomes import Json, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
+from providers.smtp_status import STORAGE_EXCEEDED, find_reason, find_retry_reason
 
-PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 # Seconds until the server has agreed to the recipient: what stalls before that has not been sent.
-BEFORE_DATA = 12.0
-GOODBYE = 1.0
-IN_CLEAR = "the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit"
+PRE_DATA_TIMEOUT = 12.0
+QUIT_TIMEOUT = 1.0
+PLAINTEXT_LOGIN_WARNING = "the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit"
 PLAIN_ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+")
 
 
@@ -42,13 +42,13 @@ class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
     from_name: str = ""
 
     @property
-    def login_in_clear(self) -> bool:
+    def has_plaintext_login(self) -> bool:
         """Whether the password crosses a network as it is."""
         return bool(self.username) and self.tls == "none" and not _is_loopback(self.host)
 
     @field_validator("sender")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _validate_sender(cls, value: str) -> str:
         if not (value.isascii() and PLAIN_ADDRESS.fullmatch(value)):
             raise ValueError("must be an address, such as shop@example.com")
         return value
@@ -69,16 +69,16 @@ class Smtp(Provider):
     settings: ClassVar[type[ProviderSettings]] = SmtpSettings
 
     # https://www.rfc-editor.org/rfc/rfc4954#section-6: they want us to log in, or do not like how we did.
-    LOGIN: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
+    LOGIN_ERROR_CODES: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
     # Servers have no code of their own for "we forward for others, and you are none of them": Postfix and Sendmail say
     # 5.7.1, as for a policy about one recipient, Exchange 5.7.54, Exim no enhanced code at all.
-    RELAY: ClassVar[re.Pattern[str]] = re.compile(
+    RELAY_DENIED_PATTERN: ClassVar[re.Pattern[str]] = re.compile(
         r"\brelay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))"
         r"|\b(unable|not \w+) to relay|\bnot relay",
         re.IGNORECASE,
     )
     # What we demand and the server does not offer, in the words of aiosmtplib, whose errors for it are of one class.
-    LACKING: ClassVar[dict[str, str]] = {
+    MISSING_EXTENSIONS: ClassVar[dict[str, str]] = {
         "AUTH extension": "login_not_offered",
         "authentication method": "login_not_offered",
         "STARTTLS extension": "starttls_not_offered",
@@ -89,33 +89,33 @@ class Smtp(Provider):
         self._tls = tls
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.load(SmtpSettings))
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.load_settings(SmtpSettings))
 
-    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
-        return refusal_of(content)
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
+        return find_refusal(content)
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         """The server's word on the recipient, else on the content, else its acceptance."""
         address = message.address.get("email_ascii") or message.address["email"]
         if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
-            return Refused(reason="invalid_address")
-        if empty := self.content_refusal(message.content):
-            return empty
+            return ProviderRefusal(reason="invalid_address")
+        if content_error := self.content_refusal(message.content):
+            return content_error
         client = self._client()
         try:
-            refusal = await self._introduce(client, address)
-            answer = refusal or await self._hand_over(client, message, address)
-            await _say_goodbye(client)
+            refusal = await self._open_transaction(client, address)
+            outcome = refusal or await self._send_data(client, message, address)
+            await _quit(client)
         finally:
             client.close()
-        return answer
+        return outcome
 
     def _client(self) -> aiosmtplib.SMTP:
         settings = self._settings
         return aiosmtplib.SMTP(
             hostname=settings.host,
-            port=settings.port or PORTS[settings.tls],
+            port=settings.port or DEFAULT_PORTS[settings.tls],
             username=settings.username,
             password=settings.password.get_secret_value(),
             use_tls=settings.tls == "implicit",
@@ -128,104 +128,110 @@ class Smtp(Provider):
         """As far as the login, and a NOOP for servers that refuse only what comes after it."""
         client = self._client()
         try:
-            async with self._before_data():
+            async with self._pre_data_phase():
                 await client.connect()
                 await client.noop()
-            await _say_goodbye(client)
+            await _quit(client)
         finally:
             client.close()
         settings = self._settings
         login = f"takes the login of {settings.username}" if settings.username else "answers; no login is set"
-        warning = f"; {IN_CLEAR}" if settings.login_in_clear else ""
+        warning = f"; {PLAINTEXT_LOGIN_WARNING}" if settings.has_plaintext_login else ""
         return f"{settings.host} {login} (tls: {settings.tls}){warning}"
 
-    async def _introduce(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
+    async def _open_transaction(self, client: aiosmtplib.SMTP, address: str) -> ProviderRefusal | None:
         """As far as the recipient."""
-        async with self._before_data():
+        async with self._pre_data_phase():
             await client.connect()
             await client.ehlo()
             try:
-                return await self._address(client, address)
+                return await self._set_envelope(client, address)
             except aiosmtplib.SMTPRecipientRefused as error:
-                return self._refused(error, address)
+                return self._parse_refusal(error, address)
 
     @asynccontextmanager
-    async def _before_data(self) -> AsyncIterator[None]:
+    async def _pre_data_phase(self) -> AsyncIterator[None]:
         """Whatever is lost until then, nothing has been sent."""
         try:
-            async with asyncio.timeout(BEFORE_DATA):
+            async with asyncio.timeout(PRE_DATA_TIMEOUT):
                 yield
         except aiosmtplib.SMTPResponseException as error:
-            raise self._not_us(error) from error
+            raise self._parse_server_error(error) from error
         except TimeoutError as error:
-            raise Temporary("timeout") from error
+            raise TemporaryError("timeout") from error
         except OSError as error:
-            raise Temporary("connect_failed", {"error": type(error).__name__}) from error
+            raise TemporaryError("connect_failed", {"error": type(error).__name__}) from error
         except aiosmtplib.SMTPException as error:
-            lacking = next((reason for words, reason in self.LACKING.items() if words in error.message), None)
-            raise Permanent(lacking or "server_unsuitable", {"error": type(error).__name__}) from error
+            missing = next(
+                (reason for words, reason in self.MISSING_EXTENSIONS.items() if words in error.message), None
+            )
+            raise PermanentError(missing or "server_unsuitable", {"error": type(error).__name__}) from error
 
-    async def _address(self, client: aiosmtplib.SMTP, address: str) -> Refused | None:
+    async def _set_envelope(self, client: aiosmtplib.SMTP, address: str) -> ProviderRefusal | None:
         """An address that is not ASCII needs a server that takes those (RFC 6531)."""
         international = not address.isascii()
         if international and not client.supports_extension("smtputf8"):
-            return Refused(reason="international_address_not_supported")
+            return ProviderRefusal(reason="international_address_not_supported")
         options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
         await client.mail(self._settings.sender, options=options, encoding="utf-8")
         await client.rcpt(address, encoding="utf-8")
         return None
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, message: Message, address: str) -> Accepted | Refused:
+    async def _send_data(
+        self, client: aiosmtplib.SMTP, message: OutgoingMessage, address: str
+    ) -> ProviderAcceptance | ProviderRefusal:
         """From DATA on, what is lost may have been taken."""
         sender = Address(self._settings.from_name, addr_spec=self._settings.sender)
-        mail = mail_of(message, sender, address)
+        mail = build_email(message, sender, address)
         try:
             code, text = await client.data(mail.as_bytes())
         except aiosmtplib.SMTPResponseException as error:
             if error.code < 400:
-                raise Unknown("malformed_answer") from error
-            return self._refused(error, address, otherwise="content_refused")
+                raise UnknownOutcome("malformed_answer") from error
+            return self._parse_refusal(error, address, default_reason="content_refused")
         except TimeoutError as error:
-            raise Unknown("timeout") from error
+            raise UnknownOutcome("timeout") from error
         except OSError as error:
-            raise Unknown("connection_lost", {"error": type(error).__name__}) from error
-        evidence = {"code": code, "text": _without(address, text)}
-        return Accepted(message_id=mail["Message-ID"].strip("<>"), response=evidence)
+            raise UnknownOutcome("connection_lost", {"error": type(error).__name__}) from error
+        evidence = {"code": code, "text": _redact(address, text)}
+        return ProviderAcceptance(message_id=mail["Message-ID"].strip("<>"), response=evidence)
 
-    def _refused(
-        self, error: aiosmtplib.SMTPResponseException, address: str, otherwise: str = "refused_recipient"
-    ) -> Refused:
+    def _parse_refusal(
+        self, error: aiosmtplib.SMTPResponseException, address: str, default_reason: str = "refused_recipient"
+    ) -> ProviderRefusal:
         """Of this recipient or this message; raises for the answers that are about us or about now."""
-        if error.code in self.LOGIN:
-            raise self._not_us(error) from error
-        text = _without(address, error.message)
+        if error.code in self.LOGIN_ERROR_CODES:
+            raise self._parse_server_error(error) from error
+        text = _redact(address, error.message)
         evidence: Json = {"code": error.code, "text": text}
-        if later := reason_to_retry(error.code, error.message, at_recipient=otherwise == "refused_recipient"):
-            raise Temporary(later, evidence) from error
-        if self.RELAY.search(text):
-            raise Permanent("relay_denied", evidence) from error
-        reason = reason_of(error.message) or ("too_large" if error.code == STORAGE_EXCEEDED else otherwise)
-        if is_account(reason):
-            raise Permanent(reason, evidence) from error
-        return Refused(reason=reason, response=evidence)
+        if retry_reason := find_retry_reason(
+            error.code, error.message, is_recipient_reply=default_reason == "refused_recipient"
+        ):
+            raise TemporaryError(retry_reason, evidence) from error
+        if self.RELAY_DENIED_PATTERN.search(text):
+            raise PermanentError("relay_denied", evidence) from error
+        reason = find_reason(error.message) or ("too_large" if error.code == STORAGE_EXCEEDED else default_reason)
+        if is_account_code(reason):
+            raise PermanentError(reason, evidence) from error
+        return ProviderRefusal(reason=reason, response=evidence)
 
-    def _not_us(self, error: aiosmtplib.SMTPResponseException) -> Temporary | Permanent:
+    def _parse_server_error(self, error: aiosmtplib.SMTPResponseException) -> TemporaryError | PermanentError:
         """Before a recipient was named, or for reasons that are none of theirs: nobody's message passes."""
         evidence: Json = {"code": error.code}
         if error.code < 500:
-            return Temporary("unavailable", evidence)
-        if error.code in self.LOGIN or isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            return Permanent("credentials_refused", evidence)
+            return TemporaryError("unavailable", evidence)
+        if error.code in self.LOGIN_ERROR_CODES or isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            return PermanentError("credentials_refused", evidence)
         sender = isinstance(error, aiosmtplib.SMTPSenderRefused)
-        return Permanent("sender_refused" if sender else "server_refused", evidence)
+        return PermanentError("sender_refused" if sender else "server_refused", evidence)
 
 
-def _without(address: str, text: str) -> str:
+def _redact(address: str, text: str) -> str:
     return text.replace(address, "…")[:200]
 
 
-async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
+async def _quit(client: aiosmtplib.SMTP) -> None:
     """What the server thinks of our goodbye changes nothing."""
     with suppress(aiosmtplib.SMTPException, TimeoutError, OSError):
-        async with asyncio.timeout(GOODBYE):
+        async with asyncio.timeout(QUIT_TIMEOUT):
             await client.quit()

@@ -86,37 +86,39 @@ REASONS: Mapping[str, str] = {
     "7.29": "sender_refused",
     "7.30": "server_unsuitable",
 }
-CODE = re.compile(r"[245]\.(\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
+ENHANCED_CODE = re.compile(r"[245]\.(\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
 
 
-def reason_of(text: str) -> str | None:
+def find_reason(text: str) -> str | None:
     """Return our code for a text that begins with an enhanced status code; None if it does not, or it says nothing."""
-    found = CODE.match(text)
-    return REASONS.get(found[1]) if found else None
+    code_match = ENHANCED_CODE.match(text)
+    return REASONS.get(code_match[1]) if code_match else None
 
 
 # https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3
 STORAGE_EXCEEDED = 552
 INSUFFICIENT_STORAGE = 452
-OF_THE_RECIPIENT = (450, 451, INSUFFICIENT_STORAGE)
+RECIPIENT_CODES = (450, 451, INSUFFICIENT_STORAGE)
 MAILBOX_FULL = "2.2"
-OF_THE_SERVER = "3."
+SERVER_STATUS_PREFIX = "3."
 
 
-def reason_to_retry(code: int, text: str, *, at_recipient: bool) -> str | None:
+def find_retry_reason(code: int, text: str, *, is_recipient_reply: bool) -> str | None:
     """Return why a reply to a recipient or a content asks for a later attempt; None if it is final.
 
     Most of these are about one recipient: greylisting and full mailboxes, the latter also with
     552 (RFC 5321, 4.5.3.1.10). What the server says of itself (4.3.x, 421) is `unavailable`.
     """
-    found = CODE.match(text)
-    status = found[1] if found else None
-    storage = code in (INSUFFICIENT_STORAGE, STORAGE_EXCEEDED)
-    if storage and (status == MAILBOX_FULL or (status is None and (at_recipient or code == INSUFFICIENT_STORAGE))):
+    code_match = ENHANCED_CODE.match(text)
+    status = code_match[1] if code_match else None
+    is_storage_error = code in (INSUFFICIENT_STORAGE, STORAGE_EXCEEDED)
+    if is_storage_error and (
+        status == MAILBOX_FULL or (status is None and (is_recipient_reply or code == INSUFFICIENT_STORAGE))
+    ):
         return "mailbox_full"
     if code >= 500:
         return None
     if status == MAILBOX_FULL:
         return "mailbox_full"
-    of_recipient = code in OF_THE_RECIPIENT if status is None else not status.startswith(OF_THE_SERVER)
-    return "greylisted" if of_recipient and code != 421 else "unavailable"
+    is_recipient_error = code in RECIPIENT_CODES if status is None else not status.startswith(SERVER_STATUS_PREFIX)
+    return "greylisted" if is_recipient_error and code != 421 else "unavailable"

@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 import standardwebhooks
 
 
-def signed_headers(ident: str, body: str, secrets: Iterable[str]) -> dict[str, str]:
+def sign_headers(webhook_id: str, body: str, secrets: Iterable[str]) -> dict[str, str]:
     """`ident` stays the same when a message is tried again. One signature per secret, so that a receiver may have the
     new one or the old one while they are exchanged."""
     now = datetime.now(UTC)
     return {
         "content-type": "application/json",
         "user-agent": "Tocsin",
-        "webhook-id": ident,
+        "webhook-id": webhook_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(standardwebhooks.Webhook(secret).sign(ident, now, body) for secret in secrets),
+        "webhook-signature": " ".join(
+            standardwebhooks.Webhook(secret).sign(webhook_id, now, body) for secret in secrets
+        ),
     }

@@ -13,15 +13,15 @@ from typing import Any
 import httpx2
 
 from config import VERSION
-from providers.outcomes import Permanent, Temporary, Unknown
+from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 
-ANSWER_LIMIT = 64 * 1024
+RESPONSE_LIMIT = 64 * 1024
 # Seconds. An answer of one byte a second never times out by itself.
-BODY_WITHIN = 3.0
+BODY_TIMEOUT = 3.0
 # Answers are read raw, up to the limit: unpacked they could be any size.
-PLAIN = {"accept-encoding": "identity"}
+IDENTITY_ENCODING = {"accept-encoding": "identity"}
 # Raised before a byte of the request could have left.
-NEVER_LEFT = (
+NOT_SENT_ERRORS = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
     httpx2.PoolTimeout,
@@ -32,22 +32,22 @@ NEVER_LEFT = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class VendorResponse:
     """`body` is cut at the limit; `json()` is {} for what is not a JSON object. `is_cut`: more was to come."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    is_cut: bool = False
+    is_truncated: bool = False
 
     @property
     def is_2xx(self) -> bool:
         return 200 <= self.status < 300
 
-    def has(self, status: int, field: str) -> bool:
+    def is_success(self, status: int, field: str) -> bool:
         """Whether this is the documented success: that status, with that field in its JSON. A body that was cut off
         cannot show the field, and the status has said enough."""
-        return self.status == status and (self.is_cut or bool(self.json().get(field)))
+        return self.status == status and (self.is_truncated or bool(self.json().get(field)))
 
     def json(self) -> dict[str, Any]:
         try:
@@ -57,12 +57,14 @@ class Answer:
         return value if isinstance(value, dict) else {}
 
 
-def outgoing_client(way: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
+def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
     """Says who we are; no redirects, no proxies from the environment. A connection takes 4 s at most, so that it ends
     before the adapter's deadline and is known to have failed."""
     timeout = httpx2.Timeout(30, connect=4, pool=4)
     name = {"user-agent": f"Tocsin/{VERSION}"}
-    return httpx2.AsyncClient(transport=way, headers=name, timeout=timeout, follow_redirects=False, trust_env=False)
+    return httpx2.AsyncClient(
+        transport=base_transport, headers=name, timeout=timeout, follow_redirects=False, trust_env=False
+    )
 
 
 class Transport:
@@ -71,9 +73,9 @@ class Transport:
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
 
-    async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> Answer:
-        """One POST with `json=`, `data=` (a form) or `content=`. Raises Temporary or Unknown; statuses are answers."""
-        return await self._call("POST", url, ANSWER_LIMIT, headers, **body)
+    async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> VendorResponse:
+        """One POST with `json=`, `data=` (a form) or `content=`. Raises TemporaryError or Unknown; statuses are answers."""
+        return await self._call("POST", url, RESPONSE_LIMIT, headers, **body)
 
     async def get(
         self,
@@ -81,29 +83,35 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
-        limit: int = ANSWER_LIMIT,
-    ) -> Answer:
+        limit: int = RESPONSE_LIMIT,
+    ) -> VendorResponse:
         """One GET, by the rules of `post`; `limit` is how many bytes of the answer are read."""
         return await self._call("GET", url, limit, headers, params=params)
 
-    async def _call(self, method: str, url: str, limit: int, headers: Mapping[str, str] | None, **more: Any) -> Answer:
+    async def _call(
+        self, method: str, url: str, limit: int, headers: Mapping[str, str] | None, **request_args: Any
+    ) -> VendorResponse:
         try:
-            async with self._client.stream(method, url, headers={**PLAIN, **(headers or {})}, **more) as response:
-                body, is_cut = await _capped(response, limit)
-                return Answer(status=response.status_code, headers=response.headers, body=body, is_cut=is_cut)
-        except NEVER_LEFT as error:
-            raise Temporary("connect_failed", {"error": type(error).__name__}) from error
+            async with self._client.stream(
+                method, url, headers={**IDENTITY_ENCODING, **(headers or {})}, **request_args
+            ) as response:
+                body, is_truncated = await _read_limited(response, limit)
+                return VendorResponse(
+                    status=response.status_code, headers=response.headers, body=body, is_truncated=is_truncated
+                )
+        except NOT_SENT_ERRORS as error:
+            raise TemporaryError("connect_failed", {"error": type(error).__name__}) from error
         except (httpx2.TimeoutException, TimeoutError) as error:
-            raise Unknown("timeout", {"error": type(error).__name__}) from error
+            raise UnknownOutcome("timeout", {"error": type(error).__name__}) from error
         except httpx2.TransportError as error:
-            raise Unknown("connection_lost", {"error": type(error).__name__}) from error
+            raise UnknownOutcome("connection_lost", {"error": type(error).__name__}) from error
 
 
-async def _capped(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
+async def _read_limited(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
     """The body, and whether it was cut: a 2xx whose body breaks off or drips is an answer all the same."""
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_WITHIN):
+        async with asyncio.timeout(BODY_TIMEOUT):
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > limit:
@@ -115,37 +123,37 @@ async def _capped(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
     return bytes(body), False
 
 
-def refuse_common(answer: Answer) -> None:
+def raise_common_errors(http_response: VendorResponse) -> None:
     """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …). A 2xx
     is here because it is not the one that the vendor documents, as from a proxy: the outcome is unknown."""
-    evidence = {"status": answer.status}
-    if answer.is_2xx:
-        raise Unknown("undocumented_success", evidence)
-    if answer.status == 429:
-        raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
-    if answer.status in (401, 402, 403):
-        raise Permanent("credentials_refused", evidence)
-    if 300 <= answer.status < 400:
-        raise Permanent("redirected", evidence)
-    if answer.status >= 500:
-        raise Unknown("server_error", evidence, retry_after=retry_after(answer.headers))
+    evidence = {"status": http_response.status}
+    if http_response.is_2xx:
+        raise UnknownOutcome("undocumented_success", evidence)
+    if http_response.status == 429:
+        raise TemporaryError("throttled", evidence, retry_after=parse_retry_after(http_response.headers))
+    if http_response.status in (401, 402, 403):
+        raise PermanentError("credentials_refused", evidence)
+    if 300 <= http_response.status < 400:
+        raise PermanentError("redirected", evidence)
+    if http_response.status >= 500:
+        raise UnknownOutcome("server_error", evidence, retry_after=parse_retry_after(http_response.headers))
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds, from either form that RFC 9110 allows; None if absent or nonsense."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), 86_400))
-    moment = moment_of(value)
-    if moment is None:
+    parsed_time = parse_http_date(value)
+    if parsed_time is None:
         return None
-    return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), 86_400.0)
+    return min(max(0.0, (parsed_time - (now or datetime.now(UTC))).total_seconds()), 86_400.0)
 
 
-def moment_of(text: str) -> datetime | None:
+def parse_http_date(text: str) -> datetime | None:
     """A date as headers and some vendors write it (RFC 5322); None if it is nonsense. Without a zone it is UTC."""
     try:
-        moment = parsedate_to_datetime(text)
+        parsed_time = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=UTC)

@@ -22,28 +22,28 @@ from twilio.request_validator import (
 from config_sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
-from domain.failure_reasons import is_account
-from domain.outgoing import Message
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, reference_in
-from providers.outcomes import Accepted, Permanent, Refused, Temporary
-from providers.questions import LISTING_LIMIT, asking, records, told_by
-from providers.tools import Tools
-from providers.transport import Answer, Transport, refuse_common, retry_after
-from providers.twilio_callbacks import Fields, fields_of, is_hashed
-from providers.twilio_reasons import LATER, REASONS, reason_of
-from providers.twilio_records import accepted, created, may_be
-from providers.twilio_replies import is_reply, opt_outs
+from domain.failure_reasons import is_account_code
+from domain.outgoing_messages import OutgoingMessage
+from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.context import ProviderContext
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.queries import LIST_LIMIT, parse_json, parse_records, query_timeout
+from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
+from providers.twilio_callbacks import CallbackFields, has_body_hash, parse_fields
+from providers.twilio_reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
+from providers.twilio_records import build_acceptance, created_at, may_match
+from providers.twilio_replies import is_reply, parse_opt_outs
 
-REFERENCE = "attempt"
+REFERENCE_PARAMETER = "attempt"
 # Of its list, newest first: nobody gets as many messages within the settle window.
-PAGE = "100"
+PAGE_SIZE = "100"
 # https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in its queue.
-LONGEST_TEXT = 1_600
+MAX_TEXT_LENGTH = 1_600
 # https://www.twilio.com/docs/glossary/what-e164
 E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
-LONGEST_VALIDITY = 36_000
+MAX_VALIDITY_SECONDS = 36_000
 # Its clock and ours, and its times are whole seconds.
-SKEW = timedelta(minutes=1)
+CLOCK_SKEW = timedelta(minutes=1)
 
 
 class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_name=True):
@@ -58,7 +58,7 @@ class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_
     base_url: str = "https://api.twilio.com"
 
     @model_validator(mode="after")
-    def _one_sender(self) -> Self:
+    def _validate_sender(self) -> Self:
         if bool(self.sender) is bool(self.messaging_service_sid):
             raise ValueError("set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID")
         return self
@@ -73,14 +73,14 @@ class Twilio(Provider):
     settle_window: ClassVar[float] = 120.0
     parses_receipts: ClassVar[bool] = True
     # "read" comes for channels other than SMS.
-    reports_up_to: ClassVar[Evidence] = Evidence.DELIVERED
+    max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
     # https://www.twilio.com/docs/iam/api/account
-    INACTIVE: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
+    INACTIVE_REASONS: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
     # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
     # `sent` is what we know already: a carrier has it, and nobody says that it arrived.
-    KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
+    RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
         "delivered": ReceiptKind.DELIVERED,
         "read": ReceiptKind.OPENED,
         "undelivered": ReceiptKind.BOUNCED,
@@ -100,90 +100,94 @@ class Twilio(Provider):
         self._secrets = {False: token, True: settings.webhook_secret.get_secret_value()}
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.load(TwilioSettings), tools.transport, tools.receipts_url(cls.name))
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.load_settings(TwilioSettings), context.transport, context.receipts_url(cls.name))
 
-    def content_refusal(self, content: Mapping[str, Any]) -> Refused | None:
-        return refusal_of(content)
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
+        return find_refusal(content)
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         if not E164.fullmatch(message.address["phone"]):
-            return Refused(reason="invalid_address")
+            return ProviderRefusal(reason="invalid_address")
         if refusal := self.content_refusal(message.content):
             return refusal
         form = {
             "To": message.address["phone"],
             **self._sender,
             "Body": message.content["text"],
-            "StatusCallback": f"{self._callback_url}?{REFERENCE}={message.attempt_id}",
+            "StatusCallback": f"{self._callback_url}?{REFERENCE_PARAMETER}={message.attempt_id}",
         }
-        form |= validity(message)
-        answer = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
-        return accepted(answer.json(), answer.status) if answer.has(201, "sid") else self._refusal(answer)
+        form |= build_validity_period(message)
+        http_response = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
+        return (
+            build_acceptance(http_response.json(), http_response.status)
+            if http_response.is_success(201, "sid")
+            else self._parse_refusal(http_response)
+        )
 
     async def check(self) -> str:
         """A suspended account can still be asked."""
-        async with asking(self.deadline):
-            told = told_by(await self._transport.get(f"{self._account}.json", headers=self._headers))
-        if told.get("status") != "active":
-            raise Permanent(self.INACTIVE.get(str(told.get("status")), "account_not_active"))
+        async with query_timeout(self.deadline):
+            listing = parse_json(await self._transport.get(f"{self._account}.json", headers=self._headers))
+        if listing.get("status") != "active":
+            raise PermanentError(self.INACTIVE_REASONS.get(str(listing.get("status")), "account_not_active"))
         return "the credentials are good, and the account is active"
 
-    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
         """Its records hold no reference of ours, so they are found by recipient, time and text. Not by DateSent, which
         a message that is still queued does not have: https://www.twilio.com/docs/messaging/api/message-resource"""
-        url, query = f"{self._account}/Messages.json", {"To": message.address["phone"], "PageSize": PAGE}
-        async with asking(self.deadline):
-            told = told_by(await self._transport.get(url, headers=self._headers, params=query, limit=LISTING_LIMIT))
-        listed = sorted(records(told, "messages"), key=created)
-        recent = [record for record in listed if created(record) >= since - SKEW]
-        if told.get("next_page_uri") and len(recent) == len(listed):
-            raise Temporary("too_many_messages")
-        return [accepted(record) for record in recent if may_be(record, message)]
+        url, query = f"{self._account}/Messages.json", {"To": message.address["phone"], "PageSize": PAGE_SIZE}
+        async with query_timeout(self.deadline):
+            listing = parse_json(await self._transport.get(url, headers=self._headers, params=query, limit=LIST_LIMIT))
+        listed_records = sorted(parse_records(listing, "messages"), key=created_at)
+        recent_records = [record for record in listed_records if created_at(record) >= since - CLOCK_SKEW]
+        if listing.get("next_page_uri") and len(recent_records) == len(listed_records):
+            raise TemporaryError("too_many_messages")
+        return [build_acceptance(record) for record in recent_records if may_match(record, message)]
 
-    def _refusal(self, answer: Answer) -> Refused:
+    def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
         """By its code first: some refusals of one number have the status of a refused account. A code that is in no
         table is about this message."""
-        code = answer.json().get("code")
-        code = code if isinstance(code, int) and 400 <= answer.status < 500 else 0
-        evidence = {"status": answer.status, "code": code}
+        code = http_response.json().get("code")
+        code = code if isinstance(code, int) and 400 <= http_response.status < 500 else 0
+        evidence = {"status": http_response.status, "code": code}
         reason = REASONS.get(code)
-        if reason in LATER:
-            raise Temporary("throttled", evidence, retry_after=retry_after(answer.headers))
-        if reason is not None and is_account(reason):
-            raise Permanent(reason, evidence)
+        if reason in RETRYABLE_REASONS:
+            raise TemporaryError("throttled", evidence, retry_after=parse_retry_after(http_response.headers))
+        if reason is not None and is_account_code(reason):
+            raise PermanentError(reason, evidence)
         if reason is not None:
-            return Refused(reason=reason, response=evidence)
-        refuse_common(answer)
-        if answer.status == 400:
-            return Refused(reason="bad_request", response=evidence)
-        raise Permanent("unexpected_answer", evidence)
+            return ProviderRefusal(reason=reason, response=evidence)
+        raise_common_errors(http_response)
+        if http_response.status == 400:
+            return ProviderRefusal(reason="bad_request", response=evidence)
+        raise PermanentError("unexpected_answer", evidence)
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         """The signature is over our public address, as we gave it to the vendor, and the sorted form; or over the
         address alone, where that has a hash of the body."""
-        text, hashed = body.decode(errors="replace"), is_hashed(query)
-        fields = fields_of(text, hashed=hashed)
+        text, hashed = body.decode(errors="replace"), has_body_hash(query)
+        fields = parse_fields(text, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
         self._verify(headers, url, text if hashed else fields)
         if is_reply(fields):
-            return opt_outs(fields)
+            return parse_opt_outs(fields)
         if not fields.get("MessageSid") or "MessageStatus" not in fields:
             raise UnreadableReceipt("not a status callback")
-        kind = self.KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
-        failed = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
+        kind = self.RECEIPT_KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
+        is_failure = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
         receipt = ProviderReceipt(
             kind=kind,
             # The callback names no time.
             occurred_at=datetime.now(UTC),
-            attempt_id=reference_in(dict(parse_qsl(query)).get(REFERENCE)),
+            attempt_id=parse_reference(dict(parse_qsl(query)).get(REFERENCE_PARAMETER)),
             provider_message_id=fields["MessageSid"],
-            reason=reason_of(fields) if failed else None,
+            reason=find_failure_reason(fields) if is_failure else None,
             raw=dict(fields),
         )
         return [receipt]
 
-    def _verify(self, headers: Mapping[str, str], url: str, signed: Fields | str) -> None:
+    def _verify(self, headers: Mapping[str, str], url: str, signed: CallbackFields | str) -> None:
         """https://www.twilio.com/docs/usage/webhooks/webhooks-security: with HMAC-SHA1 and the auth token or, where a
         second header says so, with the algorithm that it names and a shared key's secret."""
         settings = headers.get(SIGNATURE_SETTINGS_HEADER.lower(), "")
@@ -196,17 +200,17 @@ class Twilio(Provider):
             raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
 
 
-def refusal_of(content: Mapping[str, Any]) -> Refused | None:
+def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
     """Return why Twilio would not take this text: it refuses it on every call."""
     text = str(content.get("text") or "")
     if not text.strip():
-        return Refused(reason="empty_message")
-    return Refused(reason="too_long") if len(text) > LONGEST_TEXT else None
+        return ProviderRefusal(reason="empty_message")
+    return ProviderRefusal(reason="too_long") if len(text) > MAX_TEXT_LENGTH else None
 
 
-def validity(message: Message) -> dict[str, str]:
+def build_validity_period(message: OutgoingMessage) -> dict[str, str]:
     """Return how long the vendor may keep the message in its queue, in seconds: until it is of no use any more."""
     if message.expires_at is None:
         return {}
-    left = int((message.expires_at - datetime.now(UTC)).total_seconds())
-    return {"ValidityPeriod": str(min(max(left, 1), LONGEST_VALIDITY))}
+    seconds_left = int((message.expires_at - datetime.now(UTC)).total_seconds())
+    return {"ValidityPeriod": str(min(max(seconds_left, 1), MAX_VALIDITY_SECONDS))}

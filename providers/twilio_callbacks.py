@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, parse_qsl
 BODY_HASH = "bodySHA256"
 
 
-class Fields(dict[str, str]):
+class CallbackFields(dict[str, str]):
     """A field that repeats has its last value here, and all of them in `getall`, which the vendor's package reads."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -19,18 +19,18 @@ class Fields(dict[str, str]):
         return [value for each, value in self._pairs if each == name]
 
 
-def is_hashed(query: str) -> bool:
+def has_body_hash(query: str) -> bool:
     """Whether the signature covers a hash of the body instead of its fields."""
     return BODY_HASH in parse_qs(query)
 
 
-def fields_of(body: str, *, hashed: bool) -> Fields:
+def parse_fields(body: str, *, hashed: bool) -> CallbackFields:
     """Return the texts of a form or of a JSON object; none for what is neither."""
     if not hashed:
-        return Fields(parse_qsl(body, keep_blank_values=True))
+        return CallbackFields(parse_qsl(body, keep_blank_values=True))
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return Fields(parse_qsl(body, keep_blank_values=True))
+        return CallbackFields(parse_qsl(body, keep_blank_values=True))
     texts = [(name, each) for name, each in value.items() if isinstance(each, str)] if isinstance(value, dict) else []
-    return Fields(texts)
+    return CallbackFields(texts)

@@ -60,10 +60,10 @@ REASONS: Mapping[int, str] = {
     30500: "technical_failure",
 }
 # Of a request: its queue for our number is full, or there are too many requests. Nothing has been queued.
-LATER = frozenset({"queue_full", "throttled"})
+RETRYABLE_REASONS = frozenset({"queue_full", "throttled"})
 
 
-def reason_of(callback: Mapping[str, str]) -> str:
+def find_failure_reason(callback: Mapping[str, str]) -> str:
     """Return our code for a message that was not delivered: https://www.twilio.com/docs/messaging/api/message-resource"""
     code = callback.get("ErrorCode", "")
     known = REASONS.get(int(code)) if code.isascii() and code.isdigit() else None

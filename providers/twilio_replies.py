@@ -10,10 +10,10 @@ from providers.base import ProviderReceipt
 # https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: which it was, where a service has that switched on.
 OPT_OUT_TYPES = {"STOP": ReceiptKind.UNSUBSCRIBED, "START": ReceiptKind.RESUBSCRIBED}
 # https://help.twilio.com/articles/223134027: else the words that Twilio itself obeys, if they are all there is.
-WORDS = dict.fromkeys(
+OPT_OUT_KEYWORDS = dict.fromkeys(
     ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"), ReceiptKind.UNSUBSCRIBED
 ) | dict.fromkeys(("START", "YES", "UNSTOP"), ReceiptKind.RESUBSCRIBED)
-NO_LETTERS = re.compile(r"[\W_]+")
+NON_LETTERS = re.compile(r"[\W_]+")
 PHONE = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 
 
@@ -22,10 +22,14 @@ def is_reply(fields: Mapping[str, str]) -> bool:
     return "MessageStatus" not in fields and {"MessageSid", "From", "Body"} <= set(fields)
 
 
-def opt_outs(fields: Mapping[str, str]) -> list[ProviderReceipt]:
+def parse_opt_outs(fields: Mapping[str, str]) -> list[ProviderReceipt]:
     """Of one message to us. What else people write is not kept, nor is their number beside what they want."""
-    said = fields.get("OptOutType", "")
-    kind = OPT_OUT_TYPES.get(said) if said else WORDS.get(NO_LETTERS.sub("", fields["Body"]).upper())
+    opt_out_type = fields.get("OptOutType", "")
+    kind = (
+        OPT_OUT_TYPES.get(opt_out_type)
+        if opt_out_type
+        else OPT_OUT_KEYWORDS.get(NON_LETTERS.sub("", fields["Body"]).upper())
+    )
     if kind is None or not PHONE.fullmatch(fields["From"]):
         return []
     raw = {"MessageSid": fields["MessageSid"], "said": kind}

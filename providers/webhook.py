@@ -14,20 +14,20 @@ from uuid import UUID
 import httpx2
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.outcomes import Accepted, Json, Refused, Temporary
-from providers.standard_webhooks import signed_headers
-from providers.tools import Tools
-from providers.transport import Answer, Transport, retry_after
+from providers.context import ProviderContext
+from providers.outcomes import Json, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.standard_webhooks import sign_headers
+from providers.transport import Transport, VendorResponse, parse_retry_after
 
 # Besides 5xx: the receiver is not ready, not the request wrong.
-LATER = {408: "timeout", 425: "too_early", 429: "throttled"}
+RETRYABLE_STATUSES = {408: "timeout", 425: "too_early", 429: "throttled"}
 
 
 class Webhook(Provider):
     """Receivers tell messages apart by `webhook-id`, which stays the same when a delivery is tried again: a repetition
-    is harmless, and so this is `idempotent`. An answered 5xx is the receiver asking for that repetition: Temporary, to
+    is harmless, and so this is `idempotent`. An answered 5xx is the receiver asking for that repetition: TemporaryError, to
     be tried until the type gives up. No answer at all is Unknown, and what follows is for the type's guarantee to say.
     Any other refusal, also of our signature (401, 403) and a redirect, is about this one endpoint: the person's."""
 
@@ -42,41 +42,41 @@ class Webhook(Provider):
         self._secret = secret
 
     @classmethod
-    def build(cls, tools: Tools) -> Self:
-        return cls(tools.guarded, tools.secret)
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.guarded_transport, context.secret)
 
-    async def send(self, message: Message) -> Accepted | Refused:
-        if not _is_web(message.address["url"]):
-            return Refused(reason="invalid_address")
-        body = body_of(message)
-        answer = await self._transport.post(
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
+        if not _is_http_url(message.address["url"]):
+            return ProviderRefusal(reason="invalid_address")
+        body = build_body(message)
+        http_response = await self._transport.post(
             message.address["url"], headers=self._headers(message, body), content=body.encode()
         )
-        return _outcome(answer, str(message.delivery_id))
+        return _parse_outcome(http_response, str(message.delivery_id))
 
-    def _headers(self, message: Message, body: str) -> dict[str, str]:
-        return signed_headers(str(message.delivery_id), body, [tenant_secret(self._secret, message.tenant)])
+    def _headers(self, message: OutgoingMessage, body: str) -> dict[str, str]:
+        return sign_headers(str(message.delivery_id), body, [derive_tenant_secret(self._secret, message.tenant)])
 
 
-def tenant_secret(secret: bytes, tenant: UUID) -> str:
+def derive_tenant_secret(secret: bytes, tenant: UUID) -> str:
     """What the tenant's receivers verify with, derived from the installation's: `whsec_` and 32 bytes in base64."""
     derived = hmac.new(secret, b"webhook signing " + tenant.bytes, hashlib.sha256).digest()
     return f"whsec_{base64.b64encode(derived).decode()}"
 
 
-def body_of(message: Message) -> str:
+def build_body(message: OutgoingMessage) -> str:
     """Thin, and the same at every attempt: `data` is the rendered content and whom it is about."""
     data: Json = {
         "notification_id": str(message.notification_id),
         "recipient_id": message.recipient_id,
         **{name: message.content[name] for name in ("subject", "body") if name in message.content},
     }
-    at = message.created_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    whole: Json = {"type": message.notification_type, "timestamp": at, "data": data}
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    timestamp = message.created_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    envelope: Json = {"type": message.notification_type, "timestamp": timestamp, "data": data}
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_web(url: str) -> bool:
+def _is_http_url(url: str) -> bool:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
@@ -84,11 +84,13 @@ def _is_web(url: str) -> bool:
     return parsed.scheme in ("http", "https") and bool(parsed.host)
 
 
-def _outcome(answer: Answer, ident: str) -> Accepted | Refused:
-    evidence = {"status": answer.status}
-    if answer.is_2xx:
-        return Accepted(message_id=ident, response=evidence)
-    if answer.status in LATER or answer.status >= 500:
-        reason = LATER.get(answer.status, "server_error")
-        raise Temporary(reason, evidence, retry_after=retry_after(answer.headers))
-    return Refused(reason=f"status_{answer.status}", response=evidence, gone=answer.status == 410)
+def _parse_outcome(http_response: VendorResponse, webhook_id: str) -> ProviderAcceptance | ProviderRefusal:
+    evidence = {"status": http_response.status}
+    if http_response.is_2xx:
+        return ProviderAcceptance(message_id=webhook_id, response=evidence)
+    if http_response.status in RETRYABLE_STATUSES or http_response.status >= 500:
+        reason = RETRYABLE_STATUSES.get(http_response.status, "server_error")
+        raise TemporaryError(reason, evidence, retry_after=parse_retry_after(http_response.headers))
+    return ProviderRefusal(
+        reason=f"status_{http_response.status}", response=evidence, is_gone=http_response.status == 410
+    )

@@ -11,75 +11,75 @@ from domain.channels import Channel
 from rendering import wire
 from rendering.failures import TOO_DEEP, TOO_MUCH_MEMORY
 from rendering.isolation import isolate
-from rendering.limits import Limits
+from rendering.limits import ProcessLimits
 from rendering.messages import RenderFailure, TemplateSource
-from rendering.templates import Templates
-from rendering.validators import Validators
+from rendering.templates import TemplateEngine
+from rendering.validators import ValidatorCache
 
 # What loads a module or a codec at its first use: literals, names of characters, filters, and both ways to fail.
-SELDOM = ("{{ '\\N{DASH}<b>'|striptags|urlize|urlencode }}", "{{ missing }}", "{% if %}")
+WARM_UP_TEMPLATES = ("{{ '\\N{DASH}<b>'|striptags|urlize|urlencode }}", "{{ missing }}", "{% if %}")
 
 
-class Work:
+class JobRunner:
     """What the child keeps from job to job."""
 
     def __init__(self) -> None:
-        self._templates = Templates()
-        self._validators = Validators()
+        self._templates = TemplateEngine()
+        self._validators = ValidatorCache()
         self._warm_up()
 
-    def answer(self, job: dict[str, Any]) -> wire.Answer:
+    def answer(self, job: dict[str, Any]) -> wire.JobResult:
         match job["work"]:
             case "check_schema":
                 return self._validators.check_schema(job["tenant"], job["schema"])
             case "check_payloads":
                 return self._validators.check_payloads(job["tenant"], job["schema"], job["cost"], job["payloads"])
             case "inspect":
-                return self._templates.inspect(wire.read_source(job["source"]))
-        return self._templates.render(wire.read_source(job["source"]), job["variables"], job["locale"])
+                return self._templates.inspect(wire.decode_source(job["source"]))
+        return self._templates.render(wire.decode_source(job["source"]), job["variables"], job["locale"])
 
     def _warm_up(self) -> None:
         """Load what the libraries load at first use, before files are out of reach and the clock runs."""
         body = "{% for name in names %}<p>{{ name|upper|wordwrap(9) }}{{ names|tojson }}</p>{% endfor %}"
         source = TemplateSource(subject="{{ names|first }}", body=body, text=None, channel=Channel.EMAIL)
         self._templates.render(source, {"names": ["a"]}, "en")
-        for body in SELDOM:
+        for body in WARM_UP_TEMPLATES:
             self._templates.render(TemplateSource(subject=None, body=body, text=None, channel=Channel.SMS), {}, "en")
         self._validators.check_payloads(None, '{"format": "email", "pattern": "^a$"}', 1, ["b"])
 
 
 def main() -> None:
-    serve(Work)
+    serve(JobRunner)
 
 
-def serve(prepare: Callable[[], Work], layers: Collection[str] | None = None) -> None:
+def serve(create_runner: Callable[[], JobRunner], layers: Collection[str] | None = None) -> None:
     """Isolate this process, by all layers if none is named, and answer jobs until the parent is gone."""
     # uvloop, on which the parent runs, lets descriptors through that somebody has made inheritable; asyncio does not.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    work = prepare()
-    limits = Limits()
+    runner = create_runner()
+    limits = ProcessLimits()
     # A traceback could quote a payload, so nothing is written to stderr from the first job on.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    os.close(silence)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 2)
+    os.close(null_device)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _send(sink, wire.frame(asdict(isolate(layers))))
     while (job := _receive(source)) is not None:
         limits.arm()
-        answer = _answer(work, limits, job)
+        answer = _run_job(runner, limits, job)
         limits.disarm()
         _send(sink, answer)
 
 
-def _answer(work: Work, limits: Limits, job: bytes) -> bytes:
+def _run_job(runner: JobRunner, limits: ProcessLimits, job: bytes) -> bytes:
     try:
-        answer = work.answer(json.loads(job))
+        answer = runner.answer(json.loads(job))
     except MemoryError:
         answer = RenderFailure(reason=TOO_MUCH_MEMORY)
     except RecursionError:
         answer = RenderFailure(reason=TOO_DEEP)
     ran_out = isinstance(answer, RenderFailure) and answer.reason == TOO_MUCH_MEMORY
-    return wire.write_answer(answer, spent=ran_out or limits.worn_out)
+    return wire.encode_result(answer, must_restart=ran_out or limits.has_excess_memory)
 
 
 def _receive(source: BinaryIO) -> bytes | None:

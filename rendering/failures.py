@@ -11,7 +11,7 @@ from rendering.messages import RenderFailure
 
 # What templates make Jinja2, its filters and Python's compiler raise. Anything else ends the child, which is answered
 # as well (`renderer`).
-ANSWERED = (
+TEMPLATE_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -30,7 +30,7 @@ TOO_MUCH_MEMORY = "needed more than 256 MiB"
 TOO_LONG = "output larger than 1 MiB"
 INPUT_TOO_LONG = "template and variables larger than 2 MiB"
 NOT_JSON = "variables are not plain JSON"
-DIED = "the rendering process died"
+PROCESS_DIED = "the rendering process died"
 QUARANTINED = "was stopped twice and is refused for 5 minutes"
 SCHEMA_TOO_LARGE = "needs more than 32 MiB once compiled"
 UNSTORABLE = "output contains a NUL character or half a surrogate pair"
@@ -39,30 +39,30 @@ TOO_DEEP = "nested too deeply"
 WRONG_VALUE = "a value does not fit the operation, filter or function it is used with"
 FORBIDDEN = "an attribute, method or function that templates may not use"
 
-_MISSING = re.compile(r"No (filter|test) named '(.+?)'(?: found)?\.?")
+_MISSING_NAME = re.compile(r"No (filter|test) named '(.+?)'(?: found)?\.?")
 
 
-class Refused(TemplateError):
+class TemplateRuleError(TemplateError):
     """Raised by our own sandbox rules; its text is fixed and so safe to show."""
 
 
-def explain(error: BaseException, part: str, source: str, line_of: Callable[[int], int] | None) -> RenderFailure:
+def explain_error(error: BaseException, part: str, source: str, line_of: Callable[[int], int] | None) -> RenderFailure:
     if isinstance(error, TemplateSyntaxError):
-        return RenderFailure(reason=f"syntax error: {_quiet(error.message or '')}", part=part, line=error.lineno)
+        return RenderFailure(reason=f"syntax error: {_shorten(error.message or '')}", part=part, line=error.lineno)
     line = _template_line(error.__traceback__)
     return RenderFailure(
-        reason=_reason(error, source), part=part, line=line_of(line) if line and line_of is not None else None
+        reason=_find_reason(error, source), part=part, line=line_of(line) if line and line_of is not None else None
     )
 
 
-def _reason(error: BaseException, source: str) -> str:
+def _find_reason(error: BaseException, source: str) -> str:
     if isinstance(error, UndefinedError):
-        return _undefined(str(error), source)
-    if isinstance(error, Refused):
+        return _explain_undefined(str(error), source)
+    if isinstance(error, TemplateRuleError):
         return str(error)
-    if isinstance(error, TemplateRuntimeError) and (missing := _MISSING.fullmatch(str(error))):
+    if isinstance(error, TemplateRuntimeError) and (missing := _MISSING_NAME.fullmatch(str(error))):
         kind, name = missing.groups()
-        return f"no {kind} named '{name}'" if _written(name, source) else f"no such {kind}"
+        return f"no {kind} named '{name}'" if _is_in_source(name, source) else f"no such {kind}"
     return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), WRONG_VALUE)
 
 
@@ -77,17 +77,17 @@ REASONS: dict[type[BaseException], str] = {
 }
 
 
-def _undefined(message: str, source: str) -> str:
+def _explain_undefined(message: str, source: str) -> str:
     kind, _, name = message.partition(" ")
-    return f"undefined {kind} '{name}'" if _written(name, source) else f"undefined {kind}"
+    return f"undefined {kind} '{name}'" if _is_in_source(name, source) else f"undefined {kind}"
 
 
-def _written(name: str, source: str) -> bool:
+def _is_in_source(name: str, source: str) -> bool:
     """`order[key]` and `map(key)` fail with a name from the payload: show only what the template's author wrote."""
     return name.isidentifier() and re.search(rf"\b{name}\b", source) is not None
 
 
-def _quiet(message: str) -> str:
+def _shorten(message: str) -> str:
     return (message[:1].lower() + message[1:]).rstrip(".")[:300]
 
 

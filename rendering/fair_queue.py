@@ -6,48 +6,48 @@ from uuid import UUID
 
 Item = TypeVar("Item")
 # None: the installation's own calls.
-Tenant = UUID | None
+TenantId = UUID | None
 
 
-class TooManyWaiting(Exception):
+class RenderQueueFull(Exception):
     """Too many calls are waiting, most of them this tenant's. The call has done nothing, so it can be repeated."""
 
 
 class FairQueue(Generic[Item]):
     """`share` is how many slots a tenant may occupy, `waiting` how many items may wait in all."""
 
-    def __init__(self, *, share: int, waiting: int) -> None:
-        self._share = share
+    def __init__(self, *, slots_per_tenant: int, waiting: int) -> None:
+        self._slots_per_tenant = slots_per_tenant
         self._limit = waiting
-        self._waiting: OrderedDict[Tenant, deque[Item]] = OrderedDict()
-        self._occupied: Counter[Tenant] = Counter()
+        self._waiting: OrderedDict[TenantId, deque[Item]] = OrderedDict()
+        self._occupied: Counter[TenantId] = Counter()
 
     @property
     def waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, tenant: Tenant, item: Item) -> None:
+    def enqueue(self, tenant: TenantId, item: Item) -> None:
         self._waiting.setdefault(tenant, deque()).append(item)
 
-    def remove_surplus(self, latest: Tenant) -> Item | None:
+    def remove_surplus(self, latest: TenantId) -> Item | None:
         """Remove and return the newest item of the tenant with the most, if too many wait; of equals, of `latest`."""
         if self.waiting <= self._limit:
             return None
-        crowd = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == latest))
-        item = self._waiting[crowd][-1]
-        self.remove(crowd, item)
+        busiest_tenant = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == latest))
+        item = self._waiting[busiest_tenant][-1]
+        self.remove(busiest_tenant, item)
         return item
 
-    def remove(self, tenant: Tenant, item: Item) -> None:
+    def remove(self, tenant: TenantId, item: Item) -> None:
         """Remove an item that has not been taken."""
         items = self._waiting[tenant]
         items.remove(item)
         if not items:
             del self._waiting[tenant]
 
-    def take(self) -> Item | None:
+    def dequeue(self) -> Item | None:
         """Return the next item; its tenant occupies one slot more until `release`."""
-        tenant = next((each for each in self._waiting if self._occupied[each] < self._share), ...)
+        tenant = next((each for each in self._waiting if self._occupied[each] < self._slots_per_tenant), ...)
         if tenant is ...:
             return None
         items = self._waiting.pop(tenant)
@@ -57,7 +57,7 @@ class FairQueue(Generic[Item]):
         self._occupied[tenant] += 1
         return item
 
-    def release(self, tenant: Tenant) -> None:
+    def release(self, tenant: TenantId) -> None:
         self._occupied[tenant] -= 1
         if not self._occupied[tenant]:
             del self._occupied[tenant]

@@ -14,15 +14,15 @@ Span = tuple[int, int]
 Edit = tuple[int, int, str]
 
 # Their content is text until their end tag.
-RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
-END_OF = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE | re.ASCII) for name in RAW}
-NAME = re.compile(r"[A-Za-z][^\t\n\f\r />]*")
-END_OF_COMMENT = re.compile(r"--!?>")
-BETWEEN = re.compile(r"[\t\n\f\r /]*")
-ATTRIBUTE = re.compile(r"=?[^\t\n\f\r />=]*")
+RAW_TEXT_TAGS = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
+RAW_TEXT_ENDS = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE | re.ASCII) for name in RAW_TEXT_TAGS}
+TAG_NAME = re.compile(r"[A-Za-z][^\t\n\f\r />]*")
+COMMENT_END = re.compile(r"--!?>")
+ATTRIBUTE_GAP = re.compile(r"[\t\n\f\r /]*")
+ATTRIBUTE_NAME = re.compile(r"=?[^\t\n\f\r />=]*")
 EQUALS = re.compile(r"[\t\n\f\r ]*=[\t\n\f\r ]*")
-UNQUOTED = re.compile(r"[^\t\n\f\r >]*")
-REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
+UNQUOTED_VALUE = re.compile(r"[^\t\n\f\r >]*")
+CHARACTER_REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
 # Digits of the largest code point, in decimal.
 CODE_POINT_DIGITS = 7
 
@@ -43,12 +43,12 @@ class Tag(NamedTuple):
         return dict(reversed(self.attributes))
 
 
-def tags(html: str) -> Iterator[Tag]:
+def find_tags(html: str) -> Iterator[Tag]:
     """In their order, without those in comments, scripts, styles and the like."""
     return (tag for tag in _scan(html, 0, len(html), []) if tag.closed)
 
 
-def all_tags(html: str) -> Iterator[Tag]:
+def find_all_tags(html: str) -> Iterator[Tag]:
     """Find also the tags inside comments and raw text, and one without an end.
 
     Outlook reads what is in conditional comments, SVG has no raw text, and what is appended later can close a tag.
@@ -59,12 +59,12 @@ def all_tags(html: str) -> Iterator[Tag]:
         yield from _scan(html, start, stop, [])
 
 
-def edited(html: str, edits: Iterable[Edit]) -> str:
+def apply_edits(html: str, edits: Iterable[Edit]) -> str:
     """Replace spans by texts; the spans do not overlap."""
-    return "".join(_pieces(html, sorted(edits)))
+    return "".join(_split_pieces(html, sorted(edits)))
 
 
-def _pieces(html: str, edits: list[Edit]) -> Iterator[str]:
+def _split_pieces(html: str, edits: list[Edit]) -> Iterator[str]:
     done = 0
     for start, stop, text in edits:
         yield html[done:start]
@@ -73,91 +73,95 @@ def _pieces(html: str, edits: list[Edit]) -> Iterator[str]:
     yield html[done:]
 
 
-def _scan(html: str, place: int, end: int, hidden: list[Span]) -> Iterator[Tag]:
+def _scan(html: str, position: int, end: int, hidden: list[Span]) -> Iterator[Tag]:
     """Yield the tags between two places; add the spans whose content is no markup to `hidden`."""
-    while (place := html.find("<", place, end)) >= 0:
-        if html.startswith("<!--", place, end):
-            place = _after_comment(html, place + 4, end, hidden)
+    while (position := html.find("<", position, end)) >= 0:
+        if html.startswith("<!--", position, end):
+            position = _skip_comment(html, position + 4, end, hidden)
             continue
-        slash = "/" if html.startswith("/", place + 1, end) else ""
-        name = NAME.match(html, place + 1 + len(slash), end)
+        slash = "/" if html.startswith("/", position + 1, end) else ""
+        name = TAG_NAME.match(html, position + 1 + len(slash), end)
         if name is not None:
-            attributes, after, closed = _attributes(html, name.end(), end)
-            tag = Tag(slash + name.group().lower(), place, attributes, closed)
+            attributes, after, closed = _scan_attributes(html, name.end(), end)
+            tag = Tag(slash + name.group().lower(), position, attributes, closed)
             yield tag
-            place = _after_raw(html, END_OF[tag.name], after, end, hidden) if tag.name in END_OF else after
-        elif slash or html.startswith(("!", "?"), place + 1, end):
-            place = _found(html.find(">", place + 2, end), end) + 1
+            position = (
+                _skip_raw_text(html, RAW_TEXT_ENDS[tag.name], after, end, hidden)
+                if tag.name in RAW_TEXT_ENDS
+                else after
+            )
+        elif slash or html.startswith(("!", "?"), position + 1, end):
+            position = _position_or_end(html.find(">", position + 2, end), end) + 1
         else:
-            place += 1
+            position += 1
 
 
-def _after_comment(html: str, place: int, end: int, hidden: list[Span]) -> int:
+def _skip_comment(html: str, position: int, end: int, hidden: list[Span]) -> int:
     for empty in (">", "->"):
-        if html.startswith(empty, place, end):
-            return place + len(empty)
-    close = END_OF_COMMENT.search(html, place, end)
-    hidden.append((place, end if close is None else close.start()))
+        if html.startswith(empty, position, end):
+            return position + len(empty)
+    close = COMMENT_END.search(html, position, end)
+    hidden.append((position, end if close is None else close.start()))
     return end if close is None else close.end()
 
 
-def _after_raw(html: str, close: re.Pattern[str], place: int, end: int, hidden: list[Span]) -> int:
-    found = close.search(html, place, end)
+def _skip_raw_text(html: str, close: re.Pattern[str], position: int, end: int, hidden: list[Span]) -> int:
+    found = close.search(html, position, end)
     stop = end if found is None else found.start()
-    hidden.append((place, stop))
+    hidden.append((position, stop))
     return stop
 
 
-def _attributes(html: str, place: int, end: int) -> tuple[list[tuple[str, Span]], int, bool]:
+def _scan_attributes(html: str, position: int, end: int) -> tuple[list[tuple[str, Span]], int, bool]:
     """The attributes, where the tag is over, and whether it has an end."""
     attributes: list[tuple[str, Span]] = []
-    while (place := _end(BETWEEN, html, place, end)) < end:
-        if html[place] == ">":
-            return attributes, place + 1, True
-        after = _end(ATTRIBUTE, html, place, end)
-        span, following = _value(html, after, end)
-        attributes.append((html[place:after].lower(), span))
-        place = following
+    while (position := _match_end(ATTRIBUTE_GAP, html, position, end)) < end:
+        if html[position] == ">":
+            return attributes, position + 1, True
+        after = _match_end(ATTRIBUTE_NAME, html, position, end)
+        span, following = _scan_value(html, after, end)
+        attributes.append((html[position:after].lower(), span))
+        position = following
     return attributes, end, False
 
 
-def _value(html: str, place: int, end: int) -> tuple[Span, int]:
+def _scan_value(html: str, position: int, end: int) -> tuple[Span, int]:
     """Of the attribute whose name ends here; an empty span if it has none."""
-    equals = EQUALS.match(html, place, end)
+    equals = EQUALS.match(html, position, end)
     if equals is None:
-        return (place, place), place
-    begin = equals.end()
-    if html.startswith(('"', "'"), begin, end):
-        close = _found(html.find(html[begin], begin + 1, end), end)
-        return (begin + 1, close), close + 1
-    stop = _end(UNQUOTED, html, begin, end)
-    return (begin, stop), stop
+        return (position, position), position
+    value_start = equals.end()
+    if html.startswith(('"', "'"), value_start, end):
+        close = _position_or_end(html.find(html[value_start], value_start + 1, end), end)
+        return (value_start + 1, close), close + 1
+    stop = _match_end(UNQUOTED_VALUE, html, value_start, end)
+    return (value_start, stop), stop
 
 
-def _end(pattern: re.Pattern[str], html: str, place: int, end: int) -> int:
-    match = pattern.match(html, place, end)
-    return place if match is None else match.end()
+def _match_end(pattern: re.Pattern[str], html: str, position: int, end: int) -> int:
+    match = pattern.match(html, position, end)
+    return position if match is None else match.end()
 
 
-def _found(place: int, end: int) -> int:
-    return end if place < 0 else place
+def _position_or_end(position: int, end: int) -> int:
+    return end if position < 0 else position
 
 
-def unescaped(value: str) -> str:
+def unescape_attribute(value: str) -> str:
     """What an attribute's text means. Unlike in text, `&copy` before a letter, a digit or `=` is no reference there:
     it is the next parameter of an address."""
-    return REFERENCE.sub(_meant, value)
+    return CHARACTER_REFERENCE.sub(_decode_reference, value)
 
 
-def _meant(match: re.Match[str]) -> str:
+def _decode_reference(match: re.Match[str]) -> str:
     name, equals = match.groups()
     if name.startswith("#"):
-        return _numbered(name.rstrip(";")) + equals
+        return _decode_code_point(name.rstrip(";")) + equals
     known = name in html5 and (name.endswith(";") or not equals)
     return html5[name] + equals if known else match.group()
 
 
-def _numbered(name: str) -> str:
+def _decode_code_point(name: str) -> str:
     """Zeros in front may be many; a number that is too large for a character is the replacement character."""
     prefix, digits = ("#x", name[2:]) if name[1] in "xX" else ("#", name[1:])
     digits = digits.lstrip("0") or "0"

@@ -16,8 +16,8 @@ from rendering import landlock, seccomp
 
 SET_NO_NEW_PRIVS = 38
 # Of no user that a machine has: the range from which systemd takes its temporary ones.
-FIRST_UID, UIDS = 61184, 4336
-OF_LINUX = {"no_new_privs", "landlock", "seccomp"}
+FIRST_UID, UID_COUNT = 61184, 4336
+LINUX_LAYERS = {"no_new_privs", "landlock", "seccomp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def isolate(layers: Collection[str] | None = None) -> Isolation:
         if (layers is not None and name not in layers) or (name == "own_uid" and os.geteuid() != 0):
             continue
         try:
-            if name in OF_LINUX and sys.platform != "linux":
+            if name in LINUX_LAYERS and sys.platform != "linux":
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             apply()
         except OSError as error:
@@ -45,9 +45,9 @@ def isolate(layers: Collection[str] | None = None) -> Isolation:
     return Isolation(in_force=tuple(in_force), missing=missing)
 
 
-def _give_up_root() -> None:
+def _drop_root() -> None:
     """Each child gets a uid of its own by its pid, and with root it loses all capabilities."""
-    uid = FIRST_UID + os.getpid() % UIDS
+    uid = FIRST_UID + os.getpid() % UID_COUNT
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
@@ -72,7 +72,7 @@ def _forbid_descriptors() -> None:
 
 # In this order: Landlock needs a descriptor, and the filter of system calls refuses what the others call.
 LAYERS: dict[str, Callable[[], None]] = {
-    "own_uid": _give_up_root,
+    "own_uid": _drop_root,
     "no_new_privs": _forbid_new_privileges,
     "landlock": landlock.restrict,
     "no_processes": _forbid_processes,

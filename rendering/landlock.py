@@ -4,11 +4,11 @@ import ctypes
 import os
 
 CREATE_RULESET, RESTRICT_SELF = 444, 446  # the same numbers on all architectures
-VERSION = 1  # asks which one the kernel has
+GET_VERSION = 1  # asks which one the kernel has
 # What each version can refuse. Whatever is named here and allowed by no rule is refused, and there is no rule.
-FILES = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
-PORTS_SINCE, PORTS = 4, 0b11  # bind and connect
-SCOPES_SINCE, SCOPES = 6, 0b11  # abstract Unix sockets of others, signals to others
+FILE_RIGHTS = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
+PORTS_MIN_VERSION, PORT_RIGHTS = 4, 0b11  # bind and connect
+SCOPES_MIN_VERSION, SCOPE_RIGHTS = 6, 0b11  # abstract Unix sockets of others, signals to others
 
 
 class Ruleset(ctypes.Structure):
@@ -18,21 +18,21 @@ class Ruleset(ctypes.Structure):
 def restrict() -> None:
     """For good. Needs no_new_privs. Raises OSError where the kernel has no Landlock."""
     libc = ctypes.CDLL(None, use_errno=True)
-    version = _checked(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION))
+    version = _check_result(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), GET_VERSION))
     ruleset = Ruleset(
-        files=max(bits for since, bits in FILES.items() if since <= version) - 1,
-        ports=PORTS if version >= PORTS_SINCE else 0,
-        scopes=SCOPES if version >= SCOPES_SINCE else 0,
+        files=max(bits for min_version, bits in FILE_RIGHTS.items() if min_version <= version) - 1,
+        ports=PORT_RIGHTS if version >= PORTS_MIN_VERSION else 0,
+        scopes=SCOPE_RIGHTS if version >= SCOPES_MIN_VERSION else 0,
     )
     size = ctypes.c_size_t(ctypes.sizeof(ruleset))
-    descriptor = _checked(libc.syscall(CREATE_RULESET, ctypes.byref(ruleset), size, 0))
+    descriptor = _check_result(libc.syscall(CREATE_RULESET, ctypes.byref(ruleset), size, 0))
     try:
-        _checked(libc.syscall(RESTRICT_SELF, descriptor, 0))
+        _check_result(libc.syscall(RESTRICT_SELF, descriptor, 0))
     finally:
         os.close(descriptor)
 
 
-def _checked(result: int) -> int:
+def _check_result(result: int) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result

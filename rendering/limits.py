@@ -5,36 +5,36 @@ import os
 import resource
 import signal
 
-MEMORY = 256 << 20
+MEMORY_LIMIT = 256 << 20
 CPU_SECONDS = 2
 WALL_SECONDS = 3
 # Memory that a render leaves behind; beyond it the next render could run short through no fault of its own.
-LEFTOVER = 64 << 20
+EXCESS_MEMORY = 64 << 20
 
 
-class Limits:
+class ProcessLimits:
     """Built once at the child's start; `arm` and `disarm` enclose each job."""
 
     def __init__(self) -> None:
         os.environ.clear()
-        self._at_start = address_space()
-        if self._at_start:
-            _lower(resource.RLIMIT_AS, self._at_start + MEMORY)
-        _lower(resource.RLIMIT_CORE, 0)
-        _lower(resource.RLIMIT_FSIZE, 0)
+        self._start_size = address_space()
+        if self._start_size:
+            _set_hard_limit(resource.RLIMIT_AS, self._start_size + MEMORY_LIMIT)
+        _set_hard_limit(resource.RLIMIT_CORE, 0)
+        _set_hard_limit(resource.RLIMIT_FSIZE, 0)
 
     def arm(self) -> None:
         """Both signals kill by default. The parent's own clock is shorter: these are for when it cannot act."""
-        spent = resource.getrusage(resource.RUSAGE_SELF)
-        _soften(resource.RLIMIT_CPU, int(spent.ru_utime + spent.ru_stime) + CPU_SECONDS)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        _set_soft_limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
 
     def disarm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     @property
-    def worn_out(self) -> bool:
-        return address_space() > self._at_start + LEFTOVER
+    def has_excess_memory(self) -> bool:
+        return address_space() > self._start_size + EXCESS_MEMORY
 
 
 def address_space() -> int:
@@ -52,9 +52,9 @@ def _memory_statistics() -> int | None:
         return None
 
 
-def _lower(kind: int, value: int) -> None:
-    resource.setrlimit(kind, (value, value))
+def _set_hard_limit(resource_id: int, value: int) -> None:
+    resource.setrlimit(resource_id, (value, value))
 
 
-def _soften(kind: int, value: int) -> None:
-    resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+def _set_soft_limit(resource_id: int, value: int) -> None:
+    resource.setrlimit(resource_id, (value, resource.getrlimit(resource_id)[1]))

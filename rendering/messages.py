@@ -19,7 +19,7 @@ class TemplateSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rendered:
+class RenderedContent:
     """Fields per channel: email subject, html, text; sms text; push, web_push, in_app title, body; webhook body
     and, where the template has one, subject."""
 

@@ -3,9 +3,9 @@
 import re
 from html.parser import HTMLParser
 
-VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-UNSEEN = {"head", "style", "script", "template", "title"}
-PARAGRAPHS = {
+VOID_TAGS = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+HIDDEN_TAGS = {"head", "style", "script", "template", "title"}
+PARAGRAPH_TAGS = {
     "address",
     "article",
     "blockquote",
@@ -25,86 +25,91 @@ PARAGRAPHS = {
     "table",
     "ul",
 }
-LINES = PARAGRAPHS | {"dd", "div", "dt", "li", "tbody", "thead", "tr"}
-TARGETS = ("http://", "https://", "mailto:", "tel:")
+LINE_TAGS = PARAGRAPH_TAGS | {"dd", "div", "dt", "li", "tbody", "thead", "tr"}
+LINK_PREFIXES = ("http://", "https://", "mailto:", "tel:")
 
 # Breaks asked for by a block; white space of the source never gets here as these.
-LINE = "\v"
-PARAGRAPH = "\f"
+LINE_BREAK = "\v"
+PARAGRAPH_BREAK = "\f"
 
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-
-
-def plain_text(html: str) -> str:
-    reader = _Reader()
-    reader.feed(html)
-    reader.close()
-    return reader.text()
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
-class _Reader(HTMLParser):
+def html_to_text(html: str) -> str:
+    extractor = _TextExtractor()
+    extractor.feed(html)
+    extractor.close()
+    return extractor.text()
+
+
+class _TextExtractor(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._pieces: list[str] = []
-        self._open: list[tuple[str, bool]] = []
+        self._open_tags: list[tuple[str, bool]] = []
         self._links: list[tuple[str, int]] = []
         self._numbers: list[int | None] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        hidden = self._unseen or tag in UNSEEN or "hidden" in given or bool(_HIDDEN.search(given.get("style", "")))
-        if tag not in VOID:
-            self._open.append((tag, hidden))
+        attributes = {name: value or "" for name, value in attrs}
+        hidden = (
+            self._is_hidden
+            or tag in HIDDEN_TAGS
+            or "hidden" in attributes
+            or bool(_HIDDEN_STYLE.search(attributes.get("style", "")))
+        )
+        if tag not in VOID_TAGS:
+            self._open_tags.append((tag, hidden))
         if not hidden:
-            self._begin(tag, given)
+            self._open_tag(tag, attributes)
 
     def handle_endtag(self, tag: str) -> None:
-        names = [name for name, _ in self._open]
+        names = [name for name, _ in self._open_tags]
         if tag not in names:
             return
-        while self._open:
-            name, hidden = self._open.pop()
+        while self._open_tags:
+            name, hidden = self._open_tags.pop()
             if not hidden:
-                self._end(name)
+                self._close_tag(name)
             if name == tag:
                 return
 
     def handle_data(self, data: str) -> None:
-        if not self._unseen:
+        if not self._is_hidden:
             self._pieces.append(re.sub(r"\s+", " ", data))
 
     @property
-    def _unseen(self) -> bool:
-        return bool(self._open) and self._open[-1][1]
+    def _is_hidden(self) -> bool:
+        return bool(self._open_tags) and self._open_tags[-1][1]
 
-    def _begin(self, tag: str, given: dict[str, str]) -> None:
-        if tag in LINES:
-            self._pieces.append(PARAGRAPH if tag in PARAGRAPHS else LINE)
+    def _open_tag(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag in LINE_TAGS:
+            self._pieces.append(PARAGRAPH_BREAK if tag in PARAGRAPH_TAGS else LINE_BREAK)
         if tag in ("ol", "ul"):
             self._numbers.append(1 if tag == "ol" else None)
         match tag:
             case "br":
                 self._pieces.append("\n")
             case "hr":
-                self._pieces.append(f"{PARAGRAPH}---{PARAGRAPH}")
+                self._pieces.append(f"{PARAGRAPH_BREAK}---{PARAGRAPH_BREAK}")
             case "img":
-                self._pieces.append(given.get("alt", ""))
+                self._pieces.append(attributes.get("alt", ""))
             case "td" | "th":
                 self._pieces.append(" ")
             case "a":
-                self._links.append((given.get("href", "").strip(), len(self._pieces)))
+                self._links.append((attributes.get("href", "").strip(), len(self._pieces)))
             case "li":
-                self._pieces.append(self._bullet())
+                self._pieces.append(self._next_bullet())
 
-    def _end(self, tag: str) -> None:
-        if tag in LINES:
-            self._pieces.append(PARAGRAPH if tag in PARAGRAPHS else LINE)
+    def _close_tag(self, tag: str) -> None:
+        if tag in LINE_TAGS:
+            self._pieces.append(PARAGRAPH_BREAK if tag in PARAGRAPH_TAGS else LINE_BREAK)
         if tag in ("ol", "ul") and self._numbers:
             self._numbers.pop()
         if tag == "a" and self._links:
             self._finish_link(*self._links.pop())
 
-    def _bullet(self) -> str:
+    def _next_bullet(self) -> str:
         number = self._numbers[-1] if self._numbers else None
         if number is None:
             return "- "
@@ -113,16 +118,16 @@ class _Reader(HTMLParser):
 
     def _finish_link(self, target: str, start: int) -> None:
         label = "".join(self._pieces[start:]).strip()
-        if target.lower().startswith(TARGETS) and label not in (target, target.partition(":")[2]):
+        if target.lower().startswith(LINK_PREFIXES) and label not in (target, target.partition(":")[2]):
             self._pieces.append(f" ({target})" if label else target)
 
     def text(self) -> str:
-        return re.sub(f"[ \n{LINE}{PARAGRAPH}]+", _space, "".join(self._pieces)).strip()
+        return re.sub(f"[ \n{LINE_BREAK}{PARAGRAPH_BREAK}]+", _collapse_breaks, "".join(self._pieces)).strip()
 
 
-def _space(run: re.Match[str]) -> str:
+def _collapse_breaks(run: re.Match[str]) -> str:
     """Neighbouring blocks ask for their breaks twice, at the end of one and the begin of the next."""
-    asked = run.group()
-    if PARAGRAPH in asked or asked.count("\n") > 1:
+    breaks = run.group()
+    if PARAGRAPH_BREAK in breaks or breaks.count("\n") > 1:
         return "\n\n"
-    return "\n" if LINE in asked or "\n" in asked else " "
+    return "\n" if LINE_BREAK in breaks or "\n" in breaks else " "

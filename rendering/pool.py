@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from metrics.engine import Limit, limit_reached
-from rendering.fair_queue import FairQueue, Tenant, TooManyWaiting
-from rendering.process import Process
+from metrics.engine import CountedLimit, count_limit_reached
+from rendering.fair_queue import FairQueue, RenderQueueFull, TenantId
+from rendering.process import ChildProcess
 
 START_SECONDS = 30.0
 RESTART_DELAY = 1.0
@@ -19,10 +19,10 @@ WAIT_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
-Waiter = asyncio.Future[Process]
+Waiter = asyncio.Future[ChildProcess]
 
 
-class Pool:
+class ProcessPool:
     """Lends children round-robin over tenants. If there are several, no tenant may occupy all of them.
 
     `isolation` is what the newest child has given up; None before there is one.
@@ -33,11 +33,11 @@ class Pool:
 
     def __init__(self, children: int) -> None:
         self._children = children
-        self._idle: list[Process] = []
-        self._queue: FairQueue[Waiter] = FairQueue(share=max(1, children - 1), waiting=WAITING_LIMIT)
-        self._processes: set[Process] = set()
+        self._idle: list[ChildProcess] = []
+        self._queue: FairQueue[Waiter] = FairQueue(slots_per_tenant=max(1, children - 1), waiting=WAITING_LIMIT)
+        self._processes: set[ChildProcess] = set()
         self._starting: set[asyncio.Task[None]] = set()
-        self._begun = False
+        self._has_started = False
         self.isolation: Sequence[str] | None = None
         self._closing = asyncio.Event()
 
@@ -53,43 +53,43 @@ class Pool:
     def waiting(self) -> int:
         return self._queue.waiting
 
-    def begin(self) -> None:
-        if not self._begun:
-            self._begun = True
+    def start_children(self) -> None:
+        if not self._has_started:
+            self._has_started = True
             for _ in range(self._children):
-                self._start(lambda: None)
+                self._schedule_start(lambda: None)
 
-    async def acquire(self, tenant: Tenant) -> Process:
+    async def acquire(self, tenant: TenantId) -> ChildProcess:
         """Raise TooManyWaiting if the queue is full or after 15 s; RuntimeError if the pool is closed."""
         if self._closing.is_set():
             raise RuntimeError("the renderer is closed")
-        self.begin()
+        self.start_children()
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._queue.add(tenant, waiter)
-        self._serve()
+        self._queue.enqueue(tenant, waiter)
+        self._assign_idle()
         if (surplus := self._queue.remove_surplus(tenant)) is not None:
-            limit_reached(Limit.RENDER_QUEUE)
-            surplus.set_exception(TooManyWaiting())
+            count_limit_reached(CountedLimit.RENDER_QUEUE)
+            surplus.set_exception(RenderQueueFull())
         try:
             if not waiter.done():
                 await asyncio.wait({waiter}, timeout=WAIT_SECONDS)
         except asyncio.CancelledError:
-            self._give_up(tenant, waiter)
+            self._abandon(tenant, waiter)
             raise
         if not waiter.done():
-            self._give_up(tenant, waiter)
-            limit_reached(Limit.RENDER_QUEUE)
-            raise TooManyWaiting
+            self._abandon(tenant, waiter)
+            count_limit_reached(CountedLimit.RENDER_QUEUE)
+            raise RenderQueueFull
         return waiter.result()
 
-    def release(self, tenant: Tenant, process: Process, *, keep: bool) -> None:
+    def release(self, tenant: TenantId, process: ChildProcess, *, keep: bool) -> None:
         """Without `keep` the child is killed and replaced."""
         if keep:
             self._queue.release(tenant)
-            self._offer(process)
+            self._add_idle(process)
         else:
             process.kill()
-            self._start(lambda: self._queue.release(tenant))
+            self._schedule_start(lambda: self._queue.release(tenant))
 
     async def close(self) -> None:
         """Kill the children; calls that still wait for one raise RuntimeError."""
@@ -99,49 +99,49 @@ class Pool:
         await asyncio.gather(*self._starting, return_exceptions=True)
         for process in self._processes:
             process.kill()
-        await asyncio.gather(*(process.gone for process in self._processes))
+        await asyncio.gather(*(process.exited for process in self._processes))
         for waiter in self._queue.drain():
             waiter.set_exception(RuntimeError("the renderer is closed"))
 
-    def _give_up(self, tenant: Tenant, waiter: Waiter) -> None:
+    def _abandon(self, tenant: TenantId, waiter: Waiter) -> None:
         if not waiter.done():
             self._queue.remove(tenant, waiter)
         elif waiter.exception() is None:  # it was its turn in this very moment
             self.release(tenant, waiter.result(), keep=True)
 
-    def _offer(self, process: Process) -> None:
+    def _add_idle(self, process: ChildProcess) -> None:
         self._idle.append(process)
-        self._serve()
+        self._assign_idle()
 
-    def _serve(self) -> None:
+    def _assign_idle(self) -> None:
         while self._idle:
-            if self._idle[-1].gone.done():  # died while idle: no call suffers
+            if self._idle[-1].exited.done():  # died while idle: no call suffers
                 self._idle.pop()
-                self._start(lambda: None)
-            elif (waiter := self._queue.take()) is not None:
+                self._schedule_start(lambda: None)
+            elif (waiter := self._queue.dequeue()) is not None:
                 waiter.set_result(self._idle.pop())
             else:
                 return
 
-    def _start(self, ready: Callable[[], None]) -> None:
+    def _schedule_start(self, on_ready: Callable[[], None]) -> None:
         if not self._closing.is_set():
-            task = asyncio.create_task(self._start_one(ready))
+            task = asyncio.create_task(self._start_until_ready(on_ready))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
-    async def _start_one(self, ready: Callable[[], None]) -> None:
+    async def _start_until_ready(self, on_ready: Callable[[], None]) -> None:
         """Try until one is ready. Its start does not count against the time of any call."""
         while not self._closing.is_set():
-            process = await self._ready_process()
+            process = await self._try_start()
             if process is not None:
-                ready()
-                self._offer(process)
+                on_ready()
+                self._add_idle(process)
                 return
             log.error("a rendering process did not start")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), RESTART_DELAY)
 
-    async def _ready_process(self) -> Process | None:
+    async def _try_start(self) -> ChildProcess | None:
         """Return None if it cannot be started, as without memory or processes left, or does not greet in time."""
         try:
             process = await self._spawn()
@@ -149,12 +149,12 @@ class Pool:
             return None
         with contextlib.suppress(TimeoutError):
             if (greeting := await process.read(START_SECONDS)) is not None:
-                self._note_isolation(json.loads(greeting))
+                self._log_isolation(json.loads(greeting))
                 return process
         process.kill()
         return None
 
-    def _note_isolation(self, greeting: Mapping[str, Any]) -> None:
+    def _log_isolation(self, greeting: Mapping[str, Any]) -> None:
         """Log it once, and again if it changes."""
         in_force = greeting.get("in_force", [])
         if self.isolation == in_force:
@@ -168,8 +168,8 @@ class Pool:
             ", ".join(f"{name} ({error})" for name, error in missing.items()) or "nothing",
         )
 
-    async def _spawn(self) -> Process:
-        process = await Process.start()
+    async def _spawn(self) -> ChildProcess:
+        process = await ChildProcess.start()
         self._processes.add(process)
-        process.gone.add_done_callback(lambda _: self._processes.discard(process))
+        process.exited.add_done_callback(lambda _: self._processes.discard(process))
         return process

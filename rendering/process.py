@@ -7,24 +7,24 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from rendering.wire import ANSWER_LIMIT, HEADER
+from rendering.wire import HEADER, RESULT_LIMIT
 
 ROOT = Path(__file__).parent.parent
 # -E and -s: neither PYTHON* variables nor a user's own packages get into the child.
 COMMAND = (sys.executable, "-E", "-s", "-m", "rendering.child")
 
 
-class Process(asyncio.SubprocessProtocol):
+class ChildProcess(asyncio.SubprocessProtocol):
     """`gone` is done when the process has ended and been reaped."""
 
     def __init__(self) -> None:
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._payload: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._received = bytearray()
         self._transport: asyncio.SubprocessTransport | None = None
 
     @classmethod
-    async def start(cls) -> "Process":
+    async def start(cls) -> "ChildProcess":
         """With no environment at all, so no secrets, and in a session of its own, so no Ctrl-C."""
         _, process = await asyncio.get_running_loop().subprocess_exec(
             cls, *COMMAND, cwd=ROOT, env={}, stdin=-1, stdout=-1, stderr=None, start_new_session=True
@@ -35,21 +35,21 @@ class Process(asyncio.SubprocessProtocol):
     def pid(self) -> int:
         return cast(asyncio.SubprocessTransport, self._transport).get_pid()
 
-    async def ask(self, question: bytes, seconds: float) -> bytes | None:
+    async def run_job(self, job: bytes, seconds: float) -> bytes | None:
         """The answer, None if the child died; TimeoutError. One question at a time."""
-        self._answer = asyncio.get_running_loop().create_future()
-        if self.gone.done():
+        self._payload = asyncio.get_running_loop().create_future()
+        if self.exited.done():
             return None
         stdin = cast(asyncio.SubprocessTransport, self._transport).get_pipe_transport(0)
-        cast(asyncio.WriteTransport, stdin).write(question)
+        cast(asyncio.WriteTransport, stdin).write(job)
         return await self.read(seconds)
 
     async def read(self, seconds: float) -> bytes | None:
         # `wait` and not `timeout`: an answer that came while this loop was busy counts, late or not.
-        done, _ = await asyncio.wait({self._answer}, timeout=seconds)
+        done, _ = await asyncio.wait({self._payload}, timeout=seconds)
         if not done:
             raise TimeoutError
-        return self._answer.result()
+        return self._payload.result()
 
     def cpu_seconds(self) -> float | None:
         """Used so far, in steps of 10 ms; None where there is no /proc."""
@@ -60,7 +60,7 @@ class Process(asyncio.SubprocessProtocol):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
-        if not self.gone.done():
+        if not self.exited.done():
             with contextlib.suppress(ProcessLookupError):
                 cast(asyncio.SubprocessTransport, self._transport).kill()
 
@@ -72,23 +72,23 @@ class Process(asyncio.SubprocessProtocol):
         if len(self._received) < HEADER:
             return
         size = int.from_bytes(self._received[:HEADER], "big")
-        if size > ANSWER_LIMIT or self._answer.done():
+        if size > RESULT_LIMIT or self._payload.done():
             self.kill()  # not our code any more
         elif len(self._received) >= HEADER + size:
-            answer = bytes(self._received[HEADER : HEADER + size])
+            payload = bytes(self._received[HEADER : HEADER + size])
             del self._received[: HEADER + size]
-            self._answer.set_result(answer)
+            self._payload.set_result(payload)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == 1:
-            self._answer_nothing()
+            self._resolve_empty()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._answer_nothing()
+        self._resolve_empty()
         cast(asyncio.SubprocessTransport, self._transport).close()
-        if not self.gone.done():
-            self.gone.set_result(None)
+        if not self.exited.done():
+            self.exited.set_result(None)
 
-    def _answer_nothing(self) -> None:
-        if not self._answer.done():
-            self._answer.set_result(None)
+    def _resolve_empty(self) -> None:
+        if not self._payload.done():
+            self._payload.set_result(None)

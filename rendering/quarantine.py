@@ -4,9 +4,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-STRIKES = 2
-SECONDS = 300.0
-SIZE = 1_000
+STOP_LIMIT = 2
+QUARANTINE_SECONDS = 300.0
+MAX_ENTRIES = 1_000
 
 
 class Quarantine:
@@ -16,15 +16,15 @@ class Quarantine:
         self._clock = clock
         self._stopped: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
 
-    def add_strike(self, key: bytes) -> None:
-        self._stopped[key] = self._strikes(key) + 1, self._clock()
+    def record_stop(self, key: bytes) -> None:
+        self._stopped[key] = self._stop_count(key) + 1, self._clock()
         self._stopped.move_to_end(key)
-        if len(self._stopped) > SIZE:
+        if len(self._stopped) > MAX_ENTRIES:
             self._stopped.popitem(last=False)
 
     def refuses(self, key: bytes) -> bool:
-        return self._strikes(key) >= STRIKES
+        return self._stop_count(key) >= STOP_LIMIT
 
-    def _strikes(self, key: bytes) -> int:
-        strikes, last = self._stopped.get(key, (0, 0.0))
-        return strikes if self._clock() - last < SECONDS else 0
+    def _stop_count(self, key: bytes) -> int:
+        stops, last_stop = self._stopped.get(key, (0, 0.0))
+        return stops if self._clock() - last_stop < QUARANTINE_SECONDS else 0

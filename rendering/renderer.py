@@ -8,21 +8,29 @@ from hashlib import sha256
 from types import TracebackType
 
 from rendering import wire
-from rendering.failures import DIED, INPUT_TOO_LONG, NOT_JSON, QUARANTINED, TOO_MUCH_MEMORY, TOO_SLOW
-from rendering.fair_queue import Tenant
-from rendering.messages import JSON, Inspection, PayloadCheck, Rendered, RenderFailure, SchemaCheck, TemplateSource
-from rendering.pool import Pool
-from rendering.process import Process
+from rendering.failures import INPUT_TOO_LONG, NOT_JSON, PROCESS_DIED, QUARANTINED, TOO_MUCH_MEMORY, TOO_SLOW
+from rendering.fair_queue import TenantId
+from rendering.messages import (
+    JSON,
+    Inspection,
+    PayloadCheck,
+    RenderedContent,
+    RenderFailure,
+    SchemaCheck,
+    TemplateSource,
+)
+from rendering.pool import ProcessPool
+from rendering.process import ChildProcess
 from rendering.quarantine import Quarantine
 from rendering.schema_bounds import BoundedSchema
 
 CALL_SECONDS = 1.0
 # A late child that had less CPU time than this after its first tenth of a second was starved by other processes: a
 # harmless call takes milliseconds.
-BLAMED_CPU_SECONDS = 0.1
-HARMLESS_SECONDS = 0.1
+STARVED_CPU_SECONDS = 0.1
+FAST_CALL_SECONDS = 0.1
 # What it gets then; after 3 s in all the kernel ends it (`limits`).
-STARVED_SECONDS = 1.5
+STARVED_EXTRA_SECONDS = 1.5
 
 
 class Renderer:
@@ -33,11 +41,11 @@ class Renderer:
     """
 
     def __init__(self, children: int = 2) -> None:
-        self._pool = Pool(children)
+        self._pool = ProcessPool(children)
         self._quarantine = Quarantine()
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> ProcessPool:
         return self._pool
 
     @property
@@ -45,43 +53,43 @@ class Renderer:
         """What the child processes have given up (`isolation`); None before one has started."""
         return self._pool.isolation
 
-    def begin(self) -> None:
+    def start_children(self) -> None:
         """Start the children now and not at the first call."""
-        self._pool.begin()
+        self._pool.start_children()
 
-    async def inspect(self, source: TemplateSource, *, tenant: Tenant = None) -> Inspection | RenderFailure:
+    async def inspect(self, source: TemplateSource, *, tenant: TenantId = None) -> Inspection | RenderFailure:
         """Parses and compiles in the child, for saving a template."""
-        answer = await self._run_template("inspect", source, {}, "", tenant)
-        return answer if isinstance(answer, Inspection | RenderFailure) else RenderFailure(reason=DIED)
+        result = await self._run_template("inspect", source, {}, "", tenant)
+        return result if isinstance(result, Inspection | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def render(
-        self, source: TemplateSource, variables: dict[str, JSON], locale: str, *, tenant: Tenant = None
-    ) -> Rendered | RenderFailure:
+        self, source: TemplateSource, variables: dict[str, JSON], locale: str, *, tenant: TenantId = None
+    ) -> RenderedContent | RenderFailure:
         """Templates see `variables` and, unless these have one, `locale`."""
-        answer = await self._run_template("render", source, variables, locale, tenant)
-        return answer if isinstance(answer, Rendered | RenderFailure) else RenderFailure(reason=DIED)
+        result = await self._run_template("render", source, variables, locale, tenant)
+        return result if isinstance(result, RenderedContent | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
-    async def check_schema(self, schema: BoundedSchema, *, tenant: Tenant = None) -> SchemaCheck | RenderFailure:
+    async def check_schema(self, schema: BoundedSchema, *, tenant: TenantId = None) -> SchemaCheck | RenderFailure:
         """Compile it, as for saving a template."""
-        answer = await self._call(wire.schema_job(tenant, schema.text), tenant, _key(tenant, schema.text))
-        return answer if isinstance(answer, SchemaCheck | RenderFailure) else RenderFailure(reason=DIED)
+        result = await self._run_job(wire.schema_job(tenant, schema.text), tenant, _quarantine_key(tenant, schema.text))
+        return result if isinstance(result, SchemaCheck | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def check_payloads(
-        self, schema: BoundedSchema, payloads: Sequence[str], *, tenant: Tenant = None
+        self, schema: BoundedSchema, payloads: Sequence[str], *, tenant: TenantId = None
     ) -> PayloadCheck | RenderFailure:
         """`payloads` are JSON texts; all of them in one call, so at most FRAME_LIMIT bytes."""
-        question = wire.payloads_job(tenant, schema.text, schema.cost, payloads)
-        answer = await self._call(question, tenant, _key(tenant, schema.text))
-        if isinstance(answer, PayloadCheck) and len(answer.problems) == len(payloads):
-            return answer
-        return answer if isinstance(answer, RenderFailure) else RenderFailure(reason=DIED)
+        job_frame = wire.payloads_job(tenant, schema.text, schema.cost, payloads)
+        result = await self._run_job(job_frame, tenant, _quarantine_key(tenant, schema.text))
+        if isinstance(result, PayloadCheck) and len(result.problems) == len(payloads):
+            return result
+        return result if isinstance(result, RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def __aenter__(self) -> "Renderer":
-        self.begin()
+        self.start_children()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
 
@@ -90,27 +98,27 @@ class Renderer:
         await self._pool.close()
 
     async def _run_template(
-        self, work: wire.Work, source: TemplateSource, variables: dict[str, JSON], locale: str, tenant: Tenant
-    ) -> wire.Answer:
+        self, work: wire.TemplateJob, source: TemplateSource, variables: dict[str, JSON], locale: str, tenant: TenantId
+    ) -> wire.JobResult:
         try:
-            question = wire.job(work, source, variables, locale)
+            job_frame = wire.job(work, source, variables, locale)
         except (TypeError, ValueError, RecursionError):
             return RenderFailure(reason=NOT_JSON)
-        return await self._call(question, tenant, _key(tenant, json.dumps(asdict(source))))
+        return await self._run_job(job_frame, tenant, _quarantine_key(tenant, json.dumps(asdict(source))))
 
-    async def _call(self, question: bytes, tenant: Tenant, key: bytes) -> wire.Answer:
-        if len(question) > wire.FRAME_LIMIT:
+    async def _run_job(self, job_frame: bytes, tenant: TenantId, key: bytes) -> wire.JobResult:
+        if len(job_frame) > wire.FRAME_LIMIT:
             return RenderFailure(reason=INPUT_TOO_LONG)
-        answer = await self._ask(question, tenant, key)
-        if answer == RenderFailure(reason=DIED):
+        result = await self._run_once(job_frame, tenant, key)
+        if result == RenderFailure(reason=PROCESS_DIED):
             # The child may have been killed while idle, before its end was noticed: the call must not fail for that.
-            answer = await self._ask(question, tenant, key)
-            if answer == RenderFailure(reason=DIED):
-                self._quarantine.add_strike(key)
-                self._quarantine.add_strike(key)
-        return answer
+            result = await self._run_once(job_frame, tenant, key)
+            if result == RenderFailure(reason=PROCESS_DIED):
+                self._quarantine.record_stop(key)
+                self._quarantine.record_stop(key)
+        return result
 
-    async def _ask(self, question: bytes, tenant: Tenant, key: bytes) -> wire.Answer:
+    async def _run_once(self, job_frame: bytes, tenant: TenantId, key: bytes) -> wire.JobResult:
         if self._quarantine.refuses(key):
             return RenderFailure(reason=QUARANTINED)
         process = await self._pool.acquire(tenant)
@@ -119,40 +127,40 @@ class Renderer:
             if self._quarantine.refuses(key):  # stopped while this call waited
                 keep = True
                 return RenderFailure(reason=QUARANTINED)
-            answer, keep = await self._answer(process, question, key)
-            return answer
+            result, keep = await self._run_on_child(process, job_frame, key)
+            return result
         finally:
             # A canceled call ends here too: its child is still busy with it and must go.
             self._pool.release(tenant, process, keep=keep)
 
-    async def _answer(self, process: Process, question: bytes, key: bytes) -> tuple[wire.Answer, bool]:
+    async def _run_on_child(self, process: ChildProcess, job_frame: bytes, key: bytes) -> tuple[wire.JobResult, bool]:
         """And whether the child can be kept."""
         try:
-            payload = await self._payload(process, question, key)
+            payload = await self._wait_for_payload(process, job_frame, key)
             if payload is None:
-                return RenderFailure(reason=DIED), False
-            answer, spent = wire.read_answer(payload)
+                return RenderFailure(reason=PROCESS_DIED), False
+            result, must_restart = wire.decode_result(payload)
         except TimeoutError:
             return RenderFailure(reason=TOO_SLOW), False
         except (ValueError, KeyError, TypeError):
-            return RenderFailure(reason=DIED), False
-        if isinstance(answer, RenderFailure) and answer.reason == TOO_MUCH_MEMORY:
-            self._quarantine.add_strike(key)
-        return answer, not spent
+            return RenderFailure(reason=PROCESS_DIED), False
+        if isinstance(result, RenderFailure) and result.reason == TOO_MUCH_MEMORY:
+            self._quarantine.record_stop(key)
+        return result, not must_restart
 
-    async def _payload(self, process: Process, question: bytes, key: bytes) -> bytes | None:
+    async def _wait_for_payload(self, process: ChildProcess, job_frame: bytes, key: bytes) -> bytes | None:
         with contextlib.suppress(TimeoutError):
-            return await process.ask(question, HARMLESS_SECONDS)
+            return await process.run_job(job_frame, FAST_CALL_SECONDS)
         before = process.cpu_seconds()
         try:
-            return await process.read(CALL_SECONDS - HARMLESS_SECONDS)
+            return await process.read(CALL_SECONDS - FAST_CALL_SECONDS)
         except TimeoutError:
             after = process.cpu_seconds()
-            if before is not None and after is not None and after - before < BLAMED_CPU_SECONDS:
-                return await process.read(STARVED_SECONDS)
-            self._quarantine.add_strike(key)
+            if before is not None and after is not None and after - before < STARVED_CPU_SECONDS:
+                return await process.read(STARVED_EXTRA_SECONDS)
+            self._quarantine.record_stop(key)
             raise
 
 
-def _key(tenant: Tenant, text: str) -> bytes:
+def _quarantine_key(tenant: TenantId, text: str) -> bytes:
     return sha256(f"{tenant}\0{text}".encode()).digest()

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from rendering.messages import JSON, SchemaProblem
-from rendering.schema_costs import Unbounded, cost_of
+from rendering.schema_costs import UnsupportedSchema, cost_of
 
 TEXT_LIMIT = 64 << 10
 CHARACTERS_PER_VALUE = 64
@@ -14,9 +14,9 @@ CHARACTERS_PER_VALUE = 64
 # `uniqueItems` and `unevaluatedItems`, 50 ns for `oneOf` and `anyOf`, 90 ns for formats and 110 ns for patterns with
 # look-around, so a payload at its limit takes up to 0.25 s of the 1 s of a call. Only look-around in long strings and
 # `multipleOf` of extreme numbers take longer, up to 500 ns: the deadline stops them.
-PAYLOAD_WORK = 2_000_000
+PAYLOAD_WORK_LIMIT = 2_000_000
 # Over all payloads of a request: 1,000 items of 100 values against a schema of 250 keywords.
-REQUEST_WORK = 25_000_000
+REQUEST_WORK_LIMIT = 25_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class BoundedSchema:
         return self.cost == 0
 
 
-def bounded(schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
+def bound_schema(schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
     """Equal schemas have equal texts, without `$id` and `$schema`: a base URI only changes where a `$ref` leads."""
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
@@ -39,16 +39,16 @@ def bounded(schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
         return SchemaProblem(pointer="", detail="is not plain JSON or is nested too deeply")
     if len(text) > TEXT_LIMIT:
         return SchemaProblem(pointer="", detail=f"is longer than {TEXT_LIMIT} characters")
-    return _bounded(text)
+    return _bound_text(text)
 
 
 @lru_cache(maxsize=128)
-def _bounded(text: str) -> BoundedSchema | SchemaProblem:
+def _bound_text(text: str) -> BoundedSchema | SchemaProblem:
     """By text, since an accepted send repeats it: 5 ms for the largest schema."""
     schema = json.loads(text)
     try:
         cost = cost_of(schema)
-    except Unbounded as error:
+    except UnsupportedSchema as error:
         return error.problem
     kept = {word: value for word, value in schema.items() if word not in ("$id", "$schema")}
     return BoundedSchema(text=json.dumps(kept, sort_keys=True), cost=cost)

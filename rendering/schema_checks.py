@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rendering.failures import DIED, TOO_MUCH_MEMORY
-from rendering.fair_queue import Tenant
+from rendering.failures import PROCESS_DIED, TOO_MUCH_MEMORY
+from rendering.fair_queue import TenantId
 from rendering.messages import JSON, RenderFailure, SchemaProblem
 from rendering.renderer import Renderer
-from rendering.schema_bounds import PAYLOAD_WORK, REQUEST_WORK, BoundedSchema, bounded, payload_size
-from rendering.simple_schemas import SIMPLE_WORK, is_proved
+from rendering.schema_bounds import PAYLOAD_WORK_LIMIT, REQUEST_WORK_LIMIT, BoundedSchema, bound_schema, payload_size
+from rendering.simple_schemas import SIMPLE_WORK_LIMIT, is_proven_valid
 from rendering.wire import FRAME_LIMIT
 
 # Of all payloads of a request together.
@@ -19,20 +19,20 @@ REQUEST_SECONDS = 10.0
 # Beside the payloads, a frame has the schema, escaped once more.
 CHUNK_BYTES = FRAME_LIMIT // 2
 
-CANNOT_CHECK = "cannot be checked: the variables_schema "
-CHECKING = "checking the payload against the variables_schema "
+CANNOT_CHECK_PREFIX = "cannot be checked: the variables_schema "
+CHECKING_PREFIX = "checking the payload against the variables_schema "
 TOO_MUCH_WORK = (
     "is too large for the variables_schema: its values, and one for each 64 characters, times the evaluations of the "
-    f"schema may be at most {PAYLOAD_WORK:,}"
+    f"schema may be at most {PAYLOAD_WORK_LIMIT:,}"
 )
 SMALLER_BATCH = "the payloads of this request take too much work to check; send this item in a smaller batch"
 
-VERBS = {DIED: "ended the process that does it", TOO_MUCH_MEMORY: "needed more than 256 MiB"}
+FAILURE_VERBS = {PROCESS_DIED: "ended the process that does it", TOO_MUCH_MEMORY: "needed more than 256 MiB"}
 
 
-async def check_schema(renderer: Renderer, schema: dict[str, Any], *, tenant: Tenant = None) -> list[SchemaProblem]:
+async def check_schema(renderer: Renderer, schema: dict[str, Any], *, tenant: TenantId = None) -> list[SchemaProblem]:
     """Draft 2020-12, without remote references, within the limits; `{}` is valid and allows anything."""
-    limited = bounded(schema)
+    limited = bound_schema(schema)
     if isinstance(limited, SchemaProblem):
         return [limited]
     if limited.accepts_everything and not schema:
@@ -48,74 +48,74 @@ class PayloadChecks:
     """The payloads of one request, each against the schemas of its channels; one call per distinct schema and chunk."""
 
     renderer: Renderer
-    tenant: Tenant
+    tenant: TenantId
     problems: dict[int, dict[SchemaProblem, None]] = field(default_factory=dict)
     _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JSON, int]]]] = field(default_factory=dict)
     _work: int = 0
     # By identity: a batch repeats the few schemas of its types, and serializing a large one takes milliseconds.
-    _limited: dict[int, tuple[dict[str, Any], BoundedSchema | SchemaProblem]] = field(default_factory=dict)
+    _bounded_schemas: dict[int, tuple[dict[str, Any], BoundedSchema | SchemaProblem]] = field(default_factory=dict)
 
     def add(self, index: int, payload: JSON, schemas: Sequence[dict[str, Any]]) -> None:
         """Checked by `run`. What is beyond a limit is a problem at once."""
-        limited = [self._bounded(schema) for schema in schemas]
-        refused = {f"{CANNOT_CHECK}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}
-        for detail in refused:
-            self._tell(index, detail)
-        asking = {
+        limited = [self._bound_schema(schema) for schema in schemas]
+        refusals = {f"{CANNOT_CHECK_PREFIX}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}
+        for detail in refusals:
+            self._add_problem(index, detail)
+        schemas_to_check = {
             each.text: (each, schema)
             for each, schema in zip(limited, schemas, strict=True)
             if isinstance(each, BoundedSchema) and not each.accepts_everything
         }
-        if refused or not asking:
+        if refusals or not schemas_to_check:
             return
-        work = payload_size(payload) * sum(each.cost for each, _ in asking.values())
-        if work > PAYLOAD_WORK:
-            self._tell(index, TOO_MUCH_WORK)
-        elif self._work + work > REQUEST_WORK:
-            self._tell(index, SMALLER_BATCH)
+        work = payload_size(payload) * sum(each.cost for each, _ in schemas_to_check.values())
+        if work > PAYLOAD_WORK_LIMIT:
+            self._add_problem(index, TOO_MUCH_WORK)
+        elif self._work + work > REQUEST_WORK_LIMIT:
+            self._add_problem(index, SMALLER_BATCH)
         else:
             self._work += work
-            for limited_schema, schema in asking.values():
-                if work > SIMPLE_WORK or not is_proved(schema, payload):
+            for limited_schema, schema in schemas_to_check.values():
+                if work > SIMPLE_WORK_LIMIT or not is_proven_valid(schema, payload):
                     group = self._groups.setdefault(limited_schema.text, (limited_schema, []))
                     group[1].append((index, payload, work))
 
-    def _bounded(self, schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
+    def _bound_schema(self, schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
         """Keep the schema with its result, so that no other object gets its identity."""
-        if id(schema) not in self._limited:
-            self._limited[id(schema)] = schema, bounded(schema)
-        return self._limited[id(schema)][1]
+        if id(schema) not in self._bounded_schemas:
+            self._bounded_schemas[id(schema)] = schema, bound_schema(schema)
+        return self._bounded_schemas[id(schema)][1]
 
     async def run(self) -> None:
         """Fill `problems`. Raises TooManyWaiting."""
-        until = time.monotonic() + REQUEST_SECONDS
+        deadline = time.monotonic() + REQUEST_SECONDS
         for schema, items in self._groups.values():
             chunk = _Chunk()
             for index, payload, work in items:
                 # Not all at once: between the calls of a batch of megabytes, the event loop serves other requests.
                 text = json.dumps(payload, separators=(",", ":"))
-                if not chunk.has_room(work, len(text)):
-                    await self._check(schema, chunk, until)
+                if not chunk.has_capacity(work, len(text)):
+                    await self._check(schema, chunk, deadline)
                     chunk = _Chunk()
                 chunk.add(index, text, work)
-            await self._check(schema, chunk, until)
+            await self._check(schema, chunk, deadline)
 
-    async def _check(self, schema: BoundedSchema, chunk: "_Chunk", until: float) -> None:
-        if time.monotonic() > until:
-            self._refuse(chunk, SMALLER_BATCH)
+    async def _check(self, schema: BoundedSchema, chunk: "_Chunk", deadline: float) -> None:
+        if time.monotonic() > deadline:
+            self._reject(chunk, SMALLER_BATCH)
             return
         check = await self.renderer.check_payloads(schema, chunk.texts, tenant=self.tenant)
         if isinstance(check, RenderFailure):
-            self._refuse(chunk, f"{CHECKING}{_verb(check)}")
+            self._reject(chunk, f"{CHECKING_PREFIX}{_verb(check)}")
             return
         for index, problems in zip(chunk.indexes, check.problems, strict=True):
             self.problems.setdefault(index, {}).update(dict.fromkeys(problems))
 
-    def _refuse(self, chunk: "_Chunk", detail: str) -> None:
+    def _reject(self, chunk: "_Chunk", detail: str) -> None:
         for index in chunk.indexes:
-            self._tell(index, detail)
+            self._add_problem(index, detail)
 
-    def _tell(self, index: int, detail: str) -> None:
+    def _add_problem(self, index: int, detail: str) -> None:
         self.problems.setdefault(index, {})[SchemaProblem(pointer="", detail=detail)] = None
 
 
@@ -128,8 +128,8 @@ class _Chunk:
     work: int = 0
     size: int = 0
 
-    def has_room(self, work: int, size: int) -> bool:
-        return not self.texts or (self.work + work <= PAYLOAD_WORK and self.size + size <= CHUNK_BYTES)
+    def has_capacity(self, work: int, size: int) -> bool:
+        return not self.texts or (self.work + work <= PAYLOAD_WORK_LIMIT and self.size + size <= CHUNK_BYTES)
 
     def add(self, index: int, text: str, work: int) -> None:
         self.indexes.append(index)
@@ -139,4 +139,4 @@ class _Chunk:
 
 
 def _verb(failure: RenderFailure) -> str:
-    return VERBS.get(failure.reason, failure.reason)
+    return FAILURE_VERBS.get(failure.reason, failure.reason)

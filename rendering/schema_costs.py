@@ -21,17 +21,17 @@ PATTERN_COST = KEYWORD_COSTS["pattern"]
 # `unevaluatedProperties` evaluates its neighbors again to find out what they cover: nested n times, 2.6**n (measured).
 UNEVALUATED_FACTOR = 3
 
-IN_VALUE = {
+VALUE_KEYWORDS = {
     *("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then"),
     *("unevaluatedItems", "unevaluatedProperties"),
 }
-IN_LIST = {"allOf", "anyOf", "oneOf", "prefixItems"}
-DEFINITIONS = {"$defs", "definitions"}
-IN_MAP = {"dependencies", "dependentSchemas", "patternProperties", "properties"}
-AS_DATA = {"const", "dependentRequired", "enum", "required"}
-UNSUPPORTED = {"$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$vocabulary"}
-BELOW_ROOT = {"$id", "$schema"}
-ANNOTATIONS = {
+LIST_KEYWORDS = {"allOf", "anyOf", "oneOf", "prefixItems"}
+DEFINITION_KEYWORDS = {"$defs", "definitions"}
+MAP_KEYWORDS = {"dependencies", "dependentSchemas", "patternProperties", "properties"}
+DATA_KEYWORDS = {"const", "dependentRequired", "enum", "required"}
+UNSUPPORTED_KEYWORDS = {"$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$vocabulary"}
+ROOT_ONLY_KEYWORDS = {"$id", "$schema"}
+ANNOTATION_KEYWORDS = {
     *("$comment", "$defs", "definitions", "$id", "$schema", "contentEncoding", "contentMediaType", "contentSchema"),
     *("default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"),
 }
@@ -40,7 +40,7 @@ ANNOTATIONS = {
 PLAIN_POINTER = re.compile(r"#(?:/(?:[A-Za-z0-9_.$-]|~[01])*)*")
 
 
-class Unbounded(Exception):
+class UnsupportedSchema(Exception):
     def __init__(self, pointer: str, detail: str) -> None:
         super().__init__(detail)
         self.problem = SchemaProblem(pointer=pointer, detail=detail)
@@ -56,75 +56,77 @@ def pointer(path: Path | list[str | int]) -> str:
 def cost_of(schema: dict[str, Any]) -> int:
     """Evaluations of one value at most; 0 for a schema that accepts everything. Raises Unbounded."""
     if schema.get("$schema", DRAFT) != DRAFT:
-        raise Unbounded("/$schema", f"must be {DRAFT} or absent")
-    cost = _Costs(schema).of(schema, ())
-    return cost if set(schema) - ANNOTATIONS else 0
+        raise UnsupportedSchema("/$schema", f"must be {DRAFT} or absent")
+    cost = _CostCounter(schema).count(schema, ())
+    return cost if set(schema) - ANNOTATION_KEYWORDS else 0
 
 
-class _Costs:
+class _CostCounter:
     """`_known` holds the cost of a sub-schema and how many steps it reaches below itself."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
-        self._known: dict[int, tuple[int, int]] = {}
-        self._unfolding: set[int] = set()
+        self._counted: dict[int, tuple[int, int]] = {}
+        self._in_progress: set[int] = set()
         self._deepest = 0
 
-    def of(self, schema: Any, path: Path) -> int:
+    def count(self, schema: Any, path: Path) -> int:
         """Of a sub-schema. What is neither an object nor a boolean is left to the validator to refuse."""
         if not isinstance(schema, dict):
             return 1
-        if id(schema) in self._unfolding:
-            raise Unbounded(pointer(path), "must not refer to itself")
-        total, height = self._known.get(id(schema), (0, 0))
+        if id(schema) in self._in_progress:
+            raise UnsupportedSchema(pointer(path), "must not refer to itself")
+        total, height = self._counted.get(id(schema), (0, 0))
         if len(path) + height > DEPTH_LIMIT:
-            raise Unbounded(pointer(path[:3]), f"is nested deeper than {DEPTH_LIMIT} levels")
+            raise UnsupportedSchema(pointer(path[:3]), f"is nested deeper than {DEPTH_LIMIT} levels")
         if total == 0:
             total, height = self._measure(schema, path)
-            self._known[id(schema)] = total, height
+            self._counted[id(schema)] = total, height
         self._deepest = max(self._deepest, len(path) + height)
         return total
 
     def _measure(self, schema: dict[str, Any], path: Path) -> tuple[int, int]:
         above, self._deepest = self._deepest, len(path)
-        self._unfolding.add(id(schema))
-        total = 1 + sum(self._of_keyword(word, value, (*path, word)) for word, value in schema.items())
+        self._in_progress.add(id(schema))
+        total = 1 + sum(self._count_keyword(word, value, (*path, word)) for word, value in schema.items())
         for word in ("unevaluatedItems", "unevaluatedProperties"):
             total *= UNEVALUATED_FACTOR if word in schema else 1
-        self._unfolding.discard(id(schema))
+        self._in_progress.discard(id(schema))
         height, self._deepest = self._deepest - len(path), above
-        return _limited(total, path), height
+        return _check_cost(total, path), height
 
-    def _of_keyword(self, word: str, value: Any, path: Path) -> int:
-        if word in UNSUPPORTED or (word in BELOW_ROOT and len(path) > 1):
-            raise Unbounded(pointer(path), "is not supported here")
+    def _count_keyword(self, word: str, value: Any, path: Path) -> int:
+        if word in UNSUPPORTED_KEYWORDS or (word in ROOT_ONLY_KEYWORDS and len(path) > 1):
+            raise UnsupportedSchema(pointer(path), "is not supported here")
         if word == "$ref":
-            return 1 + self.of(self._target(value, path), path)
-        if word in AS_DATA:
-            return _limited(_parts(value), path)
+            return 1 + self.count(self._resolve(value, path), path)
+        if word in DATA_KEYWORDS:
+            return _check_cost(_count_values(value), path)
         if word in KEYWORD_COSTS:
             return KEYWORD_COSTS[word]
-        total = 1 + sum(self.of(child, (*path, *step)) for step, child in _children(word, value))
+        total = 1 + sum(self.count(child, (*path, *step)) for step, child in _children(word, value))
         if word == "patternProperties" and isinstance(value, dict):
             total += PATTERN_COST * len(value)
         # A definition is evaluated where a `$ref` follows it, and only looked at here.
-        return 0 if word in DEFINITIONS else _limited(total, path)
+        return 0 if word in DEFINITION_KEYWORDS else _check_cost(total, path)
 
-    def _target(self, reference: Any, path: Path) -> Any:
+    def _resolve(self, reference: Any, path: Path) -> Any:
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise Unbounded(pointer(path), "must point into this schema: nothing is fetched")
+            raise UnsupportedSchema(pointer(path), "must point into this schema: nothing is fetched")
         if not PLAIN_POINTER.fullmatch(reference):
-            raise Unbounded(pointer(path), "must be a plain pointer: #/ and names of letters, digits and . _ - $ ~0 ~1")
+            raise UnsupportedSchema(
+                pointer(path), "must be a plain pointer: #/ and names of letters, digits and . _ - $ ~0 ~1"
+            )
         found: Any = self._root
         steps = iter(target_steps(reference))
         for keyword in steps:
-            if keyword not in IN_VALUE | IN_MAP | DEFINITIONS:
-                raise Unbounded(pointer(path), "must point to a schema, and not through a list")
-            found = _member(found, keyword, path)
-            if keyword not in IN_VALUE:
-                found = _member(found, next(steps, None), path)
+            if keyword not in VALUE_KEYWORDS | MAP_KEYWORDS | DEFINITION_KEYWORDS:
+                raise UnsupportedSchema(pointer(path), "must point to a schema, and not through a list")
+            found = _get_member(found, keyword, path)
+            if keyword not in VALUE_KEYWORDS:
+                found = _get_member(found, next(steps, None), path)
         if not isinstance(found, dict | bool):
-            raise Unbounded(pointer(path), "must point to a schema")
+            raise UnsupportedSchema(pointer(path), "must point to a schema")
         return found
 
 
@@ -132,24 +134,24 @@ def target_steps(reference: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in reference.split("/")[1:]]
 
 
-def _member(parent: Any, name: str | None, path: Path) -> Any:
+def _get_member(parent: Any, name: str | None, path: Path) -> Any:
     if not isinstance(parent, dict) or name not in parent:
-        raise Unbounded(pointer(path), "points to nothing in this schema")
+        raise UnsupportedSchema(pointer(path), "points to nothing in this schema")
     return parent[name]
 
 
 def _children(word: str, value: Any) -> Iterator[tuple[Path, Any]]:
-    if word in IN_VALUE:
+    if word in VALUE_KEYWORDS:
         yield (), value
-    elif word in IN_LIST and isinstance(value, list):
+    elif word in LIST_KEYWORDS and isinstance(value, list):
         yield from (((index,), child) for index, child in enumerate(value))
-    elif word in IN_MAP | DEFINITIONS and isinstance(value, dict):
+    elif word in MAP_KEYWORDS | DEFINITION_KEYWORDS and isinstance(value, dict):
         for name, child in value.items():
             # `dependencies` may have a list of names.
             yield (name,), child
 
 
-def _parts(value: Any) -> int:
+def _count_values(value: Any) -> int:
     """JSON values in what a payload is compared with."""
     total, containers = 1, [value]
     for each in containers:
@@ -159,7 +161,7 @@ def _parts(value: Any) -> int:
     return total
 
 
-def _limited(total: int, path: Path) -> int:
+def _check_cost(total: int, path: Path) -> int:
     if total > COST_LIMIT:
-        raise Unbounded(pointer(path), f"needs more than {COST_LIMIT} evaluations of one value")
+        raise UnsupportedSchema(pointer(path), f"needs more than {COST_LIMIT} evaluations of one value")
     return total

@@ -8,72 +8,80 @@ from rendering.schema_costs import target_steps
 
 Schema = dict[str, Any]
 
-ALWAYS_THERE = {"recipient"}
+ALWAYS_DEFINED = {"recipient"}
 # What the template of a digest gets; the schema describes one of its items.
-OF_DIGEST = frozenset({"items", "total"})
+DIGEST_NAMES = frozenset({"items", "total"})
 
 
-def declared(schema: Schema) -> set[str]:
+def list_declared_names(schema: Schema) -> set[str]:
     """Also what is only required. The schema has passed `check_schema`."""
-    return {str(name) for part in _parts(schema, schema) for name in part.get("properties", ())} | required(schema)
+    return {
+        str(name) for part in _applied_schemas(schema, schema) for name in part.get("properties", ())
+    } | list_required_names(schema)
 
 
-def required(schema: Schema) -> set[str]:
+def list_required_names(schema: Schema) -> set[str]:
     """In every valid payload. What depends on other values (`if`, `anyOf`) is not."""
-    return {str(name) for part in _parts(schema, schema) for name in part.get("required", ())}
+    return {str(name) for part in _applied_schemas(schema, schema) for name in part.get("required", ())}
 
 
-def is_of_digest(schema: Schema, used: Set[str]) -> bool:
+def is_digest_template(schema: Schema, used: Set[str]) -> bool:
     """Return whether a template reads `items` that its payload does not have: they are those of a digest."""
-    return "items" in used - declared(schema)
+    return "items" in used - list_declared_names(schema)
 
 
-def template_warnings(schema: Schema, template: Inspection, *, digest: bool = False) -> list[str]:
+def find_template_warnings(schema: Schema, template: Inspection, *, digest: bool = False) -> list[str]:
     """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings. `digest`: a
     type that collects uses the template."""
-    problems = unfit(schema, template, digest=digest) | unused(schema, template.variables, digest=digest)
+    problems = find_mismatches(schema, template, digest=digest) | find_unused_names(
+        schema, template.variables, digest=digest
+    )
     return [problems[name] for name in sorted(problems)]
 
 
-def unfit(schema: Schema, template: Inspection, *, digest: bool = False) -> dict[str, str]:
+def find_mismatches(schema: Schema, template: Inspection, *, digest: bool = False) -> dict[str, str]:
     """Name → warning, for what the template uses and the schema does not have, or not always."""
-    given = OF_DIGEST if digest or is_of_digest(schema, template.variables) else frozenset[str]()
-    known, used, failing = declared(schema), template.variables - given, template.needed - given - required(schema)
+    given = DIGEST_NAMES if digest or is_digest_template(schema, template.variables) else frozenset[str]()
+    known, used, failing = (
+        list_declared_names(schema),
+        template.variables - given,
+        template.needed - given - list_required_names(schema),
+    )
     problems = (
         dict.fromkeys(used - known, "used but not declared in the schema")
         | dict.fromkeys(failing, "used but not required in the schema: a payload without it can fail")
         | dict.fromkeys(failing - known, "used but not declared in the schema: a payload without it can fail")
     )
-    return _sentences(problems) if known else {}
+    return _format_warnings(problems) if known else {}
 
 
-def unused(schema: Schema, used: Set[str], *, digest: bool = False) -> dict[str, str]:
+def find_unused_names(schema: Schema, used: Set[str], *, digest: bool = False) -> dict[str, str]:
     """Name → warning, for what the schema has and no template uses of those that it is for. None of a digest's: which
     fields of an item it uses is not seen."""
-    if digest or is_of_digest(schema, used):
+    if digest or is_digest_template(schema, used):
         return {}
-    problems = dict.fromkeys(declared(schema) - used, "declared in the schema but not used") | dict.fromkeys(
-        required(schema) - used, "required in the schema but not used"
+    problems = dict.fromkeys(list_declared_names(schema) - used, "declared in the schema but not used") | dict.fromkeys(
+        list_required_names(schema) - used, "required in the schema but not used"
     )
-    return _sentences(problems)
+    return _format_warnings(problems)
 
 
-def _sentences(problems: dict[str, str]) -> dict[str, str]:
-    return {name: f"'{name}' is {what}" for name, what in problems.items() if name not in ALWAYS_THERE}
+def _format_warnings(problems: dict[str, str]) -> dict[str, str]:
+    return {name: f"'{name}' is {problem}" for name, problem in problems.items() if name not in ALWAYS_DEFINED}
 
 
-def _parts(root: Schema, part: Any) -> Iterator[Schema]:
+def _applied_schemas(root: Schema, part: Any) -> Iterator[Schema]:
     """The schema, and what it always applies beside itself: `allOf` and `$ref`, which never go round in circles."""
     if not isinstance(part, dict):
         return
     yield part
     for each in part.get("allOf", ()):
-        yield from _parts(root, each)
+        yield from _applied_schemas(root, each)
     if "$ref" in part:
-        yield from _parts(root, _target(root, part["$ref"]))
+        yield from _applied_schemas(root, _resolve(root, part["$ref"]))
 
 
-def _target(root: Schema, reference: str) -> Any:
+def _resolve(root: Schema, reference: str) -> Any:
     found: Any = root
     for step in target_steps(reference):
         found = found[step]

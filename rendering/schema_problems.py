@@ -8,12 +8,12 @@ import jsonschema_rs
 from rendering.messages import SchemaProblem
 from rendering.schema_costs import pointer
 
-NO_SCHEMA = "is not valid JSON Schema (draft 2020-12)"
+INVALID_SCHEMA = "is not valid JSON Schema (draft 2020-12)"
 # Pointers quote names of the payload, and a call has many payloads.
 POINTER_LIMIT = 300
-_SHOWN = 200
+_VALUE_LIMIT = 200
 
-DETAILS = {
+DETAIL_TEMPLATES = {
     "additionalProperties": "is not a declared property",
     "anyOf": "must match at least one of the allowed forms",
     "const": "must be {expected_value}",
@@ -44,47 +44,47 @@ DETAILS = {
 
 
 def problem_of_schema(error: jsonschema_rs.ValidationError) -> SchemaProblem:
-    return SchemaProblem(pointer=pointer(error.instance_path), detail=f"{NO_SCHEMA}: {_why(error)}")
+    return SchemaProblem(pointer=pointer(error.instance_path), detail=f"{INVALID_SCHEMA}: {_explain(error)}")
 
 
-def _why(error: jsonschema_rs.ValidationError) -> str:
+def _explain(error: jsonschema_rs.ValidationError) -> str:
     """In terms of the schema of schemas. Of what may have several forms, the first: for `type`, one of the words."""
-    known = error.kind.as_dict()
+    parameters = error.kind.as_dict()
     if error.kind.name == "anyOf":
-        return _why(known["context"][0][0])
-    return _detail(error.kind.name, known)
+        return _explain(parameters["context"][0][0])
+    return _format_detail(error.kind.name, parameters)
 
 
 def problems_of(error: jsonschema_rs.ValidationError) -> list[SchemaProblem]:
-    known = error.kind.as_dict()
-    detail = _detail(error.kind.name, known)
+    parameters = error.kind.as_dict()
+    detail = _format_detail(error.kind.name, parameters)
     at = error.instance_path
     if error.kind.name == "required":
-        return [SchemaProblem(pointer=_shortened([*at, known["property"]]), detail=detail)]
+        return [SchemaProblem(pointer=_format_pointer([*at, parameters["property"]]), detail=detail)]
     if error.schema_path[-1:] == ["additionalProperties"] and error.kind.name == "falseSchema":
         detail = "has properties that are not declared"  # which ones, jsonschema_rs says only beside `properties`
     if error.kind.name in ("additionalProperties", "unevaluatedProperties"):
-        return [SchemaProblem(pointer=_shortened([*at, name]), detail=detail) for name in known["unexpected"]]
-    return [SchemaProblem(pointer=_shortened(at), detail=detail)]
+        return [SchemaProblem(pointer=_format_pointer([*at, name]), detail=detail) for name in parameters["unexpected"]]
+    return [SchemaProblem(pointer=_format_pointer(at), detail=detail)]
 
 
-def _shortened(path: list[str | int]) -> str:
+def _format_pointer(path: list[str | int]) -> str:
     text = pointer(path)
     return text if len(text) <= POINTER_LIMIT else text[:POINTER_LIMIT] + "…"
 
 
-def _detail(keyword: str, known: dict[str, Any]) -> str:
+def _format_detail(keyword: str, parameters: dict[str, Any]) -> str:
     """jsonschema_rs's own messages quote the payload, so only what stands in the schema is used."""
     if keyword == "type":
-        return f"must be of type {' or '.join(known['types'])}"
-    template = DETAILS.get(keyword, "does not fit the schema")
-    shown = {name: _shown(value) for name, value in known.items() if f"{{{name}}}" in template}
+        return f"must be of type {' or '.join(parameters['types'])}"
+    template = DETAIL_TEMPLATES.get(keyword, "does not fit the schema")
+    shown = {name: _format_value(value) for name, value in parameters.items() if f"{{{name}}}" in template}
     return template.format(**shown)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
-        text = ", ".join(_shown(each) for each in value)
+        text = ", ".join(_format_value(each) for each in value)
     else:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return text if len(text) <= _VALUE_LIMIT else text[:_VALUE_LIMIT] + "…"

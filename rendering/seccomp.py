@@ -9,7 +9,7 @@ import sys
 
 # For each call: its number on x86_64 and on aarch64. All that an interpreter needs to compute, to answer on descriptors
 # that are open, and to limit itself: no call here makes a descriptor, a process or a signal to another process.
-ALLOWED = {
+ALLOWED_CALLS = {
     "read": (0, 63),
     "write": (1, 64),
     "close": (3, 57),
@@ -42,7 +42,7 @@ ALLOWED = {
     "rseq": (334, 293),
 }
 # Allowed if its first argument, a process id, is 0: the limits of the caller itself.
-PRLIMIT = (302, 261)
+PRLIMIT_NUMBERS = (302, 261)
 # Place in the pairs above, how the kernel names the architecture, and the number of the call that installs a filter.
 ARCHITECTURES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 
@@ -54,27 +54,29 @@ NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in what the kernel sh
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 
 
-class Program(ctypes.Structure):
+class FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
 def install() -> None:
     """Refuse every other call with EPERM, for good. Needs no_new_privs. Raises OSError where this is not possible."""
-    known = ARCHITECTURES.get(platform.machine())
-    if known is None or sys.maxsize < 1 << 32:
+    entry = ARCHITECTURES.get(platform.machine())
+    if entry is None or sys.maxsize < 1 << 32:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    place, architecture, seccomp = known
-    instructions = _program(architecture, [numbers[place] for numbers in ALLOWED.values()], PRLIMIT[place])
-    program = Program(len(instructions) // 8, instructions)
+    index, architecture, seccomp = entry
+    instructions = _build_program(
+        architecture, [numbers[index] for numbers in ALLOWED_CALLS.values()], PRLIMIT_NUMBERS[index]
+    )
+    program = FilterProgram(len(instructions) // 8, instructions)
     if ctypes.CDLL(None, use_errno=True).syscall(seccomp, SET_MODE_FILTER, FLAGS, ctypes.byref(program)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _program(architecture: int, allowed: list[int], prlimit: int) -> bytes:
+def _build_program(architecture: int, allowed: list[int], prlimit: int) -> bytes:
     """A jump skips so many instructions; the call that is allowed skips to the last one."""
     last = len(allowed) + 5
     body = [_load(NUMBER)]
-    body += [_jump(number, last - place - 1) for place, number in enumerate(allowed, 1)]
+    body += [_jump(number, last - index - 1) for index, number in enumerate(allowed, 1)]
     body += [_jump(prlimit, 0, 2), _load(FIRST_ARGUMENT), _jump(0, 1), _return(REFUSE), _return(ALLOW)]
     return b"".join([_load(ARCHITECTURE), _jump(architecture, 1), _return(KILL), *body])
 

@@ -9,14 +9,14 @@ from typing import Any
 from rendering.messages import JSON
 
 # Work, as `schema_bounds` counts it. More would hold up the event loop for longer than the call of a child does.
-SIMPLE_WORK = 1_000
+SIMPLE_WORK_LIMIT = 1_000
 # Larger integers are not exact in every reader of JSON.
-LARGEST_EXACT = 2**53
+MAX_EXACT_INTEGER = 2**53
 
-ANNOTATIONS = frozenset(
+ANNOTATION_KEYWORDS = frozenset(
     ("$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly")
 )
-TYPES: dict[str, Callable[[JSON], bool]] = {
+TYPE_CHECKS: dict[str, Callable[[JSON], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
@@ -27,66 +27,68 @@ TYPES: dict[str, Callable[[JSON], bool]] = {
 }
 
 
-def is_proved(schema: Any, value: JSON) -> bool:
+def is_proven_valid(schema: Any, value: JSON) -> bool:
     """Whether the value is certainly valid. False: it is not, or the schema is not one of those that are read here."""
     if isinstance(schema, bool):
         return schema
     return isinstance(schema, dict) and all(
-        keyword in ANNOTATIONS or (keyword in PROOFS and PROOFS[keyword](schema, value)) for keyword in schema
+        keyword in ANNOTATION_KEYWORDS or (keyword in PROVERS and PROVERS[keyword](schema, value)) for keyword in schema
     )
 
 
 def _is_integer(value: JSON) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_EXACT
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_EXACT_INTEGER
 
 
-def _type(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_type(schema: dict[str, Any], value: JSON) -> bool:
     given = schema["type"]
     names = given if isinstance(given, list) else [given]
-    return any(name in TYPES and TYPES[name](value) for name in names)
+    return any(name in TYPE_CHECKS and TYPE_CHECKS[name](value) for name in names)
 
 
-def _properties(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_properties(schema: dict[str, Any], value: JSON) -> bool:
     if not isinstance(value, dict):
         return True
-    return all(is_proved(one, value[name]) for name, one in schema["properties"].items() if name in value)
+    return all(
+        is_proven_valid(subschema, value[name]) for name, subschema in schema["properties"].items() if name in value
+    )
 
 
-def _required(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_required(schema: dict[str, Any], value: JSON) -> bool:
     return not isinstance(value, dict) or all(name in value for name in schema["required"])
 
 
-def _additional(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_additional(schema: dict[str, Any], value: JSON) -> bool:
     if not isinstance(value, dict):
         return True
     known, rest = schema.get("properties", {}), schema["additionalProperties"]
-    return all(is_proved(rest, member) for name, member in value.items() if name not in known)
+    return all(is_proven_valid(rest, member) for name, member in value.items() if name not in known)
 
 
-def _items(schema: dict[str, Any], value: JSON) -> bool:
-    return not isinstance(value, list) or all(is_proved(schema["items"], item) for item in value)
+def _proves_items(schema: dict[str, Any], value: JSON) -> bool:
+    return not isinstance(value, list) or all(is_proven_valid(schema["items"], item) for item in value)
 
 
-def _min_length(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_min_length(schema: dict[str, Any], value: JSON) -> bool:
     return not isinstance(value, str) or len(value) >= schema["minLength"]
 
 
-def _max_length(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_max_length(schema: dict[str, Any], value: JSON) -> bool:
     return not isinstance(value, str) or len(value) <= schema["maxLength"]
 
 
-def _enum(schema: dict[str, Any], value: JSON) -> bool:
+def _proves_enum(schema: dict[str, Any], value: JSON) -> bool:
     """Of texts only: `1`, `1.0` and `true` are equal in Python."""
     return isinstance(value, str) and value in schema["enum"]
 
 
-PROOFS: dict[str, Callable[[dict[str, Any], JSON], bool]] = {
-    "type": _type,
-    "properties": _properties,
-    "required": _required,
-    "additionalProperties": _additional,
-    "items": _items,
-    "minLength": _min_length,
-    "maxLength": _max_length,
-    "enum": _enum,
+PROVERS: dict[str, Callable[[dict[str, Any], JSON], bool]] = {
+    "type": _proves_type,
+    "properties": _proves_properties,
+    "required": _proves_required,
+    "additionalProperties": _proves_additional,
+    "items": _proves_items,
+    "minLength": _proves_min_length,
+    "maxLength": _proves_max_length,
+    "enum": _proves_enum,
 }

@@ -8,12 +8,12 @@ from html import escape
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.notification_types import Tracking
-from domain.outgoing import Message
-from domain.tracking import LETTERS, Trace, TraceSigner, target_of
-from rendering.html_tags import Edit, edited, tags, unescaped
+from domain.notification_types import TrackingOptions
+from domain.outgoing_messages import OutgoingMessage
+from domain.tracking import LETTERS, TraceSigner, TrackedAction, normalize_target
+from rendering.html_tags import Edit, apply_edits, find_tags, unescape_attribute
 
-LINKS = ("a", "area")
+LINK_TAGS = ("a", "area")
 # Ours: what somebody clicks there is not interest in the message, and must work when everything else does not.
 OWN_PAGES = ("t", "unsubscribe", "preferences")
 PIXEL = '<img src="{}" alt="" width="1" height="1" style="display:block;border:0">'
@@ -25,43 +25,43 @@ class Tracker:
     def __init__(self, signer: TraceSigner, base_url: str) -> None:
         self._signer = signer
         self._base_url = base_url
-        self._own = tuple(f"{base_url}/{page}/" for page in OWN_PAGES)
+        self._own_prefixes = tuple(f"{base_url}/{page}/" for page in OWN_PAGES)
 
-    def tracked(self, message: Message, provider: str, tracking: Tracking) -> Message:
+    def add_tracking(self, message: OutgoingMessage, provider: str, tracking: TrackingOptions) -> OutgoingMessage:
         """The message as it goes out by this provider; the same one if there is nothing to track in it."""
         html = message.content.get("html")
         if message.channel is not Channel.EMAIL or not html or not (tracking.opens or tracking.clicks):
             return message
 
         def url(kind: ReceiptKind, target: str = "") -> str:
-            trace = Trace(kind=kind, attempt_id=message.attempt_id, provider=provider, target=target)
+            trace = TrackedAction(kind=kind, attempt_id=message.attempt_id, provider=provider, target=target)
             return f"{self._base_url}/t/{LETTERS[kind].decode()}/{self._signer.token(trace)}"
 
         def link(target: str) -> str | None:
-            return None if target.startswith(self._own) else url(ReceiptKind.CLICKED, target)
+            return None if target.startswith(self._own_prefixes) else url(ReceiptKind.CLICKED, target)
 
         pixel = url(ReceiptKind.OPENED) if tracking.opens else None
-        content = {**message.content, "html": rewritten(html, pixel, link if tracking.clicks else None)}
+        content = {**message.content, "html": rewrite_html(html, pixel, link if tracking.clicks else None)}
         return replace(message, content=content)
 
 
-def rewritten(html: str, pixel: str | None, link: Callable[[str], str | None] | None) -> str:
+def rewrite_html(html: str, pixel: str | None, link: Callable[[str], str | None] | None) -> str:
     """`pixel` is an address; `link` makes of a target the address to click instead, or None to leave it alone."""
     links: list[Edit] = []
     end = len(html)
-    for tag in tags(html):
+    for tag in find_tags(html):
         if tag.name in ("/body", "/html"):
             # The last of either; an `</html>` never moves it behind the body's end.
             end = tag.start if tag.name == "/body" or end == len(html) else end
-        elif link is not None and tag.name in LINKS and "href" in tag.values:
+        elif link is not None and tag.name in LINK_TAGS and "href" in tag.values:
             start, stop = tag.values["href"]
-            links += _linked(html, start, stop, link)
+            links += _link_edits(html, start, stop, link)
     images = [] if pixel is None else [(end, end, PIXEL.format(escape(pixel)))]
-    return edited(html, links + images)
+    return apply_edits(html, links + images)
 
 
-def _linked(html: str, start: int, stop: int, link: Callable[[str], str | None]) -> Iterator[Edit]:
-    target = target_of(unescaped(html[start:stop]))
-    instead = link(target) if target else None
-    if instead is not None:
-        yield start, stop, escape(instead)
+def _link_edits(html: str, start: int, stop: int, link: Callable[[str], str | None]) -> Iterator[Edit]:
+    target = normalize_target(unescape_attribute(html[start:stop]))
+    replacement = link(target) if target else None
+    if replacement is not None:
+        yield start, stop, escape(replacement)

@@ -13,7 +13,7 @@ from rendering.failures import SCHEMA_TOO_LARGE
 from rendering.limits import address_space
 from rendering.messages import JSON, PayloadCheck, RenderFailure, SchemaCheck, SchemaProblem
 from rendering.schema_bounds import payload_size
-from rendering.schema_problems import NO_SCHEMA, problem_of_schema, problems_of
+from rendering.schema_problems import INVALID_SCHEMA, problem_of_schema, problems_of
 
 PROBLEM_LIMIT = 50
 # Collecting all errors takes up to 10 µs and a copy of the object for each: 60 s for 10,000 wrong names of one object.
@@ -30,17 +30,17 @@ TENANT_LIMIT = 16 << 20
 CACHE_LIMIT = 32 << 20
 
 # A pattern beyond `size_limit` is refused; the others bound what look-around and the automaton of a pattern may use.
-PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=2 << 20, dfa_size_limit=1 << 20)
+PATTERN_OPTIONS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=2 << 20, dfa_size_limit=1 << 20)
 
 Validator = jsonschema_rs.Draft202012Validator
-Key = tuple[str | None, str]
+CacheKey = tuple[str | None, str]
 
 
-class Validators:
+class ValidatorCache:
     """Keeps compiled schemas while there is room, least recently used out first, those of the same tenant before."""
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Key, tuple[Validator, int]] = OrderedDict()
+        self._compiled: OrderedDict[CacheKey, tuple[Validator, int]] = OrderedDict()
         self._used: dict[str | None, int] = {}
 
     def check_schema(self, tenant: str | None, text: str) -> SchemaCheck | RenderFailure:
@@ -49,51 +49,53 @@ class Validators:
         except jsonschema_rs.ValidationError as error:
             return SchemaCheck(problems=(problem_of_schema(error),))
         except ValueError:
-            return SchemaCheck(problems=(SchemaProblem(pointer="", detail=NO_SCHEMA),))
+            return SchemaCheck(problems=(SchemaProblem(pointer="", detail=INVALID_SCHEMA),))
         return validator if isinstance(validator, RenderFailure) else SchemaCheck(problems=())
 
     def check_payloads(
         self, tenant: str | None, text: str, cost: int, payloads: Sequence[JSON]
     ) -> PayloadCheck | RenderFailure:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             validator = self._validator(tenant, text)
         except (ValueError, jsonschema_rs.ValidationError):
-            return RenderFailure(reason=NO_SCHEMA)
+            return RenderFailure(reason=INVALID_SCHEMA)
         if isinstance(validator, RenderFailure):
             return validator
         problems: list[tuple[SchemaProblem, ...]] = []
-        left = DETAILED_PROBLEMS
+        remaining = DETAILED_PROBLEMS
         for payload in payloads:
-            detailed = left > 0 and time.monotonic() - begun < DETAILED_SECONDS and _is_small(payload, cost)
+            detailed = remaining > 0 and time.monotonic() - started < DETAILED_SECONDS and _is_small(payload, cost)
             problems.append(_problems(validator, payload, detailed=detailed))
-            left -= len(problems[-1])
+            remaining -= len(problems[-1])
         return PayloadCheck(problems=tuple(problems))
 
     def _validator(self, tenant: str | None, text: str) -> Validator | RenderFailure:
         key = (tenant, text)
-        if (known := self._compiled.get(key)) is not None:
+        if (cached := self._compiled.get(key)) is not None:
             self._compiled.move_to_end(key)
-            return known[0]
+            return cached[0]
         before = address_space()
         # The default retriever would fetch a `$ref` from the network and from files.
-        validator = Validator(json.loads(text), retriever=_refuse, validate_formats=True, pattern_options=PATTERNS)
+        validator = Validator(
+            json.loads(text), retriever=_reject_reference, validate_formats=True, pattern_options=PATTERN_OPTIONS
+        )
         size = max(address_space() - before, BYTES_PER_CHARACTER * len(text))
         if size > SCHEMA_LIMIT:
             return RenderFailure(reason=SCHEMA_TOO_LARGE)
-        self._keep(key, validator, size)
+        self._add(key, validator, size)
         return validator
 
-    def _keep(self, key: Key, validator: Validator, size: int) -> None:
+    def _add(self, key: CacheKey, validator: Validator, size: int) -> None:
         tenant = key[0]
         self._compiled[key] = validator, size
         self._used[tenant] = self._used.get(tenant, 0) + size
         while self._used.get(tenant, 0) > TENANT_LIMIT:
-            self._drop(next(each for each in self._compiled if each[0] == tenant))
+            self._evict(next(each for each in self._compiled if each[0] == tenant))
         while sum(self._used.values()) > CACHE_LIMIT:
-            self._drop(next(iter(self._compiled)))
+            self._evict(next(iter(self._compiled)))
 
-    def _drop(self, key: Key) -> None:
+    def _evict(self, key: CacheKey) -> None:
         _, size = self._compiled.pop(key)
         self._used[key[0]] -= size
         if not self._used[key[0]]:
@@ -118,5 +120,5 @@ def _problems(validator: Validator, payload: JSON, *, detailed: bool) -> tuple[S
     return ()
 
 
-def _refuse(uri: str) -> NoReturn:
+def _reject_reference(uri: str) -> NoReturn:
     raise ValueError("remote references are not followed")

@@ -11,7 +11,7 @@ from rendering.messages import (
     JSON,
     Inspection,
     PayloadCheck,
-    Rendered,
+    RenderedContent,
     RenderFailure,
     SchemaCheck,
     SchemaProblem,
@@ -21,18 +21,18 @@ from rendering.messages import (
 HEADER = 4
 FRAME_LIMIT = 2 << 20
 # JSON's escapes make up to six bytes of one, for three parts of 1 MiB.
-ANSWER_LIMIT = 20 << 20
+RESULT_LIMIT = 20 << 20
 
-Work = Literal["inspect", "render"]
-Answer = Inspection | Rendered | SchemaCheck | PayloadCheck | RenderFailure
+TemplateJob = Literal["inspect", "render"]
+JobResult = Inspection | RenderedContent | SchemaCheck | PayloadCheck | RenderFailure
 
 
 def frame(message: dict[str, Any], *, escape: bool = True) -> bytes:
     """ValueError, TypeError or RecursionError for what is no JSON."""
-    return _framed(json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape))
+    return _to_frame(json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape))
 
 
-def job(work: Work, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
+def job(work: TemplateJob, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
     """As UTF-8: escapes would make the largest template, payload and profile exceed the frame."""
     return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale}, escape=False)
 
@@ -44,45 +44,45 @@ def schema_job(tenant: UUID | None, schema: str) -> bytes:
 def payloads_job(tenant: UUID | None, schema: str, cost: int, payloads: Sequence[str]) -> bytes:
     """`payloads` are JSON texts already."""
     fields = {"work": "check_payloads", "tenant": tenant and str(tenant), "schema": schema, "cost": cost}
-    return _framed(f'{json.dumps(fields)[:-1]},"payloads":[{",".join(payloads)}]}}')
+    return _to_frame(f'{json.dumps(fields)[:-1]},"payloads":[{",".join(payloads)}]}}')
 
 
-def _framed(text: str) -> bytes:
+def _to_frame(text: str) -> bytes:
     payload = text.encode(errors="surrogatepass")
     return len(payload).to_bytes(HEADER, "big") + payload
 
 
-def read_source(fields: dict[str, Any]) -> TemplateSource:
+def decode_source(fields: dict[str, Any]) -> TemplateSource:
     return TemplateSource(**{**fields, "channel": Channel(fields["channel"])})
 
 
-def write_answer(answer: Answer, *, spent: bool) -> bytes:
+def encode_result(result: JobResult, *, must_restart: bool) -> bytes:
     """`spent` asks the parent to replace this child."""
-    match answer:
+    match result:
         case Inspection():
-            fields: dict[str, Any] = {"variables": sorted(answer.variables), "needed": sorted(answer.needed)}
-        case Rendered():
-            fields = {"content": answer.content}
+            fields: dict[str, Any] = {"variables": sorted(result.variables), "needed": sorted(result.needed)}
+        case RenderedContent():
+            fields = {"content": result.content}
         case SchemaCheck():
-            fields = {"schema": _pairs(answer.problems)}
+            fields = {"schema": _pairs(result.problems)}
         case PayloadCheck():
-            fields = {"payloads": [_pairs(problems) for problems in answer.problems]}
+            fields = {"payloads": [_pairs(problems) for problems in result.problems]}
         case RenderFailure():
-            fields = {"failure": asdict(answer)}
-    return frame({**fields, "spent": spent})
+            fields = {"failure": asdict(result)}
+    return frame({**fields, "spent": must_restart})
 
 
-def read_answer(payload: bytes) -> tuple[Answer, bool]:
+def decode_result(payload: bytes) -> tuple[JobResult, bool]:
     """ValueError, KeyError or TypeError for what our own child would not write."""
     fields = json.loads(payload)
-    return _answer_of(fields), bool(fields["spent"])
+    return _result_of(fields), bool(fields["spent"])
 
 
-def _answer_of(fields: dict[str, Any]) -> Answer:
+def _result_of(fields: dict[str, Any]) -> JobResult:
     if "failure" in fields:
         return RenderFailure(**fields["failure"])
     if "content" in fields:
-        return Rendered(content=fields["content"])
+        return RenderedContent(content=fields["content"])
     if "schema" in fields:
         return SchemaCheck(problems=_problems(fields["schema"]))
     if "payloads" in fields:

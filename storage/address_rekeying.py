@@ -13,12 +13,12 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.rows import Json
 
-PAGE = 2_000
-FIRST = UUID(int=0)
+PAGE_SIZE = 2_000
+MIN_ID = UUID(int=0)
 # Earlier versions kept SHA-256 in hexadecimal.
-UNKEYED = "length({}) = 64"
+IS_UNKEYED = "length({}) = 64"
 HMAC = "sha256(:outer || sha256(:inner || convert_to({}, 'UTF8')))"
-KEYED = f"rtrim(translate(encode({HMAC}, 'base64'), '+/', '-_'), '=')"
+KEYED_HASH = f"rtrim(translate(encode({HMAC}, 'base64'), '+/', '-_'), '=')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,49 +26,49 @@ class HashedTable:
     """`first` is in front of all primary keys, by column; `unkeyed` is the condition of a row `t` to be changed."""
 
     name: str
-    first: Json
+    min_key: Json
     assign: str
-    unkeyed: str
+    is_unkeyed: str
 
 
-def _of_column(name: str) -> HashedTable:
-    keyed, unkeyed = KEYED.format("t.address_key"), UNKEYED.format("t.address_key")
-    return HashedTable(name=name, first={"id": FIRST}, assign=f"address_key = {keyed}", unkeyed=unkeyed)
+def _table_with_column(name: str) -> HashedTable:
+    keyed_hash, is_unkeyed = KEYED_HASH.format("t.address_hash"), IS_UNKEYED.format("t.address_hash")
+    return HashedTable(name=name, min_key={"id": MIN_ID}, assign=f"address_hash = {keyed_hash}", is_unkeyed=is_unkeyed)
 
 
 RECIPIENTS = HashedTable(
     name="recipient",
-    first={"tenant": FIRST, "recipient_id": ""},
-    assign=f"""address_keys = (
-      SELECT COALESCE(jsonb_object_agg(key, CASE WHEN {UNKEYED.format("value")} THEN {KEYED.format("value")}
+    min_key={"tenant": MIN_ID, "recipient_id": ""},
+    assign=f"""address_hashes = (
+      SELECT COALESCE(jsonb_object_agg(key, CASE WHEN {IS_UNKEYED.format("value")} THEN {KEYED_HASH.format("value")}
                                                  ELSE value END), '{{}}')
-        FROM jsonb_each_text(t.address_keys)), former_address_keys = '{{}}'""",  # noqa: S608 - constants of our own
-    unkeyed=f"EXISTS (SELECT 1 FROM jsonb_each_text(t.address_keys) WHERE {UNKEYED.format('value')})",  # noqa: S608
+        FROM jsonb_each_text(t.address_hashes)), former_address_hashes = '{{}}'""",  # noqa: S608 - constants of our own
+    is_unkeyed=f"EXISTS (SELECT 1 FROM jsonb_each_text(t.address_hashes) WHERE {IS_UNKEYED.format('value')})",  # noqa: S608
 )
-TABLES = (_of_column("suppression"), _of_column("attempt"), RECIPIENTS)
+TABLES = (_table_with_column("suppression"), _table_with_column("attempt"), RECIPIENTS)
 
 
-def _statement(table: HashedTable) -> Any:
-    keys = ", ".join(table.first)
-    after = ", ".join(f":{name}" for name in table.first)
-    last_first = ", ".join(f"{name} DESC" for name in table.first)
+def _build_statement(table: HashedTable) -> Any:
+    keys = ", ".join(table.min_key)
+    after = ", ".join(f":{name}" for name in table.min_key)
+    descending = ", ".join(f"{name} DESC" for name in table.min_key)
     return text(f"""
 WITH page AS (
-  SELECT {keys} FROM {table.name} WHERE ({keys}) > ({after}) ORDER BY {keys} LIMIT {PAGE}
+  SELECT {keys} FROM {table.name} WHERE ({keys}) > ({after}) ORDER BY {keys} LIMIT {PAGE_SIZE}
 ), changed AS (
   UPDATE {table.name} t SET {table.assign} FROM page
-   WHERE {" AND ".join(f"t.{name} = page.{name}" for name in table.first)} AND {table.unkeyed}
+   WHERE {" AND ".join(f"t.{name} = page.{name}" for name in table.min_key)} AND {table.is_unkeyed}
 )
-SELECT {keys} FROM page ORDER BY {last_first} LIMIT 1
+SELECT {keys} FROM page ORDER BY {descending} LIMIT 1
 """)  # noqa: S608 - constants of our own
 
 
 async def rekey_addresses(database: Database) -> None:
     inner, outer = database.encryption.lookup_pads
     for table in TABLES:
-        statement, place = _statement(table), table.first
-        while place:
+        statement, after_key = _build_statement(table), table.min_key
+        while after_key:
             async with database.transaction() as session:
-                values = {**place, "inner": inner, "outer": outer}
+                values = {**after_key, "inner": inner, "outer": outer}
                 last = (await session.execute(statement, values)).mappings().one_or_none()
-            place = dict(last) if last else {}
+            after_key = dict(last) if last else {}

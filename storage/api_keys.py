@@ -23,22 +23,22 @@ from storage.statements import Executor
 
 SCOPES = ("send", "read", "manage", "operate")
 # What tells keys apart in lists: the part that names the environment, and six of the 43 random characters.
-PREFIX = re.compile(r"tk_[a-z]+_.{6}")
+PREFIX_PATTERN = re.compile(r"tk_[a-z]+_.{6}")
 
-OPERATE = "operate"
-DEV = "dev"
+OPERATE_SCOPE = "operate"
+DEV_ENVIRONMENT = "dev"
 
 # The scope operate works in the installation's own tenant only, whatever the row says.
-FIND = text(f"""
+SELECT_BY_HASH = text(f"""
 SELECT k.id, k.tenant, k.name, k.expires_at, k.dev, t.default_language, t.phone_regions,
-       CASE WHEN t.installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE}') END AS scopes,
+       CASE WHEN t.installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE_SCOPE}') END AS scopes,
        EXISTS (SELECT 1 FROM hold h WHERE h.tenant = t.id AND h.kind = 'tenant') AS suspended
   FROM api_key k JOIN tenant t ON t.id = k.tenant
  WHERE k.hash = :hash AND k.revoked_at IS NULL
 """)  # noqa: S608 - a constant of our own
 
 # At most once a minute per key, whatever the number of processes.
-NOTE_USES = text("""
+UPDATE_LAST_USED = text("""
 UPDATE api_key k SET last_used_at = used.at
   FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS used(id, at)
  WHERE k.id = used.id AND (k.last_used_at IS NULL OR k.last_used_at <= used.at - interval '1 minute')
@@ -61,23 +61,23 @@ class ApiKeyInfo:
     phone_regions: frozenset[str] | None = None
 
 
-def hash_of(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def new_secret(env: str) -> str:
+def generate_secret(env: str) -> str:
     """`tk_dev_…` or `tk_production_…`, with 256 random bits."""
     return f"tk_{env}_{token_urlsafe(32)}"
 
 
 def prefix_of(secret: str) -> str:
     """Of a key that was set in development, a third."""
-    found = PREFIX.match(secret)
+    found = PREFIX_PATTERN.match(secret)
     return found.group() if found else secret[: len(secret) // 3]
 
 
-async def find(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
-    row = (await session.execute(FIND, {"hash": hash})).one_or_none()
+async def find_by_hash(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
+    row = (await session.execute(SELECT_BY_HASH, {"hash": hash})).one_or_none()
     if row is None:
         return None
     return ApiKeyInfo(
@@ -93,13 +93,13 @@ async def find(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
     )
 
 
-async def create_key(
+async def upsert_key(
     session: AsyncSession, tenant: UUID, name: str, scopes: Sequence[str], secret: str | None = None, env: str = "live"
 ) -> tuple[ApiKey, str]:
     """The row and the key itself. A `secret` that the tenant already has gets these scopes and is valid again."""
-    secret = secret or new_secret(env)
-    values = {"name": name, "scopes": list(scopes), "revoked_at": None, "dev": env == DEV}
-    key = {"id": new_id(), "tenant": tenant, "hash": hash_of(secret), "prefix": prefix_of(secret)}
+    secret = secret or generate_secret(env)
+    values = {"name": name, "scopes": list(scopes), "revoked_at": None, "dev": env == DEV_ENVIRONMENT}
+    key = {"id": new_id(), "tenant": tenant, "hash": hash_secret(secret), "prefix": prefix_of(secret)}
     statement = (
         insert(ApiKey)
         .values(created_at=now(), **key, **values)
@@ -112,14 +112,14 @@ async def create_key(
     return row, secret
 
 
-async def note_uses(session: Executor, used: Mapping[UUID, datetime]) -> None:
+async def record_uses(session: Executor, last_uses: Mapping[UUID, datetime]) -> None:
     """`used` is the time of the last use by key."""
-    ids = sorted(used)  # in one order, so that two processes do not wait for each other
-    await session.execute(NOTE_USES, {"ids": ids, "times": [used[id] for id in ids]})
+    ids = sorted(last_uses)  # in one order, so that two processes do not wait for each other
+    await session.execute(UPDATE_LAST_USED, {"ids": ids, "times": [last_uses[id] for id in ids]})
 
 
 async def ensure_tenant(session: AsyncSession, key: str, name: str) -> Tenant:
     """The tenant with this `key`; made if there is none. Two processes may ask at the same time."""
-    made = insert(Tenant).values(id=new_id(), key=key, name=name, default_language="en", created_at=now())
-    await session.execute(made.on_conflict_do_nothing(index_elements=["key"]))
+    insertion = insert(Tenant).values(id=new_id(), key=key, name=name, default_language="en", created_at=now())
+    await session.execute(insertion.on_conflict_do_nothing(index_elements=["key"]))
     return (await session.execute(select(Tenant).where(Tenant.key == key))).scalar_one()

@@ -12,31 +12,31 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domain.evidence import AttemptState
-from domain.holds import Held, HoldKind, paused
+from domain.holds import DeliveryHold, HoldKind, pause_hold
 from domain.messages import DeliverInput
 from domain.names import attempt_id
 from domain.notification_types import NotificationType, from_spec
-from domain.preferences import Preferences
+from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
-from domain.rates import UNSET, Limits
-from domain.records import Attempt, Ledger
+from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
+from domain.records import AttemptRecord, Ledger
 from domain.statuses import DeliveryStatus
-from domain.suppressions import LISTED
-from storage.audiences import IN_FORCE, preferences_of, quiet_hours_of
-from storage.call_addresses import CallAddress, call_address
+from domain.suppressions import CONTACT_BY_CHANNEL
+from storage.delivery_addresses import CallAddress, call_address
 from storage.encryption import Encryption, encryption_of
-from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
-from storage.ledgers import Key, load
-from storage.provider_limits import LIMITS, limits_of
-from storage.queue_entries import IS_OVER, UNDER_WAY
-from storage.recipients import BEING_ERASED
+from storage.ledger_rows import LEDGER_AGGREGATES, LEDGER_COLUMNS, ledger_of
+from storage.ledgers import NotificationRef, load
+from storage.provider_limits import LIMITS_COLUMN, limits_of
+from storage.queue_entries import SET_STARTED, WAIT_IS_OVER
+from storage.recipient_contexts import SUPPRESSION_IN_FORCE, preferences_of, quiet_hours_of
+from storage.recipients import IS_BEING_ERASED
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class AttemptClaim:
     """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
     person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
     provider, channel or type is paused. `limits` are the provider's rates that operators have set. `restored`: the
@@ -44,25 +44,25 @@ class Claim:
     decrypted."""
 
     fresh: bool
-    attempt: Attempt
+    attempt: AttemptRecord
     ledger: Ledger
     now: datetime
     created_at: datetime
     send_at: datetime | None
     priority: int
     tags: tuple[str, ...]
-    kind: NotificationType
+    notification_type: NotificationType
     recipient_id: str
-    preferences: Preferences
+    preferences: RecipientPreferences
     quiet_hours: QuietHours | None
     timezone: str
     address: CallAddress
     content: Json
     suppressed: str | None
-    held: Held | None
+    held: DeliveryHold | None
     started_at: datetime | None
-    same_address: bool
-    limits: Limits
+    is_same_address: bool
+    limits: ProviderRateLimits
     restored: bool
     phone_regions: list[str] | None
 
@@ -73,26 +73,26 @@ class Claim:
 
 # Holds and suppressions are read again if the locked rows are newer than what the rest of the statement shows. Also
 # after so many milliseconds: then it may have waited for a lock of somebody who has changed none of those rows.
-WAITED_MS = 50
-GATES = f"""
+LOCK_WAIT_MS = 50
+GATE_COLUMNS = f"""
        (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
          WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
                WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel
                WHEN 'tenant' THEN h.name ELSE n.notification_type END
          ORDER BY h.id LIMIT 1) AS hold,
-       (SELECT s.reason FROM suppression s WHERE {IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
-           AND s.address_key IN ({{keys}}.address_keys->>'email', {{keys}}.address_keys->>'phone')
+       (SELECT s.reason FROM suppression s WHERE {SUPPRESSION_IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
+           AND s.address_hash IN ({{keys}}.address_hashes->>'email', {{keys}}.address_hashes->>'phone')
          LIMIT 1) AS suppressed
 """.strip()  # noqa: S608 - constants of our own
-GATES_AGAIN = text(f"""
-SELECT {GATES.format(keys="r")}
+RELOAD_GATES = text(f"""
+SELECT {GATE_COLUMNS.format(keys="r")}
   FROM notification n JOIN delivery d ON d.id = :delivery_id
   JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
  WHERE n.id = :id AND n.tenant = :tenant
 """)  # noqa: S608
 
 # Until an attempt for this endpoint has ended after the restore; what was redriven since then is a send of its own.
-RESTORED = """
+RESTORE_COLUMNS = """
        CASE WHEN n.id < e.restored_before THEN COALESCE(n.send_at <= e.restored_at, true)
          AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = :delivery_id AND a.endpoint_id = :endpoint_id
                             AND a.finished_at > e.restored_at)
@@ -102,39 +102,39 @@ RESTORED = """
        LEAST(n.created_at, e.restored_at - interval '1 day' * (n.created_at > e.restored_at)::int) AS sent_since
 """.strip()
 
-CLAIM = text(f"""
+CLAIM_ATTEMPT = text(f"""
 WITH target AS (
   SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
-         n.recipient_id, n.type_id, t.spec, r.contact, r.address_keys, p.global_channel_opt_in,
+         n.recipient_id, n.type_id, t.spec, r.contact, r.address_hashes, p.global_channel_opt_in,
          p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone, o.phone_regions,
-         {RESTORED}
+         {RESTORE_COLUMNS}
     FROM notification n
     LEFT JOIN engine_state e ON e.id = 1
     JOIN tenant o ON o.id = n.tenant
     JOIN notification_type t ON t.id = n.type_id
-    JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT {BEING_ERASED}
+    JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT {IS_BEING_ERASED}
     JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
-   WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation AND n.digest_group IS NULL
+   WHERE n.id = :id AND n.tenant = :tenant AND n.generation = :generation AND n.digest_key IS NULL
      FOR UPDATE OF n FOR SHARE OF p
 ), claimed AS (
-  INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, address_key, number, provider, state,
+  INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, address_hash, number, provider, state,
          started_at)
-  SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, target.address_keys->>CAST(:contact AS text),
+  SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, target.address_hashes->>CAST(:contact AS text),
          :number, :provider, 'submitting',
          CASE WHEN target.restored THEN target.sent_since ELSE clock_timestamp() END
     FROM target
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
   UPDATE delivery SET status = CASE WHEN status = 'PENDING' THEN 'SENDING' ELSE status END, held_at = NULL,
-         held_priority = NULL, held_providers = NULL, held_for = NULL, release_at = NULL
+         held_priority = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
     FROM claimed WHERE delivery.id = :delivery_id AND (status = 'PENDING' OR held_at IS NOT NULL)
 ), moved AS (
   UPDATE notification SET revision = revision + 1 FROM claimed WHERE notification.id = :id
 ), under_way AS (
-  UPDATE queue_entry q SET {UNDER_WAY} FROM claimed
-   WHERE q.notification_id = :id AND q.generation = :generation AND {IS_OVER}
+  UPDATE queue_entry q SET {SET_STARTED} FROM claimed
+   WHERE q.notification_id = :id AND q.generation = :generation AND {WAIT_IS_OVER}
 )
-SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
+SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
        target.phone_regions,
        claimed.id IS NOT NULL AS fresh, target.restored,
@@ -142,11 +142,11 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
        d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
          WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
-       {GATES.format(keys="target")},
+       {GATE_COLUMNS.format(keys="target")},
        (n.xmin <> target.n_version OR before.xmin <> target.p_version
-        OR clock_timestamp() - now() > interval '{WAITED_MS} milliseconds') AS moved, {LIMITS} AS limits,
+        OR clock_timestamp() - now() > interval '{LOCK_WAIT_MS} milliseconds') AS moved, {LIMITS_COLUMN} AS limits,
        earlier.started_at,
-       earlier.address_key IS NOT DISTINCT FROM target.address_keys->>CAST(:contact AS text) AS same_address
+       earlier.address_hash IS NOT DISTINCT FROM target.address_hashes->>CAST(:contact AS text) AS same_address
   FROM target
   JOIN notification n ON n.id = target.id
   JOIN user_preference before ON before.tenant = n.tenant AND before.user_id = n.recipient_id
@@ -156,49 +156,55 @@ SELECT {COLUMNS}, {AGGREGATES}, target.recipient_id, target.type_id, target.spec
 """)  # noqa: S608 - constants of our own
 
 
-async def claim_attempt(session: Executor, call: DeliverInput) -> Claim | None:
+async def claim_attempt(session: Executor, call: DeliverInput) -> AttemptClaim | None:
     """None if the notification is of another generation, or the person is gone. Two statements if somebody else had
     the lock: then the rest of the first one shows the rows as they were before the other's commit."""
-    ident = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
+    attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
     values = {
         "id": call.notification_id,
         "tenant": call.tenant,
         "generation": call.generation,
-        "attempt_id": ident,
+        "attempt_id": attempt_uuid,
         "delivery_id": call.delivery_id,
         "endpoint_id": call.endpoint_id,
-        "contact": LISTED.get(call.channel),
+        "contact": CONTACT_BY_CHANNEL.get(call.channel),
         "number": call.attempt_number,
         "provider": call.provider,
     }
-    found = (await session.execute(CLAIM, values)).mappings().one_or_none()
+    found = (await session.execute(CLAIM_ATTEMPT, values)).mappings().one_or_none()
     if found is None:
         return None
     row = dict(found)
     if row["moved"]:
-        row |= dict((await session.execute(GATES_AGAIN, values)).mappings().one())
+        row |= dict((await session.execute(RELOAD_GATES, values)).mappings().one())
     ledger = None
     if row["locked_revision"] != row["revision"]:
-        ledger = await load(session, Key(notification_id=call.notification_id, tenant=call.tenant), lock=False)
-    return _claim(row, ledger or _ledger(row, call, ident), ident, call, encryption_of(session))
+        ledger = await load(
+            session, NotificationRef(notification_id=call.notification_id, tenant=call.tenant), lock=False
+        )
+    return _build_claim(
+        row, ledger or _ledger_after_claim(row, call, attempt_uuid), attempt_uuid, call, encryption_of(session)
+    )
 
 
-def _ledger(row: dict[str, Any], call: DeliverInput, ident: UUID) -> Ledger:
+def _ledger_after_claim(row: dict[str, Any], call: DeliverInput, attempt_uuid: UUID) -> Ledger:
     ledger = ledger_of(row)
-    return _with_call(ledger, call, ident) if row["fresh"] else ledger
+    return _add_attempt(ledger, call, attempt_uuid) if row["fresh"] else ledger
 
 
-def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, call: DeliverInput, encryption: Encryption) -> Claim:
-    return Claim(
+def _build_claim(
+    row: dict[str, Any], ledger: Ledger, attempt_uuid: UUID, call: DeliverInput, encryption: Encryption
+) -> AttemptClaim:
+    return AttemptClaim(
         fresh=row["fresh"],
-        attempt=ledger.attempts[ident],
+        attempt=ledger.attempts[attempt_uuid],
         ledger=ledger,
         now=row["now"],
         created_at=row["created_at"],
         send_at=row["send_at"],
         priority=row["priority"],
         tags=tuple(row["tags"]),
-        kind=from_spec(row["type_id"], decoded(row["spec"])),
+        notification_type=from_spec(row["type_id"], decoded(row["spec"])),
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),
         quiet_hours=quiet_hours_of(row),
@@ -206,19 +212,19 @@ def _claim(row: dict[str, Any], ledger: Ledger, ident: UUID, call: DeliverInput,
         address=call_address(encryption, call, row),
         content=unseal(decoded(row["rendered_content"]) or {}),
         suppressed=row["suppressed"],
-        held=_held(decoded(row["hold"])),
+        held=_hold_of(decoded(row["hold"])),
         started_at=row["started_at"],
-        same_address=row["same_address"],
-        limits=limits_of(row["limits"]).get(call.provider, UNSET),
+        is_same_address=row["same_address"],
+        limits=limits_of(row["limits"]).get(call.provider, NO_RATE_LIMITS),
         restored=row["restored"],
         phone_regions=row["phone_regions"],
     )
 
 
-def _with_call(ledger: Ledger, call: DeliverInput, ident: UUID) -> Ledger:
+def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID) -> Ledger:
     """The ledger as the statement left it: it read the rows before it wrote."""
-    attempt = Attempt(
-        id=ident,
+    attempt = AttemptRecord(
+        id=attempt_uuid,
         delivery_id=call.delivery_id,
         endpoint_id=call.endpoint_id,
         number=call.attempt_number,
@@ -231,10 +237,10 @@ def _with_call(ledger: Ledger, call: DeliverInput, ident: UUID) -> Ledger:
     return replace(
         ledger,
         revision=ledger.revision + 1,
-        attempts={**ledger.attempts, ident: attempt},
+        attempts={**ledger.attempts, attempt_uuid: attempt},
         deliveries={**ledger.deliveries, delivery.id: delivery},
     )
 
 
-def _held(hold: Any) -> Held | None:
-    return None if hold is None else paused(UUID(hold[0]), HoldKind(hold[1]), hold[2])
+def _hold_of(hold: Any) -> DeliveryHold | None:
+    return None if hold is None else pause_hold(UUID(hold[0]), HoldKind(hold[1]), hold[2])

@@ -9,12 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from domain.audit import Change, difference
-from metrics.engine import Limit, limit_reached
+from domain.audit import AuditChange, changed_members
+from metrics.engine import CountedLimit, count_limit_reached
 from models.audit import AuditEntry
-from storage.pruned_counts import note_pruned
+from storage.pruned_counts import record_pruned
 
-KEPT_PER_TENANT = 100_000
+MAX_ENTRIES_PER_TENANT = 100_000
 
 # Ids are in the order of time.
 DELETE_EXCESS = text("""
@@ -27,7 +27,7 @@ SELECT count(*) FROM gone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
+class AuditSearch:
     """None in `tenant` searches all tenants; any other None does not filter."""
 
     tenant: UUID | None
@@ -38,9 +38,9 @@ class Search:
     at_before: datetime | None = None
 
 
-async def record(session: AsyncSession, change: Change) -> bool:
+async def record_change(session: AsyncSession, change: AuditChange) -> bool:
     """Return False without an entry if `before` and `after` are equal."""
-    before, after = difference(change.before, change.after)
+    before, after = changed_members(change.before, change.after)
     if before == {} and after == {}:
         return False
     actor = change.actor
@@ -61,32 +61,32 @@ async def record(session: AsyncSession, change: Change) -> bool:
 
 
 async def search(
-    session: AsyncSession, wanted: Search, *, before: UUID | None = None, limit: int
+    session: AsyncSession, criteria: AuditSearch, *, before: UUID | None = None, limit: int
 ) -> Sequence[AuditEntry]:
     """Return entries, newest first."""
     statement = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(limit)
     equal = {
-        "tenant": wanted.tenant,
-        "action": wanted.action,
-        "subject": wanted.subject,
-        "actor_id": wanted.actor_id,
+        "tenant": criteria.tenant,
+        "action": criteria.action,
+        "subject": criteria.subject,
+        "actor_id": criteria.actor_id,
     }
     for name, value in equal.items():
         if value is not None:
             statement = statement.where(getattr(AuditEntry, name) == value)
-    if wanted.at_from is not None:
-        statement = statement.where(col(AuditEntry.at) >= wanted.at_from)
-    if wanted.at_before is not None:
-        statement = statement.where(col(AuditEntry.at) < wanted.at_before)
+    if criteria.at_from is not None:
+        statement = statement.where(col(AuditEntry.at) >= criteria.at_from)
+    if criteria.at_before is not None:
+        statement = statement.where(col(AuditEntry.at) < criteria.at_before)
     if before is not None:
         statement = statement.where(col(AuditEntry.id) < before)
     return (await session.execute(statement)).scalars().all()
 
 
-async def delete_excess(session: AsyncSession, tenant: UUID, limit: int, kept: int = KEPT_PER_TENANT) -> int:
+async def delete_excess(session: AsyncSession, tenant: UUID, limit: int, kept: int = MAX_ENTRIES_PER_TENANT) -> int:
     """Delete up to `limit` entries of a tenant that has more than `kept`. Return how many."""
     values = {"tenant": tenant, "kept": kept, "limit": limit}
-    gone = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
-    await note_pruned(session, "audit_entry", gone)
-    limit_reached(Limit.AUDIT_ENTRIES, gone)
-    return gone
+    deleted = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
+    await record_pruned(session, "audit_entry", deleted)
+    count_limit_reached(CountedLimit.AUDIT_ENTRIES, deleted)
+    return deleted

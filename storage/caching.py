@@ -25,7 +25,7 @@ class Cache(Generic[K, V]):
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.ensure_future(self._fetch(key))
-            task.add_done_callback(lambda done: self._keep(key, done))
+            task.add_done_callback(lambda done: self._store_result(key, done))
         # A caller that goes away must not take the answer from the others.
         return await asyncio.shield(task)
 
@@ -37,9 +37,9 @@ class Cache(Generic[K, V]):
     async def _fetch(self, key: K) -> V:
         return await self._load(key)
 
-    def _keep(self, key: K, task: asyncio.Task[V]) -> None:
-        failed = task.cancelled() or task.exception() is not None
+    def _store_result(self, key: K, task: asyncio.Task[V]) -> None:
+        has_failed = task.cancelled() or task.exception() is not None
         if self._loading.get(key) is task:
             del self._loading[key]
-            if not failed:
+            if not has_failed:
                 self._values[key] = task.result()

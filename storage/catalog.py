@@ -20,16 +20,16 @@ from storage.caching import Cache
 from storage.database import Database
 from storage.templates import Publication
 
-SECONDS = 5.0
-SIZE = 10_000
+CACHE_TTL = 5.0
+CACHE_SIZE = 10_000
 # Keys that are looked up at a time: anyone can send keys that are not cached, and the pool is for all.
-KEY_LOOKUPS = 4
+MAX_KEY_LOOKUPS = 4
 
-InTenant: TypeAlias = tuple[UUID, str]
+KeyInTenant: TypeAlias = tuple[UUID, str]
 IdInTenant: TypeAlias = tuple[UUID, UUID]
 
 
-async def announce(session: AsyncSession) -> None:
+async def notify_catalog_change(session: AsyncSession) -> None:
     """In the transaction of every write of a type, key or publication; the writer also flushes after its commit."""
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": FLUSH_CHANNEL})
 
@@ -39,12 +39,16 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._key_lookups = asyncio.Semaphore(KEY_LOOKUPS)
-        self._keys: Cache[str, ApiKeyInfo | None] = Cache(self._load_key, size=SIZE, seconds=SECONDS)
-        self._valid_keys: LRUCache[str, None] = LRUCache(SIZE)
-        self._current: Cache[InTenant, NotificationType | None] = Cache(self._load_type, size=SIZE, seconds=SECONDS)
-        self._published: Cache[InTenant, list[Publication]] = Cache(self._load_history, size=SIZE, seconds=SECONDS)
-        self._types: Cache[IdInTenant, NotificationType] = Cache(self._load_type_by_id, size=SIZE)
+        self._key_lookups = asyncio.Semaphore(MAX_KEY_LOOKUPS)
+        self._keys: Cache[str, ApiKeyInfo | None] = Cache(self._load_key, size=CACHE_SIZE, seconds=CACHE_TTL)
+        self._valid_keys: LRUCache[str, None] = LRUCache(CACHE_SIZE)
+        self._current: Cache[KeyInTenant, NotificationType | None] = Cache(
+            self._load_type, size=CACHE_SIZE, seconds=CACHE_TTL
+        )
+        self._published: Cache[KeyInTenant, list[Publication]] = Cache(
+            self._load_history, size=CACHE_SIZE, seconds=CACHE_TTL
+        )
+        self._types: Cache[IdInTenant, NotificationType] = Cache(self._load_type_by_id, size=CACHE_SIZE)
         self._templates: Cache[IdInTenant, TemplateVersion] = Cache(self._load_template, size=1_000)
 
     async def key(self, hash: str) -> ApiKeyInfo | None:
@@ -68,9 +72,9 @@ class Catalog:
         """In the first of `languages` that had a publication at `as_of` (None: now)."""
         history = await self._published.get((tenant, name))
         for language in languages:
-            found = templates.newest(history, channel, language, as_of)
-            if found is not None:
-                return await self._templates.get((tenant, found.template_id))
+            publication = templates.find_in_force(history, channel, language, as_of)
+            if publication is not None:
+                return await self._templates.get((tenant, publication.template_id))
         return None
 
     def flush(self) -> None:
@@ -80,32 +84,32 @@ class Catalog:
 
     async def _load_key(self, hash: str) -> ApiKeyInfo | None:
         async with self._key_lookups, self._database.transaction() as session:
-            info = await api_keys.find(session, hash)
+            info = await api_keys.find_by_hash(session, hash)
         if info is None:
             self._valid_keys.pop(hash, None)
         else:
             self._valid_keys[hash] = None
         return info
 
-    async def _load_type(self, place: InTenant) -> NotificationType | None:
+    async def _load_type(self, cache_key: KeyInTenant) -> NotificationType | None:
         async with self._database.transaction() as session:
-            row = await notification_types.current(session, *place)
-        return None if row is None else notification_types.value_of(row)
+            row = await notification_types.find_current(session, *cache_key)
+        return None if row is None else notification_types.notification_type_of(row)
 
-    async def _load_type_by_id(self, place: IdInTenant) -> NotificationType:
+    async def _load_type_by_id(self, cache_key: IdInTenant) -> NotificationType:
         async with self._database.transaction() as session:
-            row = await notification_types.by_id(session, *place)
+            row = await notification_types.find_by_id(session, *cache_key)
         if row is None:
-            raise LookupError(f"no notification type {place[1]}")
-        return notification_types.value_of(row)
+            raise LookupError(f"no notification type {cache_key[1]}")
+        return notification_types.notification_type_of(row)
 
-    async def _load_history(self, place: InTenant) -> list[Publication]:
+    async def _load_history(self, cache_key: KeyInTenant) -> list[Publication]:
         async with self._database.transaction() as session:
-            return await templates.publications(session, *place)
+            return await templates.list_publications(session, *cache_key)
 
-    async def _load_template(self, place: IdInTenant) -> TemplateVersion:
+    async def _load_template(self, cache_key: IdInTenant) -> TemplateVersion:
         async with self._database.transaction() as session:
-            row = await templates.by_id(session, *place)
+            row = await templates.find_by_id(session, *cache_key)
         if row is None:
-            raise LookupError(f"no template {place[1]}")
-        return templates.value_of(row)
+            raise LookupError(f"no template {cache_key[1]}")
+        return templates.template_version_of(row)

@@ -12,15 +12,15 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
-from domain.notification_types import URGENT
+from domain.notification_types import URGENT_PRIORITY
 from domain.run_summaries import route_text
-from models.queue import TIMED, URGENT_DUE
-from storage.queue_entries import DUE, IS_OVER, UNDER_WAY, WAITS
+from models.queue import IS_TIMED, IS_URGENT_DUE
+from storage.queue_entries import SET_DUE, SET_STARTED, SET_WAITING, WAIT_IS_OVER
 from storage.rows import decoded
 from storage.statements import Executor
 
 # Of one process, which uses one core: more make urgent notifications wait longer for it.
-SLOTS = 6
+DEFAULT_SLOTS = 6
 # Longer than a start can block; how long a row waits whose process was killed between the claim and the start.
 LEASE_SECONDS = 12
 
@@ -33,14 +33,14 @@ class Slots:
     reserved: int
 
 
-def slots_of(total: int) -> Slots:
+def resolve_slots(total: int) -> Slots:
     """Those of one process; 0 is the default."""
-    total = total or SLOTS
+    total = total or DEFAULT_SLOTS
     return Slots(total=total, reserved=max(1, total // 4))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claimed:
+class ClaimedNotification:
     """`started`: its workflow exists and is to be resumed. `waits`: `send_at` is to come, by the
     clock of the database: a worker whose clock is ahead would send early. `restored`: it is older than a restore of the
     database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and `schedule_key`, that of the
@@ -62,7 +62,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
+class StartedClaim:
     """What became of a claim: the workflow was started or resumed. It has its slot until `waits_until` is set."""
 
     id: UUID
@@ -70,21 +70,21 @@ class Begun:
     waits_until: datetime | None = None
 
 
-SINCE = "now() - CAST(:look_back AS interval)"
+EARLIEST_DUE = "now() - CAST(:look_back AS interval)"
 # The claim does not wait until it is on disk. One that Postgres loses in a crash is due again, as if it had expired,
 # and its workflow is found started. A write that follows from a claim takes the claim to the disk with it.
-CLAIM = text(f"""
+CLAIM_DUE = text(f"""
 SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits,
        COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored,
        (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
                (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))
           FROM notification n JOIN tenant owner ON owner.id = n.tenant JOIN notification_type t ON t.id = n.type_id
          WHERE n.id = claimed.id AND NOT claimed.started) AS labels
-  FROM claim_due(:process, :slots, :reserved, :most, {SINCE}, :lease) claimed
+  FROM claim_due(:process, :slots, :reserved, :most, {EARLIEST_DUE}, :lease) claimed
 """)  # noqa: S608 - a constant of our own
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
-MARK_BEGUN = text("""
+MARK_STARTED = text("""
 WITH begun AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[]), CAST(:waits AS timestamptz[]))
              AS x(id, generation, waits_until)
@@ -104,7 +104,7 @@ UPDATE queue_entry q SET started_at = COALESCE(q.started_at, now()),
        claimed_by = CASE WHEN q.state <> 'canceled' AND entry.waits_until IS NULL THEN q.claimed_by END
   FROM entry WHERE q.notification_id = entry.notification_id
 """)
-POSTPONE = text("""
+RETURN_CLAIMS = text("""
 WITH entry AS (
   SELECT q.notification_id FROM queue_entry q
     JOIN unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
@@ -116,41 +116,41 @@ UPDATE queue_entry q SET state = 'waiting', claimed_by = NULL, waits_until = now
   FROM entry WHERE q.notification_id = entry.notification_id
 """)
 
-OF_ONE = "q.notification_id = :id AND q.generation = :generation"
-FREE_SLOT = text(f"UPDATE queue_entry q SET {UNDER_WAY} WHERE {OF_ONE} AND {IS_OVER}")  # noqa: S608 - our own
-WAIT = text(f"""
-UPDATE queue_entry q SET {WAITS.format(until="CAST(:until AS timestamptz)")}
- WHERE {OF_ONE} AND q.state NOT IN ('collecting', 'canceled')
+MATCHES_ENTRY = "q.notification_id = :id AND q.generation = :generation"
+RELEASE_SLOT = text(f"UPDATE queue_entry q SET {SET_STARTED} WHERE {MATCHES_ENTRY} AND {WAIT_IS_OVER}")  # noqa: S608 - our own
+SET_WAIT = text(f"""
+UPDATE queue_entry q SET {SET_WAITING.format(until="CAST(:until AS timestamptz)")}
+ WHERE {MATCHES_ENTRY} AND q.state NOT IN ('collecting', 'canceled')
 """)  # noqa: S608 - constants of our own
 # A wait that `waits_for` names is another channel's.
-FORGET_WAIT = text(f"""
-UPDATE queue_entry q SET {UNDER_WAY}
- WHERE {OF_ONE} AND q.state = 'waiting' AND q.waits_for IS NULL AND q.waits_until IS NOT NULL
+CLEAR_WAIT = text(f"""
+UPDATE queue_entry q SET {SET_STARTED}
+ WHERE {MATCHES_ENTRY} AND q.state = 'waiting' AND q.waits_for IS NULL AND q.waits_until IS NOT NULL
 """)  # noqa: S608 - constants of our own
 
 # Claims that have expired and waits that are over, the most urgent first.
-END_WAITS = text(f"""
+MAKE_WAITING_DUE = text(f"""
 WITH over AS (
   SELECT own.notification_id FROM generate_series(1, 5) level CROSS JOIN LATERAL (
     SELECT notification_id FROM queue_entry
-     WHERE priority = level AND ({TIMED}) AND next_at BETWEEN {SINCE} AND now()
+     WHERE priority = level AND ({IS_TIMED}) AND next_at BETWEEN {EARLIEST_DUE} AND now()
      ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
    LIMIT :limit
 )
-UPDATE queue_entry q SET {DUE} FROM over WHERE q.notification_id = over.notification_id
+UPDATE queue_entry q SET {SET_DUE} FROM over WHERE q.notification_id = over.notification_id
 RETURNING pg_notify(:channel, :due)::text
 """)  # noqa: S608 - a constant of our own
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
-DEMOTE = text(f"""
+DEMOTE_BURSTS = text(f"""
 WITH RECURSIVE whose AS (
-  (SELECT tenant FROM queue_entry WHERE {URGENT_DUE} ORDER BY tenant LIMIT 1)
+  (SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} ORDER BY tenant LIMIT 1)
    UNION ALL
   SELECT later.tenant FROM whose CROSS JOIN LATERAL (
-    SELECT tenant FROM queue_entry WHERE {URGENT_DUE} AND tenant > whose.tenant ORDER BY tenant LIMIT 1) later
+    SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant > whose.tenant ORDER BY tenant LIMIT 1) later
 ), excess AS (
   SELECT own.notification_id FROM whose CROSS JOIN LATERAL (
-    SELECT notification_id FROM queue_entry WHERE {URGENT_DUE} AND tenant = whose.tenant
+    SELECT notification_id FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant = whose.tenant
      ORDER BY priority, next_at, notification_id OFFSET :burst LIMIT :limit) own
    LIMIT :limit
 ), whole AS (
@@ -158,9 +158,9 @@ WITH RECURSIVE whose AS (
    ORDER BY n.id FOR KEY SHARE OF n SKIP LOCKED
 ), entry AS (
   SELECT q.notification_id FROM queue_entry q JOIN whole ON whole.id = q.notification_id
-   WHERE q.state = 'due' AND q.priority <= {URGENT} FOR UPDATE OF q SKIP LOCKED
+   WHERE q.state = 'due' AND q.priority <= {URGENT_PRIORITY} FOR UPDATE OF q SKIP LOCKED
 ), demoted AS (
-  UPDATE queue_entry q SET priority = {URGENT} + 1 FROM entry WHERE q.notification_id = entry.notification_id
+  UPDATE queue_entry q SET priority = {URGENT_PRIORITY} + 1 FROM entry WHERE q.notification_id = entry.notification_id
   RETURNING q.notification_id
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, reason)
@@ -171,9 +171,9 @@ SELECT count(*) FROM demoted
 """)  # noqa: S608 - a constant of our own
 
 
-async def claim(
+async def claim_due(
     session: Executor, process: UUID, slots: Slots, *, most: int, look_back: timedelta
-) -> tuple[list[Claimed], bool]:
+) -> tuple[list[ClaimedNotification], bool]:
     """Claim at most `most` rows that have been due for `look_back` or less, by priority, tenants in turn.
 
     Also return whether the process has no more room, at least for priorities 3 to 5: then more may be due.
@@ -185,54 +185,58 @@ async def claim(
         "most": most,
         "look_back": look_back,
     }
-    *rows, last = (await session.execute(CLAIM, {**values, "lease": LEASE_SECONDS})).mappings()
-    return [_claimed(row) for row in rows], bool(last["is_full"])
+    *rows, last = (await session.execute(CLAIM_DUE, {**values, "lease": LEASE_SECONDS})).mappings()
+    return [_claimed_notification(row) for row in rows], bool(last["is_full"])
 
 
-def _claimed(row: Mapping[str, Any]) -> Claimed:
+def _claimed_notification(row: Mapping[str, Any]) -> ClaimedNotification:
     labels = ("tenant_key", "route", "schedule_key")
-    tenant_key, route, only, schedule_key = decoded(row["labels"]) or ("", [], None, None)
-    values = {name: row[name] for name in Claimed.__slots__ if name not in labels}
-    return Claimed(**values, tenant_key=tenant_key, route=route_text(route, only), schedule_key=schedule_key)
+    tenant_key, route, channel_filter, schedule_key = decoded(row["labels"]) or ("", [], None, None)
+    values = {name: row[name] for name in ClaimedNotification.__slots__ if name not in labels}
+    return ClaimedNotification(
+        **values, tenant_key=tenant_key, route=route_text(route, channel_filter), schedule_key=schedule_key
+    )
 
 
-async def mark_begun(session: Executor, process: UUID, begun: Sequence[Begun]) -> None:
+async def mark_started(session: Executor, process: UUID, started_claims: Sequence[StartedClaim]) -> None:
     """Mark the workflows that were started or resumed. Most entries have been updated by their workflows before."""
-    waits = [one.waits_until for one in begun]
-    await session.execute(MARK_BEGUN, {"process": process, "waits": waits, **_keys(begun)})
+    waits = [claim.waits_until for claim in started_claims]
+    await session.execute(MARK_STARTED, {"process": process, "waits": waits, **_id_generation_values(started_claims)})
 
 
-async def postpone(session: Executor, process: UUID, claimed: Sequence[Claimed], seconds: float) -> None:
+async def return_claims(
+    session: Executor, process: UUID, claimed: Sequence[ClaimedNotification], seconds: float
+) -> None:
     """Give claims back that Temporal did not take; they are due again after `seconds`."""
-    await session.execute(POSTPONE, {"process": process, "seconds": seconds, **_keys(claimed)})
+    await session.execute(RETURN_CLAIMS, {"process": process, "seconds": seconds, **_id_generation_values(claimed)})
 
 
-async def free_slot(session: Executor, id: UUID, generation: int) -> None:
+async def release_slot(session: Executor, id: UUID, generation: int) -> None:
     """Its call waits in a queue of Temporal, and takes no slot meanwhile."""
-    await session.execute(FREE_SLOT, {"id": id, "generation": generation})
+    await session.execute(RELEASE_SLOT, {"id": id, "generation": generation})
 
 
-async def wait_until(session: Executor, id: UUID, generation: int, until: datetime) -> None:
+async def set_wait(session: Executor, id: UUID, generation: int, until: datetime) -> None:
     """Resume its workflow then, in its turn."""
-    await session.execute(WAIT, {"id": id, "generation": generation, "until": until})
+    await session.execute(SET_WAIT, {"id": id, "generation": generation, "until": until})
 
 
-async def forget_wait(session: Executor, id: UUID, generation: int) -> None:
+async def clear_wait(session: Executor, id: UUID, generation: int) -> None:
     """Its workflow waits no longer."""
-    await session.execute(FORGET_WAIT, {"id": id, "generation": generation})
+    await session.execute(CLEAR_WAIT, {"id": id, "generation": generation})
 
 
-async def demote(session: Executor, *, burst: int, limit: int) -> int:
+async def demote_bursts(session: Executor, *, burst: int, limit: int) -> int:
     """Serve at priority 3 what a tenant has due at 1 and 2 beyond `burst`. Return how many were demoted."""
-    return int((await session.execute(DEMOTE, {"burst": burst, "limit": limit})).scalar_one())
+    return int((await session.execute(DEMOTE_BURSTS, {"burst": burst, "limit": limit})).scalar_one())
 
 
-async def end_waits(session: Executor, *, look_back: timedelta, limit: int) -> int:
+async def make_waiting_due(session: Executor, *, look_back: timedelta, limit: int) -> int:
     """Make due what has waited for its time, and what a process has claimed and not begun. Return how many."""
     values = {"look_back": look_back, "limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
-    return len(list(await session.execute(END_WAITS, values)))
+    return len(list(await session.execute(MAKE_WAITING_DUE, values)))
 
 
-def _keys(some: Sequence[Begun] | Sequence[Claimed]) -> dict[str, object]:
+def _id_generation_values(claims: Sequence[StartedClaim] | Sequence[ClaimedNotification]) -> dict[str, object]:
     """Ids with the generations that fence the write."""
-    return {"ids": [one.id for one in some], "generations": [one.generation for one in some]}
+    return {"ids": [claim.id for claim in claims], "generations": [claim.generation for claim in claims]}

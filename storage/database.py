@@ -16,35 +16,35 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from metrics.engine import Limit, limit_reached
-from storage.connections import SERVER_SETTINGS, keep_alive
+from metrics.engine import CountedLimit, count_limit_reached
+from storage.connections import SERVER_SETTINGS, enable_keepalive
 from storage.encryption import Encryption, encryption_of
-from storage.kept_connections import KeptConnections
+from storage.pinned_connections import PinnedConnections
 from storage.statements import QuickSession
 
 POOL_TIMEOUT = 5
 # Seconds that a delivery waits for a row which another transaction holds, with a connection of the pool. Then it is
 # tried again later, and no attempt is used up.
 LOCK_TIMEOUT = 1.0
-SHARE_KEPT_FREE = 2  # half of the pool at most
+PINNED_SHARE_DIVISOR = 2  # half of the pool at most
 
 
-class Usage:
+class PoolUsage:
     """How many blocks want a connection of the pool or have one."""
 
     def __init__(self) -> None:
-        self.blocks = 0
+        self.active_blocks = 0
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        self.blocks += 1
+    def track_block(self) -> Iterator[None]:
+        self.active_blocks += 1
         try:
             yield
         except PoolTimeout:
-            limit_reached(Limit.DATABASE_POOL)
+            count_limit_reached(CountedLimit.DATABASE_POOL)
             raise
         finally:
-            self.blocks -= 1
+            self.active_blocks -= 1
 
 
 class Database:
@@ -59,7 +59,7 @@ class Database:
         self._info = {"encryption": encryption}
         self._pool_size = pool_size
         self._permits: asyncio.Semaphore | None = None
-        self._usage = Usage()
+        self._usage = PoolUsage()
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=(pool_size + 1) // 2,
@@ -74,12 +74,12 @@ class Database:
                 "server_settings": {"application_name": application, **SERVER_SETTINGS},
             },
         )
-        event.listen(self.engine.sync_engine, "connect", _connected)
+        event.listen(self.engine.sync_engine, "connect", _on_connect)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self._info)
-        self._kept = KeptConnections(self.engine, pool_size // SHARE_KEPT_FREE)
+        self._pinned = PinnedConnections(self.engine, pool_size // PINNED_SHARE_DIVISOR)
 
     @cached_property
-    def of_activities(self) -> "Database":
+    def for_activities(self) -> "Database":
         """The same pool, but with at most three quarters of its connections in use at a time: there may be hundreds of
         activities, and the background loops of the process need the rest."""
         limited = copy.copy(self)
@@ -90,7 +90,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end of the block, rolled back by any exception."""
         async with self._permit():
-            await self._make_room()
+            await self._free_pool_connection()
             async with self._sessions.begin() as session:
                 yield session
 
@@ -104,34 +104,34 @@ class Database:
     async def quick_transaction(self, lock_timeout: float | None = None) -> AsyncIterator[QuickSession]:
         """As `transaction`, for hot paths that execute text statements only. A row that another transaction holds for
         longer than `lock_timeout` seconds ends it with an error that is an outage."""
-        limit = "" if lock_timeout is None else f"; SET LOCAL lock_timeout = {lock_timeout * 1_000:.0f}"
+        lock_timeout_sql = "" if lock_timeout is None else f"; SET LOCAL lock_timeout = {lock_timeout * 1_000:.0f}"
         async with self._driver() as driver:
-            await driver.execute(f"BEGIN{limit}")  # one message for both
-            session, commits = QuickSession(driver, self._info), False
+            await driver.execute(f"BEGIN{lock_timeout_sql}")  # one message for both
+            session, is_committing = QuickSession(driver, self._info), False
             try:
                 yield session
-                commits = not session.is_rolled_back
+                is_committing = not session.is_rolled_back
             finally:
-                await driver.execute("COMMIT" if commits else "ROLLBACK")
+                await driver.execute("COMMIT" if is_committing else "ROLLBACK")
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
         async with self._permit():
-            connection, driver = await self._kept.take()
+            connection, driver = await self._pinned.check_out()
             try:
                 yield driver
             finally:
-                await self._kept.put_back(connection, driver)
+                await self._pinned.check_in(connection, driver)
 
-    async def _make_room(self) -> None:
+    async def _free_pool_connection(self) -> None:
         """A session can use none of the kept connections: the pool must have another one."""
         pool = self.engine.sync_engine.pool
-        if self._kept and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
-            await self._kept.release()
+        if self._pinned and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
+            await self._pinned.release()
 
     @asynccontextmanager
     async def _permit(self) -> AsyncIterator[None]:
-        with self._usage.counted():
+        with self._usage.track_block():
             if self._permits is None:
                 yield
                 return
@@ -149,7 +149,7 @@ class Database:
             async with asyncio.timeout(POOL_TIMEOUT):
                 await permits.acquire()
         except TimeoutError:
-            limit_reached(Limit.DATABASE_POOL)
+            count_limit_reached(CountedLimit.DATABASE_POOL)
             raise
 
     @property
@@ -167,34 +167,34 @@ class Database:
     @property
     def connections_in_use(self) -> int:
         pool = self.engine.sync_engine.pool
-        return pool.checkedout() - len(self._kept) if isinstance(pool, QueuePool) else 0
+        return pool.checkedout() - len(self._pinned) if isinstance(pool, QueuePool) else 0
 
     @property
     def connections_waiting(self) -> int:
         """Transactions that have begun here and have no connection yet."""
-        return max(self._usage.blocks - self.connections_in_use, 0)
+        return max(self._usage.active_blocks - self.connections_in_use, 0)
 
     async def dedicated(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN, which belongs to one session."""
         dsn = self.url.replace("postgresql+asyncpg", "postgresql", 1)
         connection = await asyncpg.connect(dsn, timeout=5, command_timeout=15, server_settings=SERVER_SETTINGS)
-        keep_alive(connection)
+        enable_keepalive(connection)
         return connection
 
     async def close(self) -> None:
-        await self._kept.close()
+        await self._pinned.close()
         await self.engine.dispose()
 
 
-def _connected(connection: Any, _: object) -> None:
-    keep_alive(connection.driver_connection)
+def _on_connect(connection: Any, _: object) -> None:
+    enable_keepalive(connection.driver_connection)
 
 
 def to_json(value: object) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+    return json.dumps(value, default=_json_default, ensure_ascii=False)
 
 
-def _plain(value: object) -> Any:
+def _json_default(value: object) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, UUID):

@@ -9,10 +9,10 @@ from domain.channels import Channel
 from domain.names import derived_id
 from domain.reasons import Reason, category_of, reason_columns
 from domain.statuses import DeliveryStatus
-from domain.stored_limits import ENDPOINTS_AT_ONCE
+from domain.stored_limits import MAX_CONCURRENT_CALLS
 from domain.templates import TemplateVersion
 from storage.database import to_json
-from storage.queue_entries import IS_OVER, NO_WAIT
+from storage.queue_entries import CLEAR_WAIT, WAIT_IS_OVER
 from storage.sealing import Json, seal
 from storage.statements import Executor
 
@@ -37,7 +37,7 @@ class NewDelivery:
 
 # The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
 # ledgers of revision 0 are read under the lock. A row that is over, or to be cancelled, takes no deliveries.
-INSERT = text(f"""
+INSERT_DELIVERIES = text(f"""
 WITH open AS (
   SELECT id, tenant, generation, revision FROM notification
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL
@@ -46,11 +46,11 @@ WITH open AS (
 ), moved AS (
   UPDATE notification n SET revision = n.revision + 1 FROM open WHERE n.id = open.id AND open.revision > 0
 ), queued AS (
-  UPDATE queue_entry q SET state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {NO_WAIT},
-         queued_for = :queued_for, queued_at = now(), next_at = now() + interval '1 minute'
+  UPDATE queue_entry q SET state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {CLEAR_WAIT},
+         queued_provider = :queued_provider, queued_at = now(), next_at = now() + interval '1 minute'
     FROM open
-   WHERE CAST(:queued_for AS text) IS NOT NULL AND q.notification_id = open.id AND q.generation = open.generation
-     AND {IS_OVER}
+   WHERE CAST(:queued_provider AS text) IS NOT NULL AND q.notification_id = open.id AND q.generation = open.generation
+     AND {WAIT_IS_OVER}
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
@@ -84,7 +84,7 @@ WITH open AS (
 ), waiting AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, detail, delivery_id)
   SELECT item.calls_event_id, open.tenant, open.id, clock_timestamp(), 'calls_limited', channel,
-         jsonb_build_object('devices', devices, 'at_once', {ENDPOINTS_AT_ONCE}), item.id
+         jsonb_build_object('devices', devices, 'at_once', {MAX_CONCURRENT_CALLS}), item.id
     FROM item JOIN deliveries USING (id), open
    WHERE calls_limited
   ON CONFLICT (id) DO NOTHING
@@ -100,26 +100,26 @@ async def insert_deliveries(
     generation: int,
     items: list[NewDelivery],
     *,
-    queued_for: str | None = None,
+    queued_provider: str | None = None,
 ) -> bool:
     """False if the notification is final, cancelled or of another generation: then nothing was written.
-    `queued_for`: its calls wait for the rate of this provider, and it needs no slot any more."""
+    `queued_provider`: its calls wait for the rate of this provider, and it needs no slot any more."""
     values = {
         "id": notification_id,
         "tenant": tenant,
         "generation": generation,
-        "queued_for": queued_for,
-        "items": to_json([_item(item) for item in items]),
+        "queued_provider": queued_provider,
+        "items": to_json([_delivery_columns(item) for item in items]),
     }
-    return bool((await session.execute(INSERT, values)).scalar_one())
+    return bool((await session.execute(INSERT_DELIVERIES, values)).scalar_one())
 
 
-def _item(item: NewDelivery) -> Json:
-    kind = _kind(item)
+def _delivery_columns(item: NewDelivery) -> Json:
+    event_kind = _event_kind(item)
     template = item.template
     return {
         "id": item.id,
-        "event_id": kind and derived_id("event", item.id, kind),
+        "event_id": event_kind and derived_id("event", item.id, event_kind),
         "step": item.step,
         "channel": item.channel,
         "rule": item.rule,
@@ -132,7 +132,7 @@ def _item(item: NewDelivery) -> Json:
         "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
         **reason_columns(item.skipped),
         "category": category_of(item.skipped),
-        "kind": kind,
+        "kind": event_kind,
         "devices": item.devices,
         "devices_skipped": item.devices_skipped,
         "devices_event_id": derived_id("event", item.id, "devices_skipped") if item.devices_skipped else None,
@@ -141,7 +141,7 @@ def _item(item: NewDelivery) -> Json:
     }
 
 
-def _kind(item: NewDelivery) -> str | None:
+def _event_kind(item: NewDelivery) -> str | None:
     """What failed to render is told by the failure that follows."""
     if item.skipped:
         return "channel_skipped"

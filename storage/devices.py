@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import DeviceKind
-from domain.stored_limits import DEVICES
+from domain.stored_limits import MAX_DEVICES
 from models.columns import new_id
 from storage.database import to_json
-from storage.encryption import Encryption, Owner, encryption_of
+from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import Json, decoded
 from storage.statements import Executor
 
@@ -35,7 +35,7 @@ class NewDevice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Device:
+class RegisteredDevice:
     """`address` is empty if its key is missing."""
 
     id: UUID
@@ -51,18 +51,20 @@ COLUMNS = "id, recipient_id, device, kind, address, locale, created_at, updated_
 
 # Erasing the person waits for this transaction, or this finds nobody. Two new devices of one person are saved one after
 # the other, so that they are counted.
-HOLD_PERSON = text("SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR NO KEY UPDATE")
-COUNT = text("SELECT count(*) FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id")
+LOCK_RECIPIENT = text(
+    "SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR NO KEY UPDATE"
+)
+COUNT_DEVICES = text("SELECT count(*) FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id")
 
 # Two people registering one token at the same moment: the second waits here, then takes it over.
 LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:address_hash, 0))")
 
-TAKE_OVER = text("""
+DELETE_OTHER_OWNERS = text("""
 DELETE FROM device WHERE tenant = :tenant AND address_hash = :address_hash
    AND NOT (recipient_id = :recipient_id AND device = :device)
 """)
 
-SAVE = text(f"""
+UPSERT_DEVICE = text(f"""
 INSERT INTO device (id, tenant, recipient_id, device, kind, address, address_hash, locale, created_at,
        updated_at)
 VALUES (:id, :tenant, :recipient_id, :device, :kind, CAST(:address AS jsonb), :address_hash, :locale, now(), now())
@@ -71,32 +73,36 @@ ON CONFLICT (tenant, recipient_id, device) DO UPDATE SET kind = EXCLUDED.kind, a
 RETURNING {COLUMNS}, xmax = 0 AS created
 """)  # noqa: S608 - constants of our own
 
-LIST = text(f"SELECT {COLUMNS} FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id")  # noqa: S608
+SELECT_DEVICES = text(
+    f"SELECT {COLUMNS} FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id"
+)  # noqa: S608
 
-REMOVE = text("""
+DELETE_DEVICE = text("""
 DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND device = :device RETURNING id
 """)
 
 # The token may have been renewed since: then the vendor's word was about the old one.
-REMOVE_DEAD = text("""
+DELETE_INVALID = text("""
 DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address_hash = :address_hash RETURNING id
 """)
 
 
-async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewDevice) -> tuple[Device, bool] | None:
+async def save(
+    session: AsyncSession, tenant: UUID, recipient_id: str, new: NewDevice
+) -> tuple[RegisteredDevice, bool] | None:
     """The device and whether it is new; None for an unknown person. The address leaves whoever had it.
 
     Raises TooManyDevices.
     """
-    person: Json = {"tenant": tenant, "recipient_id": recipient_id}
-    encryption, owner = encryption_of(session), owner_of(tenant, recipient_id, new.device)
-    address_hash = hash_of(encryption, tenant, new.address)
+    recipient: Json = {"tenant": tenant, "recipient_id": recipient_id}
+    encryption, owner = encryption_of(session), secret_owner_of(tenant, recipient_id, new.device)
+    address_hash = address_hash_of(encryption, tenant, new.address)
     await session.execute(LOCK_ADDRESS, {"address_hash": address_hash})
-    if (await session.execute(HOLD_PERSON, person)).scalar() is None:
+    if (await session.execute(LOCK_RECIPIENT, recipient)).scalar() is None:
         return None
-    await session.execute(TAKE_OVER, {**person, "device": new.device, "address_hash": address_hash})
+    await session.execute(DELETE_OTHER_OWNERS, {**recipient, "device": new.device, "address_hash": address_hash})
     values = {
-        **person,
+        **recipient,
         "id": new_id(),
         "device": new.device,
         "kind": new.kind,
@@ -104,46 +110,46 @@ async def save(session: AsyncSession, tenant: UUID, recipient_id: str, new: NewD
         "address_hash": address_hash,
         "locale": new.locale,
     }
-    row = (await session.execute(SAVE, values)).mappings().one()
-    if row["created"] and (await session.execute(COUNT, person)).scalar_one() > DEVICES:
+    row = (await session.execute(UPSERT_DEVICE, values)).mappings().one()
+    if row["created"] and (await session.execute(COUNT_DEVICES, recipient)).scalar_one() > MAX_DEVICES:
         raise TooManyDevices
-    return _device(encryption, tenant, row), row["created"]
+    return _device_of(encryption, tenant, row), row["created"]
 
 
-async def list_of(session: AsyncSession, tenant: UUID, recipient_id: str) -> list[Device]:
-    rows = await session.execute(LIST, {"tenant": tenant, "recipient_id": recipient_id})
-    return [_device(encryption_of(session), tenant, row) for row in rows.mappings()]
+async def list_devices(session: AsyncSession, tenant: UUID, recipient_id: str) -> list[RegisteredDevice]:
+    rows = await session.execute(SELECT_DEVICES, {"tenant": tenant, "recipient_id": recipient_id})
+    return [_device_of(encryption_of(session), tenant, row) for row in rows.mappings()]
 
 
 async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device: str) -> bool:
     values = {"tenant": tenant, "recipient_id": recipient_id, "device": device}
-    return (await session.execute(REMOVE, values)).scalar() is not None
+    return (await session.execute(DELETE_DEVICE, values)).scalar() is not None
 
 
-async def remove_dead(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
+async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
     """A device whose vendor said that this address is no more."""
-    values = {"tenant": tenant, "id": id, "address_hash": hash_of(encryption_of(session), tenant, address)}
-    return (await session.execute(REMOVE_DEAD, values)).scalar() is not None
+    values = {"tenant": tenant, "id": id, "address_hash": address_hash_of(encryption_of(session), tenant, address)}
+    return (await session.execute(DELETE_INVALID, values)).scalar() is not None
 
 
-def owner_of(tenant: UUID, recipient_id: str, device: str) -> Owner:
+def secret_owner_of(tenant: UUID, recipient_id: str, device: str) -> SecretOwner:
     """A device keeps this identity when it registers again."""
-    return Owner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
+    return SecretOwner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
 
 
-def hash_of(encryption: Encryption, tenant: UUID, address: Json) -> str:
+def address_hash_of(encryption: Encryption, tenant: UUID, address: Json) -> str:
     """Of what makes the address the same one: a browser may renew the keys of its endpoint."""
-    same = address["token"] if "token" in address else address["subscription"]["endpoint"]
-    return encryption.lookup_hash(f"device:{tenant}:{same}")
+    identity = address["token"] if "token" in address else address["subscription"]["endpoint"]
+    return encryption.lookup_hash(f"device:{tenant}:{identity}")
 
 
-def _device(encryption: Encryption, tenant: UUID, row: Any) -> Device:
-    return Device(
+def _device_of(encryption: Encryption, tenant: UUID, row: Any) -> RegisteredDevice:
+    return RegisteredDevice(
         id=row["id"],
         device=row["device"],
         kind=DeviceKind(row["kind"]),
         address=encryption.readable_members(
-            decoded(row["address"]), owner_of(tenant, row["recipient_id"], row["device"])
+            decoded(row["address"]), secret_owner_of(tenant, row["recipient_id"], row["device"])
         ),
         locale=row["locale"],
         created_at=row["created_at"],

@@ -14,20 +14,20 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.digests import Folded, Member, fold
+from domain.digests import DigestMember, MergedItems, merge_items
 from domain.durations import parse_duration
 from domain.names import derived_id, timed_id
 from domain.statuses import NotificationStatus
 from storage import recipients
 from storage.acceptance import NewNotification, accept
 from storage.database import to_json
-from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
+from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MESSAGES, NOTIFY_IF_DUE
 from storage.rows import Json, decoded
 from storage.sealing import unseal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Closing:
+class ClosingWindow:
     """`at` is now, by the database's clock; `closes_at` is later if the window is full or flushed."""
 
     id: UUID
@@ -40,18 +40,18 @@ class Closing:
     at: datetime
 
 
-LOCK = text("""
+LOCK_WINDOWS = text("""
 SELECT d.id, d.tenant, d.notification_type, d.type_id, d.recipient_id, t.spec->>'expires_in' AS expires_in,
        d.closes_at, clock_timestamp() AS at
   FROM digest d JOIN notification_type t ON t.id = d.type_id
  WHERE d.id = ANY(:ids) AND d.closed_at IS NULL ORDER BY d.id FOR UPDATE OF d
 """)
-MEMBERS = text("""
+LOCK_MEMBERS = text("""
 SELECT id, digest_id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at, channels, tags
-  FROM notification WHERE digest_id = ANY(:ids) AND digest_group IS NOT NULL AND finished_at IS NULL
+  FROM notification WHERE digest_id = ANY(:ids) AND digest_key IS NOT NULL AND finished_at IS NULL
  ORDER BY id FOR UPDATE
 """)
-END = text(f"""
+END_MEMBERS = text(f"""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb)) AS x(
     id uuid, status text, reason text, event_id uuid, made uuid)
@@ -61,51 +61,51 @@ WITH item AS (
            'channel', NULL, 'code', item.reason, 'args', jsonb_build_object())) END,
          revision = n.revision + 1
     FROM item WHERE n.id = item.id AND n.finished_at IS NULL
-  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, item.event_id, item.made,
+  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, item.event_id, item.made,
             NULL::text AS failure_category
 ), events AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail, status)
   SELECT event_id, tenant, id, :at, lower(status), failure_reason,
          CASE WHEN made IS NOT NULL THEN jsonb_build_object('notification_id', made) END, status FROM fenced
-  ON CONFLICT (id) DO NOTHING RETURNING {EVENTS}
-), {TOLD}
-SELECT count(*), {WAKE} FROM fenced
+  ON CONFLICT (id) DO NOTHING RETURNING {EVENT_COLUMNS}
+), {INSERT_EVENT_MESSAGES}
+SELECT count(*), {NOTIFY_IF_DUE} FROM fenced
 """)  # noqa: S608 - constants of our own
-CLOSE = text("""
+CLOSE_WINDOWS = text("""
 UPDATE digest d SET closed_at = :at, items = x.items, notification_id = x.made
   FROM jsonb_to_recordset(CAST(:closed AS jsonb)) AS x(id uuid, items int, made uuid) WHERE d.id = x.id
 """)
 
 
-async def close(session: AsyncSession, ids: Sequence[UUID]) -> int:
+async def close_windows(session: AsyncSession, ids: Sequence[UUID]) -> int:
     """In the caller's transaction. How many became a notification: not those that were closed before, or are empty."""
     if not ids:
         return 0
-    closing = [Closing(**row) for row in (await session.execute(LOCK, {"ids": list(ids)})).mappings()]
+    closing = [ClosingWindow(**row) for row in (await session.execute(LOCK_WINDOWS, {"ids": list(ids)})).mappings()]
     if not closing:
         return 0
     at = closing[0].at
-    for tenant in sorted({each.tenant for each in closing}):
-        people = {each.recipient_id for each in closing if each.tenant == tenant}
-        await recipients.known(session, tenant, list(people))
-    members = await _members(session, [each.id for each in closing])
-    folded = {each.id: fold(members.get(each.id, []), at) for each in closing}
-    made = await _make(session, closing, folded)
-    await _end(session, folded, made, at)
-    rows = [{"id": id, "items": len(fold.items), "made": made.get(id)} for id, fold in folded.items()]
-    await session.execute(CLOSE, {"closed": to_json(rows), "at": at})
-    return len(made)
+    for tenant in sorted({window.tenant for window in closing}):
+        recipient_ids = {window.recipient_id for window in closing if window.tenant == tenant}
+        await recipients.lock_known(session, tenant, list(recipient_ids))
+    members = await _read_members(session, [window.id for window in closing])
+    folded = {window.id: merge_items(members.get(window.id, []), at) for window in closing}
+    created = await _create_notifications(session, closing, folded)
+    await _end_members(session, folded, created, at)
+    rows = [{"id": id, "items": len(merged.items), "made": created.get(id)} for id, merged in folded.items()]
+    await session.execute(CLOSE_WINDOWS, {"closed": to_json(rows), "at": at})
+    return len(created)
 
 
-async def _members(session: AsyncSession, ids: list[UUID]) -> dict[UUID, list[Member]]:
-    found: dict[UUID, list[Member]] = {}
-    for row in (await session.execute(MEMBERS, {"ids": ids})).mappings():
+async def _read_members(session: AsyncSession, ids: list[UUID]) -> dict[UUID, list[DigestMember]]:
+    found: dict[UUID, list[DigestMember]] = {}
+    for row in (await session.execute(LOCK_MEMBERS, {"ids": ids})).mappings():
         found.setdefault(row["digest_id"], []).append(member_of(row))
     return found
 
 
-def member_of(row: Any) -> Member:
-    return Member(
+def member_of(row: Any) -> DigestMember:
+    return DigestMember(
         id=row["id"],
         payload=unseal(decoded(row["event_payload"])),
         priority=row["priority"],
@@ -116,20 +116,22 @@ def member_of(row: Any) -> Member:
     )
 
 
-async def _make(session: AsyncSession, closing: list[Closing], folded: dict[UUID, Folded]) -> dict[UUID, UUID]:
+async def _create_notifications(
+    session: AsyncSession, closing: list[ClosingWindow], folded: dict[UUID, MergedItems]
+) -> dict[UUID, UUID]:
     """The notification of each window that has items; its person may be gone, and then there is none."""
     new: dict[UUID, list[NewNotification]] = {}
-    for each in closing:
-        if folded[each.id].items:
-            new.setdefault(each.tenant, []).append(_notification(each, folded[each.id]))
-    made: dict[UUID, UUID] = {}
+    for window in closing:
+        if folded[window.id].items:
+            new.setdefault(window.tenant, []).append(_build_notification(window, folded[window.id]))
+    created: dict[UUID, UUID] = {}
     for tenant, items in new.items():
         accepted = await accept(session, tenant, items)
-        made |= {item.digest_id: item.id for item in items if item.digest_id and accepted[item.id].created_at}
-    return made
+        created |= {item.digest_id: item.id for item in items if item.digest_id and accepted[item.id].created_at}
+    return created
 
 
-def _notification(digest: Closing, folded: Folded) -> NewNotification:
+def _build_notification(digest: ClosingWindow, folded: MergedItems) -> NewNotification:
     """Its id is of the moment at which the window ended: that comes once, and is the same after a restore unless the
     window ended early."""
     return NewNotification(
@@ -146,17 +148,19 @@ def _notification(digest: Closing, folded: Folded) -> NewNotification:
     )
 
 
-async def _end(session: AsyncSession, folded: dict[UUID, Folded], made: dict[UUID, UUID], at: datetime) -> None:
+async def _end_members(
+    session: AsyncSession, folded: dict[UUID, MergedItems], created: dict[UUID, UUID], at: datetime
+) -> None:
     ends: list[Json] = []
-    for digest, each in folded.items():
-        ends += [_row(id, status, made.get(digest)) for id, status in each.ends.items()]
+    for digest, window in folded.items():
+        ends += [_member_end(id, status, created.get(digest)) for id, status in window.ends.items()]
     if ends:
-        await session.execute(END, {"ends": to_json(ends), "at": at})
+        await session.execute(END_MEMBERS, {"ends": to_json(ends), "at": at})
 
 
-def _row(id: UUID, status: NotificationStatus, made: UUID | None) -> Json:
+def _member_end(id: UUID, status: NotificationStatus, created: UUID | None) -> Json:
     """Nobody was there any more to send it to: then it was cancelled, as by the erasure."""
-    if status is NotificationStatus.DIGESTED and made is None:
+    if status is NotificationStatus.DIGESTED and created is None:
         status = NotificationStatus.CANCELED
     folded = status is NotificationStatus.DIGESTED
     reason = {NotificationStatus.CANCELED: "canceled", NotificationStatus.EXPIRED: "expired"}.get(status)
@@ -165,5 +169,5 @@ def _row(id: UUID, status: NotificationStatus, made: UUID | None) -> Json:
         "status": status,
         "reason": reason,
         "event_id": derived_id("digested", id),
-        "made": made if folded else None,
+        "made": created if folded else None,
     }

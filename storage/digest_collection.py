@@ -13,23 +13,23 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.digests import Collected, Item, Window, collect
+from domain.digests import CollectResult, DigestItem, DigestWindow, collect_items
 from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.notification_types import NotificationType
-from domain.timing import Digest
+from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
-from storage.digests import COLLECTION
+from storage.digests import COLLECTION_LOCK
 from storage.round_robin import round_robin
 from storage.rows import Json
 from storage.statements import Executor
 
-Kinds = Callable[[UUID, UUID], Awaitable[NotificationType]]
+LoadNotificationType = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
-ALONE = text(f"SELECT pg_advisory_xact_lock({COLLECTION})")
-IS_WAITING = "q.state = 'collecting' AND q.next_at <= now()"
-IN_ORDER = "ORDER BY q.next_at, q.notification_id"
-CHOSEN = round_robin(
+LOCK_COLLECTION = text(f"SELECT pg_advisory_xact_lock({COLLECTION_LOCK})")
+IS_COLLECTING = "q.state = 'collecting' AND q.next_at <= now()"
+COLLECTION_ORDER = "ORDER BY q.next_at, q.notification_id"
+CHOSEN_ENTRIES = round_robin(
     "queue_entry",
     waiting="state = 'collecting'",
     due="next_at <= now()",
@@ -37,24 +37,24 @@ CHOSEN = round_robin(
     order="next_at, notification_id",
     lock="",
 )
-WAITING = text(f"""
-WITH RECURSIVE {CHOSEN}
-SELECT n.id, n.tenant, n.digest_group
-  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id {IN_ORDER}
+SELECT_WAITING = text(f"""
+WITH RECURSIVE {CHOSEN_ENTRIES}
+SELECT n.id, n.tenant, n.digest_key
+  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id {COLLECTION_ORDER}
 """)  # noqa: S608 - constants of our own
 HAS_WORK = text(f"""
-SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_WAITING})
+SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_COLLECTING})
     OR EXISTS (SELECT 1 FROM digest WHERE closed_at IS NULL AND filled)
 """)  # noqa: S608 - a constant of our own
-OPEN = text("""
-SELECT tenant, group_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
- WHERE closed_at IS NULL AND NOT filled AND (tenant, group_key) IN (
+LOCK_OPEN_WINDOWS = text("""
+SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
+ WHERE closed_at IS NULL AND NOT filled AND (tenant, digest_key) IN (
        SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
 """)
 # `next_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row has
 # been written before.
-ITEM_ROWS = """
-SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipient_id,
+SELECT_ITEMS = """
+SELECT n.tenant, n.digest_key, n.id, n.notification_type, n.type_id, n.recipient_id,
        greatest(n.created_at, n.send_at, q.next_at) AS at, octet_length(n.event_payload::text) AS bytes,
        COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS handed_over
   FROM notification n
@@ -62,22 +62,24 @@ SELECT n.tenant, n.digest_group, n.id, n.notification_type, n.type_id, n.recipie
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
 """.strip()
-ITEMS = text(f"{ITEM_ROWS} WHERE n.id = ANY(:ids) AND {IS_WAITING} {IN_ORDER} FOR UPDATE OF n, q SKIP LOCKED")
-SAVE = text("""
+LOCK_ITEMS = text(
+    f"{SELECT_ITEMS} WHERE n.id = ANY(:ids) AND {IS_COLLECTING} {COLLECTION_ORDER} FOR UPDATE OF n, q SKIP LOCKED"
+)
+SAVE_WINDOWS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
-    id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, group_key text, calendar bool,
+    id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, digest_key text, calendar bool,
     filled bool, items int, bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
 )
-INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items,
-       bytes, opened_at, closes_at, closes_by, told_at)
-SELECT id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes, opened_at,
+INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items,
+       bytes, opened_at, closes_at, closes_by, signaled_at)
+SELECT id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes, opened_at,
        closes_at, closes_by, CASE WHEN calendar OR filled THEN now() END FROM item
 ON CONFLICT (id) DO UPDATE SET type_id = EXCLUDED.type_id, items = EXCLUDED.items, bytes = EXCLUDED.bytes,
-       closes_at = EXCLUDED.closes_at, filled = EXCLUDED.filled, told_at = COALESCE(d.told_at, EXCLUDED.told_at)
+       closes_at = EXCLUDED.closes_at, filled = EXCLUDED.filled, signaled_at = COALESCE(d.signaled_at, EXCLUDED.signaled_at)
 RETURNING pg_notify(:channel, :due)::text
 """)
-JOIN = text("""
+JOIN_MEMBERS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:members AS jsonb)) AS x(id uuid, digest_id uuid, event_id uuid)
 ), joined AS (
@@ -94,9 +96,9 @@ SELECT j.event_id, j.tenant, j.id, clock_timestamp(), 'collected',
 ON CONFLICT (id) DO NOTHING
 """)
 # It goes out by itself, as if it were of a type that collects nothing.
-RELEASE = text("""
+RELEASE_ITEMS = text("""
 WITH released AS (
-  UPDATE notification n SET digest_group = NULL,
+  UPDATE notification n SET digest_key = NULL,
          expires_at = CASE WHEN n.expires_at IS NULL AND item.expires_in IS NOT NULL
                            THEN least(item.at + item.expires_in * interval '1 second', '9999-12-31Z')
                            ELSE n.expires_at END
@@ -107,23 +109,23 @@ UPDATE queue_entry q SET state = 'due', next_at = now() FROM released n
  WHERE q.notification_id = n.id AND q.generation = n.generation
 RETURNING pg_notify(:channel, :due)::text
 """)
-RELEASED = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
-TELL = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
-SAVED = ("id", "type_id", "opened_at", "closes_at", "closes_by", "items", "bytes", "calendar")
+NOTIFY_QUEUE = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+NOTIFY_DIGESTS = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
+WINDOW_COLUMNS = ("id", "type_id", "opened_at", "closes_at", "closes_by", "items", "bytes", "calendar")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class WaitingGroup:
     """What waits for one window, in the order in which it came."""
 
     tenant: UUID
     key: str
     notification_type: str
     recipient_id: str
-    items: tuple[Item, ...]
+    items: tuple[DigestItem, ...]
 
 
-Filled = tuple[Group, Window]
+GroupWindow = tuple[WaitingGroup, DigestWindow]
 
 
 async def has_work(session: Executor) -> bool:
@@ -131,80 +133,92 @@ async def has_work(session: Executor) -> bool:
     return bool((await session.execute(HAS_WORK)).scalar_one())
 
 
-async def collect_waiting(session: AsyncSession, kinds: Kinds, limit: int) -> int:
+async def collect_waiting(session: AsyncSession, load_type: LoadNotificationType, limit: int) -> int:
     """How many were taken. A window that is full is marked for `digests.close_filled`, and the next item opens the
     next one."""
-    await session.execute(ALONE)
-    waiting = (await session.execute(WAITING, {"limit": limit})).mappings().all()
-    known = await _open(session, {(row["tenant"], row["digest_group"]) for row in waiting})
-    groups = _groups((await session.execute(ITEMS, {"ids": [row["id"] for row in waiting]})).mappings())
-    done = [(group, await _collected(kinds, group, known.get((group.tenant, group.key)))) for group in groups]
-    await _save(session, [(group, window) for group, collected in done for window in collected.windows])
-    await _release(session, kinds, [(group, each.released) for group, each in done if each.released is not None])
+    await session.execute(LOCK_COLLECTION)
+    waiting = (await session.execute(SELECT_WAITING, {"limit": limit})).mappings().all()
+    open_windows = await _lock_open_windows(session, {(row["tenant"], row["digest_key"]) for row in waiting})
+    groups = _group_items((await session.execute(LOCK_ITEMS, {"ids": [row["id"] for row in waiting]})).mappings())
+    results = [
+        (group, await _collect_group(load_type, group, open_windows.get((group.tenant, group.key)))) for group in groups
+    ]
+    await _save_windows(session, [(group, window) for group, collected in results for window in collected.windows])
+    await _release_items(
+        session, load_type, [(group, each.released) for group, each in results if each.released is not None]
+    )
     return sum(len(group.items) for group in groups)
 
 
-async def _collected(kinds: Kinds, group: Group, window: Window | None) -> Collected:
-    return collect(await _rule(kinds, group), window, group.items, new_id)
+async def _collect_group(
+    load_type: LoadNotificationType, group: WaitingGroup, window: DigestWindow | None
+) -> CollectResult:
+    return collect_items(await _digest_rule(load_type, group), window, group.items, new_id)
 
 
-async def _rule(kinds: Kinds, group: Group) -> Digest:
+async def _digest_rule(load_type: LoadNotificationType, group: WaitingGroup) -> DigestRule:
     """Of the newest version that any of them was accepted under."""
-    rule = (await kinds(group.tenant, group.items[-1].type_id)).timing.digest
+    rule = (await load_type(group.tenant, group.items[-1].type_id)).timing.digest
     if rule is None:
         raise LookupError(f"{group.notification_type} collects nothing")
     return rule
 
 
-async def _open(session: AsyncSession, groups: set[tuple[UUID, str]]) -> dict[tuple[UUID, str], Window]:
+async def _lock_open_windows(
+    session: AsyncSession, groups: set[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], DigestWindow]:
     values = {"tenants": [tenant for tenant, _ in groups], "groups": [key for _, key in groups]}
-    rows = [dict(row) for row in (await session.execute(OPEN, values)).mappings()]
-    return {(row.pop("tenant"), row.pop("group_key")): Window(**row) for row in rows}
+    rows = [dict(row) for row in (await session.execute(LOCK_OPEN_WINDOWS, values)).mappings()]
+    return {(row.pop("tenant"), row.pop("digest_key")): DigestWindow(**row) for row in rows}
 
 
-async def _save(session: AsyncSession, filled: list[Filled]) -> None:
-    if not filled:
+async def _save_windows(session: AsyncSession, group_windows: list[GroupWindow]) -> None:
+    if not group_windows:
         return
-    await session.execute(SAVE, {"windows": to_json([_row(*each) for each in filled]), **TELL})
-    members = [(window.id, id) for _, window in filled for id in window.members]
+    await session.execute(
+        SAVE_WINDOWS, {"windows": to_json([_window_row(*each) for each in group_windows]), **NOTIFY_DIGESTS}
+    )
+    members = [(window.id, id) for _, window in group_windows for id in window.members]
     if members:
         rows = [{"id": id, "digest_id": of, "event_id": derived_id("collected", id, of)} for of, id in members]
-        await session.execute(JOIN, {"members": to_json(rows)})
+        await session.execute(JOIN_MEMBERS, {"members": to_json(rows)})
 
 
-async def _release(session: AsyncSession, kinds: Kinds, released: list[tuple[Group, Item]]) -> None:
+async def _release_items(
+    session: AsyncSession, load_type: LoadNotificationType, released: list[tuple[WaitingGroup, DigestItem]]
+) -> None:
     """Each gets the time that its type gives what goes out by itself, if it has none of its own."""
     rows = []
     for group, item in released:
-        expires_in = (await kinds(group.tenant, item.type_id)).expires_in
+        expires_in = (await load_type(group.tenant, item.type_id)).expires_in
         seconds = None if expires_in is None else expires_in.total_seconds()
         rows.append({"id": item.id, "at": item.at, "expires_in": seconds})
     if rows:
-        await session.execute(RELEASE, {"released": to_json(rows), **RELEASED})
+        await session.execute(RELEASE_ITEMS, {"released": to_json(rows), **NOTIFY_QUEUE})
 
 
-def _row(group: Group, window: Window) -> Json:
+def _window_row(group: WaitingGroup, window: DigestWindow) -> Json:
     return {
         "tenant": group.tenant,
         "notification_type": group.notification_type,
         "recipient_id": group.recipient_id,
-        "group_key": group.key,
+        "digest_key": group.key,
         "filled": window.full,
-        **{name: getattr(window, name) for name in SAVED},
+        **{name: getattr(window, name) for name in WINDOW_COLUMNS},
     }
 
 
-def _groups(rows: Any) -> list[Group]:
+def _group_items(rows: Any) -> list[WaitingGroup]:
     by_group: dict[tuple[UUID, str], list[Any]] = {}
     for row in rows:
-        by_group.setdefault((row["tenant"], row["digest_group"]), []).append(row)
+        by_group.setdefault((row["tenant"], row["digest_key"]), []).append(row)
     return [
-        Group(
+        WaitingGroup(
             tenant=tenant,
             key=key,
             notification_type=waiting[0]["notification_type"],
             recipient_id=waiting[0]["recipient_id"],
-            items=tuple(Item(**{name: row[name] for name in Item.__slots__}) for row in waiting),
+            items=tuple(DigestItem(**{name: row[name] for name in DigestItem.__slots__}) for row in waiting),
         )
         for (tenant, key), waiting in sorted(by_group.items())
     ]

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cron import parse_cron
-from domain.local_times import reckoned_in
+from domain.local_times import known_zone_or_utc
 from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
@@ -18,7 +18,7 @@ from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Digest:
+class DigestWindow:
     id: UUID
     notification_type: str
     recipient_id: str
@@ -27,50 +27,52 @@ class Digest:
     closes_at: datetime
     closed_at: datetime | None
     notification_id: UUID | None
-    group_key: str
+    digest_key: str
     calendar: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ToTell:
+class PendingWindow:
     """A window whose workflow does not know of it yet."""
 
     id: UUID
     tenant: UUID
     tenant_key: str
     notification_type: str
-    group_key: str
+    digest_key: str
     closes_at: datetime
 
 
-COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, group_key,
+COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, digest_key,
   calendar"""
-CHOSEN = round_robin("digest", waiting="closed_at IS NULL AND told_at IS NULL", order="closes_at, id", lock="")
-TO_TELL = text(f"""
-WITH RECURSIVE {CHOSEN}
-SELECT digest.id, digest.tenant, owner.key AS tenant_key, notification_type, group_key, closes_at
+CHOSEN_PENDING = round_robin(
+    "digest", waiting="closed_at IS NULL AND signaled_at IS NULL", order="closes_at, id", lock=""
+)
+SELECT_PENDING = text(f"""
+WITH RECURSIVE {CHOSEN_PENDING}
+SELECT digest.id, digest.tenant, owner.key AS tenant_key, notification_type, digest_key, closes_at
   FROM digest JOIN chosen USING (id) JOIN tenant owner ON owner.id = digest.tenant ORDER BY closes_at
 """)  # noqa: S608 - constants of our own
-MARK_TOLD = text("UPDATE digest SET told_at = now() WHERE id = ANY(:ids)")
-OPEN_OF_GROUP = text("""
+MARK_SIGNALED = text("UPDATE digest SET signaled_at = now() WHERE id = ANY(:ids)")
+LOCK_OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
- WHERE tenant = :tenant AND group_key = :group_key AND closed_at IS NULL AND NOT filled FOR UPDATE
+ WHERE tenant = :tenant AND digest_key = :digest_key AND closed_at IS NULL AND NOT filled FOR UPDATE
 """)
-DUE_OF_TYPE = text("""
+LOCK_DUE_OF_TYPE = text("""
 SELECT id FROM digest
  WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
    AND calendar AND closes_at <= now()
  ORDER BY closes_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 # What was locked for a moment, such as by a person who moves, is not left for the next tick.
-HELD_OF_TYPE = text(DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
-OPEN_ONE = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
-FILLED = text(f"""
+WAIT_FOR_DUE_OF_TYPE = text(LOCK_DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
+LOCK_ONE_OPEN = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
+SELECT_FULL = text(f"""
 WITH RECURSIVE {round_robin("digest", waiting="closed_at IS NULL AND filled", order="id", lock="")}
 SELECT id FROM chosen
 """)  # noqa: S608 - constants of our own
 # So many seconds late. What closes by the calendar may wait for its tick for longer.
-OVERDUE = {
+SELECT_OVERDUE = {
     calendar: text(f"""
 WITH RECURSIVE {
         round_robin(
@@ -85,7 +87,7 @@ SELECT id FROM chosen
 """)  # noqa: S608 - constants of our own
     for calendar, which in ((False, "calendar = false"), (True, "calendar = true"))
 }
-PAGE = text(f"""
+SELECT_PAGE = text(f"""
 SELECT {COLUMNS} FROM digest
  WHERE tenant = :tenant AND (closed_at IS NULL) = :open
    AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
@@ -93,27 +95,27 @@ SELECT {COLUMNS} FROM digest
    AND (CAST(:before AS uuid) IS NULL OR id < :before)
  ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608 - constants of our own
-FIND = text(f"SELECT {COLUMNS} FROM digest WHERE tenant = :tenant AND id = :id")  # noqa: S608
+SELECT_ONE = text(f"SELECT {COLUMNS} FROM digest WHERE tenant = :tenant AND id = :id")  # noqa: S608
 
 
-async def to_tell(session: Executor, limit: int) -> list[ToTell]:
-    return [ToTell(**row) for row in (await session.execute(TO_TELL, {"limit": limit})).mappings()]
+async def list_pending_windows(session: Executor, limit: int) -> list[PendingWindow]:
+    return [PendingWindow(**row) for row in (await session.execute(SELECT_PENDING, {"limit": limit})).mappings()]
 
 
-async def mark_told(session: Executor, told: list[ToTell]) -> None:
-    await session.execute(MARK_TOLD, {"ids": [digest.id for digest in told]})
+async def mark_signaled(session: Executor, signaled: list[PendingWindow]) -> None:
+    await session.execute(MARK_SIGNALED, {"ids": [digest.id for digest in signaled]})
 
 
-async def close_group(session: AsyncSession, tenant: UUID, group_key: str) -> datetime | None:
+async def close_group(session: AsyncSession, tenant: UUID, digest_key: str) -> datetime | None:
     """Closes the open window of a group if it is due; else when it will be. None: none is open any more."""
-    values = {"tenant": tenant, "group_key": group_key}
-    row = (await session.execute(OPEN_OF_GROUP, values)).mappings().one_or_none()
+    values = {"tenant": tenant, "digest_key": digest_key}
+    row = (await session.execute(LOCK_OPEN_OF_GROUP, values)).mappings().one_or_none()
     if row is None:
         return None
     if not row["due"]:
         closes_at: datetime = row["closes_at"]
         return closes_at
-    await digest_closing.close(session, [row["id"]])
+    await digest_closing.close_windows(session, [row["id"]])
     return None
 
 
@@ -121,38 +123,38 @@ async def close_due(session: AsyncSession, tenant: UUID, notification_type: str)
     """Close one window of a type that closes by the calendar. Return 0 if none is due. Other processes that close at
     the same time take other windows."""
     values = {"tenant": tenant, "notification_type": notification_type}
-    for statement in (DUE_OF_TYPE, HELD_OF_TYPE):
+    for statement in (LOCK_DUE_OF_TYPE, WAIT_FOR_DUE_OF_TYPE):
         id = (await session.execute(statement, values)).scalar_one_or_none()
         if id is not None:
-            await digest_closing.close(session, [id])
+            await digest_closing.close_windows(session, [id])
             return 1
     return 0
 
 
-async def filled(session: Executor, limit: int) -> list[UUID]:
+async def list_full_windows(session: Executor, limit: int) -> list[UUID]:
     """Windows that nothing more may join, to be closed one by one; tenants in turn."""
-    return list((await session.execute(FILLED, {"limit": limit})).scalars())
+    return list((await session.execute(SELECT_FULL, {"limit": limit})).scalars())
 
 
-async def overdue(session: Executor, windowed: float, calendar: float, limit: int) -> list[UUID]:
+async def list_overdue_windows(session: Executor, windowed: float, calendar: float, limit: int) -> list[UUID]:
     """Windows that are so many seconds late, to be closed one by one; tenants in turn. What should have closed them is
     gone, such as a workflow with a store that was lost."""
     found: list[UUID] = []
     for is_calendar, late in ((False, windowed), (True, calendar)):
         values = {"late": late, "limit": limit}
-        found += (await session.execute(OVERDUE[is_calendar], values)).scalars()
+        found += (await session.execute(SELECT_OVERDUE[is_calendar], values)).scalars()
     return found
 
 
-async def close_one(session: AsyncSession, id: UUID) -> bool:
+async def close_window(session: AsyncSession, id: UUID) -> bool:
     """False: it is closed already, or another process is about to close it."""
-    if (await session.execute(OPEN_ONE, {"id": id})).scalar_one_or_none() is None:
+    if (await session.execute(LOCK_ONE_OPEN, {"id": id})).scalar_one_or_none() is None:
         return False
-    await digest_closing.close(session, [id])
+    await digest_closing.close_windows(session, [id])
     return True
 
 
-async def page(
+async def list_page(
     session: AsyncSession,
     tenant: UUID,
     *,
@@ -161,22 +163,22 @@ async def page(
     notification_type: str | None,
     before: UUID | None,
     limit: int,
-) -> list[Digest]:
+) -> list[DigestWindow]:
     """Newest first."""
     values = {"recipient_id": recipient_id, "notification_type": notification_type, "before": before, "limit": limit}
-    rows = await session.execute(PAGE, {"tenant": tenant, "open": is_open, **values})
-    return [Digest(**row) for row in rows.mappings()]
+    rows = await session.execute(SELECT_PAGE, {"tenant": tenant, "open": is_open, **values})
+    return [DigestWindow(**row) for row in rows.mappings()]
 
 
-async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
-    row = (await session.execute(FIND, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else Digest(**row)
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> DigestWindow | None:
+    row = (await session.execute(SELECT_ONE, {"tenant": tenant, "id": id})).mappings().one_or_none()
+    return None if row is None else DigestWindow(**row)
 
 
 # A window that is just being opened by the old zone is waited for; `digest_collection` holds the lock for itself.
-COLLECTION = "hashtext('tocsin digest collection')"
-BESIDE_COLLECTION = text(f"SELECT pg_advisory_xact_lock_shared({COLLECTION})")
-OF_PEOPLE = text("""
+COLLECTION_LOCK = "hashtext('tocsin digest collection')"
+LOCK_COLLECTION_SHARED = text(f"SELECT pg_advisory_xact_lock_shared({COLLECTION_LOCK})")
+LOCK_CALENDAR_WINDOWS = text("""
 SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone,
        clock_timestamp() AS at
   FROM digest d
@@ -187,36 +189,40 @@ SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.t
    AND CASE WHEN CAST(:recipient_id AS text) IS NULL THEN r.timezone IS NULL ELSE d.recipient_id = :recipient_id END
    AND d.id > :after ORDER BY d.id LIMIT :limit FOR UPDATE OF d
 """)
-MOVE = text("""
+SAVE_CLOSING_TIMES = text("""
 UPDATE digest d SET closes_at = x.closes_at
   FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id
 """)
 
 
-FIRST = UUID(int=0)
+MIN_ID = UUID(int=0)
 
 
-async def moved(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
+async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
     """Set the next times of a recipient whose zone has changed."""
-    await _move(session, {"tenant": tenant, "recipient_id": recipient_id, "after": FIRST, "limit": None})
+    await _update_closing_times(
+        session, {"tenant": tenant, "recipient_id": recipient_id, "after": MIN_ID, "limit": None}
+    )
 
 
-async def moved_with_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
+async def update_closing_times_of_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
     """The tenant has another zone, and so have all who have none of their own: the next `limit` windows. Return the
     last one, None at the end."""
-    windows = await _move(session, {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit})
+    windows = await _update_closing_times(
+        session, {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit}
+    )
     return windows[-1] if len(windows) == limit else None
 
 
-async def _move(session: AsyncSession, which: dict[str, Any]) -> list[UUID]:
+async def _update_closing_times(session: AsyncSession, which: dict[str, Any]) -> list[UUID]:
     """Return the windows that were looked at."""
-    await session.execute(BESIDE_COLLECTION)
-    rows = (await session.execute(OF_PEOPLE, which)).mappings().all()
+    await session.execute(LOCK_COLLECTION_SHARED)
+    rows = (await session.execute(LOCK_CALENDAR_WINDOWS, which)).mappings().all()
     plans = [
-        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), reckoned_in(row["zone"]), row["at"])}
+        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), known_zone_or_utc(row["zone"]), row["at"])}
         for row in rows
         if row["schedule"]
     ]
     if plans:
-        await session.execute(MOVE, {"moved": to_json(plans)})
+        await session.execute(SAVE_CLOSING_TIMES, {"moved": to_json(plans)})
     return [row["id"] for row in rows]

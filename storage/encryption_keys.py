@@ -6,91 +6,100 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 from storage.address_rekeying import rekey_addresses
 from storage.database import Database, to_json
-from storage.encrypted_tables import TABLES, renew_table, secrets_by_key
+from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
 from storage.encryption import Encryption
 from storage.rows import decoded
 
-LOOKUP = "lookup key"  # no key id: it contains a blank
-LOCK = 7_201_536
-LOOK_AGAIN = 0.1  # seconds
-READ = text("SELECT key_fingerprints FROM engine_state WHERE id = 1")
-WRITE = text("""
+LOOKUP_KEY_NAME = "lookup key"  # no key id: it contains a blank
+LOCK_ID = 7_201_536
+POLL_INTERVAL = 0.1  # seconds
+SELECT_FINGERPRINTS = text("SELECT key_fingerprints FROM engine_state WHERE id = 1")
+SAVE_FINGERPRINTS = text("""
 INSERT INTO engine_state (id, key_fingerprints) VALUES (1, CAST(:known AS jsonb))
 ON CONFLICT (id) DO UPDATE SET key_fingerprints = EXCLUDED.key_fingerprints
 """)
 
 
-async def confirm_keys(database: Database) -> None:
-    """Note the keys at the first start, later compare them. Raise WrongSettings for others.
+async def verify_keys(database: Database) -> None:
+    """Note the keys at the first start, later compare them. Raise InvalidSettings for others.
 
     The first start on a database of an earlier version also encrypts what that has stored, before anything is served.
     It may take long: other processes wait, and one that is interrupted begins again.
     """
-    async with _alone(database):
-        known = await _known(database)
+    async with _exclusive_lock(database):
+        known = await _read_fingerprints(database)
         if known is None:
             for table in TABLES:
-                await renew_table(database, table, lambda rows: None)
+                await reencrypt_table(database, table, lambda rows: None)
             await rekey_addresses(database)
         else:
-            _refuse_other_keys(known, database.encryption)
-        await _note(database, known or {})
+            _check_fingerprints(known, database.encryption)
+        await _record_fingerprints(database, known or {})
 
 
 @asynccontextmanager
-async def _alone(database: Database) -> AsyncIterator[None]:
+async def _exclusive_lock(database: Database) -> AsyncIterator[None]:
     """Hold a lock of a session of its own. No transaction is open meanwhile, which would be ended after seconds."""
     connection = await database.dedicated()
     try:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110 - of others
-            await asyncio.sleep(LOOK_AGAIN)
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_ID):  # noqa: ASYNC110 - of others
+            await asyncio.sleep(POLL_INTERVAL)
         yield
     finally:
         connection.terminate()
 
 
-async def _known(database: Database) -> dict[str, str] | None:
+async def _read_fingerprints(database: Database) -> dict[str, str] | None:
     async with database.transaction() as session:
-        known: dict[str, str] | None = decoded((await session.execute(READ)).scalar_one_or_none())
+        known: dict[str, str] | None = decoded((await session.execute(SELECT_FINGERPRINTS)).scalar_one_or_none())
     return known
 
 
-async def _note(database: Database, known: Mapping[str, str]) -> None:
+async def _record_fingerprints(database: Database, known: Mapping[str, str]) -> None:
     encryption = database.encryption
-    own = {LOOKUP: encryption.lookup_fingerprint, encryption.key_id: encryption.fingerprints[encryption.key_id]}
-    if not own.items() <= known.items():
+    own_fingerprints = {
+        LOOKUP_KEY_NAME: encryption.lookup_fingerprint,
+        encryption.key_id: encryption.fingerprints[encryption.key_id],
+    }
+    if not own_fingerprints.items() <= known.items():
         async with database.transaction() as session:
-            await session.execute(WRITE, {"known": to_json({**known, **own})})
+            await session.execute(SAVE_FINGERPRINTS, {"known": to_json({**known, **own_fingerprints})})
 
 
-def _refuse_other_keys(known: Mapping[str, str], encryption: Encryption) -> None:
-    if known[LOOKUP] != encryption.lookup_fingerprint:
-        raise WrongSettings(
+def _check_fingerprints(known: Mapping[str, str], encryption: Encryption) -> None:
+    if known[LOOKUP_KEY_NAME] != encryption.lookup_fingerprint:
+        raise InvalidSettings(
             "TOCSIN_LOOKUP_KEY is not the key of this database; suppressed addresses would not be found"
         )
     for id, fingerprint in known.items():
-        if id == LOOKUP:
+        if id == LOOKUP_KEY_NAME:
             continue
         if id not in encryption.fingerprints:
-            raise WrongSettings(
+            raise InvalidSettings(
                 f"TOCSIN_ENCRYPTION_KEYS lacks the key {id!r}, by which rows of this database are encrypted; "
                 "add it, and run 'tocsin encryption rotate' before it is removed"
             )
         if encryption.fingerprints[id] != fingerprint:
-            raise WrongSettings(f"TOCSIN_ENCRYPTION_KEYS has another key {id!r} than this database; use a new id")
+            raise InvalidSettings(f"TOCSIN_ENCRYPTION_KEYS has another key {id!r} than this database; use a new id")
 
 
 async def retire_keys(database: Database) -> set[str]:
     """Forget other keys than the current one as far as no row is encrypted by them. Return those that are left.
 
     The rows are those that `tocsin encryption status` counts."""
-    left = {id for table in TABLES for id in await secrets_by_key(database, table)} - {database.encryption.key_id}
-    async with _alone(database):
-        known = await _known(database) or {}
-        kept = {id: value for id, value in known.items() if id in left | {LOOKUP, database.encryption.key_id}}
+    keys_in_use = {id for table in TABLES for id in await count_secrets_by_key(database, table)} - {
+        database.encryption.key_id
+    }
+    async with _exclusive_lock(database):
+        known = await _read_fingerprints(database) or {}
+        kept_fingerprints = {
+            id: value
+            for id, value in known.items()
+            if id in keys_in_use | {LOOKUP_KEY_NAME, database.encryption.key_id}
+        }
         async with database.transaction() as session:
-            await session.execute(WRITE, {"known": to_json(kept)})
-    return {id or "none" for id in left}
+            await session.execute(SAVE_FINGERPRINTS, {"known": to_json(kept_fingerprints)})
+    return {id or "none" for id in keys_in_use}

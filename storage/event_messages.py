@@ -10,39 +10,42 @@ from sqlalchemy import ColumnElement, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from domain.event_webhooks import TEST
-from domain.places import Place
+from domain.cursors import Cursor
+from domain.event_webhooks import TEST_EVENT
 from models.event_webhooks import EventMessage
-from storage.event_outbox import announce
+from storage.event_outbox import notify_posters
 
 # At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.
-REPLAYED_AT_ONCE = 10_000
+MAX_REPLAYED = 10_000
 REPLAYS_PER_SECOND = 20
-GAP = f"interval '1 second' / {REPLAYS_PER_SECOND}"
+REPLAY_INTERVAL = f"interval '1 second' / {REPLAYS_PER_SECOND}"
 
 
-class Standing(StrEnum):
+class EventMessageStatus(StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
-WITH_STANDING: dict[Standing, tuple[ColumnElement[bool], ...]] = {
-    Standing.WAITING: (col(EventMessage.next_try_at).is_not(None),),
-    Standing.DELIVERED: (col(EventMessage.next_try_at).is_(None), col(EventMessage.delivered_at).is_not(None)),
-    Standing.FAILED: (col(EventMessage.given_up_at).is_not(None),),
+STATUS_CONDITIONS: dict[EventMessageStatus, tuple[ColumnElement[bool], ...]] = {
+    EventMessageStatus.WAITING: (col(EventMessage.next_attempt_at).is_not(None),),
+    EventMessageStatus.DELIVERED: (
+        col(EventMessage.next_attempt_at).is_(None),
+        col(EventMessage.delivered_at).is_not(None),
+    ),
+    EventMessageStatus.FAILED: (col(EventMessage.given_up_at).is_not(None),),
 }
 
 
-def standing_of(message: EventMessage) -> Standing:
+def status_of(message: EventMessage) -> EventMessageStatus:
     """One that was delivered once has been, whatever became of its replay."""
-    if message.next_try_at is not None:
-        return Standing.WAITING
-    return Standing.DELIVERED if message.delivered_at is not None else Standing.FAILED
+    if message.next_attempt_at is not None:
+        return EventMessageStatus.WAITING
+    return EventMessageStatus.DELIVERED if message.delivered_at is not None else EventMessageStatus.FAILED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Replayed:
+class ReplayResult:
     """`through` is when the last of them occurred; `more`: not all of the time that was asked for."""
 
     count: int
@@ -50,66 +53,66 @@ class Replayed:
     more: bool
 
 
-AGAIN = "tries = 0, given_up_at = NULL, replayed_at = now()"
+RESET_FOR_REPLAY = "tries = 0, given_up_at = NULL, replayed_at = now()"
 REPLAY_ONE = text(f"""
-UPDATE event_message SET next_try_at = now(), {AGAIN} WHERE id = :id AND endpoint_id = :endpoint_id RETURNING id
+UPDATE event_message SET next_attempt_at = now(), {RESET_FOR_REPLAY} WHERE id = :id AND endpoint_id = :endpoint_id RETURNING id
 """)  # noqa: S608 - constants of our own
 
 # One behind the other, and all behind those of an earlier replay: what happens meanwhile is due now, and goes first.
 REPLAY = text(f"""
 WITH chosen AS (
   SELECT id, occurred_at FROM event_message
-   WHERE endpoint_id = :endpoint_id AND next_try_at IS NULL AND kind <> :test
+   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NULL AND kind <> :test
      AND (given_up_at IS NOT NULL OR CAST(:all AS bool))
      AND occurred_at >= :since AND occurred_at < COALESCE(CAST(:until AS timestamptz), 'infinity')
    ORDER BY occurred_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
 ), line AS (
   SELECT id, occurred_at, row_number() OVER (ORDER BY occurred_at, id) AS place FROM chosen
 ), earlier AS (
-  SELECT max(next_try_at) AS last FROM event_message
-   WHERE endpoint_id = :endpoint_id AND next_try_at IS NOT NULL AND replayed_at IS NOT NULL AND tries = 0
+  SELECT max(next_attempt_at) AS last FROM event_message
+   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NOT NULL AND replayed_at IS NOT NULL AND tries = 0
 ), replayed AS (
-  UPDATE event_message m SET {AGAIN},
-         next_try_at = greatest(now(), earlier.last + {GAP}) + (line.place - 1) * {GAP}
+  UPDATE event_message m SET {RESET_FOR_REPLAY},
+         next_attempt_at = greatest(now(), earlier.last + {REPLAY_INTERVAL}) + (line.place - 1) * {REPLAY_INTERVAL}
     FROM line, earlier WHERE m.id = line.id RETURNING line.occurred_at
 )
 SELECT count(*), max(occurred_at) FROM replayed
 """)  # noqa: S608
 
 
-async def page(
-    session: AsyncSession, endpoint_id: UUID, standing: Standing | None, *, before: Place | None, limit: int
+async def list_page(
+    session: AsyncSession, endpoint_id: UUID, status: EventMessageStatus | None, *, before: Cursor | None, limit: int
 ) -> Sequence[EventMessage]:
     """Newest first; `before` is the time and id of the last one of the page above."""
-    found = select(EventMessage).where(EventMessage.endpoint_id == endpoint_id)
-    if standing is not None:
-        found = found.where(*WITH_STANDING[standing])
-    place = (col(EventMessage.occurred_at), col(EventMessage.id))
+    query = select(EventMessage).where(EventMessage.endpoint_id == endpoint_id)
+    if status is not None:
+        query = query.where(*STATUS_CONDITIONS[status])
+    position = (col(EventMessage.occurred_at), col(EventMessage.id))
     if before is not None:
-        found = found.where(tuple_(*place) < before)
-    found = found.order_by(*(column.desc() for column in place)).limit(limit)
-    return (await session.execute(found)).scalars().all()
+        query = query.where(tuple_(*position) < before)
+    query = query.order_by(*(column.desc() for column in position)).limit(limit)
+    return (await session.execute(query)).scalars().all()
 
 
 async def replay_one(session: AsyncSession, endpoint_id: UUID, id: UUID) -> bool:
     """False if the endpoint was told nothing of this id."""
-    found = await session.execute(REPLAY_ONE, {"id": id, "endpoint_id": endpoint_id})
-    await announce(session)
-    return found.scalar_one_or_none() is not None
+    query = await session.execute(REPLAY_ONE, {"id": id, "endpoint_id": endpoint_id})
+    await notify_posters(session)
+    return query.scalar_one_or_none() is not None
 
 
 async def replay_since(
     session: AsyncSession, endpoint_id: UUID, since: datetime, until: datetime | None, *, all: bool
-) -> Replayed:
+) -> ReplayResult:
     """The oldest first; those that failed, or all. What waits anyway is left alone."""
     values = {
         "endpoint_id": endpoint_id,
         "since": since,
         "until": until,
         "all": all,
-        "test": TEST,
-        "limit": REPLAYED_AT_ONCE,
+        "test": TEST_EVENT,
+        "limit": MAX_REPLAYED,
     }
     count, through = (await session.execute(REPLAY, values)).one()
-    await announce(session)
-    return Replayed(count=count, through=through, more=count == REPLAYED_AT_ONCE)
+    await notify_posters(session)
+    return ReplayResult(count=count, through=through, more=count == MAX_REPLAYED)

@@ -8,18 +8,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from domain.event_webhooks import EVERY, PREFIX
+from domain.event_webhooks import ALL_EVENTS, EVENT_PREFIX
 from domain.names import EVENTS_CHANNEL
 from storage.rows import Json
 
-DISABLED_MEANWHILE = "endpoint_disabled"
+ENDPOINT_DISABLED = "endpoint_disabled"
 
 # A part of a statement that has `fenced` (rows of `notification` as they are now) and `events` (those it wrote of
 # them). An index look-up for a tenant without endpoints. What comes while an endpoint is disabled is kept, not sent.
 # The body is made once, here: every try sends these bytes. It names ids and facts, never addresses or content.
-TOLD = f"""told AS (
+INSERT_EVENT_MESSAGES = f"""told AS (
   INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, tries,
-         next_try_at, given_up_at, last_error, calls)
+         next_attempt_at, given_up_at, last_error, calls)
   SELECT CAST(left(encode(sha256(convert_to(concat(e.id, p.id), 'UTF8')), 'hex'), 32) AS uuid), p.tenant, p.id, n.id,
          e.id, k.kind, e.at,
          json_build_object('type', k.kind, 'timestamp',
@@ -31,39 +31,39 @@ TOLD = f"""told AS (
              'category', CASE WHEN e.status = n.status THEN n.failure_category END,
              'reported_by', e.detail->>'reported_by', 'tags', n.tags))::text,
          0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
-         CASE WHEN NOT p.enabled THEN '{DISABLED_MEANWHILE}' END, '[]'
+         CASE WHEN NOT p.enabled THEN '{ENDPOINT_DISABLED}' END, '[]'
     FROM fenced n
     JOIN event_endpoint p ON p.tenant = n.tenant AND p.deleted_at IS NULL
     JOIN events e ON e.notification_id = n.id AND e.status <> 'PENDING'
-   CROSS JOIN LATERAL (SELECT '{PREFIX}' || lower(e.status) AS kind) k
-   WHERE p.events && ARRAY['{EVERY}', k.kind]
-  ON CONFLICT (id) DO NOTHING RETURNING next_try_at
+   CROSS JOIN LATERAL (SELECT '{EVENT_PREFIX}' || lower(e.status) AS kind) k
+   WHERE p.events && ARRAY['{ALL_EVENTS}', k.kind]
+  ON CONFLICT (id) DO NOTHING RETURNING next_attempt_at
 )"""  # noqa: S608 - constants of our own
 # What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
-FENCED = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
-EVENTS = "id, notification_id, at, status, channel, reason, detail"
-WAKE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_try_at IS NOT NULL LIMIT 1)"  # noqa: S608
+FENCED_COLUMNS = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
+EVENT_COLUMNS = "id, notification_id, at, status, channel, reason, detail"
+NOTIFY_IF_DUE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_attempt_at IS NOT NULL LIMIT 1)"  # noqa: S608
 
-TELL = text("""
-INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_try_at, calls)
+INSERT_MESSAGES = text("""
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_attempt_at, calls)
 SELECT gen_random_uuid(), tenant, id, :kind, :at, :body, 0, now(), '[]'
   FROM event_endpoint WHERE id = ANY(:endpoints) AND enabled
 RETURNING id
 """)
-ANNOUNCE = text("SELECT pg_notify(:channel, '')")
+NOTIFY_POSTERS = text("SELECT pg_notify(:channel, '')")
 
 
-async def tell(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
+async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
     """A message to each of the endpoints that is enabled, whatever it has subscribed to; their ids."""
     at = now()
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)
     values = {"endpoints": endpoints, "kind": kind, "at": at, "body": body}
-    told = list((await session.execute(TELL, values)).scalars())
-    await announce(session)
-    return told
+    message_ids = list((await session.execute(INSERT_MESSAGES, values)).scalars())
+    await notify_posters(session)
+    return message_ids
 
 
-async def announce(session: AsyncSession) -> None:
+async def notify_posters(session: AsyncSession) -> None:
     """Something may be due now: those who post look as soon as this is committed."""
-    await session.execute(ANNOUNCE, {"channel": EVENTS_CHANNEL})
+    await session.execute(NOTIFY_POSTERS, {"channel": EVENTS_CHANNEL})

@@ -10,17 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import to_json
 from storage.encryption import DecryptionError, Encryption, encryption_of
-from storage.event_endpoints import owner_of
+from storage.event_endpoints import secret_owner_of
 from storage.rows import Json
 from storage.statements import Executor
 
 LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
-CALLS_KEPT = 20
+MAX_CALLS_KEPT = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuePost:
-    """One try. `secrets` sign it; `lease` is what `next_try_at` was set to by the claim. `unreadable` is why
+    """One try. `secrets` sign it; `lease` is what `next_attempt_at` was set to by the claim. `unreadable` is why
     the secrets of its endpoint cannot be decrypted."""
 
     id: UUID
@@ -36,18 +36,18 @@ class DuePost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Room:
+class ConcurrencyLimits:
     """How many may be under way at once: at all, to one tenant's endpoints, to one endpoint, and to endpoints to which
     nothing gets through, which have one place each, so that they cannot take the places of the others."""
 
-    in_all: int = 64
+    max_total: int = 64
     of_tenant: int = 16
-    of_endpoint: int = 8
+    max_per_endpoint: int = 8
     failing: int = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class PostResult:
     """What one POST came to. `error` is None exactly if it was taken; `gone`: the receiver wants no more, ever."""
 
     at: datetime
@@ -59,91 +59,93 @@ class Call:
 
 
 # Also of endpoints that are disabled: their messages are given up within a minute, and a claim skips them until then.
-NEXT = text("SELECT extract(epoch FROM min(next_try_at) - now()) FROM event_message WHERE next_try_at IS NOT NULL")
+SELECT_NEXT_DUE = text(
+    "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM event_message WHERE next_attempt_at IS NOT NULL"
+)
 # As many due messages tell their endpoints. If more are due, all endpoints are looked at.
-FEW_DUE = 500
+DUE_SAMPLE_SIZE = 500
 
 # Tenants in turn, whoever has fewer under way first; endpoints that take what they get before those that do not.
-CLAIM = text(f"""
+CLAIM_POSTS = text(f"""
 WITH flying AS (
   SELECT * FROM jsonb_to_recordset(CAST(:flying AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
 ), first_due AS MATERIALIZED (
-  SELECT endpoint_id FROM event_message WHERE next_try_at <= now() ORDER BY next_try_at LIMIT {FEW_DUE}
+  SELECT endpoint_id FROM event_message WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT {DUE_SAMPLE_SIZE}
 ), target AS (
   SELECT id, tenant, failing_since FROM event_endpoint WHERE enabled AND id IN (SELECT endpoint_id FROM first_due)
    UNION
   SELECT id, tenant, failing_since FROM event_endpoint
-   WHERE enabled AND (SELECT count(*) FROM first_due) = {FEW_DUE}
+   WHERE enabled AND (SELECT count(*) FROM first_due) = {DUE_SAMPLE_SIZE}
 ), due AS (
-  SELECT m.id, m.next_try_at, p.tenant, p.failing_since IS NOT NULL AS failing
+  SELECT m.id, m.next_attempt_at, p.tenant, p.failing_since IS NOT NULL AS failing
     FROM target p CROSS JOIN LATERAL (
-      SELECT id, next_try_at FROM event_message WHERE endpoint_id = p.id AND next_try_at <= now()
-       ORDER BY next_try_at
+      SELECT id, next_attempt_at FROM event_message WHERE endpoint_id = p.id AND next_attempt_at <= now()
+       ORDER BY next_attempt_at
        LIMIT greatest(0, CASE WHEN p.failing_since IS NULL THEN CAST(:of_endpoint AS int) ELSE 1 END
                          - (SELECT count(*) FROM flying WHERE flying.endpoint_id = p.id))
          FOR UPDATE SKIP LOCKED) m
 ), ranked AS (
   SELECT id, failing,
-         row_number() OVER (PARTITION BY tenant ORDER BY failing, next_try_at)
+         row_number() OVER (PARTITION BY tenant ORDER BY failing, next_attempt_at)
            + (SELECT count(*) FROM flying WHERE flying.tenant = due.tenant) AS turn,
-         row_number() OVER (PARTITION BY failing ORDER BY next_try_at)
+         row_number() OVER (PARTITION BY failing ORDER BY next_attempt_at)
            + (SELECT count(*) FROM flying WHERE flying.failing) AS place
     FROM due
 ), chosen AS (
   SELECT id FROM ranked WHERE turn <= :of_tenant AND (NOT failing OR place <= :failing)
    ORDER BY failing, turn LIMIT :room
 )
-UPDATE event_message m SET tries = tries + 1, next_try_at = now() + make_interval(secs => {LEASE_SECONDS})
+UPDATE event_message m SET tries = tries + 1, next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
   FROM chosen, event_endpoint p WHERE m.id = chosen.id AND p.id = m.endpoint_id
 RETURNING m.id, m.tenant, m.endpoint_id, p.failing_since IS NOT NULL AS failing, p.url, m.body, p.secret,
-          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.tries, m.next_try_at AS lease
+          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.tries, m.next_attempt_at AS lease
 """)  # noqa: S608 - constants of our own
 
-APPENDED = f"jsonb_path_query_array(calls || CAST(:call AS jsonb), '$[last-{CALLS_KEPT - 1} to last]')"
+APPEND_CALL = f"jsonb_path_query_array(calls || CAST(:call AS jsonb), '$[last-{MAX_CALLS_KEPT - 1} to last]')"
 
-DELIVERED = text(f"""
+MARK_DELIVERED = text(f"""
 WITH healed AS (
   UPDATE event_endpoint SET failing_since = NULL, failed_at = NULL
    WHERE id = :endpoint_id AND failing_since IS NOT NULL AND enabled
 )
-UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_at = NULL, next_try_at = NULL,
-       last_status = :status, last_error = NULL, calls = {APPENDED}
+UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_at = NULL, next_attempt_at = NULL,
+       last_status = :status, last_error = NULL, calls = {APPEND_CALL}
  WHERE id = :id
 """)  # noqa: S608
 
 # Fenced by the lease: somebody may have taken it over, or replayed it.
-FAILED = text(f"""
-UPDATE event_message SET next_try_at = now() + make_interval(secs => CAST(:pause AS float8)),
+MARK_FAILED = text(f"""
+UPDATE event_message SET next_attempt_at = now() + make_interval(secs => CAST(:pause AS float8)),
        given_up_at = CASE WHEN CAST(:pause AS float8) IS NULL AND delivered_at IS NULL THEN now() END,
-       last_status = :status, last_error = :error, calls = {APPENDED}
- WHERE id = :id AND next_try_at = :lease
+       last_status = :status, last_error = :error, calls = {APPEND_CALL}
+ WHERE id = :id AND next_attempt_at = :lease
 """)  # noqa: S608
 
 
 async def seconds_to_next(session: Executor) -> float | None:
     """Negative if it is due; None if nothing waits. Leased ones count, by the end of their lease."""
-    value = (await session.execute(NEXT)).scalar_one_or_none()
+    value = (await session.execute(SELECT_NEXT_DUE)).scalar_one_or_none()
     return None if value is None else float(value)
 
 
-async def claim(session: Executor, room: Room, flying: Collection[DuePost]) -> list[DuePost]:
+async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: Collection[DuePost]) -> list[DuePost]:
     """As many as there is room for beside those that are `flying`, in this process."""
     values = {
         "flying": to_json(
-            [{name: getattr(one, name) for name in ("endpoint_id", "tenant", "failing")} for one in flying]
+            [{name: getattr(flight, name) for name in ("endpoint_id", "tenant", "failing")} for flight in in_flight]
         ),
-        "of_endpoint": room.of_endpoint,
-        "of_tenant": room.of_tenant,
-        "failing": room.failing,
-        "room": room.in_all - len(flying),
+        "of_endpoint": limits.max_per_endpoint,
+        "of_tenant": limits.of_tenant,
+        "failing": limits.failing,
+        "room": limits.max_total - len(in_flight),
     }
     encryption = encryption_of(session)
-    return [_post(encryption, dict(row)) for row in (await session.execute(CLAIM, values)).mappings()]
+    return [_build_post(encryption, dict(row)) for row in (await session.execute(CLAIM_POSTS, values)).mappings()]
 
 
-def _post(encryption: Encryption, row: Json) -> DuePost:
+def _build_post(encryption: Encryption, row: Json) -> DuePost:
     """Without a URL and secrets if they cannot be decrypted: the other posts of the claim are not affected."""
-    owner = owner_of(row["tenant"], row["endpoint_id"])
+    owner = secret_owner_of(row["tenant"], row["endpoint_id"])
     stored, keys = row.pop("url"), (row.pop("secret"), row.pop("previous"))
     try:
         url = encryption.decrypt(stored, owner, "url")
@@ -153,17 +155,17 @@ def _post(encryption: Encryption, row: Json) -> DuePost:
     return DuePost(**row, url=url, secrets=secrets)
 
 
-async def record_delivered(session: Executor, post: DuePost, call: Call) -> None:
-    await session.execute(DELIVERED, {"endpoint_id": post.endpoint_id, **_values(post, call)})
+async def record_delivered(session: Executor, post: DuePost, result: PostResult) -> None:
+    await session.execute(MARK_DELIVERED, {"endpoint_id": post.endpoint_id, **_result_values(post, result)})
 
 
-async def record_failed(session: AsyncSession, post: DuePost, call: Call, pause: timedelta | None) -> None:
+async def record_failed(session: AsyncSession, post: DuePost, result: PostResult, pause: timedelta | None) -> None:
     """It is tried again after `pause`, or given up."""
     seconds = None if pause is None else pause.total_seconds()
-    values = {"pause": seconds, "error": call.error, "lease": post.lease, **_values(post, call)}
-    await session.execute(FAILED, values)
+    values = {"pause": seconds, "error": result.error, "lease": post.lease, **_result_values(post, result)}
+    await session.execute(MARK_FAILED, values)
 
 
-def _values(post: DuePost, call: Call) -> Json:
-    kept = to_json([{"at": call.at, "status": call.status, "ms": call.ms, "error": call.error}])
-    return {"id": post.id, "status": call.status, "call": kept}
+def _result_values(post: DuePost, result: PostResult) -> Json:
+    call_json = to_json([{"at": result.at, "status": result.status, "ms": result.ms, "error": result.error}])
+    return {"id": post.id, "status": result.status, "call": call_json}

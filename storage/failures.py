@@ -10,14 +10,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.reasons import ChannelReason, from_json
-from storage.parked import Filter, conditions, values
+from domain.reasons import ChannelReason, failures_from_json
+from storage.dead_letters import NotificationFilter, build_conditions, filter_values
 
-SAMPLES = 5
+SAMPLE_SIZE = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failures:
+class DeadLetterGroup:
     """Those that failed alike, each notification once. `key` is what they share: their reasons without numbers, as
     JSON. `sample_ids` are the newest, `oldest` and `newest` when accepted."""
 
@@ -30,16 +30,18 @@ class Failures:
     sample_ids: Sequence[UUID]
 
     @property
-    def place(self) -> "Place":
-        return Place(count=self.count, notification_type=self.notification_type, status=self.status, key=self.key)
+    def place(self) -> "FailureGroupCursor":
+        return FailureGroupCursor(
+            count=self.count, notification_type=self.notification_type, status=self.status, key=self.key
+        )
 
     @property
     def failures(self) -> tuple[ChannelReason, ...]:
-        return from_json(json.loads(self.key))
+        return failures_from_json(json.loads(self.key))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class FailureGroupCursor:
     """In the list, which is ordered by count, then type, status and key: the group before the next page."""
 
     count: int
@@ -49,12 +51,12 @@ class Place:
 
 
 # Failures that differ in a number are the same failure. Rows of an earlier version have the text alone.
-KEY = """COALESCE(
+REASONS_KEY = """COALESCE(
        (SELECT jsonb_agg(one #- '{args,attempts}' #- '{args,step}' ORDER BY place)
           FROM jsonb_array_elements(n.failures) WITH ORDINALITY AS each(one, place)),
        jsonb_build_array(jsonb_build_object(
          'channel', NULL, 'code', COALESCE(n.failure_reason, 'unknown'), 'args', jsonb_build_object())))::text"""
-GROUPS = """
+SELECT_GROUPS = """
 SELECT * FROM (
     SELECT n.notification_type, n.status, {key} AS key, count(*) AS count, min(n.created_at) AS oldest,
            max(n.created_at) AS newest, (array_agg(n.id ORDER BY n.id DESC))[1:{samples}] AS sample_ids
@@ -63,24 +65,26 @@ SELECT * FROM (
  WHERE {after}
  ORDER BY count DESC, notification_type, status, key LIMIT :limit
 """
-AFTER = "(-count, notification_type, status, key) > (-CAST(:count AS bigint), :after_type, :after_status, :after_key)"
+AFTER_CURSOR = (
+    "(-count, notification_type, status, key) > (-CAST(:count AS bigint), :after_type, :after_status, :after_key)"
+)
 
 
-async def page(
-    session: AsyncSession, tenant: UUID, wanted: Filter, *, after: Place | None, limit: int
-) -> list[Failures]:
+async def list_failure_groups(
+    session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, after: FailureGroupCursor | None, limit: int
+) -> list[DeadLetterGroup]:
     """The most frequent first."""
-    statement = GROUPS.format(
-        key=KEY,
-        samples=SAMPLES,
-        conditions=conditions(wanted),
-        after=AFTER if after else "true",
+    statement = SELECT_GROUPS.format(
+        key=REASONS_KEY,
+        samples=SAMPLE_SIZE,
+        conditions=build_conditions(criteria),
+        after=AFTER_CURSOR if after else "true",
     )
-    given = values(tenant, wanted) | {"limit": limit} | (_after(after) if after else {})
-    return [Failures(**row) for row in (await session.execute(text(statement), given)).mappings()]
+    parameters = filter_values(tenant, criteria) | {"limit": limit} | (_cursor_values(after) if after else {})
+    return [DeadLetterGroup(**row) for row in (await session.execute(text(statement), parameters)).mappings()]
 
 
-def _after(place: Place) -> dict[str, Any]:
+def _cursor_values(place: FailureGroupCursor) -> dict[str, Any]:
     return {
         "count": place.count,
         "after_type": place.notification_type,

@@ -9,18 +9,18 @@ from sqlalchemy import text
 from storage.statements import Executor
 
 # Until the transaction ends: another receipt of the address sees what this one makes, or is seen by it.
-LOCK = text("""
-SELECT pg_advisory_xact_lock(hashtextextended(concat(tenant, address_key), 0))::text
+LOCK_ADDRESS = text("""
+SELECT pg_advisory_xact_lock(hashtextextended(concat(tenant, address_hash), 0))::text
   FROM attempt WHERE id = :attempt_id AND tenant = :tenant
 """)
 # At the same second the recipient has left. A receipt without our reference names its attempt by the vendor's id.
-REVOKED = text("""
+IS_REVOKED = text("""
 SELECT EXISTS (
   SELECT 1 FROM attempt mine
     JOIN receipt r ON r.provider = mine.provider AND r.reason = :reason
      AND r.kind IN ('unsubscribed', 'resubscribed') AND r.kind <> :kind AND r.occurred_at >= :at
      AND (r.occurred_at > :at OR CAST(:kind AS text) = 'resubscribed')
-    JOIN attempt other ON other.tenant = mine.tenant AND other.address_key = mine.address_key
+    JOIN attempt other ON other.tenant = mine.tenant AND other.address_hash = mine.address_hash
      AND other.id = COALESCE(r.attempt_id, (
        SELECT named.id FROM attempt named
         WHERE named.tenant = mine.tenant AND named.provider = r.provider
@@ -35,6 +35,6 @@ async def is_revoked(
 ) -> bool:
     """Return whether a later receipt about the group and the address of this attempt reports the contrary."""
     values = {"attempt_id": attempt_id, "tenant": tenant}
-    await session.execute(LOCK, values)
-    revoked = await session.execute(REVOKED, {**values, "reason": group, "kind": kind, "at": occurred_at})
+    await session.execute(LOCK_ADDRESS, values)
+    revoked = await session.execute(IS_REVOKED, {**values, "reason": group, "kind": kind, "at": occurred_at})
     return bool(revoked.scalar_one())

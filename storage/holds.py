@@ -10,44 +10,46 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.holds import Held, HoldKind
+from domain.holds import DeliveryHold, HoldKind
 from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
 from models.columns import new_id
 from storage.database import to_json
-from storage.queue_entries import WAITS
-from storage.releases import HELD_FOR
+from storage.queue_entries import SET_WAITING
+from storage.releases import HOLD_KEY
 from storage.statements import Executor
 
-PAUSE = text("""
+INSERT_HOLD = text("""
 INSERT INTO hold (id, tenant, kind, name, reason, created_at, created_by)
 VALUES (:id, :tenant, :kind, :name, :reason, now(), :by)
 ON CONFLICT (kind, name, tenant) DO NOTHING RETURNING id
 """)
-RESUME = text("""
+DELETE_HOLD = text("""
 WITH lifted AS (
   DELETE FROM hold WHERE kind = :kind AND name = :name AND tenant IS NOT DISTINCT FROM CAST(:tenant AS uuid)
   RETURNING id
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM lifted
 """)
-NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR tenant = :tenant)")
+SELECT_NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR tenant = :tenant)")
 
 # Told once per pause and attempt, however often it is looked at.
 # Several devices of one delivery share its mark. The notification is locked first, as everybody does.
-PROVIDERS = "ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name ORDER BY name)"
-MARK = text(f"""
+MERGED_PROVIDERS = (
+    "ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name ORDER BY name)"
+)
+MARK_HELD = text(f"""
 WITH whole AS (
   SELECT id, priority, notification_type FROM notification
    WHERE id = :notification_id AND tenant = :tenant FOR KEY SHARE
 ), held AS (
-  UPDATE delivery d SET held_at = clock_timestamp(), held_priority = whole.priority, release_at = NULL,
-         held_providers = {PROVIDERS},
-         held_for = {HELD_FOR.format(channel="d.channel", type="whole.notification_type", providers=PROVIDERS)}
+  UPDATE delivery d SET held_at = clock_timestamp(), held_priority = whole.priority, release_expires_at = NULL,
+         held_providers = {MERGED_PROVIDERS},
+         hold_key = {HOLD_KEY.format(channel="d.channel", type="whole.notification_type", providers=MERGED_PROVIDERS)}
     FROM whole WHERE d.id = :delivery_id AND d.notification_id = whole.id
   RETURNING d.notification_id, d.tenant, d.generation
 ), waiting AS (
-  UPDATE queue_entry q SET {WAITS.format(until="CAST(NULL AS timestamptz)")} FROM held
+  UPDATE queue_entry q SET {SET_WAITING.format(until="CAST(NULL AS timestamptz)")} FROM held
    WHERE q.notification_id = held.notification_id AND q.generation = held.generation
      AND q.state IN ('claimed', 'started')
 )
@@ -56,7 +58,7 @@ SELECT :event_id, tenant, notification_id, now(), 'held', :channel, :reason,
        CAST(:detail AS jsonb), :delivery_id FROM held
 ON CONFLICT (id) DO NOTHING
 """)  # noqa: S608 - a constant of our own
-NOTE_REROUTE = text("""
+INSERT_REROUTE_EVENT = text("""
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 VALUES (:event_id, :tenant, :notification_id, now(), 'rerouted', :channel, :reason,
         CAST(:detail AS jsonb), :delivery_id)
@@ -69,36 +71,36 @@ async def pause(
 ) -> bool:
     """Return False if it is paused already, which changes nothing."""
     values = {"id": new_id(), "tenant": tenant, "kind": kind, "name": name, "reason": reason, "by": by}
-    return (await session.execute(PAUSE, values)).one_or_none() is not None
+    return (await session.execute(INSERT_HOLD, values)).one_or_none() is not None
 
 
 async def resume(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str) -> bool:
     """False if it was not paused."""
     values = {"tenant": tenant, "kind": kind, "name": name, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE}
-    return bool((await session.execute(RESUME, values)).one()[0])
+    return bool((await session.execute(DELETE_HOLD, values)).one()[0])
 
 
-async def paused_names(session: AsyncSession, tenant: UUID, kind: HoldKind) -> set[str]:
-    return set((await session.execute(NAMES, {"tenant": tenant, "kind": kind})).scalars())
+async def list_paused_names(session: AsyncSession, tenant: UUID, kind: HoldKind) -> set[str]:
+    return set((await session.execute(SELECT_NAMES, {"tenant": tenant, "kind": kind})).scalars())
 
 
-async def mark_held(session: Executor, call: DeliverInput, held: Held) -> None:
+async def mark_held(session: Executor, call: DeliverInput, hold: DeliveryHold) -> None:
     """Paused by hand, it waits for that provider; unless it only came there because others are down."""
-    waits_for = (call.provider,) if not call.pool or (held.by_hand and call.others) else call.pool
-    await session.execute(MARK, {**_told(call, held), "pool": list(waits_for)})
+    awaited_providers = (call.provider,) if not call.pool or (hold.is_manual and call.has_alternatives) else call.pool
+    await session.execute(MARK_HELD, {**_event_values(call, hold), "pool": list(awaited_providers)})
 
 
-async def note_reroute(session: Executor, call: DeliverInput, held: Held) -> None:
-    await session.execute(NOTE_REROUTE, _told(call, held))
+async def record_reroute(session: Executor, call: DeliverInput, hold: DeliveryHold) -> None:
+    await session.execute(INSERT_REROUTE_EVENT, _event_values(call, hold))
 
 
-def _told(call: DeliverInput, held: Held) -> dict[str, Any]:
+def _event_values(call: DeliverInput, hold: DeliveryHold) -> dict[str, Any]:
     return {
-        "event_id": derived_id("held", call.delivery_id, call.endpoint_id, call.attempt_number, held.cause),
+        "event_id": derived_id("held", call.delivery_id, call.endpoint_id, call.attempt_number, hold.cause),
         "tenant": call.tenant,
         "notification_id": call.notification_id,
         "delivery_id": call.delivery_id,
         "channel": call.channel,
-        "reason": held.reason.code,
-        "detail": to_json({"provider": call.provider, **held.reason.args}),
+        "reason": hold.reason.code,
+        "detail": to_json({"provider": call.provider, **hold.reason.args}),
     }

@@ -2,11 +2,11 @@
 
 from sqlalchemy import text
 
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from storage.database import Database, to_json
 from storage.sealing import seal
 
-PUT = text("""
+INSERT_MESSAGE = text("""
 INSERT INTO inbox_message (id, tenant, recipient_id, notification_id, content, created_at)
 SELECT :id, tenant, recipient_id, :notification_id, CAST(:content AS jsonb), now() FROM recipient
  WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
@@ -14,11 +14,11 @@ ON CONFLICT (id) DO NOTHING
 """)
 
 
-class InboxRows:
+class InboxStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, message: Message) -> None:
+    async def put(self, message: OutgoingMessage) -> None:
         values = {
             "id": message.delivery_id,
             "tenant": message.tenant,
@@ -27,4 +27,4 @@ class InboxRows:
             "content": to_json(seal(message.content)),
         }
         async with self._database.transaction() as session:
-            await session.execute(PUT, values)
+            await session.execute(INSERT_MESSAGE, values)

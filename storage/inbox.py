@@ -9,21 +9,21 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.cursors import Cursor
 from domain.evidence import ReceiptKind, Reporter
-from domain.places import Place
-from storage import app_receipts
+from storage import application_receipts
 from storage.rows import decoded
 from storage.sealing import Json, unseal
 
 
-class Mark(StrEnum):
+class InboxMark(StrEnum):
     SEEN = "seen"
     READ = "read"
     ARCHIVED = "archived"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class StoredInboxMessage:
     id: UUID
     recipient_id: str
     notification_id: UUID
@@ -37,88 +37,88 @@ class Message:
 COLUMNS = "id, recipient_id, notification_id, content, created_at, seen_at, read_at, archived_at"
 
 # Ids are those of deliveries and do not sort by time.
-PAGE = text(f"""
+SELECT_PAGE = text(f"""
 SELECT {COLUMNS} FROM inbox_message
  WHERE tenant = :tenant AND recipient_id = :recipient_id AND (archived_at IS NOT NULL) = :archived
    AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
  ORDER BY created_at DESC, id DESC LIMIT :limit
 """)  # noqa: S608 - constants of our own
 
-UNREAD = text("""
+COUNT_UNREAD = text("""
 SELECT count(*) FROM inbox_message
  WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
 """)
 
 # The first time counts; what was read has been seen.
-SETS = {
-    Mark.SEEN: "seen_at = COALESCE(seen_at, now())",
-    Mark.READ: "seen_at = COALESCE(seen_at, now()), read_at = COALESCE(read_at, now())",
-    Mark.ARCHIVED: "archived_at = COALESCE(archived_at, now())",
+MARK_ASSIGNMENTS = {
+    InboxMark.SEEN: "seen_at = COALESCE(seen_at, now())",
+    InboxMark.READ: "seen_at = COALESCE(seen_at, now()), read_at = COALESCE(read_at, now())",
+    InboxMark.ARCHIVED: "archived_at = COALESCE(archived_at, now())",
 }
-MARK = {
+SAVE_MARK = {
     mark: text(f"UPDATE inbox_message SET {sets} WHERE tenant = :tenant AND id = :id RETURNING {COLUMNS}")  # noqa: S608
-    for mark, sets in SETS.items()
+    for mark, sets in MARK_ASSIGNMENTS.items()
 }
-READ_BATCH = text(f"""
+MARK_BATCH_READ = text(f"""
 WITH unread AS (
   SELECT id FROM inbox_message
    WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
      AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
    ORDER BY created_at DESC, id DESC LIMIT :limit FOR UPDATE
 )
-UPDATE inbox_message m SET {SETS[Mark.READ]} FROM unread WHERE m.tenant = :tenant AND m.id = unread.id
+UPDATE inbox_message m SET {MARK_ASSIGNMENTS[InboxMark.READ]} FROM unread WHERE m.tenant = :tenant AND m.id = unread.id
 RETURNING m.id, m.notification_id, m.created_at
 """)  # noqa: S608
 
 
-async def page(
+async def list_page(
     session: AsyncSession,
     tenant: UUID,
     recipient_id: str,
     *,
     limit: int,
-    before: Place | None = None,
+    before: Cursor | None = None,
     archived: bool = False,
-) -> list[Message]:
+) -> list[StoredInboxMessage]:
     """Newest first; `before` is the time and id of the last one of the page above."""
     at, id = before or (None, None)
     values = {"tenant": tenant, "recipient_id": recipient_id, "limit": limit, "at": at, "id": id, "archived": archived}
-    return [_message(row) for row in (await session.execute(PAGE, values)).mappings()]
+    return [_item_of(row) for row in (await session.execute(SELECT_PAGE, values)).mappings()]
 
 
-async def unread(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
-    count: int = (await session.execute(UNREAD, {"tenant": tenant, "recipient_id": recipient_id})).scalar_one()
+async def count_unread(session: AsyncSession, tenant: UUID, recipient_id: str) -> int:
+    count: int = (await session.execute(COUNT_UNREAD, {"tenant": tenant, "recipient_id": recipient_id})).scalar_one()
     return count
 
 
-async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: Mark) -> Message | None:
+async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: InboxMark) -> StoredInboxMessage | None:
     """The message as it is now; None if the tenant has none of this id. Reading is reported as an opening."""
-    row = (await session.execute(MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
+    row = (await session.execute(SAVE_MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
     if row is None:
         return None
-    if mark is Mark.READ:
+    if mark is InboxMark.READ:
         await _report_opened(session, tenant, {row["id"]: row["notification_id"]})
-    return _message(row)
+    return _item_of(row)
 
 
-async def read_batch(
-    session: AsyncSession, tenant: UUID, recipient_id: str, before: Place | None, limit: int
-) -> list[Place]:
+async def mark_batch_read(
+    session: AsyncSession, tenant: UUID, recipient_id: str, before: Cursor | None, limit: int
+) -> list[Cursor]:
     """Mark up to `limit` messages as read, the newest first, and report each as an opening. Return their places, the
     last one at the end."""
     at, id = before or (None, None)
     values = {"tenant": tenant, "recipient_id": recipient_id, "at": at, "id": id, "limit": limit}
-    rows = (await session.execute(READ_BATCH, values)).all()
+    rows = (await session.execute(MARK_BATCH_READ, values)).all()
     await _report_opened(session, tenant, {row.id: row.notification_id for row in rows})
     return sorted(((row.created_at, row.id) for row in rows), reverse=True)
 
 
 async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:
     """By the id of the message, which is that of its delivery."""
-    deliveries = await app_receipts.sent_deliveries(session, tenant, list(notification_ids.values()))
+    deliveries = await application_receipts.find_sent_deliveries(session, tenant, list(notification_ids.values()))
     read = [delivery for delivery in deliveries if delivery.delivery_id in notification_ids]
-    await app_receipts.report(session, read, ReceiptKind.OPENED, Reporter.INBOX)
+    await application_receipts.store_application_receipts(session, read, ReceiptKind.OPENED, Reporter.INBOX)
 
 
-def _message(row: Any) -> Message:
-    return Message(**{**row, "content": unseal(decoded(row["content"]))})
+def _item_of(row: Any) -> StoredInboxMessage:
+    return StoredInboxMessage(**{**row, "content": unseal(decoded(row["content"]))})

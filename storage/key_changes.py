@@ -10,24 +10,24 @@ from sqlalchemy import ColumnElement, func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from domain.audit import Actor, Change
+from domain.audit import Actor, AuditChange
 from domain.clock import now
 from models.columns import new_id
 from models.tenants import ApiKey, Tenant
 from storage import audit
-from storage.api_keys import DEV, OPERATE, hash_of, new_secret, prefix_of
-from storage.catalog import announce
+from storage.api_keys import DEV_ENVIRONMENT, OPERATE_SCOPE, generate_secret, hash_secret, prefix_of
+from storage.catalog import notify_catalog_change
 
 # Valid keys of one tenant.
-MOST = 100
-AUDITED = ("name", "prefix", "scopes", "expires_at", "revoked_at", "replaces")
+MAX_VALID_KEYS = 100
+AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "revoked_at", "replaces")
 
 
-class KeyRefused(Exception):
+class KeyChangeNotAllowed(Exception):
     """The change is not allowed; the message says why."""
 
 
-class OperateRefused(KeyRefused):
+class OperateScopeNotAllowed(KeyChangeNotAllowed):
     def __init__(self) -> None:
         super().__init__("only keys of the installation's own tenant can have the scope 'operate'")
 
@@ -42,65 +42,65 @@ class NewKey:
     lifetime: timedelta | None = None
 
 
-async def create(session: AsyncSession, tenant: Tenant, new: NewKey, actor: Actor) -> tuple[ApiKey, str]:
+async def create_key(session: AsyncSession, tenant: Tenant, new: NewKey, actor: Actor) -> tuple[ApiKey, str]:
     """Return the row and the key itself. Raises KeyRefused."""
-    await _lock(session, tenant.id)
-    if OPERATE in new.scopes and not tenant.installation:
-        raise OperateRefused
-    if await _valid_keys(session, tenant.id) >= MOST:
-        raise KeyRefused(f"a tenant can have at most {MOST} valid keys; revoke one first")
-    row, secret = _made(tenant.id, new)
-    await _written(session, row, actor, "key.created", {})
+    await _lock_tenant(session, tenant.id)
+    if OPERATE_SCOPE in new.scopes and not tenant.installation:
+        raise OperateScopeNotAllowed
+    if await _count_valid_keys(session, tenant.id) >= MAX_VALID_KEYS:
+        raise KeyChangeNotAllowed(f"a tenant can have at most {MAX_VALID_KEYS} valid keys; revoke one first")
+    row, secret = _build_key(tenant.id, new)
+    await _save_with_audit(session, row, actor, "key.created", {})
     return row, secret
 
 
-async def rotate(
+async def rotate_key(
     session: AsyncSession, row: ApiKey, overlap: timedelta | None, env: str, actor: Actor, lifetime: timedelta | None
 ) -> tuple[ApiKey, str]:
     """Create the successor of a valid key, with its name and scopes. The key itself ends after `overlap` (None: now).
 
     Without `lifetime` the successor lives as long as the key was to live. Raises KeyRefused.
     """
-    await _lock(session, row.tenant)
+    await _lock_tenant(session, row.tenant)
     await session.refresh(row)
     at = now()
     if not is_valid(row, at):
-        raise KeyRefused("the key is revoked or has expired; create another one")
-    if await _successor(session, row, at):
-        raise KeyRefused("the key was rotated already; rotate its successor, or revoke that first")
+        raise KeyChangeNotAllowed("the key is revoked or has expired; create another one")
+    if await _has_successor(session, row, at):
+        raise KeyChangeNotAllowed("the key was rotated already; rotate its successor, or revoke that first")
     if lifetime is None and row.expires_at is not None:
         lifetime = row.expires_at - row.created_at
-    successor, secret = _made(row.tenant, NewKey(name=row.name, scopes=row.scopes, env=env, lifetime=lifetime))
+    successor, secret = _build_key(row.tenant, NewKey(name=row.name, scopes=row.scopes, env=env, lifetime=lifetime))
     successor.replaces = row.id
-    await _written(session, successor, actor, "key.created", {})
-    before = _audited(row)
+    await _save_with_audit(session, successor, actor, "key.created", {})
+    before = _audited_values(row)
     ends = at + (overlap or timedelta())
     row.expires_at = ends if row.expires_at is None else min(row.expires_at, ends)
-    await _written(session, row, actor, "key.rotated", before)
+    await _save_with_audit(session, row, actor, "key.rotated", before)
     return successor, secret
 
 
-async def revoke(session: AsyncSession, row: ApiKey, actor: Actor) -> None:
+async def revoke_key(session: AsyncSession, row: ApiKey, actor: Actor) -> None:
     """Again changes nothing."""
     await session.refresh(row, with_for_update=True)
     if row.revoked_at is not None:
         return
-    before = _audited(row)
+    before = _audited_values(row)
     row.revoked_at = now()
-    await _written(session, row, actor, "key.revoked", before)
+    await _save_with_audit(session, row, actor, "key.revoked", before)
 
 
-async def find(session: AsyncSession, tenant: UUID, id: UUID) -> ApiKey | None:
+async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> ApiKey | None:
     return (await session.execute(select(ApiKey).where(ApiKey.tenant == tenant, ApiKey.id == id))).scalar_one_or_none()
 
 
-async def listed(
+async def list_page(
     session: AsyncSession, tenant: UUID, *, ended: bool, before: UUID | None = None, limit: int | None = None
 ) -> Sequence[ApiKey]:
     """Return valid keys, newest first; with `ended` those that were revoked or have expired instead."""
     at = now()
-    over = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= at)
-    statement = select(ApiKey).where(ApiKey.tenant == tenant, over if ended else _valid(at))
+    ended_condition = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= at)
+    statement = select(ApiKey).where(ApiKey.tenant == tenant, ended_condition if ended else _valid_condition(at))
     if before is not None:
         statement = statement.where(col(ApiKey.id) < before)
     return (await session.execute(statement.order_by(col(ApiKey.id).desc()).limit(limit))).scalars().all()
@@ -110,56 +110,60 @@ def is_valid(row: ApiKey, at: datetime) -> bool:
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > at)
 
 
-def _valid(at: datetime) -> ColumnElement[bool]:
+def _valid_condition(at: datetime) -> ColumnElement[bool]:
     unexpired = or_(col(ApiKey.expires_at).is_(None), col(ApiKey.expires_at) > at)
     return col(ApiKey.revoked_at).is_(None) & unexpired
 
 
-async def _lock(session: AsyncSession, tenant: UUID) -> None:
+async def _lock_tenant(session: AsyncSession, tenant: UUID) -> None:
     """Changes of one tenant's keys take place one after the other."""
     await session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
 
 
-async def _valid_keys(session: AsyncSession, tenant: UUID) -> int:
-    counted = select(func.count()).select_from(ApiKey).where(ApiKey.tenant == tenant, _valid(now()))
+async def _count_valid_keys(session: AsyncSession, tenant: UUID) -> int:
+    counted = select(func.count()).select_from(ApiKey).where(ApiKey.tenant == tenant, _valid_condition(now()))
     return (await session.execute(counted)).scalar_one()
 
 
-async def _successor(session: AsyncSession, row: ApiKey, at: datetime) -> bool:
-    found = select(ApiKey.id).where(ApiKey.tenant == row.tenant, ApiKey.replaces == row.id, _valid(at)).limit(1)
+async def _has_successor(session: AsyncSession, row: ApiKey, at: datetime) -> bool:
+    found = (
+        select(ApiKey.id).where(ApiKey.tenant == row.tenant, ApiKey.replaces == row.id, _valid_condition(at)).limit(1)
+    )
     return (await session.execute(found)).scalar_one_or_none() is not None
 
 
-def _made(tenant: UUID, new: NewKey) -> tuple[ApiKey, str]:
-    secret, at = new_secret(new.env), now()
+def _build_key(tenant: UUID, new: NewKey) -> tuple[ApiKey, str]:
+    secret, at = generate_secret(new.env), now()
     row = ApiKey(
         id=new_id(),
         tenant=tenant,
         name=new.name,
         prefix=prefix_of(secret),
-        hash=hash_of(secret),
+        hash=hash_secret(secret),
         scopes=list(dict.fromkeys(new.scopes)),
         created_at=at,
         expires_at=None if new.lifetime is None else at + new.lifetime,
-        dev=new.env == DEV,
+        dev=new.env == DEV_ENVIRONMENT,
     )
     return row, secret
 
 
-def _audited(row: ApiKey) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in AUDITED}
+def _audited_values(row: ApiKey) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in AUDITED_FIELDS}
 
 
-async def _written(session: AsyncSession, row: ApiKey, actor: Actor, action: str, before: dict[str, Any]) -> None:
+async def _save_with_audit(
+    session: AsyncSession, row: ApiKey, actor: Actor, action: str, before: dict[str, Any]
+) -> None:
     session.add(row)
     await session.flush()
-    change = Change(
+    change = AuditChange(
         tenant=row.tenant,
         actor=actor,
         action=action,
         subject=f"key/{row.id}",
         before=before or None,
-        after=_audited(row),
+        after=_audited_values(row),
     )
-    await audit.record(session, change)
-    await announce(session)
+    await audit.record_change(session, change)
+    await notify_catalog_change(session)

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from storage.statements import Executor
 
 # The row is locked before its end is compared: of two that find it expired, the second one sees the first one's term.
-TAKE = text("""
+ACQUIRE = text("""
 INSERT INTO lease AS l (name, holder, until, taken_at)
 VALUES (:name, :holder, clock_timestamp() + make_interval(secs => :seconds), clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder,
@@ -19,10 +19,10 @@ RETURNING l.holder
 RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 
-async def take(session: Executor, name: str, holder: UUID, seconds: float) -> bool:
+async def acquire(session: Executor, name: str, holder: UUID, seconds: float) -> bool:
     """Take or renew it for so many seconds from now; False while another one holds it."""
     values = {"name": name, "holder": holder, "seconds": seconds}
-    return (await session.execute(TAKE, values)).one_or_none() is not None
+    return (await session.execute(ACQUIRE, values)).one_or_none() is not None
 
 
 async def release(session: Executor, name: str, holder: UUID) -> None:

@@ -8,21 +8,21 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.reasons import stored
-from domain.records import Attempt, Delivery, Ledger
+from domain.reasons import stored_failures
+from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.timeline import reason_of
-from storage.rows import Json, decoded, time_of
+from storage.rows import Json, decoded, parse_time
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
-AGGREGATES = """
+LEDGER_AGGREGATES = """
   (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
           'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args, 'by_rule', d.by_rule,
           'awaits', d.awaits))
      FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
   (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
 """
-COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.failures, n.expires_at,
+LEDGER_COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.failures, n.expires_at,
   n.finished_at, n.cancel_requested_at"""
 
 
@@ -36,7 +36,7 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
         generation=row["generation"],
         revision=row["revision"],
         status=NotificationStatus(row["status"]),
-        failures=stored(decoded(row["failures"]), row["failure_reason"]),
+        failures=stored_failures(decoded(row["failures"]), row["failure_reason"]),
         expires_at=row["expires_at"],
         finished_at=row["finished_at"],
         cancel_requested_at=row["cancel_requested_at"],
@@ -45,8 +45,8 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
     )
 
 
-def _delivery_of(value: Json) -> Delivery:
-    return Delivery(
+def _delivery_of(value: Json) -> DeliveryRecord:
+    return DeliveryRecord(
         id=UUID(value["id"]),
         channel=Channel(value["channel"]),
         step=value["step"],
@@ -58,16 +58,16 @@ def _delivery_of(value: Json) -> Delivery:
     )
 
 
-TIMES = ("finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
-PLAIN = (
+TIME_FIELDS = ("finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+PLAIN_FIELDS = (
     *("endpoint_id", "number", "provider", "error_type", "reason", "receipt_reason"),
     *("provider_message_id", "provider_response"),
 )
 
 
-def _attempt_of(value: Json) -> Attempt:
-    plain: Json = {name: value[name] for name in PLAIN} | {name: time_of(value[name]) for name in TIMES}
-    return Attempt(
+def _attempt_of(value: Json) -> AttemptRecord:
+    plain: Json = {name: value[name] for name in PLAIN_FIELDS} | {name: parse_time(value[name]) for name in TIME_FIELDS}
+    return AttemptRecord(
         id=UUID(value["id"]),
         delivery_id=UUID(value["delivery_id"]),
         state=AttemptState(value["state"]),

@@ -14,24 +14,26 @@ from sqlalchemy import TextClause, text
 
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
+from domain.reasons import failures_to_json as reasons_json
 from domain.reasons import first_category, reason_columns
-from domain.reasons import to_json as reasons_json
-from domain.records import Attempt, Ledger
-from metrics.sends import count_written
+from domain.records import AttemptRecord, Ledger
+from metrics.sends import count_status_changes
 from storage.database import to_json
-from storage.event_outbox import EVENTS, FENCED, TOLD, WAKE
-from storage.ledger_rows import AGGREGATES, COLUMNS, ledger_of
-from storage.queue_entries import FOLLOW
-from storage.recipients import ERASED
+from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MESSAGES, NOTIFY_IF_DUE
+from storage.ledger_rows import LEDGER_AGGREGATES, LEDGER_COLUMNS, ledger_of
+from storage.queue_entries import FOLLOW_NOTIFICATION
+from storage.recipients import IS_ERASED
 from storage.rows import FEW_ROWS, Json
 from storage.statements import Executor
 
-LOCK = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
-LOAD = text(f"SELECT {COLUMNS}, {AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant")  # noqa: S608
+LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
+LOAD_LEDGER = text(
+    f"SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant"
+)  # noqa: S608
 
 # What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
 # may quote an address: it is not written down for somebody who was erased since the call.
-SAVE = f"""
+SAVE_TEMPLATE = f"""
 WITH changed AS (
   SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
          id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
@@ -43,10 +45,10 @@ WITH changed AS (
          finished_at = x.finished_at, cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
      AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
-  RETURNING {", ".join(f"n.{name}" for name in FENCED.split(", "))}, n.generation, n.finished_at, x.evidence_due,
+  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, n.generation, n.finished_at, x.evidence_due,
             x.cancel_due, x.failure_category
-), {FOLLOW}, person AS (
-  SELECT n.id, n.finished_at, {ERASED} AS erased FROM fenced n
+), {FOLLOW_NOTIFICATION}, person AS (
+  SELECT n.id, n.finished_at, {IS_ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
          receipt_reason = x.receipt_reason, finished_at = x.finished_at, next_at = x.next_at,
@@ -83,16 +85,16 @@ WITH changed AS (
          delivery_id uuid, delivery_status text, status text)
       ON x.notification_id = fenced.id
    ORDER BY x.notification_id, x.ordinal
-  ON CONFLICT (id) DO NOTHING RETURNING {EVENTS}
-), {TOLD}
-SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {WAKE} FROM fenced
+  ON CONFLICT (id) DO NOTHING RETURNING {EVENT_COLUMNS}
+), {INSERT_EVENT_MESSAGES}
+SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {NOTIFY_IF_DUE} FROM fenced
 """  # noqa: S608 - constants of our own
 # Named once more as a parameter: Postgres else reads a small table as a whole.
-ONE = "(SELECT * FROM changed WHERE id = CAST(:id AS uuid))"
-SAVE_ONE = text(SAVE.format(locked="", source=ONE))
+ONE_CHANGED = "(SELECT * FROM changed WHERE id = CAST(:id AS uuid))"
+SAVE_ONE = text(SAVE_TEMPLATE.format(locked="", source=ONE_CHANGED))
 # A batch waits for no notification while it holds others, so it cannot deadlock with those that lock in another order.
 SAVE_MANY = text(
-    SAVE.format(
+    SAVE_TEMPLATE.format(
         locked="""locked AS (
   SELECT x.* FROM changed x JOIN notification n ON n.id = x.id AND n.revision = x.revision
    ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED
@@ -101,42 +103,42 @@ SAVE_MANY = text(
     )
 )
 
-Change = Callable[[Ledger], Ledger]
+LedgerChange = Callable[[Ledger], Ledger]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Key:
+class NotificationRef:
     notification_id: UUID
     tenant: UUID
 
 
-async def load(session: Executor, key: Key, *, lock: bool) -> Ledger | None:
+async def load(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger | None:
     """Locking is a statement of its own: the one that reads must begin after the lock is ours."""
     values = {"id": key.notification_id, "tenant": key.tenant}
     if lock:
-        await session.execute(LOCK, values)
-    row = (await session.execute(LOAD, values)).mappings().one_or_none()
+        await session.execute(LOCK_NOTIFICATION, values)
+    row = (await session.execute(LOAD_LEDGER, values)).mappings().one_or_none()
     return None if row is None else ledger_of(dict(row))
 
 
-async def amend(session: Executor, key: Key, change: Change, seen: Ledger | None = None) -> Ledger:
+async def amend(session: Executor, key: NotificationRef, change: LedgerChange, seen: Ledger | None = None) -> Ledger:
     """Apply `change`: to `seen` or to what is read now, and, if somebody wrote in between, to the locked row.
 
     LookupError: no such row.
     """
-    before = seen or await _loaded(session, key, lock=False)
+    before = seen or await _load_existing(session, key, lock=False)
     if before.revision > 0:
         after = change(before)
         if after is before or await save(session, before, after):
             return after
-    before = await _loaded(session, key, lock=True)
+    before = await _load_existing(session, key, lock=True)
     after = change(before)
     if after is not before:
         await save(session, before, after)
     return after
 
 
-async def _loaded(session: Executor, key: Key, *, lock: bool) -> Ledger:
+async def _load_existing(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger:
     ledger = await load(session, key, lock=lock)
     if ledger is None:
         raise LookupError(f"no notification {key.notification_id}")
@@ -146,39 +148,41 @@ async def _loaded(session: Executor, key: Key, *, lock: bool) -> Ledger:
 async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
     """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
     revision 0 is to be locked."""
-    return await save_by(SAVE_ONE, session, before, after)
+    return await save_with_statement(SAVE_ONE, session, before, after)
 
 
-async def save_by(statement: TextClause, session: Executor, before: Ledger, after: Ledger, **more: Any) -> bool:
+async def save_with_statement(
+    statement: TextClause, session: Executor, before: Ledger, after: Ledger, **extra: Any
+) -> bool:
     """Write the difference by a statement for one notification that is made of SAVE. `more` are its own parameters."""
     one = [(before, after)]
-    values = {**_differences(one), "id": before.notification_id, **more}
-    return bool(count_written(one, (await session.execute(statement, values)).scalars()))
+    values = {**_difference_values(one), "id": before.notification_id, **extra}
+    return bool(count_status_changes(one, (await session.execute(statement, values)).scalars()))
 
 
 async def save_many(session: Executor, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
     """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
     were written: not written are those whose row or deliveries have moved on, or that another transaction has locked.
     None may be of revision 0."""
-    return count_written(changes, (await session.execute(SAVE_MANY, _differences(changes))).scalars())
+    return count_status_changes(changes, (await session.execute(SAVE_MANY, _difference_values(changes))).scalars())
 
 
-def _differences(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
+def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
     rows: dict[str, list[Json]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
     for before, after in changes:
         attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
         changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
         touched = changed | {attempt.delivery_id for attempt in attempts}
-        mine = {"notification_id": after.notification_id}
-        rows["notifications"].append(_notification(before, after))
-        rows["attempts"] += [mine | _fields(attempt) for attempt in attempts]
-        rows["deliveries"] += [mine | _delivery(after, delivery_id) for delivery_id in touched]
-        rows["events"] += [mine | event for event in _events(after, before)]
+        reference = {"notification_id": after.notification_id}
+        rows["notifications"].append(_notification_row(before, after))
+        rows["attempts"] += [reference | _attempt_row(attempt) for attempt in attempts]
+        rows["deliveries"] += [reference | _delivery_row(after, delivery_id) for delivery_id in touched]
+        rows["events"] += [reference | event for event in _event_rows(after, before)]
     json = {name: to_json(values) for name, values in rows.items()}
     return {"evidence": EVIDENCE_DUE, "dispatch": DISPATCH_CHANNEL, **json}
 
 
-def _notification(before: Ledger, after: Ledger) -> Json:
+def _notification_row(before: Ledger, after: Ledger) -> Json:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
     fields: Json = {name: getattr(after, name) for name in names}
     fields["failure_category"] = first_category(after.failures)
@@ -187,17 +191,17 @@ def _notification(before: Ledger, after: Ledger) -> Json:
     return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 
 
-def _fields(value: Attempt) -> Json:
+def _attempt_row(value: AttemptRecord) -> Json:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _delivery(ledger: Ledger, delivery_id: UUID) -> Json:
+def _delivery_row(ledger: Ledger, delivery_id: UUID) -> Json:
     delivery = ledger.deliveries[delivery_id]
     status = {"id": delivery_id, "status": delivery.status, "by_rule": delivery.by_rule, "awaits": delivery.awaits}
     return {**status, **reason_columns(delivery.failure), **delivery_facts(ledger, delivery_id)}
 
 
-def _events(after: Ledger, before: Ledger) -> list[Json]:
+def _event_rows(after: Ledger, before: Ledger) -> list[Json]:
     new = after.events[len(before.events) :]
     return [
         {"id": derived_id("event", after.notification_id, before.revision, ordinal), "ordinal": ordinal}

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 7_201_535
-LOOK_AGAIN = 0.1  # seconds
+LOCK_ID = 7_201_535
+POLL_INTERVAL = 0.1  # seconds
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 
 
@@ -22,7 +22,7 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-class SchemaIsNewer(Exception):
+class NewerSchemaError(Exception):
     """A later version of Tocsin has migrated this database."""
 
 
@@ -33,23 +33,23 @@ async def migrate(url: str, revision: str = "head") -> None:
     """
     engine = create_async_engine(url)
     async with engine.connect() as connection:
-        while not await _is_locked(connection):  # noqa: ASYNC110 - by another process
-            await asyncio.sleep(LOOK_AGAIN)
-        await connection.run_sync(_run, revision)
+        while not await _try_lock(connection):  # noqa: ASYNC110 - by another process
+            await asyncio.sleep(POLL_INTERVAL)
+        await connection.run_sync(_run_migrations, revision)
         await connection.commit()
     await engine.dispose()
 
 
-async def _is_locked(connection: AsyncConnection) -> bool:
+async def _try_lock(connection: AsyncConnection) -> bool:
     """Of the session, not of the transaction: each migration has transactions of its own."""
-    locked = bool((await connection.execute(TRY_LOCK, {"lock": LOCK})).scalar_one())
+    locked = bool((await connection.execute(TRY_LOCK, {"lock": LOCK_ID})).scalar_one())
     await connection.commit()
     return locked
 
 
-def _run(connection: Connection, revision: str) -> None:
+def _run_migrations(connection: Connection, revision: str) -> None:
     config = alembic_config(connection)
     try:
         command.downgrade(config, revision) if revision == "base" else command.upgrade(config, revision)
     except CommandError:  # all that alembic has to say of our own migrations: it does not know where the database is
-        raise SchemaIsNewer("the database was migrated by a newer version of Tocsin") from None
+        raise NewerSchemaError("the database was migrated by a newer version of Tocsin") from None

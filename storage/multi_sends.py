@@ -20,7 +20,7 @@ from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KeptResults:
+class StoredResults:
     """`results` has one member per entry: `id`, or what the response lists of its errors. `recipients` are those of the
     notifications by id, as they are now."""
 
@@ -29,7 +29,7 @@ class KeptResults:
     recipients: dict[str, str]
 
 
-KEEP = text("""
+INSERT_RESULTS = text("""
 INSERT INTO multi_send AS kept (id, tenant, idempotency_key, idempotency_hash, results, created_at, expires_at)
 SELECT :id, :tenant, :key, :hash, CAST(:results AS jsonb), now(), now() + make_interval(secs => :window)
  WHERE NOT EXISTS (
@@ -41,11 +41,11 @@ RETURNING id
 """)
 # The first notification holds the key too, in the unique index of the keys of sends to one recipient: of a concurrent
 # one only one is accepted. That costs sends to one recipient nothing.
-HOLD = text("""
-UPDATE notification SET idempotency_key = :key, idempotency_hash = :hash, idempotency_held = true
+HOLD_KEY = text("""
+UPDATE notification SET idempotency_key = :key, idempotency_hash = :hash, holds_idempotency_key = true
  WHERE tenant = :tenant AND id = CAST(:holder AS uuid)
 """)
-FIND = text("""
+SELECT_RESULTS = text("""
 SELECT idempotency_hash, results,
        (SELECT COALESCE(jsonb_object_agg(n.id, n.recipient_id), '{}') FROM notification n
          WHERE n.tenant = multi_send.tenant AND n.id = ANY(ARRAY(
@@ -53,57 +53,59 @@ SELECT idempotency_hash, results,
   FROM multi_send WHERE tenant = :tenant AND idempotency_key IN (:key, :hashed_key) AND expires_at > now()
 """)
 
-QUOTING = text("""
+LOCK_MATCHING_KEYS = text("""
 SELECT id, idempotency_key FROM multi_send WHERE tenant = :tenant
    AND EXISTS (SELECT 1 FROM unnest(CAST(:quoted AS text[])) AS each WHERE idempotency_key ~* each)
  ORDER BY id FOR UPDATE
 """)
-HASH = text("""
+REPLACE_KEYS = text("""
 WITH given AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:hashed_keys AS text[]))
     AS x(id, key, hashed_key)
 ), released AS (
-  UPDATE notification n SET idempotency_key = NULL, idempotency_hash = NULL, idempotency_held = false FROM given
-   WHERE n.tenant = :tenant AND n.idempotency_held AND n.idempotency_key = given.key
+  UPDATE notification n SET idempotency_key = NULL, idempotency_hash = NULL, holds_idempotency_key = false FROM given
+   WHERE n.tenant = :tenant AND n.holds_idempotency_key AND n.idempotency_key = given.key
 )
 UPDATE multi_send m SET idempotency_key = given.hashed_key FROM given WHERE m.tenant = :tenant AND m.id = given.id
 """)
 
 
-async def keep(session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float) -> bool:
+async def store_results(
+    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float
+) -> bool:
     """Hold the key for `window` seconds. False if a concurrent request holds it, which is committed by then: the caller
     rolls back."""
     values: dict[str, Any] = {"id": new_id(), "tenant": tenant, "key": key, "hash": hash, "window": window}
-    values |= {"hashed_key": hashed_key(encryption_of(session), tenant, key), "results": to_json(results)}
+    values |= {"hashed_key": hash_key(encryption_of(session), tenant, key), "results": to_json(results)}
     values["holder"] = next((result["id"] for result in results if "id" in result), None)
-    if (await session.execute(KEEP, values)).scalar_one_or_none() is None:
+    if (await session.execute(INSERT_RESULTS, values)).scalar_one_or_none() is None:
         return False
     try:
-        await session.execute(HOLD, values)
+        await session.execute(HOLD_KEY, values)
     except IntegrityError:
         return False
     return True
 
 
-async def find(session: Executor, tenant: UUID, key: str) -> KeptResults | None:
-    values = {"tenant": tenant, "key": key, "hashed_key": hashed_key(encryption_of(session), tenant, key)}
-    row = (await session.execute(FIND, values)).mappings().one_or_none()
+async def find_results(session: Executor, tenant: UUID, key: str) -> StoredResults | None:
+    values = {"tenant": tenant, "key": key, "hashed_key": hash_key(encryption_of(session), tenant, key)}
+    row = (await session.execute(SELECT_RESULTS, values)).mappings().one_or_none()
     if row is None:
         return None
     results, recipients = decoded(row["results"]), decoded(row["recipients"])
-    return KeptResults(idempotency_hash=row["idempotency_hash"], results=results, recipients=recipients)
+    return StoredResults(idempotency_hash=row["idempotency_hash"], results=results, recipients=recipients)
 
 
-async def hash_keys(session: AsyncSession, tenant: UUID, quoted: Sequence[str]) -> None:
+async def replace_keys(session: AsyncSession, tenant: UUID, patterns: Sequence[str]) -> None:
     """Replace the keys that match one of these regular expressions."""
-    found = list((await session.execute(QUOTING, {"tenant": tenant, "quoted": list(quoted)})).mappings())
+    found = list((await session.execute(LOCK_MATCHING_KEYS, {"tenant": tenant, "quoted": list(patterns)})).mappings())
     if found:
         keys = [row["idempotency_key"] for row in found]
-        hashed = [hashed_key(encryption_of(session), tenant, key) for key in keys]
+        hashed = [hash_key(encryption_of(session), tenant, key) for key in keys]
         values = {"tenant": tenant, "ids": [row["id"] for row in found], "keys": keys, "hashed_keys": hashed}
-        await session.execute(HASH, values)
+        await session.execute(REPLACE_KEYS, values)
 
 
-def hashed_key(encryption: Encryption, tenant: UUID, key: str) -> str:
+def hash_key(encryption: Encryption, tenant: UUID, key: str) -> str:
     """Return what an erasure replaces the key by."""
     return encryption.lookup_hash(f"multi_send:{tenant}:{key}")

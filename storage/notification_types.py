@@ -12,9 +12,9 @@ from domain import notification_types as domain
 from domain.clock import now
 from models.content import NotificationType
 
-LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+LOCK_TYPE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
-COLLECTED = text("""
+IS_USED_IN_DIGEST = text("""
 SELECT EXISTS (
   SELECT 1 FROM notification_type t
    WHERE t.tenant = :tenant AND t.retired_at IS NULL AND t.spec ? 'digest'
@@ -24,36 +24,36 @@ SELECT EXISTS (
 """)
 
 
-def value_of(row: NotificationType) -> domain.NotificationType:
+def notification_type_of(row: NotificationType) -> domain.NotificationType:
     return domain.from_spec(row.id, row.spec)
 
 
-async def by_id(session: AsyncSession, tenant: UUID, id: UUID) -> NotificationType | None:
-    found = select(NotificationType).where(NotificationType.tenant == tenant, NotificationType.id == id)
-    return (await session.execute(found)).scalar_one_or_none()
+async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> NotificationType | None:
+    query = select(NotificationType).where(NotificationType.tenant == tenant, NotificationType.id == id)
+    return (await session.execute(query)).scalar_one_or_none()
 
 
-async def newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+async def find_newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
     """Retired or not."""
-    found = (
+    query = (
         select(NotificationType)
         .where(NotificationType.tenant == tenant, NotificationType.key == key)
         .order_by(col(NotificationType.version).desc())
         .limit(1)
     )
-    return (await session.execute(found)).scalar_one_or_none()
+    return (await session.execute(query)).scalar_one_or_none()
 
 
-async def current(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
-    row = await newest(session, tenant, key)
+async def find_current(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+    row = await find_newest(session, tenant, key)
     return None if row is None or row.retired_at is not None else row
 
 
-async def listed(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[NotificationType]:
+async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[NotificationType]:
     """Current types by key, those after the key `after`."""
     newer = aliased(NotificationType)
     of_same_key = (col(newer.tenant) == NotificationType.tenant, col(newer.key) == NotificationType.key)
-    found = (
+    query = (
         select(NotificationType)
         .where(NotificationType.tenant == tenant, col(NotificationType.key) > (after or ""))
         .where(col(NotificationType.retired_at).is_(None))
@@ -61,18 +61,18 @@ async def listed(session: AsyncSession, tenant: UUID, after: str | None, limit: 
         .order_by(col(NotificationType.key))
         .limit(limit)
     )
-    return list((await session.execute(found)).scalars())
+    return list((await session.execute(query)).scalars())
 
 
-async def is_collected(session: AsyncSession, tenant: UUID, template: str) -> bool:
+async def is_used_in_digest(session: AsyncSession, tenant: UUID, template: str) -> bool:
     """Whether a current type with a digest uses this template."""
-    return bool((await session.execute(COLLECTED, {"tenant": tenant, "template": template})).scalar_one())
+    return bool((await session.execute(IS_USED_IN_DIGEST, {"tenant": tenant, "template": template})).scalar_one())
 
 
 async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]) -> tuple[NotificationType, bool]:
     """The current row with this spec, and whether it had to be written. One writer of a key at a time."""
-    await session.execute(LOCK, {"name": f"notification_type:{tenant}:{key}"})
-    last = await newest(session, tenant, key)
+    await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
+    last = await find_newest(session, tenant, key)
     if last is not None and last.retired_at is None and last.spec == spec:
         return last, False
     row = NotificationType(tenant=tenant, key=key, version=last.version + 1 if last else 1, spec=spec)
@@ -81,21 +81,21 @@ async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any
     return row, True
 
 
-async def previous_spec(session: AsyncSession, row: NotificationType) -> dict[str, Any] | None:
+async def find_previous_spec(session: AsyncSession, row: NotificationType) -> dict[str, Any] | None:
     """What the key stood for before this version; None if there was none, or it was retired."""
-    found = select(NotificationType).where(
+    query = select(NotificationType).where(
         NotificationType.tenant == row.tenant,
         NotificationType.key == row.key,
         NotificationType.version == row.version - 1,
     )
-    former = (await session.execute(found)).scalar_one_or_none()
+    former = (await session.execute(query)).scalar_one_or_none()
     return None if former is None or former.retired_at is not None else former.spec
 
 
 async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
     """None if there is nothing to retire. Notifications already accepted keep the row they point to."""
-    await session.execute(LOCK, {"name": f"notification_type:{tenant}:{key}"})
-    row = await current(session, tenant, key)
+    await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
+    row = await find_current(session, tenant, key)
     if row is None:
         return None
     row.retired_at = now()

@@ -18,7 +18,7 @@ from storage import waits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class NotificationRecord:
     """`entry` is None once it has ended, and for a member of a digest window."""
 
     notification: Notification
@@ -31,7 +31,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
+class NotificationSearch:
     """`text` are words of the content, in the syntax of web searches."""
 
     recipient_id: str | None = None
@@ -51,7 +51,7 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Notification | 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def read(session: AsyncSession, tenant: UUID, id: UUID, now: datetime) -> Record | None:
+async def read_record(session: AsyncSession, tenant: UUID, id: UUID, now: datetime) -> NotificationRecord | None:
     notification = await find(session, tenant, id)
     if notification is None:
         return None
@@ -60,59 +60,63 @@ async def read(session: AsyncSession, tenant: UUID, id: UUID, now: datetime) -> 
     attempts = select(Attempt).where(col(Attempt.notification_id) == id)
     events = select(Event).where(col(Event.notification_id) == id)
     order = (col(Delivery.generation), col(Delivery.step), col(Delivery.created_at), col(Delivery.id))
-    return Record(
+    return NotificationRecord(
         notification=notification,
         entry=await session.get(QueueEntry, id) if is_open else None,
         deliveries=(await session.execute(deliveries.order_by(*order))).scalars().all(),
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
         events=(await session.execute(events.order_by(col(Event.position)))).scalars().all(),
         digest=await session.get(Digest, notification.digest_id) if notification.digest_id else None,
-        waits=(await waits.read(session, tenant, [id], now)).get(id, NO_WAITS) if is_open else NO_WAITS,
+        waits=(await waits.read_waits(session, tenant, [id], now)).get(id, NO_WAITS) if is_open else NO_WAITS,
     )
 
 
 async def search(
-    session: AsyncSession, tenant: UUID, wanted: Search, *, before: UUID | None, limit: int
+    session: AsyncSession, tenant: UUID, criteria: NotificationSearch, *, before: UUID | None, limit: int
 ) -> Sequence[Notification]:
     """Newest first; `before` is the last id of the page before."""
-    return (await session.execute(search_statement(tenant, wanted, before=before, limit=limit))).scalars().all()
+    return (await session.execute(build_search(tenant, criteria, before=before, limit=limit))).scalars().all()
 
 
-def search_statement(tenant: UUID, wanted: Search, *, before: UUID | None, limit: int) -> SelectOfScalar[Notification]:
-    statement = select(Notification).where(col(Notification.tenant) == tenant, *_conditions(wanted))
+def build_search(
+    tenant: UUID, criteria: NotificationSearch, *, before: UUID | None, limit: int
+) -> SelectOfScalar[Notification]:
+    statement = select(Notification).where(col(Notification.tenant) == tenant, *_conditions(criteria))
     if before is not None:
         statement = statement.where(col(Notification.id) < before)
     return statement.order_by(col(Notification.id).desc()).limit(limit)
 
 
-def _conditions(wanted: Search) -> list[ColumnElement[bool]]:
+def _conditions(criteria: NotificationSearch) -> list[ColumnElement[bool]]:
     equal = {
-        Notification.recipient_id: wanted.recipient_id,
-        Notification.notification_type: wanted.notification_type,
-        Notification.status: wanted.status,
-        Notification.digest_id: wanted.digest_id,
-        Notification.cancel_key: wanted.cancel_key,
+        Notification.recipient_id: criteria.recipient_id,
+        Notification.notification_type: criteria.notification_type,
+        Notification.status: criteria.status,
+        Notification.digest_id: criteria.digest_id,
+        Notification.cancel_key: criteria.cancel_key,
     }
     conditions = [col(column) == value for column, value in equal.items() if value is not None]
-    if wanted.tag is not None:
-        conditions.append(col(Notification.tags).contains([wanted.tag]))
-    if wanted.created_from is not None:
-        conditions.append(col(Notification.created_at) >= wanted.created_from)
-    if wanted.created_before is not None:
-        conditions.append(col(Notification.created_at) < wanted.created_before)
-    return conditions + _by_delivery(wanted)
+    if criteria.tag is not None:
+        conditions.append(col(Notification.tags).contains([criteria.tag]))
+    if criteria.created_from is not None:
+        conditions.append(col(Notification.created_at) >= criteria.created_from)
+    if criteria.created_before is not None:
+        conditions.append(col(Notification.created_at) < criteria.created_before)
+    return conditions + _delivery_conditions(criteria)
 
 
 # As in the index on `delivery`.
-WORDS: ColumnElement[str] = literal_column("content_words(delivery.rendered_content)")
+CONTENT_WORDS: ColumnElement[str] = literal_column("content_words(delivery.rendered_content)")
 
 
-def _by_delivery(wanted: Search) -> list[ColumnElement[bool]]:
+def _delivery_conditions(criteria: NotificationSearch) -> list[ColumnElement[bool]]:
     found = []
-    if wanted.channel is not None:
-        found.append(col(Delivery.channel) == wanted.channel)
-    if wanted.text is not None:
-        found.append(WORDS.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.text)))
+    if criteria.channel is not None:
+        found.append(col(Delivery.channel) == criteria.channel)
+    if criteria.text is not None:
+        found.append(
+            CONTENT_WORDS.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), criteria.text))
+        )
     if not found:
         return []
     same = (col(Delivery.notification_id) == col(Notification.id), col(Delivery.tenant) == col(Notification.tenant))

@@ -20,37 +20,41 @@ OUTAGE_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
 OUTAGE_CODES = {"25006", "25P03"}
 # No outage, and gone with the migration or the deploy that is under way: tables or columns of another version, and
 # prepared statements of the schema before.
-OTHER_SCHEMA = ("0A", "26", "42")
+SCHEMA_MISMATCH_CLASSES = ("0A", "26", "42")
 
 
 def is_outage(error: BaseException) -> bool:
     """A broken constraint, value or statement is no outage; a lost, starting, read-only or overloaded server is."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or (error.orig is not None and _speaks_of_outage(error.orig))
-    return isinstance(error, DATABASE_ERRORS) and _speaks_of_outage(error)
+        return error.connection_invalidated or (error.orig is not None and _indicates_outage(error.orig))
+    return isinstance(error, DATABASE_ERRORS) and _indicates_outage(error)
 
 
 def is_permanent(error: BaseException) -> bool:
     """Whether the same statement with the same values fails again, also when the schema fits this version."""
-    return isinstance(error, DATABASE_ERRORS) and not is_outage(error) and not _code(error).startswith(OTHER_SCHEMA)
+    return (
+        isinstance(error, DATABASE_ERRORS)
+        and not is_outage(error)
+        and not _sqlstate(error).startswith(SCHEMA_MISMATCH_CLASSES)
+    )
 
 
-def _speaks_of_outage(error: BaseException) -> bool:
+def _indicates_outage(error: BaseException) -> bool:
     """Without a code it was not the server that answered: a reset, a time-out, asyncpg's own InterfaceError; unless the
     driver could not encode a value."""
     if isinstance(error, ValueError) or isinstance(error.__cause__, ValueError):
         return False
-    code = _code(error)
+    code = _sqlstate(error)
     return not code or code.startswith(OUTAGE_CLASSES) or code in OUTAGE_CODES
 
 
-def _code(error: BaseException) -> str:
-    answered = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(answered, "sqlstate", None) or "")
+def _sqlstate(error: BaseException) -> str:
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(driver_error, "sqlstate", None) or "")
 
 
 @contextmanager
-def without_outages() -> Iterator[None]:
+def suppress_outages() -> Iterator[None]:
     """Leave the block at an outage, as if it had ended. Other errors are raised."""
     try:
         yield

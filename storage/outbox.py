@@ -7,15 +7,15 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.places import Place
+from domain.cursors import Cursor
 from storage.encryption import Encryption, encryption_of
 from storage.rows import decoded
-from storage.sandbox import owner_of
+from storage.sandbox import secret_owner_of
 from storage.sealing import Json, unseal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class OutboxEntry:
     """`generation` completes the id of the workflow that sent it."""
 
     id: UUID
@@ -28,7 +28,7 @@ class Entry:
     accepted_at: datetime
 
 
-PAGE = text("""
+SELECT_PAGE = text("""
 SELECT m.id, m.tenant, m.channel, m.recipient_id, m.notification_id, COALESCE(d.generation, 1) AS generation, m.address,
        m.content, m.accepted_at
   FROM (
@@ -45,23 +45,23 @@ SELECT m.id, m.tenant, m.channel, m.recipient_id, m.notification_id, COALESCE(d.
 """)
 
 
-async def page(
+async def list_page(
     session: AsyncSession,
     tenant: UUID | None,
     *,
     recipient_id: str | None = None,
     channel: str | None = None,
     limit: int,
-    before: Place | None = None,
-) -> list[Entry]:
+    before: Cursor | None = None,
+) -> list[OutboxEntry]:
     """Newest first. Without a tenant those of all: for the page on a developer's own machine and nothing else."""
     at, id = before or (None, None)
     values = {"tenant": tenant, "recipient_id": recipient_id, "channel": channel, "limit": limit, "at": at, "id": id}
     encryption = encryption_of(session)
-    return [_entry(encryption, dict(row)) for row in (await session.execute(PAGE, values)).mappings()]
+    return [_entry_of(encryption, dict(row)) for row in (await session.execute(SELECT_PAGE, values)).mappings()]
 
 
-def _entry(encryption: Encryption, row: Json) -> Entry:
-    owner = owner_of(row.pop("tenant"), row["id"])
+def _entry_of(encryption: Encryption, row: Json) -> OutboxEntry:
+    owner = secret_owner_of(row.pop("tenant"), row["id"])
     address = encryption.readable_members(decoded(row["address"]), owner)
-    return Entry(**{**row, "address": address, "content": unseal(decoded(row["content"]))})
+    return OutboxEntry(**{**row, "address": address, "content": unseal(decoded(row["content"]))})

@@ -19,7 +19,7 @@ class PhoneRefusal(StrEnum):
     REGION = "region"
 
 
-BY_TYPE = {
+REFUSAL_BY_TYPE = {
     PhoneNumberType.PREMIUM_RATE: PhoneRefusal.PREMIUM_RATE,
     PhoneNumberType.SHARED_COST: PhoneRefusal.SHARED_COST,
 }
@@ -36,8 +36,8 @@ def phone_refusal(phone: str, regions: Collection[str] | None) -> PhoneRefusal |
         return None if regions is None else PhoneRefusal.REGION
     if number.country_code in SATELLITE_CODES:
         return PhoneRefusal.SATELLITE
-    if refused := BY_TYPE.get(phonenumbers.number_type(number)):
-        return refused
+    if refusal := REFUSAL_BY_TYPE.get(phonenumbers.number_type(number)):
+        return refusal
     if regions is not None and phonenumbers.region_code_for_number(number) not in regions:
         return PhoneRefusal.REGION
     return None

@@ -18,7 +18,7 @@ from storage.sealing import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choices:
+class RecipientPreferences:
     """`channels` is by channel, `types` by type or category and then channel, as the person said it."""
 
     channels: Json
@@ -26,7 +26,7 @@ class Choices:
     quiet_hours: Json | None
     updated_at: datetime
 
-    def differs_from(self, other: "Choices") -> bool:
+    def differs_from(self, other: "RecipientPreferences") -> bool:
         """Whether anything but the time of the last write does."""
         return replace(self, updated_at=other.updated_at) != other
 
@@ -43,16 +43,18 @@ RETURNING {COLUMNS}
 """)  # noqa: S608 - constants of our own
 
 
-async def find(session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False) -> Choices | None:
+async def find(
+    session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False
+) -> RecipientPreferences | None:
     """None for an unknown person. Lock to change what was read."""
     values = {"tenant": tenant, "recipient_id": recipient_id}
     row = (await session.execute(LOCK if lock else FIND, values)).mappings().one_or_none()
-    return None if row is None else _choices(row)
+    return None if row is None else _preferences_of(row)
 
 
 async def save(
     session: AsyncSession, tenant: UUID, recipient_id: str, channels: Json, types: Json, quiet_hours: Json | None
-) -> Choices | None:
+) -> RecipientPreferences | None:
     """Exactly these choices from now on; None for an unknown person."""
     values = {
         "tenant": tenant,
@@ -62,11 +64,11 @@ async def save(
         "quiet_hours": None if quiet_hours is None else to_json(quiet_hours),
     }
     row = (await session.execute(SAVE, values)).mappings().one_or_none()
-    return None if row is None else _choices(row)
+    return None if row is None else _preferences_of(row)
 
 
-def _choices(row: Any) -> Choices:
-    return Choices(
+def _preferences_of(row: Any) -> RecipientPreferences:
+    return RecipientPreferences(
         channels=decoded(row["global_channel_opt_in"]),
         types=decoded(row["type_channel_preferences"]),
         quiet_hours=decoded(row["quiet_hours"]),

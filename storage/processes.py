@@ -1,4 +1,4 @@
-"""Which processes are alive, by the clock of the database. Written by `dispatch/presence.py`."""
+"""Which processes are alive, by the clock of the database. Written by `dispatch/process_registration.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from sqlalchemy import text
 from storage.statements import Executor
 
 # Seconds. A row that was not renewed for so long belongs to a process that is dead or cut off.
-LIVE_WITHIN = 60
+LIVENESS_TIMEOUT = 60
 # As long after its death its row can still be looked at.
-PRUNED_AFTER = 3600
+DELETE_DEAD_AFTER = 3600
 
 RENEW = text("""
 WITH pruned AS (
@@ -24,7 +24,7 @@ ON CONFLICT (id) DO UPDATE SET seen_at = now(), isolation = excluded.isolation,
 """)
 REMOVE = text("DELETE FROM process WHERE id = :id")
 # Right after an outage of Postgres, or a start of all workers, rows of processes that do live may be missing.
-IS_ABSENT = text("""
+IS_PROVIDER_ABSENT = text("""
 WITH live AS (
   SELECT providers, steady_since FROM process
    WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => :live_within)
@@ -40,7 +40,7 @@ class ProcessInfo:
     processes, None before one has started."""
 
     id: UUID
-    kind: str
+    role: str
     host: str
     pid: int
     providers: Sequence[str]
@@ -49,9 +49,9 @@ class ProcessInfo:
 
 async def renew(session: Executor, process: ProcessInfo) -> None:
     """Insert the row, or record that the process still lives. Delete rows of processes that died long ago."""
-    values = {"id": process.id, "kind": process.kind, "host": process.host, "pid": process.pid}
+    values = {"id": process.id, "kind": process.role, "host": process.host, "pid": process.pid}
     isolation = None if process.isolation is None else list(process.isolation)
-    limits = {"live_within": LIVE_WITHIN, "pruned_after": PRUNED_AFTER}
+    limits = {"live_within": LIVENESS_TIMEOUT, "pruned_after": DELETE_DEAD_AFTER}
     await session.execute(RENEW, {**values, **limits, "providers": list(process.providers), "isolation": isolation})
 
 
@@ -59,7 +59,7 @@ async def remove(session: Executor, id: UUID) -> None:
     await session.execute(REMOVE, {"id": id})
 
 
-async def is_absent(session: Executor, provider: str) -> bool:
+async def is_provider_absent(session: Executor, provider: str) -> bool:
     """Return whether workers have been reporting for a while and none that lives has this provider."""
-    values = {"provider": provider, "live_within": LIVE_WITHIN}
-    return bool((await session.execute(IS_ABSENT, values)).scalar_one())
+    values = {"provider": provider, "live_within": LIVENESS_TIMEOUT}
+    return bool((await session.execute(IS_PROVIDER_ABSENT, values)).scalar_one())

@@ -7,101 +7,105 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from domain.circuits import CircuitState, Health, Tally, advance
+from domain.circuits import CallTally, CircuitHealth, CircuitState, advance_health
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
 from storage.database import to_json
 from storage.rows import decoded
 from storage.statements import Executor
 
-READ = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
-LOCK = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
-KNOW = text("""
-INSERT INTO provider_health (provider, state, penalty, openings, probes, changed_at, weighed_at, recent, refusers)
+SELECT_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
+LOCK_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
+INSERT_HEALTH = text("""
+INSERT INTO provider_health (provider, state, penalty, openings, probes, changed_at, penalty_updated_at, recent, credential_failures)
 VALUES (:provider, 'closed', 0, 0, 0, clock_timestamp(), clock_timestamp(), '[]', '[]')
 ON CONFLICT (provider) DO NOTHING
 """)
-SAVE = text("""
+SAVE_HEALTH = text("""
 WITH saved AS (
   UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, openings = :openings,
-         probes = :probes, changed_at = :changed_at, weighed_at = :weighed_at, probe_at = :probe_at,
-         quiet_until = :quiet_until, recent = CAST(:recent AS jsonb), refusers = CAST(:refusers AS jsonb)
+         probes = :probes, changed_at = :changed_at, penalty_updated_at = :penalty_updated_at, probe_at = :probe_at,
+         throttled_until = :throttled_until, recent = CAST(:recent AS jsonb), credential_failures = CAST(:credential_failures AS jsonb)
    WHERE provider = :provider RETURNING state
 )
 SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
 """)
 # Asked again after a day: the account may have got the right to.
-LOOKUP_REFUSED_FOR = timedelta(days=1)
+LOOKUP_REFUSAL_TTL = timedelta(days=1)
 # Once may be about that message alone. Those of two attempts, with no look-up in between that worked, are not.
-REFUSE_LOOKUP = text("""
-UPDATE provider_health SET refused_attempt = COALESCE(refused_attempt, :attempt_id),
-       lookup_refused_at = CASE WHEN refused_attempt <> :attempt_id THEN clock_timestamp() ELSE lookup_refused_at END
+RECORD_LOOKUP_REFUSED = text("""
+UPDATE provider_health SET lookup_refused_attempt_id = COALESCE(lookup_refused_attempt_id, :attempt_id),
+       lookup_refused_at = CASE WHEN lookup_refused_attempt_id <> :attempt_id THEN clock_timestamp() ELSE lookup_refused_at END
  WHERE provider = :provider
 """)
-ALLOW_LOOKUP = text("""
-UPDATE provider_health SET refused_attempt = NULL, lookup_refused_at = NULL
- WHERE provider = :provider AND (refused_attempt IS NOT NULL OR lookup_refused_at IS NOT NULL)
+RECORD_LOOKUP_ALLOWED = text("""
+UPDATE provider_health SET lookup_refused_attempt_id = NULL, lookup_refused_at = NULL
+ WHERE provider = :provider AND (lookup_refused_attempt_id IS NOT NULL OR lookup_refused_at IS NOT NULL)
 """)
-TAKE_PROBE = text("""
+ACQUIRE_PROBE = text("""
 UPDATE provider_health SET probes = probes - 1
  WHERE provider = :provider AND state = 'half_open' AND probes > 0 RETURNING probes
 """)
 
 
-async def read_all(session: Executor) -> dict[str, Health]:
+async def read_health(session: Executor) -> dict[str, CircuitHealth]:
     """Those of which anything has been told yet."""
-    return {row["provider"]: _health(row) for row in (await session.execute(READ)).mappings()}
+    return {row["provider"]: _health_of(row) for row in (await session.execute(SELECT_HEALTH)).mappings()}
 
 
-async def move(session: Executor, provider: str, tally: Tally) -> tuple[Health, Health]:
+async def apply_tally(session: Executor, provider: str, tally: CallTally) -> tuple[CircuitHealth, CircuitHealth]:
     """Before and after: one process at a time, by the database's clock."""
-    row = (await session.execute(LOCK, {"provider": provider})).mappings().one_or_none()
+    row = (await session.execute(LOCK_HEALTH, {"provider": provider})).mappings().one_or_none()
     if row is None:
-        await session.execute(KNOW, {"provider": provider})
-        row = (await session.execute(LOCK, {"provider": provider})).mappings().one()
-    before = _health(row)
-    after = advance(before, tally, row["now"])
+        await session.execute(INSERT_HEALTH, {"provider": provider})
+        row = (await session.execute(LOCK_HEALTH, {"provider": provider})).mappings().one()
+    before = _health_of(row)
+    after = advance_health(before, tally, row["now"])
     if after != before:
-        await _save(session, after, freed=_freed(before, after))
+        await _save(session, after, allows_calls=_allows_calls_again(before, after))
     return before, after
 
 
-def _freed(before: Health, after: Health) -> bool:
+def _allows_calls_again(before: CircuitHealth, after: CircuitHealth) -> bool:
     """Whether what waited for it may go on."""
-    quiet_is_over = before.quiet_until is not None and after.quiet_until is None
-    return quiet_is_over or after.state not in (before.state, CircuitState.OPEN)
+    throttling_has_ended = before.throttled_until is not None and after.throttled_until is None
+    return throttling_has_ended or after.state not in (before.state, CircuitState.OPEN)
 
 
-async def note_lookup_refused(session: Executor, provider: str, attempt_id: UUID) -> None:
+async def record_lookup_refused(session: Executor, provider: str, attempt_id: UUID) -> None:
     """The provider has not let our account look up this attempt. That of a second one is believed for a day."""
-    await session.execute(KNOW, {"provider": provider})
-    await session.execute(REFUSE_LOOKUP, {"provider": provider, "attempt_id": attempt_id})
+    await session.execute(INSERT_HEALTH, {"provider": provider})
+    await session.execute(RECORD_LOOKUP_REFUSED, {"provider": provider, "attempt_id": attempt_id})
 
 
-async def note_lookup_allowed(session: Executor, provider: str) -> None:
+async def record_lookup_allowed(session: Executor, provider: str) -> None:
     """Take back what refusals have said."""
-    await session.execute(ALLOW_LOOKUP, {"provider": provider})
+    await session.execute(RECORD_LOOKUP_ALLOWED, {"provider": provider})
 
 
-async def take_probe(session: Executor, provider: str) -> bool:
+async def acquire_probe(session: Executor, provider: str) -> bool:
     """Whether this call may be one of the few that try a half-open circuit; undone if the caller rolls back."""
-    return (await session.execute(TAKE_PROBE, {"provider": provider})).one_or_none() is not None
+    return (await session.execute(ACQUIRE_PROBE, {"provider": provider})).one_or_none() is not None
 
 
-async def _save(session: Executor, health: Health, *, freed: bool) -> None:
+async def _save(session: Executor, health: CircuitHealth, *, allows_calls: bool) -> None:
     values = {name: getattr(health, name) for name in health.__slots__ if name != "lookup_refused"}
-    lists = {"recent": to_json(health.recent), "refusers": to_json(health.refusers)}
-    await session.execute(SAVE, {**values, **lists, "freed": freed, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE})
+    lists = {"recent": to_json(health.recent), "credential_failures": to_json(health.credential_failures)}
+    await session.execute(
+        SAVE_HEALTH, {**values, **lists, "freed": allows_calls, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE}
+    )
 
 
-def _health(row: Any) -> Health:
-    changed: datetime = row["changed_at"]
-    refused: datetime | None = row["lookup_refused_at"]
-    plain = Health(provider=row["provider"], changed_at=changed, weighed_at=row["weighed_at"])
+def _health_of(row: Any) -> CircuitHealth:
+    changed_time: datetime = row["changed_at"]
+    refused_time: datetime | None = row["lookup_refused_at"]
+    plain = CircuitHealth(
+        provider=row["provider"], changed_at=changed_time, penalty_updated_at=row["penalty_updated_at"]
+    )
     return replace(
         plain,
         state=CircuitState(row["state"]),
         recent=tuple(tuple(each) for each in decoded(row["recent"])),
-        refusers=tuple(decoded(row["refusers"])),
-        lookup_refused=refused is not None and row["now"] - refused < LOOKUP_REFUSED_FOR,
-        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at", "quiet_until")},
+        credential_failures=tuple(decoded(row["credential_failures"])),
+        lookup_refused=refused_time is not None and row["now"] - refused_time < LOOKUP_REFUSAL_TTL,
+        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at", "throttled_until")},
     )

@@ -7,14 +7,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, RATES_DUE
-from domain.rates import Limits
+from domain.rates import ProviderRateLimits
 from storage.rows import decoded
 from storage.statements import Executor
 
 # For statements that read something else, as one of their columns.
-LIMITS = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
-READ = text("SELECT provider, rate, tenant_rate FROM provider_limit")
-CHANGE = text("""
+LIMITS_COLUMN = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
+SELECT_LIMITS = text("SELECT provider, rate, tenant_rate FROM provider_limit")
+SAVE_LIMITS = text("""
 WITH changed AS (
   INSERT INTO provider_limit AS l (provider, rate, tenant_rate, updated_at)
   VALUES (:provider, CAST(:rate AS float), CAST(:tenant_rate AS float), now())
@@ -28,21 +28,25 @@ SELECT rate, tenant_rate, pg_notify(:channel, :due) FROM changed
 """)
 
 
-async def read_all(session: Executor) -> dict[str, Limits]:
+async def read_limits(session: Executor) -> dict[str, ProviderRateLimits]:
     """Those of which anything has been set."""
-    rows = (await session.execute(READ)).mappings()
-    return {row["provider"]: Limits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
+    rows = (await session.execute(SELECT_LIMITS)).mappings()
+    return {row["provider"]: ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
 
 
-def limits_of(value: Any) -> dict[str, Limits]:
+def limits_of(value: Any) -> dict[str, ProviderRateLimits]:
     """What a statement has read beside something else, by `LIMITS`."""
-    return {name: Limits(rate=rate, tenant_rate=per_tenant) for name, rate, per_tenant in decoded(value) or []}
+    return {
+        name: ProviderRateLimits(rate=rate, tenant_rate=per_tenant) for name, rate, per_tenant in decoded(value) or []
+    }
 
 
-async def change(session: AsyncSession, provider: str, changes: Mapping[str, float | None]) -> Limits:
+async def update_limits(
+    session: AsyncSession, provider: str, changes: Mapping[str, float | None]
+) -> ProviderRateLimits:
     """`changes` to `rate` and `tenant_rate`; what is not in it stays, None goes back to the settings. In force as soon
     as the dispatcher has heard of the commit."""
     given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "given": list(changes)}
     values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
-    row = (await session.execute(CHANGE, values)).mappings().one()
-    return Limits(rate=row["rate"], tenant_rate=row["tenant_rate"])
+    row = (await session.execute(SAVE_LIMITS, values)).mappings().one()
+    return ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"])

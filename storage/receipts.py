@@ -11,13 +11,20 @@ from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
 from domain.ledger import record_receipt
 from domain.records import Ledger
-from domain.suppressions import Finding, by_receipt, by_refusal, is_group, noted, source_of
+from domain.suppressions import (
+    SuppressionFinding,
+    finding_from_receipt,
+    finding_from_refusal,
+    is_group_receipt,
+    suppression_source,
+    with_suppression_events,
+)
 from models.receipts import NO_TENANT
 from storage import suppressions
 from storage.database import Database, to_json
 from storage.group_receipts import is_revoked
-from storage.ledgers import ONE, SAVE, Key, amend, save_by
-from storage.recipients import ERASED
+from storage.ledgers import ONE_CHANGED, SAVE_TEMPLATE, NotificationRef, amend, save_with_statement
+from storage.recipients import IS_ERASED
 from storage.sealing import Json
 from storage.statements import Executor
 
@@ -37,9 +44,9 @@ class StoredReceipt:
 
 
 # The tenant decides only whose turn it is. Two queries, so that each uses its own index.
-STORE = text(f"""
+INSERT_RECEIPTS = text(f"""
 INSERT INTO receipt (id, tenant, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw,
-                     tries, next_try_at)
+                     tries, next_attempt_at)
 SELECT x.id,
        COALESCE((SELECT a.tenant FROM attempt a WHERE a.id = x.attempt_id),
                 (SELECT a.tenant FROM attempt a
@@ -52,7 +59,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 """)  # noqa: S608 - a constant of our own
 
 # One that names our reference has found its attempt without us.
-EARLY = text("""
+LOCK_EARLY = text("""
 SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt
  WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id AND attempt_id IS NULL
  ORDER BY id FOR UPDATE SKIP LOCKED
@@ -60,9 +67,9 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at 
 
 # Nothing is written if one of those waits, or another transaction has locked the notification.
 SAVE_UNREPORTED = text(
-    SAVE.format(
+    SAVE_TEMPLATE.format(
         locked=f"""locked AS (
-  SELECT x.* FROM {ONE} x JOIN notification n ON n.id = x.id AND n.revision = x.revision
+  SELECT x.* FROM {ONE_CHANGED} x JOIN notification n ON n.id = x.id AND n.revision = x.revision
    WHERE NOT EXISTS (
     SELECT 1 FROM receipt WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
                             AND attempt_id IS NULL)
@@ -73,15 +80,15 @@ SAVE_UNREPORTED = text(
 )
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
-APPLIED = text(f"""
-UPDATE receipt SET applied_at = now(), next_try_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL OR EXISTS (
+MARK_APPLIED = text(f"""
+UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL OR EXISTS (
          SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
-          WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {ERASED}) THEN raw ELSE '{{}}' END
+          WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {IS_ERASED}) THEN raw ELSE '{{}}' END
  WHERE id = ANY(:ids)
 """)  # noqa: S608 - a constant of our own
 
 
-async def store_alone(database: Database, receipts: list[StoredReceipt]) -> None:
+async def store_in_own_transaction(database: Database, receipts: list[StoredReceipt]) -> None:
     """In a transaction of its own."""
     async with database.statement() as session:
         await store(session, receipts)
@@ -89,10 +96,10 @@ async def store_alone(database: Database, receipts: list[StoredReceipt]) -> None
 
 async def store(session: Executor, receipts: list[StoredReceipt]) -> set[UUID]:
     """Ids of those that are new."""
-    return set((await session.execute(STORE, {"receipts": _rows(receipts)})).scalars())
+    return set((await session.execute(INSERT_RECEIPTS, {"receipts": _receipts_to_json(receipts)})).scalars())
 
 
-def _rows(receipts: list[StoredReceipt]) -> str:
+def _receipts_to_json(receipts: list[StoredReceipt]) -> str:
     # In one order, so that two requests with the same receipts do not deadlock on their ids.
     ordered = sorted(receipts, key=lambda receipt: receipt.id)
     rows = [{name: getattr(receipt, name) for name in receipt.__slots__} for receipt in ordered]
@@ -100,9 +107,11 @@ def _rows(receipts: list[StoredReceipt]) -> str:
     return to_json(rows).replace("\\u0000", "\\ufffd")
 
 
-async def early(session: Executor, provider: str, message_id: str) -> list[StoredReceipt]:
+async def find_early(session: Executor, provider: str, message_id: str) -> list[StoredReceipt]:
     """Those that came before we knew the provider's id of the message, for the transaction that records it."""
-    return _receipts((await session.execute(EARLY, {"provider": provider, "message_id": message_id})).mappings())
+    return _receipts_of(
+        (await session.execute(LOCK_EARLY, {"provider": provider, "message_id": message_id})).mappings()
+    )
 
 
 async def save_unreported(
@@ -110,44 +119,51 @@ async def save_unreported(
 ) -> bool:
     """Write what a call came to in one statement, which may be the whole transaction. False if receipts of the message
     are waiting, or the row is locked or has moved on: then nothing was written."""
-    return await save_by(SAVE_UNREPORTED, session, before, after, provider=provider, message_id=message_id)
+    return await save_with_statement(SAVE_UNREPORTED, session, before, after, provider=provider, message_id=message_id)
 
 
-async def apply(session: Executor, receipt: StoredReceipt, attempt_id: UUID, key: Key) -> None:
+async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: UUID, key: NotificationRef) -> None:
     """One transaction (the caller's) for the suppression list, delivery, notification, event and the receipt itself."""
     at = now()
-    found = await suppress(session, key, attempt_id, [receipt])
+    applied_findings = await update_suppressions(session, key, attempt_id, [receipt])
 
     def change(ledger: Ledger) -> Ledger:
-        return noted(with_receipts(ledger, attempt_id, [receipt], at), attempt_id, found, at)
+        return with_suppression_events(
+            with_receipts(ledger, attempt_id, [receipt], at), attempt_id, applied_findings, at
+        )
 
     await amend(session, key, change)
     await mark_applied(session, [receipt], attempt_id)
 
 
-async def suppress(
-    session: Executor, key: Key, attempt_id: UUID, told: list[StoredReceipt], refusal: str | None = None
-) -> list[Finding]:
+async def update_suppressions(
+    session: Executor, key: NotificationRef, attempt_id: UUID, received: list[StoredReceipt], refusal: str | None = None
+) -> list[SuppressionFinding]:
     """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
     list is locked before a notification is."""
-    told = [receipt for receipt in told if not await _is_revoked(session, key.tenant, attempt_id, receipt)]
-    for receipt in told:
-        if is_group(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
-            source = source_of(receipt.provider, receipt.reason)
-            await suppressions.rejoin(session, key.tenant, attempt_id, source)
-    said = [*(by_receipt(ReceiptKind(receipt.kind), receipt.reason) for receipt in told), by_refusal(refusal)]
-    return await suppressions.learn(session, key, attempt_id, [finding for finding in said if finding])
+    received = [receipt for receipt in received if not await _is_revoked(session, key.tenant, attempt_id, receipt)]
+    for receipt in received:
+        if is_group_receipt(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
+            source = suppression_source(receipt.provider, receipt.reason)
+            await suppressions.lift_group_opt_out(session, key.tenant, attempt_id, source)
+    reported_findings = [
+        *(finding_from_receipt(ReceiptKind(receipt.kind), receipt.reason) for receipt in received),
+        finding_from_refusal(refusal),
+    ]
+    return await suppressions.apply_findings(
+        session, key, attempt_id, [finding for finding in reported_findings if finding]
+    )
 
 
 async def _is_revoked(session: Executor, tenant: UUID, attempt_id: UUID, receipt: StoredReceipt) -> bool:
-    if not is_group(ReceiptKind(receipt.kind), receipt.reason):
+    if not is_group_receipt(ReceiptKind(receipt.kind), receipt.reason):
         return False
     return await is_revoked(session, tenant, attempt_id, receipt.kind, receipt.reason, receipt.occurred_at)
 
 
-def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], at: datetime) -> Ledger:
+def with_receipts(ledger: Ledger, attempt_id: UUID, received: list[StoredReceipt], at: datetime) -> Ledger:
     """The ledger as these receipts of one attempt leave it."""
-    for receipt in told:
+    for receipt in received:
         evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
         if evidence is not None:
             ledger = record_receipt(
@@ -156,10 +172,10 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, told: list[StoredReceipt], a
     return ledger
 
 
-async def mark_applied(session: Executor, told: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
+async def mark_applied(session: Executor, received: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
     """`attempt_id` None: they are about no message of ours, but what somebody wrote to us, and name nobody."""
-    await session.execute(APPLIED, {"ids": [receipt.id for receipt in told], "attempt_id": attempt_id})
+    await session.execute(MARK_APPLIED, {"ids": [receipt.id for receipt in received], "attempt_id": attempt_id})
 
 
-def _receipts(rows: Any) -> list[StoredReceipt]:
+def _receipts_of(rows: Any) -> list[StoredReceipt]:
     return [StoredReceipt(**{**row, "raw": {}}) for row in rows]

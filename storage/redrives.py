@@ -12,38 +12,38 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, derived_id
-from domain.redrives import Candidate
+from domain.redrives import RedriveCandidate
 from domain.statuses import NotificationStatus
 from storage.database import to_json
-from storage.parked import Filter, conditions, ids_in_order, values
-from storage.recipients import ERASED
+from storage.dead_letters import NotificationFilter, build_conditions, build_id_query, filter_values
+from storage.recipients import IS_ERASED
 
-FIRST = UUID(int=0)
+MIN_ID = UUID(int=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class RedriveTarget:
     """`revision` is the one that was read: it fences the write, and nobody is redriven twice."""
 
     id: UUID
     revision: int
     generation: int
     priority: int
-    candidate: Candidate
+    candidate: RedriveCandidate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Redrive:
+class PlannedRedrive:
     """`delay` in seconds, from now until it may start."""
 
-    found: Found
+    target: RedriveTarget
     delay: float = 0.0
 
 
-COLUMNS = f"""n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {ERASED} AS erased,
+TARGET_COLUMNS = f"""n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {IS_ERASED} AS erased,
   n.content_removed_at IS NOT NULL AS emptied"""
 
-WRITE = text("""
+WRITE_GENERATIONS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
     id uuid, revision int, event_id uuid, delay float8, forced bool)
@@ -60,10 +60,10 @@ WITH item AS (
     FROM redriven
   ON CONFLICT (notification_id) DO UPDATE SET generation = EXCLUDED.generation, state = EXCLUDED.state,
          next_at = EXCLUDED.next_at, waits_until = EXCLUDED.waits_until, priority = EXCLUDED.priority,
-         started_at = NULL, claimed_by = NULL, queued_for = NULL, queued_at = NULL, evidence_due = false,
+         started_at = NULL, claimed_by = NULL, queued_provider = NULL, queued_at = NULL, evidence_due = false,
          cancel_due = false
 ), forgotten AS (
-  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, held_for = NULL, release_at = NULL
+  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, detail, status)
@@ -76,67 +76,69 @@ SELECT id, pg_notify(:channel, :due)::text FROM redriven
 """)
 
 
-async def count(session: AsyncSession, tenant: UUID, wanted: Filter) -> int:
-    statement = text(f"SELECT count(*) FROM notification n WHERE {conditions(wanted)}")  # noqa: S608 - our own
-    return int((await session.execute(statement, values(tenant, wanted))).scalar_one())
+async def count_dead_letters(session: AsyncSession, tenant: UUID, criteria: NotificationFilter) -> int:
+    statement = text(f"SELECT count(*) FROM notification n WHERE {build_conditions(criteria)}")  # noqa: S608 - our own
+    return int((await session.execute(statement, filter_values(tenant, criteria))).scalar_one())
 
 
-async def find(
-    session: AsyncSession, tenant: UUID, wanted: Filter, *, after: UUID = FIRST, limit: int, lock: bool
-) -> list[Found]:
+async def find_targets(
+    session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, after: UUID = MIN_ID, limit: int, lock: bool
+) -> list[RedriveTarget]:
     """In the order of their ids, in which all who lock several lock them; `after` is the last one before."""
-    given = values(tenant, wanted)
-    page = text(ids_in_order(wanted))
+    parameters = filter_values(tenant, criteria)
+    page = text(build_id_query(criteria))
     rows = text(f"""
-        SELECT {COLUMNS} FROM notification n WHERE n.id = ANY(:ids) AND {conditions(wanted)}
+        SELECT {TARGET_COLUMNS} FROM notification n WHERE n.id = ANY(:ids) AND {build_conditions(criteria)}
          ORDER BY n.id {"FOR UPDATE OF n" if lock else ""}""")  # noqa: S608
-    found: list[Found] = []
+    target: list[RedriveTarget] = []
     # Those that another transaction redrives while their lock is waited for are replaced by later ones.
-    while (missing := limit - len(found)) > 0:
-        ids = (await session.execute(page, {**given, "after": after, "limit": missing})).scalars().all()
+    while (missing := limit - len(target)) > 0:
+        ids = (await session.execute(page, {**parameters, "after": after, "limit": missing})).scalars().all()
         if ids:
             after = ids[-1]
-            found += [_found(row) for row in (await session.execute(rows, {**given, "ids": ids})).mappings()]
+            target += [_target_of(row) for row in (await session.execute(rows, {**parameters, "ids": ids})).mappings()]
         if len(ids) < missing:
             break
-    return found
+    return target
 
 
-async def find_one(session: AsyncSession, tenant: UUID, id: UUID) -> Found | None:
+async def lock_target(session: AsyncSession, tenant: UUID, id: UUID) -> RedriveTarget | None:
     """Locked."""
-    statement = text(f"SELECT {COLUMNS} FROM notification n WHERE n.tenant = :tenant AND n.id = :id FOR UPDATE OF n")  # noqa: S608
+    statement = text(
+        f"SELECT {TARGET_COLUMNS} FROM notification n WHERE n.tenant = :tenant AND n.id = :id FOR UPDATE OF n"
+    )  # noqa: S608
     row = (await session.execute(statement, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else _found(row)
+    return None if row is None else _target_of(row)
 
 
-async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[Redrive], key_id: UUID) -> set[UUID]:
+async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[PlannedRedrive], key_id: UUID) -> set[UUID]:
     """Ids of those that have a new generation by this; whose row has moved on since it was read has none."""
-    items = [_item(each) for each in redrives]
-    given = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
-    given |= {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
-    return {row[0] for row in await session.execute(WRITE, given)}
+    items = [_redrive_item(planned) for planned in redrives]
+    parameters = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
+    parameters |= {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    return {row[0] for row in await session.execute(WRITE_GENERATIONS, parameters)}
 
 
-def _item(each: Redrive) -> dict[str, Any]:
-    found = each.found
+def _redrive_item(planned: PlannedRedrive) -> dict[str, Any]:
+    target = planned.target
     return {
-        "id": found.id,
-        "revision": found.revision,
-        "event_id": derived_id("event", found.id, found.revision, 0),
-        "delay": each.delay,
-        "forced": found.candidate.status is NotificationStatus.IN_DOUBT,
+        "id": target.id,
+        "revision": target.revision,
+        "event_id": derived_id("event", target.id, target.revision, 0),
+        "delay": planned.delay,
+        "forced": target.candidate.status is NotificationStatus.IN_DOUBT,
     }
 
 
-def _found(row: Any) -> Found:
-    candidate = Candidate(
+def _target_of(row: Any) -> RedriveTarget:
+    candidate = RedriveCandidate(
         status=NotificationStatus(row["status"]),
         finished=row["finished_at"] is not None,
         expires_at=row["expires_at"],
         erased=row["erased"],
         emptied=row["emptied"],
     )
-    return Found(
+    return RedriveTarget(
         id=row["id"],
         revision=row["revision"],
         generation=row["generation"],

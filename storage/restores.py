@@ -13,24 +13,24 @@ from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL
 from storage.statements import Executor
-from storage.stores import MAKE, begin_recovery
+from storage.temporal_stores import INSERT_STATE, begin_recovery
 
-READ = text("""
+SELECT_HOLD = text("""
 SELECT hold_name AS name, restored_at AS since, hold_name IS DISTINCT FROM released_hold AS in_force
   FROM engine_state WHERE id = 1
 """)
-NOW = text("SELECT clock_timestamp()")
-BEGIN = text("""
+SELECT_NOW = text("SELECT clock_timestamp()")
+BEGIN_HOLD = text("""
 UPDATE engine_state SET hold_name = :name, restored_at = :at, restored_before = :before
  WHERE id = 1 AND hold_name IS DISTINCT FROM :name
 """)
-RELEASE = text("""
+RELEASE_HOLD = text("""
 UPDATE engine_state SET released_hold = hold_name
  WHERE id = 1 AND hold_name = :name AND released_hold IS DISTINCT FROM :name
 RETURNING pg_notify(:channel, '')::text
 """)
 
-Key = tuple[UUID, int]
+NotificationGeneration = tuple[UUID, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,49 +44,51 @@ class StartHold:
 
 async def read_hold(session: Executor) -> StartHold | None:
     """Return the last one; None before the first."""
-    row = (await session.execute(READ)).mappings().one_or_none()
+    row = (await session.execute(SELECT_HOLD)).mappings().one_or_none()
     return None if row is None or row["name"] is None else StartHold(**row)
 
 
 async def begin_hold(session: Executor, name: str) -> None:
     """Hold everything under this name. Does nothing if that is the name of the last hold, released or not."""
-    await session.execute(MAKE)
-    at: datetime = (await session.execute(NOW)).scalar_one()
+    await session.execute(INSERT_STATE)
+    at: datetime = (await session.execute(SELECT_NOW)).scalar_one()
     before = UUID(int=int(at.timestamp() * 1000) << 80)  # the ids of all tables are UUIDv7
-    await session.execute(BEGIN, {"name": name, "at": at, "before": before})
+    await session.execute(BEGIN_HOLD, {"name": name, "at": at, "before": before})
 
 
 async def release_hold(session: Executor, name: str) -> int | None:
     """End the hold, and start again what the database says was started: Temporal has workflows of a later state.
     Return how many notifications that are; None if no hold of this name is in force. In a transaction of the caller."""
-    released = (await session.execute(RELEASE, {"name": name, "channel": DISPATCH_CHANNEL})).first()
+    released = (await session.execute(RELEASE_HOLD, {"name": name, "channel": DISPATCH_CHANNEL})).first()
     return None if released is None else await begin_recovery(session)
 
 
-WORKFLOWS_TO_END = text("""
+SELECT_WORKFLOW_CLEANUP = text("""
 SELECT restored_at FROM engine_state
  WHERE id = 1 AND hold_name = released_hold AND workflows_ended_at IS DISTINCT FROM restored_at
    AND recovered_at IS NOT NULL
 """)
-NOTE_WORKFLOWS_ENDED = text("UPDATE engine_state SET workflows_ended_at = :at WHERE id = 1")
-UNKNOWN_TO_ROWS = text("""
+RECORD_WORKFLOWS_ENDED = text("UPDATE engine_state SET workflows_ended_at = :at WHERE id = 1")
+SELECT_UNKNOWN = text("""
 SELECT x.id, x.generation FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
  WHERE NOT EXISTS (SELECT 1 FROM notification n WHERE n.id = x.id AND n.generation >= x.generation)
 """)
 
 
-async def workflows_to_end(session: Executor) -> datetime | None:
+async def find_pending_workflow_cleanup(session: Executor) -> datetime | None:
     """Return the time of the restore if workflows of unknown notifications from before it are still to be ended."""
-    at: datetime | None = (await session.execute(WORKFLOWS_TO_END)).scalar_one_or_none()
+    at: datetime | None = (await session.execute(SELECT_WORKFLOW_CLEANUP)).scalar_one_or_none()
     return at
 
 
-async def note_workflows_ended(session: Executor, at: datetime) -> None:
+async def record_workflows_ended(session: Executor, at: datetime) -> None:
     """`at` is the time of the restore for which it was done."""
-    await session.execute(NOTE_WORKFLOWS_ENDED, {"at": at})
+    await session.execute(RECORD_WORKFLOWS_ENDED, {"at": at})
 
 
-async def unknown_to_rows(session: Executor, keys: Sequence[Key]) -> list[Key]:
+async def find_unknown(
+    session: Executor, notifications: Sequence[NotificationGeneration]
+) -> list[NotificationGeneration]:
     """Return those of these notifications and generations of which there is no row."""
-    values = {"ids": [id for id, _ in keys], "generations": [generation for _, generation in keys]}
-    return [(row.id, row.generation) for row in await session.execute(UNKNOWN_TO_ROWS, values)]
+    values = {"ids": [id for id, _ in notifications], "generations": [generation for _, generation in notifications]}
+    return [(row.id, row.generation) for row in await session.execute(SELECT_UNKNOWN, values)]

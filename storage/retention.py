@@ -12,38 +12,38 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.pruned_counts import note_pruned
+from storage.pruned_counts import record_pruned
 from storage.statements import Executor
 
-FIRST = UUID(int=0)
+MIN_ID = UUID(int=0)
 # A notification that ended late is found by the next pass.
-PASS_EVERY = timedelta(days=7)
+PASS_INTERVAL = timedelta(days=7)
 
-NEXT_TENANT = text("""
+SELECT_NEXT_TENANT = text("""
 SELECT t.id, now() AS at, t.content_days, t.record_days,
-       CASE WHEN p.began_at > now() - make_interval(secs => :pass_every) THEN p.content_after END AS content_after
+       CASE WHEN p.pass_started_at > now() - make_interval(secs => :pass_every) THEN p.content_after END AS content_after
   FROM tenant t LEFT JOIN pruning p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
 """)
-SAVE_PLACE = text("""
-INSERT INTO pruning AS p (tenant, content_after, began_at) VALUES (:tenant, :after, now())
+SAVE_PROGRESS = text("""
+INSERT INTO pruning AS p (tenant, content_after, pass_started_at) VALUES (:tenant, :after, now())
 ON CONFLICT (tenant) DO UPDATE SET content_after = EXCLUDED.content_after,
-       began_at = CASE WHEN p.content_after <= EXCLUDED.content_after THEN p.began_at ELSE now() END
+       pass_started_at = CASE WHEN p.content_after <= EXCLUDED.content_after THEN p.pass_started_at ELSE now() END
 """)
 
 # What is open, or has ended since, is left to a later pass.
-LOOK = """
+SELECT_PAGE = """
 SELECT id, COALESCE(finished_at < :ended_before{more}, false) AS old FROM notification
  WHERE tenant = :tenant AND id > :after AND id < :before ORDER BY id LIMIT :limit
 """
-LOOK_AT_CONTENT = text(LOOK.format(more=" AND content_removed_at IS NULL"))
-LOOK_AT_RECORDS = text(LOOK.format(more=""))
+SELECT_CONTENT_PAGE = text(SELECT_PAGE.format(more=" AND content_removed_at IS NULL"))
+SELECT_RECORD_PAGE = text(SELECT_PAGE.format(more=""))
 
 # Fenced: what is sent again since it was read keeps its content.
-EMPTY = text("""
-UPDATE notification SET event_payload = '{}', content_removed_at = now(), idempotency_held = false
+REMOVE_PAYLOAD = text("""
+UPDATE notification SET event_payload = '{}', content_removed_at = now(), holds_idempotency_key = false
  WHERE id = ANY(:ids) AND finished_at IS NOT NULL RETURNING id
 """)
-EMPTIED = (
+REMOVE_DELIVERY_CONTENT = (
     text("""
 UPDATE delivery SET rendered_content = NULL, provider_response = NULL
  WHERE notification_id = ANY(:ids) AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL)
@@ -59,12 +59,12 @@ UPDATE attempt SET provider_response = NULL WHERE notification_id = ANY(:ids) AN
 """),
 )
 
-LOCK = text("""
+LOCK_FINISHED = text("""
 SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 # In this order: each row goes before those that it points to.
-TABLES = ("event", "attempt", "inbox_message", "throttle_turn", "queue_entry", "delivery")
-DELETE = {
+TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery")
+DELETE_BY_TABLE = {
     table: text(f"""
 WITH gone AS (
   DELETE FROM {table} WHERE {"id" if table == "notification" else "notification_id"} = ANY(:ids) RETURNING 1
@@ -73,7 +73,7 @@ SELECT count(*) FROM gone
 """)  # noqa: S608 - constants of our own
     for table in (*TABLES, "notification")
 }
-DIGESTS = text("""
+DELETE_DIGESTS = text("""
 WITH old AS (
   SELECT id FROM digest d WHERE tenant = :tenant AND id < :before AND closed_at < :ended_before
      AND NOT EXISTS (SELECT FROM notification n WHERE n.digest_id = d.id) ORDER BY id LIMIT :limit
@@ -97,59 +97,63 @@ class TenantRetention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looked:
+class PrunedPage:
     """`last` is None at the end of what is old enough."""
 
     last: UUID | None
     pruned: int
 
 
-async def next_tenant(session: Executor, after: UUID) -> TenantRetention | None:
+async def find_next_tenant(session: Executor, after: UUID) -> TenantRetention | None:
     """None behind the last one."""
-    values = {"after": after, "pass_every": PASS_EVERY.total_seconds()}
-    row = (await session.execute(NEXT_TENANT, values)).mappings().one_or_none()
-    return None if row is None else TenantRetention(**{**row, "content_after": row["content_after"] or FIRST})
+    values = {"after": after, "pass_every": PASS_INTERVAL.total_seconds()}
+    row = (await session.execute(SELECT_NEXT_TENANT, values)).mappings().one_or_none()
+    return None if row is None else TenantRetention(**{**row, "content_after": row["content_after"] or MIN_ID})
 
 
-async def remove_content(session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int) -> Looked:
+async def remove_content(
+    session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int
+) -> PrunedPage:
     """Look at up to `limit` notifications behind `after`; remove the content of those that ended before a moment."""
-    found, last = await _look(session, LOOK_AT_CONTENT, tenant, ended_before, after, limit)
-    emptied = list((await session.execute(EMPTY, {"ids": found})).scalars()) if found else []
-    if emptied:
-        for statement in EMPTIED:
-            await session.execute(statement, {"ids": emptied})
-    await note_pruned(session, "notification_content", len(emptied))
-    await session.execute(SAVE_PLACE, {"tenant": tenant, "after": last or after})
-    return Looked(last=last, pruned=len(emptied))
+    found, last = await _select_page(session, SELECT_CONTENT_PAGE, tenant, ended_before, after, limit)
+    emptied_ids = list((await session.execute(REMOVE_PAYLOAD, {"ids": found})).scalars()) if found else []
+    if emptied_ids:
+        for statement in REMOVE_DELIVERY_CONTENT:
+            await session.execute(statement, {"ids": emptied_ids})
+    await record_pruned(session, "notification_content", len(emptied_ids))
+    await session.execute(SAVE_PROGRESS, {"tenant": tenant, "after": last or after})
+    return PrunedPage(last=last, pruned=len(emptied_ids))
 
 
-async def delete_records(session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int) -> Looked:
+async def delete_records(
+    session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int
+) -> PrunedPage:
     """The same for all rows of a notification."""
-    found, last = await _look(session, LOOK_AT_RECORDS, tenant, ended_before, after, limit)
-    ids = list((await session.execute(LOCK, {"ids": found})).scalars()) if found else []
+    found, last = await _select_page(session, SELECT_RECORD_PAGE, tenant, ended_before, after, limit)
+    ids = list((await session.execute(LOCK_FINISHED, {"ids": found})).scalars()) if found else []
     if ids:
-        for table, statement in DELETE.items():
-            await note_pruned(session, table, (await session.execute(statement, {"ids": ids})).scalar_one())
-    return Looked(last=last, pruned=len(ids))
+        for table, statement in DELETE_BY_TABLE.items():
+            await record_pruned(session, table, (await session.execute(statement, {"ids": ids})).scalar_one())
+    return PrunedPage(last=last, pruned=len(ids))
 
 
 async def delete_digests(session: Executor, tenant: UUID, ended_before: datetime, limit: int) -> int:
     """Delete closed windows whose notifications have been deleted. Return how many."""
-    values = {"tenant": tenant, "before": id_at(ended_before), "ended_before": ended_before, "limit": limit}
-    gone = int((await session.execute(DIGESTS, values)).scalar_one())
-    await note_pruned(session, "digest", gone)
-    return gone
+    values = {"tenant": tenant, "before": first_id_at(ended_before), "ended_before": ended_before, "limit": limit}
+    deleted = int((await session.execute(DELETE_DIGESTS, values)).scalar_one())
+    await record_pruned(session, "digest", deleted)
+    return deleted
 
 
-async def _look(
+async def _select_page(
     session: Executor, statement: Any, tenant: UUID, ended_before: datetime, after: UUID, limit: int
 ) -> tuple[Sequence[UUID], UUID | None]:
-    values = {"tenant": tenant, "after": after, "before": id_at(ended_before), "ended_before": ended_before}
+    values = {"tenant": tenant, "after": after, "before": first_id_at(ended_before), "ended_before": ended_before}
     rows = (await session.execute(statement, {**values, "limit": limit})).mappings()
-    looked = [(row["id"], row["old"]) for row in rows]
-    return [id for id, old in looked if old], looked[-1][0] if len(looked) == limit else None
+    page = [(row["id"], row["old"]) for row in rows]
+    return [id for id, is_old in page if is_old], page[-1][0] if len(page) == limit else None
 
 
-def id_at(moment: datetime) -> UUID:
+def first_id_at(moment: datetime) -> UUID:
     """The first UUIDv7 of a moment."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

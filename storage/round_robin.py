@@ -1,12 +1,14 @@
 """Batches of what is due, tenants in turn: a tenant with a hundred thousand rows delays none of another's by more than
 one batch."""
 
-ALL = "true"
-LOCK = "FOR UPDATE SKIP LOCKED"
-MOST = "CAST(:limit AS bigint)"
+EVERY_ROW = "true"
+LOCK_SKIPPING = "FOR UPDATE SKIP LOCKED"
+BATCH_LIMIT = "CAST(:limit AS bigint)"
 
 
-def round_robin(table: str, *, waiting: str, due: str = ALL, key: str = "id", order: str, lock: str = LOCK) -> str:
+def round_robin(
+    table: str, *, waiting: str, due: str = EVERY_ROW, key: str = "id", order: str, lock: str = LOCK_SKIPPING
+) -> str:
     """Return CTEs for a statement that begins WITH RECURSIVE. The last one is `chosen`: at most `:limit` of the column
     `key`; by default locked, without those that another transaction has locked.
 
@@ -16,10 +18,10 @@ def round_robin(table: str, *, waiting: str, due: str = ALL, key: str = "id", or
     """
     is_due = f"({waiting}) AND {due}"
     later = f"SELECT tenant FROM {table} WHERE ({waiting}) AND tenant > whose.tenant ORDER BY tenant LIMIT 1"  # noqa: S608
-    first = "tenant, " + order if due == ALL else order
-    crowded = f"SELECT FROM {table} WHERE {is_due} ORDER BY {first} LIMIT {MOST} + 1"
+    first = "tenant, " + order if due == EVERY_ROW else order
+    crowded = f"SELECT FROM {table} WHERE {is_due} ORDER BY {first} LIMIT {BATCH_LIMIT} + 1"
     return f"""crowded AS MATERIALIZED (
-  SELECT count(*) > {MOST} AS is_crowded FROM ({crowded}) few
+  SELECT count(*) > {BATCH_LIMIT} AS is_crowded FROM ({crowded}) few
 ), whose AS (
   (SELECT tenant FROM {table} WHERE ({waiting}) AND (SELECT is_crowded FROM crowded) ORDER BY tenant LIMIT 1)
    UNION ALL
@@ -31,10 +33,10 @@ def round_robin(table: str, *, waiting: str, due: str = ALL, key: str = "id", or
   SELECT mine.{key}, mine.turn FROM sharing CROSS JOIN LATERAL (
     SELECT {key}, row_number() OVER () AS turn FROM (
       SELECT {key} FROM {table} t WHERE t.tenant = sharing.tenant AND {is_due} ORDER BY {order}
-       LIMIT ({MOST} + tenants - 1) / tenants {lock}) first_few) mine
+       LIMIT ({BATCH_LIMIT} + tenants - 1) / tenants {lock}) first_few) mine
 ), few AS (
   SELECT {key} FROM {table} WHERE {is_due} AND NOT (SELECT is_crowded FROM crowded)
-   ORDER BY {first} LIMIT {MOST} {lock}
+   ORDER BY {first} LIMIT {BATCH_LIMIT} {lock}
 ), chosen AS (
-  (SELECT {key} FROM own ORDER BY turn, random() LIMIT {MOST}) UNION ALL SELECT {key} FROM few
+  (SELECT {key} FROM own ORDER BY turn, random() LIMIT {BATCH_LIMIT}) UNION ALL SELECT {key} FROM few
 )"""  # noqa: S608 - constants of our own

@@ -10,82 +10,82 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metrics.samples import Sample
-from models.notifications import HELD_AND_WAITING
+from models.notifications import IS_HELD
 from storage import provider_health
 
 # A count ends here: it takes milliseconds however much waits.
-COUNTED = 20_000
+MAX_COUNTED = 20_000
 PRIORITIES = range(1, 6)
 STATEMENT_TIMEOUT = "2s"
 
 # A scan of the table, or of an index into a bitmap, would read everything before the count can end.
-LIMITS = (
+STATEMENT_SETTINGS = (
     text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"),
     text("SET LOCAL enable_seqscan = off"),
     text("SET LOCAL enable_bitmapscan = off"),
 )
 AGE = "GREATEST(extract(epoch FROM clock_timestamp() - min(next_at)), 0)"
 # Index queue_entry_due, for each priority apart, so that a backlog of one does not hide another.
-QUEUE = text(f"""
+SELECT_QUEUE = text(f"""
 SELECT p.priority, due.count, due.age
   FROM unnest(CAST(:priorities AS int[])) AS p(priority) CROSS JOIN LATERAL (
     SELECT count(*) AS count, {AGE} AS age FROM (
-      SELECT next_at FROM queue_entry WHERE state = 'due' AND priority = p.priority LIMIT {COUNTED}) counted) due
+      SELECT next_at FROM queue_entry WHERE state = 'due' AND priority = p.priority LIMIT {MAX_COUNTED}) counted) due
 """)  # noqa: S608 - constants of our own
 # The primary key: ids are UUIDv7, so the smallest is the oldest, and its first 48 bits are its time.
-OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
+SELECT_OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
 # Index queue_entry_at_gate.
-AT_GATES = text(f"""
+COUNT_AT_GATES = text(f"""
 SELECT waits_for AS cause, count(*) AS count
-  FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {COUNTED}) waiting GROUP BY 1
+  FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {MAX_COUNTED}) waiting GROUP BY 1
 """)  # noqa: S608
 # Index delivery_waiting: what was released already is due in a moment.
-HELD = text(f"""
-SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {HELD_AND_WAITING} LIMIT {COUNTED}) held
+COUNT_HELD = text(f"""
+SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {IS_HELD} LIMIT {MAX_COUNTED}) held
 """)  # noqa: S608
 # Index queue_entry_slots.
-SLOTS = text(f"""
-SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIMIT {COUNTED}) taken
+COUNT_SLOTS = text(f"""
+SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIMIT {MAX_COUNTED}) taken
 """)  # noqa: S608
-HOLDS = text("SELECT kind, count(*) AS count FROM hold GROUP BY kind")
+COUNT_HOLDS = text("SELECT kind, count(*) AS count FROM hold GROUP BY kind")
 # Index receipt_waiting. One that is leased or postponed is due later.
-RECEIPTS = text(f"""
+COUNT_RECEIPTS = text(f"""
 SELECT count(*) AS waiting, count(*) FILTER (WHERE tries > 0) AS unmatched,
-       GREATEST(extract(epoch FROM now() - min(next_try_at)), 0) AS lag
-  FROM (SELECT next_try_at, tries FROM receipt WHERE applied_at IS NULL AND next_try_at IS NOT NULL
-         ORDER BY next_try_at LIMIT {COUNTED}) open
+       GREATEST(extract(epoch FROM now() - min(next_attempt_at)), 0) AS lag
+  FROM (SELECT next_attempt_at, tries FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL
+         ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) open
 """)  # noqa: S608
 # Index event_message_waiting, for each endpoint that takes messages.
-POSTS = text(f"""
-SELECT count(*) AS waiting, GREATEST(extract(epoch FROM now() - min(next_try_at)), 0) AS lag FROM (
-  SELECT m.next_try_at FROM event_endpoint p CROSS JOIN LATERAL (
-    SELECT next_try_at FROM event_message
-     WHERE endpoint_id = p.id AND next_try_at IS NOT NULL AND next_try_at <= now()
-     ORDER BY next_try_at LIMIT {COUNTED}) m
-   WHERE p.enabled LIMIT {COUNTED}) due
+COUNT_POSTS = text(f"""
+SELECT count(*) AS waiting, GREATEST(extract(epoch FROM now() - min(next_attempt_at)), 0) AS lag FROM (
+  SELECT m.next_attempt_at FROM event_endpoint p CROSS JOIN LATERAL (
+    SELECT next_attempt_at FROM event_message
+     WHERE endpoint_id = p.id AND next_attempt_at IS NOT NULL AND next_attempt_at <= now()
+     ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) m
+   WHERE p.enabled LIMIT {MAX_COUNTED}) due
 """)  # noqa: S608
-GATES = ("capped", "provider_busy", "quiet_hours", "send_window", "throttled")
+GATE_REASONS = ("capped", "provider_busy", "quiet_hours", "send_window", "throttled")
 HOLD_KINDS = ("channel", "provider", "type")
 
 
-async def read(session: AsyncSession, providers: list[str]) -> Sample:
+async def read_sample(session: AsyncSession, providers: list[str]) -> Sample:
     """`providers` are those of the settings: each has a state, also one that nothing has been told of."""
-    for limit in LIMITS:
+    for limit in STATEMENT_SETTINGS:
         await session.execute(limit)
-    queue = await _rows(session, QUEUE, {"priorities": list(PRIORITIES)})
-    [receipts] = await _rows(session, RECEIPTS)
-    [posts] = await _rows(session, POSTS)
-    health = await provider_health.read_all(session)
+    queue = await _rows(session, SELECT_QUEUE, {"priorities": list(PRIORITIES)})
+    [receipts] = await _rows(session, COUNT_RECEIPTS)
+    [posts] = await _rows(session, COUNT_POSTS)
+    health = await provider_health.read_health(session)
     known = {name: health[name].state.value if name in health else "closed" for name in providers}
-    throttled = {name: float(name in health and health[name].quiet_until is not None) for name in providers}
+    throttled = {name: float(name in health and health[name].throttled_until is not None) for name in providers}
     values: dict[str, Mapping[str, float]] = {
         "tocsin_queue_depth": {str(row["priority"]): row["count"] for row in queue},
         "tocsin_queue_age_seconds": {str(row["priority"]): float(row["age"] or 0) for row in queue},
         "tocsin_oldest_open_notification_age_seconds": {"": await _oldest_age(session)},
         "tocsin_waits": await _waits(session),
-        "tocsin_slots_in_use": {"": await _count(session, SLOTS)},
+        "tocsin_slots_in_use": {"": await _count(session, COUNT_SLOTS)},
         "tocsin_holds": dict.fromkeys(HOLD_KINDS, 0.0)
-        | {row["kind"]: row["count"] for row in await _rows(session, HOLDS)},
+        | {row["kind"]: row["count"] for row in await _rows(session, COUNT_HOLDS)},
         "tocsin_provider_throttled": throttled,
         "tocsin_receipts_waiting": {"": receipts["waiting"]},
         "tocsin_receipts_unmatched": {"": receipts["unmatched"]},
@@ -98,14 +98,14 @@ async def read(session: AsyncSession, providers: list[str]) -> Sample:
 
 async def _waits(session: AsyncSession) -> dict[str, float]:
     """Every cause has a number, so that one that is over is seen to be 0. A cause that is new counts as `other`."""
-    waits = dict.fromkeys((*GATES, "held", "other"), 0.0)
-    for row in await _rows(session, AT_GATES):
-        waits[row["cause"] if row["cause"] in GATES else "other"] += row["count"]
-    return waits | {"held": await _count(session, HELD)}
+    waits = dict.fromkeys((*GATE_REASONS, "held", "other"), 0.0)
+    for row in await _rows(session, COUNT_AT_GATES):
+        waits[row["cause"] if row["cause"] in GATE_REASONS else "other"] += row["count"]
+    return waits | {"held": await _count(session, COUNT_HELD)}
 
 
 async def _oldest_age(session: AsyncSession) -> float:
-    oldest = (await session.execute(OLDEST)).scalar_one_or_none()
+    oldest = (await session.execute(SELECT_OLDEST)).scalar_one_or_none()
     if oldest is None:
         return 0.0
     at = (await session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one()

@@ -8,14 +8,14 @@ from sqlalchemy import text
 
 from domain.evidence import ReceiptKind
 from domain.names import SANDBOX_CHANNEL
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from models.columns import new_id
 from storage.database import Database, to_json
-from storage.encryption import Owner
+from storage.encryption import SecretOwner
 from storage.sealing import Json, seal
 from storage.statements import Executor
 
-CALL = text("""
+INSERT_CALL = text("""
 WITH earlier AS (
   SELECT count(*) AS calls FROM sandbox_call WHERE delivery_id = :delivery_id AND endpoint_id = :endpoint_id
 )
@@ -23,7 +23,7 @@ INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
 SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() RETURNING (SELECT calls FROM earlier) + 1
 """)
 
-ACCEPT = text("""
+ACCEPT_MESSAGE = text("""
 WITH call AS (
   INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
   SELECT :id, :attempt_id, :delivery_id, :endpoint_id, now() WHERE CAST(:is_call AS bool)
@@ -41,43 +41,47 @@ SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
 RETURNING pg_notify(:listener, '')::text
 """)
 
-FIND = text("""
+SELECT_MESSAGES = text("""
 SELECT id FROM sandbox_message
  WHERE tenant = :tenant AND recipient_id = :recipient_id AND attempt_id = :attempt_id ORDER BY id
 """)
 
 
-class SandboxLedger:
+class PostgresSandboxStore:
     """Each entry is a transaction of its own: the vendor's books do not roll back with ours."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def count_call(self, message: Message) -> int:
+    async def count_call(self, message: OutgoingMessage) -> int:
         values = {name: getattr(message, name) for name in ("attempt_id", "delivery_id", "endpoint_id")}
         async with self._database.statement() as session:
-            return int((await session.execute(CALL, {"id": new_id(), **values})).scalar_one())
+            return int((await session.execute(INSERT_CALL, {"id": new_id(), **values})).scalar_one())
 
-    async def accept(self, message: Message, receipts: list[tuple[ReceiptKind, timedelta]], *, is_call: bool) -> UUID:
-        ident = new_id()
+    async def accept(
+        self, message: OutgoingMessage, receipts: list[tuple[ReceiptKind, timedelta]], *, is_call: bool
+    ) -> UUID:
+        new_message_id = new_id()
         plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
         values: Json = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
-        address = self._database.encryption.encrypt_members(message.address, owner_of(message.tenant, ident))
-        sealed = {"address": to_json(address), "content": to_json(seal(message.content))}
+        address = self._database.encryption.encrypt_members(
+            message.address, secret_owner_of(message.tenant, new_message_id)
+        )
+        content_values = {"address": to_json(address), "content": to_json(seal(message.content))}
         values |= {"receipts": to_json(due), "is_call": is_call, "listener": SANDBOX_CHANNEL}
         async with self._database.statement() as session:
-            await session.execute(ACCEPT, {"id": ident, **values, **sealed})
-        return ident
+            await session.execute(ACCEPT_MESSAGE, {"id": new_message_id, **values, **content_values})
+        return new_message_id
 
-    async def find(self, message: Message) -> list[UUID]:
+    async def find(self, message: OutgoingMessage) -> list[UUID]:
         values = {name: getattr(message, name) for name in ("tenant", "recipient_id", "attempt_id")}
         async with self._database.transaction() as session:
-            return list((await session.execute(FIND, values)).scalars())
+            return list((await session.execute(SELECT_MESSAGES, values)).scalars())
 
 
-def owner_of(tenant: UUID, id: UUID) -> Owner:
-    return Owner(table="sandbox_message", tenant=tenant, id=str(id))
+def secret_owner_of(tenant: UUID, id: UUID) -> SecretOwner:
+    return SecretOwner(table="sandbox_message", tenant=tenant, id=str(id))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,22 +94,22 @@ class DueReceipt:
 
 
 # A lease: whoever claims them posts them within 5 s, or somebody else does.
-DUE = text("""
+CLAIM_DUE = text("""
 UPDATE sandbox_receipt r SET due_at = now() + interval '5 seconds'
   FROM (SELECT id FROM sandbox_receipt WHERE posted_at IS NULL AND due_at <= now()
          ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
  WHERE r.id = due.id RETURNING r.id, r.message_id, r.attempt_id, r.kind, r.at
 """)
 
-NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
+SELECT_NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
 
 
 async def claim_due_receipts(session: Executor, limit: int) -> list[DueReceipt]:
-    return [DueReceipt(**row) for row in (await session.execute(DUE, {"limit": limit})).mappings()]
+    return [DueReceipt(**row) for row in (await session.execute(CLAIM_DUE, {"limit": limit})).mappings()]
 
 
 async def seconds_to_next(session: Executor) -> float | None:
-    value = (await session.execute(NEXT_DUE)).scalar_one()
+    value = (await session.execute(SELECT_NEXT_DUE)).scalar_one()
     return None if value is None else max(0.0, float(value))
 
 

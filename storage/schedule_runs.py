@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, RUNS_DUE
-from domain.schedules import LeftOut, RunKind, Schedule, run_id, schedule_of
+from domain.schedules import RunKind, ScheduleDefinition, SkipReason, run_id, schedule_of
 from storage.database import to_json
 from storage.rows import decoded
 from storage.sealing import unseal
@@ -18,185 +18,198 @@ from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class ScheduleRunResult:
     id: UUID
     kind: str
     due_at: datetime
     ran_at: datetime
     accepted: int
-    left_out: Mapping[str, int]
+    skipped_recipients: Mapping[str, int]
     skipped: str | None
     finished_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NewRun:
+class NewScheduleRun:
     """`finished`: nobody is to go. Told again, its counts are added."""
 
-    schedule: Schedule
+    schedule: ScheduleDefinition
     kind: RunKind
     due_at: datetime
     id: UUID
     accepted: int = 0
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    skipped: LeftOut | None = None
+    skipped_recipients: Mapping[SkipReason, int] = field(default_factory=dict)
+    skipped: SkipReason | None = None
     finished: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OpenRun:
+class OpenScheduleRun:
     """`schedule` None: it was deleted meanwhile. `after` is the last person that was seen to."""
 
     id: UUID
-    schedule: Schedule | None
+    schedule: ScheduleDefinition | None
     tenant: UUID
     kind: RunKind
     due_at: datetime
     after: str
 
 
-ADDED = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM (
+MERGED_COUNTS = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM (
   SELECT reason, sum(CAST(people AS int)) AS people FROM (
-    SELECT * FROM jsonb_each_text(run.left_out) UNION ALL SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
+    SELECT * FROM jsonb_each_text(run.skipped_recipients) UNION ALL SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
    GROUP BY reason) summed)"""
 
 # In the order of their ids, in which all who write several lock them.
-TELL = text(f"""
+RECORD_RUNS = text(f"""
 WITH told AS (
-  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, left_out, skipped,
+  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, skipped,
          finished_at)
-  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, left_out, skipped, CASE WHEN finished THEN now() END
+  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skipped, CASE WHEN finished THEN now() END
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
-         due_at timestamptz, accepted int, left_out jsonb, skipped text, finished bool) ORDER BY id
+         due_at timestamptz, accepted int, skipped_recipients jsonb, skipped text, finished bool) ORDER BY id
   ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
-         left_out = {ADDED % "EXCLUDED.left_out"}
+         skipped_recipients = {MERGED_COUNTS % "EXCLUDED.skipped_recipients"}
   RETURNING run.id, run.finished_at
 )
 SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM told
 """)  # noqa: S608 - constants of our own
 
-NEXT_TENANT = text("""
+SELECT_NEXT_TENANT = text("""
 (SELECT tenant FROM schedule_run WHERE finished_at IS NULL AND tenant > :after ORDER BY tenant LIMIT 1)
  UNION ALL
 (SELECT tenant FROM schedule_run WHERE finished_at IS NULL ORDER BY tenant LIMIT 1)
  LIMIT 1
 """)
 # Two queries, so that each reads one row of the index. The second one begins only if the first has found nothing.
-OPEN = "SELECT id FROM schedule_run WHERE finished_at IS NULL AND tenant = :tenant"
+SELECT_OPEN = "SELECT id FROM schedule_run WHERE finished_at IS NULL AND tenant = :tenant"
 CLAIM_NEXT = text(f"""
-SELECT id FROM ({OPEN} AND id > :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) behind
+SELECT id FROM ({SELECT_OPEN} AND id > :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) behind
  UNION ALL
-SELECT id FROM ({OPEN} AND id <= :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) first
+SELECT id FROM ({SELECT_OPEN} AND id <= :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) first
  LIMIT 1
 """)  # noqa: S608 - a constant of our own
-OF_TYPE = text("""
+CLAIM_OF_TYPE = text("""
 SELECT run.id FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
  WHERE run.finished_at IS NULL AND run.tenant = :tenant AND s.notification_type = :type
  ORDER BY run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
 """)
-READ = text("""
+READ_RUN = text("""
 SELECT run.id, run.tenant, run.kind, run.due_at, COALESCE(run.after, '') AS after, s.id AS schedule_id,
        s.notification_type, s.spec, s.deleted_at
   FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
  WHERE run.id = :id
 """)
-GO_ON = text(f"""
+SAVE_PROGRESS = text(f"""
 UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
-       left_out = {ADDED % "CAST(:left_out AS jsonb)"} WHERE id = :id
+       skipped_recipients = {MERGED_COUNTS % "CAST(:skipped_recipients AS jsonb)"} WHERE id = :id
 """)  # noqa: S608
-FINISH = text("""
+FINISH_RUN = text("""
 UPDATE schedule_run SET finished_at = now(), after = NULL,
-       skipped = COALESCE(:skipped, CASE WHEN accepted = 0 AND left_out = '{}' THEN :nobody END) WHERE id = :id
+       skipped = COALESCE(:skipped, CASE WHEN accepted = 0 AND skipped_recipients = '{}' THEN :nobody END) WHERE id = :id
 """)
 # What is collected has been seen to: it may wait for its digest longer than until the next time.
-UNFINISHED = text("""
-SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL AND digest_group IS NULL)
+HAS_UNFINISHED = text("""
+SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL)
     OR EXISTS (SELECT 1 FROM schedule_run WHERE schedule_id = :id AND finished_at IS NULL)
 """)
-UNFINISHED_OF = text("""
+SELECT_UNFINISHED = text("""
 SELECT DISTINCT recipient_id FROM notification
- WHERE schedule_id = :id AND finished_at IS NULL AND digest_group IS NULL AND recipient_id = ANY(:people)
+ WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL AND recipient_id = ANY(:people)
 """)
-LAST = text("""
-SELECT id, kind, due_at, ran_at, accepted, left_out, skipped, finished_at FROM schedule_run
+SELECT_LATEST = text("""
+SELECT id, kind, due_at, ran_at, accepted, skipped_recipients, skipped, finished_at FROM schedule_run
  WHERE schedule_id = :id ORDER BY ran_at DESC, due_at DESC LIMIT :limit
 """)
 
 
-def due_run(schedule: Schedule, due_at: datetime, **more: Any) -> NewRun:
+def build_due_run(schedule: ScheduleDefinition, due_at: datetime, **more: Any) -> NewScheduleRun:
     kind = RunKind.DUE
-    return NewRun(schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), **more)
+    return NewScheduleRun(schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), **more)
 
 
-def backfill_run(schedule: Schedule, due_at: datetime) -> NewRun:
+def build_backfill_run(schedule: ScheduleDefinition, due_at: datetime) -> NewScheduleRun:
     kind = RunKind.BACKFILL
-    return NewRun(schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), finished=False)
+    return NewScheduleRun(
+        schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), finished=False
+    )
 
 
-async def tell(session: AsyncSession, runs: Sequence[NewRun]) -> None:
+async def record_runs(session: AsyncSession, runs: Sequence[NewScheduleRun]) -> None:
     """One that is there already is not opened again."""
-    values = {"runs": to_json([_values(run) for run in runs]), "channel": DISPATCH_CHANNEL, "due": RUNS_DUE}
-    await session.execute(TELL, values)
+    values = {"runs": to_json([_run_values(run) for run in runs]), "channel": DISPATCH_CHANNEL, "due": RUNS_DUE}
+    await session.execute(RECORD_RUNS, values)
 
 
-def _values(run: NewRun) -> dict[str, Any]:
+def _run_values(run: NewScheduleRun) -> dict[str, Any]:
     named = {name: getattr(run, name) for name in run.__slots__ if name != "schedule"}
     return {**named, "schedule_id": run.schedule.id, "tenant": run.schedule.tenant}
 
 
-async def next_tenant(session: Executor, after: UUID) -> UUID | None:
+async def find_next_tenant(session: Executor, after: UUID) -> UUID | None:
     """The next tenant behind `after` that has an open run; behind the last one comes the first."""
-    found: UUID | None = (await session.execute(NEXT_TENANT, {"after": after})).scalar_one_or_none()
+    found: UUID | None = (await session.execute(SELECT_NEXT_TENANT, {"after": after})).scalar_one_or_none()
     return found
 
 
-async def claim_next(session: AsyncSession, tenant: UUID, after: UUID) -> OpenRun | None:
+async def claim_next(session: AsyncSession, tenant: UUID, after: UUID) -> OpenScheduleRun | None:
     """An open run of the tenant that no other process has claimed: the next behind `after`, or the first."""
-    return await _claimed(session, CLAIM_NEXT, {"tenant": tenant, "after": after})
+    return await _claim(session, CLAIM_NEXT, {"tenant": tenant, "after": after})
 
 
-async def claim_of_type(session: AsyncSession, tenant: UUID, notification_type: str) -> OpenRun | None:
+async def claim_of_type(session: AsyncSession, tenant: UUID, notification_type: str) -> OpenScheduleRun | None:
     """An open run of the type that no other process has claimed."""
-    return await _claimed(session, OF_TYPE, {"tenant": tenant, "type": notification_type})
+    return await _claim(session, CLAIM_OF_TYPE, {"tenant": tenant, "type": notification_type})
 
 
-async def _claimed(session: AsyncSession, claim: TextClause, values: dict[str, Any]) -> OpenRun | None:
+async def _claim(session: AsyncSession, claim: TextClause, values: dict[str, Any]) -> OpenScheduleRun | None:
     id = (await session.execute(claim, values)).scalar_one_or_none()
     if id is None:
         return None
-    row = (await session.execute(READ, {"id": id})).mappings().one()
+    row = (await session.execute(READ_RUN, {"id": id})).mappings().one()
     spec = decoded(row["spec"])
     schedule = None
     if row["deleted_at"] is None:
-        clear = {**spec, "payload": unseal(spec["payload"])}
-        schedule = schedule_of(row["schedule_id"], row["tenant"], row["notification_type"], clear)
+        plain_spec = {**spec, "payload": unseal(spec["payload"])}
+        schedule = schedule_of(row["schedule_id"], row["tenant"], row["notification_type"], plain_spec)
     facts = {name: row[name] for name in ("id", "tenant", "due_at", "after")}
-    return OpenRun(**facts, kind=RunKind(row["kind"]), schedule=schedule)
+    return OpenScheduleRun(**facts, kind=RunKind(row["kind"]), schedule=schedule)
 
 
-async def go_on(
-    session: AsyncSession, id: UUID, after: str, accepted: int = 0, left_out: Mapping[LeftOut, int] | None = None
+async def save_progress(
+    session: AsyncSession,
+    id: UUID,
+    after: str,
+    accepted: int = 0,
+    skipped_recipients: Mapping[SkipReason, int] | None = None,
 ) -> None:
-    values = {"id": id, "after": after, "accepted": accepted, "left_out": to_json(dict(left_out or {}))}
-    await session.execute(GO_ON, values)
+    values = {
+        "id": id,
+        "after": after,
+        "accepted": accepted,
+        "skipped_recipients": to_json(dict(skipped_recipients or {})),
+    }
+    await session.execute(SAVE_PROGRESS, values)
 
 
-async def finish(session: AsyncSession, id: UUID, skipped: LeftOut | None = None) -> None:
-    await session.execute(FINISH, {"id": id, "skipped": skipped, "nobody": LeftOut.NOBODY})
+async def finish_run(session: AsyncSession, id: UUID, skipped: SkipReason | None = None) -> None:
+    await session.execute(FINISH_RUN, {"id": id, "skipped": skipped, "nobody": SkipReason.NO_RECIPIENTS})
 
 
-async def unfinished(session: AsyncSession, schedule_id: UUID) -> bool:
+async def has_unfinished(session: AsyncSession, schedule_id: UUID) -> bool:
     """Whether anything of an earlier time is still on its way."""
-    return bool((await session.execute(UNFINISHED, {"id": schedule_id})).scalar_one())
+    return bool((await session.execute(HAS_UNFINISHED, {"id": schedule_id})).scalar_one())
 
 
-async def unfinished_of(session: AsyncSession, schedule_id: UUID, people: Sequence[str]) -> set[str]:
+async def find_unfinished_recipients(
+    session: AsyncSession, schedule_id: UUID, recipient_ids: Sequence[str]
+) -> set[str]:
     """Those of them to whom something of it is still on its way."""
-    rows = await session.execute(UNFINISHED_OF, {"id": schedule_id, "people": list(people)})
+    rows = await session.execute(SELECT_UNFINISHED, {"id": schedule_id, "people": list(recipient_ids)})
     return set(rows.scalars())
 
 
-async def last(session: AsyncSession, schedule_id: UUID, limit: int) -> list[Run]:
+async def list_latest(session: AsyncSession, schedule_id: UUID, limit: int) -> list[ScheduleRunResult]:
     """Newest first."""
-    rows = (await session.execute(LAST, {"id": schedule_id, "limit": limit})).mappings()
-    return [Run(**{**row, "left_out": decoded(row["left_out"])}) for row in rows]
+    rows = (await session.execute(SELECT_LATEST, {"id": schedule_id, "limit": limit})).mappings()
+    return [ScheduleRunResult(**{**row, "skipped_recipients": decoded(row["skipped_recipients"])}) for row in rows]

@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import TextClause
 
 # As SQLAlchemy reads them, but without its escape `\:`, which no statement of ours needs.
-NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+PARAMETER_PATTERN = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
 class Executor(Protocol):
@@ -24,7 +24,7 @@ class Executor(Protocol):
     async def execute(self, statement: Any, params: Any = None) -> Any: ...
 
 
-class Rows:
+class StatementResult:
     """The part of SQLAlchemy's Result that our statements use. A record is a row and a mapping at once."""
 
     def __init__(self, records: list[asyncpg.Record]) -> None:
@@ -33,7 +33,7 @@ class Rows:
     def __iter__(self) -> Iterator[asyncpg.Record]:
         return iter(self._records)
 
-    def mappings(self) -> "Rows":
+    def mappings(self) -> "StatementResult":
         return self
 
     def scalars(self) -> list[Any]:
@@ -66,10 +66,10 @@ class QuickSession:
         self.info: Mapping[Any, Any] = info or {}
         self.is_rolled_back = False
 
-    async def execute(self, statement: TextClause, params: Mapping[str, Any] | None = None) -> Rows:
+    async def execute(self, statement: TextClause, params: Mapping[str, Any] | None = None) -> StatementResult:
         values = params or {}
-        sql, names = numbered(statement.text)
-        return Rows(await self._driver.fetch(sql, *(values[name] for name in names)))
+        sql, names = number_parameters(statement.text)
+        return StatementResult(await self._driver.fetch(sql, *(values[name] for name in names)))
 
     async def rollback(self) -> None:
         """Undo the transaction at the end of the block."""
@@ -77,7 +77,7 @@ class QuickSession:
 
 
 @cache
-def numbered(sql: str) -> tuple[str, list[str]]:
+def number_parameters(sql: str) -> tuple[str, list[str]]:
     """Return the statement with $1, $2 … for its names, and the names in that order."""
     names: list[str] = []
 
@@ -86,4 +86,4 @@ def numbered(sql: str) -> tuple[str, list[str]]:
             names.append(match[1])
         return f"${names.index(match[1]) + 1}"
 
-    return NAME.sub(parameter, sql), names
+    return PARAMETER_PATTERN.sub(parameter, sql), names

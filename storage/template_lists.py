@@ -13,11 +13,11 @@ from sqlmodel import col
 from models.content import Template, TemplatePublication
 
 SEPARATOR = "\x1f"
-ORDER = (col(Template.name), col(Template.channel), col(Template.language))
+SORT_COLUMNS = (col(Template.name), col(Template.channel), col(Template.language))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Filter:
+class TemplateFilter:
     """None: any."""
 
     tenant: UUID
@@ -27,7 +27,7 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
+class ListedTemplate:
     row: Template
     published_version: int | None
 
@@ -49,7 +49,7 @@ class PublishedText:
     text_template: str | None
 
 
-PUBLISHED = text("""
+SELECT_PUBLISHED = text("""
 SELECT DISTINCT ON (p.name, p.channel, p.language)
        p.name, p.channel, p.language, t.subject_template, t.body_template, t.text_template
   FROM template_publication p JOIN template t ON t.id = p.template_id
@@ -58,45 +58,49 @@ SELECT DISTINCT ON (p.name, p.channel, p.language)
 """)
 
 
-async def published_texts(session: AsyncSession, tenant: UUID, names: Sequence[str]) -> list[PublishedText]:
+async def list_published_texts(session: AsyncSession, tenant: UUID, names: Sequence[str]) -> list[PublishedText]:
     """What is in force of these templates, in all channels and languages."""
-    rows = await session.execute(PUBLISHED, {"tenant": tenant, "names": list(names)})
+    rows = await session.execute(SELECT_PUBLISHED, {"tenant": tenant, "names": list(names)})
     return [PublishedText(**row) for row in rows.mappings()]
 
 
-async def listed(session: AsyncSession, wanted: Filter, after: str | None, limit: int) -> list[Listed]:
+async def list_newest(
+    session: AsyncSession, criteria: TemplateFilter, after: str | None, limit: int
+) -> list[ListedTemplate]:
     """The newest version of each name, channel and language, in this order. ValueError: `after` is no place."""
-    found = _matching(wanted).where(~_has_newer()).order_by(*ORDER).limit(limit)
+    query = _matching_query(criteria).where(~_newer_exists()).order_by(*SORT_COLUMNS).limit(limit)
     if after is not None:
         name, channel, language = after.split(SEPARATOR)
-        found = found.where(tuple_(*ORDER) > tuple_(name, channel, language))
-    return [_listed(row) for row in await session.execute(found)]
+        query = query.where(tuple_(*SORT_COLUMNS) > tuple_(name, channel, language))
+    return [_listed_template(row) for row in await session.execute(query)]
 
 
-async def versions(session: AsyncSession, wanted: Filter, before: UUID | None, limit: int) -> list[Listed]:
+async def list_versions(
+    session: AsyncSession, criteria: TemplateFilter, before: UUID | None, limit: int
+) -> list[ListedTemplate]:
     """All versions, newest first."""
-    found = _matching(wanted).order_by(col(Template.id).desc()).limit(limit)
+    query = _matching_query(criteria).order_by(col(Template.id).desc()).limit(limit)
     if before is not None:
-        found = found.where(col(Template.id) < before)
-    return [_listed(row) for row in await session.execute(found)]
+        query = query.where(col(Template.id) < before)
+    return [_listed_template(row) for row in await session.execute(query)]
 
 
-async def known(session: AsyncSession, tenant: UUID, name: str) -> bool:
-    found = select(exists().where(col(Template.tenant) == tenant, col(Template.name) == name))
-    return bool((await session.execute(found)).scalar_one())
+async def is_known_name(session: AsyncSession, tenant: UUID, name: str) -> bool:
+    query = select(exists().where(col(Template.tenant) == tenant, col(Template.name) == name))
+    return bool((await session.execute(query)).scalar_one())
 
 
-def _has_newer() -> Exists:
+def _newer_exists() -> Exists:
     newer = aliased(Template)
     same = [col(getattr(newer, name)) == getattr(Template, name) for name in ("tenant", "name", "channel", "language")]
     return exists().where(*same, col(newer.version) > Template.version)
 
 
-def _listed(row: Sequence[Any]) -> Listed:
-    return Listed(row=row[0], published_version=row[1])
+def _listed_template(row: Sequence[Any]) -> ListedTemplate:
+    return ListedTemplate(row=row[0], published_version=row[1])
 
 
-def _matching(wanted: Filter) -> Select[Any]:
+def _matching_query(criteria: TemplateFilter) -> Select[Any]:
     published = (
         select(col(TemplatePublication.version))
         .where(
@@ -109,9 +113,9 @@ def _matching(wanted: Filter) -> Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    given = {"name": wanted.name, "channel": wanted.channel, "language": wanted.language}
+    given = {"name": criteria.name, "channel": criteria.channel, "language": criteria.language}
     return (
         select(Template, published.label("published_version"))
-        .where(col(Template.tenant) == wanted.tenant)
+        .where(col(Template.tenant) == criteria.tenant)
         .filter_by(**{name: value for name, value in given.items() if value is not None})
     )

@@ -14,16 +14,16 @@ from domain.channels import Channel
 from domain.templates import TemplateVersion
 from models.content import Template, TemplatePublication
 
-LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-CLOCK = text("SELECT clock_timestamp()")
-LAST = text("""
+LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+SELECT_NOW = text("SELECT clock_timestamp()")
+SELECT_LAST_VERSION = text("""
 SELECT max(version) FROM template
  WHERE tenant = :tenant AND name = :name AND channel = :channel AND language = :language
 """)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class TemplateKey:
     """What versions are counted within."""
 
     tenant: UUID
@@ -46,7 +46,7 @@ class Publication:
     published_at: datetime
 
 
-def value_of(row: Template) -> TemplateVersion:
+def template_version_of(row: Template) -> TemplateVersion:
     return TemplateVersion(
         id=row.id,
         name=row.name,
@@ -60,54 +60,54 @@ def value_of(row: Template) -> TemplateVersion:
     )
 
 
-def newest(
+def find_in_force(
     history: Sequence[Publication], channel: str, language: str, as_of: datetime | None = None
 ) -> Publication | None:
     """The publication in force at `as_of` (None: now); `history` is oldest first."""
-    for one in reversed(history):
-        if (one.channel, one.language) == (channel, language) and (as_of is None or one.published_at <= as_of):
-            return one
+    for entry in reversed(history):
+        if (entry.channel, entry.language) == (channel, language) and (as_of is None or entry.published_at <= as_of):
+            return entry
     return None
 
 
-async def lock(session: AsyncSession, place: Place) -> None:
+async def lock_key(session: AsyncSession, template_key: TemplateKey) -> None:
     """One writer of a place at a time, to the end of the transaction: versions and publications have an order."""
-    name = "\x1f".join(str(value) for value in place.fields.values())
-    await session.execute(LOCK, {"name": f"template:{name}"})
+    name = "\x1f".join(str(value) for value in template_key.fields.values())
+    await session.execute(LOCK_KEY, {"name": f"template:{name}"})
 
 
-async def add(session: AsyncSession, place: Place, content: dict[str, Any]) -> Template:
+async def add_version(session: AsyncSession, template_key: TemplateKey, content: dict[str, Any]) -> Template:
     """`content`: subject_template, body_template, text_template, variables_schema. Takes the lock itself."""
-    await lock(session, place)
-    last = (await session.execute(LAST, place.fields)).scalar_one()
-    row = Template(**place.fields, **content, version=(last or 0) + 1)
+    await lock_key(session, template_key)
+    last = (await session.execute(SELECT_LAST_VERSION, template_key.fields)).scalar_one()
+    row = Template(**template_key.fields, **content, version=(last or 0) + 1)
     session.add(row)
     await session.flush()
     return row
 
 
-async def publish(session: AsyncSession, place: Place, row: Template) -> TemplatePublication:
+async def publish_version(session: AsyncSession, template_key: TemplateKey, row: Template) -> TemplatePublication:
     """Call under the lock. The time is the server's, and later than that of every publication before."""
-    at = (await session.execute(CLOCK)).scalar_one()
-    made = TemplatePublication(**place.fields, template_id=row.id, version=row.version, published_at=at)
-    session.add(made)
+    at = (await session.execute(SELECT_NOW)).scalar_one()
+    publication = TemplatePublication(**template_key.fields, template_id=row.id, version=row.version, published_at=at)
+    session.add(publication)
     await session.flush()
-    return made
+    return publication
 
 
-async def by_id(session: AsyncSession, tenant: UUID, id: UUID) -> Template | None:
-    found = select(Template).where(Template.tenant == tenant, Template.id == id)
-    return (await session.execute(found)).scalar_one_or_none()
+async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> Template | None:
+    query = select(Template).where(Template.tenant == tenant, Template.id == id)
+    return (await session.execute(query)).scalar_one_or_none()
 
 
-async def by_version(session: AsyncSession, place: Place, version: int) -> Template | None:
-    found = select(Template).filter_by(**place.fields, version=version)
-    return (await session.execute(found)).scalar_one_or_none()
+async def find_by_version(session: AsyncSession, template_key: TemplateKey, version: int) -> Template | None:
+    query = select(Template).filter_by(**template_key.fields, version=version)
+    return (await session.execute(query)).scalar_one_or_none()
 
 
-async def publications(session: AsyncSession, tenant: UUID, name: str) -> list[Publication]:
+async def list_publications(session: AsyncSession, tenant: UUID, name: str) -> list[Publication]:
     """Of every channel and language of a name, oldest first."""
-    found = (
+    query = (
         select(TemplatePublication)
         .where(TemplatePublication.tenant == tenant, TemplatePublication.name == name)
         .order_by(col(TemplatePublication.published_at), col(TemplatePublication.id))
@@ -120,5 +120,5 @@ async def publications(session: AsyncSession, tenant: UUID, name: str) -> list[P
             version=row.version,
             published_at=row.published_at,
         )
-        for row in (await session.execute(found)).scalars()
+        for row in (await session.execute(query)).scalars()
     ]

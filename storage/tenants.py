@@ -11,29 +11,31 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from domain.audit import Actor, Change
+from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.holds import HoldKind
 from models.columns import new_id
 from models.tenants import Tenant
 from storage import audit, holds
-from storage.catalog import announce
+from storage.catalog import notify_catalog_change
 
 # One process at a time: both would find that there is no installation tenant yet.
 LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")
 CLAIM_INSTALLATION = text("""
 UPDATE tenant SET installation = true WHERE id = :id AND NOT EXISTS (SELECT 1 FROM tenant WHERE installation)
 """)
-LISTED = """
+SELECT_TENANTS = """
 SELECT t.key, t.name, t.default_language, t.installation, t.created_at,
        h.created_at AS suspended_at, h.reason AS suspension_reason
   FROM tenant t LEFT JOIN hold h ON h.tenant = t.id AND h.kind = 'tenant'
 """
-PAGE = text(f"""{LISTED} WHERE CAST(:after AS text) IS NULL OR t.key > :after ORDER BY t.key LIMIT :limit""")
-ONE = text(f"""{LISTED} WHERE t.key = :key""")
+SELECT_PAGE = text(
+    f"""{SELECT_TENANTS} WHERE CAST(:after AS text) IS NULL OR t.key > :after ORDER BY t.key LIMIT :limit"""
+)
+SELECT_ONE = text(f"""{SELECT_TENANTS} WHERE t.key = :key""")
 
 
-class TenantRefused(Exception):
+class TenantChangeNotAllowed(Exception):
     """The change is not allowed; the message says why."""
 
 
@@ -54,17 +56,17 @@ async def find(session: AsyncSession, key: str) -> Tenant | None:
     return (await session.execute(select(Tenant).where(Tenant.key == key))).scalar_one_or_none()
 
 
-async def by_id(session: AsyncSession, id: UUID) -> Tenant:
+async def find_by_id(session: AsyncSession, id: UUID) -> Tenant:
     return (await session.execute(select(Tenant).where(Tenant.id == id))).scalar_one()
 
 
-async def make(session: AsyncSession, key: str, actor: Actor, name: str | None = None) -> Tenant | None:
+async def create(session: AsyncSession, key: str, actor: Actor, name: str | None = None) -> Tenant | None:
     """Return None if there is one with this key already."""
     values = {"id": new_id(), "key": key, "name": name or key, "default_language": "en", "created_at": now()}
-    made = insert(Tenant).values(**values).on_conflict_do_nothing(index_elements=["key"]).returning(Tenant)
-    tenant = (await session.execute(made)).scalar_one_or_none()
+    insertion = insert(Tenant).values(**values).on_conflict_do_nothing(index_elements=["key"]).returning(Tenant)
+    tenant = (await session.execute(insertion)).scalar_one_or_none()
     if tenant is not None:
-        await _record(session, tenant, actor, "tenant.created", None, {"key": key, "name": tenant.name})
+        await _record_change(session, tenant, actor, "tenant.created", None, {"key": key, "name": tenant.name})
     return tenant
 
 
@@ -72,55 +74,55 @@ async def claim_installation(session: AsyncSession, id: UUID) -> bool:
     """Make it the installation's own tenant, unless there is one. Return whether it is."""
     await session.execute(LOCK_INSTALLATION)
     await session.execute(CLAIM_INSTALLATION, {"id": id})
-    own = (await session.execute(select(Tenant.id).where(col(Tenant.installation)))).scalar_one_or_none()
-    await announce(session)
-    return own == id
+    installation_id = (await session.execute(select(Tenant.id).where(col(Tenant.installation)))).scalar_one_or_none()
+    await notify_catalog_change(session)
+    return installation_id == id
 
 
 async def suspend(session: AsyncSession, tenant: Tenant, reason: str | None, actor: Actor) -> None:
     """Hold its messages back, and refuse its keys. Again changes nothing. Raises TenantRefused."""
     if tenant.installation:
-        raise TenantRefused("the installation's own tenant cannot be suspended")
+        raise TenantChangeNotAllowed("the installation's own tenant cannot be suspended")
     if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason, actor.name):
         after = {"suspended": True, "reason": reason}
-        await _record(session, tenant, actor, "tenant.suspended", {"suspended": False, "reason": None}, after)
-        await announce(session)
+        await _record_change(session, tenant, actor, "tenant.suspended", {"suspended": False, "reason": None}, after)
+        await notify_catalog_change(session)
 
 
 async def resume(session: AsyncSession, tenant: Tenant, actor: Actor) -> None:
     """Release what waits, at the resume rate. Again changes nothing."""
     if await holds.resume(session, tenant.id, HoldKind.TENANT, tenant.key):
-        await _record(session, tenant, actor, "tenant.resumed", {"suspended": True}, {"suspended": False})
-        await announce(session)
+        await _record_change(session, tenant, actor, "tenant.resumed", {"suspended": True}, {"suspended": False})
+        await notify_catalog_change(session)
 
 
-async def state(session: AsyncSession, key: str) -> TenantState | None:
-    row = (await session.execute(ONE, {"key": key})).mappings().one_or_none()
+async def read_state(session: AsyncSession, key: str) -> TenantState | None:
+    row = (await session.execute(SELECT_ONE, {"key": key})).mappings().one_or_none()
     return None if row is None else TenantState(**row)
 
 
-async def listed(session: AsyncSession, after: str | None, limit: int | None) -> Sequence[TenantState]:
+async def list_page(session: AsyncSession, after: str | None, limit: int | None) -> Sequence[TenantState]:
     """By key; without a limit all of them."""
-    rows = await session.execute(PAGE, {"after": after, "limit": limit})
+    rows = await session.execute(SELECT_PAGE, {"after": after, "limit": limit})
     return [TenantState(**row) for row in rows.mappings()]
 
 
-async def keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
+async def list_keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
     """By name."""
     return (await session.execute(select(Tenant.key).order_by(Tenant.key).limit(limit))).scalars().all()
 
 
-async def keys_of(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, str]:
+async def read_keys(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, str]:
     rows = await session.execute(select(Tenant.id, Tenant.key).where(col(Tenant.id).in_(ids)))
     return {row.id: row.key for row in rows}
 
 
-async def timezone(session: AsyncSession, tenant: UUID) -> str:
+async def read_timezone(session: AsyncSession, tenant: UUID) -> str:
     """That of its people who have none of their own."""
     return (await session.execute(select(Tenant.timezone).where(Tenant.id == tenant))).scalar_one()
 
 
-async def _record(
+async def _record_change(
     session: AsyncSession,
     tenant: Tenant,
     actor: Actor,
@@ -129,5 +131,5 @@ async def _record(
     after: dict[str, Any] | None,
 ) -> None:
     subject = f"tenant/{tenant.key}"
-    change = Change(tenant=tenant.id, actor=actor, action=action, subject=subject, before=before, after=after)
-    await audit.record(session, change)
+    change = AuditChange(tenant=tenant.id, actor=actor, action=action, subject=subject, before=before, after=after)
+    await audit.record_change(session, change)

@@ -4,84 +4,84 @@ is due to the next; in between everything that was due happens, in real time."""
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from domain.clock import now, set_ahead
+from domain.clock import now, set_offset
 from testing.polling import eventually
-from testing.rows import Rows
-from testing.workflows import Workflows
+from testing.rows import TenantRows
+from testing.workflows import TrackedWorkflows
 
-SETTLES_WITHIN = 60.0
+SETTLE_TIMEOUT = 60.0
 # What is due so soon after something else is one moment with it: otherwise many sends would be as many skips.
-TOGETHER = timedelta(seconds=1)
+MERGE_WINDOW = timedelta(seconds=1)
 
 
-class NothingWaits(Exception):
+class NothingScheduled(Exception):
     """There is no moment to skip to."""
 
 
-class Clock:
+class TenantClock:
     """For one tenant's notifications. `wake` tells loops of this process that time has passed."""
 
-    def __init__(self, rows: Rows, workflows: Workflows, wake: Callable[[], None]) -> None:
+    def __init__(self, rows: TenantRows, workflows: TrackedWorkflows, on_skip: Callable[[], None]) -> None:
         self._rows = rows
         self._workflows = workflows
-        self._wake = wake
+        self._on_skip = on_skip
 
     async def reset(self) -> None:
         """Back to the machine's time. What this tenant leaves behind is followed no more."""
-        self._workflows.open.clear()
+        self._workflows.open_ids.clear()
         await self._set(timedelta())
 
     async def settle(self) -> None:
         """Until nothing happens any more but by the passing of time."""
-        await eventually(self._busy, lambda reasons: not reasons, SETTLES_WITHIN)
+        await eventually(self._find_busy_reasons, lambda reasons: not reasons, SETTLE_TIMEOUT)
 
     async def advance(self, by: timedelta) -> None:
         await self.settle()
         target = now() + by
-        while (due := await self._next()) is not None and due < target:
-            await self._move(due)
-        await self._move(target)
+        while (due := await self._find_next_due()) is not None and due < target:
+            await self._move_to(due)
+        await self._move_to(target)
 
     async def skip(self) -> timedelta:
         """To the next moment at which something is due; how far that was."""
         await self.settle()
-        due = await self._next()
+        due = await self._find_next_due()
         if due is None:
-            raise NothingWaits("nothing waits for a later moment")
+            raise NothingScheduled("nothing waits for a later moment")
         skipped = max(due - now(), timedelta())
-        await self._move(due)
+        await self._move_to(due)
         return skipped
 
-    async def _move(self, to: datetime) -> None:
-        with self._workflows.signals_held():
+    async def _move_to(self, to: datetime) -> None:
+        with self._workflows.hold_signals():
             await self._set(self._workflows.ahead + max(to - now(), timedelta()))
-            await self._workflows.catch_up()
-        await self._rows.wake()
-        self._wake()
-        for notification_type in await self._rows.to_tick():
+            await self._workflows.advance_clocks()
+        await self._rows.notify_listeners()
+        self._on_skip()
+        for notification_type in await self._rows.list_types_to_tick():
             await self._workflows.tick(self._rows.tenant, notification_type)
         await self.settle()
 
     async def _set(self, ahead: timedelta) -> None:
         self._workflows.ahead = ahead
-        set_ahead(ahead)
+        set_offset(ahead)
         await self._rows.set_ahead(ahead)
 
-    async def _next(self) -> datetime | None:
-        moments = await self._workflows.moments()
-        due = [timer for moment in moments.values() for timer in moment.timers]
-        if reports_at := await self._rows.next_due():
+    async def _find_next_due(self) -> datetime | None:
+        open_workflows = await self._workflows.read_progress()
+        due = [timer for workflow in open_workflows.values() for timer in workflow.timers]
+        if reports_at := await self._rows.find_next_due():
             due.append(reports_at)
-        return max((at for at in due if at < min(due) + TOGETHER), default=None)
+        return max((at for at in due if at < min(due) + MERGE_WINDOW), default=None)
 
-    async def _busy(self) -> list[str]:
+    async def _find_busy_reasons(self) -> list[str]:
         """Nothing is, if workflows stand as they stood before the rows were looked at. Rows first: they cost less."""
-        if reasons := await self._rows.busy():
+        if reasons := await self._rows.find_busy_reasons():
             return reasons
-        before = await self._workflows.moments()
-        if working := [f"{id} is at work" for id, moment in before.items() if moment.busy(now())]:
-            return working
-        if reasons := await self._rows.busy():
+        before = await self._workflows.read_progress()
+        if busy_reasons := [f"{id} is at work" for id, workflow in before.items() if workflow.is_busy(now())]:
+            return busy_reasons
+        if reasons := await self._rows.find_busy_reasons():
             return reasons
-        after = await self._workflows.moments()
+        after = await self._workflows.read_progress()
         return [] if before == after else ["workflows have just moved"]

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_dead: list[str] = []
+_dead_parts: list[str] = []
 
 
 @contextmanager
-def watched(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
+def watch_task(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
     """Report the part as dead if its task ends inside the block."""
     reports: list[str] = []
 
     def report(ended: asyncio.Task[Any]) -> None:
         error = None if ended.cancelled() else ended.exception()
         reports.append(f"{part} ended by itself: {error!r}")
-        _dead.extend(reports)
+        _dead_parts.extend(reports)
 
     task.add_done_callback(report)
     try:
@@ -24,9 +24,9 @@ def watched(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
     finally:
         task.remove_done_callback(report)
         for each in reports:
-            _dead.remove(each)
+            _dead_parts.remove(each)
 
 
-def first_death() -> str | None:
+def find_dead_part() -> str | None:
     """None while everything lives."""
-    return _dead[0] if _dead else None
+    return _dead_parts[0] if _dead_parts else None

@@ -4,27 +4,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from testing.liveness import first_death
-from testing.stage import Stage, open_stage
+from testing.installation import LocalInstallation, open_installation
+from testing.liveness import find_dead_part
 from testing.tocsin import Tocsin, open_tenant
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """End the session if a shared part has died: every later test could only wait for its deadline."""
-    if (death := first_death()) is not None:
-        item.session.shouldstop = death
-        pytest.fail(death, pytrace=False)
+    if (dead_part := find_dead_part()) is not None:
+        item.session.shouldstop = dead_part
+        pytest.fail(dead_part, pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def tocsin_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def tocsin_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalInstallation]:
     """Servers and engine, started once."""
-    with open_stage(tmp_path_factory.mktemp("tocsin")) as stage:
-        yield stage
+    with open_installation(tmp_path_factory.mktemp("tocsin")) as installation:
+        yield installation
 
 
 @pytest.fixture
-def tocsin(tocsin_stage: Stage) -> Iterator[Tocsin]:
+def tocsin(tocsin_installation: LocalInstallation) -> Iterator[Tocsin]:
     """A tenant that has nothing yet, at the machine's time."""
-    with open_tenant(tocsin_stage) as tocsin:
+    with open_tenant(tocsin_installation) as tocsin:
         yield tocsin

@@ -5,29 +5,29 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from testing.liveness import first_death
+from testing.liveness import find_dead_part
 
 Value = TypeVar("Value")
 
 # A condition that comes costs nothing however long it may take, and a machine can be slow.
-WITHIN = 120.0
+DEFAULT_TIMEOUT = 120.0
 # Each look may cost as much as a request. A look right after the condition came saves time only where it came soon.
-SHORTEST, LONGEST = 0.02, 0.1
-SHARE = 0.1  # of the time waited so far
+MIN_INTERVAL, MAX_INTERVAL = 0.02, 0.1
+WAITED_SHARE = 0.1  # of the time waited so far
 
 
 async def eventually(
-    look: Callable[[], Awaitable[Value]], until: Callable[[Value], bool], within: float = WITHIN
+    read: Callable[[], Awaitable[Value]], condition: Callable[[Value], bool], within: float = DEFAULT_TIMEOUT
 ) -> Value:
     """Return what `look` saw when `until` held. Fail after `within` seconds, or once a part under test has died."""
     started = time.monotonic()
     while True:
-        seen = await look()
-        if until(seen):
-            return seen
-        if (death := first_death()) is not None:
-            raise AssertionError(death)
+        value = await read()
+        if condition(value):
+            return value
+        if (dead_part := find_dead_part()) is not None:
+            raise AssertionError(dead_part)
         waited = time.monotonic() - started
         if waited > within:
-            raise AssertionError(f"the condition never held; last seen: {seen}")
-        await asyncio.sleep(min(max(SHORTEST, SHARE * waited), LONGEST))
+            raise AssertionError(f"the condition never held; last seen: {value}")
+        await asyncio.sleep(min(max(MIN_INTERVAL, WAITED_SHARE * waited), MAX_INTERVAL))

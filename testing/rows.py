@@ -10,7 +10,7 @@ from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, SANDBOX_CHANNEL
 from storage.database import Database
 
 # Found before the functions of the same names in pg_catalog, by every statement of this database.
-CLOCK = """
+CREATE_CLOCK = """
 CREATE SCHEMA skipped;
 CREATE TABLE skipped.clock (ahead interval NOT NULL);
 INSERT INTO skipped.clock VALUES ('0');
@@ -26,7 +26,7 @@ SET_AHEAD = text("UPDATE skipped.clock SET ahead = :ahead")
 WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel")
 
 # A receipt that is claimed to be posted is due again in 5 s, so nearer ones may be on their way already.
-SOON = timedelta(seconds=6)
+REPORT_MARGIN = timedelta(seconds=6)
 # The queue ends these waits; their workflows' own timers come later. Waits for room in a limit end with its window.
 WAITING = """FROM queue_entry
  WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'capped')"""
@@ -37,7 +37,7 @@ UNION SELECT 'a wait is over' {WAITING} AND waits_until <= now()
 UNION SELECT 'a notification is not collected' FROM queue_entry
  WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
- WHERE tenant = :tenant AND closed_at IS NULL AND (told_at IS NULL OR filled OR (calendar AND closes_at <= now()))
+ WHERE tenant = :tenant AND closed_at IS NULL AND (signaled_at IS NULL OR filled OR (calendar AND closes_at <= now()))
 UNION SELECT 'a throttle is not told to go on' FROM throttle_window
  WHERE tenant = :tenant AND awaited AND ends_at <= now()
 UNION SELECT 'a workflow is not told of a cancel' FROM queue_entry
@@ -48,16 +48,16 @@ UNION SELECT 'a workflow is not told of a resume' FROM delivery d
    AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.tenant = d.tenant OR h.tenant IS NULL)
 UNION SELECT 'the sandbox has something to report' FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
  WHERE m.tenant = :tenant AND r.posted_at IS NULL AND r.due_at <= now() + :soon
-UNION SELECT 'a schedule is due' FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
+UNION SELECT 'a schedule is due' FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id
  WHERE t.tenant = :tenant AND t.due_at <= now() AND s.paused_at IS NULL AND s.deleted_at IS NULL
 UNION SELECT 'a schedule is not planned' FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id
  WHERE s.tenant = :tenant
 UNION SELECT 'a run of a schedule is not through' FROM schedule_run WHERE tenant = :tenant AND finished_at IS NULL
-UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND ensured_at IS NULL
+UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND synced_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
  WHERE a.tenant = :tenant AND r.applied_at IS NULL
 """)  # noqa: S608 - a constant of our own
-SCHEDULED = """FROM schedule_turn t JOIN schedule s ON s.id = t.schedule_id
+SCHEDULED = """FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id
  WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL"""
 NEXT = text(f"""
 SELECT least(
@@ -74,7 +74,7 @@ SELECT t.notification_type {SCHEDULED} AND t.due_at <= now()
 UNION SELECT notification_type FROM digest
  WHERE tenant = :tenant AND closed_at IS NULL AND calendar AND closes_at <= now()
 """)  # noqa: S608
-REPORT = text("""
+INSERT_REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
  WHERE tenant = :tenant AND notification_id = :notification_id
@@ -86,12 +86,12 @@ async def add_clock(url: str) -> None:
     """To a migrated database that nobody is connected to yet."""
     connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql", 1))
     try:
-        await connection.execute(CLOCK)
+        await connection.execute(CREATE_CLOCK)
     finally:
         await connection.close()
 
 
-class Rows:
+class TenantRows:
     """Of one tenant; the clock is everybody's."""
 
     def __init__(self, database: Database, tenant: UUID) -> None:
@@ -102,24 +102,24 @@ class Rows:
         async with self._database.transaction() as session:
             await session.execute(SET_AHEAD, {"ahead": ahead})
 
-    async def wake(self) -> None:
+    async def notify_listeners(self) -> None:
         """Whoever waits for something that may be due by now."""
         channels = [DISPATCH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL]
         async with self._database.transaction() as session:
             await session.execute(WAKE, {"channels": channels})
 
-    async def busy(self) -> list[str]:
+    async def find_busy_reasons(self) -> list[str]:
         """What happens by itself within moments, in words."""
         async with self._database.transaction() as session:
-            return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": SOON})).scalars())
+            return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": REPORT_MARGIN})).scalars())
 
-    async def next_due(self) -> datetime | None:
+    async def find_next_due(self) -> datetime | None:
         """When the sandbox reports next by itself, a wait or a limit ends, or something is due by the calendar."""
         async with self._database.transaction() as session:
             due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due
 
-    async def to_tick(self) -> list[str]:
+    async def list_types_to_tick(self) -> list[str]:
         """The types of which something is due by the calendar."""
         async with self._database.transaction() as session:
             return list((await session.execute(TO_TICK, {"tenant": self.tenant})).scalars())
@@ -129,4 +129,4 @@ class Rows:
         values = {"tenant": self.tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
         values |= {"listener": SANDBOX_CHANNEL}
         async with self._database.transaction() as session:
-            return len((await session.execute(REPORT, values)).all())
+            return len((await session.execute(INSERT_REPORT, values)).all())

@@ -33,21 +33,21 @@ from domain.names import tick_schedule
 # For the dev server. Timers fire up to a second late by default, which would be a second for every skip.
 DYNAMIC_CONFIG = {"frontend.WorkflowTimeSkippingEnabled": "true", "history.timerProcessorMaxTimeShift": '"20ms"'}
 
-ENDS = {
+CLOSE_EVENTS = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
 }
-TASKS = {
+WORKFLOW_TASK_EVENTS = {
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
 }
-ACTIVITY_ENDS = {
+ACTIVITY_CLOSE_EVENTS = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
     EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
     EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
@@ -56,26 +56,33 @@ ACTIVITY_ENDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class WorkflowProgress:
     """What a workflow does as its history stands: `events` of them, and `timers` are when those that run will fire."""
 
     events: int
-    over: bool
-    working: bool
+    is_closed: bool
+    is_working: bool
     timers: tuple[datetime, ...]
 
     @classmethod
-    def of(cls, events: list[HistoryEvent]) -> "Moment":
-        kinds = [event.event_type for event in events]
-        tasks = [kind for kind in kinds if kind in TASKS]
+    def of(cls, events: list[HistoryEvent]) -> "WorkflowProgress":
+        event_types = [event.event_type for event in events]
+        tasks = [kind for kind in event_types if kind in WORKFLOW_TASK_EVENTS]
         # A task that failed is tried again, and one that has not been made yet will be.
-        idle = bool(tasks) and tasks[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-        calls = kinds.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) - sum(kind in ACTIVITY_ENDS for kind in kinds)
-        over = bool(kinds) and kinds[-1] in ENDS
-        return cls(events=len(events), over=over, working=not over and (not idle or calls > 0), timers=_timers(events))
+        is_idle = bool(tasks) and tasks[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        calls = event_types.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) - sum(
+            kind in ACTIVITY_CLOSE_EVENTS for kind in event_types
+        )
+        is_closed = bool(event_types) and event_types[-1] in CLOSE_EVENTS
+        return cls(
+            events=len(events),
+            is_closed=is_closed,
+            is_working=not is_closed and (not is_idle or calls > 0),
+            timers=_timers(events),
+        )
 
-    def busy(self, at: datetime) -> bool:
-        return not self.over and (self.working or any(timer <= at for timer in self.timers))
+    def is_busy(self, at: datetime) -> bool:
+        return not self.is_closed and (self.is_working or any(timer <= at for timer in self.timers))
 
 
 def _timers(events: list[HistoryEvent]) -> tuple[datetime, ...]:
@@ -91,7 +98,7 @@ def _timers(events: list[HistoryEvent]) -> tuple[datetime, ...]:
     return tuple(running.values())
 
 
-class Workflows(Interceptor):
+class TrackedWorkflows(Interceptor):
     """Those that were started through `client`. `ahead` is how far the clocks of new ones begin ahead."""
 
     def __init__(self, client: Client) -> None:
@@ -99,19 +106,21 @@ class Workflows(Interceptor):
         config["interceptors"] = [*config["interceptors"], self]
         self.client = Client(**config)
         self.ahead = timedelta()
-        self.open: set[str] = set()
+        self.open_ids: set[str] = set()
         self.skipper = TimeSkipper(client)
-        self._signals_may_pass = asyncio.Event()
-        self._signals_may_pass.set()
+        self._signals_allowed = asyncio.Event()
+        self._signals_allowed.set()
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
         return _Outbound(next, self)
 
-    async def moments(self) -> dict[str, Moment]:
+    async def read_progress(self) -> dict[str, WorkflowProgress]:
         """Of those that are open; one that Temporal does not know yet is left out."""
-        seen = dict(zip(ids := sorted(self.open), await asyncio.gather(*map(self._moment, ids)), strict=True))
-        self.open -= {id for id, moment in seen.items() if moment and moment.over}
-        return {id: moment for id, moment in seen.items() if moment and not moment.over}
+        seen = dict(
+            zip(ids := sorted(self.open_ids), await asyncio.gather(*map(self._read_progress, ids)), strict=True)
+        )
+        self.open_ids -= {id for id, progress in seen.items() if progress and progress.is_closed}
+        return {id: progress for id, progress in seen.items() if progress and not progress.is_closed}
 
     async def tick(self, tenant: UUID, notification_type: str) -> None:
         """What its Temporal Schedule does of itself, whose own clock skips nothing."""
@@ -119,35 +128,35 @@ class Workflows(Interceptor):
         await handle.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
 
     @contextmanager
-    def signals_held(self) -> Iterator[None]:
+    def hold_signals(self) -> Iterator[None]:
         """A workflow that hears of a moment before its own clock is there would count from an earlier one."""
-        self._signals_may_pass.clear()
+        self._signals_allowed.clear()
         try:
             yield
         finally:
-            self._signals_may_pass.set()
+            self._signals_allowed.set()
 
-    async def may_signal(self) -> None:
+    async def wait_for_signals(self) -> None:
         """Wait until signals are not held."""
-        await self._signals_may_pass.wait()
+        await self._signals_allowed.wait()
 
-    async def catch_up(self) -> None:
+    async def advance_clocks(self) -> None:
         """Moves the clocks of all that are open to `now()`; their timers up to then fire."""
-        await asyncio.gather(*map(self._catch_up, sorted(self.open)))
+        await asyncio.gather(*map(self._advance_clock, sorted(self.open_ids)))
 
-    async def _moment(self, id: str) -> Moment | None:
+    async def _read_progress(self, id: str) -> WorkflowProgress | None:
         try:
-            return Moment.of(list((await self._handle(id).fetch_history()).events))
+            return WorkflowProgress.of(list((await self._handle(id).fetch_history()).events))
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             return None
 
-    async def _catch_up(self, id: str) -> None:
+    async def _advance_clock(self, id: str) -> None:
         try:
-            behind = now() - await self.skipper.get_current_time(self._handle(id))
-            if behind > timedelta():
-                await self.skipper.fast_forward(self._handle(id), behind)
+            lag = now() - await self.skipper.get_current_time(self._handle(id))
+            if lag > timedelta():
+                await self.skipper.fast_forward(self._handle(id), lag)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
                 raise
@@ -157,20 +166,20 @@ class Workflows(Interceptor):
 
 
 class _Outbound(OutboundInterceptor):
-    def __init__(self, next: OutboundInterceptor, workflows: Workflows) -> None:
+    def __init__(self, next: OutboundInterceptor, workflows: TrackedWorkflows) -> None:
         super().__init__(next)
         self._workflows = workflows
 
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
         """The delay is skipped at once, so that its first task sees the time that the others have."""
-        self._workflows.open.add(input.id)
+        self._workflows.open_ids.add(input.id)
         if ahead := self._workflows.ahead:
-            there = FastForwardConfig(id=input.id)
-            there.duration.FromTimedelta(ahead)
+            skip_config = FastForwardConfig(id=input.id)
+            skip_config.duration.FromTimedelta(ahead)
             input.start_delay = ahead
-            input.time_skipping_config = TimeSkippingConfig(enabled=True, fast_forward_config=there)
+            input.time_skipping_config = TimeSkippingConfig(enabled=True, fast_forward_config=skip_config)
         return await super().start_workflow(input)
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
-        await self._workflows.may_signal()
+        await self._workflows.wait_for_signals()
         await super().signal_workflow(input)

@@ -7,20 +7,20 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.app import create_app
-from bootstrap import Parts
+from bootstrap import Container
 from config import Settings
 
-_built: list[tuple[Parts, Settings, FastAPI]] = []
+_built: list[tuple[Container, Settings, FastAPI]] = []
 
 
-def app_of(parts: Parts, settings: Settings | None = None) -> FastAPI:
+def app_of(container: Container, settings: Settings | None = None) -> FastAPI:
     """For parts that live as long as the session, with their own settings unless others are given."""
-    wanted = settings or parts.settings
+    wanted = settings or container.settings
     for known, given, app in _built:
-        if known is parts and given == wanted:
+        if known is container and given == wanted:
             return app
-    app = create_app(replace(parts, settings=settings) if settings else parts)
-    _built.append((parts, wanted, app))
+    app = create_app(replace(container, settings=settings) if settings else container)
+    _built.append((container, wanted, app))
     return app
 
 

@@ -15,16 +15,16 @@ import hypothesis
 import pytest
 import uvloop
 
-from bootstrap import Parts, open_parts
+from bootstrap import Container, open_container
 from config import Settings
 from embedded.temporary import temporary_postgres
 from models.tenants import Tenant
 from rendering.renderer import Renderer
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
 from tests.apps import app_of
 from tests.cli.fork_server import running_fork_server
-from tests.engine import Engine, Shop, open_shop, running_engine
+from tests.engine import ApiTenant, Engine, open_api_tenant, running_engine
 from tests.scheduling import UnitScheduling
 from tests.storage.databases import create_database, create_template, write_less
 
@@ -91,21 +91,21 @@ async def database_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest.fixture(scope="session")
-async def parts(database_url: str) -> AsyncIterator[Parts]:
+async def container(database_url: str) -> AsyncIterator[Container]:
     """Built by bootstrap, with a Temporal that nobody listens at: what only stores and reads needs none."""
     settings = Settings(env="dev", database_url=database_url, temporal_address="127.0.0.1:1", _env_file=None)
-    async with open_parts(settings) as parts:
-        yield parts
+    async with open_container(settings) as container:
+        yield container
 
 
 @pytest.fixture(scope="session")
-def database(parts: Parts) -> Database:
-    return parts.database
+def database(container: Container) -> Database:
+    return container.database
 
 
 @pytest.fixture(scope="session")
-def renderer(parts: Parts) -> Renderer:
-    return parts.renderer
+def renderer(container: Container) -> Renderer:
+    return container.renderer
 
 
 @pytest.fixture
@@ -115,11 +115,11 @@ async def tenant(database: Database) -> Tenant:
 
 
 @pytest.fixture
-async def api(parts: Parts, tenant: Tenant) -> AsyncIterator[httpx2.AsyncClient]:
+async def api(container: Container, tenant: Tenant) -> AsyncIterator[httpx2.AsyncClient]:
     """The front door without the engine behind it: what is accepted stays PENDING."""
-    async with parts.database.transaction() as session:
-        _, key = await create_key(session, tenant.id, "test", SCOPES)
-    transport = httpx2.ASGITransport(app=app_of(parts))
+    async with container.database.transaction() as session:
+        _, key = await upsert_key(session, tenant.id, "test", SCOPES)
+    transport = httpx2.ASGITransport(app=app_of(container))
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as client:
         yield client
@@ -132,10 +132,10 @@ async def engine(database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-async def shop(engine: Engine) -> AsyncIterator[Shop]:
+async def api_tenant(engine: Engine) -> AsyncIterator[ApiTenant]:
     """A fresh tenant of the running engine."""
-    async with open_shop(engine) as shop:
-        yield shop
+    async with open_api_tenant(engine) as api_tenant:
+        yield api_tenant
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,17 @@ from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from bootstrap import Parts, prepare_temporal
+from bootstrap import Container, prepare_temporal
 from config import Settings
-from dispatch.connection import connect
+from dispatch.temporal_connection import connect
 from domain.names import tick_schedule, workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal
 from models.columns import new_id
 from storage.acceptance import NewNotification, accept
-from storage.api_keys import create_key, ensure_tenant
-from testing.stage import engine
-from tests.polling import WITHIN, eventually
+from storage.api_keys import ensure_tenant, upsert_key
+from testing.installation import engine
+from tests.polling import DEFAULT_TIMEOUT, eventually
 from tests.storage.databases import create_database
 
 SCOPES = ("send", "read", "manage")
@@ -37,48 +37,48 @@ def later(seconds: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    parts: Parts
+    container: Container
     temporal_address: str
 
     @property
     def api_url(self) -> str:
-        return self.parts.settings.base_url
+        return self.container.settings.base_url
 
     @property
     def temporal(self) -> Client:
-        return self.parts.temporal
+        return self.container.temporal
 
     def workflow(self, id: str, generation: int = 1) -> Handle:
         return self.temporal.get_workflow_handle(workflow_id(UUID(id), generation))
 
-    async def started(self, id: str) -> Handle:
+    async def wait_for_start(self, id: str) -> Handle:
         """The workflow of a notification, as soon as there is one."""
-        return await self.begun(self.workflow(id).id)
+        return await self.wait_for_workflow(self.workflow(id).id)
 
-    async def begun(self, workflow_id: str) -> Handle:
+    async def wait_for_workflow(self, workflow_id: str) -> Handle:
         """The same of any workflow."""
         handle: Handle = self.temporal.get_workflow_handle(workflow_id)
-        await eventually(lambda: known(handle.describe), bool)
+        await eventually(lambda: exists_in_temporal(handle.describe), bool)
         return handle
 
     async def history(self, id: str) -> WorkflowHistory:
         """Of a workflow that has ended, however it ended."""
-        return await self.whole(self.workflow(id).id)
+        return await self.workflow_history(self.workflow(id).id)
 
-    async def whole(self, workflow_id: str) -> WorkflowHistory:
+    async def workflow_history(self, workflow_id: str) -> WorkflowHistory:
         """The same of any workflow."""
-        handle = await self.begun(workflow_id)
+        handle = await self.wait_for_workflow(workflow_id)
         await eventually(handle.describe, lambda description: description.close_time is not None)
         return await handle.fetch_history()
 
     async def sql(self, statement: str, **values: Any) -> int:
         """How many rows it wrote."""
-        async with self.parts.database.transaction() as session:
+        async with self.container.database.transaction() as session:
             written = await session.execute(text(f"WITH written AS ({statement} RETURNING 1) TABLE written"), values)
             return len(written.all())
 
 
-async def known(describe: Callable[[], Awaitable[object]]) -> bool:
+async def exists_in_temporal(describe: Callable[[], Awaitable[object]]) -> bool:
     """Whether Temporal has what it is asked to describe."""
     try:
         await describe()
@@ -92,12 +92,12 @@ async def known(describe: Callable[[], Awaitable[object]]) -> bool:
 @asynccontextmanager
 async def running_engine(database_url: str, home: Path, **more: Any) -> AsyncIterator[Engine]:
     """`more` are settings, or the `dynamic_config` of Temporal."""
-    async with prepared(database_url, home, **more) as (settings, client), engine(settings, client) as parts:
-        yield Engine(parts=parts, temporal_address=settings.temporal_address)
+    async with engine_servers(database_url, home, **more) as (settings, client), engine(settings, client) as container:
+        yield Engine(container=container, temporal_address=settings.temporal_address)
 
 
 @asynccontextmanager
-async def prepared(
+async def engine_servers(
     database_url: str, home: Path, *, dynamic_config: Mapping[str, str] | None = None, **more: Any
 ) -> AsyncIterator[tuple[Settings, Client]]:
     """The servers that an engine needs, and nothing that uses them."""
@@ -118,7 +118,7 @@ async def prepared(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop:
+class ApiTenant:
     """One tenant and a client with its key; the verbs a test of a story needs."""
 
     tenant: UUID
@@ -130,35 +130,35 @@ class Shop:
     async def template(self, name: str, channel: str, body: str = "Hello {{ name }}", **more: Any) -> None:
         given = {"name": name, "channel": channel, "language": "en", "body_template": body, "publish": True}
         subject = {"subject_template": "Hi {{ name }}"} if channel == "email" else {}
-        await self.ok("POST", "/templates", {**given, **subject, "variables_schema": {}, **more})
+        await self.call("POST", "/templates", {**given, **subject, "variables_schema": {}, **more})
 
-    async def type(self, key: str, *steps: list[str], **more: Any) -> None:
+    async def put_type(self, key: str, *steps: list[str], **more: Any) -> None:
         """A type with one route step per list of channels, and a template `key` for each of them."""
         channels = dict.fromkeys(channel for step in steps for channel in step)
         for channel in channels:
             await self.template(key, channel)
         route = [{"channels": step} for step in steps]
-        await self.ok(
+        await self.call(
             "PUT", f"/notification-types/{key}", {"route": route, "templates": dict.fromkeys(channels, key), **more}
         )
 
-    async def person(self, recipient_id: str, **profile: Any) -> None:
-        await self.ok("PUT", f"/recipients/{recipient_id}", profile)
+    async def put_recipient(self, recipient_id: str, **profile: Any) -> None:
+        await self.call("PUT", f"/recipients/{recipient_id}", profile)
 
     async def device(self, recipient_id: str, device: str, token: str, kind: str = "fcm") -> None:
-        await self.ok("PUT", f"/recipients/{recipient_id}/devices/{device}", {"kind": kind, "token": token})
+        await self.call("PUT", f"/recipients/{recipient_id}/devices/{device}", {"kind": kind, "token": token})
 
     async def send(self, kind: str, recipient_id: str = "ada", *, key: str | None = None, **more: Any) -> str:
         headers = {"Idempotency-Key": key} if key else {}
-        known = {} if "recipient" in more else {"recipient_id": recipient_id}
-        body = {"notification_type": kind, **known, "payload": {"name": "Ada"}, **more}
+        exists_in_temporal = {} if "recipient" in more else {"recipient_id": recipient_id}
+        body = {"notification_type": kind, **exists_in_temporal, "payload": {"name": "Ada"}, **more}
         response = await self.http.post("/notifications/send", json=body, headers=headers)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
     async def send_expired(self, kind: str, recipient_id: str = "ada") -> str:
         """Accept one that expires before it starts, which the API refuses: one that no worker claimed in time."""
-        notification_type = await self.engine.parts.catalog.current_type(self.tenant, kind)
+        notification_type = await self.engine.container.catalog.current_type(self.tenant, kind)
         assert notification_type is not None
         new = NewNotification(
             id=new_id(),
@@ -170,14 +170,14 @@ class Shop:
             send_at=datetime.now(UTC) - timedelta(minutes=1),
             expires_in=timedelta(seconds=1),
         )
-        async with self.engine.parts.database.transaction() as session:
+        async with self.engine.container.database.transaction() as session:
             await accept(session, self.tenant, [new])
         return str(new.id)
 
     async def cancel(self, id: str) -> dict[str, Any]:
-        return await self.ok("POST", f"/notifications/{id}/cancel")
+        return await self.call("POST", f"/notifications/{id}/cancel")
 
-    async def due(self, id: str) -> None:
+    async def make_due(self, id: str) -> None:
         """Make a scheduled notification due, once it waits for `send_at`: its workflow, or a digest's item without."""
         waits = """
         UPDATE queue_entry SET next_at = {} WHERE notification_id = :id AND state IN ('waiting', 'collecting')
@@ -186,36 +186,44 @@ class Shop:
         await self.engine.sql("UPDATE notification SET send_at = now() WHERE id = :id", id=id)
         await self.engine.sql(waits.format("now()"), id=id)
 
-    async def shown(self, id: str) -> dict[str, Any]:
-        return await self.ok("GET", f"/notifications/{id}")
+    async def notification(self, id: str) -> dict[str, Any]:
+        return await self.call("GET", f"/notifications/{id}")
 
-    async def until(self, id: str, *statuses: str, within: float = WITHIN) -> dict[str, Any]:
+    async def wait_for_status(self, id: str, *statuses: str, within: float = DEFAULT_TIMEOUT) -> dict[str, Any]:
         """As soon as it has one of the statuses."""
-        return await eventually(lambda: self.shown(id), lambda shown: shown["status"] in statuses, within)
-
-    async def ended(self, id: str, *statuses: str, within: float = WITHIN) -> dict[str, Any]:
-        """No step waits any more and it has one of the statuses."""
         return await eventually(
-            lambda: self.shown(id), lambda shown: shown["finished_at"] and shown["status"] in statuses, within
+            lambda: self.notification(id), lambda notification: notification["status"] in statuses, within
         )
 
-    async def finished(self, id: str, within: float = WITHIN) -> dict[str, Any]:
-        return await eventually(lambda: self.shown(id), lambda shown: shown["finished_at"] is not None, within)
+    async def wait_for_end(self, id: str, *statuses: str, within: float = DEFAULT_TIMEOUT) -> dict[str, Any]:
+        """No step waits any more and it has one of the statuses."""
+        return await eventually(
+            lambda: self.notification(id),
+            lambda notification: notification["finished_at"] and notification["status"] in statuses,
+            within,
+        )
 
-    async def tick(self, kind: str = "news") -> str:
+    async def wait_until_finished(self, id: str, within: float = DEFAULT_TIMEOUT) -> dict[str, Any]:
+        return await eventually(
+            lambda: self.notification(id), lambda notification: notification["finished_at"] is not None, within
+        )
+
+    async def trigger_tick(self, kind: str = "news") -> str:
         """The workflow of a tick of this type, which comes at once."""
         schedule = self.engine.temporal.get_schedule_handle(tick_schedule(self.tenant, kind))
-        await eventually(lambda: known(schedule.describe), bool)
+        await eventually(lambda: exists_in_temporal(schedule.describe), bool)
         await schedule.trigger()
         ticked = await eventually(schedule.describe, lambda seen: seen.info.num_actions == 1)
         return str(ticked.info.recent_actions[0].action.workflow_id)  # type: ignore[attr-defined]
 
     async def outbox(self, **wanted: str) -> list[dict[str, Any]]:
-        answer = await self.ok("GET", "/outbox?" + "&".join(f"{k}={v}" for k, v in {"limit": "100", **wanted}.items()))
+        answer = await self.call(
+            "GET", "/outbox?" + "&".join(f"{k}={v}" for k, v in {"limit": "100", **wanted}.items())
+        )
         items: list[dict[str, Any]] = answer["items"]
         return items
 
-    async def ok(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         response = await self.http.request(method, path, json=body)
         assert response.status_code < 300, f"{method} {path}: {response.status_code} {response.text}"
         answer: dict[str, Any] = response.json() if response.content else {}
@@ -223,14 +231,14 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(engine: Engine) -> AsyncIterator[Shop]:
-    async with engine.parts.database.transaction() as session:
+async def open_api_tenant(engine: Engine) -> AsyncIterator[ApiTenant]:
+    async with engine.container.database.transaction() as session:
         tenant = await ensure_tenant(session, uuid4().hex, "Shop")
-        _, key = await create_key(session, tenant.id, "test", SCOPES)
+        _, key = await upsert_key(session, tenant.id, "test", SCOPES)
     headers = {"Authorization": f"Bearer {key}"}
     base = f"{engine.api_url}/api/v1"
     # Nothing uses TLS here, and to load the certificates of all authorities takes longer than most requests.
     async with httpx2.AsyncClient(
-        base_url=base, headers=headers, trust_env=False, timeout=WITHIN, verify=False
+        base_url=base, headers=headers, trust_env=False, timeout=DEFAULT_TIMEOUT, verify=False
     ) as http:
-        yield Shop(tenant=tenant.id, tenant_key=tenant.key, key=key, http=http, engine=engine)
+        yield ApiTenant(tenant=tenant.id, tenant_key=tenant.key, key=key, http=http, engine=engine)

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
-from testing.polling import WITHIN as WITHIN
+from testing.polling import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
 from testing.polling import eventually as eventually
 
 
-async def holds(condition: Callable[[], object], within: float = WITHIN) -> float:
-    """Returns the seconds it took until `condition` held."""
+async def wait_until(condition: Callable[[], object], within: float = DEFAULT_TIMEOUT) -> float:
+    """Return the seconds it took until `condition` held."""
     started = time.monotonic()
 
     async def look() -> object:

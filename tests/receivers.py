@@ -12,7 +12,7 @@ from tests.polling import eventually
 from tests.providers.harness_http import Reply, Request, read_request
 
 
-class Receiver:
+class EventReceiver:
     """`reply` is its answer; while `holding` it reads and does not answer. Its port stays the same when it is away."""
 
     def __init__(self) -> None:
@@ -67,8 +67,8 @@ def verified(request: Request, secret: str) -> Any:
 
 
 @asynccontextmanager
-async def open_receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
+async def open_event_receiver() -> AsyncIterator[EventReceiver]:
+    receiver = EventReceiver()
     await receiver.start()
     try:
         yield receiver

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from embedded.ports import free_port
-from embedded.readiness import accepts
+from embedded.readiness import accepts_connections
 from tests.polling import eventually
 
 SERVER = shutil.which("redis-server")
@@ -30,7 +30,7 @@ class RedisServer:
     async def start(self) -> None:
         options = ("--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no")
         self.process = await asyncio.create_subprocess_exec(str(SERVER), *options, stdout=DEVNULL)
-        await eventually(lambda: accepts(HOST, self.port), bool)
+        await eventually(lambda: accepts_connections(HOST, self.port), bool)
 
     async def stop(self) -> None:
         if self.process is not None:

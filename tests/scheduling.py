@@ -12,7 +12,7 @@ SHARED = {
     "tests/code/": "parsed sources",
     "tests/stories/test_sandbox_words.py": "bad days",
     "tests/stories/test_unknown_outcomes.py": "bad days",
-    "tests/stories/test_days.py": "skipped time",
+    "tests/stories/test_time_skipping.py": "skipped time",
     "tests/stories/test_schedules.py": "skipped time",
     "tests/testing/test_clock.py": "skipped time",
     "tests/testing/test_example.py": "skipped time",

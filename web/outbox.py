@@ -16,15 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config import Settings
 from domain.channels import Channel
+from domain.cursors import Cursor, format_cursor, parse_cursor
 from domain.names import workflow_id
-from domain.places import Place, place_of, place_text
 from storage import outbox
 from storage.database import Database
-from storage.outbox import Entry
+from storage.outbox import OutboxEntry
 from storage.sealing import Json
 
 PAGE_SIZE = 50
-EXCERPT = 2_000
+MAX_EXCERPT_LENGTH = 2_000
 HEADERS = {
     # Frames inherit this policy, and e-mails carry their style inside: hence 'unsafe-inline', for styles alone.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -32,12 +32,12 @@ HEADERS = {
 }
 
 router = APIRouter(include_in_schema=False)
-pages = Environment(
+page_templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 
 
-class Parts(Protocol):
+class OutboxContainer(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
@@ -45,7 +45,7 @@ class Parts(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
+class OutboxCard:
     """One message as the page shows it; `html` is set for e-mails."""
 
     channel: str
@@ -61,69 +61,69 @@ class Card:
 @router.get("/outbox")
 async def show_outbox(request: Request, recipient_id: str = "", channel: str = "", before: str = "") -> HTMLResponse:
     """A filter or place that means nothing is left out."""
-    parts: Parts = request.app.state.parts
-    if not parts.settings.dev:
+    container: OutboxContainer = request.app.state.container
+    if not container.settings.is_dev:
         raise HTTPException(404)
-    wanted_person = recipient_id.replace("\x00", "").strip()
+    wanted_recipient_id = recipient_id.replace("\x00", "").strip()
     wanted_channel = channel if channel in set(Channel) else ""
-    async with parts.database.transaction() as session:
-        entries = await outbox.page(
+    async with container.database.transaction() as session:
+        entries = await outbox.list_page(
             session,
             None,
-            recipient_id=wanted_person or None,
+            recipient_id=wanted_recipient_id or None,
             channel=wanted_channel or None,
             limit=PAGE_SIZE + 1,
-            before=_place(before),
+            before=_cursor(before),
         )
-    filters = {"recipient_id": wanted_person, "channel": wanted_channel}
-    html = pages.get_template("outbox.html").render(
-        cards=[card(entry, parts.settings) for entry in entries[:PAGE_SIZE]],
+    filters = {"recipient_id": wanted_recipient_id, "channel": wanted_channel}
+    html = page_templates.get_template("outbox.html").render(
+        cards=[outbox_card(entry, container.settings) for entry in entries[:PAGE_SIZE]],
         channels=list(Channel),
-        older=_older(entries, filters),
+        older=_older_page_url(entries, filters),
         newest=not before,
         **filters,
     )
     return HTMLResponse(html, headers=HEADERS)
 
 
-def card(entry: Entry, settings: Settings) -> Card:
+def outbox_card(entry: OutboxEntry, settings: Settings) -> OutboxCard:
     content = entry.content
     html = content.get("html")
-    return Card(
+    return OutboxCard(
         channel=entry.channel,
         recipient_id=entry.recipient_id,
-        to=_to(entry.address),
+        to=_address_text(entry.address),
         title=str(content.get("subject") or content.get("title") or ""),
-        text=str(content.get("text") or content.get("body") or "")[:EXCERPT],
+        text=str(content.get("text") or content.get("body") or "")[:MAX_EXCERPT_LENGTH],
         html=html if isinstance(html, str) else None,
         accepted_at=entry.accepted_at,
         workflow_url=_workflow_url(entry, settings),
     )
 
 
-def _to(address: Json) -> str:
+def _address_text(address: Json) -> str:
     """Of a browser's subscription the endpoint; its keys say nothing to a person."""
     subscription = address.get("subscription")
     values = subscription if isinstance(subscription, dict) else address
     return ", ".join(value for value in values.values() if isinstance(value, str))
 
 
-def _workflow_url(entry: Entry, settings: Settings) -> str | None:
+def _workflow_url(entry: OutboxEntry, settings: Settings) -> str | None:
     if not settings.temporal_ui_url:
         return None
     name = workflow_id(entry.notification_id, entry.generation)
     return f"{settings.temporal_ui_url.rstrip('/')}/namespaces/{quote(settings.temporal_namespace)}/workflows/{name}"
 
 
-def _place(text: str) -> Place | None:
+def _cursor(text: str) -> Cursor | None:
     try:
-        return place_of(text) if text else None
+        return parse_cursor(text) if text else None
     except ValueError:
         return None
 
 
-def _older(entries: list[Entry], filters: dict[str, str]) -> str | None:
+def _older_page_url(entries: list[OutboxEntry], filters: dict[str, str]) -> str | None:
     if len(entries) <= PAGE_SIZE:
         return None
     last = entries[PAGE_SIZE - 1]
-    return "/outbox?" + urlencode({**filters, "before": place_text(last.accepted_at, last.id)})
+    return "/outbox?" + urlencode({**filters, "before": format_cursor(last.accepted_at, last.id)})

@@ -16,24 +16,26 @@ from config import Settings
 from domain.clock import now
 from domain.evidence import ReceiptKind, Reporter
 from domain.names import derived_id
-from domain.tracking import Trace, TraceSigner
+from domain.tracking import TraceSigner, TrackedAction
 from storage import receipts
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS
 from storage.receipts import StoredReceipt
 
 # Seconds that somebody waits for the page they have clicked, if the database is slow.
-PATIENCE = 1.0
+STORE_TIMEOUT = 1.0
 # One transparent dot.
-GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-UNKNOWN = "<!doctype html><title>Not found</title><p>This link is not valid, or not any more.</p>"
+TRANSPARENT_GIF = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
+)
+NOT_FOUND_PAGE = "<!doctype html><title>Not found</title><p>This link is not valid, or not any more.</p>"
 HEADERS = {"X-Robots-Tag": "noindex"}
 
 router = APIRouter(include_in_schema=False)
 log = structlog.get_logger(__name__)
 
 
-class Parts(Protocol):
+class TrackingContainer(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
@@ -43,38 +45,38 @@ class Parts(Protocol):
 
 
 @router.api_route("/t/o/{token}", methods=["GET", "HEAD"])
-async def opened(token: str, request: Request) -> Response:
-    trace = await _seen(request, token, ReceiptKind.OPENED)
-    return _unknown() if trace is None else Response(GIF, media_type="image/gif", headers=HEADERS)
+async def track_open(token: str, request: Request) -> Response:
+    trace = await _record_event(request, token, ReceiptKind.OPENED)
+    return _not_found() if trace is None else Response(TRANSPARENT_GIF, media_type="image/gif", headers=HEADERS)
 
 
 @router.api_route("/t/c/{token}", methods=["GET", "HEAD"])
-async def clicked(token: str, request: Request) -> Response:
+async def track_click(token: str, request: Request) -> Response:
     """To the address that the token holds, also while the database is away."""
-    trace = await _seen(request, token, ReceiptKind.CLICKED)
-    return _unknown() if trace is None else RedirectResponse(trace.target, 302, headers=HEADERS)
+    trace = await _record_event(request, token, ReceiptKind.CLICKED)
+    return _not_found() if trace is None else RedirectResponse(trace.target, 302, headers=HEADERS)
 
 
-async def _seen(request: Request, token: str, kind: ReceiptKind) -> Trace | None:
+async def _record_event(request: Request, token: str, kind: ReceiptKind) -> TrackedAction | None:
     """None for a token that is not ours. A HEAD asks whether there is something, and does nothing."""
-    parts: Parts = request.app.state.parts
-    trace = TraceSigner(parts.settings.secret).read(token, kind)
+    container: TrackingContainer = request.app.state.container
+    trace = TraceSigner(container.settings.secret).read(token, kind)
     if trace is not None and request.method == "GET":
-        await _store(parts, trace)
+        await _store(container, trace)
     return trace
 
 
-async def _store(parts: Parts, trace: Trace) -> None:
+async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
-            await receipts.store_alone(parts.database, [receipt_of(trace)])
+        async with asyncio.timeout(STORE_TIMEOUT):
+            await receipts.store_in_own_transaction(container.database, [receipt_of(trace)])
     except DATABASE_ERRORS as error:
         log.warning("not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__)
     else:
-        parts.on_receipts()
+        container.on_receipts()
 
 
-def receipt_of(trace: Trace) -> StoredReceipt:
+def receipt_of(trace: TrackedAction) -> StoredReceipt:
     """One of each kind per attempt, however often it happens: the first time counts."""
     return StoredReceipt(
         id=derived_id("tracking", trace.attempt_id, trace.kind),
@@ -88,5 +90,5 @@ def receipt_of(trace: Trace) -> StoredReceipt:
     )
 
 
-def _unknown() -> HTMLResponse:
-    return HTMLResponse(UNKNOWN, 404, headers=HEADERS)
+def _not_found() -> HTMLResponse:
+    return HTMLResponse(NOT_FOUND_PAGE, 404, headers=HEADERS)

@@ -15,14 +15,14 @@ LOCAL_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_
 DATABASE_TIMEOUT = timedelta(seconds=20)
 
 # Our own errors only; what a provider answers is a value, and its retries are the workflow's.
-PATIENT_RETRY = RetryPolicy(
+UNLIMITED_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
 
 # How long a call waits in a provider's own queue before it is asked whether any process has the provider; doubled each
 # time that one has, since a backlog at the provider's rate may be long.
-QUEUE_PATIENCE = timedelta(minutes=5)
-LONGEST_QUEUE_PATIENCE = timedelta(hours=1)
+QUEUE_TIMEOUT = timedelta(minutes=5)
+MAX_QUEUE_TIMEOUT = timedelta(hours=1)
 
 TENANT = SearchAttributeKey.for_keyword(names.TENANT_ATTRIBUTE)
 TYPE = SearchAttributeKey.for_keyword(names.TYPE_ATTRIBUTE)
@@ -43,11 +43,11 @@ COLLECTING = "COLLECTING"
 # Of a type with a million subscribers; a worker that is lost is noticed by its heartbeat.
 TICK_TIMEOUT = timedelta(hours=1)
 TICK_HEARTBEAT = timedelta(seconds=60)
-ONE_TRY = RetryPolicy(maximum_attempts=1)
+SINGLE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
 # A wait until a moment ends through the queue. Its own timer ends it if the queue has not done so by then.
-QUEUE_FALLBACK = timedelta(minutes=2)
+QUEUE_FALLBACK_DELAY = timedelta(minutes=2)
 # Shorter waits for a goal end by their own timer: a claim and a signal would cost more.
-LONG_WAIT = timedelta(minutes=1)
-A_MOMENT = timedelta(seconds=1)
-LONG_HISTORY = 3_500  # events; then a workflow that goes on does so as a new one
+QUEUED_WAIT_THRESHOLD = timedelta(minutes=1)
+MIN_WAIT = timedelta(seconds=1)
+MAX_HISTORY_EVENTS = 3_500  # events; then a workflow that goes on does so as a new one

@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.composition import Composition
+    from activities.rendering import RenderingActivities
     from domain.messages import (
         ChannelPlan,
         DeliverInput,
@@ -23,38 +23,38 @@ with workflow.unsafe.imports_passed_through():
     from domain.reasons import Reason
     from domain.statuses import DeliveryStatus
     from workflows import options
-    from workflows.endpoint import EndpointDelivery, Terms
-    from workflows.endpoint_ends import EndpointEnd, gravest
-    from workflows.own_work import own_work
-    from workflows.room import Rooms
-    from workflows.waits import Waits
+    from workflows.concurrency import ConcurrencyLimits
+    from workflows.endpoint import AttemptPolicy, EndpointDelivery
+    from workflows.endpoint_results import EndpointResult, most_severe
+    from workflows.local_steps import run_local_then_remote
+    from workflows.waits import WorkflowWaits
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepEnds:
+class StepResult:
     """What became of a step, channel by channel. `closed`: its row was final or cancelled before anything went out."""
 
     step: StepPlan
-    ends: Sequence[EndpointEnd] = ()
-    closed: bool = False
+    ends: Sequence[EndpointResult] = ()
+    is_closed: bool = False
 
     @property
-    def failed(self) -> tuple[DeliveryEnd, ...]:
+    def failed_deliveries(self) -> tuple[DeliveryEnd, ...]:
         return tuple(
             DeliveryEnd(
                 delivery_id=channel.delivery_id, status=end.status, reason=end.reason.code, args=end.reason.args
             )
-            for channel, end in zip(self.step.channels, self.ends, strict=not self.closed)
+            for channel, end in zip(self.step.channels, self.ends, strict=not self.is_closed)
             if end.status is not None
         )
 
     @property
-    def arrived(self) -> bool:
-        return len(self.failed) < len(self.ends)
+    def has_arrived(self) -> bool:
+        return len(self.failed_deliveries) < len(self.ends)
 
     @property
-    def worst(self) -> DeliveryStatus | None:
-        return gravest(self.ends).status
+    def most_severe_status(self) -> DeliveryStatus | None:
+        return most_severe(self.ends).status
 
     @property
     def sent_at(self) -> datetime | None:
@@ -62,70 +62,79 @@ class StepEnds:
         return max((end.result.sent_at for end in self.ends if end.result and end.result.sent_at), default=None)
 
 
-class Step:
+class StepRun:
     """`alone`: nothing goes on beside it, so that its acceptance may be the notification's end."""
 
     def __init__(
-        self, step: StepPlan, plan: Plan, rooms: Rooms, *, key: dict[str, Any], waits: Waits, alone: bool
+        self,
+        step: StepPlan,
+        plan: Plan,
+        concurrency_limits: ConcurrencyLimits,
+        *,
+        key: dict[str, Any],
+        waits: WorkflowWaits,
+        is_only_step: bool,
     ) -> None:
         self._step = step
         self._plan = plan
-        self._rooms = rooms
+        self._concurrency_limits = concurrency_limits
         self._key = key
         self._waits = waits
-        self._alone = alone
+        self._is_only_step = is_only_step
 
     @property
     def is_last(self) -> bool:
         return not self._plan.steps or self._step.number in (0, self._plan.steps[-1].number)
 
-    async def run(self, expires_at: datetime | None) -> StepEnds:
-        rendered = await self._rendered()
-        if rendered.closed:
-            return StepEnds(step=self._step, closed=True)
+    async def run(self, expires_at: datetime | None) -> StepResult:
+        rendered = await self._render()
+        if rendered.is_closed:
+            return StepResult(step=self._step, is_closed=True)
         channels = [self._run_channel(channel, rendered, expires_at) for channel in self._step.channels]
-        return StepEnds(step=self._step, ends=await asyncio.gather(*channels))
+        return StepResult(step=self._step, ends=await asyncio.gather(*channels))
 
-    async def _rendered(self) -> RenderResult:
+    async def _render(self) -> RenderResult:
         """A step that starts at once was rendered with the plan."""
-        if self._plan.rendered is not None and self._step in self._plan.starts_at_once:
+        if self._plan.rendered is not None and self._step in self._plan.immediate_steps:
             return self._plan.rendered
         names = ", ".join(channel.channel for channel in self._step.channels)
         given = RenderInput(**self._key, step=self._step)
-        with self._waits.call():
-            return await own_work(Composition.render_messages, given, f"render step {self._step.number}: {names}")
+        with self._waits.call_in_progress():
+            return await run_local_then_remote(
+                RenderingActivities.render_messages, given, f"render step {self._step.number}: {names}"
+            )
 
     async def _run_channel(
         self, channel: ChannelPlan, rendered: RenderResult, expires_at: datetime | None
-    ) -> EndpointEnd:
+    ) -> EndpointResult:
         if failure := rendered.failures.get(channel.delivery_id):
             reason = Reason(failure) if isinstance(failure, str) else failure
-            return EndpointEnd(status=DeliveryStatus.FAILED, reason=reason)
-        terms = Terms(
+            return EndpointResult(status=DeliveryStatus.FAILED, reason=reason)
+        policy = AttemptPolicy(
             guarantee=channel.guarantee,
-            last_step=self.is_last,
-            patience=self._plan.patience,
+            is_last_step=self.is_last,
+            give_up_after=self._plan.give_up_after,
             expires_at=expires_at,
             waits=self._waits,
-            room=self._rooms.of(channel),
+            call_slots=self._concurrency_limits.slots_for(channel),
         )
-        deliveries = [EndpointDelivery(self._call(channel, each), each, terms) for each in channel.endpoints]
-        return gravest(await asyncio.gather(*(delivery.run() for delivery in deliveries)))
+        deliveries = [EndpointDelivery(self._first_call(channel, each), each, policy) for each in channel.endpoints]
+        return most_severe(await asyncio.gather(*(delivery.run() for delivery in deliveries)))
 
-    def _call(self, channel: ChannelPlan, endpoint: Endpoint) -> DeliverInput:
+    def _first_call(self, channel: ChannelPlan, endpoint: Endpoint) -> DeliverInput:
         goal = None if self.is_last else self._step.goal
-        single = len(self._step.channels) == 1 and len(channel.endpoints) == 1
+        is_single_endpoint = len(self._step.channels) == 1 and len(channel.endpoints) == 1
         return DeliverInput(
             **self._key,
             delivery_id=channel.delivery_id,
             channel=channel.channel,
             endpoint_id=endpoint.id,
             provider=endpoint.providers[0].name,
-            attempt_number=endpoint.resume_at,
-            ends=self._alone and single and goal is None,
+            attempt_number=endpoint.first_attempt_number,
+            finishes_notification=self._is_only_step and is_single_endpoint and goal is None,
             goal=goal,
         )
 
-    def where(self) -> list[Any]:
+    def search_attributes(self) -> list[Any]:
         channels = [str(channel.channel) for channel in self._step.channels]
         return [options.STEP.value_set(self._step.number), options.CHANNEL.value_set(channels)]

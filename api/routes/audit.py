@@ -6,31 +6,31 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
 from api.problems import Problem, invalid
 from api.schemas.audit import ActorView, AuditEntryView
 from api.schemas.base import Id, Key, Timestamp
 from domain.audit import ActorKind
 from models.audit import AuditEntry
 from storage import audit, tenants
-from storage.api_keys import OPERATE
+from storage.api_keys import OPERATE_SCOPE
 
-router = APIRouter(route_class=FrontDoor, prefix="/audit", tags=["audit"])
+router = APIRouter(route_class=AuthenticatedRoute, prefix="/audit", tags=["audit"])
 
-Words = Annotated[str | None, Query(max_length=300)]
+SearchText = Annotated[str | None, Query(max_length=300)]
 
 
 @router.get("")
 @scope("manage")
 async def list_audit_entries(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
-    action: Words = None,
-    subject: Words = None,
+    action: SearchText = None,
+    subject: SearchText = None,
     actor_id: Annotated[Id | None, Query(description="Id of the key that acted.")] = None,
     at_from: Timestamp | None = None,
     at_before: Timestamp | None = None,
@@ -38,21 +38,23 @@ async def list_audit_entries(
     all_tenants: Annotated[bool, Query(description="Of every tenant; for keys with the scope `operate`.")] = False,
 ) -> Page[AuditEntryView]:
     """List changes of the configuration, newest first. Kept for 400 days, and at most 100,000 per tenant."""
-    async with parts.database.transaction() as session:
-        searched = await _searched(session, caller, tenant, all_tenants=all_tenants)
-        wanted = audit.Search(
+    async with container.database.transaction() as session:
+        searched = await _searched_tenant(session, caller, tenant, all_tenants=all_tenants)
+        wanted = audit.AuditSearch(
             tenant=searched, action=action, subject=subject, actor_id=actor_id, at_from=at_from, at_before=at_before
         )
-        rows = await audit.search(session, wanted, before=paging.after_id, limit=paging.fetch)
-        names = await tenants.keys_of(session, {row.tenant for row in rows})
+        rows = await audit.search(session, wanted, before=paging.after_id, limit=paging.fetch_limit)
+        names = await tenants.read_keys(session, {row.tenant for row in rows})
     return paging.page(rows, lambda row: row.id, lambda row: _view(row, names[row.tenant], caller))
 
 
-async def _searched(session: AsyncSession, caller: Caller, tenant: str | None, *, all_tenants: bool) -> UUID | None:
+async def _searched_tenant(
+    session: AsyncSession, caller: Caller, tenant: str | None, *, all_tenants: bool
+) -> UUID | None:
     """Return the tenant whose entries are listed, None for all."""
     if tenant is None and not all_tenants:
         return caller.tenant
-    if OPERATE not in caller.scopes:
+    if OPERATE_SCOPE not in caller.scopes:
         raise Problem(403, "Entries of other tenants need a key with the scope 'operate'.")
     if tenant is None:
         return None
@@ -65,7 +67,7 @@ async def _searched(session: AsyncSession, caller: Caller, tenant: str | None, *
 
 
 def _view(row: AuditEntry, tenant: str, caller: Caller) -> AuditEntryView:
-    named = row.actor_kind == ActorKind.KEY or OPERATE in caller.scopes
+    named = row.actor_kind == ActorKind.KEY or OPERATE_SCOPE in caller.scopes
     actor = ActorView(
         kind=ActorKind(row.actor_kind),
         id=row.actor_id if named else None,

@@ -2,25 +2,25 @@
 
 from fastapi import APIRouter, Response
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.contact_rules import ContactRules, refuse
-from api.front_door import FrontDoor, scope
-from api.openapi import answers
-from api.parts import PartsDep
+from api.contact_rules import ContactRules, raise_issues
+from api.container import ContainerDep
+from api.openapi import problem_responses
 from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
-from api.schemas.devices import DeviceRegistration, DeviceView, address_of, ending_of
-from domain.stored_limits import DEVICES
-from metrics.engine import Limit, limit_reached
+from api.schemas.devices import DeviceRegistration, DeviceView, address_of, token_ending_of
+from domain.stored_limits import MAX_DEVICES
+from metrics.engine import CountedLimit, count_limit_reached
 from storage import devices
-from storage.devices import Device, NewDevice
+from storage.devices import NewDevice, RegisteredDevice
 
-router = APIRouter(route_class=FrontDoor, tags=["recipients"])
+router = APIRouter(route_class=AuthenticatedRoute, tags=["recipients"])
 
 
 @router.put(
     "/recipients/{recipient_id}/devices/{device}",
-    responses={201: {"model": DeviceView, "description": "Created"}, **answers(409)},
+    responses={201: {"model": DeviceView, "description": "Created"}, **problem_responses(409)},
 )
 @scope("manage")
 async def put_device(
@@ -28,20 +28,20 @@ async def put_device(
     device: DeviceName,
     registration: DeviceRegistration,
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     response: Response,
 ) -> DeviceView:
     """Register a token or subscription, which moves here from another device or person; at most 100, 20 are used."""
     if registration.subscription is not None:
-        rules = ContactRules.of(parts.settings, caller)
-        refuse(rules.url_faults(registration.subscription.endpoint, "subscription", "endpoint"))
+        rules = ContactRules.of(container.settings, caller)
+        raise_issues(rules.find_url_issues(registration.subscription.endpoint, "subscription", "endpoint"))
     new = NewDevice(device=device, kind=registration.kind, address=address_of(registration), locale=registration.locale)
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         try:
             saved = await devices.save(session, caller.tenant, recipient_id, new)
         except devices.TooManyDevices:
-            limit_reached(Limit.DEVICES_STORED)
-            raise conflict(f"A recipient can have {DEVICES} devices at most.") from None
+            count_limit_reached(CountedLimit.DEVICES_STORED)
+            raise conflict(f"A recipient can have {MAX_DEVICES} devices at most.") from None
     if saved is None:
         raise not_found("There is no such recipient.")
     response.status_code = 201 if saved[1] else 200
@@ -50,20 +50,22 @@ async def put_device(
 
 @router.delete("/recipients/{recipient_id}/devices/{device}", status_code=204)
 @scope("manage")
-async def delete_device(recipient_id: RecipientId, device: DeviceName, caller: CallerDep, parts: PartsDep) -> None:
+async def delete_device(
+    recipient_id: RecipientId, device: DeviceName, caller: CallerDep, container: ContainerDep
+) -> None:
     """Nothing goes there any more."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         removed = await devices.remove(session, caller.tenant, recipient_id, device)
     if not removed:
         raise not_found("There is no such device.")
 
 
-def device_view(device: Device) -> DeviceView:
+def device_view(device: RegisteredDevice) -> DeviceView:
     return DeviceView(
         device=device.device,
         kind=device.kind,
         locale=device.locale,
-        token_ends=ending_of(device.address),
+        token_ends=token_ending_of(device.address),
         created_at=device.created_at,
         updated_at=device.updated_at,
     )

@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
 from api.problems import not_found
 from api.schemas.base import Id
 from api.schemas.digests import DigestView
@@ -17,9 +17,9 @@ from api.views import temporal_url
 from config import Settings
 from domain.names import digest_workflow_id
 from storage import digest_closing, digests
-from storage.digests import Digest
+from storage.digests import DigestWindow
 
-router = APIRouter(route_class=FrontDoor, prefix="/digests", tags=["digests"])
+router = APIRouter(route_class=AuthenticatedRoute, prefix="/digests", tags=["digests"])
 
 UNKNOWN = "There is no such digest."
 
@@ -28,53 +28,53 @@ UNKNOWN = "There is no such digest."
 @scope("read")
 async def list_digests(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
     recipient_id: Annotated[str | None, Query(max_length=255)] = None,
     notification_type: Annotated[str | None, Query(max_length=255)] = None,
     closed: Annotated[bool, Query(description="Those that are over, instead.")] = False,
 ) -> Page[DigestView]:
     """Those that are being collected, newest first."""
-    async with parts.database.transaction() as session:
-        rows = await digests.page(
+    async with container.database.transaction() as session:
+        rows = await digests.list_page(
             session,
             caller.tenant,
             is_open=not closed,
             recipient_id=recipient_id,
             notification_type=notification_type,
             before=paging.after_id,
-            limit=paging.fetch,
+            limit=paging.fetch_limit,
         )
-    return paging.page(rows, lambda row: row.id, lambda row: _view(row, parts.settings))
+    return paging.page(rows, lambda row: row.id, lambda row: _view(row, container.settings))
 
 
 @router.get("/{id}")
 @scope("read")
-async def get_digest(id: Id, caller: CallerDep, parts: PartsDep) -> DigestView:
+async def get_digest(id: Id, caller: CallerDep, container: ContainerDep) -> DigestView:
     """One window. Its items are the notifications that have its id in their `digest`."""
-    async with parts.database.transaction() as session:
-        return _view(await _find(session, caller.tenant, id), parts.settings)
+    async with container.database.transaction() as session:
+        return _view(await _get_digest(session, caller.tenant, id), container.settings)
 
 
 @router.post("/{id}/flush")
 @scope("send")
-async def flush_digest(id: Id, caller: CallerDep, parts: PartsDep) -> DigestView:
+async def flush_digest(id: Id, caller: CallerDep, container: ContainerDep) -> DigestView:
     """Close it now: what has been collected goes out. One that is closed already stays as it is."""
-    async with parts.database.transaction() as session:
-        await _find(session, caller.tenant, id)
-        await digest_closing.close(session, [id])
-        row = await _find(session, caller.tenant, id)
-    return _view(row, parts.settings)
+    async with container.database.transaction() as session:
+        await _get_digest(session, caller.tenant, id)
+        await digest_closing.close_windows(session, [id])
+        row = await _get_digest(session, caller.tenant, id)
+    return _view(row, container.settings)
 
 
-async def _find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest:
+async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> DigestWindow:
     row = await digests.find(session, tenant, id)
     if row is None:
         raise not_found(UNKNOWN)
     return row
 
 
-def _view(row: Digest, settings: Settings) -> DigestView:
+def _view(row: DigestWindow, settings: Settings) -> DigestView:
     values = {name: getattr(row, name) for name in DigestView.model_fields if name != "temporal_url"}
-    url = None if row.calendar else temporal_url(settings, digest_workflow_id(row.group_key))
+    url = None if row.calendar else temporal_url(settings, digest_workflow_id(row.digest_key))
     return DigestView(**values, temporal_url=url)

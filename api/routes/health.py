@@ -6,15 +6,15 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.failures import RETRY_AFTER
-from api.parts import PartsDep
+from api.container import ContainerDep
+from api.error_handlers import RETRY_AFTER
 from api.problems import Problem
-from bootstrap import Parts
+from bootstrap import Container
 from storage.outages import DATABASE_ERRORS
 from storage.restores import read_hold
-from storage.stores import StoreReport, report
+from storage.temporal_stores import StoreReport, read_report
 
-PATIENCE = 2.0
+CHECK_TIMEOUT = 2.0
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,23 +25,23 @@ async def healthz() -> JSONResponse:
 
 
 @router.get("/readyz")
-async def readyz(parts: PartsDep) -> JSONResponse:
+async def readyz(container: ContainerDep) -> JSONResponse:
     """Not ready only without Postgres. Without Temporal notifications are accepted and wait; with another store than
     the adopted one new ones are started, and what is open waits. `held`: everything waits for an operator."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            async with parts.database.transaction() as session:
-                store, hold = await report(session), await read_hold(session)
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            async with container.database.transaction() as session:
+                store, hold = await read_report(session), await read_hold(session)
     except DATABASE_ERRORS:
         raise Problem(503, "The database does not answer.", headers=RETRY_AFTER) from None
-    degraded = [] if await temporal_ok(parts) else ["temporal"]
-    more = {} if store is None else store_details(store)
-    if "other_temporal_store" in more:
+    degraded = [] if await is_temporal_available(container) else ["temporal"]
+    body_fields = {} if store is None else store_details(store)
+    if "other_temporal_store" in body_fields:
         degraded.append("temporal_store")
     if hold is not None and hold.in_force:
         degraded.append("held")
-        more["hold"] = {"name": hold.name, "since": hold.since.isoformat()}
-    return JSONResponse({"status": "ok"} | ({"degraded": degraded} if degraded else {}) | more)
+        body_fields["hold"] = {"name": hold.name, "since": hold.since.isoformat()}
+    return JSONResponse({"status": "ok"} | ({"degraded": degraded} if degraded else {}) | body_fields)
 
 
 def store_details(store: StoreReport) -> dict[str, Any]:
@@ -55,9 +55,9 @@ def store_details(store: StoreReport) -> dict[str, Any]:
     return details
 
 
-async def temporal_ok(parts: Parts) -> bool:
+async def is_temporal_available(container: Container) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE):
-            return await parts.temporal_ok()
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            return await container.is_temporal_available()
     except TimeoutError:
         return False

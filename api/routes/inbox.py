@@ -5,88 +5,92 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import PagingDep
-from api.parts import PartsDep
-from api.places import before
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
-from bootstrap import Parts
-from domain.places import Place, place_text
+from api.time_cursors import before
+from bootstrap import Container
+from domain.cursors import Cursor, format_cursor
 from storage import inbox
-from storage.inbox import Mark, Message
+from storage.inbox import InboxMark, StoredInboxMessage
 
-router = APIRouter(route_class=FrontDoor, tags=["inbox"])
+router = APIRouter(route_class=AuthenticatedRoute, tags=["inbox"])
 
-READ_AT_ONCE = 500  # messages of one transaction
-MOST_READ = 10_000
+READ_BATCH_SIZE = 500  # messages of one transaction
+MAX_MARKED_READ = 10_000
 
-OfRecipient = Annotated[RecipientId, Query()]
+RecipientIdQuery = Annotated[RecipientId, Query()]
 
 
 @router.get("/inbox")
 @scope("read")
 async def list_inbox(
-    recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep, paging: PagingDep, archived: bool = False
+    recipient_id: RecipientIdQuery,
+    caller: CallerDep,
+    container: ContainerDep,
+    paging: PagingDep,
+    archived: bool = False,
 ) -> InboxPage:
     """Newest first, without what was archived; `archived=true` shows only that."""
-    async with parts.database.transaction() as session:
-        rows = await inbox.page(
-            session, caller.tenant, recipient_id, limit=paging.fetch, before=before(paging), archived=archived
+    async with container.database.transaction() as session:
+        rows = await inbox.list_page(
+            session, caller.tenant, recipient_id, limit=paging.fetch_limit, before=before(paging), archived=archived
         )
-        unread = await inbox.unread(session, caller.tenant, recipient_id)
-    page = paging.page(rows, lambda row: place_text(row.created_at, row.id), _item)
+        unread = await inbox.count_unread(session, caller.tenant, recipient_id)
+    page = paging.page(rows, lambda row: format_cursor(row.created_at, row.id), _item)
     return InboxPage(items=page.items, next_cursor=page.next_cursor, unread=unread)
 
 
 @router.post("/inbox/read-all")
 @scope("manage")
-async def read_whole_inbox(recipient_id: OfRecipient, caller: CallerDep, parts: PartsDep) -> MarkedRead:
+async def mark_inbox_read(recipient_id: RecipientIdQuery, caller: CallerDep, container: ContainerDep) -> MarkedRead:
     """Mark up to 10,000 unread messages of one recipient as read and opened. `marked` is their number."""
-    marked: list[Place] = []
-    while len(marked) < MOST_READ:
+    marked: list[Cursor] = []
+    while len(marked) < MAX_MARKED_READ:
         last = marked[-1] if marked else None
-        async with parts.database.transaction() as session:
-            places = await inbox.read_batch(session, caller.tenant, recipient_id, last, READ_AT_ONCE)
+        async with container.database.transaction() as session:
+            places = await inbox.mark_batch_read(session, caller.tenant, recipient_id, last, READ_BATCH_SIZE)
         if not places:  # a batch that is not full is not the last one: some of it may just have been read
             break
         marked += places
-        parts.on_receipts()
+        container.on_receipts()
     return MarkedRead(marked=len(marked))
 
 
 @router.post("/inbox/{id}/read")
 @scope("manage")
-async def read_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
+async def mark_message_read(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
     """Mark a message as read and seen, which counts as opening it: a step with `until: opened` has reached its goal."""
-    return await _marked(id, Mark.READ, caller, parts)
+    return await _mark(id, InboxMark.READ, caller, container)
 
 
 @router.post("/inbox/{id}/seen")
 @scope("manage")
-async def see_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
+async def mark_message_seen(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
     """It was on the person's screen, perhaps unread. The first time counts."""
-    return await _marked(id, Mark.SEEN, caller, parts)
+    return await _mark(id, InboxMark.SEEN, caller, container)
 
 
 @router.post("/inbox/{id}/archive")
 @scope("manage")
-async def archive_message(id: UUID, caller: CallerDep, parts: PartsDep) -> InboxItem:
+async def archive_message(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
     """It is listed with `archived=true` alone from now on, and counts as unread no more."""
-    return await _marked(id, Mark.ARCHIVED, caller, parts)
+    return await _mark(id, InboxMark.ARCHIVED, caller, container)
 
 
-async def _marked(id: UUID, mark: Mark, caller: Caller, parts: Parts) -> InboxItem:
-    async with parts.database.transaction() as session:
+async def _mark(id: UUID, mark: InboxMark, caller: Caller, container: Container) -> InboxItem:
+    async with container.database.transaction() as session:
         message = await inbox.mark(session, caller.tenant, id, mark)
     if message is None:
         raise not_found("There is no such message.")
-    if mark is Mark.READ:
-        parts.on_receipts()
+    if mark is InboxMark.READ:
+        container.on_receipts()
     return _item(message)
 
 
-def _item(message: Message) -> InboxItem:
+def _item(message: StoredInboxMessage) -> InboxItem:
     return InboxItem(**{name: getattr(message, name) for name in message.__slots__})

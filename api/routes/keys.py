@@ -6,20 +6,20 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
-from api.key_views import create_key_of, fields_of, key_view, problem_of_refusal
-from api.openapi import answers
+from api.container import ContainerDep
+from api.key_views import issue_key, key_fields_of, key_view, problem_of_refusal
+from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
-from api.problems import Problem, at, invalid, not_found
+from api.problems import Problem, invalid, issue_at, not_found
 from api.schemas.base import Id
 from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKey, lifetime_of
 from models.tenants import ApiKey
 from storage import key_changes
-from storage.key_changes import KeyRefused
+from storage.key_changes import KeyChangeNotAllowed
 
-router = APIRouter(route_class=FrontDoor, prefix="/keys", tags=["keys"])
+router = APIRouter(route_class=AuthenticatedRoute, prefix="/keys", tags=["keys"])
 
 UNKNOWN = "There is no such key."
 
@@ -28,68 +28,74 @@ UNKNOWN = "There is no such key."
 @scope("manage")
 async def list_keys(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
     ended: Annotated[bool, Query(description="Those that were revoked or have expired, instead.")] = False,
 ) -> Page[KeyView]:
     """List valid keys, newest first; the keys themselves are not shown."""
-    async with parts.database.transaction() as session:
-        rows = await key_changes.listed(session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch)
+    async with container.database.transaction() as session:
+        rows = await key_changes.list_page(
+            session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch_limit
+        )
     return paging.page(rows, lambda row: row.id, key_view)
 
 
-@router.post("", status_code=201, responses=answers(409))
+@router.post("", status_code=201, responses=problem_responses(409))
 @scope("manage")
-async def create_key(body: KeyBody, caller: CallerDep, parts: PartsDep, response: Response) -> CreatedKey:
+async def create_key(body: KeyBody, caller: CallerDep, container: ContainerDep, response: Response) -> CreatedKey:
     """Create a key. The response is the only place that shows it: Tocsin stores its hash."""
-    lacking = [index for index, name in enumerate(body.scopes) if name not in caller.scopes]
-    if lacking:
-        raise invalid(*(at(f"/scopes/{index}", "is a scope that the calling key does not have") for index in lacking))
-    created = await create_key_of(parts, caller.tenant, body, caller)
+    missing_scopes = [index for index, name in enumerate(body.scopes) if name not in caller.scopes]
+    if missing_scopes:
+        raise invalid(
+            *(issue_at(f"/scopes/{index}", "is a scope that the calling key does not have") for index in missing_scopes)
+        )
+    created = await issue_key(container, caller.tenant, body, caller)
     _mark_secret(response, created.id)
     return created
 
 
 @router.get("/{id}")
 @scope("manage")
-async def get_key(id: Id, caller: CallerDep, parts: PartsDep) -> KeyView:
+async def get_key(id: Id, caller: CallerDep, container: ContainerDep) -> KeyView:
     """Show one key, also one that has ended; the key itself is not shown."""
-    async with parts.database.transaction() as session:
-        return key_view(await _known(session, caller, id))
+    async with container.database.transaction() as session:
+        return key_view(await _get_key(session, caller, id))
 
 
 @router.delete("/{id}", status_code=204)
 @scope("manage")
-async def revoke_key(id: Id, caller: CallerDep, parts: PartsDep) -> None:
+async def revoke_key(id: Id, caller: CallerDep, container: ContainerDep) -> None:
     """Revoke a key: within 5 seconds every process refuses it. Idempotent."""
-    async with parts.database.transaction() as session:
-        await key_changes.revoke(session, await _known(session, caller, id), caller.actor)
-    parts.catalog.flush()
+    async with container.database.transaction() as session:
+        await key_changes.revoke_key(session, await _get_key(session, caller, id), caller.actor)
+    container.catalog.flush()
 
 
-@router.post("/{id}/rotate", status_code=201, responses=answers(409))
+@router.post("/{id}/rotate", status_code=201, responses=problem_responses(409))
 @scope("manage")
 async def rotate_key(
-    id: Id, caller: CallerDep, parts: PartsDep, response: Response, body: RotateBody | None = None
+    id: Id, caller: CallerDep, container: ContainerDep, response: Response, body: RotateBody | None = None
 ) -> RotatedKey:
     """Create a key with the same name and scopes. The former one stays valid for `overlap`, a day unless given."""
     wanted = body or RotateBody()
     overlap, lifetime = lifetime_of(wanted.overlap), lifetime_of(wanted.expires_in)
-    async with parts.database.transaction() as session:
-        former = await _known(session, caller, id)
+    async with container.database.transaction() as session:
+        former = await _get_key(session, caller, id)
         if not set(former.scopes) <= caller.scopes:
             raise Problem(403, "The key has a scope that the calling key does not have.")
         try:
-            row, secret = await key_changes.rotate(session, former, overlap, parts.settings.env, caller.actor, lifetime)
-        except KeyRefused as refused:
+            row, secret = await key_changes.rotate_key(
+                session, former, overlap, container.settings.env, caller.actor, lifetime
+            )
+        except KeyChangeNotAllowed as refused:
             raise problem_of_refusal(refused) from None
-    parts.catalog.flush()
+    container.catalog.flush()
     _mark_secret(response, row.id)
-    return RotatedKey.model_validate({**fields_of(row), "key": secret, "previous_expires_at": former.expires_at})
+    return RotatedKey.model_validate({**key_fields_of(row), "key": secret, "previous_expires_at": former.expires_at})
 
 
-async def _known(session: AsyncSession, caller: Caller, id: UUID) -> ApiKey:
-    row = await key_changes.find(session, caller.tenant, id)
+async def _get_key(session: AsyncSession, caller: Caller, id: UUID) -> ApiKey:
+    row = await key_changes.find_by_id(session, caller.tenant, id)
     if row is None:
         raise not_found(UNKNOWN)
     return row

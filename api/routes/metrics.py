@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from api.parts import PartsDep
+from api.container import ContainerDep
 from api.problems import Problem
 from metrics.page import CONTENT_TYPE
 
@@ -14,8 +14,8 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/metrics")
-async def metrics(request: Request, parts: PartsDep) -> PlainTextResponse:
+async def metrics(request: Request, container: ContainerDep) -> PlainTextResponse:
     """Answer 404 to what came through a proxy, as the one at the edge does."""
     if any(name in request.headers for name in FORWARDED):
         raise Problem(404, "There is no such page.")
-    return PlainTextResponse(await parts.page.text(), media_type=CONTENT_TYPE)
+    return PlainTextResponse(await container.page.text(), media_type=CONTENT_TYPE)

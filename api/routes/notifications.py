@@ -4,25 +4,31 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.canceling import cancel_row, canceled_view
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
 from api.problems import not_found
 from api.schemas.base import ChannelName, Id, Timestamp
-from api.schemas.notifications import Canceled, CanceledMany, CancelMany, NotificationSummary, NotificationView
+from api.schemas.notifications import (
+    CanceledNotification,
+    CanceledNotifications,
+    CancelManyBody,
+    NotificationSummary,
+    NotificationView,
+)
 from api.views import notification_view, summary_of
 from domain.clock import now
 from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from storage import notifications, waits
-from storage.cancel_keys import open_with_key
-from storage.dispatching import announce_cancel
+from storage.cancel_keys import find_open_by_cancel_key
+from storage.workflow_signals import notify_cancel_due
 
-router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
+router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
-MOST_CANCELED = 100
+MAX_CANCELED = 100
 UNKNOWN = "There is no such notification."
 
 
@@ -30,7 +36,7 @@ UNKNOWN = "There is no such notification."
 @scope("read")
 async def list_notifications(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
     recipient_id: Annotated[str | None, Query(max_length=255)] = None,
     notification_type: Annotated[str | None, Query(max_length=255)] = None,
@@ -44,7 +50,7 @@ async def list_notifications(
     digest: Annotated[Id | None, Query(description="The items of a digest, and what it became.")] = None,
 ) -> Page[NotificationSummary]:
     """Those that fit every filter given, newest first."""
-    wanted = notifications.Search(
+    wanted = notifications.NotificationSearch(
         recipient_id=recipient_id,
         notification_type=notification_type,
         status=status,
@@ -56,46 +62,52 @@ async def list_notifications(
         created_before=created_before,
         digest_id=digest,
     )
-    async with parts.database.transaction() as session:
-        rows = await notifications.search(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
+    async with container.database.transaction() as session:
+        rows = await notifications.search(
+            session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch_limit
+        )
         open_ids = [row.id for row in rows if row.finished_at is None]
-        found = await waits.read(session, caller.tenant, open_ids, now())
+        found = await waits.read_waits(session, caller.tenant, open_ids, now())
     return paging.page(
-        rows, lambda row: row.id, lambda row: summary_of(row, found.get(row.id, NO_WAITS), parts.settings)
+        rows, lambda row: row.id, lambda row: summary_of(row, found.get(row.id, NO_WAITS), container.settings)
     )
 
 
 @router.get("/{id}")
 @scope("read")
-async def get_notification(id: Id, caller: CallerDep, parts: PartsDep) -> NotificationView:
+async def get_notification(id: Id, caller: CallerDep, container: ContainerDep) -> NotificationView:
     """Everything about one: content, attempts and timeline."""
-    async with parts.database.transaction() as session:
-        record = await notifications.read(session, caller.tenant, id, now())
+    async with container.database.transaction() as session:
+        record = await notifications.read_record(session, caller.tenant, id, now())
     if record is None:
         raise not_found(UNKNOWN)
-    return notification_view(record, parts.settings)
+    return notification_view(record, container.settings)
 
 
 @router.post("/cancel")
 @scope("send")
-async def cancel_notifications(body: CancelMany, caller: CallerDep, parts: PartsDep) -> CanceledMany:
+async def cancel_notifications(
+    body: CancelManyBody, caller: CallerDep, container: ContainerDep
+) -> CanceledNotifications:
     """Cancel open notifications by their `cancel_key`, at most 100 per call; each is answered as by its own cancel."""
-    async with parts.database.transaction() as session:
-        rows = await open_with_key(session, caller.tenant, body.cancel_key, body.recipient_id, MOST_CANCELED + 1)
-        ended = [await cancel_row(session, row) for row in rows[:MOST_CANCELED]]
-        await announce_cancel(session)
-    items = [await canceled_view(parts, each) for each in ended]
-    return CanceledMany(items=items, more=len(rows) > MOST_CANCELED)
+    async with container.database.transaction() as session:
+        rows = await find_open_by_cancel_key(
+            session, caller.tenant, body.cancel_key, body.recipient_id, MAX_CANCELED + 1
+        )
+        canceled = [await cancel_row(session, row) for row in rows[:MAX_CANCELED]]
+        await notify_cancel_due(session)
+    items = [await canceled_view(container, each) for each in canceled]
+    return CanceledNotifications(items=items, more=len(rows) > MAX_CANCELED)
 
 
 @router.post("/{id}/cancel")
 @scope("send")
-async def cancel_notification(id: Id, caller: CallerDep, parts: PartsDep) -> Canceled:
+async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep) -> CanceledNotification:
     """What has not gone out will not. Answers from the rows, so also with no worker running."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         row = await notifications.find(session, caller.tenant, id)
         if row is None:
             raise not_found(UNKNOWN)
-        ended = await cancel_row(session, row)
-        await announce_cancel(session)
-    return await canceled_view(parts, ended)
+        canceled = await cancel_row(session, row)
+        await notify_cancel_due(session)
+    return await canceled_view(container, canceled)

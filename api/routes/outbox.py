@@ -4,47 +4,47 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
-from api.openapi import answers
+from api.container import ContainerDep
+from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
-from api.places import before
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.outbox import OutboxItem
+from api.time_cursors import before
 from domain.channels import Channel
-from domain.places import place_text
+from domain.cursors import format_cursor
 from storage import outbox
-from storage.outbox import Entry
+from storage.outbox import OutboxEntry
 
-router = APIRouter(route_class=FrontDoor, tags=["outbox"])
+router = APIRouter(route_class=AuthenticatedRoute, tags=["outbox"])
 
 
-@router.get("/outbox", responses=answers(404))
+@router.get("/outbox", responses=problem_responses(404))
 @scope("read")
 async def list_outbox(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
     recipient_id: Annotated[RecipientId | None, Query()] = None,
     channel: Channel | None = None,
 ) -> Page[OutboxItem]:
     """What the sandbox delivered and the in-app messages, newest first; 404 outside `TOCSIN_ENV=dev`."""
-    if not parts.settings.dev:
+    if not container.settings.is_dev:
         raise not_found()
-    async with parts.database.transaction() as session:
-        entries = await outbox.page(
+    async with container.database.transaction() as session:
+        entries = await outbox.list_page(
             session,
             caller.tenant,
             recipient_id=recipient_id,
             channel=channel,
-            limit=paging.fetch,
+            limit=paging.fetch_limit,
             before=before(paging),
         )
-    return paging.page(entries, lambda entry: place_text(entry.accepted_at, entry.id), _item)
+    return paging.page(entries, lambda entry: format_cursor(entry.accepted_at, entry.id), _item)
 
 
-def _item(entry: Entry) -> OutboxItem:
+def _item(entry: OutboxEntry) -> OutboxItem:
     shown = set(entry.__slots__) - {"generation"}
     return OutboxItem(**{name: getattr(entry, name) for name in shown})

@@ -8,119 +8,121 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
 from api.auditing import Values
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
-from api.routes.notification_types import unknown
-from api.routes.providers import known_provider
+from api.routes.notification_types import type_not_found
+from api.routes.providers import get_provider
 from api.schemas.base import ChannelName
-from api.schemas.pauses import Pause, PauseBody, PauseView
-from bootstrap import Parts
+from api.schemas.pauses import PauseBody, PauseState, PauseView
+from bootstrap import Container
 from domain.holds import HoldKind
 from storage import holds, notification_types, pauses
 from storage.pauses import ListedPause
 
-router = APIRouter(tags=["pauses"], route_class=FrontDoor)
+router = APIRouter(tags=["pauses"], route_class=AuthenticatedRoute)
 
 
 @router.get("/pauses")
 @scope("read")
-async def list_pauses(caller: CallerDep, parts: PartsDep, paging: PagingDep) -> Page[PauseView]:
+async def list_pauses(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[PauseView]:
     """What is paused: since when, by whom, and how many messages wait. Newest first."""
-    async with parts.database.transaction() as session:
-        rows = await pauses.page(session, caller.tenant, before=paging.after_id, limit=paging.fetch)
+    async with container.database.transaction() as session:
+        rows = await pauses.list_page(session, caller.tenant, before=paging.after_id, limit=paging.fetch_limit)
     return paging.page(rows, lambda row: row.id, _view)
 
 
 @router.post("/providers/{name}/pause")
 @scope("manage")
-async def pause_provider(name: str, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None) -> Pause:
+async def pause_provider(
+    name: str, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None
+) -> PauseState:
     """Its messages wait, also where the pool has another provider."""
-    known_provider(parts, name)
-    return await _pause(parts, caller, HoldKind.PROVIDER, name, body)
+    get_provider(container, name)
+    return await _pause(container, caller, HoldKind.PROVIDER, name, body)
 
 
 @router.post("/providers/{name}/resume")
 @scope("manage")
-async def resume_provider(name: str, caller: CallerDep, parts: PartsDep) -> Pause:
+async def resume_provider(name: str, caller: CallerDep, container: ContainerDep) -> PauseState:
     """Release what waits for it, the most urgent first. A paused provider that left the pools can be resumed once."""
-    if not await _lifted(parts, caller, HoldKind.PROVIDER, name):
-        known_provider(parts, name)
-    return Pause(paused=False)
+    if not await _resume(container, caller, HoldKind.PROVIDER, name):
+        get_provider(container, name)
+    return PauseState(paused=False)
 
 
 @router.post("/channels/{channel}/pause")
 @scope("manage")
 async def pause_channel(
-    channel: ChannelName, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None
-) -> Pause:
+    channel: ChannelName, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None
+) -> PauseState:
     """Everything on this channel waits; other channels of the same notifications do not."""
-    return await _pause(parts, caller, HoldKind.CHANNEL, channel, body)
+    return await _pause(container, caller, HoldKind.CHANNEL, channel, body)
 
 
 @router.post("/channels/{channel}/resume")
 @scope("manage")
-async def resume_channel(channel: ChannelName, caller: CallerDep, parts: PartsDep) -> Pause:
+async def resume_channel(channel: ChannelName, caller: CallerDep, container: ContainerDep) -> PauseState:
     """Release what waits for it, the most urgent first."""
-    await _lifted(parts, caller, HoldKind.CHANNEL, channel)
-    return Pause(paused=False)
+    await _resume(container, caller, HoldKind.CHANNEL, channel)
+    return PauseState(paused=False)
 
 
 @router.post("/notification-types/{key}/pause")
 @scope("manage")
-async def pause_type(key: str, caller: CallerDep, parts: PartsDep, body: PauseBody | None = None) -> Pause:
+async def pause_type(key: str, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None) -> PauseState:
     """Sends of this type are accepted, and wait."""
-    await _known_type(parts, caller, key)
-    return await _pause(parts, caller, HoldKind.TYPE, key, body)
+    await _check_type(container, caller, key)
+    return await _pause(container, caller, HoldKind.TYPE, key, body)
 
 
 @router.post("/notification-types/{key}/resume")
 @scope("manage")
-async def resume_type(key: str, caller: CallerDep, parts: PartsDep) -> Pause:
+async def resume_type(key: str, caller: CallerDep, container: ContainerDep) -> PauseState:
     """Release what waits for it, the most urgent first. Types that were deleted can be resumed too."""
-    if not await _lifted(parts, caller, HoldKind.TYPE, key):
-        await _known_type(parts, caller, key, deleted=True)
-    return Pause(paused=False)
+    if not await _resume(container, caller, HoldKind.TYPE, key):
+        await _check_type(container, caller, key, deleted=True)
+    return PauseState(paused=False)
 
 
-async def _pause(parts: Parts, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> Pause:
-    async with parts.database.transaction() as session:
+async def _pause(container: Container, caller: Caller, kind: HoldKind, name: str, body: PauseBody | None) -> PauseState:
+    async with container.database.transaction() as session:
         reason = body.reason if body else None
         if await holds.pause(session, caller.tenant, kind, name, reason, caller.actor.name):
             after = {"paused": True, "reason": reason}
-            await _note(session, caller, kind, name, "paused", {"paused": False, "reason": None}, after)
-    return Pause(paused=True)
+            await _record_change(session, caller, kind, name, "paused", {"paused": False, "reason": None}, after)
+    return PauseState(paused=True)
 
 
-async def _lifted(parts: Parts, caller: Caller, kind: HoldKind, name: str) -> bool:
+async def _resume(container: Container, caller: Caller, kind: HoldKind, name: str) -> bool:
     """Return False if it was not paused."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         lifted = await holds.resume(session, caller.tenant, kind, name)
         if lifted:
-            await _note(session, caller, kind, name, "resumed", {"paused": True}, {"paused": False})
+            await _record_change(session, caller, kind, name, "resumed", {"paused": True}, {"paused": False})
         return lifted
 
 
-async def _note(
+async def _record_change(
     session: AsyncSession, caller: Caller, kind: HoldKind, name: str, verb: str, before: Values, after: Values
 ) -> None:
-    word = _word(kind)
-    await auditing.note(session, caller, f"{word}.{verb}", f"{word}/{name}", before, after)
+    word = _kind_name(kind)
+    await auditing.record_change(session, caller, f"{word}.{verb}", f"{word}/{name}", before, after)
 
 
-def _word(kind: HoldKind) -> str:
+def _kind_name(kind: HoldKind) -> str:
     return "notification_type" if kind is HoldKind.TYPE else str(kind)
 
 
 def _view(listed: ListedPause) -> PauseView:
     pause = listed.pause
-    words = {"kind": _word(pause.kind), "name": pause.name, "by": pause.by, "reason": pause.reason}
+    words = {"kind": _kind_name(pause.kind), "name": pause.name, "by": pause.by, "reason": pause.reason}
     return PauseView.model_validate({**words, "since": pause.since, "waiting": listed.waiting})
 
 
-async def _known_type(parts: Parts, caller: Caller, key: str, *, deleted: bool = False) -> None:
-    find = notification_types.newest if deleted else notification_types.current
-    async with parts.database.transaction() as session:
+async def _check_type(container: Container, caller: Caller, key: str, *, deleted: bool = False) -> None:
+    find = notification_types.find_newest if deleted else notification_types.find_current
+    async with container.database.transaction() as session:
         if await find(session, caller.tenant, key) is None:
-            raise unknown()
+            raise type_not_found()

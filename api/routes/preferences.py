@@ -5,38 +5,44 @@ from uuid import UUID
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
-from api.parts import PartsDep
+from api.container import ContainerDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
-from api.schemas.preferences import PreferenceChanges, Preferences, PreferencesView, SavedPreferences, whole
-from domain.merge_patch import merged
+from api.schemas.preferences import (
+    PreferenceChanges,
+    PreferencesBody,
+    PreferencesView,
+    SavedPreferences,
+    validate_merged,
+)
+from domain.merge_patch import apply_merge_patch
 from storage import gates, preferences
-from storage.preference_names import unknown_names
-from storage.preferences import Choices
+from storage.preference_names import find_unknown_names
+from storage.preferences import RecipientPreferences
 from storage.sealing import Json
 
-router = APIRouter(route_class=FrontDoor, tags=["preferences"])
+router = APIRouter(route_class=AuthenticatedRoute, tags=["preferences"])
 
 PATH = "/recipients/{recipient_id}/preferences"
 
 
 @router.get(PATH)
 @scope("read")
-async def get_preferences(recipient_id: RecipientId, caller: CallerDep, parts: PartsDep) -> PreferencesView:
+async def get_preferences(recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> PreferencesView:
     """What the person chose, as it stands; what they did not choose is not in it."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         return _view(await preferences.find(session, caller.tenant, recipient_id))
 
 
 @router.put(PATH, response_model_exclude_unset=True)
 @scope("manage")
 async def put_preferences(
-    recipient_id: RecipientId, wanted: Preferences, caller: CallerDep, parts: PartsDep
+    recipient_id: RecipientId, wanted: PreferencesBody, caller: CallerDep, container: ContainerDep
 ) -> SavedPreferences:
     """Exactly these from now on, also for what is waiting."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         before = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         return await _save(session, caller.tenant, recipient_id, before, wanted)
 
@@ -44,18 +50,18 @@ async def put_preferences(
 @router.patch(PATH, response_model_exclude_unset=True)
 @scope("manage")
 async def patch_preferences(
-    recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, parts: PartsDep
+    recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, container: ContainerDep
 ) -> SavedPreferences:
     """Merges (RFC 7396) at every depth: what is not given stays, null removes."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         before = _view(known).model_dump(mode="json", exclude={"updated_at"})
-        wanted = whole(merged(before, changes.model_dump(mode="json", exclude_unset=True)))
+        wanted = validate_merged(apply_merge_patch(before, changes.model_dump(mode="json", exclude_unset=True)))
         return await _save(session, caller.tenant, recipient_id, known, wanted)
 
 
 async def _save(
-    session: AsyncSession, tenant: UUID, recipient_id: str, before: Choices | None, wanted: Preferences
+    session: AsyncSession, tenant: UUID, recipient_id: str, before: RecipientPreferences | None, wanted: PreferencesBody
 ) -> SavedPreferences:
     """What waits for the end of other quiet hours asks again, if anything is another than before. Its queue entry is
     locked last, as the guard does."""
@@ -63,12 +69,12 @@ async def _save(
     if before is None or saved is None or before.differs_from(saved):
         await gates.reconsider(session, tenant, recipient_id)
     view = _view(saved)
-    unknown = await unknown_names(session, tenant, view.type_channel_preferences)
+    unknown = await find_unknown_names(session, tenant, view.type_channel_preferences)
     warnings = [f"/type_channel_preferences/{name}: no notification type or category has this name" for name in unknown]
     return SavedPreferences.model_validate(view.model_dump() | ({"warnings": warnings} if warnings else {}))
 
 
-def _columns(wanted: Preferences) -> Json:
+def _columns(wanted: PreferencesBody) -> Json:
     values = wanted.model_dump(mode="json", exclude_none=True)
     return {
         "channels": values["global_channel_opt_in"],
@@ -77,7 +83,7 @@ def _columns(wanted: Preferences) -> Json:
     }
 
 
-def _view(choices: Choices | None) -> PreferencesView:
+def _view(choices: RecipientPreferences | None) -> PreferencesView:
     if choices is None:
         raise not_found("There is no such recipient.")
     return PreferencesView.model_validate(

@@ -7,71 +7,77 @@ from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
-from api.parts import PartsDep
+from api.container import ContainerDep
 from api.problems import not_found
-from api.schemas.providers import Capabilities, HealthView, ProviderChanges, Providers, ProviderView
-from bootstrap import Parts
+from api.schemas.providers import Capabilities, HealthView, ProviderChanges, ProviderList, ProviderView
+from bootstrap import Container
 from domain.channels import Channel
-from domain.circuits import CircuitState, Health, weights
+from domain.circuits import CircuitHealth, CircuitState, traffic_shares
 from domain.clock import now
 from domain.holds import HoldKind
-from domain.rates import UNSET, Limits
+from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from providers.base import Provider
 from storage import holds, provider_health, provider_limits
 
-router = APIRouter(prefix="/providers", tags=["providers"], route_class=FrontDoor)
+router = APIRouter(prefix="/providers", tags=["providers"], route_class=AuthenticatedRoute)
 
 
 @router.get("")
 @scope("read")
-async def list_providers(caller: CallerDep, parts: PartsDep) -> Providers:
+async def list_providers(caller: CallerDep, container: ContainerDep) -> ProviderList:
     """Those that some channel's pool names, by name."""
-    async with parts.database.transaction() as session:
-        known = await _read(session, caller)
-    return Providers(items=[_view(parts, provider, known) for _, provider in sorted(parts.providers.items())])
+    async with container.database.transaction() as session:
+        states = await _read_states(session, caller)
+    return ProviderList(
+        items=[_view(container, provider, states) for _, provider in sorted(container.providers.items())]
+    )
 
 
 @router.patch("/{name}")
 @scope("operate")
-async def patch_provider(name: str, changes: ProviderChanges, caller: CallerDep, parts: PartsDep) -> ProviderView:
+async def patch_provider(
+    name: str, changes: ProviderChanges, caller: CallerDep, container: ContainerDep
+) -> ProviderView:
     """How many calls it gets, for all tenants. Merges (RFC 7396); null is what the settings say; in force at once."""
-    provider = known_provider(parts, name)
-    async with parts.database.transaction() as session:
-        before = (await provider_limits.read_all(session)).get(name, UNSET)
-        after = await provider_limits.change(session, name, changes.model_dump(exclude_unset=True))
-        await auditing.note(session, caller, "provider.changed", f"provider/{name}", asdict(before), asdict(after))
-        return _view(parts, provider, await _read(session, caller))
+    provider = get_provider(container, name)
+    async with container.database.transaction() as session:
+        before = (await provider_limits.read_limits(session)).get(name, NO_RATE_LIMITS)
+        after = await provider_limits.update_limits(session, name, changes.model_dump(exclude_unset=True))
+        await auditing.record_change(
+            session, caller, "provider.changed", f"provider/{name}", asdict(before), asdict(after)
+        )
+        return _view(container, provider, await _read_states(session, caller))
 
 
-def known_provider(parts: Parts, name: str) -> Provider:
-    if name not in parts.providers:
+def get_provider(container: Container, name: str) -> Provider:
+    if name not in container.providers:
         raise not_found("There is no such provider in any pool.")
-    return parts.providers[name]
+    return container.providers[name]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
+class _ProviderStates:
     """Of all providers; `paused` are those that the caller's tenant has paused."""
 
-    healths: Mapping[str, Health]
-    limits: Mapping[str, Limits]
+    healths: Mapping[str, CircuitHealth]
+    limits: Mapping[str, ProviderRateLimits]
     paused: set[str]
 
 
-async def _read(session: AsyncSession, caller: Caller) -> _Known:
-    return _Known(
-        healths=await provider_health.read_all(session),
-        limits=await provider_limits.read_all(session),
-        paused=await holds.paused_names(session, caller.tenant, HoldKind.PROVIDER),
+async def _read_states(session: AsyncSession, caller: Caller) -> _ProviderStates:
+    return _ProviderStates(
+        healths=await provider_health.read_health(session),
+        limits=await provider_limits.read_limits(session),
+        paused=await holds.list_paused_names(session, caller.tenant, HoldKind.PROVIDER),
     )
 
 
-def _view(parts: Parts, provider: Provider, known: _Known) -> ProviderView:
-    shares = {channel: weights(parts.settings.weights(channel), known.healths) for channel in Channel}
-    limits = known.limits.get(provider.name, UNSET).over(parts.settings.rate(provider.name))
-    health = known.healths.get(provider.name)
+def _view(container: Container, provider: Provider, states: _ProviderStates) -> ProviderView:
+    shares = {channel: traffic_shares(container.settings.weights(channel), states.healths) for channel in Channel}
+    limits = states.limits.get(provider.name, NO_RATE_LIMITS).effective(container.settings.rate(provider.name))
+    health = states.healths.get(provider.name)
     return ProviderView(
         name=provider.name,
         channels=sorted(provider.channels),
@@ -82,21 +88,21 @@ def _view(parts: Parts, provider: Provider, known: _Known) -> ProviderView:
                 "device_kinds": sorted(provider.device_kinds),
             }
         ),
-        health=_health(health),
+        health=_health_view(health),
         weights={channel: share[provider.name] for channel, share in shares.items() if provider.name in share},
         rate=limits.rate,
         tenant_rate=limits.tenant_rate,
-        paused=provider.name in known.paused,
+        paused=provider.name in states.paused,
     )
 
 
-def _health(health: Health | None) -> HealthView:
+def _health_view(health: CircuitHealth | None) -> HealthView:
     if health is None:
-        return HealthView(state=CircuitState.CLOSED, reason=None, since=None, probe_at=None, quiet_until=None)
+        return HealthView(state=CircuitState.CLOSED, reason=None, since=None, probe_at=None, throttled_until=None)
     return HealthView(
         state=health.state,
         reason=health.reason,
         since=health.changed_at,
         probe_at=health.probe_at,
-        quiet_until=health.quiet_until if health.is_quiet(now()) else None,
+        throttled_until=health.throttled_until if health.is_throttled(now()) else None,
     )

@@ -2,59 +2,61 @@
 
 from fastapi import APIRouter
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
-from api.parts import PartsDep
+from api.container import ContainerDep
 from api.problems import not_found
-from api.redriving import Order, Tally, redrive_all, redrive_one
+from api.redriving import RedriveCommand, RedriveResult, redrive_all, redrive_one
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
-from api.schemas.redrives import RedriveBody, RedriveMany, Redriven, RedrivenOne, Skipped
+from api.schemas.redrives import RedriveBody, RedriveManyBody, RedriveOneResponse, RedriveResponse, SkippedNotification
 from domain.statuses import NotificationStatus
-from storage.parked import Filter
+from storage.dead_letters import NotificationFilter
 
-router = APIRouter(route_class=FrontDoor, tags=["redrives"], prefix="/notifications")
+router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/notifications")
 
 
 @router.post("/redrive")
 @scope("send")
-async def redrive_notifications(body: RedriveMany, caller: CallerDep, parts: PartsDep) -> Redriven:
+async def redrive_notifications(body: RedriveManyBody, caller: CallerDep, container: ContainerDep) -> RedriveResponse:
     """Send again what failed, at once or at the resume rate, but nothing that is expired or has no channel left."""
-    order = Order(
+    command = RedriveCommand(
         tenant=caller.tenant,
         key_id=caller.key_id,
         key_name=caller.key_name,
         force=body.force,
         dry_run=body.dry_run,
-        most=body.limit,
-        rate=parts.settings.resume_rate,
+        max_redriven=body.limit,
+        rate=container.settings.resume_rate,
     )
-    tally = await redrive_all(parts.database, parts.resolution, Filter(**body.filter.model_dump()), order)
-    return Redriven(matched=tally.matched, redriven=tally.redriven, skipped=_skipped(tally))
+    result = await redrive_all(
+        container.database, container.resolution, NotificationFilter(**body.filter.model_dump()), command
+    )
+    return RedriveResponse(matched=result.matched, redriven=result.redriven, skipped=_skipped_notifications(result))
 
 
 @router.post("/{id}/redrive")
 @scope("send")
 async def redrive_notification(
-    id: Id, caller: CallerDep, parts: PartsDep, body: RedriveBody | None = None
-) -> RedrivenOne:
+    id: Id, caller: CallerDep, container: ContainerDep, body: RedriveBody | None = None
+) -> RedriveOneResponse:
     """It goes out again at once, as a new generation; if it may not, `skipped` says why."""
-    order = Order(
+    command = RedriveCommand(
         tenant=caller.tenant, key_id=caller.key_id, key_name=caller.key_name, force=body is not None and body.force
     )
-    answer = await redrive_one(parts.database, parts.resolution, id, order)
-    if answer is None:
+    outcome = await redrive_one(container.database, container.resolution, id, command)
+    if outcome is None:
         raise not_found(UNKNOWN)
-    found, tally = answer
-    return RedrivenOne(
+    found, result = outcome
+    return RedriveOneResponse(
         id=id,
-        status=NotificationStatus.PENDING if tally.redriven else found.candidate.status,
-        generation=found.generation + tally.redriven,
+        status=NotificationStatus.PENDING if result.redriven else found.candidate.status,
+        generation=found.generation + result.redriven,
         matched=1,
-        redriven=tally.redriven,
-        skipped=_skipped(tally),
+        redriven=result.redriven,
+        skipped=_skipped_notifications(result),
     )
 
 
-def _skipped(tally: Tally) -> list[Skipped]:
-    return [Skipped(id=id, reason=reason) for id, reason in tally.skipped]
+def _skipped_notifications(result: RedriveResult) -> list[SkippedNotification]:
+    return [SkippedNotification(id=id, reason=reason) for id, reason in result.skipped]

@@ -4,37 +4,37 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
-from api.acceptance import Ask, Taken, acceptance_of, digest_of
-from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, read_item
+from api.acceptance import AcceptedSend, SendCommand, acceptance_of, body_hash_of
+from api.authenticated_route import AuthenticatedRoute, scope
+from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, parse_item
 from api.dry_runs import dry_run
-from api.front_door import FrontDoor, scope
 from api.multi_sends import multi_sends_of
-from api.problems import at, invalid
+from api.problems import invalid, issue_at
 from api.rate_limits import charge
-from api.schemas.dry_runs import DryRun
-from api.schemas.sends import BatchAnswer, BatchRequest, IdempotencyKey, SendBody, Sent, SentToSeveral
+from api.schemas.dry_runs import DryRunResponse
+from api.schemas.sends import BatchRequest, BatchResponse, IdempotencyKey, MultiSendResponse, SendBody, SendResponse
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
 
-router = APIRouter(route_class=FrontDoor, tags=["notifications"], prefix="/notifications")
+router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
-KeyHeader = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
-HEADERS = {
+IdempotencyKeyHeader = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
+RESPONSE_HEADERS = {
     "Location": {"description": "where to look at it; of a send to one recipient", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true`: it stands since an earlier request", "schema": {"type": "string"}},
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": DryRun, "description": "With `dry_run`: what the send would do"},
-    202: {"headers": HEADERS},
+    200: {"model": DryRunResponse, "description": "With `dry_run`: what the send would do"},
+    202: {"headers": RESPONSE_HEADERS},
 }
-DRY_RUN_OF_SEVERAL = at("/dry_run", "is for a send to one recipient")
+DRY_RUN_OF_SEVERAL = issue_at("/dry_run", "is for a send to one recipient")
 
 
-@router.post("/send", status_code=202, response_model=Sent | SentToSeveral, responses=RESPONSES)
+@router.post("/send", status_code=202, response_model=SendResponse | MultiSendResponse, responses=RESPONSES)
 @scope("send")
 async def send_notification(
-    body: SendBody, request: Request, response: Response, idempotency_key: KeyHeader = None
-) -> Sent | SentToSeveral | Response:
+    body: SendBody, request: Request, response: Response, idempotency_key: IdempotencyKeyHeader = None
+) -> SendResponse | MultiSendResponse | Response:
     """202 means durable: each notification reaches its end, whatever is restarted. `dry_run` (200) sends nothing."""
     given = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
     if body.recipients is not None or body.topic is not None:
@@ -43,29 +43,31 @@ async def send_notification(
         items, replayed = await multi_sends_of(request).accept(body, given, idempotency_key)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
-        return SentToSeveral(items=items)
-    ask = Ask(request=body, key=idempotency_key, digest=digest_of(given, idempotency_key))
+        return MultiSendResponse(items=items)
+    command = SendCommand(request=body, key=idempotency_key, body_hash=body_hash_of(given, idempotency_key))
     if body.dry_run:
-        return Response((await dry_run(request, ask)).model_dump_json(), media_type="application/json")
-    [answer] = await acceptance_of(request).take([ask])
-    if not isinstance(answer, Taken):
-        raise invalid(*answer)
-    if answer.replayed:
+        return Response((await dry_run(request, command)).model_dump_json(), media_type="application/json")
+    [result] = await acceptance_of(request).accept([command])
+    if not isinstance(result, AcceptedSend):
+        raise invalid(*result)
+    if result.replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/api/v1/notifications/{answer.values['id']}"
-    return Sent(status=NotificationStatus.PENDING, **answer.values)
+    response.headers["Location"] = f"/api/v1/notifications/{result.values['id']}"
+    return SendResponse(status=NotificationStatus.PENDING, **result.values)
 
 
 @router.post("/send-batch", status_code=202)
 @scope("send", max_body=BATCH_LIMIT, max_values=BATCH_VALUE_LIMIT)
-async def send_batch(body: BatchRequest, request: Request, idempotency_key: KeyHeader = None) -> BatchAnswer:
+async def send_batch(
+    body: BatchRequest, request: Request, idempotency_key: IdempotencyKeyHeader = None
+) -> BatchResponse:
     """Accept up to 1,000 sends and answer each. A header key counts as `{key}:{index}` for items without one."""
     await charge(request, len(body.items) - 1)
-    read = [
-        read_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)
+    parsed = [
+        parse_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)
         async for index, item in in_slices(enumerate(body.items))
     ]
-    asks = {index: ask for index, ask in enumerate(read) if isinstance(ask, Ask)}
-    taken = await acceptance_of(request).take(list(asks.values()))
-    given = dict(zip(asks, taken, strict=True))
-    return BatchAnswer(items=batch_response([given.get(index, failed) for index, failed in enumerate(read)]))
+    commands = {index: command for index, command in enumerate(parsed) if isinstance(command, SendCommand)}
+    results = await acceptance_of(request).accept(list(commands.values()))
+    given = dict(zip(commands, results, strict=True))
+    return BatchResponse(items=batch_response([given.get(index, failed) for index, failed in enumerate(parsed)]))

@@ -6,31 +6,31 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from api import auditing
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
+from api.container import ContainerDep
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
 from api.problems import invalid, not_found
-from api.schemas.suppressions import ReasonName, SuppressionBody, SuppressionView, address_on
+from api.schemas.suppressions import ReasonName, SuppressionBody, SuppressionView, parse_address
 from domain.channels import Channel
 from domain.clock import now
 from domain.durations import parse_duration
-from domain.suppressions import LISTED
+from domain.suppressions import CONTACT_BY_CHANNEL
 from storage import suppressions
 from storage.encryption import Encryption
-from storage.suppressions import Filter, NewSuppression, Suppression
+from storage.suppressions import NewSuppression, SuppressionEntry, SuppressionFilter
 
-router = APIRouter(route_class=FrontDoor, prefix="/suppressions", tags=["suppressions"])
+router = APIRouter(route_class=AuthenticatedRoute, prefix="/suppressions", tags=["suppressions"])
 
 UNKNOWN = "There is no such suppression."
-SOURCE = "api"
+API_SOURCE = "api"
 
 
 @router.get("")
 @scope("read")
 async def list_suppressions(
     caller: CallerDep,
-    parts: PartsDep,
+    container: ContainerDep,
     paging: PagingDep,
     channel: Channel | None = None,
     reason: ReasonName | None = None,
@@ -38,10 +38,12 @@ async def list_suppressions(
     ended: Annotated[bool, Query(description="Those that were lifted or have run out, instead.")] = False,
 ) -> Page[SuppressionView]:
     """Those in force, newest first."""
-    keys = None if address is None else _keys(parts.database.encryption, caller.tenant, address)
-    wanted = Filter(channel=channel, reason=reason, keys=keys, ended=ended)
-    async with parts.database.transaction() as session:
-        rows = await suppressions.page(session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch)
+    keys = None if address is None else _address_keys(container.database.encryption, caller.tenant, address)
+    wanted = SuppressionFilter(channel=channel, reason=reason, keys=keys, ended=ended)
+    async with container.database.transaction() as session:
+        rows = await suppressions.list_page(
+            session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch_limit
+        )
     return paging.page(rows, lambda row: row.id, _view)
 
 
@@ -52,32 +54,34 @@ async def list_suppressions(
 )
 @scope("manage")
 async def add_suppression(
-    body: SuppressionBody, caller: CallerDep, parts: PartsDep, response: Response
+    body: SuppressionBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> SuppressionView:
     """Nothing goes to this address any more, whoever has it. Answers what is in force: a weaker one changes nothing."""
-    contact = LISTED[body.channel]
+    contact = CONTACT_BY_CHANNEL[body.channel]
     new = NewSuppression(
         channel=body.channel,
-        address_key=parts.database.encryption.address_key(caller.tenant, contact, body.address),
+        address_hash=container.database.encryption.address_hash(caller.tenant, contact, body.address),
         address={contact: body.address},
         reason=body.reason,
-        source=SOURCE,
+        source=API_SOURCE,
         expires_at=now() + parse_duration(body.expires_in) if body.expires_in else None,
     )
-    async with parts.database.transaction() as session:
-        standing, changed = await suppressions.add(session, caller.tenant, new)
+    async with container.database.transaction() as session:
+        in_force, changed = await suppressions.add(session, caller.tenant, new)
         if changed:
-            await auditing.note(session, caller, "suppression.added", _subject(standing), None, _audited(standing))
+            await auditing.record_change(
+                session, caller, "suppression.added", _subject(in_force), None, _audited_values(in_force)
+            )
     response.status_code = 201 if changed else 200
-    response.headers["Location"] = f"/api/v1/suppressions/{standing.id}"
-    return _view(standing)
+    response.headers["Location"] = f"/api/v1/suppressions/{in_force.id}"
+    return _view(in_force)
 
 
 @router.get("/{id}")
 @scope("read")
-async def get_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> SuppressionView:
+async def get_suppression(id: UUID, caller: CallerDep, container: ContainerDep) -> SuppressionView:
     """One of them, also one that was lifted."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         found = await suppressions.find(session, caller.tenant, id)
     if found is None:
         raise not_found(UNKNOWN)
@@ -86,21 +90,21 @@ async def get_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> Suppr
 
 @router.delete("/{id}", status_code=204)
 @scope("manage")
-async def lift_suppression(id: UUID, caller: CallerDep, parts: PartsDep) -> None:
+async def lift_suppression(id: UUID, caller: CallerDep, container: ContainerDep) -> None:
     """The address may be written to again, until the next bounce, complaint or opt-out."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         found = await suppressions.find(session, caller.tenant, id)
         if found is None or not await suppressions.lift(session, caller.tenant, id):
             raise not_found("There is no such suppression in force.")
-        await auditing.note(session, caller, "suppression.lifted", _subject(found), _audited(found))
+        await auditing.record_change(session, caller, "suppression.lifted", _subject(found), _audited_values(found))
 
 
-def _keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:
+def _address_keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:
     """Of whatever it is. A `+` that is not encoded as `%2B` arrives as a blank, and is told so."""
     keys = []
-    for channel, contact in LISTED.items():
+    for channel, contact in CONTACT_BY_CHANNEL.items():
         try:
-            keys.append(encryption.address_key(tenant, contact, address_on(channel, address)))
+            keys.append(encryption.address_hash(tenant, contact, parse_address(channel, address)))
         except ValueError:
             continue
     if not keys:
@@ -108,14 +112,14 @@ def _keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:
     return keys
 
 
-def _subject(row: Suppression) -> str:
+def _subject(row: SuppressionEntry) -> str:
     return f"suppression/{row.id}"
 
 
-def _audited(row: Suppression) -> dict[str, Any]:
+def _audited_values(row: SuppressionEntry) -> dict[str, Any]:
     names = ("channel", "address", "reason", "source", "expires_at")
     return {name: getattr(row, name) for name in names}
 
 
-def _view(row: Suppression) -> SuppressionView:
+def _view(row: SuppressionEntry) -> SuppressionView:
     return SuppressionView(**{name: getattr(row, name) for name in row.__slots__})

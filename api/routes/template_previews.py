@@ -2,40 +2,40 @@
 
 from fastapi import APIRouter, Request
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import Caller, CallerDep
-from api.front_door import FrontDoor, scope
-from api.parts import PartsDep
-from api.problems import Problem, at, invalid, not_found
+from api.container import ContainerDep
+from api.problems import Problem, invalid, issue_at, not_found
 from api.rate_limits import RENDER_POINTS, charge
-from api.schemas.templates import Preview, PreviewBody
-from api.send_checks import payload_faults
-from api.template_checks import fault_of
-from bootstrap import Parts
-from domain.languages import chain
+from api.schemas.templates import PreviewBody, PreviewResponse
+from api.send_checks import payload_issues
+from api.template_checks import render_issue
+from bootstrap import Container
+from domain.languages import fallback_languages
 from domain.templates import TemplateVersion
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.schema_checks import PayloadChecks
 from storage import template_lists, templates
-from storage.templates import Place
+from storage.templates import TemplateKey
 
-FAILED = ("template-failed", "The template cannot be rendered with this payload")
+RENDER_FAILED = ("template-failed", "The template cannot be rendered with this payload")
 
-router = APIRouter(prefix="/templates", tags=["templates"], route_class=FrontDoor)
+router = APIRouter(prefix="/templates", tags=["templates"], route_class=AuthenticatedRoute)
 
 
-@router.post("/{name}/preview", response_model=Preview)
+@router.post("/{name}/preview", response_model=PreviewResponse)
 @scope("read")
 async def preview_template(
-    name: str, body: PreviewBody, request: Request, caller: CallerDep, parts: PartsDep
-) -> Preview:
+    name: str, body: PreviewBody, request: Request, caller: CallerDep, container: ContainerDep
+) -> PreviewResponse:
     """The payload must fit the schema, as for a send."""
     await charge(request, RENDER_POINTS)
-    version = await chosen(parts, caller, name, body)
-    checks = PayloadChecks(parts.renderer, caller.tenant)
+    version = await find_version(container, caller, name, body)
+    checks = PayloadChecks(container.renderer, caller.tenant)
     checks.add(0, body.payload, [version.variables_schema])
     await checks.run()
-    if faults := payload_faults(checks, 0):
-        raise invalid(*faults)
+    if issues := payload_issues(checks, 0):
+        raise invalid(*issues)
     source = TemplateSource(
         subject=version.subject_template,
         body=version.body_template,
@@ -43,37 +43,37 @@ async def preview_template(
         channel=version.channel,
     )
     variables = {**body.payload, "recipient": body.recipient}
-    rendered = await parts.renderer.render(source, variables, version.language, tenant=caller.tenant)
+    rendered = await container.renderer.render(source, variables, version.language, tenant=caller.tenant)
     if isinstance(rendered, RenderFailure):
-        fault = fault_of(rendered)
-        raise Problem(422, fault["detail"], errors=[fault], kind=FAILED)
-    return Preview(
+        issue = render_issue(rendered)
+        raise Problem(422, issue["detail"], errors=[issue], kind=RENDER_FAILED)
+    return PreviewResponse(
         channel=version.channel, language=version.language, version=version.version, content=dict(rendered.content)
     )
 
 
-async def chosen(parts: Parts, caller: Caller, name: str, body: PreviewBody) -> TemplateVersion:
+async def find_version(container: Container, caller: Caller, name: str, body: PreviewBody) -> TemplateVersion:
     """The version asked for, else the published one; 404 for an unknown name, 422 for the rest."""
-    async with parts.database.transaction() as session:
-        if not await template_lists.known(session, caller.tenant, name):
+    async with container.database.transaction() as session:
+        if not await template_lists.is_known_name(session, caller.tenant, name):
             raise not_found("There is no template with this name.")
     languages = languages_of(caller, body)
     if body.version is None:
-        published = await parts.catalog.published(caller.tenant, name, body.channel, languages)
+        published = await container.catalog.published(caller.tenant, name, body.channel, languages)
         if published is None:
-            raise invalid(at("/channel", "has no published version in this language; name a version"))
+            raise invalid(issue_at("/channel", "has no published version in this language; name a version"))
         return published
-    place = Place(tenant=caller.tenant, name=name, channel=body.channel, language=languages[0])
-    async with parts.database.transaction() as session:
-        row = await templates.by_version(session, place, body.version)
+    template_key = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=languages[0])
+    async with container.database.transaction() as session:
+        row = await templates.find_by_version(session, template_key, body.version)
     if row is None:
-        raise invalid(at("/version", "is no version of this template in this channel and language"))
-    return templates.value_of(row)
+        raise invalid(issue_at("/version", "is no version of this template in this channel and language"))
+    return templates.template_version_of(row)
 
 
 def languages_of(caller: Caller, body: PreviewBody) -> list[str]:
     locale = body.language or body.recipient.get("locale")
     try:
-        return chain(locale if isinstance(locale, str) else None, caller.default_language)
+        return fallback_languages(locale if isinstance(locale, str) else None, caller.default_language)
     except ValueError as error:
-        raise invalid(at("/recipient/locale", str(error))) from None
+        raise invalid(issue_at("/recipient/locale", str(error))) from None

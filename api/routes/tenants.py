@@ -3,102 +3,102 @@
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.front_door import FrontDoor, scope
-from api.key_views import create_key_of
-from api.openapi import answers
+from api.container import ContainerDep
+from api.key_views import issue_key
+from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.parts import PartsDep
 from api.problems import conflict, not_found
 from api.schemas.keys import CreatedKey, KeyBody
 from api.schemas.tenants import SuspensionBody, TenantBody, TenantView
 from models.tenants import Tenant
 from storage import tenants
-from storage.tenants import TenantRefused, TenantState
+from storage.tenants import TenantChangeNotAllowed, TenantState
 
-router = APIRouter(route_class=FrontDoor, prefix="/tenants", tags=["tenants"])
+router = APIRouter(route_class=AuthenticatedRoute, prefix="/tenants", tags=["tenants"])
 
 
 @router.get("")
 @scope("operate")
-async def list_tenants(caller: CallerDep, parts: PartsDep, paging: PagingDep) -> Page[TenantView]:
+async def list_tenants(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[TenantView]:
     """List all tenants of this installation, by key."""
-    async with parts.database.transaction() as session:
-        rows = await tenants.listed(session, paging.after, paging.fetch)
+    async with container.database.transaction() as session:
+        rows = await tenants.list_page(session, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row.key, _view)
 
 
-@router.post("", status_code=201, responses=answers(409))
+@router.post("", status_code=201, responses=problem_responses(409))
 @scope("operate")
-async def create_tenant(body: TenantBody, caller: CallerDep, parts: PartsDep, response: Response) -> TenantView:
+async def create_tenant(body: TenantBody, caller: CallerDep, container: ContainerDep, response: Response) -> TenantView:
     """Create a tenant without any key; `POST /tenants/{key}/keys` creates its first one."""
-    async with parts.database.transaction() as session:
-        if await tenants.make(session, body.key, caller.actor, body.name) is None:
+    async with container.database.transaction() as session:
+        if await tenants.create(session, body.key, caller.actor, body.name) is None:
             raise conflict("There is a tenant with this key already.")
-        view = await _state(session, body.key)
+        view = await _tenant_view(session, body.key)
     response.headers["Location"] = f"/api/v1/tenants/{body.key}"
     return view
 
 
 @router.get("/{key}")
 @scope("operate")
-async def get_tenant(key: str, caller: CallerDep, parts: PartsDep) -> TenantView:
+async def get_tenant(key: str, caller: CallerDep, container: ContainerDep) -> TenantView:
     """Show one tenant, and whether it is suspended."""
-    async with parts.database.transaction() as session:
-        return await _state(session, key)
+    async with container.database.transaction() as session:
+        return await _tenant_view(session, key)
 
 
-@router.post("/{key}/keys", status_code=201, responses=answers(409))
+@router.post("/{key}/keys", status_code=201, responses=problem_responses(409))
 @scope("operate")
 async def create_tenant_key(
-    key: str, body: KeyBody, caller: CallerDep, parts: PartsDep, response: Response
+    key: str, body: KeyBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> CreatedKey:
     """Create a key of this tenant, with any scopes but `operate`. It is shown in this response only."""
-    async with parts.database.transaction() as session:
-        tenant = await _known(session, key)
+    async with container.database.transaction() as session:
+        tenant = await _get_tenant(session, key)
     response.headers["Cache-Control"] = "no-store"
-    return await create_key_of(parts, tenant.id, body, caller)
+    return await issue_key(container, tenant.id, body, caller)
 
 
-@router.post("/{key}/suspend", responses=answers(409))
+@router.post("/{key}/suspend", responses=problem_responses(409))
 @scope("operate")
 async def suspend_tenant(
-    key: str, caller: CallerDep, parts: PartsDep, body: SuspensionBody | None = None
+    key: str, caller: CallerDep, container: ContainerDep, body: SuspensionBody | None = None
 ) -> TenantView:
     """Refuse the tenant's keys with 403 within 5 seconds, and hold its messages back. Idempotent."""
-    async with parts.database.transaction() as session:
-        tenant = await _known(session, key)
+    async with container.database.transaction() as session:
+        tenant = await _get_tenant(session, key)
         try:
             await tenants.suspend(session, tenant, body.reason if body else None, caller.actor)
-        except TenantRefused:
+        except TenantChangeNotAllowed:
             raise conflict("The installation's own tenant cannot be suspended.") from None
-        view = await _state(session, key)
-    parts.catalog.flush()
+        view = await _tenant_view(session, key)
+    container.catalog.flush()
     return view
 
 
 @router.post("/{key}/resume")
 @scope("operate")
-async def resume_tenant(key: str, caller: CallerDep, parts: PartsDep) -> TenantView:
+async def resume_tenant(key: str, caller: CallerDep, container: ContainerDep) -> TenantView:
     """Accept the tenant's keys again and release its messages, the most urgent first. Idempotent."""
-    async with parts.database.transaction() as session:
-        await tenants.resume(session, await _known(session, key), caller.actor)
-        view = await _state(session, key)
-    parts.catalog.flush()
+    async with container.database.transaction() as session:
+        await tenants.resume(session, await _get_tenant(session, key), caller.actor)
+        view = await _tenant_view(session, key)
+    container.catalog.flush()
     return view
 
 
-async def _known(session: AsyncSession, key: str) -> Tenant:
+async def _get_tenant(session: AsyncSession, key: str) -> Tenant:
     tenant = await tenants.find(session, key)
     if tenant is None:
-        raise unknown()
+        raise tenant_not_found()
     return tenant
 
 
-async def _state(session: AsyncSession, key: str) -> TenantView:
-    state = await tenants.state(session, key)
+async def _tenant_view(session: AsyncSession, key: str) -> TenantView:
+    state = await tenants.read_state(session, key)
     if state is None:
-        raise unknown()
+        raise tenant_not_found()
     return _view(state)
 
 
@@ -106,5 +106,5 @@ def _view(state: TenantState) -> TenantView:
     return TenantView(**{name: getattr(state, name) for name in state.__slots__})
 
 
-def unknown() -> Exception:
+def tenant_not_found() -> Exception:
     return not_found("There is no tenant with this key.")

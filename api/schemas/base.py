@@ -27,7 +27,7 @@ FIELD_LIMIT = 100
 CHANNEL_LIMIT = 7
 
 
-def at_most(limit: int) -> BeforeValidator:
+def max_members(limit: int) -> BeforeValidator:
     """For dicts, beside `Field(max_length=limit)`: pydantic checks every member of a dict before it counts them."""
 
     def check(value: object) -> object:
@@ -45,13 +45,13 @@ class Model(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _has_few_fields(cls, value: object) -> object:
+    def _check_field_count(cls, value: object) -> object:
         if isinstance(value, dict) and len(value) > FIELD_LIMIT:
             raise ValueError(f"must have at most {FIELD_LIMIT} fields")
         return value
 
 
-def _time(value: object) -> object:
+def _parse_time(value: object) -> object:
     """Text with an offset to a UTC time; values of our own (answers are built from rows) pass."""
     if isinstance(value, datetime):
         return value
@@ -64,32 +64,34 @@ def _time(value: object) -> object:
         raise ValueError("is not a time that exists") from None
 
 
-def each_once(channels: list[Channel]) -> list[Channel]:
+def check_unique_channels(channels: list[Channel]) -> list[Channel]:
     if len(set(channels)) != len(channels):
         raise ValueError("names a channel twice")
     return channels
 
 
-def _with_z(value: datetime) -> str:
+def _format_utc(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _duration(value: str) -> str:
+def _check_duration(value: str) -> str:
     parse_duration(value)
     return value
 
 
-Timestamp = Annotated[datetime, BeforeValidator(_time), PlainSerializer(_with_z, return_type=str, when_used="json")]
+Timestamp = Annotated[
+    datetime, BeforeValidator(_parse_time), PlainSerializer(_format_utc, return_type=str, when_used="json")
+]
 ChannelName = Annotated[Channel, Field(strict=False)]
 Channels = Annotated[
     list[ChannelName],
     Field(min_length=1, max_length=CHANNEL_LIMIT, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(each_once),
+    AfterValidator(check_unique_channels),
 ]
 Id = Annotated[UUID, Field(strict=False)]
-Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_duration), Field(examples=["10m"])]
+Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_check_duration), Field(examples=["10m"])]
 # A name people choose and URLs carry: `order.shipped`.
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=128)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Text = Annotated[str, StringConstraints(max_length=4_000)]
 Json = dict[str, Any]

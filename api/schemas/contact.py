@@ -1,7 +1,7 @@
 """Contact points, languages, time zones and ids of people, as fields of request models. Nothing here echoes a value.
 
-What only a developer's machine can reach (`ada@shop.test`, plain http) passes here and is named by `dev_only_email` and
-`dev_only_url`: a model does not know where it runs.
+What only a developer's machine can reach (`ada@shop.test`, plain http) passes here and is named by `is_dev_only_email` and
+`is_dev_only_url`: a model does not know where it runs.
 """
 
 import re
@@ -15,38 +15,40 @@ import phonenumbers
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from pydantic import AfterValidator, Field
 
-from domain.languages import normalise
+from domain.languages import normalize_tag
 
 E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 URL_CHARACTERS = re.compile(r"[!-\[\]-~]+", re.ASCII)  # visible ASCII but the backslash, which readers read differently
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
+HOST_PATTERN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
 # A name that a path can carry: no slash, no dot segment, no control characters.
-NAME = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f-\x9f]{1,255}")
+PATH_SAFE_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f-\x9f]{1,255}")
 
-BELOW_TEST = ".test"
-
-
-def _email(value: str) -> str:
-    return _parsed_email(value)[0]
+TEST_SUFFIX = ".test"
 
 
-def _parsed_email(value: str) -> tuple[str, str | None]:
+def _normalize_email(value: str) -> str:
+    return _parse_email(value)[0]
+
+
+def _parse_email(value: str) -> tuple[str, str | None]:
     """Return the address in its normal form and in ASCII, None if the part before the @ is not ASCII.
 
     The limits are those of RFC 5321 in octets: 254 for the address, 64 before the @. Special names such as localhost
     and single words are accepted as well; the library takes special names only with a suffix, which leaves 249 octets.
     """
     with suppress(EmailNotValidError):
-        whole = _validated(value)
-        return whole.normalized, whole.ascii_email
+        validated = _validate_email(value)
+        return validated.normalized, validated.ascii_email
     try:
-        below = _validated(value + BELOW_TEST)
+        in_test_domain = _validate_email(value + TEST_SUFFIX)
     except EmailNotValidError:
         raise ValueError("must be an e-mail address") from None
-    return below.normalized.removesuffix(BELOW_TEST), below.ascii_email and below.ascii_email.removesuffix(BELOW_TEST)
+    return in_test_domain.normalized.removesuffix(
+        TEST_SUFFIX
+    ), in_test_domain.ascii_email and in_test_domain.ascii_email.removesuffix(TEST_SUFFIX)
 
 
-def _validated(value: str) -> ValidatedEmail:
+def _validate_email(value: str) -> ValidatedEmail:
     return validate_email(
         value, strict=True, check_deliverability=False, test_environment=True, globally_deliverable=False
     )
@@ -54,10 +56,10 @@ def _validated(value: str) -> ValidatedEmail:
 
 def ascii_email(email: str) -> str | None:
     """Return the address with its domain in ASCII, None if the part before the @ is not ASCII."""
-    return _parsed_email(email)[1]
+    return _parse_email(email)[1]
 
 
-def dev_only_email(email: str) -> bool:
+def is_dev_only_email(email: str) -> bool:
     """Whether the domain is one that mail never reaches: `.test`, localhost, a single word."""
     try:
         validate_email(email, strict=True, check_deliverability=False)
@@ -66,7 +68,7 @@ def dev_only_email(email: str) -> bool:
     return False
 
 
-def _phone(value: str) -> str:
+def _normalize_phone(value: str) -> str:
     message = "must be a phone number in E.164, such as +4917012345678"
     if not E164.fullmatch(value):
         raise ValueError(message)
@@ -79,21 +81,23 @@ def _phone(value: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _url(value: str) -> str:
+def _check_url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        port_is_one = parts.port != 0
+        has_valid_port = parts.port != 0
     except ValueError:
-        parts, port_is_one = urlsplit(""), False
-    host_is_one = HOST.fullmatch(parts.hostname or "") is not None
-    if not (URL_CHARACTERS.fullmatch(value) and parts.scheme in ("http", "https") and host_is_one and port_is_one):
+        parts, has_valid_port = urlsplit(""), False
+    has_valid_host = HOST_PATTERN.fullmatch(parts.hostname or "") is not None
+    if not (
+        URL_CHARACTERS.fullmatch(value) and parts.scheme in ("http", "https") and has_valid_host and has_valid_port
+    ):
         raise ValueError("must be an http or https URL")
     if "@" in parts.netloc:
         raise ValueError("must not contain credentials")
     return value
 
 
-def dev_only_url(url: str) -> bool:
+def is_dev_only_url(url: str) -> bool:
     return urlsplit(url).scheme != "https"
 
 
@@ -103,22 +107,22 @@ def _zones() -> frozenset[str]:
     return frozenset(name for name in available_timezones() if name != name.lower())
 
 
-def zone(value: str) -> str:
+def check_zone(value: str) -> str:
     if value not in _zones():
         raise ValueError("must be a time zone name of the IANA database, such as Europe/Vienna")
     return value
 
 
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
+def _check_name(value: str) -> str:
+    if not PATH_SAFE_NAME.fullmatch(value):
         raise ValueError("must be 1 to 255 characters without '/' and control characters, and not a dot or two")
     return value
 
 
-Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_email)]
-Phone = Annotated[str, Field(max_length=16, examples=["+4917012345678"]), AfterValidator(_phone)]
-WebUrl = Annotated[str, Field(max_length=2_048, examples=["https://example.com/hook"]), AfterValidator(_url)]
-Locale = Annotated[str, Field(max_length=35, examples=["de-AT"]), AfterValidator(normalise)]
-TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(zone)]
-RecipientId = Annotated[str, Field(max_length=255, examples=["user-42"]), AfterValidator(_name)]
-DeviceName = Annotated[str, Field(max_length=255, examples=["phone"]), AfterValidator(_name)]
+Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_normalize_email)]
+Phone = Annotated[str, Field(max_length=16, examples=["+4917012345678"]), AfterValidator(_normalize_phone)]
+WebUrl = Annotated[str, Field(max_length=2_048, examples=["https://example.com/hook"]), AfterValidator(_check_url)]
+Locale = Annotated[str, Field(max_length=35, examples=["de-AT"]), AfterValidator(normalize_tag)]
+TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(check_zone)]
+RecipientId = Annotated[str, Field(max_length=255, examples=["user-42"]), AfterValidator(_check_name)]
+DeviceName = Annotated[str, Field(max_length=255, examples=["phone"]), AfterValidator(_check_name)]

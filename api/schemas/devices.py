@@ -9,13 +9,13 @@ from api.schemas.base import Json, Model, Timestamp
 from api.schemas.contact import Locale, WebUrl
 from domain.channels import DeviceKind
 
-KindName = Annotated[DeviceKind, Field(strict=False)]
+DeviceKindName = Annotated[DeviceKind, Field(strict=False)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096, pattern=r"^[!-~]+$")]
 PushKey = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[!-~]+$")]
 
 # Of a shorter token the last four characters would tell too much.
-TELLING = 4
-LONG_ENOUGH = 16
+SHOWN_CHARACTERS = 4
+MIN_LENGTH_SHOWN = 16
 
 
 class PushKeys(Model):
@@ -32,21 +32,21 @@ class Subscription(Model):
 
 
 class DeviceRegistration(Model):
-    kind: KindName
+    kind: DeviceKindName
     token: Annotated[Token | None, Field(validate_default=True, description="For fcm and apns.")] = None
     subscription: Annotated[Subscription | None, Field(validate_default=True, description="For web_push.")] = None
     locale: Locale | None = None
 
     @field_validator("token", "subscription")
     @classmethod
-    def _fits_the_kind(cls, value: Token | Subscription | None, info: ValidationInfo) -> Token | Subscription | None:
+    def _check_kind(cls, value: Token | Subscription | None, info: ValidationInfo) -> Token | Subscription | None:
         kind = info.data.get("kind")
         if kind is None:
             return value
-        wanted = (kind is DeviceKind.WEB_PUSH) == (info.field_name == "subscription")
-        if wanted and value is None:
+        is_required = (kind is DeviceKind.WEB_PUSH) == (info.field_name == "subscription")
+        if is_required and value is None:
             raise PydanticCustomError("missing", "is required")
-        if not wanted and value is not None:
+        if not is_required and value is not None:
             raise ValueError(f"does not belong to the kind {kind}")
         return value
 
@@ -68,6 +68,6 @@ def address_of(model: DeviceRegistration) -> Json:
     return {"subscription": model.subscription.model_dump(exclude={"expirationTime"})}
 
 
-def ending_of(address: Json) -> str | None:
+def token_ending_of(address: Json) -> str | None:
     token = address.get("token", "")
-    return token[-TELLING:] if len(token) >= LONG_ENOUGH else None
+    return token[-SHOWN_CHARACTERS:] if len(token) >= MIN_LENGTH_SHOWN else None

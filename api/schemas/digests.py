@@ -17,7 +17,7 @@ EXAMPLE: Json = {
     "notification_id": None,
     "temporal_url": "http://127.0.0.1:8233/namespaces/default/workflows/digest-a52d480fb08e8d2b8e16fee3a7af982a",
 }
-FLUSHED: Json = EXAMPLE | {
+FLUSHED_EXAMPLE: Json = EXAMPLE | {
     "closed_at": "2026-11-22T19:21:07.741990Z",
     "notification_id": "c523558e-a998-57fd-8582-82d20568da3d",
 }
@@ -38,7 +38,7 @@ class DigestView(Model):
     temporal_url: Annotated[str | None, Field(description="Of its workflow; null for one that closes by a schedule.")]
 
 
-class DigestOf(Model):
+class NotificationDigest(Model):
     """The digest that a notification is collected in, or was made of (then `notification_id` is its own)."""
 
     id: Id

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
-from domain.forecasts import Decision, StepStart
+from domain.forecasts import ForecastDecision, StepStart
 from domain.statuses import NotificationStatus
 
 NOW, EVENING, MORNING = (f"2026-11-22T{time}Z" for time in ("19:19:50.395871", "21:00:00", "06:00:00"))
@@ -79,7 +79,7 @@ EXAMPLE: Json = {
 }
 
 
-class PredictedWait(Model):
+class PredictedWaitView(Model):
     """`reason`: send_at, digest, or as in `waits_for` of a notification. `until` is null where the end is not known."""
 
     reason: str
@@ -87,7 +87,7 @@ class PredictedWait(Model):
     until: Timestamp | None
 
 
-class PredictedDigest(Model):
+class PredictedDigestView(Model):
     """The window that the send would be collected in; `items` counts those that are there so far, and this one."""
 
     opened_at: Timestamp
@@ -95,11 +95,11 @@ class PredictedDigest(Model):
     items: int
 
 
-class PredictedChannel(Model):
+class PredictedChannelView(Model):
     """`wait`: a pause or the provider's state holds the call; `reason` names it, and why a channel is skipped."""
 
     channel: ChannelName
-    decision: Decision
+    decision: ForecastDecision
     reason: str | None
     rule: Annotated[str | None, Field(description="The preference or default that allowed or excluded the channel.")]
     provider: Annotated[str | None, Field(description="The one that is called first; drawn by weight for each send.")]
@@ -113,7 +113,7 @@ class PredictedChannel(Model):
     rendered_content: Json | None
 
 
-class PredictedStep(Model):
+class PredictedStepView(Model):
     """Step 0 holds the channels that go out always."""
 
     step: int
@@ -127,16 +127,18 @@ class PredictedStep(Model):
     at: Annotated[Timestamp | None, Field(description="When its calls are made; null if that is not known.")]
     goal: Annotated[str | None, Field(description="What the next step waits for, `within` this time after `at`.")]
     within: str | None
-    waits: Annotated[list[PredictedWait], Field(description="Quiet hours or a send window that the step comes into.")]
-    channels: list[PredictedChannel]
+    waits: Annotated[
+        list[PredictedWaitView], Field(description="Quiet hours or a send window that the step comes into.")
+    ]
+    channels: list[PredictedChannelView]
 
 
-class DryRun(Model):
+class DryRunResponse(Model):
     """What a send would do now; nothing is stored. Times hold if each call is accepted at once, no receipt comes and
     nothing else is sent meanwhile. `decision`: send at once, wait first, or skip, which ends with `status` and
     `reason`. `priority` and `expires_at` are those of what goes out, which may be a digest."""
 
-    decision: Decision
+    decision: ForecastDecision
     status: NotificationStatus | None
     reason: str | None
     notification_type: str
@@ -148,6 +150,6 @@ class DryRun(Model):
         Id | None,
         Field(description="The notification that an earlier request with this key and body has made: nothing is sent."),
     ]
-    waits: list[PredictedWait]
-    digest: PredictedDigest | None
-    steps: list[PredictedStep]
+    waits: list[PredictedWaitView]
+    digest: PredictedDigestView | None
+    steps: list[PredictedStepView]

@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from api.schemas.base import Id, Json, Model, Timestamp
 from api.schemas.contact import WebUrl
-from domain.event_webhooks import EVERY, KINDS
-from storage.event_messages import Standing
+from domain.event_webhooks import ALL_EVENTS, EVENT_TYPES
+from storage.event_messages import EventMessageStatus
 
 EXAMPLE: Json = {
     "url": "https://shop.example.com/hooks/tocsin",
@@ -15,17 +15,17 @@ EXAMPLE: Json = {
 }
 REPLAY_ONE: Json = {"message_id": "3f0c1d52-9a44-4a57-bd0e-8e5f2f6a4c11"}
 REPLAY_SINCE: Json = {"since": "2026-03-01T09:00:00Z", "until": "2026-03-01T12:00:00Z"}
-EXAMPLE_OF_ONE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+EXAMPLE_SIGNING_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
-def _kinds(events: list[str]) -> list[str]:
-    if any(event not in (EVERY, *KINDS) for event in events):
-        raise ValueError(f"must be of '{EVERY}', {', '.join(KINDS)}")
+def _check_event_types(events: list[str]) -> list[str]:
+    if any(event not in (ALL_EVENTS, *EVENT_TYPES) for event in events):
+        raise ValueError(f"must be of '{ALL_EVENTS}', {', '.join(EVENT_TYPES)}")
     return list(dict.fromkeys(events))
 
 
-Events = Annotated[list[str], Field(min_length=1, max_length=20), AfterValidator(_kinds)]
-Secret = Annotated[str, Field(description="`whsec_` and base64; not shown again.", examples=[EXAMPLE_OF_ONE])]
+Events = Annotated[list[str], Field(min_length=1, max_length=20), AfterValidator(_check_event_types)]
+Secret = Annotated[str, Field(description="`whsec_` and base64; not shown again.", examples=[EXAMPLE_SIGNING_KEY])]
 
 
 class EndpointBody(Model):
@@ -34,7 +34,9 @@ class EndpointBody(Model):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     url: WebUrl
-    events: Annotated[Events, Field(description=f"`{EVERY}` for all, else of {', '.join(KINDS)}")] = [EVERY]
+    events: Annotated[Events, Field(description=f"`{ALL_EVENTS}` for all, else of {', '.join(EVENT_TYPES)}")] = [
+        ALL_EVENTS
+    ]
     enabled: bool = True
 
 
@@ -57,18 +59,18 @@ class EndpointView(Model):
     updated_at: Timestamp
 
 
-class EndpointSaved(EndpointView):
+class SavedEndpoint(EndpointView):
     """`secret` only when the endpoint was made."""
 
     secret: Secret | None = None
 
 
-class NewSecret(Model):
+class RotatedSecret(Model):
     secret: Secret
     previous_secret_until: Timestamp
 
 
-class CallView(Model):
+class EventAttemptView(Model):
     """One try. `error` is null if it was taken, else a word such as status_500, timeout or connect_failed."""
 
     at: Timestamp
@@ -83,18 +85,18 @@ class EventMessageView(Model):
     id: Id
     type: str
     notification_id: Id | None
-    status: Standing
+    status: EventMessageStatus
     occurred_at: Timestamp
     tries: int
-    next_try_at: Timestamp | None
+    next_attempt_at: Timestamp | None
     delivered_at: Timestamp | None
     replayed_at: Timestamp | None
     last_status: int | None
     last_error: str | None
-    calls: list[CallView]
+    calls: list[EventAttemptView]
 
 
-class TestSent(Model):
+class TestEventAccepted(Model):
     message_id: Id
 
 

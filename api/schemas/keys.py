@@ -6,22 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Duration, Id, Json, Model, Timestamp, Word
+from api.schemas.base import Duration, Id, Json, Model, ShortText, Timestamp
 from domain.durations import parse_duration
 
 EXAMPLE: Json = {"name": "backend", "scopes": ["send", "read"], "expires_in": "90d"}
-ROTATION: Json = {"overlap": "1d"}
+ROTATION_EXAMPLE: Json = {"overlap": "1d"}
 MAX_OVERLAP = "30d"
 EXAMPLE_KEY = "tk_production_Zm9yIHRoZSBkb2N1bWVudGF0aW9uIG9ubHksIG5vIGtleQ"
 
 
-def _each_once(scopes: list[str]) -> list[str]:
+def _check_unique_scopes(scopes: list[str]) -> list[str]:
     if len(set(scopes)) != len(scopes):
         raise ValueError("names a scope twice")
     return scopes
 
 
-def _short(value: str) -> str:
+def _check_overlap(value: str) -> str:
     if parse_duration(value) > parse_duration(MAX_OVERLAP):
         raise ValueError(f"must be at most {MAX_OVERLAP}")
     return value
@@ -31,9 +31,11 @@ ScopeName = Literal["send", "read", "manage", "operate"]
 Scopes = Annotated[
     list[ScopeName],
     Field(min_length=1, max_length=4, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_each_once),
+    AfterValidator(_check_unique_scopes),
 ]
-Lifetime = Annotated[Duration | None, Field(description="How long the key is valid; without it, until it is revoked.")]
+KeyLifetime = Annotated[
+    Duration | None, Field(description="How long the key is valid; without it, until it is revoked.")
+]
 
 
 class KeyStatus(StrEnum):
@@ -47,17 +49,17 @@ class KeyBody(Model):
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
-    name: Annotated[Word, Field(description="What the key is for; shown in the list and in the audit log.")]
+    name: Annotated[ShortText, Field(description="What the key is for; shown in the list and in the audit log.")]
     scopes: Scopes
-    expires_in: Lifetime = None
+    expires_in: KeyLifetime = None
 
 
 class RotateBody(Model):
-    model_config = {"json_schema_extra": {"examples": [ROTATION]}}
+    model_config = {"json_schema_extra": {"examples": [ROTATION_EXAMPLE]}}
 
     overlap: Annotated[
         Duration | None,
-        AfterValidator(lambda value: None if value is None else _short(value)),
+        AfterValidator(lambda value: None if value is None else _check_overlap(value)),
         Field(description=f"How long the former key stays valid, at most {MAX_OVERLAP}; null ends it at once."),
     ] = "1d"
     expires_in: Annotated[

@@ -22,13 +22,13 @@ from api.schemas.base import (
     Json,
     Key,
     Model,
+    ShortText,
     Text,
     Timestamp,
-    Word,
-    at_most,
-    each_once,
+    check_unique_channels,
+    max_members,
 )
-from api.schemas.timing import Digest, SendWindow, Throttle
+from api.schemas.timing import DigestRule, SendWindowRule, ThrottleRule
 from domain.channels import Channel
 from domain.durations import parse_duration
 from domain.notification_types import MAX_RESENDS
@@ -47,64 +47,66 @@ EXAMPLE: Json = {
 }
 
 
-def _not_yet(value: Any) -> Any:
+def _reject_unsupported(value: Any) -> Any:
     """Asking for what we cannot do yet must fail: a type that is silently weaker than written is worse."""
     if value:
         raise ValueError("is not supported yet")
     return value
 
 
-def _kind_of_default(value: object) -> str:
+def _default_form(value: object) -> str:
     return "by channel" if isinstance(value, dict) else "for all"
 
 
-NotYet = Annotated[Any, AfterValidator(_not_yet), Field(description="Refused: not supported yet.")]
-Until = Literal["sent", "delivered", "opened", "clicked"] | None
-Beside = Annotated[
+Unsupported = Annotated[Any, AfterValidator(_reject_unsupported), Field(description="Refused: not supported yet.")]
+Goal = Literal["sent", "delivered", "opened", "clicked"] | None
+AlwaysChannels = Annotated[
     list[ChannelName],
     Field(
         max_length=CHANNEL_LIMIT,
         json_schema_extra={"uniqueItems": True},
         description="Go out beside the first step, whatever becomes of it.",
     ),
-    AfterValidator(each_once),
+    AfterValidator(check_unique_channels),
 ]
-Default = Annotated[
+DefaultSwitches = Annotated[
     Annotated[Switch, Tag("for all")]
-    | Annotated[dict[ChannelName, Switch], Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT), Tag("by channel")],
-    Discriminator(_kind_of_default),
+    | Annotated[
+        dict[ChannelName, Switch], Field(max_length=CHANNEL_LIMIT), max_members(CHANNEL_LIMIT), Tag("by channel")
+    ],
+    Discriminator(_default_form),
 ]
 
 
-def _at_most_30_days(value: str | None) -> str | None:
+def _check_within(value: str | None) -> str | None:
     if value is not None and not timedelta() < parse_duration(value) <= timedelta(days=30):
         raise ValueError("must be longer than nothing and not longer than 30d")
     return value
 
 
-class Step(Model):
+class RouteStep(Model):
     """Its channels go out together. The next step runs when all of them failed, or when none of them is delivered,
     opened or clicked, as `until` says, `within` a time."""
 
     channels: Channels
-    until: Until = None
-    within: Annotated[Duration | None, AfterValidator(_at_most_30_days)] = None
+    until: Goal = None
+    within: Annotated[Duration | None, AfterValidator(_check_within)] = None
 
     @model_validator(mode="after")
-    def _a_goal_has_its_time(self) -> Self:
+    def _check_goal_has_time(self) -> Self:
         if (self.until in (None, "sent")) is not (self.within is None):
             raise ValueError("`until` delivered, opened or clicked needs `within`, and `within` needs one of them")
         return self
 
 
-def _at_most_a_day(value: str | None) -> str | None:
+def _check_give_up_after(value: str | None) -> str | None:
     """Each retry adds to the workflow's history, which Temporal limits."""
     if value is not None and parse_duration(value) > timedelta(days=1):
         raise ValueError("must not be longer than 1d")
     return value
 
 
-class Tracking(Model):
+class TrackingOptions(Model):
     """Of e-mails: a pixel that tells when one is opened, links that tell when one is clicked."""
 
     opens: bool = False
@@ -114,40 +116,40 @@ class Tracking(Model):
     ] = False
 
 
-def _off(value: object) -> object:
+def _false_to_none(value: object) -> object:
     """`tracking: false` says it, too."""
     return None if value is False else value
 
 
 class TypeFields(Model):
-    category: Word | None = None
+    category: ShortText | None = None
     description: Text | None = None
     required: bool = False
-    default: Default = "on"
+    default: DefaultSwitches = "on"
     priority: Annotated[int, Field(ge=1, le=5)] = 3
-    route: Annotated[list[Step], Field(min_length=1, max_length=20)]
-    templates: Annotated[dict[ChannelName, Key], Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT)]
+    route: Annotated[list[RouteStep], Field(min_length=1, max_length=20)]
+    templates: Annotated[dict[ChannelName, Key], Field(max_length=CHANNEL_LIMIT), max_members(CHANNEL_LIMIT)]
     template_policy: Literal["pinned", "latest"] = "pinned"
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
     expires_in: Duration | None = None
-    give_up_after: Annotated[Duration | None, AfterValidator(_at_most_a_day)] = None
+    give_up_after: Annotated[Duration | None, AfterValidator(_check_give_up_after)] = None
     max_resends: Annotated[
         int,
         Field(ge=0, le=10, description="How often it is sent again after unknown outcomes, under `at_least_once`."),
     ] = MAX_RESENDS
-    always: Beside | None = None
+    always: AlwaysChannels | None = None
     respects_quiet_hours: Annotated[
         bool | None,
         Field(description="By default priorities 3 to 5 do, if not `required`, and not in_app and webhook alone."),
     ] = None
-    send_window: SendWindow | None = None
-    throttle: Throttle | None = None
-    digest: Annotated[Digest | None, Field(validate_default=True)] = None
-    from_: NotYet = Field(None, alias="from")
-    reply_to: NotYet = None
-    tracking: Annotated[Tracking | None, BeforeValidator(_off)] = None
-    sensitive: NotYet = None
-    variants: NotYet = None
+    send_window: SendWindowRule | None = None
+    throttle: ThrottleRule | None = None
+    digest: Annotated[DigestRule | None, Field(validate_default=True)] = None
+    from_: Unsupported = Field(None, alias="from")
+    reply_to: Unsupported = None
+    tracking: Annotated[TrackingOptions | None, BeforeValidator(_false_to_none)] = None
+    sensitive: Unsupported = None
+    variants: Unsupported = None
 
 
 class TypeBody(TypeFields):
@@ -159,34 +161,36 @@ class TypeBody(TypeFields):
 
     @field_validator("digest")
     @classmethod
-    def _what_exceeds_has_one(cls, digest: Digest | None, info: ValidationInfo) -> Digest | None:
-        throttle: Throttle | None = info.data.get("throttle")
+    def _check_digest_of_throttle(cls, digest: DigestRule | None, info: ValidationInfo) -> DigestRule | None:
+        throttle: ThrottleRule | None = info.data.get("throttle")
         if digest is None and throttle is not None and throttle.on_exceed == "digest":
             raise ValueError("is required, since what exceeds the `throttle` goes into it")
         return digest
 
     @property
-    def twice(self) -> list[Channel]:
+    def channels_sent_twice(self) -> list[Channel]:
         """What would go out beside the route and by it."""
         return [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]
 
     @property
-    def without_template(self) -> list[Channel]:
-        used = dict.fromkeys([*(self.always or ()), *(channel for step in self.route for channel in step.channels)])
-        return [channel for channel in used if channel not in self.templates]
+    def channels_without_template(self) -> list[Channel]:
+        used_channels = dict.fromkeys(
+            [*(self.always or ()), *(channel for step in self.route for channel in step.channels)]
+        )
+        return [channel for channel in used_channels if channel not in self.templates]
 
     def spec(self, key: str) -> Json:
         """What is stored: defaults written out, so that a later change of a default changes no type."""
         return {"key": key} | self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"key"})
 
 
-class TypeAnswer(TypeFields):
+class TypeResponse(TypeFields):
     key: str
     version: int
     created_at: Timestamp
 
 
-class SavedType(TypeAnswer):
+class SavedType(TypeResponse):
     """`warnings` is there only if there are any, such as a goal that no provider reports, a missing template
     or a preference that names the former category."""
 

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
 from api.schemas.contact import RecipientId
-from api.schemas.digests import DigestOf
+from api.schemas.digests import NotificationDigest
 from api.schemas.sends import CancelKey
-from domain.cancellation import CancelAnswer
+from domain.cancellation import CancelResult
 from domain.channels import Channel
 from domain.failure_reasons import ReasonCategory
 from domain.waits import WaitReason
@@ -37,7 +37,7 @@ TemporalUrl = Annotated[
 ]
 
 
-class FailureOfChannel(Model):
+class ChannelFailure(Model):
     """`channel` is null where the whole notification has one reason."""
 
     channel: str | None
@@ -54,7 +54,7 @@ class NotificationSummary(Model):
     status: str
     priority: int
     failure_reason: str | None
-    failures: list[FailureOfChannel]
+    failures: list[ChannelFailure]
     failure_category: ReasonCategory | None
     tags: list[str]
     cancel_key: str | None
@@ -131,18 +131,18 @@ class NotificationView(NotificationSummary):
     """If several deliveries wait, `waits_for` of the notification is what ends first."""
 
     event_payload: Json
-    digest: DigestOf | None
+    digest: NotificationDigest | None
     deliveries: list[DeliveryView]
     timeline: list[TimelineEntry]
 
 
-class Canceled(Model):
+class CanceledNotification(Model):
     id: Id
     status: str
-    channels: dict[Channel, CancelAnswer]
+    channels: dict[Channel, CancelResult]
 
 
-class CancelMany(Model):
+class CancelManyBody(Model):
     """All sends with this key that are still open, of one recipient or of all."""
 
     model_config = {"json_schema_extra": {"examples": [{"cancel_key": "cart-4711"}]}}
@@ -151,10 +151,10 @@ class CancelMany(Model):
     recipient_id: RecipientId | None = None
 
 
-class CanceledMany(Model):
+class CanceledNotifications(Model):
     """`more`: there are others with this key; repeat the call."""
 
-    items: list[Canceled]
+    items: list[CanceledNotification]
     more: bool
 
 

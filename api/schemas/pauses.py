@@ -20,7 +20,7 @@ class PauseBody(Model):
     reason: Text | None = None
 
 
-class Pause(Model):
+class PauseState(Model):
     paused: bool
 
 

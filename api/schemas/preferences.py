@@ -7,9 +7,9 @@ from typing import Annotated, Self
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from api.schemas.base import CHANNEL_LIMIT, ChannelName, Json, Model, Timestamp, at_most
+from api.schemas.base import CHANNEL_LIMIT, ChannelName, Json, Model, Timestamp, max_members
 from api.schemas.contact import TimeZone
-from domain.stored_limits import PREFERENCE_BYTES, PREFERENCE_TYPES
+from domain.stored_limits import MAX_PREFERENCE_BYTES, MAX_PREFERENCE_TYPES
 
 
 class Day(StrEnum):
@@ -22,32 +22,34 @@ class Day(StrEnum):
     SUN = "sun"
 
 
-def _once_each(days: list[Day]) -> list[Day]:
+def _sort_unique_days(days: list[Day]) -> list[Day]:
     return sorted(set(days), key=list(Day).index)
 
 
-BY_TYPE = f"By notification type or category: at most {PREFERENCE_TYPES}, and {PREFERENCE_BYTES} bytes of JSON."
-QUIET = "Holds priorities 3 to 5 until its end; null clears."
+TYPE_PREFERENCES_DESCRIPTION = (
+    f"By notification type or category: at most {MAX_PREFERENCE_TYPES}, and {MAX_PREFERENCE_BYTES} bytes of JSON."
+)
+QUIET_HOURS_DESCRIPTION = "Holds priorities 3 to 5 until its end; null clears."
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
 DayName = Annotated[Day, Field(strict=False)]
-Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_once_each)]
+Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_sort_unique_days)]
 # A notification type's key or a category's name.
 TypeName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=255)]
-ChannelMembers = (Field(max_length=CHANNEL_LIMIT), at_most(CHANNEL_LIMIT))
-TypeMembers = (Field(max_length=PREFERENCE_TYPES), at_most(PREFERENCE_TYPES))
-ChannelSwitches = Annotated[dict[ChannelName, bool], *ChannelMembers]
-ChannelChanges = Annotated[dict[ChannelName, bool | None], *ChannelMembers]
-TypeSwitches = Annotated[dict[TypeName, ChannelSwitches], *TypeMembers]
-TypeChanges = Annotated[dict[TypeName, ChannelChanges | None], *TypeMembers]
+CHANNEL_LIMITS = (Field(max_length=CHANNEL_LIMIT), max_members(CHANNEL_LIMIT))
+TYPE_LIMITS = (Field(max_length=MAX_PREFERENCE_TYPES), max_members(MAX_PREFERENCE_TYPES))
+ChannelSwitches = Annotated[dict[ChannelName, bool], *CHANNEL_LIMITS]
+ChannelChanges = Annotated[dict[ChannelName, bool | None], *CHANNEL_LIMITS]
+TypeSwitches = Annotated[dict[TypeName, ChannelSwitches], *TYPE_LIMITS]
+TypeChanges = Annotated[dict[TypeName, ChannelChanges | None], *TYPE_LIMITS]
 
 
-def _fits(switches: Json) -> Json:
-    if len(json.dumps(switches, ensure_ascii=False).encode()) > PREFERENCE_BYTES:
-        raise ValueError(f"must have at most {PREFERENCE_BYTES} bytes of JSON")
+def _check_size(switches: Json) -> Json:
+    if len(json.dumps(switches, ensure_ascii=False).encode()) > MAX_PREFERENCE_BYTES:
+        raise ValueError(f"must have at most {MAX_PREFERENCE_BYTES} bytes of JSON")
     return switches
 
 
-class QuietHours(Model):
+class QuietHoursBody(Model):
     """From `start` to `end`, over midnight if `end` is earlier; on the days on which it starts, by default on all."""
 
     start: TimeOfDay
@@ -56,7 +58,7 @@ class QuietHours(Model):
     days: Days | None = None
 
     @model_validator(mode="after")
-    def _has_a_length(self) -> Self:
+    def _check_length(self) -> Self:
         if self.start == self.end:
             raise ValueError("must not start and end at the same time")
         return self
@@ -69,14 +71,14 @@ class QuietHoursChanges(Model):
     days: Days | None = None
 
 
-class Preferences(Model):
+class PreferencesBody(Model):
     global_channel_opt_in: Annotated[ChannelSwitches, Field(examples=[{"email": True, "sms": False}])] = {}
     type_channel_preferences: Annotated[
         TypeSwitches,
-        AfterValidator(_fits),
-        Field(description=BY_TYPE, examples=[{"MARKETING": {"email": False}}]),
+        AfterValidator(_check_size),
+        Field(description=TYPE_PREFERENCES_DESCRIPTION, examples=[{"MARKETING": {"email": False}}]),
     ] = {}
-    quiet_hours: Annotated[QuietHours | None, Field(description=QUIET)] = None
+    quiet_hours: Annotated[QuietHoursBody | None, Field(description=QUIET_HOURS_DESCRIPTION)] = None
 
 
 class PreferenceChanges(Model):
@@ -84,10 +86,10 @@ class PreferenceChanges(Model):
 
     global_channel_opt_in: ChannelChanges | None = None
     type_channel_preferences: TypeChanges | None = None
-    quiet_hours: Annotated[QuietHoursChanges | None, Field(description=QUIET)] = None
+    quiet_hours: Annotated[QuietHoursChanges | None, Field(description=QUIET_HOURS_DESCRIPTION)] = None
 
 
-class PreferencesView(Preferences):
+class PreferencesView(PreferencesBody):
     """As they are stored."""
 
     type_channel_preferences: dict[TypeName, dict[ChannelName, bool]] = {}
@@ -100,10 +102,10 @@ class SavedPreferences(PreferencesView):
     warnings: list[str] = []
 
 
-def whole(merged: Json) -> Preferences:
+def validate_merged(merged: Json) -> PreferencesBody:
     """What a merge made, checked as if it had been sent whole: half a window of quiet hours is none."""
     try:
-        return Preferences.model_validate(merged)
+        return PreferencesBody.model_validate(merged)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
-        raise RequestValidationError(faults, body=merged) from None
+        located_errors = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
+        raise RequestValidationError(located_errors, body=merged) from None

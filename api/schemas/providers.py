@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from api.schemas.base import Model, Timestamp
 from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitState
-from domain.rates import LIFTED
+from domain.rates import UNLIMITED_RATE
 
 # FastAPI leaves null out of the examples of a schema.
 EXAMPLE: dict[str, Any] = {
@@ -19,7 +19,7 @@ EXAMPLE: dict[str, Any] = {
         "reason": "errors",
         "since": "2026-11-22T09:00:00Z",
         "probe_at": "2026-11-22T09:00:05Z",
-        "quiet_until": "2026-11-22T09:00:30Z",
+        "throttled_until": "2026-11-22T09:00:30Z",
     },
     "weights": {"email": 0},
     "rate": 50,
@@ -27,7 +27,7 @@ EXAMPLE: dict[str, Any] = {
     "paused": False,
 }
 # Calls per second: one in a quarter of an hour.
-SLOWEST = 0.001
+MIN_RATE = 0.001
 
 
 class Capabilities(Model):
@@ -41,13 +41,13 @@ class Capabilities(Model):
 
 class HealthView(Model):
     """The circuit. `open`: nothing goes there until `probe_at`; `half_open`: a few calls try it. Whatever it is, until
-    `quiet_until` nothing goes there: the vendor has answered "too many"."""
+    `throttled_until` nothing goes there: the vendor has answered "too many"."""
 
     state: CircuitState
     reason: str | None
     since: Timestamp | None
     probe_at: Timestamp | None
-    quiet_until: Timestamp | None
+    throttled_until: Timestamp | None
 
 
 class ProviderView(Model):
@@ -63,17 +63,17 @@ class ProviderView(Model):
     paused: bool
 
 
-class Providers(Model):
+class ProviderList(Model):
     items: list[ProviderView]
 
 
-def _rate(value: float) -> float:
-    if 0 < value < SLOWEST:
-        raise ValueError(f"must be 0, which is no limit, or at least {SLOWEST}")
+def _check_rate(value: float) -> float:
+    if 0 < value < MIN_RATE:
+        raise ValueError(f"must be 0, which is no limit, or at least {MIN_RATE}")
     return value
 
 
-Rate = Annotated[float, Field(ge=0, le=LIFTED), AfterValidator(_rate)]
+Rate = Annotated[float, Field(ge=0, le=UNLIMITED_RATE), AfterValidator(_check_rate)]
 
 
 class ProviderChanges(Model):

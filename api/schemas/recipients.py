@@ -15,14 +15,12 @@ from api.schemas.contact import (
     ascii_email,
 )
 from api.schemas.devices import DeviceView
-from domain.stored_limits import ATTRIBUTE_BYTES, ATTRIBUTE_VALUES
+from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 
-CONTACT = ("email", "phone", "webhook_url")
-PLAIN = ("locale", "timezone", "attributes")
-ASCII = "email_ascii"
-ATTRIBUTES_TOO_LARGE = (
-    f"the recipient would have more than {ATTRIBUTE_BYTES} bytes or {ATTRIBUTE_VALUES} JSON values of attributes"
-)
+CONTACT_FIELDS = ("email", "phone", "webhook_url")
+PLAIN_FIELDS = ("locale", "timezone", "attributes")
+ASCII_EMAIL_FIELD = "email_ascii"
+ATTRIBUTES_TOO_LARGE = f"the recipient would have more than {MAX_ATTRIBUTE_BYTES} bytes or {MAX_ATTRIBUTE_VALUES} JSON values of attributes"
 
 
 class Profile(Model):
@@ -34,7 +32,7 @@ class Profile(Model):
         Json | None,
         Field(
             description="Free facts about the person, for templates. After a merge at most "
-            f"{ATTRIBUTE_BYTES} bytes and {ATTRIBUTE_VALUES} JSON values."
+            f"{MAX_ATTRIBUTE_BYTES} bytes and {MAX_ATTRIBUTE_VALUES} JSON values."
         ),
     ] = None
     webhook_url: WebUrl | None = None
@@ -76,19 +74,21 @@ class ErasureView(Model):
 
 def profile_of(model: Profile) -> Json:
     """`{contact, locale, timezone, attributes}` with the parts that were given; null is not given."""
-    given = {name: getattr(model, name) for name in CONTACT + PLAIN if getattr(model, name) is not None}
+    given = {name: getattr(model, name) for name in CONTACT_FIELDS + PLAIN_FIELDS if getattr(model, name) is not None}
     return _profile(given)
 
 
 def changes_of(model: Profile) -> Json:
     """The same for a merge: what was given as null is there as None, and clears."""
-    return _profile({name: getattr(model, name) for name in CONTACT + PLAIN if name in model.model_fields_set})
+    return _profile(
+        {name: getattr(model, name) for name in CONTACT_FIELDS + PLAIN_FIELDS if name in model.model_fields_set}
+    )
 
 
 def _profile(given: Json) -> Json:
     """The ASCII form goes with the address, also where it is None: that of an older address must not stay behind."""
-    contact = {name: given[name] for name in CONTACT if name in given}
+    contact = {name: given[name] for name in CONTACT_FIELDS if name in given}
     if "email" in contact:
-        contact[ASCII] = contact["email"] and ascii_email(contact["email"])
-    plain = {name: given[name] for name in PLAIN if name in given}
+        contact[ASCII_EMAIL_FIELD] = contact["email"] and ascii_email(contact["email"])
+    plain = {name: given[name] for name in PLAIN_FIELDS if name in given}
     return plain | ({"contact": contact} if contact else {})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.base import ChannelName, Id, Json, Model, Timestamp, Word
+from api.schemas.base import ChannelName, Id, Json, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.sends import Tag
 from domain.statuses import NotificationStatus
@@ -20,7 +20,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 class RedriveFilter(Model):
     """All that is given must fit. Without `status`: what is FAILED or IN_DOUBT."""
 
-    notification_type: Word | None = None
+    notification_type: ShortText | None = None
     status: StatusName | None = None
     channel: ChannelName | None = None
     failure_reason: Annotated[
@@ -37,7 +37,7 @@ class RedriveBody(Model):
     force: Annotated[bool, Field(description="Also what is IN_DOUBT: it may reach people twice.")] = False
 
 
-class RedriveMany(RedriveBody):
+class RedriveManyBody(RedriveBody):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     filter: RedriveFilter
@@ -47,7 +47,7 @@ class RedriveMany(RedriveBody):
     limit: Annotated[int, Field(ge=1, le=10_000, description="Redrive at most so many, the oldest first.")] = 1_000
 
 
-class Skipped(Model):
+class SkippedNotification(Model):
     """`reason`: already_sent, in_doubt (needs `force`), expired, recipient_erased, content_removed, not_finished,
     canceled or digested; opted_out, suppressed (also of a notification that ended SUPPRESSED), number_refused,
     no_address, no_template or no_provider if that keeps every channel from being used, no_channel if they differ."""
@@ -56,16 +56,16 @@ class Skipped(Model):
     reason: str
 
 
-class Redriven(Model):
+class RedriveResponse(Model):
     """`matched` fit the filter. More than are redriven and skipped if the limit was reached; of those that are skipped,
     at most 1,000 are named."""
 
     matched: int
     redriven: int
-    skipped: list[Skipped]
+    skipped: list[SkippedNotification]
 
 
-class RedrivenOne(Redriven):
+class RedriveOneResponse(RedriveResponse):
     """`generation` counts how often it was begun; with what it has now, if it is skipped."""
 
     id: Id

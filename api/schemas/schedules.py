@@ -5,35 +5,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.base import ChannelName, Channels, Duration, Id, Json, Key, Model, Timestamp, Word
-from api.schemas.contact import RecipientId, zone
+from api.schemas.base import ChannelName, Channels, Duration, Id, Json, Key, Model, ShortText, Timestamp
+from api.schemas.contact import RecipientId, check_zone
 from api.schemas.sends import Tag
 from api.schemas.timing import CronText
-from domain.schedules import OWN_ZONE
+from domain.schedules import RECIPIENT_ZONE
 
-MOST_RECIPIENTS = 1_000
+MAX_RECIPIENTS = 1_000
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 EXAMPLE: Json = {
     "notification_type": "weekly-report",
     "topic": "reports",
     "payload": {"report": "sales"},
     "cron": "0 9 * * mon",
-    "timezone": OWN_ZONE,
+    "timezone": RECIPIENT_ZONE,
 }
 
 
-def _zone(value: str) -> str:
-    return value if value == OWN_ZONE else zone(value)
+def _check_zone_or_recipient(value: str) -> str:
+    return value if value == RECIPIENT_ZONE else check_zone(value)
 
 
-def _in_the_calendar(value: datetime) -> datetime:
+def _check_year(value: datetime) -> datetime:
     """Where every rule has a next time in every zone; what ends later ends never."""
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
     return value
 
 
-Start = Annotated[Timestamp, AfterValidator(_in_the_calendar)]
+StartTime = Annotated[Timestamp, AfterValidator(_check_year)]
 
 
 class ScheduleBody(Model):
@@ -41,15 +41,15 @@ class ScheduleBody(Model):
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
-    notification_type: Word
+    notification_type: ShortText
     recipient_id: RecipientId | None = None
-    recipients: Annotated[list[RecipientId] | None, Field(min_length=1, max_length=MOST_RECIPIENTS)] = None
+    recipients: Annotated[list[RecipientId] | None, Field(min_length=1, max_length=MAX_RECIPIENTS)] = None
     topic: Annotated[Key | None, Field(description="Whoever is subscribed when it is due.")] = None
     payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
     cron: CronText
     timezone: Annotated[
         str,
-        AfterValidator(_zone),
+        AfterValidator(_check_zone_or_recipient),
         Field(
             max_length=64,
             examples=["Europe/Vienna"],
@@ -57,7 +57,7 @@ class ScheduleBody(Model):
             " is due when they are set forward, one that comes twice the first time.",
         ),
     ]
-    starts_at: Annotated[Start | None, Field(description="Not before.")] = None
+    starts_at: Annotated[StartTime | None, Field(description="Not before.")] = None
     ends_at: Annotated[Timestamp | None, Field(description="Not after.")] = None
     overlap: Annotated[
         Literal["skip", "allow"],
@@ -69,19 +69,19 @@ class ScheduleBody(Model):
     tags: Annotated[list[Tag], Field(max_length=20)] = []
 
     @model_validator(mode="after")
-    def _one_audience(self) -> Self:
+    def _check_one_audience(self) -> Self:
         if sum(given is not None for given in (self.recipient_id, self.recipients, self.topic)) != 1:
             raise ValueError("give one of recipient_id, recipients and topic")
         return self
 
     @model_validator(mode="after")
-    def _ends_after_its_start(self) -> Self:
+    def _check_end_after_start(self) -> Self:
         if self.starts_at is not None and self.ends_at is not None and self.ends_at < self.starts_at:
             raise ValueError("ends_at must not be before starts_at")
         return self
 
     @property
-    def people(self) -> list[str]:
+    def named_recipients(self) -> list[str]:
         """Those who are named."""
         return self.recipients or ([self.recipient_id] if self.recipient_id is not None else [])
 
@@ -96,11 +96,11 @@ class BackfillBody(Model):
 
     model_config = {"json_schema_extra": {"examples": [{"from": "2026-11-20T00:00:00Z", "to": "2026-11-22T00:00:00Z"}]}}
 
-    start: Annotated[Start, Field(alias="from")]
+    start: Annotated[StartTime, Field(alias="from")]
     end: Annotated[Timestamp, Field(alias="to")]
 
     @model_validator(mode="after")
-    def _ends_after_its_start(self) -> Self:
+    def _check_end_after_start(self) -> Self:
         if self.end < self.start:
             raise ValueError("to must not be before from")
         return self
@@ -108,7 +108,7 @@ class BackfillBody(Model):
 
 class RunView(Model):
     """One time. `kind`: `due`, `trigger` or `backfill`. `accepted` counts notifications; `skipped` says why nothing was
-    sent (`missed`, `overlap`, `type_deleted`, `nobody`, …), `left_out` counts people by the same reasons. `finished_at`
+    sent (`missed`, `overlap`, `type_deleted`, `nobody`, …), `skipped_recipients` counts people by the same reasons. `finished_at`
     is null while there are people to go."""
 
     id: Id
@@ -117,7 +117,7 @@ class RunView(Model):
     ran_at: Timestamp
     accepted: int
     skipped: str | None
-    left_out: dict[str, int]
+    skipped_recipients: dict[str, int]
     finished_at: Timestamp | None
 
 
@@ -164,13 +164,13 @@ class ScheduleView(ScheduleSummary):
     last_runs: list[RunView]
 
 
-class Triggered(Model):
+class TriggerResponse(Model):
     """Told by the `last_runs` of the schedule what became of it."""
 
     run_id: Id
 
 
-class Backfilled(Model):
+class BackfillResponse(Model):
     """Times that are being filled in. Whoever had one already is not written to again."""
 
     times: list[Timestamp]

@@ -5,25 +5,25 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
 
-from api.schemas.base import Channels, Duration, Id, Json, Key, Model, Timestamp, Word
+from api.schemas.base import Channels, Duration, Id, Json, Key, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.recipients import InlineRecipient
 from domain.durations import parse_duration
 
-MOST_RECIPIENTS = 100
-MOST_SUBSCRIBERS = 1_000
+MAX_RECIPIENTS = 100
+MAX_SUBSCRIBERS = 1_000
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 # As a header can carry it; an item of a batch has the same in its body.
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
 # The caller's own name for what makes sends pointless, such as `cart-4711`.
-CancelKey = Word
+CancelKey = ShortText
 EXAMPLE: Json = {
     "notification_type": "welcome",
     "recipient": {"recipient_id": "ada", "email": "ada@example.com", "locale": "en"},
     "payload": {"name": "Ada"},
 }
-OF_SEVERAL: Json = {
+MULTI_SEND_EXAMPLE: Json = {
     "notification_type": "order.shipped",
     "payload": {"carrier": "Kite"},
     "recipients": [
@@ -31,7 +31,7 @@ OF_SEVERAL: Json = {
         {"recipient_id": "jonas", "payload": {"order": "4712"}, "priority": 2},
     ],
 }
-OF_TOPIC: Json = {"notification_type": "newsletter", "topic": "lamps", "payload": {"headline": "Lamps"}}
+TOPIC_EXAMPLE: Json = {"notification_type": "newsletter", "topic": "lamps", "payload": {"headline": "Lamps"}}
 
 
 class SendEntry(Model):
@@ -59,7 +59,7 @@ class SendEntry(Model):
     ] = None
 
     @model_validator(mode="after")
-    def _one_recipient(self) -> "SendEntry":
+    def _check_one_recipient(self) -> "SendEntry":
         if (self.recipient_id is None) == (self.recipient is None):
             raise ValueError("give either recipient_id or recipient")
         return self
@@ -69,45 +69,45 @@ class SendEntry(Model):
         return parse_duration(self.expires_in) if self.expires_in else None
 
     @property
-    def person(self) -> str:
+    def resolved_recipient_id(self) -> str:
         return self.recipient.recipient_id if self.recipient is not None else self.recipient_id or ""
 
 
 class SendRequest(SendEntry):
     """One message to one person: known by `recipient_id`, or given inline as `recipient`."""
 
-    notification_type: Word
+    notification_type: ShortText
 
 
-def _list_of(model: type[Model], most: int) -> dict[str, Any]:
+def _list_schema(model: type[Model], max_items: int) -> dict[str, Any]:
     """The schema of a list whose items are checked one by one."""
     item = model.model_json_schema(ref_template="#/components/schemas/{model}")
     item.pop("$defs", None)
-    return {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": max_items}
 
 
 class SendBody(SendRequest):
     """One message to one recipient, known by `recipient_id` or given inline as `recipient`, to each of `recipients`, or
     to each subscriber of a `topic`."""
 
-    model_config = {"json_schema_extra": {"examples": [EXAMPLE, OF_SEVERAL, OF_TOPIC]}}
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE, MULTI_SEND_EXAMPLE, TOPIC_EXAMPLE]}}
 
     recipients: Annotated[
         list[Json] | None,
         Field(
             min_length=1,
-            max_length=MOST_RECIPIENTS,
+            max_length=MAX_RECIPIENTS,
             description="One notification for each. The members of an entry's `payload` are added to those of the "
             "request and replace those of the same name; its other fields replace those of the request. Entries are "
             "checked one by one: a bad one does not keep the others from being accepted.",
         ),
-        WithJsonSchema({"anyOf": [_list_of(SendEntry, MOST_RECIPIENTS), {"type": "null"}]}),
+        WithJsonSchema({"anyOf": [_list_schema(SendEntry, MAX_RECIPIENTS), {"type": "null"}]}),
     ] = None
     topic: Annotated[
         Key | None,
         Field(
             description="One notification for each subscriber. A topic with no subscribers, or with more than "
-            f"{MOST_SUBSCRIBERS:,}, is refused (422)."
+            f"{MAX_SUBSCRIBERS:,}, is refused (422)."
         ),
     ] = None
 
@@ -121,7 +121,7 @@ class SendBody(SendRequest):
     ] = False
 
     @model_validator(mode="after")
-    def _one_recipient(self) -> "SendBody":
+    def _check_one_recipient(self) -> "SendBody":
         if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:
             raise ValueError("give exactly one of recipient_id, recipient, recipients and topic")
         return self
@@ -136,10 +136,10 @@ class BatchRequest(Model):
 
     model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
 
-    items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_list_of(SendItem, 1000))]
+    items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_list_schema(SendItem, 1000))]
 
 
-class Sent(Model):
+class SendResponse(Model):
     id: Id
     status: str
     notification_type: str
@@ -150,7 +150,7 @@ class Sent(Model):
     expires_at: Timestamp | None
 
 
-class BatchItem(Model):
+class BatchItemResponse(Model):
     """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`.
 
     An item lists at most 50 errors. Once 1,000 are listed in the response, each further item lists its first one.
@@ -165,11 +165,11 @@ class BatchItem(Model):
     more_errors: bool = False
 
 
-class BatchAnswer(Model):
-    items: list[BatchItem]
+class BatchResponse(Model):
+    items: list[BatchItemResponse]
 
 
-class SentEntry(Model):
+class SendEntryResponse(Model):
     """`status` is what a send to this recipient alone would have answered: 202 with an `id`, or 422 with `errors`, with
     pointers into the entry."""
 
@@ -181,7 +181,7 @@ class SentEntry(Model):
     more_errors: bool = False
 
 
-class SentToSeveral(Model):
+class MultiSendResponse(Model):
     """The entries of `recipients` in their order, or the subscribers of the topic by id."""
 
-    items: list[SentEntry]
+    items: list[SendEntryResponse]

@@ -7,20 +7,20 @@ from pydantic import AfterValidator, Field
 from api.schemas.base import Json, Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
-from domain.retention import CONTENT_DAYS, LONGEST_DAYS, RECORD_DAYS
+from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_DAYS
 from storage.phone_numbers import REGIONS
 
 EXAMPLE: Json = {
     "default_language": "en",
     "timezone": "Europe/Vienna",
-    "person_cap": {"limit": 20, "per": "1d"},
-    "content_days": CONTENT_DAYS,
-    "record_days": RECORD_DAYS,
+    "frequency_cap": {"limit": 20, "per": "1d"},
+    "content_days": DEFAULT_CONTENT_DAYS,
+    "record_days": DEFAULT_RECORD_DAYS,
     "phone_regions": ["AT", "DE"],
 }
 
 
-def _regions(value: list[str]) -> list[str]:
+def _check_regions(value: list[str]) -> list[str]:
     if not REGIONS.issuperset(value):
         raise ValueError("must be region codes of ISO 3166, in capital letters, such as AT")
     return sorted(set(value))
@@ -34,12 +34,12 @@ PhoneRegions = Annotated[
         description="Regions (ISO 3166, such as AT) whose phone numbers are accepted and written to; null allows all. "
         "A number whose region is unknown belongs to none of them.",
     ),
-    AfterValidator(_regions),
+    AfterValidator(_check_regions),
 ]
-Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
+DayCount = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
-class PersonCap(LimitFields):
+class FrequencyCap(LimitFields):
     """What one person gets of all types together, but for `required` ones and priorities 1 and 2. What exceeds it
     waits, the most urgent first; of a type with a `digest` it is collected."""
 
@@ -47,17 +47,19 @@ class PersonCap(LimitFields):
 class TenantSettings(Model):
     default_language: Annotated[Locale, Field(description="Of people whose own language has no template.")]
     timezone: Annotated[TimeZone, Field(description="Of people who have none.")]
-    person_cap: PersonCap | None
+    frequency_cap: FrequencyCap | None
     content_days: Annotated[
-        Days,
+        DayCount,
         Field(
-            description="Days after the end of a notification until its payload, its rendered content and what"
+            description="DayCount after the end of a notification until its payload, its rendered content and what"
             " providers answered are removed. Such a notification cannot be redriven."
         ),
     ]
     record_days: Annotated[
-        Days,
-        Field(description="Days after the end of a notification until all of it is deleted; not before its content."),
+        DayCount,
+        Field(
+            description="DayCount after the end of a notification until all of it is deleted; not before its content."
+        ),
     ]
     phone_regions: PhoneRegions | None
 
@@ -67,7 +69,7 @@ class TenantChanges(Model):
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None
-    person_cap: PersonCap | None = None
-    content_days: Days | None = None
-    record_days: Days | None = None
+    frequency_cap: FrequencyCap | None = None
+    content_days: DayCount | None = None
+    record_days: DayCount | None = None
     phone_regions: PhoneRegions | None = None

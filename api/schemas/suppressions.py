@@ -8,28 +8,28 @@ from pydantic import field_validator as validates
 from api.schemas.base import ChannelName, Duration, Id, Json, Model, Timestamp
 from api.schemas.contact import Email, Phone
 from domain.channels import Channel
-from domain.suppressions import LISTED, SuppressionReason
+from domain.suppressions import CONTACT_BY_CHANNEL, SuppressionReason
 
 EXAMPLE: Json = {"channel": "email", "address": "ada@example.com", "reason": "opted_out", "expires_in": "90d"}
-READERS: dict[Channel, TypeAdapter[str]] = {Channel.EMAIL: TypeAdapter(Email), Channel.SMS: TypeAdapter(Phone)}
-WRONG = {Channel.EMAIL: "must be an e-mail address", Channel.SMS: "must be a phone number in E.164"}
+ADDRESS_ADAPTERS: dict[Channel, TypeAdapter[str]] = {Channel.EMAIL: TypeAdapter(Email), Channel.SMS: TypeAdapter(Phone)}
+ADDRESS_ERRORS = {Channel.EMAIL: "must be an e-mail address", Channel.SMS: "must be a phone number in E.164"}
 
 
-def _listed(channel: Channel) -> Channel:
-    if channel not in LISTED:
-        raise ValueError(f"must be one of {', '.join(LISTED)}")
+def _check_listed(channel: Channel) -> Channel:
+    if channel not in CONTACT_BY_CHANNEL:
+        raise ValueError(f"must be one of {', '.join(CONTACT_BY_CHANNEL)}")
     return channel
 
 
-def address_on(channel: Channel, address: str) -> str:
+def parse_address(channel: Channel, address: str) -> str:
     """As a profile would hold it. ValueError if the channel has no such address."""
     try:
-        return READERS[channel].validate_python(address)
+        return ADDRESS_ADAPTERS[channel].validate_python(address)
     except ValidationError:
-        raise ValueError(WRONG[channel]) from None
+        raise ValueError(ADDRESS_ERRORS[channel]) from None
 
 
-ListedChannel = Annotated[ChannelName, AfterValidator(_listed)]
+ListedChannel = Annotated[ChannelName, AfterValidator(_check_listed)]
 ReasonName = Annotated[SuppressionReason, Field(strict=False)]
 
 
@@ -43,9 +43,9 @@ class SuppressionBody(Model):
 
     @validates("address")
     @classmethod
-    def _of_the_channel(cls, value: str, info: ValidationInfo) -> str:
+    def _check_address(cls, value: str, info: ValidationInfo) -> str:
         channel = info.data.get("channel")
-        return value if channel is None else address_on(channel, value)
+        return value if channel is None else parse_address(channel, value)
 
 
 class SuppressionView(Model):

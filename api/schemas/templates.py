@@ -5,11 +5,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import ChannelName, Id, Json, Key, Model, Timestamp
-from domain.languages import normalise
+from domain.languages import normalize_tag
 
-Language = Annotated[str, StringConstraints(max_length=40), AfterValidator(normalise), Field(examples=["en", "fr-BE"])]
-Source = Annotated[str, StringConstraints(max_length=200_000)]
-Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Language = Annotated[
+    str, StringConstraints(max_length=40), AfterValidator(normalize_tag), Field(examples=["en", "fr-BE"])
+]
+TemplateText = Annotated[str, StringConstraints(max_length=200_000)]
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 EXAMPLE: Json = {
     "name": "order-shipped",
@@ -32,9 +34,9 @@ class TemplateBody(Model):
     name: Key
     channel: ChannelName
     language: Language
-    subject_template: Source | None = None
-    body_template: Source
-    text_template: Source | None = None
+    subject_template: TemplateText | None = None
+    body_template: TemplateText
+    text_template: TemplateText | None = None
     variables_schema: Json = {}
     publish: bool = False
 
@@ -44,7 +46,7 @@ class TemplateBody(Model):
         return self.model_dump(include={"subject_template", "body_template", "text_template", "variables_schema"})
 
 
-class Target(Model):
+class TemplateTarget(Model):
     """Which versions of a name are meant."""
 
     model_config = {"json_schema_extra": {"examples": [{"channel": "email", "language": "en"}]}}
@@ -53,10 +55,10 @@ class Target(Model):
     language: Language
 
 
-class VersionTarget(Target):
+class TemplateVersionTarget(TemplateTarget):
     model_config = {"json_schema_extra": {"examples": [{"channel": "email", "language": "en", "version": 2}]}}
 
-    version: Version
+    version: VersionNumber
 
 
 class PreviewBody(Model):
@@ -68,12 +70,12 @@ class PreviewBody(Model):
 
     channel: ChannelName
     language: Language | None = None
-    version: Version | None = None
+    version: VersionNumber | None = None
     payload: Json = {}
     recipient: Json = {}
 
 
-class TemplateAnswer(Model):
+class TemplateResponse(Model):
     """One version; `published_version` is the one in force for the same name, channel and language."""
 
     id: Id
@@ -90,11 +92,11 @@ class TemplateAnswer(Model):
     updated_at: Timestamp
 
 
-class SavedTemplate(TemplateAnswer):
+class SavedTemplate(TemplateResponse):
     warnings: list[str]
 
 
-class Preview(Model):
+class PreviewResponse(Model):
     channel: ChannelName
     language: str
     version: int

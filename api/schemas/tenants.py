@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Json, Key, Model, Text, Timestamp, Word
+from api.schemas.base import Json, Key, Model, ShortText, Text, Timestamp
 
 EXAMPLE: Json = {"key": "acme", "name": "Acme Corporation"}
 
@@ -13,7 +13,7 @@ class TenantBody(Model):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     key: Annotated[Key, Field(description="Names the tenant in paths and commands; it cannot be changed.")]
-    name: Annotated[Word | None, Field(description="The key, unless given.")] = None
+    name: Annotated[ShortText | None, Field(description="The key, unless given.")] = None
 
 
 class SuspensionBody(Model):

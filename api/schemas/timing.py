@@ -5,46 +5,46 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from api.schemas.base import Duration, Model, Word
+from api.schemas.base import Duration, Model, ShortText
 from api.schemas.preferences import Days, TimeOfDay
 from domain.cron import parse_cron
 from domain.durations import parse_duration
 from domain.timing import MAX_ITEMS
 
 
-def at_most_31_days(value: str | None) -> str | None:
+def _check_period(value: str | None) -> str | None:
     if value is not None and parse_duration(value) > timedelta(days=31):
         raise ValueError("must not be longer than 31d")
     return value
 
 
-def _shorter(one: str, other: str) -> bool:
+def _is_shorter(one: str, other: str) -> bool:
     return parse_duration(one) < parse_duration(other)
 
 
-def _cron(value: str) -> str:
+def _check_cron(value: str) -> str:
     parse_cron(value)
     return value
 
 
-Span = Annotated[Duration, AfterValidator(at_most_31_days)]
+LimitPeriod = Annotated[Duration, AfterValidator(_check_period)]
 CronText = Annotated[
     str,
     StringConstraints(max_length=255),
-    AfterValidator(_cron),
+    AfterValidator(_check_cron),
     Field(description="Minute, hour, day of the month, month, day of the week.", examples=["0 9 * * mon-fri"]),
 ]
-Number = Annotated[int, Field(ge=1, le=100_000)]
+LimitCount = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class LimitFields(Model):
     """A window begins with the first one that is sent; what it let through is not given back."""
 
-    limit: Number
-    per: Span
+    limit: LimitCount
+    per: LimitPeriod
 
 
-class Throttle(LimitFields):
+class ThrottleRule(LimitFields):
     """Of `recipient`: how many one person gets of this type; of `tenant`: how many there are of it at all. What exceeds
     that is not sent (`drop`), waits for a window with room, the most urgent first (`defer`), or is collected into the
     type's digest (`digest`)."""
@@ -53,37 +53,39 @@ class Throttle(LimitFields):
     on_exceed: Literal["drop", "defer", "digest"] = "drop"
 
 
-class Digest(Model):
+class DigestRule(Model):
     """Collects what is sent to a person and sends it as one, with `items` and `total`. It closes a `window` after its
-    first item (if `sliding`, after its last one, `at_most` so long after the first), or at the next time of a
+    first item (if `sliding`, after its last one, `max_window` so long after the first), or at the next time of a
     `schedule` in the person's zone; and as soon as there are `max_items`."""
 
-    window: Span | None = None
+    window: LimitPeriod | None = None
     sliding: bool = False
-    at_most: Annotated[Span | None, Field(description="How long a sliding window may be.")] = None
+    max_window: Annotated[LimitPeriod | None, Field(description="How long a sliding window may be.")] = None
     schedule: CronText | None = None
-    key: Annotated[Word | None, Field(description="Whose value in the payload tells digests of a person apart.")] = None
+    key: Annotated[
+        ShortText | None, Field(description="Whose value in the payload tells digests of a person apart.")
+    ] = None
     max_items: Annotated[int, Field(ge=1, le=1_000)] = MAX_ITEMS
-    first_at_once: Annotated[
+    send_first_immediately: Annotated[
         bool, Field(description="The first one goes out at once, and what follows in the window is collected.")
     ] = False
 
     @model_validator(mode="after")
-    def _closes_one_way(self) -> Self:
+    def _check_one_way_to_close(self) -> Self:
         if (self.window is None) is (self.schedule is None):
             raise ValueError("needs either `window` or `schedule`")
-        if self.sliding is not (self.at_most is not None):
-            raise ValueError("`sliding` needs `at_most`, and `at_most` needs `sliding`")
+        if self.sliding is not (self.max_window is not None):
+            raise ValueError("`sliding` needs `max_window`, and `max_window` needs `sliding`")
         if self.sliding and self.window is None:
             raise ValueError("only a `window` can be `sliding`")
-        if self.at_most is not None and self.window is not None and _shorter(self.at_most, self.window):
-            raise ValueError("`at_most` must not be shorter than the `window`")
-        if self.first_at_once and self.schedule is not None:
-            raise ValueError("`first_at_once` needs a `window`")
+        if self.max_window is not None and self.window is not None and _is_shorter(self.max_window, self.window):
+            raise ValueError("`max_window` must not be shorter than the `window`")
+        if self.send_first_immediately and self.schedule is not None:
+            raise ValueError("`send_first_immediately` needs a `window`")
         return self
 
 
-class SendWindow(Model):
+class SendWindowRule(Model):
     """It goes out between `start` and `end` of a day in the person's zone, and waits for that otherwise."""
 
     start: TimeOfDay
@@ -91,7 +93,7 @@ class SendWindow(Model):
     days: Annotated[Days | None, Field(description="On which it starts; by default on all.")] = None
 
     @model_validator(mode="after")
-    def _has_a_length(self) -> Self:
+    def _check_length(self) -> Self:
         if self.start == self.end:
             raise ValueError("must not start and end at the same time")
         return self

@@ -8,44 +8,44 @@ from datetime import datetime
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.circuits import Circuits
-from activities.delivery import Delivering
-from activities.reconciliation import Reconciling
-from activities.recording import Recording
+from activities.circuits import CircuitMonitor
+from activities.delivery import DeliveryActivities
+from activities.reconciliation import ReconciliationActivities
+from activities.recording import RecordingActivities
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.names import delivery_queue
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from domain.tracking import TraceSigner
 from providers.in_app import InApp
-from providers.outcomes import Accepted, ProviderError, Refused
+from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal
 from providers.sandbox import Sandbox
 from rendering.tracking import Tracker
 from storage.database import Database
-from storage.in_app import InboxRows
-from storage.sandbox import SandboxLedger
-from tests.storage.fixtures import database, desk, sent
+from storage.in_app import InboxStore
+from storage.sandbox import PostgresSandboxStore
+from tests.storage.fixtures import database, database_tenant, sent
 
-__all__ = ["database", "desk", "sent"]
+__all__ = ["database", "database_tenant", "sent"]
 
 
-class Watched(Sandbox):
+class RecordingSandbox(Sandbox):
     """The sandbox, on a line where the test counts the calls and may do something after the vendor's answer."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(SandboxLedger(database), b"key")
-        self.calls: list[Message] = []
-        self.answer: Accepted | Refused | None = None
-        self.afterwards: Callable[[], Awaitable[object]] | None = None
-        self.found: list[Accepted] | ProviderError | None = []
+        super().__init__(PostgresSandboxStore(database), b"key")
+        self.calls: list[OutgoingMessage] = []
+        self.answer: ProviderAcceptance | ProviderRefusal | None = None
+        self.after_send: Callable[[], Awaitable[object]] | None = None
+        self.found: list[ProviderAcceptance] | ProviderError | None = []
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         self.calls.append(message)
         answer = self.answer or await super().send(message)
-        if self.afterwards is not None:
-            await self.afterwards()
+        if self.after_send is not None:
+            await self.after_send()
         return answer
 
-    async def look_up(self, message: Message, since: datetime) -> list[Accepted]:
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
         """`found`; None hangs."""
         if self.found is None:
             await asyncio.Event().wait()
@@ -54,27 +54,27 @@ class Watched(Sandbox):
         return self.found or []
 
 
-class WatchedInbox(InApp):
+class RecordingInbox(InApp):
     def __init__(self, database: Database) -> None:
-        super().__init__(InboxRows(database))
-        self.calls: list[Message] = []
+        super().__init__(InboxStore(database))
+        self.calls: list[OutgoingMessage] = []
 
-    async def send(self, message: Message) -> Accepted | Refused:
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         self.calls.append(message)
         return await super().send(message)
 
 
-class Counter:
+class ActivityWorker:
     """Where messages go out: the worker with a pool of its own, the vendor with another."""
 
     def __init__(self, worker: Database, vendor: Database) -> None:
-        self.sandbox = Watched(vendor)
-        self.inbox = WatchedInbox(vendor)
+        self.sandbox = RecordingSandbox(vendor)
+        self.inbox = RecordingInbox(vendor)
         providers = {"sandbox": self.sandbox, "in_app": self.inbox}
-        self._recording = Recording(worker, providers)
-        self._reconciling = Reconciling(worker, providers, self._recording)
+        self._recording = RecordingActivities(worker, providers)
+        self._reconciling = ReconciliationActivities(worker, providers, self._recording)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
-        self._delivering = Delivering(worker, providers, Circuits(worker), self._recording, tracker, {})
+        self._delivering = DeliveryActivities(worker, providers, CircuitMonitor(worker), self._recording, tracker, {})
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
         """On this task queue; on the provider's own if none is given."""
@@ -95,7 +95,7 @@ class Counter:
 
 
 @pytest.fixture
-async def counter(database: Database) -> AsyncIterator[Counter]:
+async def activity_worker(database: Database) -> AsyncIterator[ActivityWorker]:
     worker = Database(database.url, encryption=database.encryption)
-    yield Counter(worker, database)
+    yield ActivityWorker(worker, database)
     await worker.close()

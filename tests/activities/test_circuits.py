@@ -8,57 +8,57 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.circuits import Call, Circuits
-from activities.delivery import _sent as send
-from domain.circuits import CircuitState, Health, advance
-from domain.holds import provider_throttled
-from domain.messages import Result
+from activities.circuits import CircuitMonitor, ObservedCall
+from activities.delivery import _send_once as send
+from domain.circuits import CircuitHealth, CircuitState, advance_health
+from domain.holds import throttling_hold
+from domain.messages import CallResult
 from providers.smtp import Smtp
 from storage.database import Database
 from tests.domain.ledgers import START, later
 from tests.providers.mail_server import MailServer, to
 from tests.storage.databases import own_database
 
-NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+UNREACHABLE_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
-class Ward:
+class CircuitSimulation:
     """One provider, moved by what is noted and by time, as the database would do it."""
 
     def __init__(self) -> None:
-        self.health = Health(provider="p", changed_at=START, weighed_at=START)
-        self._circuits = Circuits(Database(NOWHERE))
+        self.health = CircuitHealth(provider="p", changed_at=START, penalty_updated_at=START)
+        self._circuits = CircuitMonitor(Database(UNREACHABLE_DATABASE))
 
     def note(
         self,
         delivery: UUID,
-        result: Result = Result.NOT_ACCEPTED,
+        result: CallResult = CallResult.NOT_ACCEPTED,
         reason: str = "connect_failed",
-        began: float | None = None,
+        started: float | None = None,
         retry_after: timedelta | None = None,
     ) -> None:
-        began = time.monotonic() if began is None else began
-        call = Call(
+        started = time.monotonic() if started is None else started
+        call = ObservedCall(
             provider="p",
             delivery_id=delivery,
-            person=str(delivery),
+            recipient=str(delivery),
             result=result,
             reason=reason,
-            share=0.0,
-            began=began,
+            deadline_share=0.0,
+            started=started,
             retry_after=retry_after,
         )
-        self._circuits.note(call)
+        self._circuits.record_call(call)
 
     def look(self, seconds: float) -> CircuitState:
-        self.health = advance(self.health, self._circuits.taken("p"), later(seconds))
-        self._circuits.learn({"p": self.health})
+        self.health = advance_health(self.health, self._circuits.take_tally("p"), later(seconds))
+        self._circuits.update_healths({"p": self.health})
         return self.health.state
 
 
 def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> None:
     """Those that are held longest try it first: they are the ones that have been counted."""
-    ward, messages = Ward(), [uuid4() for _ in range(5)]
+    ward, messages = CircuitSimulation(), [uuid4() for _ in range(5)]
     for message in messages:
         ward.note(message)
     assert ward.look(1) is CircuitState.OPEN
@@ -68,22 +68,22 @@ def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> Non
     assert ward.look(8) is CircuitState.OPEN
 
 
-def test_a_call_that_hung_since_before_says_nothing_of_a_circuit_that_is_tried() -> None:
-    ward, hanging = Ward(), time.monotonic()
+def test_an_old_hanging_call_does_not_affect_a_half_open_circuit() -> None:
+    ward, hanging = CircuitSimulation(), time.monotonic()
     for message in [uuid4() for _ in range(5)]:
         ward.note(message)
     assert ward.look(1) is CircuitState.OPEN
     assert ward.look(7) is CircuitState.HALF_OPEN
-    ward.note(uuid4(), Result.UNKNOWN, "timeout", began=hanging)
+    ward.note(uuid4(), CallResult.UNKNOWN, "timeout", started=hanging)
     assert ward.look(8) is CircuitState.HALF_OPEN
     for _ in range(3):
-        ward.note(uuid4(), Result.ACCEPTED, "")
+        ward.note(uuid4(), CallResult.ACCEPTED, "")
     assert ward.look(9) is CircuitState.CLOSED
 
 
 def test_retries_do_not_hide_that_a_provider_is_dead() -> None:
     """One new message a second, each tried again after 1, 2, 4 … s."""
-    ward = Ward()
+    ward = CircuitSimulation()
     due: dict[int, list[tuple[UUID, int]]] = {}
     for second in range(30):
         due.setdefault(second, []).append((uuid4(), 1))
@@ -96,22 +96,22 @@ def test_retries_do_not_hide_that_a_provider_is_dead() -> None:
 
 
 def test_refusals_among_messages_that_pass_are_not_in_a_row() -> None:
-    ward = Ward()
+    ward = CircuitSimulation()
     for _ in range(3):
-        ward.note(uuid4(), Result.PERMANENT, "credentials_refused")
-        ward.note(uuid4(), Result.ACCEPTED, "")
+        ward.note(uuid4(), CallResult.PERMANENT, "credentials_refused")
+        ward.note(uuid4(), CallResult.ACCEPTED, "")
     assert ward.look(1) is CircuitState.CLOSED
 
 
 def test_one_message_that_is_tried_again_and_again_opens_nothing() -> None:
-    ward, message = Ward(), uuid4()
+    ward, message = CircuitSimulation(), uuid4()
     for second in range(20):
         ward.note(message)
         assert ward.look(second) is CircuitState.CLOSED
 
 
 def test_a_retrying_message_is_never_the_only_probe_of_a_circuit() -> None:
-    ward, bad = Ward(), uuid4()
+    ward, bad = CircuitSimulation(), uuid4()
     for message in [bad, *(uuid4() for _ in range(4))]:
         ward.note(message)
     assert ward.look(1) is CircuitState.OPEN
@@ -120,70 +120,70 @@ def test_a_retrying_message_is_never_the_only_probe_of_a_circuit() -> None:
         ward.note(bad)
     assert ward.look(8) is CircuitState.HALF_OPEN
     for _ in range(3):
-        ward.note(uuid4(), Result.ACCEPTED, "")
+        ward.note(uuid4(), CallResult.ACCEPTED, "")
     assert ward.look(9) is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize("reason", ["greylisted", "mailbox_full", "throttled"])
 def test_a_reply_about_one_recipient_never_opens_a_circuit(reason: str) -> None:
-    ward = Ward()
+    ward = CircuitSimulation()
     for second in range(20):
-        ward.note(uuid4(), Result.NOT_ACCEPTED, reason)
+        ward.note(uuid4(), CallResult.NOT_ACCEPTED, reason)
         assert ward.look(second) is CircuitState.CLOSED
 
 
 async def test_a_server_that_greylists_every_recipient_keeps_its_circuit_closed() -> None:
-    ward = Ward()
+    ward = CircuitSimulation()
     async with MailServer(answers={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
         for second in range(10):
             result = (await send(Smtp(server.settings()), to())).result
-            assert (result.result, result.reason) == (Result.NOT_ACCEPTED, "greylisted")
+            assert (result.result, result.reason) == (CallResult.NOT_ACCEPTED, "greylisted")
             ward.note(uuid4(), result.result, "greylisted")
             assert ward.look(second) is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize(("reason", "state"), [("quota_exceeded", "open"), ("region_not_enabled", "closed")])
 def test_an_account_that_no_message_passes_opens_its_circuit(reason: str, state: str) -> None:
-    ward = Ward()
+    ward = CircuitSimulation()
     for _ in range(3):
-        ward.note(uuid4(), Result.PERMANENT, reason)
+        ward.note(uuid4(), CallResult.PERMANENT, reason)
     assert ward.look(1) == state
 
 
 def test_a_few_good_calls_close_it_also_where_little_is_sent() -> None:
-    ward = Ward()
+    ward = CircuitSimulation()
     ward.health = replace(ward.health, state=CircuitState.HALF_OPEN, probes=3)
     ward.look(0)
-    ward.note(uuid4(), Result.ACCEPTED, "")
+    ward.note(uuid4(), CallResult.ACCEPTED, "")
     assert ward.look(20) is CircuitState.HALF_OPEN
     assert ward.look(31) is CircuitState.CLOSED
 
 
-def test_a_vendor_that_says_too_many_is_well_and_wants_no_calls() -> None:
-    ward = Ward()
+def test_a_rate_limiting_vendor_is_healthy_and_throttled() -> None:
+    ward = CircuitSimulation()
     for asked in (timedelta(seconds=30), None, timedelta(seconds=2)):
-        ward.note(uuid4(), Result.NOT_ACCEPTED, "throttled", retry_after=asked)
+        ward.note(uuid4(), CallResult.NOT_ACCEPTED, "throttled", retry_after=asked)
     assert ward.look(0) is CircuitState.CLOSED
-    assert ward.health.quiet_until is not None
-    assert later(29) < ward.health.quiet_until <= later(30)
+    assert ward.health.throttled_until is not None
+    assert later(29) < ward.health.throttled_until <= later(30)
 
 
 def test_a_single_message_that_is_throttled_again_and_again_opens_nothing() -> None:
-    ward, message = Ward(), uuid4()
+    ward, message = CircuitSimulation(), uuid4()
     for second in range(20):
-        ward.note(message, Result.NOT_ACCEPTED, "throttled")
+        ward.note(message, CallResult.NOT_ACCEPTED, "throttled")
         assert ward.look(second) is CircuitState.CLOSED
 
 
-def throttled(provider: str, seconds: float) -> Call:
-    return Call(
+def throttled(provider: str, seconds: float) -> ObservedCall:
+    return ObservedCall(
         provider=provider,
         delivery_id=uuid4(),
-        person="ada",
-        result=Result.NOT_ACCEPTED,
+        recipient="ada",
+        result=CallResult.NOT_ACCEPTED,
         reason="throttled",
-        share=0.0,
-        began=time.monotonic(),
+        deadline_share=0.0,
+        started=time.monotonic(),
         retry_after=timedelta(seconds=seconds),
     )
 
@@ -195,17 +195,17 @@ class TestOfSeveralProcesses:
             yield database
 
     @pytest.mark.postgres
-    async def test_the_one_that_was_told_obeys_at_once_and_the_others_within_a_look(self, database: Database) -> None:
+    async def test_a_throttle_applies_immediately_and_in_others_within_one_poll(self, database: Database) -> None:
         """By the database's clock: a machine whose own is off does not call too early."""
-        told, other = Circuits(database), Circuits(database)
-        told.note(throttled("smtp", 60))
+        told, other = CircuitMonitor(database), CircuitMonitor(database)
+        told.record_call(throttled("smtp", 60))
         async with database.transaction() as session:
             now = datetime.now(UTC)
-            assert await told.held(session, "smtp", now) == provider_throttled("smtp")
-            assert await other.held(session, "smtp", now) is None
-            assert await told.held(session, "sendgrid", now) is None
+            assert await told.find_hold(session, "smtp", now) == throttling_hold("smtp")
+            assert await other.find_hold(session, "smtp", now) is None
+            assert await told.find_hold(session, "sendgrid", now) is None
         for process in (told, other):
-            await process.look()
+            await process.sync()
         async with database.transaction() as session:
-            assert await other.held(session, "smtp", now) == provider_throttled("smtp")
-            assert await other.held(session, "smtp", now + timedelta(seconds=61)) is None
+            assert await other.find_hold(session, "smtp", now) == throttling_hold("smtp")
+            assert await other.find_hold(session, "smtp", now + timedelta(seconds=61)) is None

@@ -6,94 +6,101 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities import delivery
-from activities.settlement import Settlement, settled
+from activities.settlement import SettlementActivities, settled
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
-from domain.messages import DeliveryEnd, Result, SettleInput
+from domain.messages import CallResult, DeliveryEnd, SettleInput
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import devices
 from storage.devices import NewDevice
-from tests.activities.conftest import Counter
+from tests.activities.conftest import ActivityWorker
 from tests.domain import ledgers
-from tests.storage.sends import Desk, Sent
+from tests.storage.sends import DatabaseSend, DatabaseTenant
 
 D, N = DeliveryStatus, NotificationStatus
 
 
-async def gave_up(sent: Sent, channel: Channel) -> None:
+async def gave_up(sent: DatabaseSend, channel: Channel) -> None:
     """The delivery is closed, and the notification goes on."""
     closed = DeliveryEnd(delivery_id=sent.delivery(channel), status=D.FAILED, reason="gave_up")
-    end = SettleInput(notification_id=sent.id, tenant=sent.desk.tenant, generation=1, ends=(closed,))
-    outcome = await ActivityEnvironment().run(Settlement(sent.desk.database).settle, end)
+    end = SettleInput(notification_id=sent.id, tenant=sent.database_tenant.tenant, generation=1, ends=(closed,))
+    outcome = await ActivityEnvironment().run(SettlementActivities(sent.database_tenant.database).settle, end)
     assert outcome.status is N.PENDING
 
 
 @pytest.mark.postgres
-async def test_nobody_is_called_for_a_delivery_that_has_failed(counter: Counter, desk: Desk) -> None:
-    sent = await desk.send(Channel.EMAIL, Channel.SMS)
+async def test_a_failed_delivery_makes_no_call(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant
+) -> None:
+    sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     await gave_up(sent, Channel.EMAIL)
     before = await sent.row()
-    told = await counter.deliver(sent.call(ends=False))
-    assert (told.result, told.stopped_as, told.reason) == (Result.STOPPED, D.FAILED, "gave_up")
-    assert (counter.sandbox.calls, await sent.rows("attempt")) == ([], [])
+    told = await activity_worker.deliver(sent.call(finishes_notification=False))
+    assert (told.result, told.stopped_status, told.reason) == (CallResult.STOPPED, D.FAILED, "gave_up")
+    assert (activity_worker.sandbox.calls, await sent.rows("attempt")) == ([], [])
     assert await sent.row() == before
-    assert (await counter.deliver(sent.call(channel=Channel.SMS))).result is Result.ACCEPTED
+    assert (await activity_worker.deliver(sent.call(channel=Channel.SMS))).result is CallResult.ACCEPTED
 
 
 @pytest.mark.postgres
-async def test_after_one_device_has_it_the_next_one_is_called_all_the_same(counter: Counter, desk: Desk) -> None:
+async def test_the_next_device_is_called_after_one_accepted(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant
+) -> None:
     endpoints = []
     for name in ("phone", "tablet"):
         new = NewDevice(device=name, kind=DeviceKind.FCM, address={"token": f"t-{name}"})
-        async with desk.database.transaction() as session:
-            saved = await devices.save(session, desk.tenant, desk.recipient_id, new)
+        async with database_tenant.database.transaction() as session:
+            saved = await devices.save(session, database_tenant.tenant, database_tenant.recipient_id, new)
         assert saved is not None
         endpoints.append(str(saved[0].id))
-    sent = await desk.send(Channel.PUSH)
-    told = [await counter.deliver(sent.call(channel=Channel.PUSH, endpoint_id=id, ends=False)) for id in endpoints]
-    assert [one.result for one in told] == [Result.ACCEPTED, Result.ACCEPTED]
+    sent = await database_tenant.send(Channel.PUSH)
+    told = [
+        await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=id, finishes_notification=False))
+        for id in endpoints
+    ]
+    assert [one.result for one in told] == [CallResult.ACCEPTED, CallResult.ACCEPTED]
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("seconds", [10, 3])
-async def test_stalled_before_the_call_it_is_an_error_and_nobody_is_called(
-    counter: Counter, sent: Sent, monkeypatch: pytest.MonkeyPatch, seconds: float
+async def test_a_stall_before_the_call_is_an_error_without_a_call(
+    activity_worker: ActivityWorker, sent: DatabaseSend, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """By then another worker may have taken over and called it unknown."""
     began, claimed = 100.0, 100.0 + seconds
     clock = iter([began, claimed])
     monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: next(clock, claimed)))
     stalled = seconds > delivery.STALLED_AFTER
-    told = await counter.deliver(sent.call())
+    told = await activity_worker.deliver(sent.call())
     [attempt] = (await sent.ledger()).attempts.values()
-    outcome = (told.result, told.reason, str(attempt.state), len(counter.sandbox.calls))
+    outcome = (told.result, told.reason, str(attempt.state), len(activity_worker.sandbox.calls))
     if stalled:
-        assert outcome == (Result.NOT_ACCEPTED, "stalled", "not_accepted", 0)
+        assert outcome == (CallResult.NOT_ACCEPTED, "stalled", "not_accepted", 0)
     else:
-        assert outcome == (Result.ACCEPTED, None, "accepted", 1)
+        assert outcome == (CallResult.ACCEPTED, None, "accepted", 1)
 
 
 def unanswered() -> tuple[Ledger, SettleInput]:
     """A call whose outcome nobody knew, and the end of its step without a verdict, as the workflow then asks for it."""
     email = ledgers.delivery()
     call = ledgers.attempt(email)
-    before = ledgers.answered(ledgers.ledger(email, call), call, AttemptState.UNKNOWN)
+    before = ledgers.with_outcome(ledgers.ledger(email, call), call, AttemptState.UNKNOWN)
     closed = DeliveryEnd(delivery_id=email.id, status=D.FAILED, reason="gave_up")
     end = SettleInput(notification_id=before.notification_id, tenant=before.tenant, generation=1, ends=(closed,))
     return before, end
 
 
-def test_a_step_that_turns_out_to_have_arrived_ends_the_notification() -> None:
+def test_a_late_arrival_of_a_step_ends_the_notification() -> None:
     before, end = unanswered()
     [call] = before.attempts
     at = ledgers.later(2)
     after = settled(record_receipt(before, call, Evidence.DELIVERED, at, at), end, ledgers.later(3))
     assert (after.status, after.finished_at) == (N.DELIVERED, ledgers.later(3))
-    assert ledgers.only(after).status is D.DELIVERED
+    assert ledgers.only_delivery(after).status is D.DELIVERED
 
 
-def test_a_step_that_came_to_nothing_leaves_the_next_one_its_turn() -> None:
+def test_a_failed_step_starts_the_next_one() -> None:
     before, end = unanswered()
     assert settled(before, end, ledgers.later(3)).finished_at is None

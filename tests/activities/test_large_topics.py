@@ -2,18 +2,18 @@
 
 import pytest
 
-from activities.recurring import Recurring
+from activities.recurring_sends import RecurringSends
 from dispatch.reconsiderations import BATCH_SIZE
-from dispatch.schedule_plans import SchedulePlans
+from dispatch.schedule_plans import SchedulePlanTask
 from domain.clock import now
-from domain.schedules import PEOPLE_AT_ONCE
-from storage import notification_types, people, schedule_plans, schedules, zone_changes
+from domain.schedules import MAX_BATCH_RECIPIENTS
+from storage import notification_types, schedule_plans, schedules, tenant_timezone_changes, timezone_changes
 from storage.database import Database
 from storage.reconsiderations import reconsider_batch
-from storage.schedule_plans import Planning
-from storage.schedules import Schedule
-from tests.activities.test_recurring import TYPE, Office
-from tests.storage.sends import KEY, open_desk
+from storage.schedule_plans import PlanProgress
+from storage.schedules import StoredSchedule
+from tests.activities.test_recurring import TYPE, ScheduleTenant
+from tests.storage.sends import KEY, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -37,189 +37,205 @@ ALSO_OF_VIEWS = """
 INSERT INTO topic_subscriber SELECT tenant, 'views', recipient_id, now() FROM topic_subscriber WHERE tenant = :tenant
 """
 
-COUNT_PLANNED = "SELECT count(*) FROM schedule_turn WHERE schedule_id = :id AND due_at > now()"
+COUNT_PLANNED = "SELECT count(*) FROM schedule_occurrence WHERE schedule_id = :id AND due_at > now()"
 
 
 @pytest.fixture
-async def office(database: Database) -> Office:
-    desk = await open_desk(database)
+async def schedule_tenant(database: Database) -> ScheduleTenant:
+    database_tenant = await open_database_tenant(database)
     spec = {"key": TYPE, "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
     async with database.transaction() as session:
-        await notification_types.put(session, desk.tenant, TYPE, spec)
-    return Office(desk=desk, recurring=Recurring(database, KEY.bytes))
+        await notification_types.put(session, database_tenant.tenant, TYPE, spec)
+    return ScheduleTenant(database_tenant=database_tenant, recurring=RecurringSends(database, KEY.bytes))
 
 
-async def subscribed(office: Office, size: int) -> None:
+async def subscribed(schedule_tenant: ScheduleTenant, size: int) -> None:
     for first in range(1, size + 1, AT_ONCE):
         last = min(first + AT_ONCE - 1, size)
-        await office.desk.query(SUBSCRIBERS, tenant=office.desk.tenant, first=first, last=last)
-    await office.desk.query("ANALYZE recipient, topic_subscriber")
+        await schedule_tenant.database_tenant.query(
+            SUBSCRIBERS, tenant=schedule_tenant.database_tenant.tenant, first=first, last=last
+        )
+    await schedule_tenant.database_tenant.query("ANALYZE recipient, topic_subscriber")
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_topic_with_many_subscribers_is_sent_to_in_chunks(office: Office, size: int) -> None:
-    await subscribed(office, size)
-    await office.trigger_only(await office.schedule(topic="news"))
-    seen = [await office.recurring.runs(office.desk.tenant, TYPE) for _ in range(3)]
-    [run] = await office.desk.query("SELECT * FROM schedule_run WHERE tenant = :tenant", tenant=office.desk.tenant)
-    assert 0 < max(seen) <= PEOPLE_AT_ONCE
+async def test_a_topic_with_many_subscribers_is_sent_to_in_chunks(schedule_tenant: ScheduleTenant, size: int) -> None:
+    await subscribed(schedule_tenant, size)
+    await schedule_tenant.trigger_only(await schedule_tenant.schedule(topic="news"))
+    seen = [
+        await schedule_tenant.recurring.continue_run_of_type(schedule_tenant.database_tenant.tenant, TYPE)
+        for _ in range(3)
+    ]
+    [run] = await schedule_tenant.database_tenant.query(
+        "SELECT * FROM schedule_run WHERE tenant = :tenant", tenant=schedule_tenant.database_tenant.tenant
+    )
+    assert 0 < max(seen) <= MAX_BATCH_RECIPIENTS
     assert (run["accepted"], run["finished_at"]) == (sum(seen), None)
     assert run["after"] == f"person {sum(seen):07}"
 
 
-async def planning(office: Office, schedule: Schedule) -> Planning | None:
-    async with office.desk.database.transaction() as session:
-        return await schedule_plans.find(session, schedule.id)
+async def planning(schedule_tenant: ScheduleTenant, schedule: StoredSchedule) -> PlanProgress | None:
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        return await schedule_plans.find_progress(session, schedule.id)
 
 
-async def continued(office: Office) -> bool:
+async def continued(schedule_tenant: ScheduleTenant) -> bool:
     """Whether there was a batch to plan."""
-    async with office.desk.database.transaction() as session:
-        return await schedule_plans.continue_batch(session) is not None
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        return await schedule_plans.plan_next_batch(session) is not None
 
 
-async def interrupted(office: Office) -> None:
+async def interrupted(schedule_tenant: ScheduleTenant) -> None:
     """As if the process were killed before it commits its batch."""
-    async with office.desk.database.transaction() as session:
-        await schedule_plans.continue_batch(session)
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        await schedule_plans.plan_next_batch(session)
         raise ConnectionAbortedError
 
 
-async def planned(office: Office) -> None:
-    while await continued(office):
+async def planned(schedule_tenant: ScheduleTenant) -> None:
+    while await continued(schedule_tenant):
         pass
 
 
-async def done(office: Office, schedule: Schedule) -> int:
-    found = await planning(office, schedule)
+async def done(schedule_tenant: ScheduleTenant, schedule: StoredSchedule) -> int:
+    found = await planning(schedule_tenant, schedule)
     assert found is not None
     return found.planned
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_each_subscriber_has_a_turn_and_is_sent_to_once(office: Office, size: int) -> None:
-    await subscribed(office, size)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    assert len(await office.due_at(schedule)) == await done(office, schedule) == schedule_plans.BATCH_SIZE
-    await planned(office)
-    [planned_turns] = await office.desk.query(COUNT_PLANNED, id=schedule.id)
+async def test_each_subscriber_has_an_occurrence_and_is_sent_to_once(
+    schedule_tenant: ScheduleTenant, size: int
+) -> None:
+    await subscribed(schedule_tenant, size)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    assert (
+        len(await schedule_tenant.due_at(schedule))
+        == await done(schedule_tenant, schedule)
+        == schedule_plans.BATCH_SIZE
+    )
+    await planned(schedule_tenant)
+    [planned_turns] = await schedule_tenant.database_tenant.query(COUNT_PLANNED, id=schedule.id)
     assert planned_turns["count"] == size
-    await office.overdue(schedule)
-    seen = [await office.recurring.own_turns(office.desk.tenant, TYPE) for _ in range(3)]
-    assert 0 < max(seen) <= PEOPLE_AT_ONCE
-    assert len(set(await office.people())) == len(await office.people()) == sum(seen)
+    await schedule_tenant.overdue(schedule)
+    seen = [
+        await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.database_tenant.tenant, TYPE)
+        for _ in range(3)
+    ]
+    assert 0 < max(seen) <= MAX_BATCH_RECIPIENTS
+    assert len(set(await schedule_tenant.people())) == len(await schedule_tenant.people()) == sum(seen)
 
 
-async def test_a_plan_that_is_interrupted_resumes_behind_its_last_batch(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
+async def test_a_plan_that_is_interrupted_resumes_behind_its_last_batch(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
     for _ in range(2):
         with pytest.raises(ConnectionAbortedError):
-            await interrupted(office)
-        assert len(await office.due_at(schedule)) == await done(office, schedule) == 500
-    assert await continued(office)
-    assert len(await office.due_at(schedule)) == await done(office, schedule) == 1_000
-    await planned(office)
-    assert await planning(office, schedule) is None
-    due_at = await office.due_at(schedule)
+            await interrupted(schedule_tenant)
+        assert len(await schedule_tenant.due_at(schedule)) == await done(schedule_tenant, schedule) == 500
+    assert await continued(schedule_tenant)
+    assert len(await schedule_tenant.due_at(schedule)) == await done(schedule_tenant, schedule) == 1_000
+    await planned(schedule_tenant)
+    assert await planning(schedule_tenant, schedule) is None
+    due_at = await schedule_tenant.due_at(schedule)
     assert len(due_at) == FEW
     assert len(set(due_at.values())) == 1
 
 
-async def test_schedules_are_planned_in_turn(office: Office) -> None:
-    await subscribed(office, 2_000)
-    both = [await office.schedule(key=key, topic="news", timezone="recipient") for key in ("daily", "weekly")]
+async def test_schedules_are_planned_round_robin(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, 2_000)
+    both = [await schedule_tenant.schedule(key=key, topic="news", timezone="recipient") for key in ("daily", "weekly")]
     for number in (1_000, 1_500):
         for _ in both:
-            assert await continued(office)
-        assert [await done(office, each) for each in both] == [number, number]
-    await planned(office)
+            assert await continued(schedule_tenant)
+        assert [await done(schedule_tenant, each) for each in both] == [number, number]
+    await planned(schedule_tenant)
 
 
-async def test_a_turn_that_is_not_planned_yet_is_not_due(office: Office) -> None:
+async def test_an_unplanned_occurrence_is_not_due(schedule_tenant: ScheduleTenant) -> None:
     """It is one of the rule before the change."""
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
-    await office.overdue(schedule)
-    await office.schedule(topic="news", timezone="recipient", cron="0 13 * * *")
-    assert await office.recurring.own_turns(office.desk.tenant, TYPE) == 0
-    await planned(office)
-    assert await office.recurring.own_turns(office.desk.tenant, TYPE) == 0
-    assert {due_at.hour for due_at in (await office.due_at(schedule)).values()} == {13}
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
+    await schedule_tenant.overdue(schedule)
+    await schedule_tenant.schedule(topic="news", timezone="recipient", cron="0 13 * * *")
+    assert await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.database_tenant.tenant, TYPE) == 0
+    await planned(schedule_tenant)
+    assert await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.database_tenant.tenant, TYPE) == 0
+    assert {due_at.hour for due_at in (await schedule_tenant.due_at(schedule)).values()} == {13}
 
 
-async def test_a_time_that_passes_while_it_is_planned_is_sent_once(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await office.desk.query("UPDATE schedule_plan SET since = since - interval '1 day'")
-    plans = SchedulePlans(office.desk.database, office.recurring)
-    while not await plans.plan():
+async def test_a_time_that_passes_while_it_is_planned_is_sent_once(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await schedule_tenant.database_tenant.query("UPDATE schedule_plan SET since = since - interval '1 day'")
+    plans = SchedulePlanTask(schedule_tenant.database_tenant.database, schedule_tenant.recurring)
+    while not await plans.plan_batch():
         pass
     expected = [f"person {number:07}" for number in range(501, FEW + 1)]
-    assert await office.people() == expected
-    await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
-    assert await office.tick() == 0
-    assert await office.people() == expected
-    assert min((await office.due_at(schedule)).values()) > now()
+    assert await schedule_tenant.people() == expected
+    await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
+    assert await schedule_tenant.tick() == 0
+    assert await schedule_tenant.people() == expected
+    assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
 
-async def test_a_change_of_the_payload_plans_nothing_and_ends_no_plan(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    before = await planning(office, schedule)
-    await office.schedule(topic="news", timezone="recipient", payload={"figure": 8})
-    assert await planning(office, schedule) == before
-    await planned(office)
-    await office.schedule(topic="news", timezone="recipient", payload={"figure": 9})
-    assert await planning(office, schedule) is None
+async def test_a_change_of_the_payload_plans_nothing_and_ends_no_plan(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    before = await planning(schedule_tenant, schedule)
+    await schedule_tenant.schedule(topic="news", timezone="recipient", payload={"figure": 8})
+    assert await planning(schedule_tenant, schedule) == before
+    await planned(schedule_tenant)
+    await schedule_tenant.schedule(topic="news", timezone="recipient", payload={"figure": 9})
+    assert await planning(schedule_tenant, schedule) is None
 
 
-async def test_another_topic_during_a_plan_forgets_no_change_of_the_rule(office: Office) -> None:
-    await subscribed(office, FEW)
-    await office.desk.query(ALSO_OF_VIEWS, tenant=office.desk.tenant)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
+async def test_another_topic_during_a_plan_forgets_no_change_of_the_rule(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    await schedule_tenant.database_tenant.query(ALSO_OF_VIEWS, tenant=schedule_tenant.database_tenant.tenant)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
     for topic in ("news", "views"):
-        await office.schedule(topic=topic, timezone="recipient", cron="0 13 * * *")
-    await planned(office)
-    assert {due_at.hour for due_at in (await office.due_at(schedule)).values()} == {13}
+        await schedule_tenant.schedule(topic=topic, timezone="recipient", cron="0 13 * * *")
+    await planned(schedule_tenant)
+    assert {due_at.hour for due_at in (await schedule_tenant.due_at(schedule)).values()} == {13}
 
 
-async def test_all_turns_rest_during_a_pause_and_are_due_after_it(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
+async def test_all_occurrences_wait_during_a_pause_and_are_due_afterwards(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
     for change, resting in ((schedules.pause, True), (schedules.resume, False)):
-        async with office.desk.database.transaction() as session:
-            assert await change(session, office.desk.tenant, schedule.key)
-        await planned(office)
-        assert [due_at is None for due_at in (await office.due_at(schedule)).values()] == [resting] * FEW
+        async with schedule_tenant.database_tenant.database.transaction() as session:
+            assert await change(session, schedule_tenant.database_tenant.tenant, schedule.key)
+        await planned(schedule_tenant)
+        assert [due_at is None for due_at in (await schedule_tenant.due_at(schedule)).values()] == [resting] * FEW
 
 
-async def test_a_schedule_that_leaves_its_topic_loses_the_turns_of_all_subscribers(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
-    await office.schedule(recipients=["person 0000700"], timezone="recipient")
-    await planned(office)
-    assert list(await office.due_at(schedule)) == ["person 0000700"]
-    async with office.desk.database.transaction() as session:
-        assert await schedules.delete(session, office.desk.tenant, schedule.key)
-    assert await office.due_at(schedule) == {}
+async def test_a_schedule_that_leaves_its_topic_loses_all_occurrences(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
+    await schedule_tenant.schedule(recipients=["person 0000700"], timezone="recipient")
+    await planned(schedule_tenant)
+    assert list(await schedule_tenant.due_at(schedule)) == ["person 0000700"]
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        assert await schedules.delete(session, schedule_tenant.database_tenant.tenant, schedule.key)
+    assert await schedule_tenant.due_at(schedule) == {}
 
 
-async def test_a_deleted_schedule_loses_the_turns_of_all_subscribers(office: Office) -> None:
-    await subscribed(office, FEW)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
-    async with office.desk.database.transaction() as session:
-        assert await schedules.delete(session, office.desk.tenant, schedule.key)
-    await office.overdue(schedule)
-    assert await office.tick() == 0
-    await planned(office)
-    assert await office.due_at(schedule) == {}
+async def test_a_deleted_schedule_loses_all_occurrences(schedule_tenant: ScheduleTenant) -> None:
+    await subscribed(schedule_tenant, FEW)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        assert await schedules.delete(session, schedule_tenant.database_tenant.tenant, schedule.key)
+    await schedule_tenant.overdue(schedule)
+    assert await schedule_tenant.tick() == 0
+    await planned(schedule_tenant)
+    assert await schedule_tenant.due_at(schedule) == {}
 
 
 async def reconsidered(database: Database) -> int:
@@ -227,23 +243,25 @@ async def reconsidered(database: Database) -> int:
     batches = 0
     while True:
         async with database.transaction() as session:
-            if not await reconsider_batch(session, BATCH_SIZE, zone_changes.WORKS):
+            if not await reconsider_batch(session, BATCH_SIZE, tenant_timezone_changes.BATCH_HANDLERS):
                 return batches
         batches += 1
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_turns_of_all_subscribers_move_with_the_zone_of_their_tenant(office: Office, size: int) -> None:
-    await subscribed(office, size)
-    schedule = await office.schedule(topic="news", timezone="recipient")
-    await planned(office)
-    before = await office.due_at(schedule)
-    await office.desk.query("UPDATE tenant SET timezone = 'Asia/Tokyo' WHERE id = :id", id=office.desk.tenant)
-    async with office.desk.database.transaction() as session:
-        await people.moved(session, office.desk.tenant, None)
-    assert await office.due_at(schedule) == before
-    batches = await reconsidered(office.desk.database)
+async def test_all_occurrences_move_with_the_zone_of_their_tenant(schedule_tenant: ScheduleTenant, size: int) -> None:
+    await subscribed(schedule_tenant, size)
+    schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
+    await planned(schedule_tenant)
+    before = await schedule_tenant.due_at(schedule)
+    await schedule_tenant.database_tenant.query(
+        "UPDATE tenant SET timezone = 'Asia/Tokyo' WHERE id = :id", id=schedule_tenant.database_tenant.tenant
+    )
+    async with schedule_tenant.database_tenant.database.transaction() as session:
+        await timezone_changes.apply_timezone_changes(session, schedule_tenant.database_tenant.tenant, None)
+    assert await schedule_tenant.due_at(schedule) == before
+    batches = await reconsidered(schedule_tenant.database_tenant.database)
     assert batches >= size // BATCH_SIZE
-    after = await office.due_at(schedule)
+    after = await schedule_tenant.due_at(schedule)
     assert len(set(after.values())) == 1
     assert set(before.values()).isdisjoint(after.values())

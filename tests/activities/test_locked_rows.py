@@ -3,39 +3,41 @@
 import pytest
 from sqlalchemy import text
 
-from domain.messages import Result
+from domain.messages import CallResult
 from storage import database as module
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS
-from tests.activities.conftest import Counter
-from tests.storage.sends import Sent
+from tests.activities.conftest import ActivityWorker
+from tests.storage.sends import DatabaseSend
 
 pytestmark = pytest.mark.postgres
 
 LOCK = text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE")
 
 
-async def test_a_held_row_ends_the_try_and_uses_up_no_attempt(counter: Counter, database: Database, sent: Sent) -> None:
+async def test_a_held_row_ends_the_try_and_uses_up_no_attempt(
+    activity_worker: ActivityWorker, database: Database, sent: DatabaseSend
+) -> None:
     assert module.LOCK_TIMEOUT < 5
     async with database.transaction() as session:
         await session.execute(LOCK, {"id": sent.id})
         with pytest.raises(DATABASE_ERRORS) as refused:
-            await counter.deliver(sent.call())
+            await activity_worker.deliver(sent.call())
     assert getattr(refused.value, "sqlstate", None) == "55P03"
-    assert counter.sandbox.calls == []
+    assert activity_worker.sandbox.calls == []
     assert await sent.rows("attempt") == []
-    assert (await counter.deliver(sent.call())).result is Result.ACCEPTED
+    assert (await activity_worker.deliver(sent.call())).result is CallResult.ACCEPTED
 
 
-async def test_an_answer_that_meets_a_held_row_is_recorded_by_the_workflow(
-    counter: Counter, database: Database, sent: Sent
+async def test_an_outcome_at_a_locked_row_is_recorded_by_the_workflow(
+    activity_worker: ActivityWorker, database: Database, sent: DatabaseSend
 ) -> None:
     async with database.transaction() as session:
 
         async def hold() -> None:
             await session.execute(LOCK, {"id": sent.id})
 
-        counter.sandbox.afterwards = hold
-        told = await counter.deliver(sent.call())
-    assert (told.result, told.recorded) == (Result.ACCEPTED, False)
-    assert (await counter.record(sent.call(), told)).status == "SENT"
+        activity_worker.sandbox.after_send = hold
+        told = await activity_worker.deliver(sent.call())
+    assert (told.result, told.recorded) == (CallResult.ACCEPTED, False)
+    assert (await activity_worker.record(sent.call(), told)).status == "SENT"

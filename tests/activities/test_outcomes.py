@@ -6,47 +6,57 @@ from uuid import UUID
 
 import pytest
 
-from activities.outcomes import next_at, result_of, told
+from activities.attempt_outcomes import attempt_outcome, next_at, result_from_attempt
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
-from domain.messages import DeliverInput, Result
+from domain.messages import CallResult, DeliverInput
 from domain.statuses import NotificationStatus
-from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
-from tests.domain.ledgers import START, answered, attempt, delivery, later, ledger
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderError,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
+from tests.domain.ledgers import START, attempt, delivery, later, ledger, with_outcome
 
 EMAIL = delivery()
 CALL = attempt(EMAIL)
-R, S = Result, AttemptState
+R, S = CallResult, AttemptState
 
 
 @pytest.mark.parametrize(
     ("said", "result", "state", "error_type"),
     [
-        (Accepted(message_id="m"), R.ACCEPTED, S.ACCEPTED, None),
-        (Refused(reason="invalid_address"), R.REFUSED, S.REFUSED, "refused"),
-        (Temporary("unavailable"), R.NOT_ACCEPTED, S.NOT_ACCEPTED, "temporary"),
-        (Permanent("credentials_refused"), R.PERMANENT, S.NOT_ACCEPTED, "permanent"),
-        (Unknown("timeout"), R.UNKNOWN, S.UNKNOWN, "unknown"),
+        (ProviderAcceptance(message_id="m"), R.ACCEPTED, S.ACCEPTED, None),
+        (ProviderRefusal(reason="invalid_address"), R.REFUSED, S.REFUSED, "refused"),
+        (TemporaryError("unavailable"), R.NOT_ACCEPTED, S.NOT_ACCEPTED, "temporary"),
+        (PermanentError("credentials_refused"), R.PERMANENT, S.NOT_ACCEPTED, "permanent"),
+        (UnknownOutcome("timeout"), R.UNKNOWN, S.UNKNOWN, "unknown"),
     ],
 )
-def test_every_answer_has_its_words(
-    said: Accepted | Refused | ProviderError, result: Result, state: AttemptState, error_type: str | None
+def test_every_result_has_its_attempt_outcome(
+    said: ProviderAcceptance | ProviderRefusal | ProviderError,
+    result: CallResult,
+    state: AttemptState,
+    error_type: str | None,
 ) -> None:
-    outcome = told(said)
-    assert (outcome.result.result, outcome.state, outcome.onto(CALL).error_type) == (result, state, error_type)
+    outcome = attempt_outcome(said)
+    assert (outcome.result.result, outcome.state, outcome.applied_to(CALL).error_type) == (result, state, error_type)
 
 
-def test_what_is_for_the_row_does_not_travel() -> None:
-    outcome = told(Accepted(message_id="m", response={"to": "ada@example.com"}, cost="0.01"))
+def test_fields_for_the_row_are_not_sent_to_the_workflow() -> None:
+    outcome = attempt_outcome(ProviderAcceptance(message_id="m", response={"to": "ada@example.com"}, cost="0.01"))
     assert "ada@example.com" not in repr(outcome.result)
-    row = outcome.onto(CALL)
+    row = outcome.applied_to(CALL)
     assert (row.provider_message_id, row.provider_response, row.cost) == ("m", {"to": "ada@example.com"}, "0.01")
 
 
 @pytest.mark.parametrize(("seconds", "delay"), [(None, None), (0, timedelta()), (1.5, timedelta(seconds=1.5))])
 def test_a_delay_is_passed_on_only_if_the_provider_named_one(seconds: float | None, delay: timedelta | None) -> None:
-    assert told(Temporary("throttled", retry_after=seconds)).result.retry_after == delay
+    assert attempt_outcome(TemporaryError("throttled", retry_after=seconds)).result.retry_after == delay
 
 
 NUMBER_3 = DeliverInput(
@@ -58,7 +68,7 @@ NUMBER_3 = DeliverInput(
     endpoint_id="email",
     provider="sandbox",
     attempt_number=3,
-    ends=True,
+    finishes_notification=True,
 )
 SETTLES = timedelta(minutes=2)
 
@@ -66,30 +76,34 @@ SETTLES = timedelta(minutes=2)
 @pytest.mark.parametrize(
     ("said", "least", "most"),
     [
-        (Temporary("unavailable"), 4, 5),
-        (Temporary("throttled", retry_after=30), 30, 30),
-        (Temporary("throttled", retry_after=3_600), 300, 300),
-        (Unknown("timeout"), 4, 5),
+        (TemporaryError("unavailable"), 4, 5),
+        (TemporaryError("throttled", retry_after=30), 30, 30),
+        (TemporaryError("throttled", retry_after=3_600), 300, 300),
+        (UnknownOutcome("timeout"), 4, 5),
     ],
 )
-def test_a_row_says_when_the_next_attempt_is_due(said: ProviderError, least: float, most: float) -> None:
-    due = next_at(NUMBER_3, told(said).result, START, SETTLES)
+def test_a_row_has_the_time_of_the_next_attempt(said: ProviderError, least: float, most: float) -> None:
+    due = next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES)
     assert due is not None
     assert later(least) <= due <= later(most)
-    assert next_at(NUMBER_3, told(said).result, START, SETTLES) == due, "the workflow could not know"
-    assert told(said).onto(CALL, due).next_at == due
+    assert next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES) == due, "the workflow could not know"
+    assert attempt_outcome(said).applied_to(CALL, due).next_at == due
 
 
-def test_under_reconcile_it_says_when_the_search_for_the_outcome_ends() -> None:
-    asked = replace(NUMBER_3, reconciles=True)
-    assert next_at(asked, told(Unknown("timeout")).result, START, SETTLES) == START + SETTLES
-    assert next_at(asked, told(Temporary("unavailable")).result, START, SETTLES) != START + SETTLES
+def test_a_reconciled_row_has_the_end_of_its_lookups() -> None:
+    asked = replace(NUMBER_3, waits_for_evidence=True)
+    assert next_at(asked, attempt_outcome(UnknownOutcome("timeout")).result, START, SETTLES) == START + SETTLES
+    assert next_at(asked, attempt_outcome(TemporaryError("unavailable")).result, START, SETTLES) != START + SETTLES
 
 
-@pytest.mark.parametrize("said", [Accepted(message_id="m"), Refused(reason="blocked"), Permanent("quota_exceeded")])
-def test_without_another_attempt_of_this_provider_no_time_is_due(said: Accepted | Refused | ProviderError) -> None:
-    assert next_at(NUMBER_3, told(said).result, START, SETTLES) is None
-    assert told(said).onto(replace(CALL, next_at=later(1))).next_at is None
+@pytest.mark.parametrize(
+    "said", [ProviderAcceptance(message_id="m"), ProviderRefusal(reason="blocked"), PermanentError("quota_exceeded")]
+)
+def test_without_another_attempt_of_this_provider_no_time_is_due(
+    said: ProviderAcceptance | ProviderRefusal | ProviderError,
+) -> None:
+    assert next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES) is None
+    assert attempt_outcome(said).applied_to(replace(CALL, next_at=later(1))).next_at is None
 
 
 @pytest.mark.parametrize(
@@ -101,12 +115,12 @@ def test_without_another_attempt_of_this_provider_no_time_is_due(said: Accepted 
     ],
 )
 @pytest.mark.parametrize("state", [S.UNKNOWN, S.ACCEPTED])
-def test_a_receipt_knows_better_than_the_call(
-    evidence: Evidence, result: Result, reason: str | None, state: AttemptState
+def test_a_receipt_overrides_the_outcome_of_the_call(
+    evidence: Evidence, result: CallResult, reason: str | None, state: AttemptState
 ) -> None:
-    before = answered(ledger(EMAIL, CALL), CALL, state)
+    before = with_outcome(ledger(EMAIL, CALL), CALL, state)
     after = record_receipt(before, CALL.id, evidence, later(2), later(2))
-    answer = result_of(after, after.attempts[CALL.id])
+    answer = result_from_attempt(after, after.attempts[CALL.id])
     assert (answer.result, answer.reason) == (result, reason)
 
 
@@ -120,9 +134,9 @@ def test_a_receipt_knows_better_than_the_call(
         (S.NOT_ACCEPTED, R.NOT_ACCEPTED),
     ],
 )
-def test_a_row_found_answers_what_its_call_did(state: AttemptState, result: Result) -> None:
+def test_an_existing_row_returns_the_outcome_of_its_call(state: AttemptState, result: CallResult) -> None:
     before = ledger(EMAIL, CALL)
-    after = before if state is S.SUBMITTING else answered(before, CALL, state)
-    answer = result_of(after, after.attempts[CALL.id])
+    after = before if state is S.SUBMITTING else with_outcome(before, CALL, state)
+    answer = result_from_attempt(after, after.attempts[CALL.id])
     assert (answer.result, answer.finished) == (result, False)
     assert answer.status is (NotificationStatus.SENT if state is S.ACCEPTED else NotificationStatus.PENDING)

@@ -8,17 +8,17 @@ from structlog.testing import capture_logs
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import PayloadConverter
 
-from dispatch.connection import FactsOnly
-from domain.messages import DeliverResult, Result
+from dispatch.temporal_connection import RedactingFailureConverter
+from domain.messages import CallResult, DeliverResult
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
-from providers.outcomes import Accepted
+from providers.outcomes import ProviderAcceptance
 from storage.outages import DATABASE_ERRORS
-from tests.activities.conftest import Counter
-from tests.storage.sends import Sent
+from tests.activities.conftest import ActivityWorker
+from tests.storage.sends import DatabaseSend
 
 pytestmark = pytest.mark.postgres
-R = Result
+R = CallResult
 
 DEEP: Any = {}
 for _ in range(500):
@@ -28,22 +28,24 @@ for _ in range(500):
 @pytest.mark.parametrize(
     "answer",
     [
-        Accepted(message_id="m\x00-1"),
-        Accepted(message_id="m\ud800-2"),
-        Accepted(message_id="".join(map(str, range(10_000)))),
-        Accepted(message_id="m-4", response={"body": "a\x00b", "half": "\udfff", "number": float("nan")}),
-        Accepted(message_id="m-5", response={"body": "x" * 1_000_000, "many": list(range(100_000)), "deep": DEEP}),
-        Accepted(message_id="m-6", response={"moment": object(), "long": 10**5_000}),
-        Accepted(message_id="m-7", cost="1e999"),
-        Accepted(message_id="m-8", cost="a lot"),
+        ProviderAcceptance(message_id="m\x00-1"),
+        ProviderAcceptance(message_id="m\ud800-2"),
+        ProviderAcceptance(message_id="".join(map(str, range(10_000)))),
+        ProviderAcceptance(message_id="m-4", response={"body": "a\x00b", "half": "\udfff", "number": float("nan")}),
+        ProviderAcceptance(
+            message_id="m-5", response={"body": "x" * 1_000_000, "many": list(range(100_000)), "deep": DEEP}
+        ),
+        ProviderAcceptance(message_id="m-6", response={"moment": object(), "long": 10**5_000}),
+        ProviderAcceptance(message_id="m-7", cost="1e999"),
+        ProviderAcceptance(message_id="m-8", cost="a lot"),
     ],
     ids=["NUL", "surrogate", "long", "response", "large response", "not JSON", "large cost", "cost"],
 )
-async def test_an_acceptance_is_recorded_whatever_the_vendor_sent_with_it(
-    counter: Counter, sent: Sent, answer: Accepted
+async def test_an_acceptance_is_recorded_with_any_vendor_response(
+    activity_worker: ActivityWorker, sent: DatabaseSend, answer: ProviderAcceptance
 ) -> None:
-    counter.sandbox.answer = answer
-    told = await counter.deliver(sent.call())
+    activity_worker.sandbox.answer = answer
+    told = await activity_worker.deliver(sent.call())
     assert (told.result, told.recorded, told.finished) == (R.ACCEPTED, True, True)
     assert (await sent.row())["status"] == "SENT"
     [attempt] = await sent.rows("attempt")
@@ -55,18 +57,20 @@ Refuse = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
-async def refuse(sent: Sent) -> AsyncIterator[Refuse]:
+async def refuse(sent: DatabaseSend) -> AsyncIterator[Refuse]:
     """Let Postgres refuse attempts of this test for a reason of ours, where the condition holds."""
     raising = "BEGIN RAISE check_violation; END"
-    await sent.desk.query(f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$")
+    await sent.database_tenant.query(
+        f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$"
+    )
 
     async def begin(condition: str) -> None:
-        await sent.desk.query(
+        await sent.database_tenant.query(
             f"CREATE TRIGGER refused BEFORE UPDATE ON attempt FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
         )
 
     yield begin
-    await sent.desk.query("DROP TRIGGER IF EXISTS refused ON attempt")
+    await sent.database_tenant.query("DROP TRIGGER IF EXISTS refused ON attempt")
 
 
 def failures(kept: str) -> float:
@@ -78,8 +82,8 @@ def errors(logs: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["by deliver", "by the workflow"])
-async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
-    counter: Counter, sent: Sent, refuse: Refuse, late: bool
+async def test_an_unstorable_response_leaves_its_outcome(
+    activity_worker: ActivityWorker, sent: DatabaseSend, refuse: Refuse, late: bool
 ) -> None:
     before = failures("outcome")
     await refuse("NEW.provider_message_id IS NOT NULL")
@@ -87,9 +91,11 @@ async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
         await sent.claim()
     with capture_logs() as logs:
         told = await (
-            counter.record(sent.call(), DeliverResult(result=R.ACCEPTED, provider_message_id="m", recorded=False))
+            activity_worker.record(
+                sent.call(), DeliverResult(result=R.ACCEPTED, provider_message_id="m", recorded=False)
+            )
             if late
-            else counter.deliver(sent.call())
+            else activity_worker.deliver(sent.call())
         )
     assert (told.result, told.recorded, told.finished, told.provider_message_id) == (R.ACCEPTED, True, True, None)
     assert (await sent.row())["status"] == "SENT"
@@ -97,12 +103,14 @@ async def test_an_answer_that_cannot_be_recorded_leaves_its_outcome(
     assert failures("outcome") == before + 1
 
 
-async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(counter: Counter, sent: Sent, refuse: Refuse) -> None:
+async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(
+    activity_worker: ActivityWorker, sent: DatabaseSend, refuse: Refuse
+) -> None:
     """The attempt stays without an answer: settled by the workflow, it is in doubt."""
     before = failures("nothing")
     await refuse("true")
     with capture_logs() as logs, pytest.raises(DATABASE_ERRORS) as raised:
-        await counter.deliver(sent.call())
+        await activity_worker.deliver(sent.call())
     assert non_retryable(raised.value)
     assert failures("nothing") == before + 1
     assert errors(logs)[-1] == "an outcome cannot be recorded; the notification is in doubt"
@@ -111,7 +119,7 @@ async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(counter: Count
 
 def non_retryable(error: BaseException) -> bool:
     failure = Failure()
-    FactsOnly().to_failure(error, PayloadConverter.default, failure)
+    RedactingFailureConverter().to_failure(error, PayloadConverter.default, failure)
     return failure.application_failure_info.non_retryable
 
 

@@ -5,40 +5,44 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.settlement import Settlement
+from activities.settlement import SettlementActivities
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.messages import DeliveryEnd, NotificationOutcome, SettleInput
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import receipts
-from tests.storage.sends import Desk, Sent
+from tests.storage.sends import DatabaseSend, DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 D, N = DeliveryStatus, NotificationStatus
 
 
-async def settle(sent: Sent, *ends: DeliveryEnd, **more: Any) -> NotificationOutcome:
-    given = SettleInput(notification_id=sent.id, tenant=sent.desk.tenant, ends=ends, **{"generation": 1, **more})
-    outcome: NotificationOutcome = await ActivityEnvironment().run(Settlement(sent.desk.database).settle, given)
+async def settle(sent: DatabaseSend, *ends: DeliveryEnd, **more: Any) -> NotificationOutcome:
+    given = SettleInput(
+        notification_id=sent.id, tenant=sent.database_tenant.tenant, ends=ends, **{"generation": 1, **more}
+    )
+    outcome: NotificationOutcome = await ActivityEnvironment().run(
+        SettlementActivities(sent.database_tenant.database).settle, given
+    )
     return outcome
 
 
-def end(sent: Sent, status: DeliveryStatus = D.FAILED, channel: Channel = Channel.EMAIL) -> DeliveryEnd:
+def end(sent: DatabaseSend, status: DeliveryStatus = D.FAILED, channel: Channel = Channel.EMAIL) -> DeliveryEnd:
     return DeliveryEnd(delivery_id=sent.delivery(channel), status=status, reason="gave_up")
 
 
-async def statuses(sent: Sent) -> dict[str, str]:
+async def statuses(sent: DatabaseSend) -> dict[str, str]:
     return {row["channel"]: row["status"] for row in await sent.rows("delivery")}
 
 
-async def test_without_a_verdict_the_deliveries_end_and_the_notification_goes_on(sent: Sent) -> None:
+async def test_deliveries_without_a_verdict_end_and_the_notification_stays_open(sent: DatabaseSend) -> None:
     assert await settle(sent, end(sent)) == NotificationOutcome(status=N.PENDING)
     assert await statuses(sent) == {"email": "FAILED"}
     assert (await sent.row())["finished_at"] is None
 
 
-async def test_with_a_verdict_it_is_over(desk: Desk) -> None:
-    sent = await desk.send(Channel.EMAIL, Channel.SMS)
+async def test_with_a_verdict_it_is_over(database_tenant: DatabaseTenant) -> None:
+    sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     outcome = await settle(sent, end(sent), verdict=N.FAILED)
     assert outcome.status is N.FAILED
     assert await statuses(sent) == {"email": "FAILED", "sms": "FAILED"}
@@ -47,7 +51,7 @@ async def test_with_a_verdict_it_is_over(desk: Desk) -> None:
     assert row["failure_reason"] == outcome.reason == "email: gave_up; sms: not_sent"
 
 
-async def test_run_twice_it_is_written_once(sent: Sent) -> None:
+async def test_run_twice_it_is_written_once(sent: DatabaseSend) -> None:
     first = await settle(sent, end(sent), verdict=N.FAILED)
     before = await sent.row()
     assert await settle(sent, end(sent), verdict=N.FAILED) == first
@@ -55,13 +59,13 @@ async def test_run_twice_it_is_written_once(sent: Sent) -> None:
     assert await sent.statuses() == ["PENDING", "FAILED"]
 
 
-async def test_a_workflow_of_another_generation_ends_nothing(sent: Sent) -> None:
+async def test_a_workflow_of_another_generation_ends_nothing(sent: DatabaseSend) -> None:
     before = await sent.row()
     assert (await settle(sent, end(sent), verdict=N.FAILED, generation=2)).status is N.PENDING
     assert await sent.row() == before
 
 
-async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(sent: Sent) -> None:
+async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(sent: DatabaseSend) -> None:
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
     told = receipts.StoredReceipt(
@@ -74,21 +78,21 @@ async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(s
         occurred_at=(await sent.row())["created_at"],
         raw={},
     )
-    async with sent.desk.database.transaction() as session:
+    async with sent.database_tenant.database.transaction() as session:
         await receipts.store(session, [told])
-        await receipts.apply(session, told, sent.attempt(), sent.key)
+        await receipts.apply_receipt(session, told, sent.attempt(), sent.key)
     outcome = await settle(sent, end(sent, D.IN_DOUBT), verdict=N.IN_DOUBT)
     assert outcome.status is N.DELIVERED
     assert await statuses(sent) == {"email": "DELIVERED"}
 
 
-async def test_an_unknown_call_makes_a_failure_a_doubt(sent: Sent) -> None:
+async def test_an_unknown_call_makes_a_failure_a_doubt(sent: DatabaseSend) -> None:
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
     assert (await settle(sent, end(sent), verdict=N.FAILED)).status is N.IN_DOUBT
 
 
-async def test_a_delivery_that_was_never_written_ends_nothing(sent: Sent) -> None:
+async def test_a_delivery_that_was_never_written_ends_nothing(sent: DatabaseSend) -> None:
     """The template failed before the row, or the person was erased in between."""
     outcome = await settle(sent, end(sent, channel=Channel.SMS), verdict=N.CANCELED, reason="canceled")
     assert (outcome.status, await statuses(sent)) == (N.CANCELED, {"email": "CANCELED"})

@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.settlement import Settlement
+from activities.settlement import SettlementActivities
 from domain.evidence import Evidence
-from domain.goal_messages import CheckInput, Standing
-from domain.messages import Result
+from domain.goal_messages import GoalCheckInput, GoalState
+from domain.messages import CallResult
 from models.columns import new_id
 from storage import receipts
 from storage.receipts import StoredReceipt
-from tests.activities.conftest import Counter
-from tests.storage.sends import Sent
+from tests.activities.conftest import ActivityWorker
+from tests.storage.sends import DatabaseSend
 
 pytestmark = pytest.mark.postgres
 
 
-async def told(sent: Sent, kind: str) -> None:
+async def told(sent: DatabaseSend, kind: str) -> None:
     """A receipt of the first attempt, stored and applied."""
     receipt = StoredReceipt(
         id=new_id(),
@@ -31,42 +31,52 @@ async def told(sent: Sent, kind: str) -> None:
         occurred_at=datetime.now(UTC),
         raw={},
     )
-    async with sent.desk.database.transaction() as session:
+    async with sent.database_tenant.database.transaction() as session:
         await receipts.store(session, [receipt])
-        await receipts.apply(session, receipt, sent.attempt(), sent.key)
+        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.key)
 
 
-async def check(sent: Sent, *, over: bool = False, queued: datetime | None = None) -> Standing:
-    asked = CheckInput(
+async def check(sent: DatabaseSend, *, stopped: bool = False, queued: datetime | None = None) -> GoalState:
+    asked = GoalCheckInput(
         notification_id=sent.id,
-        tenant=sent.desk.tenant,
+        tenant=sent.database_tenant.tenant,
         generation=1,
         step=1,
         goal=Evidence.OPENED,
-        over=over,
+        stopped=stopped,
         queued=queued,
     )
-    answer = await ActivityEnvironment().run(Settlement(sent.desk.database).check_step, asked)
-    standing: Standing = answer.standing
-    return standing
+    answer = await ActivityEnvironment().run(SettlementActivities(sent.database_tenant.database).check_step, asked)
+    goal_state: GoalState = answer.goal_state
+    return goal_state
 
 
-async def delivered_after_a_lost_answer(counter: Counter, sent: Sent, *, reconciles: bool) -> None:
+async def delivered_after_a_lost_answer(
+    activity_worker: ActivityWorker, sent: DatabaseSend, *, waits_for_evidence: bool
+) -> None:
     """The call's answer was lost, a receipt came while nobody knew, and then the acceptance was read from the row."""
-    call = replace(sent.call(ends=False), goal=Evidence.OPENED, reconciles=reconciles)
+    call = replace(sent.call(finishes_notification=False), goal=Evidence.OPENED, waits_for_evidence=waits_for_evidence)
     await sent.claim()
-    assert (await counter.deliver(call)).result is Result.UNKNOWN
+    assert (await activity_worker.deliver(call)).result is CallResult.UNKNOWN
     await told(sent, "delivered")
-    again = counter.look_up(call) if reconciles else counter.deliver(replace(call, attempt_number=2))
-    assert (await again).result is Result.ACCEPTED
-    assert await check(sent) is Standing.WAITING
-    await sent.desk.query("UPDATE queue_entry SET evidence_due = false WHERE notification_id = :id", id=sent.id)
+    again = (
+        activity_worker.look_up(call)
+        if waits_for_evidence
+        else activity_worker.deliver(replace(call, attempt_number=2))
+    )
+    assert (await again).result is CallResult.ACCEPTED
+    assert await check(sent) is GoalState.WAITING
+    await sent.database_tenant.query(
+        "UPDATE queue_entry SET evidence_due = false WHERE notification_id = :id", id=sent.id
+    )
 
 
-@pytest.mark.parametrize("reconciles", [False, True])
+@pytest.mark.parametrize("waits_for_evidence", [False, True])
 @pytest.mark.parametrize("kind", ["opened", "bounced"])
-async def test_what_comes_next_wakes_it(counter: Counter, sent: Sent, kind: str, reconciles: bool) -> None:
-    await delivered_after_a_lost_answer(counter, sent, reconciles=reconciles)
+async def test_a_later_event_wakes_the_waiting_step(
+    activity_worker: ActivityWorker, sent: DatabaseSend, kind: str, waits_for_evidence: bool
+) -> None:
+    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=waits_for_evidence)
     await told(sent, kind)
     entry = await sent.entry()
     assert entry is not None
@@ -74,39 +84,45 @@ async def test_what_comes_next_wakes_it(counter: Counter, sent: Sent, kind: str,
 
 
 @pytest.mark.parametrize("ended_by", ["bounced", "over"])
-async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(counter: Counter, sent: Sent, ended_by: str) -> None:
+async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(
+    activity_worker: ActivityWorker, sent: DatabaseSend, ended_by: str
+) -> None:
     """Its workflow is at the next step by then, or retries: a slot would be held for nothing."""
-    await delivered_after_a_lost_answer(counter, sent, reconciles=False)
+    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
     deadline = datetime.now(UTC) + timedelta(hours=1)
-    assert await check(sent, queued=deadline) is Standing.WAITING
+    assert await check(sent, queued=deadline) is GoalState.WAITING
     entry = await sent.entry()
     assert entry is not None
     assert [entry["state"], entry["waits_until"], entry["next_at"]] == ["waiting", deadline, deadline]
     if ended_by == "bounced":
         await told(sent, "bounced")
-    await check(sent, over=ended_by == "over", queued=deadline)
+    await check(sent, stopped=ended_by == "over", queued=deadline)
     entry = await sent.entry()
     assert entry is not None
     assert [entry["state"], entry["waits_until"]] == ["started", None]
 
 
-async def test_an_escalation_after_it_is_told(counter: Counter, sent: Sent) -> None:
-    await delivered_after_a_lost_answer(counter, sent, reconciles=False)
-    await check(sent, over=True)
+async def test_an_escalation_after_the_wait_is_recorded(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
+    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
+    await check(sent, stopped=True)
     events = sorted(await sent.rows("event"), key=lambda event: event["position"])
     assert events[-1]["kind"] == "escalated"
 
 
-async def test_a_cancel_during_the_wait_is_no_escalation(counter: Counter, sent: Sent) -> None:
-    await delivered_after_a_lost_answer(counter, sent, reconciles=False)
-    await sent.desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
-    await check(sent, over=True)
+async def test_a_cancel_during_the_wait_is_no_escalation(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
+    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
+    await sent.database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
+    await check(sent, stopped=True)
     assert "escalated" not in [event["kind"] for event in await sent.rows("event")]
 
 
-async def test_a_vendor_is_not_asked_for_the_address_of_somebody_else(counter: Counter, sent: Sent) -> None:
+async def test_an_address_of_another_recipient_is_not_looked_up(
+    activity_worker: ActivityWorker, sent: DatabaseSend
+) -> None:
     await sent.claim()
-    await counter.deliver(sent.call(reconciles=True))
-    await sent.desk.query("UPDATE recipient SET address_keys = '{}' WHERE tenant = :tenant", tenant=sent.desk.tenant)
-    counter.sandbox.found = None
-    assert (await counter.look_up(sent.call(), final=True)).result is Result.UNKNOWN
+    await activity_worker.deliver(sent.call(waits_for_evidence=True))
+    await sent.database_tenant.query(
+        "UPDATE recipient SET address_hashes = '{}' WHERE tenant = :tenant", tenant=sent.database_tenant.tenant
+    )
+    activity_worker.sandbox.found = None
+    assert (await activity_worker.look_up(sent.call(), final=True)).result is CallResult.UNKNOWN

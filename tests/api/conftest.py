@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bootstrap import Parts
-from tests.api.shops import Shop, open_shop
+from bootstrap import Container
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
 
 
 @pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
+async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
+    async with open_in_process_tenant(container) as api_tenant:
+        yield api_tenant
 
 
 @pytest.fixture
-async def other_shop(parts: Parts) -> AsyncIterator[Shop]:
-    async with open_shop(parts) as shop:
-        yield shop
+async def other_api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
+    async with open_in_process_tenant(container) as api_tenant:
+        yield api_tenant

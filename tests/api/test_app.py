@@ -12,21 +12,21 @@ from api.app import create_app
 from config import Settings
 from storage.database import Database
 from tests.storage.databases import own_database
-from tests.storage.queues import accepted, started
-from tests.storage.recoveries import batch, confirmed, seen
-from tests.storage.sends import open_desk
+from tests.storage.queues import accept_notifications, claim_and_start
+from tests.storage.sends import open_database_tenant
+from tests.storage.store_changes import confirm_store, note_store, recover_batch
 
 pytestmark = pytest.mark.postgres
 
 
 def client_of(database: Database, *, temporal: bool) -> httpx2.AsyncClient:
-    async def temporal_ok() -> bool:
+    async def is_temporal_available() -> bool:
         return temporal
 
-    parts: Any = SimpleNamespace(
-        database=database, temporal_ok=temporal_ok, settings=Settings(env="dev", _env_file=None)
+    container: Any = SimpleNamespace(
+        database=database, is_temporal_available=is_temporal_available, settings=Settings(env="dev", _env_file=None)
     )
-    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=create_app(parts)), base_url="http://test")
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=create_app(container)), base_url="http://test")
 
 
 async def test_the_process_is_healthy_and_ready(database: Database) -> None:
@@ -43,20 +43,20 @@ async def test_without_temporal_it_is_ready_but_degraded(database: Database) -> 
 
 async def test_another_temporal_store_and_its_recovery_are_shown(database_url: str) -> None:
     async with own_database(database_url) as database, client_of(database, temporal=True) as client:
-        await seen(database, "old")
+        await note_store(database, "old")
         assert (await client.get("/readyz")).json() == {"status": "ok"}
-        await seen(database, "new")
+        await note_store(database, "new")
         answer = (await client.get("/readyz")).json()
         assert answer["degraded"] == ["temporal_store"]
         assert answer["other_temporal_store"]["id"] == "new"
-        desk = await open_desk(database)
-        await started(database, *(await accepted(desk, 1, 3, 3)))
-        await confirmed(database, "new")
-        await seen(database, "new")
-        await batch(database, 2)
+        database_tenant = await open_database_tenant(database)
+        await claim_and_start(database, *(await accept_notifications(database_tenant, 1, 3, 3)))
+        await confirm_store(database, "new")
+        await note_store(database, "new")
+        await recover_batch(database, 2)
         answer = (await client.get("/readyz")).json()
         assert (answer["recovery"]["done"], answer["recovery"]["left"]) == (2, 1)
-        await batch(database)
+        await recover_batch(database)
         assert (await client.get("/readyz")).json() == {"status": "ok"}
 
 
@@ -67,14 +67,14 @@ async def test_without_postgres_it_is_alive_and_not_ready() -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_the_docs_need_nothing_from_elsewhere(api: httpx2.AsyncClient) -> None:
+async def test_the_docs_load_no_external_resource(api: httpx2.AsyncClient) -> None:
     page = await api.get("http://localhost/docs")
     links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(links) >= 2
     for link in links:
         assert link.startswith("/")
         assert (await api.get(f"http://localhost{link}")).status_code == 200
-    assert 'url: "/openapi.json"' in (await api.get(f"http://localhost{docs.START_URL}")).text
+    assert 'url: "/openapi.json"' in (await api.get(f"http://localhost{docs.START_SCRIPT_URL}")).text
 
 
 async def test_openapi_lists_the_api_only_with_operation_ids_of_its_own(api: httpx2.AsyncClient) -> None:

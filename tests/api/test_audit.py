@@ -9,11 +9,11 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import text
 
-from bootstrap import Parts
+from bootstrap import Container
 from domain.audit import MASK
-from tests.api.shops import Shop, faults
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 from tests.apps import app_of, document
-from tests.installation import installation_key
+from tests.installation_keys import installation_key
 
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
@@ -69,7 +69,7 @@ YESTERDAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
 
 @dataclass(frozen=True)
-class Step:
+class AuditedStep:
     """`path` may have `{id}`: the id in the response to the step before."""
 
     route: str
@@ -80,21 +80,21 @@ class Step:
 
 
 STEPS = [
-    Step("POST /templates", "template.saved", TEMPLATES, body=TEMPLATE),
-    Step("POST /templates", "template.saved", TEMPLATES, body={**TEMPLATE, "body_template": "Ho"}),
-    Step("POST /templates/{name}/rollback", "template.rolled_back", TEMPLATES, "/templates/n/rollback", PLACE),
-    Step(
+    AuditedStep("POST /templates", "template.saved", TEMPLATES, body=TEMPLATE),
+    AuditedStep("POST /templates", "template.saved", TEMPLATES, body={**TEMPLATE, "body_template": "Ho"}),
+    AuditedStep("POST /templates/{name}/rollback", "template.rolled_back", TEMPLATES, "/templates/n/rollback", PLACE),
+    AuditedStep(
         "POST /templates/{name}/publish",
         "template.published",
         TEMPLATES,
         "/templates/n/publish",
         {**PLACE, "version": 2},
     ),
-    Step(
+    AuditedStep(
         "PUT /notification-types/{key}", "notification_type.saved", "notification_type/k", "/notification-types/k", KIND
     ),
     *(
-        Step(f"POST {route}/{verb}", f"{word}.{verb}d", f"{word}/{name}", f"{path}/{verb}")
+        AuditedStep(f"POST {route}/{verb}", f"{word}.{verb}d", f"{word}/{name}", f"{path}/{verb}")
         for route, path, word, name in (
             ("/notification-types/{key}", "/notification-types/k", "notification_type", "k"),
             ("/channels/{channel}", "/channels/sms", "channel", "sms"),
@@ -102,54 +102,58 @@ STEPS = [
         )
         for verb in ("pause", "resume")
     ),
-    Step("PATCH /settings", "settings.changed", "settings", body={"timezone": "Europe/Vienna"}),
-    Step("PUT /event-endpoints/{key}", "event_endpoint.saved", "event_endpoint/e", "/event-endpoints/e", {"url": HOOK}),
-    Step(
+    AuditedStep("PATCH /settings", "settings.changed", "settings", body={"timezone": "Europe/Vienna"}),
+    AuditedStep(
+        "PUT /event-endpoints/{key}", "event_endpoint.saved", "event_endpoint/e", "/event-endpoints/e", {"url": HOOK}
+    ),
+    AuditedStep(
         "POST /event-endpoints/{key}/rotate-secret",
         "event_endpoint.secret_rotated",
         "event_endpoint/e",
         "/event-endpoints/e/rotate-secret",
     ),
-    Step(
+    AuditedStep(
         "POST /event-endpoints/{key}/replay",
         "event_endpoint.replayed",
         "event_endpoint/e",
         "/event-endpoints/e/replay",
         {"since": "2026-01-01T00:00:00Z"},
     ),
-    Step("DELETE /event-endpoints/{key}", "event_endpoint.deleted", "event_endpoint/e", "/event-endpoints/e"),
-    Step(
+    AuditedStep("DELETE /event-endpoints/{key}", "event_endpoint.deleted", "event_endpoint/e", "/event-endpoints/e"),
+    AuditedStep(
         "POST /suppressions",
         "suppression.added",
         "suppression/{id}",
         body={"channel": "email", "address": "canary-4711@example.com"},
     ),
-    Step("DELETE /suppressions/{id}", "suppression.lifted", "suppression/{id}", "/suppressions/{id}"),
-    Step("PUT /schedules/{key}", "schedule.saved", "schedule/s", "/schedules/s", SCHEDULE),
-    Step("POST /schedules/{key}/pause", "schedule.paused", "schedule/s", "/schedules/s/pause"),
-    Step("POST /schedules/{key}/resume", "schedule.resumed", "schedule/s", "/schedules/s/resume"),
-    Step("POST /schedules/{key}/trigger", "schedule.triggered", "schedule/s", "/schedules/s/trigger"),
-    Step("POST /schedules/{key}/backfill", "schedule.backfilled", "schedule/s", "/schedules/s/backfill", YESTERDAY),
-    Step("DELETE /schedules/{key}", "schedule.deleted", "schedule/s", "/schedules/s"),
-    Step(
+    AuditedStep("DELETE /suppressions/{id}", "suppression.lifted", "suppression/{id}", "/suppressions/{id}"),
+    AuditedStep("PUT /schedules/{key}", "schedule.saved", "schedule/s", "/schedules/s", SCHEDULE),
+    AuditedStep("POST /schedules/{key}/pause", "schedule.paused", "schedule/s", "/schedules/s/pause"),
+    AuditedStep("POST /schedules/{key}/resume", "schedule.resumed", "schedule/s", "/schedules/s/resume"),
+    AuditedStep("POST /schedules/{key}/trigger", "schedule.triggered", "schedule/s", "/schedules/s/trigger"),
+    AuditedStep(
+        "POST /schedules/{key}/backfill", "schedule.backfilled", "schedule/s", "/schedules/s/backfill", YESTERDAY
+    ),
+    AuditedStep("DELETE /schedules/{key}", "schedule.deleted", "schedule/s", "/schedules/s"),
+    AuditedStep(
         "DELETE /notification-types/{key}", "notification_type.deleted", "notification_type/k", "/notification-types/k"
     ),
-    Step("POST /keys", "key.created", "key/{id}", body={"name": "other", "scopes": ["read"]}),
-    Step("POST /keys/{id}/rotate", "key.rotated", "key/{before}", "/keys/{id}/rotate", {"overlap": "1h"}),
-    Step("DELETE /keys/{id}", "key.revoked", "key/{id}", "/keys/{id}"),
+    AuditedStep("POST /keys", "key.created", "key/{id}", body={"name": "other", "scopes": ["read"]}),
+    AuditedStep("POST /keys/{id}/rotate", "key.rotated", "key/{before}", "/keys/{id}/rotate", {"overlap": "1h"}),
+    AuditedStep("DELETE /keys/{id}", "key.revoked", "key/{id}", "/keys/{id}"),
 ]
 OPERATOR_STEPS = [
-    Step("PATCH /providers/{name}", "provider.changed", "provider/sandbox", "/providers/sandbox", {"rate": 77}),
-    Step("POST /tenants", "tenant.created", "tenant/{tenant}", body={"key": "{tenant}"}),
-    Step(
+    AuditedStep("PATCH /providers/{name}", "provider.changed", "provider/sandbox", "/providers/sandbox", {"rate": 77}),
+    AuditedStep("POST /tenants", "tenant.created", "tenant/{tenant}", body={"key": "{tenant}"}),
+    AuditedStep(
         "POST /tenants/{key}/keys",
         "key.created",
         "key/{id}",
         "/tenants/{tenant}/keys",
         {"name": "first", "scopes": ["read", "manage"]},
     ),
-    Step("POST /tenants/{key}/suspend", "tenant.suspended", "tenant/{tenant}", "/tenants/{tenant}/suspend"),
-    Step("POST /tenants/{key}/resume", "tenant.resumed", "tenant/{tenant}", "/tenants/{tenant}/resume"),
+    AuditedStep("POST /tenants/{key}/suspend", "tenant.suspended", "tenant/{tenant}", "/tenants/{tenant}/suspend"),
+    AuditedStep("POST /tenants/{key}/resume", "tenant.resumed", "tenant/{tenant}", "/tenants/{tenant}/resume"),
 ]
 
 
@@ -162,7 +166,7 @@ def changing_routes() -> set[str]:
     }
 
 
-def test_every_route_that_changes_something_is_audited_or_says_why_not() -> None:
+def test_every_changing_route_is_audited_or_has_a_reason() -> None:
     audited = {step.route for step in (*STEPS, *OPERATOR_STEPS)} | ELSEWHERE
     assert not audited & set(UNAUDITED)
     assert audited | set(UNAUDITED) == changing_routes()
@@ -175,7 +179,7 @@ async def entries(http: AsyncClient, **params: Any) -> list[Json]:
     return items
 
 
-async def take(http: AsyncClient, step: Step, names: dict[str, str]) -> None:
+async def take(http: AsyncClient, step: AuditedStep, names: dict[str, str]) -> None:
     """Call the route; `names` keeps the id in its response for the next step."""
     method, _, route = step.route.partition(" ")
     path, body = step.path or route, step.body
@@ -189,33 +193,33 @@ async def take(http: AsyncClient, step: Step, names: dict[str, str]) -> None:
 
 
 @pytest.fixture
-async def operator(parts: Parts) -> AsyncIterator[AsyncClient]:
-    headers = {"Authorization": f"Bearer {await installation_key(parts.database)}"}
-    transport = ASGITransport(app_of(parts))
+async def operator(container: Container) -> AsyncIterator[AsyncClient]:
+    headers = {"Authorization": f"Bearer {await installation_key(container.database)}"}
+    transport = ASGITransport(app_of(container))
     async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
         yield http
 
 
-async def test_each_change_has_an_entry_without_personal_data(shop: Shop) -> None:
-    assert (await shop.put("/recipients/canary-4711", {"email": "ada@example.com"})).status_code == 201
+async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProcessTenant) -> None:
+    assert (await api_tenant.put("/recipients/canary-4711", {"email": "ada@example.com"})).status_code == 201
     names: dict[str, str] = {"tenant": ""}
     known = 0
     for step in STEPS:
-        await take(shop.http, step, names)
-        items = await entries(shop.http)
+        await take(api_tenant.http, step, names)
+        items = await entries(api_tenant.http)
         assert len(items) > known, step
         known = len(items)
         newest = items[0]
         assert (newest["action"], newest["subject"]) == (step.action, step.subject.format(**names)), step
         assert (newest["actor"]["kind"], newest["actor"]["name"]) == ("key", "all")
     assert known == len(STEPS) + 1, "a rotation creates a key and changes one"
-    shown = str(await entries(shop.http))
+    shown = str(await entries(api_tenant.http))
     assert "4711" not in shown
     assert MASK in shown
 
 
 async def test_the_operators_changes_are_those_of_the_tenant_concerned(
-    operator: AsyncClient, parts: Parts, shop: Shop
+    operator: AsyncClient, container: Container, api_tenant: InProcessTenant
 ) -> None:
     tenant = f"t-{uuid4()}"
     names = {"tenant": tenant}
@@ -237,35 +241,37 @@ async def test_the_operators_changes_are_those_of_the_tenant_concerned(
     }
     assert tenant in {item["tenant"] for item in await entries(operator, all_tenants="true")}
     assert all(item["tenant"] != tenant for item in await entries(operator))
-    assert set(faults(await operator.get("/audit", params={"tenant": "nobody"}))) == {"tenant"}
-    assert (await shop.http.get("/audit", params={"tenant": tenant})).status_code == 403
-    assert (await shop.http.get("/audit", params={"all_tenants": "true"})).status_code == 403
+    assert set(validation_errors(await operator.get("/audit", params={"tenant": "nobody"}))) == {"tenant"}
+    assert (await api_tenant.http.get("/audit", params={"tenant": tenant})).status_code == 403
+    assert (await api_tenant.http.get("/audit", params={"all_tenants": "true"})).status_code == 403
 
 
-async def test_what_changes_nothing_has_no_entry(shop: Shop) -> None:
+async def test_an_unchanged_resource_has_no_audit_entry(api_tenant: InProcessTenant) -> None:
     for _ in range(2):
-        await shop.put("/notification-types/k", KIND)
-        await shop.http.post("/channels/sms/pause")
-        await shop.http.patch("/settings", json={"timezone": "Europe/Vienna"})
-        await shop.put("/event-endpoints/e", {"url": HOOK})
-    actions = [item["action"] for item in await entries(shop.http)]
+        await api_tenant.put("/notification-types/k", KIND)
+        await api_tenant.http.post("/channels/sms/pause")
+        await api_tenant.http.patch("/settings", json={"timezone": "Europe/Vienna"})
+        await api_tenant.put("/event-endpoints/e", {"url": HOOK})
+    actions = [item["action"] for item in await entries(api_tenant.http)]
     assert sorted(actions) == ["channel.paused", "event_endpoint.saved", "notification_type.saved", "settings.changed"]
 
 
-async def test_an_entry_shows_what_was_and_what_is(shop: Shop) -> None:
-    await shop.put("/notification-types/k", KIND)
-    await shop.put("/notification-types/k", {**KIND, "priority": 1})
-    [changed, made] = await entries(shop.http, subject="notification_type/k")
+async def test_an_audit_entry_shows_the_old_and_the_new_value(api_tenant: InProcessTenant) -> None:
+    await api_tenant.put("/notification-types/k", KIND)
+    await api_tenant.put("/notification-types/k", {**KIND, "priority": 1})
+    [changed, made] = await entries(api_tenant.http, subject="notification_type/k")
     assert (changed["before"], changed["after"]) == ({"priority": 3}, {"priority": 1})
     assert (made["before"], made["after"]["key"]) == (None, "k")
 
 
-async def test_entries_are_searched_and_paged_newest_first(shop: Shop, other_shop: Shop) -> None:
+async def test_entries_are_searched_and_paged_newest_first(
+    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
+) -> None:
     for zone in ("Europe/Vienna", "Europe/Paris", "Europe/Rome"):
-        await shop.http.patch("/settings", json={"timezone": zone})
-    await shop.http.post("/channels/sms/pause")
-    first = (await shop.http.get("/audit", params={"limit": 3})).json()
-    rest = (await shop.http.get("/audit", params={"limit": 3, "cursor": first["next_cursor"]})).json()
+        await api_tenant.http.patch("/settings", json={"timezone": zone})
+    await api_tenant.http.post("/channels/sms/pause")
+    first = (await api_tenant.http.get("/audit", params={"limit": 3})).json()
+    rest = (await api_tenant.http.get("/audit", params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert [item["after"].get("timezone") for item in (*first["items"], *rest["items"])] == [
         None,
         "Europe/Rome",
@@ -274,19 +280,19 @@ async def test_entries_are_searched_and_paged_newest_first(shop: Shop, other_sho
     ]
     assert rest["next_cursor"] is None
     middle = first["items"][1]
-    assert len(await entries(shop.http, action="settings.changed")) == 3
-    assert await entries(shop.http, at_from=middle["at"], action="settings.changed") == [middle]
-    assert len(await entries(shop.http, at_before=middle["at"])) == 2
-    assert len(await entries(shop.http, actor_id=middle["actor"]["id"])) == 4
-    assert await entries(shop.http, actor_id=str(uuid4())) == []
-    assert await entries(other_shop.http) == []
+    assert len(await entries(api_tenant.http, action="settings.changed")) == 3
+    assert await entries(api_tenant.http, at_from=middle["at"], action="settings.changed") == [middle]
+    assert len(await entries(api_tenant.http, at_before=middle["at"])) == 2
+    assert len(await entries(api_tenant.http, actor_id=middle["actor"]["id"])) == 4
+    assert await entries(api_tenant.http, actor_id=str(uuid4())) == []
+    assert await entries(other_api_tenant.http) == []
 
 
-async def test_a_change_that_fails_has_no_entry(shop: Shop) -> None:
-    await shop.http.request("DELETE", "/notification-types/nothing")
-    await shop.http.post("/channels/sms/resume")
-    async with shop.database.transaction() as session:
+async def test_a_change_that_fails_has_no_entry(api_tenant: InProcessTenant) -> None:
+    await api_tenant.http.request("DELETE", "/notification-types/nothing")
+    await api_tenant.http.post("/channels/sms/resume")
+    async with api_tenant.database.transaction() as session:
         counted = await session.execute(
-            text("SELECT count(*) FROM audit_entry WHERE tenant = :tenant"), {"tenant": shop.tenant}
+            text("SELECT count(*) FROM audit_entry WHERE tenant = :tenant"), {"tenant": api_tenant.tenant}
         )
     assert counted.scalar_one() == 0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.api.shops import Shop, faults
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
@@ -13,31 +13,33 @@ STOPPED = {"sms": "stopped"}
 
 
 @pytest.fixture
-async def cart(shop: Shop) -> Shop:
+async def cart(api_tenant: InProcessTenant) -> InProcessTenant:
     template = {"name": "n", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    assert (await shop.http.post("/templates", json=template)).status_code == 201
+    assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
     kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-    assert (await shop.put("/notification-types/n", kind)).status_code == 201
+    assert (await api_tenant.put("/notification-types/n", kind)).status_code == 201
     for person in ("ada", "bob"):
-        assert (await shop.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
-    return shop
+        assert (await api_tenant.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
+    return api_tenant
 
 
-async def sent(shop: Shop, person: str = "ada", key: str | None = "cart-1", count: int = 1) -> list[str]:
+async def sent(
+    api_tenant: InProcessTenant, person: str = "ada", key: str | None = "cart-1", count: int = 1
+) -> list[str]:
     one = {"notification_type": "n", "recipient_id": person, "cancel_key": key, "send_at": "2099-01-01T00:00:00Z"}
-    items = (await shop.http.post("/notifications/send-batch", json={"items": [one] * count})).json()["items"]
+    items = (await api_tenant.http.post("/notifications/send-batch", json={"items": [one] * count})).json()["items"]
     assert {item["status"] for item in items} == {202}
     return [item["id"] for item in items]
 
 
-async def cancel(shop: Shop, key: str = "cart-1", **more: str) -> Json:
-    response = await shop.http.post("/notifications/cancel", json={"cancel_key": key, **more})
+async def cancel(api_tenant: InProcessTenant, key: str = "cart-1", **more: str) -> Json:
+    response = await api_tenant.http.post("/notifications/cancel", json={"cancel_key": key, **more})
     assert response.status_code == 200, response.text
     answer: Json = response.json()
     return answer
 
 
-async def test_all_open_ones_with_the_key_are_canceled_and_others_stay(cart: Shop) -> None:
+async def test_all_open_ones_with_the_key_are_canceled_and_others_stay(cart: InProcessTenant) -> None:
     ids = [*await sent(cart), *await sent(cart, "bob")]
     others = [*await sent(cart, key="cart-2"), *await sent(cart, key=None)]
     answer = await cancel(cart)
@@ -47,13 +49,13 @@ async def test_all_open_ones_with_the_key_are_canceled_and_others_stay(cart: Sho
         assert (await cart.http.get(f"/notifications/{id}")).json()["status"] == "PENDING"
 
 
-async def test_a_recipient_limits_the_cancel(cart: Shop) -> None:
+async def test_a_recipient_limits_the_cancel(cart: InProcessTenant) -> None:
     [of_ada], [of_bob] = await sent(cart), await sent(cart, "bob")
     assert [item["id"] for item in (await cancel(cart, recipient_id="bob"))["items"]] == [of_bob]
     assert [item["id"] for item in (await cancel(cart))["items"]] == [of_ada]
 
 
-async def test_a_hundred_are_canceled_per_call_and_the_answer_says_that_there_are_more(cart: Shop) -> None:
+async def test_a_cancel_by_key_cancels_a_hundred_and_reports_more(cart: InProcessTenant) -> None:
     ids = set(await sent(cart, count=101))
     first, second = await cancel(cart), await cancel(cart)
     assert (len(first["items"]), first["more"], len(second["items"]), second["more"]) == (100, True, 1, False)
@@ -61,11 +63,11 @@ async def test_a_hundred_are_canceled_per_call_and_the_answer_says_that_there_ar
 
 
 @pytest.mark.parametrize(("body", "pointer"), [({}, "/cancel_key"), ({"cancel_key": ""}, "/cancel_key")])
-async def test_a_cancel_needs_a_key(shop: Shop, body: Json, pointer: str) -> None:
-    assert set(faults(await shop.http.post("/notifications/cancel", json=body))) == {pointer}
+async def test_a_cancel_needs_a_key(api_tenant: InProcessTenant, body: Json, pointer: str) -> None:
+    assert set(validation_errors(await api_tenant.http.post("/notifications/cancel", json=body))) == {pointer}
 
 
-async def test_an_erasure_removes_the_key(cart: Shop) -> None:
+async def test_an_erasure_removes_the_key(cart: InProcessTenant) -> None:
     await sent(cart)
     assert (await cart.http.request("DELETE", "/recipients/ada")).status_code == 202
     async with cart.database.transaction() as session:

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bootstrap import Parts
+from bootstrap import Container
 from config import Settings
 from tests import keys
-from tests.api.shops import Shop, faults, open_shop
-from tests.own_secret import OWN_SECRET
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors
+from tests.installation_secret import STRONG_SECRET
 
 pytestmark = pytest.mark.postgres
 PREMIUM, SATELLITE, SHARED, GERMAN, AUSTRIAN = (
@@ -21,55 +21,63 @@ KEYS = {"p256dh": "x", "auth": "y"}
 
 
 @pytest.fixture
-async def server(parts: Parts) -> AsyncIterator[Shop]:
+async def server(container: Container) -> AsyncIterator[InProcessTenant]:
     """Outside development, reached at tocsin.example."""
-    settings = Settings(secret_key=OWN_SECRET, public_url="https://tocsin.example", **keys.KEYS, _env_file=None)
-    async with open_shop(parts, settings=settings) as shop:
-        yield shop
+    settings = Settings(secret_key=STRONG_SECRET, public_url="https://tocsin.example", **keys.KEYS, _env_file=None)
+    async with open_in_process_tenant(container, settings=settings) as api_tenant:
+        yield api_tenant
 
 
-async def regions(shop: Shop, codes: list[str] | None) -> None:
-    assert (await shop.http.patch("/settings", json={"phone_regions": codes})).status_code == 200
+async def regions(api_tenant: InProcessTenant, codes: list[str] | None) -> None:
+    assert (await api_tenant.http.patch("/settings", json={"phone_regions": codes})).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("phone", "word"), [(PREMIUM, "premium-rate"), (SHARED, "shared-cost"), (SATELLITE, "satellite")]
 )
-async def test_a_number_that_is_expensive_is_refused_with_the_reason(shop: Shop, phone: str, word: str) -> None:
+async def test_a_number_that_is_expensive_is_refused_with_the_reason(
+    api_tenant: InProcessTenant, phone: str, word: str
+) -> None:
     for method in ("PUT", "PATCH"):
-        response = await shop.http.request(method, f"/recipients/{shop.person}", json={"phone": phone})
-        assert list(faults(response)) == ["/phone"]
-        assert word in faults(response)["/phone"]
+        response = await api_tenant.http.request(
+            method, f"/recipients/{api_tenant.recipient_id}", json={"phone": phone}
+        )
+        assert list(validation_errors(response)) == ["/phone"]
+        assert word in validation_errors(response)["/phone"]
         assert phone not in response.text
-    listed = await shop.http.post("/suppressions", json={"channel": "sms", "address": phone})
+    listed = await api_tenant.http.post("/suppressions", json={"channel": "sms", "address": phone})
     assert listed.status_code == 201, "it can be suppressed all the same"
 
 
-async def test_a_tenant_chooses_the_regions_of_numbers(shop: Shop, other_shop: Shop) -> None:
-    await regions(shop, ["DE"])
-    assert list(faults(await shop.put(f"/recipients/{shop.person}", {"phone": AUSTRIAN}))) == ["/phone"]
-    path = await shop.with_person(phone=GERMAN)
-    assert "phone_regions" in faults(await shop.http.patch(path, json={"phone": AUSTRIAN}))["/phone"]
-    await other_shop.with_person(phone=AUSTRIAN)
-    await regions(shop, None)
-    await shop.with_person(phone=AUSTRIAN)
+async def test_a_tenant_chooses_the_regions_of_numbers(
+    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
+) -> None:
+    await regions(api_tenant, ["DE"])
+    assert list(
+        validation_errors(await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {"phone": AUSTRIAN}))
+    ) == ["/phone"]
+    path = await api_tenant.put_recipient(phone=GERMAN)
+    assert "phone_regions" in validation_errors(await api_tenant.http.patch(path, json={"phone": AUSTRIAN}))["/phone"]
+    await other_api_tenant.put_recipient(phone=AUSTRIAN)
+    await regions(api_tenant, None)
+    await api_tenant.put_recipient(phone=AUSTRIAN)
 
 
-async def test_a_number_of_another_region_is_refused_in_a_send(shop: Shop) -> None:
-    made = await shop.put(
+async def test_a_number_of_another_region_is_refused_in_a_send(api_tenant: InProcessTenant) -> None:
+    made = await api_tenant.put(
         "/notification-types/order.shipped", {"route": [{"channels": ["sms"]}], "templates": {"sms": "words"}}
     )
     assert made.status_code in (200, 201), made.text
-    await regions(shop, ["DE"])
-    recipient = {"recipient_id": shop.person, "phone": AUSTRIAN}
+    await regions(api_tenant, ["DE"])
+    recipient = {"recipient_id": api_tenant.recipient_id, "phone": AUSTRIAN}
     body = {"notification_type": "order.shipped", "recipient": recipient}
-    assert list(faults(await shop.http.post("/notifications/send", json=body))) == ["/recipient/phone"]
-    batch = (await shop.http.post("/notifications/send-batch", json={"items": [body]})).json()["items"]
+    assert list(validation_errors(await api_tenant.http.post("/notifications/send", json=body))) == ["/recipient/phone"]
+    batch = (await api_tenant.http.post("/notifications/send-batch", json={"items": [body]})).json()["items"]
     assert [(item["status"], [error["pointer"] for error in item["errors"]]) for item in batch] == [
         (422, ["/recipient/phone"])
     ]
-    body["recipient"] = {"recipient_id": shop.person, "phone": GERMAN}
-    assert (await shop.http.post("/notifications/send", json=body)).status_code == 202
+    body["recipient"] = {"recipient_id": api_tenant.recipient_id, "phone": GERMAN}
+    assert (await api_tenant.http.post("/notifications/send", json=body)).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -81,16 +89,18 @@ async def test_a_number_of_another_region_is_refused_in_a_send(shop: Shop) -> No
         ("http://shop.example/", "must be an https URL"),
     ],
 )
-async def test_a_url_that_is_no_target_is_refused_wherever_it_is_written(server: Shop, url: str, wrong: str) -> None:
-    path = await server.with_person()
+async def test_a_url_that_is_no_target_is_refused_wherever_it_is_written(
+    server: InProcessTenant, url: str, wrong: str
+) -> None:
+    path = await server.put_recipient()
     device = {"kind": "web_push", "subscription": {"endpoint": url, "keys": KEYS}}
-    assert faults(await server.put(f"{path}/devices/browser", device)) == {"/subscription/endpoint": wrong}
-    assert faults(await server.http.patch(path, json={"webhook_url": url})) == {"/webhook_url": wrong}
-    assert faults(await server.put("/event-endpoints/shop", {"url": url})) == {"/url": wrong}
+    assert validation_errors(await server.put(f"{path}/devices/browser", device)) == {"/subscription/endpoint": wrong}
+    assert validation_errors(await server.http.patch(path, json={"webhook_url": url})) == {"/webhook_url": wrong}
+    assert validation_errors(await server.put("/event-endpoints/shop", {"url": url})) == {"/url": wrong}
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "inside.example", "no-such-name.invalid", "169.254.169.254"])
-async def test_private_and_unknown_targets_are_taken_alike(server: Shop, host: str) -> None:
+async def test_private_and_unknown_targets_are_taken_alike(server: InProcessTenant, host: str) -> None:
     """Nothing is looked up before an attempt, whose reason is the same for all of them."""
     response = await server.put("/event-endpoints/shop", {"url": f"https://{host}/"})
     assert response.status_code in (200, 201)

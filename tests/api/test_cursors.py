@@ -8,12 +8,12 @@ from httpx2 import Response
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from api.paging import decode, encode
+from api.paging import decode_cursor, encode_cursor
 from api.problems import Problem
-from bootstrap import Parts
-from tests.api.shops import Shop, faults
+from bootstrap import Container
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 from tests.apps import document
-from tests.installation import installation_key
+from tests.installation_keys import installation_key
 
 pytestmark = pytest.mark.postgres
 
@@ -73,8 +73,8 @@ def encoded(raw: bytes) -> str:
     return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def joined(parts: list[str], separator: str) -> str:
-    return encoded(separator.join(parts).encode())
+def joined(container: list[str], separator: str) -> str:
+    return encoded(separator.join(container).encode())
 
 
 EDITED = st.one_of(
@@ -84,7 +84,7 @@ EDITED = st.one_of(
 )
 
 
-async def asked(shop: Shop, path: str, cursor: str, operator: str) -> Response:
+async def asked(api_tenant: InProcessTenant, path: str, cursor: str, operator: str) -> Response:
     """`operator` is the key for lists that need the scope operate."""
     operates = DOCUMENT["paths"][path]["get"]["x-scope"] == "operate"
     headers = {"Authorization": f"Bearer {operator}"} if operates else {}
@@ -94,22 +94,22 @@ async def asked(shop: Shop, path: str, cursor: str, operator: str) -> Response:
             query[parameter["name"]] = "ada"
     for name, value in PLACES.items():
         path = path.replace(name, value)
-    return await shop.http.get(path.removeprefix("/api/v1"), params=query, headers=headers)
+    return await api_tenant.http.get(path.removeprefix("/api/v1"), params=query, headers=headers)
 
 
 @pytest.fixture
-async def operator(parts: Parts) -> str:
-    return await installation_key(parts.database)
+async def operator(container: Container) -> str:
+    return await installation_key(container.database)
 
 
 @pytest.fixture
-async def stocked(shop: Shop) -> Shop:
+async def stocked(api_tenant: InProcessTenant) -> InProcessTenant:
     """With the template and the endpoint whose lists are asked for."""
     template = {"name": "shipped", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    assert (await shop.http.post("/templates", json=template)).status_code == 201
+    assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
     endpoint = {"url": "https://shop.example.com/hooks", "events": ["notification.failed"]}
-    assert (await shop.put("/event-endpoints/shop", endpoint)).status_code == 201
-    return shop
+    assert (await api_tenant.put("/event-endpoints/shop", endpoint)).status_code == 201
+    return api_tenant
 
 
 def test_lists_are_found_in_the_document() -> None:
@@ -124,16 +124,18 @@ def test_lists_are_found_in_the_document() -> None:
 @example(encoded(b"\xed\xa0\x80"))
 @example("")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_an_edited_cursor_is_no_bug(stocked: Shop, operator: str, cursor: str) -> None:
+async def test_an_edited_cursor_is_no_bug(stocked: InProcessTenant, operator: str, cursor: str) -> None:
     for path in LISTS:
         response = await asked(stocked, path, cursor, operator)
         assert response.status_code in (200, 422), (path, cursor, response.text)
         if response.status_code == 422:
-            assert list(faults(response)) == ["cursor"]
+            assert list(validation_errors(response)) == ["cursor"]
 
 
-@pytest.mark.parametrize("edited", [encode("a") + "=", encode("a")[:-1] + "R", encode("\x00"), "é"])
-def test_only_cursors_that_we_could_have_written_are_read(edited: str) -> None:
-    assert decode(encode("a")) == "a"
+@pytest.mark.parametrize(
+    "edited", [encode_cursor("a") + "=", encode_cursor("a")[:-1] + "R", encode_cursor("\x00"), "é"]
+)
+def test_only_cursors_of_this_format_are_read(edited: str) -> None:
+    assert decode_cursor(encode_cursor("a")) == "a"
     with pytest.raises(Problem):
-        decode(edited)
+        decode_cursor(edited)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.database import Database
-from tests.api.shops import faults
+from tests.api.in_process_tenants import validation_errors
 
 pytestmark = pytest.mark.postgres
 
@@ -15,7 +15,7 @@ PHONE = "+447700900123"
 # Everything that a send may write to.
 TABLES = (
     *("notification", "queue_entry", "event", "delivery", "recipient", "user_preference", "throttle_window"),
-    *("throttle_turn", "digest", "attempt", "multi_send", "audit_entry"),
+    *("throttle_queue_entry", "digest", "attempt", "multi_send", "audit_entry"),
 )
 
 
@@ -111,7 +111,7 @@ async def test_a_dry_run_stores_nothing(api: httpx2.AsyncClient, database: Datab
     assert (sent.status_code, sent.headers.get("Idempotent-Replayed")) == (202, None)
 
 
-async def test_an_inline_profile_counts_over_what_is_stored(api: httpx2.AsyncClient) -> None:
+async def test_an_inline_profile_overrides_the_stored_one(api: httpx2.AsyncClient) -> None:
     await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
     await api.put("/recipients/ada", json={"phone": PHONE})
     answer = await foretold(api, recipient={"recipient_id": "ada", "email": "ada@example.com"})
@@ -170,7 +170,7 @@ async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: 
     sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "k"})
     answer = (await ask(api, key="k")).json()
     assert (answer["decision"], answer["replays"], answer["steps"]) == ("skip", sent.json()["id"], [])
-    assert set(faults(await ask(api, key="k", payload={"name": "Bob"}))) == {""}
+    assert set(validation_errors(await ask(api, key="k", payload={"name": "Bob"}))) == {""}
 
 
 @pytest.mark.parametrize(
@@ -190,19 +190,19 @@ async def test_errors_of_a_dry_run_are_those_of_a_send(
 ) -> None:
     await add_type(api, {"channels": ["email"]})
     await add_person(api)
-    found = faults(await ask(api, **more))
+    found = validation_errors(await ask(api, **more))
     assert set(found) == {pointer}
     if "dry_run" not in more:
-        assert faults(await ask(api, **more, dry_run=False)) == found
+        assert validation_errors(await ask(api, **more, dry_run=False)) == found
 
 
 @pytest.mark.parametrize("whom", [{"recipients": [{"recipient_id": "ada"}]}, {"topic": "lamps"}])
 async def test_a_dry_run_is_for_one_recipient(api: httpx2.AsyncClient, whom: dict[str, Any]) -> None:
     await add_type(api, {"channels": ["email"]})
-    assert set(faults(await ask(api, **whom))) == {"/dry_run"}
+    assert set(validation_errors(await ask(api, **whom))) == {"/dry_run"}
 
 
 async def test_a_send_at_beyond_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
     await add_type(api, {"channels": ["email"]}, digest={"window": "1h"})
     await add_person(api)
-    assert set(faults(await ask(api, send_at="9999-12-31T23:59:59Z"))) == {"/send_at"}
+    assert set(validation_errors(await ask(api, send_at="9999-12-31T23:59:59Z"))) == {"/send_at"}

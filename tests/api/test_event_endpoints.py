@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from bootstrap import Parts
-from domain.event_webhooks import KINDS
+from bootstrap import Container
+from domain.event_webhooks import EVENT_TYPES
 from models.columns import new_id
 from models.event_webhooks import EventMessage
 from storage import event_endpoints
-from tests.api.shops import Shop, faults, open_shop, production
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
 
 pytestmark = pytest.mark.postgres
 
@@ -31,24 +31,24 @@ BOTH = [
 ]
 
 
-async def messages(shop: Shop, *standings: str, key: str = "shop") -> list[UUID]:
+async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "shop") -> list[UUID]:
     """A message per standing, ten minutes apart from 9:00 on; their ids."""
     ids = []
-    async with shop.database.transaction() as session:
-        row = await event_endpoints.find(session, shop.tenant, key)
+    async with api_tenant.database.transaction() as session:
+        row = await event_endpoints.find(session, api_tenant.tenant, key)
         assert row is not None
         for number, standing in enumerate(standings):
             at = START + timedelta(minutes=10 * number)
             message = EventMessage(
                 id=uuid4(),
-                tenant=shop.tenant,
+                tenant=api_tenant.tenant,
                 endpoint_id=row.id,
                 notification_id=new_id(),
                 kind="notification.failed",
                 occurred_at=at,
                 body="{}",
                 tries=8,
-                next_try_at=at + timedelta(days=9_999) if standing == "waiting" else None,
+                next_attempt_at=at + timedelta(days=9_999) if standing == "waiting" else None,
                 delivered_at=at if standing == "delivered" else None,
                 given_up_at=at if standing == "failed" else None,
                 last_error="status_500" if standing == "failed" else None,
@@ -59,59 +59,59 @@ async def messages(shop: Shop, *standings: str, key: str = "shop") -> list[UUID]
     return ids
 
 
-async def waits(shop: Shop) -> list[tuple[UUID, float]]:
+async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
     """Of whom a replay put in the line: id and seconds to its try, in their order."""
     statement = text("""
-        SELECT id, extract(epoch FROM next_try_at - now())::float8 AS wait FROM event_message
-         WHERE tenant = :tenant AND replayed_at IS NOT NULL AND tries = 0 ORDER BY next_try_at
+        SELECT id, extract(epoch FROM next_attempt_at - now())::float8 AS wait FROM event_message
+         WHERE tenant = :tenant AND replayed_at IS NOT NULL AND tries = 0 ORDER BY next_attempt_at
     """)
-    async with shop.database.transaction() as session:
-        return [(row.id, row.wait) for row in await session.execute(statement, {"tenant": shop.tenant})]
+    async with api_tenant.database.transaction() as session:
+        return [(row.id, row.wait) for row in await session.execute(statement, {"tenant": api_tenant.tenant})]
 
 
-async def made(shop: Shop, key: str = "shop", **more: Any) -> dict[str, Any]:
-    answer = await shop.put(f"/event-endpoints/{key}", {"url": URL, **more})
+async def made(api_tenant: InProcessTenant, key: str = "shop", **more: Any) -> dict[str, Any]:
+    answer = await api_tenant.put(f"/event-endpoints/{key}", {"url": URL, **more})
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body
 
 
-async def test_one_is_made_with_a_secret_that_is_shown_once(shop: Shop) -> None:
-    answer = await shop.put(PATH, {"url": URL, "events": ["notification.failed"]})
+async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: InProcessTenant) -> None:
+    answer = await api_tenant.put(PATH, {"url": URL, "events": ["notification.failed"]})
     assert (answer.status_code, answer.headers["location"]) == (201, f"/api/v1{PATH}")
     assert answer.headers["cache-control"] == "no-store"
     body = answer.json()
     secret = body.pop("secret")
     assert secret.startswith("whsec_")
     assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
-    assert (await shop.http.get(PATH)).json() == body
+    assert (await api_tenant.http.get(PATH)).json() == body
     assert (body["key"], body["url"], body["events"], body["enabled"]) == ("shop", URL, ["notification.failed"], True)
-    again = await shop.put(PATH, {"url": URL, "events": ["notification.failed"]})
+    again = await api_tenant.put(PATH, {"url": URL, "events": ["notification.failed"]})
     assert (again.status_code, "secret" in again.json()) == (200, False)
-    listed = (await shop.http.get("/event-endpoints")).text
+    listed = (await api_tenant.http.get("/event-endpoints")).text
     assert secret not in listed
     assert "secret" not in json.loads(listed)["items"][0]
 
 
-async def test_without_events_it_gets_all(shop: Shop) -> None:
-    assert (await made(shop))["events"] == ["*"]
+async def test_without_events_it_gets_all(api_tenant: InProcessTenant) -> None:
+    assert (await made(api_tenant))["events"] == ["*"]
 
 
-async def test_a_put_says_everything_anew(shop: Shop) -> None:
-    await made(shop, events=["notification.failed"])
-    answer = (await shop.put(PATH, {"url": URL + "/2", "events": ["*", "*"], "enabled": False})).json()
+async def test_a_put_replaces_every_field(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant, events=["notification.failed"])
+    answer = (await api_tenant.put(PATH, {"url": URL + "/2", "events": ["*", "*"], "enabled": False})).json()
     assert (answer["url"], answer["events"], answer["enabled"]) == (URL + "/2", ["*"], False)
     assert answer["disabled_reason"] == "by_request"
     assert answer["disabled_at"] is not None
-    answer = (await shop.put(PATH, {"url": URL})).json()
+    answer = (await api_tenant.put(PATH, {"url": URL})).json()
     assert (answer["enabled"], answer["disabled_at"], answer["disabled_reason"]) == (True, None, None)
 
 
-async def test_lists_are_by_key_and_paged(shop: Shop) -> None:
+async def test_lists_are_by_key_and_paged(api_tenant: InProcessTenant) -> None:
     for key in ("c", "a", "b"):
-        await made(shop, key)
-    first = (await shop.http.get("/event-endpoints?limit=2")).json()
-    second = (await shop.http.get(f"/event-endpoints?limit=2&cursor={first['next_cursor']}")).json()
+        await made(api_tenant, key)
+    first = (await api_tenant.http.get("/event-endpoints?limit=2")).json()
+    second = (await api_tenant.http.get(f"/event-endpoints?limit=2&cursor={first['next_cursor']}")).json()
     assert [item["key"] for item in first["items"] + second["items"]] == ["a", "b", "c"]
     assert second["next_cursor"] is None
 
@@ -131,85 +131,94 @@ async def test_lists_are_by_key_and_paged(shop: Shop) -> None:
         ({"url": URL, "secret": "whsec_mine"}, "/secret"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_and_named(shop: Shop, body: Any, pointer: str) -> None:
-    assert list(faults(await shop.put(PATH, body))) == [pointer]
-    assert (await shop.http.get(PATH)).status_code == 404
+async def test_an_invalid_endpoint_is_refused_with_the_field(
+    api_tenant: InProcessTenant, body: Any, pointer: str
+) -> None:
+    assert list(validation_errors(await api_tenant.put(PATH, body))) == [pointer]
+    assert (await api_tenant.http.get(PATH)).status_code == 404
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_can_be_subscribed_to(shop: Shop, kind: str) -> None:
-    assert (await made(shop, events=[kind]))["events"] == [kind]
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+async def test_every_kind_can_be_subscribed_to(api_tenant: InProcessTenant, kind: str) -> None:
+    assert (await made(api_tenant, events=[kind]))["events"] == [kind]
 
 
-async def test_outside_development_it_must_be_https(parts: Parts) -> None:
-    async with open_shop(parts, settings=production()) as shop:
-        assert faults(await shop.put(PATH, {"url": "http://shop.example.com/"})) == {"/url": "must be an https URL"}
-        await made(shop)
+async def test_outside_development_it_must_be_https(container: Container) -> None:
+    async with open_in_process_tenant(container, settings=production_settings()) as api_tenant:
+        assert validation_errors(await api_tenant.put(PATH, {"url": "http://shop.example.com/"})) == {
+            "/url": "must be an https URL"
+        }
+        await made(api_tenant)
 
 
-async def test_a_tenant_has_twenty_at_most(shop: Shop) -> None:
+async def test_a_tenant_has_twenty_at_most(api_tenant: InProcessTenant) -> None:
     for number in range(20):
-        await made(shop, f"e{number}")
-    assert (await shop.put(PATH, {"url": URL})).status_code == 409
-    assert (await shop.put("/event-endpoints/e7", {"url": URL})).status_code == 200
-    await shop.http.delete("/event-endpoints/e7")
-    await made(shop)
+        await made(api_tenant, f"e{number}")
+    assert (await api_tenant.put(PATH, {"url": URL})).status_code == 409
+    assert (await api_tenant.put("/event-endpoints/e7", {"url": URL})).status_code == 200
+    await api_tenant.http.delete("/event-endpoints/e7")
+    await made(api_tenant)
 
 
-async def test_a_deleted_one_is_gone_and_its_key_is_free(shop: Shop) -> None:
-    first = await made(shop)
-    [message] = await messages(shop, "failed")
-    assert (await shop.http.delete(PATH)).status_code == 204
-    assert (await shop.http.get(PATH)).status_code == 404
-    assert (await shop.http.delete(PATH)).status_code == 404
-    second = await made(shop)
+async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: InProcessTenant) -> None:
+    first = await made(api_tenant)
+    [message] = await messages(api_tenant, "failed")
+    assert (await api_tenant.http.delete(PATH)).status_code == 204
+    assert (await api_tenant.http.get(PATH)).status_code == 404
+    assert (await api_tenant.http.delete(PATH)).status_code == 404
+    second = await made(api_tenant)
     assert second["secret"] != first["secret"]
-    assert (await shop.http.get(f"{PATH}/attempts")).json()["items"] == []
-    assert faults(await shop.http.post(f"{PATH}/replay", json={"message_id": str(message)})) == {
+    assert (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"] == []
+    assert validation_errors(await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(message)})) == {
         "/message_id": "the endpoint was sent no such message"
     }
-    async with shop.database.transaction() as session:
+    async with api_tenant.database.transaction() as session:
         kept = text("SELECT url, secret FROM event_endpoint WHERE tenant = :tenant AND deleted_at IS NOT NULL")
-        assert [tuple(row) for row in await session.execute(kept, {"tenant": shop.tenant})] == [("", "")]
+        assert [tuple(row) for row in await session.execute(kept, {"tenant": api_tenant.tenant})] == [("", "")]
 
 
-async def test_a_rotation_shows_the_new_secret_and_how_long_the_old_one_signs(shop: Shop) -> None:
-    first = await made(shop)
-    answer = await shop.http.post(f"{PATH}/rotate-secret")
+async def test_a_rotation_returns_the_new_secret_and_the_overlap(api_tenant: InProcessTenant) -> None:
+    first = await made(api_tenant)
+    answer = await api_tenant.http.post(f"{PATH}/rotate-secret")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     body = answer.json()
     assert body["secret"] not in ("", first["secret"])
     left = datetime.fromisoformat(body["previous_secret_until"]) - datetime.now(UTC)
     assert timedelta(hours=23, minutes=59) < left <= timedelta(days=1)
-    assert (await shop.http.get(PATH)).json()["previous_secret_until"] == body["previous_secret_until"]
+    assert (await api_tenant.http.get(PATH)).json()["previous_secret_until"] == body["previous_secret_until"]
 
 
-async def test_one_whose_keys_are_lost_is_listed_mended_and_deleted(shop: Shop) -> None:
-    await made(shop)
+async def test_an_endpoint_without_readable_secrets_is_listed_repaired_and_deleted(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
     lost = "replace({0}, 'enc:', 'enc:lost-')"
     lose = f"UPDATE event_endpoint SET url = {lost.format('url')}, secret = {lost.format('secret')}"
-    async with shop.database.transaction() as session:
-        await session.execute(text(f"{lose} WHERE tenant = :tenant"), {"tenant": shop.tenant})
-    [listed] = (await shop.http.get("/event-endpoints")).json()["items"]
+    async with api_tenant.database.transaction() as session:
+        await session.execute(text(f"{lose} WHERE tenant = :tenant"), {"tenant": api_tenant.tenant})
+    [listed] = (await api_tenant.http.get("/event-endpoints")).json()["items"]
     assert listed["url"] == ""
-    assert (await shop.http.post(f"{PATH}/rotate-secret")).status_code == 200
-    assert (await shop.put(PATH, {"url": URL})).json()["url"] == URL
-    async with shop.database.transaction() as session:
-        row = await event_endpoints.find(session, shop.tenant, "shop")
+    assert (await api_tenant.http.post(f"{PATH}/rotate-secret")).status_code == 200
+    assert (await api_tenant.put(PATH, {"url": URL})).json()["url"] == URL
+    async with api_tenant.database.transaction() as session:
+        row = await event_endpoints.find(session, api_tenant.tenant, "shop")
     assert row is not None
-    assert (row.previous_secret, event_endpoints.secret_of(shop.database.encryption, row)[:6]) == (None, "whsec_")
-    assert (await shop.http.delete(PATH)).status_code == 204
+    assert (row.previous_secret, event_endpoints.decrypt_secret(api_tenant.database.encryption, row)[:6]) == (
+        None,
+        "whsec_",
+    )
+    assert (await api_tenant.http.delete(PATH)).status_code == 204
 
 
 @pytest.mark.parametrize(("method", "path", "body"), BOTH)
-async def test_an_unknown_key_is_not_found(shop: Shop, method: str, path: str, body: Any) -> None:
-    assert (await shop.http.request(method, PATH + path, json=body)).status_code == 404
+async def test_an_unknown_key_is_not_found(api_tenant: InProcessTenant, method: str, path: str, body: Any) -> None:
+    assert (await api_tenant.http.request(method, PATH + path, json=body)).status_code == 404
 
 
-async def test_attempts_are_shown_newest_first_and_by_what_became_of_them(shop: Shop) -> None:
-    await made(shop)
-    failed, delivered, waiting, failed_too = map(str, await messages(shop, "failed", "delivered", "waiting", "failed"))
-    items = (await shop.http.get(f"{PATH}/attempts")).json()["items"]
+async def test_attempts_are_shown_newest_first_and_filtered_by_outcome(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
+    failed, delivered, waiting, failed_too = map(
+        str, await messages(api_tenant, "failed", "delivered", "waiting", "failed")
+    )
+    items = (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"]
     assert [item["id"] for item in items] == [failed_too, waiting, delivered, failed]
     assert [item["status"] for item in items] == ["failed", "waiting", "delivered", "failed"]
     assert items[0] | {"notification_id": None, "occurred_at": None} == {
@@ -219,7 +228,7 @@ async def test_attempts_are_shown_newest_first_and_by_what_became_of_them(shop: 
         "status": "failed",
         "occurred_at": None,
         "tries": 8,
-        "next_try_at": None,
+        "next_attempt_at": None,
         "delivered_at": None,
         "replayed_at": None,
         "last_status": None,
@@ -227,93 +236,95 @@ async def test_attempts_are_shown_newest_first_and_by_what_became_of_them(shop: 
         "calls": [{"at": "2026-03-01T09:30:00Z", "status": 500, "ms": 12, "error": "status_500"}],
     }
     for status, expected in {"failed": [failed_too, failed], "waiting": [waiting], "delivered": [delivered]}.items():
-        items = (await shop.http.get(f"{PATH}/attempts?status={status}")).json()["items"]
+        items = (await api_tenant.http.get(f"{PATH}/attempts?status={status}")).json()["items"]
         assert [item["id"] for item in items] == expected
-    assert (await shop.http.get(f"{PATH}/attempts?status=lost")).status_code == 422
+    assert (await api_tenant.http.get(f"{PATH}/attempts?status=lost")).status_code == 422
 
 
-async def test_attempts_are_paged(shop: Shop) -> None:
-    await made(shop)
-    ids = [str(id) for id in await messages(shop, *["failed"] * 5)]
+async def test_attempts_are_paged(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
+    ids = [str(id) for id in await messages(api_tenant, *["failed"] * 5)]
     seen: list[str] = []
     more: dict[str, str] = {}
     while len(seen) < 5:
         params = {"limit": "2", "status": "failed", **more}
-        answer = (await shop.http.get(f"{PATH}/attempts", params=params)).json()
+        answer = (await api_tenant.http.get(f"{PATH}/attempts", params=params)).json()
         seen += [item["id"] for item in answer["items"]]
         more = {"cursor": answer["next_cursor"]}
     assert seen == ids[::-1]
     assert answer["next_cursor"] is None
 
 
-async def test_a_test_is_a_message_like_any(shop: Shop) -> None:
-    await made(shop, events=["notification.failed"])
-    answer = await shop.http.post(f"{PATH}/test")
+async def test_a_test_is_a_message_like_any(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant, events=["notification.failed"])
+    answer = await api_tenant.http.post(f"{PATH}/test")
     assert answer.status_code == 202
-    [item] = (await shop.http.get(f"{PATH}/attempts")).json()["items"]
+    [item] = (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"]
     assert item["id"] == answer.json()["message_id"]
     assert (item["type"], item["status"], item["notification_id"]) == ("endpoint.test", "waiting", None)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/test", None), ("/replay", {"since": "2026-01-01T00:00:00Z"})])
-async def test_a_disabled_one_is_neither_tested_nor_replayed(shop: Shop, path: str, body: Any) -> None:
-    await made(shop, enabled=False)
-    answer = await shop.http.post(PATH + path, json=body)
+async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: InProcessTenant, path: str, body: Any) -> None:
+    await made(api_tenant, enabled=False)
+    answer = await api_tenant.http.post(PATH + path, json=body)
     assert (answer.status_code, answer.json()["detail"]) == (409, "The endpoint is disabled; enable it first.")
-    assert (await shop.http.get(f"{PATH}/attempts")).json()["items"] == []
+    assert (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"] == []
 
 
 @pytest.mark.parametrize("standing", ["failed", "delivered", "waiting"])
-async def test_one_message_is_replayed_whatever_became_of_it(shop: Shop, standing: str) -> None:
-    await made(shop)
-    first, _ = await messages(shop, standing, "failed")
-    answer = await shop.http.post(f"{PATH}/replay", json={"message_id": str(first)})
+async def test_one_message_is_replayed_in_any_state(api_tenant: InProcessTenant, standing: str) -> None:
+    await made(api_tenant)
+    first, _ = await messages(api_tenant, standing, "failed")
+    answer = await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(first)})
     assert (answer.status_code, answer.json()["replayed"]) == (202, 1)
-    [(replayed, wait)] = await waits(shop)
+    [(replayed, wait)] = await waits(api_tenant)
     assert replayed == first
     assert wait <= 0
 
 
-async def test_what_failed_since_a_time_is_replayed_oldest_first_and_paced(shop: Shop) -> None:
-    await made(shop)
+async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
     standings = ["failed", "failed", "delivered", "waiting", "failed", "failed"]
-    ids = await messages(shop, *standings)
+    ids = await messages(api_tenant, *standings)
     body = {"since": "2026-03-01T09:10:00Z", "until": "2026-03-01T09:50:00Z"}
-    answer = (await shop.http.post(f"{PATH}/replay", json=body)).json()
+    answer = (await api_tenant.http.post(f"{PATH}/replay", json=body)).json()
     assert answer == {"replayed": 2, "through": "2026-03-01T09:40:00Z", "more": False}
-    line = await waits(shop)
+    line = await waits(api_tenant)
     assert [id for id, _ in line] == [ids[1], ids[4]]
     assert line[1][1] - line[0][1] == pytest.approx(0.05)
 
 
-async def test_with_all_what_was_delivered_is_replayed_too(shop: Shop) -> None:
-    await made(shop)
-    ids = await messages(shop, "failed", "delivered", "waiting")
-    answer = (await shop.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "all": True})).json()
+async def test_a_replay_of_all_includes_delivered_messages(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
+    ids = await messages(api_tenant, "failed", "delivered", "waiting")
+    answer = (await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "all": True})).json()
     assert answer["replayed"] == 2
-    assert [id for id, _ in await waits(shop)] == ids[:2]
+    assert [id for id, _ in await waits(api_tenant)] == ids[:2]
 
 
-async def test_a_second_replay_stands_behind_the_first(shop: Shop) -> None:
-    await made(shop)
-    first, second = await messages(shop, "failed", "failed")
-    await shop.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "until": "2026-03-01T09:05:00Z"})
-    async with shop.database.transaction() as session:
-        later = text("UPDATE event_message SET next_try_at = now() + interval '60 seconds' WHERE id = :id")
+async def test_a_second_replay_stands_behind_the_first(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
+    first, second = await messages(api_tenant, "failed", "failed")
+    await api_tenant.http.post(
+        f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "until": "2026-03-01T09:05:00Z"}
+    )
+    async with api_tenant.database.transaction() as session:
+        later = text("UPDATE event_message SET next_attempt_at = now() + interval '60 seconds' WHERE id = :id")
         await session.execute(later, {"id": first})
-    await shop.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:05:00Z"})
-    line = await waits(shop)
+    await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:05:00Z"})
+    line = await waits(api_tenant)
     assert [id for id, _ in line] == [first, second]
     assert line[1][1] - line[0][1] == pytest.approx(0.05)
 
 
-async def test_old_tests_are_not_replayed_with_the_rest(shop: Shop) -> None:
-    await made(shop)
-    await shop.http.post(f"{PATH}/test")
-    async with shop.database.transaction() as session:
-        over = text("UPDATE event_message SET next_try_at = NULL, given_up_at = now() WHERE tenant = :tenant")
-        await session.execute(over, {"tenant": shop.tenant})
-    answer = await shop.http.post(f"{PATH}/replay", json={"since": "2026-01-01T00:00:00Z"})
+async def test_old_tests_are_not_replayed_with_the_rest(api_tenant: InProcessTenant) -> None:
+    await made(api_tenant)
+    await api_tenant.http.post(f"{PATH}/test")
+    async with api_tenant.database.transaction() as session:
+        over = text("UPDATE event_message SET next_attempt_at = NULL, given_up_at = now() WHERE tenant = :tenant")
+        await session.execute(over, {"tenant": api_tenant.tenant})
+    answer = await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-01-01T00:00:00Z"})
     assert answer.json()["replayed"] == 0
 
 
@@ -326,13 +337,13 @@ async def test_old_tests_are_not_replayed_with_the_rest(shop: Shop) -> None:
         {"until": "2026-03-01T09:00:00Z"},
     ],
 )
-async def test_a_replay_names_one_message_or_a_time(shop: Shop, body: Any) -> None:
-    await made(shop)
-    assert list(faults(await shop.http.post(f"{PATH}/replay", json=body))) == [""]
+async def test_a_replay_names_one_message_or_a_time(api_tenant: InProcessTenant, body: Any) -> None:
+    await made(api_tenant)
+    assert list(validation_errors(await api_tenant.http.post(f"{PATH}/replay", json=body))) == [""]
 
 
-async def test_the_api_describes_them_with_examples(shop: Shop) -> None:
-    document = (await shop.http.get("http://localhost/openapi.json")).json()
+async def test_the_api_describes_them_with_examples(api_tenant: InProcessTenant) -> None:
+    document = (await api_tenant.http.get("http://localhost/openapi.json")).json()
     paths = [path for path in document["paths"] if "event-endpoints" in path]
     assert len(paths) == 6
     schemas = document["components"]["schemas"]

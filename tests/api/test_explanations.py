@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.api.test_notifications import accepted, ready
-from tests.engine import Engine, Shop, open_shop
+from tests.engine import ApiTenant, Engine, open_api_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -15,16 +15,16 @@ SECRETS = ("ada@example.com", "+447700900123", "4711", "Your code")
 
 
 @pytest.fixture(scope="module")
-async def told(engine: Engine) -> AsyncIterator[tuple[Shop, str]]:
+async def told(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
     """One that went out by e-mail, after an opt-out of SMS."""
-    async with open_shop(engine) as shop:
-        await shop.type("code", ["sms"], ["email"])
-        await shop.template("code", "email", "Your code is {{ code }}")
-        await shop.person("ada", email="ada@example.com", phone="+447700900123")
-        await shop.ok("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
-        id = await shop.send("code", payload={"name": "Ada", "code": "4711"})
-        await shop.ended(id, "DELIVERED")
-        yield shop, id
+    async with open_api_tenant(engine) as api_tenant:
+        await api_tenant.put_type("code", ["sms"], ["email"])
+        await api_tenant.template("code", "email", "Your code is {{ code }}")
+        await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
+        await api_tenant.call("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
+        id = await api_tenant.send("code", payload={"name": "Ada", "code": "4711"})
+        await api_tenant.wait_for_end(id, "DELIVERED")
+        yield api_tenant, id
 
 
 LINES = [
@@ -38,10 +38,10 @@ LINES = [
 ]
 
 
-async def test_as_json_it_has_its_lines_with_their_times(told: tuple[Shop, str]) -> None:
-    shop, id = told
-    answer = await shop.ok("GET", f"/notifications/{id}/explain")
-    shown = await shop.shown(id)
+async def test_as_json_it_has_its_lines_with_their_times(told: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = told
+    answer = await api_tenant.call("GET", f"/notifications/{id}/explain")
+    shown = await api_tenant.notification(id)
     assert {**answer, "lines": []} == {
         "id": id,
         "summary": "DELIVERED, by email.",
@@ -56,18 +56,18 @@ async def test_as_json_it_has_its_lines_with_their_times(told: tuple[Shop, str])
     assert times[0] == shown["created_at"]
 
 
-async def test_as_text_it_is_the_same_line_by_line(told: tuple[Shop, str]) -> None:
-    shop, id = told
-    response = await shop.http.get(f"/notifications/{id}/explain", headers={"Accept": "text/plain"})
+async def test_as_text_it_is_the_same_line_by_line(told: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = told
+    response = await api_tenant.http.get(f"/notifications/{id}/explain", headers={"Accept": "text/plain"})
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     summary, empty, *lines, gap, last = response.text.splitlines()
     assert (summary, empty, gap, last) == ("DELIVERED, by email.", "", "", id)
     assert [line.split("  ", 1)[1] for line in lines] == LINES
 
 
-async def test_neither_names_an_address_or_quotes_a_message(told: tuple[Shop, str]) -> None:
-    shop, id = told
-    said = json.dumps(await shop.ok("GET", f"/notifications/{id}/explain"))
+async def test_neither_names_an_address_or_quotes_a_message(told: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = told
+    said = json.dumps(await api_tenant.call("GET", f"/notifications/{id}/explain"))
     assert [secret for secret in SECRETS if secret in said] == []
 
 
@@ -82,13 +82,13 @@ async def test_neither_names_an_address_or_quotes_a_message(told: tuple[Shop, st
         ("Text/Plain; charset=utf-8, */*;q=0.1", "text/plain; charset=utf-8"),
     ],
 )
-async def test_text_is_for_those_who_ask_for_it(told: tuple[Shop, str], accept: str, kind: str) -> None:
-    shop, id = told
-    response = await shop.http.get(f"/notifications/{id}/explain", headers={"Accept": accept})
+async def test_text_is_returned_to_clients_that_accept_it(told: tuple[ApiTenant, str], accept: str, kind: str) -> None:
+    api_tenant, id = told
+    response = await api_tenant.http.get(f"/notifications/{id}/explain", headers={"Accept": accept})
     assert response.headers["content-type"] == kind
 
 
-async def test_what_waits_says_for_what(api: httpx2.AsyncClient) -> None:
+async def test_a_waiting_send_shows_its_wait_reason(api: httpx2.AsyncClient) -> None:
     await ready(api)
     [id] = await accepted(api, 1)
     answer = (await api.get(f"/notifications/{id}/explain")).json()

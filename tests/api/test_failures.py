@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from storage.database import Database
-from tests.api.shops import faults
+from tests.api.in_process_tenants import validation_errors
 from tests.api.test_notifications import accepted, ready
 from tests.api.test_redrives import end, failed, many
 
@@ -20,7 +20,7 @@ async def listed(api: httpx2.AsyncClient, **wanted: Any) -> dict[str, Any]:
     return page
 
 
-async def test_what_failed_alike_is_one_item(api: httpx2.AsyncClient, database: Database) -> None:
+async def test_similar_failures_are_one_item(api: httpx2.AsyncClient, database: Database) -> None:
     ids = await failed(api, database, 7, reason="sms: gave_up: timeout")
     [item] = (await listed(api))["items"]
     shown = [(await api.get(f"/notifications/{id}")).json()["created_at"] for id in (ids[0], ids[-1])]
@@ -39,9 +39,7 @@ async def test_what_failed_alike_is_one_item(api: httpx2.AsyncClient, database: 
     assert item["age"].endswith("s")
 
 
-async def test_what_is_listed_can_be_redriven_by_what_the_list_says(
-    api: httpx2.AsyncClient, database: Database
-) -> None:
+async def test_a_listed_failure_can_be_redriven_by_its_filter(api: httpx2.AsyncClient, database: Database) -> None:
     ids = await failed(api, database, 3, reason="sms: gave_up: timeout")
     await end(database, ids[:1], reason="sms: no_provider")
     found = next(item for item in (await listed(api))["items"] if item["count"] == 2)
@@ -76,7 +74,7 @@ async def test_a_filter_holds(
     assert [item["count"] for item in (await listed(api, **wanted))["items"]] == counts
 
 
-async def test_what_is_well_is_no_failure(api: httpx2.AsyncClient, database: Database) -> None:
+async def test_a_successful_send_is_no_failure(api: httpx2.AsyncClient, database: Database) -> None:
     await ready(api)
     ids = await accepted(api, 2)
     await end(database, ids[:1], "DELIVERED")
@@ -110,4 +108,4 @@ async def test_pages_have_each_group_once(api: httpx2.AsyncClient, database: Dat
 async def test_a_question_that_makes_no_sense_is_refused(
     api: httpx2.AsyncClient, wanted: dict[str, str], parameter: str
 ) -> None:
-    assert set(faults(await api.get("/failures", params=wanted))) == {parameter}
+    assert set(validation_errors(await api.get("/failures", params=wanted))) == {parameter}

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.grouping import GROUP_LIMIT, Groups
+from api.statement_groups import MAX_GROUP_SIZE, StatementGroups
 from tests.polling import eventually
 
 ADA, BOB = uuid4(), uuid4()
@@ -31,7 +31,7 @@ class Statements:
 
 async def test_calls_during_a_statement_share_the_next_one() -> None:
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     first = asyncio.create_task(groups.submit(ADA, 1))
     await _until_running(statements, 1)
     others = [asyncio.create_task(groups.submit(ADA, number)) for number in (2, 3, 4)]
@@ -48,7 +48,7 @@ async def test_a_group_leaves_no_timer_behind() -> None:
         states.append(groups._tenants[tenant])
         return items
 
-    groups = Groups(run)
+    groups = StatementGroups(run)
     assert await asyncio.gather(*(groups.submit(ADA, number) for number in range(3))) == [0, 1, 2]
     assert [state.timer for state in states] == [None]
     assert groups._tenants == {}
@@ -56,7 +56,7 @@ async def test_a_group_leaves_no_timer_behind() -> None:
 
 async def test_a_statement_that_does_not_end_holds_up_no_other_call() -> None:
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     first = asyncio.create_task(groups.submit(ADA, 1))
     await _until_running(statements, 1)
     second = asyncio.create_task(groups.submit(ADA, 2))
@@ -69,7 +69,7 @@ async def test_a_statement_that_does_not_end_holds_up_no_other_call() -> None:
 async def test_tenants_share_no_statement() -> None:
     statements = Statements()
     statements.through.set()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     results = await asyncio.gather(*(groups.submit(tenant, n) for tenant, n in ((ADA, 1), (BOB, 2))))
     assert results == [2, 4]
     assert statements.groups == [[1], [2]]
@@ -78,16 +78,16 @@ async def test_tenants_share_no_statement() -> None:
 async def test_a_group_has_a_limit() -> None:
     statements = Statements()
     statements.through.set()
-    groups = Groups(statements.run)
-    count = GROUP_LIMIT + 1
+    groups = StatementGroups(statements.run)
+    count = MAX_GROUP_SIZE + 1
     assert await asyncio.gather(*(groups.submit(ADA, n) for n in range(count))) == [2 * n for n in range(count)]
-    assert [len(group) for group in statements.groups] == [GROUP_LIMIT, 1]
+    assert [len(group) for group in statements.groups] == [MAX_GROUP_SIZE, 1]
 
 
 async def test_an_error_is_raised_only_for_the_item_that_causes_it() -> None:
     statements = Statements()
     statements.through.set()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     results = await asyncio.gather(*(groups.submit(ADA, n) for n in (1, -1, 2)), return_exceptions=True)
     assert [results[0], results[2]] == [2, 4]
     assert isinstance(results[1], ValueError)
@@ -98,7 +98,7 @@ async def test_an_outage_is_raised_for_the_whole_group_and_nothing_is_repeated()
     statements = Statements()
     statements.through.set()
     statements.error = ConnectionResetError()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     results = await asyncio.gather(*(groups.submit(ADA, n) for n in (1, -1)), return_exceptions=True)
     assert [type(result) for result in results] == [ConnectionResetError] * 2
     assert statements.groups == [[1, -1]]
@@ -106,7 +106,7 @@ async def test_an_outage_is_raised_for_the_whole_group_and_nothing_is_repeated()
 
 async def test_a_canceled_call_takes_nothing_from_the_others() -> None:
     statements = Statements()
-    groups = Groups(statements.run)
+    groups = StatementGroups(statements.run)
     canceled, other = (asyncio.create_task(groups.submit(ADA, n)) for n in (1, 2))
     await _until_running(statements, 1)
     canceled.cancel()
@@ -123,7 +123,7 @@ async def _until_running(statements: Statements, count: int) -> None:
     await eventually(running, lambda seen: seen >= count)
 
 
-def _waiting(groups: Groups[int, int]) -> Callable[[], Awaitable[int]]:
+def _waiting(groups: StatementGroups[int, int]) -> Callable[[], Awaitable[int]]:
     async def count() -> int:
         return len(groups._tenants[ADA].items)
 

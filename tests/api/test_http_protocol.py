@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from api.connections import ConnectionLimits, Connections
-from api.http_protocol import PIPELINED
-from api.requests import Requests
-from api.server import Server, server_config
+from api.http_protocol import MAX_PIPELINED
+from api.request_middleware import RequestIdMiddleware
+from api.server import ApiServer, server_config
 from metrics.registry import REGISTRY
 from tests.polling import eventually
 
@@ -86,9 +86,9 @@ async def answer(request: Request) -> Response:
 async def served(limits: ConnectionLimits) -> AsyncIterator[Served]:
     app = FastAPI()
     app.add_route("/", answer, methods=["GET", "POST"])
-    app.add_middleware(Requests)
+    app.add_middleware(RequestIdMiddleware)
     config = server_config(app, HOST, 0, limits)
-    server = Server(config)
+    server = ApiServer(config)
     serving = asyncio.create_task(server.serve())
 
     async def port() -> Any:
@@ -118,7 +118,7 @@ async def impatient() -> AsyncIterator[Served]:
     [GET, POST + b"Content-Length: 9\r\n\r\npart", POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"],
     ids=["headers", "body", "chunks"],
 )
-async def test_a_request_that_does_not_arrive_in_time_is_answered_408(impatient: Served, begun: bytes) -> None:
+async def test_a_request_that_exceeds_the_deadline_gets_408(impatient: Served, begun: bytes) -> None:
     async with impatient.client() as client:
         await client.send(begun)
         assert await client.status() == "408"
@@ -139,7 +139,7 @@ async def test_an_untrusted_forwarded_address_is_logged_once_per_peer_and_counte
 
 
 async def test_the_forwarded_address_of_a_trusted_proxy_is_not_logged() -> None:
-    async with served(ConnectionLimits(proxies=("127.0.0.0/8",))) as behind, behind.client() as client:
+    async with served(ConnectionLimits(trusted_networks=("127.0.0.0/8",))) as behind, behind.client() as client:
         with capture_logs() as logs:
             await client.send(GET, FORWARDED)
             assert await client.status() == OK
@@ -264,11 +264,11 @@ async def test_a_target_without_a_path_is_refused(server: Served, line: bytes) -
         assert await client.status() == "400"
 
 
-async def test_pipelined_requests_are_answered_up_to_a_limit(server: Served) -> None:
+async def test_pipelined_requests_are_served_up_to_a_limit(server: Served) -> None:
     async with server.client() as client:
-        await client.send((GET + b"\r\n") * PIPELINED)
-        assert [await client.status() for _ in range(PIPELINED)] == [OK] * PIPELINED
-        await client.send((GET + b"\r\n") * (PIPELINED + 5))
+        await client.send((GET + b"\r\n") * MAX_PIPELINED)
+        assert [await client.status() for _ in range(MAX_PIPELINED)] == [OK] * MAX_PIPELINED
+        await client.send((GET + b"\r\n") * (MAX_PIPELINED + 5))
         assert await client.is_closed()
 
 
@@ -281,7 +281,7 @@ async def test_large_bodies_do_not_count_as_headers(server: Served) -> None:
 
 async def test_a_source_has_its_own_limit_of_connections() -> None:
     async with (
-        served(ConnectionLimits(per_source=1, proxies=("127.0.0.9/32",))) as server,
+        served(ConnectionLimits(per_source=1, trusted_networks=("127.0.0.9/32",))) as server,
         server.client() as first,
         server.client() as second,
         server.client("127.0.0.2") as other,

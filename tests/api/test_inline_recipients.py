@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from api.contact_rules import ContactRules
 from api.schemas.recipients import InlineRecipient, Profile, changes_of, profile_of
-from domain.targets import Targets
+from domain.targets import TargetPolicy
 
 
 def inline(**given: Any) -> InlineRecipient:
@@ -41,7 +41,7 @@ def test_null_is_not_given_in_a_send_and_clears_in_a_merge() -> None:
         ("ädä@example.com", None),
     ],
 )
-def test_an_address_brings_its_ascii_form_or_says_that_there_is_none(email: str, ascii_form: str | None) -> None:
+def test_an_address_has_its_ascii_form_or_is_refused(email: str, ascii_form: str | None) -> None:
     """A merge in SQL must overwrite that of the address before."""
     assert profile_of(inline(email=email)) == {"contact": {"email": email, "email_ascii": ascii_form}}
 
@@ -96,13 +96,16 @@ def test_an_address_has_up_to_254_octets_and_64_before_the_at(email: str, accept
     assert is_accepted(email) is accepted
 
 
-def test_what_only_development_takes_is_named_with_the_place_of_the_profile() -> None:
+def test_a_development_only_address_is_named_with_its_pointer() -> None:
     profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
-    rules = ContactRules(dev=False, targets=Targets(), phone_regions=None)
-    pointers = [fault["pointer"] for fault in rules.profile_faults(profile, "items", 3, "recipient")]
+    rules = ContactRules(dev=False, targets=TargetPolicy(), phone_regions=None)
+    pointers = [fault["pointer"] for fault in rules.find_profile_issues(profile, "items", 3, "recipient")]
     assert pointers == ["/items/3/recipient/email", "/items/3/recipient/webhook_url"]
-    assert rules.profile_faults(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
-    assert ContactRules(dev=True, targets=Targets(ports=frozenset()), phone_regions=None).profile_faults(profile) == []
+    assert rules.find_profile_issues(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+    assert (
+        ContactRules(dev=True, targets=TargetPolicy(ports=frozenset()), phone_regions=None).find_profile_issues(profile)
+        == []
+    )
 
 
 @pytest.mark.parametrize("recipient_id", ["", "x" * 256, "a\nb", "a/b", ".", "..", "\x85"])

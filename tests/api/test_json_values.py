@@ -28,7 +28,7 @@ def test_the_count_is_exact(value: Any, slice_size: int, indent: int | None, asc
     raw = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     count = values_in(value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_values, "SLICE", slice_size)
+        patch.setattr(json_values, "SLICE_SIZE", slice_size)
         assert not has_more_values(raw, count)
         assert has_more_values(raw, count - 1)
 

@@ -7,16 +7,16 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
-from api.send_groups import SendGroups
+from api.send_statement_groups import SendStatementGroups
 from storage import multi_sends, topics
-from tests.api.shops import Shop, faults
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
 SCHEMA = {"type": "object", "required": ["shop", "order"], "properties": {"order": {"type": "string"}}}
 PEOPLE = ("ada", "bob", "eve")
 MANY_RECIPIENTS = """
-INSERT INTO recipient (tenant, recipient_id, contact, address_keys, attributes, created_at, updated_at)
+INSERT INTO recipient (tenant, recipient_id, contact, address_hashes, attributes, created_at, updated_at)
 SELECT :tenant, 'r' || n, '{}', '{}', '{}', now(), now() FROM generate_series(1, 998) n
 """
 MANY_SUBSCRIBERS = """
@@ -26,27 +26,27 @@ SELECT :tenant, 'r' || n, 'lamps', now() FROM generate_series(1, 998) n
 
 
 @pytest.fixture
-async def store(shop: Shop) -> Shop:
+async def store(api_tenant: InProcessTenant) -> InProcessTenant:
     """Has a type `shipped` (SMS, priority 3), three people, and a topic `lamps` for them."""
     template = {"name": "n", "channel": "sms", "language": "en", "body_template": "{{ shop }} {{ order }}"}
-    saved = await shop.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
+    saved = await api_tenant.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
     assert saved.status_code == 201, saved.text
     kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-    assert (await shop.put("/notification-types/shipped", kind)).status_code == 201
+    assert (await api_tenant.put("/notification-types/shipped", kind)).status_code == 201
     for person in PEOPLE:
-        assert (await shop.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
-        assert (await shop.http.put(f"/topics/lamps/subscribers/{person}")).status_code == 204
-    return shop
+        assert (await api_tenant.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
+        assert (await api_tenant.http.put(f"/topics/lamps/subscribers/{person}")).status_code == 204
+    return api_tenant
 
 
 def to(recipient_id: str, **more: Any) -> Json:
     return {"recipient_id": recipient_id, "payload": {"order": f"order of {recipient_id}"}, **more}
 
 
-async def post(shop: Shop, *recipients: Json, key: str | None = None, **more: Any) -> Response:
+async def post(api_tenant: InProcessTenant, *recipients: Json, key: str | None = None, **more: Any) -> Response:
     body: Json = {"notification_type": "shipped", "payload": {"shop": "Kite"}, **more}
     headers = {} if key is None else {"Idempotency-Key": key}
-    return await shop.http.post(
+    return await api_tenant.http.post(
         "/notifications/send", json=body | ({"recipients": list(recipients)} if recipients else {}), headers=headers
     )
 
@@ -58,33 +58,33 @@ def entries(response: Response) -> list[Json]:
     return items
 
 
-async def send(shop: Shop, *recipients: Json, **more: Any) -> list[Json]:
-    return entries(await post(shop, *recipients, **more))
+async def send(api_tenant: InProcessTenant, *recipients: Json, **more: Any) -> list[Json]:
+    return entries(await post(api_tenant, *recipients, **more))
 
 
-async def to_topic(shop: Shop, **more: Any) -> list[Json]:
-    return await send(shop, topic="lamps", payload={"shop": "Kite", "order": "1"}, **more)
+async def to_topic(api_tenant: InProcessTenant, **more: Any) -> list[Json]:
+    return await send(api_tenant, topic="lamps", payload={"shop": "Kite", "order": "1"}, **more)
 
 
-async def execute(shop: Shop, statement: str) -> Any:
-    async with shop.database.transaction() as session:
-        return await session.execute(text(statement), {"tenant": shop.tenant})
+async def execute(api_tenant: InProcessTenant, statement: str) -> Any:
+    async with api_tenant.database.transaction() as session:
+        return await session.execute(text(statement), {"tenant": api_tenant.tenant})
 
 
-async def stored(shop: Shop) -> int:
-    counted = await execute(shop, "SELECT count(*) FROM notification WHERE tenant = :tenant")
+async def stored(api_tenant: InProcessTenant) -> int:
+    counted = await execute(api_tenant, "SELECT count(*) FROM notification WHERE tenant = :tenant")
     return int(counted.scalar_one())
 
 
-async def shown(shop: Shop, item: Json) -> Json:
-    view: Json = (await shop.http.get(f"/notifications/{item['id']}")).json()
+async def shown(api_tenant: InProcessTenant, item: Json) -> Json:
+    view: Json = (await api_tenant.http.get(f"/notifications/{item['id']}")).json()
     return view
 
 
 # Entries
 
 
-async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store: Shop) -> None:
+async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store: InProcessTenant) -> None:
     ada, bob = await send(
         store, to("ada", payload={"order": "4711", "shop": "Own"}), to("bob", priority=1, tags=["b"]), tags=["all"]
     )
@@ -97,14 +97,14 @@ async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store
     assert (bob["event_payload"], bob["priority"], bob["tags"]) == ({"order": "order of bob", "shop": "Kite"}, 1, ["b"])
 
 
-async def test_an_entry_may_give_the_recipient_inline(store: Shop) -> None:
+async def test_an_entry_may_give_the_recipient_inline(store: InProcessTenant) -> None:
     recipient = {"recipient_id": "new", "phone": "+447700900124"}
     [item] = await send(store, {"recipient": recipient, "payload": {"order": "1"}})
     assert (item["recipient_id"], item["status"]) == ("new", 202)
     assert (await store.http.get("/recipients/new")).json()["phone"] == "+447700900124"
 
 
-async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: Shop) -> None:
+async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: InProcessTenant) -> None:
     bad = [to("nobody"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
     first, *refused = await send(store, to("ada"), *bad)
     assert (first["status"], await stored(store)) == (202, 1)
@@ -122,7 +122,7 @@ async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: S
     ]
 
 
-async def test_a_further_entry_for_a_recipient_is_refused(store: Shop) -> None:
+async def test_a_further_entry_for_a_recipient_is_refused(store: InProcessTenant) -> None:
     first, again = await send(store, to("ada"), to("ada", payload={"order": "2"}))
     assert (first["status"], again["status"], await stored(store)) == (202, 422, 1)
     assert again["errors"] == [{"pointer": "", "detail": "has the same recipient as entry 0"}]
@@ -143,13 +143,13 @@ WRONG_AS_A_WHOLE: list[tuple[Json, str]] = [
 ]
 
 
-async def test_what_all_entries_share_is_refused_as_a_whole(store: Shop) -> None:
+async def test_an_invalid_shared_field_refuses_the_whole_request(store: InProcessTenant) -> None:
     for body, pointer in WRONG_AS_A_WHOLE:
-        assert pointer in faults(await post(store, key="k", **body)), body
+        assert pointer in validation_errors(await post(store, key="k", **body)), body
     assert await stored(store) == 0
 
 
-async def test_shared_fields_count_once_for_each_recipient(store: Shop) -> None:
+async def test_shared_fields_count_once_for_each_recipient(store: InProcessTenant) -> None:
     large, many = {"shop": "x" * 100_000}, {"shop": [0] * 1_001}
     recipients = [to(f"r{number}") for number in range(100)]
     for payload in (large, many):
@@ -161,7 +161,7 @@ async def test_shared_fields_count_once_for_each_recipient(store: Shop) -> None:
 # Topics
 
 
-async def test_each_subscriber_of_a_topic_gets_a_notification(store: Shop) -> None:
+async def test_each_subscriber_of_a_topic_gets_a_notification(store: InProcessTenant) -> None:
     assert (await store.http.delete("/topics/lamps/subscribers/bob")).status_code == 204
     items = await to_topic(store, cancel_key="lamps-1")
     assert [(item["recipient_id"], item["status"]) for item in items] == [("ada", 202), ("eve", 202)]
@@ -170,28 +170,28 @@ async def test_each_subscriber_of_a_topic_gets_a_notification(store: Shop) -> No
     assert {item["id"] for item in canceled["items"]} == {item["id"] for item in items}
 
 
-async def test_a_subscriber_who_is_erased_meanwhile_is_refused_alone(
-    store: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_subscriber_erased_during_the_request_is_refused_alone(
+    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscribers = topics.subscribers
+    subscribers = topics.list_subscribers
 
     async def before_an_erasure(*arguments: Any) -> list[str]:
         found = await subscribers(*arguments)
         assert (await store.http.request("DELETE", "/recipients/bob")).status_code == 202
         return found
 
-    monkeypatch.setattr(topics, "subscribers", before_an_erasure)
+    monkeypatch.setattr(topics, "list_subscribers", before_an_erasure)
     first = await to_topic(store, key="k")
     assert [(item["recipient_id"], item["status"]) for item in first] == [("ada", 202), ("bob", 422), ("eve", 202)]
     first[1]["recipient_id"] = None
     assert await to_topic(store, key="k") == first
 
 
-async def test_a_topic_may_have_a_thousand_subscribers(store: Shop) -> None:
+async def test_a_topic_may_have_a_thousand_subscribers(store: InProcessTenant) -> None:
     await execute(store, MANY_RECIPIENTS)
     await execute(store, MANY_SUBSCRIBERS)
     too_many = await post(store, topic="lamps", payload={"shop": "Kite", "order": "1"})
-    assert faults(too_many) == {"/topic": "has more than 1,000 subscribers, the limit of one send"}
+    assert validation_errors(too_many) == {"/topic": "has more than 1,000 subscribers, the limit of one send"}
     assert (await store.http.delete("/topics/lamps/subscribers/r7")).status_code == 204
     items = await to_topic(store, key="k")
     assert ({item["status"] for item in items}, len(items), await stored(store)) == ({202}, 1_000, 1_000)
@@ -203,7 +203,7 @@ async def test_a_topic_may_have_a_thousand_subscribers(store: Shop) -> None:
 # Once
 
 
-async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: Shop) -> None:
+async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: InProcessTenant) -> None:
     given = (to("ada"), to("nobody"), to("bob", priority=9), to("eve"))
     first = await post(store, *given, key="k")
     assert (await store.put("/recipients/nobody", {})).status_code == 201
@@ -212,10 +212,10 @@ async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store
     assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
     assert (entries(again), await stored(store)) == (entries(first), 2)
     for other in (await post(store, *given[:1], key="k"), await post(store, topic="lamps", key="k")):
-        assert faults(other) == {"": "the idempotency key was used before with another body"}
+        assert validation_errors(other) == {"": "the idempotency key was used before with another body"}
 
 
-async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: Shop) -> None:
+async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: InProcessTenant) -> None:
     assert (await store.http.delete("/topics/lamps/subscribers/ada")).status_code == 204
     first = await to_topic(store, key="k")
     assert (await store.http.put("/topics/lamps/subscribers/ada")).status_code == 204
@@ -223,15 +223,18 @@ async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: Shop) -> 
     assert await stored(store) == 2
 
 
-async def test_a_key_holds_for_sends_to_one_recipient_too(store: Shop) -> None:
+async def test_a_key_holds_for_sends_to_one_recipient_too(store: InProcessTenant) -> None:
     reused = {"": "the idempotency key was used before with another body"}
     await send(store, to("ada"), key="several")
-    assert faults(await post(store, key="several", recipient_id="bob", payload={"shop": "", "order": ""})) == reused
+    assert (
+        validation_errors(await post(store, key="several", recipient_id="bob", payload={"shop": "", "order": ""}))
+        == reused
+    )
     assert (await post(store, key="one", recipient_id="bob", payload={"shop": "", "order": ""})).status_code == 202
-    assert faults(await post(store, to("ada"), key="one")) == reused
+    assert validation_errors(await post(store, to("ada"), key="one")) == reused
 
 
-async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store: Shop) -> None:
+async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: InProcessTenant) -> None:
     entries: list[dict[str, Any]] = [to("nobody"), {"payload": {}}]
     for refused in entries:
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
@@ -244,17 +247,17 @@ async def test_a_key_is_free_when_nothing_was_accepted_or_its_time_is_over(store
 
 @pytest.mark.parametrize("bodies", [("ada", "ada"), ("ada", "bob")])
 async def test_one_of_concurrent_requests_with_a_key_is_accepted(
-    store: Shop, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
+    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
 ) -> None:
     """Both have looked the key up before either of them holds it."""
     both = asyncio.Barrier(2)
-    keep = multi_sends.keep
+    keep = multi_sends.store_results
 
     async def keep_together(*arguments: Any) -> bool:
         await both.wait()
         return await keep(*arguments)
 
-    monkeypatch.setattr(multi_sends, "keep", keep_together)
+    monkeypatch.setattr(multi_sends, "store_results", keep_together)
     async with asyncio.timeout(60):
         one, other = await asyncio.gather(*(post(store, to(person), to("eve"), key="k") for person in bodies))
     assert await stored(store) == 2
@@ -268,41 +271,41 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
 REUSED = {"": "the idempotency key was used before with another body"}
 
 
-async def one(shop: Shop) -> Response:
-    return await post(shop, key="k", recipient_id="bob", payload={"shop": "", "order": ""})
+async def one(api_tenant: InProcessTenant) -> Response:
+    return await post(api_tenant, key="k", recipient_id="bob", payload={"shop": "", "order": ""})
 
 
-async def test_a_send_to_one_recipient_takes_the_key_from_a_concurrent_one_to_several(
-    store: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
+    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is accepted after the other has looked the key up."""
-    keep = multi_sends.keep
+    keep = multi_sends.store_results
 
     async def keep_afterwards(*arguments: Any) -> bool:
         assert (await one(store)).status_code == 202
         return await keep(*arguments)
 
-    monkeypatch.setattr(multi_sends, "keep", keep_afterwards)
-    assert faults(await post(store, to("ada"), to("eve"), key="k")) == REUSED
+    monkeypatch.setattr(multi_sends, "store_results", keep_afterwards)
+    assert validation_errors(await post(store, to("ada"), to("eve"), key="k")) == REUSED
     assert await stored(store) == 1
 
 
-async def test_a_send_to_several_recipients_takes_the_key_from_a_concurrent_one_to_one(
-    store: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
+    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is accepted after the other has looked the key up; its first entry is refused."""
-    insert = SendGroups.insert
+    insert = SendStatementGroups.insert
 
     async def insert_afterwards(*arguments: Any) -> Any:
         await send(store, to("nobody"), to("ada"), to("eve"), key="k")
         return await insert(*arguments)
 
-    monkeypatch.setattr(SendGroups, "insert", insert_afterwards)
-    assert faults(await one(store)) == REUSED
+    monkeypatch.setattr(SendStatementGroups, "insert", insert_afterwards)
+    assert validation_errors(await one(store)) == REUSED
     assert await stored(store) == 2
 
 
-async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: Shop) -> None:
+async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: InProcessTenant) -> None:
     """The key is also held by the notification of another recipient, and stays in force."""
     given, key = (to("bob"), to("ada")), "for +447700900123"
     first = await send(store, *given, key=key)
@@ -312,4 +315,6 @@ async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: Shop) -
     for table in ("notification", "multi_send"):
         assert (await execute(store, kept.format(table))).scalar_one() == 0
     assert [entry["id"] for entry in await send(store, *given, key=key)] == [entry["id"] for entry in first]
-    assert faults(await post(store, key=key, recipient_id="bob", payload={"shop": "", "order": ""})) == REUSED
+    assert (
+        validation_errors(await post(store, key=key, recipient_id="bob", payload={"shop": "", "order": ""})) == REUSED
+    )

@@ -4,10 +4,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from bootstrap import Parts
+from bootstrap import Container
 from domain.channels import Channel
 from models.tenants import Tenant
-from tests.api.shops import Shop
+from tests.api.in_process_tenants import InProcessTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -67,13 +67,13 @@ async def test_the_same_type_again_changes_nothing(api: httpx2.AsyncClient) -> N
 
 
 async def test_a_change_is_a_new_version_and_used_at_once(
-    api: httpx2.AsyncClient, parts: Parts, tenant: Tenant
+    api: httpx2.AsyncClient, container: Container, tenant: Tenant
 ) -> None:
     await api.put(PATH, json=SHIPPED)
-    assert await parts.catalog.current_type(tenant.id, "order.shipped")
+    assert await container.catalog.current_type(tenant.id, "order.shipped")
     answer = await api.put(PATH, json=changed(priority=5))
     assert (answer.status_code, answer.json()["version"]) == (201, 2)
-    current = await parts.catalog.current_type(tenant.id, "order.shipped")
+    current = await container.catalog.current_type(tenant.id, "order.shipped")
     assert current is not None
     assert (current.priority, current.default) == (5, {Channel.SMS: False})
 
@@ -84,18 +84,18 @@ async def test_writers_at_the_same_time_make_consecutive_versions(api: httpx2.As
     assert sorted(answer.json()["version"] for answer in answers) == list(range(1, 9))
 
 
-async def test_a_retired_type_is_gone_until_it_is_put_again(
-    api: httpx2.AsyncClient, parts: Parts, tenant: Tenant
+async def test_a_retired_type_is_not_found_until_it_is_put_again(
+    api: httpx2.AsyncClient, container: Container, tenant: Tenant
 ) -> None:
     await api.put(PATH, json=SHIPPED)
-    old = await parts.catalog.current_type(tenant.id, "order.shipped")
+    old = await container.catalog.current_type(tenant.id, "order.shipped")
     assert (await api.delete(PATH)).status_code == 204
     assert (await api.get(PATH)).status_code == 404
     assert (await api.delete(PATH)).status_code == 404
     assert (await api.get("/notification-types")).json()["items"] == []
-    assert await parts.catalog.current_type(tenant.id, "order.shipped") is None
+    assert await container.catalog.current_type(tenant.id, "order.shipped") is None
     assert old is not None
-    assert (await parts.catalog.type_by_id(tenant.id, old.id)).priority == 2
+    assert (await container.catalog.type_by_id(tenant.id, old.id)).priority == 2
     revived = await api.put(PATH, json=SHIPPED)
     assert (revived.status_code, revived.json()["version"]) == (201, 2)
 
@@ -183,12 +183,12 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"digest": {"window": "15m", "schedule": "0 9 * * *"}}, "/digest", "needs either `window` or `schedule`"),
         ({"digest": {"window": "0m"}}, "/digest/window", "must be a whole number followed by"),
         ({"digest": {"window": "32d"}}, "/digest/window", "must not be longer than 31d"),
-        ({"digest": {"window": "1h", "sliding": True}}, "/digest", "`sliding` needs `at_most`, and"),
-        ({"digest": {"window": "1h", "at_most": "2h"}}, "/digest", "`sliding` needs `at_most`, and"),
-        ({"digest": SLIDING | {"at_most": "59m"}}, "/digest", "`at_most` must not be shorter than the `window`"),
-        ({"digest": SLIDING | {"at_most": "32d"}}, "/digest/at_most", "must not be longer than 31d"),
-        ({"digest": DAILY | {"sliding": True, "at_most": "1h"}}, "/digest", "only a `window` can be `sliding`"),
-        ({"digest": DAILY | {"first_at_once": True}}, "/digest", "`first_at_once` needs a `window`"),
+        ({"digest": {"window": "1h", "sliding": True}}, "/digest", "`sliding` needs `max_window`, and"),
+        ({"digest": {"window": "1h", "max_window": "2h"}}, "/digest", "`sliding` needs `max_window`, and"),
+        ({"digest": SLIDING | {"max_window": "59m"}}, "/digest", "`max_window` must not be shorter than the `window`"),
+        ({"digest": SLIDING | {"max_window": "32d"}}, "/digest/max_window", "must not be longer than 31d"),
+        ({"digest": DAILY | {"sliding": True, "max_window": "1h"}}, "/digest", "only a `window` can be `sliding`"),
+        ({"digest": DAILY | {"send_first_immediately": True}}, "/digest", "`send_first_immediately` needs a `window`"),
         ({"digest": {"schedule": "0 9 * *"}}, "/digest/schedule", "must have five fields, such as"),
         ({"digest": {"schedule": "0 25 * * *"}}, "/digest/schedule", "hour: 25 must be 0 to 23"),
         ({"digest": {"schedule": "0 9 30 2 *"}}, "/digest/schedule", "is never due"),
@@ -227,10 +227,14 @@ async def test_saying_no_is_kept(api: httpx2.AsyncClient) -> None:
         ("send_window", DAYTIME | {"days": ["mon", "fri"]}, {}),
         ("throttle", {"limit": 3, "per": "1h"}, {"scope": "recipient", "on_exceed": "drop"}),
         ("throttle", {"limit": 3, "per": "31d", "scope": "tenant", "on_exceed": "defer"}, {}),
-        ("digest", {"window": "15m"}, {"sliding": False, "max_items": 100, "first_at_once": False}),
-        ("digest", SLIDING | {"at_most": "1h", "key": "project"}, {"max_items": 100, "first_at_once": False}),
-        ("digest", DAILY | {"max_items": 1000}, {"sliding": False, "first_at_once": False}),
-        ("digest", {"window": "31d", "first_at_once": True}, {"sliding": False, "max_items": 100}),
+        ("digest", {"window": "15m"}, {"sliding": False, "max_items": 100, "send_first_immediately": False}),
+        (
+            "digest",
+            SLIDING | {"max_window": "1h", "key": "project"},
+            {"max_items": 100, "send_first_immediately": False},
+        ),
+        ("digest", DAILY | {"max_items": 1000}, {"sliding": False, "send_first_immediately": False}),
+        ("digest", {"window": "31d", "send_first_immediately": True}, {"sliding": False, "max_items": 100}),
     ],
 )
 async def test_rules_of_time_are_kept_as_they_were_written_with_their_defaults(
@@ -240,7 +244,7 @@ async def test_rules_of_time_are_kept_as_they_were_written_with_their_defaults(
     assert (await api.get(PATH)).json()[name] == asked | added
 
 
-async def test_what_exceeds_can_go_into_the_digest_that_is_there(api: httpx2.AsyncClient) -> None:
+async def test_sends_over_a_throttle_can_join_an_existing_digest(api: httpx2.AsyncClient) -> None:
     body = changed(throttle={"limit": 1, "per": "1h", "on_exceed": "digest"}, digest={"window": "15m"})
     assert (await api.put(PATH, json=body)).status_code == 201
 
@@ -291,20 +295,20 @@ async def test_a_save_warns_of_missing_and_incomplete_templates(
     assert "warnings" not in (await api.put(PATH, json=SHIPPED)).json()
 
 
-async def test_a_save_warns_of_preferences_that_name_its_former_category(shop: Shop) -> None:
-    path = await shop.with_person()
+async def test_a_save_warns_of_preferences_that_name_its_former_category(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient()
     news: dict[str, Any] = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
 
     async def saved(key: str, category: str | None) -> list[str]:
         body = news if category is None else news | {"category": category}
-        response = await shop.http.put(f"/notification-types/{key}", json=body)
+        response = await api_tenant.http.put(f"/notification-types/{key}", json=body)
         assert response.is_success, response.text
         return [each for each in response.json().get("warnings", ()) if each.startswith("/category")]
 
     assert await saved("news", "MARKETING") == []
     assert await saved("offer", "MARKETING") == []
     assert await saved("news", "PROMOTION") == []  # another type has it still
-    await shop.put(f"{path}/preferences", {"type_channel_preferences": {"MARKETING": {"sms": False}}})
+    await api_tenant.put(f"{path}/preferences", {"type_channel_preferences": {"MARKETING": {"sms": False}}})
     assert await saved("offer", None) == [
         "/category: preferences name 'MARKETING', which is no category any more: they have no effect"
     ]

@@ -8,37 +8,39 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-from tests.engine import Engine, Shop, open_shop
+from tests.engine import ApiTenant, Engine, open_api_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-async def found(shop: Shop, **wanted: str) -> set[str]:
-    return {item["id"] for item in (await shop.ok("GET", f"/notifications?{urlencode(wanted)}"))["items"]}
+async def found(api_tenant: ApiTenant, **wanted: str) -> set[str]:
+    return {item["id"] for item in (await api_tenant.call("GET", f"/notifications?{urlencode(wanted)}"))["items"]}
 
 
 @pytest.fixture(scope="module")
-async def archive(engine: Engine) -> AsyncIterator[tuple[Shop, dict[str, str]]]:
+async def archive(engine: Engine) -> AsyncIterator[tuple[ApiTenant, dict[str, str]]]:
     """Five notifications that differ, by name."""
-    async with open_shop(engine) as shop:
-        await shop.type("welcome", ["email"])
-        await shop.type("code", ["sms"], ["email"])
-        await shop.template("code", "sms", "Your code is {{ code }}, valid for an hour")
-        await shop.person("ada", email="ada@example.com", phone="+447700900123")
-        await shop.person("bob", email="bob+refuse@example.com")
+    async with open_api_tenant(engine) as api_tenant:
+        await api_tenant.put_type("welcome", ["email"])
+        await api_tenant.put_type("code", ["sms"], ["email"])
+        await api_tenant.template("code", "sms", "Your code is {{ code }}, valid for an hour")
+        await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
+        await api_tenant.put_recipient("bob", email="bob+refuse@example.com")
         ids = {
-            "ada welcome": await shop.send("welcome", payload={"name": "Zebra Crossing"}, tags=["spring", "sale"]),
-            "ada code": await shop.send("code", payload={"name": "Ada", "code": "4711"}),
-            "bob refused": await shop.send("welcome", "bob", tags=["sale"]),
-            "bob without a phone": await shop.send("code", "bob", payload={"name": "Bob", "code": "4712"}),
+            "ada welcome": await api_tenant.send(
+                "welcome", payload={"name": "Zebra Crossing"}, tags=["spring", "sale"]
+            ),
+            "ada code": await api_tenant.send("code", payload={"name": "Ada", "code": "4711"}),
+            "bob refused": await api_tenant.send("welcome", "bob", tags=["sale"]),
+            "bob without a phone": await api_tenant.send("code", "bob", payload={"name": "Bob", "code": "4712"}),
         }
         for name in ("ada welcome", "ada code"):
-            await shop.ended(ids[name], "DELIVERED")
+            await api_tenant.wait_for_end(ids[name], "DELIVERED")
         for name in ("bob refused", "bob without a phone"):
-            await shop.ended(ids[name], "FAILED")
-        ids["waiting"] = await shop.send("welcome", send_at="2099-01-01T00:00:00Z", cancel_key="cart-1")
-        yield shop, ids
-        await shop.cancel(ids["waiting"])
+            await api_tenant.wait_for_end(ids[name], "FAILED")
+        ids["waiting"] = await api_tenant.send("welcome", send_at="2099-01-01T00:00:00Z", cancel_key="cart-1")
+        yield api_tenant, ids
+        await api_tenant.cancel(ids["waiting"])
 
 
 ADA, BOB = {"ada welcome", "ada code", "waiting"}, {"bob refused", "bob without a phone"}
@@ -72,21 +74,21 @@ FILTERS: list[tuple[dict[str, str], set[str]]] = [
 @pytest.mark.parametrize(
     ("wanted", "names"), FILTERS, ids=lambda value: urlencode(value) if type(value) is dict else ""
 )
-async def test_a_search_finds_what_fits_and_nothing_else(
-    archive: tuple[Shop, dict[str, str]], wanted: dict[str, str], names: set[str]
+async def test_a_search_returns_only_matching_notifications(
+    archive: tuple[ApiTenant, dict[str, str]], wanted: dict[str, str], names: set[str]
 ) -> None:
-    shop, ids = archive
-    assert await found(shop, **wanted) == {ids[name] for name in names}
+    api_tenant, ids = archive
+    assert await found(api_tenant, **wanted) == {ids[name] for name in names}
 
 
-async def test_a_search_by_time_takes_its_start_and_leaves_its_end(archive: tuple[Shop, dict[str, str]]) -> None:
-    shop, ids = archive
-    at = (await shop.shown(ids["ada code"]))["created_at"]
+async def test_a_search_by_time_takes_its_start_and_leaves_its_end(archive: tuple[ApiTenant, dict[str, str]]) -> None:
+    api_tenant, ids = archive
+    at = (await api_tenant.notification(ids["ada code"]))["created_at"]
     after = (datetime.fromisoformat(at) + timedelta(microseconds=1)).isoformat()
-    assert await found(shop, created_from=at) == set(ids.values()) - {ids["ada welcome"]}
-    assert await found(shop, created_before=at) == {ids["ada welcome"]}
-    assert await found(shop, created_from=at, created_before=after) == {ids["ada code"]}
-    assert await found(shop, created_from=datetime.now(UTC).isoformat()) == set()
+    assert await found(api_tenant, created_from=at) == set(ids.values()) - {ids["ada welcome"]}
+    assert await found(api_tenant, created_before=at) == {ids["ada welcome"]}
+    assert await found(api_tenant, created_from=at, created_before=after) == {ids["ada code"]}
+    assert await found(api_tenant, created_from=datetime.now(UTC).isoformat()) == set()
 
 
 @pytest.mark.parametrize(
@@ -108,11 +110,11 @@ async def test_a_search_that_makes_no_sense_is_refused(
     assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
 
 
-async def test_an_item_of_a_list_has_its_facts_and_neither_payload_nor_content(
-    archive: tuple[Shop, dict[str, str]],
+async def test_a_list_item_has_its_fields_without_payload_and_content(
+    archive: tuple[ApiTenant, dict[str, str]],
 ) -> None:
-    shop, ids = archive
-    [item] = (await shop.ok("GET", "/notifications?tag=spring"))["items"]
+    api_tenant, ids = archive
+    [item] = (await api_tenant.call("GET", "/notifications?tag=spring"))["items"]
     assert set(item) == {
         *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "tags", "created_at"),
         *("send_at", "expires_at", "finished_at", "cancel_key", "workflow_id", "temporal_url", "failures"),
@@ -135,9 +137,9 @@ ATTEMPT = {"id", "endpoint_id", "provider", "outcome", "error_type", "started_at
 ENTRY = {"at", "kind", "channel", "reason", "detail"}
 
 
-async def test_one_is_shown_with_everything_that_happened_to_it(archive: tuple[Shop, dict[str, str]]) -> None:
-    shop, ids = archive
-    shown = await shop.shown(ids["ada code"])
+async def test_one_is_shown_with_everything_that_happened_to_it(archive: tuple[ApiTenant, dict[str, str]]) -> None:
+    api_tenant, ids = archive
+    shown = await api_tenant.notification(ids["ada code"])
     [delivery] = shown["deliveries"]
     [attempt] = delivery["attempts"]
     assert SHAPE - set(shown) == set()
@@ -166,9 +168,9 @@ def _times(value: Any) -> list[Any]:
     return []
 
 
-async def test_a_channel_that_was_passed_over_says_why(archive: tuple[Shop, dict[str, str]]) -> None:
-    shop, ids = archive
-    shown = await shop.shown(ids["bob without a phone"])
+async def test_a_skipped_channel_has_a_reason(archive: tuple[ApiTenant, dict[str, str]]) -> None:
+    api_tenant, ids = archive
+    shown = await api_tenant.notification(ids["bob without a phone"])
     said = {d["channel"]: (d["status"], d["failure_reason"]) for d in shown["deliveries"]}
     assert said == {"sms": ("SKIPPED", "no_address"), "email": ("FAILED", "refused_recipient")}
     skipped = [entry for entry in shown["timeline"] if entry["kind"] == "channel_skipped"]
@@ -176,7 +178,7 @@ async def test_a_channel_that_was_passed_over_says_why(archive: tuple[Shop, dict
 
 
 @pytest.mark.parametrize("id", ["nonsense", "1", "%00", "00000000-0000-0000-0000-00000000000g"])
-async def test_what_cannot_be_an_id_names_nothing(api: httpx2.AsyncClient, id: str) -> None:
+async def test_an_invalid_id_is_not_found(api: httpx2.AsyncClient, id: str) -> None:
     assert (await api.get(f"/notifications/{id}")).status_code == 404
     assert (await api.post(f"/notifications/{id}/cancel")).status_code == 404
 
@@ -233,7 +235,7 @@ async def test_a_filter_holds_on_every_page(api: httpx2.AsyncClient) -> None:
     assert second["next_cursor"] is None
 
 
-async def test_what_is_accepted_but_not_dispatched_is_shown_as_pending(api: httpx2.AsyncClient) -> None:
+async def test_an_accepted_notification_without_a_dispatcher_is_pending(api: httpx2.AsyncClient) -> None:
     await ready(api)
     [id] = await accepted(api, 1)
     shown = (await api.get(f"/notifications/{id}")).json()

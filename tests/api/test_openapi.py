@@ -11,9 +11,9 @@ import jsonschema_rs
 import pytest
 
 from api.examples import EXAMPLES
-from api.http_protocol import _response
+from api.http_protocol import _problem_response
 from api.problems import MEDIA_TYPE
-from bootstrap import Parts
+from bootstrap import Container
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from tests.apps import document
 
@@ -80,19 +80,19 @@ def references(node: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in operations()])
-def test_every_operation_says_in_a_line_what_it_does(name: str) -> None:
+def test_every_operation_has_a_one_line_summary(name: str) -> None:
     assert re.fullmatch(r"[A-Z0-9`][^\n]{15,}\.", operation(name).get("description", ""))
 
 
 @pytest.mark.parametrize(
     ("name", "content"), [pytest.param(name, content, id=f"{name} {status}") for name, status, content in examples()]
 )
-def test_an_example_fits_the_schema_of_its_answer(name: str, content: Json) -> None:
+def test_an_example_fits_the_schema_of_its_response(name: str, content: Json) -> None:
     assert fits(content["schema"], content["example"])
     assert not fits(content["schema"], content["example"] | {"strange": 1})
 
 
-def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> None:
+def test_frequent_operations_show_a_response_and_every_example_is_used() -> None:
     shown = {name for name, _, _ in examples()}
     assert FIRST <= shown == set(EXAMPLES)
 
@@ -104,7 +104,7 @@ def test_what_people_call_first_shows_an_answer_and_every_example_is_shown() -> 
         *("KeyBody", "RotateBody", "TenantBody", "Problem"),
     ],
 )
-def test_what_people_write_first_has_an_example(name: str) -> None:
+def test_frequent_request_bodies_have_an_example(name: str) -> None:
     assert DOCUMENT["components"]["schemas"][name]["examples"]
 
 
@@ -125,7 +125,7 @@ def answered(node: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
         yield from answered(child, seen)
 
 
-def test_secrets_are_answered_only_where_they_are_made() -> None:
+def test_secrets_are_returned_only_on_creation() -> None:
     """`get_webhook_secret` computes its answer: that secret is not stored."""
     secrets = {"secret", "previous_secret", "token", "subscription", "auth", "p256dh", "hash"}
     shown = {
@@ -136,7 +136,7 @@ def test_secrets_are_answered_only_where_they_are_made() -> None:
     assert shown == {"put_event_endpoint", "rotate_event_secret", "get_webhook_secret"}
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     there = {
         f"#/components/{kind}/{name}" for kind in ("schemas", "responses") for name in DOCUMENT["components"][kind]
     }
@@ -184,9 +184,9 @@ def test_every_operation_has_its_errors_as_problems(name: str) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 431, 503])
-def test_what_the_protocol_answers_is_a_shared_response(status: int) -> None:
+def test_protocol_errors_are_shared_responses(status: int) -> None:
     """By bytes that no route has made."""
-    head, _, body = _response(status).decode().partition("\r\n\r\n")
+    head, _, body = _problem_response(status).decode().partition("\r\n\r\n")
     fields = dict(line.split(": ") for line in head.split("\r\n")[1:])
     [reference] = {one["responses"][str(status)].get("$ref") for _, one in operations()}
     documented = referred({"$ref": reference})
@@ -194,20 +194,20 @@ def test_what_the_protocol_answers_is_a_shared_response(status: int) -> None:
     assert fits(documented["content"][fields["Content-Type"]]["schema"], json.loads(body))
 
 
-def test_what_a_type_cannot_say_yet_is_told() -> None:
+def test_constraints_beyond_the_schema_are_described() -> None:
     fields = DOCUMENT["components"]["schemas"]["TypeBody"]["properties"]
     refused = {name for name, field in fields.items() if field.get("description") == "Refused: not supported yet."}
     assert refused == {"from", "reply_to", "sensitive", "variants"}
 
 
-def test_headers_that_matter_are_told() -> None:
+def test_relevant_headers_are_documented() -> None:
     told = responses("POST /notifications/send")
     assert set(told["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
     assert (set(told["401"]["headers"]), set(told["503"]["headers"])) == ({"WWW-Authenticate"}, {"Retry-After"})
     assert set(told["429"]["headers"]) == {"Retry-After"}
 
 
-def test_the_key_of_an_item_of_a_batch_is_that_of_the_header() -> None:
+def test_the_key_of_a_batch_item_has_the_schema_of_the_header() -> None:
     [header] = operation("POST /notifications/send")["parameters"]
     item = DOCUMENT["components"]["schemas"]["BatchRequest"]["properties"]["items"]["items"]
     allowed = item["properties"]["idempotency_key"]["anyOf"]
@@ -228,11 +228,11 @@ def test_the_key_of_an_item_of_a_batch_is_that_of_the_header() -> None:
         (413, "sandbox", b" " * (1024 * 1024 + 1), True),
     ],
 )
-async def test_a_receipt_is_answered_as_documented(
-    api: httpx2.AsyncClient, parts: Parts, status: int, provider: str, body: bytes, genuine: bool
+async def test_a_receipt_gets_the_documented_response(
+    api: httpx2.AsyncClient, container: Container, status: int, provider: str, body: bytes, genuine: bool
 ) -> None:
     now = str(int(time.time()))
-    secret = parts.settings.secret if genuine else b"a guess"
+    secret = container.settings.secret if genuine else b"a guess"
     headers = {TIMESTAMP_HEADER: now, SIGNATURE_HEADER: sign(secret, now, body), "Authorization": ""}
     answer = await api.post(f"/receipts/{provider}", content=body, headers=headers)
     assert answer.status_code == status

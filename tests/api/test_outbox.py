@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from bootstrap import Parts
+from bootstrap import Container
 from config import Settings
 from models.sandbox import SandboxMessage
-from storage.sandbox import owner_of
-from tests.api.shops import Shop, faults, open_shop, production
-from tests.storage.histories import CANARY, Known, person_with_history
+from storage.sandbox import secret_owner_of
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
+from tests.storage.recipient_histories import CANARY, StoredHistory, recipient_with_history
 from web import outbox as page
 
 pytestmark = pytest.mark.postgres
@@ -23,19 +23,21 @@ HOSTILE = """<p style="color:red">Hi</p><script>alert(1)</script>"><img src=x on
 
 
 @pytest.fixture
-async def shop(parts: Parts) -> AsyncIterator[Shop]:
+async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
     settings = Settings(env="dev", temporal_ui_url=f"{UI}/", _env_file=None)
-    async with open_shop(parts, settings=settings) as shop:
-        yield shop
+    async with open_in_process_tenant(container, settings=settings) as api_tenant:
+        yield api_tenant
 
 
 @pytest.fixture
-async def known(shop: Shop) -> Known:
+async def known(api_tenant: InProcessTenant) -> StoredHistory:
     """Somebody with one e-mail in the sandbox and one message in the inbox."""
-    return await person_with_history(shop.database, shop.tenant, shop.person)
+    return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 
-async def deliver(shop: Shop, known: Known, channel: str, content: dict[str, Any], address: dict[str, Any]) -> None:
+async def deliver(
+    api_tenant: InProcessTenant, known: StoredHistory, channel: str, content: dict[str, Any], address: dict[str, Any]
+) -> None:
     id = uuid4()
     row = SandboxMessage(
         id=id,
@@ -46,10 +48,10 @@ async def deliver(shop: Shop, known: Known, channel: str, content: dict[str, Any
         attempt_id=uuid4(),
         endpoint_id=channel,
         channel=channel,
-        address=shop.database.encryption.encrypt_members(address, owner_of(known.tenant, id)),
+        address=api_tenant.database.encryption.encrypt_members(address, secret_owner_of(known.tenant, id)),
         content=content,
     )
-    async with shop.database.transaction() as session:
+    async with api_tenant.database.transaction() as session:
         session.add(row)
 
 
@@ -68,9 +70,9 @@ class Tags(HTMLParser):
         return [attributes for name, attributes in self.seen if name == tag]
 
 
-async def test_the_api_lists_sandbox_and_inbox_newest_first(shop: Shop, known: Known) -> None:
-    await deliver(shop, known, "sms", {"text": "later"}, {"phone": "+15550000001"})
-    items = (await shop.http.get("/outbox", params={"recipient_id": shop.person})).json()["items"]
+async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+    await deliver(api_tenant, known, "sms", {"text": "later"}, {"phone": "+15550000001"})
+    items = (await api_tenant.http.get("/outbox", params={"recipient_id": api_tenant.recipient_id})).json()["items"]
     assert items[0]["channel"] == "sms"
     assert {item["channel"] for item in items} == {"email", "in_app", "sms"}
     assert [item["accepted_at"] for item in items] == sorted((i["accepted_at"] for i in items), reverse=True)
@@ -87,52 +89,64 @@ async def test_the_api_lists_sandbox_and_inbox_newest_first(shop: Shop, known: K
     assert items[0]["notification_id"] == str(known.notification_id)
 
 
-async def test_the_api_filters_by_recipient_and_channel(shop: Shop, known: Known) -> None:
-    await person_with_history(shop.database, shop.tenant, "somebody else")
-    only_email = (await shop.http.get("/outbox", params={"channel": "email"})).json()["items"]
+async def test_the_api_filters_by_recipient_and_channel(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+    await recipient_with_history(api_tenant.database, api_tenant.tenant, "somebody else")
+    only_email = (await api_tenant.http.get("/outbox", params={"channel": "email"})).json()["items"]
     assert {item["recipient_id"] for item in only_email} == {known.recipient_id, "somebody else"}
-    both = (await shop.http.get("/outbox", params={"channel": "in_app", "recipient_id": shop.person})).json()["items"]
-    assert [(item["channel"], item["recipient_id"], item["address"]) for item in both] == [("in_app", shop.person, {})]
+    both = (
+        await api_tenant.http.get("/outbox", params={"channel": "in_app", "recipient_id": api_tenant.recipient_id})
+    ).json()["items"]
+    assert [(item["channel"], item["recipient_id"], item["address"]) for item in both] == [
+        ("in_app", api_tenant.recipient_id, {})
+    ]
 
 
-async def test_the_api_pages_through_everything_once(shop: Shop, known: Known) -> None:
+async def test_the_api_pages_through_everything_once(api_tenant: InProcessTenant, known: StoredHistory) -> None:
     for number in range(3):
-        await deliver(shop, known, "sms", {"text": str(number)}, {})
+        await deliver(api_tenant, known, "sms", {"text": str(number)}, {})
     found: list[str] = []
     cursor: dict[str, str] = {}
     while cursor != {"cursor": None}:
-        page = (await shop.http.get("/outbox", params={"limit": 2, **cursor})).json()
+        page = (await api_tenant.http.get("/outbox", params={"limit": 2, **cursor})).json()
         found += [item["id"] for item in page["items"]]
         cursor = {"cursor": page["next_cursor"]}
     assert len(found) == len(set(found)) == 5
 
 
-async def test_an_unknown_channel_is_refused_without_repeating_it(shop: Shop) -> None:
-    response = await shop.http.get("/outbox", params={"channel": "canary"})
-    assert list(faults(response)) == ["channel"]
+async def test_an_unknown_channel_is_refused_without_repeating_it(api_tenant: InProcessTenant) -> None:
+    response = await api_tenant.http.get("/outbox", params={"channel": "canary"})
+    assert list(validation_errors(response)) == ["channel"]
     assert "canary" not in response.text
 
 
-async def test_outside_development_there_is_neither(parts: Parts) -> None:
-    async with open_shop(parts, settings=production()) as shop:
-        await person_with_history(shop.database, shop.tenant, shop.person)
+async def test_outside_development_there_is_neither(container: Container) -> None:
+    async with open_in_process_tenant(container, settings=production_settings()) as api_tenant:
+        await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
         for url in ("/outbox", PAGE):
-            response = await shop.http.get(url)
+            response = await api_tenant.http.get(url)
             assert response.status_code == 404
             assert CANARY not in response.text
 
 
-async def test_the_page_needs_no_key_and_links_each_message_to_its_workflow(shop: Shop, known: Known) -> None:
-    response = await shop.http.get(PAGE, params={"recipient_id": shop.person}, headers={"Authorization": ""})
+async def test_the_page_needs_no_key_and_links_each_message_to_its_workflow(
+    api_tenant: InProcessTenant, known: StoredHistory
+) -> None:
+    response = await api_tenant.http.get(
+        PAGE, params={"recipient_id": api_tenant.recipient_id}, headers={"Authorization": ""}
+    )
     assert response.status_code == 200
     assert CANARY in response.text
     workflow = f"{UI}/namespaces/default/workflows/notification-{known.notification_id}-1"
     assert [link["href"] for link in Tags(response.text).of("a") if "workflows" in str(link["href"])] == [workflow] * 2
 
 
-async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(shop: Shop, known: Known) -> None:
-    await deliver(shop, known, "email", {"subject": HOSTILE, "html": HOSTILE, "text": HOSTILE}, {"email": HOSTILE})
-    response = await shop.http.get(PAGE, params={"recipient_id": shop.person})
+async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(
+    api_tenant: InProcessTenant, known: StoredHistory
+) -> None:
+    await deliver(
+        api_tenant, known, "email", {"subject": HOSTILE, "html": HOSTILE, "text": HOSTILE}, {"email": HOSTILE}
+    )
+    response = await api_tenant.http.get(PAGE, params={"recipient_id": api_tenant.recipient_id})
     tags = Tags(response.text)
     assert [(frame["sandbox"], frame["srcdoc"]) for frame in tags.of("iframe")] == [("", HOSTILE)]
     assert not tags.of("script")
@@ -140,8 +154,8 @@ async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(shop: Shop, kn
     assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
 
 
-async def test_the_page_loads_nothing_from_anywhere(shop: Shop, known: Known) -> None:
-    response = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id})
+async def test_the_page_loads_nothing_from_anywhere(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+    response = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id})
     policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["img-src"] == "data:"
@@ -150,22 +164,24 @@ async def test_the_page_loads_nothing_from_anywhere(shop: Shop, known: Known) ->
     assert not Tags(response.text).of("link")
 
 
-async def test_the_page_filters_and_says_when_nothing_matches(shop: Shop, known: Known) -> None:
-    shown = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "email"})
+async def test_the_page_filters_and_reports_an_empty_result(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+    shown = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "email"})
     assert len(Tags(shown.text).of("article")) == 1
     (selected,) = [option for option in Tags(shown.text).of("option") if "selected" in option]
     assert selected["value"] == "email"
-    nothing = await shop.http.get(PAGE, params={"recipient_id": '"><b>nobody'})
+    nothing = await api_tenant.http.get(PAGE, params={"recipient_id": '"><b>nobody'})
     assert "Nothing matches." in nothing.text
     assert not Tags(nothing.text).of("b")
 
 
-async def test_the_page_goes_on_to_older_messages(shop: Shop, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_page_links_to_older_messages(
+    api_tenant: InProcessTenant, known: StoredHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(page, "PAGE_SIZE", 2)
-    await deliver(shop, known, "sms", {"text": "the newest"}, {})
-    first = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id})
+    await deliver(api_tenant, known, "sms", {"text": "the newest"}, {})
+    first = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id})
     (older,) = [str(link["href"]) for link in Tags(first.text).of("a") if "before" in str(link["href"])]
-    second = await shop.http.get(f"http://localhost{older}")
+    second = await api_tenant.http.get(f"http://localhost{older}")
     assert len(Tags(first.text).of("article")) == 2
     assert len(Tags(second.text).of("article")) == 1
     assert "the newest" not in second.text
@@ -182,16 +198,18 @@ async def test_the_page_goes_on_to_older_messages(shop: Shop, known: Known, monk
         ({}, ""),
     ],
 )
-async def test_the_page_says_where_a_message_went(
-    shop: Shop, known: Known, address: dict[str, Any], shown: str
+async def test_the_page_shows_the_address_of_a_message(
+    api_tenant: InProcessTenant, known: StoredHistory, address: dict[str, Any], shown: str
 ) -> None:
-    await deliver(shop, known, "web_push", {"title": "Hello"}, address)
-    response = await shop.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "web_push"})
+    await deliver(api_tenant, known, "web_push", {"title": "Hello"}, address)
+    response = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "web_push"})
     titles = [str(span["title"]) for span in Tags(response.text).of("span") if "title" in span]
     assert titles == ([shown] if shown else [])
 
 
 @pytest.mark.parametrize("query", [{"channel": "fax"}, {"before": "yesterday"}, {"recipient_id": "\x00"}])
-async def test_the_page_leaves_out_a_filter_that_means_nothing(shop: Shop, known: Known, query: dict[str, str]) -> None:
-    await deliver(shop, known, "sms", {"text": "still there"}, {})
-    assert "still there" in (await shop.http.get(PAGE, params=query)).text
+async def test_the_page_leaves_out_a_filter_that_means_nothing(
+    api_tenant: InProcessTenant, known: StoredHistory, query: dict[str, str]
+) -> None:
+    await deliver(api_tenant, known, "sms", {"text": "still there"}, {})
+    assert "still there" in (await api_tenant.http.get(PAGE, params=query)).text

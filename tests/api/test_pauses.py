@@ -4,7 +4,7 @@ import pytest
 
 from domain.holds import HoldKind
 from storage import holds
-from tests.api.shops import Shop
+from tests.api.in_process_tenants import InProcessTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -20,40 +20,40 @@ UNKNOWN = [
 TYPE = {"category": "ORDERS", "route": [{"channels": ["sms"]}], "templates": {"sms": "shipped"}}
 
 
-async def posted(shop: Shop, path: str) -> tuple[int, object]:
-    response = await shop.http.post(path)
+async def posted(api_tenant: InProcessTenant, path: str) -> tuple[int, object]:
+    response = await api_tenant.http.post(path)
     return response.status_code, response.json().get("paused")
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 @pytest.mark.parametrize("path", UNKNOWN)
-async def test_an_unknown_name_is_not_found(shop: Shop, path: str, verb: str) -> None:
-    response = await shop.http.post(f"{path}/{verb}")
+async def test_an_unknown_name_is_not_found(api_tenant: InProcessTenant, path: str, verb: str) -> None:
+    response = await api_tenant.http.post(f"{path}/{verb}")
     assert (response.status_code, response.json()["type"]) == (404, "urn:tocsin:problem:not-found")
 
 
 @pytest.mark.parametrize("path", ["/providers/sandbox", "/channels/email", "/notification-types/shipped"])
-async def test_what_exists_is_resumed_as_often_as_it_is_asked(shop: Shop, path: str) -> None:
-    assert (await shop.put("/notification-types/shipped", TYPE)).status_code == 201
-    assert await posted(shop, f"{path}/resume") == (200, False)
-    assert await posted(shop, f"{path}/pause") == (200, True)
-    assert await posted(shop, f"{path}/pause") == (200, True)
-    assert await posted(shop, f"{path}/resume") == (200, False)
-    assert await posted(shop, f"{path}/resume") == (200, False)
+async def test_an_existing_target_can_be_resumed_repeatedly(api_tenant: InProcessTenant, path: str) -> None:
+    assert (await api_tenant.put("/notification-types/shipped", TYPE)).status_code == 201
+    assert await posted(api_tenant, f"{path}/resume") == (200, False)
+    assert await posted(api_tenant, f"{path}/pause") == (200, True)
+    assert await posted(api_tenant, f"{path}/pause") == (200, True)
+    assert await posted(api_tenant, f"{path}/resume") == (200, False)
+    assert await posted(api_tenant, f"{path}/resume") == (200, False)
 
 
-async def test_a_deleted_type_is_resumed_but_not_paused(shop: Shop) -> None:
+async def test_a_deleted_type_is_resumed_but_not_paused(api_tenant: InProcessTenant) -> None:
     path = "/notification-types/shipped"
-    assert (await shop.put(path, TYPE)).status_code == 201
-    assert await posted(shop, f"{path}/pause") == (200, True)
-    assert (await shop.http.delete(path)).status_code == 204
-    assert await posted(shop, f"{path}/resume") == (200, False)
-    assert await posted(shop, f"{path}/resume") == (200, False)
-    assert (await posted(shop, f"{path}/pause"))[0] == 404
+    assert (await api_tenant.put(path, TYPE)).status_code == 201
+    assert await posted(api_tenant, f"{path}/pause") == (200, True)
+    assert (await api_tenant.http.delete(path)).status_code == 204
+    assert await posted(api_tenant, f"{path}/resume") == (200, False)
+    assert await posted(api_tenant, f"{path}/resume") == (200, False)
+    assert (await posted(api_tenant, f"{path}/pause"))[0] == 404
 
 
-async def test_a_paused_provider_that_left_the_pools_is_resumed_once(shop: Shop) -> None:
-    async with shop.database.transaction() as session:
-        await holds.pause(session, shop.tenant, HoldKind.PROVIDER, "former", None)
-    assert await posted(shop, "/providers/former/resume") == (200, False)
-    assert (await posted(shop, "/providers/former/resume"))[0] == 404
+async def test_a_paused_provider_that_left_the_pools_is_resumed_once(api_tenant: InProcessTenant) -> None:
+    async with api_tenant.database.transaction() as session:
+        await holds.pause(session, api_tenant.tenant, HoldKind.PROVIDER, "former", None)
+    assert await posted(api_tenant, "/providers/former/resume") == (200, False)
+    assert (await posted(api_tenant, "/providers/former/resume"))[0] == 404

@@ -9,12 +9,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from bootstrap import Parts
+from bootstrap import Container
 from rendering import pool, schema_bounds, schema_checks
 from rendering.failures import TOO_SLOW
 from rendering.messages import RenderFailure
 from rendering.renderer import Renderer
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import ensure_tenant, upsert_key
 from tests.apps import app_of
 from tests.polling import eventually
 
@@ -26,7 +26,7 @@ NEEDS_NAME = {**PLAIN, "minProperties": 0}
 Json = dict[str, Any]
 
 
-class Desk:
+class PayloadClient:
     """A tenant with one type over e-mail and SMS."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
@@ -50,27 +50,27 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(parts: Parts, email: Json, sms: Json) -> AsyncIterator[Desk]:
-    async with parts.database.transaction() as session:
+async def open_payload_client(container: Container, email: Json, sms: Json) -> AsyncIterator[PayloadClient]:
+    async with container.database.transaction() as session:
         tenant = await ensure_tenant(session, uuid4().hex, "Desk")
-        _, key = await create_key(session, tenant.id, "test", ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=app_of(parts))
+        _, key = await upsert_key(session, tenant.id, "test", ("send", "read", "manage"))
+    transport = httpx2.ASGITransport(app=app_of(container))
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
-        desk = Desk(http)
+        payload_client = PayloadClient(http)
         for channel, schema in (("email", email), ("sms", sms)):
-            saved = await desk.template(channel, schema)
+            saved = await payload_client.template(channel, schema)
             assert saved.status_code == 201, saved.text
         kind = {"route": [{"channels": ["email", "sms"]}], "templates": {"email": "news", "sms": "news"}}
         assert (await http.put("/notification-types/news", json=kind)).status_code < 300
         assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
-        yield desk
+        yield payload_client
 
 
 @pytest.fixture
-async def desk(parts: Parts) -> AsyncIterator[Desk]:
-    async with open_desk(parts, NEEDS_NAME, dict(NEEDS_NAME)) as desk:
-        yield desk
+async def payload_client(container: Container) -> AsyncIterator[PayloadClient]:
+    async with open_payload_client(container, NEEDS_NAME, dict(NEEDS_NAME)) as payload_client:
+        yield payload_client
 
 
 @pytest.fixture
@@ -92,94 +92,98 @@ def details(response: httpx2.Response) -> list[tuple[str, str]]:
     return [(error["pointer"], error["detail"]) for error in response.json()["errors"]]
 
 
-async def test_channels_with_equal_schemas_cost_one_call(desk: Desk, calls: list[int]) -> None:
-    assert (await desk.send({"name": "Ada"})).status_code == 202
-    assert details(await desk.send({})) == [("/payload/name", "is required")]
+async def test_channels_with_equal_schemas_cost_one_call(payload_client: PayloadClient, calls: list[int]) -> None:
+    assert (await payload_client.send({"name": "Ada"})).status_code == 202
+    assert details(await payload_client.send({})) == [("/payload/name", "is required")]
     assert calls == [1, 1]
 
 
-async def test_a_batch_costs_one_call_per_schema(parts: Parts, calls: list[int]) -> None:
+async def test_a_batch_costs_one_call_per_schema(container: Container, calls: list[int]) -> None:
     other = {"properties": {"name": {"maxLength": 3}}, "minProperties": 0}
-    async with open_desk(parts, NEEDS_NAME, other) as desk:
-        items = await desk.batch(*({"name": "Ada"} if n % 2 else {"name": "Grace"} for n in range(40)), {})
+    async with open_payload_client(container, NEEDS_NAME, other) as payload_client:
+        items = await payload_client.batch(*({"name": "Ada"} if n % 2 else {"name": "Grace"} for n in range(40)), {})
     assert calls == [41, 41]
     assert [item["status"] for item in items] == [202 if n % 2 else 422 for n in range(40)] + [422]
     assert items[0]["errors"] == [{"pointer": "/payload/name", "detail": "is longer than 3 characters"}]
 
 
-async def test_a_schema_that_accepts_everything_costs_no_call(parts: Parts, calls: list[int]) -> None:
-    async with open_desk(parts, {}, {"title": "News"}) as desk:
-        assert (await desk.send({"any": ["thing"]})).status_code == 202
+async def test_a_schema_that_accepts_everything_costs_no_call(container: Container, calls: list[int]) -> None:
+    async with open_payload_client(container, {}, {"title": "News"}) as payload_client:
+        assert (await payload_client.send({"any": ["thing"]})).status_code == 202
     assert calls == []
 
 
-async def test_a_valid_payload_costs_no_call_for_a_plain_schema(parts: Parts, calls: list[int]) -> None:
-    async with open_desk(parts, PLAIN, {}) as desk:
-        assert (await desk.send({"name": "Ada"})).status_code == 202
+async def test_a_valid_payload_costs_no_call_for_a_plain_schema(container: Container, calls: list[int]) -> None:
+    async with open_payload_client(container, PLAIN, {}) as payload_client:
+        assert (await payload_client.send({"name": "Ada"})).status_code == 202
         assert calls == []
-        assert details(await desk.send({"name": 7})) == [("/payload/name", "must be of type string")]
+        assert details(await payload_client.send({"name": 7})) == [("/payload/name", "must be of type string")]
     assert calls == [1]
 
 
-async def test_what_the_request_has_no_work_left_for_is_refused_by_itself(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_a_check_beyond_the_work_budget_is_refused_alone(
+    payload_client: PayloadClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema_checks, "REQUEST_WORK", 50)
-    items = await desk.batch(*[{"name": "Ada"}] * 9)
+    items = await payload_client.batch(*[{"name": "Ada"}] * 9)
     taken = [item["status"] for item in items].count(202)
     assert 0 < taken < 9
     assert [item["status"] for item in items] == [202] * taken + [422] * (9 - taken)
     assert items[-1]["errors"] == [{"pointer": "/payload", "detail": schema_checks.SMALLER_BATCH}]
 
 
-async def test_large_payloads_against_a_large_schema_are_refused(parts: Parts) -> None:
+async def test_large_payloads_against_a_large_schema_are_refused(container: Container) -> None:
     schema = {"properties": {"rows": {"items": {"enum": [f"{n:09}" for n in range(4_000)]}}}}
-    async with open_desk(parts, schema, {}) as desk:
-        items = await desk.batch(*[{"rows": ["x"] * 9_000}] * 4)
-        single = details(await desk.send({"rows": ["x"] * 9_000}))
+    async with open_payload_client(container, schema, {}) as payload_client:
+        items = await payload_client.batch(*[{"rows": ["x"] * 9_000}] * 4)
+        single = details(await payload_client.send({"rows": ["x"] * 9_000}))
     assert single == [("/payload", schema_checks.TOO_MUCH_WORK)]
-    assert f"{schema_bounds.PAYLOAD_WORK:,}" in schema_checks.TOO_MUCH_WORK
+    assert f"{schema_bounds.PAYLOAD_WORK_LIMIT:,}" in schema_checks.TOO_MUCH_WORK
     assert [item["status"] for item in items] == [422] * 4
 
 
-async def test_a_check_that_was_stopped_is_a_422_and_no_row(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_that_was_stopped_is_a_422_and_no_row(
+    payload_client: PayloadClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def stopped(*_: Any, **__: Any) -> RenderFailure:
         return RenderFailure(reason=TOO_SLOW)
 
     monkeypatch.setattr(Renderer, "check_payloads", stopped)
     why = ("/payload", "checking the payload against the variables_schema took longer than 1 s")
-    assert details(await desk.send({"name": "Ada"})) == [why]
-    assert [item["status"] for item in await desk.batch({"name": "Ada"}, {"name": "Ada"})] == [422, 422]
+    assert details(await payload_client.send({"name": "Ada"})) == [why]
+    assert [item["status"] for item in await payload_client.batch({"name": "Ada"}, {"name": "Ada"})] == [422, 422]
     preview = {"channel": "email", "payload": {"name": "Ada"}}
-    assert details(await desk.http.post("/templates/news/preview", json=preview)) == [why]
-    assert (await desk.http.get("/notifications")).json()["items"] == []
+    assert details(await payload_client.http.post("/templates/news/preview", json=preview)) == [why]
+    assert (await payload_client.http.get("/notifications")).json()["items"] == []
 
 
-async def test_a_schema_that_hides_its_cost_is_refused_when_it_is_saved(desk: Desk) -> None:
+async def test_a_schema_that_hides_its_cost_is_refused_when_it_is_saved(payload_client: PayloadClient) -> None:
     steps: Json = {f"a{n}": {"allOf": [{"$ref": f"#/%24defs/a{n + 1}"}] * 2} for n in range(27)}
     decoy = {f"a{n}": True for n in range(28)}
     schema = {"$ref": "#/%24defs/a0", "$defs": {**steps, "a27": {"type": "string"}}, "%24defs": decoy}
-    [(pointer, detail)] = details(await desk.template("email", schema))
+    [(pointer, detail)] = details(await payload_client.template("email", schema))
     assert pointer == "/variables_schema/$defs/a0/allOf/0/$ref"
     assert "plain pointer" in detail
 
 
-async def test_a_tenant_with_too_many_waiting_calls_is_told_when_to_come_again(
-    parts: Parts, desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_a_tenant_with_too_many_waiting_calls_gets_a_retry_after(
+    container: Container, payload_client: PayloadClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts.renderer._pool._queue, "_limit", 1)
+    monkeypatch.setattr(container.renderer._pool._queue, "_limit", 1)
     slow = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-    assert (await desk.template("email", {}, slow)).status_code == 201
+    assert (await payload_client.template("email", {}, slow)).status_code == 201
     preview = {"channel": "email", "payload": {}}
-    previews = [asyncio.create_task(desk.http.post("/templates/news/preview", json=preview)) for _ in range(2)]
-    await eventually(lambda: _waiting(parts.renderer._pool), bool)
-    refused = await desk.send({"name": "Ada"})
+    previews = [
+        asyncio.create_task(payload_client.http.post("/templates/news/preview", json=preview)) for _ in range(2)
+    ]
+    await eventually(lambda: _waiting(container.renderer._pool), bool)
+    refused = await payload_client.send({"name": "Ada"})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.json()["type"] == "urn:tocsin:problem:too-many-requests"
-    async with open_desk(parts, NEEDS_NAME, {}) as other:
+    async with open_payload_client(container, NEEDS_NAME, {}) as other:
         assert (await other.send({"name": "Ada"})).status_code == 202
     assert {response.status_code for response in await asyncio.gather(*previews)} == {422}
 
 
-async def _waiting(own: pool.Pool) -> int:
+async def _waiting(own: pool.ProcessPool) -> int:
     return len(own._queue._waiting)

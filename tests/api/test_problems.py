@@ -10,20 +10,20 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
-from api import failures
-from api.problems import MEDIA_TYPE, Problem, at, conflict, invalid, not_found, pointer_of
-from api.requests import Requests
+from api import error_handlers
+from api.problems import MEDIA_TYPE, Problem, conflict, invalid, issue_at, not_found, pointer_of
+from api.request_middleware import RequestIdMiddleware
 from api.schemas.base import ChannelName, Duration, Id, Key, Model, Timestamp
 
 CANARY = "ada@example.com"
 
 
 class Inner(Model):
-    at: Timestamp
+    issue_at: Timestamp
     length: Duration = "1s"
 
 
-class Body(Model):
+class InvalidBody(Model):
     id: Id | None = None
     channel: ChannelName | None = None
     key: Key | None = None
@@ -34,8 +34,8 @@ class Body(Model):
 
 
 def client_of(app: FastAPI) -> httpx2.AsyncClient:
-    app.add_middleware(Requests)
-    failures.install(app)
+    app.add_middleware(RequestIdMiddleware)
+    error_handlers.install(app)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test")
 
 
@@ -44,7 +44,7 @@ def client() -> httpx2.AsyncClient:
     app = FastAPI(redirect_slashes=False)
 
     @app.post("/bodies")
-    async def take(body: Body) -> Body:
+    async def take(body: InvalidBody) -> InvalidBody:
         return body
 
     @app.get("/things/{id}")
@@ -71,8 +71,8 @@ async def faults(client: httpx2.AsyncClient, body: Any) -> list[tuple[str, str]]
     return [(error["pointer"], error["detail"]) for error in answer.json()["errors"]]
 
 
-async def test_a_problem_is_answered_as_it_was_raised() -> None:
-    answer = await answer_to(invalid(at("/name", "is taken")))
+async def test_a_problem_is_returned_as_raised() -> None:
+    answer = await answer_to(invalid(issue_at("/name", "is taken")))
     assert answer.json() == {
         "type": "urn:tocsin:problem:invalid",
         "title": "The request is not valid",
@@ -129,7 +129,7 @@ async def test_a_violation_points_at_its_place_and_does_not_echo(
     assert said.startswith(detail)
 
 
-async def test_times_are_answered_in_utc(client: httpx2.AsyncClient) -> None:
+async def test_times_are_returned_in_utc(client: httpx2.AsyncClient) -> None:
     sent = {"items": [{"at": "2026-01-31T10:00:00.25+01:00"}]}
     answer = await client.post("/bodies", json=sent)
     assert answer.json()["items"][0]["at"] == "2026-01-31T09:00:00.250000Z"
@@ -179,7 +179,7 @@ async def test_a_database_that_is_away_is_503(error: Exception) -> None:
         KeyError(CANARY),
     ],
 )
-async def test_a_bug_of_ours_is_500_and_tells_nothing(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_is_500_without_details(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
         answer = await answer_to(error)
     assert (answer.status_code, answer.headers["content-type"]) == (500, MEDIA_TYPE)
@@ -190,7 +190,7 @@ async def test_a_bug_of_ours_is_500_and_tells_nothing(error: Exception, caplog: 
     assert CANARY not in answer.text + str(logs) + caplog.text
 
 
-async def test_a_request_id_is_echoed_if_it_is_a_plain_word_and_made_otherwise(client: httpx2.AsyncClient) -> None:
+async def test_a_plain_request_id_is_echoed_and_another_is_replaced(client: httpx2.AsyncClient) -> None:
     echoed = await client.get("/no", headers={"X-Request-Id": "abc-1"})
     made = await client.get("/no", headers={"X-Request-Id": "<script>"})
     assert echoed.headers["x-request-id"] == "abc-1"

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.app import create_app
-from bootstrap import Parts
-from domain.circuits import Tally
+from bootstrap import Container
+from domain.circuits import CallTally
 from storage import provider_health
 from storage.catalog import Catalog
 from storage.database import Database
-from tests.installation import installation_key
+from tests.installation_keys import installation_key
 from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
@@ -33,10 +33,10 @@ async def module_database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def app(parts: Parts, module_database: Database) -> FastAPI:
+def app(container: Container, module_database: Database) -> FastAPI:
     """An API whose settings give the sandbox 50 calls a second."""
-    settings = parts.settings.model_copy(update={"sandbox_rate": 50.0})
-    own = replace(parts, database=module_database, catalog=Catalog(module_database), settings=settings)
+    settings = container.settings.model_copy(update={"sandbox_rate": 50.0})
+    own = replace(container, database=module_database, catalog=Catalog(module_database), settings=settings)
     return create_app(own)
 
 
@@ -72,7 +72,7 @@ async def shown(http: httpx2.AsyncClient) -> dict[str, Any]:
     return next(item for item in items if item["name"] == "sandbox")
 
 
-async def test_what_is_given_changes_and_null_goes_back_to_the_settings(operator: httpx2.AsyncClient) -> None:
+async def test_a_given_limit_changes_and_null_restores_the_settings(operator: httpx2.AsyncClient) -> None:
     before = await shown(operator)
     assert (before["rate"], before["tenant_rate"]) == (50, None)
     steps: list[tuple[dict[str, float | None], float | None, float | None]] = [
@@ -94,7 +94,7 @@ async def test_a_provider_that_no_pool_names_is_not_there(operator: httpx2.Async
 
 @pytest.mark.parametrize("rate", [-1, 0.0001, 100_001, True, "20", [20]])
 @pytest.mark.parametrize("name", ["rate", "tenant_rate"])
-async def test_what_is_no_rate_is_refused_and_changes_nothing(
+async def test_an_invalid_rate_is_refused_and_changes_nothing(
     operator: httpx2.AsyncClient, name: str, rate: Any
 ) -> None:
     answer = await operator.patch(PATH, json={name: rate})
@@ -112,22 +112,22 @@ async def test_an_unknown_field_is_refused(operator: httpx2.AsyncClient) -> None
     assert (await operator.patch(PATH, json={"weight": 1})).status_code == 422
 
 
-async def test_until_when_a_vendor_wants_no_calls_is_shown_and_not_what_has_passed(
+async def test_a_future_throttle_end_is_shown_and_a_past_one_is_not(
     operator: httpx2.AsyncClient, own: Database
 ) -> None:
-    assert (await shown(operator))["health"]["quiet_until"] is None
+    assert (await shown(operator))["health"]["throttled_until"] is None
     async with own.transaction() as session:
-        await provider_health.move(session, "sandbox", Tally(calls=1, quiet=timedelta(minutes=1)))
-    until = datetime.fromisoformat((await shown(operator))["health"]["quiet_until"])
+        await provider_health.apply_tally(session, "sandbox", CallTally(calls=1, throttled_for=timedelta(minutes=1)))
+    until = datetime.fromisoformat((await shown(operator))["health"]["throttled_until"])
     assert timedelta(seconds=50) < until - datetime.now(UTC) <= timedelta(minutes=1)
     async with own.transaction() as session:
-        await session.execute(text("UPDATE provider_health SET quiet_until = now() - interval '1 second'"))
-    assert (await shown(operator))["health"]["quiet_until"] is None
+        await session.execute(text("UPDATE provider_health SET throttled_until = now() - interval '1 second'"))
+    assert (await shown(operator))["health"]["throttled_until"] is None
 
 
 async def test_a_provider_that_refuses_lookups_is_shown_without(operator: httpx2.AsyncClient, own: Database) -> None:
     assert (await shown(operator))["capabilities"]["lookup"] == "definitive"
     async with own.transaction() as session:
         for _ in range(2):
-            await provider_health.note_lookup_refused(session, "sandbox", uuid4())
+            await provider_health.record_lookup_refused(session, "sandbox", uuid4())
     assert (await shown(operator))["capabilities"]["lookup"] == "none"

@@ -8,8 +8,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.paging import PagingDep
-from api.query_names import FAULT_LIMIT, NAME_LIMIT, declared_names, query_faults
-from tests.api.shops import Shop, faults
+from api.query_names import ISSUE_LIMIT, MAX_NAME_LENGTH, declared_names, find_query_issues
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 from tests.apps import document
 
 Json = dict[str, Any]
@@ -65,37 +65,39 @@ def test_names_of_dependencies_aliases_models_and_lists_are_found() -> None:
         ([""], {"": UNKNOWN}),
         (["limit", "limit"], {"limit": "must be given only once"}),
         (["zebra", "zebra"], {"zebra": UNKNOWN}),
-        (["status" * 50], {("status" * 50)[:NAME_LIMIT]: UNKNOWN}),
+        (["status" * 50], {("status" * 50)[:MAX_NAME_LENGTH]: UNKNOWN}),
     ],
 )
 def test_a_name_is_unknown_repeated_or_fine(given: list[str], found: dict[str, str]) -> None:
-    wrong = query_faults({"status": False, "limit": False, "tag": True}, given)
+    wrong = find_query_issues({"status": False, "limit": False, "tag": True}, given)
     assert {fault["parameter"]: fault["detail"] for fault in wrong} == found
 
 
-def test_thousands_of_names_are_answered_with_few() -> None:
-    assert len(query_faults({"status": False}, [f"status{number}" for number in range(20_000)])) == FAULT_LIMIT
+def test_thousands_of_unknown_names_get_a_few_errors() -> None:
+    assert len(find_query_issues({"status": False}, [f"status{number}" for number in range(20_000)])) == ISSUE_LIMIT
 
 
 @pytest.mark.postgres
-async def test_every_route_refuses_an_unknown_parameter_first(shop: Shop) -> None:
+async def test_every_route_refuses_an_unknown_parameter_first(api_tenant: InProcessTenant) -> None:
     assert len(ROUTES) > 60
     for method, path in ROUTES:
         place = path.removeprefix("/api/v1").replace("{id}", ID).replace("{channel}", "sms")
-        response = await shop.http.request(method, place.replace("{", "").replace("}", ""), params={"statu": "FAILED"})
+        response = await api_tenant.http.request(
+            method, place.replace("{", "").replace("}", ""), params={"statu": "FAILED"}
+        )
         if (method, path) in LENIENT:
             assert response.status_code == 404, path
         elif DOCUMENT["paths"][path][method.lower()]["x-scope"] == "operate":
             assert response.status_code == 403, path
         else:
-            assert faults(response)["statu"].startswith(UNKNOWN), path
+            assert validation_errors(response)["statu"].startswith(UNKNOWN), path
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("query", ["limit=1&limit=2", "limit=1&limit=1", "recipient_id=a&recipient_id=b"])
-async def test_a_repeated_parameter_is_refused(shop: Shop, query: str) -> None:
-    response = await shop.http.get(f"/notifications?{query}")
-    assert list(faults(response).values()) == ["must be given only once"]
+async def test_a_repeated_parameter_is_refused(api_tenant: InProcessTenant, query: str) -> None:
+    response = await api_tenant.http.get(f"/notifications?{query}")
+    assert list(validation_errors(response).values()) == ["must be given only once"]
 
 
 def test_the_document_promises_422_where_it_can_come() -> None:

@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.rate_counters import BoundedMemory, Charge, Charged, SharedCounters
+from api.rate_counters import Charge, ChargeResult, MemoryCounters, SharedCounters
 from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
-from bootstrap import Parts
+from bootstrap import Container
 from config import Settings
 from models.tenants import Tenant
 from storage import api_keys
-from storage.api_keys import ApiKeyInfo, create_key
+from storage.api_keys import ApiKeyInfo, upsert_key
 from tests.polling import eventually
 from tests.redis import RedisServer, needs_redis, running_redis
 
@@ -37,7 +37,7 @@ def settings(**limits: Any) -> Settings:
 
 
 @dataclass
-class Clock:
+class RateClock:
     now: float = 1_000_060.0  # 20 s before a new minute
 
     def __call__(self) -> float:
@@ -50,7 +50,7 @@ class Limited:
 
     app: FastAPI
     new_key: Callable[[], Any]
-    clock: Clock = field(default_factory=Clock)
+    clock: RateClock = field(default_factory=RateClock)
 
     def limit(self, **limits: Any) -> None:
         self.app.state.rate_limits = RateLimits(settings(**limits), self.clock)
@@ -64,15 +64,15 @@ class Limited:
 
 
 @pytest.fixture(scope="module")
-def app(parts: Parts) -> FastAPI:
-    return create_app(parts)
+def app(container: Container) -> FastAPI:
+    return create_app(container)
 
 
 @pytest.fixture
-async def limited(app: FastAPI, parts: Parts, tenant: Tenant) -> AsyncIterator[Limited]:
+async def limited(app: FastAPI, container: Container, tenant: Tenant) -> AsyncIterator[Limited]:
     async def new_key() -> str:
-        async with parts.database.transaction() as session:
-            _, key = await create_key(session, tenant.id, "test", ("send", "read", "manage"))
+        async with container.database.transaction() as session:
+            _, key = await upsert_key(session, tenant.id, "test", ("send", "read", "manage"))
         return key
 
     yield Limited(app, new_key)
@@ -87,15 +87,15 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 def left(response: Response) -> dict[str, int]:
     """Points by the name of the quota."""
-    parts = [part.split(";") for part in response.headers["RateLimit"].split(", ")]
-    return {name.strip('"'): int(rest.removeprefix("r=")) for name, rest, _ in parts}
+    container = [part.split(";") for part in response.headers["RateLimit"].split(", ")]
+    return {name.strip('"'): int(rest.removeprefix("r=")) for name, rest, _ in container}
 
 
 async def statuses(client: AsyncClient, requests: int) -> list[int]:
     return [(await client.get("/settings")).status_code for _ in range(requests)]
 
 
-async def test_header_fields_say_how_many_points_are_left(limited: Limited) -> None:
+async def test_header_fields_contain_the_remaining_points(limited: Limited) -> None:
     limited.limit(key_rate_limit=3, tenant_rate_limit=10)
     async with limited.client() as client:
         response = await client.get("/settings")
@@ -103,7 +103,7 @@ async def test_header_fields_say_how_many_points_are_left(limited: Limited) -> N
     assert response.headers["RateLimit"] == '"key";r=2;t=20, "tenant";r=9;t=20'
 
 
-async def test_a_key_without_points_is_answered_429_until_the_next_minute(limited: Limited) -> None:
+async def test_a_key_without_points_gets_429_until_the_next_minute(limited: Limited) -> None:
     limited.limit(key_rate_limit=2)
     async with limited.client() as client, limited.client() as other_key:
         assert await statuses(client, 2) == [200, 200]
@@ -162,7 +162,7 @@ async def test_a_batch_that_is_refused_takes_one_point(limited: Limited) -> None
         assert await statuses(client, 4) == [200] * 4
 
 
-async def test_a_batch_that_costs_more_than_a_minute_has_takes_all_its_points(limited: Limited) -> None:
+async def test_a_batch_over_the_minutes_budget_takes_all_points(limited: Limited) -> None:
     limited.limit(key_rate_limit=10)
     async with limited.client() as client:
         accepted = await client.post("/notifications/send-batch", json={"items": [{}] * 1_000})
@@ -190,7 +190,7 @@ async def test_unknown_keys_are_limited_by_the_address_of_their_sender(
     limited: Limited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited.limit(source_rate_limit=2, trusted_proxies="10.0.0.0/8")
-    looked_up, find = [], api_keys.find
+    looked_up, find = [], api_keys.find_by_hash
 
     async def noted(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
         looked_up.append(hash)
@@ -199,7 +199,7 @@ async def test_unknown_keys_are_limited_by_the_address_of_their_sender(
     async def guess(client: AsyncClient) -> Response:
         return await client.get("/settings", headers={"Authorization": f"Bearer {uuid4()}"})
 
-    monkeypatch.setattr(api_keys, "find", noted)
+    monkeypatch.setattr(api_keys, "find_by_hash", noted)
     async with limited.client() as sender, limited.client("198.51.100.8") as other, limited.client("10.0.0.1") as proxy:
         assert await statuses(sender, 1) == [200]
         assert [(await guess(sender)).status_code for _ in range(3)] == [401, 401, 429]
@@ -210,7 +210,7 @@ async def test_unknown_keys_are_limited_by_the_address_of_their_sender(
         async with limited.client() as unused:
             assert await statuses(unused, 1) == [429]
             assert looked_up == []
-            limited.app.state.parts.catalog.flush()
+            limited.app.state.container.catalog.flush()
             assert await statuses(sender, 1) == [200]
             assert (await guess(other)).status_code == 401
             assert [(await guess(proxy)).status_code for _ in range(4)] == [401] * 4
@@ -234,7 +234,7 @@ async def test_without_limits_nothing_is_counted(limited: Limited) -> None:
 
 
 @needs_redis
-async def test_processes_with_a_redis_give_the_answers_of_one_process(limited: Limited, redis: RedisServer) -> None:
+async def test_processes_that_share_redis_count_like_one_process(limited: Limited, redis: RedisServer) -> None:
     async def answers(*stores: RateLimits) -> list[tuple[int, str]]:
         seen = []
         async with limited.client() as client:
@@ -261,7 +261,7 @@ async def test_processes_with_a_redis_give_the_answers_of_one_process(limited: L
 async def test_a_refused_charge_is_visible_to_no_other_process(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.rate_counters.ANSWERS_WITHIN", 30.0)
+    monkeypatch.setattr("api.rate_counters.RESPONSE_TIMEOUT", 30.0)
     one, other = SharedCounters(redis.url), SharedCounters(redis.url)
     name = str(uuid4())
     large, small = Charge(name, 100, 10), Charge(name, 1, 10)
@@ -280,19 +280,19 @@ async def test_a_refused_charge_is_visible_to_no_other_process(
 @pytest.mark.parametrize("is_shared", [False, True])
 async def test_a_charge_takes_all_points_or_none(redis: RedisServer, *, is_shared: bool) -> None:
     shared = SharedCounters(redis.url)
-    counters = shared if is_shared else BoundedMemory()
+    counters = shared if is_shared else MemoryCounters()
     key, tenant = str(uuid4()), str(uuid4())
-    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == Charged([3, 3], None)
-    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == Charged([3, 3], 0)
-    assert await counters.charge([Charge(key, 1, 5), Charge(tenant, 9, 10)], 60) == Charged([3, 3], 1)
-    assert await counters.charge([Charge(key, 2, 5), Charge(tenant, 7, 10)], 60) == Charged([5, 10], None)
+    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == ChargeResult([3, 3], None)
+    assert await counters.charge([Charge(key, 3, 5), Charge(tenant, 3, 10)], 60) == ChargeResult([3, 3], 0)
+    assert await counters.charge([Charge(key, 1, 5), Charge(tenant, 9, 10)], 60) == ChargeResult([3, 3], 1)
+    assert await counters.charge([Charge(key, 2, 5), Charge(tenant, 7, 10)], 60) == ChargeResult([5, 10], None)
     assert await counters.incr(key, 60) == 6
     await shared.close()
 
 
 @needs_redis
 async def test_a_process_counts_alone_while_redis_is_away(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.rate_counters.RETRY_AFTER", 0.0)
+    monkeypatch.setattr("api.rate_counters.STORE_RETRY_INTERVAL", 0.0)
     counters = SharedCounters(redis.url)
 
     async def count() -> bool:
@@ -312,7 +312,7 @@ async def test_a_process_counts_alone_while_redis_is_away(redis: RedisServer, mo
 
 
 async def test_the_memory_of_a_process_is_bounded() -> None:
-    memory = BoundedMemory(capacity=3)
+    memory = MemoryCounters(capacity=3)
     assert [await memory.incr(name, 60) for name in "abcda"] == [1, 1, 1, 1, 1]
     assert await memory.incr("d", 60, 5) == 6
     assert len(memory.storage) == len(memory.expirations) == 3

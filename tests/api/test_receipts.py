@@ -11,7 +11,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from api.routes.receipts import BODY_LIMIT, VALUE_LIMIT
-from bootstrap import Parts
+from bootstrap import Container
 from domain.evidence import ReceiptKind
 from domain.vendor_values import clean_id
 from providers.base import ProviderReceipt
@@ -34,10 +34,10 @@ BODY = b'{"events": []}'
     ids=["unsigned", "forged", "old", "unreadable"],
 )
 async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
-    api: httpx2.AsyncClient, parts: Parts, secret: bytes | None, age: int, body: bytes, status: int, reason: str
+    api: httpx2.AsyncClient, container: Container, secret: bytes | None, age: int, body: bytes, status: int, reason: str
 ) -> None:
     at = str(int(time.time()) - age)
-    signature = "" if secret is None else sign(secret or parts.settings.secret, at, body)
+    signature = "" if secret is None else sign(secret or container.settings.secret, at, body)
     with capture_logs() as logs:
         headers = {TIMESTAMP_HEADER: at, SIGNATURE_HEADER: signature}
         answer = await api.post("/receipts/sandbox", content=body, headers=headers)
@@ -51,14 +51,14 @@ async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
     ("provider", "detail"),
     [("in_app", "This provider reports nothing."), ("twilio", "This provider is in no channel's pool.")],
 )
-async def test_why_there_is_nobody_to_take_it_is_told(api: httpx2.AsyncClient, provider: str, detail: str) -> None:
+async def test_a_receipt_without_a_handler_gets_a_reason(api: httpx2.AsyncClient, provider: str, detail: str) -> None:
     answer = await api.post(f"/receipts/{provider}", content=BODY)
     assert (answer.status_code, answer.json()["detail"]) == (404, detail)
 
 
-async def post(api: httpx2.AsyncClient, parts: Parts, body: bytes) -> httpx2.Response:
+async def post(api: httpx2.AsyncClient, container: Container, body: bytes) -> httpx2.Response:
     at = str(int(time.time()))
-    headers = {TIMESTAMP_HEADER: at, SIGNATURE_HEADER: sign(parts.settings.secret, at, body)}
+    headers = {TIMESTAMP_HEADER: at, SIGNATURE_HEADER: sign(container.settings.secret, at, body)}
     return await api.post("/receipts/sandbox", content=body, headers=headers)
 
 
@@ -68,14 +68,14 @@ def events(count: int, message_id: str, **more: object) -> bytes:
     return json.dumps({"events": [each | {"number": number} for number in range(count)]}).encode()
 
 
-async def stored(parts: Parts, message_id: str) -> int:
-    async with parts.database.transaction() as session:
+async def stored(container: Container, message_id: str) -> int:
+    async with container.database.transaction() as session:
         count = text("SELECT count(*) FROM receipt WHERE provider_message_id = :id")
         return int((await session.execute(count, {"id": message_id})).scalar_one())
 
 
-async def test_of_a_receipt_that_says_so_another_form_is_stored(
-    api: httpx2.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+async def test_a_receipt_is_stored_in_the_form_that_the_provider_parses(
+    api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message_id, at = f"m-{uuid4()}", datetime(2026, 3, 1, tzinfo=UTC)
     receipt = ProviderReceipt(
@@ -83,11 +83,11 @@ async def test_of_a_receipt_that_says_so_another_form_is_stored(
         occurred_at=at,
         provider_message_id=message_id,
         raw={"email": "ada@example.com"},
-        kept={"email": "str"},
+        stored_raw={"email": "str"},
     )
-    monkeypatch.setattr(parts.providers["sandbox"], "parse_receipts", lambda *_: [receipt])
-    assert (await post(api, parts, BODY)).status_code == 204
-    async with parts.database.transaction() as session:
+    monkeypatch.setattr(container.providers["sandbox"], "parse_receipts", lambda *_: [receipt])
+    assert (await post(api, container, BODY)).status_code == 204
+    async with container.database.transaction() as session:
         rows = await session.execute(
             text("SELECT raw FROM receipt WHERE provider_message_id = :id"), {"id": message_id}
         )
@@ -96,48 +96,50 @@ async def test_of_a_receipt_that_says_so_another_form_is_stored(
 
 @pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])
 async def test_a_request_reports_up_to_1000_events(
-    api: httpx2.AsyncClient, parts: Parts, count: int, status: int
+    api: httpx2.AsyncClient, container: Container, count: int, status: int
 ) -> None:
     message_id = f"m-{uuid4()}"
-    response = await post(api, parts, events(count, message_id))
+    response = await post(api, container, events(count, message_id))
     assert response.status_code == status
-    assert await stored(parts, message_id) == (count if status == 204 else 0)
+    assert await stored(container, message_id) == (count if status == 204 else 0)
     if status == 413:
         assert response.json()["detail"] == "A request may report at most 1000 events."
 
 
-async def test_the_events_of_a_request_are_stored_by_one_statement(api: httpx2.AsyncClient, parts: Parts) -> None:
+async def test_the_events_of_a_request_are_stored_by_one_statement(
+    api: httpx2.AsyncClient, container: Container
+) -> None:
     message_id = f"m-{uuid4()}"
-    assert (await post(api, parts, events(7, message_id))).status_code == 204
+    assert (await post(api, container, events(7, message_id))).status_code == 204
     command = text("SELECT xmin::text, cmin::text, count(*) FROM receipt WHERE provider_message_id = :id GROUP BY 1, 2")
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         rows = list(await session.execute(command, {"id": message_id}))
     assert [row[2] for row in rows] == [7]
 
 
-async def test_an_event_that_a_request_repeats_is_stored_once(api: httpx2.AsyncClient, parts: Parts) -> None:
+async def test_an_event_that_a_request_repeats_is_stored_once(api: httpx2.AsyncClient, container: Container) -> None:
     message_id = f"m-{uuid4()}"
     one = json.loads(events(2, message_id))["events"]
-    assert (await post(api, parts, json.dumps({"events": [*one, *one, one[0]]}).encode())).status_code == 204
-    assert await stored(parts, message_id) == 2
+    assert (await post(api, container, json.dumps({"events": [*one, *one, one[0]]}).encode())).status_code == 204
+    assert await stored(container, message_id) == 2
 
 
 @pytest.mark.parametrize(("values", "status"), [(VALUE_LIMIT, 204), (VALUE_LIMIT + 1, 413)])
 async def test_the_json_values_of_a_receipt_are_limited(
-    api: httpx2.AsyncClient, parts: Parts, values: int, status: int
+    api: httpx2.AsyncClient, container: Container, values: int, status: int
 ) -> None:
     # The body, `events`, the event, its four fields and `more` are values too.
     body = events(1, f"m-{uuid4()}", more=[1] * (values - 8))
-    response = await post(api, parts, body)
+    response = await post(api, container, body)
     assert response.status_code == status
     if status == 413:
         assert response.json()["detail"] == f"The body may have at most {VALUE_LIMIT} JSON values."
 
 
-async def test_commas_and_brackets_in_strings_are_no_json_values(api: httpx2.AsyncClient, parts: Parts) -> None:
+async def test_commas_and_brackets_in_strings_are_no_json_values(api: httpx2.AsyncClient, container: Container) -> None:
     body = events(1, f"m-{uuid4()}", more="[,{" * VALUE_LIMIT)
     assert len(body) < BODY_LIMIT
-    assert (await post(api, parts, body)).status_code == 204
+    assert (await post(api, container, body)).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -150,13 +152,13 @@ async def test_commas_and_brackets_in_strings_are_no_json_values(api: httpx2.Asy
     ],
     ids=["NUL", "long", "number", "text"],
 )
-async def test_a_signed_receipt_is_stored_whatever_it_has(
-    api: httpx2.AsyncClient, parts: Parts, message_id: str, more: str
+async def test_a_signed_receipt_is_stored_with_any_content(
+    api: httpx2.AsyncClient, container: Container, message_id: str, more: str
 ) -> None:
     unique = f"{uuid4()} {message_id}"
     event = f'{{"event": "delivered", "message_id": "{unique}", "at": "2026-03-01T12:00:00Z"{more}}}'
-    response = await post(api, parts, f'{{"events": [{event}]}}'.encode())
+    response = await post(api, container, f'{{"events": [{event}]}}'.encode())
     assert response.status_code == 204
     known = clean_id(json.loads(f'"{unique}"'))
     assert known is not None
-    assert await stored(parts, known) == 1
+    assert await stored(container, known) == 1

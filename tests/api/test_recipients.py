@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from fastapi.encoders import jsonable_encoder
 
-from bootstrap import Parts
-from tests.api.shops import Shop, faults, open_shop, production
+from bootstrap import Container
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
 
 pytestmark = pytest.mark.postgres
 
@@ -20,55 +20,55 @@ ADA = {
 }
 
 
-async def test_a_new_person_is_created_and_shown_as_given(shop: Shop) -> None:
-    made = await shop.put(f"/recipients/{shop.person}", ADA)
+async def test_a_new_recipient_is_created_and_shown_as_given(api_tenant: InProcessTenant) -> None:
+    made = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", ADA)
     assert made.status_code == 201
-    shown = (await shop.http.get(f"/recipients/{shop.person}")).json()
+    shown = (await api_tenant.http.get(f"/recipients/{api_tenant.recipient_id}")).json()
     assert shown == made.json()
     assert shown == {
         **ADA,
         "locale": "de-AT",
-        "recipient_id": shop.person,
+        "recipient_id": api_tenant.recipient_id,
         "devices": [],
         "created_at": shown["created_at"],
         "updated_at": shown["updated_at"],
     }
 
 
-async def test_put_replaces_the_whole_profile(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    replaced = await shop.put(path, {"phone": "+4917087654321"})
+async def test_put_replaces_the_whole_profile(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    replaced = await api_tenant.put(path, {"phone": "+4917087654321"})
     assert replaced.status_code == 200
-    shown = (await shop.http.get(path)).json()
+    shown = (await api_tenant.http.get(path)).json()
     assert (shown["phone"], shown["email"], shown["locale"], shown["attributes"]) == ("+4917087654321", None, None, {})
 
 
-async def test_patch_keeps_what_is_not_given_and_null_clears(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
+async def test_patch_keeps_omitted_fields_and_null_clears(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
     changes = {"phone": None, "timezone": None, "attributes": {"name": None, "plan": {"seats": 4}}}
-    patched = await shop.http.patch(path, json=changes)
+    patched = await api_tenant.http.patch(path, json=changes)
     assert patched.status_code == 200
-    shown = (await shop.http.get(path)).json()
+    shown = (await api_tenant.http.get(path)).json()
     assert shown["attributes"] == {"plan": {"tier": "gold", "seats": 4}}
     assert (shown["phone"], shown["timezone"], shown["email"], shown["locale"]) == (None, None, ADA["email"], "de-AT")
 
 
-async def test_patch_with_null_attributes_clears_them_all(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    assert (await shop.http.patch(path, json={"attributes": None})).json()["attributes"] == {}
+async def test_patch_with_null_attributes_clears_them_all(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    assert (await api_tenant.http.patch(path, json={"attributes": None})).json()["attributes"] == {}
 
 
-async def test_a_patch_of_nothing_changes_nothing(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    before = (await shop.http.get(path)).json()
-    after = (await shop.http.patch(path, json={})).json()
+async def test_a_patch_of_nothing_changes_nothing(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    before = (await api_tenant.http.get(path)).json()
+    after = (await api_tenant.http.patch(path, json={})).json()
     assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_an_unknown_person_is_not_found(shop: Shop, method: str) -> None:
+async def test_an_unknown_recipient_is_not_found(api_tenant: InProcessTenant, method: str) -> None:
     body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
-    assert (await shop.http.request(method, f"/recipients/{shop.person}", **body)).status_code == 404
+    assert (await api_tenant.http.request(method, f"/recipients/{api_tenant.recipient_id}", **body)).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -99,84 +99,88 @@ async def test_an_unknown_person_is_not_found(shop: Shop, method: str) -> None:
         ("nickname", "canary"),
     ],
 )
-async def test_a_bad_field_is_named_and_never_repeated(shop: Shop, field: str, value: object) -> None:
-    response = await shop.put(f"/recipients/{shop.person}", {field: value})
-    assert list(faults(response)) == [f"/{field}"]
+async def test_a_bad_field_is_named_and_never_repeated(api_tenant: InProcessTenant, field: str, value: object) -> None:
+    response = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {field: value})
+    assert list(validation_errors(response)) == [f"/{field}"]
     assert "canary" not in response.text.lower()
     assert str(value) not in response.text
 
 
 @pytest.mark.parametrize("email", ["ada@shop.test", "ada@localhost", "ada@mailpit", "ada+refuse@example.com"])
-async def test_development_takes_domains_that_mail_never_reaches(shop: Shop, email: str) -> None:
-    assert (await shop.put(f"/recipients/{shop.person}", {"email": email})).json()["email"] == email
+async def test_development_takes_domains_that_mail_never_reaches(api_tenant: InProcessTenant, email: str) -> None:
+    assert (await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {"email": email})).json()["email"] == email
 
 
 @pytest.mark.parametrize("local", ["a" * 64, "ä" * 32])
-async def test_an_address_of_254_octets_is_kept_and_suppressed(parts: Parts, local: str) -> None:
+async def test_an_address_of_254_octets_is_kept_and_suppressed(container: Container, local: str) -> None:
     start = f"{local}@{'b' * 63}.{'c' * 63}."
     email = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
-    async with open_shop(parts, settings=production()) as shop:
-        path = await shop.with_person(email=email)
-        assert (await shop.http.get(path)).json()["email"] == email
-        made = await shop.http.post("/suppressions", json={"channel": "email", "address": email})
+    async with open_in_process_tenant(container, settings=production_settings()) as api_tenant:
+        path = await api_tenant.put_recipient(email=email)
+        assert (await api_tenant.http.get(path)).json()["email"] == email
+        made = await api_tenant.http.post("/suppressions", json={"channel": "email", "address": email})
         assert (made.status_code, made.json()["address"]) == (201, email)
-        listed = await shop.http.get("/suppressions", params={"address": email})
+        listed = await api_tenant.http.get("/suppressions", params={"address": email})
         assert [item["address"] for item in listed.json()["items"]] == [email]
 
 
-async def test_production_refuses_what_only_a_developer_can_reach(parts: Parts) -> None:
+async def test_production_refuses_addresses_of_a_developers_machine(container: Container) -> None:
     profile = {"email": "canary@shop.test", "webhook_url": "http://canary.example.com/"}
-    async with open_shop(parts, settings=production()) as shop:
-        response = await shop.put(f"/recipients/{shop.person}", profile)
-        assert list(faults(response)) == ["/email", "/webhook_url"]
+    async with open_in_process_tenant(container, settings=production_settings()) as api_tenant:
+        response = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", profile)
+        assert list(validation_errors(response)) == ["/email", "/webhook_url"]
         assert "canary" not in response.text
-        path = await shop.with_person(**ADA)
-        assert list(faults(await shop.http.patch(path, json={"email": "canary@localhost"}))) == ["/email"]
+        path = await api_tenant.put_recipient(**ADA)
+        assert list(validation_errors(await api_tenant.http.patch(path, json={"email": "canary@localhost"}))) == [
+            "/email"
+        ]
 
 
-async def test_an_international_address_is_kept_in_its_usual_form(shop: Shop) -> None:
-    path = await shop.with_person(email="Ada@EXÄMPLE.de")
-    assert (await shop.http.get(path)).json()["email"] == "Ada@exämple.de"
+async def test_an_international_address_is_kept_in_its_usual_form(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(email="Ada@EXÄMPLE.de")
+    assert (await api_tenant.http.get(path)).json()["email"] == "Ada@exämple.de"
 
 
 @pytest.mark.parametrize("bad", ["x" * 256, "a%0Ab", "a%C2%85b"])
-async def test_an_id_that_no_person_can_have_is_refused(shop: Shop, bad: str) -> None:
-    assert list(faults(await shop.put(f"/recipients/{bad}", {}))) == ["recipient_id"]
+async def test_an_invalid_recipient_id_is_refused(api_tenant: InProcessTenant, bad: str) -> None:
+    assert list(validation_errors(await api_tenant.put(f"/recipients/{bad}", {}))) == ["recipient_id"]
 
 
-async def test_an_id_may_be_almost_any_text(shop: Shop) -> None:
-    made = await shop.put("/recipients/auth0%7C1%25%20%C3%A4@x.org", {})
+async def test_an_id_may_be_almost_any_text(api_tenant: InProcessTenant) -> None:
+    made = await api_tenant.put("/recipients/auth0%7C1%25%20%C3%A4@x.org", {})
     assert made.json()["recipient_id"] == "auth0|1% ä@x.org"
 
 
-async def test_erasing_answers_an_id_whose_account_names_nobody(shop: Shop, other_shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    await shop.put(f"{path}/devices/phone", {"kind": "fcm", "token": "token-of-a-phone-1"})
-    erased = await shop.http.delete(path)
+async def test_an_erasure_returns_an_id_whose_record_names_no_recipient(
+    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
+) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    await api_tenant.put(f"{path}/devices/phone", {"kind": "fcm", "token": "token-of-a-phone-1"})
+    erased = await api_tenant.http.delete(path)
     assert erased.status_code == 202
     assert list(erased.json()) == ["erasure_id"]
     account = f"/erasures/{erased.json()['erasure_id']}"
     assert erased.headers["location"] == f"/api/v1{account}"
-    told = await shop.http.get(account)
+    told = await api_tenant.http.get(account)
     assert told.json()["finished_at"]
     assert (told.json()["counts"]["profiles"], told.json()["counts"]["devices"]) == (1, 1)
-    assert shop.person not in told.text
-    assert (await shop.http.get(path)).status_code == 404
-    assert (await shop.http.get(f"{path}/preferences")).status_code == 404
-    assert (await other_shop.http.get(account)).status_code == 404
+    assert api_tenant.recipient_id not in told.text
+    assert (await api_tenant.http.get(path)).status_code == 404
+    assert (await api_tenant.http.get(f"{path}/preferences")).status_code == 404
+    assert (await other_api_tenant.http.get(account)).status_code == 404
 
 
-async def test_an_erased_id_may_be_used_again_and_starts_empty(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    await shop.put(f"{path}/preferences", {"global_channel_opt_in": {"sms": False}})
-    await shop.http.delete(path)
-    assert (await shop.put(path, {})).status_code == 201
-    assert (await shop.http.get(path)).json()["email"] is None
-    assert (await shop.http.get(f"{path}/preferences")).json()["global_channel_opt_in"] == {}
+async def test_an_erased_id_may_be_used_again_and_starts_empty(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    await api_tenant.put(f"{path}/preferences", {"global_channel_opt_in": {"sms": False}})
+    await api_tenant.http.delete(path)
+    assert (await api_tenant.put(path, {})).status_code == 201
+    assert (await api_tenant.http.get(path)).json()["email"] is None
+    assert (await api_tenant.http.get(f"{path}/preferences")).json()["global_channel_opt_in"] == {}
 
 
-async def test_an_answer_holds_json_only(shop: Shop) -> None:
-    path = await shop.with_person(**ADA)
-    shown = (await shop.http.get(path)).json()
+async def test_a_response_contains_json_only(api_tenant: InProcessTenant) -> None:
+    path = await api_tenant.put_recipient(**ADA)
+    shown = (await api_tenant.http.get(path)).json()
     assert jsonable_encoder(shown) == shown
     assert shown["created_at"].endswith("Z")

@@ -8,16 +8,16 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from api.redriving import Order, redrive_all
-from bootstrap import Parts
-from domain.reasons import to_json
+from api.redriving import RedriveCommand, redrive_all
+from bootstrap import Container
+from domain.reasons import failures_to_json
 from models.columns import new_id
 from models.tenants import Tenant
 from storage.database import Database
-from storage.parked import Filter
-from tests.api.shops import faults
+from storage.dead_letters import NotificationFilter
+from tests.api.in_process_tenants import validation_errors
 from tests.api.test_notifications import accepted, ready
-from tests.domain.reasons import failures
+from tests.domain.reasons import parse_failures
 
 pytestmark = pytest.mark.postgres
 
@@ -31,7 +31,7 @@ async def end(database: Database, ids: Sequence[str], status: str = "FAILED", re
         " WHERE id = ANY(CAST(:ids AS uuid[]))"
     )
     async with database.transaction() as session:
-        codes = json.dumps(to_json(failures(reason)))
+        codes = json.dumps(failures_to_json(parse_failures(reason)))
         await session.execute(statement, {"status": status, "reason": reason, "failures": codes, "ids": ids})
 
 
@@ -59,7 +59,7 @@ async def starts(database: Database, ids: Sequence[str]) -> dict[str, float]:
         return {str(row[0]): float(row[1]) for row in await session.execute(statement, {"ids": ids})}
 
 
-async def test_one_is_answered_and_due_without_temporal(
+async def test_a_redriven_notification_is_due_without_temporal(
     api: httpx2.AsyncClient, database: Database, tenant: Tenant
 ) -> None:
     [id] = await failed(api, database, 1)
@@ -102,19 +102,19 @@ async def test_many_are_due_at_once(api: httpx2.AsyncClient, database: Database)
     assert await starts(database, ids) == dict.fromkeys(ids, 0)
 
 
-async def test_with_a_resume_rate_they_are_due_one_after_the_other_the_most_urgent_first(
-    api: httpx2.AsyncClient, parts: Parts, database: Database, tenant: Tenant
+async def test_redriven_notifications_are_due_at_the_resume_rate_most_urgent_first(
+    api: httpx2.AsyncClient, container: Container, database: Database, tenant: Tenant
 ) -> None:
     ids = await failed(api, database, 5)
     async with database.transaction() as session:
         await session.execute(text("UPDATE notification SET priority = 1 WHERE id = :id"), {"id": ids[-1]})
-    order = Order(tenant=tenant.id, key_id=new_id(), key_name="test", force=False, most=5, rate=20)
-    assert (await redrive_all(database, parts.resolution, Filter(), order)).redriven == 5
+    order = RedriveCommand(tenant=tenant.id, key_id=new_id(), key_name="test", force=False, max_redriven=5, rate=20)
+    assert (await redrive_all(database, container.resolution, NotificationFilter(), order)).redriven == 5
     urgent, *others = [ids[-1], *ids[:-1]]
     assert await starts(database, ids) == dict(zip([urgent, *others], [0, 0.05, 0.1, 0.15, 0.2], strict=True))
 
 
-async def test_a_dry_run_changes_nothing_and_answers_the_same(api: httpx2.AsyncClient, database: Database) -> None:
+async def test_a_dry_run_changes_nothing_and_returns_the_same(api: httpx2.AsyncClient, database: Database) -> None:
     ids = await failed(api, database, 3)
     await end(database, ids[:1], "IN_DOUBT")
     before = (await api.get("/notifications")).json()
@@ -140,7 +140,7 @@ SUPPRESSION = ("POST", "/suppressions", {"channel": "sms", "address": "+44770090
     ],
     ids=["preference", "suppression", "address", "region", "erasure"],
 )
-async def test_a_redrive_and_its_dry_run_skip_a_recipient_who_cannot_be_reached(
+async def test_a_redrive_and_its_dry_run_skip_an_unreachable_recipient(
     api: httpx2.AsyncClient, database: Database, change: tuple[str, str, Any], reason: str
 ) -> None:
     ids = await failed(api, database, 2)
@@ -169,7 +169,7 @@ async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(
 async def test_batch_by_batch_each_is_taken_once(
     api: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.redriving.AT_ONCE", 2)
+    monkeypatch.setattr("api.redriving.BATCH_SIZE", 2)
     ids = await failed(api, database, 7)
     await end(database, ids[2:4], "IN_DOUBT")
     assert (await many(api, limit=3, dry_run=True))["redriven"] == 3
@@ -196,7 +196,7 @@ async def test_batch_by_batch_each_is_taken_once(
         ({"created_before": "2026-01-01T00:00:00Z"}, 0),
     ],
 )
-async def test_a_filter_says_which(
+async def test_a_filter_selects_notifications(
     api: httpx2.AsyncClient, database: Database, wanted: dict[str, str], matched: int
 ) -> None:
     await failed(api, database, 2)
@@ -208,7 +208,7 @@ async def test_a_filter_says_which(
     ("status", "reason"),
     [("DELIVERED", "already_sent"), ("CANCELED", "canceled"), ("SUPPRESSED", "suppressed"), ("EXPIRED", "expired")],
 )
-async def test_what_is_asked_for_by_its_status_and_may_not_says_why(
+async def test_a_refused_redrive_by_id_has_a_reason(
     api: httpx2.AsyncClient, database: Database, status: str, reason: str
 ) -> None:
     [id] = await failed(api, database, 1, status=status)
@@ -233,9 +233,9 @@ async def test_what_is_asked_for_by_its_status_and_may_not_says_why(
 async def test_an_order_that_makes_no_sense_is_refused(
     api: httpx2.AsyncClient, body: dict[str, Any], pointer: str
 ) -> None:
-    assert set(faults(await api.post("/notifications/redrive", json=body))) == {pointer}
+    assert set(validation_errors(await api.post("/notifications/redrive", json=body))) == {pointer}
 
 
 @pytest.mark.parametrize("id", ["nonsense", "00000000-0000-0000-0000-000000000000"])
-async def test_what_is_not_there_is_not_redriven(api: httpx2.AsyncClient, id: str) -> None:
+async def test_an_unknown_notification_is_not_redriven(api: httpx2.AsyncClient, id: str) -> None:
     assert (await api.post(f"/notifications/{id}/redrive")).status_code == 404

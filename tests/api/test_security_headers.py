@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.requests import Requests
-from api.security_headers import NOTHING
+from api.request_middleware import RequestIdMiddleware
+from api.security_headers import DENY_ALL_POLICY
 
 pytestmark = pytest.mark.postgres
 LOCAL = "http://localhost:8000"
@@ -19,7 +19,7 @@ OPEN = ["/healthz", "/readyz", "/t/o/none", "/api/v1/recipients/none", "/api/v1/
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OPEN])
-async def test_every_answer_has_security_headers(api: httpx2.AsyncClient, path: str) -> None:
+async def test_every_response_has_security_headers(api: httpx2.AsyncClient, path: str) -> None:
     headers = (await api.get(f"{LOCAL}{path}")).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; ")
@@ -59,10 +59,10 @@ async def test_https_is_kept_by_browsers_where_it_is_the_public_url(public_url: 
     async def answer(request: Request) -> PlainTextResponse:
         return PlainTextResponse("", headers={"Cache-Control": "max-age=1"})
 
-    app = Requests(Starlette(routes=[Route("/", answer)]), public_url)
+    app = RequestIdMiddleware(Starlette(routes=[Route("/", answer)]), public_url)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=public_url) as client:
         headers = (await client.get("/")).headers
     assert headers.get("strict-transport-security") == ("max-age=31536000" if sent else None)
     assert headers.get_list("cache-control") == ["max-age=1"]
-    assert headers["content-security-policy"] == NOTHING
+    assert headers["content-security-policy"] == DENY_ALL_POLICY
     assert len(headers.get_list("x-request-id")) == 1

@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from api.acceptance import Acceptance
 from api.app import create_app
-from bootstrap import Parts, open_parts
+from bootstrap import Container, open_container
 from config import Settings
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import ensure_tenant, upsert_key
 from tests.apps import app_of
 
 pytestmark = [pytest.mark.postgres]
@@ -28,15 +28,15 @@ JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Desk:
+class SendClient:
     """The front door of one tenant that has a type `news` (e-mail, then SMS) and a person `ada`."""
 
-    parts: Parts
+    container: Container
     tenant: UUID
     http: httpx2.AsyncClient
 
     async def rows(self) -> int:
-        async with self.parts.database.transaction() as session:
+        async with self.container.database.transaction() as session:
             counted = await session.execute(
                 text("SELECT count(*) FROM notification WHERE tenant = :tenant"), {"tenant": self.tenant}
             )
@@ -59,12 +59,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(parts: Parts, *scopes: str) -> AsyncIterator[Desk]:
-    async with parts.database.transaction() as session:
+async def open_send_client(container: Container, *scopes: str) -> AsyncIterator[SendClient]:
+    async with container.database.transaction() as session:
         tenant = (await ensure_tenant(session, uuid4().hex, "Desk")).id
-        _, all_scopes = await create_key(session, tenant, "all", ("send", "read", "manage"))
-        _, key = await create_key(session, tenant, "test", scopes or ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=app_of(parts))
+        _, all_scopes = await upsert_key(session, tenant, "all", ("send", "read", "manage"))
+        _, key = await upsert_key(session, tenant, "test", scopes or ("send", "read", "manage"))
+    transport = httpx2.ASGITransport(app=app_of(container))
     headers = {"Authorization": f"Bearer {all_scopes}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
         for channel, subject in (("email", {"subject_template": "Hi"}), ("sms", {})):
@@ -82,20 +82,20 @@ async def open_desk(parts: Parts, *scopes: str) -> AsyncIterator[Desk]:
         assert (await http.put("/notification-types/news", json=kind)).status_code < 300
         assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
         http.headers["Authorization"] = f"Bearer {key}"
-        yield Desk(parts, tenant, http)
+        yield SendClient(container, tenant, http)
 
 
-async def transactions(desk: Desk) -> int:
+async def transactions(send_client: SendClient) -> int:
     """How many have inserted the rows of this tenant."""
-    async with desk.parts.database.transaction() as session:
+    async with send_client.container.database.transaction() as session:
         query = text("SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant")
-        return int((await session.execute(query, {"tenant": desk.tenant})).scalar_one())
+        return int((await session.execute(query, {"tenant": send_client.tenant})).scalar_one())
 
 
 @pytest.fixture
-async def desk(parts: Parts) -> AsyncIterator[Desk]:
-    async with open_desk(parts) as desk:
-        yield desk
+async def send_client(container: Container) -> AsyncIterator[SendClient]:
+    async with open_send_client(container) as send_client:
+        yield send_client
 
 
 def refused(response: httpx2.Response) -> dict[str, str]:
@@ -107,27 +107,27 @@ def refused(response: httpx2.Response) -> dict[str, str]:
 # Accepting
 
 
-async def test_concurrent_sends_share_transactions_and_fail_one_by_one(desk: Desk) -> None:
+async def test_concurrent_sends_share_transactions_and_fail_one_by_one(send_client: SendClient) -> None:
     unknown = GOOD | {"recipient_id": "nobody"}
-    answers = await asyncio.gather(*(desk.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
+    answers = await asyncio.gather(*(send_client.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
     assert [answer.status_code for answer in answers] == [422 if number % 10 == 0 else 202 for number in range(40)]
-    assert await desk.rows() == 36
-    assert await transactions(desk) < 18
+    assert await send_client.rows() == 36
+    assert await transactions(send_client) < 18
 
 
-async def test_concurrent_profiles_of_one_recipient_are_all_kept(desk: Desk) -> None:
+async def test_concurrent_profiles_of_one_recipient_are_all_kept(send_client: SendClient) -> None:
     bodies = [
         {"notification_type": "news", "payload": {"name": "Bob"}, "recipient": {"recipient_id": "bob", **given}}
         for given in ({"email": "bob@example.com"}, {"phone": "+4915112345678"}, {"locale": "de"})
     ]
-    answers = await asyncio.gather(*(desk.send(body) for body in bodies))
+    answers = await asyncio.gather(*(send_client.send(body) for body in bodies))
     assert [answer.status_code for answer in answers] == [202] * 3
-    profile = (await desk.http.get("/recipients/bob")).json()
+    profile = (await send_client.http.get("/recipients/bob")).json()
     assert (profile["email"], profile["phone"], profile["locale"]) == ("bob@example.com", "+4915112345678", "de")
 
 
-async def test_a_send_is_answered_with_the_row_and_where_to_find_it(desk: Desk) -> None:
-    response = await desk.send()
+async def test_a_send_returns_the_row_and_its_location(send_client: SendClient) -> None:
+    response = await send_client.send()
     answer = response.json()
     assert response.status_code == 202
     assert response.headers["location"] == f"/api/v1/notifications/{answer['id']}"
@@ -141,12 +141,12 @@ async def test_a_send_is_answered_with_the_row_and_where_to_find_it(desk: Desk) 
         "send_at": None,
     }
     assert answer["created_at"].endswith("Z")
-    shown = await desk.http.get(f"http://test{response.headers['location']}")
+    shown = await send_client.http.get(f"http://test{response.headers['location']}")
     assert (shown.status_code, shown.json()["status"]) == (200, "PENDING")
 
 
-async def test_times_are_understood_in_any_zone_and_answered_in_utc(desk: Desk) -> None:
-    answer = (await desk.send({**GOOD, "send_at": "2031-01-31T10:00:00+01:00", "expires_in": "1h"})).json()
+async def test_times_are_accepted_in_any_zone_and_returned_in_utc(send_client: SendClient) -> None:
+    answer = (await send_client.send({**GOOD, "send_at": "2031-01-31T10:00:00+01:00", "expires_in": "1h"})).json()
     assert (answer["send_at"], answer["expires_at"]) == ("2031-01-31T09:00:00Z", "2031-01-31T10:00:00Z")
 
 
@@ -157,55 +157,55 @@ EXPIRED = {
 
 
 @pytest.mark.parametrize(("asked", "limit"), EXPIRED.values(), ids=EXPIRED)
-async def test_a_send_that_has_expired_already_is_refused(desk: Desk, asked: Any, limit: str) -> None:
+async def test_a_send_that_has_expired_already_is_refused(send_client: SendClient, asked: Any, limit: str) -> None:
     kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "expires_in": "30m"}
-    assert (await desk.http.put("/notification-types/brief", json=kind)).status_code == 201
+    assert (await send_client.http.put("/notification-types/brief", json=kind)).status_code == 201
     body = {**GOOD, **asked}
-    detail = refused(await desk.send(body, key="k"))["/send_at"]
+    detail = refused(await send_client.send(body, key="k"))["/send_at"]
     assert f"in the past, and {limit}: it has expired" in detail
-    [item, fine] = await desk.batch(body, GOOD)
+    [item, fine] = await send_client.batch(body, GOOD)
     assert (item["status"], item["errors"][0]["pointer"], fine["status"]) == (422, "/send_at", 202)
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_a_send_in_the_past_that_has_time_left_is_accepted(desk: Desk) -> None:
+async def test_a_send_in_the_past_that_has_time_left_is_accepted(send_client: SendClient) -> None:
     for asked in ({}, {"expires_in": "36500d"}):
-        assert (await desk.send({**GOOD, "send_at": "2020-01-31T10:00:00Z", **asked})).status_code == 202
+        assert (await send_client.send({**GOOD, "send_at": "2020-01-31T10:00:00Z", **asked})).status_code == 202
 
 
 # The same request twice
 
 
-async def test_fifty_identical_requests_at_once_are_one_notification(desk: Desk) -> None:
-    answers = await asyncio.gather(*(desk.send(key="same") for _ in range(50)))
+async def test_fifty_identical_requests_at_once_are_one_notification(send_client: SendClient) -> None:
+    answers = await asyncio.gather(*(send_client.send(key="same") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.text for answer in answers}) == 1
     replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
     assert (replayed.count("true"), replayed.count(None)) == (49, 1)
     assert len({answer.headers["location"] for answer in answers}) == 1
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_a_key_stands_for_one_body(desk: Desk) -> None:
-    first = await desk.send(key="k")
-    other = await desk.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
+async def test_a_key_stands_for_one_body(send_client: SendClient) -> None:
+    first = await send_client.send(key="k")
+    other = await send_client.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
     assert "idempotency key" in refused(other)[""]
-    assert (await desk.send(key="k")).json() == first.json()
-    assert await desk.rows() == 1
+    assert (await send_client.send(key="k")).json() == first.json()
+    assert await send_client.rows() == 1
 
 
-async def test_different_bodies_at_once_with_one_key_are_one_notification(desk: Desk) -> None:
+async def test_different_bodies_at_once_with_one_key_are_one_notification(send_client: SendClient) -> None:
     answers = await asyncio.gather(
-        *(desk.send({**GOOD, "payload": {"name": str(number)}}, key="k") for number in range(20))
+        *(send_client.send({**GOOD, "payload": {"name": str(number)}}, key="k") for number in range(20))
     )
     assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_the_order_of_members_and_white_space_do_not_make_another_body(desk: Desk) -> None:
-    first = await desk.raw(json.dumps(GOOD).encode(), **{"Idempotency-Key": "k"})
+async def test_the_order_of_members_and_white_space_do_not_make_another_body(send_client: SendClient) -> None:
+    first = await send_client.raw(json.dumps(GOOD).encode(), **{"Idempotency-Key": "k"})
     mirrored = json.dumps(dict(reversed(GOOD.items())), indent=4).encode()
-    again = await desk.raw(mirrored, **{"Idempotency-Key": "k"})
+    again = await send_client.raw(mirrored, **{"Idempotency-Key": "k"})
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json() == first.json()
 
@@ -221,64 +221,66 @@ def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Acceptance, "_held", too_early)
 
 
-async def test_a_key_that_is_taken_meanwhile_is_a_repetition(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = (await desk.send(key="k")).json()
+async def test_a_concurrent_use_of_a_key_is_a_repetition(
+    send_client: SendClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (await send_client.send(key="k")).json()
     hide_from_next_look_up(monkeypatch)
-    again = await desk.send(key="k")
+    again = await send_client.send(key="k")
     assert (again.status_code, again.json()) == (202, first)
     assert again.headers["idempotent-replayed"] == "true"
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_a_key_that_is_taken_meanwhile_with_another_body_is_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_a_concurrent_use_of_a_key_with_another_body_is_refused(
+    send_client: SendClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.send(key="k")
+    await send_client.send(key="k")
     hide_from_next_look_up(monkeypatch)
-    assert (await desk.send({**GOOD, "payload": {"name": "Bo"}}, key="k")).status_code == 422
-    assert await desk.rows() == 1
+    assert (await send_client.send({**GOOD, "payload": {"name": "Bo"}}, key="k")).status_code == 422
+    assert await send_client.rows() == 1
 
 
-async def test_keys_of_a_batch_that_are_taken_meanwhile_are_repetitions(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_concurrent_uses_of_keys_of_a_batch_are_repetitions(
+    send_client: SendClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await desk.batch({**GOOD, "idempotency_key": "a"})
+    first = await send_client.batch({**GOOD, "idempotency_key": "a"})
     hide_from_next_look_up(monkeypatch)
-    again = await desk.batch({**GOOD, "idempotency_key": "b"}, {**GOOD, "idempotency_key": "a"})
+    again = await send_client.batch({**GOOD, "idempotency_key": "b"}, {**GOOD, "idempotency_key": "a"})
     assert again[1]["id"] == first[0]["id"]
     assert again[0]["id"] != first[0]["id"]
-    assert await desk.rows() == 2
+    assert await send_client.rows() == 2
 
 
-async def test_without_a_key_each_request_is_a_notification(desk: Desk) -> None:
-    assert (await desk.send()).json()["id"] != (await desk.send()).json()["id"]
-    assert await desk.rows() == 2
+async def test_without_a_key_each_request_is_a_notification(send_client: SendClient) -> None:
+    assert (await send_client.send()).json()["id"] != (await send_client.send()).json()["id"]
+    assert await send_client.rows() == 2
 
 
-async def test_a_replay_survives_the_deletion_of_the_type(desk: Desk) -> None:
-    first = await desk.send(key="k")
-    assert (await desk.http.delete("/notification-types/news")).status_code < 300
-    assert (await desk.send(key="new")).status_code == 422
-    again = await desk.send(key="k")
+async def test_a_replay_survives_the_deletion_of_the_type(send_client: SendClient) -> None:
+    first = await send_client.send(key="k")
+    assert (await send_client.http.delete("/notification-types/news")).status_code < 300
+    assert (await send_client.send(key="new")).status_code == 422
+    again = await send_client.send(key="k")
     assert (again.status_code, again.json()) == (202, first.json())
 
 
-async def test_a_refused_request_does_not_use_up_its_key(desk: Desk) -> None:
-    assert (await desk.send({**GOOD, "payload": {}}, key="k")).status_code == 422
-    assert (await desk.send(key="k")).status_code == 202
+async def test_a_refused_request_does_not_use_up_its_key(send_client: SendClient) -> None:
+    assert (await send_client.send({**GOOD, "payload": {}}, key="k")).status_code == 422
+    assert (await send_client.send(key="k")).status_code == 202
 
 
-async def test_a_key_may_have_255_characters(desk: Desk) -> None:
-    assert (await desk.send(key="k" * 255)).status_code == 202
-    assert (await desk.send(key="k" * 255)).headers["idempotent-replayed"] == "true"
+async def test_a_key_may_have_255_characters(send_client: SendClient) -> None:
+    assert (await send_client.send(key="k" * 255)).status_code == 202
+    assert (await send_client.send(key="k" * 255)).headers["idempotent-replayed"] == "true"
 
 
-async def test_a_key_is_free_again_after_its_window(desk: Desk) -> None:
-    first = await desk.send(key="k")
-    async with desk.parts.database.transaction() as session:
+async def test_a_key_is_free_again_after_its_window(send_client: SendClient) -> None:
+    first = await send_client.send(key="k")
+    async with send_client.container.database.transaction() as session:
         aged = text("UPDATE notification SET created_at = created_at - interval '25 hours' WHERE tenant = :tenant")
-        await session.execute(aged, {"tenant": desk.tenant})
-    second = await desk.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
+        await session.execute(aged, {"tenant": send_client.tenant})
+    second = await send_client.send({**GOOD, "payload": {"name": "Grace"}}, key="k")
     assert second.status_code == 202
     assert second.json()["id"] != first.json()["id"]
 
@@ -319,19 +321,21 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("body", "pointer"), INVALID.values(), ids=INVALID)
-async def test_what_is_wrong_is_named_and_leaves_no_row(desk: Desk, body: Any, pointer: str) -> None:
-    assert set(refused(await desk.send(body, key="k"))) == {pointer}
-    assert await desk.rows() == 0
+async def test_an_invalid_field_is_named_and_no_row_is_stored(send_client: SendClient, body: Any, pointer: str) -> None:
+    assert set(refused(await send_client.send(body, key="k"))) == {pointer}
+    assert await send_client.rows() == 0
 
 
-async def test_everything_that_is_wrong_is_named_at_once(desk: Desk) -> None:
+async def test_everything_that_is_wrong_is_named_at_once(send_client: SendClient) -> None:
     wrong = told(channels=["push"], payload={})
-    assert set(refused(await desk.send(wrong))) == {"/channels/0"}, "the payload is checked for channels that count"
+    assert set(refused(await send_client.send(wrong))) == {"/channels/0"}, (
+        "the payload is checked for channels that count"
+    )
     wrong = told(channels=["push", "sms"], payload={})
-    assert set(refused(await desk.send(wrong))) == {"/channels/0", "/payload/name"}
+    assert set(refused(await send_client.send(wrong))) == {"/channels/0", "/payload/name"}
 
 
-async def test_a_refusal_does_not_repeat_what_was_sent(desk: Desk) -> None:
+async def test_a_refusal_does_not_repeat_the_request(send_client: SendClient) -> None:
     canary = "canary-4711"
     for body in (
         told(recipient_id=..., recipient={"recipient_id": "x", "email": canary, "phone": canary}),
@@ -339,7 +343,7 @@ async def test_a_refusal_does_not_repeat_what_was_sent(desk: Desk) -> None:
         told(recipient_id=canary),
         told(notification_type=canary),
     ):
-        response = await desk.send(body)
+        response = await send_client.send(body)
         assert response.status_code == 422
         assert canary not in response.text
 
@@ -362,43 +366,43 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
-async def test_unreadable_json_is_400_and_leaves_no_row(desk: Desk, content: bytes) -> None:
-    response = await desk.raw(content)
+async def test_unreadable_json_is_400_and_leaves_no_row(send_client: SendClient, content: bytes) -> None:
+    response = await send_client.raw(content)
     assert (response.status_code, response.json()["type"]) == (400, "urn:tocsin:problem:unreadable")
-    assert await desk.rows() == 0
+    assert await send_client.rows() == 0
 
 
-async def test_sixty_four_levels_are_readable(desk: Desk) -> None:
-    assert (await desk.raw(DEEP.replace("[" * 63 + "]" * 63, "[" * 62 + "]" * 62).encode())).status_code == 422
+async def test_sixty_four_levels_are_readable(send_client: SendClient) -> None:
+    assert (await send_client.raw(DEEP.replace("[" * 63 + "]" * 63, "[" * 62 + "]" * 62).encode())).status_code == 422
     allowed = json.dumps(told(payload={"name": "Ada", "deep": "DEEP"})).replace('"DEEP"', "[" * 62 + "]" * 62)
-    assert (await desk.raw(allowed.encode())).status_code == 202
+    assert (await send_client.raw(allowed.encode())).status_code == 202
 
 
-async def test_a_body_over_256_kib_is_413_and_leaves_no_row(desk: Desk) -> None:
+async def test_a_body_over_256_kib_is_413_and_leaves_no_row(send_client: SendClient) -> None:
     fits = told(payload={"name": "Ada", "more": "x" * (255 * 1024)})
-    assert (await desk.send(fits)).status_code == 202
+    assert (await send_client.send(fits)).status_code == 202
     too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
-    assert (await desk.send(too_large)).status_code == 413
-    assert await desk.rows() == 1
+    assert (await send_client.send(too_large)).status_code == 413
+    assert await send_client.rows() == 1
 
 
 BAD_KEYS = ["k" * 256, "", "ключ", "a\x7fb", "a\tb"]
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-async def test_a_bad_idempotency_key_is_named_and_leaves_no_row(desk: Desk, key: str) -> None:
-    response = await desk.http.post(SEND, json=GOOD, headers=[(b"Idempotency-Key", key.encode())])
+async def test_a_bad_idempotency_key_is_named_and_leaves_no_row(send_client: SendClient, key: str) -> None:
+    response = await send_client.http.post(SEND, json=GOOD, headers=[(b"Idempotency-Key", key.encode())])
     assert set(refused(response)) == {"Idempotency-Key"}
-    assert await desk.rows() == 0
+    assert await send_client.rows() == 0
 
 
-async def test_the_key_is_checked_before_the_body_is_read_and_that_before_its_meaning(desk: Desk) -> None:
+async def test_the_key_is_checked_before_the_body_is_read(send_client: SendClient) -> None:
     nobody = {"Authorization": "Bearer nobody"}
-    assert (await desk.raw(b"{", **nobody)).status_code == 401
-    assert (await desk.raw(b"{", **{"Idempotency-Key": ""})).status_code == 400
-    assert (await desk.raw(b"{}")).status_code == 422
-    assert (await desk.raw(b"{" * 300_000, **nobody)).status_code == 401
-    assert await desk.rows() == 0
+    assert (await send_client.raw(b"{", **nobody)).status_code == 401
+    assert (await send_client.raw(b"{", **{"Idempotency-Key": ""})).status_code == 400
+    assert (await send_client.raw(b"{}")).status_code == 422
+    assert (await send_client.raw(b"{" * 300_000, **nobody)).status_code == 401
+    assert await send_client.rows() == 0
 
 
 async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
@@ -408,8 +412,8 @@ async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
         temporal_address="127.0.0.1:1",
         _env_file=None,
     )
-    async with open_parts(settings) as parts:
-        transport = httpx2.ASGITransport(app=create_app(parts))
+    async with open_container(settings) as container:
+        transport = httpx2.ASGITransport(app=create_app(container))
         async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1") as http:
             for path, body in ((SEND, GOOD), (BATCH, {"items": [GOOD]})):
                 response = await http.post(path, json=body, headers={"Authorization": "Bearer anything"})
@@ -421,8 +425,8 @@ async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
 # Batches
 
 
-async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(desk: Desk) -> None:
-    answers = await desk.batch(GOOD, told(priority=9), told(payload={}), told(recipient_id="nobody"), GOOD)
+async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(send_client: SendClient) -> None:
+    answers = await send_client.batch(GOOD, told(priority=9), told(payload={}), told(recipient_id="nobody"), GOOD)
     assert [answer["status"] for answer in answers] == [202, 422, 422, 422, 202]
     assert [[fault["pointer"] for fault in answer["errors"] or []] for answer in answers] == [
         [],
@@ -432,85 +436,85 @@ async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(desk: Des
         [],
     ]
     assert len({answer["id"] for answer in answers if answer["id"]}) == 2
-    assert await desk.rows() == 2
+    assert await send_client.rows() == 2
 
 
-async def test_an_item_has_a_key_of_its_own(desk: Desk) -> None:
-    alone = await desk.send(key="k")
-    [same, other] = await desk.batch({**GOOD, "idempotency_key": "k"}, {**GOOD, "idempotency_key": "l"})
+async def test_an_item_has_a_key_of_its_own(send_client: SendClient) -> None:
+    alone = await send_client.send(key="k")
+    [same, other] = await send_client.batch({**GOOD, "idempotency_key": "k"}, {**GOOD, "idempotency_key": "l"})
     assert (same["id"], same["replayed"]) == (alone.json()["id"], True)
     assert (other["id"] != same["id"], other["replayed"]) == (True, False)
-    [clash] = await desk.batch({**told(priority=1), "idempotency_key": "l"})
+    [clash] = await send_client.batch({**told(priority=1), "idempotency_key": "l"})
     assert (clash["status"], clash["id"]) == (422, None)
-    assert await desk.rows() == 2
+    assert await send_client.rows() == 2
 
 
 @pytest.mark.parametrize("key", [*BAD_KEYS, "a\n", 7])
-async def test_a_bad_key_of_an_item_is_refused_as_in_the_header(desk: Desk, key: Any) -> None:
-    bad, good = await desk.batch({**GOOD, "idempotency_key": key}, {**GOOD, "idempotency_key": "~ " * 127 + "k"})
+async def test_a_bad_key_of_an_item_is_refused_as_in_the_header(send_client: SendClient, key: Any) -> None:
+    bad, good = await send_client.batch({**GOOD, "idempotency_key": key}, {**GOOD, "idempotency_key": "~ " * 127 + "k"})
     assert [answer["status"] for answer in (bad, good)] == [422, 202]
     assert [fault["pointer"] for fault in bad["errors"]] == ["/idempotency_key"]
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_the_key_of_a_batch_counts_for_each_item_by_its_place(desk: Desk) -> None:
+async def test_the_key_of_a_batch_counts_for_each_item_by_its_place(send_client: SendClient) -> None:
     own = {**GOOD, "idempotency_key": "own"}
-    first = await desk.batch(GOOD, own, GOOD, key="b")
-    assert (await desk.send(key="b:0")).json()["id"] == first[0]["id"]
-    assert (await desk.send(key="own")).json()["id"] == first[1]["id"]
-    assert (await desk.send(key="b:2")).json()["id"] == first[2]["id"]
-    assert await desk.rows() == 3
+    first = await send_client.batch(GOOD, own, GOOD, key="b")
+    assert (await send_client.send(key="b:0")).json()["id"] == first[0]["id"]
+    assert (await send_client.send(key="own")).json()["id"] == first[1]["id"]
+    assert (await send_client.send(key="b:2")).json()["id"] == first[2]["id"]
+    assert await send_client.rows() == 3
 
 
-async def test_a_repeated_batch_is_replayed(desk: Desk) -> None:
+async def test_a_repeated_batch_is_replayed(send_client: SendClient) -> None:
     items = [told(payload={"name": str(number)}) for number in range(20)]
-    first, again = await desk.batch(*items, key="b"), await desk.batch(*items, key="b")
+    first, again = await send_client.batch(*items, key="b"), await send_client.batch(*items, key="b")
     assert [answer["id"] for answer in again] == [answer["id"] for answer in first]
     assert ({answer["replayed"] for answer in first}, {answer["replayed"] for answer in again}) == ({False}, {True})
-    assert await desk.rows() == 20
+    assert await send_client.rows() == 20
 
 
-async def test_batches_at_once_with_the_same_keys_make_each_notification_once(desk: Desk) -> None:
+async def test_batches_at_once_with_the_same_keys_make_each_notification_once(send_client: SendClient) -> None:
     items = [told(payload={"name": str(number)}) for number in range(20)]
-    batches = await asyncio.gather(*(desk.batch(*items, key="b") for _ in range(8)))
+    batches = await asyncio.gather(*(send_client.batch(*items, key="b") for _ in range(8)))
     assert len({answer["id"] for answers in batches for answer in answers}) == 20
     assert sum(not answer["replayed"] for answers in batches for answer in answers) == 20
-    assert await desk.rows() == 20
+    assert await send_client.rows() == 20
 
 
-async def test_a_key_that_a_batch_names_twice_is_one_notification(desk: Desk) -> None:
+async def test_a_key_that_a_batch_names_twice_is_one_notification(send_client: SendClient) -> None:
     keyed = {**GOOD, "idempotency_key": "k"}
-    first, twin, other = await desk.batch(keyed, keyed, {**keyed, "priority": 1})
+    first, twin, other = await send_client.batch(keyed, keyed, {**keyed, "priority": 1})
     assert (first["status"], twin["status"], twin["id"]) == (202, 202, first["id"])
     assert [first["replayed"], twin["replayed"]] == [False, True]
     assert (other["status"], other["errors"][0]["pointer"]) == (422, "")
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_an_item_may_give_the_person_that_the_next_one_names(desk: Desk) -> None:
+async def test_an_item_may_create_the_recipient_of_the_next_one(send_client: SendClient) -> None:
     person = {"recipient_id": "grace", "email": "grace@example.com"}
-    answers = await desk.batch(told(recipient_id=..., recipient=person), told(recipient_id="grace"))
+    answers = await send_client.batch(told(recipient_id=..., recipient=person), told(recipient_id="grace"))
     assert [answer["status"] for answer in answers] == [202, 202]
 
 
-async def test_a_batch_takes_a_thousand_items_and_no_more(desk: Desk) -> None:
-    answers = await desk.batch(*[GOOD] * 1_000)
+async def test_a_batch_takes_a_thousand_items_and_no_more(send_client: SendClient) -> None:
+    answers = await send_client.batch(*[GOOD] * 1_000)
     assert {answer["status"] for answer in answers} == {202}
-    assert await desk.rows() == 1_000
-    response = await desk.http.post(BATCH, json={"items": [GOOD] * 1_001})
+    assert await send_client.rows() == 1_000
+    response = await send_client.http.post(BATCH, json={"items": [GOOD] * 1_001})
     assert set(refused(response)) == {"/items"}
-    assert set(refused(await desk.http.post(BATCH, json={"items": []}))) == {"/items"}
-    assert await desk.rows() == 1_000
+    assert set(refused(await send_client.http.post(BATCH, json={"items": []}))) == {"/items"}
+    assert await send_client.rows() == 1_000
 
 
-async def test_an_item_over_256_kib_is_refused_alone(desk: Desk) -> None:
+async def test_an_item_over_256_kib_is_refused_alone(send_client: SendClient) -> None:
     too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
-    answers = await desk.batch(GOOD, too_large)
+    answers = await send_client.batch(GOOD, too_large)
     assert [answer["status"] for answer in answers] == [202, 413]
-    assert await desk.rows() == 1
+    assert await send_client.rows() == 1
 
 
-async def test_a_batch_over_8_mib_is_413(desk: Desk) -> None:
+async def test_a_batch_over_8_mib_is_413(send_client: SendClient) -> None:
     large = told(payload={"name": "Ada", "more": "x" * (200 * 1024)})
-    assert (await desk.http.post(BATCH, json={"items": [large] * 45})).status_code == 413
-    assert await desk.rows() == 0
+    assert (await send_client.http.post(BATCH, json={"items": [large] * 45})).status_code == 413
+    assert await send_client.rows() == 0

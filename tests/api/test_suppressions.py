@@ -6,24 +6,24 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
-from tests.api.shops import Shop, faults
+from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
 ADDRESS = "Ada@example.com"
 
 
-async def post(shop: Shop, **body: Any) -> Response:
-    return await shop.http.post("/suppressions", json={"channel": "email", "address": ADDRESS, **body})
+async def post(api_tenant: InProcessTenant, **body: Any) -> Response:
+    return await api_tenant.http.post("/suppressions", json={"channel": "email", "address": ADDRESS, **body})
 
 
-async def found(shop: Shop, **query: Any) -> list[str]:
-    answer = await shop.http.get("/suppressions", params=query)
+async def found(api_tenant: InProcessTenant, **query: Any) -> list[str]:
+    answer = await api_tenant.http.get("/suppressions", params=query)
     assert answer.status_code == 200, answer.text
     return [item["id"] for item in answer.json()["items"]]
 
 
-async def test_what_is_entered_is_shown_as_it_was(shop: Shop) -> None:
-    made = await post(shop)
+async def test_an_added_suppression_is_shown_unchanged(api_tenant: InProcessTenant) -> None:
+    made = await post(api_tenant)
     assert made.status_code == 201
     shown = made.json()
     assert set(shown) == {
@@ -38,47 +38,51 @@ async def test_what_is_entered_is_shown_as_it_was(shop: Shop) -> None:
         "notification_id": None,
         "expires_at": None,
     }
-    assert (await shop.http.get(f"/suppressions/{shown['id']}")).json() == shown
+    assert (await api_tenant.http.get(f"/suppressions/{shown['id']}")).json() == shown
     assert made.headers["location"] == f"/api/v1/suppressions/{shown['id']}"
-    assert (await shop.http.get("/suppressions")).json() == {"items": [shown], "next_cursor": None}
+    assert (await api_tenant.http.get("/suppressions")).json() == {"items": [shown], "next_cursor": None}
 
 
-async def test_it_lasts_as_long_as_it_is_asked_to(shop: Shop) -> None:
-    made = (await post(shop, reason="complained", expires_in="90d")).json()
+async def test_a_suppression_lasts_as_long_as_requested(api_tenant: InProcessTenant) -> None:
+    made = (await post(api_tenant, reason="complained", expires_in="90d")).json()
     lasts = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
     assert made["reason"] == "complained"
     assert timedelta(days=89, hours=23) < lasts <= timedelta(days=90)
 
 
-async def test_a_weaker_one_changes_nothing_and_a_stronger_one_takes_its_place(shop: Shop) -> None:
-    first = (await post(shop, expires_in="1d")).json()
-    weaker = await post(shop, address="ada@EXAMPLE.com", expires_in="1h")
+async def test_a_weaker_one_changes_nothing_and_a_stronger_one_takes_its_place(api_tenant: InProcessTenant) -> None:
+    first = (await post(api_tenant, expires_in="1d")).json()
+    weaker = await post(api_tenant, address="ada@EXAMPLE.com", expires_in="1h")
     assert (weaker.status_code, weaker.json()) == (200, first)
-    stronger = await post(shop)
+    stronger = await post(api_tenant)
     assert (stronger.status_code, stronger.json()) == (201, {**first, "expires_at": None})
 
 
-async def test_lifted_it_is_gone_from_the_list_and_can_be_entered_again(shop: Shop) -> None:
-    made = (await post(shop)).json()
-    assert (await shop.http.delete(f"/suppressions/{made['id']}")).status_code == 204
-    assert (await found(shop), await found(shop, ended="true")) == ([], [made["id"]])
-    assert (await shop.http.get(f"/suppressions/{made['id']}")).json()["lifted_at"] is not None
-    assert (await shop.http.delete(f"/suppressions/{made['id']}")).status_code == 404
-    again = await post(shop)
-    assert (again.status_code, await found(shop)) == (201, [again.json()["id"]])
+async def test_a_lifted_suppression_is_not_listed_and_can_be_added_again(api_tenant: InProcessTenant) -> None:
+    made = (await post(api_tenant)).json()
+    assert (await api_tenant.http.delete(f"/suppressions/{made['id']}")).status_code == 204
+    assert (await found(api_tenant), await found(api_tenant, ended="true")) == ([], [made["id"]])
+    assert (await api_tenant.http.get(f"/suppressions/{made['id']}")).json()["lifted_at"] is not None
+    assert (await api_tenant.http.delete(f"/suppressions/{made['id']}")).status_code == 404
+    again = await post(api_tenant)
+    assert (again.status_code, await found(api_tenant)) == (201, [again.json()["id"]])
 
 
-async def test_the_list_is_filtered_and_goes_page_by_page(shop: Shop) -> None:
-    first = (await post(shop, address="a@example.com")).json()["id"]
-    second = (await post(shop, address="b@example.com", reason="bounced")).json()["id"]
-    third = (await post(shop, channel="sms", address="+4917012345678", reason="opted_out")).json()["id"]
-    assert await found(shop) == [third, second, first]
-    assert await found(shop, channel="sms") == await found(shop, reason="opted_out") == [third]
-    assert await found(shop, address="B@example.com") == [second]
-    assert await found(shop, address="+4917012345678") == [third]
-    assert await found(shop, address="nobody@example.com") == await found(shop, channel="sms", reason="bounced") == []
-    page = (await shop.http.get("/suppressions", params={"limit": 2})).json()
-    rest = (await shop.http.get("/suppressions", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: InProcessTenant) -> None:
+    first = (await post(api_tenant, address="a@example.com")).json()["id"]
+    second = (await post(api_tenant, address="b@example.com", reason="bounced")).json()["id"]
+    third = (await post(api_tenant, channel="sms", address="+4917012345678", reason="opted_out")).json()["id"]
+    assert await found(api_tenant) == [third, second, first]
+    assert await found(api_tenant, channel="sms") == await found(api_tenant, reason="opted_out") == [third]
+    assert await found(api_tenant, address="B@example.com") == [second]
+    assert await found(api_tenant, address="+4917012345678") == [third]
+    assert (
+        await found(api_tenant, address="nobody@example.com")
+        == await found(api_tenant, channel="sms", reason="bounced")
+        == []
+    )
+    page = (await api_tenant.http.get("/suppressions", params={"limit": 2})).json()
+    rest = (await api_tenant.http.get("/suppressions", params={"limit": 2, "cursor": page["next_cursor"]})).json()
     assert [item["id"] for item in page["items"] + rest["items"]] == [third, second, first]
     assert rest["next_cursor"] is None
 
@@ -99,17 +103,19 @@ async def test_the_list_is_filtered_and_goes_page_by_page(shop: Shop) -> None:
         ({"canary": 1}, "/canary"),
     ],
 )
-async def test_a_bad_one_is_named_and_never_repeated(shop: Shop, body: dict[str, Any], pointer: str) -> None:
-    answer = await post(shop, **body)
-    assert list(faults(answer)) == [pointer]
+async def test_a_bad_one_is_named_and_never_repeated(
+    api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
+) -> None:
+    answer = await post(api_tenant, **body)
+    assert list(validation_errors(answer)) == [pointer]
     assert "canary" not in answer.text.replace("/canary", "")
-    assert await found(shop) == []
+    assert await found(api_tenant) == []
 
 
 @pytest.mark.parametrize(
     "query", [{"channel": "canary"}, {"reason": "canary"}, {"address": "canary"}, {"address": " 4917012345678"}]
 )
-async def test_a_filter_that_means_nothing_is_named(shop: Shop, query: dict[str, str]) -> None:
-    answer = await shop.http.get("/suppressions", params=query)
-    assert list(faults(answer)) == list(query)
+async def test_a_filter_that_means_nothing_is_named(api_tenant: InProcessTenant, query: dict[str, str]) -> None:
+    answer = await api_tenant.http.get("/suppressions", params=query)
+    assert list(validation_errors(answer)) == list(query)
     assert "canary" not in answer.text

@@ -4,7 +4,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bootstrap import Parts
+from bootstrap import Container
 from domain.channels import Channel
 from domain.templates import version_before
 from models.tenants import Tenant
@@ -37,8 +37,8 @@ async def faults(api: httpx2.AsyncClient, path: str, body: Any) -> dict[str, str
     return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
 
 
-async def body_in_force(parts: Parts, tenant: Tenant) -> str | None:
-    found = await parts.catalog.published(tenant.id, "shipped", Channel.EMAIL, ["en"])
+async def body_in_force(container: Container, tenant: Tenant) -> str | None:
+    found = await container.catalog.published(tenant.id, "shipped", Channel.EMAIL, ["en"])
     return None if found is None else found.body_template
 
 
@@ -72,30 +72,30 @@ async def test_saves_at_the_same_time_make_consecutive_versions(api: httpx2.Asyn
     assert sorted(one["version"] for one in saved) == list(range(1, 9))
 
 
-async def test_only_what_is_published_is_in_force(api: httpx2.AsyncClient, parts: Parts, tenant: Tenant) -> None:
+async def test_only_a_published_template_is_used(api: httpx2.AsyncClient, container: Container, tenant: Tenant) -> None:
     await save(api, body_template="one", publish=False)
-    assert await body_in_force(parts, tenant) is None
+    assert await body_in_force(container, tenant) is None
     await save(api, body_template="two", publish=True)
-    assert await body_in_force(parts, tenant) == "two"
+    assert await body_in_force(container, tenant) == "two"
     await save(api, body_template="three", publish=False)
-    assert await body_in_force(parts, tenant) == "two"
+    assert await body_in_force(container, tenant) == "two"
 
 
 async def test_publishing_and_rolling_back_choose_the_version(
-    api: httpx2.AsyncClient, parts: Parts, tenant: Tenant
+    api: httpx2.AsyncClient, container: Container, tenant: Tenant
 ) -> None:
     for text in ("one", "two", "three"):
         await save(api, body_template=text, publish=False)
     for version in (1, 2, 2, 3):
         published = await api.post("/templates/shipped/publish", json=PLACE | {"version": version})
         assert (published.status_code, published.json()["published_version"]) == (200, version)
-    assert await body_in_force(parts, tenant) == "three"
+    assert await body_in_force(container, tenant) == "three"
     for text in ("two", "one"):
         assert (await api.post("/templates/shipped/rollback", json=PLACE)).json()["body_template"] == text
-        assert await body_in_force(parts, tenant) == text
+        assert await body_in_force(container, tenant) == text
     answer = await api.post("/templates/shipped/rollback", json=PLACE)
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
-    assert await body_in_force(parts, tenant) == "one"
+    assert await body_in_force(container, tenant) == "one"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_a_hostile_template_is_a_bad_template(api: httpx2.AsyncClient) -> 
     await faults(api, "/templates", EMAIL | {"body_template": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}"})
 
 
-async def test_a_save_warns_of_what_it_does_not_refuse(api: httpx2.AsyncClient) -> None:
+async def test_a_save_returns_warnings(api: httpx2.AsyncClient) -> None:
     schema = SCHEMA | {"properties": {"name": {}, "carrier": {}, "plan": {}}}
     body = "{{ nmae|default('') }} {{ carrier }} {{ recipient.locale }}"
     saved = await save(api, subject_template=None, body_template=body, variables_schema=schema)
@@ -206,7 +206,7 @@ async def test_an_unknown_name_is_404_and_an_unknown_version_422(api: httpx2.Asy
     assert list(await faults(api, "/templates/shipped/preview", version)) == ["/version"]
 
 
-async def test_a_preview_shows_what_would_be_sent(api: httpx2.AsyncClient) -> None:
+async def test_a_preview_shows_the_sent_content(api: httpx2.AsyncClient) -> None:
     await save(api)
     answer = await api.post("/templates/shipped/preview", json={"channel": "email", "payload": {"name": "A & B"}})
     assert answer.status_code == 200
@@ -235,7 +235,7 @@ async def test_a_preview_follows_the_language_of_the_recipient(api: httpx2.Async
         assert shown["language"] == language
 
 
-async def test_a_preview_that_fails_says_why_and_not_with_what(api: httpx2.AsyncClient) -> None:
+async def test_a_failing_preview_has_a_reason_without_values(api: httpx2.AsyncClient) -> None:
     await save(api, body_template="{{ order }}")
     path = "/templates/shipped/preview"
     assert await faults(api, path, {"channel": "email", "payload": {}}) == {"/payload/name": "is required"}

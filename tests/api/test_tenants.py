@@ -7,19 +7,19 @@ from uuid import uuid4
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from bootstrap import Parts
-from tests.api.shops import faults
+from bootstrap import Container
+from tests.api.in_process_tenants import validation_errors
 from tests.apps import app_of
-from tests.installation import INSTALLATION, installation_key
+from tests.installation_keys import INSTALLATION, installation_key
 
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
 
 
 @pytest.fixture
-async def operator(parts: Parts) -> AsyncIterator[AsyncClient]:
-    headers = {"Authorization": f"Bearer {await installation_key(parts.database)}"}
-    transport = ASGITransport(app_of(parts))
+async def operator(container: Container) -> AsyncIterator[AsyncClient]:
+    headers = {"Authorization": f"Bearer {await installation_key(container.database)}"}
+    transport = ASGITransport(app_of(container))
     async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
         yield http
 
@@ -65,13 +65,13 @@ async def test_tenants_are_listed_by_key_page_by_page(operator: AsyncClient) -> 
 
 @pytest.mark.parametrize("key", ["", "a b", "-x", "a" * 129, 7])
 async def test_a_tenant_has_a_key_that_paths_can_carry(operator: AsyncClient, key: Any) -> None:
-    assert set(faults(await operator.post("/tenants", json={"key": key}))) == {"/key"}
+    assert set(validation_errors(await operator.post("/tenants", json={"key": key}))) == {"/key"}
 
 
 async def test_operate_is_refused_for_other_tenants(operator: AsyncClient) -> None:
     tenant = await made(operator)
     body = {"name": "n", "scopes": ["read", "operate"]}
-    assert set(faults(await operator.post(f"/tenants/{tenant['key']}/keys", json=body))) == {"/scopes"}
+    assert set(validation_errors(await operator.post(f"/tenants/{tenant['key']}/keys", json=body))) == {"/scopes"}
     assert (await operator.post(f"/tenants/{INSTALLATION}/keys", json=body)).status_code == 201
 
 

@@ -10,34 +10,34 @@ import httpx2
 import pytest
 import standardwebhooks
 
-from bootstrap import Parts, open_parts
+from bootstrap import Container, open_container
 from config import Settings
 from domain.channels import Channel
-from domain.outgoing import Message
-from providers.outcomes import Accepted
-from tests.api.shops import Shop, open_shop
-from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
+from domain.outgoing_messages import OutgoingMessage
+from providers.outcomes import ProviderAcceptance
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
 
 pytestmark = pytest.mark.postgres
 
 PATH = "/webhook-secret"
 
 
-class Endpoint(Vendor):
+class RefusingEndpoint(FakeVendor):
     """Somebody's receiver, which looks at nothing."""
 
-    def read(self, request: Request) -> tuple[str, Day]:
-        return request.headers["webhook-id"], Day.GOOD
+    def read(self, request: Request) -> tuple[str, VendorMode]:
+        return request.headers["webhook-id"], VendorMode.GOOD
 
     def accepted(self, reference: str, request: Request) -> Reply:
         return Reply(status=204)
 
-    def refused(self, day: Day) -> Reply:
+    def refused(self, mode: VendorMode) -> Reply:
         return Reply(status=400)
 
 
 @pytest.fixture
-async def webhooks(database_url: str) -> AsyncIterator[Parts]:
+async def webhooks(database_url: str) -> AsyncIterator[Container]:
     settings = Settings(
         env="dev",
         database_url=database_url,
@@ -46,15 +46,15 @@ async def webhooks(database_url: str) -> AsyncIterator[Parts]:
         webhook_providers=["webhook"],
         _env_file=None,
     )
-    async with open_parts(settings) as parts:
-        yield parts
+    async with open_container(settings) as container:
+        yield container
 
 
-async def delivered(parts: Parts, tenant: UUID) -> Request:
+async def delivered(container: Container, tenant: UUID) -> Request:
     """What a receiver on this machine got."""
-    endpoint = Endpoint()
-    async with serving(endpoint):
-        message = Message(
+    endpoint = RefusingEndpoint()
+    async with running_vendor(endpoint):
+        message = OutgoingMessage(
             attempt_id=uuid4(),
             delivery_id=uuid4(),
             notification_id=uuid4(),
@@ -67,26 +67,26 @@ async def delivered(parts: Parts, tenant: UUID) -> Request:
             address={"url": f"{endpoint.url}/hook"},
             content={"body": "Grüße"},
         )
-        assert isinstance(await parts.providers["webhook"].send(message), Accepted)
+        assert isinstance(await container.providers["webhook"].send(message), ProviderAcceptance)
     [request] = endpoint.requests
     return request
 
 
-async def secret_of(shop: Shop) -> str:
-    return str((await shop.http.get(PATH)).json()["secret"])
+async def secret_of(api_tenant: InProcessTenant) -> str:
+    return str((await api_tenant.http.get(PATH)).json()["secret"])
 
 
-async def test_the_secret_verifies_a_real_delivery_and_another_tenants_does_not(webhooks: Parts) -> None:
-    async with open_shop(webhooks) as shop, open_shop(webhooks) as other:
-        request = await delivered(webhooks, shop.tenant)
+async def test_the_secret_verifies_a_real_delivery_and_another_tenants_does_not(webhooks: Container) -> None:
+    async with open_in_process_tenant(webhooks) as api_tenant, open_in_process_tenant(webhooks) as other:
+        request = await delivered(webhooks, api_tenant.tenant)
         headers = dict(request.headers)
-        read = standardwebhooks.Webhook(await secret_of(shop)).verify(request.body, headers)
+        read = standardwebhooks.Webhook(await secret_of(api_tenant)).verify(request.body, headers)
         assert read["data"]["body"] == "Grüße"
         with pytest.raises(standardwebhooks.WebhookVerificationError):
             standardwebhooks.Webhook(await secret_of(other)).verify(request.body, headers)
 
 
-async def test_the_answer_is_kept_by_nobody_on_the_way(
+async def test_the_response_is_not_cached(
     api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)

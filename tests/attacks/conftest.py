@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from tests.attacks.arena import Arena, prepared
+from tests.attacks.attack_monitor import AttackMonitor, prepare_monitor
 from tests.attacks.target import running_target
 
 
 @pytest.fixture(scope="package")
-async def arena(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
+async def attack_monitor(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AttackMonitor]:
     async with running_target(database_url, tmp_path_factory.mktemp("attacks")) as target:
-        yield await prepared(target)
+        yield await prepare_monitor(target)
 
 
 @pytest.fixture
-async def attacker(arena: Arena) -> AsyncIterator[httpx2.AsyncClient]:
+async def attacker(attack_monitor: AttackMonitor) -> AsyncIterator[httpx2.AsyncClient]:
     """A client whose key has the scopes send, read and manage."""
-    async with arena.target.tenant() as client:
+    async with attack_monitor.target.tenant() as client:
         yield client

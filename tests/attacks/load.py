@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.running import descendants
+from tests.faults.stack_run import descendants
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class CpuLoad:
     """CPU seconds since the machine or the processes were started, and the time of the measurement."""
 
     machine: float
@@ -19,11 +19,11 @@ class Load:
     at: float
 
     @classmethod
-    def measured(cls, target: int) -> "Load":
+    def measured(cls, target: int) -> "CpuLoad":
         """`own` is that of the target, its children and this process, which attacks it."""
         return cls(machine=_machine(), own=time.process_time() + _tree(target), at=time.monotonic())
 
-    def others_since(self, earlier: "Load") -> float:
+    def foreign_share_since(self, earlier: "CpuLoad") -> float:
         """The share of all cores that other processes used, 0 to 1."""
         used = self.machine - earlier.machine - (self.own - earlier.own)
         return used / (self.at - earlier.at) / (os.cpu_count() or 1)

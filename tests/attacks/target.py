@@ -13,25 +13,25 @@ import httpx2
 
 from config_sources import PREFIX
 from embedded.ports import LOOPBACK, free_port
-from embedded.processes import Child, tethered
-from embedded.readiness import answers_ok
+from embedded.processes import ProcessSpec, with_parent_death_signal
+from embedded.readiness import responds_ok
 from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
-from storage.api_keys import create_key, ensure_tenant
+from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
-from tests.faults.running import descendants
+from tests.faults.stack_run import descendants
 from tests.storage.databases import create_database
 
 SCOPES = ("send", "read", "manage")
-STARTED_WITHIN = 60.0
-ANSWERED_WITHIN = 120.0
+START_TIMEOUT = 60.0
+RESPONSE_TIMEOUT = 120.0
 MEGABYTE = 1024 * 1024
 # Accepts no connection. What only stores and reads needs no Temporal.
 NO_TEMPORAL = f"{LOOPBACK}:1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class AttackedApi:
     """A running API. `pid` is that of its process; a restart would hide a crash, so `is_alive` compares it."""
 
     port: int
@@ -58,32 +58,32 @@ class Target:
         """A client with the key of a fresh tenant."""
         async with self.database.transaction() as session:
             tenant = await ensure_tenant(session, uuid4().hex, "Attacker")
-            _, key = await create_key(session, tenant.id, "test", list(scopes))
+            _, key = await upsert_key(session, tenant.id, "test", list(scopes))
         base, headers = f"http://{LOOPBACK}:{self.port}/api/v1", {"Authorization": f"Bearer {key}"}
         async with httpx2.AsyncClient(
-            base_url=base, headers=headers, trust_env=False, timeout=ANSWERED_WITHIN
+            base_url=base, headers=headers, trust_env=False, timeout=RESPONSE_TIMEOUT
         ) as client:
             yield client
 
 
 @asynccontextmanager
-async def running_target(database_url: str, home: Path) -> AsyncIterator[Target]:
+async def running_target(database_url: str, home: Path) -> AsyncIterator[AttackedApi]:
     """`home`, absolute, exists and takes the log."""
     url, port = await create_database(database_url, f"attacks_{uuid4().hex}"), free_port()
-    child = Child(
+    child = ProcessSpec(
         name="api",
-        argv=tethered((sys.executable, "-m", "api")),
+        argv=with_parent_death_signal((sys.executable, "-m", "api")),
         log=home / "api.log",
         env=_environment(url, port, home),
         cwd=home,  # a `.env` in the checkout has no effect there
-        ready=partial(answers_ok, LOOPBACK, port, "/readyz"),
-        ready_within=STARTED_WITHIN,
+        ready=partial(responds_ok, LOOPBACK, port, "/readyz"),
+        ready_timeout=START_TIMEOUT,
     )
     database = Database(url, pool_size=2)
     try:
         async with Supervisor(home) as supervisor:
             await supervisor.start(child)
-            yield Target(port=port, pid=supervisor.pids["api"], supervisor=supervisor, database=database)
+            yield AttackedApi(port=port, pid=supervisor.pids["api"], supervisor=supervisor, database=database)
     finally:
         await database.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.attacks.arena import JSON, Arena
+from tests.attacks.attack_monitor import JSON, AttackMonitor
 
 pytestmark = pytest.mark.postgres
 
@@ -45,8 +45,10 @@ def in_payload(piece: bytes, size: int) -> bytes:
     return filled(compact(send())[:-1] + b',"payload":{"x":[', piece, b"]}}", size)
 
 
-async def attack(arena: Arena, client: AsyncClient, path: str, body: bytes, method: str = "POST") -> Response:
-    [response] = await arena.attack(client.request(method, path, content=body, headers=JSON))
+async def attack(
+    attack_monitor: AttackMonitor, client: AsyncClient, path: str, body: bytes, method: str = "POST"
+) -> Response:
+    [response] = await attack_monitor.attack(client.request(method, path, content=body, headers=JSON))
     return response
 
 
@@ -74,41 +76,49 @@ ATTACKS: dict[str, tuple[str, Callable[[], bytes], int]] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_the_api_stays_responsive_during(arena: Arena, sender: AsyncClient, name: str) -> None:
+async def test_the_api_stays_responsive_during(attack_monitor: AttackMonitor, sender: AsyncClient, name: str) -> None:
     path, body, status = ATTACKS[name]
-    response = await attack(arena, sender, path, body())
+    response = await attack(attack_monitor, sender, path, body())
     assert response.status_code == status, response.text[:500]
     assert len(response.content) < 64 * 1024
 
 
-async def test_the_api_stays_responsive_during_many_preferences(arena: Arena, sender: AsyncClient) -> None:
+async def test_the_api_stays_responsive_during_many_preferences(
+    attack_monitor: AttackMonitor, sender: AsyncClient
+) -> None:
     types = {f"type {index}": {"sms": 1} for index in range(9_000)}
     body = compact({"type_channel_preferences": types})
-    response = await attack(arena, sender, "/recipients/ada/preferences", body, "PUT")
+    response = await attack(attack_monitor, sender, "/recipients/ada/preferences", body, "PUT")
     assert response.status_code == 422
     assert len(response.json()["errors"]) <= 50
 
 
-async def test_the_api_stays_responsive_during_1000_invalid_items(arena: Arena, sender: AsyncClient) -> None:
+async def test_the_api_stays_responsive_during_1000_invalid_items(
+    attack_monitor: AttackMonitor, sender: AsyncClient
+) -> None:
     item = {f"unknown {index}": 0 for index in range(60)} | {"tags": [0] * 20}
-    response = await attack(arena, sender, BATCH, compact({"items": [item] * 1_000}))
+    response = await attack(attack_monitor, sender, BATCH, compact({"items": [item] * 1_000}))
     assert response.status_code == 202
     listed = [len(item["errors"]) for item in response.json()["items"]]
     assert max(listed) == 50
     assert sum(listed) <= 2_000
 
 
-async def test_the_api_stays_responsive_during_concurrent_full_batches(arena: Arena, sender: AsyncClient) -> None:
+async def test_the_api_stays_responsive_during_concurrent_full_batches(
+    attack_monitor: AttackMonitor, sender: AsyncClient
+) -> None:
     values = [[index / 7] for index in range(44)]
     body = compact({"items": [send(payload={"values": values, "text": "x" * 6_000})] * 1_000})
     assert len(body) < LARGE
     sends = [sender.post(BATCH, content=body, headers=JSON) for _ in range(4)]
-    for response in await arena.attack(*sends):
+    for response in await attack_monitor.attack(*sends):
         assert response.status_code == 202
         assert {item["status"] for item in response.json()["items"]} == {202}
 
 
-async def test_the_api_stays_responsive_during_concurrent_refused_batches(arena: Arena, sender: AsyncClient) -> None:
+async def test_the_api_stays_responsive_during_concurrent_refused_batches(
+    attack_monitor: AttackMonitor, sender: AsyncClient
+) -> None:
     body = filled(b'{"items":[', b"[]", b"]}", 299_000)
     sends = [sender.post(BATCH, content=body, headers=JSON) for _ in range(8)]
-    assert {response.status_code for response in await arena.attack(*sends)} == {422}
+    assert {response.status_code for response in await attack_monitor.attack(*sends)} == {422}

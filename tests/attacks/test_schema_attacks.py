@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from httpx2 import AsyncClient
 
-from tests.attacks.arena import Arena
+from tests.attacks.attack_monitor import AttackMonitor
 
 pytestmark = pytest.mark.postgres
 
@@ -50,7 +50,7 @@ HEAVY: Json = {"properties": {"rows": {"items": {"not": {"enum": [f"{n:08}" for 
 BACKTRACKING: Json = {"properties": {"text": {"allOf": [{"not": {"pattern": f"(?=a)(a+)+{n}$"}} for n in range(90)]}}}
 
 
-class Attacker:
+class SchemaClient:
     """A tenant with one type over SMS."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -70,8 +70,8 @@ class Attacker:
 
 
 @pytest.fixture
-async def tenant(attacker: AsyncClient) -> Attacker:
-    tenant = Attacker(attacker)
+async def tenant(attacker: AsyncClient) -> SchemaClient:
+    tenant = SchemaClient(attacker)
     assert (await tenant.save({})).status_code == 201
     kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
     assert (await attacker.put("/notification-types/news", json=kind)).status_code < 300
@@ -84,34 +84,42 @@ async def several(call: Callable[[], Awaitable[httpx2.Response]], times: int) ->
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-async def test_the_api_stays_responsive_during_a_hostile_schema(arena: Arena, tenant: Attacker, name: str) -> None:
+async def test_the_api_stays_responsive_during_a_hostile_schema(
+    attack_monitor: AttackMonitor, tenant: SchemaClient, name: str
+) -> None:
     payload = {f"k{n}": n for n in range(100)}
-    async with arena.watched():
+    async with attack_monitor.watching():
         statuses = await several(lambda: tenant.save(SCHEMAS[name]), 4)
         statuses |= await several(lambda: tenant.batch(payload, 50), 2)
         statuses |= await several(lambda: tenant.preview(payload), 4)
     assert statuses <= {200, 201, 202, 422}
 
 
-async def test_the_api_stays_responsive_during_heavy_payloads(arena: Arena, tenant: Attacker) -> None:
+async def test_the_api_stays_responsive_during_heavy_payloads(
+    attack_monitor: AttackMonitor, tenant: SchemaClient
+) -> None:
     assert (await tenant.save(HEAVY)).status_code == 201
-    async with arena.watched():
+    async with attack_monitor.watching():
         large = await tenant.batch({"rows": ["x"] * 19_000}, 4)
         small = await tenant.batch({"rows": ["x"] * 100}, 100)
     assert {item["status"] for item in large.json()["items"]} == {422}
     assert {item["status"] for item in small.json()["items"]} == {202, 422}  # beyond the work of the request
 
 
-async def test_the_api_stays_responsive_during_backtracking_patterns(arena: Arena, tenant: Attacker) -> None:
+async def test_the_api_stays_responsive_during_backtracking_patterns(
+    attack_monitor: AttackMonitor, tenant: SchemaClient
+) -> None:
     assert (await tenant.save(BACKTRACKING)).status_code == 201
-    async with arena.watched():
+    async with attack_monitor.watching():
         items = [item for _ in range(3) for item in (await tenant.batch({"text": "a" * 20_000}, 2)).json()["items"]]
         previews = await several(lambda: tenant.preview({"text": "a" * 20_000}), 3)
     assert {item["status"] for item in items} == previews == {422}
     assert any("variables_schema" in item["errors"][0]["detail"] for item in items)
 
 
-async def test_the_api_stays_responsive_during_slow_previews(arena: Arena, tenant: Attacker) -> None:
+async def test_the_api_stays_responsive_during_slow_previews(
+    attack_monitor: AttackMonitor, tenant: SchemaClient
+) -> None:
     assert (await tenant.save({}, SLOW)).status_code in (201, 422)
-    async with arena.watched():
+    async with attack_monitor.watching():
         assert await several(lambda: tenant.preview({}), 80) <= {422, 429}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import arguments, main, report, size_of, write
-from benchmarks.figures import BESIDE, Figures
-from benchmarks.ratios import ratios
-from benchmarks.run import QUICK, Size, Wait, run
+from benchmarks.__main__ import arguments, build_report, main, parse_size, write_results
+from benchmarks.figures import BASELINES, Figures
+from benchmarks.ratios import compute_ratios
+from benchmarks.run import QUICK_SIZE, RunSize, WaitingSize, run
 
 ROUND = {
     "floor_rate": [10.0],
@@ -44,7 +44,7 @@ def test_ratios_are_computed_from_the_figures_of_a_run() -> None:
     figures = Figures()
     for name, values in ROUND.items():
         figures.add(name, values)
-    assert ratios(figures) == {
+    assert compute_ratios(figures) == {
         "single_vs_floor": 0.8,
         "batch_vs_floor": 0.9,
         "accept_vs_insert": 0.5,
@@ -60,15 +60,15 @@ def test_ratios_are_computed_from_the_figures_of_a_run() -> None:
 def test_a_result_is_a_file_that_names_the_machine_and_the_size(tmp_path: Path) -> None:
     figures = Figures()
     figures.add("floor_latency", [0.02, 0.03])
-    path = write(tmp_path / "results", report(figures, Wait(count=1, seconds=1)))
+    path = write_results(tmp_path / "results", build_report(figures, WaitingSize(count=1, seconds=1)))
     assert '"cpus"' in path.read_text()
     assert "25 ms" in figures.table()
 
 
 def test_options_replace_the_default_size_up_to_its_limit() -> None:
-    assert size_of(arguments([])) == Size()
-    assert size_of(arguments(["--quick", "--rounds", "2"])) == replace(QUICK, rounds=2)
-    assert size_of(arguments(["--count", "5000"])).count == 1000
+    assert parse_size(arguments([])) == RunSize()
+    assert parse_size(arguments(["--quick", "--rounds", "2"])) == replace(QUICK_SIZE, rounds=2)
+    assert parse_size(arguments(["--count", "5000"])).count == 1000
 
 
 def test_a_profile_without_py_spy_ends_before_the_run_with_a_message(
@@ -83,14 +83,14 @@ def test_a_profile_without_py_spy_ends_before_the_run_with_a_message(
 @pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_a_quick_run_measures_everything_beside_its_floor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_quick_run_measures_everything_with_its_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for pool in ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK"):
         monkeypatch.setenv(f"TOCSIN_{pool}_PROVIDERS", "sandbox")
-    figures = await run(tmp_path, QUICK)
-    waiting = {name for name in (*BESIDE, *BESIDE.values()) if name.startswith("cpu_")}
-    assert set(figures.summary()) >= ({*BESIDE, *BESIDE.values()} - waiting) | set(ROUND)
+    figures = await run(tmp_path, QUICK_SIZE)
+    waiting = {name for name in (*BASELINES, *BASELINES.values()) if name.startswith("cpu_")}
+    assert set(figures.summary()) >= ({*BASELINES, *BASELINES.values()} - waiting) | set(ROUND)
     rates = [one for name, one in figures.summary().items() if "rate" in name or "latency" in name]
     assert all(one["median"] > 0 for one in rates)
-    assert json.loads(write(tmp_path / "results", report(figures, QUICK)).read_text())["ratios"] == ratios(figures)
+    assert json.loads(write_results(tmp_path / "results", build_report(figures, QUICK_SIZE)).read_text())[
+        "ratios"
+    ] == compute_ratios(figures)

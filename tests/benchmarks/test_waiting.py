@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cpu import NoSuchProcess, cpu_seconds
-from benchmarks.run import Wait, run_waiting
-from embedded.processes import Child
+from benchmarks.run import WaitingSize, run_waiting
+from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
 from tests.polling import eventually
 
@@ -17,8 +17,8 @@ BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 FAMILY = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {BURN!r}])\n{BURN}time.sleep(300)"
 
 
-async def test_cpu_of_a_process_is_that_of_its_children_too_also_of_those_that_ended(tmp_path: Path) -> None:
-    child = Child(name="burner", argv=(sys.executable, "-S", "-c", FAMILY), log=tmp_path / "burner.log")
+async def test_cpu_time_includes_running_and_ended_children(tmp_path: Path) -> None:
+    child = ProcessSpec(name="burner", argv=(sys.executable, "-S", "-c", FAMILY), log=tmp_path / "burner.log")
     async with Supervisor(tmp_path) as supervisor:
         await supervisor.start(child)
 
@@ -33,8 +33,8 @@ async def test_cpu_of_a_process_is_that_of_its_children_too_also_of_those_that_e
 @pytest.mark.postgres
 @pytest.mark.temporal
 @pytest.mark.long
-async def test_a_thousand_that_wait_cost_no_cpu_not_even_while_the_sweep_looks_after_them(tmp_path: Path) -> None:
-    figures = (await run_waiting(tmp_path, Wait(count=1_000, seconds=8))).summary()
+async def test_a_thousand_waiting_sends_use_no_cpu(tmp_path: Path) -> None:
+    figures = (await run_waiting(tmp_path, WaitingSize(count=1_000, seconds=8))).summary()
     idle = figures["cpu_idle_ours"]["median"]
     assert 0 < idle < HARDLY
     for name in ("cpu_waiting_ours", "cpu_waiting_swept_ours"):

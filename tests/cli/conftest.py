@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import Terminal, open_terminal
-from tests.engine import Shop
+from tests.engine import ApiTenant
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, shop: Shop, forks: Path) -> Terminal:
-    return open_terminal(tmp_path, shop, forks)
+def terminal(tmp_path: Path, api_tenant: ApiTenant, forks: Path) -> Terminal:
+    return open_terminal(tmp_path, api_tenant, forks)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def ask(
+def run_in_fork(
     server: str, arguments: Sequence[str], cwd: str, environment: Mapping[str, str], streams: Sequence[int] = (0, 1, 2)
 ) -> int:
     """Wait for the command to end and return its exit code."""
@@ -34,4 +34,4 @@ def write_launcher(place: Path, server: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(ask(sys.argv[1], sys.argv[2:], os.getcwd(), os.environ))
+    sys.exit(run_in_fork(sys.argv[1], sys.argv[2:], os.getcwd(), os.environ))

@@ -62,11 +62,11 @@ def serve(listener: socket.socket) -> None:
         line, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            _answer(line)
+            _serve_request(line)
         line.close()
 
 
-def _answer(line: socket.socket) -> None:
+def _serve_request(line: socket.socket) -> None:
     """Start the command, wait for it and say how it ended. A second fork, since a command may become another."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, *_ = socket.recv_fds(line, 1, 3)
@@ -74,13 +74,13 @@ def _answer(line: socket.socket) -> None:
     pid = os.fork()
     if pid == 0:
         line.close()
-        _become(request["arguments"], request["cwd"], request["environment"], streams)
+        _exec_command(request["arguments"], request["cwd"], request["environment"], streams)
     _, status = os.waitpid(pid, 0)
     line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
-def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[int]) -> NoReturn:
+def _exec_command(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[int]) -> NoReturn:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -91,11 +91,11 @@ def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams
     try:
         runpy.run_path(CLI, run_name="__main__")
     except SystemExit as end:
-        _end(end.code)
-    _end(0)
+        _exit_child(end.code)
+    _exit_child(0)
 
 
-def _end(code: object) -> NoReturn:
+def _exit_child(code: object) -> NoReturn:
     """Without the interpreter's clean-up, which would copy all memory that is shared with the server."""
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
-from tests.cli.fork_client import ask, write_launcher
-from tests.engine import Shop
+from tests.cli.fork_client import run_in_fork, write_launcher
+from tests.engine import ApiTenant
 
 TOCSIN = str(CHECKOUT / "tocsin")
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -33,31 +33,31 @@ class Terminal:
     folder: Path
     forks: Path
 
-    async def tocsin(self, *arguments: str, **environment: str) -> Said:
+    async def tocsin(self, *arguments: str, **environment: str) -> CommandResult:
         return await asyncio.to_thread(self._fork, arguments, environment)
 
     async def ok(self, *arguments: str) -> str:
-        said = await self.tocsin(*arguments)
-        assert said.code == 0, f"{said.out}\n{said.err}"
-        return said.out
+        result = await self.tocsin(*arguments)
+        assert result.code == 0, f"{result.out}\n{result.err}"
+        return result.out
 
-    def _fork(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Said:
+    def _fork(self, arguments: Sequence[str], environment: Mapping[str, str]) -> CommandResult:
         with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             streams = [file.fileno() for file in (nothing, out, err)]
-            code = ask(str(self.forks), arguments, str(self.folder), _clean(environment), streams)
+            code = run_in_fork(str(self.forks), arguments, str(self.folder), _clean_environment(environment), streams)
             out.seek(0)
             err.seek(0)
-            return Said(code, out.read().decode(), err.read().decode())
+            return CommandResult(code, out.read().decode(), err.read().decode())
 
     async def start(self, *command: str, **environment: str) -> Process:
         return await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=self.folder, env=_clean(environment)
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=self.folder, env=_clean_environment(environment)
         )
 
-    async def run(self, *command: str, **environment: str) -> Said:
+    async def run(self, *command: str, **environment: str) -> CommandResult:
         process = await self.start(*command, **environment)
         out, err = await process.communicate()
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        return CommandResult(process.returncode or 0, out.decode(), err.decode())
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -66,12 +66,12 @@ class Terminal:
         return path
 
 
-def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+def _clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     return {**clean, "COLUMNS": "200", **environment}
 
 
-def open_terminal(folder: Path, shop: Shop, forks: Path) -> Terminal:
+def open_terminal(folder: Path, api_tenant: ApiTenant, forks: Path) -> Terminal:
     """With the checkout's files in reach, and a run.json and key as `make run` leaves them.
 
     `./tocsin` asks the fork server; `TOCSIN` is the real one.
@@ -81,14 +81,14 @@ def open_terminal(folder: Path, shop: Shop, forks: Path) -> Terminal:
     write_launcher(folder / "tocsin", forks)
     data = folder / ".tocsin"
     data.mkdir()
-    engine = shop.engine
+    engine = api_tenant.engine
     RunInfo(
         api_url=engine.api_url,
         temporal_address=engine.temporal_address,
         temporal_ui_url="",
-        database_url=engine.parts.settings.database_url,
-        api_key=shop.key,
+        database_url=engine.container.settings.database_url,
+        api_key=api_tenant.key,
         pids={},
     ).write(data / "run.json")
-    (data / "api_key").write_text(shop.key + "\n")
+    (data / "api_key").write_text(api_tenant.key + "\n")
     return Terminal(folder, forks)

@@ -9,7 +9,7 @@ from commands.client import open_api
 from commands.errors import CommandError
 from embedded.stack import CHECKOUT
 from tests.cli.terminal import Terminal
-from tests.engine import Shop
+from tests.engine import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -28,11 +28,13 @@ def write_hello(terminal: Terminal) -> None:
     terminal.write("mine/templates/hello/sms.en.txt", "Hello {{ name }}\n")
 
 
-async def everything(shop: Shop) -> list[Any]:
-    return [(await shop.ok("GET", f"/{kind}?limit=100"))["items"] for kind in ("templates", "notification-types")]
+async def everything(api_tenant: ApiTenant) -> list[Any]:
+    return [
+        (await api_tenant.call("GET", f"/{kind}?limit=100"))["items"] for kind in ("templates", "notification-types")
+    ]
 
 
-async def test_warnings_of_the_server_are_shown(terminal: Terminal, shop: Shop) -> None:
+async def test_warnings_of_the_server_are_shown(terminal: Terminal, api_tenant: ApiTenant) -> None:
     steps = "  - {channels: [in_app], until: clicked, within: 1h}\n  - {channels: [sms]}\n"
     terminal.write("mine/types/hello.yaml", f"route:\n{steps}templates: {{sms: hello, in_app: hello}}\n")
     for channel in ("sms", "in_app"):
@@ -41,17 +43,19 @@ async def test_warnings_of_the_server_are_shown(terminal: Terminal, shop: Shop) 
     assert "warning: notification type hello: /route/0: no provider of in_app reports clicked" in said.err
 
 
-async def test_twice_changes_nothing_the_second_time_and_says_so(terminal: Terminal, shop: Shop) -> None:
+async def test_a_second_apply_changes_nothing_and_reports_that(terminal: Terminal, api_tenant: ApiTenant) -> None:
     first = await terminal.ok("apply", "examples/shop")
     assert f"Applied: {SHOP_ITEMS} new, 0 changed, 0 as they were." in first
     assert "+ notification type order.shipped" in first
-    before = await everything(shop)
+    before = await everything(api_tenant)
     second = await terminal.ok("apply", "examples/shop")
     assert second == f"Nothing to change: all {SHOP_ITEMS} are as the files say.\n"
-    assert await everything(shop) == before
+    assert await everything(api_tenant) == before
 
 
-async def test_warnings_name_file_and_variable_and_come_again_without_a_change(terminal: Terminal, shop: Shop) -> None:
+async def test_warnings_name_file_and_variable_and_come_again_without_a_change(
+    terminal: Terminal, api_tenant: ApiTenant
+) -> None:
     write_hello(terminal)
     schema = "variables_schema:\n  required: [name]\n  properties: {name: {}, carrier: {}}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
@@ -67,7 +71,7 @@ async def test_warnings_name_file_and_variable_and_come_again_without_a_change(t
     assert said.out == "Nothing to change: all 4 are as the files say.\n"
 
 
-async def test_what_no_text_uses_is_warned_of_once_at_its_line_of_the_schema(terminal: Terminal) -> None:
+async def test_an_unused_variable_is_reported_once_at_its_schema_line(terminal: Terminal) -> None:
     write_hello(terminal)
     schema = "variables_schema:\n  required: [name, why]\n  properties:\n    name: {}\n    due: {}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
@@ -89,7 +93,7 @@ async def test_templates_of_a_digest_get_no_false_warnings(terminal: Terminal) -
     assert (said.code, said.err) == (0, "")
 
 
-async def test_a_type_whose_template_has_no_text_in_the_default_language_is_warned_of(terminal: Terminal) -> None:
+async def test_a_type_without_a_text_in_the_default_language_is_reported(terminal: Terminal) -> None:
     terminal.write("mine/types/hello.yaml", HELLO_TYPE)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo {{ name }}\n")
     said = await terminal.tocsin("apply", "mine")
@@ -108,7 +112,7 @@ async def test_one_thing_alone_is_spoken_of_as_one(terminal: Terminal) -> None:
     assert await terminal.ok("apply", "mine") == "Nothing to change: it is as the file says.\n"
 
 
-async def test_the_fault_of_a_schema_is_told_once_with_its_reason(terminal: Terminal) -> None:
+async def test_an_error_of_a_schema_is_reported_once_with_its_reason(terminal: Terminal) -> None:
     write_hello(terminal)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo\n")
     terminal.write("mine/templates/hello/template.yaml", "variables_schema:\n  required: name\n")
@@ -127,17 +131,15 @@ async def test_a_folder_with_almost_the_right_name_is_not_passed_over(terminal: 
     assert (said.code, said.err) == (1, f"tocsin: mine/{name}: is not read; the folder is {name}s\n")
 
 
-async def test_what_was_applied_can_be_sent(terminal: Terminal, shop: Shop) -> None:
+async def test_an_applied_type_can_be_sent(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    id = await shop.send("hello", recipient={"recipient_id": "ada", "phone": "+447700900142"})
-    shown = await shop.until(id, "DELIVERED")
+    id = await api_tenant.send("hello", recipient={"recipient_id": "ada", "phone": "+447700900142"})
+    shown = await api_tenant.wait_for_status(id, "DELIVERED")
     assert shown["deliveries"][0]["rendered_content"] == {"text": "Hello Ada"}
 
 
-async def test_a_changed_file_is_shown_as_a_difference_and_becomes_a_new_published_version(
-    terminal: Terminal, shop: Shop
-) -> None:
+async def test_a_changed_file_is_shown_as_a_diff_and_published(terminal: Terminal, api_tenant: ApiTenant) -> None:
     folder = shop_of_ones_own(terminal)
     await terminal.ok("apply", "mine")
     sms = folder / "templates/order-shipped/sms.en.txt"
@@ -158,42 +160,42 @@ async def test_a_changed_file_is_shown_as_a_difference_and_becomes_a_new_publish
     assert dry == [*wanted, f"Dry run, nothing was changed: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
     real = (await terminal.ok("apply", "mine")).splitlines()
     assert real == [*wanted, f"Applied: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
-    [listed] = (await shop.ok("GET", "/templates?name=order-shipped&channel=sms&language=en"))["items"]
+    [listed] = (await api_tenant.call("GET", "/templates?name=order-shipped&channel=sms&language=en"))["items"]
     assert (listed["version"], listed["published_version"]) == (2, 2)
-    assert (await shop.ok("GET", "/notification-types/order.shipped"))["priority"] == 2
+    assert (await api_tenant.call("GET", "/notification-types/order.shipped"))["priority"] == 2
 
 
-async def test_a_version_that_somebody_saved_without_publishing_is_no_change(terminal: Terminal, shop: Shop) -> None:
+async def test_an_unpublished_version_is_no_change(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    await shop.template("hello", "sms", "A draft", publish=False)
+    await api_tenant.template("hello", "sms", "A draft", publish=False)
     assert (await terminal.ok("apply", "mine")).startswith("Nothing to change")
 
 
-async def test_what_somebody_published_by_hand_is_put_back(terminal: Terminal, shop: Shop) -> None:
+async def test_a_manually_published_version_is_replaced(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    await shop.template("hello", "sms", "By hand")
+    await api_tenant.template("hello", "sms", "By hand")
     assert "- By hand" in await terminal.ok("apply", "mine")
 
 
-async def test_what_only_the_server_has_stays(terminal: Terminal, shop: Shop) -> None:
-    await shop.type("theirs", ["email"])
+async def test_templates_that_exist_only_on_the_server_stay(terminal: Terminal, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("theirs", ["email"])
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    assert (await shop.ok("GET", "/notification-types/theirs"))["key"] == "theirs"
+    assert (await api_tenant.call("GET", "/notification-types/theirs"))["key"] == "theirs"
 
 
-async def test_off_and_on_are_words_and_no_is_a_language(terminal: Terminal, shop: Shop) -> None:
+async def test_off_and_on_are_words_and_no_is_a_language(terminal: Terminal, api_tenant: ApiTenant) -> None:
     terminal.write("mine/types/hello.yaml", HELLO_TYPE + "default: {sms: off}\n")
     terminal.write("mine/templates/hello/sms.no.txt", "Hei\n")
     await terminal.ok("apply", "mine")
-    assert (await shop.ok("GET", "/notification-types/hello"))["default"] == {"sms": "off"}
-    [listed] = (await shop.ok("GET", "/templates?name=hello"))["items"]
+    assert (await api_tenant.call("GET", "/notification-types/hello"))["default"] == {"sms": "off"}
+    [listed] = (await api_tenant.call("GET", "/templates?name=hello"))["items"]
     assert listed["language"] == "no"
 
 
-async def test_a_template_with_a_variable_that_the_schema_does_not_know_is_warned_of(terminal: Terminal) -> None:
+async def test_a_template_with_an_undeclared_variable_is_reported(terminal: Terminal) -> None:
     write_hello(terminal)
     schema = "variables_schema: {type: object, properties: {nam: {type: string}}}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
@@ -246,18 +248,18 @@ BROKEN = [
     ("name", "text", "complaint"), BROKEN, ids=[f"{name} {n}" for n, (name, *_) in enumerate(BROKEN)]
 )
 async def test_a_broken_file_names_file_line_and_reason_and_nothing_is_applied(
-    terminal: Terminal, shop: Shop, name: str, text: str, complaint: str
+    terminal: Terminal, api_tenant: ApiTenant, name: str, text: str, complaint: str
 ) -> None:
     write_hello(terminal)
     terminal.write("mine/types/fine.yaml", HELLO_TYPE)
     terminal.write(f"mine/{name}", text)
     said: list[str] = []
     with pytest.raises(CommandError) as refused:
-        async with open_api(shop.engine.api_url, shop.key) as api:
-            await apply(api, terminal.folder / "mine", dry_run=False, say=said.append, warn=said.append)
+        async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
+            await apply(api, terminal.folder / "mine", dry_run=False, print_line=said.append, print_warning=said.append)
     assert refused.value.lines[0].startswith(f"{terminal.folder}/mine/{complaint}")
     assert said == []
-    assert await everything(shop) == [[], []]
+    assert await everything(api_tenant) == [[], []]
 
 
 async def test_all_faults_are_named_at_once(terminal: Terminal) -> None:

@@ -15,7 +15,7 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 
 
 @asynccontextmanager
-async def somebody_else(reply: Reply) -> AsyncIterator[str]:
+async def foreign_server(reply: Reply) -> AsyncIterator[str]:
     """Answers everything so. Gives its URL."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,7 +29,7 @@ async def somebody_else(reply: Reply) -> AsyncIterator[str]:
 
 
 async def complaint(reply: Reply, method: str = "GET") -> str:
-    async with somebody_else(reply) as url, open_api(url, "tk_key") as api:
+    async with foreign_server(reply) as url, open_api(url, "tk_key") as api:
         with pytest.raises(CommandError) as refused:
             await api.call(method, "/notifications", None if method == "GET" else {"payload": {}})
         [line] = refused.value.lines
@@ -46,7 +46,7 @@ async def test_a_redirect_is_not_followed_and_no_success(method: str, status: in
 
 
 @pytest.mark.parametrize("body", [PAGE, b"[]", b'"ok"', b"7", b"\xff{"])
-async def test_a_page_is_not_the_answer_of_an_api(body: bytes) -> None:
+async def test_a_web_page_is_no_api_response(body: bytes) -> None:
     line = await complaint(Reply(status=200, body=body, headers={"content-type": "text/html"}))
     assert line == "URL/api/v1/notifications does not answer like the API: set TOCSIN_API_URL to where that is"
 
@@ -64,12 +64,12 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=str)
-async def test_an_error_of_a_proxy_is_told_by_its_status(body: Any) -> None:
+async def test_an_error_of_a_proxy_is_reported_by_its_status(body: Any) -> None:
     line = await complaint(Reply(status=502, body=body, headers={"content-type": "application/json"}))
     assert line == "GET /notifications: answered 502"
 
 
-async def test_what_the_api_says_is_said() -> None:
+async def test_an_error_of_the_api_is_printed() -> None:
     ours = {"content-type": "application/problem+json"}
     one = await complaint(Reply(status=409, body={"detail": "Somebody was faster."}, headers=ours), "POST")
     assert one == "POST /notifications: Somebody was faster."

@@ -11,53 +11,53 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commands.client import Api
-from commands.here import not_running, running
+from commands.client import ApiClient
+from commands.local_stack import find_running_stack, not_running_error
 from commands.tail import Tail
 from config import ClientSettings
-from dispatch.connection import connect
+from dispatch.temporal_connection import connect
 from embedded.runfile import RunInfo
 from models.notifications import Event
-from tests.cli.terminal import TOCSIN, Said, Terminal
-from tests.engine import Shop
+from tests.cli.terminal import TOCSIN, CommandResult, Terminal
+from tests.engine import ApiTenant
 from tests.keys import KEY_VARIABLES
 from tests.polling import eventually
-from worker import NoSuchQueue, check_queues, workers
+from worker import UnknownQueue, build_workers, check_queues
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 @pytest.fixture
-async def hello(shop: Shop) -> None:
-    await shop.type("hello", ["email"])
+async def hello(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("hello", ["email"])
 
 
-async def test_send_prints_the_id_alone(terminal: Terminal, shop: Shop, hello: None) -> None:
+async def test_send_prints_the_id_alone(terminal: Terminal, api_tenant: ApiTenant, hello: None) -> None:
     id = await terminal.ok("send", "hello", "ada", "--email", "ada@example.com", "--payload", '{"name": "Ada"}')
     assert re.fullmatch(r"[0-9a-f-]{36}\n", id)
-    assert (await shop.until(id.strip(), "DELIVERED"))["recipient_id"] == "ada"
+    assert (await api_tenant.wait_for_status(id.strip(), "DELIVERED"))["recipient_id"] == "ada"
 
 
 async def test_a_dry_run_of_a_send_shows_each_channel_and_sends_nothing(
-    terminal: Terminal, shop: Shop, hello: None
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
     given = ("send", "hello", "ada", "--email", "ada@example.com", "--payload", '{"name": "Ada"}', "--dry-run")
     first, step, channel = (await terminal.ok(*given)).splitlines()
     assert first == "Dry run, nothing was sent. Decision: send"
     assert step.startswith("step 1 at 20")
     assert channel == "  email: send by sandbox, hello version 1 in en, by rule type.default"
-    assert (await shop.ok("GET", "/notifications"))["items"] == []
+    assert (await api_tenant.call("GET", "/notifications"))["items"] == []
     assert (await terminal.tocsin("send", "hello", "ada", "bob", "--dry-run")).code == 2
 
 
-async def test_send_to_several_recipients_prints_an_id_for_each_and_what_was_refused(
-    terminal: Terminal, shop: Shop, hello: None
+async def test_send_to_several_recipients_prints_each_id_and_each_refusal(
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
     for person in ("ada", "bob"):
-        await shop.person(person, email=f"{person}@example.com")
-        await shop.ok("PUT", f"/topics/lamps/subscribers/{person}")
+        await api_tenant.put_recipient(person, email=f"{person}@example.com")
+        await api_tenant.call("PUT", f"/topics/lamps/subscribers/{person}")
     said = await terminal.tocsin("send", "hello", "ada", "nobody", "bob", "--payload", '{"name": "A"}')
-    shown = [await shop.shown(id) for id in said.out.split()]
+    shown = [await api_tenant.notification(id) for id in said.out.split()]
     assert [one["recipient_id"] for one in shown] == ["ada", "bob"]
     assert (said.code, said.err.startswith("tocsin: nobody: there is no such recipient")) == (1, True)
     out = await terminal.ok("send", "hello", "--topic", "lamps", "--payload", '{"name": "A"}', "--wait")
@@ -80,15 +80,15 @@ async def test_audit_lists_changes_as_lines_or_as_json(terminal: Terminal, hello
     assert await terminal.ok("audit", "--before", entry["at"]) == "".join(f"{line}\n" for line in older)
 
 
-async def test_send_waits_and_shows_what_became_of_it(terminal: Terminal, shop: Shop, hello: None) -> None:
-    await shop.person("ada", email="ada@example.com")
+async def test_send_waits_and_prints_the_outcome(terminal: Terminal, api_tenant: ApiTenant, hello: None) -> None:
+    await api_tenant.put_recipient("ada", email="ada@example.com")
     terminal.write("payload.json", json.dumps({"name": "Ada"}))
     out = await terminal.ok("send", "hello", "ada", "--payload", "@payload.json", "--wait")
     assert out.startswith("DELIVERED  hello to ada\n")
     assert [word for word in ("accepted", "rendered", "sent", "delivered") if word not in out] == []
 
 
-async def test_a_notification_that_did_not_go_out_is_exit_code_1_and_says_why(terminal: Terminal, hello: None) -> None:
+async def test_an_unsent_notification_is_exit_code_1_with_a_reason(terminal: Terminal, hello: None) -> None:
     said = await terminal.run(
         *(TOCSIN, "send", "hello", "ada", "--email", "ada+refuse@example.com", "--payload", '{"name": "A"}', "--wait")
     )
@@ -96,16 +96,18 @@ async def test_a_notification_that_did_not_go_out_is_exit_code_1_and_says_why(te
     assert said.out.startswith("FAILED  email: refused")
 
 
-async def test_the_same_idempotency_key_is_the_same_notification(terminal: Terminal, shop: Shop, hello: None) -> None:
-    await shop.person("ada", email="ada@example.com")
+async def test_the_same_idempotency_key_is_the_same_notification(
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
+) -> None:
+    await api_tenant.put_recipient("ada", email="ada@example.com")
     ids = {await terminal.ok("send", "hello", "ada", "--idempotency-key", "once") for _ in range(2)}
     assert len(ids) == 1
 
 
-async def test_show_tells_the_timeline(terminal: Terminal, shop: Shop, hello: None) -> None:
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("hello")
-    await shop.until(id, "DELIVERED")
+async def test_show_prints_the_timeline(terminal: Terminal, api_tenant: ApiTenant, hello: None) -> None:
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("hello")
+    await api_tenant.wait_for_status(id, "DELIVERED")
     out = await terminal.ok("show", id)
     assert "  email    DELIVERED  sandbox   hello v1 en  1 try" in out
     assert re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  (\w+)", out, re.MULTILINE) == [
@@ -116,11 +118,13 @@ async def test_show_tells_the_timeline(terminal: Terminal, shop: Shop, hello: No
     ]
 
 
-async def test_columns_stand_below_one_another_and_no_line_ends_in_blanks(terminal: Terminal, shop: Shop) -> None:
-    await shop.type("both", ["email"], ["sms"])
-    await shop.person("ada", email="ada+throttle@example.com", phone="+447700900142")
-    id = await shop.send("both")
-    shown = await shop.until(id, "DELIVERED")
+async def test_columns_stand_below_one_another_and_no_line_ends_in_blanks(
+    terminal: Terminal, api_tenant: ApiTenant
+) -> None:
+    await api_tenant.put_type("both", ["email"], ["sms"])
+    await api_tenant.put_recipient("ada", email="ada+throttle@example.com", phone="+447700900142")
+    id = await api_tenant.send("both")
+    shown = await api_tenant.wait_for_status(id, "DELIVERED")
     for out in (await terminal.ok("show", id), await terminal.ok("tail")):
         assert [line for line in out.splitlines() if line != line.rstrip()] == []
         assert "attempt_not_accepted email    throttled" in out
@@ -129,12 +133,12 @@ async def test_columns_stand_below_one_another_and_no_line_ends_in_blanks(termin
 
 
 async def test_show_finds_a_notification_by_the_end_that_tail_prints(
-    terminal: Terminal, shop: Shop, hello: None
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
-    await shop.person("ada", email="ada@example.com")
-    ids = [await shop.send("hello") for _ in range(2)]
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    ids = [await api_tenant.send("hello") for _ in range(2)]
     for id in ids:
-        await shop.until(id, "DELIVERED")
+        await api_tenant.wait_for_status(id, "DELIVERED")
     [end] = set(re.findall(r"^\S+  (\w+)  hello", await terminal.ok("tail", "-n", "1"), re.MULTILINE))
     assert f"\n{ids[1]}\n" in await terminal.ok("show", end)
     line = await one_line(await terminal.tocsin("show", "zzzzzz"))
@@ -143,29 +147,33 @@ async def test_show_finds_a_notification_by_the_end_that_tail_prints(
     assert line == f"tocsin: several notifications end in : {ids[1]}, {ids[0]}"
 
 
-async def test_send_goes_to_the_channels_that_are_named(terminal: Terminal, shop: Shop) -> None:
-    await shop.type("both", ["email", "sms", "in_app"])
-    await shop.person("ada", email="ada@example.com", phone="+447700900142")
+async def test_send_goes_to_the_channels_that_are_named(terminal: Terminal, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("both", ["email", "sms", "in_app"])
+    await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900142")
     only = ("--channel", "sms", "--channel", "in_app")
     out = await terminal.ok("send", "both", "ada", "--payload", '{"name": "A"}', *only, "--wait")
     assert re.findall(r"^  (\w+)", out, re.MULTILINE) == ["sms", "in_app"]
 
 
-async def test_who_waited_in_vain_is_told_how_long(terminal: Terminal, shop: Shop, hello: None) -> None:
-    await shop.person("ada", email="ada+error@example.com")
+async def test_a_wait_that_times_out_prints_its_duration(
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
+) -> None:
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
     said = await terminal.tocsin("send", "hello", "ada", "--payload", '{"name": "A"}', "--wait", "--timeout", "0.5")
     assert said.code == 1
     assert said.out.startswith("PENDING")
-    id = (await shop.ok("GET", "/notifications"))["items"][0]["id"]
+    id = (await api_tenant.call("GET", "/notifications"))["items"][0]["id"]
     assert said.err == f"tocsin: still on its way after 0.5 s; look again with 'tocsin show {id}'\n"
-    await shop.cancel(id)
+    await api_tenant.cancel(id)
 
 
-async def test_tail_tells_of_all_in_order_and_of_some_if_asked(terminal: Terminal, shop: Shop, hello: None) -> None:
-    await shop.type("bye", ["email"])
+async def test_tail_prints_entries_in_order_and_filters_on_request(
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
+) -> None:
+    await api_tenant.put_type("bye", ["email"])
     for person, kind in (("ada", "hello"), ("bob", "bye")):
-        await shop.person(person, email=f"{person}@example.com")
-        await shop.until(await shop.send(kind, person), "DELIVERED")
+        await api_tenant.put_recipient(person, email=f"{person}@example.com")
+        await api_tenant.wait_for_status(await api_tenant.send(kind, person), "DELIVERED")
     lines = (await terminal.ok("tail")).splitlines()
     assert len(lines) == 8
     assert "hello to ada" in lines[0]
@@ -176,56 +184,58 @@ async def test_tail_tells_of_all_in_order_and_of_some_if_asked(terminal: Termina
         assert len(some) == 4
 
 
-async def test_tail_follows_what_comes(terminal: Terminal, shop: Shop, hello: None) -> None:
+async def test_tail_prints_new_entries(terminal: Terminal, api_tenant: ApiTenant, hello: None) -> None:
     async def told() -> str:
         return log.read_text() if log.exists() else ""
 
     log = terminal.folder / "tail.log"
     process = await terminal.start("sh", "-c", f"exec {TOCSIN} tail -f > {log}")
     try:
-        await shop.person("ada", email="ada@example.com")
+        await api_tenant.put_recipient("ada", email="ada@example.com")
         for count in (1, 2):
-            await shop.until(await shop.send("hello"), "DELIVERED")
-            seen = await eventually(told, partial(tells_of, count))
+            await api_tenant.wait_for_status(await api_tenant.send("hello"), "DELIVERED")
+            seen = await eventually(told, partial(mentions_count, count))
             assert seen.count("accepted") == count
     finally:
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
 
 
-async def test_tail_tells_of_more_that_come_at_once_than_it_was_asked_to_show(
-    terminal: Terminal, shop: Shop, hello: None
+async def test_tail_prints_more_new_entries_than_its_initial_limit(
+    terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
     told: list[str] = []
-    await shop.person("ada", email="ada@example.com")
-    tail = Tail(Api(shop.http), lambda one, entry: told.append(f"{one['id']} {entry['kind']}"))
-    first = await shop.send("hello")
-    await tail.once(1)
-    ids = [await shop.send("hello") for _ in range(5)]
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: told.append(f"{one['id']} {entry['kind']}"))
+    first = await api_tenant.send("hello")
+    await tail.print_latest(1)
+    ids = [await api_tenant.send("hello") for _ in range(5)]
     for id in ids:
-        await shop.until(id, "DELIVERED")
-    await tail.again()
-    await tail.again()
+        await api_tenant.wait_for_status(id, "DELIVERED")
+    await tail.poll()
+    await tail.poll()
     assert {line for line in told if line.endswith(" delivered")} >= {f"{id} delivered" for id in ids}
     assert len(set(told)) == len(told)
     assert f"{first} delivered" in told
 
 
-async def test_tail_tells_of_an_entry_that_moves_no_status(shop: Shop, hello: None) -> None:
+async def test_tail_prints_an_entry_without_a_status_change(api_tenant: ApiTenant, hello: None) -> None:
     told: list[str] = []
-    await shop.person("ada", email="ada@example.com")
-    tail = Tail(Api(shop.http), lambda one, entry: told.append(entry["kind"]))
-    id = await shop.send("hello")
-    await shop.until(id, "DELIVERED")
-    await tail.once(1)
-    async with shop.engine.parts.database.transaction() as session:
-        note = Event(id=uuid4(), tenant=shop.tenant, notification_id=UUID(id), at=datetime.now(UTC), kind="clicked")
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: told.append(entry["kind"]))
+    id = await api_tenant.send("hello")
+    await api_tenant.wait_for_status(id, "DELIVERED")
+    await tail.print_latest(1)
+    async with api_tenant.engine.container.database.transaction() as session:
+        note = Event(
+            id=uuid4(), tenant=api_tenant.tenant, notification_id=UUID(id), at=datetime.now(UTC), kind="clicked"
+        )
         session.add(note)
-    await tail.again()
+    await tail.poll()
     assert told[-1] == "clicked"
 
 
-def tells_of(count: int, text: str) -> bool:
+def mentions_count(count: int, text: str) -> bool:
     return text.count("DELIVERED") == count
 
 
@@ -233,7 +243,7 @@ def some_tenant() -> str:
     return datetime.now(UTC).strftime("t%H%M%S%f")
 
 
-async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Terminal, shop: Shop) -> None:
+async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Terminal, api_tenant: ApiTenant) -> None:
     tenant = some_tenant()
     made = await terminal.run(TOCSIN, "tenants", "create", tenant)
     assert (made.code, made.out, made.err) == (0, "", "")
@@ -247,7 +257,7 @@ async def test_a_key_is_made_in_the_database_and_works_at_once(terminal: Termina
     assert "scope" in refused.err
 
 
-async def test_a_typo_is_no_new_tenant_and_names_those_there_are(terminal: Terminal, shop: Shop) -> None:
+async def test_a_typo_is_no_new_tenant_and_names_those_there_are(terminal: Terminal, api_tenant: ApiTenant) -> None:
     tenant = some_tenant()
     await terminal.ok("tenants", "create", tenant)
     before = await terminal.ok("tenants", "list")
@@ -261,7 +271,7 @@ async def test_a_typo_is_no_new_tenant_and_names_those_there_are(terminal: Termi
     assert await terminal.ok("tenants", "list") == before
 
 
-async def test_a_tenant_is_made_once_and_with_a_name_that_can_be_written(terminal: Terminal, shop: Shop) -> None:
+async def test_a_tenant_is_created_once_with_a_valid_name(terminal: Terminal, api_tenant: ApiTenant) -> None:
     tenant = some_tenant()
     await terminal.ok("tenants", "create", tenant)
     line = await one_line(await terminal.tocsin("tenants", "create", tenant))
@@ -271,12 +281,16 @@ async def test_a_tenant_is_made_once_and_with_a_name_that_can_be_written(termina
         assert line.startswith("tocsin: a tenant has up to 128 letters")
 
 
-async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, shop: Shop) -> None:
+async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, api_tenant: ApiTenant) -> None:
     said = await terminal.run(TOCSIN, "keys", "webhook-secret")
-    assert (said.code, said.out, said.err) == (0, (await shop.ok("GET", "/webhook-secret"))["secret"] + "\n", "")
+    assert (said.code, said.out, said.err) == (
+        0,
+        (await api_tenant.call("GET", "/webhook-secret"))["secret"] + "\n",
+        "",
+    )
 
 
-async def one_line(said: Said) -> str:
+async def one_line(said: CommandResult) -> str:
     assert said.code == 1
     assert said.out == ""
     [line] = said.err.splitlines()
@@ -307,7 +321,7 @@ async def test_the_key_of_the_stack_here_goes_to_no_other_url(terminal: Terminal
     assert line == "tocsin: set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one"
 
 
-async def test_where_nothing_runs_the_error_says_what_to_do(terminal: Terminal, tmp_path: Path) -> None:
+async def test_an_error_without_a_running_stack_names_the_fix(terminal: Terminal, tmp_path: Path) -> None:
     line = await one_line(await terminal.tocsin("tail", TOCSIN_DATA_DIR=str(tmp_path / "none")))
     assert line.startswith(f"tocsin: nothing runs in {tmp_path}/none; start it with 'make run'")
 
@@ -318,11 +332,11 @@ async def test_from_another_directory_the_stack_of_the_checkout_is_found(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setattr("commands.here.CHECKOUT", terminal.folder)
-    found = running(ClientSettings(_env_file=None))
+    monkeypatch.setattr("commands.local_stack.CHECKOUT", terminal.folder)
+    found = find_running_stack(ClientSettings(_env_file=None))
     assert found == RunInfo.read(terminal.folder / ".tocsin" / "run.json")
-    assert running(ClientSettings(_env_file=None, data_dir=Path("none"))) is None
-    named = str(not_running(ClientSettings(_env_file=None)))
+    assert find_running_stack(ClientSettings(_env_file=None, data_dir=Path("none"))) is None
+    named = str(not_running_error(ClientSettings(_env_file=None)))
     assert named.startswith(f"nothing runs in {elsewhere}/.tocsin or {terminal.folder}/.tocsin; start it")
 
 
@@ -331,7 +345,7 @@ TWILIO = {"TOCSIN_SMS_PROVIDERS": "twilio", "TOCSIN_TWILIO_ACCOUNT_SID": "AC1", 
 NO_SENDER = "set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID\n"
 
 
-async def test_a_server_whose_settings_are_wrong_says_so_in_a_line_each(terminal: Terminal, shop: Shop) -> None:
+async def test_a_server_with_invalid_settings_prints_one_line_each(terminal: Terminal, api_tenant: ApiTenant) -> None:
     said = await terminal.tocsin("api", TOCSIN_ENV="dev", **NOWHERE, **TWILIO)
     assert (said.code, said.err) == (2, f"api: {NO_SENDER}")
     said = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many", **KEY_VARIABLES)
@@ -339,8 +353,8 @@ async def test_a_server_whose_settings_are_wrong_says_so_in_a_line_each(terminal
     port, secret = said.err.splitlines()
     assert port.startswith("worker: TOCSIN_API_PORT: ")
     assert secret.startswith("worker: TOCSIN_SECRET_KEY must be set")
-    there = {"TOCSIN_DATABASE_URL": shop.engine.parts.settings.database_url}
-    temporal = {"TOCSIN_TEMPORAL_ADDRESS": shop.engine.temporal_address}
+    there = {"TOCSIN_DATABASE_URL": api_tenant.engine.container.settings.database_url}
+    temporal = {"TOCSIN_TEMPORAL_ADDRESS": api_tenant.engine.temporal_address}
     said = await terminal.tocsin("worker", TOCSIN_ENV="dev", **there, **temporal, **TWILIO)
     assert (said.code, said.err) == (2, f"worker: {NO_SENDER}")
 
@@ -355,14 +369,14 @@ async def test_make_run_starts_nothing_with_settings_that_are_wrong(terminal: Te
     assert not data.exists()
 
 
-async def test_a_worker_serves_the_queues_that_are_named(shop: Shop) -> None:
-    parts = shop.engine.parts
-    client = await connect(shop.engine.temporal_address, "default", lazy=False)
+async def test_a_worker_serves_the_queues_that_are_named(api_tenant: ApiTenant) -> None:
+    container = api_tenant.engine.container
+    client = await connect(api_tenant.engine.temporal_address, "default", lazy=False)
     for queues in (["deliver-sandbox"], ["notifications", "deliver-in_app"]):
-        assert [one.task_queue for one in workers(parts, client, queues)] == queues
+        assert [one.task_queue for one in build_workers(container, client, queues)] == queues
 
 
-async def test_an_unknown_queue_is_an_error_that_names_those_there_are_also_without_servers(
+async def test_an_unknown_queue_is_an_error_that_names_valid_queues(
     terminal: Terminal,
 ) -> None:
     async with asyncio.timeout(60):
@@ -373,13 +387,13 @@ async def test_an_unknown_queue_is_an_error_that_names_those_there_are_also_with
     )
 
 
-def test_the_queues_that_may_be_named_are_those_that_are_served(shop: Shop) -> None:
-    parts = shop.engine.parts
-    served = ["notifications", *(f"deliver-{name}" for name in parts.providers)]
-    check_queues(parts.settings, served)
+def test_the_queues_that_may_be_named_are_those_that_are_served(api_tenant: ApiTenant) -> None:
+    container = api_tenant.engine.container
+    served = ["notifications", *(f"deliver-{name}" for name in container.providers)]
+    check_queues(container.settings, served)
     for queue in ("deliver-twilio", "", "Notifications"):
-        with pytest.raises(NoSuchQueue, match="there are " + ", ".join(served)):
-            check_queues(parts.settings, [queue])
+        with pytest.raises(UnknownQueue, match="there are " + ", ".join(served)):
+            check_queues(container.settings, [queue])
 
 
 def test_commands_of_the_api_load_no_library_of_the_servers() -> None:

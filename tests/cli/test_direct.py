@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from bootstrap import prepare_database
 from commands import keys, tenants
-from commands.direct import migrated
+from commands.database import run_migrations
 from commands.errors import CommandError
 from config import Settings
 from storage.migrate import migrate
@@ -45,35 +45,35 @@ async def complaint(url: str) -> str:
 
 
 @pytest.mark.parametrize("revision", [None, "0001", "0004"])
-async def test_an_older_schema_is_named_and_migrate_is_what_helps(url: str, revision: str | None) -> None:
+async def test_an_older_schema_is_reported_with_the_migrate_command(url: str, revision: str | None) -> None:
     if revision is not None:
         await migrate(url, revision)
     assert await complaint(url) == "the database is away or not migrated (ProgrammingError)"
-    await migrated(settings(url), prepare_database)
+    await run_migrations(settings(url), prepare_database)
     assert (await made(url)).startswith("tk_dev_")
 
 
-async def test_a_database_that_does_not_answer_or_does_not_exist_is_one_line(database_url: str) -> None:
+async def test_an_unavailable_or_missing_database_is_one_line(database_url: str) -> None:
     for url in (NOWHERE, f"{database_url.rpartition('/')[0]}/nobody_made_this"):
         assert (await complaint(url)).startswith("the database is away or not migrated (")
         with pytest.raises(CommandError, match=r"^the database is away \(\w+\)$"):
-            await migrated(settings(url), prepare_database)
+            await run_migrations(settings(url), prepare_database)
 
 
-async def test_without_a_url_it_says_what_to_set() -> None:
+async def test_a_missing_url_is_reported_with_the_setting() -> None:
     without = settings(NOWHERE).model_copy(update={"database_url": ""})
     with pytest.raises(CommandError, match=f"^{NO_URL}$"):
-        await tenants.every(without)
+        await tenants.list_tenant_lines(without)
     with pytest.raises(CommandError, match=f"^{NO_URL}$"):
-        await migrated(without, prepare_database)
+        await run_migrations(without, prepare_database)
 
 
-async def test_a_schema_of_a_later_version_is_left_alone_and_said(url: str) -> None:
+async def test_a_later_schema_is_unchanged_and_reported(url: str) -> None:
     await migrate(url)
     async with own_engine(url) as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(CommandError, match=r"^the database was migrated by a newer version of Tocsin$"):
-        await migrated(settings(url), prepare_database)
+        await run_migrations(settings(url), prepare_database)
 
 
 @asynccontextmanager

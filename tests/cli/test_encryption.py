@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from commands.encryption_rotation import rotate, status
+from commands.encryption_rotation import rotate_secrets, status_lines
 from commands.errors import CommandError
 from config import Settings
 from storage.database import Database
@@ -36,20 +36,22 @@ def settings(url: str, keys: str) -> Settings:
     )
 
 
-async def test_a_rotation_shows_its_progress_and_what_is_left(url: str) -> None:
+async def test_a_rotation_prints_its_progress_and_the_rest(url: str) -> None:
     before = settings(url, KEYS["encryption_keys"])
     database = Database(url, encryption=Encryption.of(before))
     await fill(database)
     await database.close()
-    assert await rotate(before, lambda line: None) == "all secrets are encrypted by k1; other keys may be removed"
+    assert (
+        await rotate_secrets(before, lambda line: None) == "all secrets are encrypted by k1; other keys may be removed"
+    )
     with pytest.raises(CommandError, match="lacks the key 'k1'"):
-        await rotate(settings(url, NEW_KEY), lambda line: None)
+        await rotate_secrets(settings(url, NEW_KEY), lambda line: None)
     both = settings(url, f"{NEW_KEY},{KEYS['encryption_keys']}")
-    assert (await status(both))[:2] == ["current key: k2", "device           2 by k1"]
+    assert (await status_lines(both))[:2] == ["current key: k2", "device           2 by k1"]
     said: list[str] = []
-    assert await rotate(both, said.append) == "all secrets are encrypted by k2; other keys may be removed"
+    assert await rotate_secrets(both, said.append) == "all secrets are encrypted by k2; other keys may be removed"
     assert said == ["device: 2 rows", "recipient: 1 rows", "event_endpoint: 1 rows", "sandbox_message: 1 rows"]
-    assert (await status(settings(url, NEW_KEY)))[1:] == [
+    assert (await status_lines(settings(url, NEW_KEY)))[1:] == [
         "device           2 by k2",
         "recipient        1 by k2",
         "event_endpoint   3 by k2",
@@ -57,7 +59,7 @@ async def test_a_rotation_shows_its_progress_and_what_is_left(url: str) -> None:
     ]
 
 
-async def test_the_status_is_shown_beside_a_stack_that_runs_here(terminal: Terminal) -> None:
+async def test_the_status_is_printed_with_a_running_stack(terminal: Terminal) -> None:
     (terminal.folder / ".tocsin" / "encryption_keys").write_text(f"{NEW_KEY}\n")
     said = await terminal.tocsin("encryption", "status")
     assert (said.code, said.out.splitlines()[0]) == (0, "current key: k2")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commands.errors import CommandError
-from commands.folder import Item, read_folder
+from commands.folder import FolderItem, read_folder
 
 TYPE = "route:\n  - channels: [sms]\ntemplates: {sms: hello}\n"
 BOM = "\ufeff"
@@ -32,11 +32,11 @@ def complaints(folder: Path) -> list[str]:
     return [line.removeprefix(f"{folder}/") for line in refused.value.lines]
 
 
-def plain(items: list[Item]) -> list[tuple[tuple[str, ...], object]]:
-    return [(item.place, item.body) for item in items]
+def plain(items: list[FolderItem]) -> list[tuple[tuple[str, ...], object]]:
+    return [(item.resource_key, item.body) for item in items]
 
 
-def test_one_type_under_both_endings_is_refused_whatever_they_say(folder: Path) -> None:
+def test_one_type_with_both_file_endings_is_refused(folder: Path) -> None:
     write(folder, "types/hello.yml", TYPE)
     assert complaints(folder) == ["types/hello.yml:1: hello.yaml is the same type"]
 
@@ -47,7 +47,7 @@ def test_the_short_ending_alone_is_a_type(folder: Path) -> None:
     assert plain(read_folder(folder)) == before
 
 
-def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it(folder: Path) -> None:
+def test_a_byte_order_mark_is_ignored(folder: Path) -> None:
     before = plain(read_folder(folder))
     for path in folder.rglob("*.*"):
         path.write_text(BOM + path.read_text(encoding="utf-8"), encoding="utf-8")
@@ -55,7 +55,7 @@ def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it(folder: P
 
 
 @pytest.mark.parametrize("name", ["types/hello.yaml", "templates/hello/push.en.txt", "templates/hello/template.yaml"])
-def test_what_is_no_file_is_named_beside_the_other_complaints(folder: Path, name: str) -> None:
+def test_a_path_that_is_no_file_is_reported_with_other_errors(folder: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).mkdir()
     write(folder, "types/other.txt", TYPE)
@@ -72,7 +72,7 @@ def test_a_link_that_leads_nowhere_is_named(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["types/hello.yaml", "templates/hello/push.en.txt"])
-def test_what_is_not_utf_8_is_named(folder: Path, name: str) -> None:
+def test_a_file_that_is_not_utf_8_is_named(folder: Path, name: str) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes() + "# Grüße\n".encode("latin-1"))
     [line] = complaints(folder)

@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from commands.errors import CommandError
-from commands.provider_checks import check
+from commands.provider_checks import check_named_provider
 from config import Settings
 from providers.webhook import Webhook
 from tests.cli.terminal import Terminal
-from tests.engine import Shop
+from tests.engine import ApiTenant
+from tests.installation_secret import STRONG_SECRET
 from tests.keys import KEY_VARIABLES, KEYS
-from tests.own_secret import OWN_SECRET
 from tests.providers.harness_fcm import fcm_bench, service_account
-from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
+from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
 from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench
 from tests.providers.harness_twilio import FROM, SID, TOKEN, twilio_bench
 from tests.providers.mail_server import PASSWORD, SENDER, USER, MailServer
@@ -27,11 +27,11 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 @pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook"])
-async def test_where_there_is_nothing_to_check_it_says_so(terminal: Terminal, name: str) -> None:
+async def test_a_provider_without_a_check_reports_that(terminal: Terminal, name: str) -> None:
     assert (await terminal.ok("providers", "check", name)).startswith(f"{name}: there is nothing to ")
 
 
-async def test_a_mail_server_is_asked_to_let_us_in(terminal: Terminal) -> None:
+async def test_smtp_is_checked_by_a_login(terminal: Terminal) -> None:
     async with MailServer().open() as server:
         given = {"HOST": "localhost", "PORT": str(server.port), "TLS": "none", "USERNAME": USER, "FROM": SENDER}
         await asks_its_vendor(
@@ -40,21 +40,21 @@ async def test_a_mail_server_is_asked_to_let_us_in(terminal: Terminal) -> None:
         assert server.mails == 0
 
 
-async def test_sendgrid_is_asked_about_the_key(terminal: Terminal) -> None:
+async def test_sendgrid_is_checked_by_its_key(terminal: Terminal) -> None:
     async with sendgrid_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
         await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is good")
         assert bench.vendor.requests == []
 
 
-async def test_twilio_is_asked_about_the_account(terminal: Terminal) -> None:
+async def test_twilio_is_checked_by_its_account(terminal: Terminal) -> None:
     async with twilio_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
         await asks_its_vendor(terminal, "twilio", given, AUTH_TOKEN="other", says="the account is active")
         assert bench.vendor.requests == []
 
 
-async def test_fcm_is_asked_for_a_dry_run(terminal: Terminal) -> None:
+async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
     async with fcm_bench() as bench:
         url = bench.vendor.url
         given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": service_account(url)}
@@ -95,7 +95,7 @@ async def test_a_missing_setting_is_named(terminal: Terminal) -> None:
     assert len(said.err.splitlines()) == 1
 
 
-async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its_rules(terminal: Terminal) -> None:
+async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Terminal) -> None:
     (terminal.folder / ".tocsin" / "run.json").unlink()
     here = {"TOCSIN_DATA_DIR": ".tocsin"}
     assert (await terminal.tocsin("providers", "check", "sandbox", **here)).code == 0
@@ -106,7 +106,7 @@ async def test_without_a_running_stack_it_needs_no_secret_and_a_server_keeps_its
         "rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
-    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=OWN_SECRET, **KEY_VARIABLES, **here)
+    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=STRONG_SECRET, **KEY_VARIABLES, **here)
     assert said.err == "tocsin: webhook: temporary error: connect_failed\n"
 
 
@@ -118,23 +118,25 @@ async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> Non
     )
 
 
-class Taker(Vendor):
+class FakeTarget(FakeVendor):
     """Takes what anybody sends."""
 
-    def read(self, request: Request) -> tuple[str, Day]:
-        return request.target, Day.GOOD
+    def read(self, request: Request) -> tuple[str, VendorMode]:
+        return request.target, VendorMode.GOOD
 
     def accepted(self, reference: str, request: Request) -> Reply:
         return Reply(status=201, body={"sid": "SM1", "status": "queued"})
 
-    def refused(self, day: Day) -> Reply:
+    def refused(self, mode: VendorMode) -> Reply:
         return Reply(status=400)
 
 
-async def test_a_test_message_names_the_callback_of_the_stack_that_runs(terminal: Terminal, shop: Shop) -> None:
+async def test_a_test_message_names_the_callback_of_the_stack_that_runs(
+    terminal: Terminal, api_tenant: ApiTenant
+) -> None:
     """Whatever port it has picked."""
-    vendor = Taker()
-    async with serving(vendor):
+    vendor = FakeTarget()
+    async with running_vendor(vendor):
         given = {"BASE_URL": vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
         settings = {f"TOCSIN_TWILIO_{variable}": value for variable, value in given.items()}
         send = ("providers", "check", "twilio", "--send-to", "+447700900142")
@@ -142,10 +144,10 @@ async def test_a_test_message_names_the_callback_of_the_stack_that_runs(terminal
         public = {"TOCSIN_PUBLIC_URL": "https://tunnel.example"}
         assert (await terminal.tocsin(*send, **public, **settings)).code == 0
     said = [request.form["StatusCallback"].partition("?")[0] for request in vendor.requests]
-    assert said == [f"{url}/api/v1/receipts/twilio" for url in (shop.engine.api_url, "https://tunnel.example")]
+    assert said == [f"{url}/api/v1/receipts/twilio" for url in (api_tenant.engine.api_url, "https://tunnel.example")]
 
 
-async def test_a_vendor_that_does_not_answer_is_an_error_in_house_words(terminal: Terminal) -> None:
+async def test_an_unresponsive_vendor_is_an_error_with_a_plain_message(terminal: Terminal) -> None:
     said = await terminal.tocsin(
         *("providers", "check", "sendgrid", "--send-to", "ada@example.com"),
         TOCSIN_SENDGRID_API_KEY="SG.none",
@@ -172,7 +174,7 @@ async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 def here(**more: Any) -> Settings:
-    return Settings(_env_file=None, env="production", secret_key=OWN_SECRET, **KEYS, **more)
+    return Settings(_env_file=None, env="production", secret_key=STRONG_SECRET, **KEYS, **more)
 
 
 def open_port(url: str) -> dict[str, list[int]]:
@@ -185,19 +187,19 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_own_environment")
-async def test_a_webhook_to_a_private_address_goes_out_only_where_those_are_allowed() -> None:
+async def test_a_webhook_to_a_private_address_needs_the_setting() -> None:
     async with receiver(b"HTTP/1.1 204 N\r\n\r\n") as (url, heads):
         with pytest.raises(CommandError, match="webhook: temporary error: connect_failed"):
-            await check(here(**open_port(url)), "webhook", url)
+            await check_named_provider(here(**open_port(url)), "webhook", url)
         assert heads == []
-        said = await check(here(webhook_allow_private=True, **open_port(url)), "webhook", url)
+        said = await check_named_provider(here(webhook_allow_private=True, **open_port(url)), "webhook", url)
         assert said.startswith("webhook: accepted, message id ")
         assert len(heads) == 1
 
 
 @pytest.mark.usefixtures("_own_environment")
-async def test_a_test_message_that_nobody_answers_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_test_message_without_a_response_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Webhook, "deadline", 0.3)
     async with receiver(b"") as (url, _), asyncio.timeout(60):
         with pytest.raises(CommandError, match="webhook: unknown error: timeout"):
-            await check(here(webhook_allow_private=True, **open_port(url)), "webhook", url)
+            await check_named_provider(here(webhook_allow_private=True, **open_port(url)), "webhook", url)

@@ -9,9 +9,9 @@ from commands.errors import CommandError
 from config import Settings
 from storage.database import Database
 from tests.storage.databases import own_database
-from tests.storage.queues import accepted, started
-from tests.storage.recoveries import batch, seen
-from tests.storage.sends import open_desk
+from tests.storage.queues import accept_notifications, claim_and_start
+from tests.storage.sends import open_database_tenant
+from tests.storage.store_changes import note_store, recover_batch
 
 pytestmark = pytest.mark.postgres
 
@@ -29,27 +29,27 @@ def settings(database: Database) -> Settings:
 async def test_a_store_is_shown_confirmed_and_recovered(database: Database) -> None:
     given = settings(database)
     with pytest.raises(CommandError, match="no process has seen a Temporal store yet"):
-        await stores.described(given)
-    await seen(database, "old")
-    assert await stores.described(given) == "store     old, last seen 0 s ago"
-    await started(database, *(await accepted(await open_desk(database), 3, 3)))
-    await seen(database, "new")
-    assert "tocsin temporal adopt new" in await stores.described(given)
+        await stores.describe_stores(given)
+    await note_store(database, "old")
+    assert await stores.describe_stores(given) == "store     old, last seen 0 s ago"
+    await claim_and_start(database, *(await accept_notifications(await open_database_tenant(database), 3, 3)))
+    await note_store(database, "new")
+    assert "tocsin temporal adopt new" in await stores.describe_stores(given)
     assert (await stores.adopt(given, "new")).startswith("new is adopted within seconds")
-    assert (await seen(database, "new")).lost == 2
-    await batch(database, 1)
-    assert (await stores.described(given)).splitlines() == [
+    assert (await note_store(database, "new")).lost == 2
+    await recover_batch(database, 1)
+    assert (await stores.describe_stores(given)).splitlines() == [
         "store     new, last seen 0 s ago",
         "recovery  since 0 s ago: 1 started again, 1 left",
     ]
-    await batch(database)
-    assert (await stores.described(given)).endswith("recovery  finished 0 s ago: 2 started again")
+    await recover_batch(database)
+    assert (await stores.describe_stores(given)).endswith("recovery  finished 0 s ago: 2 started again")
     assert await stores.adopt(given, "new") == "new is adopted already"
 
 
 async def test_a_store_that_no_process_sees_is_not_confirmed(database: Database) -> None:
     with pytest.raises(CommandError, match="no process has seen a Temporal store yet"):
         await stores.adopt(settings(database), "new")
-    await seen(database, "old")
+    await note_store(database, "old")
     with pytest.raises(CommandError, match="no process sees the store new now"):
         await stores.adopt(settings(database), "new")

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from commands.sources import BrokenFile, Source, located
+from commands.sources import BrokenFile, Source, locate_message
 from commands.yaml_files import read_yaml
 
 
@@ -34,7 +34,7 @@ def read(folder: Path, text: str) -> Any:
         ("[1, {a: off}]", [1, {"a": "off"}]),
     ],
 )
-def test_words_mean_what_they_look_like(tmp_path: Path, text: str, value: Any) -> None:
+def test_words_stay_text(tmp_path: Path, text: str, value: Any) -> None:
     read_value = read(tmp_path, text).value
     assert read_value == value
     assert type(read_value) is type(value)
@@ -62,8 +62,8 @@ def test_a_file_that_is_not_text_is_broken(tmp_path: Path) -> None:
         read_yaml(path)
 
 
-def test_a_fault_below_what_is_known_is_found_at_the_next_above() -> None:
+def test_an_error_below_a_known_line_is_reported_at_that_line() -> None:
     sources = {"": Source(Path("f")), "/a": Source(Path("f"), 4)}
-    assert located(sources, "/a/b/0", "is odd") == "f:4: a.b.0: is odd"
-    assert located(sources, "/c", "is odd") == "f:1: c: is odd"
-    assert located(sources, "/a", "syntax error (line 3)") == "f:6: a: syntax error"
+    assert locate_message(sources, "/a/b/0", "is odd") == "f:4: a.b.0: is odd"
+    assert locate_message(sources, "/c", "is odd") == "f:1: c: is odd"
+    assert locate_message(sources, "/a", "syntax error (line 3)") == "f:6: a: syntax error"

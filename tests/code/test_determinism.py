@@ -151,7 +151,7 @@ def test_workflow_code_is_deterministic() -> None:
     assert [line for module in workflow_code(product()) for line in nondeterminism(module)] == []
 
 
-def test_workflow_code_includes_what_it_imports_of_domain() -> None:
+def test_workflow_code_includes_its_imports_of_domain() -> None:
     paths = {module.path for module in workflow_code(product())}
     assert {"workflows/notification.py", "domain/retries.py", "domain/messages.py"} <= paths
     assert "domain/clock.py" not in paths
@@ -176,7 +176,7 @@ def test_workflow_code_includes_what_it_imports_of_domain() -> None:
         "def f(a, b): return tuple(x for x in frozenset(a) | b)",
     ],
 )
-def test_what_differs_between_replays_is_found(source: str) -> None:
+def test_nondeterministic_code_is_found(source: str) -> None:
     assert list(nondeterminism(sample("workflows/waits.py", source))) != []
 
 
@@ -190,5 +190,5 @@ def test_what_differs_between_replays_is_found(source: str) -> None:
         "from datetime import datetime\ndef f(at: datetime): return at.isoformat()",
     ],
 )
-def test_what_replays_the_same_is_allowed(source: str) -> None:
+def test_deterministic_code_is_allowed(source: str) -> None:
     assert list(nondeterminism(sample("workflows/waits.py", source))) == []

@@ -16,11 +16,11 @@ PROMISES = ("TODO", "FIXME", "XXX")
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
 MAY_SLEEP: dict[str, str] = {
-    "providers/guard.py": "a refused target fails after the same time as one that cannot be reached",
+    "providers/network_guard.py": "a refused target fails after the same time as one that cannot be reached",
     "dispatch/start_holds.py": "an operator ends the hold in the database; asked once a second",
-    "dispatch/announcements.py": "the least time between two announcements, however many are made",
-    "dispatch/sandbox_reports.py": "the least time between two polls, however often it is woken",
-    "dispatch/wakeups.py": "back-off before a database that went away is asked again",
+    "dispatch/work_announcer.py": "the least time between two announcements, however many are made",
+    "dispatch/sandbox_receipts.py": "the least time between two polls, however often it is woken",
+    "dispatch/notify_listener.py": "back-off before a database that went away is asked again",
     "commands/client.py": "asks the API about a notification until a deadline",
     "commands/tail.py": "asks the API for news until Ctrl-C",
     "watchdog.py": "its clock: a beat every second, and a look at it that no event of a loop that hangs could cause",
@@ -31,7 +31,7 @@ MAY_SLEEP: dict[str, str] = {
     "storage/migrate.py": "asks for a lock that another process holds, without a statement that waits",
     "storage/encryption_keys.py": "asks for a lock that another process holds while it encrypts what is stored",
     "worker.py": "back-off before a Temporal that does not answer is asked again",
-    "embedded/orphans.py": "a process that is not our child cannot be waited for; asked until a deadline",
+    "embedded/orphan_processes.py": "a process that is not our child cannot be waited for; asked until a deadline",
     "embedded/supervisor.py": "back-off between restarts; a child's readiness is asked until a deadline",
 }
 
@@ -121,7 +121,7 @@ def test_every_permission_to_sleep_is_still_needed() -> None:
     assert all(MAY_SLEEP.values())
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [line for module in product() for line in without_docstring(module)] == []
 
 
@@ -185,6 +185,6 @@ def test_an_assert_is_found() -> None:
     assert list(asserts(sample("api/app.py", "assert True")))
 
 
-def test_a_promise_in_a_comment_is_found_and_the_same_word_in_a_text_is_not() -> None:
+def test_a_promise_in_a_comment_is_found_and_not_in_a_text() -> None:
     assert list(promises(sample("api/app.py", "x = 1  # TO" + "DO: later")))
     assert not list(promises(sample("api/app.py", "x = 'TODO'")))

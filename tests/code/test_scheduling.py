@@ -17,7 +17,9 @@ def test_the_tests_of_a_module_run_in_one_process(request: pytest.FixtureRequest
 
 
 def test_modules_with_a_shared_fixture_are_one_unit() -> None:
-    assert unit_of("tests/stories/test_days.py::test_one[a::b]") == unit_of("tests/testing/test_clock.py::test_two")
+    assert unit_of("tests/stories/test_time_skipping.py::test_one[a::b]") == unit_of(
+        "tests/testing/test_clock.py::test_two"
+    )
     assert unit_of("tests/attacks/test_harness.py::test_one") == unit_of(
         "tests/attacks/test_schema_attacks.py::test_two"
     )

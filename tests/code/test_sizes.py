@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tests.code.tree import BESIDE_THE_PRODUCT, FOLDERS, ROOT, Module, hidden, product, sample
+from tests.code.tree import FOLDERS, NOT_PRODUCT, ROOT, Module, hidden, product, sample
 
 MODULE_LINES = 250
 FUNCTION_LINES = 40
@@ -56,10 +56,10 @@ def test_nothing_in_the_root_is_named_after_a_standard_module() -> None:
     assert shadows(path.name for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py") == set()
 
 
-def test_no_folder_has_a_name_that_says_nothing() -> None:
+def test_no_folder_has_a_meaningless_name() -> None:
     folders = [
         path.relative_to(ROOT).as_posix()
-        for top in (*FOLDERS, *BESIDE_THE_PRODUCT)
+        for top in (*FOLDERS, *NOT_PRODUCT)
         for path in ((ROOT / top), *(ROOT / top).rglob("*"))
         if path.is_dir() and not hidden(path)
     ]
@@ -83,5 +83,5 @@ def test_a_name_that_shadows_a_standard_module_is_found() -> None:
     assert shadows(["email", "types.py", "api", "worker.py", "code.py"]) == {"email", "types.py", "code.py"}
 
 
-def test_a_folder_that_says_nothing_is_found() -> None:
+def test_a_folder_with_a_meaningless_name_is_found() -> None:
     assert empty_words(["api/core", "storage/utils/sql", "domain"]) == {"api/core", "storage/utils/sql"}

@@ -39,7 +39,7 @@ FILES = (
     "watchdog",
     "worker",
 )
-BESIDE_THE_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "tests")
+NOT_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "tests")
 GENERATED = ("__pycache__", "node_modules")
 
 

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from config import PLACEHOLDERS, ServerSettings, Settings
-from config_sources import PREFIX, WrongSettings
+from config_sources import PREFIX, InvalidSettings
 from domain.channels import Channel
 from domain.targets import WEB_PORTS
+from tests.installation_secret import STRONG_SECRET
 from tests.keys import KEY_VARIABLES
-from tests.own_secret import OWN_SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_any_usual_postgres_url_gets_our_driver(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_any_usual_postgres_url_gets_the_asyncpg_driver(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("TOCSIN_DATABASE_URL", f"{scheme}://u:p@h/n")
     assert Settings(env="dev").database_url == "postgresql+asyncpg://u:p@h/n"
 
@@ -43,21 +43,21 @@ def test_a_placeholder_is_no_secret_outside_development(monkeypatch: pytest.Monk
 
 
 def test_a_secret_of_ones_own_is_taken_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
-    assert Settings().secret == OWN_SECRET.encode()
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", STRONG_SECRET)
+    assert Settings().secret == STRONG_SECRET.encode()
 
 
 @pytest.mark.parametrize("name", KEY_VARIABLES)
 def test_each_key_is_required_outside_development(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", STRONG_SECRET)
     monkeypatch.delenv(name)
-    with pytest.raises(WrongSettings, match=f"^{name} must be set outside TOCSIN_ENV=dev; see docs/encryption.md$"):
+    with pytest.raises(InvalidSettings, match=f"^{name} must be set outside TOCSIN_ENV=dev; see docs/encryption.md$"):
         Settings.read()
     assert Settings(env="dev").encryption_key_ring
 
 
 def test_a_fixed_api_key_is_refused_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", STRONG_SECRET)
     monkeypatch.setenv("TOCSIN_DEV_API_KEY", "tk_dev_1")
     with pytest.raises(ValidationError, match="TOCSIN_DEV_API_KEY is for"):
         Settings()
@@ -65,39 +65,37 @@ def test_a_fixed_api_key_is_refused_outside_development(monkeypatch: pytest.Monk
 
 def test_a_secret_is_read_from_the_file_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text(f"{OWN_SECRET}\n")
+    file.write_text(f"{STRONG_SECRET}\n")
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
-    assert Settings().secret == OWN_SECRET.encode()
+    assert Settings().secret == STRONG_SECRET.encode()
 
 
-def test_a_file_may_be_named_in_dotenv_and_the_environment_names_a_better_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "key").write_text(OWN_SECRET)
+def test_the_environment_overrides_a_file_named_in_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(STRONG_SECRET)
     (tmp_path / ".env").write_text("TOCSIN_SECRET_KEY_FILE=key\n")
-    assert Settings().secret == OWN_SECRET.encode()
-    (tmp_path / "other").write_text(OWN_SECRET[::-1])
+    assert Settings().secret == STRONG_SECRET.encode()
+    (tmp_path / "other").write_text(STRONG_SECRET[::-1])
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", "other")
-    assert Settings().secret == OWN_SECRET[::-1].encode()
+    assert Settings().secret == STRONG_SECRET[::-1].encode()
 
 
 @pytest.mark.parametrize("path", ["nowhere", "."])
 def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", path)
-    with pytest.raises(WrongSettings) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         Settings.read()
     assert wrong.value.lines == (f"TOCSIN_SECRET_KEY_FILE: {path} cannot be read",)
 
 
-def test_what_is_wrong_is_a_sentence_for_each_and_quotes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_invalid_setting_has_a_sentence_that_quotes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_API_PORT", "swordfish")
     monkeypatch.setenv("TOCSIN_EMAIL_PROVIDERS", "smtp=swordfish")
-    with pytest.raises(WrongSettings) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         Settings.read(env="dev")
     port, providers = wrong.value.lines
     assert port.startswith("TOCSIN_API_PORT: Input should be a valid integer")
     assert providers.startswith("TOCSIN_EMAIL_PROVIDERS: weights are whole numbers")
-    with pytest.raises(WrongSettings, match=r"^TOCSIN_SECRET_KEY must be set to a secret of your own"):
+    with pytest.raises(InvalidSettings, match=r"^TOCSIN_SECRET_KEY must be set to a secret of your own"):
         Settings.read(api_port=1, email_providers=[])
 
 
@@ -113,8 +111,8 @@ def test_the_plain_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, 
     file = tmp_path / "key"
     file.write_text("from the file")
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", str(file))
-    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
-    assert Settings().secret == OWN_SECRET.encode()
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", STRONG_SECRET)
+    assert Settings().secret == STRONG_SECRET.encode()
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +126,8 @@ def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_empty_environment_variable_is_production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_ENV", "")
-    monkeypatch.setenv("TOCSIN_SECRET_KEY", OWN_SECRET)
-    assert not Settings().dev
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", STRONG_SECRET)
+    assert not Settings().is_dev
 
 
 def test_more_workers_than_the_connections_suffice_for_are_refused() -> None:
@@ -139,7 +137,7 @@ def test_more_workers_than_the_connections_suffice_for_are_refused() -> None:
 
 
 def lines_of(kind: type[Settings] = Settings, **given: Any) -> tuple[str, ...]:
-    with pytest.raises(WrongSettings) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         kind.read(**given)
     return wrong.value.lines
 
@@ -173,7 +171,7 @@ def test_all_problems_of_a_server_are_listed_at_once() -> None:
 
 
 def test_the_sandbox_needs_a_word_outside_development() -> None:
-    given: dict[str, Any] = {"secret_key": OWN_SECRET, "push_providers": ["sandbox"]}
+    given: dict[str, Any] = {"secret_key": STRONG_SECRET, "push_providers": ["sandbox"]}
     [line] = lines_of(**given)
     assert line.startswith("TOCSIN_PUSH_PROVIDERS: ")
     assert Settings(allow_sandbox=True, **given).push_providers == ["sandbox"]
@@ -182,11 +180,11 @@ def test_the_sandbox_needs_a_word_outside_development() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "tocsin.example"])
 @pytest.mark.parametrize("secret", ["", "dev-secret-key"])
-def test_a_server_in_development_is_not_open_to_others_with_the_built_in_secret(host: str, secret: str) -> None:
+def test_a_development_server_with_the_built_in_secret_listens_on_loopback_only(host: str, secret: str) -> None:
     [line] = lines_of(ServerSettings, env="dev", api_host=host, secret_key=secret)
     assert line.startswith("TOCSIN_ENV=dev with TOCSIN_API_HOST")
-    assert ServerSettings(env="dev", api_host=host, secret_key="another").dev
-    assert Settings(env="dev", api_host=host, secret_key=secret).dev
+    assert ServerSettings(env="dev", api_host=host, secret_key="another").is_dev
+    assert Settings(env="dev", api_host=host, secret_key=secret).is_dev
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "::1"])
@@ -199,8 +197,8 @@ def test_a_server_in_development_may_serve_its_own_machine(host: str) -> None:
     [
         ({"env": "dev"}, True, frozenset()),
         ({"env": "dev", "webhook_allow_private": False, "webhook_ports": "443, 8443"}, False, frozenset({443, 8443})),
-        ({"secret_key": OWN_SECRET}, False, WEB_PORTS),
-        ({"secret_key": OWN_SECRET, "webhook_allow_private": True}, True, WEB_PORTS),
+        ({"secret_key": STRONG_SECRET}, False, WEB_PORTS),
+        ({"secret_key": STRONG_SECRET, "webhook_allow_private": True}, True, WEB_PORTS),
     ],
 )
 def test_private_webhooks_and_any_port_are_for_development_unless_set(

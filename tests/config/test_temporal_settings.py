@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config import Settings
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 
 CANARY = "a-secret"
 
@@ -44,7 +44,7 @@ def test_a_key_or_a_certificate_switches_tls_on(given: dict[str, Any], uses_tls:
     ],
 )
 def test_settings_that_contradict_each_other_are_named(given: dict[str, Any], named: str) -> None:
-    with pytest.raises(WrongSettings) as raised:
+    with pytest.raises(InvalidSettings) as raised:
         read(**given)
     [line] = raised.value.lines
     assert named in line

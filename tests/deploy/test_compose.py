@@ -51,7 +51,7 @@ def test_the_file_is_valid_by_the_compose_specification() -> None:
     assert problems(compose()) == []
 
 
-def test_the_schema_finds_a_mistake() -> None:
+def test_the_schema_finds_an_error() -> None:
     assert problems({"services": {"api": {"imagee": "tocsin"}}})
 
 
@@ -80,7 +80,7 @@ def test_every_service_has_a_healthcheck_or_a_reason() -> None:
     assert all(WITHOUT_HEALTHCHECK.values())
 
 
-def test_what_others_wait_for_can_come_true() -> None:
+def test_every_condition_that_services_wait_for_can_be_met() -> None:
     for name, service in services().items():
         for other, wanted in service.get("depends_on", {}).items():
             once = wanted["condition"] == "service_completed_successfully"
@@ -127,7 +127,7 @@ def test_api_worker_and_migrate_are_one_image() -> None:
     assert {name: services()[name]["command"] for name in OURS} == {name: [name] for name in OURS}
 
 
-def test_every_volume_is_named_or_a_file_of_ours() -> None:
+def test_every_volume_is_named_or_a_file_of_the_repository() -> None:
     named = compose()["volumes"]
     assert all(volume["name"].startswith("tocsin-") for volume in named.values())
     for service in services().values():
@@ -176,14 +176,14 @@ def test_every_log_has_a_limit() -> None:
         assert 1 <= int(options["max-file"]) <= 10, name
 
 
-def test_a_temporal_without_login_is_reached_by_our_own_network_only() -> None:
+def test_a_temporal_without_login_is_reached_by_internal_networks_only() -> None:
     temporal = services()["temporal"]
     assert temporal["environment"]["TEMPORAL_ALLOW_NO_AUTH"] == "true"
     assert temporal["networks"] == ["data"]
     assert "ports" not in temporal
 
 
-def test_a_lost_store_is_replaced_while_its_server_is_stopped_and_gets_a_schema_first() -> None:
+def test_a_lost_store_is_replaced_while_its_server_is_stopped() -> None:
     section = (ROOT / "docs/operating.md").read_text().partition("### Temporal's store")[2]
     commands = section.partition("```sh\n")[2].partition("```")[0].replace("\\\n", "").splitlines()
     [stop] = [number for number, line in enumerate(commands) if line.startswith("docker compose stop temporal ")]

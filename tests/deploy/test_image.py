@@ -64,7 +64,7 @@ def test_the_ignore_file_lets_in_the_product_and_nothing_else() -> None:
     assert not outside & set(allowed())
 
 
-def test_what_goes_into_the_image_starts_by_itself(tmp_path: Path) -> None:
+def test_the_image_contains_everything_that_starts(tmp_path: Path) -> None:
     """Copies have the times of their originals, so that bytecode is valid and nothing is compiled."""
     for pattern in (*allowed(), "__pycache__"):
         for source in ROOT.glob(pattern):

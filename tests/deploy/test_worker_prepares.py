@@ -9,7 +9,7 @@ from temporalio.client import Client
 
 import worker
 from config import Settings
-from dispatch.search_attributes import ATTRIBUTES
+from dispatch.search_attributes import SEARCH_ATTRIBUTES
 from embedded.temporary import temporary_temporal
 
 pytestmark = pytest.mark.temporal
@@ -20,9 +20,9 @@ async def attributes(client: Client) -> set[str]:
     return set((await client.operator_service.list_search_attributes(request)).custom_attributes)
 
 
-async def test_workers_that_start_together_prepare_a_new_server_and_a_later_one_finds_it_so(tmp_path: Path) -> None:
+async def test_workers_that_start_together_prepare_a_new_server_once(tmp_path: Path) -> None:
     async with temporary_temporal(tmp_path) as temporal:
         settings = Settings(env="dev", temporal_address=temporal.address, _env_file=None)
         first, _ = await asyncio.gather(worker.wait_for_temporal(settings), worker.wait_for_temporal(settings))
         await worker.wait_for_temporal(settings)
-        assert set(ATTRIBUTES) <= await attributes(first)
+        assert set(SEARCH_ATTRIBUTES) <= await attributes(first)

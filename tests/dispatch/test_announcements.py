@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatch.announcements import Announcements
+from dispatch.work_announcer import WorkAnnouncer
 from domain.names import CANCEL_DUE, COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, RATES_DUE
 from storage.database import Database
 from tests.polling import eventually
@@ -30,8 +30,8 @@ async def heard_all(heard: list[str], *wanted: str) -> None:
     await eventually(look, lambda seen: seen >= set(wanted))
 
 
-async def test_what_is_announced_at_once_goes_out_together(database: Database, heard: list[str]) -> None:
-    announcements = Announcements(database)
+async def test_concurrent_announcements_are_sent_together(database: Database, heard: list[str]) -> None:
+    announcements = WorkAnnouncer(database)
     running = asyncio.create_task(announcements.run())
     for _ in range(100):
         announcements.announce(QUEUE_DUE)

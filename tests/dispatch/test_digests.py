@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatch.digests import Digests
-from dispatch.starter import Starter
+from dispatch.digests import DigestTasks
+from dispatch.starter import WorkflowStarter
 from storage import recipients
 from storage.catalog import Catalog
 from storage.database import Database
 from tests.engine import Engine
 from tests.storage.databases import own_database
+from tests.storage.digest_windows import accept_items, collect, digest_notifications, windows
 from tests.storage.locks import until_blocked
-from tests.storage.sends import open_desk
-from tests.storage.windows import accept, collect, made, windows
+from tests.storage.sends import open_database_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -27,24 +27,24 @@ async def alone(database_url: str) -> AsyncIterator[Database]:
 
 
 async def test_a_window_that_cannot_be_closed_keeps_no_other_from_its_workflow(alone: Database, engine: Engine) -> None:
-    desk = await open_desk(alone, digest={"window": "1h"})
-    await accept(desk, 1, group="overdue")
-    await collect(desk)
-    await desk.query("UPDATE digest SET closes_at = now() - interval '1 minute'")
-    await accept(desk, 1)
-    await collect(desk)
-    duty = Digests(alone, Catalog(alone), Starter(engine.temporal))
+    database_tenant = await open_database_tenant(alone, digest={"window": "1h"})
+    await accept_items(database_tenant, 1, group="overdue")
+    await collect(database_tenant)
+    await database_tenant.query("UPDATE digest SET closes_at = now() - interval '1 minute'")
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    duty = DigestTasks(alone, Catalog(alone), WorkflowStarter(engine.temporal))
     async with alone.transaction() as session:
-        await recipients.find(session, desk.tenant, desk.recipient_id, lock=True)
-        telling = asyncio.create_task(duty.tell())
+        await recipients.find(session, database_tenant.tenant, database_tenant.recipient_id, lock=True)
+        telling = asyncio.create_task(duty.signal_pending_windows())
         await until_blocked(alone, telling)
-        assert None not in [window["told_at"] for window in await windows(desk)]
+        assert None not in [window["signaled_at"] for window in await windows(database_tenant)]
     assert await telling == 0.0
-    assert [window["closed_at"] is None for window in await windows(desk)] == [False, True]
+    assert [window["closed_at"] is None for window in await windows(database_tenant)] == [False, True]
 
 
-async def test_what_is_full_is_closed_with_what_filled_it(alone: Database, engine: Engine) -> None:
-    desk = await open_desk(alone, digest={"window": "1h", "max_items": 2})
-    await accept(desk, 5)
-    assert await Digests(alone, Catalog(alone), Starter(engine.temporal)).collect() > 0
-    assert [row["event_payload"]["total"] for row in await made(desk)] == [2, 2]
+async def test_a_full_window_is_closed_with_its_items(alone: Database, engine: Engine) -> None:
+    database_tenant = await open_database_tenant(alone, digest={"window": "1h", "max_items": 2})
+    await accept_items(database_tenant, 5)
+    assert await DigestTasks(alone, Catalog(alone), WorkflowStarter(engine.temporal)).collect_items() > 0
+    assert [row["event_payload"]["total"] for row in await digest_notifications(database_tenant)] == [2, 2]

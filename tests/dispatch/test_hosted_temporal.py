@@ -14,8 +14,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from config import Settings
-from dispatch.connection import connect, connect_by
-from dispatch.search_attributes import ATTRIBUTES, MissingSearchAttributes, prepare
+from dispatch.search_attributes import SEARCH_ATTRIBUTES, MissingSearchAttributes, ensure_search_attributes
+from dispatch.temporal_connection import connect, connect_with_settings
 from embedded.temporary import temporary_temporal
 from tests.polling import eventually
 
@@ -81,7 +81,7 @@ def settings_for(address: str, **more: Any) -> Settings:
 
 
 async def reached(settings: Settings) -> bool:
-    client = await connect_by(settings, lazy=False)
+    client = await connect_with_settings(settings, lazy=False)
     return await client.service_client.check_health()
 
 
@@ -105,7 +105,7 @@ class TestTls:
             with pytest.raises(RuntimeError):
                 await reached(settings_for(address, **given[wrong]))
 
-    async def test_a_server_that_asks_for_a_certificate_gets_ours_from_files(
+    async def test_a_server_that_requires_a_certificate_gets_the_configured_one(
         self, plain: str, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ours = authority.issue_cert("tocsin.example")
@@ -120,7 +120,7 @@ class TestTls:
         async with tls_proxy(plain, authority, asks_for_certificate=True) as address:
             assert await reached(settings_for(address, tls_server_name=SERVER_NAME))
 
-    async def test_without_a_certificate_of_ours_such_a_server_refuses_us(
+    async def test_a_server_that_requires_a_certificate_refuses_clients_without_one(
         self, plain: str, authority: trustme.CA
     ) -> None:
         async with tls_proxy(plain, authority, asks_for_certificate=True) as address:
@@ -129,7 +129,9 @@ class TestTls:
 
 
 async def test_an_api_key_is_sent_by_tls_only() -> None:
-    client = await connect_by(settings_for("eu.example:7233", api_key="a secret", namespace="shop.acct"), lazy=True)
+    client = await connect_with_settings(
+        settings_for("eu.example:7233", api_key="a secret", namespace="shop.acct"), lazy=True
+    )
     config = client.service_client.config
     assert (config.api_key, client.namespace, bool(config.tls)) == ("a secret", "shop.acct", True)
 
@@ -158,7 +160,7 @@ async def test_missing_search_attributes_are_named_with_their_types(
     client = await connect(plain, "default", lazy=False)
     refuse(client, monkeypatch, status, *calls)
     with capture_logs() as logs, pytest.raises(MissingSearchAttributes) as raised:
-        await prepare(client)
+        await ensure_search_attributes(client)
     assert raised.value.missing == [
         "TocsinTenant=Keyword",
         "TocsinType=Keyword",
@@ -178,16 +180,16 @@ async def test_search_attributes_that_an_operator_has_added_suffice(
 ) -> None:
     async with temporary_temporal(tmp_path) as server:
         client = await connect(server.address, "default", lazy=False)
-        await prepare(client)
+        await ensure_search_attributes(client)
         refuse(client, monkeypatch, RPCStatusCode.PERMISSION_DENIED, *calls)
 
         async def is_prepared() -> bool:
             """A server knows what was added a moment later."""
             try:
-                await prepare(client)
+                await ensure_search_attributes(client)
             except MissingSearchAttributes:
                 return False
             return True
 
         await eventually(is_prepared, bool)
-    assert set(ATTRIBUTES) == set(NAMES)
+    assert set(SEARCH_ATTRIBUTES) == set(NAMES)

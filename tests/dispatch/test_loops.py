@@ -10,14 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.loops import SLACK, Loop, coalesced
+from dispatch.loops import TIMER_SLACK, Loop, align_wait
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
 from storage.encryption import DecryptionError
 from tests.polling import eventually
 
 
-class Step:
+class CountedStep:
     """Raises these one after the other, then counts its runs."""
 
     def __init__(self, *errors: Exception) -> None:
@@ -60,7 +60,7 @@ async def run_until(loop: Loop, is_over: Callable[[], bool]) -> None:
     ],
 )
 async def test_an_error_that_background_work_outlives_is_in_the_log(error: Exception, level: str) -> None:
-    step = Step(error)
+    step = CountedStep(error)
     with capture_logs() as logs:
         await run_until(Loop("work", step), lambda: step.runs > 1)
     [entry] = logs
@@ -68,19 +68,19 @@ async def test_an_error_that_background_work_outlives_is_in_the_log(error: Excep
     assert "ada@example.com" not in str(entry)
 
 
-async def test_what_is_refused_is_repeated_more_and_more_slowly() -> None:
-    loop = Loop("work", Step(*(asyncpg.UniqueViolationError("x") for _ in range(8)), ConnectionResetError()))
-    assert [await loop._once() for _ in range(10)] == [2, 4, 8, 16, 32, 60, 60, 60, 1, 3_600]
+async def test_a_refused_step_is_retried_with_growing_delays() -> None:
+    loop = Loop("work", CountedStep(*(asyncpg.UniqueViolationError("x") for _ in range(8)), ConnectionResetError()))
+    assert [await loop._run_step() for _ in range(10)] == [2, 4, 8, 16, 32, 60, 60, 60, 1, 3_600]
 
 
 def test_a_loop_shows_no_bugs_before_the_first_one() -> None:
-    Loop("new work", Step())
+    Loop("new work", CountedStep())
     labels = {"loop": "new work", "cause": "bug"}
     assert REGISTRY.get_sample_value("tocsin_background_failures_total", labels) == 0
 
 
-async def test_a_bug_of_ours_ends_the_work() -> None:
-    step = Step(TypeError("bug"))
+async def test_a_bug_ends_the_loop() -> None:
+    step = CountedStep(TypeError("bug"))
     with pytest.raises(TypeError):
         await run_until(Loop("work", step), lambda: step.runs > 1)
 
@@ -88,12 +88,12 @@ async def test_a_bug_of_ours_ends_the_work() -> None:
 @pytest.mark.parametrize("now", [100.0, 100.001, 100.3, 100.96, 100.9999])
 @pytest.mark.parametrize("seconds", [1.0, 2.0, 2.7, 60.0])
 def test_long_waits_end_at_a_whole_second_and_hardly_later(now: float, seconds: float) -> None:
-    wait = coalesced(seconds, now)
+    wait = align_wait(seconds, now)
     assert (now + wait) % 1 == pytest.approx(0, abs=1e-6)
-    assert seconds - 1 <= wait <= seconds + SLACK
+    assert seconds - 1 <= wait <= seconds + TIMER_SLACK
     assert wait > 0
 
 
 def test_short_waits_stay_as_they_are() -> None:
-    assert coalesced(0.3, 100.9) == 0.3
-    assert coalesced(0.0, 100.9) == 0.0
+    assert align_wait(0.3, 100.9) == 0.3
+    assert align_wait(0.0, 100.9) == 0.0

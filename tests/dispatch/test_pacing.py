@@ -2,10 +2,10 @@
 
 import pytest
 
-from dispatch.pacing import Pace
+from dispatch.token_bucket import TokenBucket
 
 
-class Clock:
+class PacingClock:
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -14,76 +14,76 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> PacingClock:
+    return PacingClock()
 
 
-def started(pace: Pace, most: int = 1_000) -> int:
+def started(bucket: TokenBucket, most: int = 1_000) -> int:
     """As the dispatcher does: take what is allowed, and spend it."""
-    starts = pace.allowance(most)
-    pace.spend(starts)
+    starts = bucket.available(most)
+    bucket.spend(starts)
     return starts
 
 
-def test_it_begins_with_a_fifth_of_a_second(clock: Clock) -> None:
-    pace = Pace(25, clock)
-    assert [started(pace), started(pace)] == [5, 0]
+def test_it_begins_with_a_fifth_of_a_second(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
+    assert [started(bucket), started(bucket)] == [5, 0]
 
 
-def test_it_fills_at_its_rate(clock: Clock) -> None:
-    pace = Pace(25, clock)
-    started(pace)
+def test_it_fills_at_its_rate(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
+    started(bucket)
     clock.now += 0.081
-    assert [started(pace), started(pace)] == [2, 0]
+    assert [started(bucket), started(bucket)] == [2, 0]
 
 
-def test_it_never_saves_up_more_than_its_burst(clock: Clock) -> None:
-    pace = Pace(25, clock)
+def test_it_never_saves_up_more_than_its_burst(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
     clock.now += 3_600
-    assert started(pace) == 5
+    assert started(bucket) == 5
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 25, 400])
-def test_over_a_minute_it_allows_its_rate_and_one_burst(clock: Clock, rate: float) -> None:
-    pace, total = Pace(rate, clock), 0
+def test_over_a_minute_it_allows_its_rate_and_one_burst(clock: PacingClock, rate: float) -> None:
+    bucket, total = TokenBucket(rate, clock), 0
     burst = max(1.0, rate * 0.2)
     for _ in range(6_000):
-        total += started(pace)
+        total += started(bucket)
         clock.now += 0.01
     assert rate * 60 * 0.97 <= total <= rate * 60 + burst
 
 
-def test_a_slow_rate_still_starts_one_at_a_time(clock: Clock) -> None:
-    pace = Pace(0.5, clock)
-    assert [started(pace), started(pace)] == [1, 0]
+def test_a_slow_rate_still_starts_one_at_a_time(clock: PacingClock) -> None:
+    bucket = TokenBucket(0.5, clock)
+    assert [started(bucket), started(bucket)] == [1, 0]
     clock.now += 1.9
-    assert started(pace) == 0
+    assert started(bucket) == 0
     clock.now += 0.2
-    assert started(pace) == 1
+    assert started(bucket) == 1
 
 
-def test_no_more_than_was_asked_for_and_the_rest_is_kept(clock: Clock) -> None:
-    pace = Pace(25, clock)
-    assert [started(pace, most=2), started(pace, most=2), started(pace, most=2)] == [2, 2, 1]
+def test_the_bucket_grants_the_requested_amount_and_keeps_the_rest(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
+    assert [started(bucket, most=2), started(bucket, most=2), started(bucket, most=2)] == [2, 2, 1]
 
 
-def test_what_was_allowed_but_not_used_is_not_lost(clock: Clock) -> None:
-    pace = Pace(25, clock)
-    assert [pace.allowance(16), pace.allowance(16)] == [5, 5]
+def test_an_unused_allowance_is_not_lost(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
+    assert [bucket.available(16), bucket.available(16)] == [5, 5]
 
 
-def test_a_rate_of_zero_is_no_limit(clock: Clock) -> None:
-    pace = Pace(0, clock)
-    assert [started(pace, most=16) for _ in range(3)] == [16, 16, 16]
-    assert pace.seconds_to_next() == 0.0
+def test_a_rate_of_zero_is_no_limit(clock: PacingClock) -> None:
+    bucket = TokenBucket(0, clock)
+    assert [started(bucket, most=16) for _ in range(3)] == [16, 16, 16]
+    assert bucket.seconds_to_next() == 0.0
 
 
-def test_after_the_wait_that_it_names_a_handful_may_start(clock: Clock) -> None:
-    pace = Pace(25, clock)
-    started(pace)
-    clock.now += pace.seconds_to_next() + 1e-6
-    assert started(pace) == 5
+def test_after_the_wait_that_it_names_a_handful_may_start(clock: PacingClock) -> None:
+    bucket = TokenBucket(25, clock)
+    started(bucket)
+    clock.now += bucket.seconds_to_next() + 1e-6
+    assert started(bucket) == 5
 
 
-def test_it_never_asks_for_a_wait_of_nothing(clock: Clock) -> None:
-    assert Pace(25, clock).seconds_to_next() > 0
+def test_the_bucket_never_returns_a_wait_of_zero(clock: PacingClock) -> None:
+    assert TokenBucket(25, clock).seconds_to_next() > 0

@@ -11,10 +11,10 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from dispatch.connection import connect
-from dispatch.rates import Rates
-from domain.circuits import Tally
-from domain.rates import LIFTED
+from dispatch.queue_rates import QueueRateTask
+from dispatch.temporal_connection import connect
+from domain.circuits import CallTally
+from domain.rates import UNLIMITED_RATE
 from embedded.temporary import temporary_temporal
 from storage import provider_health, provider_limits
 from storage.database import Database
@@ -43,45 +43,43 @@ async def until(client: Client, queue: str, rate: float | None, tenant_rate: flo
     await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate))
 
 
-async def told(database: Database, *tallies: Tally) -> None:
+async def told(database: Database, *tallies: CallTally) -> None:
     for tally in tallies:
         async with database.transaction() as session:
-            await provider_health.move(session, "sendgrid", tally)
+            await provider_health.apply_tally(session, "sendgrid", tally)
 
 
-async def test_it_is_lifted_with_an_open_circuit_and_held_again_with_a_closed_one(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_a_rate_is_lifted_by_an_open_circuit_and_restored_afterwards(database_url: str, tmp_path: Path) -> None:
     async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
         client = await connect(server.address, "default", lazy=False)
-        rates = Rates(database, client, {"sendgrid": 20, "smtp": 0})
-        await rates.keep()
+        rates = QueueRateTask(database, client, {"sendgrid": 20, "smtp": 0})
+        await rates.update_rates()
         await until(client, "deliver-sendgrid", 20)
         await until(client, "deliver-smtp", None)
-        await told(database, Tally(calls=5, errors=5))
-        await rates.keep()
-        await until(client, "deliver-sendgrid", LIFTED)
+        await told(database, CallTally(calls=5, errors=5))
+        await rates.update_rates()
+        await until(client, "deliver-sendgrid", UNLIMITED_RATE)
         async with database.transaction() as session:
             await session.execute(text("UPDATE provider_health SET probe_at = now()"))
-        await told(database, Tally(), Tally(calls=3))
-        await rates.keep()
+        await told(database, CallTally(), CallTally(calls=3))
+        await rates.update_rates()
         await until(client, "deliver-sendgrid", 20)
 
 
-async def test_what_is_set_at_run_time_stands_until_it_is_taken_back(database_url: str, tmp_path: Path) -> None:
+async def test_a_rate_set_at_run_time_stays_until_it_is_reset(database_url: str, tmp_path: Path) -> None:
     async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
         client = await connect(server.address, "default", lazy=False)
-        rates = Rates(database, client, {"sendgrid": 50, "smtp": 0})
+        rates = QueueRateTask(database, client, {"sendgrid": 50, "smtp": 0})
 
         async def change(provider: str, **changes: float | None) -> None:
             async with database.transaction() as session:
-                await provider_limits.change(session, provider, changes)
-            await rates.keep()
+                await provider_limits.update_limits(session, provider, changes)
+            await rates.update_rates()
 
         await change("sendgrid", rate=20, tenant_rate=5)
         await until(client, "deliver-sendgrid", 20, 5)
         await change("sendgrid", rate=0)
-        await until(client, "deliver-sendgrid", LIFTED, 5)
+        await until(client, "deliver-sendgrid", UNLIMITED_RATE, 5)
         await change("sendgrid", rate=None, tenant_rate=None)
         await until(client, "deliver-sendgrid", 50)
         await change("smtp", rate=20)
@@ -90,22 +88,22 @@ async def test_what_is_set_at_run_time_stands_until_it_is_taken_back(database_ur
         await until(client, "deliver-smtp", None)
 
 
-async def test_a_rate_that_was_told_late_is_replaced_by_the_newer_one(
+async def test_a_late_rate_is_replaced_by_the_newer_one(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A leader stands still between reading and telling, and another one tells what was changed since."""
     async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
         client = await connect(server.address, "default", lazy=False)
-        late, current = (Rates(database, client, {"sendgrid": 50}) for _ in range(2))
-        tell = late._tell
+        late, current = (QueueRateTask(database, client, {"sendgrid": 50}) for _ in range(2))
+        tell = late._update_queue
 
         async def stand_still(*given: Any) -> None:
             monkeypatch.undo()
             async with database.transaction() as session:
-                await provider_limits.change(session, "sendgrid", {"rate": 20})
-            await current.keep()
+                await provider_limits.update_limits(session, "sendgrid", {"rate": 20})
+            await current.update_rates()
             await tell(*given)
 
         monkeypatch.setattr(late, "_tell", stand_still)
-        await late.keep()
+        await late.update_rates()
         await until(client, "deliver-sendgrid", 20)

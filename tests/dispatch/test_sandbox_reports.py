@@ -9,16 +9,16 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text
 
-from dispatch.sandbox_reports import BATCH_SIZE, MIN_INTERVAL, SandboxReports
+from dispatch.sandbox_receipts import BATCH_SIZE, MIN_INTERVAL, SandboxReceiptPoster
 from providers.sandbox import Sandbox
 from providers.transport import outgoing_client
 from storage import sandbox
 from storage.database import Database
-from storage.sandbox import SandboxLedger, seconds_to_next
+from storage.sandbox import PostgresSandboxStore, seconds_to_next
 from storage.statements import Executor
 from tests.polling import eventually
 from tests.providers.harness_http import Reply
-from tests.receivers import Receiver, open_receiver
+from tests.receivers import EventReceiver, open_event_receiver
 
 pytestmark = pytest.mark.postgres
 SECRET = b"key"
@@ -31,18 +31,18 @@ WAITING = text("SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL")
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with open_receiver() as receiver:
+async def receiver() -> AsyncIterator[EventReceiver]:
+    async with open_event_receiver() as receiver:
         yield receiver
 
 
 @pytest.fixture
-async def reports(database: Database, receiver: Receiver) -> AsyncIterator[SandboxReports]:
+async def reports(database: Database, receiver: EventReceiver) -> AsyncIterator[SandboxReceiptPoster]:
     """They run. Nothing is due."""
     async with database.transaction() as session:
         await session.execute(text("TRUNCATE sandbox_receipt"))
     async with outgoing_client() as client:
-        reports = SandboxReports(database, client, receiver.url, SECRET)
+        reports = SandboxReceiptPoster(database, client, receiver.url, SECRET)
         running = asyncio.create_task(reports.run())
         try:
             yield reports
@@ -66,13 +66,13 @@ async def all_posted(database: Database) -> None:
     await eventually(lambda: waiting(database), lambda count: count == 0)
 
 
-async def test_what_is_due_is_posted_in_batches_of_100_events(
-    database: Database, receiver: Receiver, reports: SandboxReports
+async def test_due_receipts_are_posted_in_batches_of_100_events(
+    database: Database, receiver: EventReceiver, reports: SandboxReceiptPoster
 ) -> None:
     await make_due(database, 250)
     reports.wake()
     await all_posted(database)
-    read = Sandbox(SandboxLedger(database), SECRET).parse_receipts
+    read = Sandbox(PostgresSandboxStore(database), SECRET).parse_receipts
     posted = [read(request.headers, request.body) for request in receiver.requests]
     assert [len(receipts) for receipts in posted] == [BATCH_SIZE, BATCH_SIZE, 50]
     assert len({receipt.attempt_id for receipts in posted for receipt in receipts}) == 250
@@ -80,7 +80,7 @@ async def test_what_is_due_is_posted_in_batches_of_100_events(
 
 
 async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
-    reports: SandboxReports, monkeypatch: pytest.MonkeyPatch
+    reports: SandboxReceiptPoster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
 
@@ -98,8 +98,8 @@ async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
     assert looks[10] - looks[0] >= 5 * MIN_INTERVAL
 
 
-async def test_events_whose_post_failed_are_posted_again(
-    database: Database, receiver: Receiver, reports: SandboxReports
+async def test_events_of_a_failed_post_are_posted_again(
+    database: Database, receiver: EventReceiver, reports: SandboxReceiptPoster
 ) -> None:
     receiver.reply = Reply(status=503)
     await make_due(database, 3)

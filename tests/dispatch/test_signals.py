@@ -10,18 +10,18 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.connection import connect
-from dispatch.search_attributes import prepare
-from dispatch.signals import Signals
-from dispatch.starter import Starter
+from dispatch.search_attributes import ensure_search_attributes
+from dispatch.signals import SignalTasks
+from dispatch.starter import WorkflowStarter
+from dispatch.temporal_connection import connect
 from domain.names import workflow_id
 from embedded.temporary import temporary_temporal
-from storage.claims import Begun, Claimed
+from storage.claims import ClaimedNotification, StartedClaim
 from storage.database import Database
 from tests.polling import eventually
 from tests.storage.databases import own_database
-from tests.storage.queues import claim, mark
-from tests.storage.sends import Sent, open_desk
+from tests.storage.queues import claim, mark_begun_entries
+from tests.storage.sends import DatabaseSend, open_database_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -34,7 +34,7 @@ SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     async with temporary_temporal(tmp_path_factory.mktemp("temporal"), dynamic_config=FEW) as server:
         client = await connect(server.address, "default", lazy=False)
-        await prepare(client)
+        await ensure_search_attributes(client)
         yield client
 
 
@@ -45,13 +45,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def some(database: Database, client: Client) -> list[Sent]:
+async def some(database: Database, client: Client) -> list[DatabaseSend]:
     """Three whose workflows wait; the first of them has had all the signals that it may get."""
-    desk, starter = await open_desk(database), Starter(client)
-    some = sorted([await desk.send() for _ in range(3)], key=lambda sent: sent.id)
+    database_tenant, starter = await open_database_tenant(database), WorkflowStarter(client)
+    some = sorted([await database_tenant.send() for _ in range(3)], key=lambda sent: sent.id)
     due = await claim(database)
     await eventually(lambda: begun(starter, due), bool)  # a store that was just prepared needs a moment
-    await mark(database, *(sent.id for sent in some))
+    await mark_begun_entries(database, *(sent.id for sent in some))
     await starter.signal_evidence(some[0].id, 1)
     with pytest.raises(RPCError) as refused:
         await starter.signal_evidence(some[0].id, 1)
@@ -59,16 +59,16 @@ async def some(database: Database, client: Client) -> list[Sent]:
     return some
 
 
-async def begun(starter: Starter, due: list[Claimed]) -> bool:
+async def begun(starter: WorkflowStarter, due: list[ClaimedNotification]) -> bool:
     """Whether Temporal has taken all of them."""
     try:
-        await asyncio.gather(*map(starter.begin, due))
+        await asyncio.gather(*map(starter.start_or_resume, due))
     except RPCError:
         return False
     return True
 
 
-async def signals_of(client: Client, sent: Sent) -> list[str]:
+async def signals_of(client: Client, sent: DatabaseSend) -> list[str]:
     history = await client.get_workflow_handle(workflow_id(sent.id, 1)).fetch_history()
     told = [event for event in history.events if event.event_type == SIGNALED]
     return [event.workflow_execution_signaled_event_attributes.signal_name for event in told]
@@ -85,40 +85,42 @@ NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
     [("cancel", CANCEL, NOT_CANCELED), ("evidence", COME, NOT_TOLD)],
     ids=["cancel", "evidence"],
 )
-async def test_one_that_is_refused_stays_due_and_stops_nobody(
-    database: Database, client: Client, some: list[Sent], signal: str, cause: str, left: str
+async def test_a_refused_start_stays_due_and_stops_no_other(
+    database: Database, client: Client, some: list[DatabaseSend], signal: str, cause: str, left: str
 ) -> None:
-    signals = Signals(database, Starter(client), resume_rate=0)
-    look = {"cancel": signals.cancels, "evidence": signals.evidence}[signal]
+    signals = SignalTasks(database, WorkflowStarter(client), resume_rate=0)
+    look = {"cancel": signals.send_cancel_signals, "evidence": signals.send_evidence_signals}[signal]
     refused, *others = some
     for sent in some:
-        await sent.desk.query(cause, id=sent.id)
+        await sent.database_tenant.query(cause, id=sent.id)
     await look()
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
-    assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
+    assert [row["id"] for row in await refused.database_tenant.query(left)] == [refused.id]
     await look()
-    assert [row["id"] for row in await refused.desk.query(left)] == [refused.id]
+    assert [row["id"] for row in await refused.database_tenant.query(left)] == [refused.id]
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
 
 
-async def test_a_start_that_was_not_marked_is_resumed_when_send_at_has_come(database: Database, client: Client) -> None:
+async def test_an_unmarked_start_is_resumed_when_send_at_has_passed(database: Database, client: Client) -> None:
     """The process died in between, or Temporal's answer was lost: the workflow waits for the queue."""
-    desk, starter = await open_desk(database), Starter(client)
+    database_tenant, starter = await open_database_tenant(database), WorkflowStarter(client)
     send_at = datetime.now(UTC) + timedelta(seconds=30)
-    sent = await desk.send(send_at=send_at)
+    sent = await database_tenant.send(send_at=send_at)
     [due] = await claim(database)
     assert due.waits
-    assert await starter.begin(due) == Begun(id=sent.id, generation=1, waits_until=send_at)
-    assert await starter.begin(replace(due, waits=False)) == Begun(id=sent.id, generation=1)
+    assert await starter.start_or_resume(due) == StartedClaim(id=sent.id, generation=1, waits_until=send_at)
+    assert await starter.start_or_resume(replace(due, waits=False)) == StartedClaim(id=sent.id, generation=1)
     assert await signals_of(client, sent) == ["resume"]
 
 
 async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
-    database: Database, client: Client, some: list[Sent]
+    database: Database, client: Client, some: list[DatabaseSend]
 ) -> None:
     _, *others = some
     for sent in others:
-        await sent.desk.query(COME, id=sent.id)
-    await asyncio.gather(*(Signals(database, Starter(client), resume_rate=0).evidence() for _ in range(2)))
-    assert await others[0].desk.query(NOT_TOLD) == []
+        await sent.database_tenant.query(COME, id=sent.id)
+    await asyncio.gather(
+        *(SignalTasks(database, WorkflowStarter(client), resume_rate=0).send_evidence_signals() for _ in range(2))
+    )
+    assert await others[0].database_tenant.query(NOT_TOLD) == []
     assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence", "evidence"]

@@ -11,20 +11,20 @@ from dispatch.start_holds import hold_on_start, wait_for_release
 from domain.names import timed_id
 from storage.database import Database
 from storage.restores import StartHold, read_hold, release_hold
-from storage.stores import may_conclude, note_seen
-from tests.storage.fixtures import database, desk
-from tests.storage.sends import Desk
+from storage.temporal_stores import is_conclusive, record_observation
+from tests.storage.fixtures import database, database_tenant
+from tests.storage.sends import DatabaseTenant
 
-__all__ = ["database", "desk"]
+__all__ = ["database", "database_tenant"]
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(autouse=True)
-async def own_state(desk: Desk) -> AsyncIterator[None]:
-    await desk.query("DELETE FROM engine_state")
+async def own_state(database_tenant: DatabaseTenant) -> AsyncIterator[None]:
+    await database_tenant.query("DELETE FROM engine_state")
     yield
-    await desk.query("DELETE FROM engine_state")
+    await database_tenant.query("DELETE FROM engine_state")
 
 
 async def hold_of(database: Database) -> StartHold | None:
@@ -38,7 +38,7 @@ async def released(database: Database, name: str) -> int | None:
 
 
 async def test_a_process_waits_until_its_hold_is_released(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_holds, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(start_holds, "POLL_INTERVAL", 0.01)
     await hold_on_start(database, "monday")
     waiting = asyncio.create_task(wait_for_release(database))
     await asyncio.wait({waiting}, timeout=0.1)
@@ -54,7 +54,7 @@ async def test_without_a_hold_a_process_starts_at_once(database: Database) -> No
 
 
 async def test_a_hold_of_another_process_counts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_holds, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(start_holds, "POLL_INTERVAL", 0.01)
     await hold_on_start(database, "monday")
     await hold_on_start(database, "")
     waiting = asyncio.create_task(wait_for_release(database))
@@ -86,22 +86,24 @@ async def test_only_the_hold_in_force_can_be_released(database: Database) -> Non
     assert await released(database, "monday") is None
 
 
-async def test_ids_from_before_the_hold_are_below_its_mark(database: Database, desk: Desk) -> None:
+async def test_ids_from_before_the_hold_are_below_its_mark(database: Database, database_tenant: DatabaseTenant) -> None:
     await hold_on_start(database, "monday")
-    [row] = await desk.query("SELECT restored_before, restored_at FROM engine_state")
+    [row] = await database_tenant.query("SELECT restored_before, restored_at FROM engine_state")
     mark, at = row["restored_before"], row["restored_at"]
     moment = timedelta(milliseconds=1)
     assert timed_id(at - moment) < mark < timed_id(at + moment)
 
 
-async def test_nothing_is_concluded_while_notifications_are_started_again(database: Database, desk: Desk) -> None:
+async def test_nothing_is_concluded_while_notifications_are_started_again(
+    database: Database, database_tenant: DatabaseTenant
+) -> None:
     async with database.transaction() as session:
-        await note_seen(session, "store")
-        assert await may_conclude(session, "store")
+        await record_observation(session, "store")
+        assert await is_conclusive(session, "store")
     await hold_on_start(database, "monday")
     await released(database, "monday")
     async with database.transaction() as session:
-        assert not await may_conclude(session, "store")
-    await desk.query("UPDATE engine_state SET recovered_at = now()")
+        assert not await is_conclusive(session, "store")
+    await database_tenant.query("UPDATE engine_state SET recovered_at = now()")
     async with database.transaction() as session:
-        assert await may_conclude(session, "store")
+        assert await is_conclusive(session, "store")

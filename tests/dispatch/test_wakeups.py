@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from dispatch import wakeups
-from dispatch.leases import RENEWALS_PER_TERM, TERM, Lease
-from dispatch.wakeups import Wakeups
+from dispatch import notify_listener
+from dispatch.leases import LEASE_TTL, RENEWALS_PER_TTL, ProcessLease
+from dispatch.notify_listener import NotifyListener
 from domain.names import DISPATCH_CHANNEL, FLUSH_CHANNEL
 from embedded.ports import free_port
 from storage.database import Database
 from tests.faults.proxy import Proxy
-from tests.polling import eventually, holds
+from tests.polling import eventually, wait_until
 from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres
@@ -29,10 +29,10 @@ NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 @dataclass
-class Process:
+class ListeningProcess:
     """What one process hears, and whether it leads."""
 
-    wakeups: Wakeups
+    notify_listener: NotifyListener
     heard: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -41,13 +41,13 @@ def _note(heard: list[tuple[str, str]], channel: str, payload: str) -> None:
 
 
 @asynccontextmanager
-async def process(database: Database, term: float = SHORT) -> AsyncIterator[Process]:
+async def process(database: Database, ttl: float = SHORT) -> AsyncIterator[ListeningProcess]:
     heard: list[tuple[str, str]] = []
     on_notify = {channel: partial(_note, heard, channel) for channel in CHANNELS}
-    listening = Wakeups(database, on_notify, Lease("leader", term))
+    listening = NotifyListener(database, on_notify, ProcessLease("leader", ttl))
     running = asyncio.create_task(listening.run())
     try:
-        yield Process(listening, heard)
+        yield ListeningProcess(listening, heard)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -80,7 +80,7 @@ async def wired(database: Database) -> AsyncIterator[tuple[CountedDatabase, Prox
         yield CountedDatabase(url), wire
 
 
-async def hears(database: Database, process: Process, payload: str) -> None:
+async def hears(database: Database, process: ListeningProcess, payload: str) -> None:
     """Wait until the process hears an announcement. What is announced before it listens is not repeated for it."""
 
     async def announce() -> bool:
@@ -92,16 +92,16 @@ async def hears(database: Database, process: Process, payload: str) -> None:
 
 
 def test_a_silent_leader_is_replaced_within_five_seconds() -> None:
-    assert TERM + TERM / RENEWALS_PER_TERM < 5
+    assert LEASE_TTL + LEASE_TTL / RENEWALS_PER_TTL < 5
 
 
 async def test_a_process_that_stood_still_for_the_term_does_not_lead(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lease, asked_at = Lease("leader", term=60), time.monotonic()
+    lease, asked_at = ProcessLease("leader", ttl=60), time.monotonic()
     async with database.statement() as session:
-        assert await lease.take(session)
-        assert not await lease.take(session)
+        assert await lease.acquire(session)
+        assert not await lease.acquire(session)
     assert lease.is_held
     monkeypatch.setattr(time, "monotonic", lambda: asked_at + 61)
     assert not lease.is_held
@@ -109,27 +109,27 @@ async def test_a_process_that_stood_still_for_the_term_does_not_lead(
 
 async def test_another_process_leads_as_soon_as_the_leader_ends(database: Database) -> None:
     async with AsyncExitStack() as first_ends:
-        first = await first_ends.enter_async_context(process(database, term=60))
-        await holds(lambda: first.wakeups.leading)
+        first = await first_ends.enter_async_context(process(database, ttl=60))
+        await wait_until(lambda: first.notify_listener.is_leader)
         async with process(database) as second:
-            await holds(lambda: (FLUSH_CHANNEL, "") in second.heard)
-            assert not second.wakeups.leading
+            await wait_until(lambda: (FLUSH_CHANNEL, "") in second.heard)
+            assert not second.notify_listener.is_leader
             await first_ends.aclose()
-            assert not first.wakeups.leading
-            await holds(lambda: second.wakeups.leading, within=5)
+            assert not first.notify_listener.is_leader
+            await wait_until(lambda: second.notify_listener.is_leader, within=5)
 
 
-async def test_a_leader_whose_database_falls_silent_is_replaced_and_listens_again(
+async def test_a_leader_with_a_silent_database_is_replaced_and_listens_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeups, "ANSWERS_WITHIN", SHORT)
+    monkeypatch.setattr(notify_listener, "RESPONSE_TIMEOUT", SHORT)
     async with wired(database) as (behind, wire), process(behind) as first:
-        await holds(lambda: first.wakeups.leading)
+        await wait_until(lambda: first.notify_listener.is_leader)
         async with process(database) as second:
             with wire.dead():
-                await holds(lambda: second.wakeups.leading, within=5)
-                assert not first.wakeups.leading
+                await wait_until(lambda: second.notify_listener.is_leader, within=5)
+                assert not first.notify_listener.is_leader
                 first.heard.clear()
-                await holds(lambda: behind.opened > 1)
+                await wait_until(lambda: behind.opened > 1)
             await hears(database, first, "urgent")
-            assert (first.wakeups.leading, second.wakeups.leading) == (False, True)
+            assert (first.notify_listener.is_leader, second.notify_listener.is_leader) == (False, True)

@@ -9,7 +9,7 @@ from commands.client import open_api
 from commands.demo import load_shop
 from embedded.stack import CHECKOUT
 from tests.cli.terminal import open_terminal
-from tests.engine import Shop
+from tests.engine import ApiTenant
 
 PAGES = (
     *("quick-start", "concepts", "send", "templates", "preferences", "delivery"),
@@ -37,18 +37,18 @@ def commands(text: str) -> str:
 @pytest.mark.postgres
 @pytest.mark.temporal
 @pytest.mark.parametrize("name", PAGES)
-async def test_every_command_of_a_page_works(name: str, shop: Shop, forks: Path, tmp_path: Path) -> None:
-    async with open_api(shop.engine.api_url, shop.key) as api:
+async def test_every_command_of_a_page_works(name: str, api_tenant: ApiTenant, forks: Path, tmp_path: Path) -> None:
+    async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
         await load_shop(api)
-    terminal = open_terminal(tmp_path, shop, forks)
+    terminal = open_terminal(tmp_path, api_tenant, forks)
     script = commands(page(name))
     assert script
-    said = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, shop.engine.api_url))
+    said = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, api_tenant.engine.api_url))
     assert said.code == 0, said.out + said.err
 
 
 @pytest.mark.parametrize("name", READ)
-def test_every_block_says_what_it_is(name: str) -> None:
+def test_every_block_has_a_language(name: str) -> None:
     fences = re.findall(r"^```(\w*)$", page(name), re.MULTILINE)[::2]
     assert set(fences) <= {"sh", "yaml", "json", ""}
     indented = re.findall(r"^    (?:\./tocsin|curl|make) .*", page(name), re.MULTILINE)
@@ -56,12 +56,12 @@ def test_every_block_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_every_link_leads_somewhere(name: str) -> None:
+def test_every_link_resolves(name: str) -> None:
     assert [link for link in LINK.findall(page(name)) if not (CHECKOUT / "docs" / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CHECKOUT / "docs").glob("*.md")))
-def test_what_a_command_refers_to_was_set_above_it(name: str) -> None:
+def test_a_command_refers_to_variables_set_above_it(name: str) -> None:
     """Also where nothing of a page can be run here."""
     script = commands(page(name))
     for variable in ("URL", "KEY"):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import pytest
 
-from embedded.orphans import kill_group
+from embedded.orphan_processes import kill_group
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
 from tests.docs.test_commands import BLOCK, page
@@ -30,28 +30,28 @@ READY = {
 }
 # What `make run` does once .venv is there.
 MAKE_RUN = ".venv/bin/python cli.py dev"
-STARTED_WITHIN = 240
-STOPPED_WITHIN = 60
+START_TIMEOUT = 240
+STOP_TIMEOUT = 60
 WHAT_A_CLONE_LACKS = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "tests")
 
 
 @dataclass
-class Desk:
+class TutorialCheckout:
     """A checkout with terminals; `ports` are those of the page, and what is free here."""
 
     folder: Path
     ports: dict[str, int]
     terminals: dict[str, Process] = field(default_factory=dict)
-    said: str = ""
+    output: str = ""
 
-    async def do(self, block: str) -> None:
+    async def run_block(self, block: str) -> None:
         block = re.sub(r"\b(8000|9100|2525)\b", lambda port: str(self.ports[port[0]]), block)
         stays = next((command for command in READY if block.startswith(command)), None)
         if stays is None:
             process = await self._bash("set -euxo pipefail\n" + block, PIPE)
             out, _ = await process.communicate()
-            self.said += out.decode()
-            assert process.returncode == 0, self.said
+            self.output += out.decode()
+            assert process.returncode == 0, self.output
         else:
             await self.stop(stays)
             await self._start(stays, block.replace("make run", MAKE_RUN))
@@ -64,7 +64,7 @@ class Desk:
             assert process.returncode is None, self.shown(name)
             return self.shown(name)
 
-        await eventually(look, lambda shown: READY[name] in shown, STARTED_WITHIN)
+        await eventually(look, lambda shown: READY[name] in shown, START_TIMEOUT)
 
     async def _bash(self, script: str, out: int | BinaryIO) -> Process:
         """In a session of its own, so that all of a pipe can be ended."""
@@ -88,7 +88,7 @@ class Desk:
             return
         os.killpg(process.pid, signal.SIGINT)
         try:
-            async with asyncio.timeout(STOPPED_WITHIN):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 await process.wait()
         finally:
             kill_group(process.pid)
@@ -101,27 +101,27 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def checkout(tmp_path: Path) -> AsyncIterator[TutorialCheckout]:
     folder = tmp_path / "tocsin"
     shutil.copytree(CHECKOUT, folder, ignore=WHAT_A_CLONE_LACKS)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
-    desk = Desk(folder, {port: free_port() for port in ("8000", "9100", "2525")})
-    yield desk
-    for name in list(desk.terminals):
-        await desk.stop(name)
+    checkout = TutorialCheckout(folder, {port: free_port() for port in ("8000", "9100", "2525")})
+    yield checkout
+    for name in list(checkout.terminals):
+        await checkout.stop(name)
 
 
-async def test_the_page_leads_to_a_type_of_ones_own_through_every_adapter(desk: Desk) -> None:
+async def test_the_page_leads_to_a_type_of_ones_own_through_every_adapter(checkout: TutorialCheckout) -> None:
     for block in BLOCK.findall(page("first-type")):
-        await desk.do(block)
-    became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 try$", desk.said, re.MULTILINE)
+        await checkout.run_block(block)
+    became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 try$", checkout.output, re.MULTILINE)
     assert became == [
         ("email", "SENT", "smtp"),
         ("sms", "DELIVERED", "twilio"),
         ("push", "SENT", "fcm"),
         ("email", "DELIVERED", "sendgrid"),
     ]
-    stack, mail, vendors = map(desk.shown, READY)
+    stack, mail, vendors = map(checkout.shown, READY)
     assert "To: otto@example.com" in mail
     assert "Dear Otto" in mail
     assert '"Body": "Parking ticket for W-123 AB, Ring Road 1: £35."' in vendors

@@ -23,12 +23,12 @@ def test_the_only_command_is_the_one_that_runs_the_example() -> None:
     assert BLOCK.findall(page("testing")) == [".venv/bin/pytest examples/testing\n"]
 
 
-def test_the_query_for_what_is_stuck_is_the_one_that_is_tested() -> None:
+def test_the_documented_query_for_stuck_workflows_is_tested() -> None:
     assert f"`{STUCK}`" in page("deploying")
 
 
 @pytest.mark.parametrize("name", ["testing", "deploying"])
-def test_every_link_leads_somewhere(name: str) -> None:
+def test_every_link_resolves(name: str) -> None:
     links = LINK.findall(page(name))
     assert links
     assert [link for link in links if not (CHECKOUT / "docs" / link).exists()] == []

@@ -7,15 +7,15 @@ from uuid import UUID, uuid5
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.ledger import record_outcome
-from domain.records import Attempt, Delivery, Ledger
+from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 
-SPACE = UUID(int=0)
+NAMESPACE = UUID(int=0)
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def ident(*parts: object) -> UUID:
-    return uuid5(SPACE, ":".join(map(str, parts)))
+    return uuid5(NAMESPACE, ":".join(map(str, parts)))
 
 
 def later(seconds: float) -> datetime:
@@ -28,7 +28,7 @@ def delivery(
     step: int = 1,
     generation: int = 1,
     **more: object,
-) -> Delivery:
+) -> DeliveryRecord:
     fields: dict[str, object] = {
         "id": ident(channel, step, generation),
         "channel": channel,
@@ -36,13 +36,13 @@ def delivery(
         "status": status,
         "generation": generation,
     }
-    return Delivery(**{**fields, **more})  # type: ignore[arg-type]
+    return DeliveryRecord(**{**fields, **more})  # type: ignore[arg-type]
 
 
 def attempt(
-    of: Delivery, number: int = 1, endpoint: str = "email", state: AttemptState = AttemptState.SUBMITTING
-) -> Attempt:
-    return Attempt(
+    of: DeliveryRecord, number: int = 1, endpoint: str = "email", state: AttemptState = AttemptState.SUBMITTING
+) -> AttemptRecord:
+    return AttemptRecord(
         id=ident(of.id, endpoint, number),
         delivery_id=of.id,
         endpoint_id=endpoint,
@@ -52,22 +52,22 @@ def attempt(
     )
 
 
-def ledger(*rows: Delivery | Attempt, **more: object) -> Ledger:
+def ledger(*rows: DeliveryRecord | AttemptRecord, **more: object) -> Ledger:
     start = Ledger(
         notification_id=ident("notification"),
         tenant=ident("tenant"),
         generation=1,
         revision=0,
         status=NotificationStatus.PENDING,
-        deliveries={row.id: row for row in rows if isinstance(row, Delivery)},
-        attempts={row.id: row for row in rows if isinstance(row, Attempt)},
+        deliveries={row.id: row for row in rows if isinstance(row, DeliveryRecord)},
+        attempts={row.id: row for row in rows if isinstance(row, AttemptRecord)},
     )
     return replace(start, **more)  # type: ignore[arg-type]
 
 
-def redriven(before: Ledger, *rows: Delivery | Attempt) -> Ledger:
+def redriven(before: Ledger, *rows: DeliveryRecord | AttemptRecord) -> Ledger:
     """As `storage/redrives.py` leaves the row, and then with the deliveries and calls of the new generation."""
-    deliveries = {row.id: row for row in rows if isinstance(row, Delivery)}
+    deliveries = {row.id: row for row in rows if isinstance(row, DeliveryRecord)}
     return replace(
         before,
         generation=before.generation + 1,
@@ -76,12 +76,12 @@ def redriven(before: Ledger, *rows: Delivery | Attempt) -> Ledger:
         finished_at=None,
         cancel_requested_at=None,
         deliveries={**before.deliveries, **deliveries},
-        attempts={**before.attempts, **{row.id: row for row in rows if isinstance(row, Attempt)}},
+        attempts={**before.attempts, **{row.id: row for row in rows if isinstance(row, AttemptRecord)}},
         events=(),
     )
 
 
-def answered(before: Ledger, call: Attempt, state: AttemptState, at: float = 1) -> Ledger:
+def with_outcome(before: Ledger, call: AttemptRecord, state: AttemptState, at: float = 1) -> Ledger:
     return record_outcome(before, before.attempts[call.id], state, later(at))
 
 
@@ -90,6 +90,6 @@ def statuses(of: Ledger) -> list[NotificationStatus]:
     return [event.status for event in of.events if event.status is not None]
 
 
-def only(of: Ledger) -> Delivery:
+def only_delivery(of: Ledger) -> DeliveryRecord:
     [delivery] = of.deliveries.values()
     return delivery

@@ -1,17 +1,17 @@
 """Reasons as tests write them: `gave_up: timeout`, and `email: bounced; sms: no_address` of a notification."""
 
 from domain.channels import Channel
-from domain.reasons import ChannelReason, Reason, because
+from domain.reasons import ChannelReason, Reason, reason_with_cause
 
 
-def reason(text: str) -> Reason:
+def parse_reason(text: str) -> Reason:
     code, _, cause = text.partition(": ")
-    return because(code, cause)
+    return reason_with_cause(code, cause)
 
 
-def failures(text: str) -> tuple[ChannelReason, ...]:
+def parse_failures(text: str) -> tuple[ChannelReason, ...]:
     parts = [(part, *part.partition(": ")) for part in text.split("; ")]
     return tuple(
-        ChannelReason(head, reason(rest)) if head in set(Channel) else ChannelReason(None, reason(part))
+        ChannelReason(head, parse_reason(rest)) if head in set(Channel) else ChannelReason(None, parse_reason(part))
         for part, head, _, rest in parts
     )

@@ -2,37 +2,37 @@
 
 from uuid import uuid4
 
-from domain.audit import LONGEST, MASK, Actor, ActorKind, difference, masked
+from domain.audit import MASK, MAX_JSON_LENGTH, Actor, ActorKind, changed_members, mask_values
 
 
 def test_only_members_that_differ_are_kept() -> None:
     before, after = {"a": 1, "b": 2, "gone": 3}, {"a": 1, "b": 4, "new": 5}
-    assert difference(before, after) == ({"b": 2, "gone": 3}, {"b": 4, "new": 5})
-    assert difference({"a": 1}, {"a": 1}) == ({}, {})
+    assert changed_members(before, after) == ({"b": 2, "gone": 3}, {"b": 4, "new": 5})
+    assert changed_members({"a": 1}, {"a": 1}) == ({}, {})
 
 
-def test_what_is_created_or_removed_is_kept_whole() -> None:
-    assert difference(None, {"a": 1}) == (None, {"a": 1})
-    assert difference({"a": 1}, None) == ({"a": 1}, None)
+def test_a_created_or_removed_value_is_kept_whole() -> None:
+    assert changed_members(None, {"a": 1}) == (None, {"a": 1})
+    assert changed_members({"a": 1}, None) == ({"a": 1}, None)
 
 
 def test_secrets_and_personal_data_are_masked_at_any_depth() -> None:
     value = {"list": [{"email": "ada@example.com", "kept": 1}], "secret": "s", "payload": {"x": 1}, "phone": None}
-    assert masked(value) == {"list": [{"email": MASK, "kept": 1}], "secret": MASK, "payload": MASK, "phone": None}
+    assert mask_values(value) == {"list": [{"email": MASK, "kept": 1}], "secret": MASK, "payload": MASK, "phone": None}
 
 
-def test_a_url_is_cut_behind_its_host_and_a_change_of_it_still_shows() -> None:
+def test_a_url_is_cut_after_its_host_and_shows_a_change() -> None:
     before, after = {"url": "https://user:pw@hooks.example.com/s3cret?t=1"}, {"url": "https://hooks.example.com/other"}
-    assert difference(before, after) == (
+    assert changed_members(before, after) == (
         {"url": f"https://hooks.example.com/{MASK}"},
         {"url": f"https://hooks.example.com/{MASK}"},
     )
-    assert [masked({"url": bad})["url"] for bad in ("no url", "https://[")] == [MASK, MASK]
+    assert [mask_values({"url": bad})["url"] for bad in ("no url", "https://[")] == [MASK, MASK]
 
 
 def test_a_large_value_is_replaced_by_its_size() -> None:
-    _, after = difference(None, {"text": "x" * LONGEST})
-    assert after == {"omitted": f"{LONGEST + 12} characters"}
+    _, after = changed_members(None, {"text": "x" * MAX_JSON_LENGTH})
+    assert after == {"omitted": f"{MAX_JSON_LENGTH + 12} characters"}
 
 
 def test_a_key_of_another_tenant_is_the_installation() -> None:

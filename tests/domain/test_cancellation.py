@@ -4,24 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from domain.cancellation import CancelAnswer, answers, cancel
+from domain.cancellation import CancelResult, cancel_notification, cancel_results
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
-from domain.records import Delivery, Ledger
+from domain.records import DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses
+from tests.domain.ledgers import attempt, delivery, later, ledger, only_delivery, statuses, with_outcome
 
-D, N, A = DeliveryStatus, NotificationStatus, CancelAnswer
+D, N, A = DeliveryStatus, NotificationStatus, CancelResult
 EMAIL = delivery()
 CALL = attempt(EMAIL)
 
 
 def cancelled(*rows: object, **more: object) -> Ledger:
-    return cancel(ledger(*rows, **more), later(5))  # type: ignore[arg-type]
+    return cancel_notification(ledger(*rows, **more), later(5))  # type: ignore[arg-type]
 
 
-def test_what_no_provider_was_called_for_is_canceled_at_once() -> None:
+def test_a_channel_without_a_call_is_canceled_immediately() -> None:
     after = cancelled(delivery(status=D.PENDING), delivery(Channel.SMS, D.SENDING))
     assert {d.status for d in after.deliveries.values()} == {D.CANCELED}
     assert (after.status, after.finished_at, after.failure_reason) == (
@@ -36,69 +36,73 @@ def test_before_anything_was_resolved_the_whole_notification_is_canceled() -> No
     assert (after.status, after.failure_reason, after.cancel_requested_at) == (N.CANCELED, "canceled", later(5))
 
 
-def test_a_call_under_way_decides_by_its_answer() -> None:
+def test_a_call_in_flight_decides_by_its_outcome() -> None:
     after = cancelled(EMAIL, CALL)
-    assert (only(after).status, after.finished_at, after.cancel_requested_at) == (D.SENDING, None, later(5))
-    assert answers(after, [Channel.EMAIL]) == {Channel.EMAIL: A.IN_DOUBT}
-    assert answered(after, CALL, AttemptState.ACCEPTED).status is N.SENT
+    assert (only_delivery(after).status, after.finished_at, after.cancel_requested_at) == (D.SENDING, None, later(5))
+    assert cancel_results(after, [Channel.EMAIL]) == {Channel.EMAIL: A.IN_DOUBT}
+    assert with_outcome(after, CALL, AttemptState.ACCEPTED).status is N.SENT
 
 
-def test_beside_a_call_under_way_the_other_channels_are_stopped() -> None:
+def test_other_channels_are_stopped_during_a_call_in_flight() -> None:
     after = cancelled(EMAIL, CALL, delivery(Channel.SMS, D.PENDING))
-    assert answers(after, []) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.STOPPED}
+    assert cancel_results(after, []) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.STOPPED}
     assert after.finished_at is None
 
 
 def test_a_call_that_ended_unknown_stays_in_doubt() -> None:
-    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
-    assert (only(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
+    after = cancel_notification(with_outcome(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    assert (only_delivery(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
 
 
 def test_canceled_in_doubt_and_proved_absent_is_canceled() -> None:
-    doubtful = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
-    after = answered(doubtful, CALL, AttemptState.NOT_ACCEPTED)
-    assert (only(after).status, after.status, after.failure_reason) == (D.CANCELED, N.CANCELED, "email: canceled")
-    assert answers(after, []) == {Channel.EMAIL: A.STOPPED}
+    doubtful = cancel_notification(with_outcome(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    after = with_outcome(doubtful, CALL, AttemptState.NOT_ACCEPTED)
+    assert (only_delivery(after).status, after.status, after.failure_reason) == (
+        D.CANCELED,
+        N.CANCELED,
+        "email: canceled",
+    )
+    assert cancel_results(after, []) == {Channel.EMAIL: A.STOPPED}
 
 
 def test_canceled_in_doubt_and_found_is_sent() -> None:
-    doubtful = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
-    assert answered(doubtful, CALL, AttemptState.ACCEPTED).status is N.SENT
+    doubtful = cancel_notification(with_outcome(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+    assert with_outcome(doubtful, CALL, AttemptState.ACCEPTED).status is N.SENT
 
 
 def test_waiting_for_a_retry_is_stopped() -> None:
-    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.NOT_ACCEPTED), later(5))
-    assert (only(after).status, after.status) == (D.CANCELED, N.CANCELED)
+    after = cancel_notification(with_outcome(ledger(EMAIL, CALL), CALL, AttemptState.NOT_ACCEPTED), later(5))
+    assert (only_delivery(after).status, after.status) == (D.CANCELED, N.CANCELED)
 
 
-def test_what_was_sent_stays_sent() -> None:
-    sent = answered(ledger(EMAIL, CALL, delivery(Channel.SMS, D.PENDING)), CALL, AttemptState.ACCEPTED)
-    after = cancel(sent, later(5))
+def test_a_sent_message_stays_sent() -> None:
+    sent = with_outcome(ledger(EMAIL, CALL, delivery(Channel.SMS, D.PENDING)), CALL, AttemptState.ACCEPTED)
+    after = cancel_notification(sent, later(5))
     assert after.status is N.SENT
-    assert answers(after, []) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
+    assert cancel_results(after, []) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
 
 
 def test_a_finished_notification_is_not_touched() -> None:
     done = ledger(replace(EMAIL, status=D.DELIVERED), status=N.DELIVERED, finished_at=later(1))
-    assert cancel(done, later(5)) is done
-    assert answers(done, [Channel.EMAIL]) == {Channel.EMAIL: A.ALREADY_SENT}
+    assert cancel_notification(done, later(5)) is done
+    assert cancel_results(done, [Channel.EMAIL]) == {Channel.EMAIL: A.ALREADY_SENT}
 
 
 def test_asking_twice_keeps_the_first_moment() -> None:
     once = cancelled(EMAIL, CALL)
-    assert cancel(once, later(60)).cancel_requested_at == later(5)
+    assert cancel_notification(once, later(60)).cancel_requested_at == later(5)
 
 
-def test_a_receipt_after_the_cancel_tells_that_it_was_sent_all_the_same() -> None:
-    after = cancel(answered(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
+def test_a_receipt_after_the_cancel_shows_the_message_as_sent() -> None:
+    after = cancel_notification(with_outcome(ledger(EMAIL, CALL), CALL, AttemptState.UNKNOWN), later(5))
     delivered = record_receipt(after, CALL.id, Evidence.DELIVERED, later(7), later(7))
-    assert answers(delivered, []) == {Channel.EMAIL: A.ALREADY_SENT}
+    assert cancel_results(delivered, []) == {Channel.EMAIL: A.ALREADY_SENT}
     assert statuses(delivered) == [N.IN_DOUBT, N.DELIVERED]
 
 
-def test_before_resolution_the_channels_of_the_route_are_answered() -> None:
+def test_a_cancel_before_resolution_covers_the_channels_of_the_route() -> None:
     route = [Channel.PUSH, Channel.SMS, Channel.PUSH]
-    assert answers(ledger(), route) == {Channel.PUSH: A.STOPPED, Channel.SMS: A.STOPPED}
+    assert cancel_results(ledger(), route) == {Channel.PUSH: A.STOPPED, Channel.SMS: A.STOPPED}
 
 
 @pytest.mark.parametrize(
@@ -116,27 +120,27 @@ def test_before_resolution_the_channels_of_the_route_are_answered() -> None:
         (D.IN_DOUBT, A.IN_DOUBT),
     ],
 )
-def test_every_status_has_its_answer(status: DeliveryStatus, said: CancelAnswer) -> None:
-    assert answers(ledger(delivery(status=status)), []) == {Channel.EMAIL: said}
+def test_every_status_has_its_cancel_result(status: DeliveryStatus, said: CancelResult) -> None:
+    assert cancel_results(ledger(delivery(status=status)), []) == {Channel.EMAIL: said}
 
 
 ITEM = ledger(status=N.DIGESTED, finished_at=later(1))
 ROUTE = [Channel.EMAIL, Channel.SMS]
 
 
-def test_an_item_of_a_digest_that_is_on_its_way_may_come_by_each_of_its_channels() -> None:
+def test_an_item_of_an_open_digest_may_arrive_by_each_channel() -> None:
     on_its_way = ledger(delivery(status=D.SENT), delivery(Channel.SMS, D.PENDING))
-    assert answers(ITEM, ROUTE, on_its_way) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.IN_DOUBT}
-    assert answers(ITEM, ROUTE, ledger()) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.IN_DOUBT}
+    assert cancel_results(ITEM, ROUTE, on_its_way) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.IN_DOUBT}
+    assert cancel_results(ITEM, ROUTE, ledger()) == {Channel.EMAIL: A.IN_DOUBT, Channel.SMS: A.IN_DOUBT}
 
 
-def test_an_item_of_a_digest_that_is_over_came_by_those_by_which_that_was_sent() -> None:
+def test_an_item_of_an_ended_digest_arrived_by_its_sent_channels() -> None:
     over = ledger(delivery(status=D.DELIVERED), delivery(Channel.SMS, D.FAILED), finished_at=later(2))
-    assert answers(ITEM, ROUTE, over) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
-    assert answers(ITEM, ROUTE, cancelled()) == {Channel.EMAIL: A.STOPPED, Channel.SMS: A.STOPPED}
+    assert cancel_results(ITEM, ROUTE, over) == {Channel.EMAIL: A.ALREADY_SENT, Channel.SMS: A.STOPPED}
+    assert cancel_results(ITEM, ROUTE, cancelled()) == {Channel.EMAIL: A.STOPPED, Channel.SMS: A.STOPPED}
 
 
-def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[Delivery]:
+def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[DeliveryRecord]:
     return [delivery(status=first, step=1), delivery(status=second, step=2)]
 
 
@@ -149,7 +153,7 @@ def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[Delivery]:
         (D.IN_DOUBT, D.SENT, A.ALREADY_SENT),
     ],
 )
-def test_a_channel_on_two_steps_answers_with_the_least_comfortable_truth(
-    first: DeliveryStatus, second: DeliveryStatus, said: CancelAnswer
+def test_a_channel_on_two_steps_returns_the_most_severe_result(
+    first: DeliveryStatus, second: DeliveryStatus, said: CancelResult
 ) -> None:
-    assert answers(ledger(*steps(first, second)), []) == {Channel.EMAIL: said}
+    assert cancel_results(ledger(*steps(first, second)), []) == {Channel.EMAIL: said}

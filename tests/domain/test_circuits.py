@@ -5,29 +5,37 @@ from datetime import timedelta
 
 import pytest
 
-from domain.circuits import CircuitState, Health, Tally, advance, ordered, quiet_for, weights
+from domain.circuits import (
+    CallTally,
+    CircuitHealth,
+    CircuitState,
+    advance_health,
+    order_providers,
+    throttle_duration,
+    traffic_shares,
+)
 from tests.domain.ledgers import START, later
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
-NOTHING = Tally()
+NOTHING = CallTally()
 
 
-def well(**more: object) -> Health:
-    return replace(Health(provider="p", changed_at=START, weighed_at=START), **more)  # type: ignore[arg-type]
+def well(**more: object) -> CircuitHealth:
+    return replace(CircuitHealth(provider="p", changed_at=START, penalty_updated_at=START), **more)  # type: ignore[arg-type]
 
 
-def after(health: Health, *told: tuple[float, Tally]) -> Health:
+def after(health: CircuitHealth, *told: tuple[float, CallTally]) -> CircuitHealth:
     for seconds, tally in told:
-        health = advance(health, tally, later(seconds))
+        health = advance_health(health, tally, later(seconds))
     return health
 
 
-def errors(count: int, of: int | None = None) -> Tally:
-    return Tally(calls=count if of is None else of, errors=count)
+def errors(count: int, of: int | None = None) -> CallTally:
+    return CallTally(calls=count if of is None else of, errors=count)
 
 
-def refused(*people: str) -> Tally:
-    return Tally(calls=len(people), refusers=people)
+def refused(*people: str) -> CallTally:
+    return CallTally(calls=len(people), credential_failures=people)
 
 
 @pytest.mark.parametrize(
@@ -39,16 +47,16 @@ def refused(*people: str) -> Tally:
         ([(1, errors(3)), (40, errors(2))], CLOSED, None),
         ([(1, errors(5, of=10))], OPEN, "errors"),
         ([(1, errors(5, of=11))], CLOSED, None),
-        ([(1, Tally(calls=10, slow=5))], OPEN, "slow"),
-        ([(1, Tally(calls=9, slow=9))], CLOSED, None),
+        ([(1, CallTally(calls=10, slow=5))], OPEN, "slow"),
+        ([(1, CallTally(calls=9, slow=9))], CLOSED, None),
         ([(1, refused("ada", "ben", "cyd"))], OPEN, "credentials_refused"),
         ([(1, refused("ada")), (2, refused("ben")), (300, refused("cyd"))], OPEN, "credentials_refused"),
         ([(1, refused("ada")), (2, refused("ada")), (3, refused("ada"))], CLOSED, None),
-        ([(1, refused("ada", "ben")), (2, Tally(calls=1)), (3, refused("cyd"))], CLOSED, None),
+        ([(1, refused("ada", "ben")), (2, CallTally(calls=1)), (3, refused("cyd"))], CLOSED, None),
     ],
 )
 def test_it_opens_on_errors_slowness_or_refused_credentials(
-    told: list[tuple[float, Tally]], state: CircuitState, reason: str | None
+    told: list[tuple[float, CallTally]], state: CircuitState, reason: str | None
 ) -> None:
     health = after(well(), *told)
     assert (health.state, health.reason) == (state, reason)
@@ -57,14 +65,14 @@ def test_it_opens_on_errors_slowness_or_refused_credentials(
 def test_while_it_is_open_only_time_moves_it() -> None:
     opened = after(well(), (1, errors(5)))
     assert opened.probe_at == later(6)
-    assert after(opened, (5, Tally(calls=3))).state is OPEN
+    assert after(opened, (5, CallTally(calls=3))).state is OPEN
     assert (after(opened, (6, NOTHING)).state, after(opened, (6, NOTHING)).probes) == (HALF_OPEN, 3)
 
 
-def test_three_good_calls_close_it_and_one_bad_call_opens_it_for_longer() -> None:
+def test_three_successes_close_a_circuit_and_one_failure_reopens_it_longer() -> None:
     probing = after(well(), (1, errors(5)), (6, NOTHING))
-    assert after(probing, (7, Tally(calls=2))).state is HALF_OPEN
-    assert after(probing, (7, Tally(calls=2)), (8, Tally(calls=1))).state is CLOSED
+    assert after(probing, (7, CallTally(calls=2))).state is HALF_OPEN
+    assert after(probing, (7, CallTally(calls=2)), (8, CallTally(calls=1))).state is CLOSED
     again = after(probing, (7, errors(1, of=3)))
     assert (again.state, again.probe_at) == (OPEN, later(17))
 
@@ -84,7 +92,7 @@ def test_credentials_are_tried_again_after_a_minute() -> None:
     assert after(well(), (1, refused("a", "b", "c"))).probe_at == later(61)
 
 
-def test_probes_that_nobody_reports_are_granted_again() -> None:
+def test_unreported_probes_are_granted_again() -> None:
     probing = after(well(), (1, errors(5)), (6, NOTHING))
     used = replace(probing, probes=0)
     assert after(used, (20, NOTHING)).probes == 0
@@ -92,22 +100,22 @@ def test_probes_that_nobody_reports_are_granted_again() -> None:
 
 
 def test_after_an_outage_it_gets_its_weight_back_in_steps() -> None:
-    closed = after(well(), (1, errors(5)), (6, NOTHING), (7, Tally(calls=3)))
+    closed = after(well(), (1, errors(5)), (6, NOTHING), (7, CallTally(calls=3)))
     penalties = [after(closed, *((7 + 61 * step, NOTHING) for step in range(1, n + 1))).penalty for n in range(5)]
     assert penalties == [30, 20, 10, 0, 0]
 
 
 def test_errors_cost_ten_points_a_minute_and_no_more() -> None:
-    many = Tally(calls=1_000, errors=60)
+    many = CallTally(calls=1_000, errors=60)
     health = after(well(), (60, many), (61, many), (62, many))
     assert (health.state, health.penalty) == (CLOSED, 10)
     assert after(health, (121, many)).penalty == 20
 
 
 def test_so_does_slowness() -> None:
-    assert after(well(), (61, Tally(calls=100, slow=15))).penalty == 10
-    assert after(well(), (61, Tally(calls=100, slow=14))).penalty == 0
-    assert after(well(), (61, Tally(calls=19, slow=9))).penalty == 0
+    assert after(well(), (61, CallTally(calls=100, slow=15))).penalty == 10
+    assert after(well(), (61, CallTally(calls=100, slow=14))).penalty == 0
+    assert after(well(), (61, CallTally(calls=19, slow=9))).penalty == 0
 
 
 @pytest.mark.parametrize(
@@ -120,41 +128,41 @@ def test_so_does_slowness() -> None:
         (well(state=HALF_OPEN), {"p": 30, "q": 70}),
     ],
 )
-def test_what_one_loses_the_other_gets(health: Health, shares: dict[str, int]) -> None:
-    assert weights({"p": 60, "q": 40}, {"p": health}) == shares
+def test_traffic_lost_by_one_provider_goes_to_the_other(health: CircuitHealth, shares: dict[str, int]) -> None:
+    assert traffic_shares({"p": 60, "q": 40}, {"p": health}) == shares
 
 
-def test_whom_to_ask_first_is_drawn_by_weight() -> None:
+def test_the_first_provider_is_drawn_by_weight() -> None:
     pool = {"p": 60, "q": 40}
-    firsts = [ordered(pool, {}, dice / 100)[0] for dice in range(100)]
+    firsts = [order_providers(pool, {}, dice / 100)[0] for dice in range(100)]
     assert (firsts.count("p"), firsts.count("q")) == (60, 40)
 
 
-def test_one_that_stands_by_is_asked_last_until_the_first_is_down() -> None:
+def test_a_standby_provider_is_last_until_the_first_is_down() -> None:
     pool = {"p": 100, "q": 0}
-    assert {tuple(ordered(pool, {}, dice / 100)) for dice in range(100)} == {("p", "q")}
-    assert {tuple(ordered(pool, {"p": well(state=OPEN)}, dice / 100)) for dice in range(100)} == {("q", "p")}
+    assert {tuple(order_providers(pool, {}, dice / 100)) for dice in range(100)} == {("p", "q")}
+    assert {tuple(order_providers(pool, {"p": well(state=OPEN)}, dice / 100)) for dice in range(100)} == {("q", "p")}
 
 
 def test_with_all_of_them_down_the_order_stays() -> None:
     down = {name: replace(well(state=OPEN), provider=name) for name in ("p", "q")}
-    assert list(ordered({"p": 60, "q": 40}, down, 0.99)) == ["p", "q"]
+    assert list(order_providers({"p": 60, "q": 40}, down, 0.99)) == ["p", "q"]
 
 
 def test_a_good_while_forgets_how_often_it_opened() -> None:
-    closed = after(well(), (1, errors(5)), (6, NOTHING), (7, Tally(calls=3)))
+    closed = after(well(), (1, errors(5)), (6, NOTHING), (7, CallTally(calls=3)))
     quiet = after(closed, *((7 + 61 * step, NOTHING) for step in range(1, 6)))
     assert (closed.openings, quiet.openings) == (1, 0)
 
 
 def test_memory_is_a_minute() -> None:
-    health = after(well(), *((at, Tally(calls=1)) for at in range(300)))
+    health = after(well(), *((at, CallTally(calls=1)) for at in range(300)))
     assert len(health.recent) <= 60
     assert timedelta(seconds=health.recent[-1][0] - health.recent[0][0]) < timedelta(minutes=1)
 
 
-def quiet(seconds: float) -> Tally:
-    return Tally(calls=1, quiet=timedelta(seconds=seconds))
+def quiet(seconds: float) -> CallTally:
+    return CallTally(calls=1, throttled_for=timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
@@ -168,22 +176,22 @@ def quiet(seconds: float) -> Tally:
         ([(1, NOTHING)], None),
     ],
 )
-def test_a_vendor_that_wants_no_calls_is_left_alone_for_the_longest_it_asked_for(
-    told: list[tuple[float, Tally]], until: float | None
+def test_a_throttled_vendor_is_left_alone_for_its_longest_request(
+    told: list[tuple[float, CallTally]], until: float | None
 ) -> None:
     health = after(well(), *told)
-    assert health.quiet_until == (None if until is None else later(until))
+    assert health.throttled_until == (None if until is None else later(until))
     assert health.state is CLOSED
 
 
-def test_it_is_quiet_up_to_that_moment_and_moves_by_itself_until_then() -> None:
+def test_a_throttle_lasts_until_its_end_and_extends_by_itself() -> None:
     health = after(well(), (1, quiet(2)))
-    assert (health.is_quiet(later(2.9)), health.is_quiet(later(3))) == (True, False)
-    assert health.moves_by_itself
-    assert not after(health, (3, NOTHING)).moves_by_itself
+    assert (health.is_throttled(later(2.9)), health.is_throttled(later(3))) == (True, False)
+    assert health.changes_with_time
+    assert not after(health, (3, NOTHING)).changes_with_time
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(None, 1), (0, 0), (30, 30), (86_400, 300)])
-def test_it_is_left_alone_as_long_as_it_says_and_at_most_five_minutes(asked: float | None, seconds: float) -> None:
+def test_a_throttle_lasts_as_requested_and_at_most_five_minutes(asked: float | None, seconds: float) -> None:
     retry_after = None if asked is None else timedelta(seconds=asked)
-    assert quiet_for(retry_after) == timedelta(seconds=seconds)
+    assert throttle_duration(retry_after) == timedelta(seconds=seconds)

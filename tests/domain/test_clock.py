@@ -11,8 +11,8 @@ def test_it_is_the_machines_time() -> None:
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=1)
 
 
-def test_it_goes_ahead_by_what_was_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_ahead_by_the_skipped_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_ahead", timedelta())
-    clock.set_ahead(timedelta(days=3))
+    clock.set_offset(timedelta(days=3))
     ahead = clock.now() - datetime.now(UTC)
     assert timedelta(days=3) - timedelta(seconds=1) < ahead <= timedelta(days=3)

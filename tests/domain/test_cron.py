@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from domain.cron import Cron, parse_cron, tick_minutes
+from domain.cron import Cron, parse_cron, tick_interval
 
 ALL = "* * * * *"
 
@@ -84,7 +84,7 @@ def test_the_last_day_of_a_month_has_a_letter(text: str, days: tuple[int, ...], 
         ("0 0 L * *", "2026-01-31", True),
     ],
 )
-def test_a_day_of_the_month_or_a_weekday_is_enough_if_both_are_named(text: str, day: str, falls: bool) -> None:
+def test_a_rule_with_both_day_fields_matches_either(text: str, day: str, falls: bool) -> None:
     assert parse_cron(text).falls_on(date.fromisoformat(day)) is falls
 
 
@@ -123,7 +123,7 @@ def test_a_day_of_the_month_or_a_weekday_is_enough_if_both_are_named(text: str, 
         ("5-0 * * * *", "minute: 5-0 runs backwards"),
     ],
 )
-def test_what_is_no_rule_is_refused_with_a_reason(text: str, words: str) -> None:
+def test_an_invalid_rule_is_refused_with_a_reason(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_cron(text)
 
@@ -136,15 +136,15 @@ def test_a_rule_that_is_never_due_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0 0 29 2 *", "0 0 30 2,3 *", "0 0 30 2 mon", "0 0 30,L 2 *", "0 0 29-31 2 *"])
 def test_a_rule_that_is_due_some_day_is_none_of_those(text: str) -> None:
-    assert parse_cron(text).ever_due
+    assert parse_cron(text).is_ever_due
 
 
 @pytest.mark.parametrize(
     ("minutes", "every"),
     [("0", 15), ("*/15", 15), ("45", 15), ("0,5", 5), ("*/20", 5), ("*/10", 5), ("*", 1), ("7", 1), ("0,15,31", 1)],
 )
-def test_somebody_looks_as_often_as_the_minutes_ask_for(minutes: str, every: int) -> None:
-    assert tick_minutes(parse_cron(f"{minutes} 9 * * *")) == every
+def test_the_tick_interval_follows_the_minutes_of_the_rule(minutes: str, every: int) -> None:
+    assert tick_interval(parse_cron(f"{minutes} 9 * * *")) == every
 
 
 def test_spaces_may_be_many() -> None:

@@ -11,28 +11,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.cron import parse_cron
-from domain.digests import MAX_BYTES, Collected, Item, Member, Window, collect, fold, group_key, part_of
+from domain.digests import (
+    MAX_BYTES,
+    CollectResult,
+    DigestItem,
+    DigestMember,
+    DigestWindow,
+    collect_items,
+    digest_key,
+    digest_key_value,
+    merge_items,
+)
 from domain.statuses import NotificationStatus
-from domain.timing import Digest
+from domain.timing import DigestRule
 from tests.domain.ledgers import later
 
 N = NotificationStatus
 TYPE = uuid4()
-FIXED = Digest(window=timedelta(seconds=60))
-DAILY = Digest(schedule=parse_cron("0 9 * * *"))
-SLIDING = Digest(window=timedelta(seconds=60), sliding=True, at_most=timedelta(seconds=150))
+FIXED = DigestRule(window=timedelta(seconds=60))
+DAILY = DigestRule(schedule=parse_cron("0 9 * * *"))
+SLIDING = DigestRule(window=timedelta(seconds=60), sliding=True, max_window=timedelta(seconds=150))
 
 
-def item(seconds: float, **more: Any) -> Item:
-    return Item(**{"id": uuid4(), "at": later(seconds), "bytes": 10, "type_id": TYPE, "zone": "UTC", **more})
+def item(seconds: float, **more: Any) -> DigestItem:
+    return DigestItem(**{"id": uuid4(), "at": later(seconds), "bytes": 10, "type_id": TYPE, "zone": "UTC", **more})
 
 
-def collected(rule: Digest, *items: Item, window: Window | None = None) -> Collected:
+def collected(rule: DigestRule, *items: DigestItem, window: DigestWindow | None = None) -> CollectResult:
     numbers = count(1)
-    return collect(rule, window, items, lambda: UUID(int=next(numbers)))
+    return collect_items(rule, window, items, lambda: UUID(int=next(numbers)))
 
 
-def sizes(done: Collected) -> list[int]:
+def sizes(done: CollectResult) -> list[int]:
     return [window.items for window in done.windows]
 
 
@@ -62,7 +72,7 @@ def test_items_of_a_moment_ago_move_no_window_back() -> None:
     assert window.closes_at == later(110)
 
 
-def test_a_window_that_is_open_takes_what_comes() -> None:
+def test_an_open_window_accepts_items() -> None:
     [before] = collected(FIXED, item(0)).windows
     [after] = collected(FIXED, item(20), window=replace(before, members=())).windows
     assert (after.id, after.items, after.closes_at) == (before.id, 2, later(60))
@@ -86,8 +96,8 @@ def test_it_follows_the_newest_version_of_its_type() -> None:
 
 
 @pytest.mark.parametrize("rules", [(FIXED, DAILY), (DAILY, FIXED)])
-def test_one_that_closes_in_another_way_than_the_newest_version_says_stays_with_its_own(
-    rules: tuple[Digest, Digest],
+def test_a_window_keeps_the_digest_rule_of_its_version(
+    rules: tuple[DigestRule, DigestRule],
 ) -> None:
     before, after = rules
     [opened] = collected(before, item(0)).windows
@@ -95,8 +105,8 @@ def test_one_that_closes_in_another_way_than_the_newest_version_says_stays_with_
     assert (window.type_id, window.closes_at, window.items) == (TYPE, opened.closes_at, 2)
 
 
-def test_the_first_one_goes_out_by_itself_only_if_nothing_like_it_came_lately() -> None:
-    rule = replace(FIXED, first_at_once=True)
+def test_the_first_item_is_sent_alone_only_without_recent_items() -> None:
+    rule = replace(FIXED, send_first_immediately=True)
     first, second = item(0), item(1)
     done = collected(rule, first, second)
     assert (done.released, sizes(done)) == (first, [1])
@@ -105,30 +115,30 @@ def test_the_first_one_goes_out_by_itself_only_if_nothing_like_it_came_lately() 
     assert (again.released, sizes(again)) == (None, [2])
 
 
-def test_one_that_a_gate_has_handed_over_is_collected_even_if_it_is_the_first() -> None:
+def test_an_item_from_a_gate_is_collected_even_as_the_first() -> None:
     """It has had its workflow, and would never get another one."""
-    rule = replace(FIXED, first_at_once=True)
+    rule = replace(FIXED, send_first_immediately=True)
     done = collected(rule, item(0, handed_over=True), item(1))
     assert (done.released, sizes(done)) == (None, [2])
 
 
-def test_a_window_by_the_calendar_closes_at_the_next_time_in_the_persons_zone() -> None:
+def test_a_scheduled_window_closes_at_the_next_occurrence_in_the_recipients_zone() -> None:
     [berlin] = collected(DAILY, item(0, zone="Europe/Berlin", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
     assert (berlin.closes_at.isoformat(), berlin.calendar) == ("2026-03-02T08:00:00+00:00", True)
 
 
-def test_where_this_machine_knows_no_clocks_those_of_utc_count() -> None:
-    rule = Digest(schedule=parse_cron("0 9 * * *"))
+def test_an_unknown_zone_counts_as_utc() -> None:
+    rule = DigestRule(schedule=parse_cron("0 9 * * *"))
     [window] = collected(rule, item(0, zone="Mars/Olympus", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
     assert window.closes_at.isoformat() == "2026-03-02T09:00:00+00:00"
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
 def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
-    seconds: list[int], max_items: int, first_at_once: bool
+    seconds: list[int], max_items: int, send_first_immediately: bool
 ) -> None:
     items = [item(second, handed_over=second % 3 == 0) for second in sorted(seconds)]
-    done = collected(replace(SLIDING, max_items=max_items, first_at_once=first_at_once), *items)
+    done = collected(replace(SLIDING, max_items=max_items, send_first_immediately=send_first_immediately), *items)
     members = [id for window in done.windows for id in window.members]
     released = [] if done.released is None else [done.released.id]
     assert sorted([*members, *released], key=str) == sorted([one.id for one in items], key=str)
@@ -136,52 +146,54 @@ def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
     assert [window.full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
 
 
-def member(number: int, **more: Any) -> Member:
+def member(number: int, **more: Any) -> DigestMember:
     fields = {"id": UUID(int=number), "payload": {"n": number}, "priority": 3, "canceled": False, "expires_at": None}
-    return Member(**{**fields, **more})
+    return DigestMember(**{**fields, **more})
 
 
-def test_items_stand_in_their_order_and_the_most_urgent_says_how_urgent_it_is() -> None:
-    folded = fold([member(1), member(2, priority=2), member(3, priority=5)], later(0))
+def test_items_keep_their_order_and_the_most_urgent_sets_the_priority() -> None:
+    folded = merge_items([member(1), member(2, priority=2), member(3, priority=5)], later(0))
     assert folded.payload == {"items": [{"n": 1}, {"n": 2}, {"n": 3}], "total": 3}
     assert folded.priority == 2
     assert set(folded.ends.values()) == {N.DIGESTED}
 
 
-def test_it_asks_for_the_channels_of_its_items_and_has_all_their_tags_as_far_as_there_is_room() -> None:
+def test_a_digest_has_the_channels_and_as_many_tags_as_fit() -> None:
     members = [member(number, channels=("email",), tags=(f"t{number}", "shop")) for number in range(30)]
-    folded = fold([member(99, canceled=True, tags=("nobody",)), *members], later(0))
+    folded = merge_items([member(99, canceled=True, tags=("nobody",)), *members], later(0))
     assert folded.channels == ("email",)
     assert folded.tags == ("t0", "shop", *(f"t{number}" for number in range(1, 19)))
 
 
-def test_who_is_erased_or_too_late_is_not_in_it() -> None:
-    folded = fold([member(1, canceled=True), member(2, expires_at=later(0)), member(3, expires_at=later(1))], later(0))
+def test_erased_and_expired_items_are_excluded() -> None:
+    folded = merge_items(
+        [member(1, canceled=True), member(2, expires_at=later(0)), member(3, expires_at=later(1))], later(0)
+    )
     assert folded.payload["items"] == [{"n": 3}]
     assert list(folded.ends.values()) == [N.CANCELED, N.EXPIRED, N.DIGESTED]
 
 
 def test_without_items_it_is_nothing() -> None:
-    assert fold([member(1, canceled=True)], later(0)).items == ()
+    assert merge_items([member(1, canceled=True)], later(0)).items == ()
 
 
-def test_a_group_is_told_by_tenant_type_person_and_part_and_names_none_of_them() -> None:
+def test_a_digest_key_depends_on_tenant_type_recipient_and_group() -> None:
     tenant, secret = uuid4(), b"secret"
     keys = [
-        group_key(secret, tenant, "news", "mia", None),
-        group_key(secret, tenant, "news", "mia", ""),
-        group_key(secret, tenant, "news", "mia", "a"),
-        group_key(secret, tenant, "news", "bob", None),
-        group_key(secret, tenant, "offers", "mia", None),
-        group_key(secret, uuid4(), "news", "mia", None),
-        group_key(b"other", tenant, "news", "mia", None),
-        group_key(secret, tenant, "news", "mia", None, ["email"]),
-        group_key(secret, tenant, "news", "mia", None, ["email", "sms"]),
-        group_key(secret, tenant, "news", "mia", "email"),
+        digest_key(secret, tenant, "news", "mia", None),
+        digest_key(secret, tenant, "news", "mia", ""),
+        digest_key(secret, tenant, "news", "mia", "a"),
+        digest_key(secret, tenant, "news", "bob", None),
+        digest_key(secret, tenant, "offers", "mia", None),
+        digest_key(secret, uuid4(), "news", "mia", None),
+        digest_key(b"other", tenant, "news", "mia", None),
+        digest_key(secret, tenant, "news", "mia", None, ["email"]),
+        digest_key(secret, tenant, "news", "mia", None, ["email", "sms"]),
+        digest_key(secret, tenant, "news", "mia", "email"),
     ]
     assert len(set(keys)) == len(keys)
-    assert keys[0] == group_key(secret, tenant, "news", "mia", None)
-    assert keys[-2] == group_key(secret, tenant, "news", "mia", None, ["sms", "email", "sms"])
+    assert keys[0] == digest_key(secret, tenant, "news", "mia", None)
+    assert keys[-2] == digest_key(secret, tenant, "news", "mia", None, ["sms", "email", "sms"])
     # Neither word is hexadecimal, so no key contains one by chance.
     assert not any(word in key for key in keys for word in ("mia", "news"))
 
@@ -197,5 +209,5 @@ def test_a_group_is_told_by_tenant_type_person_and_part_and_names_none_of_them()
     ],
 )
 def test_the_part_is_a_value_of_the_payload(payload: dict[str, Any], part: str | None) -> None:
-    assert part_of(replace(FIXED, key="project"), payload) == part
-    assert part_of(FIXED, payload) is None
+    assert digest_key_value(replace(FIXED, key="project"), payload) == part
+    assert digest_key_value(FIXED, payload) is None

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.durations import parse_duration, shortened
+from domain.durations import format_rounded, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_a_duration_that_would_leave_the_calendar_is_refused() -> None:
         (864_000, "10d"),
     ],
 )
-def test_for_people_a_duration_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
-    assert shortened(timedelta(seconds=seconds)) == text
+def test_a_duration_is_printed_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert format_rounded(timedelta(seconds=seconds)) == text

@@ -7,14 +7,14 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.explanations import account, summary, waits
-from domain.holds import HoldKind, Pause
-from domain.reasons import ChannelReason, Reason, to_json
-from domain.records import Event, Json
+from domain.explanations import current_waits, explain, summary
+from domain.holds import ActivePause, HoldKind
+from domain.notification_histories import AttemptHistory, DeliveryHistory, NotificationHistory
+from domain.reasons import ChannelReason, Reason, failures_to_json
+from domain.records import Json, TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
-from domain.stories import Call, Leg, Story
 from tests.domain.ledgers import ident, later
-from tests.domain.reasons import failures
+from tests.domain.reasons import parse_failures
 
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 EMAIL, SMS, PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH
@@ -22,7 +22,9 @@ NOW = later(100)
 RENDERED = {"rule": "type.default", "template": "words", "version": 2, "language": "de"}
 
 
-def story(*rows: Leg | Call | Event, status: NotificationStatus = N.PENDING, **more: Any) -> Story:
+def story(
+    *rows: DeliveryHistory | AttemptHistory | TimelineEvent, status: NotificationStatus = N.PENDING, **more: Any
+) -> NotificationHistory:
     fields: dict[str, Any] = {
         "notification_type": "order.shipped",
         "type_version": 3,
@@ -40,28 +42,32 @@ def story(*rows: Leg | Call | Event, status: NotificationStatus = N.PENDING, **m
         "route": ((EMAIL,),),
         **more,
     }
-    return Story(
+    return NotificationHistory(
         **fields,
-        legs=tuple(row for row in rows if isinstance(row, Leg)),
-        calls=tuple(row for row in rows if isinstance(row, Call)),
-        events=tuple(row for row in rows if isinstance(row, Event)),
+        deliveries=tuple(row for row in rows if isinstance(row, DeliveryHistory)),
+        attempts=tuple(row for row in rows if isinstance(row, AttemptHistory)),
+        events=tuple(row for row in rows if isinstance(row, TimelineEvent)),
     )
 
 
-def leg(channel: Channel = EMAIL, status: DeliveryStatus = D.SENDING, step: int = 1, **more: Any) -> Leg:
+def leg(channel: Channel = EMAIL, status: DeliveryStatus = D.SENDING, step: int = 1, **more: Any) -> DeliveryHistory:
     generation = more.pop("generation", 1)
     id = ident(channel, step, generation)
-    return Leg(id=id, generation=generation, step=step, channel=channel, status=status, **more)
+    return DeliveryHistory(id=id, generation=generation, step=step, channel=channel, status=status, **more)
 
 
-def call(of: Leg, state: AttemptState, at: float = 10, reason: str | None = None, **more: Any) -> Call:
+def call(
+    of: DeliveryHistory, state: AttemptState, at: float = 10, reason: str | None = None, **more: Any
+) -> AttemptHistory:
     fields: dict[str, Any] = {"endpoint_id": of.channel, "number": 1, "provider": "sandbox", **more}
     ended = None if state is S.SUBMITTING else later(fields.pop("finished", at + 1))
-    return Call(delivery_id=of.id, state=state, started_at=later(at), finished_at=ended, reason=reason, **fields)
+    return AttemptHistory(
+        delivery_id=of.id, state=state, started_at=later(at), finished_at=ended, reason=reason, **fields
+    )
 
 
-def event(kind: str, at: float, channel: Channel | None = None, **more: Any) -> Event:
-    return Event(kind=kind, at=later(at), channel=channel, **more)
+def event(kind: str, at: float, channel: Channel | None = None, **more: Any) -> TimelineEvent:
+    return TimelineEvent(kind=kind, at=later(at), channel=channel, **more)
 
 
 def asked(number: int = 1) -> Json:
@@ -72,10 +78,10 @@ def receipt(word: str) -> Json:
     return {"provider": "sandbox", "receipt": word}
 
 
-def told(of: Story) -> list[str]:
+def told(of: NotificationHistory) -> list[str]:
     """With the seconds since the beginning."""
     return [
-        f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in account(of, NOW)
+        f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in explain(of, NOW)
     ]
 
 
@@ -90,7 +96,7 @@ PHONE, TABLET = "01a204f5-cd15-76a1-967c-f1c4ecaa4eef", "01a204f5-cd15-76a1-967c
 SUPPRESSED = (ChannelReason("email", Reason("suppressed", {"list": "complained"})),)
 CLOSES = event("collected", 2, None, detail={"digest_id": "01a1", "closes_at": "2026-03-01T12:15:00Z"})
 
-STORIES: dict[str, tuple[Story, list[str]]] = {
+STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
     "it arrived": (
         story(
             event("accepted", 0, status=N.PENDING),
@@ -226,10 +232,10 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
         story(
             leg(held_at=later(6), held_providers=("sandbox",)),
             pauses=(
-                Pause(kind=HoldKind.CHANNEL, name="email", since=later(2), by="ops", reason="wrong prices"),
-                Pause(kind=HoldKind.PROVIDER, name="sandbox", since=later(3)),
-                Pause(kind=HoldKind.PROVIDER, name="smtp", since=later(3)),
-                Pause(kind=HoldKind.CHANNEL, name="sms", since=later(3)),
+                ActivePause(kind=HoldKind.CHANNEL, name="email", since=later(2), by="ops", reason="wrong prices"),
+                ActivePause(kind=HoldKind.PROVIDER, name="sandbox", since=later(3)),
+                ActivePause(kind=HoldKind.PROVIDER, name="smtp", since=later(3)),
+                ActivePause(kind=HoldKind.CHANNEL, name="sms", since=later(3)),
             ),
         ),
         [
@@ -287,7 +293,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
     "nobody wanted it": (
         story(
             event("channel_skipped", 2, EMAIL, reason="suppressed", detail={"list": "complained"}),
-            event("suppressed", 3, None, detail={"failures": to_json(SUPPRESSED)}, status=N.SUPPRESSED),
+            event("suppressed", 3, None, detail={"failures": failures_to_json(SUPPRESSED)}, status=N.SUPPRESSED),
             leg(status=D.SKIPPED),
             status=N.SUPPRESSED,
             finished_at=later(3),
@@ -308,7 +314,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
             expires_at=later(900),
             only=(EMAIL,),
             route=((EMAIL,), (SMS,)),
-            beside=(PUSH,),
+            always=(PUSH,),
             cancel_requested_at=later(5),
             finished_at=later(5),
         ),
@@ -510,7 +516,7 @@ STORIES: dict[str, tuple[Story, list[str]]] = {
 
 
 @pytest.mark.parametrize(("of", "lines"), STORIES.values(), ids=STORIES)
-def test_a_story_is_told_line_by_line(of: Story, lines: list[str]) -> None:
+def test_a_history_is_explained_line_by_line(of: NotificationHistory, lines: list[str]) -> None:
     assert told(of) == lines
 
 
@@ -522,21 +528,21 @@ def test_a_story_is_told_line_by_line(of: Story, lines: list[str]) -> None:
         (story(leg(status=D.SENT), leg(SMS, D.OPENED), status=N.OPENED), "OPENED, by sms."),
         (story(OLD, NEW, status=N.DELIVERED, generation=2), "DELIVERED, by email."),
         (story(), "PENDING: it is on its way, or waits."),
-        (story(status=N.CANCELED, failures=failures("canceled")), "CANCELED: it was canceled."),
+        (story(status=N.CANCELED, failures=parse_failures("canceled")), "CANCELED: it was canceled."),
         (story(status=N.DIGESTED), "DIGESTED: it became part of a digest."),
         (
-            story(status=N.SUPPRESSED, failures=failures("throttled")),
+            story(status=N.SUPPRESSED, failures=parse_failures("throttled")),
             "SUPPRESSED: the recipient does not want it, or it may not be sent"
             " (there were as many of this type as it allows).",
         ),
         (
-            story(status=N.FAILED, failures=failures("email: bounced; sms: no_address")),
+            story(status=N.FAILED, failures=parse_failures("email: bounced; sms: no_address")),
             "FAILED: it reached the recipient by no channel (email: the provider did not deliver it;"
             " sms: the recipient has no address or device for it).",
         ),
     ],
 )
-def test_the_summary_is_one_sentence(of: Story, says: str) -> None:
+def test_the_summary_is_one_sentence(of: NotificationHistory, says: str) -> None:
     assert summary(of) == says
 
 
@@ -547,7 +553,7 @@ def test_every_status_has_a_summary(status: NotificationStatus) -> None:
 
 
 NOT_STARTED: dict[str, Any] = {"dispatched_at": None}
-WAITS: dict[str, tuple[Story, list[str]]] = {
+WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
     "nothing that is over": (story(leg(held_at=later(1), awaits=Evidence.OPENED), finished_at=later(2)), []),
     "its start": (story(**NOT_STARTED), ["Now: it waits to be started."]),
     "its start, at a pace": (
@@ -621,5 +627,5 @@ WAITS: dict[str, tuple[Story, list[str]]] = {
 
 
 @pytest.mark.parametrize(("of", "texts"), WAITS.values(), ids=WAITS)
-def test_it_says_what_is_waited_for(of: Story, texts: list[str]) -> None:
-    assert waits(of, NOW) == texts
+def test_an_explanation_names_the_wait_reason(of: NotificationHistory, texts: list[str]) -> None:
+    assert current_waits(of, NOW) == texts

@@ -7,17 +7,17 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import Evidence
-from domain.forecasts import ChannelForecast, Decision, StepForecast, StepStart, end_of, timed
+from domain.forecasts import ChannelForecast, ForecastDecision, StepForecast, StepStart, forecast_outcome, with_times
 from domain.messages import Gate
-from domain.reasons import Reason, because
+from domain.reasons import Reason, reason_with_cause
 from domain.statuses import NotificationStatus
 from tests.domain.ledgers import later
 
 HOUR = timedelta(hours=1)
-EMAIL = ChannelForecast(channel=Channel.EMAIL, decision=Decision.SEND, providers=("sandbox",))
+EMAIL = ChannelForecast(channel=Channel.EMAIL, decision=ForecastDecision.SEND, providers=("sandbox",))
 SMS = replace(EMAIL, channel=Channel.SMS)
 EXCLUDED = ChannelForecast(
-    channel=Channel.SMS, decision=Decision.SKIP, reason=Reason("opted_out", {"rule": "x"}), by_rule=True
+    channel=Channel.SMS, decision=ForecastDecision.SKIP, reason=Reason("opted_out", {"rule": "x"}), by_rule=True
 )
 
 
@@ -39,7 +39,7 @@ def starts(steps: list[StepForecast]) -> list[tuple[StepStart, datetime | None]]
 
 
 def test_each_goal_that_is_missed_starts_the_next_step() -> None:
-    found = timed([opened(1), opened(2), last(3)], later(0), None, lambda at: None)
+    found = with_times([opened(1), opened(2), last(3)], later(0), None, lambda at: None)
     assert starts(found) == [
         (StepStart.ALWAYS, later(0)),
         (StepStart.GOAL_MISSED, later(3600)),
@@ -48,40 +48,41 @@ def test_each_goal_that_is_missed_starts_the_next_step() -> None:
 
 
 def test_a_step_without_a_goal_leaves_the_time_of_the_next_open() -> None:
-    found = timed([last(1), opened(2), last(3)], later(0), None, lambda at: None)
+    found = with_times([last(1), opened(2), last(3)], later(0), None, lambda at: None)
     assert starts(found)[1:] == [(StepStart.STEP_FAILED, None), (StepStart.GOAL_MISSED, None)]
 
 
 @pytest.mark.parametrize(
-    "channel", [EXCLUDED, replace(EMAIL, decision=Decision.SKIP, reason=because("template_error", "x"))]
+    "channel",
+    [EXCLUDED, replace(EMAIL, decision=ForecastDecision.SKIP, reason=reason_with_cause("template_error", "x"))],
 )
-def test_a_step_that_no_channel_is_left_of_starts_the_next_at_once(channel: ChannelForecast) -> None:
-    found = timed([opened(1, channel), last(2, EMAIL)], later(0), None, lambda at: None)
+def test_a_step_without_channels_starts_the_next_immediately(channel: ChannelForecast) -> None:
+    found = with_times([opened(1, channel), last(2, EMAIL)], later(0), None, lambda at: None)
     assert starts(found)[1] == (StepStart.ALWAYS, later(0))
 
 
 def test_a_later_step_waits_for_the_end_of_quiet_hours() -> None:
-    [_, second, third] = timed([opened(1), opened(2), last(3)], later(0), None, quiet)
+    [_, second, third] = with_times([opened(1), opened(2), last(3)], later(0), None, quiet)
     assert (second.at, [wait.since for wait in second.waits]) == (later(10_800), [later(3600)])
     assert third.at == later(14_400)
 
 
 def test_a_step_that_comes_after_the_expiry_is_skipped() -> None:
-    [first, second] = timed([opened(1), last(2)], later(0), later(1800), lambda at: None)
-    assert (first.channels[0].decision, second.at) == (Decision.SEND, later(1800))
-    assert [(one.decision, one.reason) for one in second.channels] == [(Decision.SKIP, Reason("expired"))]
+    [first, second] = with_times([opened(1), last(2)], later(0), later(1800), lambda at: None)
+    assert (first.channels[0].decision, second.at) == (ForecastDecision.SEND, later(1800))
+    assert [(one.decision, one.reason) for one in second.channels] == [(ForecastDecision.SKIP, Reason("expired"))]
 
 
 def test_a_held_step_leaves_its_time_open() -> None:
-    held = replace(EMAIL, decision=Decision.WAIT, reason=Reason("paused", {"kind": "channel", "name": "email"}))
-    assert starts(timed([opened(1, held), last(2)], later(0), None, lambda at: None)) == [
+    held = replace(EMAIL, decision=ForecastDecision.WAIT, reason=Reason("paused", {"kind": "channel", "name": "email"}))
+    assert starts(with_times([opened(1, held), last(2)], later(0), None, lambda at: None)) == [
         (StepStart.ALWAYS, None),
         (StepStart.GOAL_MISSED, None),
     ]
 
 
-def test_channels_beside_the_route_start_with_it_and_delay_nothing() -> None:
-    found = timed([opened(0), opened(1), last(2)], later(0), None, lambda at: None)
+def test_always_channels_start_with_the_route_and_delay_nothing() -> None:
+    found = with_times([opened(0), opened(1), last(2)], later(0), None, lambda at: None)
     assert starts(found) == [
         (StepStart.ALWAYS, later(0)),
         (StepStart.ALWAYS, later(0)),
@@ -96,10 +97,13 @@ def test_channels_beside_the_route_start_with_it_and_delay_nothing() -> None:
         ([last(1, EXCLUDED), last(2)], None),
         ([last(1, EXCLUDED)], NotificationStatus.SUPPRESSED),
         ([last(1, replace(EXCLUDED, by_rule=False, reason=Reason("no_address")))], NotificationStatus.FAILED),
-        ([last(1, replace(EMAIL, decision=Decision.SKIP, reason=Reason("expired")))], NotificationStatus.EXPIRED),
+        (
+            [last(1, replace(EMAIL, decision=ForecastDecision.SKIP, reason=Reason("expired")))],
+            NotificationStatus.EXPIRED,
+        ),
         ([], NotificationStatus.FAILED),
     ],
 )
 def test_a_send_without_a_call_has_an_end(steps: list[StepForecast], status: NotificationStatus | None) -> None:
-    end = end_of(steps)
+    end = forecast_outcome(steps)
     assert (end and end.status) == status

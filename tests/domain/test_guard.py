@@ -7,26 +7,30 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.guard import Facts, stop
+from domain.guard import GuardFacts, verdict_before_call
 from domain.ledger import record_receipt
-from domain.preferences import Preferences
-from domain.reasons import Reason, line
+from domain.preferences import RecipientPreferences
+from domain.reasons import Reason, reason_line
 from domain.records import Verdict
 from domain.statuses import DeliveryStatus
-from tests.domain.kinds import kind
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger
+from tests.domain.ledgers import attempt, delivery, later, ledger, with_outcome
+from tests.domain.sample_types import sample_type
 
 D = DeliveryStatus
-NO = Preferences(channels={"email": False})
-NOBODY_SAID_ANYTHING = Preferences()
+NO = RecipientPreferences(channels={"email": False})
+NOBODY_SAID_ANYTHING = RecipientPreferences()
 
 
-def stopped(preferences: Preferences = NOBODY_SAID_ANYTHING, *, required: bool = False, **row: Any) -> Any:
+def stopped(preferences: RecipientPreferences = NOBODY_SAID_ANYTHING, *, required: bool = False, **row: Any) -> Any:
     mine = delivery()
-    facts = Facts(
-        ledger=ledger(mine, **row), now=later(10), kind=kind(required=required), delivery=mine, preferences=preferences
+    facts = GuardFacts(
+        ledger=ledger(mine, **row),
+        now=later(10),
+        notification_type=sample_type(required=required),
+        delivery=mine,
+        preferences=preferences,
     )
-    return stop(facts)
+    return verdict_before_call(facts)
 
 
 def test_with_nothing_against_it_the_call_is_made() -> None:
@@ -45,68 +49,74 @@ def test_with_nothing_against_it_the_call_is_made() -> None:
     ],
 )
 def test_it_is_stopped_with_its_reason(
-    row: dict[str, Any], preferences: Preferences, status: DeliveryStatus, reason: str
+    row: dict[str, Any], preferences: RecipientPreferences, status: DeliveryStatus, reason: str
 ) -> None:
     verdict = stopped(preferences, **row)
-    assert (verdict.status, line(verdict.reason)) == (status, reason)
+    assert (verdict.status, reason_line(verdict.reason)) == (status, reason)
 
 
 def test_a_moment_before_it_expires_it_still_goes_out() -> None:
     assert stopped(expires_at=later(10.001)) is None
 
 
-def test_a_required_type_goes_out_against_an_opt_out_but_not_against_a_cancel() -> None:
+def test_a_required_type_overrides_an_opt_out_but_not_a_cancel() -> None:
     assert stopped(NO, required=True) is None
     assert stopped(NO, required=True, cancel_requested_at=later(9)).status is D.CANCELED
 
 
 def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> None:
     mine = delivery()
-    facts = Facts(
+    facts = GuardFacts(
         ledger=ledger(mine),
         now=later(10),
-        kind=kind(required=True),
+        notification_type=sample_type(required=True),
         delivery=mine,
         preferences=NOBODY_SAID_ANYTHING,
         suppressed="bounced",
     )
-    assert stop(facts) == Verdict(status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"}))
+    assert verdict_before_call(facts) == Verdict(status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"}))
     refused = replace(facts, suppressed=None, number_refused="premium_rate")
-    assert stop(refused) == Verdict(status=D.SKIPPED, reason=Reason("number_refused", {"rule": "premium_rate"}))
+    assert verdict_before_call(refused) == Verdict(
+        status=D.SKIPPED, reason=Reason("number_refused", {"rule": "premium_rate"})
+    )
 
 
-def test_a_step_is_not_needed_once_an_earlier_one_has_reached_its_goal() -> None:
+def test_a_step_is_skipped_once_an_earlier_one_reached_its_goal() -> None:
     """Late, while this one was about to go out."""
     first, second = delivery(), delivery(Channel.SMS, status=D.SENDING, step=2)
     call = attempt(first)
-    sent = answered(ledger(first, second, call), call, AttemptState.ACCEPTED)
+    sent = with_outcome(ledger(first, second, call), call, AttemptState.ACCEPTED)
     route = [{"channels": ["email"], "until": "opened", "within": "10m"}, {"channels": ["sms"]}]
-    facts = Facts(
+    facts = GuardFacts(
         ledger=sent,
         now=later(10),
-        kind=kind(["email"], ["sms"], route=route),
+        notification_type=sample_type(["email"], ["sms"], route=route),
         delivery=second,
         preferences=NOBODY_SAID_ANYTHING,
     )
-    assert stop(facts) is None
+    assert verdict_before_call(facts) is None
     opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
-    assert stop(replace(facts, ledger=opened)) == Verdict(status=D.SKIPPED, reason=Reason("goal_reached", {"step": 1}))
+    assert verdict_before_call(replace(facts, ledger=opened)) == Verdict(
+        status=D.SKIPPED, reason=Reason("goal_reached", {"step": 1})
+    )
 
 
 @pytest.mark.parametrize("generation", [1, 2])
 @pytest.mark.parametrize(
     ("evidence", "reason"), [(Evidence.DELIVERED, "goal_reached (step 1)"), (Evidence.BOUNCED, None)]
 )
-def test_a_step_that_turns_out_to_have_arrived_stops_the_ones_after_it(
-    evidence: Evidence, reason: str | None, generation: int
-) -> None:
+def test_a_late_arrival_of_a_step_stops_later_steps(evidence: Evidence, reason: str | None, generation: int) -> None:
     """Also one of the generation before a redrive."""
     first, mine = delivery(), delivery(Channel.SMS, step=2, generation=generation)
     call = attempt(first)
-    failed = answered(ledger(first, mine, call, generation=generation), call, AttemptState.NOT_ACCEPTED)
+    failed = with_outcome(ledger(first, mine, call, generation=generation), call, AttemptState.NOT_ACCEPTED)
     after = record_receipt(failed, call.id, evidence, later(5), later(5))
-    facts = Facts(
-        ledger=after, now=later(10), kind=kind(["email"], ["sms"]), delivery=mine, preferences=NOBODY_SAID_ANYTHING
+    facts = GuardFacts(
+        ledger=after,
+        now=later(10),
+        notification_type=sample_type(["email"], ["sms"]),
+        delivery=mine,
+        preferences=NOBODY_SAID_ANYTHING,
     )
-    verdict = stop(facts)
-    assert (verdict and line(verdict.reason)) == reason
+    verdict = verdict_before_call(facts)
+    assert (verdict and reason_line(verdict.reason)) == reason

@@ -1,6 +1,6 @@
 import pytest
 
-from domain.languages import chain, normalise
+from domain.languages import fallback_languages, normalize_tag
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from domain.languages import chain, normalise
     ],
 )
 def test_the_chain_goes_from_exact_to_default(locale: str | None, default: str, expected: list[str]) -> None:
-    assert chain(locale, default) == expected
+    assert fallback_languages(locale, default) == expected
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_the_chain_goes_from_exact_to_default(locale: str | None, default: str, 
     ],
 )
 def test_a_tag_has_one_spelling(tag: str, expected: str) -> None:
-    assert normalise(tag) == expected
-    assert normalise(expected) == expected
+    assert normalize_tag(tag) == expected
+    assert normalize_tag(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_a_tag_has_one_spelling(tag: str, expected: str) -> None:
 )
 def test_nonsense_is_no_tag(tag: str) -> None:
     with pytest.raises(ValueError, match="not a language tag"):
-        normalise(tag)
+        normalize_tag(tag)
     with pytest.raises(ValueError, match="not a language tag"):
-        chain("en", tag)
+        fallback_languages("en", tag)

@@ -8,13 +8,13 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import close_delivery, finish, record_outcome, record_receipt
+from domain.ledger import close_delivery, finish_notification, record_outcome, record_receipt
 from domain.overview import delivery_facts
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
-from domain.statuses import DELIVERY_MOVES, NOTIFICATION_MOVES, DeliveryStatus, NotificationStatus
+from domain.statuses import DELIVERY_TRANSITIONS, NOTIFICATION_TRANSITIONS, DeliveryStatus, NotificationStatus
 from domain.timeline import line_of
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger, only, statuses
+from tests.domain.ledgers import attempt, delivery, later, ledger, only_delivery, statuses, with_outcome
 
 EMAIL = delivery()
 SMS = delivery(Channel.SMS, step=2)
@@ -32,7 +32,7 @@ def with_everything(**more: object) -> Ledger:
     return ledger(EMAIL, CALL, **more)
 
 
-def test_evidence_is_ranked_from_our_own_failure_up_to_a_click() -> None:
+def test_evidence_is_ranked_from_an_internal_failure_to_a_click() -> None:
     assert [str(e) for e in sorted(Evidence, key=lambda e: e.rank)] == [
         "not_sent",
         "in_doubt",
@@ -46,12 +46,12 @@ def test_evidence_is_ranked_from_our_own_failure_up_to_a_click() -> None:
 
 @pytest.mark.parametrize(("weaker", "stronger"), list(pairwise(list(Evidence)[3:])))
 def test_the_stronger_evidence_wins_in_both_orders(weaker: Evidence, stronger: Evidence) -> None:
-    start = answered(with_everything(), CALL, S.ACCEPTED)
+    start = with_outcome(with_everything(), CALL, S.ACCEPTED)
     forward = receipt(receipt(start, weaker, 2), stronger, 3)
     backward = receipt(receipt(start, stronger, 3), weaker, 2)
     assert forward.attempts == backward.attempts
     assert forward.attempts[CALL.id].evidence is stronger
-    assert only(forward) == only(backward)
+    assert only_delivery(forward) == only_delivery(backward)
 
 
 @pytest.mark.parametrize(
@@ -63,23 +63,23 @@ def test_the_stronger_evidence_wins_in_both_orders(weaker: Evidence, stronger: E
         (Evidence.CLICKED, D.OPENED),
     ],
 )
-def test_a_receipt_that_comes_before_our_own_outcome_stands(evidence: Evidence, status: DeliveryStatus) -> None:
+def test_a_receipt_before_the_recorded_outcome_stands(evidence: Evidence, status: DeliveryStatus) -> None:
     early = receipt(with_everything(), evidence)
-    after = answered(early, CALL, S.ACCEPTED, at=3)
-    assert only(early).status is only(after).status is status
+    after = with_outcome(early, CALL, S.ACCEPTED, at=3)
+    assert only_delivery(early).status is only_delivery(after).status is status
     assert after.attempts[CALL.id].state is S.ACCEPTED
     assert after.attempts[CALL.id].sent_at == later(3)
 
 
-def test_a_receipt_proves_what_our_own_call_called_unknown() -> None:
-    unknown = answered(with_everything(), CALL, S.UNKNOWN)
-    assert only(unknown).status is D.SENDING
+def test_a_receipt_proves_a_call_recorded_as_unknown() -> None:
+    unknown = with_outcome(with_everything(), CALL, S.UNKNOWN)
+    assert only_delivery(unknown).status is D.SENDING
     after = receipt(unknown, Evidence.DELIVERED)
-    assert (only(after).status, after.attempts[CALL.id].state) == (D.DELIVERED, S.UNKNOWN)
+    assert (only_delivery(after).status, after.attempts[CALL.id].state) == (D.DELIVERED, S.UNKNOWN)
 
 
-def test_the_earliest_time_wins_whatever_the_order() -> None:
-    start = answered(with_everything(), CALL, S.ACCEPTED)
+def test_the_earliest_time_wins_in_any_order() -> None:
+    start = with_outcome(with_everything(), CALL, S.ACCEPTED)
     for order in ([2, 5], [5, 2]):
         after = start
         for at in order:
@@ -88,45 +88,45 @@ def test_the_earliest_time_wins_whatever_the_order() -> None:
 
 
 def test_a_click_is_an_opening_at_the_same_time() -> None:
-    after = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.CLICKED, 4)
+    after = receipt(with_outcome(with_everything(), CALL, S.ACCEPTED), Evidence.CLICKED, 4)
     facts = delivery_facts(after, EMAIL.id)
     assert (facts["opened_at"], facts["clicked_at"], facts["delivered_at"]) == (later(4), later(4), None)
 
 
-def test_an_answered_call_takes_no_second_answer() -> None:
-    refused = answered(with_everything(), CALL, S.REFUSED)
-    assert answered(refused, CALL, S.ACCEPTED) is refused
-    accepted = answered(with_everything(), CALL, S.ACCEPTED)
-    assert answered(accepted, CALL, S.UNKNOWN) is accepted
+def test_a_call_with_an_outcome_takes_no_second_outcome() -> None:
+    refused = with_outcome(with_everything(), CALL, S.REFUSED)
+    assert with_outcome(refused, CALL, S.ACCEPTED) is refused
+    accepted = with_outcome(with_everything(), CALL, S.ACCEPTED)
+    assert with_outcome(accepted, CALL, S.UNKNOWN) is accepted
 
 
-def test_an_unknown_call_that_the_provider_turns_out_to_have_is_sent() -> None:
-    after = answered(answered(with_everything(), CALL, S.UNKNOWN), CALL, S.ACCEPTED, at=9)
-    assert (only(after).status, after.attempts[CALL.id].sent_at) == (D.SENT, later(9))
+def test_an_unknown_call_that_the_provider_has_is_sent() -> None:
+    after = with_outcome(with_outcome(with_everything(), CALL, S.UNKNOWN), CALL, S.ACCEPTED, at=9)
+    assert (only_delivery(after).status, after.attempts[CALL.id].sent_at) == (D.SENT, later(9))
 
 
 def test_an_unknown_call_that_is_proved_absent_is_no_longer_in_doubt() -> None:
-    absent = answered(answered(with_everything(), CALL, S.UNKNOWN), CALL, S.NOT_ACCEPTED)
+    absent = with_outcome(with_outcome(with_everything(), CALL, S.UNKNOWN), CALL, S.NOT_ACCEPTED)
     assert absent.attempts[CALL.id].evidence is Evidence.NOT_SENT
-    assert only(close_delivery(absent, EMAIL.id, FAILED, later(5))).status is D.FAILED
+    assert only_delivery(close_delivery(absent, EMAIL.id, FAILED, later(5))).status is D.FAILED
 
 
 def test_a_receipt_outlives_the_proof_of_absence() -> None:
-    opened = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED)
-    assert only(answered(opened, CALL, S.NOT_ACCEPTED)).status is D.OPENED
+    opened = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED)
+    assert only_delivery(with_outcome(opened, CALL, S.NOT_ACCEPTED)).status is D.OPENED
 
 
 @pytest.mark.parametrize("state", [S.UNKNOWN, S.SUBMITTING])
-def test_a_failed_verdict_over_a_call_that_nobody_knows_the_end_of_is_in_doubt(state: AttemptState) -> None:
-    before = with_everything() if state is S.SUBMITTING else answered(with_everything(), CALL, state)
+def test_a_failed_verdict_over_an_unknown_call_is_in_doubt(state: AttemptState) -> None:
+    before = with_everything() if state is S.SUBMITTING else with_outcome(with_everything(), CALL, state)
     after = close_delivery(before, EMAIL.id, FAILED, later(5))
-    assert (only(after).status, only(after).failure) == (D.IN_DOUBT, Reason("gave_up"))
+    assert (only_delivery(after).status, only_delivery(after).failure) == (D.IN_DOUBT, Reason("gave_up"))
 
 
 @pytest.mark.parametrize("state", [S.REFUSED, S.NOT_ACCEPTED])
 def test_a_failed_verdict_over_a_call_that_surely_failed_stands(state: AttemptState) -> None:
-    after = close_delivery(answered(with_everything(), CALL, state), EMAIL.id, FAILED, later(5))
-    assert only(after).status is D.FAILED
+    after = close_delivery(with_outcome(with_everything(), CALL, state), EMAIL.id, FAILED, later(5))
+    assert only_delivery(after).status is D.FAILED
 
 
 @pytest.mark.parametrize("verdict", [D.CANCELED, D.EXPIRED, D.FAILED, D.IN_DOUBT, D.SKIPPED])
@@ -134,34 +134,36 @@ def test_a_failed_verdict_over_a_call_that_surely_failed_stands(state: AttemptSt
 def test_a_verdict_that_was_reached_before_the_receipt_came_takes_nothing_back(
     known: Evidence, verdict: DeliveryStatus
 ) -> None:
-    told = receipt(answered(with_everything(), CALL, S.UNKNOWN), known)
+    told = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), known)
     assert close_delivery(told, EMAIL.id, Verdict(status=verdict, reason=Reason("outcome_unknown")), later(5)) is told
 
 
-def test_finishing_closes_what_is_open_and_leaves_what_was_sent() -> None:
-    sent = answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED)
-    after = finish(sent, later(5))
+def test_finishing_closes_open_deliveries_and_keeps_sent_ones() -> None:
+    sent = with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED)
+    after = finish_notification(sent, later(5))
     assert {d.channel: d.status for d in after.deliveries.values()} == {Channel.EMAIL: D.SENT, Channel.SMS: D.FAILED}
     assert (after.status, after.finished_at) == (N.SENT, later(5))
 
 
 def test_finishing_over_a_call_under_way_is_in_doubt() -> None:
-    after = finish(with_everything(), later(5))
-    assert (only(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
+    after = finish_notification(with_everything(), later(5))
+    assert (only_delivery(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
 
 
 def test_a_finished_ledger_is_not_finished_again() -> None:
-    done = finish(with_everything(), later(5))
-    assert finish(done, later(9), N.CANCELED) is done
+    done = finish_notification(with_everything(), later(5))
+    assert finish_notification(done, later(9), N.CANCELED) is done
 
 
 @pytest.mark.parametrize(
     ("verdict", "closed"),
     [(N.FAILED, D.FAILED), (N.CANCELED, D.CANCELED), (N.EXPIRED, D.EXPIRED)],
 )
-def test_what_is_open_ends_as_the_notification_does(verdict: NotificationStatus, closed: DeliveryStatus) -> None:
-    after = finish(ledger(delivery(status=D.PENDING)), later(5), verdict, Reason("why"))
-    assert (only(after).status, after.status) == (closed, verdict)
+def test_open_deliveries_end_with_the_status_of_the_notification(
+    verdict: NotificationStatus, closed: DeliveryStatus
+) -> None:
+    after = finish_notification(ledger(delivery(status=D.PENDING)), later(5), verdict, Reason("why"))
+    assert (only_delivery(after).status, after.status) == (closed, verdict)
 
 
 SKIPPED_BY_RULE = {"status": D.SKIPPED, "by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
@@ -188,81 +190,89 @@ def test_a_notification_is_as_good_as_its_best_delivery(
     email: dict[str, object], sms: dict[str, object], ends: NotificationStatus
 ) -> None:
     rows = (delivery(**email), delivery(Channel.SMS, **email | sms))  # type: ignore[arg-type]
-    assert finish(ledger(*rows), later(5)).status is ends
+    assert finish_notification(ledger(*rows), later(5)).status is ends
 
 
 def test_without_any_delivery_the_verdict_decides() -> None:
-    assert finish(ledger(), later(5), N.EXPIRED, Reason("expired")).status is N.EXPIRED
-    assert finish(ledger(), later(5)).status is N.FAILED
+    assert finish_notification(ledger(), later(5), N.EXPIRED, Reason("expired")).status is N.EXPIRED
+    assert finish_notification(ledger(), later(5)).status is N.FAILED
 
 
 @pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
-def test_what_was_sent_and_came_back_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
+def test_a_bounced_delivery_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
     """`EXPIRED` says that nothing was sent."""
-    bounced = receipt(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    after = finish(bounced, later(5), verdict, Reason("why"))
+    bounced = receipt(with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
+    after = finish_notification(bounced, later(5), verdict, Reason("why"))
     assert after.status is N.FAILED
 
 
 @pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
-def test_a_late_bounce_of_all_that_was_sent_fails_a_notification_whose_rest_was_stopped(
+def test_a_late_bounce_of_all_sent_deliveries_fails_the_notification(
     verdict: NotificationStatus,
 ) -> None:
-    done = finish(answered(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, Reason("why"))
+    done = finish_notification(
+        with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, Reason("why")
+    )
     assert done.status is N.SENT
     assert receipt(done, Evidence.BOUNCED, 9).status is N.FAILED
 
 
 def test_a_receipt_after_the_end_still_counts_and_the_end_stays() -> None:
-    expired = finish(with_everything(), later(5), N.EXPIRED, Reason("expired"))
+    expired = finish_notification(with_everything(), later(5), N.EXPIRED, Reason("expired"))
     after = receipt(expired, Evidence.DELIVERED, 60)
     assert (after.status, after.failure_reason, after.finished_at) == (N.DELIVERED, None, later(5))
 
 
-def test_a_bounce_before_the_end_does_not_end_a_notification_that_may_still_fall_back() -> None:
-    bounced = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    assert (only(bounced).status, bounced.status, bounced.finished_at) == (D.FAILED, N.SENT, None)
-    assert finish(bounced, later(5)).status is N.FAILED
+def test_a_bounce_before_the_end_does_not_fail_a_notification_with_fallback() -> None:
+    bounced = receipt(with_outcome(with_everything(), CALL, S.ACCEPTED), Evidence.BOUNCED)
+    assert (only_delivery(bounced).status, bounced.status, bounced.finished_at) == (D.FAILED, N.SENT, None)
+    assert finish_notification(bounced, later(5)).status is N.FAILED
 
 
 def test_one_arrival_among_several_endpoints_makes_the_delivery_arrive() -> None:
     phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = answered(answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
+    start = with_outcome(with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
     after = receipt(receipt(start, Evidence.BOUNCED, 2, phone), Evidence.DELIVERED, 3, tablet)
-    assert only(after).status is D.DELIVERED
+    assert only_delivery(after).status is D.DELIVERED
 
 
-def test_an_endpoint_that_bounced_is_worth_less_than_one_that_is_only_sent_to() -> None:
+def test_a_bounced_endpoint_ranks_below_a_sent_one() -> None:
     phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = answered(answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
+    start = with_outcome(with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
     orders = [[Evidence.DELIVERED, Evidence.BOUNCED], [Evidence.BOUNCED, Evidence.DELIVERED]]
     for order in orders:
         after = start
         for evidence in order:
             after = receipt(after, evidence, 2, phone)
-        assert (only(after).status, after.status) == (D.SENT, N.SENT)
+        assert (only_delivery(after).status, after.status) == (D.SENT, N.SENT)
 
 
-def test_a_bounce_beside_a_call_nobody_knows_the_end_of_is_in_doubt_not_failed() -> None:
+def test_a_bounce_with_an_unknown_call_is_in_doubt() -> None:
     phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = answered(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED)
-    forward = answered(receipt(start, Evidence.BOUNCED, 2, phone), tablet, S.UNKNOWN)
-    backward = receipt(answered(start, tablet, S.UNKNOWN), Evidence.BOUNCED, 2, phone)
-    assert only(finish(forward, later(5))).status is only(finish(backward, later(5))).status is D.IN_DOUBT
+    start = with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED)
+    forward = with_outcome(receipt(start, Evidence.BOUNCED, 2, phone), tablet, S.UNKNOWN)
+    backward = receipt(with_outcome(start, tablet, S.UNKNOWN), Evidence.BOUNCED, 2, phone)
+    assert (
+        only_delivery(finish_notification(forward, later(5))).status
+        is only_delivery(finish_notification(backward, later(5))).status
+        is D.IN_DOUBT
+    )
 
 
 def test_an_endpoint_that_is_called_after_another_has_bounced_still_counts() -> None:
     phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    bounced = receipt(answered(ledger(EMAIL, phone), phone, S.ACCEPTED), Evidence.BOUNCED, 2, phone)
-    assert only(bounced).status is D.FAILED
+    bounced = receipt(with_outcome(ledger(EMAIL, phone), phone, S.ACCEPTED), Evidence.BOUNCED, 2, phone)
+    assert only_delivery(bounced).status is D.FAILED
     called = replace(bounced, attempts={**bounced.attempts, tablet.id: tablet})
-    ends = {state: only(answered(called, tablet, state)).status for state in (S.ACCEPTED, S.UNKNOWN, S.REFUSED)}
+    ends = {
+        state: only_delivery(with_outcome(called, tablet, state)).status for state in (S.ACCEPTED, S.UNKNOWN, S.REFUSED)
+    }
     assert ends == {S.ACCEPTED: D.SENT, S.UNKNOWN: D.IN_DOUBT, S.REFUSED: D.FAILED}
 
 
-def test_a_delivery_shows_the_provider_and_answer_of_its_best_attempt() -> None:
+def test_a_delivery_shows_the_provider_and_response_of_its_best_attempt() -> None:
     first, second = attempt(EMAIL), attempt(EMAIL, number=2)
-    start = answered(ledger(EMAIL, first, second), first, S.UNKNOWN)
+    start = with_outcome(ledger(EMAIL, first, second), first, S.UNKNOWN)
     named = record_outcome(start, replace(second, provider_message_id="message-2"), S.ACCEPTED, later(2))
     assert delivery_facts(named, EMAIL.id)["provider_message_id"] == "message-2"
     opened = receipt(named, Evidence.OPENED, 3, first)
@@ -270,19 +280,19 @@ def test_a_delivery_shows_the_provider_and_answer_of_its_best_attempt() -> None:
 
 
 def test_a_call_that_failed_leaves_a_note_and_moves_nothing() -> None:
-    after = answered(with_everything(), CALL, S.NOT_ACCEPTED)
+    after = with_outcome(with_everything(), CALL, S.NOT_ACCEPTED)
     assert [(event.kind, event.status, event.delivery_status) for event in after.events] == [
         ("attempt_not_accepted", None, None)
     ]
 
 
 def test_a_repeated_receipt_changes_nothing_at_all() -> None:
-    once = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.DELIVERED)
+    once = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), Evidence.DELIVERED)
     assert receipt(once, Evidence.DELIVERED) is once
 
 
 def test_a_receipt_that_moves_nothing_is_in_the_timeline_all_the_same() -> None:
-    opened = receipt(answered(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED, 3)
+    opened = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED, 3)
     after = receipt(opened, Evidence.DELIVERED, 2)
     [told] = after.events[len(opened.events) :]
     assert (told.kind, told.status, told.delivery_status) == ("delivered", None, None)
@@ -290,7 +300,7 @@ def test_a_receipt_that_moves_nothing_is_in_the_timeline_all_the_same() -> None:
 
 
 def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
-    after = receipt(answered(with_everything(), CALL, S.ACCEPTED), Evidence.DELIVERED)
+    after = receipt(with_outcome(with_everything(), CALL, S.ACCEPTED), Evidence.DELIVERED)
     assert [(event.kind, event.delivery_status, event.status) for event in after.events] == [
         ("sent", D.SENT, N.SENT),
         ("delivered", D.DELIVERED, N.DELIVERED),
@@ -299,7 +309,7 @@ def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
 
 
 def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
-    after = finish(
+    after = finish_notification(
         ledger(delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))), later(5)
     )
     assert [(event.kind, line_of(event.reason, event.detail), event.status) for event in after.events] == [
@@ -307,15 +317,15 @@ def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
     ]
 
 
-def test_the_reason_names_every_channel_that_did_not_get_through_in_the_order_of_the_route() -> None:
+def test_the_reason_names_every_failed_channel_in_route_order() -> None:
     email = delivery(status=D.FAILED, failure=Reason("bounced"), step=2)
     sms = delivery(Channel.SMS, status=D.SKIPPED, failure=Reason("no_address"), step=1)
-    assert finish(ledger(email, sms), later(5)).failure_reason == "sms: no_address; email: bounced"
+    assert finish_notification(ledger(email, sms), later(5)).failure_reason == "sms: no_address; email: bounced"
 
 
 @pytest.mark.parametrize("status", [D.OPENED, D.SKIPPED])
 def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
-    assert DELIVERY_MOVES[status] == set()
+    assert DELIVERY_TRANSITIONS[status] == set()
 
 
 def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
@@ -323,24 +333,24 @@ def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
     skipped = delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     before = ledger(skipped, attempt(skipped, state=S.NOT_ACCEPTED), status=N.SUPPRESSED, finished_at=later(1))
     after = receipt(before, Evidence.DELIVERED)
-    assert (only(after), after.status) == (only(before), N.SUPPRESSED)
+    assert (only_delivery(after), after.status) == (only_delivery(before), N.SUPPRESSED)
     assert [(event.kind, event.status) for event in after.events] == [("delivered", None)]
     assert after.attempts[CALL.id].delivered_at == later(2)
 
 
 def test_every_status_has_its_row_in_the_tables() -> None:
-    assert set(DELIVERY_MOVES) == set(DeliveryStatus)
-    assert set(NOTIFICATION_MOVES) == set(NotificationStatus)
+    assert set(DELIVERY_TRANSITIONS) == set(DeliveryStatus)
+    assert set(NOTIFICATION_TRANSITIONS) == set(NotificationStatus)
 
 
 def test_nothing_goes_back_to_pending_but_a_redrive() -> None:
-    assert {s for s, moves in NOTIFICATION_MOVES.items() if N.PENDING in moves} == {N.FAILED, N.IN_DOUBT}
-    assert not [s for s, moves in DELIVERY_MOVES.items() if D.PENDING in moves]
+    assert {s for s, moves in NOTIFICATION_TRANSITIONS.items() if N.PENDING in moves} == {N.FAILED, N.IN_DOUBT}
+    assert not [s for s, moves in DELIVERY_TRANSITIONS.items() if D.PENDING in moves]
 
 
 def test_a_time_is_kept_as_it_was_reported() -> None:
     told: datetime = later(-30)
-    before = answered(with_everything(), CALL, S.ACCEPTED)
+    before = with_outcome(with_everything(), CALL, S.ACCEPTED)
     after = record_receipt(before, CALL.id, Evidence.DELIVERED, told, later(9))
     assert delivery_facts(after, EMAIL.id)["delivered_at"] == told
     assert after.events[-1].at == later(9)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.merge_patch import merged
+from domain.merge_patch import apply_merge_patch
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ from domain.merge_patch import merged
 )
 def test_a_patch_is_laid_over_a_document(target: dict[str, Any], patch: dict[str, Any], result: dict[str, Any]) -> None:
     before = repr(target)
-    assert merged(target, patch) == result
+    assert apply_merge_patch(target, patch) == result
     assert repr(target) == before

@@ -6,8 +6,8 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import Evidence
-from domain.notification_types import Guarantee, Step, TemplatePolicy, from_spec
-from tests.domain.kinds import TYPE_ID, kind
+from domain.notification_types import Guarantee, RouteStep, TemplatePolicy, from_spec
+from tests.domain.sample_types import TYPE_ID, sample_type
 
 FULL = {
     "key": "order.shipped",
@@ -25,7 +25,7 @@ FULL = {
 }
 
 
-def test_everything_that_a_type_says_is_read() -> None:
+def test_every_field_of_a_type_is_read() -> None:
     read = from_spec(TYPE_ID, FULL)
     assert (read.id, read.key, read.category, read.required, read.priority) == (
         TYPE_ID,
@@ -35,8 +35,8 @@ def test_everything_that_a_type_says_is_read() -> None:
         1,
     )
     assert read.default == {Channel.EMAIL: True, Channel.SMS: False}
-    first = Step(channels=(Channel.PUSH, Channel.IN_APP), goal=Evidence.DELIVERED, within=timedelta(minutes=10))
-    assert read.route == (first, Step(channels=(Channel.EMAIL,)))
+    first = RouteStep(channels=(Channel.PUSH, Channel.IN_APP), goal=Evidence.DELIVERED, within=timedelta(minutes=10))
+    assert read.route == (first, RouteStep(channels=(Channel.EMAIL,)))
     assert read.always == (Channel.WEBHOOK,)
     assert read.channels == [Channel.WEBHOOK, Channel.PUSH, Channel.IN_APP, Channel.EMAIL]
     assert read.templates == {Channel.PUSH: "short", Channel.IN_APP: "short", Channel.EMAIL: "long"}
@@ -53,7 +53,7 @@ def test_key_route_and_templates_are_enough() -> None:
 
 @pytest.mark.parametrize(("written", "read"), [("on", True), ("off", False)])
 def test_the_default_is_on_or_off(written: str, read: bool) -> None:
-    assert kind(default=written).default is read
+    assert sample_type(default=written).default is read
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_the_default_is_on_or_off(written: str, read: bool) -> None:
     ],
 )
 def test_patience_follows_the_priority_of_the_notification(priority: int, patience: timedelta) -> None:
-    assert kind(priority=3).patience(priority) == patience
+    assert sample_type(priority=3).effective_give_up_after(priority) == patience
 
 
 @pytest.mark.parametrize("priority", [1, 5])
-def test_a_type_that_says_when_to_give_up_is_obeyed(priority: int) -> None:
-    assert kind(give_up_after="2h").patience(priority) == timedelta(hours=2)
+def test_the_types_give_up_time_is_applied(priority: int) -> None:
+    assert sample_type(give_up_after="2h").effective_give_up_after(priority) == timedelta(hours=2)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from domain.channels import Channel
-from domain.preferences import Preferences, decide
-from tests.domain.kinds import kind
+from domain.preferences import RecipientPreferences, decide_channel
+from tests.domain.sample_types import sample_type
 
 TYPE, CATEGORY = "order.shipped", "ORDERS"
 NO, YES = {"email": False}, {"email": True}
@@ -35,24 +35,29 @@ def test_the_most_specific_rule_decides(
     by_type: Any, by_category: Any, by_channel: Any, default: Any, allowed: bool, rule: str
 ) -> None:
     said = {TYPE: by_type, CATEGORY: by_category}
-    preferences = Preferences(
+    preferences = RecipientPreferences(
         channels=by_channel or {}, types={name: value for name, value in said.items() if value is not None}
     )
-    decision = decide(
-        kind(category=CATEGORY, **({} if default is None else {"default": default})), Channel.EMAIL, preferences
+    decision = decide_channel(
+        sample_type(category=CATEGORY, **({} if default is None else {"default": default})), Channel.EMAIL, preferences
     )
     assert (decision.allowed, decision.rule) == (allowed, rule)
 
 
-def test_a_category_that_the_type_does_not_have_says_nothing() -> None:
-    preferences = Preferences(types={CATEGORY: NO})
-    assert decide(kind(), Channel.EMAIL, preferences).allowed
+def test_a_category_that_the_type_does_not_have_is_ignored() -> None:
+    preferences = RecipientPreferences(types={CATEGORY: NO})
+    assert decide_channel(sample_type(), Channel.EMAIL, preferences).allowed
 
 
 @pytest.mark.parametrize(
     "preferences",
-    [Preferences(types={TYPE: NO}), Preferences(types={CATEGORY: NO}), Preferences(channels=NO), Preferences()],
+    [
+        RecipientPreferences(types={TYPE: NO}),
+        RecipientPreferences(types={CATEGORY: NO}),
+        RecipientPreferences(channels=NO),
+        RecipientPreferences(),
+    ],
 )
-def test_a_required_type_ignores_every_opt_out(preferences: Preferences) -> None:
-    decision = decide(kind(category=CATEGORY, required=True, default="off"), Channel.EMAIL, preferences)
+def test_a_required_type_ignores_every_opt_out(preferences: RecipientPreferences) -> None:
+    decision = decide_channel(sample_type(category=CATEGORY, required=True, default="off"), Channel.EMAIL, preferences)
     assert (decision.allowed, decision.rule) == (True, "required")

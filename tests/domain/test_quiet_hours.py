@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.quiet_hours import QuietHours, SendWindow, opens_at, quiet_until
+from domain.quiet_hours import QuietHours, SendWindow, next_opening, quiet_hours_end
 from tests.domain.clock_changes import CHANGES, MINUTE, latest_shown, utc
 
 ALL = "mon,tue,wed,thu,fri,sat,sun"
@@ -83,7 +83,7 @@ QUIET = """
 
 @pytest.mark.parametrize(("window", "zone", "at", "until"), rows(QUIET))
 def test_it_is_quiet_until(window: str, zone: str, at: str, until: str) -> None:
-    found = quiet_until(QuietHours.from_json(spec(window)), zone, utc(f"{at}Z"))
+    found = quiet_hours_end(QuietHours.from_json(spec(window)), zone, utc(f"{at}Z"))
     assert (found and found.isoformat()) == (None if until == "-" else utc(f"{until}Z").isoformat())
 
 
@@ -111,23 +111,23 @@ OPENS = """
 
 @pytest.mark.parametrize(("window", "zone", "at", "opens"), rows(OPENS))
 def test_a_send_window_opens_at(window: str, zone: str, at: str, opens: str) -> None:
-    found = opens_at(SendWindow.from_json(spec(window)), zone, utc(f"{at}Z"))
+    found = next_opening(SendWindow.from_json(spec(window)), zone, utc(f"{at}Z"))
     assert (found and found.isoformat()) == (None if opens == "-" else utc(f"{opens}Z").isoformat())
 
 
-def test_hours_with_a_zone_of_their_own_do_not_follow_the_person() -> None:
+def test_hours_with_their_own_zone_do_not_follow_the_recipient() -> None:
     own = QuietHours.from_json({"start": "22:00", "end": "07:00", "timezone": "Asia/Tokyo", "days": None})
-    assert quiet_until(own, "Europe/Vienna", utc("2026-01-01T13:00Z")) == utc("2026-01-01T22:00Z")
-    assert quiet_until(own, "Europe/Vienna", utc("2026-01-01T23:00Z")) is None
+    assert quiet_hours_end(own, "Europe/Vienna", utc("2026-01-01T13:00Z")) == utc("2026-01-01T22:00Z")
+    assert quiet_hours_end(own, "Europe/Vienna", utc("2026-01-01T23:00Z")) is None
 
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "Europe", ""])
 def test_a_zone_that_is_none_is_refused(name: str) -> None:
     at = utc("2026-01-01T00:00Z")
     with pytest.raises(ValueError, match="must be a time zone name"):
-        quiet_until(QuietHours.from_json(spec("22:00-07:00")), name, at)
+        quiet_hours_end(QuietHours.from_json(spec("22:00-07:00")), name, at)
     with pytest.raises(ValueError, match="must be a time zone name"):
-        opens_at(SendWindow.from_json(spec("22:00-07:00")), name, at)
+        next_opening(SendWindow.from_json(spec("22:00-07:00")), name, at)
 
 
 @pytest.mark.parametrize("kind", [QuietHours, SendWindow])
@@ -144,15 +144,15 @@ def test_a_zone_that_is_none_is_refused(name: str) -> None:
         ({"days": ["monday"]}, "must be mon, tue"),
     ],
 )
-def test_what_is_no_window_is_refused(kind: type[QuietHours | SendWindow], changed: dict[str, Any], words: str) -> None:
+def test_an_invalid_window_is_refused(kind: type[QuietHours | SendWindow], changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         kind.from_json(spec("22:00-07:00") | changed)
 
 
-def test_a_window_on_all_days_says_the_same_as_one_without_days() -> None:
+def test_a_window_on_all_days_equals_one_without_days() -> None:
     at = utc("2026-01-01T23:00Z")
     for window in ("22:00-07:00", f"22:00-07:00 {ALL}"):
-        assert quiet_until(QuietHours.from_json(spec(window)), "UTC", at) == utc("2026-01-02T07:00Z")
+        assert quiet_hours_end(QuietHours.from_json(spec(window)), "UTC", at) == utc("2026-01-02T07:00Z")
 
 
 NIGHTS = st.builds(
@@ -180,28 +180,28 @@ def on_a_day(hours: QuietHours, shown: datetime) -> bool:
 
 
 @given(hours=NIGHTS, change=st.sampled_from(sorted(CHANGES)), first=st.integers(0, 3 * 24 * 60))
-def test_every_minute_is_quiet_until_the_one_that_is_told(hours: QuietHours, change: str, first: int) -> None:
+def test_every_minute_before_the_returned_end_is_quiet(hours: QuietHours, change: str, first: int) -> None:
     zone, minutes = CHANGES[change][0], latest_shown(change)[first : first + 24 * 60]
     at = minutes[0][0]
-    until = quiet_until(hours, zone, at)
+    until = quiet_hours_end(hours, zone, at)
     if until is None:
         assert not quiet_by_the_clock(hours, minutes[0][1])
         return
     assert at < until
-    assert quiet_until(hours, zone, until) is None
-    assert {quiet_until(hours, zone, minute) for minute, _ in minutes[::7] if minute < until} == {until}
+    assert quiet_hours_end(hours, zone, until) is None
+    assert {quiet_hours_end(hours, zone, minute) for minute, _ in minutes[::7] if minute < until} == {until}
     assert all(quiet_by_the_clock(hours, shown) == (minute < until) for minute, shown in minutes if minute <= until)
 
 
 @given(hours=NIGHTS, change=st.sampled_from(sorted(CHANGES)), first=st.integers(0, 3 * 24 * 60))
-def test_a_send_window_is_closed_until_the_minute_that_is_told(hours: QuietHours, change: str, first: int) -> None:
+def test_a_send_window_is_closed_before_the_returned_minute(hours: QuietHours, change: str, first: int) -> None:
     window = SendWindow(start=hours.start, end=hours.end, days=hours.days)
     zone, minutes = CHANGES[change][0], latest_shown(change)[first:]
-    opens = opens_at(window, zone, minutes[0][0])
+    opens = next_opening(window, zone, minutes[0][0])
     assert (opens is None) == quiet_by_the_clock(hours, minutes[0][1])
     if opens is not None:
         assert minutes[0][0] < opens
-        assert opens_at(window, zone, opens) is None
+        assert next_opening(window, zone, opens) is None
         assert all(
             quiet_by_the_clock(hours, shown) == (minute == opens) for minute, shown in minutes if minute <= opens
         )

@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from domain.cancellation import CancelAnswer, answers, cancel
+from domain.cancellation import CancelResult, cancel_notification, cancel_results
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import close_delivery, finish, record_receipt
+from domain.ledger import close_delivery, finish_notification, record_receipt
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
-from domain.redrives import Candidate, delays, left_to, refusal, unreachable
-from domain.routing import Skip
+from domain.redrives import RedriveCandidate, already_sent_verdict, redrive_refusal, start_delays, unreachable_reason
+from domain.routing import SkippedChannel
 from domain.statuses import DeliveryStatus, NotificationStatus
-from domain.steps import arrived, reached
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger, redriven
+from domain.steps import has_arrived, has_reached
+from tests.domain.ledgers import attempt, delivery, later, ledger, redriven, with_outcome
 
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 NOW = later(10)
@@ -22,8 +22,8 @@ OLD, NEW = delivery(), delivery(generation=2)
 CALL = attempt(OLD)
 
 
-def candidate(status: NotificationStatus = N.FAILED, **more: Any) -> Candidate:
-    return Candidate(**{"status": status, "finished": True, "expires_at": None, "erased": False, **more})
+def candidate(status: NotificationStatus = N.FAILED, **more: Any) -> RedriveCandidate:
+    return RedriveCandidate(**{"status": status, "finished": True, "expires_at": None, "erased": False, **more})
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def candidate(status: NotificationStatus = N.FAILED, **more: Any) -> Candidate:
         (N.DIGESTED, "digested"),
     ],
 )
-def test_only_what_failed_is_sent_again_and_the_rest_says_why_not(status: NotificationStatus, reason: str) -> None:
-    assert refusal(candidate(status), NOW, force=False) == reason
+def test_only_failed_deliveries_are_redriven_and_others_have_a_reason(status: NotificationStatus, reason: str) -> None:
+    assert redrive_refusal(candidate(status), NOW, force=False) == reason
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_only_what_failed_is_sent_again_and_the_rest_says_why_not(status: Notifi
     ],
 )
 def test_channels_that_are_all_skipped_have_one_code(reasons: list[Reason], code: str) -> None:
-    skips = [Skip(step=1, channel=Channel.SMS, reason=reason, by_rule=True, rule=None) for reason in reasons]
-    assert unreachable(skips) == code
+    skips = [SkippedChannel(step=1, channel=Channel.SMS, reason=reason, by_rule=True, rule=None) for reason in reasons]
+    assert unreachable_reason(skips) == code
 
 
-def test_every_status_has_its_answer_and_force_changes_only_the_doubt() -> None:
+def test_every_status_has_its_redrive_result_and_force_changes_only_in_doubt() -> None:
     for status in NotificationStatus:
-        plain, forced = (refusal(candidate(status), NOW, force=force) for force in (False, True))
+        plain, forced = (redrive_refusal(candidate(status), NOW, force=force) for force in (False, True))
         assert forced == (None if status is N.IN_DOUBT else plain)
 
 
@@ -77,20 +77,20 @@ def test_every_status_has_its_answer_and_force_changes_only_the_doubt() -> None:
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
-def test_whose_time_is_over_or_whose_person_is_gone_gets_no_new_life(
+def test_expired_sends_and_erased_recipients_are_not_redriven(
     more: dict[str, Any], reason: str | None, force: bool
 ) -> None:
-    assert refusal(candidate(**more), NOW, force=force) == reason
+    assert redrive_refusal(candidate(**more), NOW, force=force) == reason
 
 
 @pytest.mark.parametrize(("rate", "spread"), [(0, [0, 0, 0]), (20, [0, 0.05, 0.1]), (0.5, [0, 2, 4])])
 def test_they_start_at_the_rate(rate: float, spread: list[float]) -> None:
-    assert delays(3, rate) == spread
+    assert start_delays(3, rate) == spread
 
 
 def again(*rows: object, state: AttemptState = S.NOT_ACCEPTED) -> Ledger:
     """Failed once (or in doubt), and redriven."""
-    first = finish(answered(ledger(OLD, CALL), CALL, state), later(5))
+    first = finish_notification(with_outcome(ledger(OLD, CALL), CALL, state), later(5))
     return redriven(first, *rows)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_late_evidence_of_an_earlier_generation_moves_the_notification() -> None
     assert {d.generation: d.status for d in after.deliveries.values()} == {1: D.DELIVERED, 2: D.SENDING}
 
 
-def test_whoever_has_it_by_then_is_not_sent_it_again_and_whoever_has_it_back_is() -> None:
+def test_a_recipient_with_a_late_receipt_is_skipped_unless_it_bounced() -> None:
     before = again(NEW)
     assert before.reached_before(NEW.id, "email") is None
     have = told(before, Evidence.DELIVERED).reached_before(NEW.id, "email")
@@ -120,29 +120,29 @@ def test_another_device_another_step_and_another_channel_do_not_have_it() -> Non
     assert [after.reached_before(one.id, "email") for one in others] == [None, None]
 
 
-def test_a_second_call_that_arrived_counts_beside_a_first_that_came_back() -> None:
+def test_a_second_accepted_call_counts_after_a_bounced_first() -> None:
     second = attempt(OLD, number=2)
-    start = redriven(finish(answered(ledger(OLD, CALL, second), CALL, S.UNKNOWN), later(5)), NEW)
+    start = redriven(finish_notification(with_outcome(ledger(OLD, CALL, second), CALL, S.UNKNOWN), later(5)), NEW)
     after = record_receipt(told(start, Evidence.BOUNCED), second.id, Evidence.DELIVERED, later(21), later(21))
     have = after.reached_before(NEW.id, "email")
     assert (have and have.id) == OLD.id
 
 
-def left_out(evidence: Evidence) -> Ledger:
+def already_sent_ledger(evidence: Evidence) -> Ledger:
     """An earlier generation turned out to have sent it, so that the new one sent nothing; and that is its end."""
     after = told(again(NEW), evidence)
-    return finish(close_delivery(after, NEW.id, left_to(1), later(30)), later(30))
+    return finish_notification(close_delivery(after, NEW.id, already_sent_verdict(1), later(30)), later(30))
 
 
-def test_what_an_earlier_generation_sent_is_left_out_and_the_end_is_as_good_as_that() -> None:
-    after = left_out(Evidence.DELIVERED)
+def test_deliveries_of_an_earlier_generation_are_skipped_and_count() -> None:
+    after = already_sent_ledger(Evidence.DELIVERED)
     assert (after.status, after.failure_reason) == (N.DELIVERED, None)
     assert after.deliveries[NEW.id].status is D.SKIPPED
     assert after.deliveries[NEW.id].failure == Reason("already_sent", {"generation": 1})
 
 
 def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
-    after = told(left_out(Evidence.DELIVERED), Evidence.BOUNCED, 40)
+    after = told(already_sent_ledger(Evidence.DELIVERED), Evidence.BOUNCED, 40)
     assert (after.status, after.failure_reason) == (N.FAILED, "email: bounced")
 
 
@@ -150,49 +150,49 @@ def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
     ("state", "status", "reason"),
     [(S.NOT_ACCEPTED, N.FAILED, "email: new"), (S.UNKNOWN, N.IN_DOUBT, "email: not_sent; email: new")],
 )
-def test_an_old_failure_is_no_part_of_the_new_reason_and_an_old_doubt_is(
+def test_the_new_reason_includes_old_doubts_and_no_old_failures(
     state: AttemptState, status: NotificationStatus, reason: str
 ) -> None:
     verdict = Verdict(status=D.FAILED, reason=Reason("new"))
-    after = finish(close_delivery(again(NEW, state=state), NEW.id, verdict, later(8)), later(9))
+    after = finish_notification(close_delivery(again(NEW, state=state), NEW.id, verdict, later(8)), later(9))
     assert (after.status, after.failure_reason) == (status, reason)
 
 
 @pytest.mark.parametrize(("state", "status"), [(S.NOT_ACCEPTED, N.CANCELED), (S.UNKNOWN, N.IN_DOUBT)])
-def test_a_redriven_one_can_be_canceled_and_an_old_failure_has_no_say_in_the_answers(
+def test_a_redriven_notification_can_be_canceled_without_old_failures(
     state: AttemptState, status: NotificationStatus
 ) -> None:
-    after = cancel(again(delivery(status=D.PENDING, generation=2), state=state), later(12))
+    after = cancel_notification(again(delivery(status=D.PENDING, generation=2), state=state), later(12))
     assert (after.status, after.finished_at) == (status, later(12))
-    said = CancelAnswer.STOPPED if state is S.NOT_ACCEPTED else CancelAnswer.IN_DOUBT
-    assert answers(after, [Channel.EMAIL]) == {Channel.EMAIL: said}
+    said = CancelResult.STOPPED if state is S.NOT_ACCEPTED else CancelResult.IN_DOUBT
+    assert cancel_results(after, [Channel.EMAIL]) == {Channel.EMAIL: said}
 
 
-def test_canceled_before_it_was_resolved_again_every_channel_of_the_route_is_answered() -> None:
-    after = cancel(again(), later(12))
+def test_a_cancel_before_the_new_resolution_covers_every_channel() -> None:
+    after = cancel_notification(again(), later(12))
     assert after.status is N.CANCELED
-    assert set(answers(after, [Channel.EMAIL, Channel.SMS]).values()) == {CancelAnswer.STOPPED}
+    assert set(cancel_results(after, [Channel.EMAIL, Channel.SMS]).values()) == {CancelResult.STOPPED}
 
 
-def test_nobody_wanting_it_any_more_is_suppressed_and_late_evidence_still_counts() -> None:
+def test_a_redrive_without_opted_in_channels_is_suppressed() -> None:
     skipped = delivery(status=D.SKIPPED, generation=2, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
-    after = finish(again(skipped), later(9))
+    after = finish_notification(again(skipped), later(9))
     assert (after.status, after.failure_reason) == (N.SUPPRESSED, "email: opted_out (x)")
     assert told(after, Evidence.OPENED).status is N.OPENED
 
 
 def test_it_can_fail_and_be_sent_again_and_again() -> None:
     third = delivery(generation=3)
-    second = finish(answered(again(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
+    second = finish_notification(with_outcome(again(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
     assert second.status is N.FAILED
     after = told(redriven(second, third), Evidence.DELIVERED)
     have = after.reached_before(third.id, "email")
     assert (have and have.id, after.status) == (OLD.id, N.DELIVERED)
 
 
-def test_the_steps_of_a_new_generation_know_how_far_the_old_one_came() -> None:
+def test_steps_of_a_new_generation_know_the_evidence_of_the_old_one() -> None:
     before = again(NEW)
-    assert (arrived(before, 1), reached(before, 1, Evidence.DELIVERED)) == (False, False)
+    assert (has_arrived(before, 1), has_reached(before, 1, Evidence.DELIVERED)) == (False, False)
     after = told(before, Evidence.DELIVERED)
-    assert (arrived(after, 1), reached(after, 1, Evidence.DELIVERED)) == (True, True)
-    assert not reached(after, 1, Evidence.OPENED)
+    assert (has_arrived(after, 1), has_reached(after, 1, Evidence.DELIVERED)) == (True, True)
+    assert not has_reached(after, 1, Evidence.OPENED)

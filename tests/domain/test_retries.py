@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.names import derived_id
-from domain.retries import LONGEST_DELAY, Budget, backoff, dice_of
+from domain.retries import MAX_DELAY, AttemptBudget, backoff, rand_of
 from tests.domain.ledgers import START, later
 
 PATIENCE = timedelta(hours=1)
 
 
-def budget(*, last_step: bool, patience: timedelta = PATIENCE, expires_at: datetime | None = None) -> Budget:
-    return Budget.of_step(first_attempt=START, last_step=last_step, patience=patience, expires_at=expires_at)
+def budget(
+    *, is_last_step: bool, give_up_after: timedelta = PATIENCE, expires_at: datetime | None = None
+) -> AttemptBudget:
+    return AttemptBudget.of_step(
+        first_attempt=START, is_last_step=is_last_step, give_up_after=give_up_after, expires_at=expires_at
+    )
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
@@ -26,51 +30,51 @@ def test_the_delay_doubles_up_to_five_minutes(attempt: int, seconds: int) -> Non
 def test_jitter_adds_up_to_a_quarter_and_takes_nothing_away(attempt: int, dice: float) -> None:
     without = backoff(attempt, 0.0, None)
     assert without <= backoff(attempt, dice, None) <= without * 1.25
-    assert backoff(attempt, dice, None) <= LONGEST_DELAY * 1.25
+    assert backoff(attempt, dice, None) <= MAX_DELAY * 1.25
 
 
-def test_the_dice_count() -> None:
+def test_the_random_value_changes_the_delay() -> None:
     assert backoff(1, 0.8, None) == timedelta(seconds=1.2)
 
 
-def test_the_dice_are_the_same_for_the_same_attempt_and_spread_over_others() -> None:
-    drawn = [dice_of(derived_id("attempt", number)) for number in range(200)]
-    assert drawn == [dice_of(derived_id("attempt", number)) for number in range(200)]
+def test_the_random_value_is_stable_per_attempt_and_spread_over_others() -> None:
+    drawn = [rand_of(derived_id("attempt", number)) for number in range(200)]
+    assert drawn == [rand_of(derived_id("attempt", number)) for number in range(200)]
     assert 0 <= min(drawn) < 0.1 < 0.9 < max(drawn) < 1
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(0, 4), (3, 4), (5, 5), (3600, 3600)])
-def test_it_never_comes_back_before_the_provider_said(told: int, seconds: int) -> None:
+def test_a_retry_never_precedes_retry_after(told: int, seconds: int) -> None:
     assert backoff(3, 0.0, timedelta(seconds=told)) == timedelta(seconds=seconds)
 
 
 def test_with_a_later_step_it_is_four_tries() -> None:
-    before = budget(last_step=False)
+    before = budget(is_last_step=False)
     assert [before.allows(made, later(1)) for made in (1, 2, 3, 4)] == [True, True, True, False]
 
 
 def test_with_a_later_step_it_is_sixty_seconds() -> None:
-    assert budget(last_step=False).allows(1, later(59.9))
-    assert not budget(last_step=False).allows(1, later(60))
+    assert budget(is_last_step=False).allows(1, later(59.9))
+    assert not budget(is_last_step=False).allows(1, later(60))
 
 
 def test_a_type_that_gives_up_sooner_than_that_does() -> None:
-    short = budget(last_step=False, patience=timedelta(seconds=10))
+    short = budget(is_last_step=False, give_up_after=timedelta(seconds=10))
     assert short.allows(1, later(9.9))
     assert not short.allows(1, later(10))
 
 
-def test_the_last_step_goes_on_as_long_as_the_type_has_patience() -> None:
-    assert budget(last_step=True).allows(1_000, later(3599))
-    assert not budget(last_step=True).allows(1, later(3600))
+def test_the_last_step_retries_until_the_types_time_limit() -> None:
+    assert budget(is_last_step=True).allows(1_000, later(3599))
+    assert not budget(is_last_step=True).allows(1, later(3600))
 
 
-@pytest.mark.parametrize("last_step", [True, False])
-def test_nothing_is_tried_once_it_has_expired(last_step: bool) -> None:
-    expiring = budget(last_step=last_step, expires_at=later(30))
+@pytest.mark.parametrize("is_last_step", [True, False])
+def test_nothing_is_tried_once_it_has_expired(is_last_step: bool) -> None:
+    expiring = budget(is_last_step=is_last_step, expires_at=later(30))
     assert expiring.allows(1, later(29))
     assert not expiring.allows(1, later(30))
 
 
 def test_a_later_expiry_lengthens_nothing() -> None:
-    assert not budget(last_step=True, expires_at=later(9_999)).allows(1, later(3600))
+    assert not budget(is_last_step=True, expires_at=later(9_999)).allows(1, later(3600))

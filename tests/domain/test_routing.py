@@ -9,17 +9,17 @@ from uuid import UUID
 import pytest
 
 from domain.channels import Channel, DeviceKind
-from domain.circuits import Health
+from domain.circuits import CircuitHealth
 from domain.messages import ChannelPlan, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType
-from domain.preferences import Preferences
-from domain.rates import Limits
-from domain.reasons import Reason, line
-from domain.routing import LastAttempt, Person, Pooled, Router, Skip
-from domain.stored_limits import DEVICES_USED
-from tests.domain.kinds import kind
+from domain.preferences import RecipientPreferences
+from domain.rates import ProviderRateLimits
+from domain.reasons import Reason, reason_line
+from domain.routing import LastAttempt, PoolMember, Router, RoutingRecipient, SkippedChannel
+from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 from tests.domain.ledgers import ident
+from tests.domain.sample_types import sample_type
 
 EMAIL, SMS, PUSH, WEB_PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH
 FCM, APNS = DeviceKind.FCM, DeviceKind.APNS
@@ -27,34 +27,36 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALL = frozenset({"email", "phone", "webhook_url"})
 
 
-def pooled(name: str = "sandbox", *kinds: DeviceKind, asked: bool = False) -> Pooled:
-    return Pooled(
-        name=name, timeout=timedelta(seconds=10), device_kinds=frozenset(kinds or DeviceKind), can_be_asked=asked
+def pooled(name: str = "sandbox", *kinds: DeviceKind, asked: bool = False) -> PoolMember:
+    return PoolMember(
+        name=name, timeout=timedelta(seconds=10), device_kinds=frozenset(kinds or DeviceKind), supports_lookup=asked
     )
 
 
-def person(**more: Any) -> Person:
-    return Person(**{"known": True, "contacts": ALL, "devices": (), "preferences": Preferences(), **more})
+def person(**more: Any) -> RoutingRecipient:
+    return RoutingRecipient(
+        **{"known": True, "contacts": ALL, "devices": (), "preferences": RecipientPreferences(), **more}
+    )
 
 
 def planned(
     of: NotificationType,
-    who: Person | None = None,
+    who: RoutingRecipient | None = None,
     *,
-    pools: dict[Channel, Sequence[Pooled]] | None = None,
-    templated: frozenset[Channel] = frozenset(Channel),
+    pools: dict[Channel, Sequence[PoolMember]] | None = None,
+    channels_with_template: frozenset[Channel] = frozenset(Channel),
     only: Sequence[Channel] | None = None,
-    limits: dict[str, Limits] | None = None,
+    limits: dict[str, ProviderRateLimits] | None = None,
     last_attempts: dict[tuple[UUID, str], LastAttempt] | None = None,
-    healths: dict[str, Health] | None = None,
-) -> tuple[tuple[StepPlan, ...], list[Skip]]:
+    healths: dict[str, CircuitHealth] | None = None,
+) -> tuple[tuple[StepPlan, ...], list[SkippedChannel]]:
     router = Router(
         notification_id=ident("n"),
         generation=1,
-        kind=of,
-        person=who or person(),
+        notification_type=of,
+        recipient=who or person(),
         pools=dict.fromkeys(Channel, (pooled(),)) if pools is None else pools,
-        templated=templated,
+        channels_with_template=channels_with_template,
         limits=limits or {},
         last_attempts=last_attempts or {},
         healths=healths or {},
@@ -73,34 +75,34 @@ def sole(*args: Any, **more: Any) -> ChannelPlan:
     return plan
 
 
-def why_not(*args: Any, **more: Any) -> Skip:
+def why_not(*args: Any, **more: Any) -> SkippedChannel:
     steps, [skip] = planned(*args, **more)
     assert steps == ()
     return skip
 
 
 def test_steps_keep_the_order_and_the_numbers_of_the_route() -> None:
-    steps, skips = planned(kind(["email", "in_app"], ["sms"]))
+    steps, skips = planned(sample_type(["email", "in_app"], ["sms"]))
     assert channels(steps) == [(1, [EMAIL, Channel.IN_APP]), (2, [SMS])]
     assert skips == []
 
 
-def test_a_step_without_any_channel_left_is_left_out_and_the_next_keeps_its_number() -> None:
-    steps, [skip] = planned(kind(["sms"], ["email"]), person(contacts=frozenset({"email"})))
+def test_a_step_without_channels_is_skipped_and_the_next_keeps_its_number() -> None:
+    steps, [skip] = planned(sample_type(["sms"], ["email"]), person(contacts=frozenset({"email"})))
     assert channels(steps) == [(2, [EMAIL])]
-    assert (skip.step, skip.channel, line(skip.reason)) == (1, SMS, "no_address")
+    assert (skip.step, skip.channel, reason_line(skip.reason)) == (1, SMS, "no_address")
 
 
-def test_only_the_channels_that_were_asked_for_are_taken_or_mentioned() -> None:
+def test_only_requested_channels_are_planned_or_mentioned() -> None:
     steps, skips = planned(
-        kind(["sms", "in_app"], ["email"]), person(contacts=frozenset({"email"})), only=[Channel.IN_APP]
+        sample_type(["sms", "in_app"], ["email"]), person(contacts=frozenset({"email"})), only=[Channel.IN_APP]
     )
     assert channels(steps) == [(1, [Channel.IN_APP])]
     assert skips == []
 
 
 def test_a_yes_adds_no_channel_outside_the_route() -> None:
-    steps, skips = planned(kind(["email"]), person(preferences=Preferences(channels={"sms": True})))
+    steps, skips = planned(sample_type(["email"]), person(preferences=RecipientPreferences(channels={"sms": True})))
     assert (channels(steps), skips) == ([(1, [EMAIL])], [])
 
 
@@ -109,46 +111,46 @@ def test_a_yes_adds_no_channel_outside_the_route() -> None:
     [(EMAIL, "email"), (SMS, "phone"), (Channel.WEBHOOK, "webhook_url")],
 )
 def test_a_channel_needs_its_own_contact_point(channel: Channel, contact: str) -> None:
-    assert why_not(kind([channel]), person(contacts=ALL - {contact})).reason == Reason("no_address")
-    assert sole(kind([channel]), person(contacts=frozenset({contact}))).endpoints[0].id == channel
+    assert why_not(sample_type([channel]), person(contacts=ALL - {contact})).reason == Reason("no_address")
+    assert sole(sample_type([channel]), person(contacts=frozenset({contact}))).endpoints[0].id == channel
 
 
 def test_in_app_needs_no_contact_point() -> None:
-    assert sole(kind(["in_app"]), person(contacts=frozenset())).endpoints[0].id == "in_app"
+    assert sole(sample_type(["in_app"]), person(contacts=frozenset())).endpoints[0].id == "in_app"
 
 
 def test_a_channel_without_a_published_template_is_skipped() -> None:
-    skip = why_not(kind(["email"]), templated=frozenset({SMS}))
-    assert (line(skip.reason), skip.by_rule) == ("no_template", False)
+    skip = why_not(sample_type(["email"]), channels_with_template=frozenset({SMS}))
+    assert (reason_line(skip.reason), skip.by_rule) == ("no_template", False)
 
 
 @pytest.mark.parametrize("pools", [{}, {EMAIL: ()}])
-def test_a_channel_without_a_provider_is_skipped(pools: dict[Channel, Sequence[Pooled]]) -> None:
-    assert why_not(kind(["email"]), pools=pools).reason == Reason("no_provider")
+def test_a_channel_without_a_provider_is_skipped(pools: dict[Channel, Sequence[PoolMember]]) -> None:
+    assert why_not(sample_type(["email"]), pools=pools).reason == Reason("no_provider")
 
 
 def test_an_opt_out_is_a_rule_and_named() -> None:
-    skip = why_not(kind(["email"]), person(preferences=Preferences(channels={"email": False})))
-    assert (line(skip.reason), skip.by_rule, skip.rule) == (
+    skip = why_not(sample_type(["email"]), person(preferences=RecipientPreferences(channels={"email": False})))
+    assert (reason_line(skip.reason), skip.by_rule, skip.rule) == (
         "opted_out (global_channel_opt_in.email)",
         True,
         "global_channel_opt_in.email",
     )
 
 
-def test_an_opt_out_is_told_before_what_is_missing() -> None:
-    nobody = person(contacts=frozenset(), preferences=Preferences(channels={"email": False}))
-    assert why_not(kind(["email"]), nobody).by_rule
+def test_an_opt_out_is_reported_before_a_missing_address() -> None:
+    nobody = person(contacts=frozenset(), preferences=RecipientPreferences(channels={"email": False}))
+    assert why_not(sample_type(["email"]), nobody).by_rule
 
 
-def test_an_erased_person_gets_nothing_even_of_a_required_type() -> None:
-    skip = why_not(kind(["email"], required=True), person(known=False))
-    assert (line(skip.reason), skip.by_rule) == ("recipient_erased", True)
+def test_an_erased_recipient_gets_no_required_type() -> None:
+    skip = why_not(sample_type(["email"], required=True), person(known=False))
+    assert (reason_line(skip.reason), skip.by_rule) == ("recipient_erased", True)
 
 
 def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> None:
     who = person(devices=(("tablet", APNS), ("phone", FCM), ("browser", DeviceKind.WEB_PUSH)))
-    plan = sole(kind(["push"]), who, pools={PUSH: (pooled("apns", APNS), pooled("fcm", FCM), pooled("sandbox"))})
+    plan = sole(sample_type(["push"]), who, pools={PUSH: (pooled("apns", APNS), pooled("fcm", FCM), pooled("sandbox"))})
     assert {e.id: [p.name for p in e.providers] for e in plan.endpoints} == {
         "tablet": ["apns", "sandbox"],
         "phone": ["fcm", "sandbox"],
@@ -157,19 +159,21 @@ def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> N
 
 def test_a_browser_is_reached_by_web_push_alone() -> None:
     who = person(devices=(("browser", DeviceKind.WEB_PUSH),))
-    assert [e.id for e in sole(kind(["web_push"]), who).endpoints] == ["browser"]
-    assert why_not(kind(["push"]), who).reason == Reason("no_address")
+    assert [e.id for e in sole(sample_type(["web_push"]), who).endpoints] == ["browser"]
+    assert why_not(sample_type(["push"]), who).reason == Reason("no_address")
 
 
-def test_a_device_that_no_provider_takes_is_left_out_and_alone_it_skips_the_channel() -> None:
+def test_a_device_without_a_provider_is_skipped() -> None:
     only_fcm = {PUSH: (pooled("fcm", FCM),)}
     both = person(devices=(("phone", FCM), ("tablet", APNS)))
-    assert [e.id for e in sole(kind(["push"]), both, pools=only_fcm).endpoints] == ["phone"]
-    assert why_not(kind(["push"]), person(devices=(("tablet", APNS),)), pools=only_fcm).reason == Reason("no_provider")
+    assert [e.id for e in sole(sample_type(["push"]), both, pools=only_fcm).endpoints] == ["phone"]
+    assert why_not(sample_type(["push"]), person(devices=(("tablet", APNS),)), pools=only_fcm).reason == Reason(
+        "no_provider"
+    )
 
 
 def test_the_pool_keeps_its_order_for_failover() -> None:
-    plan = sole(kind(["email"]), pools={EMAIL: (pooled("first"), pooled("second"))})
+    plan = sole(sample_type(["email"]), pools={EMAIL: (pooled("first"), pooled("second"))})
     assert [p.name for p in plan.endpoints[0].providers] == ["first", "second"]
 
 
@@ -181,11 +185,9 @@ def test_the_pool_keeps_its_order_for_failover() -> None:
         ("reconcile", [Guarantee.RECONCILE, Guarantee.RECONCILE]),
     ],
 )
-def test_the_guarantee_is_the_types_or_what_each_provider_can_do(
-    declared: str | None, guarantees: list[Guarantee]
-) -> None:
+def test_the_guarantee_comes_from_the_type_or_the_provider(declared: str | None, guarantees: list[Guarantee]) -> None:
     pools = {EMAIL: (pooled("first", asked=True), pooled("second", asked=False))}
-    [endpoint] = sole(kind(["email"], delivery_guarantee=declared), pools=pools).endpoints
+    [endpoint] = sole(sample_type(["email"], delivery_guarantee=declared), pools=pools).endpoints
     assert [provider.guarantee for provider in endpoint.providers] == guarantees
 
 
@@ -195,8 +197,8 @@ def test_the_guarantee_is_the_types_or_what_each_provider_can_do(
 def test_a_provider_that_refuses_lookups_weakens_the_default_alone(declared: str | None, guarantee: Guarantee) -> None:
     asked = replace(pooled("first", asked=True), settles_within=timedelta(minutes=10))
     for refused in (False, True):
-        health = Health(provider="first", changed_at=NOW, weighed_at=NOW, lookup_refused=refused)
-        of = kind(["email"], delivery_guarantee=declared)
+        health = CircuitHealth(provider="first", changed_at=NOW, penalty_updated_at=NOW, lookup_refused=refused)
+        of = sample_type(["email"], delivery_guarantee=declared)
         [endpoint] = sole(of, pools={EMAIL: (asked,)}, healths={"first": health}).endpoints
         [provider] = endpoint.providers
         assert provider.guarantee is (guarantee if refused else Guarantee.RECONCILE)
@@ -204,7 +206,7 @@ def test_a_provider_that_refuses_lookups_weakens_the_default_alone(declared: str
 
 
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:
-    first, again = sole(kind(["email"])), sole(kind(["email"]))
+    first, again = sole(sample_type(["email"])), sole(sample_type(["email"]))
     assert first.delivery_id == again.delivery_id == delivery_id(ident("n"), 1, 1, "email")
 
 
@@ -213,29 +215,29 @@ def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:
     [
         (0, {}, False),
         (3, {}, True),
-        (0, {"sandbox": Limits(rate=5)}, True),
-        (0, {"sandbox": Limits(tenant_rate=5)}, True),
-        (3, {"sandbox": Limits(rate=0)}, False),
-        (3, {"sandbox": Limits(tenant_rate=0)}, True),
-        (0, {"smtp": Limits(rate=5)}, False),
+        (0, {"sandbox": ProviderRateLimits(rate=5)}, True),
+        (0, {"sandbox": ProviderRateLimits(tenant_rate=5)}, True),
+        (3, {"sandbox": ProviderRateLimits(rate=0)}, False),
+        (3, {"sandbox": ProviderRateLimits(tenant_rate=0)}, True),
+        (0, {"smtp": ProviderRateLimits(rate=5)}, False),
     ],
 )
 def test_a_plan_records_whether_a_provider_has_a_rate(
-    setting: float, limits: dict[str, Limits], has_rate: bool
+    setting: float, limits: dict[str, ProviderRateLimits], has_rate: bool
 ) -> None:
     pools = {EMAIL: (replace(pooled(), rate=setting),)}
-    [endpoint] = sole(kind(["email"]), pools=pools, limits=limits).endpoints
+    [endpoint] = sole(sample_type(["email"]), pools=pools, limits=limits).endpoints
     assert [provider.has_rate for provider in endpoint.providers] == [has_rate]
 
 
-def test_of_many_devices_the_newest_are_used_and_those_that_were_begun_with() -> None:
-    devices = [(f"device-{number}", FCM) for number in range(DEVICES_USED + 5)]
-    plan = sole(kind(["push"]), person(devices=devices))
-    assert [endpoint.id for endpoint in plan.endpoints] == [id for id, _ in devices[:DEVICES_USED]]
+def test_the_newest_devices_and_already_called_ones_are_used() -> None:
+    devices = [(f"device-{number}", FCM) for number in range(MAX_DEVICES_PER_CHANNEL + 5)]
+    plan = sole(sample_type(["push"]), person(devices=devices))
+    assert [endpoint.id for endpoint in plan.endpoints] == [id for id, _ in devices[:MAX_DEVICES_PER_CHANNEL]]
     assert plan.devices_skipped == 5
-    begun = {(plan.delivery_id, devices[-1][0]): LastAttempt(number=3, unknown_before=2)}
-    again = sole(kind(["push"]), person(devices=devices), last_attempts=begun)
+    begun = {(plan.delivery_id, devices[-1][0]): LastAttempt(number=3, earlier_unknown_outcomes=2)}
+    again = sole(sample_type(["push"]), person(devices=devices), last_attempts=begun)
     [first, *others] = again.endpoints
-    assert (first.id, first.resume_at, first.unknown_before) == (devices[-1][0], 3, 2)
-    assert {(other.resume_at, other.unknown_before) for other in others} == {(1, 0)}
-    assert len(again.endpoints) == DEVICES_USED
+    assert (first.id, first.first_attempt_number, first.earlier_unknown_outcomes) == (devices[-1][0], 3, 2)
+    assert {(other.first_attempt_number, other.earlier_unknown_outcomes) for other in others} == {(1, 0)}
+    assert len(again.endpoints) == MAX_DEVICES_PER_CHANNEL

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.run_summaries import LONGEST_SUMMARY, route_text, run_summary
+from domain.run_summaries import MAX_SUMMARY_LENGTH, route_text, run_summary
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from domain.run_summaries import LONGEST_SUMMARY, route_text, run_summary
         ([["push"]], ["sms"], ""),
     ],
 )
-def test_a_route_is_its_steps_with_the_channels_that_were_asked_for(
+def test_a_route_is_its_steps_with_the_requested_channels(
     route: list[list[str]], only: list[str] | None, text: str
 ) -> None:
     assert route_text(route, only) == text
@@ -24,4 +24,4 @@ def test_a_route_is_its_steps_with_the_channels_that_were_asked_for(
 def test_a_summary_is_type_priority_and_channels_as_long_as_temporal_takes() -> None:
     assert run_summary("news", 2, "email then sms") == "news, priority 2, email then sms"
     assert run_summary("news", 2, "") == "news, priority 2"
-    assert len(run_summary("n" * 128, 3, "email then " * 50)) == LONGEST_SUMMARY
+    assert len(run_summary("n" * 128, 3, "email then " * 50)) == MAX_SUMMARY_LENGTH

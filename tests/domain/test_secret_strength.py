@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from domain.secret_strength import weakness
+from domain.secret_strength import find_weakness
 
 WEAK = [
     "",
@@ -41,7 +41,7 @@ def test_there_are_25_weak_examples() -> None:
 
 @pytest.mark.parametrize("secret", WEAK)
 def test_a_weak_secret_is_found_and_not_quoted(secret: str) -> None:
-    found = weakness(secret)
+    found = find_weakness(secret)
     assert found
     assert len(secret) < 7 or secret not in found
 
@@ -51,4 +51,4 @@ def test_a_weak_secret_is_found_and_not_quoted(secret: str) -> None:
 )
 def test_random_secrets_are_strong(alphabet: str) -> None:
     rand = random.Random(5)
-    assert [weakness("".join(rand.choices(alphabet, k=40))) for _ in range(500)] == [None] * 500
+    assert [find_weakness("".join(rand.choices(alphabet, k=40))) for _ in range(500)] == [None] * 500

@@ -6,12 +6,12 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.goal_messages import Standing
+from domain.goal_messages import GoalState
 from domain.ledger import await_evidence, record_receipt
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus
-from domain.steps import escalate, open_wait, reached, standing
-from tests.domain.ledgers import answered, attempt, delivery, later, ledger
+from domain.steps import escalate_step, goal_state, has_reached, start_waiting
+from tests.domain.ledgers import attempt, delivery, later, ledger, with_outcome
 
 E, D, S = Evidence, DeliveryStatus, AttemptState
 EMAIL = delivery(status=D.SENDING)
@@ -21,7 +21,7 @@ TEXT = attempt(SMS, endpoint="sms")
 
 
 def sent(goal: Evidence = E.OPENED) -> Ledger:
-    return await_evidence(answered(ledger(EMAIL, CALL), CALL, S.ACCEPTED), EMAIL.id, goal)
+    return await_evidence(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), EMAIL.id, goal)
 
 
 def told(before: Ledger, evidence: Evidence) -> Ledger:
@@ -40,63 +40,61 @@ def told(before: Ledger, evidence: Evidence) -> Ledger:
         (E.DELIVERED, E.BOUNCED, True),
     ],
 )
-def test_who_waits_is_woken_by_the_goal_or_by_what_makes_it_hopeless(
-    goal: Evidence, evidence: Evidence, wakes: bool
-) -> None:
+def test_a_waiting_step_is_woken_by_the_goal_or_by_its_failure(goal: Evidence, evidence: Evidence, wakes: bool) -> None:
     after = told(sent(goal), evidence)
     assert (after.evidence_due, after.deliveries[EMAIL.id].awaits) == (wakes, None if wakes else goal)
 
 
-def test_once_woken_nobody_is_woken_again() -> None:
+def test_a_woken_step_is_not_woken_again() -> None:
     once = replace(told(sent(E.DELIVERED), E.DELIVERED), evidence_due=False)
     assert not told(once, E.OPENED).evidence_due
 
 
-def test_where_nobody_waits_nobody_is_woken() -> None:
-    assert not told(answered(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.DELIVERED).evidence_due
+def test_a_step_that_does_not_wait_is_not_woken() -> None:
+    assert not told(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.DELIVERED).evidence_due
 
 
-def test_after_the_end_nobody_is_woken() -> None:
+def test_an_ended_notification_wakes_no_step() -> None:
     assert not told(replace(sent(E.DELIVERED), finished_at=later(1)), E.DELIVERED).evidence_due
 
 
 def test_a_goal_that_is_reached_already_is_not_awaited() -> None:
-    early = told(answered(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.OPENED)
+    early = told(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.OPENED)
     assert await_evidence(early, EMAIL.id, E.DELIVERED) is early
 
 
-def test_a_call_whose_answer_was_lost_is_awaited_too() -> None:
-    unknown = await_evidence(answered(ledger(EMAIL, CALL), CALL, S.UNKNOWN), EMAIL.id, E.SENT)
+def test_a_call_with_a_lost_response_is_awaited() -> None:
+    unknown = await_evidence(with_outcome(ledger(EMAIL, CALL), CALL, S.UNKNOWN), EMAIL.id, E.SENT)
     assert told(unknown, E.DELIVERED).evidence_due
 
 
 def test_one_channel_is_enough() -> None:
-    both = answered(ledger(EMAIL, SMS, CALL, TEXT), CALL, S.ACCEPTED)
-    assert standing(both, 1, E.DELIVERED) is Standing.WAITING
-    assert standing(told(both, E.DELIVERED), 1, E.DELIVERED) is Standing.REACHED
-    assert reached(told(both, E.DELIVERED), 1, E.DELIVERED)
-    assert not reached(told(both, E.DELIVERED), 2, E.DELIVERED)
+    both = with_outcome(ledger(EMAIL, SMS, CALL, TEXT), CALL, S.ACCEPTED)
+    assert goal_state(both, 1, E.DELIVERED) is GoalState.WAITING
+    assert goal_state(told(both, E.DELIVERED), 1, E.DELIVERED) is GoalState.REACHED
+    assert has_reached(told(both, E.DELIVERED), 1, E.DELIVERED)
+    assert not has_reached(told(both, E.DELIVERED), 2, E.DELIVERED)
 
 
 def test_a_step_that_bounced_on_every_channel_is_missed() -> None:
-    assert standing(told(sent(), E.BOUNCED), 1, E.OPENED) is Standing.MISSED
+    assert goal_state(told(sent(), E.BOUNCED), 1, E.OPENED) is GoalState.MISSED
 
 
 @pytest.mark.parametrize("status", [D.FAILED, D.SKIPPED, D.CANCELED, D.EXPIRED])
-def test_what_was_closed_without_arriving_gives_no_hope(status: DeliveryStatus) -> None:
-    assert standing(ledger(delivery(status=status)), 1, E.OPENED) is Standing.MISSED
+def test_a_closed_delivery_cannot_reach_the_goal(status: DeliveryStatus) -> None:
+    assert goal_state(ledger(delivery(status=status)), 1, E.OPENED) is GoalState.MISSED
 
 
-def test_what_is_in_doubt_may_still_be_reached() -> None:
+def test_a_delivery_in_doubt_may_reach_the_goal() -> None:
     doubtful = ledger(delivery(status=D.IN_DOUBT))
-    assert standing(doubtful, 1, E.OPENED) is Standing.WAITING
-    assert [each.awaits for each in open_wait(doubtful, 1, E.OPENED).deliveries.values()] == [E.OPENED]
+    assert goal_state(doubtful, 1, E.OPENED) is GoalState.WAITING
+    assert [each.awaits for each in start_waiting(doubtful, 1, E.OPENED).deliveries.values()] == [E.OPENED]
 
 
-def test_an_escalation_is_told_once_and_awaits_nothing() -> None:
-    over = escalate(sent(), 1, E.OPENED, later(60))
+def test_an_escalation_is_recorded_once_and_awaits_nothing() -> None:
+    over = escalate_step(sent(), 1, E.OPENED, later(60))
     [event] = over.events[1:]
     assert (event.kind, event.reason) == ("escalated", "goal_missed")
     assert event.detail == {"step": 1, "channels": ["email"], "goal": "opened"}
     assert over.deliveries[EMAIL.id].awaits is None
-    assert escalate(over, 1, E.OPENED, later(61)) is over
+    assert escalate_step(over, 1, E.OPENED, later(61)) is over

@@ -26,7 +26,7 @@ ENUMS: set[type[StrEnum]] = {
 
 
 @pytest.mark.parametrize("enum", sorted(ENUMS, key=str))
-def test_a_value_of_a_newer_version_is_told_from_a_bug(enum: type[StrEnum]) -> None:
+def test_a_value_of_a_newer_version_is_distinguished_from_a_bug(enum: type[StrEnum]) -> None:
     assert len(ENUMS) > 10
     with pytest.raises(UnknownValue):
         enum("of a newer version")

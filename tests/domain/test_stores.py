@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.stores import ADOPT_AFTER, CERTAIN_AFTER, KnownStore, is_certain, observe
+from domain.stores import CERTAIN_AFTER, RESET_AFTER, KnownNamespace, is_certain, observe_store
 
 START = datetime(2026, 11, 29, 9, tzinfo=UTC)
 EVERY = 5
@@ -14,15 +14,15 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def seen(known: KnownStore, store: str, start: int, end: int) -> KnownStore:
+def seen(known: KnownNamespace, store: str, start: int, end: int) -> KnownNamespace:
     """After processes have seen it every five seconds."""
     for second in range(start, end + 1, EVERY):
-        known = observe(known, store, at(second))
+        known = observe_store(known, store, at(second))
     return known
 
 
-KNOWN = observe(KnownStore(), "old", START)
-WAIT = int(ADOPT_AFTER.total_seconds())
+KNOWN = observe_store(KnownNamespace(), "old", START)
+WAIT = int(RESET_AFTER.total_seconds())
 
 
 def test_the_first_store_is_adopted_at_once() -> None:
@@ -31,7 +31,7 @@ def test_the_first_store_is_adopted_at_once() -> None:
 
 def test_another_store_is_adopted_after_two_minutes() -> None:
     assert seen(KNOWN, "new", 5, WAIT).namespace_id == "old"
-    assert seen(KNOWN, "new", 5, WAIT + 5) == KnownStore(namespace_id="new", seen_at=at(WAIT + 5))
+    assert seen(KNOWN, "new", 5, WAIT + 5) == KnownNamespace(namespace_id="new", seen_at=at(WAIT + 5))
 
 
 def test_a_wrong_address_for_a_minute_adopts_nothing() -> None:
@@ -45,7 +45,7 @@ def test_a_process_that_sees_the_former_store_prevents_the_adoption() -> None:
     known = KNOWN
     for second in range(0, 3 * WAIT, 30):
         known = seen(known, "other", second, second + 25)
-        known = observe(known, "old", at(second + 27))
+        known = observe_store(known, "old", at(second + 27))
     assert known.namespace_id == "old"
 
 
@@ -62,20 +62,20 @@ def test_a_third_store_starts_the_count_again() -> None:
 
 
 def test_a_confirmed_store_is_adopted_when_it_is_seen() -> None:
-    known = KnownStore(namespace_id="old", seen_at=START, confirmed_id="new")
-    assert observe(known, "third", at(1)).namespace_id == "old"
-    assert observe(known, "new", at(1)) == KnownStore(namespace_id="new", seen_at=at(1))
+    known = KnownNamespace(namespace_id="old", seen_at=START, confirmed_id="new")
+    assert observe_store(known, "third", at(1)).namespace_id == "old"
+    assert observe_store(known, "new", at(1)) == KnownNamespace(namespace_id="new", seen_at=at(1))
 
 
 def test_a_confirmation_ends_when_the_adopted_store_is_seen() -> None:
-    known = observe(KnownStore(namespace_id="old", seen_at=START, confirmed_id="new"), "old", at(1))
-    assert observe(known, "new", at(2)).namespace_id == "old"
+    known = observe_store(KnownNamespace(namespace_id="old", seen_at=START, confirmed_id="new"), "old", at(1))
+    assert observe_store(known, "new", at(2)).namespace_id == "old"
 
 
-def test_nothing_is_concluded_in_a_store_that_is_not_adopted_nor_soon_after() -> None:
+def test_an_unadopted_or_new_store_proves_no_loss() -> None:
     assert is_certain(KNOWN, "old", at(1))
     assert not is_certain(KNOWN, "new", at(1))
-    known = observe(KNOWN, "wrong", at(5))
+    known = observe_store(KNOWN, "wrong", at(5))
     quiet = CERTAIN_AFTER.total_seconds()
     assert not is_certain(known, "old", at(5 + quiet))
     assert is_certain(known, "old", at(6 + quiet))

@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.evidence import ReceiptKind
-from domain.suppressions import Finding, SuppressionReason, by_receipt, by_refusal, noted
+from domain.suppressions import (
+    SuppressionFinding,
+    SuppressionReason,
+    finding_from_receipt,
+    finding_from_refusal,
+    with_suppression_events,
+)
 from tests.domain.ledgers import attempt, delivery, ledger
 
 B, O, C = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED  # noqa: E741
@@ -34,11 +40,11 @@ CALL = attempt(DELIVERY)
         *[(word, None) for word in ("technical_failure", "unknown_error", "bounced", "failed", "", None)],
     ],
 )
-def test_a_message_that_came_back_suppresses_only_what_it_is_definite_about(
+def test_a_bounced_message_suppresses_only_definite_reasons(
     kind: ReceiptKind, word: str | None, reason: SuppressionReason | None
 ) -> None:
-    found = by_receipt(kind, word)
-    assert found == (None if reason is None else Finding(reason=reason, said=str(word)))
+    found = finding_from_receipt(kind, word)
+    assert found == (None if reason is None else SuppressionFinding(reason=reason, said=str(word)))
 
 
 @pytest.mark.parametrize(
@@ -56,24 +62,24 @@ def test_complaints_and_opt_outs_need_no_reason_and_the_rest_has_none(
     kind: ReceiptKind, reason: SuppressionReason | None
 ) -> None:
     for word in (None, "invalid_address"):
-        found = by_receipt(kind, word)
-        assert found == (None if reason is None else Finding(reason=reason, said=str(kind)))
+        found = finding_from_receipt(kind, word)
+        assert found == (None if reason is None else SuppressionFinding(reason=reason, said=str(kind)))
 
 
 def test_of_refusals_only_an_opt_out_suppresses() -> None:
-    assert by_refusal("opted_out") == Finding(reason=O, said="opted_out")
+    assert finding_from_refusal("opted_out") == SuppressionFinding(reason=O, said="opted_out")
     for word in ("invalid_address", "refused_recipient", "mailbox_disabled", "unsubscribed", "", None):
-        assert by_refusal(word) is None
+        assert finding_from_refusal(word) is None
 
 
 def test_a_persons_word_weighs_more_than_a_mailboxs_and_an_operators_most() -> None:
     assert list(SuppressionReason) == [B, O, C, SuppressionReason.MANUAL]
 
 
-def test_the_timeline_says_what_was_found_and_who_said_so() -> None:
+def test_the_timeline_shows_the_finding_and_its_reporter() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     before = ledger(DELIVERY, CALL)
-    after = noted(before, CALL.id, [Finding(reason=B, said="invalid_address")], at)
+    after = with_suppression_events(before, CALL.id, [SuppressionFinding(reason=B, said="invalid_address")], at)
     [event] = after.events[len(before.events) :]
     assert (event.at, event.kind, event.channel, event.reason) == (
         at,
@@ -82,4 +88,4 @@ def test_the_timeline_says_what_was_found_and_who_said_so() -> None:
         "bounced",
     )
     assert event.detail == {"provider": CALL.provider, "said": "invalid_address"}
-    assert noted(before, CALL.id, [], at) is before
+    assert with_suppression_events(before, CALL.id, [], at) is before

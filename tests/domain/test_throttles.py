@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from domain.gates import GateReason, claims
-from domain.throttles import Line, Window, has_room, slot_at, taken
-from domain.timing import Limit, Scope, Throttle, Timing
-from tests.domain.kinds import kind
+from domain.gates import GateReason, counted_limits
+from domain.throttles import LimitWindow, SlotQueue, has_free_slot, slot_at, with_slot_taken
+from domain.timing import FrequencyLimit, ThrottleRule, ThrottleScope, Timing
 from tests.domain.ledgers import later
+from tests.domain.sample_types import sample_type
 
-THREE = Limit(most=3, per=timedelta(hours=1))
-WINDOW = Window(key="k", starts_at=later(0), ends_at=later(3600), used=0)
+THREE = FrequencyLimit(max_count=3, per=timedelta(hours=1))
+WINDOW = LimitWindow(key="k", starts_at=later(0), ends_at=later(3600), used=0)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,8 @@ WINDOW = Window(key="k", starts_at=later(0), ends_at=later(3600), used=0)
         "last",
     ],
 )
-def test_room_is_what_neither_others_have_nor_those_ahead_will_take(
-    used: int, ahead: int, at: float, room: bool
-) -> None:
-    assert has_room(THREE, replace(WINDOW, used=used, ahead=ahead), later(at)) is room
+def test_free_capacity_excludes_used_and_promised_slots(used: int, ahead: int, at: float, room: bool) -> None:
+    assert has_free_slot(THREE, replace(WINDOW, used=used, ahead=ahead), later(at)) is room
 
 
 @pytest.mark.parametrize(
@@ -66,45 +64,50 @@ def test_a_slot_is_free_when_those_ahead_have_theirs(
     used: int, waiting: int, ahead: int, at: float, slot: float
 ) -> None:
     window = replace(WINDOW, used=used, awaited=waiting > 0)
-    assert slot_at(THREE, window, Line(waiting=waiting, ahead=ahead), later(at)) == later(slot)
+    assert slot_at(THREE, window, SlotQueue(waiting=waiting, ahead=ahead), later(at)) == later(slot)
 
 
-def test_nobody_begins_a_window_that_others_wait_for() -> None:
-    assert not has_room(THREE, replace(WINDOW, awaited=True), later(4000))
-    assert has_room(THREE, replace(WINDOW, awaited=True), later(10))
-    assert has_room(THREE, replace(WINDOW, awaited=True, granted=True), later(4000))
+def test_a_window_with_waiting_requests_is_not_opened_by_others() -> None:
+    assert not has_free_slot(THREE, replace(WINDOW, awaited=True), later(4000))
+    assert has_free_slot(THREE, replace(WINDOW, awaited=True), later(10))
+    assert has_free_slot(THREE, replace(WINDOW, awaited=True, granted=True), later(4000))
 
 
-def test_what_has_a_slot_keeps_it() -> None:
+def test_a_granted_slot_is_kept() -> None:
     full = replace(WINDOW, used=3, ahead=3, granted=True)
-    assert has_room(THREE, full, later(10))
-    assert taken(THREE, full, later(10)) is full
+    assert has_free_slot(THREE, full, later(10))
+    assert with_slot_taken(THREE, full, later(10)) is full
 
 
 def test_the_first_after_its_end_begins_the_next_window() -> None:
-    assert taken(THREE, replace(WINDOW, used=3), later(4000)) == Window(
+    assert with_slot_taken(THREE, replace(WINDOW, used=3), later(4000)) == LimitWindow(
         key="k", starts_at=later(4000), ends_at=later(7600), used=1
     )
-    assert taken(THREE, replace(WINDOW, used=1), later(10)) == replace(WINDOW, used=2)
+    assert with_slot_taken(THREE, replace(WINDOW, used=1), later(10)) == replace(WINDOW, used=2)
 
 
-def claimed(priority: int = 3, cap: Limit | None = None, **more: Any) -> dict[GateReason, str]:
-    return {reason: each.key for reason, each in claims(kind(**more), priority, "ada", cap).items()}
+def claimed(priority: int = 3, cap: FrequencyLimit | None = None, **more: Any) -> dict[GateReason, str]:
+    return {reason: each.key for reason, each in counted_limits(sample_type(**more), priority, "ada", cap).items()}
 
 
 def test_a_type_without_a_limit_counts_for_nothing() -> None:
     assert claimed() == {}
 
 
-def test_a_throttle_counts_by_person_or_for_all() -> None:
-    for scope, key in {Scope.RECIPIENT: "type order.shipped ada", Scope.TENANT: "type order.shipped"}.items():
-        timing = Timing(throttle=Throttle(limit=THREE, scope=scope))
-        assert claims(replace(kind(), timing=timing), 3, "ada", None)[GateReason.THROTTLED].key == key
+def test_a_throttle_counts_by_recipient_or_for_all() -> None:
+    for scope, key in {
+        ThrottleScope.RECIPIENT: "type order.shipped ada",
+        ThrottleScope.TENANT: "type order.shipped",
+    }.items():
+        timing = Timing(throttle=ThrottleRule(limit=THREE, scope=scope))
+        assert counted_limits(replace(sample_type(), timing=timing), 3, "ada", None)[GateReason.THROTTLED].key == key
 
 
 @pytest.mark.parametrize(
     ("priority", "more", "counts"),
     [(3, {}, True), (5, {}, True), (2, {}, False), (1, {}, False), (3, {"required": True}, False)],
 )
-def test_a_cap_counts_all_but_what_is_urgent_or_required(priority: int, more: dict[str, Any], counts: bool) -> None:
+def test_a_frequency_cap_counts_all_but_urgent_and_required_sends(
+    priority: int, more: dict[str, Any], counts: bool
+) -> None:
     assert claimed(priority, THREE, **more) == ({GateReason.CAPPED: "person ada"} if counts else {})

@@ -8,16 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.evidence import ReceiptKind
-from domain.tracking import MAC, TOKEN_LIMIT, Trace, TraceSigner, target_of
+from domain.tracking import MAC, TOKEN_LIMIT, TraceSigner, TrackedAction, normalize_target
 
 SIGNER = TraceSigner(b"the secret of the installation")
 ATTEMPT = UUID("0192a1b2-0000-7000-8000-000000000001")
-CLICK = Trace(kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="sendgrid", target="https://example.com/a?b=c#d")
-OPENING = Trace(kind=ReceiptKind.OPENED, attempt_id=ATTEMPT, provider="smtp")
+CLICK = TrackedAction(
+    kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="sendgrid", target="https://example.com/a?b=c#d"
+)
+OPENING = TrackedAction(kind=ReceiptKind.OPENED, attempt_id=ATTEMPT, provider="smtp")
 
 
 @pytest.mark.parametrize("trace", [CLICK, OPENING])
-def test_a_token_tells_what_it_was_made_of(trace: Trace) -> None:
+def test_a_token_returns_its_input(trace: TrackedAction) -> None:
     token = SIGNER.token(trace)
     assert SIGNER.read(token, trace.kind) == trace
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -56,26 +58,26 @@ def test_one_value_has_one_spelling() -> None:
 
 @pytest.mark.parametrize("token", ["", "A", "AAAA", "A" * 22, "A" * TOKEN_LIMIT, "A" * (TOKEN_LIMIT + 1), "☃", "a b"])
 @pytest.mark.parametrize("kind", [ReceiptKind.OPENED, ReceiptKind.CLICKED])
-def test_what_is_no_token_is_nothing(token: str, kind: ReceiptKind) -> None:
+def test_an_invalid_token_is_rejected(token: str, kind: ReceiptKind) -> None:
     assert SIGNER.read(token, kind) is None
 
 
-def test_what_lost_its_end_is_nothing() -> None:
+def test_a_truncated_token_is_rejected() -> None:
     token = SIGNER.token(CLICK)
     assert [SIGNER.read(token[:length], ReceiptKind.CLICKED) for length in range(len(token))] == [None] * len(token)
 
 
 def test_even_a_signed_token_leads_to_web_addresses_only() -> None:
     for target in ("javascript:alert(1)", "//example.com", "", "https://example.com/\r\nSet-Cookie: a=b"):
-        trace = Trace(kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="smtp", target=target)
+        trace = TrackedAction(kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="smtp", target=target)
         assert SIGNER.read(SIGNER.token(trace), ReceiptKind.CLICKED) is None
 
 
 def test_the_longest_target_fits_into_a_token() -> None:
     target = "https://example.com/" + "é" * 990
-    assert target_of(target) == target
-    assert target_of(target + "x") is None
-    trace = Trace(kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="p" * 32, target=target)
+    assert normalize_target(target) == target
+    assert normalize_target(target + "x") is None
+    trace = TrackedAction(kind=ReceiptKind.CLICKED, attempt_id=ATTEMPT, provider="p" * 32, target=target)
     token = SIGNER.token(trace)
     assert len(token) <= TOKEN_LIMIT
     assert SIGNER.read(token, ReceiptKind.CLICKED) == trace
@@ -115,13 +117,13 @@ def test_the_signature_has_128_bits() -> None:
         ("<%asm_group_unsubscribe_raw_url%>", None),
     ],
 )
-def test_a_target_is_a_web_address_that_everybody_reads_alike(written: str, read: str | None) -> None:
-    assert target_of(written) == read
+def test_a_target_is_an_unambiguous_web_address(written: str, read: str | None) -> None:
+    assert normalize_target(written) == read
 
 
 @given(st.text() | st.from_regex(r"https?://[a-z]+\.[a-z]+/.*"))
-def test_what_can_be_signed_can_be_read(written: str) -> None:
-    target = target_of(written)
+def test_every_signed_value_can_be_read(written: str) -> None:
+    target = normalize_target(written)
     if target is not None:
-        trace = Trace(kind=ReceiptKind.CLICKED, attempt_id=uuid4(), provider="smtp", target=target)
+        trace = TrackedAction(kind=ReceiptKind.CLICKED, attempt_id=uuid4(), provider="smtp", target=target)
         assert SIGNER.read(SIGNER.token(trace), ReceiptKind.CLICKED) == trace

@@ -17,7 +17,7 @@ from domain.waits import (
     WaitingDelivery,
     WaitingRows,
     WaitReason,
-    waits_of,
+    find_waits,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -85,7 +85,7 @@ CASES: dict[str, tuple[WaitingRows, WaitReason | None, datetime | None]] = {
 @pytest.mark.parametrize(("open", "reason", "until"), CASES.values(), ids=CASES)
 def test_an_open_notification_waits_for(open: WaitingRows, reason: WaitReason | None, until: datetime | None) -> None:
     wait = None if reason is None else CurrentWait(reason=reason, until=until)
-    assert waits_of(open, NOW).of_notification == wait
+    assert find_waits(open, NOW).of_notification == wait
 
 
 def test_every_reason_is_in_the_table() -> None:
@@ -93,18 +93,18 @@ def test_every_reason_is_in_the_table() -> None:
     assert {str(reason) for reason in GateReason} < {str(reason) for reason in WaitReason}
 
 
-def test_of_several_deliveries_the_notification_shows_what_ends_first() -> None:
+def test_the_notification_shows_the_wait_of_its_first_delivery_to_end() -> None:
     paused = delivery(hold=HoldState(paused=True))
     retried = delivery(SMS, (S.NOT_ACCEPTED, later(4)))
     first = CurrentWait(reason=W.RETRY, until=later(4))
     expected = NotificationWaits(of_notification=first, of_deliveries={EMAIL: CurrentWait(reason=W.PAUSED), SMS: first})
-    assert waits_of(rows(paused, retried), NOW) == expected
+    assert find_waits(rows(paused, retried), NOW) == expected
 
 
-def test_its_own_gate_comes_before_what_its_deliveries_wait_for() -> None:
+def test_its_own_gate_precedes_the_waits_of_its_deliveries() -> None:
     open = rows(delivery(EMAIL, (S.NOT_ACCEPTED, later(4))), gate="quiet_hours", gate_until=later(60))
-    assert waits_of(open, NOW).of_notification == CurrentWait(reason=W.QUIET_HOURS, until=later(60))
+    assert find_waits(open, NOW).of_notification == CurrentWait(reason=W.QUIET_HOURS, until=later(60))
 
 
 def test_a_reason_of_a_newer_version_is_not_shown() -> None:
-    assert waits_of(rows(gate="moonrise"), NOW) == NO_WAITS
+    assert find_waits(rows(gate="moonrise"), NOW) == NO_WAITS

@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from embedded.processes import Child
+from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
-from tests.polling import holds
+from tests.polling import wait_until
 
 SLEEPER = "import time; time.sleep(300)"
 Eventually = Callable[..., Awaitable[float]]
-MakeChild = Callable[..., Child]
+MakeChild = Callable[..., ProcessSpec]
 
 
 @pytest.fixture
 def eventually() -> Eventually:
     """Polls until a condition holds; returns the seconds it took, fails after `within`."""
-    return holds
+    return wait_until
 
 
 @pytest.fixture
 def make_child(tmp_path: Path) -> MakeChild:
-    def make(name: str = "sleeper", code: str = SLEEPER, **options: Any) -> Child:
-        return Child(name=name, argv=(sys.executable, "-S", "-c", code), log=tmp_path / f"{name}.log", **options)
+    def make(name: str = "sleeper", code: str = SLEEPER, **options: Any) -> ProcessSpec:
+        return ProcessSpec(name=name, argv=(sys.executable, "-S", "-c", code), log=tmp_path / f"{name}.log", **options)
 
     return make
 
@@ -38,5 +38,5 @@ def lines() -> list[str]:
 
 @pytest.fixture
 async def supervisor(tmp_path: Path, lines: list[str]) -> AsyncIterator[Supervisor]:
-    async with Supervisor(tmp_path, say=lines.append) as supervisor:
+    async with Supervisor(tmp_path, print_line=lines.append) as supervisor:
         yield supervisor

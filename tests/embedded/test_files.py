@@ -7,7 +7,7 @@ import pytest
 
 from embedded.datadir import DataDir
 from embedded.errors import StackError
-from embedded.files import kept_secret, new_api_key, new_secret, write_private
+from embedded.files import generate_api_key, generate_secret, load_or_create_secret, write_private
 from embedded.runfile import RunInfo
 
 INFO = RunInfo(
@@ -55,19 +55,19 @@ def test_run_info_shows_no_secrets_when_printed() -> None:
 
 def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     path = tmp_path / "secret_key"
-    first = kept_secret(path, new_secret)
+    first = load_or_create_secret(path, generate_secret)
     path.chmod(0o644)
-    assert kept_secret(path, new_secret) == first
+    assert load_or_create_secret(path, generate_secret) == first
     assert mode(path) == 0o600
 
 
 def test_an_empty_secret_file_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("\n")
-    assert len(kept_secret(tmp_path / "key", new_secret)) > 20
+    assert len(load_or_create_secret(tmp_path / "key", generate_secret)) > 20
 
 
 def test_api_keys_have_the_documented_shape() -> None:
-    assert re.fullmatch(r"tk_dev_[A-Za-z0-9_-]{32}", new_api_key())
+    assert re.fullmatch(r"tk_dev_[A-Za-z0-9_-]{32}", generate_api_key())
 
 
 def test_the_data_directory_is_made_private_without_touching_its_parents(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_a_directory_full_of_other_things_keeps_its_mode(tmp_path: Path) -> None
     assert mode(tmp_path) == 0o755
 
 
-def test_a_second_run_in_the_same_directory_is_told_so(tmp_path: Path) -> None:
+def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     data_dir = DataDir.at(tmp_path)
-    with data_dir.locked(), pytest.raises(StackError, match="already running"), data_dir.locked():
+    with data_dir.hold_lock(), pytest.raises(StackError, match="already running"), data_dir.hold_lock():
         pass
-    with data_dir.locked():
+    with data_dir.hold_lock():
         assert data_dir.lock.exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from embedded.identity import identity
-from embedded.orphans import Record, stop_orphans
-from embedded.processes import tethered
-from tests.polling import holds
+from embedded.orphan_processes import ProcessRecord, stop_orphan_processes
+from embedded.processes import with_parent_death_signal
+from tests.polling import wait_until
 
 # A parent that starts a child in a session of its own and waits to be killed; the child says its pid.
 PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
@@ -39,15 +39,15 @@ def born(process: Process) -> str:
 
 
 async def test_a_recorded_process_that_still_runs_is_stopped(sleeper: Process, tmp_path: Path) -> None:
-    Record(sleeper.pid, born(sleeper), signal.SIGTERM, 5).write(tmp_path / "worker.pid")
-    assert await stop_orphans(tmp_path, ("api", "worker")) == ["worker"]
+    ProcessRecord(sleeper.pid, born(sleeper), signal.SIGTERM, 5).write(tmp_path / "worker.pid")
+    assert await stop_orphan_processes(tmp_path, ("api", "worker")) == ["worker"]
     assert await sleeper.wait() == -signal.SIGTERM
     assert left_in(tmp_path) == []
 
 
 async def test_a_recycled_pid_is_never_signalled(sleeper: Process, tmp_path: Path) -> None:
-    Record(sleeper.pid, "another boot/12345", signal.SIGTERM, 5).write(tmp_path / "worker.pid")
-    assert await stop_orphans(tmp_path, ("worker",)) == []
+    ProcessRecord(sleeper.pid, "another boot/12345", signal.SIGTERM, 5).write(tmp_path / "worker.pid")
+    assert await stop_orphan_processes(tmp_path, ("worker",)) == []
     assert identity(sleeper.pid)
     assert left_in(tmp_path) == []
 
@@ -55,7 +55,7 @@ async def test_a_recycled_pid_is_never_signalled(sleeper: Process, tmp_path: Pat
 @pytest.mark.parametrize("text", ["", "12", "{", json.dumps({"pid": 1})])
 async def test_a_record_cut_short_is_dropped(tmp_path: Path, text: str) -> None:
     (tmp_path / "api.pid").write_text(text)
-    assert await stop_orphans(tmp_path, ("api",)) == []
+    assert await stop_orphan_processes(tmp_path, ("api",)) == []
     assert left_in(tmp_path) == []
 
 
@@ -64,8 +64,8 @@ async def test_an_orphan_deaf_to_its_signal_is_killed(tmp_path: Path) -> None:
     deaf = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE, start_new_session=True)
     assert deaf.stdout
     await deaf.stdout.readline()
-    Record(deaf.pid, born(deaf), signal.SIGTERM, 0.2).write(tmp_path / "api.pid")
-    assert await stop_orphans(tmp_path, ("api",)) == ["api"]
+    ProcessRecord(deaf.pid, born(deaf), signal.SIGTERM, 0.2).write(tmp_path / "api.pid")
+    assert await stop_orphan_processes(tmp_path, ("api",)) == ["api"]
     assert await deaf.wait() == -signal.SIGKILL
 
 
@@ -76,12 +76,14 @@ async def test_an_identity_stays_the_same_and_ends_with_the_process(sleeper: Pro
     assert identity(sleeper.pid) is None
 
 
-@pytest.mark.skipif(tethered(["x"]) == ["x"], reason="this machine has no setpriv with --pdeathsig")
+@pytest.mark.skipif(with_parent_death_signal(["x"]) == ["x"], reason="this machine has no setpriv with --pdeathsig")
 async def test_a_tethered_child_goes_when_its_parent_is_killed() -> None:
-    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, *tethered(SPEAKER), stdout=PIPE)
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, *with_parent_death_signal(SPEAKER), stdout=PIPE
+    )
     assert parent.stdout
     child = int(await parent.stdout.readline())
     assert identity(child)
     parent.kill()
     await parent.wait()
-    await holds(lambda: identity(child) is None)
+    await wait_until(lambda: identity(child) is None)

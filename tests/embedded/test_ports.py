@@ -17,7 +17,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_free_port_is_kept_as_asked() -> None:
+def test_a_free_port_is_kept_as_requested() -> None:
     port = free_port()
     assert claim_ports({"TOCSIN_API_PORT": port}, {}) == {"TOCSIN_API_PORT": port}
 
@@ -28,7 +28,7 @@ def test_zero_picks_ports_that_are_free_and_differ() -> None:
     assert all(is_free(port) for port in claimed.values())
 
 
-def test_a_picked_port_is_never_one_that_another_part_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picked_port_is_never_one_that_another_process_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = free_port()
     monkeypatch.setattr("embedded.ports.random.sample", lambda candidates, count: [asked, asked + 1, asked + 2])
     assert claim_ports({"A": 0, "B": asked}, {})["A"] != asked
@@ -45,12 +45,12 @@ def test_a_taken_port_is_refused_with_the_way_out(taken_port: int) -> None:
         claim_ports({"TOCSIN_API_PORT": taken_port}, {})
 
 
-def test_one_port_asked_for_twice_is_refused() -> None:
+def test_one_port_requested_twice_is_refused() -> None:
     port = free_port()
     with pytest.raises(StackError, match="set B=0"):
         claim_ports({"A": port, "B": port}, {})
 
 
-def test_a_port_taken_on_loopback_is_taken_for_a_server_on_all_addresses(taken_port: int) -> None:
+def test_a_port_used_on_loopback_is_used_for_all_addresses(taken_port: int) -> None:
     with pytest.raises(StackError):
         claim_ports({"TOCSIN_API_PORT": taken_port}, {"TOCSIN_API_PORT": EVERYWHERE})

@@ -10,14 +10,14 @@ import asyncpg
 import pytest
 
 from embedded import account
-from embedded.account import Account, as_nobody, postgres_account
+from embedded.account import ServerAccount, find_postgres_account, nobody_account
 from embedded.cluster import Cluster
 from embedded.errors import StackError
-from embedded.files import new_secret
+from embedded.files import generate_secret
 from embedded.identity import identity, is_postgres_of
 from embedded.ports import free_port
-from embedded.postgres import Postgres, stop_orphan
-from embedded.processes import spawn
+from embedded.postgres import Postgres, stop_orphan_postgres
+from embedded.processes import spawn_child
 from embedded.supervisor import Supervisor
 from embedded.temporary import temporary_postgres
 from tests.embedded.conftest import Eventually
@@ -88,10 +88,10 @@ async def test_the_recorded_pid_is_the_postmaster_itself(home: Path) -> None:
         assert not is_postgres_of(written, home)
 
 
-async def test_it_asks_for_a_password_that_only_its_owner_can_read(home: Path) -> None:
+async def test_the_server_requires_a_password_that_only_its_owner_can_read(home: Path) -> None:
     async with temporary_postgres(home) as postgres:
         with pytest.raises(asyncpg.InvalidPasswordError):
-            await connect(postgres, password=new_secret())
+            await connect(postgres, password=generate_secret())
         assert postgres.cluster.password_file.stat().st_mode & 0o777 == 0o600
         assert await ask(postgres, "SHOW unix_socket_directories") == ""
         assert await ask(postgres, "SHOW listen_addresses") == "127.0.0.1"
@@ -120,22 +120,24 @@ async def test_only_tests_run_without_fsync(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
-async def test_without_user_namespaces_root_runs_it_as_nobody(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "in_a_user_namespace", lambda: Account(("false",), 0))
+async def test_root_runs_the_server_as_another_user_without_user_namespaces(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "user_namespace_account", lambda: ServerAccount(("false",), 0))
     async with temporary_postgres(home) as postgres:
         await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
-        assert postgres.cluster.data.stat().st_uid == as_nobody().uid
+        assert postgres.cluster.data.stat().st_uid == nobody_account().uid
     monkeypatch.undo()
     async with temporary_postgres(home) as postgres:
         assert await ask(postgres, "SELECT n FROM kept") == 7
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
-def test_root_without_any_way_to_run_it_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "in_a_user_namespace", lambda: Account(("false",), 0))
-    monkeypatch.setattr(account, "as_nobody", lambda: Account(("no-such-program",), 65534))
+def test_root_without_any_way_to_run_the_server_gets_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "user_namespace_account", lambda: ServerAccount(("false",), 0))
+    monkeypatch.setattr(account, "nobody_account", lambda: ServerAccount(("no-such-program",), 65534))
     with pytest.raises(StackError, match="set TOCSIN_DATABASE_URL"):
-        postgres_account(Path("/bin/true"))
+        find_postgres_account(Path("/bin/true"))
 
 
 def test_a_cluster_of_another_major_version_is_refused(made: Path) -> None:
@@ -148,7 +150,7 @@ def test_a_cluster_of_another_major_version_is_refused(made: Path) -> None:
     Cluster(made).prepare()
 
 
-def test_a_cluster_whose_password_is_lost_is_refused(made: Path) -> None:
+def test_a_cluster_without_its_password_is_refused(made: Path) -> None:
     password = made / "postgres_password"
     kept = password.rename(made / "elsewhere")
     with pytest.raises(StackError, match="postgres_password is missing"):
@@ -179,16 +181,16 @@ async def test_a_wrong_password_is_an_error_at_once(home: Path) -> None:
             pass
 
 
-async def test_an_orphan_in_our_own_directory_is_stopped(home: Path, eventually: Eventually) -> None:
+async def test_an_orphan_in_the_data_directory_is_stopped(home: Path, eventually: Eventually) -> None:
     cluster = Cluster(home)
     cluster.prepare()
-    process = await spawn(Postgres(cluster=cluster, port=free_port(), log=home / "log", durable=False).child())
+    process = await spawn_child(Postgres(cluster=cluster, port=free_port(), log=home / "log", durable=False).child())
     try:
         lock = cluster.data / "postmaster.pid"
         await eventually(lambda: lock.exists() and "ready" in lock.read_text())
-        assert await stop_orphan(cluster.data)
+        assert await stop_orphan_postgres(cluster.data)
         assert await process.wait() == 0
-        assert not await stop_orphan(cluster.data)
+        assert not await stop_orphan_postgres(cluster.data)
     finally:
         if process.returncode is None:
             process.kill()
@@ -200,7 +202,7 @@ async def test_a_postgres_of_another_directory_is_not_touched(home: Path) -> Non
         ours = home / "ours"
         ours.mkdir()
         (ours / "postmaster.pid").write_text(theirs)
-        assert not await stop_orphan(ours)
+        assert not await stop_orphan_postgres(ours)
         assert await ask(foreign, "SELECT 1") == 1
         assert not (ours / "postmaster.pid").exists()
 
@@ -210,7 +212,7 @@ async def test_a_recycled_pid_neither_dies_nor_keeps_postgres_from_starting(home
     sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(300)")
     try:
         (home / "postgres" / "postmaster.pid").write_text(f"{sleeper.pid}\n{home / 'postgres'}\n1\n1\n\n\n\n")
-        assert not await stop_orphan(home / "postgres")
+        assert not await stop_orphan_postgres(home / "postgres")
         assert identity(sleeper.pid)
         async with temporary_postgres(home) as postgres:
             assert await ask(postgres, "SELECT 1") == 1
@@ -223,7 +225,7 @@ async def test_a_killed_postgres_comes_back_on_its_port_with_its_rows(home: Path
     cluster = Cluster(home)
     cluster.prepare()
     postgres = Postgres(cluster=cluster, port=free_port(), log=home / "log")
-    async with Supervisor(home, say=lambda _: None) as supervisor:
+    async with Supervisor(home, print_line=lambda _: None) as supervisor:
         await supervisor.start(postgres.child())
         await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
         killed = supervisor.pids["postgres"]

@@ -14,10 +14,10 @@ import pytest
 
 from config import Settings
 from embedded.datadir import DataDir
-from embedded.environment import Keys, Places, child_environment, metrics_settings, worker_environment
+from embedded.environment import StackAddresses, StackSecrets, child_environment, metrics_settings, worker_environment
 from embedded.errors import StackError
-from embedded.identity import command_line, identity
-from embedded.readiness import answers_ok
+from embedded.identity import command_line_of, identity
+from embedded.readiness import responds_ok
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT, Stack, stop_order
 from tests.embedded.conftest import SLEEPER, Eventually
@@ -56,7 +56,7 @@ MINE = "a secret of the user's own"
 EVERYWHERE = "0.0.0.0"
 
 
-class Run:
+class EmbeddedRun:
     """One `make run` in a process of its own."""
 
     def __init__(self, process: Process, root: Path) -> None:
@@ -85,14 +85,14 @@ class Run:
 
 @pytest.fixture
 async def runs(tmp_path: Path) -> AsyncIterator[Any]:
-    started: list[Run] = []
+    started: list[EmbeddedRun] = []
 
-    async def make_run(path: str = os.environ["PATH"]) -> Run:
+    async def make_run(path: str = os.environ["PATH"]) -> EmbeddedRun:
         data = tmp_path / "data"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", MAKE_RUN, str(data)), stdout=PIPE, cwd=CHECKOUT, env={**os.environ, "PATH": path}
         )
-        started.append(Run(process, data))
+        started.append(EmbeddedRun(process, data))
         return started[-1]
 
     yield make_run
@@ -112,16 +112,16 @@ async def nothing(*_: object) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_all_parts_come_up_in_order_and_a_signal_stops_them_within_15_seconds(runs: Any) -> None:
+async def test_all_processes_start_in_order_and_stop_within_15_seconds(runs: Any) -> None:
     run = await runs()
     assert await run.said("greet") == ["migrate", "temporal", "greet"]
     info = run.info
     assert stat.S_IMODE((run.root / "run.json").stat().st_mode) == 0o600
-    assert await answers_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
+    assert await responds_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
     assert len(set(info.worker_metrics_urls)) == 2
     assert set(run.pids) == {"api", "worker", "worker-2", "temporal", "postgres"}
-    assert Path(command_line(run.pids["postgres"])[0]).name == "postgres"
-    assert Path(command_line(run.pids["temporal"])[0]).name == "temporal"
+    assert Path(command_line_of(run.pids["postgres"])[0]).name == "postgres"
+    assert Path(command_line_of(run.pids["temporal"])[0]).name == "temporal"
     pids = run.pids
     started = time.monotonic()
     run.process.send_signal(signal.SIGINT)
@@ -137,7 +137,7 @@ async def test_all_parts_come_up_in_order_and_a_signal_stops_them_within_15_seco
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_after_kill_9_the_next_run_leaves_nothing_behind_and_serves_the_same_data(runs: Any) -> None:
+async def test_a_run_after_kill_9_serves_the_same_data(runs: Any) -> None:
     first = await runs()
     await first.said("greet")
     pids, key, url = first.pids, first.info.api_key, first.info.database_url
@@ -168,7 +168,7 @@ async def test_orphans_that_no_death_signal_reached_are_stopped_by_the_next_run(
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_a_killed_part_is_back_in_the_run_file_and_temporal_is_prepared_again(
+async def test_a_restarted_process_is_in_the_run_file_and_temporal_is_prepared(
     runs: Any, eventually: Eventually
 ) -> None:
     run = await runs()
@@ -230,21 +230,21 @@ async def test_a_failing_migration_stops_the_start_and_gives_the_directory_back(
     settings = settings_for(tmp_path, api_port=0, database_url="postgresql+asyncpg://db/x", temporal_address="t:7233")
     with pytest.raises(StackError, match="no such revision"):
         await Stack(settings, migrate=migrate, after_temporal_start=nothing, greet=nothing).run()
-    with DataDir.at(tmp_path).locked():
+    with DataDir.at(tmp_path).hold_lock():
         assert not (tmp_path / "run.json").exists()
 
 
 def environment(tmp_path: Path, **given: Any) -> dict[str, str]:
     settings = settings_for(tmp_path, **given)
     data_dir = DataDir.at(tmp_path)
-    places = Places(
+    places = StackAddresses(
         database_url="postgresql+asyncpg://db/x",
         temporal_address="127.0.0.1:7233",
         temporal_ui_url="",
         api_host=settings.api_host,
         api_port=8001,
     )
-    return child_environment(settings, data_dir, places, Keys.of(settings, data_dir))
+    return child_environment(settings, data_dir, places, StackSecrets.of(settings, data_dir))
 
 
 def test_children_get_the_settings_of_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_children_inherit_no_keys_of_other_programs(tmp_path: Path, monkeypatch:
     assert env["TOCSIN_SENDGRID_API_KEY"] == "ours"
 
 
-def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
+def test_settings_of_the_user_are_passed_on(tmp_path: Path) -> None:
     env = environment(
         tmp_path,
         drain_timeout=3,
@@ -286,13 +286,13 @@ def test_what_the_user_has_set_is_passed_on(tmp_path: Path) -> None:
     assert not (tmp_path / "api_key").exists()
 
 
-def test_worker_processes_are_told_to_be_one_each_with_a_share_of_the_connections(tmp_path: Path) -> None:
+def test_each_worker_process_gets_a_share_of_the_connections(tmp_path: Path) -> None:
     env = worker_environment(settings_for(tmp_path, database_pool=30, slots=12, start_rate=6), 3, 9465)
     share = {"SLOTS": "4", "START_RATE": "2", "METRICS_PORT": "9465"}
     assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"} | {f"TOCSIN_{k}": v for k, v in share.items()}
 
 
-def test_the_first_worker_has_the_metrics_port_that_is_set_and_others_free_ones(tmp_path: Path) -> None:
+def test_the_first_worker_uses_the_configured_metrics_port(tmp_path: Path) -> None:
     assert list(metrics_settings(settings_for(tmp_path, metrics_port=9999), 3).values()) == [9999, 0, 0]
     assert list(metrics_settings(settings_for(tmp_path), 2).values()) == [0, 0]
 

@@ -13,7 +13,7 @@ from supervision import Backoff
 from tests.embedded.conftest import Eventually, MakeChild
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
-CLERK = """
+RECORD_KEEPER = """
 import signal, sys, time
 def leave(*_):
     open({book!r}, "a").write({name!r} + " ")
@@ -58,7 +58,9 @@ async def test_a_new_pid_is_reported_and_the_hook_runs_after_each_start(
     async def hook() -> None:
         starts.append(1)
 
-    async with Supervisor(tmp_path, say=lambda _: None, on_change=lambda: reported.append(supervisor.pids)) as it:
+    async with Supervisor(
+        tmp_path, print_line=lambda _: None, on_change=lambda: reported.append(supervisor.pids)
+    ) as it:
         supervisor = it
         await supervisor.start(make_child("temporal", after_start=hook))
         os.kill(supervisor.pids["temporal"], signal.SIGKILL)
@@ -82,7 +84,7 @@ async def test_a_hook_that_fails_on_a_restart_is_tried_again(
     await eventually(lambda: len(calls) == 3)
 
 
-async def test_a_child_that_dies_at_its_first_start_is_an_error_with_its_last_words(
+async def test_a_child_that_dies_at_its_first_start_raises_its_last_output(
     supervisor: Supervisor, make_child: MakeChild
 ) -> None:
     async def never() -> bool:
@@ -100,17 +102,17 @@ async def test_a_child_that_is_never_ready_is_an_error_and_is_stopped(
         return False
 
     with pytest.raises(StackError, match=r"api was not ready within 0\.2 s"):
-        await supervisor.start(make_child("api", ready=never, ready_within=0.2))
+        await supervisor.start(make_child("api", ready=never, ready_timeout=0.2))
     assert identity(supervisor.pids["api"]) is None
 
 
-async def test_children_stop_in_the_reverse_order_of_their_start_even_after_a_restart(
+async def test_children_stop_in_reverse_order_even_after_a_restart(
     tmp_path: Path, make_child: MakeChild, eventually: Eventually
 ) -> None:
     book = str(tmp_path / "book")
-    async with Supervisor(tmp_path, say=lambda _: None) as supervisor:
+    async with Supervisor(tmp_path, print_line=lambda _: None) as supervisor:
         for name in ("postgres", "temporal", "worker", "api"):
-            await supervisor.start(make_child(name, CLERK.format(book=book, name=name)))
+            await supervisor.start(make_child(name, RECORD_KEEPER.format(book=book, name=name)))
         await eventually(lambda: all(has_written(tmp_path / f"{name}.log") for name in supervisor.pids))
         killed = supervisor.pids["postgres"]
         (tmp_path / "postgres.log").write_text("")
@@ -122,7 +124,7 @@ async def test_children_stop_in_the_reverse_order_of_their_start_even_after_a_re
     assert not records_in(tmp_path)
 
 
-async def test_a_child_deaf_to_its_signal_is_killed_after_its_share_of_the_time(
+async def test_a_child_that_ignores_its_signal_is_killed_after_its_grace_period(
     supervisor: Supervisor, make_child: MakeChild, tmp_path: Path, eventually: Eventually
 ) -> None:
     await supervisor.start(make_child("worker", STUBBORN, grace=0.3))
@@ -139,7 +141,7 @@ async def test_children_of_one_stage_are_stopped_together(
 ) -> None:
     names = [f"worker-{number}" for number in range(4)]
     for name in names:
-        await supervisor.start(make_child(name, STUBBORN, stage="worker", grace=10, reserve=1))
+        await supervisor.start(make_child(name, STUBBORN, stage="worker", grace=10, min_grace=1))
     await eventually(lambda: all(has_written(tmp_path / f"{name}.log") for name in names))
     started = time.monotonic()
     await supervisor.stop(within=2)
@@ -152,14 +154,14 @@ async def test_children_deaf_to_their_signals_are_stopped_within_the_whole_time(
 ) -> None:
     names = ("postgres", "temporal", "worker", "api")
     for name in names:
-        await supervisor.start(make_child(name, STUBBORN, grace=10, reserve=0.1))
+        await supervisor.start(make_child(name, STUBBORN, grace=10, min_grace=0.1))
     await eventually(lambda: all(has_written(tmp_path / f"{name}.log") for name in names))
     started = time.monotonic()
     await supervisor.stop(within=1)
     assert time.monotonic() - started < 8
 
 
-async def test_what_a_child_has_started_itself_goes_with_it(
+async def test_processes_started_by_a_child_stop_with_it(
     supervisor: Supervisor, make_child: MakeChild, tmp_path: Path, eventually: Eventually
 ) -> None:
     code = f"import subprocess, sys; p = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(300)'])"
@@ -187,7 +189,7 @@ async def test_stopping_while_a_child_waits_for_its_restart_does_not_start_it(
     await supervisor.stop()
 
 
-def test_restarts_come_slower_each_time_up_to_half_a_minute_until_a_steady_minute() -> None:
+def test_restart_delays_grow_to_half_a_minute_until_a_stable_minute() -> None:
     backoff = Backoff()
     delays = [backoff.after(uptime=1) for _ in range(12)]
     assert delays[:4] == [0.1, 0.5, 1, 2]

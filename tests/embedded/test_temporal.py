@@ -7,7 +7,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
 from embedded.ports import free_port
-from embedded.readiness import accepts, answers_ok
+from embedded.readiness import accepts_connections, responds_ok
 from embedded.supervisor import Supervisor
 from embedded.temporal import Temporal
 from embedded.temporary import temporary_temporal
@@ -34,7 +34,7 @@ async def test_it_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Pa
     async with Supervisor(tmp_path) as supervisor:
         await supervisor.start(first.child())
         assert first.ui_port
-        assert await answers_ok("127.0.0.1", first.ui_port, "/")
+        assert await responds_ok("127.0.0.1", first.ui_port, "/")
     assert not await first.is_ready()
     again = server(tmp_path)
     async with Supervisor(tmp_path) as supervisor:
@@ -55,15 +55,15 @@ async def test_ended_workflows_are_kept_for_three_days(tmp_path: Path) -> None:
     assert described.config.workflow_execution_retention_ttl.ToTimedelta() == timedelta(hours=72)
 
 
-async def test_it_is_not_ready_while_nobody_listens(tmp_path: Path) -> None:
+async def test_the_server_is_not_ready_before_it_listens(tmp_path: Path) -> None:
     assert not await server(tmp_path).is_ready()
 
 
 async def test_a_temporary_one_has_no_pages_and_no_file(tmp_path: Path) -> None:
     async with temporary_temporal(tmp_path, namespace="tests") as temporal:
-        assert await accepts("127.0.0.1", temporal.port)
+        assert await accepts_connections("127.0.0.1", temporal.port)
         assert temporal.address == f"127.0.0.1:{temporal.port}"
-    assert not await accepts("127.0.0.1", temporal.port)
+    assert not await accepts_connections("127.0.0.1", temporal.port)
     assert names_in(tmp_path) == {"temporal.log"}
 
 
@@ -82,7 +82,7 @@ async def test_the_environment_of_other_programs_does_not_reach_it(
     assert env["PATH"] == os.environ["PATH"]
 
 
-def test_our_limits_and_the_callers_are_both_on_the_command_line(tmp_path: Path) -> None:
+def test_default_limits_and_the_callers_limits_are_on_the_command_line(tmp_path: Path) -> None:
     temporal = Temporal(port=1, log=tmp_path / "log", dynamic_config={"frontend.WorkflowTimeSkippingEnabled": "true"})
     argv = temporal.child().argv
     assert "matching.numTaskqueueReadPartitions=1" in argv

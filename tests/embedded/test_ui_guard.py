@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from embedded.ports import free_port
-from embedded.ui_guard import guarded_ui, hidden_address
+from embedded.ui_guard import random_loopback_address, serve_guarded_ui
 
 
 @asynccontextmanager
@@ -24,10 +24,10 @@ async def ui() -> AsyncIterator[tuple[str, list[bytes]]]:
         await writer.drain()
         writer.close()
 
-    host = hidden_address()
+    host = random_loopback_address()
     port = free_port()
     server = await asyncio.start_server(serve, host, 0)
-    async with server, guarded_ui(port, host, server.sockets[0].getsockname()[1]):
+    async with server, serve_guarded_ui(port, host, server.sockets[0].getsockname()[1]):
         yield f"http://127.0.0.1:{port}", heads
 
 
@@ -60,13 +60,13 @@ async def test_a_request_without_one_clear_host_is_refused(hosts: bytes) -> None
     assert heads == []
 
 
-async def test_without_the_ui_the_guard_says_so() -> None:
+async def test_the_guard_reports_a_missing_ui() -> None:
     port = free_port()
-    async with guarded_ui(port, hidden_address(), 1), httpx2.AsyncClient(trust_env=False) as client:
+    async with serve_guarded_ui(port, random_loopback_address(), 1), httpx2.AsyncClient(trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 502
 
 
 def test_the_ui_listens_where_a_page_cannot_guess() -> None:
-    addresses = {hidden_address() for _ in range(20)}
+    addresses = {random_loopback_address() for _ in range(20)}
     assert len(addresses) > 1
     assert all(ip_address(address).is_loopback for address in addresses)

@@ -6,41 +6,45 @@ from asyncio.subprocess import PIPE
 
 import pytest
 
-from commands.demo import greet
+from commands.demo import print_welcome
 from config import Settings
 from embedded.runfile import RunInfo
-from tests.engine import Shop
+from tests.engine import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-def running(shop: Shop) -> RunInfo:
-    url = shop.engine.api_url
+def running(api_tenant: ApiTenant) -> RunInfo:
+    url = api_tenant.engine.api_url
     nobody: dict[str, int | None] = {"api": None, "worker": None, "temporal": None, "postgres": None}
-    return RunInfo(api_url=url, temporal_address="", temporal_ui_url="", database_url="", api_key=shop.key, pids=nobody)
+    return RunInfo(
+        api_url=url, temporal_address="", temporal_ui_url="", database_url="", api_key=api_tenant.key, pids=nobody
+    )
 
 
 def settings(**given: list[str]) -> Settings:
     return Settings(env="dev", _env_file=None, **given)  # type: ignore[arg-type]
 
 
-async def test_it_tells_the_story_of_one_notification(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    await greet(settings(), running(shop))
+async def test_the_demo_prints_the_path_of_one_notification(
+    api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "A notification was just sent and is DELIVERED:" in said
-    assert f"{shop.engine.api_url}/outbox      what the sandbox delivered\n" in said
+    assert f"{api_tenant.engine.api_url}/outbox      what the sandbox delivered\n" in said
     assert [line for line in said.splitlines() if line != line.rstrip()] == []
-    assert len(await shop.outbox()) == 1
+    assert len(await api_tenant.outbox()) == 1
 
 
 async def test_where_e_mail_is_real_nothing_is_sent_and_nothing_tempts(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
+    api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await greet(settings(email_providers=["sendgrid=70", "smtp=30"]), running(shop))
+    await print_welcome(settings(email_providers=["sendgrid=70", "smtp=30"]), running(api_tenant))
     said = capsys.readouterr().out
     assert "E-mail goes to sendgrid, smtp, so no demo was sent." in said
-    assert (await shop.ok("GET", "/notifications"))["items"] == []
-    for tempting in ("./tocsin send", "story.py", "ada@example.com"):
+    assert (await api_tenant.call("GET", "/notifications"))["items"] == []
+    for tempting in ("./tocsin send", "walkthrough.py", "ada@example.com"):
         assert tempting not in said
     [curl] = re.findall(r"^curl .*", said, re.MULTILINE | re.DOTALL)
     refused = await asyncio.create_subprocess_shell(curl.replace("curl", "curl -sS -w %{http_code}", 1), stdout=PIPE)
@@ -48,10 +52,10 @@ async def test_where_e_mail_is_real_nothing_is_sent_and_nothing_tempts(
     assert answer.endswith(b"422")
 
 
-async def test_where_sms_is_real_the_demo_goes_to_the_sandbox_and_the_shops_people_are_left_alone(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
+async def test_the_demo_uses_the_sandbox_where_sms_is_real(
+    api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await greet(settings(sms_providers=["twilio"]), running(shop))
+    await print_welcome(settings(sms_providers=["twilio"]), running(api_tenant))
     said = capsys.readouterr().out
     assert "DELIVERED:" in said
     assert "sms          twilio" in said
@@ -59,27 +63,29 @@ async def test_where_sms_is_real_the_demo_goes_to_the_sandbox_and_the_shops_peop
     assert "./tocsin send" not in said
 
 
-async def test_the_outbox_is_offered_only_where_the_sandbox_is(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_outbox_is_offered_only_where_the_sandbox_is(
+    api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
+) -> None:
     channels = ("email", "sms", "push", "web_push", "webhook")
-    await greet(settings(**{f"{channel}_providers": ["smtp"] for channel in channels}), running(shop))
+    await print_welcome(settings(**{f"{channel}_providers": ["smtp"] for channel in channels}), running(api_tenant))
     assert "/outbox" not in capsys.readouterr().out
 
 
-async def test_a_demo_that_fails_says_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    await greet(settings(), running(shop))
-    await shop.template("welcome", "email", "{{ nothing.at.all }}")
-    await greet(settings(), running(shop))
+async def test_a_failing_demo_prints_a_reason(api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]) -> None:
+    await print_welcome(settings(), running(api_tenant))
+    await api_tenant.template("welcome", "email", "{{ nothing.at.all }}")
+    await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "is FAILED (email: template_error: " in said
 
 
-async def test_a_demo_that_people_have_changed_does_not_keep_the_rest_from_running(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
+async def test_a_changed_demo_does_not_block_its_other_parts(
+    api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await greet(settings(), running(shop))
+    await print_welcome(settings(), running(api_tenant))
     schema = {"type": "object", "required": ["order"], "properties": {"order": {"type": "string"}}}
-    await shop.template("welcome", "email", "Order {{ order }}", subject_template="Hi", variables_schema=schema)
-    await greet(settings(), running(shop))
+    await api_tenant.template("welcome", "email", "Order {{ order }}", subject_template="Hi", variables_schema=schema)
+    await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "The demo notification was not sent" in said
     assert "curl -X POST" in said.rpartition("was not sent")[2]

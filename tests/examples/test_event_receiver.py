@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
-from providers.standard_webhooks import signed_headers
-from storage.event_endpoints import new_secret
+from providers.standard_webhooks import sign_headers
+from storage.event_endpoints import generate_secret
 from tests.code.tree import ROOT
 
 BODY = '{"type": "notification.sent", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"recipient_id": "mia"}}'
@@ -31,15 +31,15 @@ async def running(secret: str) -> AsyncIterator[tuple[Process, str]]:
         await process.communicate()
 
 
-async def test_it_prints_what_verifies_once_and_refuses_the_rest() -> None:
-    secret = new_secret()
+async def test_the_receiver_prints_verified_events_once_and_refuses_others() -> None:
+    secret = generate_secret()
     async with running(secret) as (process, url), httpx2.AsyncClient(trust_env=False, timeout=30) as http:
 
         async def post(ident: str, key: str) -> int:
-            headers = signed_headers(ident, BODY, [key])
+            headers = sign_headers(ident, BODY, [key])
             return (await http.post(url, content=BODY.encode(), headers=headers)).status_code
 
-        assert await post("forged", new_secret()) == 401
+        assert await post("forged", generate_secret()) == 401
         assert [await post("first", secret), await post("first", secret), await post("second", secret)] == [204] * 3
         printed = 'notification.sent {"recipient_id": "mia"}'
         assert [await line_of(process), await line_of(process)] == [printed, printed]

@@ -11,20 +11,20 @@ import pytest
 import uvicorn
 
 from api.app import create_app
-from api.server import Server
-from bootstrap import Parts, open_parts
+from api.server import ApiServer
+from bootstrap import Container, open_container
 from commands.client import open_api
-from commands.demo import SHOP, load_shop
-from commands.folder import TEMPLATE, TYPE, read_folder
+from commands.demo import SHOP_DIR, load_shop
+from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, read_folder
 from config import Settings
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
 from models.tenants import Tenant
-from storage.api_keys import create_key
+from storage.api_keys import upsert_key
 from storage.database import Database
 from tests.cli.terminal import Terminal, open_terminal
-from tests.engine import Shop
-from tests.polling import holds
+from tests.engine import ApiTenant
+from tests.polling import wait_until
 
 LANGUAGES = ["de", "en"]
 TOLD = [
@@ -44,36 +44,36 @@ TOLD = [
 
 
 def test_every_template_is_there_in_two_languages() -> None:
-    templates = sorted(item.place for item in read_folder(SHOP) if item.kind == TEMPLATE)
-    for place, found in groupby(templates, key=lambda place: place[:2]):
-        assert [language for *_, language in found] == LANGUAGES, place
+    templates = sorted(item.resource_key for item in read_folder(SHOP_DIR) if item.resource_type == TEMPLATE_ITEM)
+    for resource_key, found in groupby(templates, key=lambda resource_key: resource_key[:2]):
+        assert [language for *_, language in found] == LANGUAGES, resource_key
 
 
 def test_the_types_of_the_story_are_there() -> None:
-    keys = {item.place[0] for item in read_folder(SHOP) if item.kind == TYPE}
+    keys = {item.resource_key[0] for item in read_folder(SHOP_DIR) if item.resource_type == TYPE_ITEM}
     assert keys >= {"welcome", "one-time-password", "order.shipped", "invoice", "critical-alert", "newsletter"}
 
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_the_story_is_told_to_its_end(shop: Shop, forks: Path, tmp_path: Path) -> None:
-    terminal = open_terminal(tmp_path, shop, forks)
-    async with open_api(shop.engine.api_url, shop.key) as api:
+async def test_the_walkthrough_runs_to_its_end(api_tenant: ApiTenant, forks: Path, tmp_path: Path) -> None:
+    terminal = open_terminal(tmp_path, api_tenant, forks)
+    async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
         await load_shop(api)
-    said = await terminal.run(".venv/bin/python", "examples/shop/story.py")
+    said = await terminal.run(".venv/bin/python", "examples/shop/walkthrough.py")
     assert said.code == 0, said.out + said.err
     told = re.findall(r"^  ([A-Z_]+)|^  (\w+ +[A-Z_]+)", said.out, re.MULTILINE)
     assert [" ".join("".join(words).split()) for words in told] == TOLD, said.out
 
 
 @pytest.mark.postgres
-async def test_the_story_is_not_told_where_somebody_real_would_hear_it(
+async def test_the_walkthrough_does_not_run_with_real_providers(
     database: Database, database_url: str, tenant: Tenant, forks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"HOST": "127.0.0.1", "FROM": "shop@example.com"}.items():
         monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
     async with database.transaction() as session:
-        _, key = await create_key(session, tenant.id, "story", ["read", "send", "manage"])
+        _, key = await upsert_key(session, tenant.id, "story", ["read", "send", "manage"])
     settings = Settings(
         env="dev",
         database_url=database_url,
@@ -81,20 +81,20 @@ async def test_the_story_is_not_told_where_somebody_real_would_hear_it(
         email_providers=["sandbox", "smtp"],
         _env_file=None,
     )
-    async with open_parts(settings) as parts, answering(parts) as api_url:
+    async with open_container(settings) as container, answering(container) as api_url:
         where = {"TOCSIN_API_URL": api_url, "TOCSIN_API_KEY": key}
-        said = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/story.py", **where)
+        said = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/walkthrough.py", **where)
     assert (said.code, said.out) == (1, "")
     assert said.err == "The story is for the sandbox, and this Tocsin also sends by smtp.\n"
 
 
 @asynccontextmanager
-async def answering(parts: Parts) -> AsyncIterator[str]:
+async def answering(container: Container) -> AsyncIterator[str]:
     """The API alone, at an address: nothing behind it starts what other tests have accepted."""
     port = free_port()
-    server = Server(uvicorn.Config(create_app(parts), host="127.0.0.1", port=port, log_config=None))
+    server = ApiServer(uvicorn.Config(create_app(container), host="127.0.0.1", port=port, log_config=None))
     serving = asyncio.create_task(server.serve())
-    await holds(lambda: server.started)
+    await wait_until(lambda: server.started)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     await serving
@@ -102,12 +102,12 @@ async def answering(parts: Parts) -> AsyncIterator[str]:
 
 @pytest.mark.postgres
 @pytest.mark.temporal
-async def test_loading_it_again_leaves_what_people_made_of_it(shop: Shop) -> None:
-    async with open_api(shop.engine.api_url, shop.key) as api:
+async def test_loading_the_example_again_keeps_changes(api_tenant: ApiTenant) -> None:
+    async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
         await load_shop(api)
-        await shop.template("welcome", "email", "Mine")
-        await shop.person("mia", email="elsewhere@example.com")
+        await api_tenant.template("welcome", "email", "Mine")
+        await api_tenant.put_recipient("mia", email="elsewhere@example.com")
         await load_shop(api)
-    [welcome] = (await shop.ok("GET", "/templates?name=welcome&language=en"))["items"]
+    [welcome] = (await api_tenant.call("GET", "/templates?name=welcome&language=en"))["items"]
     assert welcome["body_template"] == "Mine"
-    assert (await shop.ok("GET", "/recipients/mia"))["email"] == "elsewhere@example.com"
+    assert (await api_tenant.call("GET", "/recipients/mia"))["email"] == "elsewhere@example.com"

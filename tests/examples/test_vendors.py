@@ -13,51 +13,51 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.fcm import Fcm, FcmSettings
-from providers.outcomes import Accepted
+from providers.outcomes import ProviderAcceptance
 from providers.sendgrid import SendGrid, SendGridSettings
 from providers.transport import Transport
 from providers.twilio import Twilio, TwilioSettings
 from tests.code.tree import ROOT
 from tests.polling import eventually
-from tests.providers.harness_http import Day, Reply, Request, Vendor, serving
+from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
 from tests.providers.mail_server import to
 
 KEY, TOKEN = SecretStr("SG.swordfish"), SecretStr("hammerhead")
 
 
-class Tocsin(Vendor):
+class ReceiptEndpoint(FakeVendor):
     """Where receipts go; it keeps them as they came."""
 
-    def read(self, request: Request) -> tuple[str, Day]:
-        return request.target, Day.GOOD
+    def read(self, request: Request) -> tuple[str, VendorMode]:
+        return request.target, VendorMode.GOOD
 
     def accepted(self, reference: str, request: Request) -> Reply:
         return Reply(status=204)
 
-    def refused(self, day: Day) -> Reply:
+    def refused(self, mode: VendorMode) -> Reply:
         return Reply(status=400)
 
 
 @dataclass
-class Stand:
+class RunningVendors:
     """`said` is what it has printed so far."""
 
     process: Process
-    tocsin: Tocsin
+    tocsin: ReceiptEndpoint
     transport: Transport
     account: Path
     url: str = ""
-    said: str = ""
+    output: str = ""
 
     async def until(self, words: str) -> str:
         """Reads on until a line has them, and gives it back."""
         assert self.process.stdout
         while True:
             line = (await self.process.stdout.readline()).decode()
-            assert line, self.said
-            self.said += line
+            assert line, self.output
+            self.output += line
             if words in line:
                 return line.strip()
 
@@ -73,76 +73,80 @@ class Stand:
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    tocsin, account = Tocsin(), tmp_path / "account.json"
-    async with serving(tocsin) as transport:
+async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
+    tocsin, account = ReceiptEndpoint(), tmp_path / "account.json"
+    async with running_vendor(tocsin) as transport:
         process = await create_subprocess_exec(
             *(sys.executable, "examples/vendors.py", "0"),
             *("--report", tocsin.url, "--fcm-account", str(account)),
             cwd=ROOT,
             stdout=PIPE,
         )
-        stand = Stand(process, tocsin, transport, account)
+        running_vendors = RunningVendors(process, tocsin, transport, account)
         try:
-            stand.url = (await stand.until("listening on ")).removeprefix("listening on ")
-            yield stand
+            running_vendors.url = (await running_vendors.until("listening on ")).removeprefix("listening on ")
+            yield running_vendors
         finally:
             process.kill()
             await process.communicate()
 
 
-def a(channel: Channel, address: dict[str, str], content: dict[str, Any]) -> Message:
+def a(channel: Channel, address: dict[str, str], content: dict[str, Any]) -> OutgoingMessage:
     message = to()
     fields = {name: getattr(message, name) for name in message.__slots__}
-    return Message(**{**fields, "channel": channel, "address": address, "content": content, "delivery_id": uuid4()})
-
-
-async def test_what_sendgrid_would_take_is_shown_and_reported(stand: Stand) -> None:
-    [public_key] = [line.partition("=")[2] for line in stand.said.splitlines() if "PUBLIC_KEY" in line]
-    settings = SendGridSettings(
-        api_key=KEY, sender="shop@example.com", base_url=stand.url, webhook_public_key=public_key
+    return OutgoingMessage(
+        **{**fields, "channel": channel, "address": address, "content": content, "delivery_id": uuid4()}
     )
-    adapter = SendGrid(settings, stand.transport)
+
+
+async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    [public_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "PUBLIC_KEY" in line]
+    settings = SendGridSettings(
+        api_key=KEY, sender="shop@example.com", base_url=running_vendors.url, webhook_public_key=public_key
+    )
+    adapter = SendGrid(settings, running_vendors.transport)
     assert await adapter.check() == "the API key is good, and may send mail"
     message = to("otto@example.com", subject="Grüße")
     sent = await adapter.send(message)
-    assert isinstance(sent, Accepted)
-    [request] = await stand.receipts(1)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.receipts(1)
     assert request.target == "/api/v1/receipts/sendgrid"
     [receipt] = adapter.parse_receipts(request.headers, request.body)
     assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
     assert receipt.provider_message_id == sent.message_id
-    await stand.until("SendGrid reports delivered")
-    assert '"subject": "Grüße"' in stand.said
-    assert "swordfish" not in stand.said
+    await running_vendors.until("SendGrid reports delivered")
+    assert '"subject": "Grüße"' in running_vendors.output
+    assert "swordfish" not in running_vendors.output
 
 
-async def test_what_twilio_would_take_is_shown_and_reported(stand: Stand) -> None:
-    settings = TwilioSettings(account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=stand.url)
-    adapter = Twilio(settings, stand.transport, stand.callback)
+async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    settings = TwilioSettings(account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=running_vendors.url)
+    adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
     assert await adapter.check() == "the credentials are good, and the account is active"
     message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
     sent = await adapter.send(message)
-    assert isinstance(sent, Accepted)
-    [request] = await stand.receipts(1)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.receipts(1)
     query = request.target.partition("?")[2]
     [receipt] = adapter.parse_receipts(request.headers, request.body, query)
     assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
     assert receipt.provider_message_id == sent.message_id
-    await stand.until("Twilio reports delivered")
-    assert '"Body": "Grüße & more"' in stand.said
-    assert "hammerhead" not in stand.said
+    await running_vendors.until("Twilio reports delivered")
+    assert '"Body": "Grüße & more"' in running_vendors.output
+    assert "hammerhead" not in running_vendors.output
 
 
-async def test_what_fcm_would_take_is_shown(stand: Stand) -> None:
-    token_url = f"{stand.url}/token"
-    settings = FcmSettings(credentials=SecretStr(stand.account.read_text()), base_url=stand.url, token_url=token_url)
-    adapter = Fcm(settings, stand.transport)
+async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:
+    token_url = f"{running_vendors.url}/token"
+    settings = FcmSettings(
+        credentials=SecretStr(running_vendors.account.read_text()), base_url=running_vendors.url, token_url=token_url
+    )
+    adapter = Fcm(settings, running_vendors.transport)
     assert "a dry run passed" in await adapter.check()
     sent = await adapter.send(a(Channel.PUSH, {"token": "ottos-phone"}, {"title": "Grüße", "body": "more"}))
-    assert isinstance(sent, Accepted)
+    assert isinstance(sent, ProviderAcceptance)
     assert str(sent.message_id).startswith("projects/first-type/messages/")
-    await stand.until('"token": "ottos-phone"')
-    assert '"assertion": "…"' in stand.said
-    assert "PRIVATE KEY" not in stand.said
-    assert stand.account.stat().st_mode & 0o077 == 0
+    await running_vendors.until('"token": "ottos-phone"')
+    assert '"assertion": "…"' in running_vendors.output
+    assert "PRIVATE KEY" not in running_vendors.output
+    assert running_vendors.account.stat().st_mode & 0o077 == 0

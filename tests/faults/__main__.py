@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.acts import FAULTS, OUTAGES
+from tests.faults.fault_run import FaultEnvironment, FaultRunResult, run_faults, running_environment
+from tests.faults.fault_selection import FULL_ROUND, select_faults
 from tests.faults.permutations import differences
-from tests.faults.plan import ROUND, faults_of
-from tests.faults.play import Stage, Told, on_stage, play
-from tests.faults.residue import burden, grown
-from tests.faults.scene import Scale
-from tests.faults.servers import IMPATIENT_WORKER, REAL_WORKER
+from tests.faults.resource_leaks import resource_growth, resource_usage
+from tests.faults.scenario import FaultScale
+from tests.faults.servers import REAL_WORKER, SHORT_TIMEOUT_WORKER
 
 NOTIFICATIONS, PERMUTATIONS = 500, 20
 SHOWN = 5  # rows of a broken promise
-LONG = Scale(outage=180, moment=20, flood=10_000, trickle=400, deadline=1_200)
+LONG = FaultScale(outage=180, moment=20, flood=10_000, background_load=400, deadline=1_200)
 
 
-def arguments(given: Sequence[str]) -> argparse.Namespace:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=ROUND, help="seeds 1 to N; 20 have every fault at least once")
+    parser.add_argument("--seeds", type=int, default=FULL_ROUND, help="seeds 1 to N; 20 have every fault at least once")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--fault", choices=sorted(FAULTS), help="this fault only, whatever the seed")
     parser.add_argument("--long", action="store_true", help="outages of minutes, a flood of 10,000")
@@ -33,63 +33,66 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--temporal", type=Path, metavar="PROGRAM", help="becomes another Temporal server; called with PORT DIRECTORY"
     )
     parser.add_argument("--list", action="store_true", help="what the faults are")
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
-def line(told: Told) -> str:
+def line(result: FaultRunResult) -> str:
     return (
-        f"seed {told.seed:<3} accepted {told.accepted} / sends {told.sends} / unknown {told.unknown} / "
-        f"duplicates {undeclared(told)} / stuck {told.stuck}   {told.seconds:.0f} s   {', '.join(told.faults)}"
+        f"seed {result.seed:<3} accepted {result.accepted} / sends {result.sends} / unknown {result.unknown} / "
+        f"duplicates {extra_sends(result)} / stuck {result.stuck}   {result.seconds:.0f} s   {', '.join(result.faults)}"
     )
 
 
-def undeclared(told: Told) -> int:
+def extra_sends(result: FaultRunResult) -> int:
     """Sends that no row calls unknown."""
-    return len(told.broken.get("I3 at most one send", []))
+    return len(result.broken.get("I3 at most one send", []))
 
 
-def total(all_told: Sequence[Told], seconds: float) -> str:
+def total(results: Sequence[FaultRunResult], seconds: float) -> str:
     accepted, sends, unknown, repeated, stuck = (
-        sum(getattr(told, name) for told in all_told) for name in ("accepted", "sends", "unknown", "repeated", "stuck")
+        sum(getattr(result, name) for result in results)
+        for name in ("accepted", "sends", "unknown", "repeated", "stuck")
     )
-    duplicates = sum(map(undeclared, all_told))
+    duplicates = sum(map(extra_sends, results))
     return (
         f"accepted {accepted} / sends {sends} / unknown {unknown} / duplicates {duplicates} / stuck {stuck}   "
-        f"({len(all_told)} seeds, {repeated - duplicates} declared repetitions, {seconds / 60:.1f} min)"
+        f"({len(results)} seeds, {repeated - duplicates} declared repetitions, {seconds / 60:.1f} min)"
     )
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     print(text, flush=True)
 
 
-def report(told: Told) -> None:
-    say(line(told))
-    for note in told.notes:
-        say(f"  {note}")
-    for name, rows in told.broken.items():
-        say(f"  BROKEN {name}: {len(rows)}")
+def report(result: FaultRunResult) -> None:
+    print_line(line(result))
+    for note in result.notes:
+        print_line(f"  {note}")
+    for name, rows in result.broken.items():
+        print_line(f"  BROKEN {name}: {len(rows)}")
         for row in rows[:SHOWN]:
-            say(f"    {row}")
+            print_line(f"    {row}")
 
 
 async def run(options: argparse.Namespace, home: Path) -> bool:
     """Whether every promise was kept."""
     began = time.monotonic()
-    scale = LONG if options.long else Scale()
-    everything: list[Told] = []
-    async with on_stage(home, REAL_WORKER if options.long else IMPATIENT_WORKER, options.temporal) as stage:
-        say(f"servers ready in {time.monotonic() - began:.0f} s")
+    scale = LONG if options.long else FaultScale()
+    results: list[FaultRunResult] = []
+    async with running_environment(
+        home, REAL_WORKER if options.long else SHORT_TIMEOUT_WORKER, options.temporal
+    ) as environment:
+        print_line(f"servers ready in {time.monotonic() - began:.0f} s")
         for seed, names in chosen(options):
-            everything.append(await play(stage, seed, names, scale))
-            report(everything[-1])
-        broken = await leave(stage)
+            results.append(await run_faults(environment, seed, names, scale))
+            report(results[-1])
+        broken = await check_resource_growth(environment)
         if not (options.seed or options.fault):
-            broken += await in_every_order(stage)
+            broken += await check_receipt_orders(environment)
     for what in broken:
-        say(f"  BROKEN {what}")
-    say(total(everything, time.monotonic() - began))
-    return not broken and not any(told.broken for told in everything)
+        print_line(f"  BROKEN {what}")
+    print_line(total(results, time.monotonic() - began))
+    return not broken and not any(result.broken for result in results)
 
 
 def chosen(options: argparse.Namespace) -> list[tuple[int, list[str]]]:
@@ -97,21 +100,21 @@ def chosen(options: argparse.Namespace) -> list[tuple[int, list[str]]]:
     if options.long:
         return [(number, [name]) for number, name in enumerate(sorted(OUTAGES), start=1)]
     seeds = [options.seed] if options.seed else range(1, options.seeds + 1)
-    return [(seed, [options.fault] if options.fault else faults_of(seed)) for seed in seeds]
+    return [(seed, [options.fault] if options.fault else select_faults(seed)) for seed in seeds]
 
 
-async def leave(stage: Stage) -> list[str]:
+async def check_resource_growth(environment: FaultEnvironment) -> list[str]:
     """I10, when all is quiet again."""
-    now = await burden(stage.servers, stage.books)
-    say(f"at first: {stage.at_first}\nin the end: {now}")
-    return [f"I10: {what}" for what in grown(stage.at_first, now)]
+    now = await resource_usage(environment.servers, environment.stack_database)
+    print_line(f"at first: {environment.initial_usage}\nin the end: {now}")
+    return [f"I10: {what}" for what in resource_growth(environment.initial_usage, now)]
 
 
-async def in_every_order(stage: Stage) -> list[str]:
+async def check_receipt_orders(environment: FaultEnvironment) -> list[str]:
     """I6, without any fault."""
     began = time.monotonic()
-    broken = await differences(stage.servers.info.database_url, NOTIFICATIONS, PERMUTATIONS, seed=1)
-    say(
+    broken = await differences(environment.servers.info.database_url, NOTIFICATIONS, PERMUTATIONS, seed=1)
+    print_line(
         f"receipts of {NOTIFICATIONS} notifications in {PERMUTATIONS} orders, some repeated: "
         f"{len(broken)} orders came out otherwise   {time.monotonic() - began:.0f} s"
     )
@@ -121,7 +124,7 @@ async def in_every_order(stage: Stage) -> list[str]:
 def main(options: argparse.Namespace) -> int:
     if options.list:
         for name, act in sorted(FAULTS.items()):
-            say(f"{name:40} {act.__doc__}")
+            print_line(f"{name:40} {act.__doc__}")
         return 0
     with tempfile.TemporaryDirectory(prefix="tocsin-faults-") as home:
         return 0 if asyncio.run(run(options, (options.keep or Path(home)).resolve())) else 1

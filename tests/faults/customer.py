@@ -13,11 +13,11 @@ from embedded.runfile import RunInfo
 from tests.polling import eventually
 
 TYPE = "order"
-AT_A_TIME = 8
+CONCURRENT_SENDS = 8
 
 
 @dataclass
-class Answers:
+class LoadResponses:
     """By idempotency key: the ids that were answered 202, and the calls that got no such answer.
 
     `unavailable` are the answers of the latter, `cut` the errors of those that got none at all.
@@ -69,32 +69,32 @@ class Customer:
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
-    async def load(self, size: int, prefix: str, on_answer: Callable[[int], None]) -> Answers:
+    async def load(self, size: int, prefix: str, on_answer: Callable[[int], None]) -> LoadResponses:
         """So many sends, eight at a time. Whoever gets no 202 notes it and goes on when the API takes calls again."""
-        answers = Answers()
+        responses = LoadResponses()
         waiting = iter([f"{prefix}-{number}" for number in range(size)])
 
         async def sender() -> None:
             for key in waiting:
-                if await self._try(key, answers):
-                    on_answer(len(answers.ids))
+                if await self._try(key, responses):
+                    on_answer(len(responses.ids))
                 else:
-                    answers.failed.append(key)
+                    responses.failed.append(key)
                     await self.ready()
 
-        await asyncio.gather(*(sender() for _ in range(AT_A_TIME)))
-        return answers
+        await asyncio.gather(*(sender() for _ in range(CONCURRENT_SENDS)))
+        return responses
 
-    async def _try(self, key: str, answers: Answers) -> bool:
+    async def _try(self, key: str, responses: LoadResponses) -> bool:
         try:
             response = await self.send(key)
         except httpx2.TransportError as error:
-            answers.cut.append(repr(error))
+            responses.cut.append(repr(error))
             return False
         if response.status_code == 202:
-            answers.ids[key] = response.json()["id"]
+            responses.ids[key] = response.json()["id"]
             return True
-        answers.unavailable.append(response)
+        responses.unavailable.append(response)
         return False
 
     async def ready(self, within: float = 120) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 Rows = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 # A vendor outside knows our reference only; whose message that was, our own rows say.
-BOOKS = """
+VENDOR_LOG = """
 WITH outside AS (
   SELECT e.kind, e.provider, e.reference::uuid AS attempt_id, e.message_id, e."to", to_timestamp(e.at) AS at,
          a.notification_id, a.delivery_id, a.endpoint_id
@@ -29,22 +29,22 @@ WITH outside AS (
 
 ONE_ROW_PER_KEY = """
 SELECT tenant, idempotency_key, count(*) FROM notification
- WHERE idempotency_key IS NOT NULL AND idempotency_held GROUP BY 1, 2 HAVING count(*) <> 1
+ WHERE idempotency_key IS NOT NULL AND holds_idempotency_key GROUP BY 1, 2 HAVING count(*) <> 1
 """
 
-EVERY_ONE_ENDS = "SELECT id, status FROM notification WHERE finished_at IS NULL"
+EVERY_NOTIFICATION_ENDS = "SELECT id, status FROM notification WHERE finished_at IS NULL"
 
-ENDS_WITH_A_STATUS_THAT_IS_AN_END = "SELECT id FROM notification WHERE finished_at IS NOT NULL AND status = 'PENDING'"
+ENDS_WITH_A_FINAL_STATUS = "SELECT id FROM notification WHERE finished_at IS NOT NULL AND status = 'PENDING'"
 
 # Members of a digest window have no entry; one that was canceled keeps its entry until its workflow is signaled.
-QUEUE_HOLDS_WHAT_IS_OPEN = """
+OPEN_NOTIFICATIONS_HAVE_QUEUE_ENTRIES = """
 SELECT q.notification_id AS id, q.state FROM queue_entry q
   LEFT JOIN notification n ON n.id = q.notification_id AND n.generation = q.generation AND n.finished_at IS NULL
  WHERE n.id IS NULL AND q.state <> 'canceled'
 UNION ALL
 SELECT n.id, 'no entry' FROM notification n LEFT JOIN queue_entry q ON q.notification_id = n.id
    AND q.generation = n.generation
- WHERE n.finished_at IS NULL AND q.notification_id IS NULL AND (n.digest_group IS NULL OR n.digest_id IS NULL)
+ WHERE n.finished_at IS NULL AND q.notification_id IS NULL AND (n.digest_key IS NULL OR n.digest_id IS NULL)
 """
 
 NO_ATTEMPT_IS_LEFT_OPEN = """
@@ -67,7 +67,7 @@ SELECT c.attempt_id, c.at, a.started_at FROM called c LEFT JOIN attempt a ON a.i
  WHERE a.id IS NULL OR a.started_at > c.at
 """
 
-EVERY_MESSAGE_WAS_CALLED_FOR = """
+EVERY_MESSAGE_HAS_A_CALL = """
 SELECT m.id FROM message m
  WHERE NOT EXISTS (SELECT 1 FROM called c WHERE c.attempt_id = m.attempt_id AND c.at <= m.accepted_at)
 """
@@ -85,7 +85,7 @@ SELECT d.id, d.status FROM delivery d
    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.delivery_id = d.id)
 """
 
-AS_GOOD_AS_ITS_BEST_DELIVERY = """
+STATUS_OF_BEST_DELIVERY = """
 SELECT n.id, n.status FROM notification n
  WHERE (n.status IN ('SENT', 'DELIVERED', 'OPENED')) IS DISTINCT FROM EXISTS (
        SELECT 1 FROM delivery d WHERE d.notification_id = n.id
@@ -113,7 +113,7 @@ SELECT d.id, d.status, told.statuses FROM delivery d LEFT JOIN LATERAL (
 """
 
 # A receipt that has found its attempt is obeyed: evidence outranks what came before it, and is never lost.
-RECEIPTS_ARE_OBEYED = """
+RECEIPTS_ARE_APPLIED = """
 SELECT r.id, r.kind, r.applied_at, a.evidence, d.status FROM receipt r
   JOIN attempt a ON a.provider = r.provider
        AND CASE WHEN r.attempt_id IS NOT NULL THEN a.id = r.attempt_id
@@ -146,7 +146,7 @@ SELECT n.id, 'template' FROM template x JOIN delivery d ON d.template_id = x.id
 """
 
 # To whom a vendor outside was told to send is an address of that very person.
-EVERY_MESSAGE_WENT_TO_ITS_OWN_PERSON = """
+EVERY_MESSAGE_REACHED_ITS_OWN_RECIPIENT = """
 SELECT n.id, o.provider FROM outside o JOIN notification n ON n.id = o.notification_id
   JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
  WHERE o.kind = 'kept' AND o."to" NOT IN (COALESCE(r.contact->>'email', ''), COALESCE(r.contact->>'phone', ''))
@@ -154,19 +154,19 @@ SELECT n.id, o.provider FROM outside o JOIN notification n ON n.id = o.notificat
 
 INVARIANTS = {
     "I1 one row per key": ONE_ROW_PER_KEY,
-    "I2 every one ends": EVERY_ONE_ENDS,
-    "I2 an end is a status": ENDS_WITH_A_STATUS_THAT_IS_AN_END,
-    "I2 the queue holds what is open": QUEUE_HOLDS_WHAT_IS_OPEN,
+    "I2 every one ends": EVERY_NOTIFICATION_ENDS,
+    "I2 an end is a status": ENDS_WITH_A_FINAL_STATUS,
+    "I2 the queue holds what is open": OPEN_NOTIFICATIONS_HAVE_QUEUE_ENTRIES,
     "I2 no attempt is left open": NO_ATTEMPT_IS_LEFT_OPEN,
     "I3 at most one send": AT_MOST_ONE_SEND,
     "I4 written before the call": WRITTEN_BEFORE_THE_CALL,
-    "I4 called for": EVERY_MESSAGE_WAS_CALLED_FOR,
+    "I4 called for": EVERY_MESSAGE_HAS_A_CALL,
     "I5 sent is never called unsent": SENT_IS_NEVER_CALLED_UNSENT,
     "I5 unsent is never called sent": UNSENT_IS_NEVER_CALLED_SENT,
-    "I5 as good as its best delivery": AS_GOOD_AS_ITS_BEST_DELIVERY,
-    "I6 receipts are obeyed": RECEIPTS_ARE_OBEYED,
+    "I5 as good as its best delivery": STATUS_OF_BEST_DELIVERY,
+    "I6 receipts are obeyed": RECEIPTS_ARE_APPLIED,
     "I7 no row links two tenants": NO_ROW_LINKS_TWO_TENANTS,
-    "I7 to its own person": EVERY_MESSAGE_WENT_TO_ITS_OWN_PERSON,
+    "I7 to its own person": EVERY_MESSAGE_REACHED_ITS_OWN_RECIPIENT,
     "I12 one event per status": ONE_EVENT_PER_STATUS,
     "I12 one event per delivery status": ONE_EVENT_PER_DELIVERY_STATUS,
 }
@@ -185,12 +185,12 @@ SELECT (SELECT count(*) FROM message WHERE notification_id IS NOT NULL) AS sends
 async def broken(rows: Rows, outside: Sequence[dict[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
     """Invariant → the rows that break it; empty when all is well. `rows` runs a statement with its values; `outside`
     holds the books of the vendors outside."""
-    books = json.dumps(list(outside))
-    found = {name: await rows(BOOKS + statement, books) for name, statement in INVARIANTS.items()}
+    stack_database = json.dumps(list(outside))
+    found = {name: await rows(VENDOR_LOG + statement, stack_database) for name, statement in INVARIANTS.items()}
     return {name: offending for name, offending in found.items() if offending}
 
 
 async def figures(rows: Rows, outside: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Sums over everything so far."""
-    [row] = await rows(BOOKS + FIGURES, json.dumps(list(outside)))
+    [row] = await rows(VENDOR_LOG + FIGURES, json.dumps(list(outside)))
     return {name: int(value) for name, value in row.items()}

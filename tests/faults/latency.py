@@ -4,9 +4,9 @@ import asyncio
 import time
 from statistics import quantiles
 
-from tests.faults.books import Books
-from tests.faults.crowd import Crowd
-from tests.faults.kinds import Kind
+from tests.faults.load_generator import LoadGenerator
+from tests.faults.stack_database import StackDatabase
+from tests.faults.type_specs import TypeSpec
 
 SENT_AT = """
 SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
@@ -21,20 +21,22 @@ SELECT string_agg(concat_ws(' ', n.id, n.status, n.failure_reason, (
 """
 
 
-async def sent_after(books: Books, since: dict[str, float], within: float) -> list[float]:
+async def seconds_until_sent(stack_database: StackDatabase, since: dict[str, float], within: float) -> list[float]:
     """Wait until all of them are SENT. Return the seconds from the given time of each."""
     ids = list(since)
-    await books.until(UNSENT, ids, is_=None, within=within)
-    return [float(row["at"]) - since[row["id"]] for row in await books.rows(SENT_AT, ids)]
+    await stack_database.until(UNSENT, ids, is_=None, within=within)
+    return [float(row["at"]) - since[row["id"]] for row in await stack_database.rows(SENT_AT, ids)]
 
 
-async def seconds_each(crowd: Crowd, books: Books, kind: Kind, count: int, within: float = 60) -> list[float]:
+async def measure_sends(
+    load_generator: LoadGenerator, stack_database: StackDatabase, type_spec: TypeSpec, count: int, within: float = 60
+) -> list[float]:
     """Of so many sends, one after the other."""
     seconds = []
     for _ in range(count):
         asked_at = time.time()
-        sent = await crowd.send(kind)
-        seconds += await sent_after(books, {sent.id: asked_at}, within)
+        sent = await load_generator.send(type_spec)
+        seconds += await seconds_until_sent(stack_database, {sent.id: asked_at}, within)
     return seconds
 
 
@@ -42,16 +44,16 @@ def p95(seconds: list[float]) -> float:
     return quantiles(seconds, n=20, method="inclusive")[-1]
 
 
-async def crowding(cpu_seconds: float = 0.5) -> float:
+async def machine_slowdown(cpu_seconds: float = 0.5) -> float:
     """How many times longer a busy process takes here than on a machine with nothing else to do; 1 at least.
 
     An idle process is served at once even on a crowded machine, and a busy one is not. So a machine on which others
     work makes sends beside a backlog slower than it makes sends without one.
     """
-    return await asyncio.to_thread(_crowding, cpu_seconds)
+    return await asyncio.to_thread(_machine_slowdown, cpu_seconds)
 
 
-def _crowding(cpu_seconds: float) -> float:
+def _machine_slowdown(cpu_seconds: float) -> float:
     began, spent = time.monotonic(), time.thread_time()
     while time.thread_time() - spent < cpu_seconds:
         pass

@@ -3,5 +3,5 @@
 import asyncio
 
 
-async def lasting(seconds: float) -> None:
+async def wait_seconds(seconds: float) -> None:
     await asyncio.sleep(seconds)

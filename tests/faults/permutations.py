@@ -17,17 +17,17 @@ import asyncpg
 from dispatch.receipts import ReceiptApplier
 from domain.channels import Channel
 from domain.evidence import AttemptState, ReceiptKind
-from domain.ledger import finish, record_outcome
+from domain.ledger import finish_notification, record_outcome
 from domain.records import Ledger
 from storage import receipts
 from storage.attempts import claim_attempt
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
-from storage.ledgers import Key, amend
+from storage.ledgers import NotificationRef, amend
 from storage.migrate import migrate
 from storage.receipts import StoredReceipt
 from tests.storage.databases import ENCRYPTION
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 # What the call itself came to; None: it has no answer yet.
@@ -40,7 +40,7 @@ ROWS = {
       """,
     "attempt": "SELECT id, state, evidence, sent_at, delivered_at, bounced_at, opened_at, clicked_at FROM attempt",
     "suppression": """
-      SELECT address_key AS id, channel, reason, source, notification_id, lifted_at, expires_at IS NULL AS for_ever
+      SELECT address_hash AS id, channel, reason, source, notification_id, lifted_at, expires_at IS NULL AS for_ever
         FROM suppression""",
     "receipt": "SELECT id, applied_at IS NOT NULL AS applied FROM receipt",
 }
@@ -50,7 +50,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class AppliedRows:
     """The final rows of one permutation, and how often a status was told twice."""
 
     rows: Rows
@@ -58,8 +58,8 @@ class Outcome:
 
 
 @asynccontextmanager
-async def copies(beside: str) -> AsyncIterator["Copies"]:
-    made = Copies(beside)
+async def database_copies(beside: str) -> AsyncIterator["DatabaseCopies"]:
+    made = DatabaseCopies(beside)
     await made.execute(f"CREATE DATABASE {made.base}")
     try:
         yield made
@@ -67,7 +67,7 @@ async def copies(beside: str) -> AsyncIterator["Copies"]:
         await made.execute(f"DROP DATABASE {made.base} WITH (FORCE)")
 
 
-class Copies:
+class DatabaseCopies:
     """A database, and as many copies of it as are asked for."""
 
     def __init__(self, beside: str) -> None:
@@ -94,24 +94,26 @@ class Copies:
             await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def written(url: str, count: int, dice: Random) -> list[StoredReceipt]:
+async def write_notifications(url: str, count: int, rand: Random) -> list[StoredReceipt]:
     """So many notifications, each to its own person, over or half way through; all that will be reported of them."""
     await migrate(url)
     database = Database(url, encryption=ENCRYPTION)
-    desk = await open_desk(database)
-    items = [desk.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)]
-    await desk.accept(*items)
+    database_tenant = await open_database_tenant(database)
+    items = [
+        database_tenant.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)
+    ]
+    await database_tenant.accept(*items)
     told: list[StoredReceipt] = []
     for item in items:
-        state = dice.choice(STATES)
-        sent = Sent(desk=desk, id=item.id, channels=(Channel.EMAIL,))
-        await _called(desk, sent, state)
-        told += reported(sent, state, dice)
+        state = rand.choice(STATES)
+        sent = DatabaseSend(database_tenant=database_tenant, id=item.id, channels=(Channel.EMAIL,))
+        await _record_call(database_tenant, sent, state)
+        told += receipts_of(sent, state, rand)
     await database.close()
     return told
 
 
-async def _called(desk: Desk, sent: Sent, state: AttemptState | None) -> None:
+async def _record_call(database_tenant: DatabaseTenant, sent: DatabaseSend, state: AttemptState | None) -> None:
     draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule="type.default", content={})
 
     def change(ledger: Ledger) -> Ledger:
@@ -119,49 +121,49 @@ async def _called(desk: Desk, sent: Sent, state: AttemptState | None) -> None:
         if state is None:
             return ledger
         after = record_outcome(ledger, told, state, AT)
-        return finish(after, AT) if state is AttemptState.ACCEPTED else after
+        return finish_notification(after, AT) if state is AttemptState.ACCEPTED else after
 
-    async with desk.database.transaction() as session:
-        await insert_deliveries(session, sent.id, desk.tenant, 1, [draft])
+    async with database_tenant.database.transaction() as session:
+        await insert_deliveries(session, sent.id, database_tenant.tenant, 1, [draft])
         await claim_attempt(session, sent.call())
         await amend(session, sent.key, change)
 
 
-def _message_id(sent: Sent) -> str:
+def _message_id(sent: DatabaseSend) -> str:
     return f"message-{sent.id}"
 
 
-def reported(sent: Sent, state: AttemptState | None, dice: Random) -> list[StoredReceipt]:
+def receipts_of(sent: DatabaseSend, state: AttemptState | None, rand: Random) -> list[StoredReceipt]:
     """Some kinds, each once; by our reference, or by the vendor's id where it is known."""
-    kinds = dice.sample(list(ReceiptKind), dice.randint(1, 3))
-    by_id = state is AttemptState.ACCEPTED and dice.random() < 0.5
+    kinds = rand.sample(list(ReceiptKind), rand.randint(1, 3))
+    by_id = state is AttemptState.ACCEPTED and rand.random() < 0.5
     return [
         StoredReceipt(
-            id=UUID(int=dice.getrandbits(128)),
+            id=UUID(int=rand.getrandbits(128)),
             provider="sandbox",
             kind=kind,
             attempt_id=None if by_id else sent.attempt(),
             provider_message_id=_message_id(sent) if by_id else None,
             reason="invalid_address" if kind is ReceiptKind.BOUNCED else None,
-            occurred_at=AT + timedelta(seconds=dice.randrange(100_000)),
+            occurred_at=AT + timedelta(seconds=rand.randrange(100_000)),
             raw={},
         )
         for kind in kinds
     ]
 
 
-async def applied(database: Database, told: Sequence[StoredReceipt], dice: Random) -> Outcome:
+async def apply_receipts(database: Database, told: Sequence[StoredReceipt], rand: Random) -> AppliedRows:
     """In an order of its own; some once more under another id, as vendors do."""
-    again = [replace(one, id=UUID(int=dice.getrandbits(128))) for one in told if dice.random() < REPEATED]
-    order = [*told, *again, *dice.sample(list(told), len(told) // 10)]
-    dice.shuffle(order)
+    again = [replace(one, id=UUID(int=rand.getrandbits(128))) for one in told if rand.random() < REPEATED]
+    order = [*told, *again, *rand.sample(list(told), len(told) // 10)]
+    rand.shuffle(order)
     async with database.transaction() as session:
         await receipts.store(session, order)
     dsn = database.url.replace("+asyncpg", "", 1)
     connection = await asyncpg.connect(dsn)
     places = {one.id: place for place, one in enumerate(order)}
     await connection.execute(
-        "UPDATE receipt r SET next_try_at = now() - interval '1 hour' + x.place * interval '1 ms'"
+        "UPDATE receipt r SET next_attempt_at = now() - interval '1 hour' + x.place * interval '1 ms'"
         "  FROM unnest($1::uuid[], $2::int[]) AS x(id, place) WHERE r.id = x.id",
         list(places),
         list(places.values()),
@@ -173,15 +175,15 @@ async def applied(database: Database, told: Sequence[StoredReceipt], dice: Rando
     rows["receipt"] = [row for row in rows["receipt"] if row["id"] in known or not row["applied"]]
     twice = len(await connection.fetch(STATUSES))
     await connection.close()
-    return Outcome(rows=rows, told_twice=twice)
+    return AppliedRows(rows=rows, told_twice=twice)
 
 
 async def _ended(database: Database, connection: asyncpg.Connection) -> None:
     """The workflows of those that were half way through give up: their status is decided now."""
     for row in await connection.fetch("SELECT id, tenant FROM notification WHERE finished_at IS NULL"):
         async with database.transaction() as session:
-            key = Key(notification_id=row["id"], tenant=row["tenant"])
-            await amend(session, key, lambda ledger: finish(ledger, AT))
+            key = NotificationRef(notification_id=row["id"], tenant=row["tenant"])
+            await amend(session, key, lambda ledger: finish_notification(ledger, AT))
 
 
 async def _sorted(connection: asyncpg.Connection, statement: str) -> list[dict[str, Any]]:
@@ -192,12 +194,12 @@ async def _sorted(connection: asyncpg.Connection, statement: str) -> list[dict[s
 async def differences(beside: str, count: int, permutations: int, seed: int) -> list[str]:
     """Permutation → what came out otherwise than of the first; empty when all is well."""
     found = []
-    async with copies(beside) as made:
-        told = await written(made.url(made.base), count, Random(seed))
-        first: Outcome | None = None
+    async with database_copies(beside) as made:
+        told = await write_notifications(made.url(made.base), count, Random(seed))
+        first: AppliedRows | None = None
         for number in range(permutations):
             async with made.copy() as database:
-                outcome = await applied(database, told, Random(f"{seed} {number}"))
+                outcome = await apply_receipts(database, told, Random(f"{seed} {number}"))
             first = first or outcome
             wrong = [table for table in ROWS if outcome.rows[table] != first.rows[table]]
             if wrong or outcome.told_twice:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from tests.faults.pace import lasting
+from tests.faults.pace import wait_seconds
 from tests.providers.harness_http import reset
 
 CHUNK = 65_536
@@ -130,6 +130,6 @@ class Proxy:
         with suppress(ConnectionError):
             while chunk := await reader.read(CHUNK):
                 if self._delay:
-                    await lasting(self._delay)
+                    await wait_seconds(self._delay)
                 await self._flows.wait()
                 yield chunk

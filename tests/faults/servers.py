@@ -15,24 +15,24 @@ from bootstrap import prepare_database, prepare_temporal
 from embedded.cluster import Cluster
 from embedded.datadir import DataDir
 from embedded.postgres import Postgres
-from embedded.processes import Child, tethered
-from embedded.readiness import Probe, accepts, answers_ok
+from embedded.processes import ProcessSpec, with_parent_death_signal
+from embedded.readiness import Probe, accepts_connections, responds_ok
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
 from embedded.temporal import Temporal
-from tests.faults.part import Part
+from tests.faults.environment import DRAIN, HOST, PROXY_NAMES, Ports, api_key, environment
 from tests.faults.proxy import Proxy
-from tests.faults.surroundings import DRAIN, HOST, WIRES, Ports, api_key, environment
-from tests.faults.vendor.__main__ import Plan
-from tests.faults.vendor.desk import Desk
-from tests.faults.vendor.ledger import Copy
-from tests.providers.harness_sendgrid import OURS
+from tests.faults.stack_process import StackProcess
+from tests.faults.vendor.__main__ import VendorPlan
+from tests.faults.vendor.control import VendorControl
+from tests.faults.vendor.vendor_log import VendorLogReader
+from tests.providers.harness_sendgrid import OWN_KEY
 
-STARTED_WITHIN = 60.0
-OTHER_STARTED_WITHIN = 180.0  # the first time it makes its schema
+START_TIMEOUT = 60.0
+OTHER_START_TIMEOUT = 180.0  # the first time it makes its schema
 OTHER_TEMPORAL = "temporal"
-ORDER = ("postgres", "temporal", "vendor", "worker-1", "worker-2", "api")
-IMPATIENT_WORKER = ("-m", "tests.faults.worker")
+START_ORDER = ("postgres", "temporal", "vendor", "worker-1", "worker-2", "api")
+SHORT_TIMEOUT_WORKER = ("-m", "tests.faults.worker")
 REAL_WORKER = (str(CHECKOUT / "worker.py"),)
 
 
@@ -43,30 +43,30 @@ class Servers:
     home: Path
     cluster: Cluster
     info: RunInfo
-    parts: dict[str, Part]
-    desk: Desk
-    wires: dict[str, Proxy]
+    processes: dict[str, StackProcess]
+    vendor_control: VendorControl
+    proxies: dict[str, Proxy]
     program: tuple[str, ...]
 
     @property
-    def workers(self) -> list[Part]:
-        return [self.parts["worker-1"], self.parts["worker-2"]]
+    def workers(self) -> list[StackProcess]:
+        return [self.processes["worker-1"], self.processes["worker-2"]]
 
     @property
     def deaths(self) -> list[str]:
         """Those that nobody asked for."""
-        return [death for part in self.parts.values() for death in part.deaths]
+        return [death for part in self.processes.values() for death in part.deaths]
 
-    async def revive(self) -> None:
+    async def restart_dead_processes(self) -> None:
         """Starts what a fault that went wrong has left dead."""
-        for name in ORDER:
-            if not self.parts[name].running:
-                await self.parts[name].start()
+        for name in START_ORDER:
+            if not self.processes[name].running:
+                await self.processes[name].start()
 
-    async def exchange_workers(self, *change: str) -> None:
+    async def restart_workers(self, *change: str) -> None:
         """For the same program, or for one that is changed; both at once."""
         program = self.program_with(*change)
-        await asyncio.gather(*(worker.become(*program) for worker in self.workers))
+        await asyncio.gather(*(worker.restart_as(*program) for worker in self.workers))
 
     def delete_temporal_store(self) -> None:
         """While it does not run."""
@@ -76,13 +76,15 @@ class Servers:
 
     def program_with(self, *change: str) -> list[str]:
         """The command line of a worker."""
-        return tethered((sys.executable, *((*IMPATIENT_WORKER, *change) if change else self.program)))
+        return with_parent_death_signal(
+            (sys.executable, *((*SHORT_TIMEOUT_WORKER, *change) if change else self.program))
+        )
 
 
 @asynccontextmanager
-async def serving(
+async def running_servers(
     home: Path,
-    program: tuple[str, ...] = IMPATIENT_WORKER,
+    program: tuple[str, ...] = SHORT_TIMEOUT_WORKER,
     settings: Mapping[str, Mapping[str, str]] | None = None,
     temporal: Path | None = None,
 ) -> AsyncIterator[Servers]:
@@ -93,34 +95,38 @@ async def serving(
         data.make()
         cluster = Cluster(data.root)
         await asyncio.to_thread(cluster.prepare)
-        servers = _planned(data, ports, cluster, program, temporal)
+        servers = _plan_servers(data, ports, cluster, program, temporal)
         for name, own in (settings or {}).items():
-            servers.parts[name].set(own)
-        for wire in servers.wires.values():
-            await stack.enter_async_context(wire.open())
-        for name in ORDER:
-            stack.push_async_callback(servers.parts[name].stop)
-            await servers.parts[name].start()
+            servers.processes[name].set(own)
+        for proxy in servers.proxies.values():
+            await stack.enter_async_context(proxy.open())
+        for name in START_ORDER:
+            stack.push_async_callback(servers.processes[name].stop)
+            await servers.processes[name].start()
             if name == "postgres":
                 await prepare_database(servers.info.database_url)
         yield servers
 
 
-def _planned(
+def _plan_servers(
     data: DataDir, ports: Ports, cluster: Cluster, program: tuple[str, ...], other_temporal: Path | None
 ) -> Servers:
     postgres = Postgres(cluster=cluster, port=ports.postgres, log=data.logs / "postgres.log")
     temporal = Temporal(port=ports.temporal, log=data.logs / "temporal.log", file=data.root / "temporal.db")
     prepared = partial(prepare_temporal, temporal.address, temporal.namespace, postgres.url)
     api_env, worker_env = (
-        environment(data, ports, postgres.url.replace(f":{ports.postgres}/", f":{ports.wires[wire]}/"))
-        for wire in WIRES[:2]
+        environment(data, ports, postgres.url.replace(f":{ports.postgres}/", f":{ports.proxies[proxy]}/"))
+        for proxy in PROXY_NAMES[:2]
     )
-    parts = [
-        Part(postgres.child(), lambda: postgres.is_ready),
-        Part(_temporal(temporal.child(prepared), other_temporal, data, ports), lambda: temporal.is_ready),
-        Part(_child("vendor", vendors(data, ports), data, api_env), lambda: _listens(ports.vendors["control"])),
-        Part(_child("api", ("-m", "api"), data, api_env), lambda: partial(answers_ok, HOST, ports.api, "/readyz")),
+    processes = [
+        StackProcess(postgres.child(), lambda: postgres.is_ready),
+        StackProcess(_temporal(temporal.child(prepared), other_temporal, data, ports), lambda: temporal.is_ready),
+        StackProcess(
+            _child("vendor", vendors(data, ports), data, api_env), lambda: _listening_probe(ports.vendors["control"])
+        ),
+        StackProcess(
+            _child("api", ("-m", "api"), data, api_env), lambda: partial(responds_ok, HOST, ports.api, "/readyz")
+        ),
         *(_worker(name, program, data, worker_env) for name in ("worker-1", "worker-2")),
     ]
     servers_behind = (ports.postgres, ports.postgres, ports.temporal)
@@ -135,26 +141,28 @@ def _planned(
             api_key=api_key(data),
             pids={},
         ),
-        parts={part.name: part for part in parts},
-        desk=Desk(ports.vendors["control"], Copy(data.root / "vendor.jsonl")),
-        wires={name: Proxy(ports.wires[name], port) for name, port in zip(WIRES, servers_behind, strict=True)},
+        processes={part.name: part for part in processes},
+        vendor_control=VendorControl(ports.vendors["control"], VendorLogReader(data.root / "vendor.jsonl")),
+        proxies={
+            name: Proxy(ports.proxies[name], port) for name, port in zip(PROXY_NAMES, servers_behind, strict=True)
+        },
         program=program,
     )
 
 
-def _temporal(usual: Child, program: Path | None, data: DataDir, ports: Ports) -> Child:
+def _temporal(usual: ProcessSpec, program: Path | None, data: DataDir, ports: Ports) -> ProcessSpec:
     if program is None:
         return usual
-    argv = tethered((str(program), str(ports.temporal), str(data.root / OTHER_TEMPORAL)))
-    return replace(usual, argv=argv, cwd=CHECKOUT, env=None, ready_within=OTHER_STARTED_WITHIN)
+    argv = with_parent_death_signal((str(program), str(ports.temporal), str(data.root / OTHER_TEMPORAL)))
+    return replace(usual, argv=argv, cwd=CHECKOUT, env=None, ready_timeout=OTHER_START_TIMEOUT)
 
 
 def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:
     """The command line of the fake vendors."""
-    plan = Plan(
+    plan = VendorPlan(
         ports=ports.vendors,
         ledger=str(data.root / "vendor.jsonl"),
-        key=OURS.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        key=OWN_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
         callback=f"{ports.api_url}/api/v1/receipts/sendgrid",
     )
     path = data.root / "vendor.json"
@@ -162,29 +170,29 @@ def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:
     return ("-m", "tests.faults.vendor", str(path))
 
 
-def _listens(port: int) -> Probe:
-    return partial(accepts, HOST, port)
+def _listening_probe(port: int) -> Probe:
+    return partial(accepts_connections, HOST, port)
 
 
-def _worker(name: str, program: tuple[str, ...], data: DataDir, env: dict[str, str]) -> Part:
+def _worker(name: str, program: tuple[str, ...], data: DataDir, env: dict[str, str]) -> StackProcess:
     child = _child(name, program, data, env)
-    return Part(child, _says(child.log))
+    return StackProcess(child, _log_probe(child.log))
 
 
-def _child(name: str, command: tuple[str, ...], data: DataDir, env: dict[str, str]) -> Child:
+def _child(name: str, command: tuple[str, ...], data: DataDir, env: dict[str, str]) -> ProcessSpec:
     """Not in the checkout: no `.env` there has a say."""
-    return Child(
+    return ProcessSpec(
         name=name,
-        argv=tethered((sys.executable, *command)),
+        argv=with_parent_death_signal((sys.executable, *command)),
         log=data.logs / f"{name}.log",
         env=env,
         cwd=data.root,
-        ready_within=STARTED_WITHIN,
+        ready_timeout=START_TIMEOUT,
         grace=DRAIN + 4,
     )
 
 
-def _says(log: Path, word: str = '"worker ready"') -> Callable[[], Probe]:
+def _log_probe(log: Path, word: str = '"worker ready"') -> Callable[[], Probe]:
     """Once more than before the start."""
 
     def count() -> int:

@@ -16,7 +16,7 @@ KINDS = (
 BETWEEN = 5  # seconds before a client that was refused comes again
 
 
-async def dawdle(port: int, first: bytes, then: bytes) -> None:
+async def send_slowly(port: int, first: bytes, then: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(first)
@@ -29,17 +29,17 @@ async def dawdle(port: int, first: bytes, then: bytes) -> None:
         writer.close()
 
 
-async def come_again(number: int, port: int) -> None:
+async def reconnect(number: int, port: int) -> None:
     never = asyncio.Event()
     while True:
         with suppress(OSError):
-            await dawdle(port, *KINDS[number % len(KINDS)])
+            await send_slowly(port, *KINDS[number % len(KINDS)])
         with suppress(TimeoutError):
             await asyncio.wait_for(never.wait(), BETWEEN)
 
 
 async def main(port: int) -> None:
-    await asyncio.gather(*(come_again(number, port) for number in range(CLIENTS)))
+    await asyncio.gather(*(reconnect(number, port) for number in range(CLIENTS)))
 
 
 if __name__ == "__main__":

@@ -17,38 +17,40 @@ import asyncpg
 import httpx2
 import pytest
 
-from bootstrap import open_parts
+from bootstrap import open_container
 from config_sources import PREFIX
 from embedded.ports import free_port
-from metrics.fetch import fetch
-from testing.stage import serving
+from metrics.fetch import fetch_page
+from testing.installation import running_api
 from tests.code.tree import ROOT
-from tests.engine import Engine, Shop, open_shop, prepared
+from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
+from tests.faults.metric_recorder import AFTER, RULES, MetricRecorder, Shows, Values, has
 from tests.faults.proxy import Proxy
-from tests.faults.recorder import AFTER, RULES, Recorder, Shows, Values, has
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 POOL = 8  # of two processes: four each
 
 
-class Watched:
+class MonitoredStack:
     """Two worker processes behind a wire to Temporal, an API, and what their pages show."""
 
-    def __init__(self, process: Process, metrics_port: int, shop: Shop, temporal: Proxy, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, process: Process, metrics_port: int, api_tenant: ApiTenant, temporal: Proxy, stack: AsyncExitStack
+    ) -> None:
         self.process = process
-        self.shop = shop
+        self.api_tenant = api_tenant
         self.temporal = temporal
         self.stack = stack
         self._metrics_port = metrics_port
-        self.recorder = Recorder({"tocsin-api": self._api_page, "tocsin-worker": self._worker_page})
+        self.recorder = MetricRecorder({"tocsin-api": self._api_page, "tocsin-worker": self._worker_page})
 
     async def _api_page(self) -> str | None:
         async with httpx2.AsyncClient(trust_env=False) as http:
-            return (await http.get(f"{self.shop.engine.api_url}/metrics")).text
+            return (await http.get(f"{self.api_tenant.engine.api_url}/metrics")).text
 
     async def _worker_page(self) -> str | None:
-        return await fetch(self._metrics_port, within=8)
+        return await fetch_page(self._metrics_port, within=8)
 
     async def until(self, shows: Shows) -> None:
         async with asyncio.timeout(120):
@@ -60,7 +62,7 @@ class Watched:
         self, name: str, fault: Callable[[], Awaitable[object]], shows: Shows, *alerts: str, after: int = AFTER
     ) -> None:
         await self.recorder.run(fault, shows, after)
-        folder = self.shop.engine.parts.settings.data_dir / "tests"
+        folder = self.api_tenant.engine.container.settings.data_dir / "tests"
         folder.mkdir(parents=True)
         shutil.copy(RULES, folder.parent)
         path = folder / f"recorded-{name}.yml"
@@ -85,18 +87,18 @@ def is_healthy(values: Values) -> bool:
 
 
 @pytest.fixture
-async def watched(database_url: str, tmp_path: Path) -> AsyncIterator[Watched]:
+async def monitored_stack(database_url: str, tmp_path: Path) -> AsyncIterator[MonitoredStack]:
     port = free_port()
     async with AsyncExitStack() as stack:
         settings, client = await stack.enter_async_context(
-            prepared(database_url, tmp_path, data_dir=tmp_path / "recorded")
+            engine_servers(database_url, tmp_path, data_dir=tmp_path / "recorded")
         )
         server = int(settings.temporal_address.rpartition(":")[2])
         temporal = await stack.enter_async_context(Proxy(free_port(), server).open())
-        parts = await stack.enter_async_context(open_parts(settings, client=client))
-        await stack.enter_async_context(serving(parts))
-        shop = await stack.enter_async_context(
-            open_shop(Engine(parts=parts, temporal_address=settings.temporal_address))
+        container = await stack.enter_async_context(open_container(settings, client=client))
+        await stack.enter_async_context(running_api(container))
+        api_tenant = await stack.enter_async_context(
+            open_api_tenant(Engine(container=container, temporal_address=settings.temporal_address))
         )
         given = {
             "ENV": "dev",
@@ -118,20 +120,20 @@ async def watched(database_url: str, tmp_path: Path) -> AsyncIterator[Watched]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "worker.py", cwd=ROOT, stdout=out, env=environment
         )
-        watched = Watched(process, port, shop, temporal, stack)
+        monitored_stack = MonitoredStack(process, port, api_tenant, temporal, stack)
         try:
-            await watched.until(is_healthy)
-            yield watched
+            await monitored_stack.until(is_healthy)
+            yield monitored_stack
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
 
 
-async def test_a_frozen_process(watched: Watched) -> None:
-    values = await watched.recorder.scrape()
+async def test_a_frozen_process(monitored_stack: MonitoredStack) -> None:
+    values = await monitored_stack.recorder.scrape()
     [number] = [each for each in (0, 1) if has(values, "tocsin_leader", "0", f'process="{each}"')]
-    frozen = sorted(watched.pids())[number]  # they were started in this order
+    frozen = sorted(monitored_stack.pids())[number]  # they were started in this order
 
     async def freeze() -> None:
         os.kill(frozen, signal.SIGSTOP)
@@ -140,42 +142,42 @@ async def test_a_frozen_process(watched: Watched) -> None:
         return has(values, "tocsin_process_up", "0")
 
     try:
-        await watched.records("frozen-process", freeze, shows, "TocsinWorkerProcessDown")
+        await monitored_stack.records("frozen-process", freeze, shows, "TocsinWorkerProcessDown")
     finally:
         os.kill(frozen, signal.SIGCONT)
 
 
-async def test_a_killed_provider(watched: Watched) -> None:
+async def test_a_killed_provider(monitored_stack: MonitoredStack) -> None:
     """Its server is gone. Shorter than between two samples: after that the circuit may be trying it again."""
-    await watched.shop.type("news", ["email"])
+    await monitored_stack.api_tenant.put_type("news", ["email"])
     for number in range(12):
-        await watched.shop.person(f"ada{number}", email=f"ada{number}@example.com")
+        await monitored_stack.api_tenant.put_recipient(f"ada{number}", email=f"ada{number}@example.com")
 
     async def kill() -> None:
         for number in range(12):
-            await watched.shop.send("news", f"ada{number}")
+            await monitored_stack.api_tenant.send("news", f"ada{number}")
 
     def shows(values: Values) -> bool:
         return has(values, "tocsin_provider_circuit_state", "1", 'state="open"')
 
-    await watched.records("killed-provider", kill, shows, "TocsinProviderCircuitOpen", after=6)
+    await monitored_stack.records("killed-provider", kill, shows, "TocsinProviderCircuitOpen", after=6)
 
 
-async def test_stopped_workers(watched: Watched) -> None:
+async def test_stopped_workers(monitored_stack: MonitoredStack) -> None:
     async def stop() -> None:
-        watched.process.terminate()
-        await watched.process.wait()
+        monitored_stack.process.terminate()
+        await monitored_stack.process.wait()
 
     def shows(values: Values) -> bool:
         return has(values, "up", "0", "tocsin-worker")
 
     alerts = ("TocsinWorkersDown", "TocsinNoLeader", "TocsinStateUnknown")
-    await watched.records("stopped-workers", stop, shows, *alerts)
+    await monitored_stack.records("stopped-workers", stop, shows, *alerts)
 
 
-async def test_a_full_pool(watched: Watched) -> None:
+async def test_a_full_pool(monitored_stack: MonitoredStack) -> None:
     """A migration that somebody began and did not end locks the queue: every loop waits for it with a connection."""
-    url = watched.shop.engine.parts.settings.database_url.replace("+asyncpg", "")
+    url = monitored_stack.api_tenant.engine.container.settings.database_url.replace("+asyncpg", "")
     connection = await asyncpg.connect(url)
 
     async def fill() -> None:
@@ -186,17 +188,17 @@ async def test_a_full_pool(watched: Watched) -> None:
         return any(float(now) > 0 and "tocsin-worker" in each for each, now in waiting.items())
 
     try:
-        await watched.records("full-pool", fill, shows, "TocsinDatabasePoolExhausted")
+        await monitored_stack.records("full-pool", fill, shows, "TocsinDatabasePoolExhausted")
     finally:
         await connection.close()
 
 
-async def test_a_lost_temporal(watched: Watched) -> None:
+async def test_a_lost_temporal(monitored_stack: MonitoredStack) -> None:
     async def lose() -> None:
-        watched.stack.enter_context(watched.temporal.cut())
+        monitored_stack.stack.enter_context(monitored_stack.temporal.cut())
 
     def shows(values: Values) -> bool:
         failures = {each: now for each, now in values.items() if each.startswith("tocsin_background_failures_total")}
         return any(float(now) > 1 and 'cause="temporal"' in each for each, now in failures.items())
 
-    await watched.records("lost-temporal", lose, shows, "TocsinTemporalUnavailable")
+    await monitored_stack.records("lost-temporal", lose, shows, "TocsinTemporalUnavailable")

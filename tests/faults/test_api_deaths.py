@@ -4,27 +4,27 @@ import asyncio
 
 import pytest
 
-from tests.faults.conftest import Stage
+from tests.faults.conftest import RunningStack
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 ROWS = "SELECT idempotency_key AS key, id::text FROM notification WHERE idempotency_key LIKE 'api-killed-%'"
 
 
-async def test_an_api_killed_under_load_has_kept_every_id_it_answered_and_a_retry_makes_no_second_row(
-    stage: Stage,
+async def test_an_api_killed_under_load_loses_no_acknowledged_id(
+    stack: RunningStack,
 ) -> None:
     deaths: list[asyncio.Task[int]] = []
 
     def kill_in_the_middle(answered: int) -> None:
         if answered == 40 and not deaths:
-            deaths.append(asyncio.create_task(stage.run.kill("api")))
+            deaths.append(asyncio.create_task(stack.run.kill("api")))
 
-    answers = await stage.customer.load(100, "api-killed", kill_in_the_middle)
+    answers = await stack.customer.load(100, "api-killed", kill_in_the_middle)
     assert deaths
     assert answers.failed, "nobody was interrupted"
-    retried = {key: await stage.customer.sent(key) for key in answers.failed}
-    rows = {row["key"]: row["id"] for row in await stage.books.rows(ROWS)}
+    retried = {key: await stack.customer.sent(key) for key in answers.failed}
+    rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == answers.ids | retried
     assert len(rows) == 100
-    assert set((await stage.over(list(rows.values()))).values()) == {"DELIVERED"}
+    assert set((await stack.over(list(rows.values()))).values()) == {"DELIVERED"}

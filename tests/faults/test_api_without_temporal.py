@@ -6,17 +6,17 @@ import pytest
 
 from bootstrap import prepare_database
 from embedded.temporary import temporary_postgres
+from tests.faults.api_process import running_api
 from tests.faults.customer import customer_at
-from tests.faults.lone_api import api_alone
 
 pytestmark = pytest.mark.postgres
 
 
-async def test_an_api_that_starts_without_temporal_is_ready_but_degraded_and_accepts_and_stays(tmp_path: Path) -> None:
+async def test_an_api_started_without_temporal_is_degraded_and_accepts(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     async with temporary_postgres(tmp_path) as postgres:
         await prepare_database(postgres.url)
-        async with api_alone(postgres.url, log) as (process, info), customer_at(info) as customer:
+        async with running_api(postgres.url, log) as (process, info), customer_at(info) as customer:
             await customer.ready()
             assert (await customer.http.get(f"{customer.url}/readyz")).json()["degraded"] == ["temporal"]
             await customer.type()

@@ -12,21 +12,21 @@ from statistics import median
 
 import pytest
 
-from tests.faults.books import Books
-from tests.faults.crowd import Crowd, open_crowd
-from tests.faults.kinds import Kind, step
-from tests.faults.latency import crowding, seconds_each
-from tests.faults.servers import REAL_WORKER, Servers, serving
-from tests.faults.vendor.moods import Mood
+from tests.faults.latency import machine_slowdown, measure_sends
+from tests.faults.load_generator import LoadGenerator, open_load_generator
+from tests.faults.servers import REAL_WORKER, Servers, running_servers
+from tests.faults.stack_database import StackDatabase
+from tests.faults.type_specs import TypeSpec, step
+from tests.faults.vendor.modes import FaultyVendorMode
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long, pytest.mark.timeout(3600)]
 
 PATIENT = {"delivery_guarantee": "at_least_once", "give_up_after": "12h"}
-TEXT = Kind(key="slow-text", steps=(step("sms"),), more=PATIENT)
-MAIL = Kind(key="hanging-mail", steps=(step("email"),), more=PATIENT)
-HOOK = Kind(key="other-hook", steps=(step("webhook"),), more=PATIENT)
+TEXT = TypeSpec(key="slow-text", steps=(step("sms"),), more=PATIENT)
+MAIL = TypeSpec(key="hanging-mail", steps=(step("email"),), more=PATIENT)
+HOOK = TypeSpec(key="other-hook", steps=(step("webhook"),), more=PATIENT)
 SETTINGS = {"EMAIL_PROVIDERS": "sendgrid", "TWILIO_RATE": "1"}
-PASSWORD = Kind(key="password-hook", steps=(step("webhook"),), more={**PATIENT, "priority": 1})
+PASSWORD = TypeSpec(key="password-hook", steps=(step("webhook"),), more={**PATIENT, "priority": 1})
 MEASURED = 15
 AT_SLOW, AT_HANGING, AT_ONCE = 5_000, 500, 5_000
 ORDINARY_TIMES, URGENT_TIMES = 3.0, 4.0
@@ -36,53 +36,56 @@ OPEN = """
 SELECT count(*) FROM notification WHERE notification_type = $1 AND finished_at IS NULL
 """
 BEING_STARTED = "SELECT count(*) FROM queue_entry WHERE started_at IS NULL"
-STARTED_WITHIN = 1_200.0
+START_TIMEOUT = 1_200.0
 IS_PAST = "SELECT clock_timestamp() > CAST($1::text AS timestamptz)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class BacklogStack:
     servers: Servers
-    books: Books
-    crowd: Crowd
+    stack_database: StackDatabase
+    load_generator: LoadGenerator
 
-    async def seconds(self, kind: Kind) -> float:
+    async def seconds(self, type_spec: TypeSpec) -> float:
         """The median of some sends, one after the other."""
-        return median(await seconds_each(self.crowd, self.books, kind, MEASURED))
+        return median(await measure_sends(self.load_generator, self.stack_database, type_spec, MEASURED))
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stack(tmp_path: Path) -> AsyncIterator[BacklogStack]:
     settings = dict.fromkeys(("api", "worker-1", "worker-2"), SETTINGS)
-    async with serving(tmp_path / "data", REAL_WORKER, settings) as servers, open_crowd(servers) as crowd:
-        for kind in (TEXT, MAIL, HOOK, PASSWORD):
-            await crowd.tenants[0].add(kind)
-        books = Books(servers.info.database_url)
-        yield Stage(servers=servers, books=books, crowd=crowd)
-        await books.close()
+    async with (
+        running_servers(tmp_path / "data", REAL_WORKER, settings) as servers,
+        open_load_generator(servers) as load_generator,
+    ):
+        for type_spec in (TEXT, MAIL, HOOK, PASSWORD):
+            await load_generator.tenants[0].add(type_spec)
+        stack_database = StackDatabase(servers.info.database_url)
+        yield BacklogStack(servers=servers, stack_database=stack_database, load_generator=load_generator)
+        await stack_database.close()
 
 
-async def test_backlogs_at_a_slow_and_at_a_hanging_provider_delay_no_send_by_a_third(stage: Stage) -> None:
-    servers, crowd = stage.servers, stage.crowd
-    await stage.seconds(HOOK)  # a warm-up
-    idle, crowded = await stage.seconds(HOOK), await crowding()
-    async with servers.desk.day(Mood.STALL, "sendgrid"):
-        await crowd.batch(AT_HANGING, MAIL)
-        await crowd.batch(AT_SLOW, TEXT)
+async def test_backlogs_of_slow_providers_delay_other_sends_less_than_a_third(stack: BacklogStack) -> None:
+    servers, load_generator = stack.servers, stack.load_generator
+    await stack.seconds(HOOK)  # a warm-up
+    idle, crowded = await stack.seconds(HOOK), await machine_slowdown()
+    async with servers.vendor_control.with_mode(FaultyVendorMode.STALL, "sendgrid"):
+        await load_generator.batch(AT_HANGING, MAIL)
+        await load_generator.batch(AT_SLOW, TEXT)
         # Until then they take CPU time and slots, as any backlog does.
-        await stage.books.until(BEING_STARTED, is_=0, within=STARTED_WITHIN)
-        beside = await stage.seconds(HOOK)
-        left = [await stage.books.one(OPEN, kind.key) for kind in (MAIL, TEXT)]
+        await stack.stack_database.until(BEING_STARTED, is_=0, within=START_TIMEOUT)
+        beside = await stack.seconds(HOOK)
+        left = [await stack.stack_database.one(OPEN, type_spec.key) for type_spec in (MAIL, TEXT)]
     assert min(left) > 0, f"a backlog was over before the last send: {left}"
     assert beside <= ORDINARY_TIMES * idle * crowded, f"{beside:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
 
 
-async def test_thousands_that_are_due_in_the_same_second_delay_no_password(stage: Stage) -> None:
-    await stage.seconds(PASSWORD)  # a warm-up
-    idle, crowded = await stage.seconds(PASSWORD), await crowding()
+async def test_thousands_that_are_due_in_the_same_second_delay_no_password(stack: BacklogStack) -> None:
+    await stack.seconds(PASSWORD)  # a warm-up
+    idle, crowded = await stack.seconds(PASSWORD), await machine_slowdown()
     due_at = (datetime.now(UTC) + DUE_IN).isoformat()
-    await stage.crowd.batch(AT_ONCE, HOOK, send_at=due_at)
-    await stage.books.until(IS_PAST, due_at, is_=True, within=2 * DUE_IN.total_seconds())
-    beside = await stage.seconds(PASSWORD)
-    assert await stage.books.one(OPEN, HOOK.key) > 0, "the backlog was over before the last send"
+    await stack.load_generator.batch(AT_ONCE, HOOK, send_at=due_at)
+    await stack.stack_database.until(IS_PAST, due_at, is_=True, within=2 * DUE_IN.total_seconds())
+    beside = await stack.seconds(PASSWORD)
+    assert await stack.stack_database.one(OPEN, HOOK.key) > 0, "the backlog was over before the last send"
     assert beside <= URGENT_TIMES * idle * crowded, f"{beside:.2f} s, and {idle:.2f} s without; {crowded:.1f}"

@@ -14,7 +14,7 @@ TABLES = (
     *("queue_entry", "notification", "delivery", "attempt", "event", "receipt", "recipient", "inbox_message"),
     *("notification_type", "template", "sandbox_call", "sandbox_message"),
 )
-# Temporary tables stand before the real ones, have no foreign keys, and are gone with the connection.
+# TemporaryError tables stand before the real ones, have no foreign keys, and are gone with the connection.
 SHADOW = "CREATE TEMP TABLE {0} AS SELECT * FROM public.{0} WITH NO DATA"
 ID, DELIVERY, ATTEMPT, TENANT, TYPE, TEXT, OUTSIDE = (
     f"00000000-0000-7000-8000-00000000000{digit}" for digit in "123a5bc"
@@ -23,7 +23,7 @@ ID, DELIVERY, ATTEMPT, TENANT, TYPE, TEXT, OUTSIDE = (
 SOUND = f"""
 INSERT INTO recipient (tenant, recipient_id, contact) VALUES ('{TENANT}', 'ada', '{{"phone": "+1555"}}');
 INSERT INTO notification_type (id, tenant) VALUES ('{TYPE}', '{TENANT}');
-INSERT INTO notification (id, tenant, recipient_id, type_id, idempotency_key, idempotency_held, status, generation,
+INSERT INTO notification (id, tenant, recipient_id, type_id, idempotency_key, holds_idempotency_key, status, generation,
                           created_at, finished_at)
      VALUES ('{ID}', '{TENANT}', 'ada', '{TYPE}', 'a key', true, 'DELIVERED', 1, now(), now());
 INSERT INTO delivery (id, tenant, notification_id, generation, channel, status)
@@ -108,7 +108,7 @@ async def test_a_lie_is_found(forgery: asyncpg.Connection, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIES_OUTSIDE)
-async def test_a_lie_that_the_books_of_a_vendor_outside_tell_is_found(forgery: asyncpg.Connection, name: str) -> None:
+async def test_a_false_entry_of_an_external_vendor_log_is_found(forgery: asyncpg.Connection, name: str) -> None:
     assert name in await found(forgery, LIES_OUTSIDE[name])
 
 
@@ -118,7 +118,7 @@ async def test_a_row_of_another_tenant_is_found(forgery: asyncpg.Connection, tab
     assert "I7 no row links two tenants" in await found(forgery)
 
 
-async def test_a_receipt_that_nobody_applied_is_found(forgery: asyncpg.Connection) -> None:
+async def test_an_unapplied_receipt_is_found(forgery: asyncpg.Connection) -> None:
     await forgery.execute("UPDATE receipt SET applied_at = NULL")
     assert "I6 receipts are obeyed" in await found(forgery)
 

@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from config import Settings
-from embedded.identity import command_line
+from embedded.identity import command_line_of
 from supervision import worker_count
-from tests.faults.conftest import Stage, set_stage
-from tests.faults.running import STOPPED_WITHIN, running, start, survivors
+from tests.faults.conftest import RunningStack, open_stack
+from tests.faults.stack_run import STOP_TIMEOUT, running_stack, start, survivors
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -41,10 +41,10 @@ ROLES = {"api": ["-m", "api"], "worker": ["worker.py"], "temporal": ["server", "
 
 
 @pytest.fixture(scope="module")
-async def everyday(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def everyday(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningStack]:
     """Started as people start it: nothing set but the directory and the ports."""
-    async with running(tmp_path_factory.mktemp("everyday") / "data") as run, set_stage(run) as stage:
-        yield stage
+    async with running_stack(tmp_path_factory.mktemp("everyday") / "data") as run, open_stack(run) as stack:
+        yield stack
 
 
 async def bash(script: str) -> str:
@@ -54,7 +54,7 @@ async def bash(script: str) -> str:
     return out.decode()
 
 
-async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_delivered(everyday: Stage) -> None:
+async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_delivered(everyday: RunningStack) -> None:
     printed, info = everyday.run.printed, everyday.run.info
     for shown in (f"{info.api_url}/docs", f"{info.api_url}/outbox", info.temporal_ui_url, info.api_key):
         assert shown in printed
@@ -66,7 +66,7 @@ async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_deliver
             assert (await http.get(page, follow_redirects=True)).status_code == 200, page
 
 
-async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday: Stage) -> None:
+async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday: RunningStack) -> None:
     quiet = everyday.run.curl().replace("curl -X", "curl -sS -w '\\n%{http_code}' -X", 1)
     body, _, status = (await bash(quiet)).rpartition("\n")
     assert status == "202", body
@@ -74,22 +74,22 @@ async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday:
     assert set((await everyday.over([id])).values()) == {"DELIVERED"}
 
 
-async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(everyday: Stage) -> None:
+async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(everyday: RunningStack) -> None:
     pids = everyday.run.pids
     workers = [f"worker-{number}" for number in range(2, worker_count(Settings(env="dev", _env_file=None)) + 1)]
     assert set(pids) == {*ROLES, *workers}
     for name, words in {**ROLES, **dict.fromkeys(workers, ROLES["worker"])}.items():
-        argv = command_line(pids[name])
+        argv = command_line_of(pids[name])
         assert [word for word in words if word not in argv] == [], argv
-    assert [Path(command_line(pids[name])[0]).name for name in ("temporal", "postgres")] == ["temporal", "postgres"]
+    assert [Path(command_line_of(pids[name])[0]).name for name in ("temporal", "postgres")] == ["temporal", "postgres"]
 
 
 @pytest.mark.long
 async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_keys(
-    everyday: Stage, stage: Stage
+    everyday: RunningStack, stack: RunningStack
 ) -> None:
-    one, other = everyday.run.info, stage.run.info
-    assert not set(everyday.run.pids.values()) & set(stage.run.pids.values())
+    one, other = everyday.run.info, stack.run.info
+    assert not set(everyday.run.pids.values()) & set(stack.run.pids.values())
     for name in ("api_url", "temporal_address", "temporal_ui_url", "database_url", "api_key"):
         assert getattr(one, name) != getattr(other, name)
     strange = {"Authorization": f"Bearer {other.api_key}"}
@@ -97,48 +97,46 @@ async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_key
 
 
 @pytest.mark.long
-async def test_a_taken_port_ends_the_start_with_a_sentence_that_names_the_setting(
-    everyday: Stage, tmp_path: Path
-) -> None:
+async def test_a_used_port_ends_the_start_and_names_the_setting(everyday: RunningStack, tmp_path: Path) -> None:
     port = everyday.run.info.api_url.rpartition(":")[2]
     run = await start(tmp_path / "data", API_PORT=port)
-    async with asyncio.timeout(STOPPED_WITHIN):
+    async with asyncio.timeout(STOP_TIMEOUT):
         assert await run.process.wait() == 1
     assert run.printed == f"tocsin: port {port} is taken; set TOCSIN_API_PORT=0 to pick a free one\n"
 
 
 @pytest.mark.long
-async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: Stage) -> None:
+async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack) -> None:
     bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
-    await everyday.in_the_middle(bulk, 50)
+    await everyday.wait_for_partial_send(bulk, 50)
     urgent = [await everyday.customer.sent(f"urgent-{number}", priority=1) for number in range(URGENT)]
-    await eventually(lambda: everyday.books.sent(urgent), lambda sent: sent == URGENT)
-    places = [row["place"] for row in await everyday.books.rows(PLACES, urgent)]
+    await eventually(lambda: everyday.stack_database.sent(urgent), lambda sent: sent == URGENT)
+    places = [row["place"] for row in await everyday.stack_database.rows(PLACES, urgent)]
     assert len(places) == URGENT
     assert max(places) <= 30  # twelve have slots, and those sent one after the other come later
 
 
-async def test_data_survives_a_kill_of_everything_and_one_ctrl_c_leaves_nothing_running(everyday: Stage) -> None:
+async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: RunningStack) -> None:
     """The last test of this stack: it kills it."""
     run, before = everyday.run, everyday
     kept = await before.customer.sent("kept")
     await before.over([kept])
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
     waiting = await before.customer.sent("waiting", send_at=later)
-    await before.books.until(STARTED, waiting, is_=True)
+    await before.stack_database.until(STARTED, waiting, is_=True)
     key, family = run.info.api_key, run.identities
     run.process.kill()
     await run.process.wait()
-    async with running(run.root) as second, set_stage(second) as after:
+    async with running_stack(run.root) as second, open_stack(second) as after:
 
         async def left() -> list[str]:
             return survivors(family)
 
-        await eventually(left, lambda names: names == [], within=STOPPED_WITHIN)
+        await eventually(left, lambda names: names == [], within=STOP_TIMEOUT)
         assert second.info.api_key == key
-        assert await after.books.statuses([kept]) == {kept: "DELIVERED"}
+        assert await after.stack_database.statuses([kept]) == {kept: "DELIVERED"}
         assert await after.over([waiting]) == {waiting: "DELIVERED"}
-        assert await after.books.sent([kept, waiting]) == 2
+        assert await after.stack_database.sent([kept, waiting]) == 2
         family = second.identities
         assert await second.stop(signal.SIGINT) == 0
         assert survivors(family) == []
@@ -152,7 +150,7 @@ async def test_a_make_that_is_killed_takes_the_stack_with_it(tmp_path: Path) -> 
         pytest.skip("no make on this machine")
     makefile = tmp_path / "Makefile"
     makefile.write_text(f"run:\n\t@exec {sys.executable} cli.py dev\n")
-    async with running(tmp_path / "data", (make, "-f", str(makefile), "run")) as run:
+    async with running_stack(tmp_path / "data", (make, "-f", str(makefile), "run")) as run:
         family = run.identities
         run.process.kill()
         await run.process.wait()
@@ -160,4 +158,4 @@ async def test_a_make_that_is_killed_takes_the_stack_with_it(tmp_path: Path) -> 
         async def left() -> list[str]:
             return [*survivors(family), *(str(file) for file in run.root.glob("run.json"))]
 
-        await eventually(left, lambda names: names == [], within=STOPPED_WITHIN)
+        await eventually(left, lambda names: names == [], within=STOP_TIMEOUT)

@@ -4,32 +4,32 @@ import asyncio
 
 import pytest
 
-from tests.faults.conftest import Stage
+from tests.faults.conftest import RunningStack
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 ROWS = "SELECT idempotency_key AS key, id::text FROM notification WHERE idempotency_key LIKE 'postgres-killed-%'"
 
 
-async def test_postgres_killed_under_load_loses_no_acknowledged_row_and_the_api_says_503_meanwhile(
-    stage: Stage,
+async def test_postgres_killed_under_load_loses_no_acknowledged_row(
+    stack: RunningStack,
 ) -> None:
     deaths: list[asyncio.Task[int]] = []
 
     def kill_in_the_middle(answered: int) -> None:
         if answered == 40 and not deaths:
-            deaths.append(asyncio.create_task(stage.run.kill("postgres")))
+            deaths.append(asyncio.create_task(stack.run.kill("postgres")))
 
-    answers = await stage.customer.load(120, "postgres-killed", kill_in_the_middle)
+    answers = await stack.customer.load(120, "postgres-killed", kill_in_the_middle)
     assert answers.unavailable, "nobody was interrupted"
     assert {response.status_code for response in answers.unavailable} == {503}
     assert all(int(response.headers["Retry-After"]) > 0 for response in answers.unavailable)
     assert answers.cut == []
-    await stage.run.replaced("postgres", await deaths[0])
-    retried = {key: await stage.customer.sent(key) for key in answers.failed}
-    rows = {row["key"]: row["id"] for row in await stage.books.rows(ROWS)}
+    await stack.run.replaced("postgres", await deaths[0])
+    retried = {key: await stack.customer.sent(key) for key in answers.failed}
+    rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == answers.ids | retried
     assert len(rows) == 120
-    statuses = await stage.over(list(rows.values()))
+    statuses = await stack.over(list(rows.values()))
     assert set(statuses.values()) <= {"DELIVERED", "IN_DOUBT"}
     assert list(statuses.values()).count("DELIVERED") > 100

@@ -13,7 +13,7 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
-async def wire() -> AsyncIterator[Proxy]:
+async def proxy() -> AsyncIterator[Proxy]:
     """To a server that says everything back."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,13 +22,13 @@ async def wire() -> AsyncIterator[Proxy]:
         writer.close()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with Proxy(free_port(), server.sockets[0].getsockname()[1]).open() as wire:
-        yield wire
+    async with Proxy(free_port(), server.sockets[0].getsockname()[1]).open() as proxy:
+        yield proxy
     server.close()
 
 
-async def called(wire: Proxy) -> Line:
-    return await asyncio.open_connection("127.0.0.1", wire.port)
+async def called(proxy: Proxy) -> Line:
+    return await asyncio.open_connection("127.0.0.1", proxy.port)
 
 
 async def said(line: Line, words: bytes, within: float = 2) -> bytes:
@@ -41,45 +41,45 @@ async def said(line: Line, words: bytes, within: float = 2) -> bytes:
         return b""
 
 
-async def test_it_passes_on_what_is_said(wire: Proxy) -> None:
-    line = await called(wire)
+async def test_the_proxy_forwards_both_directions(proxy: Proxy) -> None:
+    line = await called(proxy)
     assert await said(line, b"hello") == b"hello"
     line[1].close()
 
 
-async def test_while_it_is_dead_nothing_arrives_and_afterwards_everything(wire: Proxy) -> None:
-    line = await called(wire)
-    with wire.dead():
+async def test_while_it_is_dead_nothing_arrives_and_afterwards_everything(proxy: Proxy) -> None:
+    line = await called(proxy)
+    with proxy.dead():
         assert await said(line, b"hello", within=0.2) == b""
     assert await said(line, b"") == b"hello"
     line[1].close()
 
 
-async def test_slow_it_takes_its_time(wire: Proxy) -> None:
-    line = await called(wire)
+async def test_slow_it_takes_its_time(proxy: Proxy) -> None:
+    line = await called(proxy)
     began = time.monotonic()
-    with wire.slow(0.1):
+    with proxy.slow(0.1):
         assert await said(line, b"hello") == b"hello"
     assert time.monotonic() - began >= 0.2
     line[1].close()
 
 
-async def test_cut_it_resets_who_is_there_and_who_comes(wire: Proxy) -> None:
-    line = await called(wire)
+async def test_a_cut_proxy_resets_open_and_new_connections(proxy: Proxy) -> None:
+    line = await called(proxy)
     assert await said(line, b"hello") == b"hello"
-    with wire.cut():
+    with proxy.cut():
         with pytest.raises(ConnectionResetError):
             await said(line, b"again")
         with pytest.raises(ConnectionResetError):
-            await said(await called(wire), b"anybody?")
-    again = await called(wire)
+            await said(await called(proxy), b"anybody?")
+    again = await called(proxy)
     assert await said(again, b"hello") == b"hello"
     again[1].close()
 
 
-async def test_a_commit_arrives_and_is_not_answered(wire: Proxy) -> None:
-    line, other = await called(wire), await called(wire)
-    with wire.commits_unanswered() as begin:
+async def test_a_commit_arrives_and_its_response_does_not(proxy: Proxy) -> None:
+    line, other = await called(proxy), await called(proxy)
+    with proxy.commits_unanswered() as begin:
         assert await said(line, b"COMMIT;") == b"COMMIT;"
         begin()
         assert await said(line, b"COMMIT;", within=0.2) == b""

@@ -8,9 +8,9 @@ import pytest
 
 from bootstrap import prepare_database
 from embedded.temporary import temporary_postgres
+from tests.faults.api_process import running_api
 from tests.faults.customer import Customer, customer_at
-from tests.faults.lone_api import api_alone
-from tests.polling import WITHIN, eventually
+from tests.polling import DEFAULT_TIMEOUT, eventually
 from tests.redis import needs_redis, running_redis
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, needs_redis]
@@ -40,12 +40,12 @@ async def test_two_processes_share_the_points_of_a_key(tmp_path: Path) -> None:
         await prepare_database(postgres.url)
         customers = []
         for name in ("first", "second"):
-            api = api_alone(
+            api = running_api(
                 postgres.url, tmp_path / name, KEY_RATE_LIMIT=str(POINTS), RATE_LIMIT_STORE=redis.url, LOG_LEVEL="error"
             )
             _, info = await stack.enter_async_context(api)
             customers.append(await stack.enter_async_context(customer_at(info)))
-            await customers[-1].ready(within=WITHIN)
-        answers = await eventually(lambda: ask(customers), are_of_one_minute, 2 * WITHIN)
+            await customers[-1].ready(within=DEFAULT_TIMEOUT)
+        answers = await eventually(lambda: ask(customers), are_of_one_minute, 2 * DEFAULT_TIMEOUT)
         assert [status for status, _, _ in answers] == [200] * POINTS + [429] * 4
         assert [rest for _, rest, _ in answers] == [*reversed(range(POINTS)), 0, 0, 0, 0]

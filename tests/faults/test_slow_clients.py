@@ -13,11 +13,11 @@ import pytest
 from bootstrap import prepare_database
 from embedded.temporary import temporary_postgres
 from tests.code.tree import ROOT
+from tests.faults.api_process import running_api
 from tests.faults.customer import Customer, customer_at
-from tests.faults.lone_api import api_alone
 from tests.faults.slow_clients import CLIENTS
 from tests.metrics.names import value
-from tests.polling import WITHIN, eventually
+from tests.polling import DEFAULT_TIMEOUT, eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long]
 
@@ -64,10 +64,10 @@ async def test_a_thousand_slow_clients_do_not_slow_down_others(tmp_path: Path) -
     async with temporary_postgres(tmp_path) as postgres:
         await prepare_database(postgres.url)
         async with (
-            api_alone(postgres.url, tmp_path / "api.log", API_CONNECTIONS="1000") as (process, info),
+            running_api(postgres.url, tmp_path / "api.log", API_CONNECTIONS="1000") as (process, info),
             customer_at(info) as customer,
         ):
-            await customer.ready(within=WITHIN)
+            await customer.ready(within=DEFAULT_TIMEOUT)
             await customer.type()
             await milliseconds(customer, "warm")
             port, idle = int(info.api_url.rpartition(":")[2]), await milliseconds(customer, "idle")

@@ -13,35 +13,35 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from embedded.datadir import DataDir
-from embedded.readiness import accepts
+from embedded.readiness import accepts_connections
 from embedded.stack import CHECKOUT
 from providers.base import Provider
-from providers.outcomes import Permanent, Temporary, Unknown
+from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.sendgrid import SendGrid, SendGridSettings
 from providers.smtp import Smtp, SmtpSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio import Twilio, TwilioSettings
+from tests.faults.environment import SENDER, Ports
 from tests.faults.servers import vendors
-from tests.faults.surroundings import SENDER, Ports
-from tests.faults.vendor.desk import Desk
-from tests.faults.vendor.ledger import Copy
-from tests.faults.vendor.moods import Mood, Style
+from tests.faults.vendor.control import VendorControl
+from tests.faults.vendor.modes import FaultyVendorMode, ReceiptStyle
+from tests.faults.vendor.vendor_log import VendorLogReader
 from tests.polling import eventually
 from tests.providers.harness_http import Reply, Request, read_request
-from tests.providers.harness_sendgrid import API_KEY, OURS, shown
+from tests.providers.harness_sendgrid import API_KEY, OWN_KEY, shown
 from tests.providers.harness_twilio import FROM, SID, TOKEN
 
 BOTH = ("sendgrid", "twilio")
 both = pytest.mark.parametrize("name", BOTH)
 
 
-class Street:
+class FaultyVendors:
     """The vendors, our adapters to them, and the receipts that came: `answer` is what they are answered."""
 
-    def __init__(self, desk: Desk, ports: Ports, transport: Transport) -> None:
-        self.desk = desk
+    def __init__(self, vendor_control: VendorControl, ports: Ports, transport: Transport) -> None:
+        self.vendor_control = vendor_control
         self.answer = 204
         self.receipts: list[Request] = []
         self.callback = f"{ports.api_url}/api/v1/receipts"
@@ -50,7 +50,7 @@ class Street:
             api_key=SecretStr(API_KEY),
             sender=SENDER,
             base_url=urls["sendgrid"],
-            webhook_public_key=shown(OURS),
+            webhook_public_key=shown(OWN_KEY),
             _env_file=None,
         )
         twilio = TwilioSettings(
@@ -68,8 +68,8 @@ class Street:
         writer.write(Reply(status=self.answer).wire)
         writer.close()
 
-    async def kept(self, message: Message) -> int:
-        return self.desk.references("kept").count(str(message.attempt_id))
+    async def kept(self, message: OutgoingMessage) -> int:
+        return self.vendor_control.references("kept").count(str(message.attempt_id))
 
     async def told(self, count: int) -> list[Request]:
         async def came() -> list[Request]:
@@ -88,16 +88,16 @@ class Street:
 
 
 @pytest.fixture(scope="module")
-async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
+async def faulty_vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultyVendors]:
     data, ports = DataDir.at(tmp_path_factory.mktemp("vendor")), Ports.free()
     data.make()
     command = (sys.executable, *vendors(data, ports))
     async with running(command), outgoing_client() as http:
-        desk = Desk(ports.vendors["control"], Copy(data.root / "vendor.jsonl"))
-        street = Street(desk, ports, Transport(http))
-        server = await asyncio.start_server(street.take, "127.0.0.1", ports.api)
-        await eventually(lambda: accepts("127.0.0.1", ports.vendors["control"]), bool)
-        yield street
+        vendor_control = VendorControl(ports.vendors["control"], VendorLogReader(data.root / "vendor.jsonl"))
+        faulty_vendors = FaultyVendors(vendor_control, ports, Transport(http))
+        server = await asyncio.start_server(faulty_vendors.take, "127.0.0.1", ports.api)
+        await eventually(lambda: accepts_connections("127.0.0.1", ports.vendors["control"]), bool)
+        yield faulty_vendors
         server.close()
 
 
@@ -112,16 +112,16 @@ async def running(command: tuple[str, ...]) -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_yet(street: Street) -> None:
-    street.receipts.clear()
-    street.answer = 204
+def clean_vendors(faulty_vendors: FaultyVendors) -> None:
+    faulty_vendors.receipts.clear()
+    faulty_vendors.answer = 204
 
 
-def message(name: str, word: str = "silent") -> Message:
+def message(name: str, word: str = "silent") -> OutgoingMessage:
     sms = name == "twilio"
     digit = {"silent": 8, "open": 9}.get(word, 0)
     phone, email = f"+1555{uuid4().int % 1_000_000:06}{digit}", f"{uuid4()}+{word}@example.com"
-    return Message(
+    return OutgoingMessage(
         attempt_id=uuid4(),
         delivery_id=uuid4(),
         notification_id=uuid4(),
@@ -136,15 +136,19 @@ def message(name: str, word: str = "silent") -> Message:
     )
 
 
-async def found(street: Street, name: str, sent: Message) -> int:
-    return len(await street.providers[name].look_up(sent, datetime.now(UTC) - timedelta(minutes=1)))
+async def found(faulty_vendors: FaultyVendors, name: str, sent: OutgoingMessage) -> int:
+    return len(await faulty_vendors.providers[name].look_up(sent, datetime.now(UTC) - timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize("name", ["sendgrid", "twilio", "smtp"])
-async def test_on_a_good_day_a_message_is_taken_and_written_down_after_its_call(street: Street, name: str) -> None:
+async def test_an_accepted_message_is_logged_after_its_call(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    answer = await street.providers[name].send(sent)
-    [call, kept] = [entry for entry in street.desk.books() if entry["reference"] == str(sent.attempt_id)]
+    answer = await faulty_vendors.providers[name].send(sent)
+    [call, kept] = [
+        entry
+        for entry in faulty_vendors.vendor_control.calls_and_messages()
+        if entry["reference"] == str(sent.attempt_id)
+    ]
     assert (call["kind"], kept["kind"], kept["provider"]) == ("call", "kept", name)
     assert call["at"] <= kept["at"]
     assert kept["to"] in sent.address.values()
@@ -153,153 +157,159 @@ async def test_on_a_good_day_a_message_is_taken_and_written_down_after_its_call(
 
 @both
 @pytest.mark.parametrize(
-    ("mood", "error"),
+    ("mode", "error"),
     [
-        (Mood.THROTTLED_SECONDS, Temporary),
-        (Mood.THROTTLED_DATE, Temporary),
-        (Mood.THROTTLED_ABSURD, Temporary),
-        (Mood.THROTTLED_BARE, Temporary),
-        (Mood.ERROR, Unknown),
-        (Mood.UNAUTHORIZED, Permanent),
-        (Mood.REDIRECT, Permanent),
-        (Mood.CLOSED, Temporary),
+        (FaultyVendorMode.THROTTLED_SECONDS, TemporaryError),
+        (FaultyVendorMode.THROTTLED_DATE, TemporaryError),
+        (FaultyVendorMode.THROTTLED_ABSURD, TemporaryError),
+        (FaultyVendorMode.THROTTLED_BARE, TemporaryError),
+        (FaultyVendorMode.ERROR, UnknownOutcome),
+        (FaultyVendorMode.UNAUTHORIZED, PermanentError),
+        (FaultyVendorMode.REDIRECT, PermanentError),
+        (FaultyVendorMode.CLOSED, TemporaryError),
     ],
 )
-async def test_on_days_on_which_nothing_is_taken(street: Street, name: str, mood: Mood, error: type[Exception]) -> None:
-    sent = message(name)
-    async with street.desk.day(mood, name):
-        with pytest.raises(error):
-            await street.providers[name].send(sent)
-    assert await street.kept(sent) == 0
-    assert await found(street, name, sent) == 0
-    await street.providers[name].send(sent)
-    assert await street.kept(sent) == 1
-
-
-@both
-@pytest.mark.parametrize("mood", [Mood.TAKEN_500, Mood.TAKEN_RESET])
-async def test_on_days_on_which_the_answer_is_lost_the_message_is_found(street: Street, name: str, mood: Mood) -> None:
-    sent = message(name)
-    async with street.desk.day(mood, name):
-        with pytest.raises(Unknown):
-            await street.providers[name].send(sent)
-        assert await street.kept(sent) == 1
-        assert await found(street, name, sent) == 1
-
-
-@both
-@pytest.mark.parametrize("mood", [Mood.TAKEN_HANG, Mood.STALL])
-async def test_on_days_on_which_nothing_is_said_the_caller_gives_up(street: Street, name: str, mood: Mood) -> None:
-    sent = message(name)
-    async with street.desk.day(mood, name):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await street.providers[name].send(sent)
-    assert await street.kept(sent) == (mood is Mood.TAKEN_HANG)
-
-
-@both
-async def test_a_documented_status_with_an_endless_body_is_accepted(street: Street, name: str) -> None:
-    sent = message(name)
-    async with street.desk.day(Mood.FLOOD, name):
-        await street.providers[name].send(sent)
-    assert await street.kept(sent) == 1
-
-
-@pytest.mark.parametrize(("name", "error"), [("sendgrid", None), ("twilio", Unknown)])
-async def test_an_unreadable_body_is_accepted_where_the_status_is_the_answer(
-    street: Street, name: str, error: type[Unknown] | None
+async def test_on_days_on_which_nothing_is_taken(
+    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode, error: type[Exception]
 ) -> None:
     sent = message(name)
-    async with street.desk.day(Mood.GARBLED, name):
-        with pytest.raises(error) if error else nullcontext():
-            await street.providers[name].send(sent)
-    assert await street.kept(sent) == 1
+    async with faulty_vendors.vendor_control.with_mode(mode, name):
+        with pytest.raises(error):
+            await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == 0
+    assert await found(faulty_vendors, name, sent) == 0
+    await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == 1
 
 
 @both
-async def test_a_byte_at_a_time_is_too_slow_for_anybody(street: Street, name: str) -> None:
+@pytest.mark.parametrize("mode", [FaultyVendorMode.TAKEN_500, FaultyVendorMode.TAKEN_RESET])
+async def test_a_message_with_a_lost_response_is_found(
+    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
+) -> None:
     sent = message(name)
-    async with street.desk.day(Mood.DRIP, name):
+    async with faulty_vendors.vendor_control.with_mode(mode, name):
+        with pytest.raises(UnknownOutcome):
+            await faulty_vendors.providers[name].send(sent)
+        assert await faulty_vendors.kept(sent) == 1
+        assert await found(faulty_vendors, name, sent) == 1
+
+
+@both
+@pytest.mark.parametrize("mode", [FaultyVendorMode.TAKEN_HANG, FaultyVendorMode.STALL])
+async def test_a_caller_gives_up_when_the_vendor_is_silent(
+    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
+) -> None:
+    sent = message(name)
+    async with faulty_vendors.vendor_control.with_mode(mode, name):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == (mode is FaultyVendorMode.TAKEN_HANG)
+
+
+@both
+async def test_a_documented_status_with_an_endless_body_is_accepted(faulty_vendors: FaultyVendors, name: str) -> None:
+    sent = message(name)
+    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.FLOOD, name):
+        await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == 1
+
+
+@pytest.mark.parametrize(("name", "error"), [("sendgrid", None), ("twilio", UnknownOutcome)])
+async def test_an_unreadable_body_is_accepted_where_the_status_decides(
+    faulty_vendors: FaultyVendors, name: str, error: type[UnknownOutcome] | None
+) -> None:
+    sent = message(name)
+    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.GARBLED, name):
+        with pytest.raises(error) if error else nullcontext():
+            await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == 1
+
+
+@both
+async def test_a_dripping_response_exceeds_every_deadline(faulty_vendors: FaultyVendors, name: str) -> None:
+    sent = message(name)
+    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.DRIP, name):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await street.providers[name].send(sent)
-    assert await street.kept(sent) == 1
+                await faulty_vendors.providers[name].send(sent)
+    assert await faulty_vendors.kept(sent) == 1
 
 
 @both
-async def test_what_is_held_is_answered_when_the_day_is_over(street: Street, name: str) -> None:
+async def test_a_held_call_is_answered_when_the_mode_ends(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    async with street.desk.day(Mood.HOLD, name):
-        sending = asyncio.create_task(street.providers[name].send(sent))
-        await street.desk.holds(name, 1)
-        assert await street.kept(sent) == 1
+    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.HOLD, name):
+        sending = asyncio.create_task(faulty_vendors.providers[name].send(sent))
+        await faulty_vendors.vendor_control.wait_for_held_calls(name, 1)
+        assert await faulty_vendors.kept(sent) == 1
         assert not sending.done()
     await sending
 
 
-async def test_the_mail_server_can_be_away(street: Street) -> None:
+async def test_the_mail_server_can_be_away(faulty_vendors: FaultyVendors) -> None:
     sent = message("smtp")
-    async with street.desk.day(Mood.CLOSED, "smtp"):
-        with pytest.raises(Temporary):
-            await street.providers["smtp"].send(sent)
-    assert await street.kept(sent) == 0
+    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.CLOSED, "smtp"):
+        with pytest.raises(TemporaryError):
+            await faulty_vendors.providers["smtp"].send(sent)
+    assert await faulty_vendors.kept(sent) == 0
 
 
 @both
-async def test_it_reports_what_became_of_a_message_signed(street: Street, name: str) -> None:
-    await street.providers[name].send(message(name, "open"))
-    await street.told(2)
-    assert street.kinds() == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
+async def test_the_vendor_posts_signed_receipts(faulty_vendors: FaultyVendors, name: str) -> None:
+    await faulty_vendors.providers[name].send(message(name, "open"))
+    await faulty_vendors.told(2)
+    assert faulty_vendors.kinds() == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
 
 
 @both
-async def test_of_some_it_reports_nothing(street: Street, name: str) -> None:
-    await street.providers[name].send(message(name, "silent"))
-    await street.desk.has_reported()
-    assert street.receipts == []
+async def test_of_some_it_reports_nothing(faulty_vendors: FaultyVendors, name: str) -> None:
+    await faulty_vendors.providers[name].send(message(name, "silent"))
+    await faulty_vendors.vendor_control.wait_until_reported()
+    assert faulty_vendors.receipts == []
 
 
 @both
-async def test_it_repeats_turns_round_and_withholds_what_it_reports(street: Street, name: str) -> None:
+async def test_the_vendor_repeats_reverses_and_withholds_receipts(faulty_vendors: FaultyVendors, name: str) -> None:
     styles = {
-        Style.DUPLICATED: [ReceiptKind.DELIVERED] * 3 + [ReceiptKind.OPENED] * 3,
-        Style.REVERSED: [ReceiptKind.OPENED, ReceiptKind.DELIVERED],
+        ReceiptStyle.DUPLICATED: [ReceiptKind.DELIVERED] * 3 + [ReceiptKind.OPENED] * 3,
+        ReceiptStyle.REVERSED: [ReceiptKind.OPENED, ReceiptKind.DELIVERED],
     }
     for style, kinds in styles.items():
-        street.receipts.clear()
-        async with street.desk.reporting(style):
-            await street.providers[name].send(message(name, "open"))
-            await street.told(len(kinds))
-            await street.desk.has_reported()
-            assert street.kinds() == kinds
-    street.receipts.clear()
-    async with street.desk.reporting(Style.WITHHELD):
-        await street.providers[name].send(message(name, "open"))
-        await street.desk.has_reported()
-        assert street.receipts == []
-    await street.told(2)
+        faulty_vendors.receipts.clear()
+        async with faulty_vendors.vendor_control.reporting(style):
+            await faulty_vendors.providers[name].send(message(name, "open"))
+            await faulty_vendors.told(len(kinds))
+            await faulty_vendors.vendor_control.wait_until_reported()
+            assert faulty_vendors.kinds() == kinds
+    faulty_vendors.receipts.clear()
+    async with faulty_vendors.vendor_control.reporting(ReceiptStyle.WITHHELD):
+        await faulty_vendors.providers[name].send(message(name, "open"))
+        await faulty_vendors.vendor_control.wait_until_reported()
+        assert faulty_vendors.receipts == []
+    await faulty_vendors.told(2)
 
 
 @both
-async def test_an_early_receipt_is_there_before_the_answer(street: Street, name: str) -> None:
-    async with street.desk.reporting(Style.EARLY):
-        await street.providers[name].send(message(name, "good"))
-        assert street.kinds() == [ReceiptKind.DELIVERED]
+async def test_an_early_receipt_precedes_the_response(faulty_vendors: FaultyVendors, name: str) -> None:
+    async with faulty_vendors.vendor_control.reporting(ReceiptStyle.EARLY):
+        await faulty_vendors.providers[name].send(message(name, "good"))
+        assert faulty_vendors.kinds() == [ReceiptKind.DELIVERED]
 
 
 @both
-async def test_a_receipt_that_is_not_taken_comes_again(street: Street, name: str) -> None:
-    street.answer = 503
-    await street.providers[name].send(message(name, "good"))
-    await street.told(2)
-    street.answer = 204
-    await street.desk.has_reported()
-    assert set(street.kinds()) == {ReceiptKind.DELIVERED}
+async def test_a_receipt_that_is_not_taken_comes_again(faulty_vendors: FaultyVendors, name: str) -> None:
+    faulty_vendors.answer = 503
+    await faulty_vendors.providers[name].send(message(name, "good"))
+    await faulty_vendors.told(2)
+    faulty_vendors.answer = 204
+    await faulty_vendors.vendor_control.wait_until_reported()
+    assert set(faulty_vendors.kinds()) == {ReceiptKind.DELIVERED}
 
 
-async def test_a_refused_receipt_is_complained_of(street: Street) -> None:
-    street.answer = 401
-    await street.providers["twilio"].send(message("twilio", "good"))
-    await street.desk.has_reported()
-    assert len((await street.desk.ask())["complaints"]) == 1
+async def test_a_refused_receipt_is_complained_of(faulty_vendors: FaultyVendors) -> None:
+    faulty_vendors.answer = 401
+    await faulty_vendors.providers["twilio"].send(message("twilio", "good"))
+    await faulty_vendors.vendor_control.wait_until_reported()
+    assert len((await faulty_vendors.vendor_control.send_command())["complaints"]) == 1

@@ -22,14 +22,14 @@ from providers.sendgrid import SendGrid
 from providers.smtp import Smtp
 from providers.twilio import Twilio
 from watchdog import Watchdog
-from workflows.steps import Step, StepEnds
+from workflows.steps import StepResult, StepRun
 
 DEADLINE = 3.0
 SETTLE_WINDOW = 8.0
 COOL_DOWN = timedelta(seconds=6)
 
-run_as_it_is = Step.run
-run_main = worker.main
+original_run = StepRun.run
+original_main = worker.main
 
 
 def shorten() -> None:
@@ -40,20 +40,20 @@ def shorten() -> None:
     circuits.CREDENTIALS_COOL_DOWN = COOL_DOWN
 
 
-async def run_with_a_bug(step: Step, expires_at: datetime | None) -> StepEnds:
+async def run_with_a_bug(step: StepRun, expires_at: datetime | None) -> StepResult:
     raise ZeroDivisionError
 
 
-async def run_a_newer_version(step: Step, expires_at: datetime | None) -> StepEnds:
+async def run_a_newer_version(step: StepRun, expires_at: datetime | None) -> StepResult:
     """With one more wait, for those that begin under this version."""
     if workflow.patched("a-newer-version"):
         await workflow.sleep(timedelta(milliseconds=50))
-    return await run_as_it_is(step, expires_at)
+    return await original_run(step, expires_at)
 
 
 async def main_that_can_wedge(*given: Any) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, threading.Event().wait)
-    await run_main(*given)
+    await original_main(*given)
 
 
 def wedge_on_signal() -> None:
@@ -63,10 +63,10 @@ def wedge_on_signal() -> None:
 
 
 CHANGES: dict[str, Callable[[], None]] = {
-    "bug": lambda: setattr(Step, "run", run_with_a_bug),
-    "newer": lambda: setattr(Step, "run", run_a_newer_version),
-    "tomorrow": lambda: clock.set_ahead(timedelta(days=1)),
-    "yesterday": lambda: clock.set_ahead(timedelta(days=-1)),
+    "bug": lambda: setattr(StepRun, "run", run_with_a_bug),
+    "newer": lambda: setattr(StepRun, "run", run_a_newer_version),
+    "tomorrow": lambda: clock.set_offset(timedelta(days=1)),
+    "yesterday": lambda: clock.set_offset(timedelta(days=-1)),
     "wedge": wedge_on_signal,
 }
 

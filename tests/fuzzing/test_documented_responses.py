@@ -25,12 +25,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from bootstrap import open_parts
+from bootstrap import open_container
 from config import Settings
 from storage.api_keys import SCOPES, ensure_tenant
 from tests.apps import app_of, document
-from tests.installation import INSTALLATION, installation_key
-from tests.isolation.kinds import Kind, Owner
+from tests.installation_keys import INSTALLATION, installation_key
+from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES
 from tests.isolation.tenants import client
 from tests.storage.databases import create_database
@@ -56,10 +56,10 @@ OPERATIONS = {each.ok().definition.raw["operationId"]: each.ok() for each in LOA
 AnyCase = Case[Any]
 
 
-class Caller:
+class FuzzCaller:
     """The installation's own tenant, since its keys may have any scope, and a key for each scope."""
 
-    def __init__(self, owner: Owner, keys: dict[str, str]) -> None:
+    def __init__(self, owner: OwnerTenant, keys: dict[str, str]) -> None:
         self.owner = owner
         self._keys = keys
 
@@ -77,24 +77,26 @@ class Caller:
         if case.method == "DELETE":
             self.owner.made.clear()
         for name, kind in ROUTES[operation].path.items():
-            case.path_parameters[name] = await self.owner.own(kind) if isinstance(kind, Kind) else kind
+            case.path_parameters[name] = await self.owner.own(kind) if isinstance(kind, ResourceType) else kind
 
 
 @pytest.fixture(scope="module")
-async def caller(database_url: str) -> AsyncIterator[Caller]:
+async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
     """Has a database of its own: generated rates, pauses and types stay."""
     url = await create_database(database_url, "fuzzing")
     settings = Settings(env="dev", database_url=url, temporal_address="127.0.0.1:1", _env_file=None)
-    async with open_parts(settings) as parts:
-        keys = {scope: await installation_key(parts.database, scope) for scope in SCOPES}
-        async with parts.database.transaction() as session:
+    async with open_container(settings) as container:
+        keys = {scope: await installation_key(container.database, scope) for scope in SCOPES}
+        async with container.database.transaction() as session:
             tenant = (await ensure_tenant(session, INSTALLATION, INSTALLATION)).id
-        async with client(app_of(parts), await installation_key(parts.database)) as http:
-            yield Caller(Owner(tenant=tenant, tenant_key="shop", mark="own", http=http, parts=parts), keys)
+        async with client(app_of(container), await installation_key(container.database)) as http:
+            yield FuzzCaller(
+                OwnerTenant(tenant=tenant, tenant_key="shop", mark="own", http=http, container=container), keys
+            )
 
 
 @pytest.fixture
-def started(caller: Caller) -> float:
+def started(caller: FuzzCaller) -> float:
     """When the first example of an operation began. What earlier operations deleted is made again."""
     caller.owner.made.clear()
     return time.monotonic()
@@ -113,7 +115,9 @@ def test_every_operation_is_loaded() -> None:
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-async def test_a_response_is_as_documented(caller: Caller, started: float, operation: str, data: st.DataObject) -> None:
+async def test_a_response_is_as_documented(
+    caller: FuzzCaller, started: float, operation: str, data: st.DataObject
+) -> None:
     needed = OPERATIONS[operation].definition.raw.get("x-scope", "read")
     mode = data.draw(st.sampled_from(GenerationMode))
     case: AnyCase = data.draw(OPERATIONS[operation].as_strategy(mode, feedback=FeedbackSources()))

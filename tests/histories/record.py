@@ -18,41 +18,41 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 
 from embedded.temporary import temporary_postgres
-from tests.engine import Shop, open_shop, running_engine
+from tests.engine import ApiTenant, open_api_tenant, running_engine
+from tests.histories.continued_as_new import DYNAMIC_CONFIG, RENEWED
+from tests.histories.delivery_queues import QUEUED
 from tests.histories.keep import kept
-from tests.histories.queued import QUEUED
-from tests.histories.renewed import DYNAMIC_CONFIG, RENEWED
 from tests.histories.stories import POOLED, STORIES
-from tests.histories.timed import CLOCKS, TIMED
+from tests.histories.time_gates import CLOCKS, TIMED
 from tests.storage.databases import create_template
 from tests.stories.vendors import environment, vendors
 
 HERE = Path(__file__).parent
-ALONE = {**STORIES, **QUEUED, **TIMED, **CLOCKS}
-WHO_POLLED = re.compile(r"\d+@")  # a process and its machine, in identities and the names of sticky queues
+SINGLE_ENGINE = {**STORIES, **QUEUED, **TIMED, **CLOCKS}
+IDENTITY = re.compile(r"\d+@")  # a process and its machine, in identities and the names of sticky queues
 
 
-def anonymous(value: Any) -> Any:
+def anonymize(value: Any) -> Any:
     """Without what tells of the machine that recorded it: who polled, and where its code lies."""
     if isinstance(value, list):
-        return [anonymous(one) for one in value]
+        return [anonymize(one) for one in value]
     if isinstance(value, dict):
-        return {name: "" if name == "stackTrace" else anonymous(one) for name, one in value.items()}
-    return "recorder" if isinstance(value, str) and WHO_POLLED.match(value) else value
+        return {name: "" if name == "stackTrace" else anonymize(one) for name, one in value.items()}
+    return "recorder" if isinstance(value, str) and IDENTITY.match(value) else value
 
 
-async def record(name: str, shop: Shop) -> None:
-    id = await {**ALONE, **POOLED, **RENEWED}[name](shop)
+async def record(name: str, api_tenant: ApiTenant) -> None:
+    id = await {**SINGLE_ENGINE, **POOLED, **RENEWED}[name](api_tenant)
     if name not in CLOCKS:
-        await shop.finished(id, within=120)
-        id = shop.engine.workflow(id).id
-    history = await (first_run(shop, id) if name in RENEWED else shop.engine.whole(id))
-    saved = {"workflowId": history.workflow_id, **anonymous(json.loads(history.to_json()))}
+        await api_tenant.wait_until_finished(id, within=120)
+        id = api_tenant.engine.workflow(id).id
+    history = await (first_run(api_tenant, id) if name in RENEWED else api_tenant.engine.workflow_history(id))
+    saved = {"workflowId": history.workflow_id, **anonymize(json.loads(history.to_json()))}
     (HERE / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
 
 
-async def first_run(shop: Shop, workflow_id: str) -> WorkflowHistory:
-    client = shop.engine.temporal
+async def first_run(api_tenant: ApiTenant, workflow_id: str) -> WorkflowHistory:
+    client = api_tenant.engine.temporal
     described = await client.get_workflow_handle(workflow_id).describe()
     first = described.raw_description.workflow_execution_info.first_run_id
     return await client.get_workflow_handle(workflow_id, run_id=first).fetch_history()
@@ -76,7 +76,7 @@ async def main(names: list[str]) -> None:
             (home / part).mkdir()
         async with temporary_postgres(home / "postgres") as postgres:
             await create_template(postgres.url)
-            await record_all([name for name in names if name in ALONE], postgres.url, home / "temporal")
+            await record_all([name for name in names if name in SINGLE_ENGINE], postgres.url, home / "temporal")
             if renewed := [name for name in names if name in RENEWED]:
                 await record_all(renewed, postgres.url, home / "renewed", dynamic_config=DYNAMIC_CONFIG)
             if pooled := [name for name in names if name in POOLED]:
@@ -87,8 +87,8 @@ async def main(names: list[str]) -> None:
 async def record_all(names: list[str], database_url: str, home: Path, **settings: Any) -> None:
     async with running_engine(database_url, home, **settings) as engine:
         for name in names:
-            async with open_shop(engine) as shop:
-                await record(name, shop)
+            async with open_api_tenant(engine) as api_tenant:
+                await record(name, api_tenant)
 
 
 if __name__ == "__main__":

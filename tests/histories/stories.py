@@ -7,223 +7,227 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from tests.engine import Shop, later
+from tests.engine import ApiTenant, later
 from tests.polling import eventually
 
 PHONE = "+447700900123"
 
-Story = Callable[[Shop], Awaitable[str]]
+HistoryStory = Callable[[ApiTenant], Awaitable[str]]
 
 
-async def delivered(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    return await shop.send("news")
+async def delivered(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    return await api_tenant.send("news")
 
 
-async def fallback_after_refusal(shop: Shop) -> str:
-    await shop.type("news", ["email"], ["sms"])
-    await shop.person("ada", email="ada+refuse@example.com", phone=PHONE)
-    return await shop.send("news")
+async def fallback_after_refusal(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], ["sms"])
+    await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone=PHONE)
+    return await api_tenant.send("news")
 
 
-async def retried_then_accepted(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+flaky@example.com")
-    return await shop.send("news")
+async def retried_then_accepted(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+flaky@example.com")
+    return await api_tenant.send("news")
 
 
-async def retried_until_given_up(shop: Shop) -> str:
-    await shop.type("news", ["email"], give_up_after="2s")
-    await shop.person("ada", email="ada+error@example.com")
-    return await shop.send("news")
+async def retried_until_given_up(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], give_up_after="2s")
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
+    return await api_tenant.send("news")
 
 
-async def expired_between_attempts(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+error@example.com")
-    return await shop.send("news", expires_in="2s")
+async def expired_between_attempts(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
+    return await api_tenant.send("news", expires_in="2s")
 
 
-async def provider_failed(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+broken@example.com")
-    return await shop.send("news")
+async def provider_failed(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+broken@example.com")
+    return await api_tenant.send("news")
 
 
-async def in_doubt_at_most_once(shop: Shop) -> str:
-    await shop.type("news", ["email"], delivery_guarantee="at_most_once")
-    await shop.person("ada", email="ada+lost@example.com")
-    return await shop.send("news")
+async def in_doubt_at_most_once(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], delivery_guarantee="at_most_once")
+    await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+    return await api_tenant.send("news")
 
 
-async def failed_in_doubt(shop: Shop) -> str:
+async def failed_in_doubt(api_tenant: ApiTenant) -> str:
     """Since the patch `shown-ends`; the one above was recorded before."""
-    return await in_doubt_at_most_once(shop)
+    return await in_doubt_at_most_once(api_tenant)
 
 
-async def resent_at_least_once(shop: Shop) -> str:
-    await shop.type("news", ["email"], delivery_guarantee="at_least_once")
-    await shop.person("ada", email="ada+lost@example.com")
-    return await shop.send("news")
+async def resent_at_least_once(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], delivery_guarantee="at_least_once")
+    await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+    return await api_tenant.send("news")
 
 
-async def canceled_before_send_at(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(60))
-    workflow = await shop.engine.started(id)
+async def canceled_before_send_at(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news", send_at=later(60))
+    workflow = await api_tenant.engine.wait_for_start(id)
     await eventually(workflow.fetch_history, lambda history: len(history.events) >= 5)  # its timer runs
-    await shop.cancel(id)
+    await api_tenant.cancel(id)
     return id
 
 
-async def canceled_between_attempts(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+error@example.com")
-    id = await shop.send("news")
-    await eventually(lambda: shop.shown(id), lambda shown: any(d["attempts"] for d in shown["deliveries"]))
-    await shop.cancel(id)
+async def canceled_between_attempts(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
+    id = await api_tenant.send("news")
+    await eventually(lambda: api_tenant.notification(id), lambda shown: any(d["attempts"] for d in shown["deliveries"]))
+    await api_tenant.cancel(id)
     return id
 
 
-async def canceled_in_temporal(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(60))
-    workflow = await shop.engine.started(id)
+async def canceled_in_temporal(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news", send_at=later(60))
+    workflow = await api_tenant.engine.wait_for_start(id)
     await eventually(workflow.fetch_history, lambda history: len(history.events) >= 5)
     await workflow.cancel()
     return id
 
 
-async def shown_as_canceled(shop: Shop) -> str:
+async def shown_as_canceled(api_tenant: ApiTenant) -> str:
     """Since the patch `shown-ends`; the one above was recorded before."""
-    return await canceled_in_temporal(shop)
+    return await canceled_in_temporal(api_tenant)
 
 
-async def scheduled_then_delivered(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    return await shop.send("news", send_at=later(1))
+async def scheduled_then_delivered(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    return await api_tenant.send("news", send_at=later(1))
 
 
-async def expired_at_the_start(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    return await shop.send_expired("news")
+async def expired_at_the_start(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    return await api_tenant.send_expired("news")
 
 
-async def fan_out_to_channels_and_devices(shop: Shop) -> str:
-    await shop.type("news", ["email", "push"], ["sms"])
-    await shop.person("ada", email="ada@example.com", phone=PHONE)
-    await shop.device("ada", "old", "token-refuse-1")
-    await shop.device("ada", "phone", "token-2")
-    return await shop.send("news")
+async def fan_out_to_channels_and_devices(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email", "push"], ["sms"])
+    await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
+    await api_tenant.device("ada", "old", "token-refuse-1")
+    await api_tenant.device("ada", "phone", "token-2")
+    return await api_tenant.send("news")
 
 
-async def suppressed(shop: Shop) -> str:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    await shop.ok("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
-    return await shop.send("news")
+async def suppressed(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    await api_tenant.call("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
+    return await api_tenant.send("news")
 
 
-async def template_error(shop: Shop) -> str:
-    await shop.type("news", ["email"], ["sms"])
-    await shop.template("news", "email", "{{ 1 // 0 }}")
-    await shop.person("ada", email="ada@example.com", phone=PHONE)
-    return await shop.send("news")
+async def template_error(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], ["sms"])
+    await api_tenant.template("news", "email", "{{ 1 // 0 }}")
+    await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
+    return await api_tenant.send("news")
 
 
-async def found_after_a_lost_answer(shop: Shop) -> str:
-    await shop.type("news", ["email"], delivery_guarantee="reconcile")
-    await shop.person("ada", email="ada+lost@example.com")
-    return await shop.send("news")
+async def found_after_a_lost_answer(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], delivery_guarantee="reconcile")
+    await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+    return await api_tenant.send("news")
 
 
-async def proved_absent_until_given_up(shop: Shop) -> str:
-    await shop.type("news", ["email"], delivery_guarantee="reconcile", give_up_after="20s")
-    await shop.person("ada", email="ada+hang@example.com")
-    return await shop.send("news")
+async def proved_absent_until_given_up(api_tenant: ApiTenant) -> str:
+    await api_tenant.put_type("news", ["email"], delivery_guarantee="reconcile", give_up_after="20s")
+    await api_tenant.put_recipient("ada", email="ada+hang@example.com")
+    return await api_tenant.send("news")
 
 
-async def escalated_after_within(shop: Shop) -> str:
-    await alert(shop, "ada+silent@example.com", "2s")
-    return await shop.send("alert")
+async def escalated_after_within(api_tenant: ApiTenant) -> str:
+    await alert(api_tenant, "ada+silent@example.com", "2s")
+    return await api_tenant.send("alert")
 
 
-async def escalated_by_the_queue(shop: Shop) -> str:
+async def escalated_by_the_queue(api_tenant: ApiTenant) -> str:
     """The wait for the goal is so long that the queue ends it, and not the workflow's own timer."""
-    await alert(shop, "ada+silent@example.com", "65s")
-    return await shop.send("alert")
+    await alert(api_tenant, "ada+silent@example.com", "65s")
+    return await api_tenant.send("alert")
 
 
-async def goal_reached_by_a_receipt(shop: Shop) -> str:
-    await alert(shop, "ada@example.com", "1h")
-    return await shop.send("alert")
+async def goal_reached_by_a_receipt(api_tenant: ApiTenant) -> str:
+    await alert(api_tenant, "ada@example.com", "1h")
+    return await api_tenant.send("alert")
 
 
-async def goal_missed_by_a_bounce(shop: Shop) -> str:
-    await alert(shop, "ada+bounce@example.com", "1h")
-    return await shop.send("alert")
+async def goal_missed_by_a_bounce(api_tenant: ApiTenant) -> str:
+    await alert(api_tenant, "ada+bounce@example.com", "1h")
+    return await api_tenant.send("alert")
 
 
-async def canceled_while_it_waits_for_its_goal(shop: Shop) -> str:
-    await alert(shop, "ada+silent@example.com", "1h")
-    id = await shop.send("alert")
-    await shop.until(id, "SENT")
-    workflow = await shop.engine.started(id)
+async def canceled_while_it_waits_for_its_goal(api_tenant: ApiTenant) -> str:
+    await alert(api_tenant, "ada+silent@example.com", "1h")
+    id = await api_tenant.send("alert")
+    await api_tenant.wait_for_status(id, "SENT")
+    workflow = await api_tenant.engine.wait_for_start(id)
     await eventually(workflow.fetch_history, waits)
-    await shop.cancel(id)
+    await api_tenant.cancel(id)
     return id
 
 
-async def always_beside_the_route(shop: Shop) -> str:
-    await shop.template("alert", "in_app")
-    await alert(shop, "ada+refuse@example.com", "1h", always=["in_app"])
-    return await shop.send("alert")
+async def always_beside_the_route(api_tenant: ApiTenant) -> str:
+    await api_tenant.template("alert", "in_app")
+    await alert(api_tenant, "ada+refuse@example.com", "1h", always=["in_app"])
+    return await api_tenant.send("alert")
 
 
-async def held_then_released(shop: Shop) -> str:
-    id = await held(shop)
-    await shop.ok("POST", "/channels/email/resume")
+async def held_then_released(api_tenant: ApiTenant) -> str:
+    id = await held(api_tenant)
+    await api_tenant.call("POST", "/channels/email/resume")
     return id
 
 
-async def held_until_it_expired(shop: Shop) -> str:
-    return await held(shop, expires_in="3s")
+async def held_until_it_expired(api_tenant: ApiTenant) -> str:
+    return await held(api_tenant, expires_in="3s")
 
 
-async def rerouted(shop: Shop) -> str:
+async def rerouted(api_tenant: ApiTenant) -> str:
     """With a pool of two of which one is down: whichever met its circuit when it had just opened."""
-    await shop.type("news", ["email"])
+    await api_tenant.put_type("news", ["email"])
     while True:
         for number in range(20):
-            await shop.person(f"person-{number}", email=f"person-{number}@example.com")
-        ids = await asyncio.gather(*(shop.send("news", f"person-{number}") for number in range(20)))
+            await api_tenant.put_recipient(f"person-{number}", email=f"person-{number}@example.com")
+        ids = await asyncio.gather(*(api_tenant.send("news", f"person-{number}") for number in range(20)))
         for id in ids:
-            shown = await shop.finished(id, within=60)
+            shown = await api_tenant.wait_until_finished(id, within=60)
             if "rerouted" in [entry["kind"] for entry in shown["timeline"]]:
                 return id
 
 
-async def alert(shop: Shop, email: str, within: str, always: Sequence[str] = ()) -> None:
+async def alert(api_tenant: ApiTenant, email: str, within: str, always: Sequence[str] = ()) -> None:
     """By e-mail, and by SMS if that is not delivered in time."""
-    await shop.type("alert", ["email"], ["sms"])
+    await api_tenant.put_type("alert", ["email"], ["sms"])
     steps = [{"channels": ["email"], "until": "delivered", "within": within}, {"channels": ["sms"]}]
     templates = dict.fromkeys(["email", "sms", *always], "alert")
-    await shop.ok("PUT", "/notification-types/alert", {"route": steps, "templates": templates, "always": [*always]})
-    await shop.person("ada", email=email, phone=PHONE)
+    await api_tenant.call(
+        "PUT", "/notification-types/alert", {"route": steps, "templates": templates, "always": [*always]}
+    )
+    await api_tenant.put_recipient("ada", email=email, phone=PHONE)
 
 
-async def held(shop: Shop, **more: Any) -> str:
+async def held(api_tenant: ApiTenant, **more: Any) -> str:
     """As soon as its workflow waits for a release."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    await shop.ok("POST", "/channels/email/pause")
-    id = await shop.send("news", **more)
-    await eventually(lambda: shop.shown(id), lambda shown: "held" in [entry["kind"] for entry in shown["timeline"]])
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    await api_tenant.call("POST", "/channels/email/pause")
+    id = await api_tenant.send("news", **more)
+    await eventually(
+        lambda: api_tenant.notification(id), lambda shown: "held" in [entry["kind"] for entry in shown["timeline"]]
+    )
     return id
 
 
@@ -231,7 +235,7 @@ def waits(history: WorkflowHistory) -> bool:
     return any(event.event_type == EventType.EVENT_TYPE_TIMER_STARTED for event in history.events)
 
 
-STORIES: dict[str, Story] = {
+STORIES: dict[str, HistoryStory] = {
     story.__name__: story
     for story in (
         delivered,
@@ -266,4 +270,4 @@ STORIES: dict[str, Story] = {
 }
 
 # With an engine whose e-mail goes to two providers.
-POOLED: dict[str, Story] = {"rerouted": rerouted}
+POOLED: dict[str, HistoryStory] = {"rerouted": rerouted}

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from httpx2 import AsyncClient, Response
 
-from tests.isolation.kinds import Kind, Owner
 from tests.isolation.operations import Json, Operation, Pointer, slots, templates
-from tests.isolation.routes import Route
+from tests.isolation.resource_types import OwnerTenant, ResourceType
+from tests.isolation.routes import RouteExample
 from tests.isolation.tenants import UUIDS, ForeignTenant, new_mark
 
 # What differs between two responses that say the same: ids, times, secrets and the ids of workflows.
@@ -23,23 +23,32 @@ VOLATILE = (
 
 
 async def check_foreign_ids(
-    operation: Operation, route: Route, one: Owner, other: Owner, foreign: ForeignTenant
+    operation: Operation, route: RouteExample, one: OwnerTenant, other: OwnerTenant, foreign: ForeignTenant
 ) -> None:
     """An id of another tenant is answered as one that does not exist, wherever it stands. `one` and `other` are in the
     same state, and stay in it."""
-    places = {pointer: (template, kind) for template in templates(route) for pointer, kind in slots(template)}
-    absent = {kind: absent_like(await foreign.first.own(kind), foreign) for _, kind in places.values()}
-    for pointer, (template, kind) in places.items():
-        given = await foreign.first.own(kind)
+    places = {
+        pointer: (template, resource_type)
+        for template in templates(route)
+        for pointer, resource_type in slots(template)
+    }
+    absent = {
+        resource_type: absent_like(await foreign.first.own(resource_type), foreign)
+        for _, resource_type in places.values()
+    }
+    for pointer, (template, resource_type) in places.items():
+        given = await foreign.first.own(resource_type)
         first = await ask(one, operation, template, pointer, given)
-        second = await ask(other, operation, template, pointer, absent[kind])
+        second = await ask(other, operation, template, pointer, absent[resource_type])
         place = f"{operation}, {'.'.join(map(str, pointer))}"
-        shown, expected = seen(first, given), seen(second, absent[kind])
+        shown, expected = seen(first, given), seen(second, absent[resource_type])
         assert shown == expected, f"{place}: a foreign id is not answered as an absent one: {shown}, {expected}"
         assert not foreign.shown_in(first.text, given), f"{place}: the response shows what another tenant has"
 
 
-async def check_own_requests(operation: Operation, route: Route, one: Owner, foreign: ForeignTenant) -> None:
+async def check_own_requests(
+    operation: Operation, route: RouteExample, one: OwnerTenant, foreign: ForeignTenant
+) -> None:
     """The table's requests are valid, and show and change nothing of another tenant."""
     for template in templates(route):
         response = await ask(one, operation, template)
@@ -50,7 +59,7 @@ async def check_own_requests(operation: Operation, route: Route, one: Owner, for
         assert await foreign.is_unchanged(), f"{operation} changed another tenant"
 
 
-async def check_cursor(operation: Operation, route: Route, one: Owner, foreign: ForeignTenant) -> None:
+async def check_cursor(operation: Operation, route: RouteExample, one: OwnerTenant, foreign: ForeignTenant) -> None:
     """A cursor of another tenant's list is a place in the caller's own list."""
     [template] = templates(route)
     page = (await ask(foreign.first, operation, template, limit=1)).json()
@@ -80,7 +89,7 @@ async def call(http: AsyncClient, operation: Operation, **headers: str) -> Respo
 
 
 async def ask(
-    owner: Owner, operation: Operation, template: Json, pointer: Pointer = (), value: str = "", **query: Any
+    owner: OwnerTenant, operation: Operation, template: Json, pointer: Pointer = (), value: str = "", **query: Any
 ) -> Response:
     """The request of the table with the owner's own ids, but `value` at `pointer`."""
     kept = operation.required | {step for step in pointer if isinstance(step, str)}
@@ -95,8 +104,8 @@ async def ask(
     )
 
 
-async def _filled(owner: Owner, node: Any, pointer: Pointer, value: str, here: Pointer = ()) -> Any:
-    if isinstance(node, Kind):
+async def _filled(owner: OwnerTenant, node: Any, pointer: Pointer, value: str, here: Pointer = ()) -> Any:
+    if isinstance(node, ResourceType):
         return value if here == pointer else await owner.own(node)
     if isinstance(node, Mapping):
         return {name: await _filled(owner, child, pointer, value, (*here, name)) for name, child in node.items()}

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.isolation.kinds import Kind
-from tests.isolation.routes import PLAIN, ROUTES, Route
+from tests.isolation.resource_types import ResourceType
+from tests.isolation.routes import PLAIN, ROUTES, RouteExample
 
 Json = dict[str, Any]
 Pointer = tuple[str | int, ...]
@@ -51,7 +51,7 @@ def operations(document: Json) -> Iterator[Operation]:
             )
 
 
-def undeclared(document: Json, routes: Mapping[str, Route] = ROUTES) -> list[str]:
+def undeclared(document: Json, routes: Mapping[str, RouteExample] = ROUTES) -> list[str]:
     """One sentence for everything that the table has to say of the document, and does not."""
     known = {operation.id: operation for operation in operations(document)}
     missing = [
@@ -72,21 +72,21 @@ def undeclared(document: Json, routes: Mapping[str, Route] = ROUTES) -> list[str
     return [*missing, *gone, *fields]
 
 
-def slots(template: Any, pointer: Pointer = ()) -> Iterator[tuple[Pointer, Kind]]:
+def slots(template: Any, pointer: Pointer = ()) -> Iterator[tuple[Pointer, ResourceType]]:
     """Where a Kind stands in a request of the table."""
-    if isinstance(template, Kind):
+    if isinstance(template, ResourceType):
         yield pointer, template
     children = dict(enumerate(template)) if isinstance(template, list) else template
     for name, child in children.items() if isinstance(children, Mapping) else ():
         yield from slots(child, (*pointer, name))
 
 
-def templates(route: Route) -> Iterator[Json]:
+def templates(route: RouteExample) -> Iterator[Json]:
     for body in route.bodies:
         yield {"path": route.path, "query": route.query, "headers": route.headers, "body": body}
 
 
-def _is_declared(field: Names, route: Route) -> bool:
+def _is_declared(field: Names, route: RouteExample) -> bool:
     if field[0] == "path":
         return field[1] in route.path
     if field[-1] in PLAIN | route.plain:

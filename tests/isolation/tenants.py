@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import text
 
-from bootstrap import Parts
-from storage.api_keys import create_key, ensure_tenant
+from bootstrap import Container
+from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
-from tests.isolation.kinds import Kind, Owner
+from tests.isolation.resource_types import OwnerTenant, ResourceType
 
 SCOPES = ("send", "read", "manage")
 UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -32,14 +32,14 @@ UPDATE notification SET status = 'FAILED', failure_reason = 'sms: ' || :mark, fi
 
 
 @asynccontextmanager
-async def opened(app: FastAPI, parts: Parts, mark: str) -> AsyncIterator[Owner]:
+async def open_owner(app: FastAPI, container: Container, mark: str) -> AsyncIterator[OwnerTenant]:
     """A fresh tenant with a key that has every scope but `operate`."""
     key = f"tenant-{mark}-{uuid4()}"
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         tenant = (await ensure_tenant(session, key, mark)).id
-        _, secret = await create_key(session, tenant, mark, SCOPES)
+        _, secret = await upsert_key(session, tenant, mark, SCOPES)
     async with client(app, secret) as http:
-        yield Owner(tenant=tenant, tenant_key=key, mark=mark, http=http, parts=parts)
+        yield OwnerTenant(tenant=tenant, tenant_key=key, mark=mark, http=http, container=container)
 
 
 def client(app: FastAPI, secret: str | None) -> AsyncClient:
@@ -48,20 +48,22 @@ def client(app: FastAPI, secret: str | None) -> AsyncClient:
     return AsyncClient(transport=ASGITransport(app), base_url=base, headers=headers, trust_env=False)
 
 
-class Twins:
+class TenantPair:
     """Two tenants in the same state. They are replaced once one of them has a name that was meant to be foreign."""
 
-    def __init__(self, app: FastAPI, parts: Parts, stack: AsyncExitStack) -> None:
-        self._app, self._parts, self._stack = app, parts, stack
-        self._open: tuple[Owner, Owner] | None = None
+    def __init__(self, app: FastAPI, container: Container, stack: AsyncExitStack) -> None:
+        self._app, self._parts, self._stack = app, container, stack
+        self._open: tuple[OwnerTenant, OwnerTenant] | None = None
 
-    async def pair(self) -> tuple[Owner, Owner]:
+    async def pair(self) -> tuple[OwnerTenant, OwnerTenant]:
         if self._open is None:
-            one, other = [await self._stack.enter_async_context(opened(self._app, self._parts, "own")) for _ in "12"]
+            one, other = [
+                await self._stack.enter_async_context(open_owner(self._app, self._parts, "own")) for _ in "12"
+            ]
             self._open = one, other
         return self._open
 
-    async def drop_if_they_hold(self, foreign: "ForeignTenant") -> None:
+    async def drop_if_holding(self, foreign: "ForeignTenant") -> None:
         one, _ = await self.pair()
         if foreign.shown_in(await rows(self._parts.database, one.tenant)):
             self._open = None
@@ -71,7 +73,7 @@ class Twins:
 class ForeignTenant:
     """Has two of everything, so that each of its lists has a second page. `stored` are its rows, `ids` are in them."""
 
-    first: Owner
+    first: OwnerTenant
     mark: str
     stored: str
     ids: frozenset[str]
@@ -82,37 +84,37 @@ class ForeignTenant:
         return {word for word in (*self.ids, self.mark) if word in rest}
 
     async def is_unchanged(self) -> bool:
-        return await rows(self.first.parts.database, self.first.tenant) == self.stored
+        return await rows(self.first.container.database, self.first.tenant) == self.stored
 
 
 @asynccontextmanager
-async def foreign_tenant(app: FastAPI, parts: Parts) -> AsyncIterator[ForeignTenant]:
+async def foreign_tenant(app: FastAPI, container: Container) -> AsyncIterator[ForeignTenant]:
     mark = new_mark()
-    async with opened(app, parts, f"{mark}1") as first:
+    async with open_owner(app, container, f"{mark}1") as first:
         second = replace(first, mark=f"{mark}2", made={})
-        for kind in Kind:
-            await first.own(kind)
-            await second.own(kind)
+        for resource_type in ResourceType:
+            await first.own(resource_type)
+            await second.own(resource_type)
         await _fill_lists(first, second)
-        stored = await rows(parts.database, first.tenant)
+        stored = await rows(container.database, first.tenant)
         yield ForeignTenant(first=first, mark=mark, stored=stored, ids=frozenset(UUIDS.findall(stored)))
 
 
-async def _fill_lists(first: Owner, second: Owner) -> None:
+async def _fill_lists(first: OwnerTenant, second: OwnerTenant) -> None:
     """Pauses, lists below another thing, and failures, which nothing over the API makes."""
-    subscriber = await second.own(Kind.RECIPIENT)
-    await first.call("PUT", f"/topics/{await first.own(Kind.TOPIC)}/subscribers/{subscriber}")
-    await replace(first, made=_without(first, Kind.EVENT_MESSAGE)).own(Kind.EVENT_MESSAGE)
-    await replace(first, made=_without(first, Kind.INBOX_MESSAGE)).own(Kind.INBOX_MESSAGE)
+    subscriber = await second.own(ResourceType.RECIPIENT)
+    await first.call("PUT", f"/topics/{await first.own(ResourceType.TOPIC)}/subscribers/{subscriber}")
+    await replace(first, made=_without(first, ResourceType.EVENT_MESSAGE)).own(ResourceType.EVENT_MESSAGE)
+    await replace(first, made=_without(first, ResourceType.INBOX_MESSAGE)).own(ResourceType.INBOX_MESSAGE)
     for owner in (first, second):
-        await owner.call("POST", f"/notification-types/{await owner.own(Kind.NOTIFICATION_TYPE)}/pause")
-    async with first.parts.database.transaction() as session:
+        await owner.call("POST", f"/notification-types/{await owner.own(ResourceType.NOTIFICATION_TYPE)}/pause")
+    async with first.container.database.transaction() as session:
         for owner in (first, second):
             await session.execute(FAIL, {"tenant": owner.tenant, "mark": owner.mark})
 
 
-def _without(owner: Owner, kind: Kind) -> dict[Kind, str]:
-    return {each: id for each, id in owner.made.items() if each is not kind}
+def _without(owner: OwnerTenant, resource_type: ResourceType) -> dict[ResourceType, str]:
+    return {each: id for each, id in owner.made.items() if each is not resource_type}
 
 
 def new_mark() -> str:

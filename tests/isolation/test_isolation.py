@@ -13,19 +13,19 @@ from httpx2 import AsyncClient
 from sqlmodel import select
 
 import api.app as application
-from api.front_door import FrontDoor, scope
-from api.parts import PartsDep
-from api.schemas.base import Id, Model, Word
-from bootstrap import Parts
+from api.authenticated_route import AuthenticatedRoute, scope
+from api.container import ContainerDep
+from api.schemas.base import Id, Model, ShortText
+from bootstrap import Container
 from models.notifications import Notification
 from storage.api_keys import SCOPES
 from tests.apps import app_of, document
-from tests.installation import installation_key
+from tests.installation_keys import installation_key
 from tests.isolation.checks import ask, check_cursor, check_foreign_ids, check_keys, check_own_requests
-from tests.isolation.kinds import Kind, Owner
 from tests.isolation.operations import Operation, operations, templates, undeclared
-from tests.isolation.routes import ROUTES, Route
-from tests.isolation.tenants import ForeignTenant, Twins, client, foreign_tenant, opened
+from tests.isolation.resource_types import OwnerTenant, ResourceType
+from tests.isolation.routes import ROUTES, RouteExample
+from tests.isolation.tenants import ForeignTenant, TenantPair, client, foreign_tenant, open_owner
 
 OPERATIONS = list(operations(document()))
 WITH_KEY = [operation for operation in OPERATIONS if operation.scope is not None]
@@ -45,27 +45,27 @@ class KeyHolders(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def foreign(parts: Parts) -> AsyncIterator[ForeignTenant]:
-    async with foreign_tenant(app_of(parts), parts) as foreign:
+async def foreign(container: Container) -> AsyncIterator[ForeignTenant]:
+    async with foreign_tenant(app_of(container), container) as foreign:
         yield foreign
 
 
 @pytest.fixture(scope="module")
-async def caller(parts: Parts) -> AsyncIterator[Owner]:
+async def caller(container: Container) -> AsyncIterator[OwnerTenant]:
     """A tenant whose requests are those of the table."""
-    async with opened(app_of(parts), parts, "own") as caller:
+    async with open_owner(app_of(container), container, "own") as caller:
         yield caller
 
 
 @pytest.fixture(scope="module")
-async def twins(parts: Parts) -> AsyncIterator[Twins]:
+async def tenant_pair(container: Container) -> AsyncIterator[TenantPair]:
     async with AsyncExitStack() as stack:
-        yield Twins(app_of(parts), parts, stack)
+        yield TenantPair(app_of(container), container, stack)
 
 
 @pytest.fixture(scope="module")
-async def holders(parts: Parts) -> KeyHolders:
-    app, database = app_of(parts), parts.database
+async def holders(container: Container) -> KeyHolders:
+    app, database = app_of(container), container.database
     alone = {name: client(app, await installation_key(database, name)) for name in SCOPES}
     rest = {name: [other for other in SCOPES if other != name] for name in SCOPES}
     return KeyHolders(alone, {name: client(app, await installation_key(database, *rest[name])) for name in SCOPES})
@@ -76,8 +76,8 @@ def test_the_table_declares_every_route() -> None:
 
 
 @pytest.mark.postgres
-async def test_every_request_needs_a_key_with_the_scope(parts: Parts, holders: KeyHolders) -> None:
-    async with client(app_of(parts), None) as anonymous:
+async def test_every_request_needs_a_key_with_the_scope(container: Container, holders: KeyHolders) -> None:
+    async with client(app_of(container), None) as anonymous:
         for operation in WITH_KEY:
             needed = str(operation.scope)
             await check_keys(operation, anonymous, holders.others[needed], holders.alone[needed])
@@ -86,22 +86,22 @@ async def test_every_request_needs_a_key_with_the_scope(parts: Parts, holders: K
 @pytest.mark.postgres
 @each(OF_TENANTS)
 async def test_a_foreign_id_is_an_absent_one(
-    foreign: ForeignTenant, twins: Twins, caller: Owner, operation: Operation
+    foreign: ForeignTenant, tenant_pair: TenantPair, caller: OwnerTenant, operation: Operation
 ) -> None:
     route = ROUTES[operation.id]
-    await check_foreign_ids(operation, route, *await twins.pair(), foreign)
+    await check_foreign_ids(operation, route, *await tenant_pair.pair(), foreign)
     if operation.writes:
-        await twins.drop_if_they_hold(foreign)
+        await tenant_pair.drop_if_holding(foreign)
     await check_own_requests(operation, route, caller, foreign)
 
 
 @pytest.mark.postgres
 @each(OF_OPERATORS)
 async def test_an_operator_changes_only_the_tenant_in_the_path(
-    parts: Parts, foreign: ForeignTenant, operation: Operation
+    container: Container, foreign: ForeignTenant, operation: Operation
 ) -> None:
-    async with opened(app_of(parts), parts, "own") as one:
-        one.http.headers["Authorization"] = f"Bearer {await installation_key(parts.database)}"
+    async with open_owner(app_of(container), container, "own") as one:
+        one.http.headers["Authorization"] = f"Bearer {await installation_key(container.database)}"
         for template in templates(ROUTES[operation.id]):
             response = await ask(one, operation, template)
             assert response.is_success, response.text
@@ -111,54 +111,56 @@ async def test_an_operator_changes_only_the_tenant_in_the_path(
 @pytest.mark.postgres
 @each([operation for operation in OF_TENANTS if operation.pages])
 async def test_a_cursor_of_another_tenant_shows_nothing_of_it(
-    foreign: ForeignTenant, caller: Owner, operation: Operation
+    foreign: ForeignTenant, caller: OwnerTenant, operation: Operation
 ) -> None:
     await check_cursor(operation, ROUTES[operation.id], caller, foreign)
 
 
-class Sought(Model):
+class RequestedOwner(Model):
     """Of the careless routes below."""
 
-    owner_id: Word
+    owner_id: ShortText
 
 
-careless = APIRouter(route_class=FrontDoor, prefix="/careless")
+careless = APIRouter(route_class=AuthenticatedRoute, prefix="/careless")
 
 
 @careless.get("/{id}")
 @scope("read")
-async def careless_read(id: Id, parts: PartsDep) -> str:
-    async with parts.database.transaction() as session:
+async def careless_read(id: Id, container: ContainerDep) -> str:
+    async with container.database.transaction() as session:
         row = (await session.execute(select(Notification).where(Notification.id == id))).scalar_one_or_none()
     return "none" if row is None else row.status
 
 
 @careless.post("")
 @scope("send")
-async def careless_write(body: Sought, parts: PartsDep, near_id: str | None = None) -> None:
+async def careless_write(body: RequestedOwner, container: ContainerDep, near_id: str | None = None) -> None:
     """Change the priority of what this recipient has in any tenant; the same call again changes it back."""
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         rows = await session.execute(select(Notification).where(Notification.recipient_id == body.owner_id))
         for row in rows.scalars():
             row.priority = 5 - row.priority
 
 
 @pytest.fixture(scope="module")
-def extended(parts: Parts) -> Iterator[FastAPI]:
+def extended(container: Container) -> Iterator[FastAPI]:
     """A copy of the application with two more routes, which do not look at the tenant."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(application, "ROUTERS", (*application.ROUTERS, careless))
-        yield application.create_app(parts)
+        yield application.create_app(container)
 
 
 CARELESS = {
-    "careless_read": Route(path={"id": Kind.NOTIFICATION}),
-    "careless_write": Route(query={"near_id": Kind.RECIPIENT}, bodies=({"owner_id": Kind.RECIPIENT},)),
+    "careless_read": RouteExample(path={"id": ResourceType.NOTIFICATION}),
+    "careless_write": RouteExample(
+        query={"near_id": ResourceType.RECIPIENT}, bodies=({"owner_id": ResourceType.RECIPIENT},)
+    ),
 }
 
 
 @pytest.mark.postgres
-def test_a_route_without_an_entry_fails_with_what_to_add(extended: FastAPI) -> None:
+def test_a_route_without_an_entry_fails_and_names_the_missing_entry(extended: FastAPI) -> None:
     added = undeclared(extended.openapi())
     assert [sentence.split(": ")[0] for sentence in added] == [
         "GET /careless/{id} (careless_read) has no entry in ROUTES of tests/isolation/routes.py",
@@ -170,7 +172,7 @@ def test_a_route_without_an_entry_fails_with_what_to_add(extended: FastAPI) -> N
 
 @pytest.mark.postgres
 def test_an_entry_that_lacks_a_field_or_outlived_its_route_fails(extended: FastAPI) -> None:
-    table = {**ROUTES, **dict.fromkeys(("careless_read", "careless_write", "gone"), Route())}
+    table = {**ROUTES, **dict.fromkeys(("careless_read", "careless_write", "gone"), RouteExample())}
     found = undeclared(extended.openapi(), table)
     assert [sentence.rpartition(": put")[0].rpartition("what ")[2] for sentence in found[1:]] == [
         "path.id belongs to",
@@ -182,14 +184,14 @@ def test_an_entry_that_lacks_a_field_or_outlived_its_route_fails(extended: FastA
 
 @pytest.mark.postgres
 async def test_a_route_that_ignores_the_tenant_is_noticed(
-    parts: Parts, extended: FastAPI, foreign: ForeignTenant
+    container: Container, extended: FastAPI, foreign: ForeignTenant
 ) -> None:
     operation = {each.id: each for each in operations(extended.openapi())}
-    async with opened(extended, parts, "own") as one, opened(extended, parts, "own") as other:
+    async with open_owner(extended, container, "own") as one, open_owner(extended, container, "own") as other:
         with pytest.raises(AssertionError, match="not answered as an absent one"):
             await check_foreign_ids(operation["careless_read"], CARELESS["careless_read"], one, other, foreign)
         await check_foreign_ids(operation["careless_write"], CARELESS["careless_write"], one, other, foreign)
         with pytest.raises(AssertionError, match="changed another tenant"):
             await check_own_requests(operation["careless_write"], CARELESS["careless_write"], one, foreign)
-        await one.call("POST", "/careless", {"owner_id": await foreign.first.own(Kind.RECIPIENT)})
+        await one.call("POST", "/careless", {"owner_id": await foreign.first.own(ResourceType.RECIPIENT)})
     assert await foreign.is_unchanged()

@@ -7,10 +7,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from metrics import attempts, engine, sends
-from metrics.page import UP
-from metrics.process import GAUGES
+from metrics.page import UP_METRIC
+from metrics.process import GAUGE_HELP
 from metrics.registry import REGISTRY
-from metrics.samples import CIRCUIT, SAMPLED, SAMPLED_AT
+from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS, SAMPLE_TIME_METRIC
 
 INCREMENTED = (attempts, engine, sends)  # importing them registers what they have
 # Every label and what it may be. A provider is one of the registry.
@@ -37,7 +37,7 @@ SUFFIXES = re.compile(r"_(bucket|count|sum)$")
 
 def exported() -> dict[str, str]:
     """Name as a query has it → type."""
-    gauges = {*GAUGES, *SAMPLED, CIRCUIT, SAMPLED_AT, UP}
+    gauges = {*GAUGE_HELP, *GAUGE_DEFINITIONS, CIRCUIT_METRIC, SAMPLE_TIME_METRIC, UP_METRIC}
     counted = {f"{family.name}_total": "counter" for family in REGISTRY.collect() if family.type == "counter"}
     timed = {family.name: "histogram" for family in REGISTRY.collect() if family.type == "histogram"}
     found = {**dict.fromkeys(gauges, "gauge"), **counted, **timed}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from metrics.engine import Limit, Pruned
-from metrics.process import GAUGES
+from metrics.engine import CountedLimit, PrunedTable
+from metrics.process import GAUGE_HELP
 from metrics.reasons import CATEGORIES
 from metrics.registry import REGISTRY
-from metrics.samples import CIRCUIT, SAMPLED
+from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS
 from tests.code.tree import ROOT
 from tests.metrics.names import LABELS, exported, queried
 
@@ -34,15 +34,15 @@ def expressions(panel: dict[str, Any]) -> list[str]:
 
 def labels_of(name: str) -> set[str]:
     """As the code declares them."""
-    if name in SAMPLED:
-        return {label for label in SAMPLED[name][1:] if label}
-    if name in GAUGES:
+    if name in GAUGE_DEFINITIONS:
+        return {label for label in GAUGE_DEFINITIONS[name][1:] if label}
+    if name in GAUGE_HELP:
         return set()
     own: set[str] = set()
     for collector in REGISTRY._collector_to_names:
         if getattr(collector, "_name", None) == name.removesuffix("_total"):
             own = set(getattr(collector, "_labelnames", ()))
-    return {"provider", "state"} if name == CIRCUIT else own
+    return {"provider", "state"} if name == CIRCUIT_METRIC else own
 
 
 def test_every_metric_is_documented_with_its_type_and_nothing_else_is() -> None:
@@ -57,7 +57,9 @@ def test_documented_labels_are_those_of_the_code() -> None:
     assert set().union(*documented.values()) <= LABELS
 
 
-@pytest.mark.parametrize("words", [[limit.value for limit in Limit], [table.value for table in Pruned], CATEGORIES])
+@pytest.mark.parametrize(
+    "words", [[limit.value for limit in CountedLimit], [table.value for table in PrunedTable], CATEGORIES]
+)
 def test_every_value_of_a_label_is_documented(words: list[str]) -> None:
     assert [word for word in words if f"`{word}`" not in PAGE] == []
 

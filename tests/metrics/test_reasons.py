@@ -2,23 +2,23 @@
 
 import pytest
 
-from domain.reasons import ChannelReason, Reason, because
-from metrics.reasons import CATEGORIES, OTHER, category
+from domain.reasons import ChannelReason, Reason, reason_with_cause
+from metrics.reasons import CATEGORIES, OTHER, category_of
 
 
 @pytest.mark.parametrize(
     ("reasons", "found"),
     [
         ([Reason("no_address"), Reason("bounced")], "bounced"),
-        ([because("refused", "refused_recipient")], "refused"),
+        ([reason_with_cause("refused", "refused_recipient")], "refused"),
         ([Reason("gave_up", {"attempts": 3, "cause": "throttled"})], "gave_up"),
-        ([because("provider_failed", "credentials_refused")], "provider_failed"),
+        ([reason_with_cause("provider_failed", "credentials_refused")], "provider_failed"),
         ([Reason("workflow_ended", {"how": "terminated"})], "workflow"),
-        ([because("template_error", "'name' is undefined"), Reason("no_address")], "no_address"),
+        ([reason_with_cause("template_error", "'name' is undefined"), Reason("no_address")], "no_address"),
         ([Reason("something new")], OTHER),
         ([], OTHER),
     ],
 )
 def test_a_failure_has_a_category(reasons: list[Reason], found: str) -> None:
-    assert category([ChannelReason("email", reason) for reason in reasons]) == found
+    assert category_of([ChannelReason("email", reason) for reason in reasons]) == found
     assert found in CATEGORIES | {OTHER}

@@ -12,16 +12,16 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from domain.channels import Channel
-from domain.messages import Result
-from domain.outgoing import Message
+from domain.messages import CallResult
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.tools import Tools
+from providers.context import ProviderContext
 from providers.transport import Transport
 from storage.database import Database
-from tests.storage.sends import Desk
+from tests.storage.sends import DatabaseTenant
 
 
-class Ability(StrEnum):
+class ContractCase(StrEnum):
     """What the contract asks of every provider. A harness says which of them its vendor cannot have, and why."""
 
     ACCEPTS = "accepts"
@@ -42,10 +42,12 @@ class Ability(StrEnum):
     FINDS = "finds"  # can be asked what it has of an attempt
 
 
-HTTP_ONLY = (Ability.ERRS, Ability.REDIRECTS, Ability.MALFORMS, Ability.FLOODS, Ability.DRIPS)
-NO_RECEIPTS = dict.fromkeys((Ability.REPORTS, Ability.SIGNS_BODY, Ability.SIGNS_TIME), "it reports nothing")
-NOT_CHECKED = {Ability.CHECKS: "there is nobody to ask"}
-NOT_FOUND = {Ability.FINDS: "it cannot be asked for a message"}
+HTTP_ONLY = (ContractCase.ERRS, ContractCase.REDIRECTS, ContractCase.MALFORMS, ContractCase.FLOODS, ContractCase.DRIPS)
+NO_RECEIPTS = dict.fromkeys(
+    (ContractCase.REPORTS, ContractCase.SIGNS_BODY, ContractCase.SIGNS_TIME), "it reports nothing"
+)
+NOT_CHECKED = {ContractCase.CHECKS: "there is nobody to ask"}
+NOT_FOUND = {ContractCase.FINDS: "it cannot be asked for a message"}
 NO_HTTP = dict.fromkeys(HTTP_ONLY, "it does not speak HTTP")
 
 
@@ -55,38 +57,38 @@ class Bench(ABC):
     provider: Provider
 
     @abstractmethod
-    async def message(self, ability: Ability) -> Message:
+    async def message(self, case: ContractCase) -> OutgoingMessage:
         """A new message that the vendor will treat like that."""
 
     @abstractmethod
-    async def kept(self, message: Message) -> int:
+    async def kept(self, message: OutgoingMessage) -> int:
         """How often the vendor's own books hold it, by our reference."""
 
     @abstractmethod
-    async def called(self, message: Message) -> int:
+    async def called(self, message: OutgoingMessage) -> int:
         """How often the vendor was asked to send it, whatever came of it."""
 
     def sends(self) -> int:
         """How often the vendor was asked to send anything. For it and what follows: only vendors that can be asked."""
         raise NotImplementedError
 
-    def stranger(self) -> Provider:
+    def bad_credentials(self) -> Provider:
         """The adapter with credentials that the vendor does not know."""
         raise NotImplementedError
 
-    def astray(self) -> Provider:
+    def unreachable(self) -> Provider:
         """The adapter with an address where nobody listens."""
         raise NotImplementedError
 
-    def questions(self) -> int:
+    def lookups(self) -> int:
         """How many requests came that send nothing. Only for vendors that speak HTTP."""
         raise NotImplementedError
 
-    def answer_questions(self, ability: Ability) -> None:
+    def set_lookup_mode(self, case: ContractCase) -> None:
         """Treat questions like that from now on. Only for vendors that speak HTTP."""
         raise NotImplementedError
 
-    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
+    def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
         """The body of a callback. Only for vendors that report."""
         raise NotImplementedError
 
@@ -99,27 +101,27 @@ class Harness(ABC):
     """`without` maps what does not apply to the reason. `delivered` is the vendor's own word; `after_error` is what a
     server error, a redirect and the right status with an unreadable body prove at this vendor."""
 
-    without: ClassVar[Mapping[Ability, str]] = {}
+    without: ClassVar[Mapping[ContractCase, str]] = {}
     delivered: ClassVar[str] = "delivered"
-    after_error: ClassVar[Mapping[Ability, Result]] = {
-        Ability.ERRS: Result.UNKNOWN,
-        Ability.REDIRECTS: Result.PERMANENT,
-        Ability.MALFORMS: Result.UNKNOWN,
+    after_error: ClassVar[Mapping[ContractCase, CallResult]] = {
+        ContractCase.ERRS: CallResult.UNKNOWN,
+        ContractCase.REDIRECTS: CallResult.PERMANENT,
+        ContractCase.MALFORMS: CallResult.UNKNOWN,
     }
 
     @abstractmethod
     def bench(self, database: Database) -> AbstractAsyncContextManager[Bench]: ...
 
 
-async def message_to(desk: Desk, channel: Channel, address: dict[str, str]) -> Message:
+async def message_to(database_tenant: DatabaseTenant, channel: Channel, address: dict[str, str]) -> OutgoingMessage:
     """Of a notification that exists."""
-    sent = await desk.send(channel)
-    return Message(
+    sent = await database_tenant.send(channel)
+    return OutgoingMessage(
         attempt_id=sent.attempt(channel=channel),
         delivery_id=sent.delivery(channel),
         notification_id=sent.id,
-        tenant=desk.tenant,
-        recipient_id=desk.recipient_id,
+        tenant=database_tenant.tenant,
+        recipient_id=database_tenant.recipient_id,
         notification_type="order.shipped",
         created_at=datetime.now(UTC),
         channel=channel,
@@ -129,14 +131,14 @@ async def message_to(desk: Desk, channel: Channel, address: dict[str, str]) -> M
     )
 
 
-def tools_with(transport: Transport, secret: bytes = b"the installation's key") -> Tools:
+def tools_with(transport: Transport, secret: bytes = b"the installation's key") -> ProviderContext:
     """As bootstrap hands them out, with one transport for both ways and nothing behind the rest."""
     nothing: Any = None
-    return Tools(
+    return ProviderContext(
         transport=transport,
-        guarded=transport,
+        guarded_transport=transport,
         secret=secret,
         receipts_url=lambda name: f"https://tocsin.example/api/v1/receipts/{name}",
         inbox=nothing,
-        sandbox_books=nothing,
+        sandbox_store=nothing,
     )

@@ -15,12 +15,12 @@ from google.auth import crypt, jwt
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from providers.access_tokens import GRANT
+from providers.access_tokens import GRANT_TYPE
 from providers.fcm import CHECK_TOPIC, SCOPE, Fcm, FcmSettings
 from providers.transport import Transport
 from storage.database import Database
-from tests.providers.harness import NOT_FOUND, Ability, Bench, Harness
-from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+from tests.providers.harness import NOT_FOUND, Bench, ContractCase, Harness
+from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor
 
 SAMPLES = Path(__file__).parent / "payloads" / "fcm"
 ACCOUNT = "sender@shop.iam.gserviceaccount.com"
@@ -47,7 +47,7 @@ def service_account(vendor_url: str, signs_with: str = "ours") -> str:
     return json.dumps({**words, "client_email": ACCOUNT, "token_uri": f"{vendor_url}/not-used"})
 
 
-class FcmVendor(Vendor):
+class FakeFcm(FakeVendor):
     """`tokens` are those that it gave; only the last one is good."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class FcmVendor(Vendor):
         self.token_reply: Reply | None = None
         self.lasts = 3600
 
-    def aside(self, request: Request) -> Reply | None:
+    def extra_reply(self, request: Request) -> Reply | None:
         if request.target != "/token":
             return None
         try:
@@ -66,12 +66,12 @@ class FcmVendor(Vendor):
             self.complaints.append(repr(error))
             return Reply(status=400)
         self.tokens.append(uuid4().hex)
-        told = {"access_token": self.tokens[-1], "expires_in": self.lasts, "token_type": "Bearer"}
-        return self.token_reply or Reply(status=200, body=told)
+        lookup_reply = {"access_token": self.tokens[-1], "expires_in": self.lasts, "token_type": "Bearer"}
+        return self.token_reply or Reply(status=200, body=lookup_reply)
 
     def _signed_by_us(self, request: Request) -> bool:
         form = request.form
-        assert form["grant_type"] == GRANT
+        assert form["grant_type"] == GRANT_TYPE
         public = key("ours").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         verifier = crypt.RSAVerifier.from_string(public)  # type: ignore[no-untyped-call]
         assertion = form["assertion"]
@@ -81,17 +81,17 @@ class FcmVendor(Vendor):
         assert (claims["iss"], claims["scope"], claims["aud"]) == (ACCOUNT, SCOPE, f"{self.url}/token")
         return bool(verifier.verify(signed.encode(), base64.urlsafe_b64decode(padded)))
 
-    def asks(self, request: Request) -> bool:
+    def is_lookup(self, request: Request) -> bool:
         return bool(request.json.get("validate_only"))
 
-    def told(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         assert request.headers["authorization"] == f"Bearer {self.tokens[-1]}"
         assert request.json["message"] == {"topic": CHECK_TOPIC, "notification": {"title": "Tocsin"}}
         if request.target != "/v1/projects/shop/messages:send":
             return Reply(status=403, body={"error": {"code": 403, "status": "PERMISSION_DENIED"}})
         return Reply(status=200, body={"name": "projects/shop/messages/fake_message_id"})
 
-    def read(self, request: Request) -> tuple[str, Day]:
+    def read(self, request: Request) -> tuple[str, VendorMode]:
         assert (request.method, request.target) == ("POST", "/v1/projects/shop/messages:send")
         assert request.headers["authorization"] == f"Bearer {self.tokens[-1]}"
         assert set(request.json) == {"message"}
@@ -103,22 +103,22 @@ class FcmVendor(Vendor):
         assert message["apns"]["headers"]["apns-collapse-id"] == str(UUID(tag))
         assert message["android"]["priority"] in ("high", "normal")
         assert message["apns"]["headers"]["apns-priority"] in ("10", "5")
-        return str(UUID(message["data"]["attempt_id"])), Day(message["token"].partition(":")[2])
+        return str(UUID(message["data"]["attempt_id"])), VendorMode(message["token"].partition(":")[2])
 
     def accepted(self, reference: str, request: Request) -> Reply:
         return Reply(status=200, body={"name": f"projects/shop/messages/{uuid4().hex}"})
 
-    def refused(self, day: Day) -> Reply:
-        name = {Day.THROTTLES: "quota_exceeded", Day.BREAKS: "unauthenticated"}.get(day, "unregistered")
+    def refused(self, mode: VendorMode) -> Reply:
+        name = {VendorMode.THROTTLES: "quota_exceeded", VendorMode.BREAKS: "unauthenticated"}.get(mode, "unregistered")
         return Reply(status=STATUS[name], body=sample(name))
 
 
 class FcmBench(HttpBench):
     channel = Channel.PUSH
     content = {"title": "Hi", "body": "Grüße"}
-    vendor: FcmVendor
+    vendor: FakeFcm
 
-    def __init__(self, vendor: FcmVendor, transport: Transport) -> None:
+    def __init__(self, vendor: FakeFcm, transport: Transport) -> None:
         self.vendor = vendor
         self.transport = transport
         self.provider = self._with()
@@ -131,28 +131,28 @@ class FcmBench(HttpBench):
         }
         return Fcm(FcmSettings(**(given | changed)), self.transport)
 
-    def stranger(self) -> Fcm:
+    def bad_credentials(self) -> Fcm:
         return self._with(credentials=SecretStr(service_account(self.vendor.url, signs_with="somebody else")))
 
-    def astray(self) -> Fcm:
+    def unreachable(self) -> Fcm:
         return self._with(base_url="http://127.0.0.1:1", token_url="http://127.0.0.1:1/token")
 
-    def address(self, day: Day) -> dict[str, str]:
-        return {"token": f"device:{day}"}
+    def address(self, mode: VendorMode) -> dict[str, str]:
+        return {"token": f"device:{mode}"}
 
 
 @asynccontextmanager
 async def fcm_bench() -> AsyncIterator[FcmBench]:
-    vendor = FcmVendor()
-    async with serving(vendor) as transport:
+    vendor = FakeFcm()
+    async with running_vendor(vendor) as transport:
         yield FcmBench(vendor, transport)
 
 
 class FcmHarness(Harness):
     without = {
-        Ability.REPORTS: "it tells our servers nothing after it accepted a message",
-        Ability.SIGNS_BODY: "it reports nothing",
-        Ability.SIGNS_TIME: "it reports nothing",
+        ContractCase.REPORTS: "it tells our servers nothing after it accepted a message",
+        ContractCase.SIGNS_BODY: "it reports nothing",
+        ContractCase.SIGNS_TIME: "it reports nothing",
         **NOT_FOUND,
     }
 

@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.transport import Transport, outgoing_client
-from tests.providers.harness import Ability, Bench
+from tests.providers.harness import Bench, ContractCase
 
 
-class Day(StrEnum):
+class VendorMode(StrEnum):
     """How the vendor treats a message: `word` of its address."""
 
     GOOD = "good"
@@ -38,18 +38,18 @@ class Day(StrEnum):
     FLOODS = "floods"
 
 
-DAY_OF = {
-    Ability.ACCEPTS: Day.GOOD,
-    Ability.REFUSES: Day.REFUSES,
-    Ability.THROTTLES: Day.THROTTLES,
-    Ability.BREAKS: Day.BREAKS,
-    Ability.HANGS: Day.HANGS,
-    Ability.LOSES: Day.LOSES,
-    Ability.ERRS: Day.FAILS,
-    Ability.REDIRECTS: Day.REDIRECTS,
-    Ability.MALFORMS: Day.GARBLES,
-    Ability.FLOODS: Day.FLOODS,
-    Ability.DRIPS: Day.DRIPS,
+MODE_OF_CASE = {
+    ContractCase.ACCEPTS: VendorMode.GOOD,
+    ContractCase.REFUSES: VendorMode.REFUSES,
+    ContractCase.THROTTLES: VendorMode.THROTTLES,
+    ContractCase.BREAKS: VendorMode.BREAKS,
+    ContractCase.HANGS: VendorMode.HANGS,
+    ContractCase.LOSES: VendorMode.LOSES,
+    ContractCase.ERRS: VendorMode.FAILS,
+    ContractCase.REDIRECTS: VendorMode.REDIRECTS,
+    ContractCase.MALFORMS: VendorMode.GARBLES,
+    ContractCase.FLOODS: VendorMode.FLOODS,
+    ContractCase.DRIPS: VendorMode.DRIPS,
 }
 FLOOD = 10 * 1024 * 1024
 
@@ -89,42 +89,42 @@ class Reply:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-class Vendor(ABC):
+class FakeVendor(ABC):
     """`requests` are those that would send; `kept` counts what was accepted, by our reference. `questions` are those
-    that send nothing, answered as on a `mood`. `reply` and `telling` are what it says to either, whatever it is."""
+    that send nothing, answered as on a `mode`. `reply` and `telling` are what it says to either, whatever it is."""
 
     url: str = ""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.questions: list[Request] = []
-        self.mood = Day.GOOD
+        self.lookups: list[Request] = []
+        self.lookup_mode = VendorMode.GOOD
         self.kept: Counter[str] = Counter()
         self.called: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.reply: Reply | None = None
-        self.telling: Reply | None = None
+        self.lookup_override: Reply | None = None
 
     @abstractmethod
-    def read(self, request: Request) -> tuple[str, Day]:
+    def read(self, request: Request) -> tuple[str, VendorMode]:
         """Our reference and how to treat it. AssertionError for what the vendor does not document."""
 
     @abstractmethod
     def accepted(self, reference: str, request: Request) -> Reply: ...
 
     @abstractmethod
-    def refused(self, day: Day) -> Reply:
+    def refused(self, mode: VendorMode) -> Reply:
         """To a message that is refused, throttled, or comes with broken credentials."""
 
-    def aside(self, request: Request) -> Reply | None:
+    def extra_reply(self, request: Request) -> Reply | None:
         """Answers what comes before a message or a question."""
         return None
 
-    def asks(self, request: Request) -> bool:
+    def is_lookup(self, request: Request) -> bool:
         """Whether it sends nothing."""
         return request.method == "GET"
 
-    def told(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         """The answer to a question, from what was really accepted; 401 to credentials that the vendor does not know.
         AssertionError for what it does not document."""
         raise AssertionError("it cannot be asked")
@@ -132,68 +132,70 @@ class Vendor(ABC):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await read_request(reader)
-            if aside := self.aside(request):
-                writer.write(aside.wire)
-            elif self.asks(request):
-                await self._tell(request, reader, writer)
+            if extra_reply := self.extra_reply(request):
+                writer.write(extra_reply.wire)
+            elif self.is_lookup(request):
+                await self._serve_lookup(request, reader, writer)
             else:
-                await self._answer(request, reader, writer)
+                await self._serve_send(request, reader, writer)
             await writer.drain()
         writer.close()
 
-    async def _tell(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.questions.append(request)
-        if await self._refused(self.mood, request, reader, writer):
+    async def _serve_lookup(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.lookups.append(request)
+        if await self._write_refusal(self.lookup_mode, request, reader, writer):
             return
         try:
-            answer = self.telling or self.told(request)
+            answer = self.lookup_override or self.lookup_reply(request)
         except (AssertionError, KeyError, ValueError) as error:
             self.complaints.append(repr(error))
             answer = Reply(status=418)
-        await self._say(answer, self.mood, reader, writer)
+        await self._write_reply(answer, self.lookup_mode, reader, writer)
 
-    async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_send(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.requests.append(request)
         try:
-            reference, day = self.read(request)
+            reference, mode = self.read(request)
         except (AssertionError, KeyError, ValueError) as error:
             self.complaints.append(repr(error))
             return writer.write(Reply(status=418).wire)
         self.called[reference] += 1
-        if await self._refused(day, request, reader, writer):
+        if await self._write_refusal(mode, request, reader, writer):
             return None
         if self.reply is not None:
             return writer.write(self.reply.wire)
         self.kept[reference] += 1
-        return await self._say(self.accepted(reference, request), day, reader, writer)
+        return await self._write_reply(self.accepted(reference, request), mode, reader, writer)
 
-    async def _refused(
-        self, day: Day, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _write_refusal(
+        self, mode: VendorMode, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Whether such a day leaves nothing done."""
-        if day is Day.HANGS:
+        if mode is VendorMode.HANGS:
             await reader.read()
-        elif day is Day.RESETS:
+        elif mode is VendorMode.RESETS:
             reset(writer)
-        elif day in (Day.REFUSES, Day.THROTTLES, Day.BREAKS):
-            writer.write(self.refused(day).wire)
-        elif day is Day.FAILS:
+        elif mode in (VendorMode.REFUSES, VendorMode.THROTTLES, VendorMode.BREAKS):
+            writer.write(self.refused(mode).wire)
+        elif mode is VendorMode.FAILS:
             writer.write(Reply(status=500, body=b"<html>").wire)
-        elif day is Day.REDIRECTS:
+        elif mode is VendorMode.REDIRECTS:
             writer.write(Reply(status=307, headers={"location": self.url + request.target}).wire)
         else:
             return False
         return True
 
-    async def _say(self, answer: Reply, day: Day, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _write_reply(
+        self, answer: Reply, mode: VendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """What was done, as such a day lets it be said."""
-        if day is Day.LOSES:
+        if mode is VendorMode.LOSES:
             return reset(writer)
-        if day is Day.GARBLES:
+        if mode is VendorMode.GARBLES:
             return writer.write(Reply(status=answer.status, body=b"\xff{").wire)
-        if day is Day.FLOODS:
+        if mode is VendorMode.FLOODS:
             return writer.write(Reply(status=answer.status, body=b" " * FLOOD).wire)
-        if day is Day.DRIPS:
+        if mode is VendorMode.DRIPS:
             return await drip(answer.wire, reader, writer)
         return writer.write(answer.wire)
 
@@ -224,7 +226,7 @@ async def drip(wire: bytes, reader: asyncio.StreamReader, writer: asyncio.Stream
 
 
 @asynccontextmanager
-async def serving(vendor: Vendor) -> AsyncIterator[Transport]:
+async def running_vendor(vendor: FakeVendor) -> AsyncIterator[Transport]:
     """The vendor at an address of its own, and a way to it like that of bootstrap."""
     server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
     vendor.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -239,18 +241,18 @@ async def serving(vendor: Vendor) -> AsyncIterator[Transport]:
 class HttpBench(Bench):
     """`address` says where the vendor has such a day."""
 
-    vendor: Vendor
+    vendor: FakeVendor
     channel: ClassVar[Channel]
     content: ClassVar[Mapping[str, str]]
 
     @abstractmethod
-    def address(self, day: Day) -> dict[str, str]: ...
+    def address(self, mode: VendorMode) -> dict[str, str]: ...
 
-    async def message(self, ability: Ability) -> Message:
-        return self.on(DAY_OF[ability])
+    async def message(self, case: ContractCase) -> OutgoingMessage:
+        return self.message_in_mode(MODE_OF_CASE[case])
 
-    def on(self, day: Day) -> Message:
-        return Message(
+    def message_in_mode(self, mode: VendorMode) -> OutgoingMessage:
+        return OutgoingMessage(
             attempt_id=uuid4(),
             delivery_id=uuid4(),
             notification_id=uuid4(),
@@ -260,24 +262,24 @@ class HttpBench(Bench):
             created_at=datetime.now(UTC),
             channel=self.channel,
             endpoint_id=self.channel,
-            address=self.address(day),
+            address=self.address(mode),
             content=dict(self.content),
         )
 
-    async def kept(self, message: Message) -> int:
+    async def kept(self, message: OutgoingMessage) -> int:
         return self.vendor.kept[self.reference(message)]
 
-    async def called(self, message: Message) -> int:
+    async def called(self, message: OutgoingMessage) -> int:
         return self.vendor.called[self.reference(message)]
 
     def sends(self) -> int:
         return len(self.vendor.requests)
 
-    def questions(self) -> int:
-        return len(self.vendor.questions)
+    def lookups(self) -> int:
+        return len(self.vendor.lookups)
 
-    def answer_questions(self, ability: Ability) -> None:
-        self.vendor.mood = DAY_OF[ability]
+    def set_lookup_mode(self, case: ContractCase) -> None:
+        self.vendor.lookup_mode = MODE_OF_CASE[case]
 
-    def reference(self, message: Message) -> str:
+    def reference(self, message: OutgoingMessage) -> str:
         return str(message.attempt_id)

@@ -7,39 +7,39 @@ from datetime import datetime
 from typing import ClassVar
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.in_app import InApp
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, sign
 from storage.database import Database
-from storage.in_app import InboxRows
-from storage.sandbox import SandboxLedger
-from tests.providers.harness import NO_HTTP, NOT_CHECKED, NOT_FOUND, Ability, Bench, Harness, message_to
-from tests.storage.sends import Desk, open_desk
+from storage.in_app import InboxStore
+from storage.sandbox import PostgresSandboxStore
+from tests.providers.harness import NO_HTTP, NOT_CHECKED, NOT_FOUND, Bench, ContractCase, Harness, message_to
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 
 class SandboxBench(Bench):
     SECRET = b"the sandbox's key"
-    WORDS: ClassVar[dict[Ability, str]] = {
-        Ability.ACCEPTS: "ada@example.com",
-        Ability.REFUSES: "ada+refuse@example.com",
-        Ability.THROTTLES: "ada+throttle@example.com",
-        Ability.BREAKS: "ada+broken@example.com",
-        Ability.HANGS: "ada+hang@example.com",
-        Ability.LOSES: "ada+lost@example.com",
+    WORDS: ClassVar[dict[ContractCase, str]] = {
+        ContractCase.ACCEPTS: "ada@example.com",
+        ContractCase.REFUSES: "ada+refuse@example.com",
+        ContractCase.THROTTLES: "ada+throttle@example.com",
+        ContractCase.BREAKS: "ada+broken@example.com",
+        ContractCase.HANGS: "ada+hang@example.com",
+        ContractCase.LOSES: "ada+lost@example.com",
     }
 
-    def __init__(self, desk: Desk) -> None:
-        self.provider = Sandbox(SandboxLedger(desk.database), self.SECRET)
-        self._desk = desk
+    def __init__(self, database_tenant: DatabaseTenant) -> None:
+        self.provider = Sandbox(PostgresSandboxStore(database_tenant.database), self.SECRET)
+        self._desk = database_tenant
 
-    async def message(self, ability: Ability) -> Message:
-        return await message_to(self._desk, Channel.EMAIL, {"email": self.WORDS[ability]})
+    async def message(self, case: ContractCase) -> OutgoingMessage:
+        return await message_to(self._desk, Channel.EMAIL, {"email": self.WORDS[case]})
 
-    async def kept(self, message: Message) -> int:
+    async def kept(self, message: OutgoingMessage) -> int:
         rows = await self._desk.query("SELECT id FROM sandbox_message WHERE attempt_id = :id", id=message.attempt_id)
         return len(rows)
 
-    async def called(self, message: Message) -> int:
+    async def called(self, message: OutgoingMessage) -> int:
         [row] = await self._desk.query(
             "SELECT count(*) AS calls FROM sandbox_call WHERE delivery_id = :id AND endpoint_id = :endpoint",
             id=message.delivery_id,
@@ -47,9 +47,14 @@ class SandboxBench(Bench):
         )
         return int(row["calls"])
 
-    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
-        told = {"event": word, "message_id": message_id, "reference": str(message.attempt_id), "at": at.isoformat()}
-        return json.dumps({"events": [told]}).encode()
+    def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
+        lookup_reply = {
+            "event": word,
+            "message_id": message_id,
+            "reference": str(message.attempt_id),
+            "at": at.isoformat(),
+        }
+        return json.dumps({"events": [lookup_reply]}).encode()
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         timestamp = str(int(at.timestamp()))
@@ -62,21 +67,21 @@ class SandboxHarness(Harness):
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        yield SandboxBench(await open_desk(database))
+        yield SandboxBench(await open_database_tenant(database))
 
 
 class InAppBench(Bench):
-    def __init__(self, desk: Desk) -> None:
-        self.provider = InApp(InboxRows(desk.database))
-        self._desk = desk
+    def __init__(self, database_tenant: DatabaseTenant) -> None:
+        self.provider = InApp(InboxStore(database_tenant.database))
+        self._desk = database_tenant
 
-    async def message(self, ability: Ability) -> Message:
+    async def message(self, case: ContractCase) -> OutgoingMessage:
         return await message_to(self._desk, Channel.IN_APP, {})
 
-    async def kept(self, message: Message) -> int:
+    async def kept(self, message: OutgoingMessage) -> int:
         return len(await self._desk.query("SELECT id FROM inbox_message WHERE id = :id", id=message.delivery_id))
 
-    async def called(self, message: Message) -> int:
+    async def called(self, message: OutgoingMessage) -> int:
         return await self.kept(message)
 
 
@@ -86,17 +91,17 @@ class InAppHarness(Harness):
         | NOT_CHECKED
         | NOT_FOUND
         | {
-            Ability.REFUSES: "everybody has an inbox",
-            Ability.THROTTLES: "the inbox is our own table; nobody else limits it",
-            Ability.BREAKS: "there are no credentials beside the database's",
-            Ability.HANGS: "its call is one statement of ours, with the database's own time-out",
-            Ability.LOSES: "it is idempotent: what may be written is written again",
-            Ability.REPORTS: "the row itself is the proof",
-            Ability.SIGNS_BODY: "it reports nothing",
-            Ability.SIGNS_TIME: "it reports nothing",
+            ContractCase.REFUSES: "everybody has an inbox",
+            ContractCase.THROTTLES: "the inbox is our own table; nobody else limits it",
+            ContractCase.BREAKS: "there are no credentials beside the database's",
+            ContractCase.HANGS: "its call is one statement of ours, with the database's own time-out",
+            ContractCase.LOSES: "it is idempotent: what may be written is written again",
+            ContractCase.REPORTS: "the row itself is the proof",
+            ContractCase.SIGNS_BODY: "it reports nothing",
+            ContractCase.SIGNS_TIME: "it reports nothing",
         }
     )
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        yield InAppBench(await open_desk(database))
+        yield InAppBench(await open_database_tenant(database))

@@ -18,17 +18,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from domain.messages import Result
-from domain.outgoing import Message
+from domain.messages import CallResult
+from domain.outgoing_messages import OutgoingMessage
 from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
-from providers.sendgrid_activity import REFERENCE
+from providers.sendgrid_lookup import REFERENCE
 from providers.transport import Transport
 from storage.database import Database
-from tests.providers.harness import Ability, Bench, Harness
-from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+from tests.providers.harness import Bench, ContractCase, Harness
+from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor
 
 API_KEY = "SG.test.key"
-OURS, SOMEBODY_ELSES = (generate_private_key(SECP256R1()) for _ in range(2))
+OWN_KEY, FOREIGN_KEY = (generate_private_key(SECP256R1()) for _ in range(2))
 
 
 def shown(key: EllipticCurvePrivateKey) -> str:
@@ -39,7 +39,7 @@ def shown(key: EllipticCurvePrivateKey) -> str:
 QUERY = re.compile(rf"\(unique_args\['{REFERENCE}'\]=\"([0-9a-f-]{{36}})\"\)")
 
 
-class SendGridVendor(Vendor):
+class FakeSendGrid(FakeVendor):
     """`activity` is what its Email Activity has, by our reference; `scopes` are those of our key."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class SendGridVendor(Vendor):
         self.scopes = ["mail.send", "sender_verification_eligible"]
         self.entitled = True
 
-    def read(self, request: Request) -> tuple[str, Day]:
+    def read(self, request: Request) -> tuple[str, VendorMode]:
         assert (request.method, request.target) == ("POST", "/v3/mail/send")
         assert request.headers["authorization"] == f"Bearer {API_KEY}"
         mail = request.json
@@ -58,18 +58,23 @@ class SendGridVendor(Vendor):
         [[to]] = [person["to"] for person in mail["personalizations"]]
         assert {part["type"] for part in mail["content"]} <= {"text/plain", "text/html"}
         assert all(part["value"] for part in mail["content"])
-        return str(UUID(mail["custom_args"][REFERENCE])), Day(to["email"].split("@")[0].partition("+")[2])
+        return str(UUID(mail["custom_args"][REFERENCE])), VendorMode(to["email"].split("@")[0].partition("+")[2])
 
     def accepted(self, reference: str, request: Request) -> Reply:
         message_id = uuid4().hex
         [[to]] = [person["to"] for person in request.json["personalizations"]]
-        told = {"from_email": "shop@example.com", "to_email": to["email"], "subject": "Hi", "status": "processed"}
-        self.activity[reference].append({**told, "msg_id": f"{message_id}.recvd-5f-1.0"})
+        lookup_reply = {
+            "from_email": "shop@example.com",
+            "to_email": to["email"],
+            "subject": "Hi",
+            "status": "processed",
+        }
+        self.activity[reference].append({**lookup_reply, "msg_id": f"{message_id}.recvd-5f-1.0"})
         return Reply(status=202, headers={"X-Message-Id": message_id})
 
-    def told(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         if request.headers["authorization"] != f"Bearer {API_KEY}":
-            return self.refused(Day.BREAKS)
+            return self.refused(VendorMode.BREAKS)
         path, _, query = request.target.partition("?")
         if path == "/v3/scopes":
             return Reply(status=200, body={"scopes": self.scopes})
@@ -82,10 +87,10 @@ class SendGridVendor(Vendor):
         assert match
         return Reply(status=200, body={"messages": self.activity[match[1]][: int(asked["limit"])]})
 
-    def refused(self, day: Day) -> Reply:
-        if day is Day.THROTTLES:
+    def refused(self, mode: VendorMode) -> Reply:
+        if mode is VendorMode.THROTTLES:
             return Reply(status=429, headers={"X-RateLimit-Reset": str(int(time.time()) + 30)})
-        if day is Day.BREAKS:
+        if mode is VendorMode.BREAKS:
             return Reply(status=401, body={"errors": [{"message": "authorization grant is invalid", "field": None}]})
         field = "personalizations.0.to.0.email"
         return Reply(status=400, body={"errors": [{"message": "Does not contain a valid address.", "field": field}]})
@@ -94,9 +99,9 @@ class SendGridVendor(Vendor):
 class SendGridBench(HttpBench):
     channel = Channel.EMAIL
     content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
-    vendor: SendGridVendor
+    vendor: FakeSendGrid
 
-    def __init__(self, vendor: SendGridVendor, transport: Transport) -> None:
+    def __init__(self, vendor: FakeSendGrid, transport: Transport) -> None:
         self.vendor = vendor
         self.transport = transport
         self.settings = SendGridSettings(
@@ -104,23 +109,23 @@ class SendGridBench(HttpBench):
             sender="shop@example.com",
             from_name="The shop, Ltd",
             base_url=vendor.url,
-            webhook_public_key=shown(OURS),
+            webhook_public_key=shown(OWN_KEY),
         )
         self.provider = self._with()
 
     def _with(self, **changed: Any) -> SendGrid:
         return SendGrid(self.settings.model_copy(update=changed), self.transport)
 
-    def stranger(self) -> SendGrid:
+    def bad_credentials(self) -> SendGrid:
         return self._with(api_key=SecretStr("SG.another.key"))
 
-    def astray(self) -> SendGrid:
+    def unreachable(self) -> SendGrid:
         return self._with(base_url="http://127.0.0.1:1")
 
-    def address(self, day: Day) -> dict[str, str]:
-        return {"email": f"ada+{day}@example.com"}
+    def address(self, mode: VendorMode) -> dict[str, str]:
+        return {"email": f"ada+{mode}@example.com"}
 
-    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
+    def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
         event = {
             "email": message.address["email"],
             "event": word,
@@ -133,20 +138,20 @@ class SendGridBench(HttpBench):
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         timestamp = str(int(at.timestamp()))
-        signature = (OURS if genuine else SOMEBODY_ELSES).sign(timestamp.encode() + body, ECDSA(SHA256()))
+        signature = (OWN_KEY if genuine else FOREIGN_KEY).sign(timestamp.encode() + body, ECDSA(SHA256()))
         return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: base64.b64encode(signature).decode()}
 
 
 @asynccontextmanager
 async def sendgrid_bench() -> AsyncIterator[SendGridBench]:
-    vendor = SendGridVendor()
-    async with serving(vendor) as transport:
+    vendor = FakeSendGrid()
+    async with running_vendor(vendor) as transport:
         yield SendGridBench(vendor, transport)
 
 
 class SendGridHarness(Harness):
     # The status alone is its answer.
-    after_error = {**Harness.after_error, Ability.MALFORMS: Result.ACCEPTED}
+    after_error = {**Harness.after_error, ContractCase.MALFORMS: CallResult.ACCEPTED}
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

@@ -6,54 +6,54 @@ from typing import ClassVar
 from uuid import uuid4
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.smtp import Smtp
 from storage.database import Database
-from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Ability, Bench, Harness, message_to
+from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Bench, ContractCase, Harness, message_to
 from tests.providers.mail_server import MailMode, MailServer
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 
 class SmtpBench(Bench):
-    MODES: ClassVar[dict[Ability, MailMode]] = {
-        Ability.ACCEPTS: MailMode.ACCEPT,
-        Ability.REFUSES: MailMode.REFUSE,
-        Ability.BREAKS: MailMode.BROKEN,
-        Ability.HANGS: MailMode.HANG,
-        Ability.LOSES: MailMode.LOSE,
+    MODES: ClassVar[dict[ContractCase, MailMode]] = {
+        ContractCase.ACCEPTS: MailMode.ACCEPT,
+        ContractCase.REFUSES: MailMode.REFUSE,
+        ContractCase.BREAKS: MailMode.BROKEN,
+        ContractCase.HANGS: MailMode.HANG,
+        ContractCase.LOSES: MailMode.LOSE,
     }
 
-    def __init__(self, desk: Desk, server: MailServer) -> None:
+    def __init__(self, database_tenant: DatabaseTenant, server: MailServer) -> None:
         self.provider = Smtp(server.settings())
-        self._desk = desk
+        self._desk = database_tenant
         self._server = server
 
-    async def message(self, ability: Ability) -> Message:
-        self._server.mode = self.MODES[ability]
+    async def message(self, case: ContractCase) -> OutgoingMessage:
+        self._server.mode = self.MODES[case]
         return await message_to(self._desk, Channel.EMAIL, {"email": f"ada-{uuid4()}@example.com"})
 
-    async def kept(self, message: Message) -> int:
+    async def kept(self, message: OutgoingMessage) -> int:
         return len(self._server.kept(message.attempt_id))
 
-    async def called(self, message: Message) -> int:
+    async def called(self, message: OutgoingMessage) -> int:
         """Each bench has a server of its own: connections are calls."""
         return self._server.connections
 
     def sends(self) -> int:
         return self._server.mails
 
-    def stranger(self) -> Provider:
+    def bad_credentials(self) -> Provider:
         return Smtp(self._server.settings(password="somebody else's"))
 
-    def astray(self) -> Provider:
+    def unreachable(self) -> Provider:
         return Smtp(self._server.settings(port=1))
 
 
 class SmtpHarness(Harness):
-    without = {Ability.THROTTLES: "SMTP has no way to say how long"} | NO_HTTP | NO_RECEIPTS | NOT_FOUND
+    without = {ContractCase.THROTTLES: "SMTP has no way to say how long"} | NO_HTTP | NO_RECEIPTS | NOT_FOUND
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
         async with MailServer().open() as server:
-            yield SmtpBench(await open_desk(database), server)
+            yield SmtpBench(await open_database_tenant(database), server)

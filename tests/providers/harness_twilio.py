@@ -15,12 +15,12 @@ from uuid import UUID, uuid4
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.transport import Transport
 from providers.twilio import Twilio, TwilioSettings
 from storage.database import Database
-from tests.providers.harness import Ability, Bench, Harness
-from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+from tests.providers.harness import Bench, ContractCase, Harness
+from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor
 
 SID = "AC" + "0" * 32
 TOKEN = "auth-token"
@@ -34,11 +34,11 @@ CREDENTIALS = "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()
 def record(to: str, body: str, at: datetime) -> dict[str, Any]:
     """A message of the vendor's that it has not sent yet."""
     sid = f"SM{uuid4().hex}"
-    told = {"sid": sid, "to": to, "from": FROM, "body": body, "status": "queued", "direction": "outbound-api"}
-    return told | {"date_created": format_datetime(at), "date_sent": None, "price": None, "price_unit": "USD"}
+    lookup_reply = {"sid": sid, "to": to, "from": FROM, "body": body, "status": "queued", "direction": "outbound-api"}
+    return lookup_reply | {"date_created": format_datetime(at), "date_sent": None, "price": None, "price_unit": "USD"}
 
 
-class TwilioVendor(Vendor):
+class FakeTwilio(FakeVendor):
     """`messages` are its records of what it accepted, oldest first."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class TwilioVendor(Vendor):
         self.messages: list[dict[str, Any]] = []
         self.status = "active"
 
-    def read(self, request: Request) -> tuple[str, Day]:
+    def read(self, request: Request) -> tuple[str, VendorMode]:
         assert (request.method, request.target) == ("POST", f"{ACCOUNT}/Messages.json")
         assert request.headers["authorization"] == CREDENTIALS
         form = request.form
@@ -54,15 +54,15 @@ class TwilioVendor(Vendor):
         assert (form["From"], form["Body"]) == (FROM, "Grüße & more")
         address, _, reference = form["StatusCallback"].partition("?attempt=")
         assert address == CALLBACK
-        return str(UUID(reference)), list(Day)[int(form["To"].removeprefix(PREFIX)[:2])]
+        return str(UUID(reference)), list(VendorMode)[int(form["To"].removeprefix(PREFIX)[:2])]
 
     def accepted(self, reference: str, request: Request) -> Reply:
         self.messages.append(record(request.form["To"], request.form["Body"], datetime.now(UTC)))
         return Reply(status=201, body=self.messages[-1])
 
-    def told(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         if request.headers["authorization"] != CREDENTIALS:
-            return self.refused(Day.BREAKS)
+            return self.refused(VendorMode.BREAKS)
         path, _, query = request.target.partition("?")
         if path == f"{ACCOUNT}.json":
             return Reply(status=200, body={"sid": SID, "status": self.status, "type": "Full"})
@@ -74,11 +74,11 @@ class TwilioVendor(Vendor):
         more = f"{ACCOUNT}/Messages.json?Page=1" if len(found) > size else None
         return Reply(status=200, body={"messages": found[:size], "next_page_uri": more, "page_size": size})
 
-    def refused(self, day: Day) -> Reply:
-        if day is Day.THROTTLES:
+    def refused(self, mode: VendorMode) -> Reply:
+        if mode is VendorMode.THROTTLES:
             body = {"code": 20429, "message": "Too Many Requests", "status": 429}
             return Reply(status=429, body=body, headers={"Retry-After": "7"})
-        if day is Day.BREAKS:
+        if mode is VendorMode.BREAKS:
             return Reply(status=401, body={"code": 20003, "message": "Authenticate", "status": 401})
         return Reply(status=400, body={"code": 21211, "message": "Invalid 'To' Phone Number: +4477", "status": 400})
 
@@ -86,16 +86,18 @@ class TwilioVendor(Vendor):
 def sign(secret: str, url: str, body: bytes, algorithm: str = "sha1") -> str:
     """As the vendor's security page tells it, without its package: the address, then the sorted fields and values."""
     fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-    told = url + "".join(name + value for name, value in sorted(fields))
-    return base64.b64encode(hmac.new(secret.encode(), told.encode(), getattr(hashlib, algorithm)).digest()).decode()
+    lookup_reply = url + "".join(name + value for name, value in sorted(fields))
+    return base64.b64encode(
+        hmac.new(secret.encode(), lookup_reply.encode(), getattr(hashlib, algorithm)).digest()
+    ).decode()
 
 
 class TwilioBench(HttpBench):
     channel = Channel.SMS
     content = {"text": "Grüße & more"}
-    vendor: TwilioVendor
+    vendor: FakeTwilio
 
-    def __init__(self, vendor: TwilioVendor, transport: Transport) -> None:
+    def __init__(self, vendor: FakeTwilio, transport: Transport) -> None:
         self.vendor = vendor
         self.transport = transport
         self.settings = TwilioSettings(
@@ -111,17 +113,17 @@ class TwilioBench(HttpBench):
     def _with(self, **changed: Any) -> Twilio:
         return Twilio(self.settings.model_copy(update=changed), self.transport, CALLBACK)
 
-    def stranger(self) -> Twilio:
+    def bad_credentials(self) -> Twilio:
         return self._with(auth_token=SecretStr("another token"))
 
-    def astray(self) -> Twilio:
+    def unreachable(self) -> Twilio:
         return self._with(base_url="http://127.0.0.1:1")
 
-    def address(self, day: Day) -> dict[str, str]:
+    def address(self, mode: VendorMode) -> dict[str, str]:
         """Each message is to somebody else: the vendor knows them apart by nothing but whom and what."""
-        return {"phone": f"{PREFIX}{list(Day).index(day):02}{next(self._people):02}"}
+        return {"phone": f"{PREFIX}{list(VendorMode).index(mode):02}{next(self._people):02}"}
 
-    def report(self, word: str, message: Message, message_id: str, at: datetime) -> bytes:
+    def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
         fields = {"MessageSid": message_id, "MessageStatus": word, "To": message.address["phone"], "From": FROM}
         return urlencode({**fields, "AccountSid": SID, "ApiVersion": "2010-04-01"}).encode()
 
@@ -131,13 +133,13 @@ class TwilioBench(HttpBench):
 
 @asynccontextmanager
 async def twilio_bench() -> AsyncIterator[TwilioBench]:
-    vendor = TwilioVendor()
-    async with serving(vendor) as transport:
+    vendor = FakeTwilio()
+    async with running_vendor(vendor) as transport:
         yield TwilioBench(vendor, transport)
 
 
 class TwilioHarness(Harness):
-    without = {Ability.SIGNS_TIME: "its signature covers no time; a repeated callback is the same receipt"}
+    without = {ContractCase.SIGNS_TIME: "its signature covers no time; a repeated callback is the same receipt"}
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

@@ -7,72 +7,72 @@ from uuid import UUID
 import standardwebhooks
 
 from domain.channels import Channel
-from domain.messages import Result
-from domain.outgoing import Message
+from domain.messages import CallResult
+from domain.outgoing_messages import OutgoingMessage
 from providers.transport import Transport
-from providers.webhook import Webhook, tenant_secret
+from providers.webhook import Webhook, derive_tenant_secret
 from storage.database import Database
-from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, Ability, Bench, Harness, tools_with
-from tests.providers.harness_http import Day, HttpBench, Reply, Request, Vendor, serving
+from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, Bench, ContractCase, Harness, tools_with
+from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor
 
 SECRET = b"the installation's key"
 TENANT = UUID(int=7)
 
 
-class Receiver(Vendor):
+class FakeEndpoint(FakeVendor):
     """Keeps a message by its `webhook-id`, as the standard tells it to."""
 
-    def read(self, request: Request) -> tuple[str, Day]:
+    def read(self, request: Request) -> tuple[str, VendorMode]:
         assert request.method == "POST"
         assert request.headers["content-type"] == "application/json"
         try:
-            standardwebhooks.Webhook(tenant_secret(SECRET, TENANT)).verify(request.body, dict(request.headers))
+            standardwebhooks.Webhook(derive_tenant_secret(SECRET, TENANT)).verify(request.body, dict(request.headers))
         except standardwebhooks.WebhookVerificationError as error:
             raise AssertionError(str(error)) from error
-        return str(UUID(request.headers["webhook-id"])), Day(request.target.removeprefix("/hooks/"))
+        return str(UUID(request.headers["webhook-id"])), VendorMode(request.target.removeprefix("/hooks/"))
 
     def accepted(self, reference: str, request: Request) -> Reply:
         self.kept[reference] = 1
         return Reply(status=200)
 
-    def refused(self, day: Day) -> Reply:
-        return Reply(status=429, headers={"Retry-After": "7"}) if day is Day.THROTTLES else Reply(status=404)
+    def refused(self, mode: VendorMode) -> Reply:
+        return Reply(status=429, headers={"Retry-After": "7"}) if mode is VendorMode.THROTTLES else Reply(status=404)
 
 
 class WebhookBench(HttpBench):
     channel = Channel.WEBHOOK
     content = {"subject": "Hi", "body": "Grüße"}
-    vendor: Receiver
+    vendor: FakeEndpoint
 
-    def __init__(self, vendor: Receiver, transport: Transport) -> None:
+    def __init__(self, vendor: FakeEndpoint, transport: Transport) -> None:
         self.vendor = vendor
         self.provider = Webhook.build(tools_with(transport, SECRET))
 
-    def address(self, day: Day) -> dict[str, str]:
-        return {"url": f"{self.vendor.url}/hooks/{day}"}
+    def address(self, mode: VendorMode) -> dict[str, str]:
+        return {"url": f"{self.vendor.url}/hooks/{mode}"}
 
-    def reference(self, message: Message) -> str:
+    def reference(self, message: OutgoingMessage) -> str:
         return str(message.delivery_id)
 
 
 @asynccontextmanager
 async def webhook_bench() -> AsyncIterator[WebhookBench]:
-    receiver = Receiver()
-    async with serving(receiver) as transport:
+    receiver = FakeEndpoint()
+    async with running_vendor(receiver) as transport:
         yield WebhookBench(receiver, transport)
 
 
 class WebhookHarness(Harness):
     without = (
-        {Ability.BREAKS: "there are no credentials of ours; 401 is about one endpoint"}
+        {ContractCase.BREAKS: "there are no credentials of ours; 401 is about one endpoint"}
         | NO_RECEIPTS
         | NOT_CHECKED
         | NOT_FOUND
     )
     after_error = {
-        Ability.ERRS: Result.NOT_ACCEPTED,
-        Ability.REDIRECTS: Result.REFUSED,
-        Ability.MALFORMS: Result.ACCEPTED,
+        ContractCase.ERRS: CallResult.NOT_ACCEPTED,
+        ContractCase.REDIRECTS: CallResult.REFUSED,
+        ContractCase.MALFORMS: CallResult.ACCEPTED,
     }
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.smtp import SmtpSettings
 
 SENDER, NAME = "shop@shop.example", "The shöp, Ltd"
@@ -24,8 +24,8 @@ USER, PASSWORD = "tocsin", "swordfish"
 ADA = "ada@example.com"
 
 
-def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> Message:
-    return Message(
+def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> OutgoingMessage:
+    return OutgoingMessage(
         attempt_id=uuid4(),
         delivery_id=uuid4(),
         notification_id=uuid4(),
@@ -53,7 +53,7 @@ class MailMode(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class KeptMail:
     """`raw` is the content as it came, `mail` is what Python reads from it."""
 
     sender: str
@@ -77,11 +77,11 @@ class MailServer:
     port: int = 0
     connections: int = 0
     mails: int = 0
-    ledger: list[Kept] = field(default_factory=list)
+    ledger: list[KeptMail] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def kept(self, attempt_id: UUID) -> list[Kept]:
+    def kept(self, attempt_id: UUID) -> list[KeptMail]:
         return [kept for kept in self.ledger if kept.mail["X-Tocsin-Attempt"] == str(attempt_id)]
 
     def settings(self, **changed: Any) -> SmtpSettings:
@@ -112,7 +112,7 @@ class MailServer:
 
     def _line(self) -> SMTP:
         self.connections += 1
-        return Line(
+        return SmtpConnection(
             self,
             hostname="mail.example",
             tls_context=None if self.implicit else self.tls,
@@ -144,7 +144,7 @@ class MailServer:
         return "250 2.1.0 OK"
 
     async def handle_RCPT(
-        self, server: "Line", session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: "SmtpConnection", session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if said := self.answers.get("RCPT"):
             return said
@@ -157,7 +157,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, server: "Line", session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: "SmtpConnection", session: Session, envelope: Envelope) -> str:
         if said := self.answers.get("DATA"):
             return said
         if self.mode is MailMode.HANG:
@@ -181,7 +181,7 @@ class MailServer:
         if max(len(line) for line in raw.split(b"\r\n")) > 998:
             self.complaints.append("a line of more than 998 characters")
         self.ledger.append(
-            Kept(
+            KeptMail(
                 sender=envelope.mail_from or "",
                 recipients=list(envelope.rcpt_tos),
                 options=list(envelope.mail_options),
@@ -191,7 +191,7 @@ class MailServer:
         )
 
 
-class Line(SMTP):
+class SmtpConnection(SMTP):
     """One connection."""
 
     AUTH_FAILURE: ClassVar[str] = "535 5.7.8 Authentication credentials invalid"

@@ -7,35 +7,35 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.delivery import _sent as send
-from api.routes.receipts import _stored as stored
-from commands.provider_checks import TRIVIAL
+from activities.delivery import _send_once as send
+from api.routes.receipts import _stored_receipt as stored
+from commands.provider_checks import NOTHING_TO_CHECK
 from config import Settings
 from domain.evidence import ReceiptKind
-from domain.messages import Result
-from domain.outgoing import Message
+from domain.messages import CallResult
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
-from providers.outcomes import Accepted, Permanent, Temporary
-from providers.pools import AROUND_A_CALL
+from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError
+from providers.pools import CALL_OVERHEAD
 from providers.registry import PROVIDERS
 from storage.database import Database
-from tests.providers.harness import Ability, Bench
+from tests.providers.harness import Bench, ContractCase
 from tests.providers.harnesses import HARNESSES
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(seconds=2)
 # All that may happen to a call.
 MISHAPS = (
-    Ability.REFUSES,
-    Ability.THROTTLES,
-    Ability.BREAKS,
-    Ability.HANGS,
-    Ability.LOSES,
-    Ability.ERRS,
-    Ability.REDIRECTS,
-    Ability.MALFORMS,
-    Ability.FLOODS,
-    Ability.DRIPS,
+    ContractCase.REFUSES,
+    ContractCase.THROTTLES,
+    ContractCase.BREAKS,
+    ContractCase.HANGS,
+    ContractCase.LOSES,
+    ContractCase.ERRS,
+    ContractCase.REDIRECTS,
+    ContractCase.MALFORMS,
+    ContractCase.FLOODS,
+    ContractCase.DRIPS,
 )
 
 
@@ -45,174 +45,175 @@ async def bench(request: pytest.FixtureRequest, database: Database) -> AsyncIter
         yield bench
 
 
-def asked(*abilities: Ability) -> pytest.MarkDecorator:
+def asked(*abilities: ContractCase) -> pytest.MarkDecorator:
     """For every provider whose harness does not say that this cannot apply to it."""
     able = [name for name in PROVIDERS if name in HARNESSES and not set(abilities) & set(HARNESSES[name].without)]
     return pytest.mark.parametrize("bench", able, indirect=True)
 
 
-def test_every_provider_is_asked() -> None:
+def test_every_provider_has_a_harness() -> None:
     assert set(HARNESSES) == set(PROVIDERS)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_what_does_not_apply_is_said_with_a_reason_and_agrees_with_the_provider(name: str) -> None:
+def test_exemptions_have_a_reason_and_agree_with_the_provider(name: str) -> None:
     without = HARNESSES[name].without
     assert all(reason.strip() for reason in without.values())
-    assert Ability.ACCEPTS not in without
-    assert (Ability.REPORTS in without) is not PROVIDERS[name].parses_receipts
-    assert (Ability.CHECKS in without) is (PROVIDERS[name].check is Provider.check) is (name in TRIVIAL)
-    assert (Ability.FINDS in without) is (PROVIDERS[name].lookup == "none")
-    if Ability.REPORTS in without:
-        assert {Ability.SIGNS_BODY, Ability.SIGNS_TIME} <= set(without)
+    assert ContractCase.ACCEPTS not in without
+    assert (ContractCase.REPORTS in without) is not PROVIDERS[name].parses_receipts
+    assert (ContractCase.CHECKS in without) is (PROVIDERS[name].check is Provider.check) is (name in NOTHING_TO_CHECK)
+    assert (ContractCase.FINDS in without) is (PROVIDERS[name].lookup == "none")
+    if ContractCase.REPORTS in without:
+        assert {ContractCase.SIGNS_BODY, ContractCase.SIGNS_TIME} <= set(without)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_a_provider_declares_what_it_is(name: str) -> None:
+def test_a_provider_declares_its_properties(name: str) -> None:
     provider = PROVIDERS[name]
     assert provider.name == name
     assert provider.channels
     assert provider.lookup in ("definitive", "positive_only", "none")
     # A worker that stops waits for calls under way, and for what is written after them.
-    assert 0 < provider.deadline + AROUND_A_CALL < Settings.model_fields["drain_timeout"].default
+    assert 0 < provider.deadline + CALL_OVERHEAD < Settings.model_fields["drain_timeout"].default
     pushes = {kind.channel for kind in provider.device_kinds}
     assert pushes <= provider.channels, "a device kind whose channel it does not serve"
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_a_look_up_that_is_declared_is_there_and_says_how_long_records_may_lag(name: str) -> None:
+def test_a_declared_lookup_exists_and_states_the_lag_of_records(name: str) -> None:
     provider = PROVIDERS[name]
     declared = provider.lookup != "none"
     assert (provider.look_up is not Provider.look_up) is declared
     assert (provider.settle_window > 0) is declared
 
 
-@asked(Ability.ACCEPTS)
+@asked(ContractCase.ACCEPTS)
 async def test_it_accepts_with_a_message_id_and_the_vendor_has_it_once(bench: Bench) -> None:
-    message = await bench.message(Ability.ACCEPTS)
+    message = await bench.message(ContractCase.ACCEPTS)
     told = await send(bench.provider, message)
-    assert told.result.result is Result.ACCEPTED
+    assert told.result.result is CallResult.ACCEPTED
     assert told.result.provider_message_id
     assert await bench.kept(message) == 1
 
 
-@asked(Ability.ACCEPTS)
+@asked(ContractCase.ACCEPTS)
 async def test_two_messages_have_two_ids(bench: Bench) -> None:
     ids = [
-        (await send(bench.provider, await bench.message(Ability.ACCEPTS))).result.provider_message_id for _ in range(2)
+        (await send(bench.provider, await bench.message(ContractCase.ACCEPTS))).result.provider_message_id
+        for _ in range(2)
     ]
     assert len(set(ids)) == 2
 
 
 @pytest.mark.parametrize("bench", [n for n, p in PROVIDERS.items() if p.idempotent], indirect=True)
-async def test_one_that_says_so_may_be_called_again_without_harm(bench: Bench) -> None:
-    message = await bench.message(Ability.ACCEPTS)
+async def test_a_provider_that_declares_idempotency_accepts_a_repeated_call(bench: Bench) -> None:
+    message = await bench.message(ContractCase.ACCEPTS)
     answers = [await send(bench.provider, message) for _ in range(2)]
     assert answers[0] == answers[1]
     assert await bench.kept(message) == 1
 
 
-@asked(Ability.REFUSES)
+@asked(ContractCase.REFUSES)
 async def test_a_refused_recipient_is_a_value_with_a_reason(bench: Bench) -> None:
-    message = await bench.message(Ability.REFUSES)
+    message = await bench.message(ContractCase.REFUSES)
     told = await send(bench.provider, message)
-    assert told.result.result is Result.REFUSED
+    assert told.result.result is CallResult.REFUSED
     assert told.result.reason
     assert await bench.kept(message) == 0
 
 
-@asked(Ability.THROTTLES)
-async def test_a_throttled_call_is_temporary_and_says_how_long(bench: Bench) -> None:
-    message = await bench.message(Ability.THROTTLES)
-    with pytest.raises(Temporary) as caught:
+@asked(ContractCase.THROTTLES)
+async def test_a_throttled_call_is_temporary_and_states_the_delay(bench: Bench) -> None:
+    message = await bench.message(ContractCase.THROTTLES)
+    with pytest.raises(TemporaryError) as caught:
         await bench.provider.send(message)
     assert caught.value.retry_after
     assert await bench.kept(message) == 0
 
 
-@asked(Ability.THROTTLES)
+@asked(ContractCase.THROTTLES)
 async def test_the_delay_reaches_the_workflow(bench: Bench) -> None:
-    told = await send(bench.provider, await bench.message(Ability.THROTTLES))
-    assert told.result.result is Result.NOT_ACCEPTED
+    told = await send(bench.provider, await bench.message(ContractCase.THROTTLES))
+    assert told.result.result is CallResult.NOT_ACCEPTED
     assert told.result.retry_after is not None
     assert told.result.retry_after > timedelta()
 
 
-@asked(Ability.BREAKS)
+@asked(ContractCase.BREAKS)
 async def test_refused_credentials_are_permanent(bench: Bench) -> None:
-    message = await bench.message(Ability.BREAKS)
+    message = await bench.message(ContractCase.BREAKS)
     told = await send(bench.provider, message)
-    assert (told.result.result, told.result.retry_after) == (Result.PERMANENT, None)
+    assert (told.result.result, told.result.retry_after) == (CallResult.PERMANENT, None)
     assert await bench.kept(message) == 0
 
 
-def _set_deadline(bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_deadline(bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut soon what never answers. Everything else gets the time that it needs on a slow machine."""
-    monkeypatch.setattr(type(bench.provider), "deadline", 0.5 if ability in (Ability.HANGS, Ability.DRIPS) else 60.0)
+    monkeypatch.setattr(
+        type(bench.provider), "deadline", 0.5 if ability in (ContractCase.HANGS, ContractCase.DRIPS) else 60.0
+    )
 
 
-@asked(Ability.HANGS)
+@asked(ContractCase.HANGS)
 async def test_a_call_that_hangs_is_cut_by_the_deadline_and_unknown(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _set_deadline(bench, Ability.HANGS, monkeypatch)
-    message = await bench.message(Ability.HANGS)
+    _set_deadline(bench, ContractCase.HANGS, monkeypatch)
+    message = await bench.message(ContractCase.HANGS)
     async with asyncio.timeout(60):
         told = await send(bench.provider, message)
-    assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
+    assert (told.result.result, told.result.reason) == (CallResult.UNKNOWN, "timeout")
 
 
-@asked(Ability.LOSES)
-async def test_a_lost_answer_is_unknown_while_the_vendor_has_the_message(bench: Bench) -> None:
-    message = await bench.message(Ability.LOSES)
+@asked(ContractCase.LOSES)
+async def test_a_lost_response_is_unknown_while_the_vendor_has_the_message(bench: Bench) -> None:
+    message = await bench.message(ContractCase.LOSES)
     told = await send(bench.provider, message)
-    assert told.result.result is Result.UNKNOWN
+    assert told.result.result is CallResult.UNKNOWN
     assert await bench.kept(message) == 1
 
 
-@asked(Ability.ERRS)
-async def test_a_server_error_proves_what_the_vendor_documents(bench: Bench) -> None:
-    told = await send(bench.provider, await bench.message(Ability.ERRS))
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[Ability.ERRS]
+@asked(ContractCase.ERRS)
+async def test_a_server_error_has_the_result_that_the_vendor_documents(bench: Bench) -> None:
+    told = await send(bench.provider, await bench.message(ContractCase.ERRS))
+    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.ERRS]
 
 
-@asked(Ability.REDIRECTS)
-async def test_a_redirect_is_an_answer_and_not_a_place_to_go(bench: Bench) -> None:
-    message = await bench.message(Ability.REDIRECTS)
+@asked(ContractCase.REDIRECTS)
+async def test_a_redirect_is_not_followed(bench: Bench) -> None:
+    message = await bench.message(ContractCase.REDIRECTS)
     told = await send(bench.provider, message)
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[Ability.REDIRECTS]
+    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.REDIRECTS]
     assert await bench.called(message) == 1
 
 
-@asked(Ability.MALFORMS)
-async def test_the_right_status_with_an_unreadable_body_proves_what_the_vendor_documents(bench: Bench) -> None:
-    message = await bench.message(Ability.MALFORMS)
+@asked(ContractCase.MALFORMS)
+async def test_an_unreadable_body_has_the_result_that_the_vendor_documents(bench: Bench) -> None:
+    message = await bench.message(ContractCase.MALFORMS)
     told = await send(bench.provider, message)
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[Ability.MALFORMS]
+    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
     assert await bench.kept(message) == 1
 
 
-@asked(Ability.FLOODS)
-async def test_an_answer_without_end_is_cut_and_a_yes(bench: Bench) -> None:
-    message = await bench.message(Ability.FLOODS)
+@asked(ContractCase.FLOODS)
+async def test_an_endless_response_is_cut_and_counts_as_accepted(bench: Bench) -> None:
+    message = await bench.message(ContractCase.FLOODS)
     told = await send(bench.provider, message)
-    assert told.result.result is Result.ACCEPTED
+    assert told.result.result is CallResult.ACCEPTED
     assert len(repr(told)) < 10_000
 
 
-@asked(Ability.DRIPS)
-async def test_an_answer_of_a_byte_now_and_then_is_cut_by_the_deadline(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _set_deadline(bench, Ability.HANGS, monkeypatch)
+@asked(ContractCase.DRIPS)
+async def test_a_dripping_response_is_cut_by_the_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set_deadline(bench, ContractCase.HANGS, monkeypatch)
     async with asyncio.timeout(60):
-        told = await send(bench.provider, await bench.message(Ability.DRIPS))
-    assert (told.result.result, told.result.reason) == (Result.UNKNOWN, "timeout")
+        told = await send(bench.provider, await bench.message(ContractCase.DRIPS))
+    assert (told.result.result, told.result.reason) == (CallResult.UNKNOWN, "timeout")
 
 
-@pytest.mark.parametrize("ability", [Ability.ACCEPTS, *MISHAPS])
+@pytest.mark.parametrize("ability", [ContractCase.ACCEPTS, *MISHAPS])
 @pytest.mark.parametrize("bench", [name for name in PROVIDERS if name in HARNESSES], indirect=True)
-async def test_an_attempt_is_one_call(bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_is_one_call(bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
     if ability in HARNESSES[bench.provider.name].without:
         return
     _set_deadline(bench, ability, monkeypatch)
@@ -221,18 +222,24 @@ async def test_an_attempt_is_one_call(bench: Bench, ability: Ability, monkeypatc
     assert await bench.called(message) == 1
 
 
-@asked(Ability.REFUSES)
-async def test_no_reason_quotes_the_person(bench: Bench) -> None:
+@asked(ContractCase.REFUSES)
+async def test_no_reason_quotes_the_recipient(bench: Bench) -> None:
     without = HARNESSES[bench.provider.name].without
-    for ability in {Ability.REFUSES, Ability.THROTTLES, Ability.BREAKS, Ability.ERRS, Ability.LOSES} - set(without):
+    for ability in {
+        ContractCase.REFUSES,
+        ContractCase.THROTTLES,
+        ContractCase.BREAKS,
+        ContractCase.ERRS,
+        ContractCase.LOSES,
+    } - set(without):
         message = await bench.message(ability)
         told = await send(bench.provider, message)
         assert told.result.reason
         assert not [value for value in map(str, message.address.values()) if value in repr(told.result)]
 
 
-async def reported(bench: Bench, word: str) -> tuple[Message, str, bytes]:
-    message = await bench.message(Ability.ACCEPTS)
+async def reported(bench: Bench, word: str) -> tuple[OutgoingMessage, str, bytes]:
+    message = await bench.message(ContractCase.ACCEPTS)
     told = await send(bench.provider, message)
     message_id = told.result.provider_message_id or ""
     return message, message_id, bench.report(word, message, message_id, datetime.now(UTC))
@@ -242,7 +249,7 @@ def parsed(bench: Bench, body: bytes, at: datetime | None = None) -> list[Provid
     return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
     message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     [receipt] = parsed(bench, body)
@@ -252,15 +259,15 @@ async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
     assert receipt.raw
 
 
-@asked(Ability.REPORTS)
-async def test_a_word_that_nobody_knows_is_unknown_and_kept(bench: Bench) -> None:
+@asked(ContractCase.REPORTS)
+async def test_an_unknown_vendor_term_is_unknown_and_kept(bench: Bench) -> None:
     _, _, body = await reported(bench, "teleported")
     [receipt] = parsed(bench, body)
     assert receipt.kind is ReceiptKind.UNKNOWN
     assert "teleported" in str(receipt.raw)
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     first, again = (
@@ -270,21 +277,21 @@ async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
     assert first == again
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 async def test_receipts_of_two_messages_are_two(bench: Bench) -> None:
     word = HARNESSES[bench.provider.name].delivered
     bodies = [(await reported(bench, word))[2] for _ in range(2)]
     assert len({stored(bench.provider.name, receipt).id for body in bodies for receipt in parsed(bench, body)}) == 2
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 async def test_a_forged_receipt_is_refused(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     with pytest.raises(ForgedReceipt):
         bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC), genuine=False), body)
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     genuine = bench.signed(body, datetime.now(UTC))
@@ -294,7 +301,7 @@ async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
             bench.provider.parse_receipts({name: genuine[name] for name in genuine if name != missing}, body)
 
 
-@asked(Ability.SIGNS_BODY)
+@asked(ContractCase.SIGNS_BODY)
 async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
     message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     headers = bench.signed(body, datetime.now(UTC))
@@ -304,7 +311,7 @@ async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
             bench.provider.parse_receipts(headers, changed)
 
 
-@asked(Ability.SIGNS_TIME)
+@asked(ContractCase.SIGNS_TIME)
 @pytest.mark.parametrize("age", [timedelta(hours=1), -timedelta(hours=1)], ids=["old", "from the future"])
 async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench, age: timedelta) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
@@ -312,7 +319,7 @@ async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench, age: ti
         parsed(bench, body, datetime.now(UTC) - age)
 
 
-@asked(Ability.REPORTS)
+@asked(ContractCase.REPORTS)
 @pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[]", b"{}", b'"text"', b"7"])
 async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(bench: Bench, body: bytes) -> None:
     with pytest.raises(UnreadableReceipt):
@@ -326,119 +333,119 @@ async def test_one_that_reports_nothing_takes_every_receipt_for_forged(name: str
             bench.provider.parse_receipts({}, b"{}")
 
 
-@asked(Ability.CHECKS)
+@asked(ContractCase.CHECKS)
 async def test_a_check_with_good_credentials_passes_and_sends_nothing(bench: Bench) -> None:
     assert await bench.provider.check()
     assert bench.sends() == 0
 
 
-@asked(Ability.CHECKS)
-async def test_a_check_with_credentials_that_the_vendor_does_not_know_says_so(bench: Bench) -> None:
-    with pytest.raises(Permanent, match=r"^credentials_refused$"):
-        await bench.stranger().check()
+@asked(ContractCase.CHECKS)
+async def test_a_check_reports_unknown_credentials(bench: Bench) -> None:
+    with pytest.raises(PermanentError, match=r"^credentials_refused$"):
+        await bench.bad_credentials().check()
     assert bench.sends() == 0
 
 
-@asked(Ability.CHECKS)
-async def test_a_check_where_nobody_listens_says_so(bench: Bench) -> None:
-    with pytest.raises(Temporary, match=r"^connect_failed$"):
-        await bench.astray().check()
+@asked(ContractCase.CHECKS)
+async def test_a_check_reports_an_unreachable_vendor(bench: Bench) -> None:
+    with pytest.raises(TemporaryError, match=r"^connect_failed$"):
+        await bench.unreachable().check()
 
 
 # What may happen to a question over HTTP, and what it proves: never that something may have been accepted.
 ANSWERS = {
-    Ability.THROTTLES: Temporary,
-    Ability.BREAKS: Permanent,
-    Ability.HANGS: Temporary,
-    Ability.LOSES: Temporary,
-    Ability.ERRS: Temporary,
-    Ability.REDIRECTS: Permanent,
-    Ability.MALFORMS: Temporary,
-    Ability.FLOODS: Temporary,
-    Ability.DRIPS: Temporary,
+    ContractCase.THROTTLES: TemporaryError,
+    ContractCase.BREAKS: PermanentError,
+    ContractCase.HANGS: TemporaryError,
+    ContractCase.LOSES: TemporaryError,
+    ContractCase.ERRS: TemporaryError,
+    ContractCase.REDIRECTS: PermanentError,
+    ContractCase.MALFORMS: TemporaryError,
+    ContractCase.FLOODS: TemporaryError,
+    ContractCase.DRIPS: TemporaryError,
 }
 
 
-@asked(Ability.CHECKS, Ability.ERRS)
+@asked(ContractCase.CHECKS, ContractCase.ERRS)
 @pytest.mark.parametrize("ability", ANSWERS)
-async def test_a_check_that_fails_is_an_error_of_ours_within_the_deadline(
-    bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch
+async def test_a_failing_check_raises_a_provider_error_within_the_deadline(
+    bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set_deadline(bench, ability, monkeypatch)
-    bench.answer_questions(ability)
+    bench.set_lookup_mode(ability)
     async with asyncio.timeout(60):
         with pytest.raises(ANSWERS[ability]):
             await bench.provider.check()
-    assert (bench.questions(), bench.sends()) == (1, 0)
+    assert (bench.lookups(), bench.sends()) == (1, 0)
 
 
-async def found(bench: Bench, message: Message) -> list[Accepted]:
+async def found(bench: Bench, message: OutgoingMessage) -> list[ProviderAcceptance]:
     """As reconcile will ask, a moment after the row was written."""
     return await bench.provider.look_up(message, datetime.now(UTC) - timedelta(seconds=5))
 
 
-@asked(Ability.FINDS, Ability.LOSES)
-async def test_what_was_accepted_is_found_though_its_answer_was_lost(bench: Bench) -> None:
-    message = await bench.message(Ability.LOSES)
-    assert (await send(bench.provider, message)).result.result is Result.UNKNOWN
+@asked(ContractCase.FINDS, ContractCase.LOSES)
+async def test_an_accepted_message_is_found_after_a_lost_response(bench: Bench) -> None:
+    message = await bench.message(ContractCase.LOSES)
+    assert (await send(bench.provider, message)).result.result is CallResult.UNKNOWN
     [accepted] = await found(bench, message)
     assert accepted.message_id
 
 
-@asked(Ability.FINDS)
-async def test_a_look_up_names_a_message_as_the_answer_did(bench: Bench) -> None:
-    message = await bench.message(Ability.ACCEPTS)
+@asked(ContractCase.FINDS)
+async def test_a_lookup_returns_the_message_id_of_the_response(bench: Bench) -> None:
+    message = await bench.message(ContractCase.ACCEPTS)
     told = await send(bench.provider, message)
     assert [accepted.message_id for accepted in await found(bench, message)] == [told.result.provider_message_id]
 
 
-@asked(Ability.FINDS)
-async def test_a_look_up_finds_what_is_asked_for_and_nobody_elses(bench: Bench) -> None:
-    messages = [await bench.message(Ability.ACCEPTS) for _ in range(3)]
+@asked(ContractCase.FINDS)
+async def test_a_lookup_finds_only_the_requested_message(bench: Bench) -> None:
+    messages = [await bench.message(ContractCase.ACCEPTS) for _ in range(3)]
     sent = [(await send(bench.provider, message)).result.provider_message_id for message in messages]
     assert [[accepted.message_id for accepted in await found(bench, message)] for message in messages] == [
         [message_id] for message_id in sent
     ]
 
 
-@asked(Ability.FINDS, Ability.HANGS)
-async def test_what_never_arrived_is_not_found_beside_what_did(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    await send(bench.provider, await bench.message(Ability.ACCEPTS))
-    hung, unsent = await bench.message(Ability.HANGS), await bench.message(Ability.ACCEPTS)
+@asked(ContractCase.FINDS, ContractCase.HANGS)
+async def test_a_message_that_never_arrived_is_not_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await send(bench.provider, await bench.message(ContractCase.ACCEPTS))
+    hung, unsent = await bench.message(ContractCase.HANGS), await bench.message(ContractCase.ACCEPTS)
     with monkeypatch.context() as hasty:
-        _set_deadline(bench, Ability.HANGS, hasty)
-        assert (await send(bench.provider, hung)).result.result is Result.UNKNOWN
+        _set_deadline(bench, ContractCase.HANGS, hasty)
+        assert (await send(bench.provider, hung)).result.result is CallResult.UNKNOWN
     assert [await found(bench, message) for message in (hung, unsent)] == [[], []]
 
 
-@asked(Ability.FINDS, Ability.ERRS)
+@asked(ContractCase.FINDS, ContractCase.ERRS)
 async def test_a_look_up_is_one_request_and_sends_nothing(bench: Bench) -> None:
-    message = await bench.message(Ability.LOSES)
+    message = await bench.message(ContractCase.LOSES)
     await send(bench.provider, message)
     for times in (1, 2):
         assert await found(bench, message)
-        assert (bench.questions(), bench.sends()) == (times, 1)
+        assert (bench.lookups(), bench.sends()) == (times, 1)
 
 
-@asked(Ability.FINDS, Ability.ERRS)
+@asked(ContractCase.FINDS, ContractCase.ERRS)
 @pytest.mark.parametrize("ability", ANSWERS)
 async def test_a_look_up_that_fails_proves_neither_and_is_not_repeated(
-    bench: Bench, ability: Ability, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = await bench.message(Ability.LOSES)
+    message = await bench.message(ContractCase.LOSES)
     await send(bench.provider, message)
     _set_deadline(bench, ability, monkeypatch)
-    bench.answer_questions(ability)
+    bench.set_lookup_mode(ability)
     async with asyncio.timeout(60):
         with pytest.raises(ANSWERS[ability]):
             await found(bench, message)
-    assert bench.questions() == 1
+    assert bench.lookups() == 1
 
 
-@asked(Ability.FINDS, Ability.ERRS)
-async def test_a_look_up_with_credentials_that_the_vendor_does_not_know_says_so(bench: Bench) -> None:
-    message = await bench.message(Ability.ACCEPTS)
-    with pytest.raises(Permanent, match=r"^credentials_refused$"):
-        await bench.stranger().look_up(message, datetime.now(UTC))
-    with pytest.raises(Temporary, match=r"^connect_failed$"):
-        await bench.astray().look_up(message, datetime.now(UTC))
+@asked(ContractCase.FINDS, ContractCase.ERRS)
+async def test_a_lookup_reports_unknown_credentials(bench: Bench) -> None:
+    message = await bench.message(ContractCase.ACCEPTS)
+    with pytest.raises(PermanentError, match=r"^credentials_refused$"):
+        await bench.bad_credentials().look_up(message, datetime.now(UTC))
+    with pytest.raises(TemporaryError, match=r"^connect_failed$"):
+        await bench.unreachable().look_up(message, datetime.now(UTC))

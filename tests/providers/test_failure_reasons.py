@@ -5,16 +5,22 @@ from typing import Any
 
 import pytest
 
-from activities.delivery import _sent as send
+from activities.delivery import _send_once as send
 from domain.evidence import ReceiptKind
 from domain.failure_reasons import REASONS, ReasonCategory, counts_for_circuit
 from domain.reasons import VOCABULARY
-from domain.suppressions import REFUSED, RETURNED, SuppressionReason, by_receipt, by_refusal
+from domain.suppressions import (
+    REASON_BY_BOUNCE_CODE,
+    REASON_BY_REFUSAL_CODE,
+    SuppressionReason,
+    finding_from_receipt,
+    finding_from_refusal,
+)
 from providers import sendgrid_reasons, smtp_status, twilio_reasons
-from providers.smtp_status import reason_to_retry
+from providers.smtp_status import find_retry_reason
 from tests.code.tree import ROOT
 from tests.providers.harness_fcm import fcm_bench
-from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_http import Reply, VendorMode
 
 R, C, A, U = ReasonCategory
 BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
@@ -138,7 +144,7 @@ FCM: dict[tuple[str, int], Expected] = {
 def meaning(code: str | None, *, refused: bool = False) -> Expected:
     """What the engine makes of the code when a receipt brings it, or a call is `refused` for it."""
     assert code is not None
-    found = by_refusal(code) if refused else by_receipt(ReceiptKind.FAILED, code)
+    found = finding_from_refusal(code) if refused else finding_from_receipt(ReceiptKind.FAILED, code)
     return code, REASONS[code].category, found.reason if found else None, counts_for_circuit(code)
 
 
@@ -161,10 +167,10 @@ def test_every_bounce_classification_of_sendgrid_has_its_meaning(word: str) -> N
 def test_an_unclassified_bounce_has_the_meaning_of_its_status(status: str) -> None:
     bounce = event(bounce_classification="Unclassified", status=f"5.{status}", type="bounce")
     assert meaning(sendgrid_reasons.reason_of(bounce)) == SMTP[status]
-    assert smtp_status.reason_of(f"5.{status} no") == SMTP[status][0]
+    assert smtp_status.find_reason(f"5.{status} no") == SMTP[status][0]
 
 
-def test_a_block_of_one_message_suppresses_nobody() -> None:
+def test_a_block_of_one_message_suppresses_no_address() -> None:
     found = sendgrid_reasons.reason_of(event(status="5.1.1", type="blocked"))
     assert meaning(found) == ("refused_recipient", R, None, False)
 
@@ -176,7 +182,10 @@ def test_a_bounce_without_a_known_cause_has_no_reason(fields: dict[str, Any]) ->
 
 @pytest.mark.parametrize("code", TWILIO)
 def test_every_delivery_error_of_twilio_has_its_meaning(code: int) -> None:
-    assert meaning(twilio_reasons.reason_of({"MessageStatus": "undelivered", "ErrorCode": str(code)})) == TWILIO[code]
+    assert (
+        meaning(twilio_reasons.find_failure_reason({"MessageStatus": "undelivered", "ErrorCode": str(code)}))
+        == TWILIO[code]
+    )
 
 
 @pytest.mark.parametrize("code", REQUESTS)
@@ -186,15 +195,20 @@ def test_every_error_of_a_request_to_twilio_has_its_meaning(code: int) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "undelivered"])
 def test_a_failure_without_a_code_is_an_unknown_error(status: str) -> None:
-    assert twilio_reasons.reason_of({"MessageStatus": status}) == "unknown_error"
+    assert twilio_reasons.find_failure_reason({"MessageStatus": status}) == "unknown_error"
 
 
 def test_a_message_canceled_at_twilio_is_the_accounts_doing() -> None:
-    assert meaning(twilio_reasons.reason_of({"MessageStatus": "canceled"})) == ("canceled_at_provider", A, None, False)
+    assert meaning(twilio_reasons.find_failure_reason({"MessageStatus": "canceled"})) == (
+        "canceled_at_provider",
+        A,
+        None,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "at_recipient", "reason"),
+    ("code", "text", "is_recipient_reply", "reason"),
     [
         (450, "try again", True, "greylisted"),
         (450, "4.2.0 greylisted", True, "greylisted"),
@@ -217,9 +231,9 @@ def test_a_message_canceled_at_twilio_is_the_accounts_doing() -> None:
     ],
 )
 def test_a_reply_to_retry_is_of_the_recipient_or_of_the_server(
-    code: int, text: str, at_recipient: bool, reason: str | None
+    code: int, text: str, is_recipient_reply: bool, reason: str | None
 ) -> None:
-    assert reason_to_retry(code, text, at_recipient=at_recipient) == reason
+    assert find_retry_reason(code, text, is_recipient_reply=is_recipient_reply) == reason
     if reason is not None:
         assert counts_for_circuit(reason) is (reason == "unavailable")
 
@@ -229,19 +243,19 @@ async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> Non
     async with fcm_bench() as bench:
         body = {"error": {"status": word, "details": [{"errorCode": word}]}}
         bench.vendor.reply = Reply(status=status, body=body)
-        told = await send(bench.provider, bench.on(Day.GOOD))
+        told = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
     assert meaning(told.result.reason, refused=True) == FCM[word, status]
 
 
 def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
-    assert {word.partition(" (")[0].lower() for word in DROPPED} == set(sendgrid_reasons.DROPPED)
-    assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.CLASSIFICATIONS)
+    assert {word.partition(" (")[0].lower() for word in DROPPED} == set(sendgrid_reasons.DROP_REASONS)
+    assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.BOUNCE_CLASSIFICATIONS)
     assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
     assert set(SMTP) == set(smtp_status.REASONS)
 
 
 def test_only_a_reason_of_the_recipient_suppresses() -> None:
-    assert {REASONS[code].category for code in (*RETURNED, *REFUSED)} == {R}
+    assert {REASONS[code].category for code in (*REASON_BY_BOUNCE_CODE, *REASON_BY_REFUSAL_CODE)} == {R}
 
 
 def test_the_page_of_reasons_lists_the_vocabulary() -> None:

@@ -14,10 +14,17 @@ from pydantic import SecretStr
 
 from domain.channels import DeviceKind
 from providers.fcm import Fcm, FcmSettings
-from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
-from tests.providers.faults import every_day, nobody_there, one_request_on
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderError,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
 from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample, service_account
-from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_http import Reply, VendorMode
+from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 
 @pytest.fixture
@@ -31,24 +38,24 @@ def settings(bench: FcmBench, **more: Any) -> FcmSettings:
     return FcmSettings(**{"token_url": f"{bench.vendor.url}/token", **given})
 
 
-@every_day
-async def test_one_request_per_attempt_whatever_the_day(
-    bench: FcmBench, day: Day, monkeypatch: pytest.MonkeyPatch
+@every_mode
+async def test_each_attempt_makes_one_request_in_every_vendor_mode(
+    bench: FcmBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await one_request_on(bench, day, monkeypatch)
+    await check_one_request(bench, day, monkeypatch)
 
 
-async def test_where_nobody_listens_nothing_was_sent(bench: FcmBench) -> None:
+async def test_a_refused_connection_proves_not_sent(bench: FcmBench) -> None:
     bench.provider = Fcm(settings(bench, base_url="http://127.0.0.1:1"), bench.transport)
-    await nobody_there(bench)
+    await check_refused_connection(bench)
 
 
 async def test_it_takes_fcm_devices_only(bench: FcmBench) -> None:
     assert bench.provider.device_kinds == {DeviceKind.FCM}
 
 
-async def test_the_vendors_classes_take_what_is_sent(bench: FcmBench) -> None:
-    message = bench.on(Day.GOOD)
+async def test_the_vendors_classes_accept_the_sent_messages(bench: FcmBench) -> None:
+    message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
     sent = bench.vendor.requests[0].json["message"]
     theirs = messaging.Message(
@@ -65,8 +72,8 @@ async def test_the_vendors_classes_take_what_is_sent(bench: FcmBench) -> None:
 
 async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:
     bench.vendor.reply = Reply(status=200, body=sample("accepted"))
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert answer == Accepted(message_id=sample("accepted")["name"], response={"status": 200})
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert answer == ProviderAcceptance(message_id=sample("accepted")["name"], response={"status": 200})
 
 
 @pytest.mark.parametrize(
@@ -82,9 +89,9 @@ async def test_a_device_is_forgotten_on_the_vendors_definite_word_only(
     bench: FcmBench, name: str, status: int, reason: str, gone: bool
 ) -> None:
     bench.vendor.reply = Reply(status=status, body=sample(name))
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
-    assert (answer.reason, answer.gone) == (reason, gone)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
+    assert (answer.reason, answer.is_gone) == (reason, gone)
 
 
 NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {"fieldViolations": [7]}]}}]
@@ -93,26 +100,26 @@ NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {
 @pytest.mark.parametrize("body", NO_WORDS)
 async def test_a_400_without_words_forgets_nothing(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=400, body=body)
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
-    assert (answer.reason, answer.gone) == ("bad_request", False)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
+    assert (answer.reason, answer.is_gone) == ("bad_request", False)
 
 
 @pytest.mark.parametrize("body", NO_WORDS)
 async def test_a_404_without_words_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=404, body=body)
-    with pytest.raises(Permanent, match="unexpected_answer"):
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(PermanentError, match="unexpected_answer"):
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
     [
-        ("unauthenticated", Permanent, "credentials_refused"),
-        ("sender_mismatch", Permanent, "sender_mismatch"),
-        ("quota_exceeded", Temporary, "throttled"),
-        ("unavailable", Temporary, "unavailable"),
-        ("internal", Unknown, "server_error"),
+        ("unauthenticated", PermanentError, "credentials_refused"),
+        ("sender_mismatch", PermanentError, "sender_mismatch"),
+        ("quota_exceeded", TemporaryError, "throttled"),
+        ("unavailable", TemporaryError, "unavailable"),
+        ("internal", UnknownOutcome, "server_error"),
     ],
 )
 async def test_every_other_word_proves_something(
@@ -120,14 +127,14 @@ async def test_every_other_word_proves_something(
 ) -> None:
     bench.vendor.reply = Reply(status=STATUS[name], body=sample(name))
     with pytest.raises(kind) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.reason == reason
 
 
-async def test_a_503_of_somebody_else_proves_nothing(bench: FcmBench) -> None:
+async def test_a_503_of_another_server_proves_nothing(bench: FcmBench) -> None:
     bench.vendor.reply = Reply(status=503, body=b"<html>")
-    with pytest.raises(Unknown):
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(UnknownOutcome):
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
 
 
 @pytest.mark.parametrize(
@@ -143,28 +150,28 @@ async def test_a_delay_is_the_vendors_or_the_documented_one(
     bench: FcmBench, name: str, headers: dict[str, str], delay: float | None
 ) -> None:
     bench.vendor.reply = Reply(status=STATUS[name], body=sample(name), headers=headers)
-    with pytest.raises(Temporary) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(TemporaryError) as caught:
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.retry_after == delay
 
 
 async def test_many_sends_at_once_share_one_token(bench: FcmBench) -> None:
-    await asyncio.gather(*(bench.provider.send(bench.on(Day.GOOD)) for _ in range(10)))
+    await asyncio.gather(*(bench.provider.send(bench.message_in_mode(VendorMode.GOOD)) for _ in range(10)))
     assert (len(bench.vendor.tokens), len(bench.vendor.requests)) == (1, 10)
 
 
 async def test_a_token_that_is_about_to_end_is_renewed(bench: FcmBench) -> None:
     bench.vendor.lasts = 200
     for _ in range(2):
-        await bench.provider.send(bench.on(Day.GOOD))
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert len(bench.vendor.tokens) == 2
 
 
 async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
-    await bench.provider.send(bench.on(Day.GOOD))
-    with pytest.raises(Permanent):
-        await bench.provider.send(bench.on(Day.BREAKS))
-    await bench.provider.send(bench.on(Day.GOOD))
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    with pytest.raises(PermanentError):
+        await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert len(bench.vendor.tokens) == 2
 
 
@@ -172,29 +179,29 @@ async def test_one_that_has_worked_and_is_refused_is_fetched_anew_once(
     bench: FcmBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been taken back; a new one that is refused as well says that it is us."""
-    await bench.provider.send(bench.on(Day.GOOD))
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     with monkeypatch.context() as later:
-        later.setattr("providers.access_tokens.FRESH", 0.0)
-        with pytest.raises(Temporary, match="token_expired"):
-            await bench.provider.send(bench.on(Day.BREAKS))
+        later.setattr("providers.access_tokens.NEW_TOKEN_SECONDS", 0.0)
+        with pytest.raises(TemporaryError, match="token_expired"):
+            await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
     assert len(bench.vendor.tokens) == 1
-    with pytest.raises(Permanent, match="credentials_refused"):
-        await bench.provider.send(bench.on(Day.BREAKS))
+    with pytest.raises(PermanentError, match="credentials_refused"):
+        await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
     assert len(bench.vendor.tokens) == 2
-    await bench.provider.send(bench.on(Day.GOOD))
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert len(bench.vendor.tokens) == 3
 
 
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (Reply(status=400, body={"error": "invalid_grant"}), Permanent),
-        (Reply(status=401, body={"error": "invalid_client"}), Permanent),
-        (Reply(status=429), Temporary),
-        (Reply(status=500), Temporary),
-        (Reply(status=302, headers={"location": "/token"}), Temporary),
-        (Reply(status=200, body=b"<html>"), Temporary),
-        (Reply(status=200, body={"access_token": "t"}), Temporary),
+        (Reply(status=400, body={"error": "invalid_grant"}), PermanentError),
+        (Reply(status=401, body={"error": "invalid_client"}), PermanentError),
+        (Reply(status=429), TemporaryError),
+        (Reply(status=500), TemporaryError),
+        (Reply(status=302, headers={"location": "/token"}), TemporaryError),
+        (Reply(status=200, body=b"<html>"), TemporaryError),
+        (Reply(status=200, body={"access_token": "t"}), TemporaryError),
     ],
 )
 async def test_without_a_token_it_is_proved_that_nothing_was_sent(
@@ -202,7 +209,7 @@ async def test_without_a_token_it_is_proved_that_nothing_was_sent(
 ) -> None:
     bench.vendor.token_reply = reply
     with pytest.raises(kind):
-        await bench.provider.send(bench.on(Day.GOOD))
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert bench.vendor.requests == []
 
 
@@ -218,12 +225,12 @@ async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         provider = Fcm(settings(bench, token_url=url), bench.transport)
-        with pytest.raises(Temporary, match="token_unavailable"):
-            await provider.send(bench.on(Day.GOOD))
+        with pytest.raises(TemporaryError, match="token_unavailable"):
+            await provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert bench.vendor.requests == []
 
 
-async def test_a_lost_answer_of_the_token_endpoint_is_not_an_unknown_send(bench: FcmBench) -> None:
+async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: FcmBench) -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
@@ -231,8 +238,8 @@ async def test_a_lost_answer_of_the_token_endpoint_is_not_an_unknown_send(bench:
     async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         provider = Fcm(settings(bench, token_url=url), bench.transport)
-        with pytest.raises(Temporary):
-            await provider.send(bench.on(Day.GOOD))
+        with pytest.raises(TemporaryError):
+            await provider.send(bench.message_in_mode(VendorMode.GOOD))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"type": "service_account"}', '"/etc/passwd"'])
@@ -245,23 +252,23 @@ async def test_credentials_that_are_none_are_an_error_at_start_that_quotes_nothi
 async def test_a_project_of_the_settings_wins_over_that_of_the_credentials(bench: FcmBench) -> None:
     provider = Fcm(settings(bench, project_id="other"), bench.transport)
     bench.vendor.token_reply = None
-    with pytest.raises(Permanent):
-        await provider.send(bench.on(Day.GOOD))
+    with pytest.raises(PermanentError):
+        await provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert bench.vendor.requests[0].target == "/v1/projects/other/messages:send"
     bench.vendor.complaints.clear()  # it knows one project
 
 
 async def test_two_sends_of_a_delivery_are_one_on_the_device(bench: FcmBench) -> None:
-    first = bench.on(Day.GOOD)
+    first = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(first)
-    await bench.provider.send(replace(bench.on(Day.GOOD), delivery_id=first.delivery_id))
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), delivery_id=first.delivery_id))
     tags = {request.json["message"]["android"]["notification"]["tag"] for request in bench.vendor.requests}
     assert tags == {str(first.delivery_id)}
 
 
 async def sent(bench: FcmBench, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """What Android and Apple are told of a message."""
-    await bench.provider.send(replace(bench.on(Day.GOOD), **more))
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **more))
     message = bench.vendor.requests[-1].json["message"]
     return message["android"], message["apns"]["headers"]
 
@@ -299,13 +306,13 @@ async def test_a_message_that_expired_on_its_way_is_for_now_or_never(bench: FcmB
 
 async def test_a_check_names_the_project_and_uses_a_dry_run_alone(bench: FcmBench) -> None:
     assert await bench.provider.check() == "the service account may send for the project shop: a dry run passed"
-    [question] = bench.vendor.questions
+    [question] = bench.vendor.lookups
     assert question.json["validate_only"] is True
     assert "token" not in question.json["message"]
 
 
-async def test_a_check_says_that_the_project_is_somebody_elses(bench: FcmBench) -> None:
-    with pytest.raises(Permanent, match="credentials_refused"):
+async def test_a_check_reports_that_the_project_belongs_to_another_account(bench: FcmBench) -> None:
+    with pytest.raises(PermanentError, match="credentials_refused"):
         await Fcm(settings(bench, project_id="other"), bench.transport).check()
 
 

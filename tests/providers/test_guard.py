@@ -13,9 +13,16 @@ import httpx2
 import pytest
 import trustme
 
-from domain.targets import Targets
-from providers.guard import GuardedBackend, Resolve, guarded, is_here, refused, resolve
-from providers.outcomes import Temporary
+from domain.targets import TargetPolicy
+from providers.network_guard import (
+    GuardedBackend,
+    Resolver,
+    guarded_http_transport,
+    is_blocked,
+    is_local_address,
+    resolve,
+)
+from providers.outcomes import TemporaryError
 from providers.transport import Transport, outgoing_client
 
 INSIDE = {
@@ -101,14 +108,14 @@ class Names:
 
 
 def backend(
-    names: Resolve = resolve, network: httpcore2.AsyncNetworkBackend | None = None, **targets: Any
+    names: Resolver = resolve, network: httpcore2.AsyncNetworkBackend | None = None, **targets: Any
 ) -> GuardedBackend:
-    return GuardedBackend(Targets(**targets), names, network, fails_after=0)
+    return GuardedBackend(TargetPolicy(**targets), names, network, failure_delay=0)
 
 
 @asynccontextmanager
 async def way(to: GuardedBackend) -> AsyncIterator[Transport]:
-    async with outgoing_client(guarded(to)) as client:
+    async with outgoing_client(guarded_http_transport(to)) as client:
         yield Transport(client)
 
 
@@ -118,13 +125,13 @@ async def test_no_spelling_leads_inside(url: str) -> None:
     not understand is refused by them."""
     network = Network()
     async with way(backend(network=network)) as transport:
-        with pytest.raises(Temporary, match="connect_failed"):
+        with pytest.raises(TemporaryError, match="connect_failed"):
             await transport.post(url, content=b"{}")
     assert network.called == []
 
 
 @pytest.mark.parametrize("url", INSIDE.values(), ids=INSIDE)
-async def test_what_the_resolver_understands_is_refused_for_its_address(url: str) -> None:
+async def test_every_notation_of_the_resolver_is_refused_by_its_address(url: str) -> None:
     """The test above would also pass if nothing could be resolved at all."""
     try:
         host = httpx2.URL(url).raw_host.decode().strip("[]")
@@ -132,7 +139,7 @@ async def test_what_the_resolver_understands_is_refused_for_its_address(url: str
     except (httpx2.InvalidURL, OSError):
         return
     assert addresses
-    assert all(refused(address) for address in addresses)
+    assert all(is_blocked(address) for address in addresses)
 
 
 @pytest.mark.parametrize(
@@ -150,28 +157,28 @@ async def test_a_public_address_is_called(address: str) -> None:
 async def test_one_address_inside_is_enough_to_refuse_the_name(inside: str) -> None:
     network = Network()
     async with way(backend(Names(["8.8.8.8", inside]), network)) as transport:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post("http://example.com/", content=b"{}")
     assert network.called == []
 
 
-async def test_a_name_that_changes_its_answer_is_asked_once_and_called_where_it_was_checked() -> None:
+async def test_a_changing_name_is_resolved_once_and_called_at_the_checked_address() -> None:
     names, network = Names(["8.8.8.8"], ["127.0.0.1"]), Network()
     async with way(backend(names, network)) as transport:
         await transport.post("http://rebind.example/", content=b"{}")
     assert (names.asked, network.called) == (["rebind.example"], ["8.8.8.8"])
 
 
-async def test_a_name_that_changes_its_answer_is_checked_again_on_the_next_connection() -> None:
+async def test_a_changing_name_is_checked_again_on_the_next_connection() -> None:
     to = backend(Names(["8.8.8.8"], ["127.0.0.1"]), Network())
     async with way(to) as transport:
         await transport.post("http://rebind.example/", headers={"connection": "close"}, content=b"{}")
     async with way(to) as transport:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post("http://rebind.example/", content=b"{}")
 
 
-async def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
+async def test_an_unresponsive_address_is_skipped_for_the_next() -> None:
     network = Network()
     network.dead = {"2606:4700::1111"}
     async with way(backend(Names(["2606:4700::1111", "8.8.8.8"]), network)) as transport:
@@ -185,7 +192,7 @@ async def test_a_name_without_an_address_and_a_resolver_that_fails_are_temporary
 
     for resolver in (Names([]), fails):
         async with way(backend(resolver, Network())) as transport:
-            with pytest.raises(Temporary):
+            with pytest.raises(TemporaryError):
                 await transport.post("http://example.com/", content=b"{}")
 
 
@@ -194,13 +201,13 @@ async def test_a_resolver_that_hangs_is_given_up_before_anything_was_sent() -> N
         await asyncio.Event().wait()
         return []
 
-    client = httpx2.AsyncClient(transport=guarded(backend(hangs, Network())), timeout=0.1)
+    client = httpx2.AsyncClient(transport=guarded_http_transport(backend(hangs, Network())), timeout=0.1)
     async with client:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await Transport(client).post("http://example.com/", content=b"{}")
 
 
-async def test_names_that_hang_and_the_other_threads_of_a_process_do_not_wait_for_one_another() -> None:
+async def test_hanging_names_do_not_block_other_threads() -> None:
     loop, busy = asyncio.get_running_loop(), threading.Event()
     blocked = [loop.run_in_executor(None, busy.wait) for _ in range(40)]
     try:
@@ -216,7 +223,7 @@ async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.M
         monkeypatch.setenv(name, "http://8.8.8.8:3128")
     network = Network()
     async with way(backend(network=network)) as transport:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post("http://127.0.0.1/", content=b"{}")
     assert network.called == []
 
@@ -226,7 +233,7 @@ async def test_a_unix_socket_is_inside() -> None:
         await backend().connect_unix_socket("/var/run/docker.sock")
 
 
-UNREACHABLE: dict[str, Resolve] = {
+UNREACHABLE: dict[str, Resolver] = {
     "inside": Names(["10.0.0.1"]),
     "metadata": Names(["169.254.169.254"]),
     "partly inside": Names(["8.8.8.8", "::1"]),
@@ -236,13 +243,13 @@ UNREACHABLE: dict[str, Resolve] = {
 
 
 @pytest.mark.parametrize("names", UNREACHABLE.values(), ids=UNREACHABLE)
-async def test_what_is_inside_and_what_cannot_be_reached_fail_alike(names: Resolve) -> None:
+async def test_internal_and_unreachable_targets_fail_alike(names: Resolver) -> None:
     """With the same evidence, and not before the same time."""
     network = Network()
     network.dead = {"8.8.4.4"}
     began = time.monotonic()
-    async with way(GuardedBackend(Targets(), names, network, fails_after=0.3)) as transport:
-        with pytest.raises(Temporary) as failed:
+    async with way(GuardedBackend(TargetPolicy(), names, network, failure_delay=0.3)) as transport:
+        with pytest.raises(TemporaryError) as failed:
             await transport.post("http://example.com/", content=b"{}")
     assert (failed.value.reason, failed.value.response) == ("connect_failed", {"error": "ConnectError"})
     assert time.monotonic() - began >= 0.29
@@ -252,7 +259,7 @@ async def test_what_is_inside_and_what_cannot_be_reached_fail_alike(names: Resol
 async def test_other_ports_than_those_of_the_web_are_not_called(port: int) -> None:
     network = Network()
     async with way(backend(Names(["8.8.8.8"]), network)) as transport:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post(f"http://example.com:{port}/", content=b"{}")
     async with way(backend(Names(["8.8.8.8"]), network, ports=frozenset({port}))) as transport:
         assert (await transport.post(f"http://example.com:{port}/", content=b"{}")).status == 200
@@ -274,7 +281,7 @@ async def test_this_installation_is_not_called_also_where_private_addresses_are_
     network, allowed = Network(), {"private": True, "ports": frozenset[int](), "own_port": 8000}
     own = "8.8.4.4" if "other" in url else "tocsin.example"
     async with way(backend(Names([address]), network, own_host=own, **allowed)) as transport:
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post(url, content=b"{}")
     assert network.called == []
     async with way(backend(Names(["127.0.0.1"]), network, own_host=own, **allowed)) as transport:
@@ -282,7 +289,9 @@ async def test_this_installation_is_not_called_also_where_private_addresses_are_
 
 
 def test_addresses_of_this_machine_are_known() -> None:
-    assert [is_here(address) for address in ("127.0.0.1", "127.9.9.9", "0.0.0.0", "8.8.8.8", "2606:4700::1111")] == [
+    assert [
+        is_local_address(address) for address in ("127.0.0.1", "127.9.9.9", "0.0.0.0", "8.8.8.8", "2606:4700::1111")
+    ] == [
         *(True, True, True),
         *(False, False),
     ]
@@ -318,6 +327,6 @@ async def test_tls_and_the_host_header_keep_the_name(monkeypatch: pytest.MonkeyP
     detour = Detour(server.sockets[0].getsockname()[1])
     async with server, way(backend(Names(["8.8.8.8"]), detour)) as transport:
         assert (await transport.post("https://hooks.example/a", content=b"{}")).status == 204
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await transport.post("https://other.example/a", content=b"{}")
     assert [host.lower() for host in hosts] == [b"host: hooks.example"]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from providers.outcomes import Refused
+from providers.outcomes import ProviderRefusal
 from providers.smtp import Smtp
-from providers.twilio import validity
-from tests.providers.harness_http import Day, HttpBench
+from providers.twilio import build_validity_period
+from tests.providers.harness_http import HttpBench, VendorMode
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_twilio import twilio_bench
 from tests.providers.mail_server import MailServer, to
@@ -32,8 +32,8 @@ async def test_known_bad_content_is_refused_without_a_call(
     opened: Opened, content: dict[str, str], reason: str
 ) -> None:
     async with opened() as bench:
-        answer = await bench.provider.send(replace(bench.on(Day.GOOD), content=content))
-        assert answer == Refused(reason=reason)
+        answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
+        assert answer == ProviderRefusal(reason=reason)
         assert bench.vendor.requests == []
 
 
@@ -50,19 +50,21 @@ async def test_an_address_that_the_vendor_cannot_take_is_refused_without_a_call(
     opened: Opened, address: dict[str, str], reason: str
 ) -> None:
     async with opened() as bench:
-        answer = await bench.provider.send(replace(bench.on(Day.GOOD), address=address))
-        assert answer == Refused(reason=reason)
+        answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address=address))
+        assert answer == ProviderRefusal(reason=reason)
         assert bench.vendor.requests == []
 
 
 async def test_an_empty_mail_opens_no_connection() -> None:
     async with MailServer().open() as server:
         answer = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))
-        assert (answer, server.connections) == (Refused(reason="empty_subject"), 0)
+        assert (answer, server.connections) == (ProviderRefusal(reason="empty_subject"), 0)
 
 
 @pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])
 async def test_twilio_keeps_a_message_until_it_is_of_no_use(left: int, least: int, most: int) -> None:
     async with twilio_bench() as bench:
-        message = replace(bench.on(Day.GOOD), expires_at=datetime.now(UTC) + timedelta(seconds=left))
-    assert least <= int(validity(message)["ValidityPeriod"]) <= most
+        message = replace(
+            bench.message_in_mode(VendorMode.GOOD), expires_at=datetime.now(UTC) + timedelta(seconds=left)
+        )
+    assert least <= int(build_validity_period(message)["ValidityPeriod"]) <= most

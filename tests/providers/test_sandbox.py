@@ -12,14 +12,14 @@ import pytest
 from domain.channels import Channel, DeviceKind
 from domain.evidence import ReceiptKind
 from domain.names import SANDBOX_CHANNEL
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
-from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
-from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Mode, Sandbox, mode_of, receipts_of, sign
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
+from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, SandboxMode, parse_mode, plan_receipts, sign
 from storage.database import Database
-from storage.sandbox import SandboxLedger, claim_due_receipts, mark_posted, seconds_to_next
+from storage.sandbox import PostgresSandboxStore, claim_due_receipts, mark_posted, seconds_to_next
 from tests.providers.harness import message_to
-from tests.storage.sends import Desk
+from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -40,27 +40,33 @@ WORDS = {
     "bounce": "0010",
     "complain": "0011",
 }
-ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = Accepted, Refused, Temporary, Permanent, Unknown
+ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = (
+    ProviderAcceptance,
+    ProviderRefusal,
+    TemporaryError,
+    PermanentError,
+    UnknownOutcome,
+)
 
 
 @pytest.fixture
 def sandbox(database: Database) -> Sandbox:
-    return Sandbox(SandboxLedger(database), SECRET)
+    return Sandbox(PostgresSandboxStore(database), SECRET)
 
 
-async def outcome(sandbox: Sandbox, message: Message) -> type:
+async def outcome(sandbox: Sandbox, message: OutgoingMessage) -> type:
     try:
         return type(await sandbox.send(message))
-    except (Temporary, Permanent, Unknown) as error:
+    except (TemporaryError, PermanentError, UnknownOutcome) as error:
         return type(error)
 
 
 def test_the_words_and_digits_are_those_that_are_documented() -> None:
-    assert {str(mode): digits for mode, digits in zip(Mode, WORDS.values(), strict=True)} == WORDS
+    assert {str(mode): digits for mode, digits in zip(SandboxMode, WORDS.values(), strict=True)} == WORDS
 
 
 @pytest.mark.parametrize(("word", "digits"), WORDS.items())
-def test_a_contact_point_of_any_kind_may_ask(word: str, digits: str) -> None:
+def test_a_contact_point_of_any_channel_may_contain_a_sandbox_word(word: str, digits: str) -> None:
     asking: list[dict[str, Any]] = [
         {"email": f"ada+{word}@example.com"},
         {"email": f"ada+{word.upper()}@example.com"},
@@ -69,7 +75,7 @@ def test_a_contact_point_of_any_kind_may_ask(word: str, digits: str) -> None:
         {"subscription": {"endpoint": f"https://push.example.com/{word}/1", "keys": {"auth": "x", "p256dh": "y"}}},
         {"phone": f"+44770090{digits}"},
     ]
-    assert [mode_of(address) for address in asking] == [Mode(word)] * len(asking)
+    assert [parse_mode(address) for address in asking] == [SandboxMode(word)] * len(asking)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +91,8 @@ def test_a_contact_point_of_any_kind_may_ask(word: str, digits: str) -> None:
         {"subscription": {"endpoint": "https://push.example.com/1", "keys": {"auth": "x", "p256dh": "y"}}},
     ],
 )
-def test_an_ordinary_contact_point_asks_for_nothing(address: dict[str, Any]) -> None:
-    assert mode_of(address) is None
+def test_an_ordinary_contact_point_contains_no_sandbox_word(address: dict[str, Any]) -> None:
+    assert parse_mode(address) is None
 
 
 @pytest.mark.parametrize(
@@ -105,61 +111,67 @@ def test_an_ordinary_contact_point_asks_for_nothing(address: dict[str, Any]) -> 
         ("complain", [ACCEPTED], 1),
     ],
 )
-async def test_one_delivery_gets_these_answers_in_turn(
-    desk: Desk, sandbox: Sandbox, word: str, outcomes: list[type], kept: int
+async def test_one_delivery_gets_these_results_in_order(
+    database_tenant: DatabaseTenant, sandbox: Sandbox, word: str, outcomes: list[type], kept: int
 ) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
     answers = [await outcome(sandbox, replace(message, attempt_id=uuid4())) for _ in outcomes]
     assert answers == outcomes
-    assert len(await outbox(desk, message)) == kept
+    assert len(await outbox(database_tenant, message)) == kept
 
 
-async def outbox(desk: Desk, message: Message) -> list[dict[str, Any]]:
-    return await desk.query("SELECT * FROM sandbox_message WHERE delivery_id = :id", id=message.delivery_id)
+async def outbox(database_tenant: DatabaseTenant, message: OutgoingMessage) -> list[dict[str, Any]]:
+    return await database_tenant.query("SELECT * FROM sandbox_message WHERE delivery_id = :id", id=message.delivery_id)
 
 
-async def test_calls_are_counted_per_delivery_and_endpoint(desk: Desk, sandbox: Sandbox) -> None:
-    phone = await message_to(desk, Channel.PUSH, {"token": "throttle"})
+async def test_calls_are_counted_per_delivery_and_endpoint(database_tenant: DatabaseTenant, sandbox: Sandbox) -> None:
+    phone = await message_to(database_tenant, Channel.PUSH, {"token": "throttle"})
     tablet = replace(phone, endpoint_id="tablet", attempt_id=uuid4())
-    other = await message_to(desk, Channel.PUSH, {"token": "throttle"})
+    other = await message_to(database_tenant, Channel.PUSH, {"token": "throttle"})
     for message in (phone, tablet, other):
-        assert await outcome(sandbox, message) is Temporary
-        assert await outcome(sandbox, message) is Accepted
+        assert await outcome(sandbox, message) is TemporaryError
+        assert await outcome(sandbox, message) is ProviderAcceptance
 
 
-async def test_a_throttled_call_is_told_to_come_back_after_a_second(desk: Desk, sandbox: Sandbox) -> None:
-    with pytest.raises(Temporary) as caught:
-        await sandbox.send(await message_to(desk, Channel.SMS, {"phone": "+447700900004"}))
+async def test_a_throttled_call_has_a_retry_after_of_one_second(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    with pytest.raises(TemporaryError) as caught:
+        await sandbox.send(await message_to(database_tenant, Channel.SMS, {"phone": "+447700900004"}))
     assert caught.value.retry_after == 1
 
 
-async def test_the_books_keep_what_was_delivered_to_whom(desk: Desk, sandbox: Sandbox) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+async def test_the_sandbox_store_keeps_delivered_messages_with_their_recipient(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
     accepted = await sandbox.send(message)
-    assert isinstance(accepted, Accepted)
-    [row] = await outbox(desk, message)
+    assert isinstance(accepted, ProviderAcceptance)
+    [row] = await outbox(database_tenant, message)
     assert str(row["id"]) == accepted.message_id
-    assert (row["tenant"], row["recipient_id"], row["channel"]) == (desk.tenant, "ada", "email")
+    assert (row["tenant"], row["recipient_id"], row["channel"]) == (database_tenant.tenant, "ada", "email")
     assert (row["address"], row["content"]) == ({"email": "ada@example.com"}, message.content)
 
 
 @pytest.mark.parametrize(("word", "times"), [("", 1), ("lost", 1), ("refuse", 0), ("error", 0), ("broken", 0)])
-async def test_what_the_books_hold_of_an_attempt_is_found(desk: Desk, sandbox: Sandbox, word: str, times: int) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+async def test_a_lookup_finds_the_stored_message_of_an_attempt(
+    database_tenant: DatabaseTenant, sandbox: Sandbox, word: str, times: int
+) -> None:
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
     await outcome(sandbox, message)
     again = replace(message, attempt_id=uuid4())
     assert await sandbox.look_up(again, datetime.now(UTC)) == []
     assert [found.message_id for found in await sandbox.look_up(message, datetime.now(UTC))] == [
-        str(row["id"]) for row in await outbox(desk, message)
+        str(row["id"]) for row in await outbox(database_tenant, message)
     ]
-    assert len(await outbox(desk, message)) == times
+    assert len(await outbox(database_tenant, message)) == times
 
 
-async def test_only_a_message_with_receipts_is_announced(desk: Desk, sandbox: Sandbox) -> None:
-    silent = await message_to(desk, Channel.EMAIL, {"email": "ada+silent@example.com"})
-    reported = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+async def test_only_a_message_with_receipts_is_announced(database_tenant: DatabaseTenant, sandbox: Sandbox) -> None:
+    silent = await message_to(database_tenant, Channel.EMAIL, {"email": "ada+silent@example.com"})
+    reported = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
     heard: list[object] = []
-    connection = await desk.database.dedicated()
+    connection = await database_tenant.database.dedicated()
     try:
         await connection.add_listener(SANDBOX_CHANNEL, lambda *announced: heard.append(announced))
         for message in (silent, silent, reported):
@@ -170,17 +182,23 @@ async def test_only_a_message_with_receipts_is_announced(desk: Desk, sandbox: Sa
     assert len(heard) == 1
 
 
-async def test_each_call_is_noted_with_the_message_that_it_left(desk: Desk, sandbox: Sandbox) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+async def test_each_call_is_noted_with_the_message_that_it_left(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
     for _ in range(2):
         await sandbox.send(replace(message, attempt_id=uuid4()))
-    calls = await desk.query("SELECT attempt_id FROM sandbox_call WHERE delivery_id = :id", id=message.delivery_id)
-    assert {row["attempt_id"] for row in calls} == {row["attempt_id"] for row in await outbox(desk, message)}
+    calls = await database_tenant.query(
+        "SELECT attempt_id FROM sandbox_call WHERE delivery_id = :id", id=message.delivery_id
+    )
+    assert {row["attempt_id"] for row in calls} == {row["attempt_id"] for row in await outbox(database_tenant, message)}
     assert len(calls) == 2
 
 
-async def test_the_books_of_another_tenant_hold_nothing_of_ours(desk: Desk, sandbox: Sandbox) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"})
+async def test_the_sandbox_store_of_another_tenant_has_no_message(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
     await sandbox.send(message)
     assert await sandbox.look_up(replace(message, tenant=uuid4()), datetime.now(UTC)) == []
 
@@ -201,13 +219,13 @@ DELIVERED, OPENED = ReceiptKind.DELIVERED, ReceiptKind.OPENED
         ("complain", 1, [(DELIVERED, 0.2), (ReceiptKind.COMPLAINED, 0.5)]),
     ],
 )
-def test_what_is_reported_and_when(word: str, call: int, reports: list[tuple[ReceiptKind, float]]) -> None:
-    planned = receipts_of(Mode(word) if word else None, call)
+def test_each_receipt_has_its_event_and_delay(word: str, call: int, reports: list[tuple[ReceiptKind, float]]) -> None:
+    planned = plan_receipts(SandboxMode(word) if word else None, call)
     assert [(kind, after.total_seconds()) for kind, after in planned] == reports
 
 
-async def due(desk: Desk, message: Message) -> dict[str, float]:
-    rows = await desk.query(
+async def due(database_tenant: DatabaseTenant, message: OutgoingMessage) -> dict[str, float]:
+    rows = await database_tenant.query(
         "SELECT r.kind, extract(epoch FROM r.due_at - m.accepted_at) AS after FROM sandbox_receipt r"
         " JOIN sandbox_message m ON m.id = r.message_id WHERE r.attempt_id = :id",
         id=message.attempt_id,
@@ -226,48 +244,52 @@ async def due(desk: Desk, message: Message) -> dict[str, float]:
     ],
 )
 async def test_reports_are_rows_that_are_due_then(
-    desk: Desk, sandbox: Sandbox, word: str, after: dict[str, float]
+    database_tenant: DatabaseTenant, sandbox: Sandbox, word: str, after: dict[str, float]
 ) -> None:
-    message = await message_to(desk, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
     await outcome(sandbox, message)
-    assert await due(desk, message) == pytest.approx(after, abs=0.05)
+    assert await due(database_tenant, message) == pytest.approx(after, abs=0.05)
 
 
-async def test_a_report_is_claimed_when_it_is_due_and_posted_once(desk: Desk, sandbox: Sandbox) -> None:
-    await desk.query("TRUNCATE sandbox_receipt")
-    message = await message_to(desk, Channel.EMAIL, {"email": "ada+lost@example.com"})
+async def test_a_report_is_claimed_when_it_is_due_and_posted_once(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    await database_tenant.query("TRUNCATE sandbox_receipt")
+    message = await message_to(database_tenant, Channel.EMAIL, {"email": "ada+lost@example.com"})
     await outcome(sandbox, message)
-    async with desk.database.transaction() as session:
+    async with database_tenant.database.transaction() as session:
         assert await claim_due_receipts(session, 10) == []
         assert await seconds_to_next(session) == pytest.approx(20.2, abs=2)
-    await desk.query("UPDATE sandbox_receipt SET due_at = now()")
-    async with desk.database.transaction() as session:
+    await database_tenant.query("UPDATE sandbox_receipt SET due_at = now()")
+    async with database_tenant.database.transaction() as session:
         [claimed] = await claim_due_receipts(session, 10)
         assert (claimed.kind, claimed.attempt_id) == ("delivered", message.attempt_id)
-    async with desk.database.transaction() as session:
+    async with database_tenant.database.transaction() as session:
         assert await claim_due_receipts(session, 10) == []
         await mark_posted(session, [claimed.id])
         assert await seconds_to_next(session) is None
 
 
-async def test_a_report_that_was_claimed_and_never_posted_is_due_again(desk: Desk, sandbox: Sandbox) -> None:
-    await desk.query("TRUNCATE sandbox_receipt")
-    await outcome(sandbox, await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"}))
-    await desk.query("UPDATE sandbox_receipt SET due_at = now()")
-    async with desk.database.transaction() as session:
+async def test_a_report_that_was_claimed_and_never_posted_is_due_again(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    await database_tenant.query("TRUNCATE sandbox_receipt")
+    await outcome(sandbox, await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"}))
+    await database_tenant.query("UPDATE sandbox_receipt SET due_at = now()")
+    async with database_tenant.database.transaction() as session:
         [first] = await claim_due_receipts(session, 10)
-    await desk.query("UPDATE sandbox_receipt SET due_at = due_at - interval '5 seconds'")
-    async with desk.database.transaction() as session:
+    await database_tenant.query("UPDATE sandbox_receipt SET due_at = due_at - interval '5 seconds'")
+    async with database_tenant.database.transaction() as session:
         [again] = await claim_due_receipts(session, 10)
     assert first == again
 
 
-async def test_a_wait_is_told_to_the_loop_that_posts(desk: Desk, sandbox: Sandbox) -> None:
+async def test_a_scheduled_receipt_wakes_the_poster(database_tenant: DatabaseTenant, sandbox: Sandbox) -> None:
     heard: list[str] = []
-    listener = await desk.database.dedicated()
+    listener = await database_tenant.database.dedicated()
     try:
         await listener.add_listener("tocsin_sandbox", lambda *told: heard.append(str(told[2])))
-        await outcome(sandbox, await message_to(desk, Channel.EMAIL, {"email": "ada@example.com"}))
+        await outcome(sandbox, await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"}))
         await listener.execute("SELECT 1")
     finally:
         await listener.close()

@@ -14,17 +14,24 @@ from pydantic import SecretStr
 from sendgrid.helpers.eventwebhook import EventWebhook
 
 from api.routes.receipts import VALUE_LIMIT
-from api.routes.receipts import _stored as stored
+from api.routes.receipts import _stored_receipt as stored
 from config_sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
-from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderError,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
 from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
-from providers.sendgrid_activity import REFERENCE
-from providers.sendgrid_details import details_of
-from tests.providers.faults import every_day, nobody_there, one_request_on
-from tests.providers.harness_http import Day, Reply
-from tests.providers.harness_sendgrid import API_KEY, OURS, SOMEBODY_ELSES, SendGridBench, sendgrid_bench, shown
+from providers.sendgrid_lookup import REFERENCE
+from providers.sendgrid_options import build_options
+from tests.providers.harness_http import Reply, VendorMode
+from tests.providers.harness_sendgrid import API_KEY, FOREIGN_KEY, OWN_KEY, SendGridBench, sendgrid_bench, shown
+from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "sendgrid"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -49,20 +56,20 @@ def parsed(bench: SendGridBench, body: bytes, at: datetime | None = None) -> lis
     return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
 
 
-@every_day
-async def test_one_request_per_attempt_whatever_the_day(
-    bench: SendGridBench, day: Day, monkeypatch: pytest.MonkeyPatch
+@every_mode
+async def test_each_attempt_makes_one_request_in_every_vendor_mode(
+    bench: SendGridBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await one_request_on(bench, day, monkeypatch)
+    await check_one_request(bench, day, monkeypatch)
 
 
-async def test_where_nobody_listens_nothing_was_sent(bench: SendGridBench) -> None:
+async def test_a_refused_connection_proves_not_sent(bench: SendGridBench) -> None:
     bench.provider = SendGrid(bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"}), bench.transport)
-    await nobody_there(bench)
+    await check_refused_connection(bench)
 
 
-async def test_both_parts_go_out_the_plain_one_first_and_an_empty_one_not_at_all(bench: SendGridBench) -> None:
-    message = bench.on(Day.GOOD)
+async def test_both_parts_are_sent_plain_first_without_empty_parts(bench: SendGridBench) -> None:
+    message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
     await bench.provider.send(replace(message, content={**message.content, "text": ""}))
     both, html = (request.json["content"] for request in bench.vendor.requests)
@@ -82,21 +89,24 @@ async def test_both_parts_go_out_the_plain_one_first_and_an_empty_one_not_at_all
 async def test_tags_are_categories_as_far_as_the_vendor_takes_them(
     bench: SendGridBench, tags: tuple[str, ...], categories: list[str] | None
 ) -> None:
-    await bench.provider.send(replace(bench.on(Day.GOOD), tags=tags))
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), tags=tags))
     assert bench.vendor.requests[0].json.get("categories") == categories
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])
-async def test_the_vendor_tracks_only_if_the_type_asks_for_it(bench: SendGridBench, is_wanted: bool) -> None:
+async def test_the_vendor_tracks_only_if_the_type_enables_it(bench: SendGridBench, is_wanted: bool) -> None:
     """Then it is left to the account."""
-    settings = details_of(replace(bench.on(Day.GOOD), vendor_tracking=is_wanted)).get("tracking_settings")
+    settings = build_options(replace(bench.message_in_mode(VendorMode.GOOD), vendor_tracking=is_wanted)).get(
+        "tracking_settings"
+    )
     off = {"click_tracking": {"enable": False, "enable_text": False}, "open_tracking": {"enable": False}}
     assert settings == (None if is_wanted else off | {"ganalytics": {"enable": False}})
 
 
 async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGridBench) -> None:
     message = replace(
-        bench.on(Day.GOOD), address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"}
+        bench.message_in_mode(VendorMode.GOOD),
+        address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"},
     )
     await bench.provider.send(message)
     assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
@@ -105,20 +115,22 @@ async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGri
 async def test_the_longest_address_is_named_whole(bench: SendGridBench) -> None:
     start = f"{'a' * 59}+good@{'b' * 63}.{'c' * 63}."
     address = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
-    await bench.provider.send(replace(bench.on(Day.GOOD), address={"email": address}))
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address={"email": address}))
     assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": address}]
 
 
-async def test_text_that_the_package_takes_for_a_key_is_refused_without_a_call(bench: SendGridBench) -> None:
-    message = replace(bench.on(Day.GOOD), content={"subject": "Hi", "text": "SG.abc.def is open", "html": "<p>"})
-    assert await bench.provider.send(message) == Refused(reason="contains_api_key")
+async def test_text_that_looks_like_a_key_is_refused_without_a_call(bench: SendGridBench) -> None:
+    message = replace(
+        bench.message_in_mode(VendorMode.GOOD), content={"subject": "Hi", "text": "SG.abc.def is open", "html": "<p>"}
+    )
+    assert await bench.provider.send(message) == ProviderRefusal(reason="contains_api_key")
     assert bench.vendor.requests == []
 
 
 async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
     bench.vendor.reply = Reply(status=202, headers={"X-Message-Id": "X1Y2Z3"})
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert answer == Accepted(message_id="X1Y2Z3", response={"status": 202})
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert answer == ProviderAcceptance(message_id="X1Y2Z3", response={"status": 202})
 
 
 @pytest.mark.parametrize(
@@ -127,37 +139,37 @@ async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
 )
 async def test_a_400_is_about_the_recipient_or_the_message(bench: SendGridBench, name: str, reason: str) -> None:
     bench.vendor.reply = Reply(status=400, body=sample(name))
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
-    assert (answer.reason, answer.gone) == (reason, False)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
+    assert (answer.reason, answer.is_gone) == (reason, False)
     assert "Does not contain" not in repr(answer)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"errors": 7}', b'{"errors": [7, {"field": 7}]}'])
-async def test_a_400_that_says_nothing_is_about_the_message(bench: SendGridBench, body: bytes) -> None:
+async def test_a_400_without_details_is_about_the_message(bench: SendGridBench, body: bytes) -> None:
     bench.vendor.reply = Reply(status=400, body=body)
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
     assert answer.reason == "bad_request"
 
 
 async def test_a_message_that_is_too_large_is_refused(bench: SendGridBench) -> None:
     bench.vendor.reply = Reply(status=413)
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
     assert answer.reason == "too_large"
 
 
 @pytest.mark.parametrize(
     ("reply", "error", "reason"),
     [
-        (Reply(status=400, body=sample("invalid_sender")), Permanent, "sender_refused"),
-        (Reply(status=401), Permanent, "credentials_refused"),
-        (Reply(status=403), Permanent, "credentials_refused"),
-        (Reply(status=404), Permanent, "unexpected_answer"),
-        (Reply(status=500), Unknown, "server_error"),
-        (Reply(status=502), Unknown, "server_error"),
-        (Reply(status=503), Temporary, "unavailable"),
+        (Reply(status=400, body=sample("invalid_sender")), PermanentError, "sender_refused"),
+        (Reply(status=401), PermanentError, "credentials_refused"),
+        (Reply(status=403), PermanentError, "credentials_refused"),
+        (Reply(status=404), PermanentError, "unexpected_answer"),
+        (Reply(status=500), UnknownOutcome, "server_error"),
+        (Reply(status=502), UnknownOutcome, "server_error"),
+        (Reply(status=503), TemporaryError, "unavailable"),
     ],
 )
 async def test_every_other_status_proves_something(
@@ -165,7 +177,7 @@ async def test_every_other_status_proves_something(
 ) -> None:
     bench.vendor.reply = reply
     with pytest.raises(error) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.reason == reason
 
 
@@ -178,14 +190,14 @@ async def test_every_other_status_proves_something(
         ({"Retry-After": "7", "X-RateLimit-Reset": "99999999999"}, 7, 7),
     ],
 )
-async def test_a_throttled_call_waits_as_long_as_the_vendor_says(
+async def test_a_throttled_call_waits_for_retry_after(
     bench: SendGridBench, headers: dict[str, str], least: float, most: float
 ) -> None:
     now = int(time.time())  # of the call: the table was made when the tests were collected
     moments = {n: str(now + int(v.removeprefix("in "))) if v.startswith("in ") else v for n, v in headers.items()}
     bench.vendor.reply = Reply(status=429, headers=moments)
-    with pytest.raises(Temporary) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(TemporaryError) as caught:
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.retry_after is not None
     assert least <= caught.value.retry_after <= most
 
@@ -193,17 +205,17 @@ async def test_a_throttled_call_waits_as_long_as_the_vendor_says(
 @pytest.mark.parametrize("headers", [{}, {"X-RateLimit-Reset": "soon"}, {"X-RateLimit-Reset": "-1"}])
 async def test_nonsense_about_the_limit_is_no_delay(bench: SendGridBench, headers: dict[str, str]) -> None:
     bench.vendor.reply = Reply(status=429, headers=headers)
-    with pytest.raises(Temporary) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(TemporaryError) as caught:
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.retry_after is None
 
 
 async def test_the_vendors_own_check_agrees_with_the_signatures_of_these_tests(bench: SendGridBench) -> None:
     body = raw(sample("events"))
     headers = bench.signed(body, datetime.now(UTC))
-    oracle = EventWebhook(shown(OURS))
+    oracle = EventWebhook(shown(OWN_KEY))
     assert oracle.verify_signature(body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER])
-    assert not EventWebhook(shown(SOMEBODY_ELSES)).verify_signature(
+    assert not EventWebhook(shown(FOREIGN_KEY)).verify_signature(
         body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER]
     )
     assert len(parsed(bench, body)) == len(sample("events"))
@@ -233,7 +245,7 @@ async def test_a_receipt_names_attempt_message_and_time(bench: SendGridBench) ->
         assert receipt.occurred_at == datetime(2017, 12, 15, 0, 59, 29, tzinfo=UTC)
 
 
-async def test_events_of_the_account_and_of_other_programs_do_not_spoil_a_batch(bench: SendGridBench) -> None:
+async def test_unrelated_events_do_not_spoil_a_batch(bench: SendGridBench) -> None:
     told = parsed(bench, raw([*sample("not_ours"), sample("events")[2]]))
     assert [(receipt.attempt_id, receipt.kind) for receipt in told] == [
         (None, ReceiptKind.UNKNOWN),
@@ -242,7 +254,7 @@ async def test_events_of_the_account_and_of_other_programs_do_not_spoil_a_batch(
     ]
 
 
-async def test_a_repeated_event_under_new_ids_is_the_same_receipt_and_another_event_is_not(
+async def test_a_repeated_event_with_new_ids_is_the_same_receipt(
     bench: SendGridBench,
 ) -> None:
     delivered, opened = sample("events")[2:4]
@@ -278,7 +290,7 @@ async def test_a_signature_is_good_for_five_minutes(bench: SendGridBench, age: t
         parsed(bench, body, datetime.now(UTC) - age)
 
 
-async def test_a_newer_time_beside_an_old_signature_is_forged(bench: SendGridBench) -> None:
+async def test_a_new_timestamp_with_an_old_signature_is_forged(bench: SendGridBench) -> None:
     body = raw(sample("events"))
     headers = {**bench.signed(body, datetime.now(UTC) - timedelta(hours=1)), TIMESTAMP_HEADER: str(int(time.time()))}
     with pytest.raises(ForgedReceipt):
@@ -298,7 +310,7 @@ async def test_without_a_public_key_nothing_is_believed(bench: SendGridBench) ->
         parsed(bench, raw(sample("events")))
 
 
-@pytest.mark.parametrize("key", ["nonsense", shown(OURS)[:-8]])
+@pytest.mark.parametrize("key", ["nonsense", shown(OWN_KEY)[:-8]])
 async def test_a_public_key_that_is_none_is_an_error_at_start(bench: SendGridBench, key: str) -> None:
     with pytest.raises(ValueError, match="TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY"):
         SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
@@ -321,13 +333,13 @@ async def test_an_odd_event_is_kept_by_its_form_alone(bench: SendGridBench) -> N
     odd = {"event": [address], "email": address, address: 1, "timestamp": 1, REFERENCE: str(attempt)}
     told = parsed(bench, raw([sample("events")[2], odd]))
     form = {"event": "list", "email": "str", "timestamp": "int", REFERENCE: "str"}
-    assert (told[1].attempt_id, told[1].kept) == (attempt, {"unreadable": form})
+    assert (told[1].attempt_id, told[1].stored_raw) == (attempt, {"unreadable": form})
 
 
 @pytest.mark.parametrize(
     ("odd", "kept"), [(b"NaN", None), (b"-Infinity", None), (rb'"half \ud83d"', "half ?"), (b'"\xed\xa0\xbd"', "?")]
 )
-async def test_what_nobody_can_keep_of_an_event_does_not_cost_the_batch(
+async def test_an_unstorable_value_of_an_event_does_not_fail_the_batch(
     bench: SendGridBench, odd: bytes, kept: str | None
 ) -> None:
     delivered, opened = sample("events")[2:4]
@@ -343,49 +355,50 @@ async def test_signed_events_that_are_none_are_unreadable(bench: SendGridBench, 
 
 
 @pytest.mark.parametrize("scopes", [[], ["alerts.read"], None, "mail.send"])
-async def test_a_check_says_that_a_good_key_may_not_send(bench: SendGridBench, scopes: Any) -> None:
+async def test_a_check_reports_that_a_valid_key_may_not_send(bench: SendGridBench, scopes: Any) -> None:
     assert await bench.provider.check() == "the API key is good, and may send mail"
     bench.vendor.scopes = scopes
-    with pytest.raises(Permanent, match="scope_mail_send_missing"):
+    with pytest.raises(PermanentError, match="scope_mail_send_missing"):
         await bench.provider.check()
 
 
 async def test_without_the_add_on_nothing_can_be_looked_up(bench: SendGridBench) -> None:
     bench.vendor.entitled = False
-    with pytest.raises(Permanent, match="email_activity_not_available"):
-        await bench.provider.look_up(bench.on(Day.GOOD), datetime.now(UTC))
+    with pytest.raises(PermanentError, match="email_activity_not_available"):
+        await bench.provider.look_up(bench.message_in_mode(VendorMode.GOOD), datetime.now(UTC))
 
 
-async def test_what_was_found_has_the_id_of_the_api_and_its_status(bench: SendGridBench) -> None:
-    message = bench.on(Day.GOOD)
+async def test_a_found_message_has_its_api_id_and_status(bench: SendGridBench) -> None:
+    message = bench.message_in_mode(VendorMode.GOOD)
     told = {"msg_id": "X1Y2Z3.recvd-5f-1.0", "to_email": message.address["email"].upper(), "status": "delivered"}
     bench.vendor.activity[str(message.attempt_id)].append(told)
     found = await bench.provider.look_up(message, datetime.now(UTC))
-    assert found == [Accepted(message_id="X1Y2Z3", response={"status": 200, "message_status": "delivered"})]
+    assert found == [ProviderAcceptance(message_id="X1Y2Z3", response={"status": 200, "message_status": "delivered"})]
 
 
 async def test_an_international_domain_is_found_by_its_ascii_form(bench: SendGridBench) -> None:
     message = replace(
-        bench.on(Day.GOOD), address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"}
+        bench.message_in_mode(VendorMode.GOOD),
+        address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"},
     )
     accepted = await bench.provider.send(message)
-    assert isinstance(accepted, Accepted)
+    assert isinstance(accepted, ProviderAcceptance)
     [found] = await bench.provider.look_up(message, datetime.now(UTC))
     assert found.message_id == accepted.message_id
 
 
 async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: SendGridBench) -> None:
     """Should the vendor pass over a condition that it does not know."""
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.activity[str(message.attempt_id)].append({"msg_id": "X1", "to_email": "eve@example.com"})
     assert await bench.provider.look_up(message, datetime.now(UTC)) == []
 
 
 @pytest.mark.parametrize("messages", [None, {}, [7], [{"to_email": "ada+good@example.com"}]])
 async def test_a_list_that_is_none_proves_nothing(bench: SendGridBench, messages: Any) -> None:
-    message = bench.on(Day.GOOD)
-    bench.vendor.telling = Reply(status=200, body={"messages": messages})
-    with pytest.raises(Temporary, match="malformed_answer"):
+    message = bench.message_in_mode(VendorMode.GOOD)
+    bench.vendor.lookup_override = Reply(status=200, body={"messages": messages})
+    with pytest.raises(TemporaryError, match="malformed_answer"):
         await bench.provider.look_up(message, datetime.now(UTC))
 
 
@@ -402,7 +415,7 @@ def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("missing", ["TOCSIN_SENDGRID_API_KEY", "TOCSIN_SENDGRID_FROM"])
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str) -> None:
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str) -> None:
     monkeypatch.chdir(tmp_path)
     for name in {"TOCSIN_SENDGRID_API_KEY", "TOCSIN_SENDGRID_FROM"} - {missing}:
         monkeypatch.setenv(name, "shop@example.com")

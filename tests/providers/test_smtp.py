@@ -14,10 +14,10 @@ import trustme
 from pydantic import ValidationError
 
 import providers.smtp
-from domain.outgoing import Message
-from providers.outcomes import Accepted, Permanent, Refused, Temporary, Unknown
+from domain.outgoing_messages import OutgoingMessage
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.smtp import Smtp, SmtpSettings
-from tests.providers.mail_server import ADA, NAME, SENDER, Kept, MailMode, MailServer, to
+from tests.providers.mail_server import ADA, NAME, SENDER, KeptMail, MailMode, MailServer, to
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ async def server() -> AsyncIterator[MailServer]:
         yield server
 
 
-async def sent(server: MailServer, message: Message) -> Kept:
+async def sent(server: MailServer, message: OutgoingMessage) -> KeptMail:
     answer = await Smtp(server.settings()).send(message)
-    assert isinstance(answer, Accepted), answer
+    assert isinstance(answer, ProviderAcceptance), answer
     [kept] = server.kept(message.attempt_id)
     return kept
 
@@ -56,12 +56,12 @@ async def test_without_html_it_is_text_alone(server: MailServer) -> None:
 async def test_the_message_id_is_that_of_the_delivery(server: MailServer) -> None:
     message = to()
     answer = await Smtp(server.settings()).send(message)
-    assert isinstance(answer, Accepted)
+    assert isinstance(answer, ProviderAcceptance)
     assert answer.message_id == f"{message.delivery_id}@shop.example"
     assert answer.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
 
 
-async def test_what_is_sent_has_seven_bits_and_survives_dots_and_long_lines(server: MailServer) -> None:
+async def test_sent_mail_has_seven_bits_and_keeps_dots_and_long_lines(server: MailServer) -> None:
     text = "Ünï 東京\n.\n..\nFrom here\n" + "x" * 5000 + "\nQUIT"
     kept = await sent(server, to(text=text, html=f"<p>{'Größe ' * 1000}</p>", subject="東京 " * 60))
     assert kept.raw.isascii()
@@ -96,7 +96,7 @@ async def test_an_encoded_word_smuggles_no_header(server: MailServer, before: st
     kept = await sent(server, to(subject=f"{before}{word}"))
     head = kept.raw.partition(b"\r\n\r\n")[0].decode()
     assert [line for line in head.splitlines() if line.lower().startswith("bcc")] == []
-    assert await Smtp(server.settings()).send(to(f"{word}@example.com")) == Refused(reason="invalid_address")
+    assert await Smtp(server.settings()).send(to(f"{word}@example.com")) == ProviderRefusal(reason="invalid_address")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_an_encoded_word_smuggles_no_header(server: MailServer, before: st
     ["ada@example.com\r\nRCPT TO:<eve@example.com>", "ada@example.com> SIZE=1", "ada@example.com\n", "a b@x.org"],
 )
 async def test_an_address_adds_no_command(server: MailServer, address: str) -> None:
-    assert await Smtp(server.settings()).send(to(address)) == Refused(reason="invalid_address")
+    assert await Smtp(server.settings()).send(to(address)) == ProviderRefusal(reason="invalid_address")
     assert server.ledger == []
 
 
@@ -134,7 +134,7 @@ async def test_an_international_domain_goes_by_its_ascii_form(server: MailServer
 
 async def test_an_address_without_an_ascii_form_needs_a_server_that_takes_it(server: MailServer) -> None:
     refusal = await Smtp(server.settings()).send(to("ädä@example.com"))
-    assert refusal == Refused(reason="international_address_not_supported")
+    assert refusal == ProviderRefusal(reason="international_address_not_supported")
     async with MailServer(international=True).open() as modern:
         kept = await sent(modern, to("ädä@example.com"))
     assert kept.recipients == ["ädä@example.com"]
@@ -159,12 +159,12 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("at", "said", "reason"), REFUSALS)
-async def test_a_no_to_this_recipient_is_refused_and_quotes_nobody(
+async def test_a_refused_recipient_is_refused_without_quoting_the_address(
     server: MailServer, at: str, said: str, reason: str
 ) -> None:
     server.answers = {at: said}
     answer = await Smtp(server.settings()).send(to())
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, ProviderRefusal)
     assert (answer.reason, answer.response["code"]) == (reason, int(said[:3]))
     assert ADA not in repr(answer)
 
@@ -181,13 +181,13 @@ async def test_a_no_to_this_recipient_is_refused_and_quotes_nobody(
         ("552 5.2.2 Over quota", "mailbox_full"),
     ],
 )
-async def test_a_reply_to_retry_is_temporary_and_says_whose_it_is(
+async def test_a_retry_reply_is_temporary_and_names_its_scope(
     server: MailServer, at: str, said: str, reason: str
 ) -> None:
     server.answers = {at: said}
     if (at, said[0]) == ("MAIL", "5"):
         pytest.skip("final before a recipient is named")
-    with pytest.raises(Temporary) as caught:
+    with pytest.raises(TemporaryError) as caught:
         await Smtp(server.settings()).send(to())
     assert caught.value.reason == ("unavailable" if at == "MAIL" else reason)
     assert caught.value.response["code"] == int(said[:3])
@@ -204,9 +204,11 @@ async def test_a_reply_to_retry_is_temporary_and_says_whose_it_is(
         ("DATA", "530 5.7.0 Authentication required", "credentials_refused"),
     ],
 )
-async def test_a_no_to_us_is_permanent(server: MailServer, at: str, said: str, reason: str) -> None:
+async def test_a_permanent_error_about_the_account_is_permanent(
+    server: MailServer, at: str, said: str, reason: str
+) -> None:
     server.answers = {at: said}
-    with pytest.raises(Permanent, match=reason):
+    with pytest.raises(PermanentError, match=reason):
         await Smtp(server.settings()).send(to())
 
 
@@ -222,11 +224,9 @@ async def test_a_no_to_us_is_permanent(server: MailServer, at: str, said: str, r
         "551 We do not relay for strangers",
     ],
 )
-async def test_a_server_that_does_not_forward_for_us_refuses_nobody_in_particular(
-    server: MailServer, at: str, said: str
-) -> None:
+async def test_a_relay_refusal_is_not_about_the_recipient(server: MailServer, at: str, said: str) -> None:
     server.answers = {at: said}
-    with pytest.raises(Permanent, match="relay_denied") as caught:
+    with pytest.raises(PermanentError, match="relay_denied") as caught:
         await Smtp(server.settings()).send(to())
     assert caught.value.response["code"] == int(said[:3])
     assert ADA not in repr(caught.value.response)
@@ -250,25 +250,25 @@ async def test_a_relay_that_is_only_named_is_not_the_reason(
 
 async def refused(server: MailServer, address: str) -> str:
     answer = await Smtp(server.settings()).send(to(address))
-    assert isinstance(answer, Refused), answer
+    assert isinstance(answer, ProviderRefusal), answer
     return answer.reason
 
 
 async def test_a_relay_that_is_denied_for_now_is_temporary(server: MailServer) -> None:
     server.answers = {"RCPT": "454 4.7.1 <ada@example.com>: Relay access denied"}
-    with pytest.raises(Temporary):
+    with pytest.raises(TemporaryError):
         await Smtp(server.settings()).send(to())
 
 
 async def test_a_wrong_password_is_permanent(server: MailServer) -> None:
-    with pytest.raises(Permanent, match="credentials_refused"):
+    with pytest.raises(PermanentError, match="credentials_refused"):
         await Smtp(server.settings(password="wrong")).send(to())
     assert server.ledger == []
 
 
 async def test_a_server_without_a_login_is_unsuitable_for_one() -> None:
     async with MailServer(login=False).open() as server:
-        with pytest.raises(Permanent, match=r"^login_not_offered$"):
+        with pytest.raises(PermanentError, match=r"^login_not_offered$"):
             await Smtp(server.settings(username="u", password="p")).send(to())
 
 
@@ -284,41 +284,41 @@ async def test_a_server_that_offers_no_login_at_all_is_unsuitable_too() -> None:
         settings = SmtpSettings.model_validate(
             {"host": "127.0.0.1", "port": port, "tls": "none", "username": "u", "from": SENDER}
         )
-        with pytest.raises(Permanent, match=r"^login_not_offered$"):
+        with pytest.raises(PermanentError, match=r"^login_not_offered$"):
             await Smtp(settings).check()
 
 
 @pytest.mark.parametrize("mode", [MailMode.CUT_AT_GREETING, MailMode.CUT_AT_RCPT])
 async def test_a_line_that_is_cut_before_the_content_is_temporary(server: MailServer, mode: MailMode) -> None:
     server.mode = mode
-    with pytest.raises(Temporary, match="connect_failed"):
+    with pytest.raises(TemporaryError, match="connect_failed"):
         await Smtp(server.settings()).send(to())
     assert server.connections == 1
 
 
-async def test_nobody_there_is_temporary(server: MailServer) -> None:
-    with pytest.raises(Temporary, match="connect_failed"):
+async def test_a_refused_connection_is_temporary(server: MailServer) -> None:
+    with pytest.raises(TemporaryError, match="connect_failed"):
         await Smtp(server.settings(port=1)).send(to())
-    with pytest.raises(Temporary, match="connect_failed"):
+    with pytest.raises(TemporaryError, match="connect_failed"):
         await Smtp(server.settings(host="nobody.invalid")).send(to())
 
 
 async def test_a_server_that_stalls_before_the_content_is_temporary(
     server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers.smtp, "BEFORE_DATA", 0.2)
+    monkeypatch.setattr(providers.smtp, "PRE_DATA_TIMEOUT", 0.2)
     server.mode = MailMode.STALL
-    with pytest.raises(Temporary, match="timeout"):
+    with pytest.raises(TemporaryError, match="timeout"):
         await Smtp(server.settings()).send(to())
 
 
 @pytest.mark.parametrize(
     ("mode", "reason"), [(MailMode.LOSE, "connection_lost"), (MailMode.GARBLE, "malformed_answer")]
 )
-async def test_what_happens_after_the_content_is_unknown(server: MailServer, mode: MailMode, reason: str) -> None:
+async def test_a_failure_after_the_content_is_unknown(server: MailServer, mode: MailMode, reason: str) -> None:
     server.mode = mode
     message = to()
-    with pytest.raises(Unknown, match=reason):
+    with pytest.raises(UnknownOutcome, match=reason):
         await Smtp(server.settings()).send(message)
     assert len(server.kept(message.attempt_id)) == 1
     assert server.connections == 1
@@ -345,21 +345,21 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 async def test_tls_of_either_kind(authority: trustme.CA, implicit: bool) -> None:
     async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
         settings = server.settings(tls="implicit" if implicit else "starttls")
-        assert isinstance(await Smtp(settings, client_tls(authority)).send(to()), Accepted)
+        assert isinstance(await Smtp(settings, client_tls(authority)).send(to()), ProviderAcceptance)
         assert len(server.ledger) == 1
 
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
-async def test_a_certificate_that_nobody_vouches_for_gets_nothing(authority: trustme.CA, implicit: bool) -> None:
+async def test_an_untrusted_certificate_gets_no_mail(authority: trustme.CA, implicit: bool) -> None:
     async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
-        with pytest.raises(Temporary, match="connect_failed"):
+        with pytest.raises(TemporaryError, match="connect_failed"):
             await Smtp(server.settings(tls="implicit" if implicit else "starttls")).send(to())
         assert server.ledger == []
 
 
 async def test_without_starttls_nothing_is_sent_in_the_clear(server: MailServer) -> None:
     """Who stands between takes the offer out."""
-    with pytest.raises(Permanent, match=r"^starttls_not_offered$"):
+    with pytest.raises(PermanentError, match=r"^starttls_not_offered$"):
         await Smtp(server.settings(tls="starttls")).send(to())
     assert server.ledger == []
 
@@ -383,7 +383,7 @@ def test_a_sender_that_is_no_address_is_an_error_at_start(server: MailServer, se
 
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
-async def test_a_check_says_who_was_let_in_and_how(authority: trustme.CA, implicit: bool) -> None:
+async def test_a_check_reports_the_login_and_its_method(authority: trustme.CA, implicit: bool) -> None:
     async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
         tls = "implicit" if implicit else "starttls"
         said = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
@@ -391,22 +391,22 @@ async def test_a_check_says_who_was_let_in_and_how(authority: trustme.CA, implic
     assert (server.connections, server.mails) == (1, 0)
 
 
-async def test_a_check_without_a_login_says_so() -> None:
+async def test_a_check_without_a_login_reports_that() -> None:
     async with MailServer(login=False).open() as server:
         assert await Smtp(server.settings()).check() == "localhost answers; no login is set (tls: none)"
 
 
-async def test_a_check_finds_what_a_server_refuses_after_the_login(server: MailServer) -> None:
+async def test_a_check_reports_a_refusal_after_the_login(server: MailServer) -> None:
     server.answers = {"NOOP": "421 4.3.2 Going down"}
-    with pytest.raises(Temporary, match="unavailable"):
+    with pytest.raises(TemporaryError, match="unavailable"):
         await Smtp(server.settings()).check()
     server.answers = {"NOOP": "554 5.7.0 Account closed"}
-    with pytest.raises(Permanent, match="server_refused"):
+    with pytest.raises(PermanentError, match="server_refused"):
         await Smtp(server.settings()).check()
 
 
-async def test_a_check_does_not_wait_for_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers.smtp, "BEFORE_DATA", 0.2)
+async def test_a_check_does_not_wait_for_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.smtp, "PRE_DATA_TIMEOUT", 0.2)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -414,7 +414,7 @@ async def test_a_check_does_not_wait_for_a_server_that_says_nothing(monkeypatch:
 
     async with await asyncio.start_server(listen, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
-        with pytest.raises(Temporary, match="timeout"):
+        with pytest.raises(TemporaryError, match="timeout"):
             await Smtp(MailServer(port=port).settings(host="127.0.0.1")).check()
 
 
@@ -433,7 +433,7 @@ async def test_a_check_does_not_wait_for_a_server_that_says_nothing(monkeypatch:
     ],
 )
 def test_a_password_in_the_clear_is_noticed_beyond_this_machine(changed: dict[str, Any], in_clear: bool) -> None:
-    assert MailServer(port=25).settings(**changed).login_in_clear is in_clear
+    assert MailServer(port=25).settings(**changed).has_plaintext_login is in_clear
 
 
 async def test_a_check_warns_of_a_password_in_the_clear(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,5 +446,5 @@ async def test_concurrent_messages_have_connections_of_their_own(server: MailSer
     messages = [replace(to(), attempt_id=uuid4()) for _ in range(20)]
     provider = Smtp(server.settings())
     answers = await asyncio.gather(*(provider.send(message) for message in messages))
-    assert all(isinstance(answer, Accepted) for answer in answers)
+    assert all(isinstance(answer, ProviderAcceptance) for answer in answers)
     assert [len(server.kept(message.attempt_id)) for message in messages] == [1] * 20

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bootstrap import Parts, open_parts
+from bootstrap import Container, open_container
 from config import Settings
-from config_sources import ProviderSettings, WrongSettings
+from config_sources import InvalidSettings, ProviderSettings
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
@@ -22,30 +22,30 @@ def settings(**more: Any) -> Settings:
     return Settings(_env_file=None, **given)
 
 
-async def opened(settings: Settings) -> Parts:
-    async with open_parts(settings) as parts:
-        return parts
+async def opened(settings: Settings) -> Container:
+    async with open_container(settings) as container:
+        return container
 
 
 async def test_a_named_provider_is_built_from_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"HOST": "mail.example", "FROM": "shop@shop.example"}.items():
         monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
-    parts = await opened(settings(email_providers=["smtp", "sandbox"], webhook_providers=["webhook"]))
-    assert set(parts.providers) == {"in_app", "sandbox", "smtp", "webhook"}
+    container = await opened(settings(email_providers=["smtp", "sandbox"], webhook_providers=["webhook"]))
+    assert set(container.providers) == {"in_app", "sandbox", "smtp", "webhook"}
 
 
-async def test_what_is_missing_is_named_by_its_variable() -> None:
+async def test_a_missing_setting_is_named_by_its_variable() -> None:
     with pytest.raises(ValueError, match=r"^TOCSIN_SMTP_HOST is missing; TOCSIN_SMTP_FROM is missing$"):
         await opened(settings(email_providers=["smtp"]))
 
 
-async def test_what_is_wrong_with_several_providers_is_listed_at_once() -> None:
-    with pytest.raises(WrongSettings) as wrong:
+async def test_errors_of_several_providers_are_listed_together() -> None:
+    with pytest.raises(InvalidSettings) as wrong:
         await opened(settings(email_providers=["smtp", "pigeon"], sms_providers=["twilio"], push_providers=["fcm"]))
     names = [line.partition(" ")[0].removesuffix(":") for line in wrong.value.lines]
     assert names[0] == "unknown"
     assert {"TOCSIN_SMTP_HOST", "TOCSIN_FCM_CREDENTIALS", "TOCSIN_TWILIO_ACCOUNT_SID"} <= set(names)
-    with pytest.raises(WrongSettings) as misplaced:
+    with pytest.raises(InvalidSettings) as misplaced:
         await opened(settings(email_providers=["webhook"], sms_providers=["webhook", "sandbox"]))
     assert misplaced.value.lines == ("webhook cannot deliver on email", "webhook cannot deliver on sms")
 
@@ -58,7 +58,7 @@ async def test_a_wrong_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyP
     assert "swordfish" not in str(caught.value)
 
 
-async def test_a_provider_that_nobody_named_needs_no_settings() -> None:
+async def test_an_unused_provider_needs_no_settings() -> None:
     assert "smtp" not in (await opened(settings())).providers
 
 

@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 
 import providers.transport
-from providers.outcomes import Permanent, ProviderError, Temporary, Unknown
-from providers.transport import ANSWER_LIMIT, Answer, Transport, outgoing_client, refuse_common, retry_after
+from providers.outcomes import PermanentError, ProviderError, TemporaryError, UnknownOutcome
+from providers.transport import (
+    RESPONSE_LIMIT,
+    Transport,
+    VendorResponse,
+    outgoing_client,
+    parse_retry_after,
+    raise_common_errors,
+)
 from tests.code.tree import ROOT
 
-Call = Callable[[str], Awaitable[Answer]]
+Call = Callable[[str], Awaitable[VendorResponse]]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -41,18 +48,18 @@ async def line(*sent: bytes, cut: bool = False) -> AsyncIterator[tuple[str, list
     server.close()
 
 
-async def post(url: str) -> Answer:
+async def post(url: str) -> VendorResponse:
     async with outgoing_client() as client:
         return await Transport(client).post(url, json={"a": 1})
 
 
-async def get(url: str, **more: Any) -> Answer:
+async def get(url: str, **more: Any) -> VendorResponse:
     async with outgoing_client() as client:
         return await Transport(client).get(url, **more)
 
 
 @pytest.mark.parametrize("call", [post, get])
-async def test_vendors_are_told_who_asks(call: Call) -> None:
+async def test_requests_carry_the_user_agent(call: Call) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     async with line(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (url, heads):
         await call(url)
@@ -64,47 +71,47 @@ both = pytest.mark.parametrize("call", [post, get])
 
 @pytest.mark.parametrize("closed", [True, False], ids=["nobody listens", "no such name"])
 @both
-async def test_what_never_left_is_temporary(call: Call, closed: bool) -> None:
+async def test_an_unsent_request_is_temporary(call: Call, closed: bool) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(Temporary, match="connect_failed"):
+    with pytest.raises(TemporaryError, match="connect_failed"):
         await call(f"http://127.0.0.1:{port}/" if closed else "http://nobody.invalid/")
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "nothing", "http://[::1/"])
 @both
 async def test_an_address_that_is_none_never_left(call: Call, url: str) -> None:
-    with pytest.raises(Temporary, match="connect_failed"):
+    with pytest.raises(TemporaryError, match="connect_failed"):
         await call(url)
 
 
 @both
-async def test_a_line_that_is_cut_before_the_answer_proves_nothing_and_is_not_tried_again(call: Call) -> None:
+async def test_a_connection_cut_before_the_response_is_unknown_and_not_retried(call: Call) -> None:
     async with line(cut=True) as (url, heads):
-        with pytest.raises(Unknown, match="connection_lost"):
+        with pytest.raises(UnknownOutcome, match="connection_lost"):
             await call(url)
     assert len(heads) == 1
 
 
 @both
-async def test_an_answer_that_is_no_http_proves_nothing(call: Call) -> None:
+async def test_a_response_that_is_not_http_proves_nothing(call: Call) -> None:
     async with line(b"SMTP ready\r\n\r\n") as (url, _):
-        with pytest.raises(Unknown, match="connection_lost"):
+        with pytest.raises(UnknownOutcome, match="connection_lost"):
             await call(url)
 
 
 @both
-async def test_a_yes_whose_body_breaks_off_is_a_yes(call: Call) -> None:
+async def test_an_accepted_response_with_a_truncated_body_is_accepted(call: Call) -> None:
     async with line(b'HTTP/1.1 202 A\r\ncontent-length: 100\r\n\r\n{"id"', cut=True) as (url, _):
         answer = await call(url)
     assert (answer.status, answer.is_2xx, answer.json()) == (202, True, {})
 
 
 @both
-async def test_a_no_whose_body_breaks_off_proves_nothing(call: Call) -> None:
+async def test_a_refused_response_with_a_truncated_body_proves_nothing(call: Call) -> None:
     async with line(b"HTTP/1.1 400 B\r\ncontent-length: 100\r\n\r\n{", cut=True) as (url, _):
-        with pytest.raises(Unknown, match="connection_lost"):
+        with pytest.raises(UnknownOutcome, match="connection_lost"):
             await call(url)
 
 
@@ -113,12 +120,12 @@ async def test_a_no_whose_body_breaks_off_proves_nothing(call: Call) -> None:
 async def test_a_body_that_never_ends_is_left(
     call: Call, monkeypatch: pytest.MonkeyPatch, status: int, accepted: bool
 ) -> None:
-    monkeypatch.setattr(providers.transport, "BODY_WITHIN", 0.1)
+    monkeypatch.setattr(providers.transport, "BODY_TIMEOUT", 0.1)
     async with line(f"HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\n.".encode()) as (url, _):
         if accepted:
             assert (await call(url)).is_2xx
             return
-        with pytest.raises(Unknown, match="timeout"):
+        with pytest.raises(UnknownOutcome, match="timeout"):
             await call(url)
 
 
@@ -126,10 +133,10 @@ async def test_a_body_that_never_ends_is_left(
 async def test_a_large_body_is_read_as_far_as_the_limit(call: Call) -> None:
     head = f"HTTP/1.1 200 O\r\ncontent-length: {10 * 1024 * 1024}\r\n\r\n".encode()
     async with line(head, *[b"x" * 1024 * 1024] * 10) as (url, _):
-        assert len((await call(url)).body) == ANSWER_LIMIT
+        assert len((await call(url)).body) == RESPONSE_LIMIT
 
 
-async def test_a_question_carries_its_parameters_and_no_body_and_names_its_own_limit() -> None:
+async def test_a_lookup_has_parameters_no_body_and_its_own_limit() -> None:
     head = b"HTTP/1.1 200 O\r\ncontent-length: 100000\r\n\r\n"
     async with line(head, b"x" * 100_000) as (url, heads):
         answer = await get(
@@ -143,14 +150,14 @@ async def test_a_question_carries_its_parameters_and_no_body_and_names_its_own_l
 
 
 @both
-async def test_a_redirect_is_an_answer(call: Call) -> None:
+async def test_a_redirect_is_a_final_response(call: Call) -> None:
     async with line(b"HTTP/1.1 307 T\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n") as (url, heads):
         answer = await call(url)
     assert (answer.status, len(heads)) == (307, 1)
 
 
 @both
-async def test_answers_are_asked_for_unpacked(call: Call) -> None:
+async def test_responses_are_requested_without_compression(call: Call) -> None:
     async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, heads):
         await call(url)
     assert b"accept-encoding: identity\r\n" in heads[0].lower()
@@ -168,7 +175,7 @@ async def test_a_proxy_in_the_environment_is_not_used(call: Call, monkeypatch: p
     ("body", "value"), [(b'{"id": 1}', {"id": 1}), (b"[1]", {}), (b"", {}), (b'{"\xff', {}), (b"[" * 60_000, {})]
 )
 def test_json_that_is_no_object_is_empty(body: bytes, value: object) -> None:
-    assert Answer(status=200, headers={}, body=body).json() == value
+    assert VendorResponse(status=200, headers={}, body=body).json() == value
 
 
 @pytest.mark.parametrize(
@@ -189,29 +196,29 @@ def test_json_that_is_no_object_is_empty(body: bytes, value: object) -> None:
     ],
 )
 def test_retry_after_in_either_form(header: str, seconds: float | None) -> None:
-    assert retry_after({"retry-after": header}, NOW) == seconds
-    assert retry_after({}, NOW) is None
+    assert parse_retry_after({"retry-after": header}, NOW) == seconds
+    assert parse_retry_after({}, NOW) is None
 
 
 @pytest.mark.parametrize(
     ("status", "error", "reason"),
     [
-        (429, Temporary, "throttled"),
-        (401, Permanent, "credentials_refused"),
-        (402, Permanent, "credentials_refused"),
-        (403, Permanent, "credentials_refused"),
-        (302, Permanent, "redirected"),
-        (500, Unknown, "server_error"),
-        (503, Unknown, "server_error"),
-        (200, Unknown, "undocumented_success"),
-        (204, Unknown, "undocumented_success"),
+        (429, TemporaryError, "throttled"),
+        (401, PermanentError, "credentials_refused"),
+        (402, PermanentError, "credentials_refused"),
+        (403, PermanentError, "credentials_refused"),
+        (302, PermanentError, "redirected"),
+        (500, UnknownOutcome, "server_error"),
+        (503, UnknownOutcome, "server_error"),
+        (200, UnknownOutcome, "undocumented_success"),
+        (204, UnknownOutcome, "undocumented_success"),
     ],
 )
-def test_what_means_the_same_everywhere(status: int, error: type[ProviderError], reason: str) -> None:
+def test_common_statuses_have_common_meanings(status: int, error: type[ProviderError], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        refuse_common(Answer(status=status, headers={}, body=b""))
+        raise_common_errors(VendorResponse(status=status, headers={}, body=b""))
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_the_others_are_for_the_adapter_to_read(status: int) -> None:
-    refuse_common(Answer(status=status, headers={}, body=b""))
+    raise_common_errors(VendorResponse(status=status, headers={}, body=b""))

@@ -21,15 +21,22 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from api.app import create_app
-from api.routes.receipts import _stored as stored
-from bootstrap import Parts
+from api.routes.receipts import _stored_receipt as stored
+from bootstrap import Container
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, UnreadableReceipt
-from providers.outcomes import Accepted, Permanent, ProviderError, Refused, Temporary, Unknown
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderError,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
 from providers.twilio import Twilio, TwilioSettings
-from tests.providers.faults import every_day, nobody_there, one_request_on
-from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_http import Reply, VendorMode
 from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, record, sign, twilio_bench
+from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "twilio"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -54,20 +61,20 @@ def error(code: int, status: int = 400) -> Reply:
     return Reply(status=status, body={"code": code, "message": "To +447700900123", "status": status})
 
 
-@every_day
-async def test_one_request_per_attempt_whatever_the_day(
-    bench: TwilioBench, day: Day, monkeypatch: pytest.MonkeyPatch
+@every_mode
+async def test_each_attempt_makes_one_request_in_every_vendor_mode(
+    bench: TwilioBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await one_request_on(bench, day, monkeypatch)
+    await check_one_request(bench, day, monkeypatch)
 
 
-async def test_where_nobody_listens_nothing_was_sent(bench: TwilioBench) -> None:
+async def test_a_refused_connection_proves_not_sent(bench: TwilioBench) -> None:
     settings = bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"})
     bench.provider = Twilio(settings, bench.transport, CALLBACK)
-    await nobody_there(bench)
+    await check_refused_connection(bench)
 
 
-class Recorder(HttpClient):  # type: ignore[misc]
+class RecordingTransport(HttpClient):  # type: ignore[misc]
     """What the vendor's own client would send."""
 
     def __init__(self) -> None:
@@ -82,10 +89,10 @@ class Recorder(HttpClient):  # type: ignore[misc]
 
 
 async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) -> None:
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
     [ours] = bench.vendor.requests
-    recorder = Recorder()
+    recorder = RecordingTransport()
     client = Client(SID, TOKEN, http_client=recorder)
     client.api.base_url = bench.vendor.url
     client.messages.create(
@@ -103,8 +110,8 @@ async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) ->
 async def test_a_messaging_service_takes_the_place_of_the_sender(bench: TwilioBench) -> None:
     settings = bench.settings.model_copy(update={"sender": "", "messaging_service_sid": "MG1"})
     vendor, bench.vendor.complaints = bench.vendor, []
-    with pytest.raises(Permanent):
-        await Twilio(settings, bench.transport, CALLBACK).send(bench.on(Day.GOOD))
+    with pytest.raises(PermanentError):
+        await Twilio(settings, bench.transport, CALLBACK).send(bench.message_in_mode(VendorMode.GOOD))
     form = vendor.requests[0].form
     assert form["MessagingServiceSid"] == "MG1"
     assert "From" not in form
@@ -113,23 +120,23 @@ async def test_a_messaging_service_takes_the_place_of_the_sender(bench: TwilioBe
 
 async def test_an_accepted_message_has_its_sid_and_its_price(bench: TwilioBench) -> None:
     bench.vendor.reply = Reply(status=201, body=sample("accepted"))
-    answer = await bench.provider.send(bench.on(Day.GOOD))
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     response = {"status": 201, "message_status": "queued", "price_unit": "USD"}
-    assert answer == Accepted(message_id="SM" + "a" * 32, response=response, cost="0.00750")
+    assert answer == ProviderAcceptance(message_id="SM" + "a" * 32, response=response, cost="0.00750")
 
 
 @pytest.mark.parametrize("price", [None, "", "free", "-1e9", "٣", 7, ["1"], "-123456789.0"])
 async def test_a_price_that_is_no_number_is_none(bench: TwilioBench, price: Any) -> None:
     bench.vendor.reply = Reply(status=201, body={"sid": "SM1", "price": price})
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Accepted)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderAcceptance)
     assert answer.cost == ("7" if price == 7 else None)
 
 
 async def test_a_number_that_opted_out_is_refused(bench: TwilioBench) -> None:
     bench.vendor.reply = Reply(status=400, body=sample("refused"))
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert answer == Refused(reason="opted_out", response={"status": 400, "code": 21610})
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert answer == ProviderRefusal(reason="opted_out", response={"status": 400, "code": 21610})
 
 
 @pytest.mark.parametrize(
@@ -149,8 +156,8 @@ async def test_a_number_that_opted_out_is_refused(bench: TwilioBench) -> None:
 )
 async def test_a_code_about_one_number_or_message_refuses_it(bench: TwilioBench, reply: Reply, reason: str) -> None:
     bench.vendor.reply = reply
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert isinstance(answer, Refused)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(answer, ProviderRefusal)
     assert answer.reason == reason
     assert "+44" not in repr(answer)
 
@@ -158,27 +165,27 @@ async def test_a_code_about_one_number_or_message_refuses_it(bench: TwilioBench,
 @pytest.mark.parametrize(
     ("reply", "kind", "reason"),
     [
-        (error(20003, 401), Permanent, "credentials_refused"),
-        (error(20404, 404), Permanent, "account_not_found"),
-        (error(21408, 403), Permanent, "region_not_enabled"),
-        (error(21606), Permanent, "sender_refused"),
-        (error(21609), Permanent, "callback_url_refused"),
-        (Reply(status=401), Permanent, "credentials_refused"),
-        (Reply(status=405), Permanent, "unexpected_answer"),
-        (error(20429, 429), Temporary, "throttled"),
-        (error(21611), Temporary, "throttled"),
-        (Reply(status=429), Temporary, "throttled"),
-        (error(20500, 500), Unknown, "server_error"),
-        (error(20503, 503), Unknown, "server_error"),
-        (error(21211, 500), Unknown, "server_error"),
+        (error(20003, 401), PermanentError, "credentials_refused"),
+        (error(20404, 404), PermanentError, "account_not_found"),
+        (error(21408, 403), PermanentError, "region_not_enabled"),
+        (error(21606), PermanentError, "sender_refused"),
+        (error(21609), PermanentError, "callback_url_refused"),
+        (Reply(status=401), PermanentError, "credentials_refused"),
+        (Reply(status=405), PermanentError, "unexpected_answer"),
+        (error(20429, 429), TemporaryError, "throttled"),
+        (error(21611), TemporaryError, "throttled"),
+        (Reply(status=429), TemporaryError, "throttled"),
+        (error(20500, 500), UnknownOutcome, "server_error"),
+        (error(20503, 503), UnknownOutcome, "server_error"),
+        (error(21211, 500), UnknownOutcome, "server_error"),
     ],
 )
-async def test_every_other_answer_proves_something(
+async def test_every_other_response_proves_a_result(
     bench: TwilioBench, reply: Reply, kind: type[ProviderError], reason: str
 ) -> None:
     bench.vendor.reply = reply
     with pytest.raises(kind) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert caught.value.reason == reason
 
 
@@ -210,7 +217,7 @@ async def test_a_code_that_is_not_listed_is_kept_and_an_unknown_error(bench: Twi
 
 
 @pytest.mark.parametrize("name", ["delivered", "undelivered"])
-async def test_a_callback_to_the_address_that_we_gave_names_the_attempt(bench: TwilioBench, name: str) -> None:
+async def test_a_callback_to_the_given_address_names_the_attempt(bench: TwilioBench, name: str) -> None:
     body = callback(name)
     url = f"{CALLBACK}?{QUERY}"
     signature = sign(TOKEN, url, body)
@@ -238,7 +245,7 @@ async def test_a_signature_over_the_host_that_the_caller_names_does_not_count(be
         bench.provider.parse_receipts({"x-twilio-signature": signature, "host": "evil.example"}, body, QUERY)
 
 
-async def test_the_log_tells_the_address_that_must_have_been_signed(bench: TwilioBench) -> None:
+async def test_the_log_shows_the_address_that_must_have_been_signed(bench: TwilioBench) -> None:
     body = callback("delivered")
     with pytest.raises(ForgedReceipt, match=f"^the signature does not match the address {CALLBACK}$"):
         bench.provider.parse_receipts({"x-twilio-signature": sign(TOKEN, "http://10.0.0.1/", body)}, body, QUERY)
@@ -290,7 +297,7 @@ async def test_a_newer_signature_with_anything_else_is_forged(
         Twilio(settings, bench.transport, CALLBACK).parse_receipts(headers, body)
 
 
-async def test_a_replayed_callback_is_the_receipt_that_we_have(bench: TwilioBench) -> None:
+async def test_a_replayed_callback_is_the_same_receipt(bench: TwilioBench) -> None:
     """The signature covers no time, so that a replay cannot be told; it changes nothing."""
     body = callback("delivered")
     ids = {
@@ -302,7 +309,7 @@ async def test_a_replayed_callback_is_the_receipt_that_we_have(bench: TwilioBenc
 
 
 @pytest.mark.parametrize("query", ["attempt=", "attempt=7", "other=1"])
-async def test_a_signed_address_without_our_reference_is_matched_by_the_message(bench: TwilioBench, query: str) -> None:
+async def test_a_signed_address_without_a_reference_is_matched_by_the_message(bench: TwilioBench, query: str) -> None:
     body = callback("delivered")
     headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
     [receipt] = bench.provider.parse_receipts(headers, body, query)
@@ -310,9 +317,9 @@ async def test_a_signed_address_without_our_reference_is_matched_by_the_message(
 
 
 @pytest.mark.postgres
-async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: TwilioBench, parts: Parts) -> None:
+async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: TwilioBench, container: Container) -> None:
     """By any host, as behind a proxy; stored once, however often it is told."""
-    app = create_app(replace(parts, providers={"twilio": bench.provider}))
+    app = create_app(replace(container, providers={"twilio": bench.provider}))
     body, query = callback("delivered"), f"attempt={uuid4()}"
     headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
     way = httpx2.ASGITransport(app=app)
@@ -320,7 +327,7 @@ async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: Twili
         asked = [f"/receipts/twilio?{query}", f"/receipts/twilio?{query}", f"/receipts/twilio?attempt={ATTEMPT}"]
         told = [(await client.post(url, content=body, headers=headers)).status_code for url in asked]
     assert told == [204, 204, 401]
-    async with parts.database.transaction() as session:
+    async with container.database.transaction() as session:
         values = {"id": query.removeprefix("attempt=")}
         rows = await session.execute(text("SELECT kind FROM receipt WHERE attempt_id = :id"), values)
         assert rows.scalars().all() == ["delivered"]
@@ -337,23 +344,23 @@ async def test_a_signed_form_that_is_no_status_is_unreadable(bench: TwilioBench,
     ("status", "reason"),
     [("suspended", "account_suspended"), ("closed", "account_closed"), ("frozen", "account_not_active")],
 )
-async def test_a_check_says_that_the_account_is_not_active(bench: TwilioBench, status: str, reason: str) -> None:
+async def test_a_check_reports_that_the_account_is_not_active(bench: TwilioBench, status: str, reason: str) -> None:
     assert await bench.provider.check() == "the credentials are good, and the account is active"
     bench.vendor.status = status
-    with pytest.raises(Permanent, match=reason):
+    with pytest.raises(PermanentError, match=reason):
         await bench.provider.check()
 
 
 async def test_the_questions_are_those_of_the_vendors_own_client(bench: TwilioBench) -> None:
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.check()
     await bench.provider.look_up(message, NOW)
-    recorder = Recorder()
+    recorder = RecordingTransport()
     client = Client(SID, TOKEN, http_client=recorder)
     client.api.base_url = bench.vendor.url
     client.api.accounts(SID).fetch()
     client.messages.page(to=message.address["phone"], page_size=100)
-    for ours, theirs in zip(bench.vendor.questions, recorder.calls, strict=True):
+    for ours, theirs in zip(bench.vendor.lookups, recorder.calls, strict=True):
         path, _, query = ours.target.partition("?")
         assert (ours.method, bench.vendor.url + path) == (theirs["method"], theirs["url"])
         given = {name: str(value) for name, value in (theirs.get("params") or {}).items() if value is not unset}
@@ -365,7 +372,7 @@ NOW = datetime.now(UTC)
 
 async def listed(bench: TwilioBench, body: str | None, at: datetime = NOW, to: str = "") -> list[str | None]:
     """What is found of a message that was sent at `NOW`, if this is all that the vendor has."""
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.messages.append(record(to or message.address["phone"], body or "", at) | {"body": body})
     return [accepted.message_id for accepted in await bench.provider.look_up(message, NOW)]
 
@@ -383,38 +390,38 @@ async def listed(bench: TwilioBench, body: str | None, at: datetime = NOW, to: s
     ],
     ids=["as it was", "of a trial", "in another form", "with a blank", "with another sign", "redacted", "without one"],
 )
-async def test_a_text_that_the_vendor_has_changed_may_be_ours(bench: TwilioBench, body: str | None) -> None:
+async def test_a_text_changed_by_the_vendor_may_match_the_call(bench: TwilioBench, body: str | None) -> None:
     assert len(await listed(bench, body)) == 1
 
 
 @pytest.mark.parametrize("body", ["Grüße", "More Grüße & more", "Your code is 123456"])
-async def test_another_text_to_the_same_number_is_not_ours(bench: TwilioBench, body: str) -> None:
+async def test_a_different_text_to_the_same_number_does_not_match(bench: TwilioBench, body: str) -> None:
     assert await listed(bench, body) == []
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(-3600, 0), (-61, 0), (-30, 1), (0, 1), (90, 1)])
-async def test_the_same_text_of_an_earlier_time_is_not_ours(bench: TwilioBench, seconds: int, times: int) -> None:
+async def test_the_same_text_from_an_earlier_time_does_not_match(bench: TwilioBench, seconds: int, times: int) -> None:
     assert len(await listed(bench, "Grüße & more", NOW + timedelta(seconds=seconds))) == times
 
 
 async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: TwilioBench) -> None:
     """Should the vendor pass over the filter."""
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     listed = [record("+447700900999", message.content["text"], NOW)]
-    bench.vendor.telling = Reply(status=200, body={"messages": listed, "next_page_uri": None})
+    bench.vendor.lookup_override = Reply(status=200, body={"messages": listed, "next_page_uri": None})
     assert await bench.provider.look_up(message, NOW) == []
 
 
-async def test_what_was_found_is_told_oldest_first_with_its_status_and_price(bench: TwilioBench) -> None:
-    message = bench.on(Day.GOOD)
+async def test_found_messages_are_listed_oldest_first_with_status_and_price(bench: TwilioBench) -> None:
+    message = bench.message_in_mode(VendorMode.GOOD)
     for seconds, price in ((40, None), (5, "-0.00750")):
         at = NOW + timedelta(seconds=seconds)
         bench.vendor.messages.append(record(message.address["phone"], "Grüße & more", at) | {"price": price})
     later, earlier = bench.vendor.messages
     response = {"status": 200, "message_status": "queued", "price_unit": "USD"}
     assert await bench.provider.look_up(message, NOW) == [
-        Accepted(message_id=earlier["sid"], response=response, cost="0.00750"),
-        Accepted(message_id=later["sid"], response=response),
+        ProviderAcceptance(message_id=earlier["sid"], response=response, cost="0.00750"),
+        ProviderAcceptance(message_id=later["sid"], response=response),
     ]
 
 
@@ -422,21 +429,21 @@ async def test_what_was_found_is_told_oldest_first_with_its_status_and_price(ben
 async def test_a_page_that_does_not_reach_back_far_enough_proves_nothing(
     bench: TwilioBench, older: int, complete: bool
 ) -> None:
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     ages = [timedelta(hours=1)] * (older + 1) + [timedelta()] * (100 - older)
     bench.vendor.messages = [record(message.address["phone"], "Hi", NOW - age) for age in ages]
     if complete:
         assert await bench.provider.look_up(message, NOW) == []
         return
-    with pytest.raises(Temporary, match="too_many_messages"):
+    with pytest.raises(TemporaryError, match="too_many_messages"):
         await bench.provider.look_up(message, NOW)
 
 
 @pytest.mark.parametrize("change", [{"date_created": None}, {"date_created": "yesterday"}, {"sid": None}, {"sid": ""}])
 async def test_a_record_that_is_none_proves_nothing(bench: TwilioBench, change: dict[str, Any]) -> None:
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.messages.append(record(message.address["phone"], "Grüße & more", NOW) | change)
-    with pytest.raises(Temporary, match="malformed_answer"):
+    with pytest.raises(TemporaryError, match="malformed_answer"):
         await bench.provider.look_up(message, NOW)
 
 

@@ -12,10 +12,10 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from sqlalchemy import text
 
 from api.app import create_app
-from bootstrap import Parts
+from bootstrap import Container
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, UnreadableReceipt
-from tests.api.shops import Shop, open_shop
+from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
 from tests.providers.harness_twilio import CALLBACK, TOKEN, TwilioBench, sign, twilio_bench
 
 STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
@@ -84,12 +84,12 @@ async def test_a_reply_that_twilio_has_not_signed_is_forged(bench: TwilioBench) 
 
 
 @dataclass(frozen=True)
-class Street:
+class TwilioInstallation:
     """Two shops of one installation that sends by Twilio, and Twilio."""
 
-    parts: Parts
+    container: Container
     twilio: AsyncClient
-    shops: tuple[Shop, Shop]
+    api_tenants: tuple[InProcessTenant, InProcessTenant]
 
     async def write(self, fields: dict[str, str]) -> Response:
         body = urlencode(fields).encode()
@@ -100,19 +100,19 @@ class Street:
 
     async def receipts(self, fields: dict[str, str]) -> list[dict[str, Any]]:
         statement = text("SELECT * FROM receipt WHERE raw->>'MessageSid' = :sid")
-        async with self.parts.database.transaction() as session:
+        async with self.container.database.transaction() as session:
             return [dict(row) for row in (await session.execute(statement, {"sid": fields["MessageSid"]})).mappings()]
 
 
 @pytest.fixture
-async def street(parts: Parts, bench: TwilioBench) -> AsyncIterator[Street]:
-    app = create_app(replace(parts, providers={"twilio": bench.provider}))
+async def installation(container: Container, bench: TwilioBench) -> AsyncIterator[TwilioInstallation]:
+    app = create_app(replace(container, providers={"twilio": bench.provider}))
     async with (
-        open_shop(parts) as one,
-        open_shop(parts) as other,
+        open_in_process_tenant(container) as one,
+        open_in_process_tenant(container) as other,
         AsyncClient(transport=ASGITransport(app), base_url="http://tocsin.test") as twilio,
     ):
-        yield Street(parts=parts, twilio=twilio, shops=(one, other))
+        yield TwilioInstallation(container=container, twilio=twilio, api_tenants=(one, other))
 
 
 def number() -> str:
@@ -120,58 +120,58 @@ def number() -> str:
     return f"+49170{uuid4().int % 10**8:08}"
 
 
-async def listed(shop: Shop) -> list[tuple[str, str, str, str]]:
-    items = (await shop.http.get("/suppressions")).json()["items"]
+async def listed(api_tenant: InProcessTenant) -> list[tuple[str, str, str, str]]:
+    items = (await api_tenant.http.get("/suppressions")).json()["items"]
     return [(item["channel"], item["address"], item["reason"], item["source"]) for item in items]
 
 
 @pytest.mark.postgres
-async def test_stop_suppresses_the_number_for_all_who_have_it_and_for_nobody_else(street: Street) -> None:
-    one, other = street.shops
+async def test_stop_suppresses_the_number_only_for_tenants_that_use_it(installation: TwilioInstallation) -> None:
+    one, other = installation.api_tenants
     phone = number()
-    await one.with_person(phone=phone, email="ada@example.com")
-    await one.put(f"/recipients/{one.person}-too", {"phone": phone})
-    await street.write(reply(From=phone))
+    await one.put_recipient(phone=phone, email="ada@example.com")
+    await one.put(f"/recipients/{one.recipient_id}-too", {"phone": phone})
+    await installation.write(reply(From=phone))
     assert await listed(one) == [("sms", phone, "opted_out", "twilio")]
     assert await listed(other) == []
-    await other.with_person(phone=phone)
-    await street.write(reply(From=phone))
+    await other.put_recipient(phone=phone)
+    await installation.write(reply(From=phone))
     assert await listed(one) == await listed(other) == [("sms", phone, "opted_out", "twilio")]
 
 
 @pytest.mark.postgres
-async def test_start_lifts_what_stop_has_done_and_nothing_else(street: Street) -> None:
-    one, other = street.shops
+async def test_start_lifts_only_suppressions_of_stop(installation: TwilioInstallation) -> None:
+    one, other = installation.api_tenants
     phone = number()
-    await one.with_person(phone=phone)
-    await other.with_person(phone=phone)
+    await one.put_recipient(phone=phone)
+    await other.put_recipient(phone=phone)
     await other.http.post("/suppressions", json={"channel": "sms", "address": phone})
-    await street.write(reply(From=phone))
-    await street.write(reply("START", From=phone))
+    await installation.write(reply(From=phone))
+    await installation.write(reply("START", From=phone))
     assert await listed(one) == []
     assert await listed(other) == [("sms", phone, "manual", "api")]
 
 
 @pytest.mark.postgres
-async def test_a_callback_that_is_repeated_is_obeyed_once(street: Street) -> None:
-    shop = street.shops[0]
+async def test_a_callback_that_is_repeated_is_obeyed_once(installation: TwilioInstallation) -> None:
+    api_tenant = installation.api_tenants[0]
     phone = number()
-    await shop.with_person(phone=phone)
+    await api_tenant.put_recipient(phone=phone)
     stop = reply(From=phone)
-    await street.write(stop)
-    await street.write(reply("START", From=phone))
-    await street.write(stop)
-    assert await listed(shop) == []
-    [receipt] = await street.receipts(stop)
-    assert (receipt["applied_at"] is not None, receipt["next_try_at"]) == (True, None)
+    await installation.write(stop)
+    await installation.write(reply("START", From=phone))
+    await installation.write(stop)
+    assert await listed(api_tenant) == []
+    [receipt] = await installation.receipts(stop)
+    assert (receipt["applied_at"] is not None, receipt["next_attempt_at"]) == (True, None)
     assert phone not in str(receipt)
 
 
 @pytest.mark.postgres
-async def test_what_else_people_write_is_taken_and_not_kept(street: Street) -> None:
-    shop = street.shops[0]
+async def test_other_replies_are_acknowledged_and_not_stored(installation: TwilioInstallation) -> None:
+    api_tenant = installation.api_tenants[0]
     phone = number()
-    await shop.with_person(phone=phone)
+    await api_tenant.put_recipient(phone=phone)
     words = reply("Thank you!", From=phone)
-    await street.write(words)
-    assert (await listed(shop), await street.receipts(words)) == ([], [])
+    await installation.write(words)
+    assert (await listed(api_tenant), await installation.receipts(words)) == ([], [])

@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 import standardwebhooks
 
-from domain.targets import Targets
-from providers.guard import GuardedBackend, guarded
-from providers.outcomes import Accepted, Refused, Temporary, Unknown
+from domain.targets import TargetPolicy
+from providers.network_guard import GuardedBackend, guarded_http_transport
+from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.transport import Transport, outgoing_client
-from providers.webhook import Webhook, body_of, tenant_secret
+from providers.webhook import Webhook, build_body, derive_tenant_secret
 from tests.providers.harness import tools_with
-from tests.providers.harness_http import Day, Reply
+from tests.providers.harness_http import Reply, VendorMode
 from tests.providers.harness_webhook import SECRET, TENANT, WebhookBench, webhook_bench
 
 SAMPLE = Path(__file__).parent / "payloads" / "webhook" / "sent.json"
@@ -32,12 +32,12 @@ async def bench() -> AsyncIterator[WebhookBench]:
 
 
 def verifier(bench: WebhookBench) -> standardwebhooks.Webhook:
-    return standardwebhooks.Webhook(tenant_secret(SECRET, TENANT))
+    return standardwebhooks.Webhook(derive_tenant_secret(SECRET, TENANT))
 
 
 async def test_the_body_is_the_documented_one(bench: WebhookBench) -> None:
     sample: dict[str, Any] = json.loads(SAMPLE.read_text())
-    message = replace(bench.on(Day.GOOD), created_at=CREATED)
+    message = replace(bench.message_in_mode(VendorMode.GOOD), created_at=CREATED)
     await bench.provider.send(message)
     [request] = bench.vendor.requests
     sample["data"]["notification_id"] = str(message.notification_id)
@@ -45,7 +45,7 @@ async def test_the_body_is_the_documented_one(bench: WebhookBench) -> None:
 
 
 async def test_the_standards_package_verifies_and_a_changed_byte_is_noticed(bench: WebhookBench) -> None:
-    await bench.provider.send(bench.on(Day.GOOD))
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     [request] = bench.vendor.requests
     headers = dict(request.headers)
     assert verifier(bench).verify(request.body, headers) == request.json
@@ -61,7 +61,7 @@ async def test_the_standards_package_verifies_and_a_changed_byte_is_noticed(benc
 
 async def test_a_repeated_delivery_has_the_same_id_and_body(bench: WebhookBench) -> None:
     """A receiver that obeys the standard takes it once."""
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     for attempt in (message, replace(message, attempt_id=uuid4())):
         await bench.provider.send(attempt)
     first, second = bench.vendor.requests
@@ -71,15 +71,15 @@ async def test_a_repeated_delivery_has_the_same_id_and_body(bench: WebhookBench)
 
 
 async def test_the_time_of_the_signature_is_the_attempts(bench: WebhookBench) -> None:
-    await bench.provider.send(replace(bench.on(Day.GOOD), created_at=CREATED - timedelta(days=3)))
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), created_at=CREATED - timedelta(days=3)))
     [request] = bench.vendor.requests
     assert abs(int(request.headers["webhook-timestamp"]) - datetime.now(UTC).timestamp()) < 5
 
 
-def test_a_tenant_has_a_secret_of_its_own_as_the_standard_writes_it() -> None:
-    ours, others = tenant_secret(SECRET, TENANT), tenant_secret(SECRET, uuid4())
+def test_each_tenant_has_its_own_standard_webhooks_secret() -> None:
+    ours, others = derive_tenant_secret(SECRET, TENANT), derive_tenant_secret(SECRET, uuid4())
     assert ours != others
-    assert ours == tenant_secret(SECRET, TENANT) != tenant_secret(b"another installation", TENANT)
+    assert ours == derive_tenant_secret(SECRET, TENANT) != derive_tenant_secret(b"another installation", TENANT)
     assert ours.startswith("whsec_")
     assert len(base64.b64decode(ours.removeprefix("whsec_"), validate=True)) == 32
 
@@ -87,73 +87,75 @@ def test_a_tenant_has_a_secret_of_its_own_as_the_standard_writes_it() -> None:
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 async def test_any_2xx_is_a_yes(bench: WebhookBench, status: int) -> None:
     bench.vendor.reply = Reply(status=status)
-    message = bench.on(Day.GOOD)
+    message = bench.message_in_mode(VendorMode.GOOD)
     answer = await bench.provider.send(message)
-    assert answer == Accepted(message_id=str(message.delivery_id), response={"status": status})
+    assert answer == ProviderAcceptance(message_id=str(message.delivery_id), response={"status": status})
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 402, 403, 404, 405, 413, 422])
 async def test_a_refusal_is_about_this_endpoint_alone(bench: WebhookBench, status: int) -> None:
     bench.vendor.reply = Reply(status=status, headers={"location": f"{bench.vendor.url}/hooks/good"})
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert answer == Refused(reason=f"status_{status}", response={"status": status})
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert answer == ProviderRefusal(reason=f"status_{status}", response={"status": status})
     assert len(bench.vendor.requests) == 1
 
 
 async def test_410_is_the_definite_word(bench: WebhookBench) -> None:
     bench.vendor.reply = Reply(status=410)
-    answer = await bench.provider.send(bench.on(Day.GOOD))
-    assert answer == Refused(reason="status_410", response={"status": 410}, gone=True)
+    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert answer == ProviderRefusal(reason="status_410", response={"status": 410}, is_gone=True)
 
 
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(408, "timeout"), (425, "too_early"), (429, "throttled"), (500, "server_error"), (503, "server_error")],
 )
-async def test_a_receiver_that_is_not_ready_is_asked_again(bench: WebhookBench, status: int, reason: str) -> None:
+async def test_a_receiver_that_is_not_ready_is_retried(bench: WebhookBench, status: int, reason: str) -> None:
     bench.vendor.reply = Reply(status=status, headers={"Retry-After": "30"})
-    with pytest.raises(Temporary) as caught:
-        await bench.provider.send(bench.on(Day.GOOD))
+    with pytest.raises(TemporaryError) as caught:
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert (caught.value.reason, caught.value.retry_after) == (reason, 30)
 
 
-@pytest.mark.parametrize("day", [Day.RESETS, Day.LOSES])
-async def test_no_answer_is_unknown(bench: WebhookBench, day: Day) -> None:
-    with pytest.raises(Unknown, match="connection_lost"):
-        await bench.provider.send(bench.on(day))
+@pytest.mark.parametrize("day", [VendorMode.RESETS, VendorMode.LOSES])
+async def test_a_missing_response_is_unknown(bench: WebhookBench, day: VendorMode) -> None:
+    with pytest.raises(UnknownOutcome, match="connection_lost"):
+        await bench.provider.send(bench.message_in_mode(day))
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://example.com/", "file:///etc/passwd", "https://", "//example.com", "https://[::1/", "nothing"]
 )
-async def test_what_is_no_web_address_is_refused(bench: WebhookBench, url: str) -> None:
-    answer = await bench.provider.send(replace(bench.on(Day.GOOD), address={"url": url}))
-    assert answer == Refused(reason="invalid_address")
+async def test_an_invalid_web_address_is_refused(bench: WebhookBench, url: str) -> None:
+    answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address={"url": url}))
+    assert answer == ProviderRefusal(reason="invalid_address")
 
 
 async def test_a_private_address_is_refused_and_not_called(bench: WebhookBench) -> None:
-    async with outgoing_client(guarded(GuardedBackend(Targets(), fails_after=0))) as client:
+    async with outgoing_client(guarded_http_transport(GuardedBackend(TargetPolicy(), failure_delay=0))) as client:
         provider = Webhook.build(tools_with(Transport(client), SECRET))
-        with pytest.raises(Temporary, match="connect_failed"):
-            await provider.send(bench.on(Day.GOOD))
+        with pytest.raises(TemporaryError, match="connect_failed"):
+            await provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert bench.vendor.requests == []
 
 
-async def test_an_address_that_nobody_listens_at_is_temporary(bench: WebhookBench) -> None:
-    with pytest.raises(Temporary, match="connect_failed"):
-        await bench.provider.send(replace(bench.on(Day.GOOD), address={"url": "http://127.0.0.1:1/"}))
+async def test_an_address_without_a_listener_is_temporary(bench: WebhookBench) -> None:
+    with pytest.raises(TemporaryError, match="connect_failed"):
+        await bench.provider.send(
+            replace(bench.message_in_mode(VendorMode.GOOD), address={"url": "http://127.0.0.1:1/"})
+        )
 
 
 async def test_it_goes_by_the_guarded_way(bench: WebhookBench) -> None:
     """Bootstrap hands out two; only this one may meet what users chose."""
     async with outgoing_client() as client:
         plain, chosen = Transport(client), Transport(client)
-        tools = replace(tools_with(plain), guarded=chosen)
+        tools = replace(tools_with(plain), guarded_transport=chosen)
         assert Webhook.build(tools)._transport is chosen
 
 
 def test_a_template_of_json_stays_the_text_it_is(bench: WebhookBench) -> None:
-    message = replace(bench.on(Day.GOOD), content={"body": '{"order": 7, "price": "3 €"}'})
-    data = json.loads(body_of(message))["data"]
+    message = replace(bench.message_in_mode(VendorMode.GOOD), content={"body": '{"order": 7, "price": "3 €"}'})
+    data = json.loads(build_body(message))["data"]
     assert data["body"] == '{"order": 7, "price": "3 €"}'
     assert "subject" not in data

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from providers.outcomes import Accepted, Unknown
+from providers.outcomes import ProviderAcceptance, UnknownOutcome
 from tests.providers.harness_fcm import fcm_bench
-from tests.providers.harness_http import Day, HttpBench, Reply
+from tests.providers.harness_http import HttpBench, Reply, VendorMode
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_twilio import twilio_bench
 
@@ -29,8 +29,8 @@ async def test_a_success_that_the_vendor_does_not_document_is_unknown(name: str)
     async with BENCHES[name]() as bench:
         for reply in cells:
             bench.vendor.reply = reply
-            with pytest.raises(Unknown) as caught:
-                await bench.provider.send(bench.on(Day.GOOD))
+            with pytest.raises(UnknownOutcome) as caught:
+                await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
             assert caught.value.reason == "undocumented_success"
 
 
@@ -38,6 +38,6 @@ async def test_a_success_that_the_vendor_does_not_document_is_unknown(name: str)
 async def test_the_documented_success_is_accepted_also_if_its_body_breaks_off(name: str) -> None:
     async with BENCHES[name]() as bench:
         bench.vendor.reply = Reply(status=RIGHT[name], body=DOCUMENTED[name])
-        assert isinstance(await bench.provider.send(bench.on(Day.GOOD)), Accepted)
+        assert isinstance(await bench.provider.send(bench.message_in_mode(VendorMode.GOOD)), ProviderAcceptance)
         bench.vendor.reply = Reply(status=RIGHT[name], body=b"{", missing=100)
-        assert isinstance(await bench.provider.send(bench.on(Day.GOOD)), Accepted)
+        assert isinstance(await bench.provider.send(bench.message_in_mode(VendorMode.GOOD)), ProviderAcceptance)

@@ -13,14 +13,14 @@ import sys
 from typing import Any
 
 from rendering import wire
-from rendering.child import Work, serve
+from rendering.child import JobRunner, serve
 from rendering.messages import RenderFailure
 
 TOOLS = {"ctypes": ctypes, "os": os, "signal": signal, "socket": socket, "libc": ctypes.CDLL(None, use_errno=True)}
 
 
-class HostileWork(Work):
-    def answer(self, job: dict[str, Any]) -> wire.Answer:
+class HostileWork(JobRunner):
+    def answer(self, job: dict[str, Any]) -> wire.JobResult:
         if job["work"] != "run":
             return super().answer(job)
         try:

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from rendering import pool, process, renderer, wire
-from rendering.limits import CPU_SECONDS, MEMORY
-from rendering.messages import Rendered, RenderFailure
-from rendering.process import ROOT, Process
+from rendering.limits import CPU_SECONDS, MEMORY_LIMIT
+from rendering.messages import RenderedContent, RenderFailure
+from rendering.process import ROOT, ChildProcess
 from rendering.renderer import Renderer
-from rendering.templates import CACHE_LIMIT, Templates
-from tests.polling import holds
+from rendering.templates import CACHE_LIMIT, TemplateEngine
+from tests.polling import wait_until
 from tests.rendering import proc
 from tests.rendering.sources import sms
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-FINE = Rendered(content={"text": "1"})
+FINE = RenderedContent(content={"text": "1"})
 
 PARENT = f"""
 import asyncio
@@ -48,51 +48,51 @@ async def own() -> AsyncIterator[Renderer]:
 
 
 @pytest.fixture
-async def child() -> AsyncIterator[Process]:
-    child = await Process.start()
+async def child() -> AsyncIterator[ChildProcess]:
+    child = await ChildProcess.start()
     try:
         assert await child.read(30)
         yield child
     finally:
         child.kill()
-        await child.gone
+        await child.exited
 
 
-def only(own: Renderer) -> Process:
+def only(own: Renderer) -> ChildProcess:
     (process,) = own._pool._processes
     return process
 
 
-def busy(own: Renderer) -> list[Process]:
+def busy(own: Renderer) -> list[ChildProcess]:
     """Those that have worked for longer than a start takes."""
     return [child for child in own._pool._processes if proc.cpu_ticks(child.pid) > 30]
 
 
 async def test_the_environment_does_not_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_SECRET_KEY", "hunter2")
-    child = await Process.start()
+    child = await ChildProcess.start()
     await child.read(30)
     assert proc.text(child.pid, "environ") == ""
     child.kill()
-    await child.gone
+    await child.exited
 
 
 async def test_no_socket_or_file_of_the_parent_reaches_the_child(tmp_path: Path) -> None:
     with (tmp_path / "open").open("w") as file:
         os.set_inheritable(file.fileno(), True)
-        child = await Process.start()
+        child = await ChildProcess.start()
         await child.read(30)
         kept = proc.descriptors(child.pid)
         child.kill()
-        await child.gone
+        await child.exited
     assert file.name not in kept.values()
     assert all(descriptor < 4 for descriptor in kept)
 
 
-async def test_the_kernel_limits_the_child(child: Process) -> None:
-    await child.ask(wire.job("render", sms("x"), {}, "en"), 1)
+async def test_the_kernel_limits_the_child(child: ChildProcess) -> None:
+    await child.run_job(wire.job("render", sms("x"), {}, "en"), 1)
     limits = {line[:26].strip(): line[26:].split() for line in proc.text(child.pid, "limits").splitlines()}
-    assert int(limits["Max address space"][1]) <= MEMORY + (256 << 20)
+    assert int(limits["Max address space"][1]) <= MEMORY_LIMIT + (256 << 20)
     assert int(limits["Max cpu time"][0]) <= CPU_SECONDS + 2
     assert limits["Max core file size"][:2] == ["0", "0"]
     assert limits["Max file size"][:2] == ["0", "0"]
@@ -101,7 +101,7 @@ async def test_the_kernel_limits_the_child(child: Process) -> None:
     assert os.getsid(child.pid) == child.pid
 
 
-async def test_a_child_does_not_import_its_parents_world(child: Process) -> None:
+async def test_a_child_does_not_import_its_parents_world(child: ChildProcess) -> None:
     mapped = proc.text(child.pid, "maps")
     assert "temporalio" not in mapped
     assert "asyncpg" not in mapped
@@ -111,11 +111,11 @@ async def test_a_child_is_ready_quickly() -> None:
     times = []
     for _ in range(5):
         begun = time.monotonic()
-        child = await Process.start()
+        child = await ChildProcess.start()
         await child.read(30)
         times.append(time.monotonic() - begun)
         child.kill()
-        await child.gone
+        await child.exited
     assert min(times) < 2  # 0.15 s on a quiet machine
 
 
@@ -128,7 +128,7 @@ async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
     assert sorted(times)[150] < 0.02  # 0.2 ms on a quiet machine
 
 
-async def test_a_child_killed_while_idle_harms_nobody(own: Renderer) -> None:
+async def test_a_child_killed_while_idle_affects_no_render(own: Renderer) -> None:
     for _ in range(3):
         os.kill(only(own).pid, signal.SIGKILL)  # this loop does not know yet
         assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
@@ -138,16 +138,16 @@ async def test_a_child_killed_while_rendering_is_a_failure(own: Renderer, monkey
     monkeypatch.setattr(renderer, "CALL_SECONDS", 20)
     call = asyncio.create_task(own.render(sms(ENDLESS), {}, "en"))
     for _ in range(2):  # a died call has one more try
-        await holds(lambda: bool(busy(own)))
+        await wait_until(lambda: bool(busy(own)))
         for child in busy(own):
             os.kill(child.pid, signal.SIGKILL)
-            await child.gone
+            await child.exited
     assert await call == RenderFailure(reason="the rendering process died")
     assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
 
 
 @pytest.mark.long  # 6 s of CPU; the suite checks the limits of the kernel (`test_the_kernel_limits_the_child`)
-async def test_the_kernel_stops_a_child_whose_parent_does_not(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_kernel_stops_a_child_of_a_dead_parent(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "CALL_SECONDS", 60)
     assert await own.render(sms(ENDLESS), {}, "en") == RenderFailure(reason="the rendering process died")
 
@@ -164,9 +164,9 @@ async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer, monkeyp
 
 
 def test_the_oldest_compiled_templates_are_dropped() -> None:
-    templates = Templates()
+    templates = TemplateEngine()
     for number in range(24):
-        assert isinstance(templates.render(sms(f"{number}" + "a" * 32_000), {}, "en"), Rendered)
+        assert isinstance(templates.render(sms(f"{number}" + "a" * 32_000), {}, "en"), RenderedContent)
     kept = [source for _, source in templates._compiled]
     assert templates._cached == sum(map(len, kept)) <= CACHE_LIMIT
     assert kept[-1].startswith("23")
@@ -178,13 +178,13 @@ async def test_many_templates_do_not_fill_a_child(own: Renderer, monkeypatch: py
     monkeypatch.setattr(renderer, "CALL_SECONDS", 30)
     for number in range(24):
         body = f"{{# {number} #}}" + "{{ a }} " * 4000
-        assert isinstance(await own.render(sms(body), {"a": 1}, "en"), Rendered)
+        assert isinstance(await own.render(sms(body), {"a": 1}, "en"), RenderedContent)
     assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
     resident = int(proc.text(only(own).pid, "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     assert resident < 150 << 20
 
 
-async def test_an_answer_that_is_not_ours_is_a_dead_child(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_foreign_response_counts_as_a_dead_child(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import sys; w = sys.stdout.buffer.write; w(b'\\0\\0\\0\\2{}'); sys.stdout.flush(); sys.stdin.buffer.read(9); w(b'\\0\\0\\0\\3[1]'); sys.stdout.flush(); sys.stdin.read()"  # noqa: E501
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", script))
     async with Renderer(children=1) as strange:
@@ -199,13 +199,13 @@ async def test_children_that_do_not_start_are_tried_again(
         broken.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
         late = Renderer(children=1)
         call = asyncio.create_task(late.render(sms("{{ 1 }}"), {}, "en"))
-        await holds(lambda: "did not start" in caplog.text)
+        await wait_until(lambda: "did not start" in caplog.text)
         assert not call.done()
     assert await call == FINE
     await late.close()
 
 
-async def test_a_closed_renderer_says_so_and_leaves_nothing() -> None:
+async def test_a_closed_renderer_refuses_work_and_leaves_no_child() -> None:
     before = proc.renderers(os.getpid())
     closing = Renderer()
     await closing.render(sms("x"), {}, "en")
@@ -222,9 +222,9 @@ async def test_a_parent_killed_with_9_leaves_no_child() -> None:
     )
     assert parent.stdout is not None
     assert await parent.stdout.readline() == b"ready\n"
-    await holds(lambda: len(proc.renderers(parent.pid)) == 2)  # one idle, one about to loop for ever
+    await wait_until(lambda: len(proc.renderers(parent.pid)) == 2)  # one idle, one about to loop for ever
     left = proc.renderers(parent.pid)
-    await holds(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
+    await wait_until(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
     parent.kill()
     await parent.wait()
-    await holds(lambda: not any(proc.running(pid) for pid in left))
+    await wait_until(lambda: not any(proc.running(pid) for pid in left))

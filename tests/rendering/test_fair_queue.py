@@ -6,24 +6,24 @@ A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
 def queue(share: int = 1, waiting: int = 9) -> FairQueue[str]:
-    return FairQueue(share=share, waiting=waiting)
+    return FairQueue(slots_per_tenant=share, waiting=waiting)
 
 
 def fill(fair: FairQueue[str], *items: tuple[UUID | None, str]) -> None:
     for tenant, item in items:
-        fair.add(tenant, item)
+        fair.enqueue(tenant, item)
 
 
 def added(fair: FairQueue[str], tenant: UUID, item: str) -> str | None:
     """The item that had to leave."""
-    fair.add(tenant, item)
+    fair.enqueue(tenant, item)
     return fair.remove_surplus(tenant)
 
 
 def drained(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
     """In the order in which one slot serves them."""
     served = []
-    while (item := fair.take()) is not None:
+    while (item := fair.dequeue()) is not None:
         served.append(item)
         fair.release(tenants[item[0]])
     return served
@@ -38,30 +38,30 @@ def test_tenants_are_served_round_robin() -> None:
 def test_a_tenant_occupies_no_more_than_its_share() -> None:
     fair = queue(share=2)
     fill(fair, (A, "a1"), (A, "a2"), (A, "a3"), (None, "n1"))
-    assert [fair.take() for _ in range(4)] == ["a1", "n1", "a2", None]
+    assert [fair.dequeue() for _ in range(4)] == ["a1", "n1", "a2", None]
     fair.release(A)
-    assert fair.take() == "a3"
+    assert fair.dequeue() == "a3"
 
 
 def test_a_tenant_that_was_served_waits_behind_one_that_comes_later() -> None:
     fair = queue(share=2)
     fill(fair, (A, "a1"), (A, "a2"))
-    assert fair.take() == "a1"
-    fair.add(B, "b1")
-    assert [fair.take(), fair.take()] == ["a2", "b1"]
+    assert fair.dequeue() == "a1"
+    fair.enqueue(B, "b1")
+    assert [fair.dequeue(), fair.dequeue()] == ["a2", "b1"]
     fill(fair, (A, "a3"), (B, "b2"))
     fair.release(A)
-    assert fair.take() == "a3"
+    assert fair.dequeue() == "a3"
 
 
-def test_in_a_full_queue_the_tenant_with_the_most_items_loses_its_newest() -> None:
+def test_a_full_queue_drops_the_newest_item_of_the_largest_tenant() -> None:
     fair = queue(waiting=3)
     fill(fair, (A, "a1"), (A, "a2"), (A, "a3"))
     assert added(fair, A, "a4") == "a4"
     assert added(fair, B, "b1") == "a3"
     assert added(fair, C, "c1") == "a2"
     assert added(fair, C, "c2") == "c2"
-    assert fair.take() == "a1"
+    assert fair.dequeue() == "a1"
     assert added(fair, A, "a5") is None
 
 
@@ -84,4 +84,4 @@ def test_draining_returns_all_that_wait() -> None:
     fair = queue()
     fill(fair, (A, "a1"), (B, "b1"), (A, "a2"))
     assert fair.drain() == ["a1", "a2", "b1"]
-    assert fair.take() is None
+    assert fair.dequeue() is None

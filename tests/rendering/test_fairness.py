@@ -11,13 +11,13 @@ import pytest
 
 from rendering import pool, renderer, schema_checks
 from rendering.failures import QUARANTINED
-from rendering.fair_queue import TooManyWaiting
-from rendering.messages import JSON, Rendered, RenderFailure
-from rendering.process import Process
+from rendering.fair_queue import RenderQueueFull
+from rendering.messages import JSON, RenderedContent, RenderFailure
+from rendering.process import ChildProcess
 from rendering.renderer import Renderer
 from rendering.schema_bounds import BoundedSchema
 from rendering.schema_checks import PayloadChecks, check_schema
-from tests.polling import holds
+from tests.polling import wait_until
 from tests.rendering import proc
 from tests.rendering.sources import sms
 
@@ -38,7 +38,7 @@ async def own() -> AsyncIterator[Renderer]:
 
 
 async def works(own: Renderer, tenant: UUID) -> bool:
-    return await own.render(sms("{{ 1 }}"), {}, "en", tenant=tenant) == Rendered(content={"text": "1"})
+    return await own.render(sms("{{ 1 }}"), {}, "en", tenant=tenant) == RenderedContent(content={"text": "1"})
 
 
 async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(own: Renderer) -> None:
@@ -47,7 +47,7 @@ async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(ow
         asyncio.create_task(own.render(sms(f"{number}{SLOW}"), {}, "en", tenant=crowd))
         for number in range(pool.WAITING_LIMIT)
     ]
-    await holds(lambda: len(own._pool._queue._occupied) == 1)
+    await wait_until(lambda: len(own._pool._queue._occupied) == 1)
     begun = time.monotonic()
     for _ in range(20):
         assert await works(own, uuid4())
@@ -66,7 +66,7 @@ async def test_a_template_that_was_stopped_twice_is_refused_without_a_child(own:
     answers += [await own.render(sms(SLOW), {"n": n}, "en", tenant=tenant) for n in range(50)]
     assert time.monotonic() - begun < 1
     assert answers == [STOPPED] * 2 + [REFUSED] * 50
-    await holds(lambda: len(proc.renderers(os.getpid())) >= len(before))
+    await wait_until(lambda: len(proc.renderers(os.getpid())) >= len(before))
     assert await works(own, tenant)
     assert await own.inspect(sms(SLOW), tenant=tenant) == REFUSED
     assert await own.inspect(sms(SLOW), tenant=uuid4()) != REFUSED
@@ -84,19 +84,19 @@ async def test_calls_that_wait_behind_the_second_stop_are_refused_too(own: Rende
 async def test_a_child_that_had_no_processor_is_not_held_against_its_template(
     own: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer, "BLAMED_CPU_SECONDS", 9)
+    monkeypatch.setattr(renderer, "STARVED_CPU_SECONDS", 9)
     monkeypatch.setattr(renderer, "CALL_SECONDS", 0.2)
-    monkeypatch.setattr(renderer, "STARVED_SECONDS", 0.2)
+    monkeypatch.setattr(renderer, "STARVED_EXTRA_SECONDS", 0.2)
     tenant = uuid4()
     assert [await own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(3)] == [STOPPED] * 3
 
 
 async def test_a_child_that_had_no_processor_has_more_time(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renderer, "BLAMED_CPU_SECONDS", 9)
+    monkeypatch.setattr(renderer, "STARVED_CPU_SECONDS", 9)
     monkeypatch.setattr(renderer, "CALL_SECONDS", 0.11)
-    monkeypatch.setattr(renderer, "STARVED_SECONDS", 20)
+    monkeypatch.setattr(renderer, "STARVED_EXTRA_SECONDS", 20)
     body = "{% for a in range(2000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}1"  # 0.2 s
-    assert await own.render(sms(body), {}, "en", tenant=uuid4()) == Rendered(content={"text": "1"})
+    assert await own.render(sms(body), {}, "en", tenant=uuid4()) == RenderedContent(content={"text": "1"})
 
 
 async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
@@ -105,12 +105,12 @@ async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
     tenant = uuid4()
     calls = [asyncio.create_task(own.render(sms("x"), {}, "en", tenant=tenant)) for _ in range(pool.WAITING_LIMIT + 2)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [Rendered] * pool.WAITING_LIMIT + [TooManyWaiting] * 2
+    assert [type(answer) for answer in answers] == [RenderedContent] * pool.WAITING_LIMIT + [RenderQueueFull] * 2
     assert await works(own, tenant)
     running = asyncio.create_task(own.render(sms(SLOW), {}, "en", tenant=tenant))
-    await holds(lambda: own._pool._queue._occupied[tenant] == 1)
+    await wait_until(lambda: own._pool._queue._occupied[tenant] == 1)
     monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
-    with pytest.raises(TooManyWaiting):
+    with pytest.raises(RenderQueueFull):
         await own.render(sms("x"), {}, "en", tenant=tenant)
     assert await running == STOPPED
 
@@ -166,17 +166,17 @@ async def test_payloads_that_do_not_fit_into_one_call_are_checked_in_several(own
 async def test_a_process_that_cannot_start_is_started_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the machine has no process left: the tenant keeps its turn, and the pool its size."""
     monkeypatch.setattr(pool, "RESTART_DELAY", 0.05)
-    start, failures = Process.start, iter([BlockingIOError(), BlockingIOError()])
+    start, failures = ChildProcess.start, iter([BlockingIOError(), BlockingIOError()])
 
-    async def sometimes() -> Process:
+    async def sometimes() -> ChildProcess:
         if (error := next(failures, None)) is not None:
             raise error
         return await start()
 
-    monkeypatch.setattr(Process, "start", sometimes)
+    monkeypatch.setattr(ChildProcess, "start", sometimes)
     async with Renderer() as own:
         assert await works(own, uuid4())
-        await holds(lambda: len(own._pool._idle) == 2)
+        await wait_until(lambda: len(own._pool._idle) == 2)
 
 
 async def test_a_batch_computes_the_limits_of_a_schema_once(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rendering.messages import Inspection, Rendered, RenderFailure
+from rendering.messages import Inspection, RenderedContent, RenderFailure
 from rendering.renderer import Renderer
 from tests.rendering.sources import email, sms
 
@@ -127,24 +127,20 @@ async def needs(renderer: Renderer, body: str) -> bool:
 
 
 @pytest.mark.parametrize("body", NEEDED)
-async def test_what_is_read_without_asking_is_needed_and_a_render_without_it_fails(
-    renderer: Renderer, body: str
-) -> None:
+async def test_a_variable_read_without_a_condition_is_required(renderer: Renderer, body: str) -> None:
     assert await needs(renderer, body)
     assert isinstance(await renderer.render(sms(body), PAYLOAD, "en"), RenderFailure)
 
 
 @pytest.mark.parametrize("body", NEEDED_ELSEWHERE)
-async def test_what_is_read_only_sometimes_is_needed_too(renderer: Renderer, body: str) -> None:
+async def test_a_variable_read_conditionally_is_required(renderer: Renderer, body: str) -> None:
     assert await needs(renderer, body)
 
 
 @pytest.mark.parametrize("body", GUARDED)
-async def test_what_is_asked_about_first_is_not_needed_and_a_render_without_it_works(
-    renderer: Renderer, body: str
-) -> None:
+async def test_a_variable_tested_before_use_is_not_required(renderer: Renderer, body: str) -> None:
     assert not await needs(renderer, body)
-    assert isinstance(await renderer.render(sms(body), PAYLOAD, "en"), Rendered)
+    assert isinstance(await renderer.render(sms(body), PAYLOAD, "en"), RenderedContent)
 
 
 async def test_a_guard_holds_in_its_own_part_only(renderer: Renderer) -> None:
@@ -159,7 +155,7 @@ async def test_a_guard_holds_in_its_own_part_only(renderer: Renderer) -> None:
         assert seen.needed == {"x"}
 
 
-async def test_what_is_always_there_is_no_variable(renderer: Renderer) -> None:
+async def test_a_builtin_name_is_no_variable(renderer: Renderer) -> None:
     seen = await renderer.inspect(sms("{{ locale }}{% for a in range(2) %}{{ loop.index }}{% endfor %}"))
     assert seen == Inspection(variables=set(), needed=set())
 

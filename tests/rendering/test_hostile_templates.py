@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from rendering.messages import Inspection, Rendered, RenderFailure
+from rendering.messages import Inspection, RenderedContent, RenderFailure
 from rendering.renderer import Renderer
 from tests.rendering.sources import email, sms
 
@@ -80,7 +80,7 @@ ATTACKS = [
 
 
 async def still_works(renderer: Renderer) -> bool:
-    return await renderer.render(sms("fine {{ a }}"), {"a": 1}, "en") == Rendered(content={"text": "fine 1"})
+    return await renderer.render(sms("fine {{ a }}"), {"a": 1}, "en") == RenderedContent(content={"text": "fine 1"})
 
 
 @pytest.mark.parametrize("body", ESCAPES)
@@ -89,7 +89,7 @@ async def test_known_escapes_fail(renderer: Renderer, body: str) -> None:
 
 
 @pytest.mark.parametrize(("body", "reasons"), ATTACKS)
-async def test_an_attack_is_answered_and_the_next_render_works(
+async def test_an_attack_gets_an_error_and_the_next_render_works(
     renderer: Renderer, body: str, reasons: set[str]
 ) -> None:
     begun = time.monotonic()
@@ -116,16 +116,16 @@ async def test_a_huge_input_is_refused_before_it_reaches_a_child(renderer: Rende
 async def test_hostile_html_does_not_hold_up_the_text_part(renderer: Renderer) -> None:
     begun = time.monotonic()
     answer = await renderer.render(email("{% for a in range(90000) %}<a href=x><b{% endfor %}"), {}, "en")
-    assert isinstance(answer, Rendered | RenderFailure)
+    assert isinstance(answer, RenderedContent | RenderFailure)
     assert await still_works(renderer)
     assert time.monotonic() - begun < 30
 
 
-async def test_one_poison_template_harms_none_of_twenty_beside_it(renderer: Renderer) -> None:
+async def test_one_poison_template_affects_none_of_twenty_others(renderer: Renderer) -> None:
     poison = asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4()))
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
     assert not poison.done()  # they went by the other child while it was still looping
-    assert others == [Rendered(content={"text": str(n)}) for n in range(20)]
+    assert others == [RenderedContent(content={"text": str(n)}) for n in range(20)]
     assert await poison == RenderFailure(reason=SLOW)
 
 
@@ -134,11 +134,11 @@ async def test_waiting_behind_poison_does_not_count(renderer: Renderer) -> None:
     poison = [asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4())) for _ in range(4)]
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
     assert time.monotonic() - begun > 1.5  # they did wait longer than their own second
-    assert others == [Rendered(content={"text": str(n)}) for n in range(20)]
+    assert others == [RenderedContent(content={"text": str(n)}) for n in range(20)]
     assert await asyncio.gather(*poison) == [RenderFailure(reason=SLOW)] * 4
 
 
-async def test_a_cancelled_call_leaves_no_answer_for_the_next(renderer: Renderer) -> None:
+async def test_a_canceled_call_leaves_no_response_for_the_next(renderer: Renderer) -> None:
     for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):

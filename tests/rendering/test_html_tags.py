@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rendering.html_tags import all_tags, tags, unescaped
+from rendering.html_tags import find_all_tags, find_tags, unescape_attribute
 
 
 def links(html: str) -> list[str]:
     """The `href` of each link as it is written."""
-    return [html[slice(*tag.values["href"])] for tag in tags(html) if tag.name == "a" and "href" in tag.values]
+    return [html[slice(*tag.values["href"])] for tag in find_tags(html) if tag.name == "a" and "href" in tag.values]
 
 
 def names(html: str) -> list[str]:
-    return [tag.name for tag in tags(html)]
+    return [tag.name for tag in find_tags(html)]
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_link_is_found_however_it_is_written(html: str, found: list[str]) -> N
         "</>",
     ],
 )
-def test_what_is_no_markup_hides_no_more_than_itself(hidden: str) -> None:
+def test_text_that_is_not_markup_hides_only_itself(hidden: str) -> None:
     html = hidden.format("<a href=no>", no="no") + "<a href=x>"
     assert links(html) == ["x"]
 
 
-def test_what_only_some_readers_hide_is_markup() -> None:
+def test_text_that_only_some_readers_hide_is_markup() -> None:
     assert links("<!--[if !mso]><!--><a href=x><!--<![endif]--><a href=y>") == ["x", "y"]
     assert links("<![if !mso]><a href=x><![endif]>") == ["x"]
 
@@ -86,13 +86,13 @@ def test_what_only_some_readers_hide_is_markup() -> None:
 @pytest.mark.parametrize(
     "open_end", ["<!-- ", "<script>", "<a title='", '<a title="', "<a title=", "<a ", "<!", "</", "<"]
 )
-def test_what_is_never_closed_hides_the_rest(open_end: str) -> None:
+def test_an_unclosed_element_hides_the_rest(open_end: str) -> None:
     assert links(f"<a href=x>{open_end}") == ["x"]
     assert links(f"<a href=x>{open_end}<a href=no")[1:] == []
 
 
 def every_link(html: str) -> list[str]:
-    return [html[slice(*span)] for tag in all_tags(html) for name, span in tag.attributes if name == "href"]
+    return [html[slice(*span)] for tag in find_all_tags(html) for name, span in tag.attributes if name == "href"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_names_are_lower_and_end_tags_have_a_slash() -> None:
 def test_half_a_megabyte_of_anything_takes_no_time(piece: str) -> None:
     html = piece * (500_000 // len(piece))
     began = time.process_time()
-    for _ in tags(html):
+    for _ in find_tags(html):
         pass
     assert time.process_time() - began < 2
 
@@ -179,7 +179,7 @@ def test_where_everything_is_closed_the_library_finds_the_same(html: str) -> Non
     oracle.close()
     found = [
         (tag.name, {name: html[slice(*span)] for name, span in tag.values.items()})
-        for tag in tags(html)
+        for tag in find_tags(html)
         if not tag.name.startswith("/")
     ]
     assert found == oracle.found
@@ -187,7 +187,7 @@ def test_where_everything_is_closed_the_library_finds_the_same(html: str) -> Non
 
 @given(st.text("<>!-/='\" \nabc&;?sript"))
 def test_no_document_is_too_broken(html: str) -> None:
-    for tag in tags(html):
+    for tag in find_tags(html):
         assert html[tag.start] == "<"
         assert all(0 <= start <= end <= len(html) for start, end in tag.values.values())
 
@@ -223,5 +223,5 @@ def test_no_document_is_too_broken(html: str) -> None:
         ("https&colon;&sol;&sol;x", "https://x"),
     ],
 )
-def test_an_attribute_means_what_a_browser_reads(written: str, meant: str) -> None:
-    assert unescaped(written) == meant
+def test_an_attribute_is_read_as_browsers_do(written: str, meant: str) -> None:
+    assert unescape_attribute(written) == meant

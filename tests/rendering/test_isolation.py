@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from rendering import isolation, process, wire
-from rendering.messages import Rendered, RenderFailure
-from rendering.pool import Pool
-from rendering.process import Process
+from rendering.environment import TEXT_METHODS, build_environment
+from rendering.messages import RenderedContent, RenderFailure
+from rendering.pool import ProcessPool
+from rendering.process import ChildProcess
 from rendering.renderer import Renderer
-from rendering.sandbox import TEXT_METHODS, build
-from rendering.templates import Templates
-from tests.polling import holds
+from rendering.templates import TemplateEngine
+from tests.polling import wait_until
 from tests.rendering import proc
 from tests.rendering.sources import sms
 
@@ -54,17 +54,17 @@ ALONE: dict[str, dict[str, str]] = {
 
 
 @asynccontextmanager
-async def hostile(monkeypatch: pytest.MonkeyPatch, *layers: str) -> AsyncIterator[Process]:
+async def hostile(monkeypatch: pytest.MonkeyPatch, *layers: str) -> AsyncIterator[ChildProcess]:
     """A child that runs code; the greeting must say that its layers are in force."""
     monkeypatch.setattr(process, "COMMAND", (*HOSTILE, *layers))
-    child = await Process.start()
+    child = await ChildProcess.start()
     greeting = (await child.read(30) or b"").decode()
     assert all(f'"{layer}"' in greeting for layer in layers), greeting
     try:
         yield child
     finally:
         child.kill()
-        await child.gone
+        await child.exited
 
 
 def aimed(code: str, folder: Path) -> str:
@@ -76,11 +76,11 @@ def aimed(code: str, folder: Path) -> str:
     return code.format(file=str(file), folder=str(folder), parent=os.getpid())
 
 
-async def run(child: Process, code: str, tmp_path: Path) -> str:
+async def run(child: ChildProcess, code: str, tmp_path: Path) -> str:
     ready = aimed(code, tmp_path)
-    payload = await child.ask(wire.frame({"work": "run", "code": ready}), 10)
+    payload = await child.run_job(wire.frame({"work": "run", "code": ready}), 10)
     assert payload is not None
-    answer, _ = wire.read_answer(payload)
+    answer, _ = wire.decode_result(payload)
     assert isinstance(answer, RenderFailure)
     return answer.reason
 
@@ -99,15 +99,15 @@ async def test_the_code_of_these_tests_works_without_layers(tmp_path: Path, monk
             assert (await run(child, code, tmp_path)).startswith("done: ")
 
 
-async def test_all_layers_together_refuse_and_rendering_goes_on(
+async def test_all_layers_together_refuse_attacks_and_rendering_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with hostile(monkeypatch) as child:
         for code in {code for refused in ALONE.values() for code in refused}:
             assert await run(child, code, tmp_path) in ("EPERM", REFUSED), code
-        payload = await child.ask(wire.job("render", sms("{{ 1 }}"), {}, "en"), 10)
+        payload = await child.run_job(wire.job("render", sms("{{ 1 }}"), {}, "en"), 10)
         assert payload is not None
-        assert wire.read_answer(payload)[0] == Rendered(content={"text": "1"})
+        assert wire.decode_result(payload)[0] == RenderedContent(content={"text": "1"})
 
 
 async def test_no_tcp_connection_with_landlock_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,26 +120,26 @@ async def test_no_tcp_connection_with_landlock_alone(tmp_path: Path, monkeypatch
 async def test_every_filter_and_test_works_in_a_child(renderer: Renderer) -> None:
     """Nothing that a template can use is loaded at its first use."""
     values = ("'a <b>c</b> \\N{DASH} http://x.example/?a=1'", "['b', 'a']", "{'b': 1, 'a': 2}", "3.5", "missing")
-    sandbox = build(html=False)
+    sandbox = build_environment(html=False)
     bodies = [f"{{{{ {value}|{name} }}}}" for name in sandbox.filters if name != "random" for value in values]
     bodies += [f"{{{{ {value} is {name} }}}}" for name in sandbox.tests for value in values]
     bodies += [f"{{{{ {value}.{name}() }}}}" for name in sorted(TEXT_METHODS) for value in values]
-    here = Templates()
+    here = TemplateEngine()
     for body in bodies:
         rendered = [await renderer.render(sms(body), {}, "en"), here.render(sms(body), {}, "en")]
         assert len({ADDRESS.sub("", repr(each)) for each in rendered}) == 1, rendered
 
 
 async def test_production_runs_no_code() -> None:
-    child = await Process.start()
+    child = await ChildProcess.start()
     await child.read(30)
-    assert await child.ask(wire.frame({"work": "run", "code": "1"}), 10) is None
-    await child.gone
+    assert await child.run_job(wire.frame({"work": "run", "code": "1"}), 10) is None
+    await child.exited
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
 async def test_the_children_of_root_have_users_of_their_own() -> None:
-    children = [await Process.start() for _ in range(2)]
+    children = [await ChildProcess.start() for _ in range(2)]
     for child in children:
         await child.read(30)
     status = [line for child in children for line in proc.text(child.pid, "status").splitlines()]
@@ -147,16 +147,16 @@ async def test_the_children_of_root_have_users_of_their_own() -> None:
     capabilities = [line for line in status if line.startswith("CapEff")]
     for child in children:
         child.kill()
-        await child.gone
+        await child.exited
     assert len(users) == 2
     assert not any("\t0\t" in line for line in users)
     assert all(int(line.split()[1], 16) == 0 for line in capabilities)
 
 
-async def test_the_log_says_once_what_is_in_force(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_reports_the_active_isolation_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "rendering.pool")
     async with Renderer(children=2) as renderer:
-        await holds(lambda: len(renderer._pool._idle) == 2)
+        await wait_until(lambda: len(renderer._pool._idle) == 2)
         assert renderer.isolation is not None
         assert {"no_new_privs", "seccomp", "no_descriptors"} <= {*renderer.isolation}
     lines = [record.getMessage() for record in caplog.records if "isolated by" in record.getMessage()]
@@ -165,7 +165,7 @@ async def test_the_log_says_once_what_is_in_force(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_missing_layer_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    Pool(1)._note_isolation({"in_force": ["no_descriptors"], "missing": {"landlock": "ENOSYS"}})
+    ProcessPool(1)._log_isolation({"in_force": ["no_descriptors"], "missing": {"landlock": "ENOSYS"}})
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().endswith("no_descriptors; missing: landlock (ENOSYS)")

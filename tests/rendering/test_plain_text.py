@@ -1,6 +1,6 @@
 import pytest
 
-from rendering.plain_text import plain_text
+from rendering.plain_text import html_to_text
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ from rendering.plain_text import plain_text
     ],
 )
 def test_html_becomes_text(html: str, text: str) -> None:
-    assert plain_text(html) == text
+    assert html_to_text(html) == text

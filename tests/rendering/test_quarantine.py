@@ -1,7 +1,7 @@
-from rendering.quarantine import SECONDS, SIZE, Quarantine
+from rendering.quarantine import MAX_ENTRIES, QUARANTINE_SECONDS, Quarantine
 
 
-class Clock:
+class QuarantineClock:
     def __init__(self) -> None:
         self.now = 1000.0
 
@@ -10,35 +10,35 @@ class Clock:
 
 
 def test_the_second_strike_refuses_for_a_while() -> None:
-    clock = Clock()
+    clock = QuarantineClock()
     quarantine = Quarantine(clock)
-    quarantine.add_strike(b"a")
+    quarantine.record_stop(b"a")
     assert not quarantine.refuses(b"a")
-    clock.now += SECONDS - 1
-    quarantine.add_strike(b"a")
+    clock.now += QUARANTINE_SECONDS - 1
+    quarantine.record_stop(b"a")
     assert quarantine.refuses(b"a")
     assert not quarantine.refuses(b"b")
-    clock.now += SECONDS - 1
+    clock.now += QUARANTINE_SECONDS - 1
     assert quarantine.refuses(b"a")
     clock.now += 1
     assert not quarantine.refuses(b"a")
 
 
 def test_a_strike_long_after_the_first_is_a_first_one() -> None:
-    clock = Clock()
+    clock = QuarantineClock()
     quarantine = Quarantine(clock)
-    quarantine.add_strike(b"a")
-    clock.now += SECONDS
-    quarantine.add_strike(b"a")
+    quarantine.record_stop(b"a")
+    clock.now += QUARANTINE_SECONDS
+    quarantine.record_stop(b"a")
     assert not quarantine.refuses(b"a")
 
 
 def test_the_table_forgets_the_oldest_when_it_is_full() -> None:
-    quarantine = Quarantine(Clock())
+    quarantine = Quarantine(QuarantineClock())
     for key in (b"first", b"last"):
-        quarantine.add_strike(key)
-        quarantine.add_strike(key)
-    for number in range(SIZE - 1):
-        quarantine.add_strike(str(number).encode())
+        quarantine.record_stop(key)
+        quarantine.record_stop(key)
+    for number in range(MAX_ENTRIES - 1):
+        quarantine.record_stop(str(number).encode())
     assert not quarantine.refuses(b"first")
     assert quarantine.refuses(b"last")

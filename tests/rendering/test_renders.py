@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 
 from domain.channels import Channel
-from rendering.messages import JSON, Inspection, Rendered, RenderFailure, TemplateSource
+from rendering.messages import JSON, Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from tests.rendering.sources import email, sms
 
@@ -23,12 +23,12 @@ ADA: dict[str, JSON] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": ["tea
 )
 async def test_each_channel_has_its_fields(renderer: Renderer, channel: Channel, expected: dict[str, JSON]) -> None:
     source = TemplateSource(subject="For {{ name }}", body="Hi {{ name }}", text=None, channel=channel)
-    assert await renderer.render(source, ADA, "en") == Rendered(content=expected)
+    assert await renderer.render(source, ADA, "en") == RenderedContent(content=expected)
 
 
 async def test_a_webhook_without_a_subject_has_none(renderer: Renderer) -> None:
     source = TemplateSource(subject=None, body='{"id": {{ order.id }}}', text=None, channel=Channel.WEBHOOK)
-    assert await renderer.render(source, ADA, "en") == Rendered(content={"body": '{"id": 7}'})
+    assert await renderer.render(source, ADA, "en") == RenderedContent(content={"body": '{"id": 7}'})
 
 
 @pytest.mark.parametrize(
@@ -50,28 +50,30 @@ async def test_a_webhook_without_a_subject_has_none(renderer: Renderer) -> None:
     ],
 )
 async def test_ordinary_templates_render(renderer: Renderer, body: str, expected: str) -> None:
-    assert await renderer.render(sms(body), ADA, "fr-BE") == Rendered(content={"text": expected})
+    assert await renderer.render(sms(body), ADA, "fr-BE") == RenderedContent(content={"text": expected})
 
 
 async def test_a_variable_called_locale_wins(renderer: Renderer) -> None:
-    assert await renderer.render(sms("{{ locale }}"), {"locale": "here"}, "en") == Rendered(content={"text": "here"})
+    assert await renderer.render(sms("{{ locale }}"), {"locale": "here"}, "en") == RenderedContent(
+        content={"text": "here"}
+    )
 
 
 @pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r", " \n ", "\u2028", "\x0b", "\x85", "\n\n"])
 async def test_a_subject_is_one_line(renderer: Renderer, breaks: str) -> None:
     source = email("x", subject="{{ a }}\n")
     done = await renderer.render(source, {"a": f"Hi{breaks}Bcc: eve@example.com"}, "en")
-    assert isinstance(done, Rendered)
+    assert isinstance(done, RenderedContent)
     assert done.content["subject"] == "Hi Bcc: eve@example.com"
 
 
 async def test_an_own_text_part_is_not_escaped(renderer: Renderer) -> None:
     done = await renderer.render(email("{{ name }}", text="Dear {{ name }}"), ADA, "en")
-    assert isinstance(done, Rendered)
+    assert isinstance(done, RenderedContent)
     assert done.content["text"] == "Dear Ada & <Bob>"
 
 
-async def test_inspection_lists_what_the_templates_read(renderer: Renderer) -> None:
+async def test_inspection_lists_the_variables_of_the_templates(renderer: Renderer) -> None:
     source = email(
         "{% for item in order.items %}{{ item }}{{ range(2) }}{{ locale }}{% endfor %}", "{{ a }}", "{% set c = b %}"
     )
@@ -96,7 +98,7 @@ async def test_inspection_lists_what_the_templates_read(renderer: Renderer) -> N
         ("{% if empty %}{{ 1|nope }}{% endif %}{{ 1|nope }}", "syntax error: no filter named 'nope'", 1),
     ],
 )
-async def test_a_failure_says_what_and_where(renderer: Renderer, body: str, reason: str, line: int) -> None:
+async def test_a_failure_has_a_reason_and_a_location(renderer: Renderer, body: str, reason: str, line: int) -> None:
     assert await renderer.render(sms(body), ADA, "en") == RenderFailure(reason=reason, part="body", line=line)
 
 
@@ -140,7 +142,7 @@ async def test_variables_must_be_plain_json(renderer: Renderer, value: object) -
 
 
 @pytest.mark.parametrize("value", ["\0", "\ud800"])
-async def test_what_postgres_cannot_store_is_refused(renderer: Renderer, value: str) -> None:
+async def test_content_that_postgres_cannot_store_is_refused(renderer: Renderer, value: str) -> None:
     answer = await renderer.render(sms("{{ a }}"), {"a": value}, "en")
     assert isinstance(answer, RenderFailure)
     assert answer.reason == "output contains a NUL character or half a surrogate pair"

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rendering.messages import JSON
-from rendering.schema_bounds import BoundedSchema, bounded, payload_size
-from rendering.schema_costs import COST_LIMIT, Unbounded, cost_of
+from rendering.schema_bounds import BoundedSchema, bound_schema, payload_size
+from rendering.schema_costs import COST_LIMIT, UnsupportedSchema, cost_of
 
 Schema = dict[str, Any]
 
 
 def refusal(schema: Schema) -> tuple[str, str]:
-    with pytest.raises(Unbounded) as caught:
+    with pytest.raises(UnsupportedSchema) as caught:
         cost_of(schema)
     return caught.value.problem.pointer, caught.value.problem.detail
 
@@ -64,7 +64,7 @@ def in_each_other(times: int, inner: Schema, keyword: str) -> Schema:
         ({"dependentSchemas": {"a": {"then": {"$ref": "#"}}}}, "/dependentSchemas/a/then/$ref"),
     ],
 )
-def test_what_cannot_be_followed_is_refused(schema: Schema, where: str) -> None:
+def test_a_schema_that_cannot_be_followed_is_refused(schema: Schema, where: str) -> None:
     assert refusal(schema)[0] == where
 
 
@@ -119,7 +119,7 @@ def test_a_definition_costs_where_it_is_used() -> None:
     ],
 )
 def test_a_schema_of_annotations_accepts_everything(schema: Schema, free: bool) -> None:
-    limited = bounded(schema)
+    limited = bound_schema(schema)
     assert isinstance(limited, BoundedSchema)
     assert limited.accepts_everything is free
 
@@ -175,7 +175,7 @@ def stacked(ways: Sequence[str]) -> Schema:
     return {"$ref": "#/$defs/d0", "$defs": {**counted, f"d{len(ways)}": {"x-counted": 1}}}
 
 
-class Counter:
+class CountingValidator:
     """A keyword that accepts everything."""
 
     calls = 0
@@ -184,14 +184,14 @@ class Counter:
         pass
 
     def validate(self, instance: Any) -> None:
-        Counter.calls += 1
+        CountingValidator.calls += 1
 
 
 def evaluations(schema: Schema, payload: JSON) -> int:
-    validator = jsonschema_rs.Draft202012Validator(schema, keywords={"x-counted": Counter})
-    Counter.calls = 0
+    validator = jsonschema_rs.Draft202012Validator(schema, keywords={"x-counted": CountingValidator})
+    CountingValidator.calls = 0
     validator.is_valid(payload)
-    return Counter.calls
+    return CountingValidator.calls
 
 
 def test_the_counting_keyword_counts() -> None:
@@ -209,6 +209,6 @@ def test_the_cost_bounds_the_evaluations_of_each_keyword(way: str) -> None:
 
 @given(ways=st.lists(st.sampled_from(sorted(WAYS)), min_size=2, max_size=7), payload=st.sampled_from(PAYLOADS))
 def test_the_cost_bounds_the_evaluations_of_mixed_keywords(ways: list[str], payload: JSON) -> None:
-    limited = bounded(stacked(ways))
+    limited = bound_schema(stacked(ways))
     if isinstance(limited, BoundedSchema):
         assert evaluations(json.loads(limited.text), payload) <= limited.cost * payload_size(payload)

@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 
 from rendering.messages import Inspection
-from rendering.schema_bounds import BoundedSchema, bounded
-from rendering.schema_names import declared, required, template_warnings
+from rendering.schema_bounds import BoundedSchema, bound_schema
+from rendering.schema_names import find_template_warnings, list_declared_names, list_required_names
 
 
 def test_declared_names_are_the_top_level_ones() -> None:
-    assert declared({"properties": {"a": {"properties": {"b": {}}}, "c": {}}}) == {"a", "c"}
-    assert declared({"properties": {"a": {}}, "required": ["b"]}) == {"a", "b"}
-    assert declared({}) == set()
+    assert list_declared_names({"properties": {"a": {"properties": {"b": {}}}, "c": {}}}) == {"a", "c"}
+    assert list_declared_names({"properties": {"a": {}}, "required": ["b"]}) == {"a", "b"}
+    assert list_declared_names({}) == set()
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ def test_declared_names_are_the_top_level_ones() -> None:
         ({"dependentRequired": {"a": ["b"]}}, set()),
     ],
 )
-def test_required_is_what_every_valid_payload_has(schema: dict[str, Any], names: set[str]) -> None:
-    assert isinstance(bounded(schema), BoundedSchema)
-    assert required(schema) == names
+def test_a_name_is_required_if_every_valid_payload_has_it(schema: dict[str, Any], names: set[str]) -> None:
+    assert isinstance(bound_schema(schema), BoundedSchema)
+    assert list_required_names(schema) == names
 
 
 SCHEMA: dict[str, Any] = {"properties": {"name": {}, "carrier": {}}, "required": ["name"]}
@@ -59,11 +59,11 @@ FAILS = ": a payload without it can fail"
 def test_a_template_is_compared_with_the_schema(
     schema: dict[str, Any], variables: set[str], needed: set[str], warnings: list[str]
 ) -> None:
-    assert template_warnings(schema, Inspection(variables=variables, needed=needed)) == warnings
+    assert find_template_warnings(schema, Inspection(variables=variables, needed=needed)) == warnings
 
 
 def test_warnings_are_sorted_by_name() -> None:
-    warnings = template_warnings(SCHEMA, Inspection(variables={"b", "x", "a"}, needed={"x"}))
+    warnings = find_template_warnings(SCHEMA, Inspection(variables={"b", "x", "a"}, needed={"x"}))
     assert [warning.split("'")[1] for warning in warnings] == ["a", "b", "carrier", "name", "x"]
 
 
@@ -80,13 +80,13 @@ ITEM: dict[str, Any] = {"properties": {"product": {}, "price": {}}, "required": 
          ["'product' is required in the schema but not used"]),
     ],
 )  # fmt: skip
-def test_a_template_of_a_digest_gets_items_and_total_beside_its_schema(
+def test_a_digest_template_gets_items_and_total_in_addition_to_its_schema(
     schema: dict[str, Any], variables: set[str], digest: bool, warnings: list[str]
 ) -> None:
     inspection = Inspection(variables=variables, needed=variables)
-    assert template_warnings(schema, inspection, digest=digest) == warnings
+    assert find_template_warnings(schema, inspection, digest=digest) == warnings
 
 
 def test_a_total_that_no_digest_gives_is_warned_of() -> None:
     inspection = Inspection(variables={"product", "price", "total"}, needed={"product", "total"})
-    assert "'total' is used but not declared in the schema" + FAILS in template_warnings(ITEM, inspection)
+    assert "'total' is used but not declared in the schema" + FAILS in find_template_warnings(ITEM, inspection)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rendering.simple_schemas import PROOFS, TYPES, is_proved
+from rendering.simple_schemas import PROVERS, TYPE_CHECKS, is_proven_valid
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("ab")
 NAMES = st.sampled_from(("a", "b", "c"))
@@ -16,7 +16,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.di
 
 
 def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    types = st.sampled_from(sorted(TYPES))
+    types = st.sampled_from(sorted(TYPE_CHECKS))
     return st.fixed_dictionaries(
         {},
         optional={
@@ -36,7 +36,7 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @given(st.recursive(st.booleans(), schemas, max_leaves=6), VALUES)
 def test_a_proved_value_is_valid_for_the_library(schema: Any, value: Any) -> None:
-    if is_proved(schema, json.loads(json.dumps(value))):
+    if is_proven_valid(schema, json.loads(json.dumps(value))):
         assert jsonschema_rs.validator_for(schema).is_valid(value)
 
 
@@ -52,8 +52,8 @@ ORDER = {
 
 
 def test_an_ordinary_payload_is_proved() -> None:
-    assert is_proved(ORDER, {"name": "Ada", "lines": [1, 2]})
-    assert set(PROOFS) >= {"type", "properties", "required", "additionalProperties", "items"}
+    assert is_proven_valid(ORDER, {"name": "Ada", "lines": [1, 2]})
+    assert set(PROVERS) >= {"type", "properties", "required", "additionalProperties", "items"}
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_an_ordinary_payload_is_proved() -> None:
     ],
 )
 def test_an_invalid_or_uncertain_payload_is_left_to_the_child(payload: Any) -> None:
-    assert not is_proved(ORDER, payload)
+    assert not is_proven_valid(ORDER, payload)
 
 
 def test_an_unknown_keyword_is_left_to_the_child() -> None:
-    assert not is_proved({"type": "object", "minProperties": 0}, {})
+    assert not is_proven_valid({"type": "object", "minProperties": 0}, {})

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.notification_types import Tracking
-from domain.outgoing import Message
+from domain.notification_types import TrackingOptions
+from domain.outgoing_messages import OutgoingMessage
 from domain.tracking import TraceSigner
-from rendering.tracking import PIXEL, Tracker, rewritten
+from rendering.tracking import PIXEL, Tracker, rewrite_html
 
 BASE = "https://t.example.com"
 SIGNER = TraceSigner(b"secret")
 TRACKER = Tracker(SIGNER, BASE)
-BOTH = Tracking(opens=True, clicks=True)
+BOTH = TrackingOptions(opens=True, clicks=True)
 
 
 def linked(html: str) -> str:
     """Links become their targets in brackets, so that a test can read both."""
-    return rewritten(html, None, lambda target: f"[{target}]")
+    return rewrite_html(html, None, lambda target: f"[{target}]")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_link_is_replaced_in_its_own_quotes(html: str, after: str) -> None:
 )
 def test_everything_else_stays_byte_for_byte(html: str) -> None:
     assert linked(html) == html
-    assert rewritten(html, None, None) == html
+    assert rewrite_html(html, None, None) == html
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_everything_else_stays_byte_for_byte(html: str) -> None:
     ],
 )
 def test_the_pixel_stands_at_the_end_of_the_body(html: str, place: str) -> None:
-    assert rewritten(html, "https://p.q/1", None) == place.replace("|", PIXEL.format("https://p.q/1"))
+    assert rewrite_html(html, "https://p.q/1", None) == place.replace("|", PIXEL.format("https://p.q/1"))
 
 
-def message(**more: Any) -> Message:
+def message(**more: Any) -> OutgoingMessage:
     fields: dict[str, Any] = {
         "attempt_id": uuid4(),
         "delivery_id": uuid4(),
@@ -118,12 +118,12 @@ def message(**more: Any) -> Message:
         "content": {"subject": "Hi", "text": "https://x.y/", "html": '<a href="https://x.y/?a&amp;b">x</a>'},
         **more,
     }
-    return Message(**fields)
+    return OutgoingMessage(**fields)
 
 
-def test_a_tracked_message_leads_through_us_and_says_whose_it_is() -> None:
+def test_a_tracked_message_links_to_the_tracker_and_its_attempt() -> None:
     before = message()
-    after = TRACKER.tracked(before, "smtp", BOTH)
+    after = TRACKER.add_tracking(before, "smtp", BOTH)
     click, pixel = (part.partition('"')[0] for part in after.content["html"].split('="https')[1:])
     assert click.startswith("://t.example.com/t/c/")
     assert pixel.startswith("://t.example.com/t/o/")
@@ -138,8 +138,8 @@ def test_a_tracked_message_leads_through_us_and_says_whose_it_is() -> None:
 
 
 def test_opens_and_clicks_are_switched_one_by_one() -> None:
-    opens = TRACKER.tracked(message(), "smtp", Tracking(opens=True)).content["html"]
-    clicks = TRACKER.tracked(message(), "smtp", Tracking(clicks=True)).content["html"]
+    opens = TRACKER.add_tracking(message(), "smtp", TrackingOptions(opens=True)).content["html"]
+    clicks = TRACKER.add_tracking(message(), "smtp", TrackingOptions(clicks=True)).content["html"]
     assert ("/t/o/" in opens, "/t/c/" in opens) == (True, False)
     assert ("/t/o/" in clicks, "/t/c/" in clicks) == (False, True)
 
@@ -147,40 +147,40 @@ def test_opens_and_clicks_are_switched_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("more", "tracking"),
     [
-        ({}, Tracking()),
+        ({}, TrackingOptions()),
         ({"channel": Channel.WEBHOOK}, BOTH),
         ({"content": {"subject": "Hi", "text": "https://x.y/"}}, BOTH),
         ({"content": {"subject": "Hi", "text": "", "html": ""}}, BOTH),
     ],
 )
-def test_what_is_not_tracked_goes_out_as_it_is(more: dict[str, Any], tracking: Tracking) -> None:
+def test_an_untracked_message_is_sent_unchanged(more: dict[str, Any], tracking: TrackingOptions) -> None:
     plain = message(**more)
-    assert TRACKER.tracked(plain, "smtp", tracking) is plain
+    assert TRACKER.add_tracking(plain, "smtp", tracking) is plain
 
 
 @pytest.mark.parametrize("page", ["unsubscribe/abc", "preferences/abc?lang=de", "t/c/abc"])
-def test_links_to_our_own_pages_are_left_alone(page: str) -> None:
+def test_links_to_tocsin_pages_are_not_rewritten(page: str) -> None:
     html = f'<a href="{BASE}/{page}">x</a>'
     own = message(content={"html": html})
-    assert TRACKER.tracked(own, "smtp", Tracking(clicks=True)).content["html"] == html
+    assert TRACKER.add_tracking(own, "smtp", TrackingOptions(clicks=True)).content["html"] == html
 
 
 @pytest.mark.parametrize("page", ["unsubscribed", "shop/unsubscribe/", ""])
-def test_links_to_other_pages_of_our_host_are_not(page: str) -> None:
+def test_links_to_other_pages_of_the_same_host_are_rewritten(page: str) -> None:
     other = message(content={"html": f'<a href="{BASE}/{page}">x</a>'})
-    assert "/t/c/" in TRACKER.tracked(other, "smtp", Tracking(clicks=True)).content["html"]
+    assert "/t/c/" in TRACKER.add_tracking(other, "smtp", TrackingOptions(clicks=True)).content["html"]
 
 
 def test_another_try_of_the_same_call_is_the_same_message() -> None:
     first = message()
-    assert TRACKER.tracked(first, "smtp", BOTH) == TRACKER.tracked(replace(first), "smtp", BOTH)
+    assert TRACKER.add_tracking(first, "smtp", BOTH) == TRACKER.add_tracking(replace(first), "smtp", BOTH)
 
 
 def test_half_a_megabyte_is_done_in_time() -> None:
     html = "<p>Hello <a href='https://example.com/?a=1&amp;b=2'>x</a></p>\n" * 8_000
     long = message(content={"html": html})
     began = time.process_time()
-    after = TRACKER.tracked(long, "smtp", BOTH).content["html"]
+    after = TRACKER.add_tracking(long, "smtp", BOTH).content["html"]
     assert time.process_time() - began < 2
     assert after.count("/t/c/") == 8_000
 
@@ -188,5 +188,7 @@ def test_half_a_megabyte_is_done_in_time() -> None:
 @given(st.text() | st.text("<>!-/='\" abody&;:htps.refl"))
 def test_no_document_is_too_broken_to_go_out(html: str) -> None:
     """An error here would leave a message in doubt that nobody has sent."""
-    assert TRACKER.tracked(message(content={"html": html}), "smtp", BOTH).content["html"].count(f"{BASE}/t/o/") <= 1
-    assert rewritten(html, None, None) == html
+    assert (
+        TRACKER.add_tracking(message(content={"html": html}), "smtp", BOTH).content["html"].count(f"{BASE}/t/o/") <= 1
+    )
+    assert rewrite_html(html, None, None) == html

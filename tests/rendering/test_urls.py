@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rendering.html_tags import all_tags
-from rendering.messages import JSON, Rendered
+from rendering.html_tags import find_all_tags
+from rendering.messages import JSON, RenderedContent
 from rendering.renderer import Renderer
 from rendering.templates import OUTPUT_LIMIT
-from rendering.tracking import rewritten
-from rendering.urls import READERS, is_allowed, literal_urls, safe_urls
+from rendering.tracking import rewrite_html
+from rendering.urls import READERS, find_literal_urls, is_allowed, replace_unsafe_urls
 from tests.rendering.sources import email
 
 BAD = "javascript:alert(1)"
@@ -25,7 +25,7 @@ NONE: frozenset[str] = frozenset()
 
 async def html_of(renderer: Renderer, body: str, **variables: JSON) -> str:
     done = await renderer.render(email(body), variables, "en")
-    assert isinstance(done, Rendered), done
+    assert isinstance(done, RenderedContent), done
     return str(done.content["html"])
 
 
@@ -168,7 +168,7 @@ async def test_it_is_replaced_wherever_it_stands(renderer: Renderer, body: str, 
         "<img srcset='{{ web }} 1x,{{ web }} 2x, {{ web }} 3x'>",
     ],
 )
-async def test_what_the_author_wrote_stays_byte_for_byte(renderer: Renderer, body: str) -> None:
+async def test_text_of_the_author_stays_byte_for_byte(renderer: Renderer, body: str) -> None:
     variables: dict[str, JSON] = {"x": "hi", "js": BAD, "css": "color: red; width: calc(1px)", "web": "https://x.y/a,b"}
     unfiltered = jinja2.Environment(autoescape=True).from_string(body).render(variables)
     assert await html_of(renderer, body, **variables) == unfiltered
@@ -183,18 +183,20 @@ async def test_one_literal_address_allows_no_other(renderer: Renderer) -> None:
 async def test_the_text_part_has_no_refused_address(renderer: Renderer) -> None:
     body = "<p><a href='{{ bad }}'>open</a> <a href='{{ good }}'>shop</a></p>"
     done = await renderer.render(email(body), {"bad": BAD, "good": "https://x.y/"}, "en")
-    assert isinstance(done, Rendered)
+    assert isinstance(done, RenderedContent)
     assert done.content["text"] == "open shop (https://x.y/)"
 
 
-def test_tracking_leaves_what_was_refused_and_rewrites_the_rest() -> None:
-    html = safe_urls(f"<a href='{BAD}'>x</a><a href=https://x.y/>", NONE)
+def test_tracking_leaves_refused_urls_and_rewrites_the_others() -> None:
+    html = replace_unsafe_urls(f"<a href='{BAD}'>x</a><a href=https://x.y/>", NONE)
     pixel = "https://p.q/1"
-    assert rewritten(html, pixel, lambda target: f"[{target}]").startswith("<a href='#'>x</a><a href=[https://x.y/]>")
+    assert rewrite_html(html, pixel, lambda target: f"[{target}]").startswith(
+        "<a href='#'>x</a><a href=[https://x.y/]>"
+    )
 
 
 def test_the_pixel_closes_no_tag_with_a_refused_address() -> None:
-    tracked = rewritten(safe_urls(f"<a href='{BAD}' x=\"", NONE), "https://p.q/1", None)
+    tracked = rewrite_html(replace_unsafe_urls(f"<a href='{BAD}' x=\"", NONE), "https://p.q/1", None)
     assert "javascript" not in tracked
 
 
@@ -243,21 +245,21 @@ urls = st.lists(pieces, max_size=8).map("".join)
 def test_no_reader_finds_another_scheme(found: list[tuple[str, str]]) -> None:
     html = "".join(f"<{tag}='{url}'>" for tag, url in found)
     reference = Reference()
-    reference.feed(safe_urls(html, NONE))
+    reference.feed(replace_unsafe_urls(html, NONE))
     reference.close()
     assert {scheme_of(address) for address in reference.addresses} <= {"", "http", "https", "mailto", "tel"}
 
 
 @given(st.text() | st.text("<>!-/='\" abody&;:htps.refl\n"))
 def test_no_document_is_too_broken(html: str) -> None:
-    once = safe_urls(html, NONE)
-    assert safe_urls(once, NONE) == once
-    assert all(tag.name for tag in all_tags(html))
+    once = replace_unsafe_urls(html, NONE)
+    assert replace_unsafe_urls(once, NONE) == once
+    assert all(tag.name for tag in find_all_tags(html))
 
 
 def test_literals_are_only_those_that_need_it() -> None:
     skeleton = "<a href='https://x.y/'><a href='data:a'><a href='data:\0'><img src='/b'>"
-    assert literal_urls(skeleton) == {"data:a"}
+    assert find_literal_urls(skeleton) == {"data:a"}
     assert is_allowed("/b")
     assert "href" in READERS
 
@@ -294,5 +296,5 @@ def test_an_eighth_of_a_megabyte_of_anything_takes_no_time(start: str, piece: st
     """The whole megabyte that a template may write then leaves time for the render, whose limit is one second."""
     html = start + piece * ((OUTPUT_LIMIT // 8 - len(start)) // len(piece.encode()))
     began = time.process_time()
-    safe_urls(html, NONE)
+    replace_unsafe_urls(html, NONE)
     assert time.process_time() - began < 0.5

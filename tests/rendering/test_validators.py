@@ -8,14 +8,14 @@ import pytest
 from rendering import validators
 from rendering.failures import SCHEMA_TOO_LARGE
 from rendering.messages import PayloadCheck, RenderFailure, SchemaCheck
-from rendering.validators import BYTES_PER_CHARACTER, Validators
+from rendering.validators import BYTES_PER_CHARACTER, ValidatorCache
 
 
 def schema(number: int, **more: Any) -> str:
     return json.dumps({"title": str(number), "required": ["a"], **more})
 
 
-def kept(cache: Validators) -> list[tuple[str | None, str]]:
+def kept(cache: ValidatorCache) -> list[tuple[str | None, str]]:
     return list(cache._compiled)
 
 
@@ -29,7 +29,7 @@ def room_for_three(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("room_for_three")
 def test_a_tenant_displaces_its_own_schemas_first() -> None:
-    cache = Validators()
+    cache = ValidatorCache()
     for tenant, number in (("b", 1), ("a", 1), ("a", 2), ("a", 3)):
         assert cache.check_schema(tenant, schema(number)) == SchemaCheck(problems=())
     assert kept(cache) == [("b", schema(1)), ("a", schema(2)), ("a", schema(3))]
@@ -37,7 +37,7 @@ def test_a_tenant_displaces_its_own_schemas_first() -> None:
 
 @pytest.mark.usefixtures("room_for_three")
 def test_the_least_recently_used_schema_of_all_is_displaced() -> None:
-    cache = Validators()
+    cache = ValidatorCache()
     for tenant, number in (("a", 1), ("b", 1), ("c", 1), ("a", 1), ("d", 1)):
         cache.check_schema(tenant, schema(number))
     assert kept(cache) == [("c", schema(1)), ("a", schema(1)), ("d", schema(1))]
@@ -46,7 +46,7 @@ def test_the_least_recently_used_schema_of_all_is_displaced() -> None:
 def test_growth_of_the_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = iter([0, validators.SCHEMA_LIMIT + 1, 0, validators.SCHEMA_LIMIT])
     monkeypatch.setattr(validators, "address_space", lambda: next(sizes))
-    cache = Validators()
+    cache = ValidatorCache()
     assert cache.check_schema("a", schema(1)) == RenderFailure(reason=SCHEMA_TOO_LARGE)
     assert cache.check_schema("a", schema(1)) == SchemaCheck(problems=())
     assert kept(cache) == []  # more than one tenant may keep
@@ -54,13 +54,15 @@ def test_growth_of_the_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_payload_beyond_the_details_of_a_call_has_its_first_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validators, "DETAILED_PROBLEMS", 3)
-    check = Validators().check_payloads("a", json.dumps({"required": ["a", "b"]}), 1, [{}, {"a": 1, "b": 2}, {}, {}])
+    check = ValidatorCache().check_payloads(
+        "a", json.dumps({"required": ["a", "b"]}), 1, [{}, {"a": 1, "b": 2}, {}, {}]
+    )
     assert isinstance(check, PayloadCheck)
     assert [len(problems) for problems in check.problems] == [2, 0, 2, 1]
 
 
-def test_an_object_with_many_wrong_names_is_answered_with_one() -> None:
-    check = Validators().check_payloads(
+def test_an_object_with_many_invalid_names_has_one_violation() -> None:
+    check = ValidatorCache().check_payloads(
         "a", '{"propertyNames": {"maxLength": 1}}', 3, [{f"k{n}": n for n in range(9999)}]
     )
     assert isinstance(check, PayloadCheck)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 PLAN_ONCE = text("SET LOCAL plan_cache_mode = force_generic_plan")
 # Of our tables and indexes, in this transaction.
-FETCHED = text("""
+PAGES_READ = text("""
 SELECT COALESCE(sum(pg_stat_get_xact_blocks_fetched(oid)), 0) FROM pg_class
  WHERE relnamespace = 'public'::regnamespace
 """)
@@ -43,8 +43,8 @@ class PlannedOnceSession(CountingSession):
     async def _pages(self, statement: TextClause, params: Mapping[str, Any] | None) -> int:
         await self._session.execute(PLAN_ONCE)
         undone = await self._session.begin_nested()
-        before = (await self._session.execute(FETCHED)).scalar_one()
+        before = (await self._session.execute(PAGES_READ)).scalar_one()
         await self._session.execute(statement, params)
-        read = (await self._session.execute(FETCHED)).scalar_one() - before
+        read = (await self._session.execute(PAGES_READ)).scalar_one() - before
         await undone.rollback()
         return int(read)

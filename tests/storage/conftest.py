@@ -1,3 +1,3 @@
-from tests.storage.fixtures import database, desk, sent
+from tests.storage.fixtures import database, database_tenant, sent
 
-__all__ = ["database", "desk", "sent"]
+__all__ = ["database", "database_tenant", "sent"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from uuid import UUID
 
-from storage.devices import owner_of
+from storage.devices import secret_owner_of
 from storage.encryption import Encryption
 
 # Each was registered a minute before the one in front of it. The one parameter is what `device_rows` returns.
@@ -22,7 +22,7 @@ def device_rows(encryption: Encryption, tenant: UUID, recipient_id: str, tokens:
     rows = []
     for number, token in enumerate(tokens, start=1):
         device = f"device-{number}"
-        address = encryption.encrypt_members({"token": token}, owner_of(tenant, recipient_id, device))
+        address = encryption.encrypt_members({"token": token}, secret_owner_of(tenant, recipient_id, device))
         row = {"tenant": str(tenant), "recipient_id": recipient_id, "device": device, "number": number}
         rows.append({**row, "address": address})
     return json.dumps(rows)

@@ -6,7 +6,7 @@ import pytest
 
 from storage.database import Database
 from tests.storage.databases import own_database
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +16,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database)
+async def database_tenant(database: Database) -> DatabaseTenant:
+    return await open_database_tenant(database)
 
 
 @pytest.fixture
-async def sent(desk: Desk) -> Sent:
-    return await desk.send()
+async def sent(database_tenant: DatabaseTenant) -> DatabaseSend:
+    return await database_tenant.send()

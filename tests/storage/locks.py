@@ -8,14 +8,16 @@ from sqlalchemy import text
 
 from storage.database import Database
 
-BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+COUNT_BLOCKED = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
-async def until_blocked(database: Database, task: Task[Any], *, beside: int = 0) -> None:
+async def until_blocked(database: Database, task: Task[Any], *, already_blocked: int = 0) -> None:
     """`beside` so many others that stand already. Fails if the task ends instead."""
     async with asyncio.timeout(60):
         while True:
             assert not task.done(), "it did not have to wait"
             async with database.transaction() as session:
-                if (await session.execute(BLOCKED)).scalar_one() > beside:
+                if (await session.execute(COUNT_BLOCKED)).scalar_one() > already_blocked:
                     return

@@ -12,7 +12,7 @@ SELECT DISTINCT c.table_schema || '.' || quote_ident(c.table_name) FROM informat
 """)
 
 
-async def tables_with(database: Database, *texts: str) -> dict[str, list[str]]:
+async def tables_containing(database: Database, *texts: str) -> dict[str, list[str]]:
     """Return the rows, as JSON, that contain any of the texts, by table."""
     found = {}
     async with database.transaction() as session:

@@ -10,28 +10,28 @@ from sqlalchemy import CursorResult, text
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.ledger import finish, record_outcome
+from domain.ledger import finish_notification, record_outcome
 from domain.messages import DeliverInput
 from domain.names import attempt_id, delivery_id
-from domain.reasons import ChannelReason, Reason, lines, to_json
+from domain.reasons import ChannelReason, Reason, failure_line, failures_to_json
 from domain.records import Ledger
 from models.columns import new_id
 from models.content import NotificationType
 from storage import recipients, redrives
-from storage.acceptance import Accepted, NewNotification, accept
-from storage.attempts import Claim, claim_attempt
+from storage.acceptance import AcceptResult, NewNotification, accept
+from storage.attempts import AttemptClaim, claim_attempt
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
-from storage.ledgers import Key, amend, load
-from storage.redrives import Redrive
-from tests.storage.histories import new_tenant
+from storage.ledgers import NotificationRef, amend, load
+from storage.redrives import PlannedRedrive
+from tests.storage.recipient_histories import new_tenant
 
 KEY = UUID(int=4)
 CONTACT = {"email": "ada@example.com", "phone": "+447700900123"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class DatabaseTenant:
     """One tenant with one type and one person; `send` and what follows write the rows."""
 
     database: Database
@@ -40,7 +40,7 @@ class Desk:
     recipient_id: str = "ada"
     contact: dict[str, str] = field(default_factory=lambda: dict(CONTACT))
 
-    async def accept(self, *items: NewNotification) -> dict[UUID, Accepted]:
+    async def accept(self, *items: NewNotification) -> dict[UUID, AcceptResult]:
         async with self.database.transaction() as session:
             return await accept(session, self.tenant, list(items))
 
@@ -53,11 +53,11 @@ class Desk:
             **fields,
         )
 
-    async def send(self, *channels: Channel, **more: Any) -> "Sent":
+    async def send(self, *channels: Channel, **more: Any) -> "DatabaseSend":
         """An accepted notification with a rendered delivery on each of the channels, in one step."""
         item = self.new(**more)
         await self.accept(item)
-        sent = Sent(desk=self, id=item.id, channels=channels or (Channel.EMAIL,))
+        sent = DatabaseSend(database_tenant=self, id=item.id, channels=channels or (Channel.EMAIL,))
         await sent.rendered()
         return sent
 
@@ -68,15 +68,15 @@ class Desk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
-    desk: Desk
+class DatabaseSend:
+    database_tenant: DatabaseTenant
     id: UUID
     channels: tuple[Channel, ...]
     generation: int = 1
 
     @property
-    def key(self) -> Key:
-        return Key(notification_id=self.id, tenant=self.desk.tenant)
+    def key(self) -> NotificationRef:
+        return NotificationRef(notification_id=self.id, tenant=self.database_tenant.tenant)
 
     def delivery(self, channel: Channel = Channel.EMAIL) -> UUID:
         return delivery_id(self.id, self.generation, 1, channel)
@@ -89,7 +89,7 @@ class Sent:
         fields.setdefault("generation", self.generation)
         return DeliverInput(
             notification_id=self.id,
-            tenant=self.desk.tenant,
+            tenant=self.database_tenant.tenant,
             delivery_id=self.delivery(channel),
             channel=channel,
             attempt_number=number,
@@ -102,36 +102,42 @@ class Sent:
             NewDelivery(id=self.delivery(c), step=1, channel=c, rule="type.default", content={"subject": "Hi"})
             for c in self.channels
         ]
-        async with self.desk.database.transaction() as session:
-            assert await insert_deliveries(session, self.id, self.desk.tenant, self.generation, drafts)
+        async with self.database_tenant.database.transaction() as session:
+            assert await insert_deliveries(session, self.id, self.database_tenant.tenant, self.generation, drafts)
 
-    async def failed(self, state: AttemptState = AttemptState.NOT_ACCEPTED) -> "Sent":
+    async def failed(self, state: AttemptState = AttemptState.NOT_ACCEPTED) -> "DatabaseSend":
         """The call was answered so and the notification has ended with that: FAILED, or IN_DOUBT."""
         await self.claim()
         await self.answer(state)
-        async with self.desk.database.transaction() as session:
-            await amend(session, self.key, lambda ledger: finish(ledger, datetime.now(UTC), reason=Reason("gave_up")))
+        async with self.database_tenant.database.transaction() as session:
+            await amend(
+                session,
+                self.key,
+                lambda ledger: finish_notification(ledger, datetime.now(UTC), reason=Reason("gave_up")),
+            )
         return self
 
     async def fail(self, *reasons: ChannelReason) -> None:
         """Give the row these reasons."""
-        await self.desk.query(
+        await self.database_tenant.query(
             "UPDATE notification SET failure_reason = :text, failures = CAST(:failures AS jsonb) WHERE id = :id",
-            **{"id": self.id, "text": lines(reasons), "failures": json.dumps(to_json(reasons))},
+            **{"id": self.id, "text": failure_line(reasons), "failures": json.dumps(failures_to_json(reasons))},
         )
 
-    async def redriven(self) -> "Sent":
+    async def redriven(self) -> "DatabaseSend":
         """Its next generation, with its deliveries."""
-        async with self.desk.database.transaction() as session:
-            found = await redrives.find_one(session, self.desk.tenant, self.id)
+        async with self.database_tenant.database.transaction() as session:
+            found = await redrives.lock_target(session, self.database_tenant.tenant, self.id)
             assert found is not None
-            assert await redrives.redrive(session, self.desk.tenant, [Redrive(found=found)], KEY) == {self.id}
+            assert await redrives.redrive(
+                session, self.database_tenant.tenant, [PlannedRedrive(target=found)], KEY
+            ) == {self.id}
         again = replace(self, generation=self.generation + 1)
         await again.rendered()
         return again
 
-    async def claim(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> Claim | None:
-        async with self.desk.database.transaction() as session:
+    async def claim(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> AttemptClaim | None:
+        async with self.database_tenant.database.transaction() as session:
             return await claim_attempt(session, self.call(number, channel, **more))
 
     async def answer(self, state: AttemptState, message_id: str | None = None, number: int = 1) -> Ledger:
@@ -142,43 +148,49 @@ class Sent:
             told = replace(ledger.attempts[ident], provider_message_id=message_id)
             return record_outcome(ledger, told, state, datetime.now(UTC))
 
-        async with self.desk.database.transaction() as session:
+        async with self.database_tenant.database.transaction() as session:
             return await amend(session, self.key, change)
 
     async def ledger(self) -> Ledger:
-        async with self.desk.database.transaction() as session:
+        async with self.database_tenant.database.transaction() as session:
             found = await load(session, self.key, lock=False)
         assert found is not None
         return found
 
     async def row(self) -> dict[str, Any]:
-        [row] = await self.desk.query("SELECT * FROM notification WHERE id = :id", id=self.id)
+        [row] = await self.database_tenant.query("SELECT * FROM notification WHERE id = :id", id=self.id)
         return row
 
     async def entry(self) -> dict[str, Any] | None:
         """Its row in the queue."""
-        rows = await self.desk.query("SELECT * FROM queue_entry WHERE notification_id = :id", id=self.id)
+        rows = await self.database_tenant.query("SELECT * FROM queue_entry WHERE notification_id = :id", id=self.id)
         return rows[0] if rows else None
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
-        return await self.desk.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)
+        return await self.database_tenant.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)
 
     async def statuses(self) -> list[str]:
         """Of the notification, as its timeline tells them."""
-        events = await self.desk.query(
+        events = await self.database_tenant.query(
             "SELECT status FROM event WHERE notification_id = :id AND status IS NOT NULL ORDER BY position", id=self.id
         )
         return [event["status"] for event in events]
 
 
-async def open_desk(database: Database, contact: dict[str, str] | None = None, **spec: Any) -> Desk:
+async def open_database_tenant(
+    database: Database, contact: dict[str, str] | None = None, **spec: Any
+) -> DatabaseTenant:
     tenant = await new_tenant(database)
     given = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}, **spec}
     kind = NotificationType(
         tenant=tenant, key=f"order.shipped-{uuid4()}", version=1, spec=json.loads(json.dumps(given))
     )
-    desk = Desk(database=database, tenant=tenant, type_id=kind.id, contact=contact or dict(CONTACT))
+    database_tenant = DatabaseTenant(
+        database=database, tenant=tenant, type_id=kind.id, contact=contact or dict(CONTACT)
+    )
     async with database.transaction() as session:
         session.add(kind)
-        await recipients.replace(session, tenant, desk.recipient_id, {"contact": desk.contact})
-    return desk
+        await recipients.replace_profile(
+            session, tenant, database_tenant.recipient_id, {"contact": database_tenant.contact}
+        )
+    return database_tenant

@@ -9,14 +9,14 @@ import pytest
 from models.columns import new_id
 from storage import address_rekeying, encryption_keys
 from storage.database import Database
-from storage.encryption_keys import confirm_keys
+from storage.encryption_keys import verify_keys
 from tests.storage.databases import own_database
-from tests.storage.sends import open_desk
+from tests.storage.sends import open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
 SUPPRESS = """
-INSERT INTO suppression (id, tenant, channel, address_key, reason, source, created_at)
+INSERT INTO suppression (id, tenant, channel, address_hash, reason, source, created_at)
 VALUES (:id, :tenant, 'sms', :hash, 'opted_out', 'sandbox', now())
 """
 IDLE = "SELECT count(*) AS open FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()"
@@ -29,23 +29,25 @@ async def own(database_url: str) -> AsyncIterator[Database]:
 
 
 async def test_all_pages_are_keyed_once_by_one_of_two_processes(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address_rekeying, "PAGE", 2)
-    desk = await open_desk(own)
+    monkeypatch.setattr(address_rekeying, "PAGE_SIZE", 2)
+    database_tenant = await open_database_tenant(own)
     hashes = [sha256(str(number).encode()).hexdigest() for number in range(5)]
     for each in hashes:
-        await desk.query(SUPPRESS, id=new_id(), tenant=desk.tenant, hash=each)
-    await asyncio.gather(confirm_keys(own), confirm_keys(own))
-    rows = await desk.query("SELECT address_key FROM suppression WHERE tenant = :tenant", tenant=desk.tenant)
-    assert {row["address_key"] for row in rows} == {own.encryption.lookup_hash(each) for each in hashes}
+        await database_tenant.query(SUPPRESS, id=new_id(), tenant=database_tenant.tenant, hash=each)
+    await asyncio.gather(verify_keys(own), verify_keys(own))
+    rows = await database_tenant.query(
+        "SELECT address_hash FROM suppression WHERE tenant = :tenant", tenant=database_tenant.tenant
+    )
+    assert {row["address_hash"] for row in rows} == {own.encryption.lookup_hash(each) for each in hashes}
 
 
-async def test_no_transaction_is_open_meanwhile(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_transaction_stays_open_during_the_rekeying(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres ends a session that is idle within one for ten seconds."""
-    desk, seen = await open_desk(own), []
+    database_tenant, seen = await open_database_tenant(own), []
 
     async def renew(*_: object) -> None:
-        seen.extend([row["open"] for row in await desk.query(IDLE)])
+        seen.extend([row["open"] for row in await database_tenant.query(IDLE)])
 
     monkeypatch.setattr(encryption_keys, "renew_table", renew)
-    await confirm_keys(own)
+    await verify_keys(own)
     assert set(seen) == {0}

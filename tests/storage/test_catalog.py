@@ -12,10 +12,10 @@ from domain.channels import Channel
 from domain.names import FLUSH_CHANNEL
 from models.tenants import Tenant
 from storage import api_keys, notification_types, templates
-from storage.api_keys import create_key, ensure_tenant, hash_of
-from storage.catalog import KEY_LOOKUPS, Catalog, announce
+from storage.api_keys import ensure_tenant, hash_secret, upsert_key
+from storage.catalog import MAX_KEY_LOOKUPS, Catalog, notify_catalog_change
 from storage.database import Database
-from storage.templates import Place
+from storage.templates import TemplateKey
 
 pytestmark = pytest.mark.postgres
 
@@ -46,17 +46,17 @@ async def put(database: Database, tenant: Tenant, **changes: Any) -> Any:
 
 
 async def publish(database: Database, tenant: Tenant, language: str, body: str, channel: Channel = Channel.SMS) -> Any:
-    place = Place(tenant=tenant.id, name="shipped", channel=channel, language=language)
+    place = TemplateKey(tenant=tenant.id, name="shipped", channel=channel, language=language)
     async with database.transaction() as session:
-        row = await templates.add(session, place, {"body_template": body, "variables_schema": {}})
-        await templates.publish(session, place, row)
+        row = await templates.add_version(session, place, {"body_template": body, "variables_schema": {}})
+        await templates.publish_version(session, place, row)
     return row
 
 
 async def test_a_key_gives_its_tenant_and_scopes(database: Database, tenant: Tenant, catalog: Catalog) -> None:
     async with database.transaction() as session:
-        row, secret = await create_key(session, tenant.id, "shop", ["send", "read"])
-    info = await catalog.key(hash_of(secret))
+        row, secret = await upsert_key(session, tenant.id, "shop", ["send", "read"])
+    info = await catalog.key(hash_secret(secret))
     assert info is not None
     assert (info.id, info.tenant, info.scopes) == (row.id, tenant.id, frozenset({"send", "read"}))
     assert info.default_language == "en"
@@ -67,23 +67,23 @@ async def test_a_key_gives_its_tenant_and_scopes(database: Database, tenant: Ten
 
 async def test_an_unknown_and_a_revoked_key_give_nothing(database: Database, tenant: Tenant, catalog: Catalog) -> None:
     async with database.transaction() as session:
-        _, secret = await create_key(session, tenant.id, "old", ["send"])
-        await session.execute(text("UPDATE api_key SET revoked_at = now() WHERE hash = :h"), {"h": hash_of(secret)})
-    assert await catalog.key(hash_of(secret)) is None
-    assert await catalog.key(hash_of("nobody's")) is None
+        _, secret = await upsert_key(session, tenant.id, "old", ["send"])
+        await session.execute(text("UPDATE api_key SET revoked_at = now() WHERE hash = :h"), {"h": hash_secret(secret)})
+    assert await catalog.key(hash_secret(secret)) is None
+    assert await catalog.key(hash_secret("nobody's")) is None
 
 
 async def test_a_fixed_key_can_be_ensured_twice_but_not_by_another_tenant(database: Database, tenant: Tenant) -> None:
     secret = f"tk_dev_{uuid4().hex}"
     async with database.transaction() as session:
-        first, _ = await create_key(session, tenant.id, "dev", ["send"], secret)
-        again, same = await create_key(session, tenant.id, "dev", ["send", "read"], secret)
+        first, _ = await upsert_key(session, tenant.id, "dev", ["send"], secret)
+        again, same = await upsert_key(session, tenant.id, "dev", ["send", "read"], secret)
         other = await ensure_tenant(session, uuid4().hex, "Other")
     assert (first.id, same) == (again.id, secret)
     assert again.scopes == ["send", "read"]
     with pytest.raises(ValueError, match="another tenant"):
         async with database.transaction() as session:
-            await create_key(session, other.id, "dev", ["send"], secret)
+            await upsert_key(session, other.id, "dev", ["send"], secret)
 
 
 async def test_a_tenant_is_made_once(database: Database) -> None:
@@ -97,7 +97,7 @@ async def test_a_tenant_is_made_once(database: Database) -> None:
     assert one.id == other.id
 
 
-async def test_answers_are_cached_absence_included(database: Database, tenant: Tenant, catalog: Catalog) -> None:
+async def test_lookups_are_cached_including_absence(database: Database, tenant: Tenant, catalog: Catalog) -> None:
     assert await catalog.current_type(tenant.id, "order.shipped") is None
     await put(database, tenant)
     with statements(database) as seen:
@@ -116,7 +116,7 @@ async def test_callers_that_miss_together_share_one_query(database: Database, te
 
 
 async def test_unknown_keys_take_few_connections(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    under_way, most, find = 0, 0, api_keys.find
+    under_way, most, find = 0, 0, api_keys.find_by_hash
 
     async def counted(*given: Any) -> Any:
         nonlocal under_way, most
@@ -127,13 +127,13 @@ async def test_unknown_keys_take_few_connections(catalog: Catalog, monkeypatch: 
         finally:
             under_way -= 1
 
-    monkeypatch.setattr(api_keys, "find", counted)
-    found = await asyncio.gather(*(catalog.key(hash_of(f"unknown {number}")) for number in range(40)))
+    monkeypatch.setattr(api_keys, "find_by_hash", counted)
+    found = await asyncio.gather(*(catalog.key(hash_secret(f"unknown {number}")) for number in range(40)))
     assert found == [None] * 40
-    assert most == KEY_LOOKUPS
+    assert most == MAX_KEY_LOOKUPS
 
 
-async def test_a_caller_that_gives_up_does_not_take_the_answer_from_the_others(
+async def test_a_canceled_caller_does_not_cancel_the_lookup_of_others(
     database: Database, tenant: Tenant, catalog: Catalog
 ) -> None:
     await put(database, tenant)
@@ -144,9 +144,7 @@ async def test_a_caller_that_gives_up_does_not_take_the_answer_from_the_others(
     assert await patient is not None
 
 
-async def test_what_was_asked_before_a_flush_is_not_kept_after_it(
-    database: Database, tenant: Tenant, catalog: Catalog
-) -> None:
+async def test_a_lookup_from_before_a_flush_is_not_cached(database: Database, tenant: Tenant, catalog: Catalog) -> None:
     asked = asyncio.ensure_future(catalog.current_type(tenant.id, "order.shipped"))
     await asyncio.wait({asked}, timeout=0)
     catalog.flush()
@@ -201,7 +199,7 @@ async def test_the_first_published_language_of_the_chain_is_taken(
     assert await catalog.published(tenant.id, "shipped", Channel.EMAIL, ["en"]) is None
 
 
-async def test_the_version_published_at_a_moment_stays_the_answer_for_that_moment(
+async def test_the_version_published_at_a_moment_stays_for_that_moment(
     database: Database, tenant: Tenant, catalog: Catalog
 ) -> None:
     before = datetime.now(UTC)
@@ -219,12 +217,12 @@ async def test_a_change_is_announced_when_it_is_committed(database: Database) ->
     connection = await database.dedicated()
     await connection.add_listener(FLUSH_CHANNEL, lambda *_: heard.put_nowait("flush"))
     async with database.transaction() as session:
-        await announce(session)
+        await notify_catalog_change(session)
     assert await asyncio.wait_for(heard.get(), 60) == "flush"
     await connection.close()
 
 
 def test_secrets_are_long_and_all_different() -> None:
-    secrets = {api_keys.new_secret("dev") for _ in range(100)}
+    secrets = {api_keys.generate_secret("dev") for _ in range(100)}
     assert len(secrets) == 100
     assert all(len(secret.removeprefix("tk_dev_")) >= 32 for secret in secrets)

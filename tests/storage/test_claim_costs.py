@@ -7,9 +7,9 @@ from statistics import median
 
 import pytest
 
-from tests.storage.claim_costs import ClaimCost, come_and_gone, cost, due_now
+from tests.storage.claim_costs import ClaimCost, claim_cost, insert_dead_entries, insert_just_due
 from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -28,26 +28,26 @@ MILLISECONDS = 5.0
 
 
 @pytest.fixture
-async def desk(database_url: str) -> AsyncIterator[Desk]:
+async def database_tenant(database_url: str) -> AsyncIterator[DatabaseTenant]:
     async with own_database(database_url) as database:
-        yield await open_desk(database)
+        yield await open_database_tenant(database)
 
 
-async def idle(desk: Desk, *, tenants: int, count: int) -> None:
+async def idle(database_tenant: DatabaseTenant, *, tenants: int, count: int) -> None:
     """In parts, as a statement has seconds and not minutes."""
     for _ in range(count // PART):
-        await desk.query(IDLE, tenants=tenants, count=PART)
-    await desk.query("ANALYZE queue_entry")
+        await database_tenant.query(IDLE, tenants=tenants, count=PART)
+    await database_tenant.query("ANALYZE queue_entry")
 
 
-async def pages(desk: Desk) -> int:
-    return min([(await cost(desk)).pages for _ in range(5)])
+async def pages(database_tenant: DatabaseTenant) -> int:
+    return min([(await claim_cost(database_tenant)).pages for _ in range(5)])
 
 
 @asynccontextmanager
-async def old_snapshot(desk: Desk) -> AsyncIterator[None]:
+async def old_snapshot(database_tenant: DatabaseTenant) -> AsyncIterator[None]:
     """A transaction that stays open: what is deleted meanwhile cannot be removed."""
-    old = await desk.database.dedicated()
+    old = await database_tenant.database.dedicated()
     try:
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await old.execute("SELECT count(*) FROM queue_entry")
@@ -56,36 +56,38 @@ async def old_snapshot(desk: Desk) -> AsyncIterator[None]:
         await old.close()
 
 
-async def test_ten_thousand_tenants_with_nothing_due_cost_nothing(desk: Desk) -> None:
-    await idle(desk, tenants=10_000, count=10_000)
-    await due_now(desk)
-    assert await pages(desk) < PAGES_MORE
+async def test_ten_thousand_tenants_with_nothing_due_cost_nothing(database_tenant: DatabaseTenant) -> None:
+    await idle(database_tenant, tenants=10_000, count=10_000)
+    await insert_just_due(database_tenant)
+    assert await pages(database_tenant) < PAGES_MORE
 
 
-async def test_a_claim_keeps_its_cost_while_an_old_snapshot_is_open(desk: Desk) -> None:
+async def test_a_claim_keeps_its_cost_while_an_old_snapshot_is_open(database_tenant: DatabaseTenant) -> None:
     """Some thousand have come and gone since, and none of their dead entries can be removed."""
-    await due_now(desk)
-    before = await pages(desk)
-    async with old_snapshot(desk):
+    await insert_just_due(database_tenant)
+    before = await pages(database_tenant)
+    async with old_snapshot(database_tenant):
         for _ in range(12):
-            await come_and_gone(desk, 1000)
-        await due_now(desk)
-        after = await pages(desk)
+            await insert_dead_entries(database_tenant, 1000)
+        await insert_just_due(database_tenant)
+        after = await pages(database_tenant)
     assert after < before + PAGES_MORE, (before, after)
 
 
 @pytest.mark.long
-async def test_a_claim_from_a_million_entries_costs_little_more_than_from_none(desk: Desk, database_url: str) -> None:
+async def test_a_claim_from_a_million_entries_costs_little_more_than_from_none(
+    database_tenant: DatabaseTenant, database_url: str
+) -> None:
     """Claims of both databases take turns, so that the load of the machine is the same for both."""
     async with own_database(database_url) as database:
-        empty = await open_desk(database)
-        await idle(desk, tenants=10_000, count=1_000_000)
-        async with old_snapshot(desk):
+        empty = await open_database_tenant(database)
+        await idle(database_tenant, tenants=10_000, count=1_000_000)
+        async with old_snapshot(database_tenant):
             for _ in range(12):
-                await come_and_gone(desk, 1000)
-            for each in (desk, empty):
-                await due_now(each, CLAIMS)
-            costs = [(await cost(desk), await cost(empty)) for _ in range(CLAIMS)]
+                await insert_dead_entries(database_tenant, 1000)
+            for each in (database_tenant, empty):
+                await insert_just_due(each, CLAIMS)
+            costs = [(await claim_cost(database_tenant), await claim_cost(empty)) for _ in range(CLAIMS)]
     full, none = (list(some) for some in zip(*costs, strict=True))
     assert middle_pages(full) < middle_pages(none) + PAGES_MORE
     limit = max(MILLISECONDS, TIMES_MORE * middle_time(none))

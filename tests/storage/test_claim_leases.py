@@ -6,84 +6,84 @@ import pytest
 
 from storage.database import Database
 from tests.storage.queues import (
-    EVER,
-    ME,
-    OTHER,
-    accepted,
-    age,
+    NO_LOOK_BACK_LIMIT,
+    OTHER_PROCESS,
+    PROCESS,
+    accept_notifications,
+    age_entries,
     claim,
-    empty_desk,
+    end_notifications,
     end_waits,
-    ended,
     entry_of,
     ids,
-    mark,
+    mark_begun_entries,
+    only_database_tenant,
     postpone,
     state_of,
 )
-from tests.storage.sends import Desk
+from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await empty_desk(database)
+async def database_tenant(database: Database) -> DatabaseTenant:
+    return await only_database_tenant(database)
 
 
-async def test_a_claim_that_is_not_begun_expires_after_twelve_seconds(desk: Desk) -> None:
-    [one] = await accepted(desk, 3)
-    await claim(desk.database)
-    await age(desk, 11)
-    assert await end_waits(desk.database) == 0
-    await age(desk, 1)
-    assert await end_waits(desk.database) == 1
-    assert ids(await claim(desk.database, process=OTHER)) == [one]
+async def test_a_claim_that_is_not_begun_expires_after_twelve_seconds(database_tenant: DatabaseTenant) -> None:
+    [one] = await accept_notifications(database_tenant, 3)
+    await claim(database_tenant.database)
+    await age_entries(database_tenant, 11)
+    assert await end_waits(database_tenant.database) == 0
+    await age_entries(database_tenant, 1)
+    assert await end_waits(database_tenant.database) == 1
+    assert ids(await claim(database_tenant.database, process=OTHER_PROCESS)) == [one]
 
 
-@pytest.mark.parametrize(("process", "generation"), [(OTHER, 1), (ME, 2)])
+@pytest.mark.parametrize(("process", "generation"), [(OTHER_PROCESS, 1), (PROCESS, 2)])
 async def test_another_process_or_generation_marks_and_postpones_nothing(
-    desk: Desk, process: UUID, generation: int
+    database_tenant: DatabaseTenant, process: UUID, generation: int
 ) -> None:
-    [one] = await accepted(desk, 3)
-    [claimed] = await claim(desk.database)
-    before = await entry_of(desk, one)
-    await mark(desk.database, one, process=process, generation=generation)
-    if process == OTHER:
-        await postpone(desk.database, [claimed], 60, process=process)
-    assert await entry_of(desk, one) == before
+    [one] = await accept_notifications(database_tenant, 3)
+    [claimed] = await claim(database_tenant.database)
+    before = await entry_of(database_tenant, one)
+    await mark_begun_entries(database_tenant.database, one, process=process, generation=generation)
+    if process == OTHER_PROCESS:
+        await postpone(database_tenant.database, [claimed], 60, process=process)
+    assert await entry_of(database_tenant, one) == before
 
 
-async def test_a_late_mark_counts_until_another_process_has_claimed(desk: Desk) -> None:
-    first, second = await accepted(desk, 3, 3)
-    await claim(desk.database)
-    await age(desk, 12)
-    await end_waits(desk.database)
-    await mark(desk.database, first)
-    assert await state_of(desk, first) == "started"
-    assert ids(await claim(desk.database, process=OTHER)) == [second]
-    await mark(desk.database, second)
-    assert await state_of(desk, second) == "claimed"
+async def test_a_late_mark_counts_until_another_process_has_claimed(database_tenant: DatabaseTenant) -> None:
+    first, second = await accept_notifications(database_tenant, 3, 3)
+    await claim(database_tenant.database)
+    await age_entries(database_tenant, 12)
+    await end_waits(database_tenant.database)
+    await mark_begun_entries(database_tenant.database, first)
+    assert await state_of(database_tenant, first) == "started"
+    assert ids(await claim(database_tenant.database, process=OTHER_PROCESS)) == [second]
+    await mark_begun_entries(database_tenant.database, second)
+    assert await state_of(database_tenant, second) == "claimed"
 
 
-async def test_what_temporal_did_not_take_is_due_again_later(desk: Desk) -> None:
-    [one] = await accepted(desk, 1)
-    await postpone(desk.database, await claim(desk.database), 60)
-    assert await end_waits(desk.database) == 0
-    await age(desk, 60)
-    assert await end_waits(desk.database) == 1
-    [again] = await claim(desk.database)
+async def test_a_start_refused_by_temporal_is_due_again_later(database_tenant: DatabaseTenant) -> None:
+    [one] = await accept_notifications(database_tenant, 1)
+    await postpone(database_tenant.database, await claim(database_tenant.database), 60)
+    assert await end_waits(database_tenant.database) == 0
+    await age_entries(database_tenant, 60)
+    assert await end_waits(database_tenant.database) == 1
+    [again] = await claim(database_tenant.database)
     assert (again.id, again.started) == (one, False)
 
 
-async def test_what_is_canceled_while_it_is_claimed_is_claimed_no_more_and_still_marked(desk: Desk) -> None:
-    [one] = await accepted(desk, 3)
-    claimed = await claim(desk.database)
-    await ended(desk, one, canceled=True)
-    await age(desk, 60)
-    assert await end_waits(desk.database, look_back=EVER) == 0
-    await postpone(desk.database, claimed, 0)
-    assert await claim(desk.database, process=OTHER) == []
-    await mark(desk.database, one)
-    entry = await entry_of(desk, one)
+async def test_an_entry_canceled_while_claimed_is_still_marked(database_tenant: DatabaseTenant) -> None:
+    [one] = await accept_notifications(database_tenant, 3)
+    claimed = await claim(database_tenant.database)
+    await end_notifications(database_tenant, one, canceled=True)
+    await age_entries(database_tenant, 60)
+    assert await end_waits(database_tenant.database, look_back=NO_LOOK_BACK_LIMIT) == 0
+    await postpone(database_tenant.database, claimed, 0)
+    assert await claim(database_tenant.database, process=OTHER_PROCESS) == []
+    await mark_begun_entries(database_tenant.database, one)
+    entry = await entry_of(database_tenant, one)
     assert (entry["state"], entry["cancel_due"], entry["started_at"] is not None) == ("canceled", True, True)

@@ -7,12 +7,24 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from domain.clock import set_ahead
+from domain.clock import set_offset
 from storage import claims
-from storage.claims import Claimed
+from storage.claims import ClaimedNotification
 from storage.database import Database
-from tests.storage.queues import EVER, MANY, ME, accepted, age, at, claim, empty_desk, ended, ids, started
-from tests.storage.sends import Desk, open_desk
+from tests.storage.queues import (
+    MANY_SLOTS,
+    NO_LOOK_BACK_LIMIT,
+    PROCESS,
+    accept_notifications,
+    age_entries,
+    claim,
+    claim_and_start,
+    end_notifications,
+    from_now,
+    ids,
+    only_database_tenant,
+)
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -20,17 +32,17 @@ SOON, LATER = timedelta(seconds=30), timedelta(hours=1)
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await empty_desk(database)
+async def database_tenant(database: Database) -> DatabaseTenant:
+    return await only_database_tenant(database)
 
 
-async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
-    [one] = await accepted(desk, 4)
-    [claimed] = await claim(desk.database)
-    [owner] = await desk.query("SELECT key FROM tenant WHERE id = :id", id=desk.tenant)
-    assert claimed == Claimed(
+async def test_a_claim_returns_the_workflow_input(database_tenant: DatabaseTenant) -> None:
+    [one] = await accept_notifications(database_tenant, 4)
+    [claimed] = await claim(database_tenant.database)
+    [owner] = await database_tenant.query("SELECT key FROM tenant WHERE id = :id", id=database_tenant.tenant)
+    assert claimed == ClaimedNotification(
         id=one,
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
         generation=1,
         priority=4,
         notification_type="order.shipped",
@@ -43,58 +55,58 @@ async def test_a_claim_tells_what_the_workflow_needs(desk: Desk) -> None:
     )
 
 
-async def test_the_clock_of_the_database_says_whether_send_at_is_to_come(desk: Desk) -> None:
+async def test_the_database_clock_decides_whether_send_at_has_passed(database_tenant: DatabaseTenant) -> None:
     """A worker whose clock is a day ahead must not send a day early."""
-    items = [desk.new(send_at=at(LATER)), desk.new(send_at=at(-SOON))]
-    await desk.accept(*items)
-    set_ahead(timedelta(days=1))
+    items = [database_tenant.new(send_at=from_now(LATER)), database_tenant.new(send_at=from_now(-SOON))]
+    await database_tenant.accept(*items)
+    set_offset(timedelta(days=1))
     try:
-        claimed = await claim(desk.database)
+        claimed = await claim(database_tenant.database)
     finally:
-        set_ahead(timedelta())
+        set_offset(timedelta())
     assert {one.id: one.waits for one in claimed} == {items[0].id: True, items[1].id: False}
 
 
-async def test_a_claim_does_not_wait_until_it_is_on_disk(desk: Desk) -> None:
+async def test_a_claim_does_not_wait_until_it_is_on_disk(database_tenant: DatabaseTenant) -> None:
     """One without a row neither."""
     shown = text("SHOW synchronous_commit")
     for _ in range(2):
-        async with desk.database.quick_transaction() as session:
+        async with database_tenant.database.quick_transaction() as session:
             before = (await session.execute(shown)).scalar_one()
-            await claims.claim(session, ME, MANY, most=1, look_back=EVER)
+            await claims.claim_due(session, PROCESS, MANY_SLOTS, most=1, look_back=NO_LOOK_BACK_LIMIT)
             after = (await session.execute(shown)).scalar_one()
         assert (before, after) == ("on", "off")
-        await accepted(desk, 3)
+        await accept_notifications(database_tenant, 3)
 
 
-async def test_processes_that_claim_at_once_never_get_the_same_row(desk: Desk) -> None:
-    all_of_them = await accepted(desk, *[1, 3] * 30)
-    some = await asyncio.gather(*(claim(desk.database, process=uuid4(), most=10) for _ in range(6)))
+async def test_processes_that_claim_at_once_never_get_the_same_row(database_tenant: DatabaseTenant) -> None:
+    all_of_them = await accept_notifications(database_tenant, *[1, 3] * 30)
+    some = await asyncio.gather(*(claim(database_tenant.database, process=uuid4(), most=10) for _ in range(6)))
     assert sorted(one.id for each in some for one in each) == sorted(all_of_them)
 
 
-async def test_a_row_that_another_transaction_holds_holds_nobody_up(desk: Desk) -> None:
+async def test_a_locked_row_blocks_no_claim(database_tenant: DatabaseTenant) -> None:
     """Neither behind it nor, of the only one of a tenant, in front of other tenants."""
-    held, free = await accepted(desk, 3, 3)
-    [only] = await accepted(await open_desk(desk.database), 3)
-    [other] = await accepted(await open_desk(desk.database), 3)
+    held, free = await accept_notifications(database_tenant, 3, 3)
+    [only] = await accept_notifications(await open_database_tenant(database_tenant.database), 3)
+    [other] = await accept_notifications(await open_database_tenant(database_tenant.database), 3)
     lock = text("SELECT 1 FROM queue_entry WHERE notification_id = ANY(:ids) FOR UPDATE")
-    async with desk.database.transaction() as session, asyncio.timeout(60):
+    async with database_tenant.database.transaction() as session, asyncio.timeout(60):
         await session.execute(lock, {"ids": [held, only]})
-        assert set(ids(await claim(desk.database))) == {free, other}
-    assert set(ids(await claim(desk.database))) == {held, only}
+        assert set(ids(await claim(database_tenant.database))) == {free, other}
+    assert set(ids(await claim(database_tenant.database))) == {held, only}
 
 
-async def test_only_what_has_been_due_since_then_is_looked_at(desk: Desk) -> None:
-    [old] = await accepted(desk, 3)
-    await age(desk, 600)
-    [new] = await accepted(desk, 3)
-    assert ids(await claim(desk.database, look_back=timedelta(minutes=5))) == [new]
-    assert ids(await claim(desk.database)) == [old]
+async def test_a_claim_reads_only_entries_due_since_the_look_back(database_tenant: DatabaseTenant) -> None:
+    [old] = await accept_notifications(database_tenant, 3)
+    await age_entries(database_tenant, 600)
+    [new] = await accept_notifications(database_tenant, 3)
+    assert ids(await claim(database_tenant.database, look_back=timedelta(minutes=5))) == [new]
+    assert ids(await claim(database_tenant.database)) == [old]
 
 
-async def test_what_was_started_or_is_over_is_not_due(desk: Desk) -> None:
-    one, two = await accepted(desk, 3, 3)
-    await ended(desk, two)
-    await started(desk.database, one)
-    assert await claim(desk.database) == []
+async def test_started_and_ended_entries_are_not_due(database_tenant: DatabaseTenant) -> None:
+    one, two = await accept_notifications(database_tenant, 3, 3)
+    await end_notifications(database_tenant, two)
+    await claim_and_start(database_tenant.database, one)
+    assert await claim(database_tenant.database) == []

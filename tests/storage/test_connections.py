@@ -40,11 +40,11 @@ async def test_a_pool_opens_no_more_connections_than_it_is_allowed(small: Databa
 async def test_activities_leave_connections_to_the_rest_of_the_process(small: Database) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(POOL * 3 // 4):
-            await take(stack, small.of_activities)
+            await take(stack, small.for_activities)
         with pytest.raises(DATABASE_ERRORS):
-            await take(stack, small.of_activities)
+            await take(stack, small.for_activities)
         await take(stack, small)
-    async with small.of_activities.statement() as session:
+    async with small.for_activities.statement() as session:
         assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
 
 

@@ -37,7 +37,7 @@ async def test_both_sides_of_a_connection_probe_the_other(connection: asyncpg.Co
         assert shown.removesuffix("s") == value.removesuffix("s"), name
 
 
-async def test_a_transaction_in_which_a_process_stands_still_is_an_outage_for_it(database: Database) -> None:
+async def test_a_transaction_of_a_stalled_process_is_an_outage(database: Database) -> None:
     async with database.transaction() as session:
         pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))

@@ -5,42 +5,42 @@ from sqlalchemy import text
 
 from storage import claims
 from storage.database import Database
-from tests.storage.queues import accepted, claim, empty_desk, entry_of
-from tests.storage.sends import Desk, open_desk
+from tests.storage.queues import accept_notifications, claim, entry_of, only_database_tenant
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await empty_desk(database)
+async def database_tenant(database: Database) -> DatabaseTenant:
+    return await only_database_tenant(database)
 
 
 async def demote(database: Database, burst: int, limit: int = 100) -> int:
     async with database.statement() as session:
-        return await claims.demote(session, burst=burst, limit=limit)
+        return await claims.demote_bursts(session, burst=burst, limit=limit)
 
 
-async def test_what_a_tenant_has_waiting_beyond_its_burst_is_served_at_priority_3(desk: Desk) -> None:
-    first, second, third, fourth = await accepted(desk, 2, 1, 1, 3)
-    other = await open_desk(desk.database)
-    await accepted(other, 1, 1)
-    assert await demote(desk.database, burst=2) == 1
-    assert await demote(desk.database, burst=2) == 0
-    entries = {id: await entry_of(desk, id) for id in (first, second, third, fourth)}
+async def test_sends_beyond_a_tenants_burst_have_priority_3(database_tenant: DatabaseTenant) -> None:
+    first, second, third, fourth = await accept_notifications(database_tenant, 2, 1, 1, 3)
+    other = await open_database_tenant(database_tenant.database)
+    await accept_notifications(other, 1, 1)
+    assert await demote(database_tenant.database, burst=2) == 1
+    assert await demote(database_tenant.database, burst=2) == 0
+    entries = {id: await entry_of(database_tenant, id) for id in (first, second, third, fourth)}
     assert [entries[id]["priority"] for id in (first, second, third, fourth)] == [3, 1, 1, 3]
-    [told] = await desk.query("SELECT notification_id, reason FROM event WHERE kind = 'demoted'")
+    [told] = await database_tenant.query("SELECT notification_id, reason FROM event WHERE kind = 'demoted'")
     assert (told["notification_id"], told["reason"]) == (first, "urgent_burst")
 
 
-async def test_what_is_claimed_is_not_demoted(desk: Desk) -> None:
-    await accepted(desk, 1, 1, 1)
-    await claim(desk.database)
-    assert await demote(desk.database, burst=1) == 0
+async def test_a_claimed_send_is_not_demoted(database_tenant: DatabaseTenant) -> None:
+    await accept_notifications(database_tenant, 1, 1, 1)
+    await claim(database_tenant.database)
+    assert await demote(database_tenant.database, burst=1) == 0
 
 
-async def test_a_demotion_waits_for_no_lock(desk: Desk) -> None:
-    one, _ = await accepted(desk, 1, 1)
-    async with desk.database.transaction() as session:
+async def test_a_demotion_waits_for_no_lock(database_tenant: DatabaseTenant) -> None:
+    one, _ = await accept_notifications(database_tenant, 1, 1)
+    async with database_tenant.database.transaction() as session:
         await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": one})
-        assert await demote(desk.database, burst=0) == 1
+        assert await demote(database_tenant.database, burst=0) == 1

@@ -7,29 +7,29 @@ from datetime import timedelta
 
 import pytest
 
-from domain.cancellation import cancel
-from domain.clock import now, set_ahead
+from domain.cancellation import cancel_notification
+from domain.clock import now, set_offset
 from domain.names import DISPATCH_CHANNEL
 from models.content import NotificationType
 from storage import digest_closing, digests, erasures, recipients, ticks
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
-from storage.ledgers import Key, amend
+from storage.ledgers import NotificationRef, amend
 from tests.storage.databases import own_database
-from tests.storage.locks import until_blocked
-from tests.storage.sends import Desk, open_desk
-from tests.storage.windows import (
-    accept,
-    close,
+from tests.storage.digest_windows import (
+    accept_items,
     close_filled,
     close_overdue,
+    close_windows,
     collect,
-    handed_over,
-    made,
+    digest_notifications,
+    hand_over_item,
     statuses,
     windows,
 )
+from tests.storage.locks import until_blocked
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 A_DAY = timedelta(days=1)
@@ -43,127 +43,137 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    return await open_desk(database, digest={"window": "1h", "max_items": 5})
+async def database_tenant(database: Database) -> DatabaseTenant:
+    return await open_database_tenant(database, digest={"window": "1h", "max_items": 5})
 
 
-async def test_collected_twice_it_is_in_one_window(desk: Desk) -> None:
-    await accept(desk, 3)
-    assert [await collect(desk), await collect(desk)] == [3, 0]
-    [window] = await windows(desk)
-    assert (window["items"], window["told_at"], window["closed_at"]) == (3, None, None)
+async def test_collected_twice_it_is_in_one_window(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 3)
+    assert [await collect(database_tenant), await collect(database_tenant)] == [3, 0]
+    [window] = await windows(database_tenant)
+    assert (window["items"], window["signaled_at"], window["closed_at"]) == (3, None, None)
 
 
-async def test_two_who_collect_at_once_open_one_window(desk: Desk) -> None:
-    await accept(desk, 4)
-    taken = await asyncio.gather(*(collect(desk, limit=2) for _ in range(3)))
+async def test_concurrent_collectors_open_one_window(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 4)
+    taken = await asyncio.gather(*(collect(database_tenant, limit=2) for _ in range(3)))
     assert sum(taken) == 4
-    assert [window["items"] for window in await windows(desk)] == [4]
+    assert [window["items"] for window in await windows(database_tenant)] == [4]
 
 
-async def test_what_is_full_is_closed_next_and_the_rest_opens_the_next(desk: Desk) -> None:
-    ids = await accept(desk, 12)
-    await collect(desk)
-    assert (await close_filled(desk), await close_filled(desk)) == (2, 0)
-    assert sorted(window["items"] for window in await windows(desk)) == [2, 5, 5]
-    assert sorted(await statuses(desk, *ids)) == ["DIGESTED"] * 10 + ["PENDING"] * 2
-    payloads = [row["event_payload"] for row in await made(desk)]
+async def test_a_full_digest_window_closes_and_later_items_open_another(database_tenant: DatabaseTenant) -> None:
+    ids = await accept_items(database_tenant, 12)
+    await collect(database_tenant)
+    assert (await close_filled(database_tenant), await close_filled(database_tenant)) == (2, 0)
+    assert sorted(window["items"] for window in await windows(database_tenant)) == [2, 5, 5]
+    assert sorted(await statuses(database_tenant, *ids)) == ["DIGESTED"] * 10 + ["PENDING"] * 2
+    payloads = [row["event_payload"] for row in await digest_notifications(database_tenant)]
     assert sorted(item["n"] for payload in payloads for item in payload["items"]) == list(range(10))
 
 
-async def test_one_that_is_full_takes_nothing_more_though_nobody_has_closed_it(desk: Desk) -> None:
+async def test_a_full_unclosed_window_accepts_no_item(database_tenant: DatabaseTenant) -> None:
     """Whoever filled it was killed: the next who collects finds it, and its items are in it alone."""
-    await accept(desk, 5)
-    await collect(desk)
-    await accept(desk, 1)
-    await collect(desk)
-    assert [(window["items"], window["filled"]) for window in await windows(desk)] == [(5, True), (1, False)]
-    async with desk.database.transaction() as session:
-        told = [window.closes_at for window in await digests.to_tell(session, 10) if window.tenant == desk.tenant]
-    assert told == [window["closes_at"] for window in await windows(desk) if not window["filled"]]
-    assert await close_filled(desk) == 1
-    assert [row["event_payload"]["total"] for row in await made(desk)] == [5]
+    await accept_items(database_tenant, 5)
+    await collect(database_tenant)
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    assert [(window["items"], window["filled"]) for window in await windows(database_tenant)] == [(5, True), (1, False)]
+    async with database_tenant.database.transaction() as session:
+        told = [
+            window.closes_at
+            for window in await digests.list_pending_windows(session, 10)
+            if window.tenant == database_tenant.tenant
+        ]
+    assert told == [window["closes_at"] for window in await windows(database_tenant) if not window["filled"]]
+    assert await close_filled(database_tenant) == 1
+    assert [row["event_payload"]["total"] for row in await digest_notifications(database_tenant)] == [5]
 
 
-async def test_what_it_becomes_stands_among_the_notifications_of_that_time(desk: Desk) -> None:
-    [early] = await accept(desk, 1)
-    await collect(desk)
-    [window] = await windows(desk)
-    await close(desk, window["id"])
-    [late] = await accept(desk, 1)
-    [one] = await made(desk)
+async def test_a_digest_notification_is_created_at_its_closing_time(database_tenant: DatabaseTenant) -> None:
+    [early] = await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    await close_windows(database_tenant, window["id"])
+    [late] = await accept_items(database_tenant, 1)
+    [one] = await digest_notifications(database_tenant)
     assert one["id"].version == 7
     assert early < one["id"]
     assert str(one["id"])[:12] <= str(late)[:12]
 
 
-async def test_it_goes_out_by_the_channels_that_its_items_asked_for_and_is_found_by_their_tags(desk: Desk) -> None:
-    await accept(desk, 1, channels=["email"], tags=("a", "b"))
-    await accept(desk, 1, channels=["email"], tags=("b", "c"))
-    await collect(desk)
-    [window] = await windows(desk)
-    await close(desk, window["id"])
-    [one] = await made(desk)
+async def test_a_digest_has_the_channels_and_tags_of_its_items(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1, channels=["email"], tags=("a", "b"))
+    await accept_items(database_tenant, 1, channels=["email"], tags=("b", "c"))
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    await close_windows(database_tenant, window["id"])
+    [one] = await digest_notifications(database_tenant)
     assert (one["channels"], one["tags"]) == (["email"], ["a", "b", "c"])
 
 
-async def test_closed_by_two_at_once_it_is_one_notification(desk: Desk) -> None:
-    ids = await accept(desk, 2)
-    await collect(desk)
-    [window] = await windows(desk)
-    assert sorted(await asyncio.gather(close(desk, window["id"]), close(desk, window["id"]))) == [0, 1]
-    [one] = await made(desk)
+async def test_closed_by_two_at_once_it_is_one_notification(database_tenant: DatabaseTenant) -> None:
+    ids = await accept_items(database_tenant, 2)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    assert sorted(
+        await asyncio.gather(close_windows(database_tenant, window["id"]), close_windows(database_tenant, window["id"]))
+    ) == [0, 1]
+    [one] = await digest_notifications(database_tenant)
     assert (one["event_payload"]["total"], one["status"], one["digest_id"]) == (2, "PENDING", window["id"])
-    assert await statuses(desk, *ids) == ["DIGESTED", "DIGESTED"]
-    [closed] = await windows(desk)
+    assert await statuses(database_tenant, *ids) == ["DIGESTED", "DIGESTED"]
+    [closed] = await windows(database_tenant)
     assert closed["notification_id"] == one["id"]
 
 
-async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(desk: Desk) -> None:
-    await accept(desk, 1)
-    await collect(desk)
-    [window] = await windows(desk)
-    [late] = await accept(desk, 1)
-    async with desk.database.transaction() as session:
-        await digest_closing.close(session, [window["id"]])
-        collecting = asyncio.create_task(collect(desk))
-        await until_blocked(desk.database, collecting)
+async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    [late] = await accept_items(database_tenant, 1)
+    async with database_tenant.database.transaction() as session:
+        await digest_closing.close_windows(session, [window["id"]])
+        collecting = asyncio.create_task(collect(database_tenant))
+        await until_blocked(database_tenant.database, collecting)
     await collecting
-    first, second = await windows(desk)
+    first, second = await windows(database_tenant)
     assert (first["items"], second["items"], second["closed_at"]) == (1, 1, None)
-    assert await statuses(desk, late) == ["PENDING"]
+    assert await statuses(database_tenant, late) == ["PENDING"]
 
 
-async def test_an_item_that_is_cancelled_while_its_window_closes_is_in_it_or_cancelled(desk: Desk) -> None:
-    [id] = await accept(desk, 1)
-    await collect(desk)
-    [window] = await windows(desk)
+async def test_an_item_canceled_during_the_closing_is_included_or_canceled(database_tenant: DatabaseTenant) -> None:
+    [id] = await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
 
     async def canceling() -> None:
-        async with desk.database.transaction() as session:
-            await amend(session, Key(notification_id=id, tenant=desk.tenant), lambda ledger: cancel(ledger, now()))
+        async with database_tenant.database.transaction() as session:
+            await amend(
+                session,
+                NotificationRef(notification_id=id, tenant=database_tenant.tenant),
+                lambda ledger: cancel_notification(ledger, now()),
+            )
 
-    async with desk.database.transaction() as session:
-        await digest_closing.close(session, [window["id"]])
+    async with database_tenant.database.transaction() as session:
+        await digest_closing.close_windows(session, [window["id"]])
         late = asyncio.create_task(canceling())
-        await until_blocked(desk.database, late)
+        await until_blocked(database_tenant.database, late)
     await late
-    assert await statuses(desk, id) == ["DIGESTED"]
-    assert len(await made(desk)) == 1
+    assert await statuses(database_tenant, id) == ["DIGESTED"]
+    assert len(await digest_notifications(database_tenant)) == 1
 
 
-async def test_each_end_has_one_event(desk: Desk) -> None:
-    kept, canceled, old = await accept(desk, 3)
-    await collect(desk)
-    await desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=canceled)
-    await desk.query("UPDATE notification SET expires_at = now() WHERE id = :id", id=old)
-    [window] = await windows(desk)
-    await close(desk, window["id"])
-    assert await statuses(desk, kept, canceled, old) == ["DIGESTED", "CANCELED", "EXPIRED"]
-    told = await desk.query(
+async def test_each_end_has_one_event(database_tenant: DatabaseTenant) -> None:
+    kept, canceled, old = await accept_items(database_tenant, 3)
+    await collect(database_tenant)
+    await database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=canceled)
+    await database_tenant.query("UPDATE notification SET expires_at = now() WHERE id = :id", id=old)
+    [window] = await windows(database_tenant)
+    await close_windows(database_tenant, window["id"])
+    assert await statuses(database_tenant, kept, canceled, old) == ["DIGESTED", "CANCELED", "EXPIRED"]
+    told = await database_tenant.query(
         "SELECT notification_id, kind, status FROM event WHERE tenant = :tenant AND status IS NOT NULL"
         " AND status <> 'PENDING' ORDER BY notification_id",
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
     )
     assert [(row["kind"], row["status"]) for row in told] == [
         ("digested", "DIGESTED"),
@@ -172,73 +182,81 @@ async def test_each_end_has_one_event(desk: Desk) -> None:
     ]
 
 
-async def test_somebody_who_is_erased_gets_none(desk: Desk) -> None:
-    ids = await accept(desk, 2)
-    await collect(desk)
-    async with desk.database.transaction() as session:
-        await erasures.erase(session, desk.tenant, desk.recipient_id)
-    [window] = await windows(desk)
-    assert await close(desk, window["id"]) == 0
-    assert await statuses(desk, *ids) == ["CANCELED", "CANCELED"]
-    assert await made(desk) == []
+async def test_an_erased_recipient_gets_no_digest(database_tenant: DatabaseTenant) -> None:
+    ids = await accept_items(database_tenant, 2)
+    await collect(database_tenant)
+    async with database_tenant.database.transaction() as session:
+        await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
+    [window] = await windows(database_tenant)
+    assert await close_windows(database_tenant, window["id"]) == 0
+    assert await statuses(database_tenant, *ids) == ["CANCELED", "CANCELED"]
+    assert await digest_notifications(database_tenant) == []
 
 
-async def test_an_item_with_a_time_of_its_own_waits_for_it(desk: Desk) -> None:
-    await accept(desk, 1, send_at=now() + timedelta(hours=1))
-    assert await collect(desk) == 0
-    assert await windows(desk) == []
+async def test_an_item_with_a_time_of_its_own_waits_for_it(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1, send_at=now() + timedelta(hours=1))
+    assert await collect(database_tenant) == 0
+    assert await windows(database_tenant) == []
 
 
-async def test_what_somebody_else_should_have_closed_is_closed_when_it_is_overdue(desk: Desk) -> None:
-    await accept(desk, 1)
-    await collect(desk)
-    assert await close_overdue(desk) == 0
-    await desk.query("UPDATE digest SET closes_at = now() - interval '11 seconds' WHERE tenant = :t", t=desk.tenant)
-    assert await close_overdue(desk) == 1
-    assert len(await made(desk)) == 1
+async def test_an_overdue_window_is_closed_by_another_process(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    assert await close_overdue(database_tenant) == 0
+    await database_tenant.query(
+        "UPDATE digest SET closes_at = now() - interval '11 seconds' WHERE tenant = :t", t=database_tenant.tenant
+    )
+    assert await close_overdue(database_tenant) == 1
+    assert len(await digest_notifications(database_tenant)) == 1
 
 
-async def test_a_person_who_moves_is_given_the_next_morning_there(database: Database) -> None:
-    desk = await open_desk(database, digest={"schedule": "0 9 * * *"})
-    await accept(desk, 1)
-    await collect(desk)
+async def test_a_moved_recipient_gets_the_next_morning_of_the_new_zone(database: Database) -> None:
+    database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
     async with database.transaction() as session:
-        await recipients.merge(session, desk.tenant, desk.recipient_id, {"timezone": "Asia/Tokyo"})
-        await digests.moved(session, desk.tenant, desk.recipient_id)
-    [window] = await windows(desk)
+        await recipients.merge_profile(
+            session, database_tenant.tenant, database_tenant.recipient_id, {"timezone": "Asia/Tokyo"}
+        )
+        await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
+    [window] = await windows(database_tenant)
     assert (window["closes_at"].hour, window["closes_at"].minute) == (0, 0)
     assert timedelta() < window["closes_at"] - now() <= timedelta(days=1)
 
 
 async def test_a_zone_that_changes_while_a_window_is_opened_is_seen(database: Database) -> None:
-    desk = await open_desk(database, digest={"schedule": "0 9 * * *"})
-    await accept(desk, 1)
+    database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
+    await accept_items(database_tenant, 1)
     catalog = Catalog(database)
 
     async def moving() -> None:
         async with database.transaction() as session:
-            await recipients.merge(session, desk.tenant, desk.recipient_id, {"timezone": "Asia/Tokyo"})
-            await digests.moved(session, desk.tenant, desk.recipient_id)
+            await recipients.merge_profile(
+                session, database_tenant.tenant, database_tenant.recipient_id, {"timezone": "Asia/Tokyo"}
+            )
+            await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
 
     async with database.transaction() as session:
         await collect_waiting(session, catalog.type_by_id, 500)
         moves = asyncio.create_task(moving())
         await until_blocked(database, moves)
     await moves
-    [window] = await windows(desk)
+    [window] = await windows(database_tenant)
     assert window["closes_at"].hour == 0
 
 
-async def test_only_whoever_has_no_zone_of_their_own_moves_with_the_tenant(database: Database) -> None:
-    desk = await open_desk(database, digest={"schedule": "0 9 * * *"})
+async def test_only_recipients_without_a_zone_move_with_the_tenant(database: Database) -> None:
+    database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
     async with database.transaction() as session:
-        await recipients.replace(session, desk.tenant, "bob", {"timezone": "Asia/Tokyo"})
-    await desk.accept(desk.new(digest_group="ada"), desk.new("bob", digest_group="bob"))
-    await collect(desk)
-    await desk.query("UPDATE digest SET closes_at = now() + interval '9 days' WHERE tenant = :t", t=desk.tenant)
+        await recipients.replace_profile(session, database_tenant.tenant, "bob", {"timezone": "Asia/Tokyo"})
+    await database_tenant.accept(database_tenant.new(digest_key="ada"), database_tenant.new("bob", digest_key="bob"))
+    await collect(database_tenant)
+    await database_tenant.query(
+        "UPDATE digest SET closes_at = now() + interval '9 days' WHERE tenant = :t", t=database_tenant.tenant
+    )
     async with database.transaction() as session:
-        await digests.moved_with_tenant(session, desk.tenant, digests.FIRST, 10)
-    left = {window["recipient_id"]: window["closes_at"] - now() for window in await windows(desk)}
+        await digests.update_closing_times_of_tenant(session, database_tenant.tenant, digests.MIN_ID, 10)
+    left = {window["recipient_id"]: window["closes_at"] - now() for window in await windows(database_tenant)}
     assert left["ada"] <= A_DAY
     assert left["bob"] > 8 * A_DAY
 
@@ -246,78 +264,81 @@ async def test_only_whoever_has_no_zone_of_their_own_moves_with_the_tenant(datab
 @pytest.fixture
 def another_clock() -> Iterator[None]:
     """This process is a day ahead of the database."""
-    set_ahead(A_DAY)
+    set_offset(A_DAY)
     yield
-    set_ahead(timedelta())
+    set_offset(timedelta())
 
 
 @pytest.mark.usefixtures("another_clock")
-async def test_what_is_still_in_time_by_the_databases_clock_is_in_it(desk: Desk) -> None:
-    ids = await accept(desk, 1, expires_in=timedelta(hours=1))
-    await collect(desk)
-    [window] = await windows(desk)
-    assert await close(desk, window["id"]) == 1
-    assert await statuses(desk, *ids) == ["DIGESTED"]
+async def test_an_item_within_the_window_by_database_time_is_included(database_tenant: DatabaseTenant) -> None:
+    ids = await accept_items(database_tenant, 1, expires_in=timedelta(hours=1))
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    assert await close_windows(database_tenant, window["id"]) == 1
+    assert await statuses(database_tenant, *ids) == ["DIGESTED"]
 
 
 @pytest.mark.usefixtures("another_clock")
 async def test_the_next_morning_is_that_of_the_databases_clock(database: Database) -> None:
-    desk = await open_desk(database, digest={"schedule": "0 9 * * *"})
-    await accept(desk, 1)
-    await collect(desk)
+    database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
     async with database.transaction() as session:
-        await digests.moved(session, desk.tenant, desk.recipient_id)
-    [window] = await windows(desk)
+        await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
+    [window] = await windows(database_tenant)
     assert window["closes_at"] - (now() - A_DAY) <= A_DAY
 
 
-async def test_what_a_gate_hands_over_late_opens_a_window_from_then_on(desk: Desk) -> None:
-    id = await handed_over(desk)
-    await desk.query("UPDATE notification SET created_at = now() - interval '9 hours' WHERE id = :id", id=id)
-    await collect(desk)
-    [window] = await windows(desk)
+async def test_a_late_item_of_a_gate_opens_a_window_from_then(database_tenant: DatabaseTenant) -> None:
+    id = await hand_over_item(database_tenant)
+    await database_tenant.query("UPDATE notification SET created_at = now() - interval '9 hours' WHERE id = :id", id=id)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
     assert timedelta(minutes=59) < window["closes_at"] - now() <= timedelta(hours=1)
 
 
-async def test_what_is_collected_a_little_late_counts_from_when_it_was_accepted(desk: Desk) -> None:
-    [id] = await accept(desk, 1)
+async def test_a_late_collected_item_counts_from_its_acceptance(database_tenant: DatabaseTenant) -> None:
+    [id] = await accept_items(database_tenant, 1)
     ago = "created_at - interval '9 minutes'"
-    await desk.query(f"UPDATE notification SET created_at = {ago} WHERE id = :id", id=id)
-    await desk.query(
+    await database_tenant.query(f"UPDATE notification SET created_at = {ago} WHERE id = :id", id=id)
+    await database_tenant.query(
         "UPDATE queue_entry SET next_at = next_at - interval '9 minutes' WHERE notification_id = :id", id=id
     )
-    await collect(desk)
-    [window] = await windows(desk)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
     assert window["closes_at"] - now() < timedelta(minutes=52)
 
 
-async def test_what_has_had_a_workflow_is_collected_where_the_first_one_goes_out_at_once(database: Database) -> None:
+async def test_an_item_with_a_workflow_is_collected_despite_send_first_immediately(database: Database) -> None:
     """Its workflow has ended, and no other may be started for it."""
-    desk = await open_desk(database, digest={"window": "1h", "first_at_once": True})
-    await handed_over(desk)
-    await collect(desk)
-    [window] = await windows(desk)
+    database_tenant = await open_database_tenant(database, digest={"window": "1h", "send_first_immediately": True})
+    await hand_over_item(database_tenant)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
     assert window["items"] == 1
 
 
-async def test_the_first_one_goes_out_in_its_types_time_and_worker_processes_are_told(
+async def test_the_first_item_is_sent_immediately_and_workers_are_notified(
     database: Database,
 ) -> None:
-    desk = await open_desk(database, digest={"window": "1h", "first_at_once": True}, expires_in="2h")
-    [urgent] = await accept(desk, 1, priority=2)
-    [calm] = await accept(desk, 1, group="other", priority=3, expires_in=timedelta(minutes=5))
+    database_tenant = await open_database_tenant(
+        database, digest={"window": "1h", "send_first_immediately": True}, expires_in="2h"
+    )
+    [urgent] = await accept_items(database_tenant, 1, priority=2)
+    [calm] = await accept_items(database_tenant, 1, group="other", priority=3, expires_in=timedelta(minutes=5))
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await database.dedicated()
     try:
         await listener.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(str(told[3])))
-        await collect(desk)
+        await collect(database_tenant)
         assert {await asyncio.wait_for(heard.get(), 60) for _ in range(2)} == {"digest", "queue"}
     finally:
         await listener.close()
-    rows = await desk.query(
-        "SELECT id, digest_group, expires_at - created_at AS lasts FROM notification WHERE tenant = :t", t=desk.tenant
+    rows = await database_tenant.query(
+        "SELECT id, digest_key, expires_at - created_at AS lasts FROM notification WHERE tenant = :t",
+        t=database_tenant.tenant,
     )
-    assert {row["id"]: (row["digest_group"], row["lasts"]) for row in rows} == {
+    assert {row["id"]: (row["digest_key"], row["lasts"]) for row in rows} == {
         urgent: (None, timedelta(hours=2)),
         calm: (None, timedelta(minutes=5)),
     }
@@ -325,44 +346,46 @@ async def test_the_first_one_goes_out_in_its_types_time_and_worker_processes_are
 
 async def test_a_window_by_the_calendar_stays_with_the_version_that_has_one(database: Database) -> None:
     """Its tick goes on, and whoever moves gets it at the next time there."""
-    desk = await open_desk(database, digest={"schedule": "0 9 * * *"})
-    await accept(desk, 1)
-    await collect(desk)
-    [kind] = await desk.query("SELECT key, spec FROM notification_type WHERE id = :id", id=desk.type_id)
+    database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [kind] = await database_tenant.query(
+        "SELECT key, spec FROM notification_type WHERE id = :id", id=database_tenant.type_id
+    )
     newer = NotificationType(
-        tenant=desk.tenant, key=kind["key"], version=2, spec={**kind["spec"], "digest": {"window": "1h"}}
+        tenant=database_tenant.tenant, key=kind["key"], version=2, spec={**kind["spec"], "digest": {"window": "1h"}}
     )
     async with database.transaction() as session:
         session.add(newer)
-    await accept(replace(desk, type_id=newer.id), 1)
-    await collect(desk)
-    [window] = await windows(desk)
-    assert (window["type_id"], window["items"]) == (desk.type_id, 2)
+    await accept_items(replace(database_tenant, type_id=newer.id), 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    assert (window["type_id"], window["items"]) == (database_tenant.type_id, 2)
     async with database.transaction() as session:
-        assert len(await ticks.calendar_digests(session, desk.tenant, kind["key"])) == 1
+        assert len(await ticks.read_digest_rules(session, database_tenant.tenant, kind["key"])) == 1
 
 
 MANY = """
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
-       opened_at, closes_at, told_at)
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+       opened_at, closes_at, signaled_at)
 SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'g' || i, true, :filled, 1, 10, now(),
        now() - interval '1 hour', now() FROM generate_series(1, 3) i
 """
 
 
-async def test_a_window_is_closed_in_a_transaction_of_its_own(desk: Desk) -> None:
-    await desk.query(MANY, filled=False, tenant=desk.tenant, type=desk.type_id)
+async def test_a_window_is_closed_in_a_transaction_of_its_own(database_tenant: DatabaseTenant) -> None:
+    await database_tenant.query(MANY, filled=False, tenant=database_tenant.tenant, type=database_tenant.type_id)
     closed = []
     for _ in range(4):
-        async with desk.database.transaction() as session:
-            closed.append(await digests.close_due(session, desk.tenant, "order.shipped"))
+        async with database_tenant.database.transaction() as session:
+            closed.append(await digests.close_due(session, database_tenant.tenant, "order.shipped"))
     assert closed == [1, 1, 1, 0]
 
 
-async def test_a_window_that_another_process_closes_is_skipped(desk: Desk) -> None:
-    await desk.query(MANY, filled=True, tenant=desk.tenant, type=desk.type_id)
-    [first, *_] = await windows(desk)
-    async with desk.database.transaction() as session:
-        assert await digests.close_one(session, first["id"])
-        assert await close_filled(desk) == 2
-    assert await close_filled(desk) == 0
+async def test_a_window_that_another_process_closes_is_skipped(database_tenant: DatabaseTenant) -> None:
+    await database_tenant.query(MANY, filled=True, tenant=database_tenant.tenant, type=database_tenant.type_id)
+    [first, *_] = await windows(database_tenant)
+    async with database_tenant.database.transaction() as session:
+        assert await digests.close_window(session, first["id"])
+        assert await close_filled(database_tenant) == 2
+    assert await close_filled(database_tenant) == 0

@@ -10,21 +10,21 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event, text
 
-from config_sources import WrongSettings
+from config_sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
-from domain.outgoing import Message
+from domain.outgoing_messages import OutgoingMessage
 from models.columns import new_id
 from storage import devices, encrypted_tables, event_endpoints, outbox, recipients, suppressions
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.encrypted_tables import TABLES, renew_table, secrets_by_key
+from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
 from storage.encryption import DecryptionError, Encryption
-from storage.encryption_keys import confirm_keys, retire_keys
-from storage.sandbox import SandboxLedger
+from storage.encryption_keys import retire_keys, verify_keys
+from storage.sandbox import PostgresSandboxStore
 from tests.storage.databases import own_database
-from tests.storage.plain_text import tables_with
-from tests.storage.sends import Desk, open_desk
+from tests.storage.plain_text import tables_containing
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -53,29 +53,33 @@ async def opened(database: Database, encryption: Encryption) -> AsyncIterator[Da
         await other.close()
 
 
-async def fill(database: Database, recipient_id: str = "ada") -> tuple[Desk, list[str]]:
+async def fill(database: Database, recipient_id: str = "ada") -> tuple[DatabaseTenant, list[str]]:
     """Store one secret of each kind. Return those that Tocsin has made itself."""
-    desk = await open_desk(database)
+    database_tenant = await open_database_tenant(database)
     async with database.transaction() as session:
-        await recipients.replace(session, desk.tenant, recipient_id, {"contact": {"webhook_url": HOOK, "phone": "+1"}})
+        await recipients.replace_profile(
+            session, database_tenant.tenant, recipient_id, {"contact": {"webhook_url": HOOK, "phone": "+1"}}
+        )
         for name, kind, address in (
             ("phone", DeviceKind.FCM, {"token": TOKEN}),
             ("browser", DeviceKind.WEB_PUSH, SUBSCRIPTION),
         ):
-            await devices.save(session, desk.tenant, recipient_id, NewDevice(device=name, kind=kind, address=address))
-        row, _ = await event_endpoints.put(session, desk.tenant, "shop", URL, ["*"], enabled=True)
-        first = event_endpoints.secret_of(database.encryption, row)
-        await event_endpoints.rotate(session, desk.tenant, "shop")
-    await SandboxLedger(database).accept(message(desk, recipient_id), [], is_call=False)
-    return desk, [first, event_endpoints.secret_of(database.encryption, row)]
+            await devices.save(
+                session, database_tenant.tenant, recipient_id, NewDevice(device=name, kind=kind, address=address)
+            )
+        row, _ = await event_endpoints.put(session, database_tenant.tenant, "shop", URL, ["*"], enabled=True)
+        first = event_endpoints.decrypt_secret(database.encryption, row)
+        await event_endpoints.rotate_secret(session, database_tenant.tenant, "shop")
+    await PostgresSandboxStore(database).accept(message(database_tenant, recipient_id), [], is_call=False)
+    return database_tenant, [first, event_endpoints.decrypt_secret(database.encryption, row)]
 
 
-def message(desk: Desk, recipient_id: str) -> Message:
-    return Message(
+def message(database_tenant: DatabaseTenant, recipient_id: str) -> OutgoingMessage:
+    return OutgoingMessage(
         attempt_id=uuid4(),
         delivery_id=uuid4(),
         notification_id=uuid4(),
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
         recipient_id=recipient_id,
         notification_type="order.shipped",
         created_at=now(),
@@ -91,28 +95,28 @@ async def assert_readable(database: Database, tenant: UUID, secrets: list[str], 
         person = await recipients.find(session, tenant, recipient_id)
         assert person is not None
         assert person.contact["webhook_url"] == HOOK
-        found = {device.device: device.address for device in await devices.list_of(session, tenant, recipient_id)}
+        found = {device.device: device.address for device in await devices.list_devices(session, tenant, recipient_id)}
         assert found == {"phone": {"token": TOKEN}, "browser": SUBSCRIPTION}
         row = await event_endpoints.find(session, tenant, "shop")
         assert row is not None
-        encryption, owner = database.encryption, event_endpoints.owner_of(tenant, row.id)
-        assert event_endpoints.url_of(encryption, row) == URL
+        encryption, owner = database.encryption, event_endpoints.secret_owner_of(tenant, row.id)
+        assert event_endpoints.decrypt_url(encryption, row) == URL
         assert [
             encryption.decrypt(row.previous_secret, owner, "secret"),
-            event_endpoints.secret_of(encryption, row),
+            event_endpoints.decrypt_secret(encryption, row),
         ] == secrets
-        [entry] = await outbox.page(session, tenant, limit=5)
+        [entry] = await outbox.list_page(session, tenant, limit=5)
         assert entry.address == {"url": HOOK}
 
 
 async def counts(database: Database) -> dict[str, dict[str | None, int]]:
-    return {table.name: dict(await secrets_by_key(database, table)) for table in TABLES}
+    return {table.name: dict(await count_secrets_by_key(database, table)) for table in TABLES}
 
 
 async def rotate(database: Database) -> int:
     rows: list[int] = []
     for table in TABLES:
-        await renew_table(database, table, rows.append)
+        await reencrypt_table(database, table, rows.append)
     return sum(rows)
 
 
@@ -121,30 +125,30 @@ def by(key: str | None) -> dict[str, dict[str | None, int]]:
 
 
 async def test_a_dump_shows_no_token_secret_or_url(own: Database) -> None:
-    desk, secrets = await fill(own)
-    assert await tables_with(own, "+1")  # what is searched for would be found
-    assert await tables_with(own, TOKEN, ENDPOINT, AUTH, HOOK, URL, "whsec_", *secrets) == {}
-    await assert_readable(own, desk.tenant, secrets)
+    database_tenant, secrets = await fill(own)
+    assert await tables_containing(own, "+1")  # what is searched for would be found
+    assert await tables_containing(own, TOKEN, ENDPOINT, AUTH, HOOK, URL, "whsec_", *secrets) == {}
+    await assert_readable(own, database_tenant.tenant, secrets)
 
 
 async def test_a_rotation_renews_all_secrets_and_a_second_one_changes_nothing(own: Database) -> None:
-    desk, secrets = await fill(own)
+    database_tenant, secrets = await fill(own)
     assert await counts(own) == by("k1")
     async with opened(own, BOTH) as both:
         assert await rotate(both) == 5
         assert await rotate(both) == 0
     async with opened(own, AFTER) as after:
         assert await counts(after) == by("k2")
-        await assert_readable(after, desk.tenant, secrets)
+        await assert_readable(after, database_tenant.tenant, secrets)
         async with after.transaction() as session:
             token = NewDevice(device="tablet", kind=DeviceKind.FCM, address={"token": TOKEN})
-            await devices.save(session, desk.tenant, "ada", token)
-            names = [device.device for device in await devices.list_of(session, desk.tenant, "ada")]
+            await devices.save(session, database_tenant.tenant, "ada", token)
+            names = [device.device for device in await devices.list_devices(session, database_tenant.tenant, "ada")]
         assert names == ["browser", "tablet"], "the token is still found and has moved"
 
 
 async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encrypted_tables, "COUNTED_AT_ONCE", 2)
+    monkeypatch.setattr(encrypted_tables, "COUNT_PAGE_SIZE", 2)
     for person in "abcd":
         await fill(own, person)
     statements: list[str] = []
@@ -161,13 +165,15 @@ async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pyte
 
 async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
     """Devices are registered and read by processes of both settings, while the rotation goes over the same rows."""
-    desk = await open_desk(own)
+    database_tenant = await open_database_tenant(own)
     people = [f"person-{n}" for n in range(40)]
     async with own.transaction() as session:
         for person in people:
-            await recipients.replace(session, desk.tenant, person, {"contact": {"webhook_url": HOOK}})
+            await recipients.replace_profile(
+                session, database_tenant.tenant, person, {"contact": {"webhook_url": HOOK}}
+            )
             first = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": f"{person} 0"})
-            await devices.save(session, desk.tenant, person, first)
+            await devices.save(session, database_tenant.tenant, person, first)
     last: dict[str, str] = {}
 
     async def register(database: Database, persons: list[str]) -> None:
@@ -175,10 +181,10 @@ async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
             for person in persons:
                 token = f"{person} {turn}"
                 async with database.transaction() as session:
-                    found = await devices.list_of(session, desk.tenant, person)
+                    found = await devices.list_devices(session, database_tenant.tenant, person)
                     assert len(found) == 1
                     new = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": token})
-                    await devices.save(session, desk.tenant, person, new)
+                    await devices.save(session, database_tenant.tenant, person, new)
                 last[person] = token
 
     async with opened(own, Encryption({"k1": FORMER, "k2": CURRENT}, LOOKUP)) as former, opened(own, BOTH) as both:
@@ -187,34 +193,38 @@ async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
         assert await retire_keys(both) == set()
     async with opened(own, AFTER) as after, after.transaction() as session:
         for person in people:
-            [device] = await devices.list_of(session, desk.tenant, person)
+            [device] = await devices.list_devices(session, database_tenant.tenant, person)
             assert device.address == {"token": last[person]}
-            known = await recipients.find(session, desk.tenant, person)
+            known = await recipients.find(session, database_tenant.tenant, person)
             assert known is not None
             assert known.contact == {"webhook_url": HOOK}
 
 
 async def test_an_unknown_key_is_an_error_that_loses_nothing(own: Database) -> None:
-    desk, secrets = await fill(own)
-    sent = await desk.send(Channel.WEBHOOK)
+    database_tenant, secrets = await fill(own)
+    sent = await database_tenant.send(Channel.WEBHOOK)
     async with opened(own, AFTER) as after:
         with pytest.raises(DecryptionError, match="needs the key 'k1'"):
             await rotate(after)
-        claim = await replace(sent, desk=replace(desk, database=after)).claim(channel=Channel.WEBHOOK)
+        claim = await replace(sent, database_tenant=replace(database_tenant, database=after)).claim(
+            channel=Channel.WEBHOOK
+        )
     assert claim is not None
     assert (claim.address.is_decrypted, claim.address.contact) == (False, {})
-    await assert_readable(own, desk.tenant, secrets)
+    await assert_readable(own, database_tenant.tenant, secrets)
 
 
 async def test_a_ciphertext_of_another_recipient_is_refused(own: Database) -> None:
-    desk, _ = await fill(own)
+    database_tenant, _ = await fill(own)
     async with own.transaction() as session:
-        await recipients.replace(session, desk.tenant, "eve", {"contact": {"webhook_url": "https://eve.example.com"}})
+        await recipients.replace_profile(
+            session, database_tenant.tenant, "eve", {"contact": {"webhook_url": "https://eve.example.com"}}
+        )
         await session.execute(
             text("UPDATE recipient r SET contact = a.contact FROM recipient a WHERE a.recipient_id = 'ada'")
         )
     async with own.transaction() as session:
-        eve = await recipients.find(session, desk.tenant, "eve")
+        eve = await recipients.find(session, database_tenant.tenant, "eve")
     assert eve is not None
     assert "webhook_url" not in eve.contact
 
@@ -223,9 +233,9 @@ OLD_KEY = "encode(sha256(convert_to(CAST(CAST(:tenant AS uuid) AS text) || ':pho
 EARLIER_VERSION = (
     f"""
     UPDATE recipient SET contact = jsonb_build_object('phone', '+1', 'webhook_url', CAST(:hook AS text)),
-           address_keys = jsonb_build_object('phone', {OLD_KEY}) WHERE tenant = :tenant""",
+           address_hashes = jsonb_build_object('phone', {OLD_KEY}) WHERE tenant = :tenant""",
     f"""
-    INSERT INTO suppression (id, tenant, channel, address_key, reason, source, created_at)
+    INSERT INTO suppression (id, tenant, channel, address_hash, reason, source, created_at)
     VALUES (:id, :tenant, 'sms', {OLD_KEY}, 'opted_out', 'sandbox', now())""",
     """
     INSERT INTO device (id, tenant, recipient_id, device, kind, address, created_at, updated_at)
@@ -233,27 +243,33 @@ EARLIER_VERSION = (
 )
 
 
-async def test_the_first_start_encrypts_what_an_earlier_version_has_stored(own: Database) -> None:
-    desk = await open_desk(own)
-    values = {"tenant": desk.tenant, "token": TOKEN, "hook": HOOK, "id": new_id()}
+async def test_the_first_start_encrypts_rows_of_an_earlier_version(own: Database) -> None:
+    database_tenant = await open_database_tenant(own)
+    values = {"tenant": database_tenant.tenant, "token": TOKEN, "hook": HOOK, "id": new_id()}
     for statement in EARLIER_VERSION:
-        await desk.query(statement, **{name: value for name, value in values.items() if f":{name}" in statement})
-    await confirm_keys(own)
-    await confirm_keys(own)
-    assert await tables_with(own, TOKEN, HOOK) == {}
+        await database_tenant.query(
+            statement, **{name: value for name, value in values.items() if f":{name}" in statement}
+        )
+    await verify_keys(own)
+    await verify_keys(own)
+    assert await tables_containing(own, TOKEN, HOOK) == {}
     async with own.transaction() as session:
-        keys = [own.encryption.address_key(desk.tenant, "phone", "+1")]
-        [found] = await suppressions.page(session, desk.tenant, suppressions.Filter(keys=keys), before=None, limit=5)
+        keys = [own.encryption.address_hash(database_tenant.tenant, "phone", "+1")]
+        [found] = await suppressions.list_page(
+            session, database_tenant.tenant, suppressions.SuppressionFilter(keys=keys), before=None, limit=5
+        )
         assert found.id == values["id"]
         moved = NewDevice(device="tablet", kind=DeviceKind.FCM, address={"token": TOKEN})
-        await devices.save(session, desk.tenant, "ada", moved)
-        assert [device.device for device in await devices.list_of(session, desk.tenant, "ada")] == ["tablet"]
-        stored = await session.execute(text("SELECT address_keys->>'phone', former_address_keys FROM recipient"))
+        await devices.save(session, database_tenant.tenant, "ada", moved)
+        assert [device.device for device in await devices.list_devices(session, database_tenant.tenant, "ada")] == [
+            "tablet"
+        ]
+        stored = await session.execute(text("SELECT address_hashes->>'phone', former_address_hashes FROM recipient"))
         assert [tuple(row) for row in stored] == [(keys[0], [])]
 
 
 async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:
-    await confirm_keys(own)
+    await verify_keys(own)
     wrong = [
         (Encryption({"k1": FORMER}, CURRENT), "TOCSIN_LOOKUP_KEY is not the key of this database"),
         (Encryption({"k2": CURRENT}, LOOKUP), "lacks the key 'k1'"),
@@ -261,10 +277,10 @@ async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:
     ]
     for encryption, said in wrong:
         async with opened(own, encryption) as other:
-            with pytest.raises(WrongSettings, match=said):
-                await confirm_keys(other)
+            with pytest.raises(InvalidSettings, match=said):
+                await verify_keys(other)
     async with opened(own, BOTH) as both:
-        await confirm_keys(both)
+        await verify_keys(both)
         assert await retire_keys(both) == set()
     async with opened(own, AFTER) as after:
-        await confirm_keys(after)
+        await verify_keys(after)

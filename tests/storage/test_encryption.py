@@ -10,10 +10,10 @@ from pydantic import SecretStr, ValidationError
 from config_encryption import EncryptionSettings
 from domain.channels import DeviceKind
 from storage.devices import NewDevice
-from storage.encryption import DecryptionError, Encryption, Owner
+from storage.encryption import DecryptionError, Encryption, SecretOwner
 
 FORMER, CURRENT, LOOKUP = token_bytes(32), token_bytes(32), token_bytes(32)
-OWNER = Owner(table="device", tenant=uuid4(), id="ada")
+OWNER = SecretOwner(table="device", tenant=uuid4(), id="ada")
 SECRET = "swordfish"
 
 
@@ -44,7 +44,7 @@ def test_equal_values_have_different_ciphertexts() -> None:
         (OWNER, "url"),
     ],
 )
-def test_a_ciphertext_that_was_moved_is_refused(owner: Owner, column: str) -> None:
+def test_a_ciphertext_that_was_moved_is_refused(owner: SecretOwner, column: str) -> None:
     encryption = Encryption({"a": FORMER}, LOOKUP)
     stored = encryption.encrypt(SECRET, OWNER, "token")
     with pytest.raises(DecryptionError, match="was not encrypted for it by the key 'a'"):
@@ -62,7 +62,7 @@ def test_a_ciphertext_that_was_moved_is_refused(owner: Owner, column: str) -> No
     ],
     ids=["a missing key", "another key", "too short", "a plain text", "a plain object"],
 )
-def test_what_cannot_be_decrypted_is_named_without_its_value(stored: object, said: str) -> None:
+def test_an_undecryptable_value_is_named_without_its_content(stored: object, said: str) -> None:
     with pytest.raises(DecryptionError, match=said) as refused:
         Encryption({"a": FORMER}, LOOKUP).decrypt(stored, OWNER, "token")
     assert SECRET not in str(refused.value)
@@ -71,10 +71,10 @@ def test_what_cannot_be_decrypted_is_named_without_its_value(stored: object, sai
 
 def test_a_keyed_hash_needs_the_key_and_ignores_rotations() -> None:
     tenant = OWNER.tenant
-    one = Encryption({"a": FORMER}, LOOKUP).address_key(tenant, "email", "Ada@example.com")
-    assert one == Encryption({"b": CURRENT}, LOOKUP).address_key(tenant, "email", "ada@example.com")
-    assert one != Encryption({"a": FORMER}, CURRENT).address_key(tenant, "email", "ada@example.com")
-    assert one != Encryption({"a": FORMER}, LOOKUP).address_key(uuid4(), "email", "ada@example.com")
+    one = Encryption({"a": FORMER}, LOOKUP).address_hash(tenant, "email", "Ada@example.com")
+    assert one == Encryption({"b": CURRENT}, LOOKUP).address_hash(tenant, "email", "ada@example.com")
+    assert one != Encryption({"a": FORMER}, CURRENT).address_hash(tenant, "email", "ada@example.com")
+    assert one != Encryption({"a": FORMER}, LOOKUP).address_hash(uuid4(), "email", "ada@example.com")
 
 
 def test_no_repr_shows_a_key_or_a_token() -> None:

@@ -12,16 +12,16 @@ from sqlmodel import SQLModel
 from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
 from models.schedules import Schedule
-from storage import devices, erasures, large_erasures, multi_sends, recipients, suppressions
-from storage.acceptance import held_keys
-from storage.audiences import read_audience
+from storage import batched_erasures, devices, erasures, multi_sends, recipients, suppressions
+from storage.acceptance import find_key_holders
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.suppressions import NewSuppression, Suppression
-from tests.storage.histories import CANARY, Known, new_tenant, person_with_history
+from storage.recipient_contexts import read_recipient_context
+from storage.suppressions import NewSuppression, SuppressionEntry
 from tests.storage.locks import until_blocked
-from tests.storage.plain_text import tables_with
-from tests.storage.sends import Desk, open_desk
+from tests.storage.plain_text import tables_containing
+from tests.storage.recipient_histories import CANARY, StoredHistory, new_tenant, recipient_with_history
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -54,7 +54,7 @@ KINDS = {
 }
 
 
-async def tables_that_quote(database: Database, known: Known) -> set[str]:
+async def tables_that_quote(database: Database, known: StoredHistory) -> set[str]:
     """Where the canary stands in a row of this tenant; receipts have no tenant and are found by id."""
     mine = (str(known.tenant), *map(str, known.receipt_ids))
     found = set()
@@ -67,17 +67,17 @@ async def tables_that_quote(database: Database, known: Known) -> set[str]:
     return found
 
 
-async def erase(database: Database, known: Known) -> erasures.Erasure:
+async def erase(database: Database, known: StoredHistory) -> erasures.ErasureReport:
     async with database.transaction() as session:
-        erasure = await erasures.erase(session, known.tenant, known.recipient_id)
+        erasure = await erasures.erase_at_once(session, known.tenant, known.recipient_id)
     assert erasure is not None
     return erasure
 
 
-async def suppress(database: Database, tenant: UUID, address: str = CANARY) -> Suppression:
+async def suppress(database: Database, tenant: UUID, address: str = CANARY) -> SuppressionEntry:
     new = NewSuppression(
         channel=Channel.EMAIL,
-        address_key=database.encryption.address_key(tenant, "email", address),
+        address_hash=database.encryption.address_hash(tenant, "email", address),
         address={"email": address},
         reason=SuppressionReason.BOUNCED,
         source="sandbox",
@@ -86,14 +86,14 @@ async def suppress(database: Database, tenant: UUID, address: str = CANARY) -> S
         return (await suppressions.add(session, tenant, new))[0]
 
 
-async def notification(database: Database, known: Known) -> Any:
+async def notification(database: Database, known: StoredHistory) -> Any:
     statement = text("SELECT * FROM notification WHERE id = :id")
     async with database.transaction() as session:
         return (await session.execute(statement, {"id": known.notification_id})).mappings().one()
 
 
-async def test_nothing_of_the_person_stays_in_any_table(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+async def test_no_table_keeps_personal_data(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database))
     await suppress(database, known.tenant)
     assert await tables_that_quote(database, known) == PERSONAL | {"suppression"}
     erasure = await erase(database, known)
@@ -103,12 +103,12 @@ async def test_nothing_of_the_person_stays_in_any_table(database: Database) -> N
     assert erasure.finished_at >= erasure.requested_at
 
 
-async def test_what_was_sent_stays_counted(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+async def test_sent_notifications_stay_counted(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database))
     before = await notification(database, known)
     await erase(database, known)
     after = await notification(database, known)
-    forgotten = ("event_payload", "revision", "tags", "idempotency_key", "idempotency_held")
+    forgotten = ("event_payload", "revision", "tags", "idempotency_key", "holds_idempotency_key")
     changed: dict[str, Any] = dict.fromkeys(forgotten)
     assert {**after, **changed} == {**before, **changed}
 
@@ -121,8 +121,8 @@ async def cancels_due(database: Database, id: UUID) -> list[bool]:
         return list(found.scalars())
 
 
-async def test_an_open_notification_is_cancelled_and_whoever_has_read_it_is_fenced_off(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database), finished=False)
+async def test_an_open_notification_is_canceled_and_its_readers_are_fenced(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database), finished=False)
     before = await notification(database, known)
     erasure = await erase(database, known)
     after = await notification(database, known)
@@ -134,22 +134,22 @@ async def test_an_open_notification_is_cancelled_and_whoever_has_read_it_is_fenc
 
 async def test_others_keep_everything(database: Database) -> None:
     tenant, other_tenant = await new_tenant(database), await new_tenant(database)
-    erased = await person_with_history(database, tenant, "ada")
+    erased = await recipient_with_history(database, tenant, "ada")
     others = [
-        await person_with_history(database, tenant, "bob"),
-        await person_with_history(database, other_tenant, "ada"),
+        await recipient_with_history(database, tenant, "bob"),
+        await recipient_with_history(database, other_tenant, "ada"),
     ]
     await erase(database, erased)
     for other in others:
-        same_address = {"multi_send"} if other.tenant == tenant else set()  # a key that quotes the erased address
-        assert await tables_that_quote(database, other) == PERSONAL - same_address
+        is_same_address = {"multi_send"} if other.tenant == tenant else set()  # a key that quotes the erased address
+        assert await tables_that_quote(database, other) == PERSONAL - is_same_address
         async with database.transaction() as session:
             assert await recipients.find(session, other.tenant, other.recipient_id) is not None
-            assert len(await devices.list_of(session, other.tenant, other.recipient_id)) == 1
+            assert len(await devices.list_devices(session, other.tenant, other.recipient_id)) == 1
 
 
 async def test_a_suppression_stays_in_force_and_forgets_its_address(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+    known = await recipient_with_history(database, await new_tenant(database))
     mine, theirs = await suppress(database, known.tenant), await suppress(database, known.tenant, "bob@example.com")
     await erase(database, known)
     async with database.transaction() as session:
@@ -159,30 +159,30 @@ async def test_a_suppression_stays_in_force_and_forgets_its_address(database: Da
     assert (await suppress(database, known.tenant)).id == mine.id
 
 
-async def test_an_address_that_the_person_had_before_is_forgotten_too(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+async def test_a_former_address_of_the_recipient_is_erased(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database))
     old = "old@example.com"
     suppressed = await suppress(database, known.tenant, old)
-    statement = text("UPDATE attempt SET address_key = :key WHERE id = :id")
-    key = database.encryption.address_key(known.tenant, "email", old)
+    statement = text("UPDATE attempt SET address_hash = :key WHERE id = :id")
+    key = database.encryption.address_hash(known.tenant, "email", old)
     async with database.transaction() as session:
         await session.execute(statement, {"key": key, "id": known.attempt_id})
     await erase(database, known)
     async with database.transaction() as session:
         after = await suppressions.find(session, known.tenant, suppressed.id)
-        keys = await session.execute(text("SELECT address_key FROM attempt WHERE id = :id"), {"id": known.attempt_id})
+        keys = await session.execute(text("SELECT address_hash FROM attempt WHERE id = :id"), {"id": known.attempt_id})
     assert after == replace(suppressed, address=None)
     assert keys.scalar_one() is None
 
 
-async def test_an_address_that_was_changed_before_is_forgotten_though_nothing_was_sent_to_it(
+async def test_a_changed_address_without_sends_is_erased(
     database: Database,
 ) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+    known = await recipient_with_history(database, await new_tenant(database))
     earlier = [await suppress(database, known.tenant)]
     for address in ("second@example.com", "third@example.com"):
         async with database.transaction() as session:
-            await recipients.merge(session, known.tenant, known.recipient_id, {"contact": {"email": address}})
+            await recipients.merge_profile(session, known.tenant, known.recipient_id, {"contact": {"email": address}})
         earlier.append(await suppress(database, known.tenant, address))
     await erase(database, known)
     async with database.transaction() as session:
@@ -193,23 +193,25 @@ async def test_an_address_that_was_changed_before_is_forgotten_though_nothing_wa
 @pytest.mark.parametrize("recipient_id", ["ada@example.com", "+44 7700 900123", "447700900123"])
 async def test_a_recipient_id_that_is_an_address_is_replaced(database: Database, recipient_id: str) -> None:
     tenant = await new_tenant(database)
-    known = await person_with_history(database, tenant, recipient_id, finished=False)
+    known = await recipient_with_history(database, tenant, recipient_id, finished=False)
     async with database.transaction() as session:
         contact = {"contact": {"phone": "+447700900123"}}
-        await recipients.merge(session, tenant, recipient_id, contact)
+        await recipients.merge_profile(session, tenant, recipient_id, contact)
         waiting = "UPDATE queue_entry SET recipient_id = :id, waits_for = 'quiet_hours' WHERE tenant = :tenant"
         await session.execute(text(waiting), {"id": recipient_id, "tenant": tenant})
     erasure = await erase(database, known)
     assert (await notification(database, known))["recipient_id"] == f"erased-{erasure.id}"
     found = {
-        table: rows for table, rows in (await tables_with(database, recipient_id)).items() if str(tenant) in str(rows)
+        table: rows
+        for table, rows in (await tables_containing(database, recipient_id)).items()
+        if str(tenant) in str(rows)
     }
     assert found == {}
 
 
-async def test_a_schedule_of_others_loses_what_quotes_the_recipient(database: Database) -> None:
+async def test_a_schedule_of_others_loses_quotes_of_the_recipient(database: Database) -> None:
     tenant = await new_tenant(database)
-    known = await person_with_history(database, tenant)
+    known = await recipient_with_history(database, tenant)
     payload = {"from": CANARY, "text": f"Ask {CANARY.upper()}!", "ids": ["ada", "adam"], "count": 3, "shop": "A"}
     spec = {"recipients": ["ada", "bob"], "tags": [f"by-{CANARY}", "weekly"], "payload": payload, "cron": "0 9 * * *"}
     async with database.transaction() as session:
@@ -223,22 +225,22 @@ async def test_a_schedule_of_others_loses_what_quotes_the_recipient(database: Da
 
 
 async def test_the_account_belongs_to_its_tenant(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+    known = await recipient_with_history(database, await new_tenant(database))
     erasure = await erase(database, known)
     async with database.transaction() as session:
         assert await erasures.find(session, known.tenant, erasure.id) == erasure
         assert await erasures.find(session, await new_tenant(database), erasure.id) is None
 
 
-async def test_nobody_is_erased_twice(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+async def test_a_recipient_is_erased_once(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database))
     await erase(database, known)
     async with database.transaction() as session:
-        assert await erasures.erase(session, known.tenant, known.recipient_id) is None
+        assert await erasures.erase_at_once(session, known.tenant, known.recipient_id) is None
 
 
-async def test_a_device_that_arrives_during_an_erasure_finds_nobody(database: Database) -> None:
-    known = await person_with_history(database, await new_tenant(database))
+async def test_a_device_registered_during_an_erasure_is_not_found(database: Database) -> None:
+    known = await recipient_with_history(database, await new_tenant(database))
     device = NewDevice(device="late", kind=DeviceKind.FCM, address={"token": "late"})
 
     async def register() -> object:
@@ -246,7 +248,7 @@ async def test_a_device_that_arrives_during_an_erasure_finds_nobody(database: Da
             return await devices.save(session, known.tenant, known.recipient_id, device)
 
     async with database.transaction() as session:
-        await erasures.erase(session, known.tenant, known.recipient_id)
+        await erasures.erase_at_once(session, known.tenant, known.recipient_id)
         waiting = asyncio.create_task(register())
         await until_blocked(database, waiting)
     assert await waiting is None
@@ -255,7 +257,7 @@ async def test_a_device_that_arrives_during_an_erasure_finds_nobody(database: Da
 MANY = """
 WITH made AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-         idempotency_held, created_at, finished_at, generation, revision)
+         holds_idempotency_key, created_at, finished_at, generation, revision)
   SELECT gen_random_uuid(), :tenant, :recipient, 'order.shipped', :type, '{"name": "Ada"}',
          CASE WHEN n % 10 = 0 THEN 'PENDING' ELSE 'DELIVERED' END, 3, '{}', false, now(),
          CASE WHEN n % 10 > 0 THEN now() END, 1, 3 FROM generate_series(1, CAST(:size AS int)) AS n
@@ -278,7 +280,7 @@ WITH quoted AS (
 ), waiting AS (
   UPDATE queue_entry SET recipient_id = :recipient, waits_for = 'quiet_hours' WHERE tenant = :tenant
 ), digests AS (
-  INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
+  INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
          opened_at, closes_at)
   SELECT id, :tenant, 'order.shipped', :type, :recipient, id::text, false, false, 1, 1, now(), now() FROM quoted
 ), endpoint AS (
@@ -294,124 +296,140 @@ SELECT gen_random_uuid(), :tenant, endpoint.id, quoted.id, 'delivered', now(),
 # Its id is lower than those that have been blanked.
 LATE = """
 INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-       idempotency_held, created_at, finished_at, generation, revision)
+       holds_idempotency_key, created_at, finished_at, generation, revision)
 VALUES (:id, :tenant, :recipient, 'order.shipped', :type, CAST(:words AS jsonb), 'DELIVERED', 3, '{}', false, now(),
         now(), 1, 3)
 """
 RECORDED = """UPDATE delivery SET rendered_content = '{"subject": "late"}' WHERE tenant = :tenant"""
 
 
-async def add_notifications(desk: Desk, size: int) -> None:
+async def add_notifications(database_tenant: DatabaseTenant, size: int) -> None:
     while size > 0:
-        of = {"tenant": desk.tenant, "recipient": desk.recipient_id, "type": desk.type_id}
-        await desk.query(MANY, **of, size=min(size, AT_ONCE))
+        of = {
+            "tenant": database_tenant.tenant,
+            "recipient": database_tenant.recipient_id,
+            "type": database_tenant.type_id,
+        }
+        await database_tenant.query(MANY, **of, size=min(size, AT_ONCE))
         size -= AT_ONCE
 
 
-async def erase_in_batches(desk: Desk, limit: int) -> erasures.Erasure:
-    async with desk.database.transaction() as session:
-        begun = await large_erasures.begin(session, desk.tenant, desk.recipient_id, limit)
+async def erase_in_batches(database_tenant: DatabaseTenant, limit: int) -> erasures.ErasureReport:
+    async with database_tenant.database.transaction() as session:
+        begun = await batched_erasures.begin_erasure(
+            session, database_tenant.tenant, database_tenant.recipient_id, limit
+        )
     assert begun is not None
     assert begun.finished_at is None
-    while await continued(desk.database, limit):
+    while await continued(database_tenant.database, limit):
         pass
-    async with desk.database.transaction() as session:
-        erasure = await erasures.find(session, desk.tenant, begun.id)
+    async with database_tenant.database.transaction() as session:
+        erasure = await erasures.find(session, database_tenant.tenant, begun.id)
     assert erasure is not None
     return erasure
 
 
 async def continued(database: Database, limit: int) -> bool:
     async with database.transaction() as session:
-        return await large_erasures.continue_batch(session, limit)
+        return await batched_erasures.erase_next_batch(session, limit)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(25, 10), (20, 10), pytest.param(100_000, 500, marks=pytest.mark.long)])
 async def test_many_notifications_are_erased_in_batches(database: Database, size: int, limit: int) -> None:
-    desk = await open_desk(database)
-    await add_notifications(desk, size)
-    erasure = await erase_in_batches(desk, limit)
+    database_tenant = await open_database_tenant(database)
+    await add_notifications(database_tenant, size)
+    erasure = await erase_in_batches(database_tenant, limit)
     assert erasure.finished_at is not None
     assert [erasure.counts[kind] for kind in ("notifications", "deliveries", "canceled")] == [size, size, size // 10]
     assert erasure.counts["profiles"] == 1
-    left = await desk.query(
+    left = await database_tenant.query(
         "SELECT count(*) AS rows FROM notification n JOIN delivery d ON d.notification_id = n.id"
         " WHERE n.tenant = :tenant AND (event_payload <> '{}' OR rendered_content IS NOT NULL)",
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
     )
-    signaled = await desk.query(
-        "SELECT count(*) AS rows FROM queue_entry WHERE tenant = :tenant AND cancel_due", tenant=desk.tenant
+    signaled = await database_tenant.query(
+        "SELECT count(*) AS rows FROM queue_entry WHERE tenant = :tenant AND cancel_due", tenant=database_tenant.tenant
     )
     assert (left[0]["rows"], signaled[0]["rows"]) == (0, size // 10)
-    named = await desk.query("SELECT 1 FROM erasure WHERE recipient_id IS NOT NULL AND tenant = :id", id=desk.tenant)
+    named = await database_tenant.query(
+        "SELECT 1 FROM erasure WHERE recipient_id IS NOT NULL AND tenant = :id", id=database_tenant.tenant
+    )
     assert named == []
 
 
 @pytest.mark.parametrize("recipient_id", ["erin@example.com", "erin"])
 async def test_an_erasure_in_batches_leaves_nothing_of_the_recipient(database: Database, recipient_id: str) -> None:
-    desk = replace(await open_desk(database), recipient_id=recipient_id)
+    database_tenant = replace(await open_database_tenant(database), recipient_id=recipient_id)
     async with database.transaction() as session:
-        await recipients.replace(session, desk.tenant, recipient_id, {"contact": {"email": f"{CANARY}@example.com"}})
-    await add_notifications(desk, 25)
-    await desk.query(TRACES, tenant=desk.tenant, type=desk.type_id, recipient=recipient_id, words=CANARY)
+        await recipients.replace_profile(
+            session, database_tenant.tenant, recipient_id, {"contact": {"email": f"{CANARY}@example.com"}}
+        )
+    await add_notifications(database_tenant, 25)
+    await database_tenant.query(
+        TRACES, tenant=database_tenant.tenant, type=database_tenant.type_id, recipient=recipient_id, words=CANARY
+    )
     async with database.transaction() as session:
-        begun = await large_erasures.begin(session, desk.tenant, recipient_id, 10)
+        begun = await batched_erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
     assert begun is not None
     for _ in range(2):
         await continued(database, 10)
     late = {"id": UUID(int=uuid4().int >> 32), "words": f'{{"words": "{CANARY}"}}'}
-    await desk.query(LATE, tenant=desk.tenant, type=desk.type_id, recipient=recipient_id, **late)
+    await database_tenant.query(
+        LATE, tenant=database_tenant.tenant, type=database_tenant.type_id, recipient=recipient_id, **late
+    )
     async with database.transaction() as session:
-        again = await large_erasures.begin(session, desk.tenant, recipient_id, 10)
+        again = await batched_erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
     assert again is not None
     assert again.id == begun.id
     await continued(database, 10)
-    await desk.query(RECORDED, tenant=desk.tenant)
+    await database_tenant.query(RECORDED, tenant=database_tenant.tenant)
     while await continued(database, 10):
         pass
     async with database.transaction() as session:
-        erasure = await erasures.find(session, desk.tenant, begun.id)
+        erasure = await erasures.find(session, database_tenant.tenant, begun.id)
     assert erasure is not None
     assert (erasure.counts["notifications"], erasure.counts["event_messages"]) == (26, 25)
-    kept_as = f"erased-{begun.id}" if "@" in recipient_id else recipient_id
-    named = await desk.query(
+    replacement_id = f"erased-{begun.id}" if "@" in recipient_id else recipient_id
+    named = await database_tenant.query(
         "SELECT recipient_id FROM notification WHERE tenant = :tenant UNION"
         " SELECT recipient_id FROM digest WHERE tenant = :tenant UNION"
         " SELECT recipient_id FROM queue_entry WHERE tenant = :tenant",
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
     )
-    assert named == [{"recipient_id": kept_as}]
+    assert named == [{"recipient_id": replacement_id}]
     addresses = [recipient_id] if "@" in recipient_id else []
-    left = await tables_with(database, CANARY, '"late"', *addresses)
-    assert [row for rows in left.values() for row in rows if str(desk.tenant) in row] == []
+    left = await tables_containing(database, CANARY, '"late"', *addresses)
+    assert [row for rows in left.values() for row in rows if str(database_tenant.tenant) in row] == []
 
 
 async def test_only_keys_that_quote_the_recipient_are_replaced_and_all_stay_taken(database: Database) -> None:
     """A key that is free again would let the same request send twice to all of its recipients."""
-    desk = await open_desk(database)
+    database_tenant = await open_database_tenant(database)
     quoting, others = {"to-ada@example.com", "ADA@EXAMPLE.COM"}, {"ada@example.community", "xada@example.com", "ada"}
     async with database.transaction() as session:
         for key in quoting | others:
-            assert await multi_sends.keep(session, desk.tenant, key, "hash", [], 60)
-        await erasures.erase(session, desk.tenant, desk.recipient_id)
-    left = await desk.query("SELECT idempotency_key FROM multi_send WHERE tenant = :tenant", tenant=desk.tenant)
+            assert await multi_sends.store_results(session, database_tenant.tenant, key, "hash", [], 60)
+        await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
+    left = await database_tenant.query(
+        "SELECT idempotency_key FROM multi_send WHERE tenant = :tenant", tenant=database_tenant.tenant
+    )
     kept = {row["idempotency_key"] for row in left}
     assert (len(kept), {key for key in kept if "@" in key}) == (5, others - {"ada"})
     async with database.transaction() as session:
         for key in quoting | others:
-            assert await multi_sends.find(session, desk.tenant, key) is not None
-            assert set(await held_keys(session, desk.tenant, [key], 60)) == {key}
-            assert not await multi_sends.keep(session, desk.tenant, key, "hash", [], 60)
+            assert await multi_sends.find_results(session, database_tenant.tenant, key) is not None
+            assert set(await find_key_holders(session, database_tenant.tenant, [key], 60)) == {key}
+            assert not await multi_sends.store_results(session, database_tenant.tenant, key, "hash", [], 60)
 
 
 async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database) -> None:
     """The open notifications are the newest, which the batches come to last."""
-    desk = await open_desk(database)
-    await add_notifications(desk, 25)
-    sent = await desk.send()
+    database_tenant = await open_database_tenant(database)
+    await add_notifications(database_tenant, 25)
+    sent = await database_tenant.send()
     async with database.transaction() as session:
-        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
-        audience = await read_audience(session, sent.id, desk.tenant)
+        assert await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+        audience = await read_recipient_context(session, sent.id, database_tenant.tenant)
     assert audience is not None
     assert not audience.known
     assert await sent.claim() is None
@@ -420,52 +438,60 @@ async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database)
 
 
 async def test_a_recipient_with_few_notifications_is_erased_at_once(database: Database) -> None:
-    desk = await open_desk(database)
-    await add_notifications(desk, 10)
+    database_tenant = await open_database_tenant(database)
+    await add_notifications(database_tenant, 10)
     async with database.transaction() as session:
-        erasure = await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
-        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10) is None
+        erasure = await batched_erasures.begin_erasure(
+            session, database_tenant.tenant, database_tenant.recipient_id, 10
+        )
+        assert (
+            await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+            is None
+        )
     assert erasure is not None
     assert (erasure.finished_at is not None, erasure.counts["notifications"]) == (True, 10)
 
 
-async def test_an_erasure_under_way_is_the_same_when_it_is_asked_for_again(database: Database) -> None:
-    desk = await open_desk(database)
-    await add_notifications(desk, 25)
+async def test_a_repeated_erasure_request_returns_the_running_one(database: Database) -> None:
+    database_tenant = await open_database_tenant(database)
+    await add_notifications(database_tenant, 25)
     ids = []
     for _ in range(2):
         async with database.transaction() as session:
-            erasure = await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+            erasure = await batched_erasures.begin_erasure(
+                session, database_tenant.tenant, database_tenant.recipient_id, 10
+            )
         assert erasure is not None
         ids.append(erasure.id)
         await continued(database, 10)
     assert ids[0] == ids[1]
-    done = await desk.query(
-        "SELECT count(*) AS rows FROM notification WHERE tenant = :tenant AND event_payload = '{}'", tenant=desk.tenant
+    done = await database_tenant.query(
+        "SELECT count(*) AS rows FROM notification WHERE tenant = :tenant AND event_payload = '{}'",
+        tenant=database_tenant.tenant,
     )
     assert done[0]["rows"] == 20
     while await continued(database, 10):
         pass
 
 
-async def test_what_is_recorded_during_an_erasure_is_blanked_and_the_next_recipient_is_spared(
+async def test_rows_recorded_during_an_erasure_are_blanked(
     database: Database,
 ) -> None:
-    desk = await open_desk(database)
-    await add_notifications(desk, 15)
+    database_tenant = await open_database_tenant(database)
+    await add_notifications(database_tenant, 15)
     async with database.transaction() as session:
-        assert await large_erasures.begin(session, desk.tenant, desk.recipient_id, 10)
+        assert await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
     for _ in range(2):
         await continued(database, 10)
-    await desk.query(RECORDED, tenant=desk.tenant)
+    await database_tenant.query(RECORDED, tenant=database_tenant.tenant)
     async with database.transaction() as session:
-        assert await recipients.find(session, desk.tenant, desk.recipient_id) is None
-        await recipients.replace(session, desk.tenant, desk.recipient_id, {})
-    later = await desk.send()
+        assert await recipients.find(session, database_tenant.tenant, database_tenant.recipient_id) is None
+        await recipients.replace_profile(session, database_tenant.tenant, database_tenant.recipient_id, {})
+    later = await database_tenant.send()
     while await continued(database, 10):
         pass
-    rendered = await desk.query(
+    rendered = await database_tenant.query(
         "SELECT DISTINCT notification_id FROM delivery WHERE tenant = :tenant AND rendered_content IS NOT NULL",
-        tenant=desk.tenant,
+        tenant=database_tenant.tenant,
     )
     assert [row["notification_id"] for row in rendered] == [later.id]

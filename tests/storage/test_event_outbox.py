@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 
 from domain.channels import Channel
-from domain.event_webhooks import KINDS
+from domain.event_webhooks import EVENT_TYPES
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import finish, record_receipt
+from domain.ledger import finish_notification, record_receipt
 from domain.names import EVENTS_CHANNEL
-from domain.records import Event, Ledger
+from domain.records import Ledger, TimelineEvent
 from domain.statuses import NotificationStatus
 from storage.database import Database
-from storage.event_outbox import tell
+from storage.event_outbox import enqueue_messages
 from storage.ledgers import amend, save
-from tests.dispatch.hooks import Hooks, delivered, open_hooks
+from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant, record_delivered
 from tests.polling import eventually
 from tests.storage.sends import CONTACT
 
@@ -30,32 +30,34 @@ NOWHERE = "http://127.0.0.1:9/"
 
 
 @pytest.fixture
-async def hooks(database: Database) -> AsyncIterator[Hooks]:
-    async with open_hooks(database) as hooks:
-        yield hooks
+async def webhook_tenant(database: Database) -> AsyncIterator[WebhookTenant]:
+    async with open_webhook_tenant(database) as webhook_tenant:
+        yield webhook_tenant
 
 
-async def kinds(hooks: Hooks, key: str) -> list[str]:
-    return [message["kind"] for message in await hooks.messages(key)]
+async def kinds(webhook_tenant: WebhookTenant, key: str) -> list[str]:
+    return [message["kind"] for message in await webhook_tenant.messages(key)]
 
 
-async def test_an_event_is_a_message_to_every_endpoint_that_wants_it(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE)
-    await hooks.endpoint("ends", NOWHERE, "notification.delivered", "notification.failed")
-    await hooks.endpoint("none", NOWHERE, "notification.expired")
-    sent = await hooks.event()
-    await delivered(sent)
-    assert await kinds(hooks, "all") == ["notification.sent", "notification.delivered"]
-    assert await kinds(hooks, "ends") == ["notification.delivered"]
-    assert await kinds(hooks, "none") == []
+async def test_an_event_is_a_message_to_every_endpoint_that_wants_it(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE)
+    await webhook_tenant.endpoint("ends", NOWHERE, "notification.delivered", "notification.failed")
+    await webhook_tenant.endpoint("none", NOWHERE, "notification.expired")
+    sent = await webhook_tenant.event()
+    await record_delivered(sent)
+    assert await kinds(webhook_tenant, "all") == ["notification.sent", "notification.delivered"]
+    assert await kinds(webhook_tenant, "ends") == ["notification.delivered"]
+    assert await kinds(webhook_tenant, "none") == []
 
 
-async def test_a_message_says_ids_and_facts_and_no_address_or_content(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE, "notification.failed")
-    sent = await hooks.desk.send(Channel.EMAIL, tags=("spring", "vip"), event_payload={"name": "Canary"})
-    async with hooks.desk.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: finish(ledger, NOW))
-    message = await hooks.message("all")
+async def test_a_message_has_ids_and_facts_without_address_or_content(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE, "notification.failed")
+    sent = await webhook_tenant.database_tenant.send(
+        Channel.EMAIL, tags=("spring", "vip"), event_payload={"name": "Canary"}
+    )
+    async with webhook_tenant.database_tenant.database.transaction() as session:
+        await amend(session, sent.key, lambda ledger: finish_notification(ledger, NOW))
+    message = await webhook_tenant.message("all")
     assert json.loads(message["body"]) == {
         "type": "notification.failed",
         "timestamp": "2026-03-01T12:00:00.123Z",
@@ -75,89 +77,93 @@ async def test_a_message_says_ids_and_facts_and_no_address_or_content(hooks: Hoo
     assert not any(secret in message["body"] for secret in (*CONTACT.values(), "Canary", "Hi"))
 
 
-async def test_its_id_follows_from_the_event_and_the_endpoint(hooks: Hooks) -> None:
-    row = await hooks.endpoint("all", NOWHERE)
-    await hooks.event()
-    message = await hooks.message("all")
+async def test_its_id_follows_from_the_event_and_the_endpoint(webhook_tenant: WebhookTenant) -> None:
+    row = await webhook_tenant.endpoint("all", NOWHERE)
+    await webhook_tenant.event()
+    message = await webhook_tenant.message("all")
     derived = hashlib.sha256(f"{message['event_id']}{row.id}".encode()).digest()[:16]
     assert message["id"] == UUID(bytes=derived)
 
 
-async def test_every_kind_can_be_told(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE)
-    sent = await hooks.desk.send()
+async def test_every_event_kind_can_be_posted(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE)
+    sent = await webhook_tenant.database_tenant.send()
     events = [
-        Event(at=NOW, kind=status.lower(), status=status)
+        TimelineEvent(at=NOW, kind=status.lower(), status=status)
         for status in NotificationStatus
         if status is not NotificationStatus.PENDING
     ]
-    again = Event(at=NOW, kind="redriven", status=NotificationStatus.PENDING)
-    silent = Event(at=NOW, kind="attempt_refused")
-    async with hooks.desk.database.transaction() as session:
+    again = TimelineEvent(at=NOW, kind="redriven", status=NotificationStatus.PENDING)
+    silent = TimelineEvent(at=NOW, kind="attempt_refused")
+    async with webhook_tenant.database_tenant.database.transaction() as session:
         await amend(session, sent.key, lambda ledger: replace(ledger, events=(*events, again, silent)))
-    assert sorted(await kinds(hooks, "all")) == sorted(KINDS)
+    assert sorted(await kinds(webhook_tenant, "all")) == sorted(EVENT_TYPES)
 
 
-async def test_other_tenants_are_told_nothing(hooks: Hooks, database: Database) -> None:
-    async with open_hooks(database) as others:
+async def test_other_tenants_get_no_message(webhook_tenant: WebhookTenant, database: Database) -> None:
+    async with open_webhook_tenant(database) as others:
         await others.endpoint("all", NOWHERE)
-        await hooks.event()
+        await webhook_tenant.event()
         assert await others.messages("all") == []
 
 
-async def test_what_is_rolled_back_is_not_told(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE)
-    sent = await hooks.desk.send()
-    async with hooks.desk.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: finish(ledger, NOW))
+async def test_a_rolled_back_event_is_not_posted(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE)
+    sent = await webhook_tenant.database_tenant.send()
+    async with webhook_tenant.database_tenant.database.transaction() as session:
+        await amend(session, sent.key, lambda ledger: finish_notification(ledger, NOW))
         await session.rollback()
-    assert await hooks.messages("all") == []
+    assert await webhook_tenant.messages("all") == []
 
 
-async def test_a_stale_ledger_tells_nothing(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE)
-    sent = await hooks.desk.send()
+async def test_a_stale_ledger_adds_no_message(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE)
+    sent = await webhook_tenant.database_tenant.send()
     await sent.claim()
     stale = await sent.ledger()
     await sent.answer(AttemptState.ACCEPTED)
-    async with hooks.desk.database.transaction() as session:
-        assert not await save(session, stale, finish(stale, NOW))
-    assert await kinds(hooks, "all") == ["notification.sent"]
+    async with webhook_tenant.database_tenant.database.transaction() as session:
+        assert not await save(session, stale, finish_notification(stale, NOW))
+    assert await kinds(webhook_tenant, "all") == ["notification.sent"]
 
 
-async def test_of_a_crowd_of_writers_each_status_is_told_once(hooks: Hooks) -> None:
-    await hooks.endpoint("all", NOWHERE)
-    sent = await hooks.event()
+async def test_concurrent_writers_add_one_message_per_status(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("all", NOWHERE)
+    sent = await webhook_tenant.event()
 
     async def report(evidence: Evidence) -> None:
         def change(ledger: Ledger) -> Ledger:
             return record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
 
-        async with hooks.desk.database.transaction() as session:
+        async with webhook_tenant.database_tenant.database.transaction() as session:
             await amend(session, sent.key, change)
 
     await asyncio.gather(*(report(evidence) for evidence in (Evidence.DELIVERED, Evidence.OPENED) for _ in range(4)))
-    told = await kinds(hooks, "all")
+    told = await kinds(webhook_tenant, "all")
     assert sorted(told) == sorted(f"notification.{status.lower()}" for status in (await sent.statuses())[1:])
     assert "notification.opened" in told
 
 
-async def test_for_a_disabled_endpoint_it_is_kept_and_does_not_wait(hooks: Hooks) -> None:
-    await hooks.endpoint("off", NOWHERE, enabled=False)
-    await hooks.event()
-    message = await hooks.message("off")
-    assert (message["next_try_at"], message["last_error"]) == (None, "endpoint_disabled")
+async def test_for_a_disabled_endpoint_it_is_kept_and_does_not_wait(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
+    await webhook_tenant.event()
+    message = await webhook_tenant.message("off")
+    assert (message["next_attempt_at"], message["last_error"]) == (None, "endpoint_disabled")
     assert message["given_up_at"] is not None
 
 
-async def test_a_deleted_endpoint_is_told_nothing(hooks: Hooks) -> None:
-    await hooks.endpoint("gone", NOWHERE)
-    await hooks.desk.query("UPDATE event_endpoint SET deleted_at = now(), enabled = false WHERE key = 'gone'")
-    await hooks.event()
-    assert await hooks.messages("gone") == []
+async def test_a_deleted_endpoint_gets_no_message(webhook_tenant: WebhookTenant) -> None:
+    await webhook_tenant.endpoint("gone", NOWHERE)
+    await webhook_tenant.database_tenant.query(
+        "UPDATE event_endpoint SET deleted_at = now(), enabled = false WHERE key = 'gone'"
+    )
+    await webhook_tenant.event()
+    assert await webhook_tenant.messages("gone") == []
 
 
-async def test_posters_are_woken_only_if_there_is_something_to_post(hooks: Hooks, database: Database) -> None:
+async def test_posters_are_woken_only_if_there_is_something_to_post(
+    webhook_tenant: WebhookTenant, database: Database
+) -> None:
     woken: list[str] = []
 
     async def heard() -> list[str]:
@@ -167,25 +173,25 @@ async def test_posters_are_woken_only_if_there_is_something_to_post(hooks: Hooks
     try:
         await connection.add_listener(EVENTS_CHANNEL, lambda *said: woken.append(said[2]))
         await connection.add_listener("done", lambda *said: woken.append(said[2]))
-        await hooks.event()
-        await hooks.endpoint("off", NOWHERE, enabled=False)
-        await hooks.event()
-        await hooks.desk.query("SELECT pg_notify('done', '')")
+        await webhook_tenant.event()
+        await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
+        await webhook_tenant.event()
+        await webhook_tenant.database_tenant.query("SELECT pg_notify('done', '')")
         await eventually(heard, lambda seen: "done" in seen)
         assert woken == ["done"]
-        await hooks.endpoint("on", NOWHERE)
-        await hooks.event()
+        await webhook_tenant.endpoint("on", NOWHERE)
+        await webhook_tenant.event()
         await eventually(heard, lambda seen: EVENTS_CHANNEL in seen)
     finally:
         await connection.close()
 
 
-async def test_what_is_told_beside_events_goes_to_enabled_endpoints_only(hooks: Hooks) -> None:
-    on = await hooks.endpoint("on", NOWHERE, "notification.failed")
-    off = await hooks.endpoint("off", NOWHERE, enabled=False)
-    async with hooks.desk.database.transaction() as session:
-        [told] = await tell(session, [on.id, off.id], "endpoint.test", {"endpoint": "on"})
-    message = await hooks.message("on")
+async def test_tenant_level_messages_go_to_enabled_endpoints_only(webhook_tenant: WebhookTenant) -> None:
+    on = await webhook_tenant.endpoint("on", NOWHERE, "notification.failed")
+    off = await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
+    async with webhook_tenant.database_tenant.database.transaction() as session:
+        [told] = await enqueue_messages(session, [on.id, off.id], "endpoint.test", {"endpoint": "on"})
+    message = await webhook_tenant.message("on")
     assert message["id"] == told
     assert json.loads(message["body"])["data"] == {"endpoint": "on"}
-    assert await hooks.messages("off") == []
+    assert await webhook_tenant.messages("off") == []

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import digests, dispatching, event_posting, provider_queues, receipt_batches, schedule_runs
-from storage.digest_collection import CHOSEN
-from storage.event_posting import Room
+from storage import digests, event_posting, provider_queues, receipt_batches, schedule_runs, workflow_signals
+from storage.digest_collection import CHOSEN_ENTRIES
+from storage.event_posting import ConcurrencyLimits
 from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 FLOOD = 1_000
@@ -20,18 +20,18 @@ FIRST = UUID(int=0)
 
 ENTRIES = """
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at,
-       busy_provider, cancel_due, evidence_due)
+       awaited_provider, cancel_due, evidence_due)
 SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' * :age, now(), {busy},
        {cancel}, {evidence} FROM generate_series(1, CAST(:size AS int))
 """
 WINDOWS = """
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, group_key, calendar, filled, items, bytes,
-       opened_at, closes_at, told_at)
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+       opened_at, closes_at, signaled_at)
 SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {calendar}, {filled}, 1, 10, now(),
        now() - interval '1 hour' * :age, {told} FROM generate_series(1, CAST(:size AS int)) AS n
 """
 RECEIPTS = """
-INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, tries, next_try_at)
+INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at)
 SELECT gen_random_uuid(), :tenant, 'sandbox', 'delivered', now(), now(), '{}', 0, now() - interval '1 minute' * :age
   FROM generate_series(1, CAST(:size AS int))
 """
@@ -40,7 +40,7 @@ WITH endpoint AS (
   INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
   VALUES (gen_random_uuid(), :tenant, 'hook', 'https://example.com', '{*}', 's', true, now(), now()) RETURNING id
 )
-INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_try_at, calls)
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_attempt_at, calls)
 SELECT gen_random_uuid(), :tenant, endpoint.id, 'message.sent', now(), '{}', 0, now() - interval '1 minute' * :age, '[]'
   FROM endpoint, generate_series(1, CAST(:size AS int))
 """
@@ -49,7 +49,7 @@ WITH weekly AS (
   INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at, deleted_at)
   VALUES (gen_random_uuid(), :tenant, 'weekly', 'order.shipped', '{"payload": {}}', now(), now(), now()) RETURNING id
 )
-INSERT INTO schedule_run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, left_out)
+INSERT INTO schedule_run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients)
 SELECT gen_random_uuid(), weekly.id, :tenant, 'due', now(), now(), 0, '{}'
   FROM weekly, generate_series(1, CAST(:size AS int))
 """
@@ -64,40 +64,40 @@ def windows(*, calendar: bool = False, filled: bool = False, told: str = "now()"
 
 
 async def cancels(session: AsyncSession) -> list[UUID]:
-    return [id for id, *_ in await dispatching.unsignaled_cancels(session, 16)]
+    return [id for id, *_ in await workflow_signals.list_unsignaled_cancels(session, 16)]
 
 
 async def evidence(session: AsyncSession) -> list[UUID]:
-    return [due.id for due in await dispatching.evidence_due(session, 16)]
+    return [due.id for due in await workflow_signals.list_unsignaled_evidence(session, 16)]
 
 
 async def collected(session: AsyncSession) -> list[UUID]:
-    chosen = text(f"WITH RECURSIVE {CHOSEN} SELECT notification_id FROM chosen")
+    chosen = text(f"WITH RECURSIVE {CHOSEN_ENTRIES} SELECT notification_id FROM chosen")
     return list((await session.execute(chosen, {"limit": 16})).scalars())
 
 
-async def let_in(session: AsyncSession) -> list[UUID]:
-    await provider_queues.let_in(session, "sandbox")
+async def admit(session: AsyncSession) -> list[UUID]:
+    await provider_queues.admit(session, "sandbox")
     return list((await session.execute(text("SELECT notification_id FROM queue_entry WHERE state = 'due'"))).scalars())
 
 
 async def receipts(session: AsyncSession) -> list[UUID]:
-    return [one.receipt.id for one in await receipt_batches.claim(session, 16)]
+    return [one.receipt.id for one in await receipt_batches.claim_receipts(session, 16)]
 
 
 async def posts(session: AsyncSession) -> list[UUID]:
-    return [post.id for post in await event_posting.claim(session, Room(in_all=9), [])]
+    return [post.id for post in await event_posting.claim_posts(session, ConcurrencyLimits(max_total=9), [])]
 
 
 async def told(session: AsyncSession) -> list[UUID]:
-    return [window.id for window in await digests.to_tell(session, 16)]
+    return [window.id for window in await digests.list_pending_windows(session, 16)]
 
 
 async def runs(session: AsyncSession) -> list[UUID]:
     """The first ones of two turns."""
     found, after = [], FIRST
     for _ in range(2):
-        tenant = await schedule_runs.next_tenant(session, after)
+        tenant = await schedule_runs.find_next_tenant(session, after)
         assert tenant is not None
         run = await schedule_runs.claim_next(session, tenant, FIRST)
         assert run is not None
@@ -110,25 +110,31 @@ QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
     "cancels": (entries("started", cancel=True), "queue_entry", cancels),
     "evidence": (entries("started", evidence=True), "queue_entry", evidence),
     "collection": (entries("collecting"), "queue_entry", collected),
-    "provider queue": (entries("waiting", busy="'sandbox'"), "queue_entry", let_in),
+    "provider queue": (entries("waiting", busy="'sandbox'"), "queue_entry", admit),
     "receipts": (RECEIPTS, "receipt", receipts),
     "event webhooks": (MESSAGES, "event_message", posts),
     "windows to tell": (windows(told="NULL"), "digest", told),
-    "full windows": (windows(filled=True), "digest", lambda session: digests.filled(session, 16)),
-    "overdue windows": (windows(), "digest", lambda session: digests.overdue(session, 10, 1_200, 16)),
-    "overdue calendars": (windows(calendar=True), "digest", lambda session: digests.overdue(session, 10, 1_200, 16)),
+    "full windows": (windows(filled=True), "digest", lambda session: digests.list_full_windows(session, 16)),
+    "overdue windows": (windows(), "digest", lambda session: digests.list_overdue_windows(session, 10, 1_200, 16)),
+    "overdue calendars": (
+        windows(calendar=True),
+        "digest",
+        lambda session: digests.list_overdue_windows(session, 10, 1_200, 16),
+    ),
     "schedule runs": (RUNS, "schedule_run", runs),
 }
 
 
 @pytest.fixture(scope="module")
-async def desks(database_url: str) -> AsyncIterator[list[Desk]]:
+async def database_tenants(database_url: str) -> AsyncIterator[list[DatabaseTenant]]:
     async with own_database(database_url) as database:
-        yield sorted([await open_desk(database) for _ in range(2)], key=lambda desk: desk.tenant)
+        yield sorted(
+            [await open_database_tenant(database) for _ in range(2)], key=lambda database_tenant: database_tenant.tenant
+        )
 
 
-async def fill(desk: Desk, session: AsyncSession, rows: str, *, size: int, age: int) -> None:
-    values = {"tenant": desk.tenant, "type": desk.type_id, "size": size, "age": age}
+async def fill(database_tenant: DatabaseTenant, session: AsyncSession, rows: str, *, size: int, age: int) -> None:
+    values = {"tenant": database_tenant.tenant, "type": database_tenant.type_id, "size": size, "age": age}
     statement = text(rows)
     await session.execute(statement, {name: values[name] for name in values if f":{name}" in rows})
 
@@ -136,10 +142,10 @@ async def fill(desk: Desk, session: AsyncSession, rows: str, *, size: int, age: 
 @pytest.mark.parametrize("quiet_first", [True, False], ids=["quiet tenant first", "busy tenant first"])
 @pytest.mark.parametrize("queue", QUEUES)
 async def test_a_flood_delays_no_other_tenant_by_more_than_a_batch(
-    desks: list[Desk], queue: str, quiet_first: bool
+    database_tenants: list[DatabaseTenant], queue: str, quiet_first: bool
 ) -> None:
     rows, table, batch = QUEUES[queue]
-    quiet, busy = desks if quiet_first else reversed(desks)
+    quiet, busy = database_tenants if quiet_first else reversed(database_tenants)
     async with quiet.database.transaction() as session:
         await fill(busy, session, rows, size=FLOOD, age=60)
         await fill(quiet, session, rows, size=1, age=1)
@@ -152,11 +158,11 @@ async def test_a_flood_delays_no_other_tenant_by_more_than_a_batch(
     assert len(taken) > 1, "the flood has the rest of the batch"
 
 
-async def test_a_batch_that_is_not_full_has_all_that_is_due(desks: list[Desk]) -> None:
+async def test_a_batch_that_is_not_full_has_all_that_is_due(database_tenants: list[DatabaseTenant]) -> None:
     rows, _, batch = QUEUES["receipts"]
-    async with desks[0].database.transaction() as session:
-        for desk in desks:
-            await fill(desk, session, rows, size=3, age=1)
+    async with database_tenants[0].database.transaction() as session:
+        for database_tenant in database_tenants:
+            await fill(database_tenant, session, rows, size=3, age=1)
         taken = await batch(session)
         await session.rollback()
     assert len(taken) == 6

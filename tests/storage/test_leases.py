@@ -15,9 +15,9 @@ EXPIRE = text("UPDATE lease SET until = clock_timestamp() - interval '1 millisec
 TAKEN_AT = text("SELECT taken_at, until > clock_timestamp() AS is_valid FROM lease WHERE name = :name")
 
 
-async def take(database: Database, name: str, holder: UUID) -> bool:
+async def acquire(database: Database, name: str, holder: UUID) -> bool:
     async with database.statement() as session:
-        return await leases.take(session, name, holder, 60)
+        return await leases.acquire(session, name, holder, 60)
 
 
 async def execute(database: Database, statement: object, name: str) -> list[object]:
@@ -27,35 +27,35 @@ async def execute(database: Database, statement: object, name: str) -> list[obje
 
 async def test_a_lease_is_kept_by_its_holder_and_refused_to_others(database: Database) -> None:
     name, mine, other = uuid4().hex, uuid4(), uuid4()
-    assert await take(database, name, mine)
+    assert await acquire(database, name, mine)
     [first] = await execute(database, TAKEN_AT, name)
-    assert not await take(database, name, other)
-    assert await take(database, name, mine)
+    assert not await acquire(database, name, other)
+    assert await acquire(database, name, mine)
     assert await execute(database, TAKEN_AT, name) == [first]
 
 
-async def test_an_expired_lease_goes_to_the_first_who_asks(database: Database) -> None:
+async def test_an_expired_lease_goes_to_the_first_claimant(database: Database) -> None:
     name, mine, other = uuid4().hex, uuid4(), uuid4()
-    await take(database, name, mine)
+    await acquire(database, name, mine)
     [before] = await execute(database, TAKEN_AT, name)
     await execute(database, EXPIRE, name)
-    assert await take(database, name, other)
-    assert not await take(database, name, mine)
+    assert await acquire(database, name, other)
+    assert not await acquire(database, name, mine)
     [after] = await execute(database, TAKEN_AT, name)
     assert after != before
 
 
-async def test_of_many_who_ask_at_once_one_gets_it(database: Database) -> None:
+async def test_one_of_many_concurrent_claimants_gets_the_lease(database: Database) -> None:
     name = uuid4().hex
-    assert sum(await asyncio.gather(*(take(database, name, uuid4()) for _ in range(8)))) == 1
+    assert sum(await asyncio.gather(*(acquire(database, name, uuid4()) for _ in range(8)))) == 1
     await execute(database, EXPIRE, name)
-    assert sum(await asyncio.gather(*(take(database, name, uuid4()) for _ in range(8)))) == 1
+    assert sum(await asyncio.gather(*(acquire(database, name, uuid4()) for _ in range(8)))) == 1
 
 
 async def test_a_released_lease_is_free_and_only_its_holder_releases_it(database: Database) -> None:
     name, mine, other = uuid4().hex, uuid4(), uuid4()
-    await take(database, name, mine)
+    await acquire(database, name, mine)
     for holder, is_free in ((other, False), (mine, True)):
         async with database.statement() as session:
             await leases.release(session, name, holder)
-        assert await take(database, name, other) is is_free
+        assert await acquire(database, name, other) is is_free

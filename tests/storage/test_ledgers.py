@@ -7,39 +7,41 @@ from uuid import uuid4
 
 import pytest
 
-from domain.cancellation import cancel
+from domain.cancellation import cancel_notification
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import finish, record_outcome, record_receipt
+from domain.ledger import finish_notification, record_outcome, record_receipt
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus
-from storage.ledgers import Change, Key, amend, load, save
+from storage.ledgers import LedgerChange, NotificationRef, amend, load, save
 from tests.storage.locks import until_blocked
-from tests.storage.sends import Desk, Sent
+from tests.storage.sends import DatabaseSend, DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-async def sent(desk: Desk) -> Sent:
+async def sent(database_tenant: DatabaseTenant) -> DatabaseSend:
     """A call is under way."""
-    sent = await desk.send(Channel.EMAIL, Channel.SMS)
+    sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     await sent.claim()
     return sent
 
 
-def answering(sent: Sent, state: AttemptState = AttemptState.ACCEPTED, channel: Channel = Channel.EMAIL) -> Change:
+def answering(
+    sent: DatabaseSend, state: AttemptState = AttemptState.ACCEPTED, channel: Channel = Channel.EMAIL
+) -> LedgerChange:
     ident = sent.attempt(channel=channel)
     return lambda ledger: record_outcome(ledger, ledger.attempts[ident], state, NOW)
 
 
-def reporting(sent: Sent, evidence: Evidence) -> Change:
+def reporting(sent: DatabaseSend, evidence: Evidence) -> LedgerChange:
     return lambda ledger: record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
 
 
-async def amended(sent: Sent, change: Change, seen: Ledger | None = None) -> Ledger:
-    async with sent.desk.database.transaction() as session:
+async def amended(sent: DatabaseSend, change: LedgerChange, seen: Ledger | None = None) -> Ledger:
+    async with sent.database_tenant.database.transaction() as session:
         return await amend(session, sent.key, change, seen)
 
 
@@ -48,7 +50,7 @@ def as_stored(ledger: Ledger) -> Ledger:
     return replace(ledger, revision=0, events=())
 
 
-async def test_what_was_written_is_what_is_read(sent: Sent) -> None:
+async def test_a_written_ledger_is_read_back(sent: DatabaseSend) -> None:
     def change(ledger: Ledger) -> Ledger:
         told = replace(
             ledger.attempts[sent.attempt()],
@@ -58,7 +60,7 @@ async def test_what_was_written_is_what_is_read(sent: Sent) -> None:
             error_type="temporary",
             cost="0.0125",
         )
-        return cancel(record_outcome(ledger, told, AttemptState.ACCEPTED, NOW), NOW)
+        return cancel_notification(record_outcome(ledger, told, AttemptState.ACCEPTED, NOW), NOW)
 
     after = await amended(sent, change)
     read = await sent.ledger()
@@ -67,8 +69,8 @@ async def test_what_was_written_is_what_is_read(sent: Sent) -> None:
     assert (attempt.sent_at, attempt.cost, attempt.finished_at) == (NOW, "0.0125", NOW)
 
 
-async def test_a_change_shows_on_every_row_in_one_transaction(sent: Sent) -> None:
-    await amended(sent, lambda ledger: finish(answering(sent)(ledger), NOW))
+async def test_a_change_shows_on_every_row_in_one_transaction(sent: DatabaseSend) -> None:
+    await amended(sent, lambda ledger: finish_notification(answering(sent)(ledger), NOW))
     row = await sent.row()
     assert (row["status"], row["finished_at"], row["failure_reason"]) == ("SENT", NOW, None)
     shown = {d["channel"]: (d["status"], d["provider"], d["sent_at"]) for d in await sent.rows("delivery")}
@@ -76,22 +78,22 @@ async def test_a_change_shows_on_every_row_in_one_transaction(sent: Sent) -> Non
     assert await sent.statuses() == ["PENDING", "SENT"]
 
 
-async def test_no_change_writes_nothing(sent: Sent) -> None:
+async def test_no_change_writes_nothing(sent: DatabaseSend) -> None:
     before = await sent.row()
     await amended(sent, lambda ledger: ledger)
     assert await sent.row() == before
 
 
-async def test_a_stale_ledger_is_not_written(sent: Sent) -> None:
+async def test_a_stale_ledger_is_not_written(sent: DatabaseSend) -> None:
     stale = await sent.ledger()
     await amended(sent, reporting(sent, Evidence.OPENED))
-    async with sent.desk.database.transaction() as session:
-        assert not await save(session, stale, finish(stale, NOW))
+    async with sent.database_tenant.database.transaction() as session:
+        assert not await save(session, stale, finish_notification(stale, NOW))
     assert (await sent.row())["status"] == "OPENED"
     assert await sent.statuses() == ["PENDING", "OPENED"]
 
 
-async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: Sent) -> None:
+async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: DatabaseSend) -> None:
     stale = await sent.ledger()
     await amended(sent, reporting(sent, Evidence.DELIVERED))
     after = await amended(sent, answering(sent), seen=stale)
@@ -101,11 +103,11 @@ async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: Sen
     assert await sent.statuses() == ["PENDING", "DELIVERED"]
 
 
-async def test_of_two_writers_at_once_both_changes_survive_and_each_has_its_event_once(sent: Sent) -> None:
-    async with sent.desk.database.transaction() as session:
+async def test_concurrent_writers_both_persist_with_one_event_each(sent: DatabaseSend) -> None:
+    async with sent.database_tenant.database.transaction() as session:
         await amend(session, sent.key, answering(sent))
         waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.DELIVERED)))
-        await until_blocked(sent.desk.database, waiting)
+        await until_blocked(sent.database_tenant.database, waiting)
     await waiting
     [attempt] = (await sent.ledger()).attempts.values()
     assert (attempt.state, attempt.sent_at, attempt.delivered_at) == (AttemptState.ACCEPTED, NOW, NOW)
@@ -114,23 +116,23 @@ async def test_of_two_writers_at_once_both_changes_survive_and_each_has_its_even
     assert sorted(kinds) == ["accepted", "delivered", "rendered", "rendered", "sent"]
 
 
-async def test_the_second_look_waits_for_whoever_writes_just_then(sent: Sent) -> None:
+async def test_a_locked_load_waits_for_a_concurrent_writer(sent: DatabaseSend) -> None:
     stale = await sent.ledger()
     await amended(sent, reporting(sent, Evidence.DELIVERED))
-    async with sent.desk.database.transaction() as session:
+    async with sent.database_tenant.database.transaction() as session:
         await amend(session, sent.key, answering(sent))
         waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.OPENED), seen=stale))
-        await until_blocked(sent.desk.database, waiting)
+        await until_blocked(sent.database_tenant.database, waiting)
     assert as_stored(await waiting) == as_stored(await sent.ledger())
     assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]
 
 
-async def test_a_crowd_of_writers_loses_nothing(desk: Desk) -> None:
-    sent = await desk.send()
+async def test_a_crowd_of_writers_loses_nothing(database_tenant: DatabaseTenant) -> None:
+    sent = await database_tenant.send()
     for number in range(1, 9):
         await sent.claim(number)
 
-    def change(number: int) -> Change:
+    def change(number: int) -> LedgerChange:
         state = AttemptState.UNKNOWN if number < 8 else AttemptState.ACCEPTED
         return lambda ledger: record_outcome(ledger, ledger.attempts[sent.attempt(number)], state, NOW)
 
@@ -145,9 +147,9 @@ async def test_a_crowd_of_writers_loses_nothing(desk: Desk) -> None:
     assert len(told) == len(set(told))
 
 
-async def test_a_delivery_shows_one_attempt_and_never_a_mixture(desk: Desk) -> None:
+async def test_a_delivery_shows_one_attempt_and_never_a_mixture(database_tenant: DatabaseTenant) -> None:
     """The provider of one attempt with the message id of another would send an operator to the wrong vendor."""
-    sent = await desk.send()
+    sent = await database_tenant.send()
     await sent.claim(1)
     await sent.answer(AttemptState.ACCEPTED, "m-1", number=1)
     await sent.claim(2, provider="another")
@@ -157,29 +159,31 @@ async def test_a_delivery_shows_one_attempt_and_never_a_mixture(desk: Desk) -> N
     assert (shown["provider"], shown["provider_message_id"]) == ("another", None)
 
 
-async def test_an_answer_that_is_blanked_by_an_erasure_does_not_come_back(sent: Sent) -> None:
+async def test_a_response_blanked_by_an_erasure_stays_blank(sent: DatabaseSend) -> None:
     def change(ledger: Ledger) -> Ledger:
         told = replace(ledger.attempts[sent.attempt()], provider_response={"to": "ada@example.com"})
         return record_outcome(ledger, told, AttemptState.ACCEPTED, NOW)
 
     await amended(sent, change)
     for table in ("attempt", "delivery"):
-        await sent.desk.query(f"UPDATE {table} SET provider_response = NULL WHERE notification_id = :id", id=sent.id)
+        await sent.database_tenant.query(
+            f"UPDATE {table} SET provider_response = NULL WHERE notification_id = :id", id=sent.id
+        )
     await amended(sent, reporting(sent, Evidence.DELIVERED))
     assert [d["provider_response"] for d in await sent.rows("delivery") if d["channel"] == "email"] == [None]
 
 
-async def test_a_notification_of_another_tenant_does_not_exist(sent: Sent) -> None:
-    foreign = Key(notification_id=sent.id, tenant=uuid4())
-    async with sent.desk.database.transaction() as session:
+async def test_a_notification_of_another_tenant_does_not_exist(sent: DatabaseSend) -> None:
+    foreign = NotificationRef(notification_id=sent.id, tenant=uuid4())
+    async with sent.database_tenant.database.transaction() as session:
         assert await load(session, foreign, lock=True) is None
         with pytest.raises(LookupError):
-            await amend(session, foreign, lambda ledger: finish(ledger, NOW))
+            await amend(session, foreign, lambda ledger: finish_notification(ledger, NOW))
     assert (await sent.row())["finished_at"] is None
 
 
-async def test_the_rows_of_every_generation_are_there_with_their_generation(sent: Sent) -> None:
-    first = await (await sent.desk.send()).failed()
+async def test_the_rows_of_every_generation_are_there_with_their_generation(sent: DatabaseSend) -> None:
+    first = await (await sent.database_tenant.send()).failed()
     again = await first.redriven()
     await again.claim()
     ledger = await again.ledger()
@@ -190,8 +194,8 @@ async def test_the_rows_of_every_generation_are_there_with_their_generation(sent
     assert set(ledger.attempts) == {first.attempt(), again.attempt()}
 
 
-async def test_what_is_heard_of_an_earlier_generation_is_written_to_its_own_rows(sent: Sent) -> None:
-    first = await (await sent.desk.send()).failed()
+async def test_evidence_of_an_earlier_generation_is_written_to_its_own_rows(sent: DatabaseSend) -> None:
+    first = await (await sent.database_tenant.send()).failed()
     again = await first.redriven()
     await amended(again, reporting(first, Evidence.DELIVERED))
     shown = {row["generation"]: (row["status"], row["delivered_at"]) for row in await again.rows("delivery")}

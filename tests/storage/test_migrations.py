@@ -58,7 +58,7 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
 
 
-async def test_from_empty_they_make_what_the_models_describe(url: str) -> None:
+async def test_migrations_from_empty_match_the_models(url: str) -> None:
     await migrate(url)
     assert await looked_at(url, differences) == []
     declared = {
@@ -91,7 +91,7 @@ async def test_running_them_again_changes_nothing(migrated: str) -> None:
 
 
 # One notification in each state that dispatching knew before there was a queue; the recipient says which.
-OPEN = "dispatch_at, dispatched_at, digest_group, waits_for, cancel_requested_at, finished_at"
+OPEN = "dispatch_at, dispatched_at, digest_key, waits_for, cancel_requested_at, finished_at"
 BEFORE = {
     "due": "now(), NULL, NULL, NULL, NULL, NULL",
     "started": "now(), now(), NULL, NULL, NULL, NULL",
@@ -107,7 +107,7 @@ ROWS = (
     " SELECT gen_random_uuid(), id, 'news', 1, '{}', now() FROM tenant",
     *(
         "INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status,"
-        f" priority, tags, idempotency_held, created_at, generation, revision, {OPEN})"
+        f" priority, tags, holds_idempotency_key, created_at, generation, revision, {OPEN})"
         f" SELECT gen_random_uuid(), tenant, '{state}', key, id, '{{}}', 'PENDING', 3, '{{}}', false, now(), 1, 0,"
         f" {values} FROM notification_type"
         for state, values in BEFORE.items()
@@ -142,7 +142,7 @@ KEYS = {
 }
 
 
-async def test_tenants_and_keys_are_marked_by_what_they_were_used_for(url: str) -> None:
+async def test_tenants_and_keys_are_marked_by_their_former_use(url: str) -> None:
     await migrate(url, "0009")
     engine = create_async_engine(url)
     async with engine.begin() as connection:

@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from models.tenants import Tenant
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS, is_outage, is_permanent, ping, without_outages
-from storage.statements import Rows
+from storage.outages import DATABASE_ERRORS, is_outage, is_permanent, ping, suppress_outages
+from storage.statements import StatementResult
 
 pytestmark = pytest.mark.postgres
 
@@ -93,9 +93,9 @@ async def test_a_refused_connection_is_an_outage(database: Database, url: str) -
 
 
 async def test_only_outages_are_passed_over(database: Database) -> None:
-    with without_outages():
+    with suppress_outages():
         await ping(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
-    with pytest.raises(DATABASE_ERRORS), without_outages():
+    with pytest.raises(DATABASE_ERRORS), suppress_outages():
         await run(database, "SELECT 1 / 0")
 
 
@@ -140,7 +140,7 @@ async def rename_twice(database: Database, tenant: Tenant, first: str | None, se
         await session.execute(RENAME, {"id": tenant.id, "name": second})
 
 
-async def run_alone(database: Database, statement: str, **values: object) -> Rows:
+async def run_alone(database: Database, statement: str, **values: object) -> StatementResult:
     async with database.statement() as session:
         return await session.execute(text(statement), values)
 

@@ -34,6 +34,6 @@ def test_a_number_belongs_to_one_region_also_where_regions_share_a_code(phone: s
 
 
 @pytest.mark.parametrize("phone", ["+15550000001", "+80012345678", "+9991", "0664"])
-def test_a_number_of_no_known_region_is_sent_to_unless_regions_are_chosen(phone: str) -> None:
+def test_an_unassigned_region_is_allowed_unless_regions_are_set(phone: str) -> None:
     assert phone_refusal(phone, None) is None
     assert phone_refusal(phone, ["US", "DE"]) is PhoneRefusal.REGION

@@ -10,19 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.gates import GateReason
-from domain.ledger import finish
+from domain.ledger import finish_notification
 from domain.messages import Gate
-from domain.redrives import PARKED
-from storage import claims, dispatching, failures, gates, notifications, recoveries, redrives
+from domain.redrives import DEAD_LETTER_STATUSES
+from storage import claims, failures, gates, notifications, recoveries, redrives, workflow_signals
 from storage.acceptance import accept
-from storage.claims import Begun, Slots
+from storage.claims import Slots, StartedClaim
 from storage.database import Database
-from storage.ledgers import Key, amend
-from storage.notifications import Search
-from storage.parked import Filter
+from storage.dead_letters import NotificationFilter
+from storage.ledgers import NotificationRef, amend
+from storage.notifications import NotificationSearch
 from tests.storage.databases import own_database
-from tests.storage.queues import EVER, ME
-from tests.storage.sends import Desk, open_desk
+from tests.storage.queues import NO_LOOK_BACK_LIMIT, PROCESS
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgres
 FILL = """
 WITH made AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-         idempotency_held, created_at, finished_at, generation, revision)
+         holds_idempotency_key, created_at, finished_at, generation, revision)
   SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type_id, '{}',
          CASE WHEN n % 4 = 0 THEN 'PENDING' WHEN n % 50 = 1 THEN 'FAILED' WHEN n % 100 = 2 THEN 'IN_DOUBT'
               ELSE 'DELIVERED' END, n % 5 + 1, '{}', false, now(), CASE WHEN n % 4 > 0 THEN now() END, 1, 3
@@ -54,11 +54,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module")
-async def desk(database: Database) -> Desk:
-    desk = await open_desk(database)
-    await desk.query(FILL, tenant=desk.tenant, type_id=desk.type_id)
-    await desk.query("ANALYZE notification, queue_entry")
-    return desk
+async def database_tenant(database: Database) -> DatabaseTenant:
+    database_tenant = await open_database_tenant(database)
+    await database_tenant.query(FILL, tenant=database_tenant.tenant, type_id=database_tenant.type_id)
+    await database_tenant.query("ANALYZE notification, queue_entry")
+    return database_tenant
 
 
 @contextmanager
@@ -75,13 +75,13 @@ def recorded(database: Database) -> Iterator[list[tuple[str, Any]]]:
         event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
 
-Call = Callable[[AsyncSession, Desk], Awaitable[object]]
+Call = Callable[[AsyncSession, DatabaseTenant], Awaitable[object]]
 
 
-async def plan_of(desk: Desk, call: Call) -> str:
-    async with desk.database.transaction() as session:
-        with recorded(desk.database) as statements:
-            await call(session, desk)
+async def plan_of(database_tenant: DatabaseTenant, call: Call) -> str:
+    async with database_tenant.database.transaction() as session:
+        with recorded(database_tenant.database) as statements:
+            await call(session, database_tenant)
         connection = await session.connection()
         plans: list[str] = []
         for statement, parameters in list(statements):
@@ -89,11 +89,13 @@ async def plan_of(desk: Desk, call: Call) -> str:
     return "\n".join(plans)
 
 
-A_BATCH = {"after": recoveries.FIRST, "priority": 5, "since": now(), "limit": 100}
+A_BATCH = {"after": recoveries.MIN_ID, "priority": 5, "since": now(), "limit": 100}
 
 
 def search(**wanted: Any) -> Call:
-    return lambda session, desk: notifications.search(session, desk.tenant, Search(**wanted), before=None, limit=50)
+    return lambda session, database_tenant: notifications.search(
+        session, database_tenant.tenant, NotificationSearch(**wanted), before=None, limit=50
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,82 +106,97 @@ def search(**wanted: Any) -> Call:
         (search(status="PENDING"), "notification_of_status"),
         (search(recipient_id="ada"), "notification_of_"),
         (search(cancel_key="cart-1"), "notification_with_cancel_key"),
-        (lambda s, d: failures.page(s, d.tenant, Filter(), after=None, limit=50), "notification_of_status"),
-        (lambda s, d: redrives.count(s, d.tenant, Filter()), "notification_of_status"),
-        (lambda s, d: redrives.find(s, d.tenant, Filter(), limit=50, lock=True), "notification_of_status"),
-        (lambda s, d: redrives.find(s, d.tenant, Filter(status=PARKED[0]), limit=50, lock=True), "notification_of_st"),
-        (lambda s, _: claims.end_waits(s, look_back=EVER, limit=16), "queue_entry_timed"),
-        (lambda s, _: dispatching.strays(s, 20), "queue_entry_looked_after"),
-        (lambda s, _: s.execute(recoveries.BATCH, A_BATCH), "queue_entry_pkey"),
-        (lambda s, _: dispatching.unsignaled_cancels(s, 16), "queue_entry_cancels"),
-        (lambda s, _: dispatching.evidence_due(s, 16), "queue_entry_evidence"),
+        (
+            lambda s, d: failures.list_failure_groups(s, d.tenant, NotificationFilter(), after=None, limit=50),
+            "notification_of_status",
+        ),
+        (lambda s, d: redrives.count_dead_letters(s, d.tenant, NotificationFilter()), "notification_of_status"),
+        (
+            lambda s, d: redrives.find_targets(s, d.tenant, NotificationFilter(), limit=50, lock=True),
+            "notification_of_status",
+        ),
+        (
+            lambda s, d: redrives.find_targets(
+                s, d.tenant, NotificationFilter(status=DEAD_LETTER_STATUSES[0]), limit=50, lock=True
+            ),
+            "notification_of_st",
+        ),
+        (lambda s, _: claims.make_waiting_due(s, look_back=NO_LOOK_BACK_LIMIT, limit=16), "queue_entry_timed"),
+        (lambda s, _: workflow_signals.claim_orphans(s, 20), "queue_entry_may_be_orphaned"),
+        (lambda s, _: s.execute(recoveries.RESET_BATCH, A_BATCH), "queue_entry_pkey"),
+        (lambda s, _: workflow_signals.list_unsignaled_cancels(s, 16), "queue_entry_cancels"),
+        (lambda s, _: workflow_signals.list_unsignaled_evidence(s, 16), "queue_entry_evidence"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_statement_reads_its_index(desk: Desk, call: Call, index: str) -> None:
-    plan = await plan_of(desk, call)
+async def test_a_statement_reads_its_index(database_tenant: DatabaseTenant, call: Call, index: str) -> None:
+    plan = await plan_of(database_tenant, call)
     assert index in plan, plan
     assert "Seq Scan on notification" not in plan, plan
 
 
 @pytest.fixture
-async def empty(database_url: str) -> AsyncIterator[Desk]:
+async def empty(database_url: str) -> AsyncIterator[DatabaseTenant]:
     """With a queue that is empty and vacuumed, as after a quiet night."""
     async with own_database(database_url) as database:
         connection = await database.dedicated()
         await connection.execute("VACUUM (ANALYZE) queue_entry")
         await connection.close()
-        yield await open_desk(database)
+        yield await open_database_tenant(database)
 
 
-async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empty: Desk) -> None:
+async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empty: DatabaseTenant) -> None:
     """Postgres keeps their plans for the thousands that come next."""
 
-    async def every_one(session: AsyncSession, desk: Desk) -> None:
-        item = desk.new()
-        await accept(session, desk.tenant, [item])
-        key = Key(notification_id=item.id, tenant=desk.tenant)
-        await claims.end_waits(session, look_back=EVER, limit=16)
-        await claims.mark_begun(session, ME, [Begun(id=item.id, generation=1)])
-        await claims.free_slot(session, item.id, 1)
-        await claims.wait_until(session, item.id, 1, now())
-        await dispatching.strays(session, 16)
-        await dispatching.unsignaled_cancels(session, 16)
-        await dispatching.evidence_due(session, 16)
-        await dispatching.redispatch(session, item.id, 1)
-        await gates.wait(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
-        await gates.passed(session, key)
-        await gates.reconsider(session, desk.tenant, desk.recipient_id)
-        await amend(session, key, lambda ledger: finish(ledger, now()))
+    async def every_one(session: AsyncSession, database_tenant: DatabaseTenant) -> None:
+        item = database_tenant.new()
+        await accept(session, database_tenant.tenant, [item])
+        key = NotificationRef(notification_id=item.id, tenant=database_tenant.tenant)
+        await claims.make_waiting_due(session, look_back=NO_LOOK_BACK_LIMIT, limit=16)
+        await claims.mark_started(session, PROCESS, [StartedClaim(id=item.id, generation=1)])
+        await claims.release_slot(session, item.id, 1)
+        await claims.set_wait(session, item.id, 1, now())
+        await workflow_signals.claim_orphans(session, 16)
+        await workflow_signals.list_unsignaled_cancels(session, 16)
+        await workflow_signals.list_unsignaled_evidence(session, 16)
+        await workflow_signals.redispatch(session, item.id, 1)
+        await gates.wait_at_gate(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
+        await gates.pass_gates(session, key)
+        await gates.reconsider(session, database_tenant.tenant, database_tenant.recipient_id)
+        await amend(session, key, lambda ledger: finish_notification(ledger, now()))
 
     plan = await plan_of(empty, every_one)
     assert "Seq Scan on queue_entry" not in plan, plan
     assert plan.count("queue_entry_pkey") >= 5, plan
 
 
-async def sequential_scans_of_a_claim(desk: Desk) -> int:
+async def sequential_scans_of_a_claim(database_tenant: DatabaseTenant) -> int:
     """EXPLAIN does not show the statements of its function."""
-    async with desk.database.transaction() as session:
-        await accept(session, desk.tenant, [desk.new()])
+    async with database_tenant.database.transaction() as session:
+        await accept(session, database_tenant.tenant, [database_tenant.new()])
         before = (await session.execute(text(SEQUENTIAL_SCANS))).scalar_one()
-        claimed, _ = await claims.claim(session, ME, Slots(total=16, reserved=4), most=16, look_back=EVER)
+        claimed, _ = await claims.claim_due(
+            session, PROCESS, Slots(total=16, reserved=4), most=16, look_back=NO_LOOK_BACK_LIMIT
+        )
         scans = int((await session.execute(text(SEQUENTIAL_SCANS))).scalar_one() - before)
         await session.rollback()
     assert claimed
     return scans
 
 
-async def test_a_claim_reads_indexes_only(desk: Desk) -> None:
-    assert await sequential_scans_of_a_claim(desk) == 0
+async def test_a_claim_reads_indexes_only(database_tenant: DatabaseTenant) -> None:
+    assert await sequential_scans_of_a_claim(database_tenant) == 0
 
 
-async def test_a_claim_planned_while_the_queue_is_empty_reads_indexes_only(empty: Desk) -> None:
+async def test_a_claim_planned_while_the_queue_is_empty_reads_indexes_only(empty: DatabaseTenant) -> None:
     assert await sequential_scans_of_a_claim(empty) == 0
 
 
-async def test_parked_ones_are_read_in_order_and_not_sorted(desk: Desk) -> None:
+async def test_dead_letters_are_read_in_index_order(database_tenant: DatabaseTenant) -> None:
     """A redrive of many pages reads each row once, also among a hundred thousand failures."""
-    plan = await plan_of(desk, lambda s, d: redrives.find(s, d.tenant, Filter(), limit=10, lock=False))
+    plan = await plan_of(
+        database_tenant, lambda s, d: redrives.find_targets(s, d.tenant, NotificationFilter(), limit=10, lock=False)
+    )
     page = plan.partition("notification_pkey")[0]
     assert "Merge Append" in page, plan
     assert "Sort  (" not in page, plan

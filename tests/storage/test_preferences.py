@@ -7,17 +7,17 @@ from sqlalchemy import text
 
 from storage import preferences
 from storage.database import Database
-from tests.storage.histories import new_person, new_tenant
 from tests.storage.locks import until_blocked
+from tests.storage.recipient_histories import new_recipient, new_tenant
 
 pytestmark = pytest.mark.postgres
 
 GUARD = text("SELECT global_channel_opt_in FROM user_preference WHERE tenant = :tenant AND user_id = 'ada' FOR SHARE")
 
 
-async def test_an_opt_out_waits_for_a_guard_that_has_looked_and_the_next_guard_sees_it(database: Database) -> None:
+async def test_an_opt_out_waits_for_a_running_guard(database: Database) -> None:
     tenant = await new_tenant(database)
-    await new_person(database, tenant)
+    await new_recipient(database, tenant)
 
     async def opt_out() -> None:
         async with database.transaction() as session:
@@ -32,7 +32,7 @@ async def test_an_opt_out_waits_for_a_guard_that_has_looked_and_the_next_guard_s
         assert (await session.execute(GUARD, {"tenant": tenant})).scalar_one() == {"email": False}
 
 
-async def test_nobody_is_made_by_saving_preferences(database: Database) -> None:
+async def test_saving_preferences_creates_no_recipient(database: Database) -> None:
     tenant = await new_tenant(database)
     async with database.transaction() as session:
         assert await preferences.save(session, tenant, "ada", {}, {}, None) is None

@@ -7,31 +7,31 @@ import pytest
 
 from storage import processes
 from storage.database import Database
-from storage.processes import LIVE_WITHIN, PRUNED_AFTER, ProcessInfo
-from tests.storage.fixtures import database, desk
-from tests.storage.sends import Desk
+from storage.processes import DELETE_DEAD_AFTER, LIVENESS_TIMEOUT, ProcessInfo
+from tests.storage.fixtures import database, database_tenant
+from tests.storage.sends import DatabaseTenant
 
-__all__ = ["database", "desk"]
+__all__ = ["database", "database_tenant"]
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(autouse=True)
-async def no_rows(desk: Desk) -> AsyncIterator[None]:
+async def no_rows(database_tenant: DatabaseTenant) -> AsyncIterator[None]:
     yield
-    await desk.query("DELETE FROM process")
+    await database_tenant.query("DELETE FROM process")
 
 
-async def renew(database: Database, *providers: str, kind: str = "worker", id: UUID | None = None) -> UUID:
-    process = ProcessInfo(id=id or uuid4(), kind=kind, host="one", pid=7, providers=providers)
+async def renew(database: Database, *providers: str, role: str = "worker", id: UUID | None = None) -> UUID:
+    process = ProcessInfo(id=id or uuid4(), role=role, host="one", pid=7, providers=providers)
     async with database.statement() as session:
         await processes.renew(session, process)
     return process.id
 
 
-async def age(desk: Desk, id: UUID, *columns: str, seconds: float = LIVE_WITHIN + 1) -> None:
+async def age(database_tenant: DatabaseTenant, id: UUID, *columns: str, seconds: float = LIVENESS_TIMEOUT + 1) -> None:
     for column in columns:
-        await desk.query(
+        await database_tenant.query(
             f"UPDATE process SET {column} = {column} - make_interval(secs => :seconds) WHERE id = :id",
             id=id,
             seconds=seconds,
@@ -40,11 +40,13 @@ async def age(desk: Desk, id: UUID, *columns: str, seconds: float = LIVE_WITHIN 
 
 async def absent(database: Database, provider: str) -> bool:
     async with database.statement() as session:
-        return await processes.is_absent(session, provider)
+        return await processes.is_provider_absent(session, provider)
 
 
-async def test_a_provider_that_no_live_worker_has_is_absent(database: Database, desk: Desk) -> None:
-    await age(desk, await renew(database, "smtp"), "steady_since")
+async def test_a_provider_that_no_live_worker_has_is_absent(
+    database: Database, database_tenant: DatabaseTenant
+) -> None:
+    await age(database_tenant, await renew(database, "smtp"), "steady_since")
     assert await absent(database, "sendgrid")
     assert not await absent(database, "smtp")
 
@@ -54,29 +56,33 @@ async def test_a_provider_is_not_absent_before_workers_have_reported_for_a_while
     assert not await absent(database, "sendgrid")
 
 
-async def test_a_provider_of_a_dead_worker_or_of_an_api_is_absent(database: Database, desk: Desk) -> None:
-    await age(desk, await renew(database, "smtp"), "steady_since")
-    await age(desk, await renew(database, "sendgrid"), "seen_at")
-    await renew(database, "sendgrid", kind="api")
+async def test_a_provider_of_a_dead_worker_or_of_an_api_is_absent(
+    database: Database, database_tenant: DatabaseTenant
+) -> None:
+    await age(database_tenant, await renew(database, "smtp"), "steady_since")
+    await age(database_tenant, await renew(database, "sendgrid"), "seen_at")
+    await renew(database, "sendgrid", role="api")
     assert await absent(database, "sendgrid")
 
 
-async def test_a_gap_in_the_renewals_begins_the_steady_time_again(database: Database, desk: Desk) -> None:
+async def test_a_gap_in_the_renewals_begins_the_steady_time_again(
+    database: Database, database_tenant: DatabaseTenant
+) -> None:
     id = await renew(database, "smtp")
-    await age(desk, id, "steady_since", "seen_at")
+    await age(database_tenant, id, "steady_since", "seen_at")
     await renew(database, "smtp", id=id)
     assert not await absent(database, "sendgrid")
-    await age(desk, id, "steady_since")
+    await age(database_tenant, id, "steady_since")
     await renew(database, "smtp", id=id)
     assert await absent(database, "sendgrid")
 
 
-async def test_a_row_is_deleted_at_the_end_of_its_process_and_long_after_a_death(
-    database: Database, desk: Desk
+async def test_a_row_is_deleted_with_its_process_and_long_after_a_death(
+    database: Database, database_tenant: DatabaseTenant
 ) -> None:
     ended, dead, live = [await renew(database) for _ in range(3)]
     async with database.statement() as session:
         await processes.remove(session, ended)
-    await age(desk, dead, "seen_at", seconds=PRUNED_AFTER + 1)
+    await age(database_tenant, dead, "seen_at", seconds=DELETE_DEAD_AFTER + 1)
     await renew(database, id=live)
-    assert [row["id"] for row in await desk.query("SELECT id FROM process")] == [live]
+    assert [row["id"] for row in await database_tenant.query("SELECT id FROM process")] == [live]

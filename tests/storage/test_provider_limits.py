@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from domain.names import DISPATCH_CHANNEL, RATES_DUE
-from domain.rates import Limits
+from domain.rates import ProviderRateLimits
 from storage import provider_limits
 from storage.database import Database
 from tests.storage.databases import own_database
@@ -20,22 +20,22 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def change(database: Database, **changes: float | None) -> Limits:
+async def change(database: Database, **changes: float | None) -> ProviderRateLimits:
     async with database.transaction() as session:
-        return await provider_limits.change(session, "smtp", changes)
+        return await provider_limits.update_limits(session, "smtp", changes)
 
 
-async def test_what_is_not_given_stays_and_none_goes_back_to_the_settings(database: Database) -> None:
-    assert await change(database, rate=20) == Limits(rate=20)
-    assert await change(database, tenant_rate=2.5) == Limits(rate=20, tenant_rate=2.5)
-    assert await change(database) == Limits(rate=20, tenant_rate=2.5)
-    assert await change(database, rate=0) == Limits(rate=0, tenant_rate=2.5)
-    assert await change(database, rate=None) == Limits(tenant_rate=2.5)
+async def test_omitted_limits_stay_and_null_restores_the_settings(database: Database) -> None:
+    assert await change(database, rate=20) == ProviderRateLimits(rate=20)
+    assert await change(database, tenant_rate=2.5) == ProviderRateLimits(rate=20, tenant_rate=2.5)
+    assert await change(database) == ProviderRateLimits(rate=20, tenant_rate=2.5)
+    assert await change(database, rate=0) == ProviderRateLimits(rate=0, tenant_rate=2.5)
+    assert await change(database, rate=None) == ProviderRateLimits(tenant_rate=2.5)
     async with database.transaction() as session:
-        assert await provider_limits.read_all(session) == {"smtp": Limits(tenant_rate=2.5)}
+        assert await provider_limits.read_limits(session) == {"smtp": ProviderRateLimits(tenant_rate=2.5)}
 
 
-async def test_the_dispatcher_hears_of_it(database: Database) -> None:
+async def test_a_change_notifies_the_dispatcher(database: Database) -> None:
     heard: asyncio.Queue[object] = asyncio.Queue()
     connection = await database.dedicated()
     await connection.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(told[-1]))

@@ -17,11 +17,11 @@ from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage import receipts
 from storage.database import Database
-from storage.receipt_batches import apply_together
+from storage.receipt_batches import apply_batch
 from storage.receipts import StoredReceipt
-from storage.statements import QuickSession, Rows
+from storage.statements import QuickSession, StatementResult
 from tests.storage.locks import until_blocked
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -41,8 +41,8 @@ def receipt(kind: str = "delivered", **more: Any) -> StoredReceipt:
     return StoredReceipt(kind=kind, **{**fields, **empty, **more})
 
 
-async def claimed(desk: Desk, *channels: Channel) -> Sent:
-    sent = await desk.send(*channels)
+async def claimed(database_tenant: DatabaseTenant, *channels: Channel) -> DatabaseSend:
+    sent = await database_tenant.send(*channels)
     await sent.claim()
     return sent
 
@@ -56,19 +56,21 @@ async def apply_waiting(database: Database) -> None:
     await ReceiptApplier(database).apply_waiting()
 
 
-async def applied(desk: Desk, *some: StoredReceipt) -> list[bool]:
-    rows = await desk.query("SELECT id, applied_at FROM receipt WHERE id = ANY(:ids)", ids=[one.id for one in some])
+async def applied(database_tenant: DatabaseTenant, *some: StoredReceipt) -> list[bool]:
+    rows = await database_tenant.query(
+        "SELECT id, applied_at FROM receipt WHERE id = ANY(:ids)", ids=[one.id for one in some]
+    )
     at = {row["id"]: row["applied_at"] for row in rows}
     return [at[one.id] is not None for one in some]
 
 
-async def statuses(*sends: Sent) -> list[str]:
+async def statuses(*sends: DatabaseSend) -> list[str]:
     return [(await sent.row())["status"] for sent in sends]
 
 
-async def make_due(desk: Desk) -> None:
+async def make_due(database_tenant: DatabaseTenant) -> None:
     """What is postponed or leased."""
-    await desk.query("UPDATE receipt SET next_try_at = now() WHERE next_try_at IS NOT NULL")
+    await database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE next_attempt_at IS NOT NULL")
 
 
 @contextmanager
@@ -77,7 +79,9 @@ def statements() -> Iterator[list[str]]:
     seen: list[str] = []
     execute = QuickSession.execute
 
-    async def noted(session: QuickSession, statement: TextClause, params: Mapping[str, Any] | None = None) -> Rows:
+    async def noted(
+        session: QuickSession, statement: TextClause, params: Mapping[str, Any] | None = None
+    ) -> StatementResult:
         seen.append(statement.text)
         return await execute(session, statement, params)
 
@@ -86,9 +90,9 @@ def statements() -> Iterator[list[str]]:
         yield seen
 
 
-async def test_a_batch_of_any_receipts_applies_each_that_matches(desk: Desk) -> None:
-    foreign = await claimed(await open_desk(desk.database))
-    first, second, bounced = [await claimed(desk) for _ in range(3)]
+async def test_a_batch_of_any_receipts_applies_each_that_matches(database_tenant: DatabaseTenant) -> None:
+    foreign = await claimed(await open_database_tenant(database_tenant.database))
+    first, second, bounced = [await claimed(database_tenant) for _ in range(3)]
     await second.answer(AttemptState.ACCEPTED, "m-second")
     one = receipt(attempt_id=first.attempt())
     some = [
@@ -100,36 +104,38 @@ async def test_a_batch_of_any_receipts_applies_each_that_matches(desk: Desk) -> 
         receipt("bounced", attempt_id=bounced.attempt(), reason="invalid_address"),
         receipt(attempt_id=uuid4()),
     ]
-    await store(desk.database, *some, one)
-    await apply_waiting(desk.database)
-    assert await applied(desk, *some) == [False, True, True, True, True, True, False]
+    await store(database_tenant.database, *some, one)
+    await apply_waiting(database_tenant.database)
+    assert await applied(database_tenant, *some) == [False, True, True, True, True, True, False]
     assert await statuses(first, second, foreign) == ["DELIVERED", "OPENED", "DELIVERED"]
     assert [row["status"] for row in await bounced.rows("delivery")] == ["FAILED"]
-    suppressed = await desk.query("SELECT source FROM suppression WHERE tenant = :tenant", tenant=desk.tenant)
+    suppressed = await database_tenant.query(
+        "SELECT source FROM suppression WHERE tenant = :tenant", tenant=database_tenant.tenant
+    )
     assert suppressed == [{"source": "sandbox"}]
     assert [row["kind"] for row in await first.rows("event")].count("delivered") == 1
-    assert {row["tenant"] for row in await foreign.rows("event")} == {foreign.desk.tenant}
+    assert {row["tenant"] for row in await foreign.rows("event")} == {foreign.database_tenant.tenant}
 
 
-async def test_a_batch_takes_three_statements_whatever_its_size(desk: Desk) -> None:
-    sends = [await claimed(desk) for _ in range(12)]
-    await apply_waiting(desk.database)  # what tests before have left
+async def test_a_batch_of_any_size_takes_three_statements(database_tenant: DatabaseTenant) -> None:
+    sends = [await claimed(database_tenant) for _ in range(12)]
+    await apply_waiting(database_tenant.database)  # what tests before have left
     counts = []
     for some in (sends[:1], sends[1:]):
-        await store(desk.database, *(receipt(attempt_id=sent.attempt()) for sent in some))
+        await store(database_tenant.database, *(receipt(attempt_id=sent.attempt()) for sent in some))
         with statements() as seen:
-            await apply_waiting(desk.database)
+            await apply_waiting(database_tenant.database)
         counts.append(len(seen))
     assert counts == [3, 3]
     assert set(await statuses(*sends)) == {"DELIVERED"}
 
 
-async def test_more_receipts_than_a_batch_holds_are_applied_by_one_call(desk: Desk) -> None:
-    last = await claimed(desk)
+async def test_more_receipts_than_a_batch_holds_are_applied_by_one_call(database_tenant: DatabaseTenant) -> None:
+    last = await claimed(database_tenant)
     some = [receipt(provider_message_id=f"m-{uuid4()}") for _ in range(BATCH_SIZE)]
-    await store(desk.database, *some)
-    await store(desk.database, receipt(attempt_id=last.attempt()))
-    await apply_waiting(desk.database)
+    await store(database_tenant.database, *some)
+    await store(database_tenant.database, receipt(attempt_id=last.attempt()))
+    await apply_waiting(database_tenant.database)
     assert await statuses(last) == ["DELIVERED"]
 
 
@@ -138,97 +144,101 @@ SHOWN = "SELECT status, sent_at, delivered_at, opened_at, clicked_at FROM delive
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one_batch", "a_batch_each"])
-async def test_receipts_of_one_notification_give_the_same_rows_in_any_order(desk: Desk, together: bool) -> None:
+async def test_receipts_of_one_notification_give_the_same_rows_in_any_order(
+    database_tenant: DatabaseTenant, together: bool
+) -> None:
     """A batch applies them in the order of their ids."""
     orders = list(permutations(range(3)))
-    sends = [await claimed(desk) for _ in orders]
+    sends = [await claimed(database_tenant) for _ in orders]
     for place in range(3):
         for order, sent in zip(orders, sends, strict=True):
             at = AT + timedelta(minutes=order[place])
             ident = UUID(int=(uuid4().int >> 8) | place << 120)
             kind = KINDS[order[place]]
-            await store(desk.database, receipt(kind, id=ident, attempt_id=sent.attempt(), occurred_at=at))
+            await store(database_tenant.database, receipt(kind, id=ident, attempt_id=sent.attempt(), occurred_at=at))
         if not together:
-            await apply_waiting(desk.database)
-    await apply_waiting(desk.database)
-    shown = [tuple(row.values()) for sent in sends for row in await desk.query(SHOWN, id=sent.id)]
+            await apply_waiting(database_tenant.database)
+    await apply_waiting(database_tenant.database)
+    shown = [tuple(row.values()) for sent in sends for row in await database_tenant.query(SHOWN, id=sent.id)]
     assert len(shown) == len(orders)
     assert set(shown) == {("OPENED", None, AT, AT + timedelta(minutes=1), AT + timedelta(minutes=2))}
     assert set(await statuses(*sends)) == {"OPENED"}
 
 
-async def test_two_appliers_at_once_share_the_receipts(desk: Desk) -> None:
+async def test_two_appliers_at_once_share_the_receipts(database_tenant: DatabaseTenant) -> None:
     """The second one neither waits for the rows of the first one nor applies them again."""
-    sends = [await claimed(desk) for _ in range(4)]
+    sends = [await claimed(database_tenant) for _ in range(4)]
     some = [receipt(attempt_id=sent.attempt()) for sent in sends]
-    await store(desk.database, *some)
-    async with desk.database.transaction() as one, desk.database.transaction() as another:
-        assert (await apply_together(one, 2)).size == 2
-        assert (await apply_together(another, 100)).size == 2
-    assert await applied(desk, *some) == [True] * 4
+    await store(database_tenant.database, *some)
+    async with database_tenant.database.transaction() as one, database_tenant.database.transaction() as another:
+        assert (await apply_batch(one, 2)).size == 2
+        assert (await apply_batch(another, 100)).size == 2
+    assert await applied(database_tenant, *some) == [True] * 4
     assert [await sent.statuses() for sent in sends] == [["PENDING", "DELIVERED"]] * 4
 
 
-async def test_two_appliers_with_receipts_of_one_notification_apply_both(desk: Desk) -> None:
-    sent = await claimed(desk)
+async def test_two_appliers_with_receipts_of_one_notification_apply_both(database_tenant: DatabaseTenant) -> None:
+    sent = await claimed(database_tenant)
     some = [receipt(attempt_id=sent.attempt()), receipt("opened", attempt_id=sent.attempt())]
-    await store(desk.database, some[0])
-    async with desk.database.transaction() as one:
-        assert (await apply_together(one, 100)).rest == []
-        await store(desk.database, some[1])
-        waiting = asyncio.create_task(apply_waiting(desk.database))
-        await until_blocked(desk.database, waiting)
+    await store(database_tenant.database, some[0])
+    async with database_tenant.database.transaction() as one:
+        assert (await apply_batch(one, 100)).rest == []
+        await store(database_tenant.database, some[1])
+        waiting = asyncio.create_task(apply_waiting(database_tenant.database))
+        await until_blocked(database_tenant.database, waiting)
     await waiting
-    assert await applied(desk, *some) == [True, True]
+    assert await applied(database_tenant, *some) == [True, True]
     assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]
 
 
-async def test_a_locked_notification_does_not_stop_the_rest_of_its_batch(desk: Desk) -> None:
-    locked, *others = [await claimed(desk) for _ in range(3)]
+async def test_a_locked_notification_does_not_stop_the_rest_of_its_batch(database_tenant: DatabaseTenant) -> None:
+    locked, *others = [await claimed(database_tenant) for _ in range(3)]
     some = [receipt(attempt_id=sent.attempt()) for sent in (locked, *others)]
-    await store(desk.database, *some)
-    async with desk.database.transaction() as session:
+    await store(database_tenant.database, *some)
+    async with database_tenant.database.transaction() as session:
         await session.execute(LOCK, {"id": locked.id})
-        waiting = asyncio.create_task(apply_waiting(desk.database))
-        await until_blocked(desk.database, waiting)
+        waiting = asyncio.create_task(apply_waiting(database_tenant.database))
+        await until_blocked(database_tenant.database, waiting)
         assert await statuses(locked, *others) == ["PENDING", "DELIVERED", "DELIVERED"]
-        assert await applied(desk, *some) == [False, True, True]
+        assert await applied(database_tenant, *some) == [False, True, True]
     await waiting
     assert await statuses(locked) == ["DELIVERED"]
-    assert await applied(desk, *some) == [True] * 3
+    assert await applied(database_tenant, *some) == [True] * 3
 
 
-async def test_a_receipt_whose_applier_stopped_is_applied_later(desk: Desk) -> None:
-    locked = await claimed(desk)
+async def test_a_receipt_of_a_stopped_applier_is_applied_later(database_tenant: DatabaseTenant) -> None:
+    locked = await claimed(database_tenant)
     late = receipt(attempt_id=locked.attempt())
-    await store(desk.database, late)
-    async with desk.database.transaction() as session:
+    await store(database_tenant.database, late)
+    async with database_tenant.database.transaction() as session:
         await session.execute(LOCK, {"id": locked.id})
-        waiting = asyncio.create_task(apply_waiting(desk.database))
-        await until_blocked(desk.database, waiting)
+        waiting = asyncio.create_task(apply_waiting(database_tenant.database))
+        await until_blocked(database_tenant.database, waiting)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert await applied(desk, late) == [False]
-    await make_due(desk)
-    await apply_waiting(desk.database)
-    assert await applied(desk, late) == [True]
+    assert await applied(database_tenant, late) == [False]
+    await make_due(database_tenant)
+    await apply_waiting(database_tenant.database)
+    assert await applied(database_tenant, late) == [True]
     assert await statuses(locked) == ["DELIVERED"]
 
 
-async def test_a_receipt_that_fails_does_not_stop_the_others(desk: Desk) -> None:
+async def test_a_receipt_that_fails_does_not_stop_the_others(database_tenant: DatabaseTenant) -> None:
     """A kind that this version does not know, as a newer version may have stored it. It fails the whole batch."""
-    sends = [await claimed(desk) for _ in range(10)]
-    bad = receipt("kind of a newer version", attempt_id=(await claimed(desk)).attempt())
+    sends = [await claimed(database_tenant) for _ in range(10)]
+    bad = receipt("kind of a newer version", attempt_id=(await claimed(database_tenant)).attempt())
     good = [receipt(attempt_id=sent.attempt()) for sent in sends]
-    await store(desk.database, bad, *good)
+    await store(database_tenant.database, bad, *good)
     with capture_logs() as logs:
-        await apply_waiting(desk.database)
-    assert await applied(desk, bad, *good) == [False, *[True] * 10]
+        await apply_waiting(database_tenant.database)
+    assert await applied(database_tenant, bad, *good) == [False, *[True] * 10]
     assert set(await statuses(*sends)) == {"DELIVERED"}
     assert [(line["event"], line["error"]) for line in logs] == [
         ("a batch of receipts was not applied", "UnknownValue"),
         ("a receipt was not applied", "UnknownValue"),
     ]
-    [row] = await desk.query("SELECT tries, next_try_at > received_at AS waits FROM receipt WHERE id = :id", id=bad.id)
+    [row] = await database_tenant.query(
+        "SELECT tries, next_attempt_at > received_at AS waits FROM receipt WHERE id = :id", id=bad.id
+    )
     assert row == {"tries": 1, "waits": True}

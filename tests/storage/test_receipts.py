@@ -13,16 +13,16 @@ from domain.evidence import AttemptState
 from storage import erasures, receipts
 from storage.database import Database
 from storage.receipts import StoredReceipt
-from tests.storage.sends import Desk, Sent
+from tests.storage.sends import DatabaseSend, DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-async def sent(desk: Desk) -> Sent:
+async def sent(database_tenant: DatabaseTenant) -> DatabaseSend:
     """A call is under way."""
-    sent = await desk.send()
+    sent = await database_tenant.send()
     await sent.claim()
     return sent
 
@@ -50,20 +50,20 @@ async def apply_waiting(database: Database) -> None:
     await ReceiptApplier(database).apply_waiting()
 
 
-async def stored(desk: Desk, *ids: UUID) -> list[dict[str, Any]]:
-    return await desk.query("SELECT * FROM receipt WHERE id = ANY(:ids) ORDER BY id", ids=list(ids))
+async def stored(database_tenant: DatabaseTenant, *ids: UUID) -> list[dict[str, Any]]:
+    return await database_tenant.query("SELECT * FROM receipt WHERE id = ANY(:ids) ORDER BY id", ids=list(ids))
 
 
-async def sole(desk: Desk, of: StoredReceipt) -> dict[str, Any]:
-    [row] = await stored(desk, of.id)
+async def sole(database_tenant: DatabaseTenant, of: StoredReceipt) -> dict[str, Any]:
+    [row] = await stored(database_tenant, of.id)
     return row
 
 
-async def test_stored_twice_it_is_one_row_as_it_was_told(desk: Desk) -> None:
+async def test_a_receipt_stored_twice_is_one_row(database_tenant: DatabaseTenant) -> None:
     told = receipt(provider_message_id="m", reason="why")
-    await store(desk.database, told)
-    await store(desk.database, told, told)
-    row = await sole(desk, told)
+    await store(database_tenant.database, told)
+    await store(database_tenant.database, told, told)
+    row = await sole(database_tenant, told)
     assert (row["kind"], row["provider_message_id"], row["reason"], row["occurred_at"]) == (
         "delivered",
         "m",
@@ -73,147 +73,153 @@ async def test_stored_twice_it_is_one_row_as_it_was_told(desk: Desk) -> None:
     assert (row["raw"], row["applied_at"]) == ({"event": "delivered"}, None)
 
 
-async def test_by_our_reference_it_moves_the_notification(sent: Sent) -> None:
+async def test_a_receipt_with_our_reference_moves_the_notification(sent: DatabaseSend) -> None:
     told = receipt(attempt_id=sent.attempt())
-    await store(sent.desk.database, told)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, told)
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
     assert [d["delivered_at"] for d in await sent.rows("delivery")] == [AT]
-    row = await sole(sent.desk, told)
+    row = await sole(sent.database_tenant, told)
     assert row["applied_at"] is not None
-    assert row["next_try_at"] is None
+    assert row["next_attempt_at"] is None
 
 
-async def test_by_the_vendors_message_id_it_moves_the_notification(sent: Sent) -> None:
+async def test_by_the_vendors_message_id_it_moves_the_notification(sent: DatabaseSend) -> None:
     await sent.answer(AttemptState.ACCEPTED, "m-by-id")
-    await store(sent.desk.database, receipt(provider_message_id="m-by-id"))
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, receipt(provider_message_id="m-by-id"))
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
 
 
-async def test_another_vendors_message_with_the_same_id_is_another_message(sent: Sent) -> None:
+async def test_another_vendors_message_with_the_same_id_is_another_message(sent: DatabaseSend) -> None:
     await sent.answer(AttemptState.ACCEPTED, "m-shared")
     by_id = receipt(provider_message_id="m-shared", provider="another")
     by_reference = receipt(attempt_id=sent.attempt(), provider="another")
-    await store(sent.desk.database, by_id, by_reference)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, by_id, by_reference)
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "SENT"
-    assert [row["applied_at"] for row in await stored(sent.desk, by_id.id, by_reference.id)] == [None, None]
+    assert [row["applied_at"] for row in await stored(sent.database_tenant, by_id.id, by_reference.id)] == [None, None]
 
 
-async def test_of_somebody_who_was_erased_it_is_obeyed_and_its_words_are_not_kept(sent: Sent) -> None:
+async def test_a_receipt_of_an_erased_recipient_is_applied_without_its_content(sent: DatabaseSend) -> None:
     """Weeks later: a callback often quotes the address that it is about."""
-    async with sent.desk.database.transaction() as session:
-        await erasures.erase(session, sent.desk.tenant, sent.desk.recipient_id)
+    async with sent.database_tenant.database.transaction() as session:
+        await erasures.erase_at_once(session, sent.database_tenant.tenant, sent.database_tenant.recipient_id)
     late = receipt(attempt_id=sent.attempt(), raw={"to": "ada@example.com"})
-    await store(sent.desk.database, late)
-    await apply_waiting(sent.desk.database)
-    row = await sole(sent.desk, late)
+    await store(sent.database_tenant.database, late)
+    await apply_waiting(sent.database_tenant.database)
+    row = await sole(sent.database_tenant, late)
     assert (row["applied_at"] is not None, row["raw"]) == (True, {})
     assert (await sent.row())["status"] == "DELIVERED"
 
 
-async def test_applied_once_it_is_not_applied_again(sent: Sent) -> None:
+async def test_applied_once_it_is_not_applied_again(sent: DatabaseSend) -> None:
     told = receipt(attempt_id=sent.attempt())
-    await store(sent.desk.database, told)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, told)
+    await apply_waiting(sent.database_tenant.database)
     before = await sent.row()
-    await store(sent.desk.database, told)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, told)
+    await apply_waiting(sent.database_tenant.database)
     assert await sent.row() == before
     assert await sent.statuses() == ["PENDING", "DELIVERED"]
 
 
-async def test_the_same_said_under_another_id_changes_nothing(sent: Sent) -> None:
+async def test_a_repeated_event_with_another_id_changes_nothing(sent: DatabaseSend) -> None:
     first = receipt(attempt_id=sent.attempt())
-    await store(sent.desk.database, first)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, first)
+    await apply_waiting(sent.database_tenant.database)
     again = replace(first, id=uuid4())
-    await store(sent.desk.database, again)
-    await apply_waiting(sent.desk.database)
-    assert (await sole(sent.desk, again))["applied_at"] is not None
+    await store(sent.database_tenant.database, again)
+    await apply_waiting(sent.database_tenant.database)
+    assert (await sole(sent.database_tenant, again))["applied_at"] is not None
     assert [event["kind"] for event in await sent.rows("event")].count("delivered") == 1
 
 
-async def test_an_early_one_waits_until_the_message_id_is_known(sent: Sent) -> None:
+async def test_an_early_one_waits_until_the_message_id_is_known(sent: DatabaseSend) -> None:
     early = receipt(provider_message_id="m-early")
-    await store(sent.desk.database, early, receipt(provider_message_id="m-other"))
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, early, receipt(provider_message_id="m-other"))
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "PENDING"
-    async with sent.desk.database.transaction() as session:
-        assert [one.id for one in await receipts.early(session, "sandbox", "m-early")] == [early.id]
-        assert await receipts.early(session, "another", "m-early") == []
+    async with sent.database_tenant.database.transaction() as session:
+        assert [one.id for one in await receipts.find_early(session, "sandbox", "m-early")] == [early.id]
+        assert await receipts.find_early(session, "another", "m-early") == []
     await sent.answer(AttemptState.ACCEPTED, "m-early")
-    await sent.desk.query("UPDATE receipt SET next_try_at = now() WHERE id = :id", id=early.id)
-    await apply_waiting(sent.desk.database)
+    await sent.database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE id = :id", id=early.id)
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
-    async with sent.desk.database.transaction() as session:
-        assert await receipts.early(session, "sandbox", "m-early") == []
+    async with sent.database_tenant.database.transaction() as session:
+        assert await receipts.find_early(session, "sandbox", "m-early") == []
 
 
-async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(desk: Desk) -> None:
+async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(
+    database_tenant: DatabaseTenant,
+) -> None:
     stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(desk.database, stray)
+    await store(database_tenant.database, stray)
     waits = []
     for tries in range(1, 4):
-        await apply_waiting(desk.database)
-        row = await sole(desk, stray)
+        await apply_waiting(database_tenant.database)
+        row = await sole(database_tenant, stray)
         assert (row["applied_at"], row["tries"]) == (None, tries)
-        [due] = await desk.query("SELECT extract(epoch FROM :at - now()) AS wait", at=row["next_try_at"])
+        [due] = await database_tenant.query("SELECT extract(epoch FROM :at - now()) AS wait", at=row["next_attempt_at"])
         waits.append(float(due["wait"]))
-        await desk.query("UPDATE receipt SET next_try_at = now() WHERE id = :id", id=stray.id)
+        await database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE id = :id", id=stray.id)
     assert [round(wait) for wait in waits] == [1, 2, 4]
 
 
-async def test_after_three_days_it_is_kept_and_tried_no_more(desk: Desk) -> None:
+async def test_after_three_days_it_is_kept_and_tried_no_more(database_tenant: DatabaseTenant) -> None:
     stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(desk.database, stray)
-    await desk.query("UPDATE receipt SET received_at = now() - interval '73 hours' WHERE id = :id", id=stray.id)
-    await apply_waiting(desk.database)
-    row = await sole(desk, stray)
-    assert (row["applied_at"], row["next_try_at"]) == (None, None)
+    await store(database_tenant.database, stray)
+    await database_tenant.query(
+        "UPDATE receipt SET received_at = now() - interval '73 hours' WHERE id = :id", id=stray.id
+    )
+    await apply_waiting(database_tenant.database)
+    row = await sole(database_tenant, stray)
+    assert (row["applied_at"], row["next_attempt_at"]) == (None, None)
 
 
-async def test_one_that_matches_nothing_does_not_hold_up_the_others(sent: Sent) -> None:
+async def test_one_that_matches_nothing_does_not_hold_up_the_others(sent: DatabaseSend) -> None:
     stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(sent.desk.database, stray)
-    await store(sent.desk.database, receipt(attempt_id=sent.attempt()))
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, stray)
+    await store(sent.database_tenant.database, receipt(attempt_id=sent.attempt()))
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
 
 
-async def test_one_of_a_generation_before_a_redrive_still_counts(desk: Desk) -> None:
-    first = await (await desk.send()).failed()
+async def test_one_of_a_generation_before_a_redrive_still_counts(database_tenant: DatabaseTenant) -> None:
+    first = await (await database_tenant.send()).failed()
     again = await first.redriven()
     old = receipt(attempt_id=first.attempt())
-    await store(desk.database, old)
-    await apply_waiting(desk.database)
-    assert (await sole(desk, old))["applied_at"] is not None
+    await store(database_tenant.database, old)
+    await apply_waiting(database_tenant.database)
+    assert (await sole(database_tenant, old))["applied_at"] is not None
     assert await again.statuses() == ["PENDING", "FAILED", "PENDING", "DELIVERED"]
     shown = {row["generation"]: row["status"] for row in await again.rows("delivery")}
     assert shown == {1: "DELIVERED", 2: "PENDING"}
 
 
 @pytest.mark.parametrize("kind", ["unknown", "unsubscribed"])
-async def test_a_word_that_proves_nothing_about_arrival_is_applied_and_moves_nothing(sent: Sent, kind: str) -> None:
+async def test_a_word_that_proves_nothing_about_arrival_is_applied_and_moves_nothing(
+    sent: DatabaseSend, kind: str
+) -> None:
     told = receipt(kind, attempt_id=sent.attempt())
-    await store(sent.desk.database, told)
-    await apply_waiting(sent.desk.database)
+    await store(sent.database_tenant.database, told)
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "PENDING"
-    assert (await sole(sent.desk, told))["applied_at"] is not None
+    assert (await sole(sent.database_tenant, told))["applied_at"] is not None
 
 
-async def test_a_complaint_proves_that_it_arrived(sent: Sent) -> None:
-    await store(sent.desk.database, receipt("complained", attempt_id=sent.attempt()))
-    await apply_waiting(sent.desk.database)
+async def test_a_complaint_proves_that_it_arrived(sent: DatabaseSend) -> None:
+    await store(sent.database_tenant.database, receipt("complained", attempt_id=sent.attempt()))
+    await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
 
 
-async def test_two_appliers_at_once_apply_each_receipt_once(sent: Sent) -> None:
+async def test_two_appliers_at_once_apply_each_receipt_once(sent: DatabaseSend) -> None:
     told = [receipt(kind, attempt_id=sent.attempt()) for kind in ("delivered", "opened", "clicked")]
-    await store(sent.desk.database, *told)
-    await asyncio.gather(*(apply_waiting(sent.desk.database) for _ in range(3)))
-    rows = await stored(sent.desk, *(one.id for one in told))
+    await store(sent.database_tenant.database, *told)
+    await asyncio.gather(*(apply_waiting(sent.database_tenant.database) for _ in range(3)))
+    rows = await stored(sent.database_tenant, *(one.id for one in told))
     assert [row["tries"] for row in rows] == [1, 1, 1]
     statuses = await sent.statuses()
     assert statuses[-1] == "OPENED"

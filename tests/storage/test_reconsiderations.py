@@ -10,7 +10,7 @@ from storage import gates, reconsiderations
 from storage.database import Database
 from tests.storage.buffers import CountingSession
 from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -28,13 +28,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def wait(desk: Desk, size: int, reason: GateReason = GateReason.QUIET_HOURS) -> None:
-    await desk.query(MANY, tenant=desk.tenant, size=size, reason=reason)
+async def wait(database_tenant: DatabaseTenant, size: int, reason: GateReason = GateReason.QUIET_HOURS) -> None:
+    await database_tenant.query(MANY, tenant=database_tenant.tenant, size=size, reason=reason)
 
 
-async def change(desk: Desk) -> None:
-    async with desk.database.transaction() as session:
-        await gates.reconsider(session, desk.tenant, None)
+async def change(database_tenant: DatabaseTenant) -> None:
+    async with database_tenant.database.transaction() as session:
+        await gates.reconsider(session, database_tenant.tenant, None)
 
 
 async def batch(database: Database, limit: int) -> bool:
@@ -42,51 +42,52 @@ async def batch(database: Database, limit: int) -> bool:
         return await reconsiderations.reconsider_batch(session, limit)
 
 
-async def due(desk: Desk) -> int:
-    [row] = await desk.query(
-        "SELECT count(*) AS due FROM queue_entry WHERE tenant = :tenant AND state = 'due'", tenant=desk.tenant
+async def due(database_tenant: DatabaseTenant) -> int:
+    [row] = await database_tenant.query(
+        "SELECT count(*) AS due FROM queue_entry WHERE tenant = :tenant AND state = 'due'",
+        tenant=database_tenant.tenant,
     )
     return int(row["due"])
 
 
-async def test_all_that_waits_asks_again_batch_by_batch(database: Database) -> None:
-    desk = await open_desk(database)
-    await wait(desk, 25)
-    await wait(desk, 3, GateReason.CAPPED)
-    await change(desk)
+async def test_all_waiting_sends_are_reconsidered_batch_by_batch(database: Database) -> None:
+    database_tenant = await open_database_tenant(database)
+    await wait(database_tenant, 25)
+    await wait(database_tenant, 3, GateReason.CAPPED)
+    await change(database_tenant)
     seen = []
     while await batch(database, 10):
-        seen.append(await due(desk))
+        seen.append(await due(database_tenant))
     assert sorted(set(seen) - {0}) == [10, 20, 25], "what waits for a cap goes on waiting"
-    assert await desk.query("SELECT * FROM reconsideration") == []
+    assert await database_tenant.query("SELECT * FROM reconsideration") == []
 
 
 async def test_one_that_waits_again_is_not_woken_twice(database: Database) -> None:
-    desk = await open_desk(database)
-    await wait(desk, 20)
-    await change(desk)
+    database_tenant = await open_database_tenant(database)
+    await wait(database_tenant, 20)
+    await change(database_tenant)
     await batch(database, 10)
     await batch(database, 10)
-    await desk.query("UPDATE queue_entry SET state = 'waiting' WHERE state = 'due'")
+    await database_tenant.query("UPDATE queue_entry SET state = 'waiting' WHERE state = 'due'")
     while await batch(database, 10):
         pass
-    assert await due(desk) == 10
+    assert await due(database_tenant) == 10
 
 
 async def test_a_batch_that_is_rolled_back_is_made_again(database: Database) -> None:
-    desk = await open_desk(database)
-    await wait(desk, 15)
-    await change(desk)
+    database_tenant = await open_database_tenant(database)
+    await wait(database_tenant, 15)
+    await change(database_tenant)
     async with database.transaction() as session:
         await reconsiderations.reconsider_batch(session, 10)
         await session.rollback()
     while await batch(database, 10):
         pass
-    assert await due(desk) == 15
+    assert await due(database_tenant) == 15
 
 
-async def test_tenants_take_turns(database: Database) -> None:
-    busy, quiet = await open_desk(database), await open_desk(database)
+async def test_tenants_are_served_round_robin(database: Database) -> None:
+    busy, quiet = await open_database_tenant(database), await open_database_tenant(database)
     await wait(busy, 100)
     await wait(quiet, 1)
     await change(busy)
@@ -98,11 +99,11 @@ async def test_tenants_take_turns(database: Database) -> None:
 
 
 @pytest.mark.parametrize("size", [10_000, pytest.param(100_000, marks=pytest.mark.long)])
-async def test_a_batch_reads_what_it_wakes(database: Database, size: int) -> None:
-    desk = await open_desk(database)
-    await wait(desk, size)
-    await desk.query("ANALYZE queue_entry")
-    await change(desk)
+async def test_a_batch_reads_only_rows_that_it_wakes(database: Database, size: int) -> None:
+    database_tenant = await open_database_tenant(database)
+    await wait(database_tenant, size)
+    await database_tenant.query("ANALYZE queue_entry")
+    await change(database_tenant)
     async with database.transaction() as session:
         counting: Any = CountingSession(session)
         assert await reconsiderations.reconsider_batch(counting, 100)

@@ -14,42 +14,46 @@ from domain.names import workflow_id
 from domain.reasons import ChannelReason, Reason
 from domain.statuses import NotificationStatus
 from storage import erasures, recipients, redrives, releases
-from storage.parked import Filter
-from storage.redrives import Found, Redrive
+from storage.dead_letters import NotificationFilter
+from storage.redrives import PlannedRedrive, RedriveTarget
 from tests.storage.locks import until_blocked
 from tests.storage.queues import claim, end_waits
 from tests.storage.queues import ids as ids_of
-from tests.storage.sends import KEY, Desk, Sent
+from tests.storage.sends import KEY, DatabaseSend, DatabaseTenant
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-async def failed(desk: Desk) -> Sent:
-    return await (await desk.send()).failed()
+async def failed(database_tenant: DatabaseTenant) -> DatabaseSend:
+    return await (await database_tenant.send()).failed()
 
 
-async def found(desk: Desk, tenant: UUID | None = None, **wanted: Any) -> list[Found]:
-    async with desk.database.transaction() as session:
-        return await redrives.find(session, tenant or desk.tenant, Filter(**wanted), limit=100, lock=False)
+async def found(database_tenant: DatabaseTenant, tenant: UUID | None = None, **wanted: Any) -> list[RedriveTarget]:
+    async with database_tenant.database.transaction() as session:
+        return await redrives.find_targets(
+            session, tenant or database_tenant.tenant, NotificationFilter(**wanted), limit=100, lock=False
+        )
 
 
-async def ids(desk: Desk, **wanted: Any) -> set[UUID]:
-    async with desk.database.transaction() as session:
-        count = await redrives.count(session, desk.tenant, Filter(**wanted))
-    seen = {each.id for each in await found(desk, **wanted)}
+async def ids(database_tenant: DatabaseTenant, **wanted: Any) -> set[UUID]:
+    async with database_tenant.database.transaction() as session:
+        count = await redrives.count_dead_letters(session, database_tenant.tenant, NotificationFilter(**wanted))
+    seen = {each.id for each in await found(database_tenant, **wanted)}
     assert len(seen) == count
     return seen
 
 
-async def redrive(desk: Desk, *some: Found, delay: float = 0.0) -> set[UUID]:
-    async with desk.database.transaction() as session:
-        return await redrives.redrive(session, desk.tenant, [Redrive(found=one, delay=delay) for one in some], KEY)
+async def redrive(database_tenant: DatabaseTenant, *some: RedriveTarget, delay: float = 0.0) -> set[UUID]:
+    async with database_tenant.database.transaction() as session:
+        return await redrives.redrive(
+            session, database_tenant.tenant, [PlannedRedrive(target=one, delay=delay) for one in some], KEY
+        )
 
 
-async def test_a_redriven_row_begins_again_and_says_who_wanted_it(failed: Sent) -> None:
+async def test_a_redriven_row_restarts_and_records_its_author(failed: DatabaseSend) -> None:
     before = await failed.row()
-    assert await redrive(failed.desk, *await found(failed.desk)) == {failed.id}
+    assert await redrive(failed.database_tenant, *await found(failed.database_tenant)) == {failed.id}
     row = await failed.row()
     changed = {name for name in row if row[name] != before[name]}
     assert changed == {"status", "failure_reason", "failures", "finished_at", "generation", "revision"}
@@ -60,60 +64,66 @@ async def test_a_redriven_row_begins_again_and_says_who_wanted_it(failed: Sent) 
     assert await failed.statuses() == ["PENDING", "FAILED", "PENDING"]
 
 
-async def test_what_a_doubt_was_forced_to_is_told(desk: Desk) -> None:
-    doubtful = await (await desk.send()).failed(AttemptState.UNKNOWN)
-    [one] = await found(desk)
+async def test_a_forced_redrive_of_a_doubt_is_recorded(database_tenant: DatabaseTenant) -> None:
+    doubtful = await (await database_tenant.send()).failed(AttemptState.UNKNOWN)
+    [one] = await found(database_tenant)
     assert one.candidate.status is NotificationStatus.IN_DOUBT
-    await redrive(desk, one)
+    await redrive(database_tenant, one)
     [told] = [event for event in await doubtful.rows("event") if event["kind"] == "redriven"]
     assert told["detail"] == {"generation": 2, "key": str(KEY), "forced": True}
 
 
-async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed: Sent) -> None:
-    await failed.desk.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=failed.id)
-    await failed.desk.query(
+async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed: DatabaseSend) -> None:
+    await failed.database_tenant.query(
+        "UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=failed.id
+    )
+    await failed.database_tenant.query(
         "INSERT INTO queue_entry"
         " (notification_id, generation, tenant, priority, state, next_at, started_at, cancel_due)"
         " VALUES (:id, 1, :tenant, 3, 'canceled', now(), now(), true)",
-        **{"id": failed.id, "tenant": failed.desk.tenant},
+        **{"id": failed.id, "tenant": failed.database_tenant.tenant},
     )
-    await redrive(failed.desk, *await found(failed.desk))
+    await redrive(failed.database_tenant, *await found(failed.database_tenant))
     assert (await failed.row())["cancel_requested_at"] is None
     entry = await failed.entry()
     assert entry is not None
     assert [entry[name] for name in ("generation", "state", "cancel_due", "started_at")] == [2, "due", False, None]
 
 
-async def test_what_the_last_generation_waited_for_nobody_waits_for(failed: Sent) -> None:
-    await failed.desk.query(
+async def test_waits_of_the_former_generation_end(failed: DatabaseSend) -> None:
+    await failed.database_tenant.query(
         "UPDATE delivery SET awaits = 'opened', held_at = now(), held_providers = '{sandbox}'"
         " WHERE notification_id = :id",
         id=failed.id,
     )
-    await redrive(failed.desk, *await found(failed.desk))
+    await redrive(failed.database_tenant, *await found(failed.database_tenant))
     assert [(row["awaits"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
-    async with failed.desk.database.transaction() as session:
-        assert await releases.release(session, 10) == 0
+    async with failed.database_tenant.database.transaction() as session:
+        assert await releases.release_held(session, 10) == 0
 
 
-async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: Sent) -> None:
-    [one] = await found(failed.desk)
-    assert await redrive(failed.desk, replace(one, revision=one.revision - 1)) == set()
+async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: DatabaseSend) -> None:
+    [one] = await found(failed.database_tenant)
+    assert await redrive(failed.database_tenant, replace(one, revision=one.revision - 1)) == set()
     assert await failed.statuses() == ["PENDING", "FAILED"]
 
 
-async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: Sent) -> None:
+async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: DatabaseSend) -> None:
     async def one() -> set[UUID]:
-        async with failed.desk.database.transaction() as session:
-            seen = await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
-            return await redrives.redrive(session, failed.desk.tenant, [Redrive(found=each) for each in seen], KEY)
+        async with failed.database_tenant.database.transaction() as session:
+            seen = await redrives.find_targets(
+                session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
+            )
+            return await redrives.redrive(
+                session, failed.database_tenant.tenant, [PlannedRedrive(target=each) for each in seen], KEY
+            )
 
     async def another() -> set[UUID]:
-        async with failed.desk.database.transaction() as session:
-            seen = await redrives.find_one(session, failed.desk.tenant, failed.id)
+        async with failed.database_tenant.database.transaction() as session:
+            seen = await redrives.lock_target(session, failed.database_tenant.tenant, failed.id)
             parked = seen is not None and seen.candidate.status is NotificationStatus.FAILED
-            again = [Redrive(found=seen)] if seen is not None and parked else []
-            return await redrives.redrive(session, failed.desk.tenant, again, KEY)
+            again = [PlannedRedrive(target=seen)] if seen is not None and parked else []
+            return await redrives.redrive(session, failed.database_tenant.tenant, again, KEY)
 
     won = await asyncio.gather(*(step() for _ in range(5) for step in (one, another)))
     assert sorted(map(len, won)) == [0] * 9 + [1]
@@ -122,83 +132,91 @@ async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: Sent
 
 
 @pytest.mark.parametrize("by_filter", [False, True])
-async def test_who_looks_at_a_row_that_is_just_redriven_waits_and_sees_it_pending(
-    failed: Sent, by_filter: bool
-) -> None:
-    async def look() -> list[Found]:
-        async with failed.desk.database.transaction() as session:
+async def test_a_read_of_a_row_being_redriven_waits_and_sees_pending(failed: DatabaseSend, by_filter: bool) -> None:
+    async def look() -> list[RedriveTarget]:
+        async with failed.database_tenant.database.transaction() as session:
             if by_filter:
-                return await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
-            one = await redrives.find_one(session, failed.desk.tenant, failed.id)
+                return await redrives.find_targets(
+                    session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
+                )
+            one = await redrives.lock_target(session, failed.database_tenant.tenant, failed.id)
             return [one] if one else []
 
-    async with failed.desk.database.transaction() as session:
-        seen = await redrives.find(session, failed.desk.tenant, Filter(), limit=10, lock=True)
-        await redrives.redrive(session, failed.desk.tenant, [Redrive(found=one) for one in seen], KEY)
+    async with failed.database_tenant.database.transaction() as session:
+        seen = await redrives.find_targets(
+            session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
+        )
+        await redrives.redrive(
+            session, failed.database_tenant.tenant, [PlannedRedrive(target=one) for one in seen], KEY
+        )
         waiting = asyncio.create_task(look())
-        await until_blocked(failed.desk.database, waiting)
+        await until_blocked(failed.database_tenant.database, waiting)
     statuses = [one.candidate.status for one in await waiting]
     assert statuses == ([] if by_filter else [NotificationStatus.PENDING])
 
 
-async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Sent) -> None:
-    await redrive(failed.desk, *await found(failed.desk))
-    [one] = [each for each in await claim(failed.desk.database) if each.id == failed.id]
+async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: DatabaseSend) -> None:
+    await redrive(failed.database_tenant, *await found(failed.database_tenant))
+    [one] = [each for each in await claim(failed.database_tenant.database) if each.id == failed.id]
     assert workflow_id(one.id, one.generation) == f"notification-{failed.id}-2"
     assert not one.started
 
 
-async def test_before_its_time_it_is_not_due(failed: Sent) -> None:
-    await redrive(failed.desk, *await found(failed.desk), delay=60)
-    await end_waits(failed.desk.database)
-    assert failed.id not in ids_of(await claim(failed.desk.database))
-    [row] = await failed.desk.query(
+async def test_before_its_time_it_is_not_due(failed: DatabaseSend) -> None:
+    await redrive(failed.database_tenant, *await found(failed.database_tenant), delay=60)
+    await end_waits(failed.database_tenant.database)
+    assert failed.id not in ids_of(await claim(failed.database_tenant.database))
+    [row] = await failed.database_tenant.query(
         "SELECT next_at > now() + interval '50 s' AND next_at < now() + interval '61 s' AS soon "
         "FROM queue_entry WHERE notification_id = :id",
         id=failed.id,
     )
     assert row["soon"]
-    await failed.desk.query(
+    await failed.database_tenant.query(
         "UPDATE queue_entry SET next_at = next_at - interval '60 s' WHERE notification_id = :id", id=failed.id
     )
-    await end_waits(failed.desk.database)
-    assert failed.id in ids_of(await claim(failed.desk.database))
+    await end_waits(failed.database_tenant.database)
+    assert failed.id in ids_of(await claim(failed.database_tenant.database))
 
 
-async def test_a_filter_finds_what_is_parked_unless_it_names_a_status(desk: Desk) -> None:
-    parked = await (await desk.send()).failed()
-    doubtful = await (await desk.send()).failed(AttemptState.UNKNOWN)
-    sent = await (await desk.send()).failed(AttemptState.ACCEPTED)
-    waiting = await desk.send()
-    assert await ids(desk) == {parked.id, doubtful.id}
-    assert await ids(desk, status="FAILED") == {parked.id}
-    assert await ids(desk, status="IN_DOUBT") == {doubtful.id}
-    assert await ids(desk, status="SENT") == {sent.id}
-    assert await ids(desk, status="PENDING") == {waiting.id}
+async def test_a_filter_finds_dead_letters_unless_it_names_a_status(database_tenant: DatabaseTenant) -> None:
+    parked = await (await database_tenant.send()).failed()
+    doubtful = await (await database_tenant.send()).failed(AttemptState.UNKNOWN)
+    sent = await (await database_tenant.send()).failed(AttemptState.ACCEPTED)
+    waiting = await database_tenant.send()
+    assert await ids(database_tenant) == {parked.id, doubtful.id}
+    assert await ids(database_tenant, status="FAILED") == {parked.id}
+    assert await ids(database_tenant, status="IN_DOUBT") == {doubtful.id}
+    assert await ids(database_tenant, status="SENT") == {sent.id}
+    assert await ids(database_tenant, status="PENDING") == {waiting.id}
 
 
-async def test_a_filter_finds_what_fits_every_condition(desk: Desk) -> None:
-    async with desk.database.transaction() as session:
-        await recipients.replace(session, desk.tenant, "bob", {"contact": {}})
-    spring = await (await desk.send(tags=("spring", "sale"))).failed()
-    both = await (await desk.send(Channel.EMAIL, Channel.SMS)).failed()
-    bobs = await (await desk.send(recipient_id="bob")).failed()
-    await desk.query("UPDATE notification SET notification_type = 'code' WHERE id = :id", id=both.id)
+async def test_a_filter_requires_every_condition(database_tenant: DatabaseTenant) -> None:
+    async with database_tenant.database.transaction() as session:
+        await recipients.replace_profile(session, database_tenant.tenant, "bob", {"contact": {}})
+    spring = await (await database_tenant.send(tags=("spring", "sale"))).failed()
+    both = await (await database_tenant.send(Channel.EMAIL, Channel.SMS)).failed()
+    bobs = await (await database_tenant.send(recipient_id="bob")).failed()
+    await database_tenant.query("UPDATE notification SET notification_type = 'code' WHERE id = :id", id=both.id)
     everything = {spring.id, both.id, bobs.id}
-    assert await ids(desk) == everything
-    assert await ids(desk, tag="spring") == {spring.id}
-    assert await ids(desk, recipient_id="bob") == {bobs.id}
-    assert await ids(desk, notification_type="code") == {both.id}
-    assert await ids(desk, channel="sms") == {both.id}
-    assert await ids(desk, channel="email") == everything
-    assert await ids(desk, channel="sms", recipient_id="bob") == set()
+    assert await ids(database_tenant) == everything
+    assert await ids(database_tenant, tag="spring") == {spring.id}
+    assert await ids(database_tenant, recipient_id="bob") == {bobs.id}
+    assert await ids(database_tenant, notification_type="code") == {both.id}
+    assert await ids(database_tenant, channel="sms") == {both.id}
+    assert await ids(database_tenant, channel="email") == everything
+    assert await ids(database_tenant, channel="sms", recipient_id="bob") == set()
 
 
-async def test_a_filter_by_time_takes_its_start_and_leaves_its_end(failed: Sent) -> None:
+async def test_a_filter_by_time_takes_its_start_and_leaves_its_end(failed: DatabaseSend) -> None:
     at = (await failed.row())["created_at"]
     after = at + timedelta(microseconds=1)
-    assert await ids(failed.desk, created_from=at, created_before=after) == {failed.id}
-    assert await ids(failed.desk, created_before=at) == await ids(failed.desk, created_from=after) == set()
+    assert await ids(failed.database_tenant, created_from=at, created_before=after) == {failed.id}
+    assert (
+        await ids(failed.database_tenant, created_before=at)
+        == await ids(failed.database_tenant, created_from=after)
+        == set()
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,59 +240,67 @@ async def test_a_filter_by_time_takes_its_start_and_leaves_its_end(failed: Sent)
         ({"failure_reason": "no_address", "channel": "sms"}, True),
     ],
 )
-async def test_a_reason_is_known_by_its_code_and_its_cause(desk: Desk, wanted: dict[str, str], fits: bool) -> None:
-    both = await (await desk.send(Channel.EMAIL, Channel.SMS)).failed()
+async def test_a_reason_is_known_by_its_code_and_its_cause(
+    database_tenant: DatabaseTenant, wanted: dict[str, str], fits: bool
+) -> None:
+    both = await (await database_tenant.send(Channel.EMAIL, Channel.SMS)).failed()
     gave_up = Reason("gave_up", {"attempts": 4, "cause": "timeout"})
     await both.fail(ChannelReason("email", gave_up), ChannelReason("sms", Reason("no_address")))
-    assert await ids(desk, **wanted) == ({both.id} if fits else set())
+    assert await ids(database_tenant, **wanted) == ({both.id} if fits else set())
 
 
-async def test_a_reason_of_the_last_generation_is_none_of_this_one(failed: Sent) -> None:
+async def test_a_reason_of_the_last_generation_is_none_of_this_one(failed: DatabaseSend) -> None:
     again = await failed.redriven()
     await again.failed()
     await again.fail(ChannelReason("email", Reason("gave_up")))
-    assert await ids(failed.desk, failure_reason="not_accepted") == set()
-    assert await ids(failed.desk, failure_reason="gave_up") == {failed.id}
+    assert await ids(failed.database_tenant, failure_reason="not_accepted") == set()
+    assert await ids(failed.database_tenant, failure_reason="gave_up") == {failed.id}
 
 
-async def test_the_pages_of_a_search_have_each_row_once(desk: Desk) -> None:
-    some = [await (await desk.send()).failed() for _ in range(5)]
+async def test_the_pages_of_a_search_have_each_row_once(database_tenant: DatabaseTenant) -> None:
+    some = [await (await database_tenant.send()).failed() for _ in range(5)]
     seen: list[UUID] = []
-    async with desk.database.transaction() as session:
+    async with database_tenant.database.transaction() as session:
         while True:
-            after = seen[-1] if seen else redrives.FIRST
-            page = await redrives.find(session, desk.tenant, Filter(), after=after, limit=2, lock=False)
+            after = seen[-1] if seen else redrives.MIN_ID
+            page = await redrives.find_targets(
+                session, database_tenant.tenant, NotificationFilter(), after=after, limit=2, lock=False
+            )
             seen += [one.id for one in page]
             if len(page) < 2:
                 break
     assert seen == [one.id for one in some]
 
 
-async def test_whose_person_was_erased_is_known_also_when_somebody_has_that_id_again(failed: Sent) -> None:
-    desk = failed.desk
-    assert [one.candidate.erased for one in await found(desk)] == [False]
-    async with desk.database.transaction() as session:
-        await erasures.erase(session, desk.tenant, desk.recipient_id)
-    assert [one.candidate.erased for one in await found(desk)] == [True]
-    async with desk.database.transaction() as session:
-        await recipients.replace(session, desk.tenant, desk.recipient_id, {"contact": desk.contact})
-    await desk.query("UPDATE recipient SET created_at = now() + interval '1 minute' WHERE tenant = :t", t=desk.tenant)
-    assert [one.candidate.erased for one in await found(desk)] == [True]
+async def test_an_erased_recipient_is_recognized_after_its_id_is_reused(failed: DatabaseSend) -> None:
+    database_tenant = failed.database_tenant
+    assert [one.candidate.erased for one in await found(database_tenant)] == [False]
+    async with database_tenant.database.transaction() as session:
+        await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
+    assert [one.candidate.erased for one in await found(database_tenant)] == [True]
+    async with database_tenant.database.transaction() as session:
+        await recipients.replace_profile(
+            session, database_tenant.tenant, database_tenant.recipient_id, {"contact": database_tenant.contact}
+        )
+    await database_tenant.query(
+        "UPDATE recipient SET created_at = now() + interval '1 minute' WHERE tenant = :t", t=database_tenant.tenant
+    )
+    assert [one.candidate.erased for one in await found(database_tenant)] == [True]
 
 
-async def test_when_it_expires_is_read_with_it(desk: Desk) -> None:
-    await (await desk.send(expires_in=timedelta(days=1))).failed()
-    [one] = await found(desk)
+async def test_when_it_expires_is_read_with_it(database_tenant: DatabaseTenant) -> None:
+    await (await database_tenant.send(expires_in=timedelta(days=1))).failed()
+    [one] = await found(database_tenant)
     assert one.candidate.expires_at is not None
     assert one.candidate.expires_at > datetime.now(UTC) + timedelta(hours=23)
     assert one.candidate.finished
 
 
-async def test_another_tenants_are_neither_found_nor_redriven(failed: Sent) -> None:
-    [one] = await found(failed.desk)
+async def test_another_tenants_are_neither_found_nor_redriven(failed: DatabaseSend) -> None:
+    [one] = await found(failed.database_tenant)
     stranger = uuid4()
-    assert await found(failed.desk, tenant=stranger) == []
-    async with failed.desk.database.transaction() as session:
-        assert await redrives.find_one(session, stranger, failed.id) is None
-        assert await redrives.redrive(session, stranger, [Redrive(found=one)], KEY) == set()
+    assert await found(failed.database_tenant, tenant=stranger) == []
+    async with failed.database_tenant.database.transaction() as session:
+        assert await redrives.lock_target(session, stranger, failed.id) is None
+        assert await redrives.redrive(session, stranger, [PlannedRedrive(target=one)], KEY) == set()
     assert (await failed.row())["generation"] == 1

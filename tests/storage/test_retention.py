@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from dispatch.pruning import Pruning
+from dispatch.pruning import PruningTask
 from domain.clock import now
-from domain.redrives import refusal
+from domain.redrives import redrive_refusal
 from metrics.registry import REGISTRY
 from storage import pruning, redrives, retention
 from storage.database import Database
 from storage.outages import is_outage
-from storage.pruned_counts import pruned_rows
-from storage.retention import id_at
+from storage.pruned_counts import read_pruned_counts
+from storage.retention import first_id_at
 from tests.storage.buffers import CountingSession
 from tests.storage.databases import own_database
-from tests.storage.queues import ended
-from tests.storage.sends import Desk, Sent, open_desk
+from tests.storage.queues import end_notifications
+from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 DAY = timedelta(days=1)
@@ -34,40 +34,44 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    desk = await open_desk(database)
-    await desk.query("UPDATE tenant SET content_days = 10, record_days = 30 WHERE id = :id", id=desk.tenant)
-    return desk
+async def database_tenant(database: Database) -> DatabaseTenant:
+    database_tenant = await open_database_tenant(database)
+    await database_tenant.query(
+        "UPDATE tenant SET content_days = 10, record_days = 30 WHERE id = :id", id=database_tenant.tenant
+    )
+    return database_tenant
 
 
-async def old_send(desk: Desk, days: int, *, is_open: bool = False) -> Sent:
+async def old_send(database_tenant: DatabaseTenant, days: int, *, is_open: bool = False) -> DatabaseSend:
     """A send that was accepted, and has ended, so many days ago."""
     at = now() - days * DAY
-    sent = await desk.send(id=UUID(int=id_at(at).int + days), event_payload={"name": "Ada"})
+    sent = await database_tenant.send(id=UUID(int=first_id_at(at).int + days), event_payload={"name": "Ada"})
     await sent.claim()
     if not is_open:
-        await ended(desk, sent.id)
-        await desk.query(
+        await end_notifications(database_tenant, sent.id)
+        await database_tenant.query(
             "UPDATE notification SET finished_at = :at, created_at = :at WHERE id = :id", at=at, id=sent.id
         )
     return sent
 
 
-async def prune(database: Database, *, kept_at_least: timedelta = DAY, batch_size: int = 200) -> None:
-    work = Pruning(database, kept_at_least, batch_size)
+async def prune(database: Database, *, min_retention: timedelta = DAY, batch_size: int = 200) -> None:
+    work = PruningTask(database, min_retention, batch_size)
     while await work.prune() < 1:
         pass
 
 
-async def payloads(desk: Desk) -> dict[UUID, Any]:
-    rows = await desk.query("SELECT id, event_payload FROM notification WHERE tenant = :tenant", tenant=desk.tenant)
+async def payloads(database_tenant: DatabaseTenant) -> dict[UUID, Any]:
+    rows = await database_tenant.query(
+        "SELECT id, event_payload FROM notification WHERE tenant = :tenant", tenant=database_tenant.tenant
+    )
     return {row["id"]: row["event_payload"] for row in rows}
 
 
-async def test_content_is_removed_first_and_the_rows_later(desk: Desk) -> None:
-    young, older, oldest = [await old_send(desk, days) for days in (5, 20, 40)]
-    await prune(desk.database)
-    assert await payloads(desk) == {young.id: {"name": "Ada"}, older.id: {}}
+async def test_content_is_removed_first_and_the_rows_later(database_tenant: DatabaseTenant) -> None:
+    young, older, oldest = [await old_send(database_tenant, days) for days in (5, 20, 40)]
+    await prune(database_tenant.database)
+    assert await payloads(database_tenant) == {young.id: {"name": "Ada"}, older.id: {}}
     contents = {sent.id: [row["rendered_content"] for row in await sent.rows("delivery")] for sent in (young, older)}
     assert contents[older.id] == [None]
     assert contents[young.id] != [None]
@@ -76,60 +80,62 @@ async def test_content_is_removed_first_and_the_rows_later(desk: Desk) -> None:
         assert await older.rows(table) != []
 
 
-async def test_an_open_notification_is_kept_however_old_it_is(desk: Desk) -> None:
-    sent = await old_send(desk, 40, is_open=True)
-    await prune(desk.database)
-    assert await payloads(desk) == {sent.id: {"name": "Ada"}}
+async def test_an_open_notification_is_kept_however_old_it_is(database_tenant: DatabaseTenant) -> None:
+    sent = await old_send(database_tenant, 40, is_open=True)
+    await prune(database_tenant.database)
+    assert await payloads(database_tenant) == {sent.id: {"name": "Ada"}}
 
 
-async def test_one_that_ended_late_is_kept_from_its_end_on(desk: Desk) -> None:
-    sent = await old_send(desk, 40)
-    await desk.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=sent.id)
-    await prune(desk.database)
-    assert await payloads(desk) == {sent.id: {"name": "Ada"}}
-    await desk.query("UPDATE notification SET finished_at = now() - interval '11 days' WHERE id = :id", id=sent.id)
-    await desk.query("UPDATE pruning SET began_at = now() - interval '8 days'")
-    await prune(desk.database)
-    assert await payloads(desk) == {sent.id: {}}
+async def test_one_that_ended_late_is_kept_from_its_end_on(database_tenant: DatabaseTenant) -> None:
+    sent = await old_send(database_tenant, 40)
+    await database_tenant.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=sent.id)
+    await prune(database_tenant.database)
+    assert await payloads(database_tenant) == {sent.id: {"name": "Ada"}}
+    await database_tenant.query(
+        "UPDATE notification SET finished_at = now() - interval '11 days' WHERE id = :id", id=sent.id
+    )
+    await database_tenant.query("UPDATE pruning SET pass_started_at = now() - interval '8 days'")
+    await prune(database_tenant.database)
+    assert await payloads(database_tenant) == {sent.id: {}}
 
 
-async def test_nothing_is_removed_within_the_idempotency_window(desk: Desk) -> None:
-    sent = await old_send(desk, 40)
-    await prune(desk.database, kept_at_least=50 * DAY)
-    assert await payloads(desk) == {sent.id: {"name": "Ada"}}
+async def test_nothing_is_removed_within_the_idempotency_window(database_tenant: DatabaseTenant) -> None:
+    sent = await old_send(database_tenant, 40)
+    await prune(database_tenant.database, min_retention=50 * DAY)
+    assert await payloads(database_tenant) == {sent.id: {"name": "Ada"}}
 
 
-async def test_batches_go_on_until_all_is_removed_and_each_is_counted(desk: Desk) -> None:
+async def test_batches_repeat_until_all_rows_are_removed_and_counted(database_tenant: DatabaseTenant) -> None:
     for days in range(40, 47):
-        await old_send(desk, days)
-    await prune(desk.database, batch_size=2)
-    assert await payloads(desk) == {}
-    async with desk.database.transaction() as session:
-        counts = await pruned_rows(session)
+        await old_send(database_tenant, days)
+    await prune(database_tenant.database, batch_size=2)
+    assert await payloads(database_tenant) == {}
+    async with database_tenant.database.transaction() as session:
+        counts = await read_pruned_counts(session)
     assert counts["notification"] == counts["delivery"] == counts["attempt"] == 7
 
 
-async def test_one_without_its_content_is_not_sent_again(desk: Desk) -> None:
-    sent = await old_send(desk, 20)
-    await desk.query("UPDATE recipient SET created_at = now() - interval '30 days'")
-    await prune(desk.database)
-    async with desk.database.transaction() as session:
-        found = await redrives.find_one(session, desk.tenant, sent.id)
+async def test_one_without_its_content_is_not_sent_again(database_tenant: DatabaseTenant) -> None:
+    sent = await old_send(database_tenant, 20)
+    await database_tenant.query("UPDATE recipient SET created_at = now() - interval '30 days'")
+    await prune(database_tenant.database)
+    async with database_tenant.database.transaction() as session:
+        found = await redrives.lock_target(session, database_tenant.tenant, sent.id)
     assert found is not None
-    assert refusal(found.candidate, now(), force=True) == "content_removed"
+    assert redrive_refusal(found.candidate, now(), force=True) == "content_removed"
 
 
-async def test_another_tenant_has_its_own_days(desk: Desk) -> None:
-    other = await open_desk(desk.database)
-    await old_send(desk, 40)
+async def test_another_tenant_has_its_own_days(database_tenant: DatabaseTenant) -> None:
+    other = await open_database_tenant(database_tenant.database)
+    await old_send(database_tenant, 40)
     kept = await old_send(other, 40)
-    await prune(desk.database)
-    assert (await payloads(desk), await payloads(other)) == ({}, {kept.id: {"name": "Ada"}})
+    await prune(database_tenant.database)
+    assert (await payloads(database_tenant), await payloads(other)) == ({}, {kept.id: {"name": "Ada"}})
 
 
 OLD_ROWS = {
     "receipt": """
-INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_try_at)
+INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at)
 SELECT gen_random_uuid(), 'sandbox', 'delivered', now(), now() - make_interval(days => n), '{}', 0,
        CASE WHEN n = 41 THEN now() END FROM (VALUES (1), (40), (41)) AS ages(n)""",
     "sandbox_receipt": """
@@ -149,7 +155,7 @@ WITH weekly AS (
   INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at)
   SELECT gen_random_uuid(), id, 'weekly', 'order.shipped', '{}', now(), now() FROM tenant LIMIT 1 RETURNING id, tenant
 )
-INSERT INTO schedule_run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, left_out, finished_at)
+INSERT INTO schedule_run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, finished_at)
 SELECT gen_random_uuid(), weekly.id, tenant, 'due', now(), now(), 0, '{}',
        CASE WHEN n < 200 THEN now() - make_interval(days => n) END
   FROM weekly, (VALUES (1), (100), (200)) AS ages(n)""",
@@ -157,22 +163,24 @@ SELECT gen_random_uuid(), weekly.id, tenant, 'due', now(), now(), 0, '{}',
 
 
 @pytest.mark.parametrize("table", OLD_ROWS)
-async def test_rows_that_are_old_and_done_are_deleted(desk: Desk, table: str) -> None:
-    ids = {"old": id_at(now() - 100 * DAY), "new": id_at(now() - DAY), "new_too": id_at(now())}
+async def test_rows_that_are_old_and_done_are_deleted(database_tenant: DatabaseTenant, table: str) -> None:
+    ids = {"old": first_id_at(now() - 100 * DAY), "new": first_id_at(now() - DAY), "new_too": first_id_at(now())}
     insert = OLD_ROWS[table]
-    await desk.query(insert, **{name: id for name, id in ids.items() if f":{name}" in insert})
-    await prune(desk.database)
-    [row] = await desk.query(f"SELECT count(*) AS kept FROM {table}")
+    await database_tenant.query(insert, **{name: id for name, id in ids.items() if f":{name}" in insert})
+    await prune(database_tenant.database)
+    [row] = await database_tenant.query(f"SELECT count(*) AS kept FROM {table}")
     assert row["kept"] == 2
 
 
-async def test_a_batch_that_takes_too_long_is_ended_and_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "TIMEOUT", text("SET LOCAL statement_timeout = '50ms'"))
+async def test_a_batch_that_takes_too_long_is_ended_and_counted(
+    database_tenant: DatabaseTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "SET_TIMEOUT", text("SET LOCAL statement_timeout = '50ms'"))
     before = reached()
-    async with desk.database.transaction() as session:
+    async with database_tenant.database.transaction() as session:
         await session.execute(text("LOCK TABLE receipt"))
         with pytest.raises(DBAPIError) as raised:
-            await prune(desk.database)
+            await prune(database_tenant.database)
     assert is_outage(raised.value)
     assert reached() == before + 1
 
@@ -183,20 +191,20 @@ def reached() -> float:
 
 MANY = """
 INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
-       idempotency_held, created_at, finished_at, generation, revision, content_removed_at)
+       holds_idempotency_key, created_at, finished_at, generation, revision, content_removed_at)
 SELECT CAST(lpad(to_hex(CAST(:base AS bigint) + n), 12, '0') || '70008000000000000000' AS uuid), :tenant, 'ada',
        'order.shipped', :type, '{}', 'DELIVERED', 3, '{}', false, now() - interval '20 days',
        now() - interval '20 days', 1, 3, now() FROM generate_series(1, 10000) AS n
 """
 
 
-async def test_a_pass_over_what_is_kept_reads_a_batch_at_a_time(desk: Desk) -> None:
-    base = id_at(now() - 20 * DAY).int >> 80
-    await desk.query(MANY, tenant=desk.tenant, type=desk.type_id, base=base)
-    await desk.query("ANALYZE notification")
-    async with desk.database.transaction() as session:
+async def test_a_pass_over_kept_rows_reads_one_batch_at_a_time(database_tenant: DatabaseTenant) -> None:
+    base = first_id_at(now() - 20 * DAY).int >> 80
+    await database_tenant.query(MANY, tenant=database_tenant.tenant, type=database_tenant.type_id, base=base)
+    await database_tenant.query("ANALYZE notification")
+    async with database_tenant.database.transaction() as session:
         counting = CountingSession(session)
-        tenant = await retention.next_tenant(counting, UUID(int=0))
+        tenant = await retention.find_next_tenant(counting, UUID(int=0))
         assert tenant is not None
         await retention.delete_records(counting, tenant.id, now() - 30 * DAY, UUID(int=0), 200)
         await retention.remove_content(counting, tenant.id, now() - 10 * DAY, UUID(int=0), 200)

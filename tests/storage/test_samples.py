@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from domain.clock import now
 from domain.names import timed_id
-from metrics.samples import SAMPLED, Sample
+from metrics.samples import GAUGE_DEFINITIONS, Sample
 from storage import samples
 from storage.database import Database
 from tests.storage.databases import own_database
-from tests.storage.sends import Desk, open_desk
+from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 
@@ -24,7 +24,7 @@ SELECT uuidv7(), 1, :tenant, 3 + n % 2, CASE WHEN n % 10 = 0 THEN 'waiting' ELSE
   FROM generate_series(1, :open) AS n
 """
 RECEIPTS = """
-INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_try_at, applied_at)
+INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at, applied_at)
 SELECT gen_random_uuid(), 'smtp', 'delivered', now(), now(), '{}', n % 2,
        CASE WHEN n <= 4 THEN now() - interval '9 seconds' END, CASE WHEN n > 4 THEN now() END
   FROM generate_series(1, 20000) AS n
@@ -44,21 +44,23 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module")
-async def desk(database: Database) -> Desk:
-    desk = await open_desk(database)
-    await desk.query(FILL, tenant=desk.tenant, open=OPEN)
-    await desk.query(OLDEST, tenant=desk.tenant, id=timed_id(now() - timedelta(hours=2), "the oldest"))
-    await desk.query(RECEIPTS)
-    await desk.query("ANALYZE queue_entry, receipt")
-    return desk
+async def database_tenant(database: Database) -> DatabaseTenant:
+    database_tenant = await open_database_tenant(database)
+    await database_tenant.query(FILL, tenant=database_tenant.tenant, open=OPEN)
+    await database_tenant.query(
+        OLDEST, tenant=database_tenant.tenant, id=timed_id(now() - timedelta(hours=2), "the oldest")
+    )
+    await database_tenant.query(RECEIPTS)
+    await database_tenant.query("ANALYZE queue_entry, receipt")
+    return database_tenant
 
 
 async def read(database: Database) -> Sample:
     async with database.transaction() as session:
-        return await samples.read(session, ["smtp"])
+        return await samples.read_sample(session, ["smtp"])
 
 
-async def test_depth_and_age_are_those_of_each_priority(database: Database, desk: Desk) -> None:
+async def test_depth_and_age_are_those_of_each_priority(database: Database, database_tenant: DatabaseTenant) -> None:
     values = (await read(database)).values
     assert values["tocsin_queue_depth"] == {"1": 0, "2": 0, "3": 12_000, "4": 15_000, "5": 0}
     ages = values["tocsin_queue_age_seconds"]
@@ -66,36 +68,40 @@ async def test_depth_and_age_are_those_of_each_priority(database: Database, desk
     assert ages["3"] >= 40
 
 
-async def test_waits_receipts_and_circuits_are_read(database: Database, desk: Desk) -> None:
+async def test_waits_receipts_and_circuits_are_read(database: Database, database_tenant: DatabaseTenant) -> None:
     sample = await read(database)
     assert sample.values["tocsin_waits"]["provider_busy"] == 3000
     assert sample.values["tocsin_receipts_waiting"] == {"": 4}
     assert sample.values["tocsin_receipts_unmatched"] == {"": 2}
     assert sample.values["tocsin_receipt_lag_seconds"][""] >= 9
     assert sample.circuits == {"smtp": "closed"}
-    assert set(sample.values) == set(SAMPLED)
+    assert set(sample.values) == set(GAUGE_DEFINITIONS)
 
 
-async def test_the_oldest_open_notification_is_known_by_its_id(database: Database, desk: Desk) -> None:
+async def test_the_oldest_open_notification_is_known_by_its_id(
+    database: Database, database_tenant: DatabaseTenant
+) -> None:
     age = (await read(database)).values["tocsin_oldest_open_notification_age_seconds"][""]
     assert 7200 <= age < 10_800
 
 
-async def test_a_count_ends_at_its_limit(database: Database, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    limited = samples.QUEUE.text.replace(str(samples.COUNTED), "500")
-    monkeypatch.setattr(samples, "QUEUE", text(limited))
+async def test_a_count_ends_at_its_limit(
+    database: Database, database_tenant: DatabaseTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = samples.SELECT_QUEUE.text.replace(str(samples.MAX_COUNTED), "500")
+    monkeypatch.setattr(samples, "SELECT_QUEUE", text(limited))
     assert (await read(database)).values["tocsin_queue_depth"]["3"] == 500
 
 
-async def test_no_statement_reads_a_whole_table(database: Database, desk: Desk) -> None:
+async def test_no_statement_reads_a_whole_table(database: Database, database_tenant: DatabaseTenant) -> None:
     async with database.transaction() as session:
-        await samples.read(session, ["smtp"])
+        await samples.read_sample(session, ["smtp"])
         scanned = {row.relname for row in await session.execute(text(SCANS))}
     assert scanned & LARGE == set()
 
 
-async def test_a_statement_that_takes_too_long_is_ended(database: Database, desk: Desk) -> None:
+async def test_a_statement_that_takes_too_long_is_ended(database: Database, database_tenant: DatabaseTenant) -> None:
     async with database.transaction() as session:
-        await samples.read(session, ["smtp"])
+        await samples.read_sample(session, ["smtp"])
         limit = (await session.execute(text("SHOW statement_timeout"))).scalar_one()
     assert limit == samples.STATEMENT_TIMEOUT

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.channels import Channel
 from storage.database import Database
-from storage.statements import numbered
+from storage.statements import number_parameters
 
 pytestmark = pytest.mark.postgres
 
@@ -38,4 +38,7 @@ async def test_a_value_arrives_as_through_sqlalchemy(database: Database, kind: s
 
 
 def test_a_name_that_occurs_twice_is_one_parameter_and_casts_are_none() -> None:
-    assert numbered("SELECT :id, :name, :id, now()::text") == ("SELECT $1, $2, $1, now()::text", ["id", "name"])
+    assert number_parameters("SELECT :id, :name, :id, now()::text") == (
+        "SELECT $1, $2, $1, now()::text",
+        ["id", "name"],
+    )

@@ -7,18 +7,18 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from storage import schedules, stores, ticks
+from storage import schedules, temporal_stores, ticks
 from storage.database import Database
 from storage.rows import decoded
-from storage.ticks import Tick
+from storage.ticks import DesiredTick
 from tests.storage.databases import own_database
-from tests.storage.histories import new_tenant
+from tests.storage.recipient_histories import new_tenant
 
 pytestmark = pytest.mark.postgres
 
 SPEC: dict[str, Any] = {"topic": "news", "payload": {}, "timezone": "UTC", "overlap": "skip"}
 AGAIN = 3600.0
-READ = text("SELECT tried_at, schedules FROM tick WHERE tenant = :tenant")
+READ = text("SELECT sync_attempted_at, schedules FROM tick WHERE tenant = :tenant")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def put(database: Database, tenant: UUID, cron: str, key: str = "daily") -
 
 async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
     async with database.transaction() as session:
-        return [tick.minutes for tick in await ticks.to_ensure(session, 10, again)]
+        return [tick.minutes for tick in await ticks.claim_unsynced(session, 10, again)]
 
 
 async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
@@ -43,13 +43,17 @@ async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
     async with database.transaction() as session:
         row = (await session.execute(READ, {"tenant": tenant})).mappings().one()
         shown = decoded(row["schedules"])
-        tick = Tick(
-            tenant=tenant, notification_type="report", minutes=minutes, tried_at=row["tried_at"], schedules=shown
+        tick = DesiredTick(
+            tenant=tenant,
+            notification_type="report",
+            minutes=minutes,
+            sync_attempted_at=row["sync_attempted_at"],
+            schedules=shown,
         )
-        await ticks.ensured(session, tick)
+        await ticks.mark_synced(session, tick)
 
 
-async def test_a_change_is_told_and_what_stays_as_it_is_is_not(alone: Database) -> None:
+async def test_only_a_changed_tick_is_synchronized(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     assert await to_ensure(alone) == [15]
@@ -60,7 +64,7 @@ async def test_a_change_is_told_and_what_stays_as_it_is_is_not(alone: Database) 
     assert await to_ensure(alone) == [1]
 
 
-async def test_temporal_is_told_of_the_schedules_of_a_type_and_of_their_pauses(alone: Database) -> None:
+async def test_schedules_and_pauses_of_a_type_are_synchronized_to_temporal(alone: Database) -> None:
     tenant = await new_tenant(alone)
     for key in ("weekly", "daily"):
         await put(alone, tenant, "0 9 * * *", key)
@@ -84,7 +88,7 @@ async def test_as_many_schedules_are_shown_as_temporal_takes(alone: Database) ->
     assert len((await read(alone)).schedules) == 15
 
 
-async def test_what_was_changed_while_temporal_was_told_is_told_again(alone: Database) -> None:
+async def test_a_change_during_a_synchronization_is_synchronized_again(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     await put(alone, tenant, "5 9 * * *")
@@ -92,7 +96,7 @@ async def test_what_was_changed_while_temporal_was_told_is_told_again(alone: Dat
     assert await to_ensure(alone) == [5]
 
 
-async def test_one_that_is_gone_in_temporal_is_forgotten(alone: Database) -> None:
+async def test_a_tick_without_a_schedule_is_forgotten(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     async with alone.transaction() as session:
@@ -102,15 +106,15 @@ async def test_one_that_is_gone_in_temporal_is_forgotten(alone: Database) -> Non
     assert await to_ensure(alone, again=0) == []
 
 
-async def test_another_store_is_told_of_all(alone: Database) -> None:
+async def test_a_new_store_gets_all_ticks(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     await to_ensure(alone)
     for store, told in (("first", []), ("first", []), ("second", [15])):
         await ensured(alone, tenant, 15)
         async with alone.transaction() as session:
-            await stores.confirm(session, store)
-            await stores.note_seen(session, store)
+            await temporal_stores.confirm_replacement(session, store)
+            await temporal_stores.record_observation(session, store)
         assert (store, await to_ensure(alone)) == (store, told)
 
 
@@ -121,18 +125,18 @@ async def test_those_that_temporal_does_not_take_stand_in_nobodys_way(alone: Dat
         await put(alone, tenant, "0 9 * * *")
     for _ in tenants:
         async with alone.transaction() as session:
-            asked += [tick.tenant for tick in await ticks.to_ensure(session, 1, AGAIN)]
+            asked += [tick.tenant for tick in await ticks.claim_unsynced(session, 1, AGAIN)]
     assert sorted(asked) == sorted(tenants)
 
 
-async def test_what_was_changed_comes_before_what_was_not_taken(alone: Database) -> None:
+async def test_changed_ticks_precede_failed_ones(alone: Database) -> None:
     first, second = [await new_tenant(alone) for _ in range(2)]
     for tenant in (first, second):
         await put(alone, tenant, "0 9 * * *")
         await to_ensure(alone)
     await put(alone, second, "5 9 * * *")
     async with alone.transaction() as session:
-        assert [tick.tenant for tick in await ticks.to_ensure(session, 1, AGAIN)] == [second]
+        assert [tick.tenant for tick in await ticks.claim_unsynced(session, 1, AGAIN)] == [second]
 
 
 async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
@@ -143,19 +147,19 @@ async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
     assert (await to_ensure(alone), await to_ensure(alone, again=0)) == ([], [15])
 
 
-async def read(database: Database) -> Tick:
+async def read(database: Database) -> DesiredTick:
     async with database.transaction() as session:
-        [tick] = await ticks.to_ensure(session, 10, AGAIN)
+        [tick] = await ticks.claim_unsynced(session, 10, AGAIN)
     return tick
 
 
-async def note_ensured(database: Database, tick: Tick) -> None:
+async def note_ensured(database: Database, tick: DesiredTick) -> None:
     async with database.transaction() as session:
-        await ticks.ensured(session, tick)
+        await ticks.mark_synced(session, tick)
 
 
 @pytest.mark.parametrize("late_one_is_last", [True, False])
-async def test_what_a_process_told_late_is_told_again(alone: Database, late_one_is_last: bool) -> None:
+async def test_a_late_synchronization_is_repeated(alone: Database, late_one_is_last: bool) -> None:
     """It stood still between reading and telling. Another one has told Temporal what has changed since."""
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")

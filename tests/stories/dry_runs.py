@@ -21,8 +21,8 @@ HOURS: tuple[Json, ...] = (
 ZONES = ("UTC", "Asia/Shanghai", "Pacific/Honolulu")
 DIGESTS: tuple[Json, ...] = (
     {"window": "2h"},
-    {"window": "4h", "first_at_once": True},
-    {"window": "2h", "sliding": True, "at_most": "6h"},
+    {"window": "4h", "send_first_immediately": True},
+    {"window": "2h", "sliding": True, "max_window": "6h"},
     {"window": "6h", "max_items": 3},
     {"schedule": "0 18 * * *"},
 )
@@ -30,7 +30,7 @@ FREQUENCY_CAP: Json = {"limit": 3, "per": "8h"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scenario:
+class DryRunExample:
     """A type, its recipient, and a send after `earlier` ones of the same kind. `silent`: no goal is ever reached."""
 
     kind: Json
@@ -48,13 +48,13 @@ class Scenario:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
+def examples(draw: st.DrawFn) -> DryRunExample:
     silent = draw(st.booleans())
     hours = draw(st.sampled_from([{}, {}, {}, {}, {}, *HOURS]))
     profile = _profile(draw, silent=silent)
     preferences = {"quiet_hours": hours["quiet_hours"]} if "quiet_hours" in hours else {}
     out = draw(st.sets(st.sampled_from(["email", "sms", "push"]), max_size=2))
-    return Scenario(
+    return DryRunExample(
         kind=_kind(draw) | {name: rule for name, rule in hours.items() if name == "send_window"},
         profile=profile,
         preferences=preferences | {"global_channel_opt_in": dict.fromkeys(sorted(out), False)},
@@ -112,21 +112,21 @@ def _limits(draw: st.DrawFn) -> Json:
     }
 
 
-def drawn(seed: int, count: int) -> list[Scenario]:
+def drawn(seed: int, count: int) -> list[DryRunExample]:
     """The same ones for the same seed, each drawn by itself: examples of one run are variations of each other."""
     return [_drawn(seed * 1_000 + number) for number in range(count)]
 
 
-def _drawn(seed: int) -> Scenario:
-    found: list[Scenario] = []
+def _drawn(seed: int) -> DryRunExample:
+    found: list[DryRunExample] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=6, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
     )
-    @hypothesis.given(scenarios())
-    def note(scenario: Scenario) -> None:
-        found.append(scenario)
+    @hypothesis.given(examples())
+    def note(example: DryRunExample) -> None:
+        found.append(example)
 
     note()
     return found[-1]  # the first ones are the simplest that there are

@@ -12,8 +12,8 @@ from temporalio.api.enums.v1 import EventType
 
 from dispatch import dispatcher
 from dispatch.loops import TASK_PREFIX
-from storage.statements import QuickSession, Rows
-from tests.engine import Engine, Shop
+from storage.statements import QuickSession, StatementResult
+from tests.engine import ApiTenant, Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -55,7 +55,7 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
     """Every statement of the process; BEGIN and COMMIT are no statements here. After its execution, to know how many
     rows it found or wrote."""
     statements: list[Statement] = []
-    target = engine.parts.database.engine.sync_engine
+    target = engine.container.database.engine.sync_engine
 
     def keep(statement: str, rows: int) -> None:
         task = asyncio.current_task()
@@ -66,7 +66,7 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
 
     execute = QuickSession.execute
 
-    async def noted(session: QuickSession, statement: TextClause, params: Parameters = None) -> Rows:
+    async def noted(session: QuickSession, statement: TextClause, params: Parameters = None) -> StatementResult:
         rows = await execute(session, statement, params)
         keep(statement.text, len(list(rows)))
         return rows
@@ -79,30 +79,30 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
 
 
 @pytest.fixture
-async def ready(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+async def ready(api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch) -> ApiTenant:
     """With a type and people who were written to before, so that every cache is warm. Starts are marked later: many
     share that statement, and on a slow machine it would come before SENT."""
-    monkeypatch.setattr(dispatcher, "MARK_EVERY", 60.0)
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+silent@example.com")
+    monkeypatch.setattr(dispatcher, "MARK_INTERVAL", 60.0)
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+silent@example.com")
     nothing: dict[str, Any] = {}
     for more in (nothing, INLINE):
-        await shop.ended(await shop.send("news", **more), "SENT")
-    return shop
+        await api_tenant.wait_for_end(await api_tenant.send("news", **more), "SENT")
+    return api_tenant
 
 
-async def price(shop: Shop, more: dict[str, Any]) -> list[Statement]:
+async def price(api_tenant: ApiTenant, more: dict[str, Any]) -> list[Statement]:
     """From the request to SENT: the workflow ends with that. The test itself asks Temporal only."""
-    with recorded(shop.engine) as statements:
-        id = await shop.send("news", **more)
-        outcome = await (await shop.engine.started(id)).result()
+    with recorded(api_tenant.engine) as statements:
+        id = await api_tenant.send("news", **more)
+        outcome = await (await api_tenant.engine.wait_for_start(id)).result()
         seen = list(statements)
     assert outcome["status"] == "SENT"
     return [statement for statement in seen if statement.counts]
 
 
 @pytest.mark.parametrize("more", [{}, INLINE], ids=["recipient_id", "inline"])
-async def test_a_send_costs_at_most_six_statements(ready: Shop, more: dict[str, Any]) -> None:
+async def test_a_send_costs_at_most_six_statements(ready: ApiTenant, more: dict[str, Any]) -> None:
     """The cheapest of some: while one runs, the process may work for the sends of tests before, never for less."""
     statements = min([await price(ready, more) for _ in range(SENDS)], key=len)
     listed = "\n".join(str(statement) for statement in statements)
@@ -112,7 +112,7 @@ async def test_a_send_costs_at_most_six_statements(ready: Shop, more: dict[str, 
 
 
 @pytest.mark.parametrize("more", [{}, INLINE], ids=["recipient_id", "inline"])
-async def test_a_send_costs_at_most_twelve_events_and_one_activity(ready: Shop, more: dict[str, Any]) -> None:
+async def test_a_send_costs_at_most_twelve_events_and_one_activity(ready: ApiTenant, more: dict[str, Any]) -> None:
     history = await ready.engine.history(await ready.send("news", **more))
     kinds = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
     assert len(kinds) <= 12, kinds
@@ -133,7 +133,7 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
 
     The listener stays: taken away while another task waits in one, it would break that task.
     """
-    target, counts = engine.parts.database.engine.sync_engine, True
+    target, counts = engine.container.database.engine.sync_engine, True
 
     def flush(connection: Any) -> None:
         if counts:
@@ -141,7 +141,7 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
 
     execute = QuickSession.execute
 
-    async def flushed(session: QuickSession, statement: TextClause, params: Parameters = None) -> Rows:
+    async def flushed(session: QuickSession, statement: TextClause, params: Parameters = None) -> StatementResult:
         rows = await execute(session, statement, params)
         await execute(session, text("SELECT pg_stat_force_next_flush()"), {})
         return rows
@@ -155,21 +155,21 @@ def counted_at_each_commit(engine: Engine) -> Iterator[None]:
 
 async def updates(engine: Engine) -> Updates:
     statement = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'notification'")
-    async with engine.parts.database.transaction() as session:
+    async with engine.container.database.transaction() as session:
         return Updates(*(await session.execute(statement)).one())
 
 
-async def updates_of_a_send(ready: Shop) -> tuple[int, int]:
+async def updates_of_a_send(ready: ApiTenant) -> tuple[int, int]:
     """How many, and how many of them were not HOT."""
     before = await updates(ready.engine)
     id = await ready.send("news")
-    await (await ready.engine.started(id)).result()
+    await (await ready.engine.wait_for_start(id)).result()
     after = await updates(ready.engine)
     written = after.all - before.all
     return written, written - (after.hot - before.hot)
 
 
-async def test_a_send_updates_its_notification_at_most_twice(ready: Shop) -> None:
+async def test_a_send_updates_its_notification_at_most_twice(ready: ApiTenant) -> None:
     """Only the update that sets the status touches the indexes; the cheapest of some, as above."""
     with counted_at_each_commit(ready.engine):
         counted = [await updates_of_a_send(ready) for _ in range(SENDS)]

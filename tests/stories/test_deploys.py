@@ -10,8 +10,8 @@ from temporalio.api.history.v1 import HistoryEvent
 
 import worker
 from domain.messages import NotificationOutcome, NotificationStart
-from testing.stage import working
-from tests.engine import Engine, Shop, later, open_shop
+from testing.installation import running_worker
+from tests.engine import ApiTenant, Engine, later, open_api_tenant
 from tests.polling import eventually
 from workflows.notification import NotificationWorkflow
 
@@ -43,20 +43,22 @@ async def version(engine: Engine, code: type, monkeypatch: pytest.MonkeyPatch) -
     """A worker of this version; at the end it drains, as in a deploy."""
     with monkeypatch.context() as patch:
         patch.setattr(worker, "NotificationWorkflow", code)
-        async with working(engine.parts, engine.temporal):
+        async with running_worker(engine.container, engine.temporal):
             yield
 
 
-async def waiting(shop: Shop) -> list[str]:
+async def waiting(api_tenant: ApiTenant) -> list[str]:
     """One that waits for its time and one that waits to be opened."""
-    await shop.type("news", ["email"])
-    await shop.type("alert", ["email"], ["sms"])
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_type("alert", ["email"], ["sms"])
     steps = [{"channels": ["email"], "until": "opened", "within": "1h"}, {"channels": ["sms"]}]
-    await shop.ok("PUT", "/notification-types/alert", {"route": steps, "templates": {"email": "alert", "sms": "alert"}})
-    await shop.person("ada", email="ada+silent@example.com", phone="+447700900123")
-    ids = [await shop.send("news", send_at=later(3_600)), await shop.send("alert")]
+    await api_tenant.call(
+        "PUT", "/notification-types/alert", {"route": steps, "templates": {"email": "alert", "sms": "alert"}}
+    )
+    await api_tenant.put_recipient("ada", email="ada+silent@example.com", phone="+447700900123")
+    ids = [await api_tenant.send("news", send_at=later(3_600)), await api_tenant.send("alert")]
     for id in ids:
-        workflow = await shop.engine.started(id)
+        workflow = await api_tenant.engine.wait_for_start(id)
         await eventually(workflow.fetch_history, lambda history: any(map(is_timer, history.events)))
     return ids
 
@@ -69,40 +71,42 @@ async def stuck(engine: Engine) -> set[str]:
     return {each.id async for each in engine.temporal.list_workflows(STUCK)}
 
 
-async def test_an_incompatible_version_fails_nothing_shows_itself_and_is_mended_by_going_back(
-    deployed: Engine, monkeypatch: pytest.MonkeyPatch
+async def test_an_incompatible_version_fails_no_workflow_and_is_fixed_by_a_rollback(
+    engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_shop(deployed) as shop:
-        async with version(deployed, NotificationWorkflow, monkeypatch):
-            ids = await waiting(shop)
-        async with version(deployed, Incompatible, monkeypatch):
+    async with open_api_tenant(engine_without_worker) as api_tenant:
+        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            ids = await waiting(api_tenant)
+        async with version(engine_without_worker, Incompatible, monkeypatch):
             for id in ids:
-                await deployed.workflow(id).signal(NotificationWorkflow.evidence)
-            await eventually(lambda: stuck(deployed), {deployed.workflow(id).id for id in ids}.__eq__)
-        async with version(deployed, NotificationWorkflow, monkeypatch):
-            await eventually(lambda: stuck(deployed), lambda left: not left)
-            shown = [await shop.shown(id) for id in ids]
+                await engine_without_worker.workflow(id).signal(NotificationWorkflow.evidence_arrived)
+            await eventually(
+                lambda: stuck(engine_without_worker), {engine_without_worker.workflow(id).id for id in ids}.__eq__
+            )
+        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            await eventually(lambda: stuck(engine_without_worker), lambda left: not left)
+            shown = [await api_tenant.notification(id) for id in ids]
             assert [(each["status"], each["finished_at"]) for each in shown] == [("PENDING", None), ("SENT", None)]
             for id in ids:
-                await shop.cancel(id)
-                await deployed.workflow(id).result()
+                await api_tenant.cancel(id)
+                await engine_without_worker.workflow(id).result()
 
 
-async def test_a_patched_version_carries_on_what_the_one_before_began_and_is_new_for_the_rest(
-    deployed: Engine, monkeypatch: pytest.MonkeyPatch
+async def test_a_patched_version_resumes_older_workflows(
+    engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_shop(deployed) as shop:
-        async with version(deployed, NotificationWorkflow, monkeypatch):
-            old = await waiting(shop)
-        async with version(deployed, Patched, monkeypatch):
+    async with open_api_tenant(engine_without_worker) as api_tenant:
+        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            old = await waiting(api_tenant)
+        async with version(engine_without_worker, Patched, monkeypatch):
             for id in old:
-                await shop.cancel(id)
-            ends = [(await shop.finished(id))["status"] for id in old]
+                await api_tenant.cancel(id)
+            ends = [(await api_tenant.wait_until_finished(id))["status"] for id in old]
             assert ends == ["CANCELED", "SENT"]
-            new = await shop.send("news")
-            assert (await shop.finished(new))["status"] == "SENT"
+            new = await api_tenant.send("news")
+            assert (await api_tenant.wait_until_finished(new))["status"] == "SENT"
             # Here, since the rows are final before the last task of their workflows.
-            marked = [any(map(is_marker, (await deployed.history(id)).events)) for id in (*old, new)]
+            marked = [any(map(is_marker, (await engine_without_worker.history(id)).events)) for id in (*old, new)]
     assert marked == [False, False, True]
 
 

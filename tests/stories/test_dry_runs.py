@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from testing.tocsin import Tocsin
-from tests.stories.dry_runs import FREQUENCY_CAP, Json, Scenario, drawn
+from tests.stories.dry_runs import FREQUENCY_CAP, DryRunExample, Json, drawn
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.xdist_group("tocsin")]
 
@@ -24,11 +24,11 @@ Actual = dict[tuple[int, str], Json]
 
 
 @dataclass(frozen=True)
-class Case:
+class ComparedDryRun:
     """A scenario with its number, which names its type and recipient, what was foretold, and the notification."""
 
     number: int
-    scenario: Scenario
+    example: DryRunExample
     forecast: Json
     id: str
 
@@ -42,24 +42,24 @@ def add_templates(tocsin: Tocsin) -> None:
                 tocsin.call("POST", "/templates", place | subject | {"variables_schema": {}, "publish": True})
 
 
-def add_case(tocsin: Tocsin, number: int, scenario: Scenario) -> None:
-    channels = {channel for step in scenario.kind["route"] for channel in step["channels"]}
-    channels |= set(scenario.kind.get("always", ()))
-    templates = dict.fromkeys(sorted(channels), scenario.template)
-    tocsin.call("PUT", f"/notification-types/type-{number}", scenario.kind | {"templates": templates})
-    tocsin.person(f"person-{number}", **scenario.profile)
-    tocsin.call("PUT", f"/recipients/person-{number}/preferences", scenario.preferences)
-    if scenario.has_device and "push" in channels:
-        tocsin.device(f"person-{number}", "phone", "token-silent" if scenario.silent else "token-open")
+def add_case(tocsin: Tocsin, number: int, example: DryRunExample) -> None:
+    channels = {channel for step in example.kind["route"] for channel in step["channels"]}
+    channels |= set(example.kind.get("always", ()))
+    templates = dict.fromkeys(sorted(channels), example.template)
+    tocsin.call("PUT", f"/notification-types/type-{number}", example.kind | {"templates": templates})
+    tocsin.put_recipient(f"person-{number}", **example.profile)
+    tocsin.call("PUT", f"/recipients/person-{number}/preferences", example.preferences)
+    if example.has_device and "push" in channels:
+        tocsin.device(f"person-{number}", "phone", "token-silent" if example.silent else "token-open")
 
 
 def body_of(number: int, name: str) -> Json:
     return {"notification_type": f"type-{number}", "recipient_id": f"person-{number}", "payload": {"name": name}}
 
 
-def later_body(tocsin: Tocsin, number: int, scenario: Scenario) -> Json:
-    later = {} if scenario.send_after is None else {"send_at": tocsin.later(minutes=scenario.send_after)}
-    return body_of(number, "Ada") | scenario.send | later
+def later_body(tocsin: Tocsin, number: int, example: DryRunExample) -> Json:
+    later = {} if example.send_after is None else {"send_at": tocsin.time_in(minutes=example.send_after)}
+    return body_of(number, "Ada") | example.send | later
 
 
 def send(tocsin: Tocsin, bodies: list[Json]) -> list[str]:
@@ -78,7 +78,7 @@ def advance_to_morning(tocsin: Tocsin, minutes: int) -> None:
     tocsin.advance(seconds=(morning - now).total_seconds() + (0 if morning > now else 86_400))
 
 
-def promised(case: Case) -> Iterator[tuple[int, Json, str | None]]:
+def predicted_channels(case: ComparedDryRun) -> Iterator[tuple[int, Json, str | None]]:
     """Channels that are to be called or skipped, each with its step and time, for what is known of its recipient."""
     goes_on, reached = True, False
     for step in case.forecast["steps"]:
@@ -96,18 +96,18 @@ def promised(case: Case) -> Iterator[tuple[int, Json, str | None]]:
             goes_on = goes_on and (step["goal"] is not None or planned[0]["reason"] != "expired")
 
 
-def is_reached(case: Case, channels: list[Json]) -> bool:
+def is_reached(case: ComparedDryRun, channels: list[Json]) -> bool:
     sent = {channel["channel"] for channel in channels if channel["decision"] == "send"}
-    return not case.scenario.silent and bool(sent - {"in_app"})
+    return not case.example.silent and bool(sent - {"in_app"})
 
 
-def faults(tocsin: Tocsin, case: Case) -> Iterator[str]:
+def faults(tocsin: Tocsin, case: ComparedDryRun) -> Iterator[str]:
     """In what the dry run was wrong."""
-    shown = tocsin.shown(case.id)
+    shown = tocsin.notification(case.id)
     waited = waits_of(shown)
     forecast = case.forecast
     if shown["digest"] and shown["digest"]["notification_id"]:
-        shown = tocsin.shown(shown["digest"]["notification_id"])
+        shown = tocsin.notification(shown["digest"]["notification_id"])
         yield from digest_faults(forecast, shown)
         waited += waits_of(shown)
     elif forecast["digest"] and shown["status"] != "EXPIRED":
@@ -118,13 +118,13 @@ def faults(tocsin: Tocsin, case: Case) -> Iterator[str]:
         return
     yield from call_faults(case, {(one["step"], one["channel"]): one for one in shown["deliveries"]})
     expected = [wait["reason"] for wait in forecast["waits"] if wait["reason"] not in ("send_at", "digest")]
-    expected += [wait["reason"] for step in ran(case) for wait in step["waits"]]
+    expected += [wait["reason"] for step in actual_outcome(case) for wait in step["waits"]]
     if [wait["reason"] for wait in waited] != expected:
         yield f"waited for {waited}"
 
 
-def ran(case: Case) -> list[Json]:
-    numbers = {number for number, channel, _ in promised(case) if channel["provider"] is not None}
+def actual_outcome(case: ComparedDryRun) -> list[Json]:
+    numbers = {number for number, channel, _ in predicted_channels(case) if channel["provider"] is not None}
     return [step for step in case.forecast["steps"] if step["step"] in numbers]
 
 
@@ -141,8 +141,8 @@ def digest_faults(forecast: Json, made: Json) -> Iterator[str]:
         yield f"its digest of {made['event_payload']['total']} was made at {made['created_at']}"
 
 
-def call_faults(case: Case, actual: Actual) -> Iterator[str]:
-    expected = {(step, channel["channel"]): (channel, time) for step, channel, time in promised(case)}
+def call_faults(case: ComparedDryRun, actual: Actual) -> Iterator[str]:
+    expected = {(step, channel["channel"]): (channel, time) for step, channel, time in predicted_channels(case)}
     if actual.keys() != expected.keys():
         yield f"went to {sorted(actual)}"
         return
@@ -164,21 +164,21 @@ def is_near(actual: str, predicted: str | None) -> bool:
 
 @pytest.mark.long  # it skips to some hundred moments
 @pytest.mark.parametrize("seed", range(8))
-def test_a_dry_run_equals_what_the_send_then_does(tocsin: Tocsin, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("testing.clock.TOGETHER", timedelta(minutes=1))
+def test_a_dry_run_predicts_the_send(tocsin: Tocsin, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("testing.clock.MERGE_WINDOW", timedelta(minutes=1))
     add_templates(tocsin)
-    tocsin.call("PATCH", "/settings", {"person_cap": FREQUENCY_CAP})
+    tocsin.call("PATCH", "/settings", {"frequency_cap": FREQUENCY_CAP})
     advance_to_morning(tocsin, 0)
     scenarios = dict(enumerate(drawn(seed, EXAMPLES)))
-    for number, scenario in scenarios.items():
-        add_case(tocsin, number, scenario)
+    for number, example in scenarios.items():
+        add_case(tocsin, number, example)
     send(tocsin, [body_of(number, str(count)) for number, one in scenarios.items() for count in range(one.earlier)])
     advance_to_morning(tocsin, 7)
-    bodies = [later_body(tocsin, number, scenario) for number, scenario in scenarios.items()]
+    bodies = [later_body(tocsin, number, example) for number, example in scenarios.items()]
     forecasts = [tocsin.call("POST", "/notifications/send", body | {"dry_run": True}) for body in bodies]
     ids = send(tocsin, bodies)
-    cases = [Case(*each) for each in zip(scenarios.keys(), scenarios.values(), forecasts, ids, strict=True)]
+    cases = [ComparedDryRun(*each) for each in zip(scenarios.keys(), scenarios.values(), forecasts, ids, strict=True)]
     tocsin.advance(seconds=HORIZON.total_seconds())
-    wrong = {case.number: (list(faults(tocsin, case)), case.scenario, case.forecast) for case in cases}
+    wrong = {case.number: (list(faults(tocsin, case)), case.example, case.forecast) for case in cases}
     failed = [f"{number}: {found}" for number, found in wrong.items() if found[0]]
     assert not failed, "\n".join(failed)

@@ -11,12 +11,12 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage.deliveries import NewDelivery, insert_deliveries
-from tests.engine import Shop, later, open_shop, running_engine
+from tests.engine import ApiTenant, later, open_api_tenant, running_engine
 from tests.polling import eventually
 from tests.providers.mail_server import SENDER, MailMode, MailServer
 from tests.storage.queues import state_of
-from tests.storage.sends import Desk, Sent
-from tests.stories.vendors import SendGridStandIn
+from tests.storage.sends import DatabaseSend, DatabaseTenant
+from tests.stories.vendors import CountingSendGrid
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -24,8 +24,8 @@ BUSY = "451 4.3.0 Try again later"
 
 
 @pytest.fixture
-async def web() -> AsyncIterator[SendGridStandIn]:
-    web = SendGridStandIn()
+async def web() -> AsyncIterator[CountingSendGrid]:
+    web = CountingSendGrid()
     await web.start()
     yield web
     await web.stop()
@@ -45,13 +45,13 @@ def members() -> list[str]:
 
 @pytest.fixture
 async def pooled(
-    web: SendGridStandIn,
+    web: CountingSendGrid,
     mail: MailServer,
     members: list[str],
     database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Shop]:
+) -> AsyncIterator[ApiTenant]:
     environment = {
         "TOCSIN_SENDGRID_API_KEY": "a key",
         "TOCSIN_SENDGRID_FROM": SENDER,
@@ -63,9 +63,12 @@ async def pooled(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    async with running_engine(database_url, tmp_path, email_providers=members) as engine, open_shop(engine) as shop:
-        await shop.type("news", ["email"])
-        yield shop
+    async with (
+        running_engine(database_url, tmp_path, email_providers=members) as engine,
+        open_api_tenant(engine) as api_tenant,
+    ):
+        await api_tenant.put_type("news", ["email"])
+        yield api_tenant
 
 
 def asked(shown: dict[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -79,16 +82,16 @@ class TestOneAsksToWait:
     def members(self) -> list[str]:
         return ["sendgrid", "smtp"]
 
-    async def test_it_is_left_alone_for_so_long_and_the_other_is_tried_meanwhile(
-        self, pooled: Shop, web: SendGridStandIn, mail: MailServer
+    async def test_a_throttling_provider_is_left_alone_and_the_other_is_used(
+        self, pooled: ApiTenant, web: CountingSendGrid, mail: MailServer
     ) -> None:
         web.status, web.headers = 429, {"retry-after": "60"}
         mail.answers["MAIL"] = BUSY
-        await pooled.person("ada", email="ada@example.com")
+        await pooled.put_recipient("ada", email="ada@example.com")
         id = await pooled.send("news")
         await eventually(lambda: called(mail), lambda times: times == 1)
         mail.answers.clear()
-        shown = await pooled.finished(id)
+        shown = await pooled.wait_until_finished(id)
         assert [(name, outcome) for name, outcome, _ in asked(shown)] == [
             ("sendgrid", "error"),
             ("smtp", "error"),
@@ -106,37 +109,37 @@ class TestTheSecondCannotBeAsked:
     """The first can. Of a message that was lost with a mail server a second one is sent, as the second's guarantee
     says; to ask the first for it would prove nothing."""
 
-    async def test_what_it_lost_is_sent_again(self, pooled: Shop, mail: MailServer) -> None:
+    async def test_a_lost_message_is_resent(self, pooled: ApiTenant, mail: MailServer) -> None:
         mail.mode = MailMode.LOSE
-        await pooled.person("ada", email="ada+throttle@example.com")
-        shown = await pooled.ended(await pooled.send("news"), "SENT", "DELIVERED", "IN_DOUBT")
+        await pooled.put_recipient("ada", email="ada+throttle@example.com")
+        shown = await pooled.wait_for_end(await pooled.send("news"), "SENT", "DELIVERED", "IN_DOUBT")
         assert asked(shown) == [
             ("sandbox", "error", "throttled"),
             ("smtp", "unknown", "connection_lost"),
             ("sandbox", "accepted", None),
         ]
 
-    async def test_also_by_a_workflow_that_takes_over_and_would_have_asked_the_first(
-        self, pooled: Shop, mail: MailServer
-    ) -> None:
-        await pooled.person("ada", email="ada@example.com")
+    async def test_a_lost_message_is_resent_by_a_successor_workflow(self, pooled: ApiTenant, mail: MailServer) -> None:
+        await pooled.put_recipient("ada", email="ada@example.com")
         id = await pooled.send("news", send_at=later(600))
         await lost_with(pooled, id)
-        await pooled.due(id)
-        shown = await pooled.ended(id, "SENT", "DELIVERED", "IN_DOUBT")
+        await pooled.make_due(id)
+        shown = await pooled.wait_for_end(id, "SENT", "DELIVERED", "IN_DOUBT")
         assert asked(shown)[:2] == [("sandbox", "error", None), ("smtp", "unknown", "worker_lost")]
         assert [outcome for _, outcome, _ in asked(shown)[2:]] == ["accepted"]
 
 
-async def lost_with(shop: Shop, id: str) -> None:
+async def lost_with(api_tenant: ApiTenant, id: str) -> None:
     """Rows of a workflow that was lost during its second call, to the mail server; another one waits for `send_at`."""
-    desk = Desk(database=shop.engine.parts.database, tenant=shop.tenant, type_id=UUID(int=0))
-    await eventually(partial(state_of, desk, UUID(id)), lambda state: state == "waiting")
-    sent = Sent(desk=desk, id=UUID(id), channels=(Channel.EMAIL,))
+    database_tenant = DatabaseTenant(
+        database=api_tenant.engine.container.database, tenant=api_tenant.tenant, type_id=UUID(int=0)
+    )
+    await eventually(partial(state_of, database_tenant, UUID(id)), lambda state: state == "waiting")
+    sent = DatabaseSend(database_tenant=database_tenant, id=UUID(id), channels=(Channel.EMAIL,))
     words = {"subject": "Hi", "text": "Hello"}
     draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule=None, content=words)
-    async with desk.database.transaction() as session:
-        assert await insert_deliveries(session, sent.id, desk.tenant, sent.generation, [draft])
+    async with database_tenant.database.transaction() as session:
+        assert await insert_deliveries(session, sent.id, database_tenant.tenant, sent.generation, [draft])
     assert await sent.claim()
     await sent.answer(AttemptState.NOT_ACCEPTED)
     assert await sent.claim(2, provider="smtp")
@@ -147,10 +150,10 @@ class TestTheSecondCanBeAsked:
     def members(self) -> list[str]:
         return ["smtp", "sandbox"]
 
-    async def test_it_is_asked_for_what_it_lost_and_nothing_is_sent_again(self, pooled: Shop, mail: MailServer) -> None:
+    async def test_a_lost_message_is_looked_up_and_not_resent(self, pooled: ApiTenant, mail: MailServer) -> None:
         mail.answers["MAIL"] = BUSY
-        await pooled.person("ada", email="ada+lost@example.com")
-        shown = await pooled.ended(await pooled.send("news"), "SENT", "DELIVERED")
+        await pooled.put_recipient("ada", email="ada+lost@example.com")
+        shown = await pooled.wait_for_end(await pooled.send("news"), "SENT", "DELIVERED")
         assert [(name, outcome) for name, outcome, _ in asked(shown)] == [("smtp", "error"), ("sandbox", "accepted")]
         assert "attempt_unknown" in [entry["kind"] for entry in shown["timeline"]]
         assert len(await pooled.outbox()) == 1

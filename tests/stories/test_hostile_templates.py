@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine import Shop
+from tests.engine import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -29,34 +29,36 @@ HOSTILE = {
 }
 
 
-async def innocent(shop: Shop) -> None:
-    await shop.type("innocent", ["email"])
-    await shop.person("ada", email="ada@example.com", phone="+447700900123")
-    await shop.ended(await shop.send("innocent"), "DELIVERED")
+async def innocent(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("innocent", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
+    await api_tenant.wait_for_end(await api_tenant.send("innocent"), "DELIVERED")
 
 
-async def poisoned(shop: Shop, body: str, *later_steps: list[str]) -> dict[str, Any] | None:
+async def poisoned(api_tenant: ApiTenant, body: str, *later_steps: list[str]) -> dict[str, Any] | None:
     """How a send with such a template ends; None if it cannot even be saved."""
     template = {"name": "poison", "channel": "sms", "language": "en", "body_template": body, "variables_schema": {}}
-    saved = await shop.http.post("/templates", json={**template, "publish": True})
+    saved = await api_tenant.http.post("/templates", json={**template, "publish": True})
     if saved.status_code == 422:
         return None
     assert saved.status_code < 300, saved.text
     for step in later_steps:
-        await shop.template("innocent", step[0])
+        await api_tenant.template("innocent", step[0])
     steps = [["sms"], *later_steps]
     names = {"sms": "poison"} | {channel: "innocent" for step in later_steps for channel in step}
     route = [{"channels": step} for step in steps]
-    await shop.ok("PUT", "/notification-types/poison", {"route": route, "templates": names})
-    return await shop.finished(await shop.send("poison", payload={"n": 0, "name": "Ada"}), within=SECONDS)
+    await api_tenant.call("PUT", "/notification-types/poison", {"route": route, "templates": names})
+    return await api_tenant.wait_until_finished(
+        await api_tenant.send("poison", payload={"n": 0, "name": "Ada"}), within=SECONDS
+    )
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-async def test_a_hostile_template_fails_quickly_and_says_why(shop: Shop, kind: str) -> None:
+async def test_a_hostile_template_fails_quickly_with_a_reason(api_tenant: ApiTenant, kind: str) -> None:
     body, why = HOSTILE[kind]
-    await innocent(shop)
+    await innocent(api_tenant)
     begun = time.monotonic()
-    shown = await poisoned(shop, body)
+    shown = await poisoned(api_tenant, body)
     assert time.monotonic() - begun < SECONDS
     assert shown is not None
     assert shown["status"] == "FAILED"
@@ -66,29 +68,31 @@ async def test_a_hostile_template_fails_quickly_and_says_why(shop: Shop, kind: s
     [delivery] = shown["deliveries"]
     assert (delivery["status"], delivery["rendered_content"], delivery["attempts"]) == ("FAILED", None, [])
     begun = time.monotonic()
-    await innocent(shop)
+    await innocent(api_tenant)
     assert time.monotonic() - begun < SECONDS
-    assert {message["channel"] for message in await shop.outbox()} == {"email"}
+    assert {message["channel"] for message in await api_tenant.outbox()} == {"email"}
 
 
-async def test_what_cannot_be_parsed_cannot_be_saved(shop: Shop) -> None:
-    assert await poisoned(shop, "{% for a in %}") is None
+async def test_an_unparsable_template_cannot_be_saved(api_tenant: ApiTenant) -> None:
+    assert await poisoned(api_tenant, "{% for a in %}") is None
 
 
-async def test_after_a_template_error_the_next_step_runs(shop: Shop) -> None:
-    await innocent(shop)
-    shown = await poisoned(shop, HOSTILE["division"][0], ["email"])
+async def test_after_a_template_error_the_next_step_runs(api_tenant: ApiTenant) -> None:
+    await innocent(api_tenant)
+    shown = await poisoned(api_tenant, HOSTILE["division"][0], ["email"])
     assert shown
     assert {d["channel"]: d["status"] for d in shown["deliveries"]}["sms"] == "FAILED"
     assert shown["status"] in ("SENT", "DELIVERED")
 
 
-async def test_beside_endless_templates_innocent_sends_go_out(shop: Shop) -> None:
-    await innocent(shop)
+async def test_endless_templates_do_not_delay_other_sends(api_tenant: ApiTenant) -> None:
+    await innocent(api_tenant)
     body, _ = HOSTILE["endless"]
-    poison = await poisoned(shop, body)
+    poison = await poisoned(api_tenant, body)
     assert poison
-    bad = [await shop.send("poison", payload={"n": 0}) for _ in range(3)]
-    good = [await shop.send("innocent") for _ in range(5)]
-    ends = await asyncio.gather(*(shop.finished(id) for id in bad), *(shop.ended(id, "DELIVERED") for id in good))
+    bad = [await api_tenant.send("poison", payload={"n": 0}) for _ in range(3)]
+    good = [await api_tenant.send("innocent") for _ in range(5)]
+    ends = await asyncio.gather(
+        *(api_tenant.wait_until_finished(id) for id in bad), *(api_tenant.wait_for_end(id, "DELIVERED") for id in good)
+    )
     assert [end["status"] for end in ends] == ["FAILED"] * 3 + ["DELIVERED"] * 5

@@ -4,8 +4,8 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from metrics.samples import SAMPLED, STATES
-from tests.engine import Shop
+from metrics.samples import CIRCUIT_STATES, GAUGE_DEFINITIONS
+from tests.engine import ApiTenant
 from tests.metrics.names import LABELS, PREFIX, exported, families, samples, value
 from tests.polling import eventually
 
@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 ATTEMPTS = "tocsin_attempts_total"
 
 
-async def page_of(shop: Shop) -> str:
+async def page_of(api_tenant: ApiTenant) -> str:
     async with httpx2.AsyncClient(trust_env=False) as http:
-        response = await http.get(f"{shop.engine.api_url}/metrics")
+        response = await http.get(f"{api_tenant.engine.api_url}/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     return response.text
@@ -25,32 +25,32 @@ async def page_of(shop: Shop) -> str:
 # What the sandbox has still to report of earlier tests' messages, or the engine to apply.
 UNDER_WAY = text("""
 SELECT (SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL AND due_at < now() + interval '1 minute')
-     + (SELECT count(*) FROM receipt WHERE applied_at IS NULL AND next_try_at IS NOT NULL)
+     + (SELECT count(*) FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL)
 """)
 
 
-async def others_are_done(shop: Shop) -> None:
+async def others_are_done(api_tenant: ApiTenant) -> None:
     """Metrics count what the process does for all tenants."""
 
     async def under_way() -> int:
-        async with shop.engine.parts.database.transaction() as session:
+        async with api_tenant.engine.container.database.transaction() as session:
             return int((await session.execute(UNDER_WAY)).scalar_one())
 
     await eventually(under_way, (0).__eq__)
 
 
-async def test_sends_are_counted_by_what_became_of_them(shop: Shop) -> None:
-    await shop.type("welcome", ["email"])
-    await others_are_done(shop)
-    before = await page_of(shop)
+async def test_sends_are_counted_by_outcome(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("welcome", ["email"])
+    await others_are_done(api_tenant)
+    before = await page_of(api_tenant)
     for recipient, address in (("ada", "ada@example.com"), ("bob", "bob+refuse@example.com")):
-        await shop.person(recipient, email=address)
-    await shop.person("eve", email="eve@example.com")
-    await shop.ok("PUT", "/recipients/eve/preferences", {"global_channel_opt_in": {"email": False}})
-    await shop.until(await shop.send("welcome", "ada", priority=2), "DELIVERED")
-    await shop.until(await shop.send("welcome", "bob"), "FAILED")
-    await shop.until(await shop.send("welcome", "eve"), "SUPPRESSED")
-    after = await page_of(shop)
+        await api_tenant.put_recipient(recipient, email=address)
+    await api_tenant.put_recipient("eve", email="eve@example.com")
+    await api_tenant.call("PUT", "/recipients/eve/preferences", {"global_channel_opt_in": {"email": False}})
+    await api_tenant.wait_for_status(await api_tenant.send("welcome", "ada", priority=2), "DELIVERED")
+    await api_tenant.wait_for_status(await api_tenant.send("welcome", "bob"), "FAILED")
+    await api_tenant.wait_for_status(await api_tenant.send("welcome", "eve"), "SUPPRESSED")
+    after = await page_of(api_tenant)
 
     def grown(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
@@ -70,51 +70,53 @@ async def test_sends_are_counted_by_what_became_of_them(shop: Shop) -> None:
     assert grown("tocsin_deliveries_total", channel="email", status="delivered") == 1
 
 
-async def test_an_unknown_outcome_is_counted(shop: Shop) -> None:
-    await shop.type("code", ["email"], delivery_guarantee="at_most_once")
-    await shop.person("ada", email="ada+lost@example.com")
-    before = await page_of(shop)
-    await shop.finished(await shop.send("code"))
-    after = await page_of(shop)
+async def test_an_unknown_outcome_is_counted(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("code", ["email"], delivery_guarantee="at_most_once")
+    await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+    before = await page_of(api_tenant)
+    await api_tenant.wait_until_finished(await api_tenant.send("code"))
+    after = await page_of(api_tenant)
     unknown = {"outcome": "unknown", "provider": "sandbox"}
     assert value(after, ATTEMPTS, **unknown) - value(before, ATTEMPTS, **unknown) == 1
     name = "tocsin_notifications_in_doubt_total"
     assert value(after, name) - value(before, name) == 1
 
 
-async def test_a_repeated_send_is_not_counted_twice(shop: Shop) -> None:
-    await shop.type("welcome", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    before = await page_of(shop)
+async def test_a_repeated_send_is_not_counted_twice(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("welcome", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    before = await page_of(api_tenant)
     for _ in range(2):
-        await shop.send("welcome", key="once")
+        await api_tenant.send("welcome", key="once")
     name = "tocsin_notifications_accepted_total"
-    assert value(await page_of(shop), name) - value(before, name) == 1
+    assert value(await page_of(api_tenant), name) - value(before, name) == 1
 
 
-async def test_the_leader_shows_the_state_of_the_installation(shop: Shop) -> None:
+async def test_the_leader_shows_the_state_of_the_installation(api_tenant: ApiTenant) -> None:
     def is_sampled(page: str) -> bool:
-        return set(SAMPLED) <= set(families(page))
+        return set(GAUGE_DEFINITIONS) <= set(families(page))
 
-    page = await eventually(lambda: page_of(shop), is_sampled)
+    page = await eventually(lambda: page_of(api_tenant), is_sampled)
     assert {labels["priority"] for labels, _ in samples(page, "tocsin_queue_depth")} == set("12345")
     circuits = {labels["state"]: number for labels, number in samples(page, "tocsin_provider_circuit_state")}
-    assert set(circuits) == set(STATES)
+    assert set(circuits) == set(CIRCUIT_STATES)
     assert value(page, "tocsin_leader") == 1
 
 
-async def test_the_page_holds_no_personal_data(shop: Shop) -> None:
-    await shop.type("very-private-type", ["email"])
-    await shop.person("very-private-recipient", email="very-private-address+refuse@example.com")
-    await shop.finished(await shop.send("very-private-type", "very-private-recipient", payload={"name": "Ada"}))
-    page = await page_of(shop)
-    for private in ("very-private", "example.com", str(shop.tenant), shop.key, "Ada"):
+async def test_the_page_holds_no_personal_data(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("very-private-type", ["email"])
+    await api_tenant.put_recipient("very-private-recipient", email="very-private-address+refuse@example.com")
+    await api_tenant.wait_until_finished(
+        await api_tenant.send("very-private-type", "very-private-recipient", payload={"name": "Ada"})
+    )
+    page = await page_of(api_tenant)
+    for private in ("very-private", "example.com", str(api_tenant.tenant), api_tenant.key, "Ada"):
         assert private not in page
 
 
-async def test_names_types_and_labels_keep_the_conventions(shop: Shop) -> None:
+async def test_names_types_and_labels_keep_the_conventions(api_tenant: ApiTenant) -> None:
     known = exported()
-    for name, family in families(await page_of(shop)).items():
+    for name, family in families(await page_of(api_tenant)).items():
         if not name.startswith(PREFIX):
             continue
         assert known[f"{name}_total" if family.type == "counter" else name] == family.type
@@ -123,8 +125,8 @@ async def test_names_types_and_labels_keep_the_conventions(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
-async def test_a_request_through_a_proxy_does_not_see_the_page(shop: Shop, header: str) -> None:
+async def test_a_request_through_a_proxy_does_not_see_the_page(api_tenant: ApiTenant, header: str) -> None:
     async with httpx2.AsyncClient(trust_env=False) as http:
-        response = await http.get(f"{shop.engine.api_url}/metrics", headers={header: "203.0.113.7"})
+        response = await http.get(f"{api_tenant.engine.api_url}/metrics", headers={header: "203.0.113.7"})
     assert response.status_code == 404
     assert "tocsin_" not in response.text

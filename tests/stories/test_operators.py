@@ -8,11 +8,11 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities import composition, delivery, recording, resolution, settlement
-from dispatch.starter import Starter
-from dispatch.sweep import Sweep
-from storage import audiences
-from tests.engine import Engine, Shop, later
+from activities import delivery, recording, rendering, resolution, settlement
+from dispatch.orphan_sweep import OrphanSweep
+from dispatch.starter import WorkflowStarter
+from storage import recipient_contexts
+from tests.engine import ApiTenant, Engine, later
 from tests.polling import eventually
 from workflows import endpoint
 from workflows.options import STATUS
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 async def why(engine: Engine, id: str) -> str:
     """The failure message of a notification's workflow."""
     with pytest.raises(WorkflowFailureError) as failed:
-        await (await engine.started(id)).result()
+        await (await engine.wait_for_start(id)).result()
     assert isinstance(failed.value.cause, ApplicationError)
     return failed.value.cause.message
 
@@ -33,100 +33,104 @@ async def status_attribute(engine: Engine, id: str) -> str | None:
 
 
 @asynccontextmanager
-async def waiting(shop: Shop) -> AsyncIterator[str]:
+async def waiting(api_tenant: ApiTenant) -> AsyncIterator[str]:
     """A notification whose workflow waits until it is done with."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(600))
-    await shop.engine.started(id)
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news", send_at=later(600))
+    await api_tenant.engine.wait_for_start(id)
     yield id
-    assert await shop.outbox() == []
+    assert await api_tenant.outbox() == []
 
 
-async def test_a_failed_notification_is_a_failed_workflow_that_says_why(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email"], ["sms"])
-    await shop.person("ada", email="ada+refuse@example.com", phone="+15550000007")
-    id = await shop.send("news")
+async def test_a_failed_notification_is_a_failed_workflow_with_a_reason(engine: Engine, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("news", ["email"], ["sms"])
+    await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone="+15550000007")
+    id = await api_tenant.send("news")
     said = "email: refused_recipient; sms: provider_failed: credentials_refused"
     assert await why(engine, id) == f"FAILED: {said}"
-    assert (await shop.shown(id))["failure_reason"] == said
+    assert (await api_tenant.notification(id))["failure_reason"] == said
     assert (await engine.workflow(id).describe()).status is WorkflowExecutionStatus.FAILED
 
 
-async def test_a_notification_in_doubt_is_a_failed_workflow_that_says_why(engine: Engine, shop: Shop) -> None:
-    await shop.type("code", ["email"], delivery_guarantee="at_most_once")
-    await shop.person("ada", email="ada+lost@example.com")
-    id = await shop.send("code")
+async def test_a_notification_in_doubt_is_a_failed_workflow_with_a_reason(
+    engine: Engine, api_tenant: ApiTenant
+) -> None:
+    await api_tenant.put_type("code", ["email"], delivery_guarantee="at_most_once")
+    await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+    id = await api_tenant.send("code")
     assert await why(engine, id) == "IN_DOUBT: email: outcome_unknown: connection_reset"
     assert await status_attribute(engine, id) == "IN_DOUBT"
 
 
-async def test_a_failed_one_is_found_by_what_an_operator_knows(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email"], ["sms"])
-    await shop.person("ada", email="ada+refuse@example.com", phone="+15550000007")
-    id = await shop.send("news", priority=4)
-    await shop.finished(id)
-    query = f"TocsinStatus = 'FAILED' AND TocsinTenant = '{shop.tenant_key}' AND TocsinType = 'news'"
+async def test_a_failed_notification_is_found_by_an_operators_search(engine: Engine, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("news", ["email"], ["sms"])
+    await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone="+15550000007")
+    id = await api_tenant.send("news", priority=4)
+    await api_tenant.wait_until_finished(id)
+    query = f"TocsinStatus = 'FAILED' AND TocsinTenant = '{api_tenant.tenant_key}' AND TocsinType = 'news'"
     query += " AND TocsinChannel = 'sms' AND TocsinStep = 2 AND TocsinPriority = 4"
 
     async def found() -> list[str]:
         return [execution.id async for execution in engine.temporal.list_workflows(query)]
 
-    assert await eventually(found, bool) == [(await shop.shown(id))["workflow_id"]]
+    assert await eventually(found, bool) == [(await api_tenant.notification(id))["workflow_id"]]
     assert (await engine.temporal.count_workflows(query)).count == 1
 
 
-async def test_one_that_is_retrying_or_scheduled_is_found_while_it_waits(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email", "sms"])
-    await shop.person("ada", email="ada+error@example.com", phone="+15550000002")
-    retrying = await shop.send("news", channels=["email"])
-    scheduled = await shop.send("news", send_at=later(600))
+async def test_one_that_is_retrying_or_scheduled_is_found_while_it_waits(engine: Engine, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("news", ["email", "sms"])
+    await api_tenant.put_recipient("ada", email="ada+error@example.com", phone="+15550000002")
+    retrying = await api_tenant.send("news", channels=["email"])
+    scheduled = await api_tenant.send("news", send_at=later(600))
 
     async def found(status: str, more: str = "") -> list[str]:
-        query = (
-            f"TocsinTenant = '{shop.tenant_key}' AND TocsinStatus = '{status}' AND ExecutionStatus = 'Running' {more}"
-        )
+        query = f"TocsinTenant = '{api_tenant.tenant_key}' AND TocsinStatus = '{status}' AND ExecutionStatus = 'Running' {more}"
         return [execution.id.split("-", 1)[1][:-2] async for execution in engine.temporal.list_workflows(query)]
 
     where = "AND TocsinChannel = 'email' AND TocsinStep = 1"
     await eventually(lambda: found("RETRYING", where), lambda ids: ids == [retrying])
     await eventually(lambda: found("SCHEDULED"), lambda ids: ids == [scheduled])
-    await shop.cancel(retrying)
-    await shop.cancel(scheduled)
+    await api_tenant.cancel(retrying)
+    await api_tenant.cancel(scheduled)
     await eventually(lambda: found("RETRYING"), lambda ids: ids == [])
 
 
-async def test_the_list_of_workflows_can_be_read_without_opening_one(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email"], ["sms"], priority=2)
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news")
-    await shop.finished(id)
+async def test_the_list_of_workflows_can_be_read_without_opening_one(engine: Engine, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("news", ["email"], ["sms"], priority=2)
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news")
+    await api_tenant.wait_until_finished(id)
     assert await (await engine.workflow(id).describe()).static_summary() == "news, priority 2, email then sms"
     history = await engine.history(id)
     summaries = [event.user_metadata.summary.data.decode() for event in history.events if event.user_metadata.summary]
     assert '"email by sandbox, attempt 1"' in summaries
 
 
-async def test_cancelled_by_an_operator_the_notification_ends_canceled(engine: Engine, shop: Shop) -> None:
-    async with waiting(shop) as id:
+async def test_cancelled_by_an_operator_the_notification_ends_canceled(engine: Engine, api_tenant: ApiTenant) -> None:
+    async with waiting(api_tenant) as id:
         await engine.workflow(id).cancel()
-        shown = await shop.finished(id)
+        shown = await api_tenant.wait_until_finished(id)
         assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled_in_temporal")
         await eventually(engine.workflow(id).describe, lambda d: d.status is WorkflowExecutionStatus.CANCELED)
         assert await status_attribute(engine, id) == "CANCELED"
 
 
-async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(engine: Engine, shop: Shop) -> None:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+error@example.com")
-    id = await shop.send("news")
+async def test_cancelled_by_an_operator_between_attempts_it_ends_canceled(
+    engine: Engine, api_tenant: ApiTenant
+) -> None:
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
+    id = await api_tenant.send("news")
 
     async def tried() -> bool:
-        return any(attempt["outcome"] for d in (await shop.shown(id))["deliveries"] for attempt in d["attempts"])
+        return any(
+            attempt["outcome"] for d in (await api_tenant.notification(id))["deliveries"] for attempt in d["attempts"]
+        )
 
     await eventually(tried, bool)
     await engine.workflow(id).cancel()
-    shown = await shop.finished(id)
+    shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], [d["status"] for d in shown["deliveries"]]) == ("CANCELED", ["CANCELED"])
 
 
@@ -138,30 +142,30 @@ async def swept(engine: Engine, id: str) -> None:
         " WHERE notification_id = :id AND started_at IS NOT NULL"
     )
     await eventually(lambda: engine.sql(aged, id=id), bool)
-    await Sweep(engine.parts.database, Starter(engine.temporal)).run()
+    await OrphanSweep(engine.container.database, WorkflowStarter(engine.temporal)).run()
 
 
-async def test_terminated_by_an_operator_the_sweep_ends_the_notification(engine: Engine, shop: Shop) -> None:
-    async with waiting(shop) as id:
+async def test_terminated_by_an_operator_the_sweep_ends_the_notification(engine: Engine, api_tenant: ApiTenant) -> None:
+    async with waiting(api_tenant) as id:
         await engine.workflow(id).terminate("an operator's test")
         await swept(engine, id)
-        shown = await shop.finished(id)
+        shown = await api_tenant.wait_until_finished(id)
         assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_ended (terminated)")
 
 
-async def test_the_sweep_leaves_alone_what_still_waits(engine: Engine, shop: Shop) -> None:
-    async with waiting(shop) as id:
+async def test_the_sweep_leaves_waiting_notifications(engine: Engine, api_tenant: ApiTenant) -> None:
+    async with waiting(api_tenant) as id:
         await swept(engine, id)
-        assert (await shop.shown(id))["finished_at"] is None
-        await shop.cancel(id)
+        assert (await api_tenant.notification(id))["finished_at"] is None
+        await api_tenant.cancel(id)
 
 
-async def test_the_sweep_starts_again_what_temporal_has_lost(engine: Engine, shop: Shop) -> None:
+async def test_the_sweep_restarts_workflows_that_temporal_has_lost(engine: Engine, api_tenant: ApiTenant) -> None:
     """A row that says it was started, and no such workflow."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news", send_at=later(600))
-    await engine.started(id)
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news", send_at=later(600))
+    await engine.wait_for_start(id)
     # The start is marked up to half a second later, and the mark would not fit another generation.
     marked = "UPDATE queue_entry SET next_at = next_at WHERE notification_id = :id AND started_at IS NOT NULL"
     await eventually(lambda: engine.sql(marked, id=id), bool)
@@ -169,7 +173,7 @@ async def test_the_sweep_starts_again_what_temporal_has_lost(engine: Engine, sho
     await engine.sql(moved, id=id)
     await engine.sql("UPDATE queue_entry SET generation = 2 WHERE notification_id = :id", id=id)
     await swept(engine, id)
-    shown = await shop.ended(id, "DELIVERED")
+    shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert shown["workflow_id"].endswith("-2")
     await engine.workflow(id).terminate()
 
@@ -183,69 +187,69 @@ def broken(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(resolution, "read_audience"), (composition, "insert_deliveries"), (delivery, "claim_attempt")],
+    [(resolution, "read_audience"), (rendering, "insert_deliveries"), (delivery, "claim_attempt")],
     ids=["resolve", "render", "deliver"],
 )
-async def test_a_mistake_in_an_activity_ends_the_notification(
-    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+async def test_a_bug_in_an_activity_ends_the_notification(
+    engine: Engine, api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
     monkeypatch.setattr(module, name, broken(name))
-    id = await shop.send("news")
-    shown = await shop.finished(id)
+    id = await api_tenant.send("news")
+    shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], shown["failure_reason"] or "") == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
     assert await status_attribute(engine, id) == "FAILED"
-    assert await shop.outbox() == []
+    assert await api_tenant.outbox() == []
 
 
-async def test_a_mistake_after_the_call_leaves_it_in_doubt(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, engine: Engine
+async def test_a_bug_after_the_call_leaves_the_notification_in_doubt(
+    api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     """The provider has it, and we cannot write that down: to call it failed would be a lie."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+silent@example.com")
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+silent@example.com")
     monkeypatch.setattr(recording, "record_outcome", broken("record_outcome"))
-    id = await shop.send("news")
-    shown = await shop.finished(id)
+    id = await api_tenant.send("news")
+    shown = await api_tenant.wait_until_finished(id)
     assert shown["status"] == "IN_DOUBT"
-    assert len(await shop.outbox()) == 1
+    assert len(await api_tenant.outbox()) == 1
     monkeypatch.undo()
 
 
-async def test_a_mistake_in_the_workflow_ends_the_notification(
-    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_bug_in_the_workflow_ends_the_notification(
+    engine: Engine, api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+error@example.com")
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+error@example.com")
     monkeypatch.setattr(endpoint, "backoff", lambda *_: None)
-    id = await shop.send("news")
-    shown = await shop.finished(id)
+    id = await api_tenant.send("news")
+    shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
 
 
-async def test_a_mistake_in_settling_itself_is_put_right_by_the_sweep(
-    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_bug_in_settlement_is_repaired_by_the_sweep(
+    engine: Engine, api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+refuse@example.com")
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+refuse@example.com")
     monkeypatch.setattr(settlement, "amend", broken("amend"))
-    id = await shop.send("news")
+    id = await api_tenant.send("news")
     with pytest.raises(WorkflowFailureError):
-        await (await engine.started(id)).result()
+        await (await engine.wait_for_start(id)).result()
     monkeypatch.undo()
-    assert (await shop.shown(id))["finished_at"] is None
+    assert (await api_tenant.notification(id))["finished_at"] is None
     await swept(engine, id)
-    shown = await shop.finished(id)
+    shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("FAILED", "workflow_ended (failed)")
 
 
-async def test_an_outage_of_the_database_is_no_mistake(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_outage_of_the_database_is_no_bug(api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited out."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada@example.com")
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
     tries = 0
 
     async def away_at_first(*given: Any) -> Any:
@@ -253,8 +257,8 @@ async def test_an_outage_of_the_database_is_no_mistake(shop: Shop, monkeypatch: 
         tries += 1
         if tries <= 3:
             raise ConnectionRefusedError
-        return await audiences.read_audience(*given)
+        return await recipient_contexts.read_recipient_context(*given)
 
     monkeypatch.setattr(resolution, "read_audience", away_at_first)
-    await shop.ended(await shop.send("news"), "DELIVERED")
+    await api_tenant.wait_for_end(await api_tenant.send("news"), "DELIVERED")
     assert tries == 4

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.engine import Shop, open_shop, running_engine
+from tests.engine import ApiTenant, open_api_tenant, running_engine
 from tests.polling import eventually
-from tests.stories.vendors import MailServer, SendGridStandIn, environment, vendors
+from tests.stories.vendors import CountingMailServer, CountingSendGrid, environment, vendors
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 @pytest.fixture
-async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SendGridStandIn, MailServer]]:
+async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
     async with vendors() as (web, mail):
         for name, value in environment(web, mail).items():
             monkeypatch.setenv(name, value)
@@ -23,12 +23,12 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SendGridS
 
 
 @pytest.fixture
-def web(pool: tuple[SendGridStandIn, MailServer]) -> SendGridStandIn:
+def web(pool: tuple[CountingSendGrid, CountingMailServer]) -> CountingSendGrid:
     return pool[0]
 
 
 @pytest.fixture
-def mail(pool: tuple[SendGridStandIn, MailServer]) -> MailServer:
+def mail(pool: tuple[CountingSendGrid, CountingMailServer]) -> CountingMailServer:
     return pool[1]
 
 
@@ -39,40 +39,43 @@ def members() -> list[str]:
 
 @pytest.fixture
 async def pooled(
-    pool: tuple[SendGridStandIn, MailServer], members: list[str], database_url: str, tmp_path: Path
-) -> AsyncIterator[Shop]:
-    async with running_engine(database_url, tmp_path, email_providers=members) as engine, open_shop(engine) as shop:
-        await shop.type("news", ["email"])
-        yield shop
+    pool: tuple[CountingSendGrid, CountingMailServer], members: list[str], database_url: str, tmp_path: Path
+) -> AsyncIterator[ApiTenant]:
+    async with (
+        running_engine(database_url, tmp_path, email_providers=members) as engine,
+        open_api_tenant(engine) as api_tenant,
+    ):
+        await api_tenant.put_type("news", ["email"])
+        yield api_tenant
 
 
-async def send(shop: Shop, count: int, name: str = "person") -> list[str]:
+async def send(api_tenant: ApiTenant, count: int, name: str = "person") -> list[str]:
     for number in range(count):
-        await shop.person(f"{name}-{number}", email=f"{name}-{number}@example.com")
-    return await asyncio.gather(*(shop.send("news", f"{name}-{number}") for number in range(count)))
+        await api_tenant.put_recipient(f"{name}-{number}", email=f"{name}-{number}@example.com")
+    return await asyncio.gather(*(api_tenant.send("news", f"{name}-{number}") for number in range(count)))
 
 
-async def ended(shop: Shop, ids: list[str]) -> list[dict[str, Any]]:
-    return [await shop.finished(id) for id in ids]
+async def ended(api_tenant: ApiTenant, ids: list[str]) -> list[dict[str, Any]]:
+    return [await api_tenant.wait_until_finished(id) for id in ids]
 
 
-async def health(shop: Shop, name: str) -> dict[str, Any]:
-    items: list[dict[str, Any]] = (await shop.ok("GET", "/providers"))["items"]
+async def health(api_tenant: ApiTenant, name: str) -> dict[str, Any]:
+    items: list[dict[str, Any]] = (await api_tenant.call("GET", "/providers"))["items"]
     return next(item for item in items if item["name"] == name)
 
 
-async def until_state(shop: Shop, name: str, *states: str) -> dict[str, Any]:
-    return await eventually(lambda: health(shop, name), lambda seen: seen["health"]["state"] in states)
+async def until_state(api_tenant: ApiTenant, name: str, *states: str) -> dict[str, Any]:
+    return await eventually(lambda: health(api_tenant, name), lambda seen: seen["health"]["state"] in states)
 
 
-async def test_both_get_their_share(pooled: Shop, web: SendGridStandIn, mail: MailServer) -> None:
+async def test_both_get_their_share(pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer) -> None:
     await ended(pooled, await send(pooled, 40))
     assert len(web.kept) + len(mail.kept) == 40
     assert 8 <= len(mail.kept) <= 32
 
 
-async def test_one_that_is_down_is_gone_round_and_comes_back(
-    pooled: Shop, web: SendGridStandIn, mail: MailServer
+async def test_a_failing_provider_is_bypassed_and_recovers(
+    pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer
 ) -> None:
     await web.stop()
     first = await send(pooled, 30, "during")
@@ -94,8 +97,8 @@ async def test_one_that_is_down_is_gone_round_and_comes_back(
     assert sum(web.kept.values()) >= 3
 
 
-async def test_refused_credentials_are_told_once_and_tried_no_more(
-    pooled: Shop, web: SendGridStandIn, mail: MailServer, caplog: pytest.LogCaptureFixture
+async def test_refused_credentials_are_logged_once_and_not_used_again(
+    pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     web.status = 401
     shown = await ended(pooled, await send(pooled, 12, "first"))
@@ -113,14 +116,14 @@ class TestAlone:
     def members(self) -> list[str]:
         return ["sendgrid"]
 
-    async def test_with_nobody_else_messages_wait_and_go_out_when_it_is_well(
-        self, pooled: Shop, web: SendGridStandIn
+    async def test_messages_of_the_only_provider_wait_until_it_recovers(
+        self, pooled: ApiTenant, web: CountingSendGrid
     ) -> None:
         await web.stop()
         first = await send(pooled, 10, "early")
         await until_state(pooled, "sendgrid", "open", "half_open")
         second = await send(pooled, 10, "late")
-        await eventually(lambda: pooled.shown(second[0]), lambda shown: shown["waits_for"] == "circuit_open")
+        await eventually(lambda: pooled.notification(second[0]), lambda shown: shown["waits_for"] == "circuit_open")
         await web.start()
         shown = await ended(pooled, [*first, *second])
         assert {each["status"] for each in shown} == {"SENT"}
@@ -130,9 +133,9 @@ class TestAlone:
         assert reasons == {"circuit_open (sendgrid)"}
 
 
-async def test_a_bad_message_opens_no_circuit(pooled: Shop, web: SendGridStandIn) -> None:
+async def test_a_bad_message_opens_no_circuit(pooled: ApiTenant, web: CountingSendGrid) -> None:
     """One delivery that is tried again and again says nothing of the others."""
     web.status = 503
     id = (await send(pooled, 1))[0]
-    await eventually(lambda: pooled.shown(id), lambda shown: shown["status"] == "SENT")
+    await eventually(lambda: pooled.notification(id), lambda shown: shown["status"] == "SENT")
     assert (await health(pooled, "sendgrid"))["health"]["state"] == "closed"

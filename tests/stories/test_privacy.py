@@ -21,7 +21,7 @@ from activities import resolution
 from config import Settings
 from domain.names import TENANT_ATTRIBUTE, tick_schedule
 from logs import configure_logging
-from tests.engine import Engine, Shop, open_shop
+from tests.engine import ApiTenant, Engine, open_api_tenant
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -75,18 +75,18 @@ CONTENT: dict[str, Any] = {
 }
 
 
-async def sent_in_every_way(shop: Shop) -> list[str]:
+async def sent_in_every_way(api_tenant: ApiTenant) -> list[str]:
     """Every channel; delivered, refused, retrying and then cancelled, with a template error, expired, a bug of ours."""
     for channel in CHANNELS:
-        await shop.type(f"by-{channel}", [channel], give_up_after="2s")
-        await shop.template(f"bad-{channel}", channel, "{{ code | round }}{{ 1 // 0 }}")
+        await api_tenant.put_type(f"by-{channel}", [channel], give_up_after="2s")
+        await api_tenant.template(f"bad-{channel}", channel, "{{ code | round }}{{ 1 // 0 }}")
         route = {"route": [{"channels": [channel]}], "templates": {channel: f"bad-{channel}"}}
-        await shop.ok("PUT", f"/notification-types/bad-{channel}", route)
+        await api_tenant.call("PUT", f"/notification-types/bad-{channel}", route)
     for word in DIGITS:
-        await _person(shop, word)
+        await _person(api_tenant, word)
     kinds = [f"{how}-{channel}" for channel in CHANNELS for how in ("by", "bad")]
-    asks = [shop.send(kind, person(word), **CONTENT) for kind in kinds for word in DIGITS]
-    asks.append(shop.send("by-email", person("error"), expires_in="1s", **CONTENT))
+    asks = [api_tenant.send(kind, person(word), **CONTENT) for kind in kinds for word in DIGITS]
+    asks.append(api_tenant.send("by-email", person("error"), expires_in="1s", **CONTENT))
     return list(await asyncio.gather(*asks))
 
 
@@ -97,60 +97,64 @@ COLLECTED: dict[str, dict[str, str]] = {
 THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "12s", "on_exceed": "defer"}}
 
 
-async def sent_by_the_clock(shop: Shop) -> list[str]:
+async def sent_by_the_clock(api_tenant: ApiTenant) -> list[str]:
     """Collected, dropped or deferred by a throttle, and held in quiet hours."""
     for key, rule in COLLECTED.items():
-        await shop.template(key, "email", "{{ total }}, {{ items[0].code }}", subject_template="{{ items[0].name }}")
+        await api_tenant.template(
+            key, "email", "{{ total }}, {{ items[0].code }}", subject_template="{{ items[0].name }}"
+        )
         route = {"route": [{"channels": ["email"]}], "templates": {"email": key}}
-        await shop.ok("PUT", f"/notification-types/{key}", {**route, "digest": rule})
+        await api_tenant.call("PUT", f"/notification-types/{key}", {**route, "digest": rule})
     for key, throttle in THROTTLED.items():
-        await shop.type(key, ["email"], throttle=throttle)
-    ids = [await shop.send(key, person("good"), **CONTENT) for key in (*COLLECTED, *THROTTLED, *THROTTLED)]
-    ids.append(await sent_in_quiet_hours(shop))
-    await eventually(lambda: shop.shown(ids[1]), lambda shown: shown["digest"] is not None)
-    await ticks(shop, "digest", "closes_at", "by-calendar")
-    collected = [await shop.ended(id, "DIGESTED") for id in ids[: len(COLLECTED)]]
+        await api_tenant.put_type(key, ["email"], throttle=throttle)
+    ids = [await api_tenant.send(key, person("good"), **CONTENT) for key in (*COLLECTED, *THROTTLED, *THROTTLED)]
+    ids.append(await sent_in_quiet_hours(api_tenant))
+    await eventually(lambda: api_tenant.notification(ids[1]), lambda shown: shown["digest"] is not None)
+    await ticks(api_tenant, "digest", "closes_at", "by-calendar")
+    collected = [await api_tenant.wait_for_end(id, "DIGESTED") for id in ids[: len(COLLECTED)]]
     return ids + [str(shown["digest"]["notification_id"]) for shown in collected]
 
 
-async def sent_in_quiet_hours(shop: Shop) -> str:
-    await _person(shop, "quiet")
+async def sent_in_quiet_hours(api_tenant: ApiTenant) -> str:
+    await _person(api_tenant, "quiet")
     chosen = f"/recipients/{person('quiet')}/preferences"
-    await shop.ok("PUT", chosen, {"quiet_hours": {"start": "00:00", "end": "23:59"}})
-    id = await shop.send("by-email", person("quiet"), **CONTENT)
-    await eventually(lambda: shop.shown(id), lambda shown: shown["waits_for"] == "quiet_hours")
-    await shop.ok("PUT", chosen, {"quiet_hours": None})
+    await api_tenant.call("PUT", chosen, {"quiet_hours": {"start": "00:00", "end": "23:59"}})
+    id = await api_tenant.send("by-email", person("quiet"), **CONTENT)
+    await eventually(lambda: api_tenant.notification(id), lambda shown: shown["waits_for"] == "quiet_hours")
+    await api_tenant.call("PUT", chosen, {"quiet_hours": None})
     return id
 
 
-async def sent_by_schedules(shop: Shop) -> list[str]:
+async def sent_by_schedules(api_tenant: ApiTenant) -> list[str]:
     """To a list, and to each of a topic at their own time."""
-    await shop.type("recurring", ["email"])
-    await shop.ok("PUT", f"/topics/weekly/subscribers/{person('good')}")
+    await api_tenant.put_type("recurring", ["email"])
+    await api_tenant.call("PUT", f"/topics/weekly/subscribers/{person('good')}")
     audiences: list[dict[str, Any]] = [
         {"timezone": "UTC", "recipients": [person("good"), person("refuse")]},
         {"timezone": "recipient", "topic": "weekly"},
     ]
     for number, audience in enumerate(audiences):
         body = {"notification_type": "recurring", "cron": "0 9 * * *", **CONTENT, **audience}
-        await shop.ok("PUT", f"/schedules/schedule-{number}", body)
-    await ticks(shop, "schedule_turn", "due_at", "recurring")
+        await api_tenant.call("PUT", f"/schedules/schedule-{number}", body)
+    await ticks(api_tenant, "schedule_occurrence", "due_at", "recurring")
     sent = "/notifications?notification_type=recurring"
-    page = await eventually(lambda: shop.ok("GET", sent), lambda page: len(page["items"]) == 3)
+    page = await eventually(lambda: api_tenant.call("GET", sent), lambda page: len(page["items"]) == 3)
     return [str(item["id"]) for item in page["items"]]
 
 
-async def ticks(shop: Shop, table: str, due: str, kind: str) -> None:
-    await shop.engine.sql(f"UPDATE {table} SET {due} = now() - interval '1 minute' WHERE tenant = :id", id=shop.tenant)
-    await shop.tick(kind)
+async def ticks(api_tenant: ApiTenant, table: str, due: str, kind: str) -> None:
+    await api_tenant.engine.sql(
+        f"UPDATE {table} SET {due} = now() - interval '1 minute' WHERE tenant = :id", id=api_tenant.tenant
+    )
+    await api_tenant.trigger_tick(kind)
 
 
 def person(word: str) -> str:
     return f"{CANARIES['recipient id']}-{word}"
 
 
-async def _person(shop: Shop, word: str) -> None:
-    await shop.person(
+async def _person(api_tenant: ApiTenant, word: str) -> None:
+    await api_tenant.put_recipient(
         person(word),
         email=f"{CANARIES['e-mail']}+{word}@example.com",
         phone=f"+{CANARIES['phone']}{DIGITS.get(word, DIGITS['good'])}",
@@ -158,13 +162,13 @@ async def _person(shop: Shop, word: str) -> None:
         attributes={"nickname": CANARIES["name"]},
         locale="en",
     )
-    await shop.device(person(word), "phone", f"{CANARIES['token']}-{word}")
+    await api_tenant.device(person(word), "phone", f"{CANARIES['token']}-{word}")
 
 
 async def kept_by_temporal(engine: Engine, workflow_id: str) -> bytes:
     """History with its payloads, summaries and failures; search attributes, memo and current details."""
-    history = await engine.whole(workflow_id)
-    handle = await engine.begun(workflow_id)
+    history = await engine.workflow_history(workflow_id)
+    handle = await engine.wait_for_workflow(workflow_id)
     description: WorkflowExecutionDescription = await handle.describe()
     details = await handle.query("__temporal_workflow_metadata")
     return b"".join(
@@ -186,7 +190,7 @@ async def schedule_of(engine: Engine, id: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Sent:
+class PrivateSends:
     ends: dict[str, dict[str, Any]]
     log: str
     tenant: UUID
@@ -194,18 +198,18 @@ class Sent:
 
 
 @pytest.fixture(scope="module")
-async def sent(engine: Engine) -> Sent:
-    async with open_shop(engine) as shop:
+async def sent(engine: Engine) -> PrivateSends:
+    async with open_api_tenant(engine) as api_tenant:
         with product_log() as log:
-            ids = await sent_in_every_way(shop)
-            ids += await sent_by_the_clock(shop) + await sent_by_schedules(shop)
-            ends = {id: await shop.finished(id) for id in ids}
-            await shop.http.post("/notifications/send", json={"recipient": {"email": CANARIES["e-mail"]}})
+            ids = await sent_in_every_way(api_tenant)
+            ids += await sent_by_the_clock(api_tenant) + await sent_by_schedules(api_tenant)
+            ends = {id: await api_tenant.wait_until_finished(id) for id in ids}
+            await api_tenant.http.post("/notifications/send", json={"recipient": {"email": CANARIES["e-mail"]}})
             logging.getLogger("test").warning("the log is read")
-        return Sent(ends, log.getvalue(), shop.tenant, shop.tenant_key)
+        return PrivateSends(ends, log.getvalue(), api_tenant.tenant, api_tenant.tenant_key)
 
 
-async def test_the_sends_went_every_way(sent: Sent) -> None:
+async def test_the_sends_went_every_way(sent: PrivateSends) -> None:
     ends = sent.ends.values()
     assert {end["status"] for end in ends} >= {"FAILED", "EXPIRED", "DIGESTED", "SUPPRESSED"}
     assert {entry["reason"] for end in ends for entry in end["timeline"] if entry["kind"] == "waiting"} == {
@@ -220,7 +224,7 @@ async def test_the_sends_went_every_way(sent: Sent) -> None:
     assert any(str(end["failure_reason"]).startswith("sms: gave_up") for end in ends)
 
 
-async def test_nothing_of_a_person_is_in_temporal(engine: Engine, sent: Sent) -> None:
+async def test_temporal_stores_no_personal_data(engine: Engine, sent: PrivateSends) -> None:
     expected = {end["workflow_id"] for end in sent.ends.values() if end["status"] != "DIGESTED"}
     ids = await eventually(lambda: workflows_of(engine, sent.tenant_key), lambda ids: expected < ids)
     assert {id.partition("-")[0] for id in ids} == {"notification", "digest", "tick"}
@@ -231,23 +235,23 @@ async def test_nothing_of_a_person_is_in_temporal(engine: Engine, sent: Sent) ->
     assert {id: names for id, everything in kept.items() if (names := found_in(everything))} == {}
 
 
-async def test_nothing_of_a_person_is_in_the_log(sent: Sent) -> None:
+async def test_the_log_contains_no_personal_data(sent: PrivateSends) -> None:
     assert json.loads(sent.log.splitlines()[-1])["event"] == "the log is read"
     assert found_in(sent.log) == set()
 
 
-async def test_the_error_of_a_mistake_does_not_carry_what_it_quotes(
-    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_the_error_of_a_bug_does_not_carry_quoted_data(
+    engine: Engine, api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def quoting(*_: object) -> None:
         raise ValueError(f"{CANARIES['e-mail']} is not what was expected")
 
-    await shop.type("news", ["email"])
-    await _person(shop, "good")
+    await api_tenant.put_type("news", ["email"])
+    await _person(api_tenant, "good")
     monkeypatch.setattr(resolution, "read_audience", quoting)
     with product_log() as log:
-        id = await shop.send("news", person("good"))
-        await shop.finished(id)
+        id = await api_tenant.send("news", person("good"))
+        await api_tenant.wait_until_finished(id)
         kept = await kept_by_temporal(engine, engine.workflow(id).id)
     assert b"ValueError" in kept
     assert found_in(kept) == set()

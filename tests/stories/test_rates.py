@@ -18,15 +18,15 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
-from bootstrap import open_parts
+from bootstrap import open_container
 from domain.names import delivery_queue
-from testing.stage import serving
-from tests.engine import Engine, Shop, open_shop, prepared
-from tests.faults.pace import lasting
-from tests.installation import installation_key
+from testing.installation import running_api
+from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
+from tests.faults.pace import wait_seconds
+from tests.installation_keys import installation_key
 from tests.polling import eventually
-from tests.stories.vendors import Called, SendGridStandIn, environment, vendors
-from tests.stories.workers import Workers, worker_processes
+from tests.stories.vendors import CountingSendGrid, VendorCall, environment, vendors
+from tests.stories.workers import WorkerGroup, worker_processes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -36,12 +36,12 @@ QUIET = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yard:
+class RateLimitedStack:
     engine: Engine
-    vendor: SendGridStandIn
-    workers: Workers
+    vendor: CountingSendGrid
+    workers: WorkerGroup
 
-    def calls(self, since: float, to: str = "") -> list[Called]:
+    def calls(self, since: float, to: str = "") -> list[VendorCall]:
         return [call for call in self.vendor.ledger if call.at >= since and call.to.startswith(to)]
 
     async def called(self, count: int, since: float, to: str = "", within: float = 30) -> None:
@@ -67,7 +67,9 @@ class Yard:
 
 
 @pytest.fixture(scope="module")
-async def yard(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Yard]:
+async def rate_limited_stack(
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RateLimitedStack]:
     """An API with the dispatcher that leads, and three workers."""
     home = tmp_path_factory.mktemp("rates")
     with pytest.MonkeyPatch.context() as patch:
@@ -75,38 +77,38 @@ async def yard(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
             for name, value in environment(web, mail).items():
                 patch.setenv(name, value)
             patch.setenv("TOCSIN_SENDGRID_RATE", str(SETTING))
-            async with standing(database_url, home, web) as yard:
-                yield yard
+            async with standing(database_url, home, web) as rate_limited_stack:
+                yield rate_limited_stack
 
 
 @asynccontextmanager
-async def standing(database_url: str, home: Path, vendor: SendGridStandIn) -> AsyncIterator[Yard]:
+async def standing(database_url: str, home: Path, vendor: CountingSendGrid) -> AsyncIterator[RateLimitedStack]:
     async with (
-        prepared(database_url, home, email_providers=["sendgrid"]) as (settings, client),
-        open_parts(settings, client=client) as parts,
-        serving(parts),
+        engine_servers(database_url, home, email_providers=["sendgrid"]) as (settings, client),
+        open_container(settings, client=client) as container,
+        running_api(container),
         worker_processes(settings, home) as workers,
     ):
         await workers.start("worker-1", "worker-2", "worker-3")
-        engine = Engine(parts=parts, temporal_address=settings.temporal_address)
-        yield Yard(engine=engine, vendor=vendor, workers=workers)
+        engine = Engine(container=container, temporal_address=settings.temporal_address)
+        yield RateLimitedStack(engine=engine, vendor=vendor, workers=workers)
 
 
 @pytest.fixture
-async def customer(yard: Yard) -> AsyncIterator[Shop]:
-    async with open_shop(yard.engine) as shop:
-        await shop.type("news", ["email"])
-        yield shop
+async def busy_tenant(rate_limited_stack: RateLimitedStack) -> AsyncIterator[ApiTenant]:
+    async with open_api_tenant(rate_limited_stack.engine) as api_tenant:
+        await api_tenant.put_type("news", ["email"])
+        yield api_tenant
 
 
 @pytest.fixture
-async def other(yard: Yard) -> AsyncIterator[Shop]:
-    async with open_shop(yard.engine) as shop:
-        await shop.type("news", ["email"])
-        yield shop
+async def other_api_tenant(rate_limited_stack: RateLimitedStack) -> AsyncIterator[ApiTenant]:
+    async with open_api_tenant(rate_limited_stack.engine) as api_tenant:
+        await api_tenant.put_type("news", ["email"])
+        yield api_tenant
 
 
-async def send(shop: Shop, count: int, name: str) -> list[str]:
+async def send(api_tenant: ApiTenant, count: int, name: str) -> list[str]:
     people = [f"{name}-{number}" for number in range(count)]
     items = [
         {
@@ -116,73 +118,79 @@ async def send(shop: Shop, count: int, name: str) -> list[str]:
         }
         for person in people
     ]
-    return [item["id"] for item in (await shop.ok("POST", "/notifications/send-batch", {"items": items}))["items"]]
+    return [
+        item["id"] for item in (await api_tenant.call("POST", "/notifications/send-batch", {"items": items}))["items"]
+    ]
 
 
-async def planned(shop: Shop) -> int:
+async def planned(api_tenant: ApiTenant) -> int:
     """How many wait for nothing but their turn at the provider."""
     statement = text("SELECT count(*) FROM delivery WHERE tenant = :tenant AND rendered_content IS NOT NULL")
-    async with shop.engine.parts.database.transaction() as session:
-        return int((await session.execute(statement, {"tenant": shop.tenant})).scalar_one())
+    async with api_tenant.engine.container.database.transaction() as session:
+        return int((await session.execute(statement, {"tenant": api_tenant.tenant})).scalar_one())
 
 
-async def operate(shop: Shop, **changes: float | None) -> dict[str, Any]:
-    key = await installation_key(shop.engine.parts.database, "operate")
+async def operate(api_tenant: ApiTenant, **changes: float | None) -> dict[str, Any]:
+    key = await installation_key(api_tenant.engine.container.database, "operate")
     headers = {"Authorization": f"Bearer {key}"}
-    answer = await shop.http.patch("/providers/sendgrid", json=changes, headers=headers)
+    answer = await api_tenant.http.patch("/providers/sendgrid", json=changes, headers=headers)
     assert answer.status_code == 200, answer.text
     view: dict[str, Any] = answer.json()
     return view
 
 
 @pytest.mark.long
-async def test_twenty_a_second_set_meanwhile_are_twenty_over_three_workers(yard: Yard, customer: Shop) -> None:
+async def test_a_rate_set_at_run_time_limits_three_workers_together(
+    rate_limited_stack: RateLimitedStack, busy_tenant: ApiTenant
+) -> None:
     """All the while each worker tells its own setting with every poll, which must not take the rate back."""
     began = monotonic()
-    await send(customer, FLOOD, "flood")
-    await eventually(partial(planned, customer), lambda seen: seen == FLOOD)
-    await eventually(yard.pollers, lambda seen: seen == yard.workers.pids)
-    assert 0 < len(yard.calls(began)) < FLOOD / 2
-    assert (await operate(customer, rate=20))["rate"] == 20
+    await send(busy_tenant, FLOOD, "flood")
+    await eventually(partial(planned, busy_tenant), lambda seen: seen == FLOOD)
+    await eventually(rate_limited_stack.pollers, lambda seen: seen == rate_limited_stack.workers.pids)
+    assert 0 < len(rate_limited_stack.calls(began)) < FLOOD / 2
+    assert (await operate(busy_tenant, rate=20))["rate"] == 20
     looked = monotonic()
     # The change is in force somewhere within the first second, and the server may have saved up a burst until then.
-    await lasting(7.1)
-    counts = yard.a_second(looked, 7)[1:]
+    await wait_seconds(7.1)
+    counts = rate_limited_stack.a_second(looked, 7)[1:]
     assert 18 <= sum(counts) / len(counts) <= 22, counts
-    await operate(customer, rate=0)
-    await yard.called(FLOOD, since=began)
-    assert set(yard.vendor.kept.values()) == {1}
+    await operate(busy_tenant, rate=0)
+    await rate_limited_stack.called(FLOOD, since=began)
+    assert set(rate_limited_stack.vendor.kept.values()) == {1}
 
 
 @pytest.mark.long
-async def test_each_tenant_is_held_to_its_rate_and_delays_no_other(yard: Yard, customer: Shop, other: Shop) -> None:
-    assert (await operate(customer, rate=0, tenant_rate=5))["tenant_rate"] == 5
-    began = monotonic()
-    await send(customer, 80, "busy")
-    await yard.called(10, since=began, to="busy")
-    looked = monotonic()
-    await send(other, 3, "calm")
-    await yard.called(3, since=looked, to="calm", within=3)
-    await lasting(looked + 6.1 - monotonic())
-    counts = yard.a_second(looked, 6, "busy")[1:]
-    assert 4 <= sum(counts) / len(counts) <= 6, counts
-    await operate(customer, tenant_rate=None)
-    await yard.called(80, since=began, to="busy")
-
-
-async def test_a_vendor_that_says_too_many_gets_no_call_from_any_worker_until_it_wants_some(
-    yard: Yard, customer: Shop
+async def test_each_tenant_is_held_to_its_rate_and_delays_no_other(
+    rate_limited_stack: RateLimitedStack, busy_tenant: ApiTenant, other_api_tenant: ApiTenant
 ) -> None:
-    await operate(customer, rate=20)
+    assert (await operate(busy_tenant, rate=0, tenant_rate=5))["tenant_rate"] == 5
     began = monotonic()
-    yard.vendor.status, yard.vendor.headers = 429, {"retry-after": str(QUIET)}
-    ids = await send(customer, 80, "many")
-    refused = await eventually(lambda: silence(yard, began), bool)
-    yard.vendor.status, yard.vendor.headers = 202, {}
+    await send(busy_tenant, 80, "busy")
+    await rate_limited_stack.called(10, since=began, to="busy")
+    looked = monotonic()
+    await send(other_api_tenant, 3, "calm")
+    await rate_limited_stack.called(3, since=looked, to="calm", within=3)
+    await wait_seconds(looked + 6.1 - monotonic())
+    counts = rate_limited_stack.a_second(looked, 6, "busy")[1:]
+    assert 4 <= sum(counts) / len(counts) <= 6, counts
+    await operate(busy_tenant, tenant_rate=None)
+    await rate_limited_stack.called(80, since=began, to="busy")
+
+
+async def test_a_rate_limiting_vendor_gets_no_call_until_its_retry_after(
+    rate_limited_stack: RateLimitedStack, busy_tenant: ApiTenant
+) -> None:
+    await operate(busy_tenant, rate=20)
+    began = monotonic()
+    rate_limited_stack.vendor.status, rate_limited_stack.vendor.headers = 429, {"retry-after": str(QUIET)}
+    ids = await send(busy_tenant, 80, "many")
+    refused = await eventually(lambda: silence(rate_limited_stack, began), bool)
+    rate_limited_stack.vendor.status, rate_limited_stack.vendor.headers = 202, {}
     last = refused[-1].at
-    shown = [await customer.finished(id) for id in ids]
+    shown = [await busy_tenant.wait_until_finished(id) for id in ids]
     assert {each["status"] for each in shown} == {"SENT"}
-    after = [call for call in yard.calls(began) if call.at > last]
+    after = [call for call in rate_limited_stack.calls(began) if call.at > last]
     assert after[0].at - last >= QUIET - 0.2
     # Whom it was not told to wait for was not called: no attempt was used up.
     assert len(refused) + len(after) == sum(len(each["deliveries"][0]["attempts"]) for each in shown)
@@ -191,7 +199,7 @@ async def test_a_vendor_that_says_too_many_gets_no_call_from_any_worker_until_it
     assert reasons == {"provider_throttled (sendgrid)"}
 
 
-async def silence(yard: Yard, began: float) -> list[Called]:
+async def silence(rate_limited_stack: RateLimitedStack, began: float) -> list[VendorCall]:
     """The calls so far, once there has been none for a second and a half."""
-    calls = yard.calls(began)
+    calls = rate_limited_stack.calls(began)
     return calls if calls and monotonic() - calls[-1].at > 1.5 else []

@@ -28,7 +28,7 @@ def add_schedule(tocsin: Tocsin, cron: str, timezone: str = "UTC", **more: Any) 
 
 
 def add_person(tocsin: Tocsin, recipient_id: str, **profile: Any) -> None:
-    tocsin.person(recipient_id, email=f"{recipient_id}@example.com", **profile)
+    tocsin.put_recipient(recipient_id, email=f"{recipient_id}@example.com", **profile)
 
 
 def arrived(tocsin: Tocsin, recipient_id: str, zone: str = "UTC") -> list[datetime]:
@@ -54,7 +54,7 @@ def test_it_is_sent_once_each_time_for_three_days(tocsin: Tocsin) -> None:
     assert [run["accepted"] for run in runs(tocsin)] == [2] * 9
 
 
-def test_times_of_a_pause_are_left_out_and_can_be_filled_in_once(tocsin: Tocsin) -> None:
+def test_occurrences_during_a_pause_are_skipped_and_can_be_backfilled_once(tocsin: Tocsin) -> None:
     add_type(tocsin)
     add_person(tocsin, "ada")
     schedule = add_schedule(tocsin, "0 12 * * *", recipient_id="ada")
@@ -92,7 +92,7 @@ def test_one_that_is_triggered_is_sent_at_once_each_time(tocsin: Tocsin) -> None
     ]
 
 
-def test_a_time_is_left_out_while_an_earlier_one_is_on_its_way(tocsin: Tocsin) -> None:
+def test_an_occurrence_is_skipped_while_an_earlier_one_is_in_progress(tocsin: Tocsin) -> None:
     add_type(tocsin)
     add_person(tocsin, "ada")
     add_schedule(tocsin, "0 12 * * *", recipient_id="ada")
@@ -115,7 +115,7 @@ HOMES = {"ada": "Europe/Berlin", "bob": "America/New_York"}
 
 
 @pytest.mark.parametrize("changes", [SPRING, AUTUMN], ids=["spring", "autumn"])
-def test_everybody_gets_one_a_day_over_both_changes_of_their_clocks(tocsin: Tocsin, changes: tuple[date, date]) -> None:
+def test_every_recipient_gets_one_a_day_over_both_clock_changes(tocsin: Tocsin, changes: tuple[date, date]) -> None:
     """New York changes on 14 March and 7 November, Berlin on 28 March and 31 October; 02:30 is missing and twice. It
     rests between the two, from a noon in UTC to a noon: then 02:30 is far from being due in either place."""
     add_type(tocsin)
@@ -133,7 +133,7 @@ def test_everybody_gets_one_a_day_over_both_changes_of_their_clocks(tocsin: Tocs
         assert [at.date() for at in arrived(tocsin, person, zone)] == days, person
 
 
-def test_whoever_travels_has_no_day_twice(tocsin: Tocsin) -> None:
+def test_a_traveling_recipient_has_no_day_twice(tocsin: Tocsin) -> None:
     add_type(tocsin)
     add_person(tocsin, "ada", timezone="Asia/Tokyo")
     add_schedule(tocsin, "0 9 * * *", "recipient", recipient_id="ada")

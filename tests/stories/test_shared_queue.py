@@ -10,10 +10,10 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from bootstrap import Parts
+from bootstrap import Container
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
-from testing.stage import working
-from tests.engine import Engine, Shop, open_shop
+from testing.installation import running_worker
+from tests.engine import ApiTenant, Engine, open_api_tenant
 from tests.polling import eventually
 from workflows import options
 
@@ -42,11 +42,11 @@ def seconds_until_started(history: WorkflowHistory, task: str) -> float:
     return at[f"EVENT_TYPE_{task}_TASK_STARTED"] - at[f"EVENT_TYPE_{task}_TASK_SCHEDULED"]
 
 
-async def test_a_call_without_a_rate_starts_when_it_is_scheduled(shop: Shop) -> None:
+async def test_a_call_without_a_rate_starts_when_it_is_scheduled(api_tenant: ApiTenant) -> None:
     """A task that a worker polls for waits at least for the answer to its poll. The fastest of five sends of each."""
-    await shop.type("news", ["email"])
-    await shop.person("ada", email="ada+silent@example.com")
-    histories = [await shop.engine.history(await shop.send("news")) for _ in range(5)]
+    await api_tenant.put_type("news", ["email"])
+    await api_tenant.put_recipient("ada", email="ada+silent@example.com")
+    histories = [await api_tenant.engine.history(await api_tenant.send("news")) for _ in range(5)]
     assert {queue for history in histories for queue in queues(history)} == {NOTIFICATIONS_QUEUE}
     eager = min(seconds_until_started(history, "ACTIVITY") for history in histories)
     polled = min(seconds_until_started(history, "WORKFLOW") for history in histories)
@@ -55,125 +55,131 @@ async def test_a_call_without_a_rate_starts_when_it_is_scheduled(shop: Shop) -> 
 
 
 @asynccontextmanager
-async def process(parts: Parts, *names: str) -> AsyncIterator[None]:
+async def process(container: Container, *names: str) -> AsyncIterator[None]:
     """A worker of these queues."""
-    async with working(parts, parts.temporal, names):
+    async with running_worker(container, container.temporal, names):
         yield
 
 
-async def outcomes(shop: Shop, id: str) -> list[str]:
+async def outcomes(api_tenant: ApiTenant, id: str) -> list[str]:
     """Of its attempts, in order."""
-    shown = await shop.shown(id)
+    shown = await api_tenant.notification(id)
     return [attempt["outcome"] for delivery in shown["deliveries"] for attempt in delivery["attempts"]]
 
 
-async def test_a_process_without_the_provider_leaves_the_call_to_one_that_has_it(deployed: Engine) -> None:
-    without = replace(deployed.parts, providers={})
-    async with open_shop(deployed) as shop:
-        await shop.type("news", ["email"], give_up_after="1h")
-        await shop.person("ada", email="ada+flaky@example.com")
-        async with process(deployed.parts):
-            id = await shop.send("news")
-            await eventually(lambda: outcomes(shop, id), ["error"].__eq__)
-        async with process(without, NOTIFICATIONS_QUEUE), process(deployed.parts, OWN_QUEUE):
-            await shop.until(id, "SENT", "DELIVERED", within=30)
-            history = await deployed.history(id)
-        made = await outcomes(shop, id)
+async def test_a_process_without_the_provider_hands_the_call_to_another_process(engine_without_worker: Engine) -> None:
+    without = replace(engine_without_worker.container, providers={})
+    async with open_api_tenant(engine_without_worker) as api_tenant:
+        await api_tenant.put_type("news", ["email"], give_up_after="1h")
+        await api_tenant.put_recipient("ada", email="ada+flaky@example.com")
+        async with process(engine_without_worker.container):
+            id = await api_tenant.send("news")
+            await eventually(lambda: outcomes(api_tenant, id), ["error"].__eq__)
+        async with process(without, NOTIFICATIONS_QUEUE), process(engine_without_worker.container, OWN_QUEUE):
+            await api_tenant.wait_for_status(id, "SENT", "DELIVERED", within=30)
+            history = await engine_without_worker.history(id)
+        made = await outcomes(api_tenant, id)
     assert queues(history)[:3] == [NOTIFICATIONS_QUEUE, NOTIFICATIONS_QUEUE, OWN_QUEUE]
     assert set(queues(history)[3:]) <= {OWN_QUEUE}
     assert made == [*["error"] * (len(made) - 1), "accepted"]
 
 
-async def test_a_rate_that_is_set_while_it_waits_moves_the_call_to_the_own_queue(deployed: Engine) -> None:
-    async with open_shop(deployed) as shop, process(deployed.parts):
-        await shop.type("news", ["email"], give_up_after="1h")
-        await shop.person("ada", email="ada+flaky@example.com")
-        id = await shop.send("news")
-        await eventually(lambda: outcomes(shop, id), ["error"].__eq__)
-        await deployed.sql("INSERT INTO provider_limit (provider, rate, updated_at) VALUES ('sandbox', 50, now())")
-        await shop.until(id, "SENT", "DELIVERED", within=30)
-        history = await deployed.history(id)
-        later = await shop.send("news")
-        after = await deployed.history(later)
+async def test_a_rate_set_during_a_wait_moves_the_call_to_the_provider(engine_without_worker: Engine) -> None:
+    async with open_api_tenant(engine_without_worker) as api_tenant, process(engine_without_worker.container):
+        await api_tenant.put_type("news", ["email"], give_up_after="1h")
+        await api_tenant.put_recipient("ada", email="ada+flaky@example.com")
+        id = await api_tenant.send("news")
+        await eventually(lambda: outcomes(api_tenant, id), ["error"].__eq__)
+        await engine_without_worker.sql(
+            "INSERT INTO provider_limit (provider, rate, updated_at) VALUES ('sandbox', 50, now())"
+        )
+        await api_tenant.wait_for_status(id, "SENT", "DELIVERED", within=30)
+        history = await engine_without_worker.history(id)
+        later = await api_tenant.send("news")
+        after = await engine_without_worker.history(later)
     assert queues(history)[:3] == [NOTIFICATIONS_QUEUE, NOTIFICATIONS_QUEUE, OWN_QUEUE]
     assert set(queues(after)) == {OWN_QUEUE}
 
 
 async def waiting(engine: Engine, id: str) -> WorkflowHistory:
     """The history of a workflow, once its call has been asked for without an answer from the provider's own queue."""
-    workflow = await engine.started(id)
+    workflow = await engine.wait_for_start(id)
     return await eventually(workflow.fetch_history, lambda history: OWN_QUEUE in queues(history))
 
 
 @asynccontextmanager
-async def left_alone(deployed: Engine, **send: str) -> AsyncIterator[tuple[Shop, str]]:
+async def left_alone(engine_without_worker: Engine, **send: str) -> AsyncIterator[tuple[ApiTenant, str]]:
     """A send that waits in the queue of a provider that no process polls; it was planned when one had it."""
-    async with open_shop(deployed) as shop:
-        await shop.type("news", ["email"], give_up_after="1h")
-        await shop.person("ada", email="ada+flaky@example.com")
-        async with process(deployed.parts):
-            id = await shop.send("news", **send)
-            await eventually(lambda: outcomes(shop, id), ["error"].__eq__)
-        async with process(replace(deployed.parts, providers={}), NOTIFICATIONS_QUEUE):
-            await waiting(deployed, id)
-            yield shop, id
+    async with open_api_tenant(engine_without_worker) as api_tenant:
+        await api_tenant.put_type("news", ["email"], give_up_after="1h")
+        await api_tenant.put_recipient("ada", email="ada+flaky@example.com")
+        async with process(engine_without_worker.container):
+            id = await api_tenant.send("news", **send)
+            await eventually(lambda: outcomes(api_tenant, id), ["error"].__eq__)
+        async with process(replace(engine_without_worker.container, providers={}), NOTIFICATIONS_QUEUE):
+            await waiting(engine_without_worker, id)
+            yield api_tenant, id
 
 
-async def test_a_call_that_no_process_can_make_is_canceled_at_once(deployed: Engine) -> None:
-    async with left_alone(deployed) as (shop, id):
-        await shop.cancel(id)
-        shown = await shop.ended(id, "CANCELED")
+async def test_a_call_that_no_process_can_make_is_canceled_at_once(engine_without_worker: Engine) -> None:
+    async with left_alone(engine_without_worker) as (api_tenant, id):
+        await api_tenant.cancel(id)
+        shown = await api_tenant.wait_for_end(id, "CANCELED")
     assert shown["deliveries"][0]["status"] == "CANCELED"
 
 
-async def test_a_call_that_no_process_can_make_expires_in_time(deployed: Engine) -> None:
-    async with left_alone(deployed, expires_in="15s") as (shop, id):
-        await shop.ended(id, "EXPIRED")
+async def test_a_call_that_no_process_can_make_expires_in_time(engine_without_worker: Engine) -> None:
+    async with left_alone(engine_without_worker, expires_in="15s") as (api_tenant, id):
+        await api_tenant.wait_for_end(id, "EXPIRED")
 
 
-async def test_a_cancel_does_not_abandon_a_call_that_has_begun(deployed: Engine) -> None:
+async def test_a_cancel_does_not_abandon_a_call_that_has_begun(engine_without_worker: Engine) -> None:
     """Its own answer decides, not the guard's, which would call it lost."""
-    await deployed.sql("INSERT INTO provider_limit (provider, rate, updated_at) VALUES ('sandbox', 50, now())")
-    async with open_shop(deployed) as shop, process(deployed.parts):
-        await shop.type("news", ["email"], delivery_guarantee="at_most_once")
-        await shop.person("ada", email="ada+hang@example.com")
-        id = await shop.send("news")
-        await eventually(lambda: outcomes(shop, id), bool)
-        await shop.cancel(id)
-        shown = await shop.finished(id)
-        history = await deployed.history(id)
+    await engine_without_worker.sql(
+        "INSERT INTO provider_limit (provider, rate, updated_at) VALUES ('sandbox', 50, now())"
+    )
+    async with open_api_tenant(engine_without_worker) as api_tenant, process(engine_without_worker.container):
+        await api_tenant.put_type("news", ["email"], delivery_guarantee="at_most_once")
+        await api_tenant.put_recipient("ada", email="ada+hang@example.com")
+        id = await api_tenant.send("news")
+        await eventually(lambda: outcomes(api_tenant, id), bool)
+        await api_tenant.cancel(id)
+        shown = await api_tenant.wait_until_finished(id)
+        history = await engine_without_worker.history(id)
     assert set(queues(history)) == {OWN_QUEUE}
     assert "EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED" in moments(history)
     assert shown["deliveries"][0]["failure_reason"] == "outcome_unknown: timeout"
 
 
 async def test_a_provider_that_no_live_process_has_is_given_up_after_minutes(
-    deployed: Engine, monkeypatch: pytest.MonkeyPatch
+    engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(seconds=1))
-    async with left_alone(deployed) as (shop, id):
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(seconds=1))
+    async with left_alone(engine_without_worker) as (api_tenant, id):
         # The API and the workers of this test share one row; its process has the provider.
-        await eventually(partial(times_not_taken, deployed, id), lambda times: times >= 1)
-        assert (await shop.shown(id))["status"] == "PENDING"
-        await deployed.sql("UPDATE process SET providers = '{}', steady_since = now() - interval '5 minutes'")
-        shown = await shop.ended(id, "FAILED")
+        await eventually(partial(times_not_taken, engine_without_worker, id), lambda times: times >= 1)
+        assert (await api_tenant.notification(id))["status"] == "PENDING"
+        await engine_without_worker.sql(
+            "UPDATE process SET providers = '{}', steady_since = now() - interval '5 minutes'"
+        )
+        shown = await api_tenant.wait_for_end(id, "FAILED")
     assert shown["deliveries"][0]["failure_reason"] == "provider_failed: not_configured"
 
 
 @pytest.mark.long
 async def test_a_look_up_that_no_process_takes_leaves_the_call_in_doubt(
-    deployed: Engine, monkeypatch: pytest.MonkeyPatch
+    engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(seconds=1))
-    async with open_shop(deployed) as shop:
-        await shop.type("news", ["email"])
-        await shop.person("ada", email="ada+lost@example.com")
-        async with process(deployed.parts):
-            id = await shop.send("news")
-            await eventually(lambda: outcomes(shop, id), ["unknown"].__eq__)
-        async with process(replace(deployed.parts, providers={}), NOTIFICATIONS_QUEUE):
-            await shop.ended(id, "IN_DOUBT")
-            history = await deployed.history(id)
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(seconds=1))
+    async with open_api_tenant(engine_without_worker) as api_tenant:
+        await api_tenant.put_type("news", ["email"])
+        await api_tenant.put_recipient("ada", email="ada+lost@example.com")
+        async with process(engine_without_worker.container):
+            id = await api_tenant.send("news")
+            await eventually(lambda: outcomes(api_tenant, id), ["unknown"].__eq__)
+        async with process(replace(engine_without_worker.container, providers={}), NOTIFICATIONS_QUEUE):
+            await api_tenant.wait_for_end(id, "IN_DOUBT")
+            history = await engine_without_worker.history(id)
     assert OWN_QUEUE in queues(history)
     assert queues(history)[-1] == NOTIFICATIONS_QUEUE
 

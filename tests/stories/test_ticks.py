@@ -7,7 +7,7 @@ from temporalio.client import ScheduleActionStartWorkflow, ScheduleDescription, 
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.names import tick_schedule
-from tests.engine import Shop
+from tests.engine import ApiTenant
 from tests.polling import eventually
 from workflows import options
 
@@ -15,17 +15,17 @@ SENT = "TocsinSchedule = 'daily' AND TocsinTenant = '{}' AND WorkflowType = 'Not
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-async def add_schedule(shop: Shop, cron: str, key: str = "daily") -> None:
+async def add_schedule(api_tenant: ApiTenant, cron: str, key: str = "daily") -> None:
     body = {"notification_type": "report", "recipient_id": "ada", "payload": {"name": "Ada"}}
-    await shop.ok("PUT", f"/schedules/{key}", {**body, "cron": cron, "timezone": "Europe/Vienna"})
+    await api_tenant.call("PUT", f"/schedules/{key}", {**body, "cron": cron, "timezone": "Europe/Vienna"})
 
 
 @pytest.fixture
-async def tick(shop: Shop) -> ScheduleHandle:
+async def tick(api_tenant: ApiTenant) -> ScheduleHandle:
     """Of a type that is sent to one person."""
-    await shop.type("report", ["email"])
-    await shop.person("ada", email="ada@example.com")
-    return shop.engine.temporal.get_schedule_handle(tick_schedule(shop.tenant, "report"))
+    await api_tenant.put_type("report", ["email"])
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    return api_tenant.engine.temporal.get_schedule_handle(tick_schedule(api_tenant.tenant, "report"))
 
 
 async def described(tick: ScheduleHandle) -> ScheduleDescription | None:
@@ -47,83 +47,87 @@ async def ticks_every(tick: ScheduleHandle, minutes: int | None) -> None:
     await eventually(lambda: every(tick), lambda seen: seen == wanted)
 
 
-async def test_an_operator_sees_for_which_type_how_often_and_when_next(shop: Shop, tick: ScheduleHandle) -> None:
-    await add_schedule(shop, "0 9 * * *")
+async def test_an_operator_sees_for_which_type_how_often_and_when_next(
+    api_tenant: ApiTenant, tick: ScheduleHandle
+) -> None:
+    await add_schedule(api_tenant, "0 9 * * *")
     await ticks_every(tick, 15)
     seen = await tick.describe()
     assert "report" in str(seen.schedule.state.note)
     assert len(seen.info.next_action_times) > 1
     assert isinstance(seen.schedule.action, ScheduleActionStartWorkflow)
     assert seen.typed_search_attributes[options.TYPE] == "report"
-    assert seen.typed_search_attributes[options.TENANT] == shop.tenant_key
+    assert seen.typed_search_attributes[options.TENANT] == api_tenant.tenant_key
 
 
-async def test_it_ticks_as_often_as_the_finest_rule_needs_and_no_more_when_nothing_is_due(
-    shop: Shop, tick: ScheduleHandle
-) -> None:
-    await add_schedule(shop, "0 9 * * *")
+async def test_ticks_are_as_frequent_as_the_finest_rule_needs(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+    await add_schedule(api_tenant, "0 9 * * *")
     await ticks_every(tick, 15)
-    await add_schedule(shop, "5 9 * * *", "finer")
+    await add_schedule(api_tenant, "5 9 * * *", "finer")
     await ticks_every(tick, 5)
-    await shop.ok("POST", "/schedules/finer/pause")
+    await api_tenant.call("POST", "/schedules/finer/pause")
     await ticks_every(tick, 15)
-    await shop.ok("DELETE", "/schedules/finer")
-    await shop.ok("DELETE", "/schedules/daily")
+    await api_tenant.call("DELETE", "/schedules/finer")
+    await api_tenant.call("DELETE", "/schedules/daily")
     await ticks_every(tick, None)
 
 
-async def test_a_schedule_is_found_in_temporal_by_its_key_and_shows_its_pause(shop: Shop, tick: ScheduleHandle) -> None:
+async def test_a_schedule_is_found_in_temporal_by_key_and_shows_its_pause(
+    api_tenant: ApiTenant, tick: ScheduleHandle
+) -> None:
     for key in ("daily", "weekly"):
-        await add_schedule(shop, "0 9 * * *", key)
+        await add_schedule(api_tenant, "0 9 * * *", key)
 
     async def shown(key: str) -> list[tuple[bool, str | None]]:
-        query = f"TocsinSchedule = '{key}' AND TocsinTenant = '{shop.tenant_key}'"
-        found = [each async for each in await shop.engine.temporal.list_schedules(query)]
+        query = f"TocsinSchedule = '{key}' AND TocsinTenant = '{api_tenant.tenant_key}'"
+        found = [each async for each in await api_tenant.engine.temporal.list_schedules(query)]
         return [(one.schedule.state.paused, one.schedule.state.note) for one in found if one.schedule]
 
     note = "report: what is due by the calendar, {}. Schedules: daily{}, weekly{}"
     often, never = "every 15 min", "nothing for now"
     await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, "", ""))])
-    await shop.ok("POST", "/schedules/weekly/pause")
+    await api_tenant.call("POST", "/schedules/weekly/pause")
     await eventually(lambda: shown("daily"), lambda seen: seen == [(False, note.format(often, "", " (paused)"))])
-    await shop.ok("POST", "/schedules/daily/pause")
+    await api_tenant.call("POST", "/schedules/daily/pause")
     all_paused = note.format(never, " (paused)", " (paused)")
     await eventually(lambda: shown("weekly"), lambda seen: seen == [(True, all_paused)])
-    await shop.ok("POST", "/schedules/weekly/resume")
+    await api_tenant.call("POST", "/schedules/weekly/resume")
     await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, " (paused)", ""))])
 
 
-async def test_a_pause_that_was_made_in_temporal_is_taken_back(shop: Shop, tick: ScheduleHandle) -> None:
-    await add_schedule(shop, "0 9 * * *")
+async def test_a_pause_that_was_made_in_temporal_is_taken_back(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+    await add_schedule(api_tenant, "0 9 * * *")
     await ticks_every(tick, 15)
     await tick.pause(note="by an operator")
-    told_long_ago = "UPDATE tick SET ensured_at = now() - interval '2 hours' WHERE tenant = :tenant"
-    await eventually(lambda: shop.engine.sql(told_long_ago, tenant=shop.tenant), bool)
+    told_long_ago = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
+    await eventually(lambda: api_tenant.engine.sql(told_long_ago, tenant=api_tenant.tenant), bool)
     await eventually(tick.describe, lambda seen: not seen.schedule.state.paused)
 
 
-async def test_one_that_was_lost_is_made_again(shop: Shop, tick: ScheduleHandle) -> None:
-    await add_schedule(shop, "0 9 * * *")
+async def test_one_that_was_lost_is_made_again(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+    await add_schedule(api_tenant, "0 9 * * *")
     await ticks_every(tick, 15)
     await tick.delete()
     await ticks_every(tick, None)
-    told_long_ago = "UPDATE tick SET ensured_at = now() - interval '2 hours' WHERE tenant = :tenant"
-    assert await shop.engine.sql(told_long_ago, tenant=shop.tenant) == 1
+    told_long_ago = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
+    assert await api_tenant.engine.sql(told_long_ago, tenant=api_tenant.tenant) == 1
     await ticks_every(tick, 15)
 
 
-async def test_a_tick_sends_what_is_due_and_says_how_much_that_was(shop: Shop, tick: ScheduleHandle) -> None:
-    await add_schedule(shop, "0 9 * * *")
+async def test_a_tick_sends_due_occurrences_and_reports_their_number(
+    api_tenant: ApiTenant, tick: ScheduleHandle
+) -> None:
+    await add_schedule(api_tenant, "0 9 * * *")
     await ticks_every(tick, 15)
-    overdue = "UPDATE schedule_turn SET due_at = now() - interval '1 minute' WHERE tenant = :tenant"
-    assert await shop.engine.sql(overdue, tenant=shop.tenant) == 1
+    overdue = "UPDATE schedule_occurrence SET due_at = now() - interval '1 minute' WHERE tenant = :tenant"
+    assert await api_tenant.engine.sql(overdue, tenant=api_tenant.tenant) == 1
     await tick.trigger()
-    sent = await eventually(shop.outbox, lambda items: len(items) == 1)
+    sent = await eventually(api_tenant.outbox, lambda items: len(items) == 1)
     assert sent[0]["recipient_id"] == "ada"
     ran = await eventually(tick.describe, lambda seen: seen.info.num_actions == 1)
     action = ran.info.recent_actions[0].action
-    handle = shop.engine.temporal.get_workflow_handle(action.workflow_id)  # type: ignore[attr-defined]
+    handle = api_tenant.engine.temporal.get_workflow_handle(action.workflow_id)  # type: ignore[attr-defined]
     assert (await handle.result())["done"]["times"] == 1
     assert (await handle.describe()).typed_search_attributes[options.SCHEDULE] == ["daily"]
-    found = [each.id async for each in shop.engine.temporal.list_workflows(SENT.format(shop.tenant_key))]
-    assert found == [(await shop.shown(sent[0]["notification_id"]))["workflow_id"]]
+    found = [each.id async for each in api_tenant.engine.temporal.list_workflows(SENT.format(api_tenant.tenant_key))]
+    assert found == [(await api_tenant.notification(sent[0]["notification_id"]))["workflow_id"]]

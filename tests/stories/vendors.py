@@ -15,7 +15,7 @@ from tests.providers.harness_http import Reply, read_request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Called:
+class VendorCall:
     """`at` in seconds, by `time.monotonic`."""
 
     at: float
@@ -23,7 +23,7 @@ class Called:
     status: int
 
 
-class SendGridStandIn:
+class CountingSendGrid:
     """`status` is what it answers, with `headers`; `up` says whether anybody listens. `called` and `kept` count by our
     reference; `ledger` has every call, in order."""
 
@@ -31,7 +31,7 @@ class SendGridStandIn:
         self.port = free_port()
         self.status = 202
         self.headers: dict[str, str] = {}
-        self.ledger: list[Called] = []
+        self.ledger: list[VendorCall] = []
         self.called: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -53,7 +53,7 @@ class SendGridStandIn:
         body = json.loads(request.body)
         reference = body["custom_args"]["tocsin_attempt_id"]
         to = body["personalizations"][0]["to"][0]["email"]
-        self.ledger.append(Called(at=time.monotonic(), to=to, status=self.status))
+        self.ledger.append(VendorCall(at=time.monotonic(), to=to, status=self.status))
         self.called[reference] += 1
         if self.status == 202:
             self.kept[reference] += 1
@@ -62,7 +62,7 @@ class SendGridStandIn:
         writer.close()
 
 
-class MailServer:
+class CountingMailServer:
     def __init__(self) -> None:
         self.port = free_port()
         self.kept: list[str] = []
@@ -73,8 +73,8 @@ class MailServer:
 
 
 @asynccontextmanager
-async def vendors() -> AsyncIterator[tuple[SendGridStandIn, MailServer]]:
-    web, mail = SendGridStandIn(), MailServer()
+async def vendors() -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
+    web, mail = CountingSendGrid(), CountingMailServer()
     await web.start()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(mail, hostname="localhost"), "127.0.0.1", mail.port)
@@ -85,7 +85,7 @@ async def vendors() -> AsyncIterator[tuple[SendGridStandIn, MailServer]]:
         server.close()
 
 
-def environment(web: SendGridStandIn, mail: MailServer) -> dict[str, str]:
+def environment(web: CountingSendGrid, mail: CountingMailServer) -> dict[str, str]:
     return {
         "TOCSIN_SENDGRID_API_KEY": "a key",
         "TOCSIN_SENDGRID_FROM": "shop@example.com",

@@ -11,12 +11,12 @@ from pathlib import Path
 from config import Settings
 from config_sources import PREFIX
 from domain.channels import Channel
-from embedded.processes import Child, tethered
+from embedded.processes import ProcessSpec, with_parent_death_signal
 from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
 
 
-class Workers:
+class WorkerGroup:
     def __init__(self, supervisor: Supervisor, settings: Settings, home: Path) -> None:
         self._supervisor = supervisor
         self._settings = settings
@@ -30,16 +30,16 @@ class Workers:
         """Ready to poll their queues by the time that this returns."""
         await asyncio.gather(*(self._supervisor.start(self._child(name)) for name in names))
 
-    def _child(self, name: str) -> Child:
+    def _child(self, name: str) -> ProcessSpec:
         log = self._home / f"{name}.log"
-        return Child(
+        return ProcessSpec(
             name=name,
-            argv=tethered((sys.executable, str(CHECKOUT / "worker.py"))),
+            argv=with_parent_death_signal((sys.executable, str(CHECKOUT / "worker.py"))),
             log=log,
             env=self._environment,
             cwd=self._home,  # no `.env` there has a say
             ready=partial(_says_ready, log),
-            ready_within=60,
+            ready_timeout=60,
         )
 
     @property
@@ -65,7 +65,7 @@ async def _says_ready(log: Path) -> bool:
 
 
 @asynccontextmanager
-async def worker_processes(settings: Settings, home: Path) -> AsyncIterator[Workers]:
+async def worker_processes(settings: Settings, home: Path) -> AsyncIterator[WorkerGroup]:
     """None yet; those that were started are stopped at the end. `home` takes their logs."""
     async with Supervisor(home) as supervisor:
-        yield Workers(supervisor, settings, home)
+        yield WorkerGroup(supervisor, settings, home)

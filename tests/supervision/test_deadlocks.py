@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import open_shop
+from tests.engine import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command
-from watchdog import HANGS
+from watchdog import HANG_EXIT_CODE
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -36,27 +36,27 @@ async def blocked(database_url: str, tmp_path: Path, request: pytest.FixtureRequ
     """A worker with so many threads for workflow code that has a blocked workflow."""
     program = PROGRAM.format(threads=request.param)
     async with worker_command(database_url, tmp_path, "-c", program, count=1) as worker:
-        async with open_shop(worker.engine) as shop:
-            await shop.type("blocks", ["email"])
-            await shop.person("ada", email="ada@example.com")
-            await shop.send("blocks")
+        async with open_api_tenant(worker.engine) as api_tenant:
+            await api_tenant.put_type("blocks", ["email"])
+            await api_tenant.put_recipient("ada", email="ada@example.com")
+            await api_tenant.send("blocks")
             await eventually(worker.logged, lambda text: "_DeadlockError" in text)
         yield worker
 
 
 @pytest.mark.parametrize("blocked", [500], indirect=True)
-async def test_a_worker_with_a_blocked_workflow_sends_what_else_there_is_and_ends_when_it_is_told_to(
+async def test_a_worker_with_a_blocked_workflow_sends_others_and_stops_on_sigterm(
     blocked: WorkerCommand,
 ) -> None:
-    async with open_shop(blocked.engine) as shop:
-        await shop.type("news", ["email"])
-        await shop.person("bob", email="bob@example.com")
-        await shop.until(await shop.send("news", "bob"), "DELIVERED")
+    async with open_api_tenant(blocked.engine) as api_tenant:
+        await api_tenant.put_type("news", ["email"])
+        await api_tenant.put_recipient("bob", email="bob@example.com")
+        await api_tenant.wait_for_status(await api_tenant.send("news", "bob"), "DELIVERED")
     blocked.process.send_signal(signal.SIGTERM)
-    assert await blocked.ended() == HANGS
+    assert await blocked.ended() == HANG_EXIT_CODE
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("blocked", [1], indirect=True)
 async def test_a_worker_in_which_nothing_else_can_run_ends_by_itself(blocked: WorkerCommand) -> None:
-    assert await blocked.ended() == HANGS
+    assert await blocked.ended() == HANG_EXIT_CODE

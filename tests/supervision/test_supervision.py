@@ -15,7 +15,7 @@ import pytest
 import supervision
 from config import Settings
 from embedded.identity import identity
-from supervision import available_cores, of_one_worker, worker_count
+from supervision import available_cores, settings_of_one_worker, worker_count
 from tests.code.tree import ROOT
 from tests.polling import eventually
 
@@ -29,8 +29,8 @@ import supervision
 def end(*_):
     {ending}
 
-supervision.KILL_AFTER = 0.5
-supervision.KILLED_AFTER_LOOKS = 10_000  # they do not beat
+supervision.KILL_DELAY = 0.5
+supervision.CHECKS_BEFORE_KILL = 10_000  # they do not beat
 code = supervision.WorkerProcesses({count}, drain=0).supervise()
 if code is not None:
     sys.exit(code)
@@ -87,7 +87,7 @@ async def supervised(tmp_path: Path) -> AsyncIterator[Supervised]:
                 os.kill(pid, signal.SIGKILL)
 
 
-async def test_all_workers_drain_when_the_supervisor_is_told_to_stop(supervised: Supervised) -> None:
+async def test_all_workers_drain_when_the_supervisor_stops(supervised: Supervised) -> None:
     workers = await supervised(DRAINS)
     pids = await workers.started(COUNT)
     workers.supervisor.terminate()
@@ -113,7 +113,7 @@ async def test_workers_end_when_their_supervisor_is_killed(supervised: Supervise
     assert await eventually(workers.drained, pids.__eq__)
 
 
-async def test_the_exit_code_of_a_worker_that_fails_at_its_end_is_kept(supervised: Supervised) -> None:
+async def test_the_exit_code_of_a_worker_that_fails_at_shutdown_is_kept(supervised: Supervised) -> None:
     workers = await supervised("os._exit(3)")
     await workers.started(COUNT)
     workers.supervisor.terminate()
@@ -149,7 +149,7 @@ def test_the_cores_are_those_of_the_container(
     quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(supervision, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(supervision, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     assert available_cores() == cores
 
@@ -163,5 +163,5 @@ def test_workers_are_as_many_as_cores_or_as_set(
 
 
 def test_worker_processes_share_the_connections() -> None:
-    settings = of_one_worker(Settings(env="dev", database_pool=41, _env_file=None), 4)
+    settings = settings_of_one_worker(Settings(env="dev", database_pool=41, _env_file=None), 4)
     assert (settings.workers, settings.database_pool) == (1, 10)

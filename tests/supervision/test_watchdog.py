@@ -15,11 +15,11 @@ import pytest
 import watchdog
 import worker
 from embedded import supervisor as embedded
-from embedded.processes import Child
+from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
 from tests.code.tree import ROOT
-from tests.polling import eventually, holds
-from watchdog import HANGS, Silence, WorkflowThreads, last_renewed
+from tests.polling import eventually, wait_until
+from watchdog import HANG_EXIT_CODE, StallDetector, WorkflowThreads, read_liveness_time
 
 # A server process whose times are short; `{work}` is what it does once it beats.
 PROGRAM = """
@@ -28,17 +28,17 @@ from pathlib import Path
 import watchdog
 from supervision import run_on_uvloop
 
-watchdog.EVERY, watchdog.SILENT_LOOKS, watchdog.END_WITHIN = 0.2, 5, 0.5
+watchdog.HEARTBEAT_INTERVAL, watchdog.CHECKS_BEFORE_EXIT, watchdog.EXIT_TIMEOUT = 0.2, 5, 0.5
 
 async def main():
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    asyncio.create_task(stop.wait()).add_done_callback(lambda _: dog.expect_end())
+    asyncio.create_task(stop.wait()).add_done_callback(lambda _: dog.expect_exit())
     await asyncio.sleep(0.5)
     print("runs", flush=True)
     {work}
 
-dog = watchdog.Watchdog(0.5, watchdog.renewed(Path(sys.argv[1])))
+dog = watchdog.Watchdog(0.5, watchdog.liveness_writer(Path(sys.argv[1])))
 run_on_uvloop(main(), dog)
 """
 # A worker process of a supervisor that never beats, as if its interpreter were locked.
@@ -47,15 +47,15 @@ import os, sys, time
 from pathlib import Path
 import supervision, watchdog
 
-supervision.EVERY = 0.2
-supervision.KILLED_AFTER_LOOKS = 5
-processes = supervision.WorkerProcesses(1, 0, watchdog.renewed(Path(sys.argv[1], "alive")))
+supervision.HEARTBEAT_INTERVAL = 0.2
+supervision.CHECKS_BEFORE_KILL = 5
+processes = supervision.WorkerProcesses(1, 0, watchdog.liveness_writer(Path(sys.argv[1], "alive")))
 code = processes.supervise()
 if code is not None:
     sys.exit(code)
 Path(sys.argv[1], str(os.getpid())).touch()
 for _ in range({beats}):
-    processes.beat()
+    processes.heartbeat()
     time.sleep(0.1)
 time.sleep(300)
 """
@@ -84,34 +84,34 @@ async def ended(process: Process) -> tuple[int | None, str]:
 @pytest.mark.parametrize("hang", ["time.sleep(300)", "[None for _ in iter(int, 1)]"])
 async def test_a_blocked_event_loop_ends_its_process_and_shows_where_it_hangs(file: Path, hang: str) -> None:
     code, said = await ended(await running(file, hang))
-    assert code == HANGS
+    assert code == HANG_EXIT_CODE
     assert "stand still" in said
     assert "in main" in said
 
 
 @pytest.mark.parametrize("hang", ["time.sleep(300)", "await asyncio.Event().wait()"])
-async def test_a_process_that_is_told_to_end_does_so_whatever_hangs(file: Path, hang: str) -> None:
+async def test_a_process_stops_on_sigterm_despite_hanging_work(file: Path, hang: str) -> None:
     process = await running(file, hang)
     process.send_signal(signal.SIGTERM)
-    assert (await ended(process))[0] == HANGS
+    assert (await ended(process))[0] == HANG_EXIT_CODE
 
 
-async def test_a_process_that_works_renews_its_file_and_ends_when_it_is_told_to(file: Path) -> None:
+async def test_a_working_process_renews_its_file_and_stops_on_sigterm(file: Path) -> None:
     process = await running(file, "await stop.wait()")
-    seen = last_renewed(file)
-    await holds(lambda: last_renewed(file) != seen)
+    seen = read_liveness_time(file)
+    await wait_until(lambda: read_liveness_time(file) != seen)
     process.send_signal(signal.SIGTERM)
     assert (await ended(process))[0] == 0
 
 
-async def test_one_that_was_stopped_for_long_goes_on(file: Path) -> None:
+async def test_a_process_that_was_stopped_for_long_resumes(file: Path) -> None:
     """Nothing of it ran meanwhile, so nothing hung."""
     process = await running(file, "await stop.wait()")
     process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(2.5)  # twice as long as a beat may be late
     process.send_signal(signal.SIGCONT)
-    seen = last_renewed(file)
-    await holds(lambda: last_renewed(file) != seen)
+    seen = read_liveness_time(file)
+    await wait_until(lambda: read_liveness_time(file) != seen)
     process.send_signal(signal.SIGTERM)
     assert (await ended(process))[0] == 0
 
@@ -134,44 +134,52 @@ async def test_a_supervisor_kills_a_worker_that_does_not_beat_and_starts_another
         return [name for name in os.listdir(tmp_path) if name.isdigit()]
 
     [first] = await eventually(pids, lambda seen: len(seen) == 1)
-    begun = last_renewed(tmp_path / "alive")
+    begun = read_liveness_time(tmp_path / "alive")
     await eventually(pids, lambda seen: len(seen) == 2)
-    assert last_renewed(tmp_path / "alive") != begun
+    assert read_liveness_time(tmp_path / "alive") != begun
     with pytest.raises(ProcessLookupError):
         os.kill(int(first), 0)
 
 
 async def test_the_supervisor_of_make_run_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "EVERY", 0.1)
-    monkeypatch.setattr(embedded, "KILLED_AFTER_LOOKS", 5)
+    monkeypatch.setattr(embedded, "CHECKS_BEFORE_KILL", 5)
     file = tmp_path / "alive"
-    child = Child(
+    child = ProcessSpec(
         name="worker", argv=["sh", "-c", f"touch {file}; exec sleep 300"], log=tmp_path / "log", liveness=file
     )
     said: list[str] = []
-    async with Supervisor(tmp_path, say=said.append) as supervisor:
+    async with Supervisor(tmp_path, print_line=said.append) as supervisor:
         await supervisor.start(child)
         first = supervisor.pids["worker"]
-        await holds(lambda: supervisor.pids.get("worker", first) != first)
+        await wait_until(lambda: supervisor.pids.get("worker", first) != first)
     assert "stands still and is killed" in said[0]
 
 
 def test_looks_at_a_beat_that_changes_are_no_silence() -> None:
-    silence = Silence(3)
-    assert [silence.lasts(beat) for beat in (1, 1, 1, 2, 2, 2, 2)] == [False, False, False, False, False, False, True]
+    silence = StallDetector(3)
+    assert [silence.is_stalled(heartbeat) for heartbeat in (1, 1, 1, 2, 2, 2, 2)] == [
+        False,
+        False,
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_workflow_threads_stand_still_when_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     threads, blocked = WorkflowThreads(), threading.Event()
-    assert threads.are_moving()
+    assert threads.is_progressing()
     stuck = threads.submit(blocked.wait)
-    assert threads.are_moving()
-    monkeypatch.setattr(watchdog, "STUCK_AFTER", 0)
-    assert not threads.are_moving()
+    assert threads.is_progressing()
+    monkeypatch.setattr(watchdog, "STUCK_TIMEOUT", 0)
+    assert not threads.is_progressing()
     blocked.set()
     assert stuck.result(timeout=60)
     threads.shutdown()
-    assert threads.are_moving()
+    assert threads.is_progressing()
 
 
 async def test_a_background_loop_that_dies_ends_the_worker() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from config_sources import PREFIX
 from embedded.ports import free_port
-from metrics.fetch import fetch
-from metrics.page import UP
+from metrics.fetch import fetch_page
+from metrics.page import UP_METRIC
 from tests.code.tree import ROOT
-from tests.engine import prepared
+from tests.engine import engine_servers
 from tests.metrics.names import families, samples, value
 from tests.polling import eventually
 
@@ -25,7 +25,7 @@ START = "process_start_time_seconds"
 SDK = "temporal_"
 
 
-class Workers:
+class MeteredWorkers:
     """The supervisor of two processes, and the page that they serve."""
 
     def __init__(self, process: Process, port: int) -> None:
@@ -33,10 +33,10 @@ class Workers:
         self._port = port
 
     async def page(self) -> str:
-        return await fetch(self._port, within=10) or ""
+        return await fetch_page(self._port, within=10) or ""
 
     async def up(self) -> dict[str, float]:
-        return {labels["process"]: number for labels, number in samples(await self.page(), UP)}
+        return {labels["process"]: number for labels, number in samples(await self.page(), UP_METRIC)}
 
     def pids(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -44,9 +44,9 @@ class Workers:
 
 
 @pytest.fixture
-async def workers(database_url: str, tmp_path: Path) -> AsyncIterator[Workers]:
+async def workers(database_url: str, tmp_path: Path) -> AsyncIterator[MeteredWorkers]:
     port = free_port()
-    async with prepared(database_url, tmp_path) as (settings, _):
+    async with engine_servers(database_url, tmp_path) as (settings, _):
         given = {
             "ENV": "dev",
             "DATABASE_URL": settings.database_url,
@@ -60,7 +60,7 @@ async def workers(database_url: str, tmp_path: Path) -> AsyncIterator[Workers]:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "worker.py", cwd=ROOT, stdout=out, env=environment
             )
-        workers = Workers(process, port)
+        workers = MeteredWorkers(process, port)
         try:
             yield workers
         finally:
@@ -71,7 +71,7 @@ async def workers(database_url: str, tmp_path: Path) -> AsyncIterator[Workers]:
                 await process.wait()
 
 
-async def test_one_page_shows_both_processes_temporals_metrics_and_one_leader(workers: Workers) -> None:
+async def test_one_page_shows_both_processes_temporals_metrics_and_one_leader(workers: MeteredWorkers) -> None:
     await eventually(workers.up, {"0": 1, "1": 1}.__eq__)
 
     def is_complete(page: str) -> bool:
@@ -85,19 +85,19 @@ async def test_one_page_shows_both_processes_temporals_metrics_and_one_leader(wo
     assert "temporal_num_pollers" in pollers
 
 
-async def test_a_frozen_process_is_shown_and_one_that_was_killed_comes_back(workers: Workers) -> None:
+async def test_a_frozen_process_is_shown_and_one_that_was_killed_comes_back(workers: MeteredWorkers) -> None:
     await eventually(workers.up, {"0": 1, "1": 1}.__eq__)
     frozen, killed = workers.pids()
     os.kill(frozen, signal.SIGSTOP)
     up = await eventually(workers.up, lambda seen: sorted(seen.values()) == [0, 1])
     [number] = [each for each, is_up in up.items() if not is_up]
     os.kill(frozen, signal.SIGCONT)
-    page = await eventually(workers.page, lambda seen: value(seen, UP) == 2)
+    page = await eventually(workers.page, lambda seen: value(seen, UP_METRIC) == 2)
     [other] = {"0", "1"} - {number}
     started = value(page, START, process=other)
     os.kill(killed, signal.SIGKILL)
 
     def is_new(page: str) -> bool:
-        return value(page, UP) == 2 and value(page, START, process=other) > started
+        return value(page, UP_METRIC) == 2 and value(page, START, process=other) > started
 
     await eventually(workers.page, is_new)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from domain.names import NOTIFICATIONS_QUEUE
 from embedded.identity import identity
-from tests.engine import open_shop
+from tests.engine import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command
 
@@ -36,7 +36,7 @@ async def supervisor(database_url: str, tmp_path: Path) -> AsyncIterator[WorkerC
 
 async def rows(supervisor: WorkerCommand) -> list[dict[str, Any]]:
     """What the processes have written about themselves."""
-    async with supervisor.engine.parts.database.transaction() as session:
+    async with supervisor.engine.container.database.transaction() as session:
         found = await session.execute(text("SELECT * FROM process WHERE kind = 'worker' ORDER BY started_at"))
         return [dict(row) for row in found.mappings()]
 
@@ -49,16 +49,16 @@ async def reported(supervisor: WorkerCommand, *without: int) -> list[int]:
     return [row["pid"] for row in found if row["pid"] not in without]
 
 
-async def test_each_process_has_a_row_and_sends_from_the_named_queue_until_all_drain(
+async def test_each_process_has_a_row_until_all_drain(
     supervisor: WorkerCommand,
 ) -> None:
     killed, _ = await reported(supervisor)
     assert [row["providers"] for row in await rows(supervisor)] == [["in_app", "sandbox"]] * COUNT
-    async with open_shop(supervisor.engine) as shop:
-        await shop.type("news", ["email"])
-        await shop.person("ada", email="ada@example.com")
-        for id in [await shop.send("news") for _ in range(10)]:
-            await shop.until(id, "DELIVERED")
+    async with open_api_tenant(supervisor.engine) as api_tenant:
+        await api_tenant.put_type("news", ["email"])
+        await api_tenant.put_recipient("ada", email="ada@example.com")
+        for id in [await api_tenant.send("news") for _ in range(10)]:
+            await api_tenant.wait_for_status(id, "DELIVERED")
     os.kill(killed, signal.SIGKILL)
     pids = await reported(supervisor, killed)
     await eventually(supervisor.logged, lambda text: text.count(READY) == COUNT + 1)

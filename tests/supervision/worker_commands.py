@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap import open_parts
+from bootstrap import open_container
 from config_sources import PREFIX
-from testing.stage import serving
+from testing.installation import running_api
 from tests.code.tree import ROOT
-from tests.engine import Engine, prepared
+from tests.engine import Engine, engine_servers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class WorkerCommand:
 async def worker_command(database_url: str, home: Path, *arguments: str, count: int) -> AsyncIterator[WorkerCommand]:
     """Run Python with these arguments and the settings of `count` worker processes; killed at the end."""
     async with (
-        prepared(database_url, home) as (settings, client),
-        open_parts(settings, client=client) as parts,
-        serving(parts),
+        engine_servers(database_url, home) as (settings, client),
+        open_container(settings, client=client) as container,
+        running_api(container),
     ):
         given = {
             "ENV": "dev",
@@ -54,7 +54,7 @@ async def worker_command(database_url: str, home: Path, *arguments: str, count: 
                 sys.executable, *arguments, cwd=ROOT, stdout=out, stderr=out, env=environment
             )
         yield WorkerCommand(
-            process=process, engine=Engine(parts=parts, temporal_address=settings.temporal_address), log=log
+            process=process, engine=Engine(container=container, temporal_address=settings.temporal_address), log=log
         )
         if process.returncode is None:
             process.kill()

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from commands.client import Refusal
+from commands.client import ApiError
 from commands.errors import CommandError
 from domain.names import workflow_id
-from testing.clock import NothingWaits
-from testing.stage import Stage
-from testing.tocsin import NothingSent, Tocsin, open_tenant
+from testing.clock import NothingScheduled
+from testing.installation import LocalInstallation
+from testing.tocsin import NoSandboxMessage, Tocsin, open_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -25,7 +25,7 @@ CLOSE = timedelta(seconds=2)
 @pytest.fixture
 def shop(tocsin: Tocsin) -> Tocsin:
     tocsin.apply(EXAMPLE)
-    tocsin.person("ada", email="ada+silent@example.com", phone="+447700900123")
+    tocsin.put_recipient("ada", email="ada+silent@example.com", phone="+447700900123")
     return tocsin
 
 
@@ -33,16 +33,16 @@ def remind(shop: Tocsin, **more: Any) -> str:
     return shop.send("payment-reminder", "ada", INVOICE, **more)
 
 
-async def clocks(stage: Stage, *ids: str) -> list[datetime]:
+async def clocks(stage: LocalInstallation, *ids: str) -> list[datetime]:
     """Postgres' two, and each of these workflows'."""
-    async with stage.parts.database.transaction() as session:
+    async with stage.container.database.transaction() as session:
         told = (await session.execute(text("SELECT now(), clock_timestamp()"))).one()
     skipper = stage.workflows.skipper
     handles = [stage.workflows.client.get_workflow_handle(workflow_id(UUID(id), 1)) for id in ids]
     return [*told, *[await skipper.get_current_time(handle) for handle in handles]]
 
 
-def ahead(stage: Stage, tocsin: Tocsin, *ids: str) -> timedelta:
+def ahead(stage: LocalInstallation, tocsin: Tocsin, *ids: str) -> timedelta:
     """How far they all are; fails if one is elsewhere. Reading them takes time."""
     first = tocsin.now()
     seen = stage.run(clocks(stage, *ids))
@@ -50,63 +50,65 @@ def ahead(stage: Stage, tocsin: Tocsin, *ids: str) -> timedelta:
     return tocsin.now() - datetime.now(UTC)
 
 
-def test_all_clocks_are_as_far_ahead_those_of_later_workflows_too(tocsin_stage: Stage, shop: Tocsin) -> None:
+def test_all_clocks_are_as_far_ahead_those_of_later_workflows_too(
+    tocsin_installation: LocalInstallation, shop: Tocsin
+) -> None:
     early = remind(shop)
     shop.settle()
-    assert abs(ahead(tocsin_stage, shop, early)) < CLOSE
+    assert abs(ahead(tocsin_installation, shop, early)) < CLOSE
     shop.advance(days=1)
     late = remind(shop)
     shop.settle()
-    assert abs(ahead(tocsin_stage, shop, early, late) - timedelta(days=1)) < CLOSE
+    assert abs(ahead(tocsin_installation, shop, early, late) - timedelta(days=1)) < CLOSE
     shop.advance(days=1)
-    assert abs(ahead(tocsin_stage, shop, early, late) - timedelta(days=2)) < CLOSE
+    assert abs(ahead(tocsin_installation, shop, early, late) - timedelta(days=2)) < CLOSE
 
 
-def test_a_later_test_begins_at_the_machines_time(tocsin_stage: Stage, shop: Tocsin) -> None:
+def test_a_later_test_begins_at_the_machines_time(tocsin_installation: LocalInstallation, shop: Tocsin) -> None:
     remind(shop)
     shop.advance(days=10)
-    with open_tenant(tocsin_stage) as other:
-        assert abs(ahead(tocsin_stage, other)) < CLOSE
+    with open_tenant(tocsin_installation) as other:
+        assert abs(ahead(tocsin_installation, other)) < CLOSE
         other.advance(days=3)
-    assert abs(ahead(tocsin_stage, shop)) < CLOSE
+    assert abs(ahead(tocsin_installation, shop)) < CLOSE
 
 
-def test_what_one_test_leaves_waiting_does_not_stop_the_next(tocsin_stage: Stage, shop: Tocsin) -> None:
+def test_waiting_sends_of_one_test_do_not_stop_the_next(tocsin_installation: LocalInstallation, shop: Tocsin) -> None:
     left = remind(shop)
     shop.settle()
-    with open_tenant(tocsin_stage) as other:
+    with open_tenant(tocsin_installation) as other:
         other.advance(days=5)
     assert shop.statuses(left) == {"email": "SENT"}
 
 
-def test_a_skip_goes_to_the_next_moment_and_says_how_far(shop: Tocsin) -> None:
+def test_a_skip_moves_to_the_next_moment_and_returns_the_distance(shop: Tocsin) -> None:
     began = datetime.now(UTC)
     id = remind(shop)
     passed = timedelta(days=3) - shop.skip()  # before the skip, in real time
     assert -CLOSE < passed < datetime.now(UTC) - began + CLOSE
     assert shop.statuses(id) == {"email": "SENT", "sms": "DELIVERED"}
-    with pytest.raises(NothingWaits):
+    with pytest.raises(NothingScheduled):
         shop.skip()
 
 
 def test_nothing_happens_early_while_a_call_is_under_way(shop: Tocsin) -> None:
     """The call takes five real seconds to time out; the clocks stand still until it has."""
-    shop.person("ada", email="ada+hang@example.com", phone="+447700900123")
+    shop.put_recipient("ada", email="ada+hang@example.com", phone="+447700900123")
     began = datetime.now(UTC)
     id = remind(shop, expires_in="1h")
     shop.advance(seconds=1)
     assert datetime.now(UTC) - began > timedelta(seconds=4)
-    [email] = shop.shown(id)["deliveries"]
+    [email] = shop.notification(id)["deliveries"]
     assert email["attempts"][0]["outcome"] == "unknown"
 
 
-def test_the_sandbox_reports_what_it_is_told_to_of_what_it_has(shop: Tocsin) -> None:
+def test_the_sandbox_reports_requested_events(shop: Tocsin) -> None:
     id = remind(shop)
     shop.settle()
     for kind, status in (("delivered", "DELIVERED"), ("opened", "OPENED"), ("clicked", "OPENED")):
         shop.report(id, kind)
         assert shop.statuses(id) == {"email": status}
-    with pytest.raises(NothingSent):
+    with pytest.raises(NoSandboxMessage):
         shop.report(id, "delivered", "sms")
     with pytest.raises(ValueError, match="unknown ReceiptKind"):
         shop.report(id, "eaten")
@@ -121,13 +123,13 @@ def test_a_bounce_opens_the_next_step(shop: Tocsin) -> None:
 
 def test_until_and_the_outbox_need_no_skipping(shop: Tocsin) -> None:
     id = remind(shop)
-    assert shop.until(id, "SENT")["id"] == id
+    assert shop.wait_for_status(id, "SENT")["id"] == id
     assert [message["channel"] for message in shop.outbox(notification_id=id)] == ["email"]
     assert shop.outbox(channel="sms") == []
 
 
-def test_a_refusal_says_what_the_api_says(shop: Tocsin, tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="amount"):
+def test_a_refusal_shows_the_error_of_the_api(shop: Tocsin, tmp_path: Path) -> None:
+    with pytest.raises(ApiError, match="amount"):
         shop.send("payment-reminder", "ada", {"invoice": "1"})
     with pytest.raises(CommandError, match="neither types/ nor templates/"):
         shop.apply(tmp_path)

@@ -4,20 +4,20 @@ import pytest
 
 from examples.testing.test_payment_reminder import (
     shop,
-    test_a_reminder_for_next_week_goes_out_next_week,
-    test_a_reminder_that_was_held_back_too_long_is_not_sent,
-    test_nobody_waits_three_days_for_an_address_that_does_not_exist,
-    test_who_does_not_open_it_gets_a_text_message_after_three_days,
-    test_who_opens_it_is_left_in_peace,
+    test_a_reminder_for_a_later_day_is_sent_that_day,
+    test_a_reminder_that_expires_while_paused_is_not_sent,
+    test_an_address_that_bounces_falls_back_to_a_text_message,
+    test_an_email_that_is_not_opened_is_followed_by_a_text_message,
+    test_an_email_that_is_opened_is_not_followed_up,
 )
 
 __all__ = [
     "shop",
-    "test_a_reminder_for_next_week_goes_out_next_week",
-    "test_a_reminder_that_was_held_back_too_long_is_not_sent",
-    "test_nobody_waits_three_days_for_an_address_that_does_not_exist",
-    "test_who_does_not_open_it_gets_a_text_message_after_three_days",
-    "test_who_opens_it_is_left_in_peace",
+    "test_a_reminder_for_a_later_day_is_sent_that_day",
+    "test_a_reminder_that_expires_while_paused_is_not_sent",
+    "test_an_address_that_bounces_falls_back_to_a_text_message",
+    "test_an_email_that_is_not_opened_is_followed_by_a_text_message",
+    "test_an_email_that_is_opened_is_not_followed_up",
 ]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -40,7 +40,7 @@ async def test_the_example_project_passes_in_seconds_and_nothing_leaves_the_mach
     assert re.search(r"^5 passed in [0-9.]+s", said, re.MULTILINE), said
 
 
-async def test_a_project_elsewhere_fails_where_its_type_is_wrong(tmp_path: Path) -> None:
+async def test_an_external_project_fails_at_its_type_error(tmp_path: Path) -> None:
     (tmp_path / "types").mkdir()
     (tmp_path / "types" / "reminder.yaml").write_text("route:\n  - channels: [pigeon]\ntemplates: {}\n")
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {CHECKOUT}\naddopts = -p no:asyncio\n")

@@ -6,7 +6,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from testing.workflows import Moment
+from testing.workflows import WorkflowProgress
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,10 +38,10 @@ TASK = ("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_COMPL
     ],
 )
 def test_it_works_while_a_task_or_a_call_is_open(kinds: tuple[str, ...], working: bool) -> None:
-    moment = Moment.of(history(*kinds))
-    assert moment.working is working
-    assert moment.busy(NOON) is working
-    assert moment.over is ("WORKFLOW_EXECUTION_COMPLETED" in kinds)
+    moment = WorkflowProgress.of(history(*kinds))
+    assert moment.is_working is working
+    assert moment.is_busy(NOON) is working
+    assert moment.is_closed is ("WORKFLOW_EXECUTION_COMPLETED" in kinds)
 
 
 def test_timers_that_neither_fired_nor_were_cancelled_run() -> None:
@@ -50,7 +50,7 @@ def test_timers_that_neither_fired_nor_were_cancelled_run() -> None:
         event.timer_started_event_attributes.start_to_fire_timeout.FromTimedelta(timedelta(days=days))
     events[7].timer_fired_event_attributes.started_event_id = 5
     events[8].timer_canceled_event_attributes.started_event_id = 7
-    moment = Moment.of(events)
+    moment = WorkflowProgress.of(events)
     assert moment.timers == (NOON + timedelta(days=2),)
-    assert not moment.busy(NOON)
-    assert moment.busy(NOON + timedelta(days=2)), "it is due, and about to fire"
+    assert not moment.is_busy(NOON)
+    assert moment.is_busy(NOON + timedelta(days=2)), "it is due, and about to fire"

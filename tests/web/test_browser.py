@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from api.server import Server, server_config
-from bootstrap import Parts
+from api.server import ApiServer, server_config
+from bootstrap import Container
 from embedded.ports import free_port
 from tests.apps import app_of
-from tests.storage.histories import person_with_history
-from tests.storage.sends import open_desk
+from tests.storage.recipient_histories import recipient_with_history
+from tests.storage.sends import open_database_tenant
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -24,9 +24,9 @@ pytestmark = [
 
 
 @pytest.fixture
-async def address(parts: Parts) -> AsyncIterator[str]:
+async def address(container: Container) -> AsyncIterator[str]:
     port = free_port()
-    server: uvicorn.Server = Server(server_config(app_of(parts), "127.0.0.1", port))
+    server: uvicorn.Server = ApiServer(server_config(app_of(container), "127.0.0.1", port))
     serving = asyncio.create_task(server.serve())
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
@@ -58,9 +58,9 @@ async def test_the_docs_list_the_operations(address: str, tmp_path: Path) -> Non
     assert console == ""
 
 
-async def test_the_outbox_shows_a_message(address: str, parts: Parts, tmp_path: Path) -> None:
-    desk = await open_desk(parts.database)
-    known = await person_with_history(parts.database, desk.tenant, "browsed")
+async def test_the_outbox_shows_a_message(address: str, container: Container, tmp_path: Path) -> None:
+    database_tenant = await open_database_tenant(container.database)
+    known = await recipient_with_history(container.database, database_tenant.tenant, "browsed")
     page, console = await shown(f"{address}/outbox?recipient_id={known.recipient_id}", tmp_path)
     assert "<article" in page
     assert console == ""

@@ -7,7 +7,7 @@ import pytest
 from temporalio import activity
 from temporalio.worker import Worker
 
-from domain.clock_messages import CloseInput, DigestStanding, DigestStart
+from domain.clock_messages import DigestCloseInput, DigestCloseResult, DigestStart
 from tests.engine import Engine
 from workflows.digest import DigestWorkflow
 
@@ -23,14 +23,16 @@ class Behind:
         self._behind = timedelta(seconds=seconds)
 
     @activity.defn
-    async def close_digest(self, given: CloseInput) -> DigestStanding:
+    async def close_digest(self, given: DigestCloseInput) -> DigestCloseResult:
         self.asked += 1
-        return DigestStanding(closes_at=self._closes_at if datetime.now(UTC) < self._closes_at + self._behind else None)
+        return DigestCloseResult(
+            closes_at=self._closes_at if datetime.now(UTC) < self._closes_at + self._behind else None
+        )
 
 
-async def test_while_the_database_says_not_yet_it_is_asked_once_in_a_moment(engine: Engine) -> None:
+async def test_an_early_close_is_retried_after_a_moment(engine: Engine) -> None:
     behind, name = Behind(2.5), f"behind-{uuid4()}"
-    start = DigestStart(tenant=uuid4(), notification_type="news", group="g", closes_at=datetime.now(UTC))
+    start = DigestStart(tenant=uuid4(), notification_type="news", digest_key="g", closes_at=datetime.now(UTC))
     async with Worker(engine.temporal, task_queue=name, workflows=[DigestWorkflow], activities=[behind.close_digest]):
         await engine.temporal.execute_workflow(DigestWorkflow.run, start, id=name, task_queue=name)
     assert 2 <= behind.asked <= 5

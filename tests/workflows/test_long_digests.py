@@ -7,10 +7,10 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.digesting import Digesting
+from activities.digests import DigestActivities
 from domain.clock_messages import DigestStart
-from tests.engine import Shop
-from tests.histories.timed import TIMER, has
+from tests.engine import ApiTenant
+from tests.histories.time_gates import TIMER, has
 from tests.polling import eventually
 from workflows import options
 from workflows.digest import DigestWorkflow
@@ -18,24 +18,24 @@ from workflows.digest import DigestWorkflow
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-async def window(shop: Shop) -> tuple[str, DigestStart]:
+async def window(api_tenant: ApiTenant) -> tuple[str, DigestStart]:
     """An open one, which closes in an hour, and what a workflow is started with that believes it is due."""
-    await shop.type("news", ["email"], digest={"window": "1h"})
-    await shop.person("ada", email="ada@example.com")
-    id = await shop.send("news")
-    shown = await eventually(lambda: shop.shown(id), lambda shown: shown["digest"] is not None)
-    group = shown["workflow_id"].removeprefix("digest-")
-    start = DigestStart(tenant=shop.tenant, notification_type="news", group=group, closes_at=datetime.now(UTC))
+    await api_tenant.put_type("news", ["email"], digest={"window": "1h"})
+    await api_tenant.put_recipient("ada", email="ada@example.com")
+    id = await api_tenant.send("news")
+    shown = await eventually(lambda: api_tenant.notification(id), lambda shown: shown["digest"] is not None)
+    digest_key = shown["workflow_id"].removeprefix("digest-")
+    start = DigestStart(
+        tenant=api_tenant.tenant, notification_type="news", digest_key=digest_key, closes_at=datetime.now(UTC)
+    )
     return shown["digest"]["id"], start
 
 
-async def test_it_goes_on_as_a_new_one_that_an_operator_finds_as_well(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(options, "LONG_HISTORY", 1)
-    digest, start = await window(shop)
-    temporal, queue = shop.engine.temporal, f"long-{start.group}"
-    close = Digesting(shop.engine.parts.database).close_digest
+async def test_a_continued_digest_is_found_by_operators(api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "MAX_HISTORY_EVENTS", 1)
+    digest, start = await window(api_tenant)
+    temporal, queue = api_tenant.engine.temporal, f"long-{start.digest_key}"
+    close = DigestActivities(api_tenant.engine.container.database).close_digest
     unsandboxed = UnsandboxedWorkflowRunner()  # the sandbox has options of its own
     async with Worker(
         temporal, task_queue=queue, workflows=[DigestWorkflow], activities=[close], workflow_runner=unsandboxed
@@ -48,6 +48,6 @@ async def test_it_goes_on_as_a_new_one_that_an_operator_finds_as_well(
         seen = await eventually(second.describe, lambda seen: seen.run_id != first.first_execution_run_id)
         assert (seen.status, seen.typed_search_attributes[options.TYPE]) == (WorkflowExecutionStatus.RUNNING, "news")
         await has(second, TIMER)
-        await shop.ok("POST", f"/digests/{digest}/flush")
-        await second.signal(DigestWorkflow.opened)
+        await api_tenant.call("POST", f"/digests/{digest}/flush")
+        await second.signal(DigestWorkflow.window_opened)
         await second.result()

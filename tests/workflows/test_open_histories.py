@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from dispatch.connection import CONVERTER
+from dispatch.temporal_connection import DATA_CONVERTER
 from workflows.notification import NotificationWorkflow
 
 HISTORIES = Path(__file__).parents[1] / "histories" / "open"
@@ -20,8 +20,8 @@ def saved(path: Path) -> WorkflowHistory:
 
 
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
-async def test_it_goes_on(path: Path) -> None:
-    await Replayer(workflows=[NotificationWorkflow], data_converter=CONVERTER).replay_workflow(saved(path))
+async def test_an_open_history_resumes(path: Path) -> None:
+    await Replayer(workflows=[NotificationWorkflow], data_converter=DATA_CONVERTER).replay_workflow(saved(path))
 
 
 def test_they_were_open() -> None:

@@ -12,13 +12,13 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunne
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
-from dispatch.connection import CONVERTER
+from dispatch.temporal_connection import DATA_CONVERTER
 from domain.clock_messages import DigestStart, TickInput, TickOutcome
 from domain.messages import NotificationOutcome, NotificationStart
 from domain.statuses import NotificationStatus
+from tests.histories.continued_as_new import RENEWED
 from tests.histories.keep import checksum, kept, releases
-from tests.histories.record import ALONE, main
-from tests.histories.renewed import RENEWED
+from tests.histories.record import SINGLE_ENGINE, main
 from tests.histories.stories import POOLED
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
@@ -38,20 +38,20 @@ def saved(name: str) -> WorkflowHistory:
 @pytest.mark.parametrize("name", SAVED)
 async def test_a_saved_history_replays(name: str, runner: WorkflowRunner) -> None:
     """As the worker runs it, and in the SDK's sandbox, which refuses calls that are not deterministic."""
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=CONVERTER, workflow_runner=runner)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=runner)
     await replayer.replay_workflow(saved(name))
 
 
 def test_every_story_that_can_be_recorded_is_saved() -> None:
-    assert set(SAVED) == {*ALONE, *POOLED, *RENEWED}
+    assert set(SAVED) == {*SINGLE_ENGINE, *POOLED, *RENEWED}
 
 
-def test_what_a_release_has_recorded_is_here_as_it_was() -> None:
+def test_histories_of_a_release_are_unchanged() -> None:
     """Workflows that it started may still run: their histories are only added to (docs/deploying.md)."""
     assert {name: checksum(name) for name in kept() if name in SAVED} == kept()
 
 
-async def test_what_is_released_cannot_be_recorded_again() -> None:
+async def test_a_released_history_cannot_be_recorded_again() -> None:
     with pytest.raises(SystemExit, match=r"never recorded again: delivered$"):
         await main(["delivered", "rerouted"])
 
@@ -62,7 +62,7 @@ def test_every_release_keeps_its_histories() -> None:
     assert len(kept()) >= 16
 
 
-def test_a_saved_history_says_nothing_of_the_machine_that_recorded_it() -> None:
+def test_a_saved_history_contains_nothing_about_its_machine() -> None:
     for name in SAVED:
         text = (HISTORIES / f"{name}.json").read_text()
         assert "recorder" in text
@@ -125,6 +125,6 @@ WITHOUT_THE_END: list[type] = [WithoutTheEnd, DigestWithoutTheEnd, TickWithoutTh
 @pytest.mark.parametrize("name", SAVED)
 @pytest.mark.parametrize("changed", [ANOTHER_TIMER, WITHOUT_THE_END], ids=["another timer", "without the end"])
 async def test_a_change_that_breaks_running_workflows_is_noticed(name: str, changed: list[type]) -> None:
-    replayer = Replayer(workflows=changed, data_converter=CONVERTER, workflow_runner=UnsandboxedWorkflowRunner())
+    replayer = Replayer(workflows=changed, data_converter=DATA_CONVERTER, workflow_runner=UnsandboxedWorkflowRunner())
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(saved(name))

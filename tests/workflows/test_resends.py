@@ -6,17 +6,17 @@ from datetime import timedelta
 import pytest
 from temporalio import activity
 
-from activities.delivery import _sent as send
+from activities.delivery import _send_once as send
 from domain import retries
 from domain.channels import Channel
-from domain.messages import LOOKUP_REFUSED, ChannelPlan, DeliverInput, DeliverResult, Result
+from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from providers.smtp import Smtp
-from tests.domain.kinds import kind
+from tests.domain.sample_types import sample_type
 from tests.engine import Engine
 from tests.providers.mail_server import MailMode, MailServer, to
-from tests.workflows.test_own_failures import BUSY, SENT, Scripted, channel, plan_of
+from tests.workflows.test_activity_failures import BUSY, SENT, Scripted, channel, plan_of
 from workflows import options
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -34,15 +34,15 @@ class AtMailServer(Scripted):
         return replace((await send(Smtp(self.server.settings()), message)).result, provider=call.provider)
 
 
-UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="connection_lost")
+UNKNOWN = DeliverResult(result=CallResult.UNKNOWN, reason="connection_lost")
 IN_A_DAY = replace(BUSY, retry_after=timedelta(days=1))
-MAY_NOT_ASK = DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
-PROVED_ABSENT = DeliverResult(result=Result.NOT_ACCEPTED, reason="proved_absent", provider="sendgrid")
+MAY_NOT_ASK = DeliverResult(result=CallResult.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid")
+PROVED_ABSENT = DeliverResult(result=CallResult.NOT_ACCEPTED, reason="proved_absent", provider="sendgrid")
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(milliseconds=1))
+    monkeypatch.setattr(retries, "MAX_DELAY", timedelta(milliseconds=1))
 
 
 def capped(plan: ChannelPlan, max_resends: int | None) -> ChannelPlan:
@@ -77,9 +77,9 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
     )
 
 
-async def test_a_server_that_loses_its_answers_gets_three_identical_mails_at_most(engine: Engine) -> None:
+async def test_a_server_with_lost_responses_gets_at_most_three_identical_mails(engine: Engine) -> None:
     """With one Message-ID, so that mail programs show them once. As often as a type that does not say resends."""
-    scripted = AtMailServer(plan_of(capped(channel(Channel.EMAIL, "smtp"), kind().max_resends)))
+    scripted = AtMailServer(plan_of(capped(channel(Channel.EMAIL, "smtp"), sample_type().max_resends)))
     async with MailServer(mode=MailMode.LOSE).open() as server:
         scripted.server = server
         await scripted.run(engine)
@@ -90,12 +90,12 @@ async def test_a_server_that_loses_its_answers_gets_three_identical_mails_at_mos
     assert scripted.settled[0].ends[0].status is DeliveryStatus.IN_DOUBT
 
 
-@pytest.mark.parametrize(("unknown_before", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])
-async def test_resends_of_a_lost_workflow_count(engine: Engine, unknown_before: int, calls: int) -> None:
+@pytest.mark.parametrize(("earlier_unknown_outcomes", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])
+async def test_resends_of_a_lost_workflow_count(engine: Engine, earlier_unknown_outcomes: int, calls: int) -> None:
     """The first call is the lost workflow's last one: it answers what its row says."""
     plan = capped(channel(Channel.EMAIL, "smtp"), 2)
     [endpoint] = plan.endpoints
-    resumed = replace(endpoint, resume_at=7, unknown_before=unknown_before)
+    resumed = replace(endpoint, first_attempt_number=7, earlier_unknown_outcomes=earlier_unknown_outcomes)
     scripted = Scripted(plan_of(replace(plan, endpoints=(resumed,))), email=[UNKNOWN])
     await scripted.run(engine)
     assert [call.attempt_number for call in scripted.calls] == list(range(7, 7 + calls))
@@ -111,7 +111,7 @@ async def test_only_unknown_outcomes_use_up_the_resends(engine: Engine) -> None:
 
 async def test_a_call_that_is_proved_absent_uses_up_no_resend(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run of the workflow counts the rows, and that of this call is not unknown."""
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
     scripted = Scripted(plan_of(reconciled(max_resends=1)), email=[UNKNOWN, UNKNOWN, SENT])
     scripted.looked_up = [PROVED_ABSENT, MAY_NOT_ASK]
     await scripted.run(engine)
@@ -135,9 +135,9 @@ async def test_a_long_retry_after_ends_nothing_at_once(engine: Engine) -> None:
 async def test_a_retry_after_beyond_the_end_leaves_one_more_attempt(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(days=1))
+    monkeypatch.setattr(retries, "MAX_DELAY", timedelta(days=1))
     monkeypatch.setattr(retries, "FIRST_DELAY", timedelta(milliseconds=1))
-    plan = replace(plan_of(channel(Channel.EMAIL, "smtp")), patience=timedelta(seconds=3))
+    plan = replace(plan_of(channel(Channel.EMAIL, "smtp")), give_up_after=timedelta(seconds=3))
     scripted = Scripted(plan, email=[IN_A_DAY, SENT])
     await scripted.run(engine)
     assert scripted.made == {"email": 2}
@@ -146,12 +146,12 @@ async def test_a_retry_after_beyond_the_end_leaves_one_more_attempt(
 @pytest.mark.parametrize(
     ("declared", "status"), [(Guarantee.AT_LEAST_ONCE, None), (Guarantee.RECONCILE, DeliveryStatus.IN_DOUBT)]
 )
-async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
+async def test_an_account_without_lookups_follows_the_type_or_the_default(
     engine: Engine, declared: Guarantee, status: DeliveryStatus | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The provider could be asked when it was planned; the type's own guarantee is `at_least_once` if it names none."""
     # Nobody serves the provider's own queue: the workflow's answers.
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
     scripted = Scripted(plan_of(replace(reconciled(), guarantee=declared)), email=[UNKNOWN, SENT])
     scripted.looked_up = [MAY_NOT_ASK]
     await scripted.run(engine)
@@ -161,14 +161,14 @@ async def test_an_account_that_may_not_be_asked_follows_the_type_or_the_default(
 
 async def test_a_receipt_is_waited_for_after_a_refused_lookup(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of the settle window the rows say that the message has arrived."""
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
-    monkeypatch.setattr(retries, "ASK_AT", (timedelta(milliseconds=1),))
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
+    monkeypatch.setattr(retries, "LOOKUP_DELAYS", (timedelta(milliseconds=1),))
     [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
     [provider] = endpoint.providers
     asked = replace(provider, guarantee=Guarantee.RECONCILE, settles_within=timedelta(milliseconds=200))
     plan = replace(channel(Channel.EMAIL), endpoints=(replace(endpoint, providers=(asked,)),))
     scripted = Scripted(plan_of(plan), email=[UNKNOWN])
-    scripted.looked_up = [DeliverResult(result=Result.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid"), SENT]
+    scripted.looked_up = [DeliverResult(result=CallResult.UNKNOWN, reason=LOOKUP_REFUSED, provider="sendgrid"), SENT]
     await scripted.run(engine)
     assert (scripted.made, scripted.looked_up) == ({"email": 1}, [SENT])
     assert [end for settled in scripted.settled for end in settled.ends] == []
@@ -178,7 +178,7 @@ async def test_a_receipt_is_waited_for_after_a_refused_lookup(engine: Engine, mo
 async def test_a_webhooks_server_error_is_repeated_only_if_the_type_bears_it(
     engine: Engine, guarantee: Guarantee, sends: int
 ) -> None:
-    failed = DeliverResult(result=Result.NOT_ACCEPTED, reason="server_error")
+    failed = DeliverResult(result=CallResult.NOT_ACCEPTED, reason="server_error")
     plan = replace(channel(Channel.WEBHOOK, "webhook"), guarantee=guarantee)
     scripted = Scripted(plan_of(plan), webhook=[failed, SENT])
     await scripted.run(engine)

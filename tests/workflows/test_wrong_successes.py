@@ -7,23 +7,23 @@ from datetime import timedelta
 import pytest
 from temporalio import activity
 
-from activities.delivery import _sent as sent
+from activities.delivery import _send_once as sent
 from domain import retries
-from domain.messages import DeliverInput, DeliverResult, Result
+from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
-from domain.reasons import Reason, line
+from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
 from tests.engine import Engine
-from tests.providers.harness_http import Day, HttpBench, Reply
+from tests.providers.harness_http import HttpBench, Reply, VendorMode
 from tests.providers.test_wrong_successes import BENCHES, HTML
-from tests.workflows.test_own_failures import Scripted, channel, plan_of
+from tests.workflows.test_activity_failures import Scripted, channel, plan_of
 from workflows import options
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 Ended = tuple[DeliveryStatus, str]
 DOUBT: Ended = (DeliveryStatus.IN_DOUBT, "outcome_unknown: undocumented_success")
-UNKNOWN = DeliverResult(result=Result.UNKNOWN, reason="undocumented_success")
-FOUND = DeliverResult(result=Result.ACCEPTED, finished=True)
+UNKNOWN = DeliverResult(result=CallResult.UNKNOWN, reason="undocumented_success")
+FOUND = DeliverResult(result=CallResult.ACCEPTED, finished=True)
 CASES: list[tuple[Guarantee, DeliverResult, int, list[Ended]]] = [
     (Guarantee.AT_MOST_ONCE, UNKNOWN, 1, [DOUBT]),
     (Guarantee.AT_LEAST_ONCE, UNKNOWN, 3, [DOUBT]),
@@ -40,14 +40,17 @@ class AtVendor(Scripted):
     @activity.defn
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         self.calls.append(call)
-        return replace((await sent(self.bench.provider, self.bench.on(Day.GOOD))).result, provider=call.provider)
+        return replace(
+            (await sent(self.bench.provider, self.bench.message_in_mode(VendorMode.GOOD))).result,
+            provider=call.provider,
+        )
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody serves the provider's own queue: the workflow's serves look-ups."""
-    monkeypatch.setattr(retries, "LONGEST_DELAY", timedelta(milliseconds=1))
-    monkeypatch.setattr(options, "QUEUE_PATIENCE", timedelta(milliseconds=100))
+    monkeypatch.setattr(retries, "MAX_DELAY", timedelta(milliseconds=1))
+    monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
 
 
 async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: DeliverResult) -> tuple[int, list[Ended]]:
@@ -63,7 +66,7 @@ async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: Delive
         scripted.bench, scripted.looked_up = bench, [found]
         await scripted.run(engine)
     return len(scripted.calls), [
-        (end.status, line(Reason(end.reason, end.args))) for settled in scripted.settled for end in settled.ends
+        (end.status, reason_line(Reason(end.reason, end.args))) for settled in scripted.settled for end in settled.ends
     ]
 
 

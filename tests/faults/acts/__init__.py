@@ -1,10 +1,11 @@
 """What can go wrong: importing this fills the table of faults."""
 
 from tests.faults.acts import (
+    blocked_loops,
     code,
-    crowds,
     devices,
     digests,
+    floods,
     poison,
     postgres,
     processes,
@@ -14,19 +15,19 @@ from tests.faults.acts import (
     requests,
     restores,
     temporal,
-    wedges,
     workers,
 )
-from tests.faults.acts.table import FAULTS, OUTAGES, Act
+from tests.faults.acts.table import FAULTS, OUTAGES, Fault
 
 __all__ = [
     "FAULTS",
     "OUTAGES",
-    "Act",
+    "Fault",
+    "blocked_loops",
     "code",
-    "crowds",
     "devices",
     "digests",
+    "floods",
     "poison",
     "postgres",
     "processes",
@@ -36,6 +37,5 @@ __all__ = [
     "requests",
     "restores",
     "temporal",
-    "wedges",
     "workers",
 ]

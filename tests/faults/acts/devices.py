@@ -4,14 +4,14 @@ import asyncio
 from typing import Any
 
 from config_encryption import EncryptionSettings
-from domain.stored_limits import DEVICES_USED
+from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 from storage.encryption import Encryption
-from tests.faults.acts.crowds import AT_MOST, SOON, few, p95, told
+from tests.faults.acts.floods import MAX_PASSWORD_SECONDS, MAX_SLOWDOWN, latency, measure_few_sends, p95
 from tests.faults.acts.requests import TENANT
 from tests.faults.acts.table import fault
-from tests.faults.crowd import Sent
-from tests.faults.kinds import DEVICES
-from tests.faults.scene import Scene
+from tests.faults.load_generator import GeneratedSend
+from tests.faults.scenario import Scenario
+from tests.faults.type_specs import DEVICES
 from tests.storage.device_rows import REGISTER, device_rows
 
 RECIPIENTS = 4
@@ -28,30 +28,30 @@ HAVING n.status NOT IN ('SENT', 'DELIVERED', 'OPENED') OR count(DISTINCT a.endpo
 
 
 @fault
-async def many_devices(scene: Scene) -> None:
+async def many_devices(scenario: Scenario) -> None:
     """Sends to four recipients with 900 devices each: another tenant's passwords pass, and 20 devices each are used."""
-    scene.trickle.pause()
-    await scene.quiet()
-    alone = await few(scene, 1, password=True)
-    sent = await _to_many_devices(scene)
-    beside = await few(scene, 1, password=True)
-    scene.trickle.resume()
-    scene.notes.append(f"passwords beside {len(sent)} x {STORED} devices {told(beside)}, alone {told(alone)}")
-    scene.checks["many_devices: the newest are used"] = lambda: _wrong(scene, sent)
-    limit = max(AT_MOST * p95(alone), SOON)
+    scenario.background_load.pause()
+    await scenario.quiet()
+    alone = await measure_few_sends(scenario, 1, password=True)
+    sent = await _to_many_devices(scenario)
+    beside = await measure_few_sends(scenario, 1, password=True)
+    scenario.background_load.resume()
+    scenario.notes.append(f"passwords beside {len(sent)} x {STORED} devices {latency(beside)}, alone {latency(alone)}")
+    scenario.checks["many_devices: the newest are used"] = lambda: _wrong(scenario, sent)
+    limit = max(MAX_SLOWDOWN * p95(alone), MAX_PASSWORD_SECONDS)
     assert p95(beside) <= limit, f"passwords: p95 {p95(beside):.3f} s beside many devices, at most {limit:.3f} s"
 
 
-async def _to_many_devices(scene: Scene) -> list[Sent]:
-    run = f"{scene.dice.getrandbits(32):08x}"
-    people = [f"devices-{run}-{number}" for number in range(RECIPIENTS)]
-    for recipient in people:
-        await scene.crowd.tenants[0].ok("PUT", f"/recipients/{recipient}", {})
-    tenant, encryption = await scene.books.one(TENANT), Encryption.of(EncryptionSettings())
-    for recipient in people:
+async def _to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
+    run = f"{scenario.rand.getrandbits(32):08x}"
+    recipients = [f"devices-{run}-{number}" for number in range(RECIPIENTS)]
+    for recipient in recipients:
+        await scenario.load_generator.tenants[0].ok("PUT", f"/recipients/{recipient}", {})
+    tenant, encryption = await scenario.stack_database.one(TENANT), Encryption.of(EncryptionSettings())
+    for recipient in recipients:
         rows = device_rows(encryption, tenant, recipient, _tokens(recipient))
-        await scene.books.rows(REGISTER.format(rows="$1"), rows)
-    sends = (scene.crowd.send(DEVICES, recipient={"recipient_id": recipient}) for recipient in people)
+        await scenario.stack_database.rows(REGISTER.format(rows="$1"), rows)
+    sends = (scenario.load_generator.send(DEVICES, recipient={"recipient_id": recipient}) for recipient in recipients)
     return list(await asyncio.gather(*sends))
 
 
@@ -61,5 +61,7 @@ def _tokens(recipient: str) -> list[str]:
     return [f"{word}-{recipient}-{number}" for number, word in enumerate(words, start=1)]
 
 
-async def _wrong(scene: Scene, sent: list[Sent]) -> list[dict[str, Any]]:
-    return await scene.books.rows(WRONG, [each.id for each in sent], DEVICES_USED, STORED - DEVICES_USED)
+async def _wrong(scenario: Scenario, sent: list[GeneratedSend]) -> list[dict[str, Any]]:
+    return await scenario.stack_database.rows(
+        WRONG, [each.id for each in sent], MAX_DEVICES_PER_CHANNEL, STORED - MAX_DEVICES_PER_CHANNEL
+    )

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from tests.faults.acts.table import fault
-from tests.faults.acts.workers import killed, started
-from tests.faults.kinds import DIGEST, Json
-from tests.faults.scene import Scene
+from tests.faults.acts.workers import kill_workers, start_workers
+from tests.faults.scenario import Scenario
+from tests.faults.type_specs import DIGEST, Json
 
-PEOPLE, BATCH = 100, 1_000
+RECIPIENT_COUNT, BATCH = 100, 1_000
 OPEN = """
 SELECT count(*) FROM notification WHERE id::text = ANY($1) AND (digest_id IS NULL OR finished_at IS NULL)
 """
@@ -27,50 +27,50 @@ SELECT m.status, count(*) AS how_many FROM digest d JOIN notification m ON m.id 
 
 
 @fault
-async def digest_while_all_die(scene: Scene) -> None:
+async def digests_while_processes_die(scenario: Scenario) -> None:
     """10,000 items for 100 people while API and workers are killed: 100 digests with all items; an opt-out counts."""
-    people = [scene.crowd.message(DIGEST, 0, "")[0]["recipient"] for _ in range(PEOPLE)]
-    batches = [_batch(begin, people) for begin in range(0, scene.scale.items, BATCH)]
+    recipients = [scenario.load_generator.message(DIGEST, 0, "")[0]["recipient"] for _ in range(RECIPIENT_COUNT)]
+    batches = [_batch(begin, recipients) for begin in range(0, scenario.scale.items, BATCH)]
     half = len(batches) // 2
-    ids = [id for batch in batches[:half] for id in await scene.crowd.batch_again(batch)]
-    rest = asyncio.create_task(_all(scene, batches[half:]))
-    await asyncio.gather(scene.part("api").kill(), killed(scene))
-    await scene.part("api").start()
+    ids = [id for batch in batches[:half] for id in await scenario.load_generator.send_batch_until_accepted(batch)]
+    rest = asyncio.create_task(_all(scenario, batches[half:]))
+    await asyncio.gather(scenario.stack_process("api").kill(), kill_workers(scenario))
+    await scenario.stack_process("api").start()
     ids += await rest
-    opted_out = people[0]["recipient_id"]
+    opted_out = recipients[0]["recipient_id"]
     choices = {"global_channel_opt_in": {"webhook": False}}
-    await scene.crowd.tenants[0].ok("PUT", f"/recipients/{opted_out}/preferences", choices)
-    await started(scene)
-    await scene.books.until(OPEN, ids, is_=0, within=scene.scale.deadline)
-    scene.checks["every item in one digest"] = lambda: _astray(scene, ids)
-    scene.checks["every digest but one arrives"] = lambda: _not_arrived(scene, ids)
+    await scenario.load_generator.tenants[0].ok("PUT", f"/recipients/{opted_out}/preferences", choices)
+    await start_workers(scenario)
+    await scenario.stack_database.until(OPEN, ids, is_=0, within=scenario.scale.deadline)
+    scenario.checks["every item in one digest"] = lambda: _recipients_without_their_digest(scenario, ids)
+    scenario.checks["every digest but one arrives"] = lambda: _not_arrived(scenario, ids)
 
 
-async def _all(scene: Scene, batches: list[list[Json]]) -> list[str]:
-    return [id for batch in batches for id in await scene.crowd.batch_again(batch)]
+async def _all(scenario: Scenario, batches: list[list[Json]]) -> list[str]:
+    return [id for batch in batches for id in await scenario.load_generator.send_batch_until_accepted(batch)]
 
 
-def _batch(begin: int, people: list[Json]) -> list[Json]:
+def _batch(begin: int, recipients: list[Json]) -> list[Json]:
     return [
         {
             "notification_type": DIGEST.key,
-            "recipient": people[number % PEOPLE],
+            "recipient": recipients[number % RECIPIENT_COUNT],
             "payload": {"number": number, "name": "Canary Ada"},
-            "idempotency_key": f"digest-{people[0]['recipient_id']}-{number}",
+            "idempotency_key": f"digest-{recipients[0]['recipient_id']}-{number}",
         }
         for number in range(begin, begin + BATCH)
     ]
 
 
-async def _astray(scene: Scene, ids: list[str]) -> list[dict[str, Any]]:
+async def _recipients_without_their_digest(scenario: Scenario, ids: list[str]) -> list[dict[str, Any]]:
     """Whoever does not have one digest with just their numbers."""
-    found = await scene.books.rows(IN_DIGESTS, ids)
-    count = scene.scale.items // PEOPLE
+    found = await scenario.stack_database.rows(IN_DIGESTS, ids)
+    count = scenario.scale.items // RECIPIENT_COUNT
     wrong = [row for row in found if row["made"] != 1 or not len(set(row["numbers"])) == len(row["numbers"]) == count]
-    return wrong or ([] if len(found) == PEOPLE else [{"people with a digest": len(found)}])
+    return wrong or ([] if len(found) == RECIPIENT_COUNT else [{"people with a digest": len(found)}])
 
 
-async def _not_arrived(scene: Scene, ids: list[str]) -> list[dict[str, Any]]:
-    told = {row["status"]: row["how_many"] for row in await scene.books.rows(MADE, ids)}
+async def _not_arrived(scenario: Scenario, ids: list[str]) -> list[dict[str, Any]]:
+    told = {row["status"]: row["how_many"] for row in await scenario.stack_database.rows(MADE, ids)}
     arrived = sum(count for status, count in told.items() if status in ("SENT", "DELIVERED", "OPENED"))
-    return [] if (arrived, told.get("SUPPRESSED")) == (PEOPLE - 1, 1) else [told]
+    return [] if (arrived, told.get("SUPPRESSED")) == (RECIPIENT_COUNT - 1, 1) else [told]

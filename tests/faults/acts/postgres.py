@@ -3,61 +3,61 @@
 import asyncio
 
 from tests.faults.acts.table import fault
-from tests.faults.acts.workers import some, texts
-from tests.faults.kinds import ASK_MAIL
-from tests.faults.pace import lasting
-from tests.faults.scene import Scene
-from tests.faults.vendor.moods import Mood
+from tests.faults.acts.workers import minimum_held, send_sms_burst
+from tests.faults.pace import wait_seconds
+from tests.faults.scenario import Scenario
+from tests.faults.type_specs import RECONCILE_EMAIL
+from tests.faults.vendor.modes import FaultyVendorMode
 
 
-async def pg_ctl(scene: Scene, *order: str) -> None:
+async def pg_ctl(scenario: Scenario, *order: str) -> None:
     """On our own cluster, as the account that it belongs to."""
-    cluster = scene.servers.cluster
+    cluster = scenario.servers.cluster
     program = (*cluster.account.prefix, str(cluster.binaries / "pg_ctl"), "-D", str(cluster.data), *order)
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.DEVNULL, cwd=cluster.home)
     assert await process.wait() == 0, f"pg_ctl {' '.join(order)}: exit code {process.returncode}"
 
 
 @fault
-async def postgres_restarted(scene: Scene) -> None:
+async def postgres_restarted(scenario: Scenario) -> None:
     """`pg_ctl -m immediate stop` under load, and a start with recovery."""
-    postgres = scene.part("postgres")
-    sending = asyncio.create_task(scene.crowd.burst(scene.scale.burst, ASK_MAIL))
-    await texts(scene)
-    postgres.leave()
-    await pg_ctl(scene, "-m", "immediate", "stop")
+    postgres = scenario.stack_process("postgres")
+    sending = asyncio.create_task(scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL))
+    await send_sms_burst(scenario)
+    postgres.stop_watching()
+    await pg_ctl(scenario, "-m", "immediate", "stop")
     await postgres.process.wait()
-    await lasting(1)
+    await wait_seconds(1)
     await postgres.start()
     await sending
 
 
 @fault
-async def connections_exhausted(scene: Scene) -> None:
+async def connections_exhausted(scenario: Scenario) -> None:
     """Every connection of Postgres taken by somebody else for a few seconds."""
-    await texts(scene)
-    taken = await scene.books.exhausted()
-    sending = asyncio.create_task(scene.crowd.burst(scene.scale.burst, ASK_MAIL))
-    await lasting(scene.scale.moment)
+    await send_sms_burst(scenario)
+    taken = await scenario.stack_database.take_all_connections()
+    sending = asyncio.create_task(scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL))
+    await wait_seconds(scenario.scale.moment)
     await asyncio.gather(*(connection.close() for connection in taken))
     await sending
 
 
 @fault
-async def postgres_cut_off_after_the_answer(scene: Scene) -> None:
+async def postgres_cut_off_after_the_answer(scenario: Scenario) -> None:
     """The workers lose Postgres while the vendor holds the answers: what was accepted is recorded later."""
-    async with scene.desk.day(Mood.HOLD, "twilio"):
-        sent = await texts(scene)
-        await scene.desk.holds("twilio", some(sent))
-        with scene.servers.wires["workers to postgres"].cut():
-            await scene.desk.ask(release=True)
-            await lasting(2)
+    async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+        sent = await send_sms_burst(scenario)
+        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        with scenario.servers.proxies["workers to postgres"].cut():
+            await scenario.vendor_control.send_command(release=True)
+            await wait_seconds(2)
 
 
 @fault
-async def postgres_silent(scene: Scene) -> None:
+async def postgres_silent(scenario: Scenario) -> None:
     """Nothing comes back from Postgres to the workers for some seconds; no connection breaks."""
-    sent = await texts(scene)
-    with scene.servers.wires["workers to postgres"].dead():
-        await lasting(scene.scale.moment + 2)
+    sent = await send_sms_burst(scenario)
+    with scenario.servers.proxies["workers to postgres"].dead():
+        await wait_seconds(scenario.scale.moment + 2)
     assert sent

@@ -3,11 +3,11 @@
 from contextlib import ExitStack
 
 from tests.faults.acts.table import fault
-from tests.faults.acts.workers import nothing_unknown, some, texts
-from tests.faults.crowd import Sent
-from tests.faults.kinds import ASK_MAIL
-from tests.faults.part import Part
-from tests.faults.scene import Scene
+from tests.faults.acts.workers import check_no_unknown_outcome, minimum_held, send_sms_burst
+from tests.faults.load_generator import GeneratedSend
+from tests.faults.scenario import Scenario
+from tests.faults.stack_process import StackProcess
+from tests.faults.type_specs import RECONCILE_EMAIL
 
 OPEN = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished_at IS NULL"
 CLAIMED_BY = """
@@ -22,65 +22,65 @@ SELECT id::text FROM delivery WHERE notification_id::text = ANY($1) AND failure_
 """
 BURSTS = 4  # with more notifications than two processes have slots for
 HELD = 2  # slots of the process that is killed or frozen
-HELD_WITHIN = 15.0
-LEASE_ENDS_WITHIN = 20.0
+HOLD_TIMEOUT = 15.0
+LEASE_END_TIMEOUT = 20.0
 
 
 @fault
-async def frozen_past_the_lease(scene: Scene) -> None:
+async def frozen_past_the_lease(scenario: Scenario) -> None:
     """SIGSTOP of a worker with starts under way, for longer than its claims last: the other sends all; then SIGCONT."""
-    frozen, _ = scene.servers.workers
+    frozen, _ = scenario.servers.workers
     with ExitStack() as thawed:
-        with scene.part("temporal").frozen():  # starts are under way for as long as it takes to see them
-            sent = await texts(scene)
-            await _holds(scene, frozen, sent)
+        with scenario.stack_process("temporal").frozen():  # starts are under way for as long as it takes to see them
+            sent = await send_sms_burst(scenario)
+            await _holds(scenario, frozen, sent)
             thawed.enter_context(frozen.frozen())
-            leases_end = await scene.books.one(LEASES_END, [each.id for each in sent])
-        await _ended(scene, [*sent, *await texts(scene)])
-        await scene.books.until(IS_OVER, leases_end, is_=True, within=LEASE_ENDS_WITHIN)
-    nothing_unknown(scene, "frozen_past_the_lease", sent)
+            leases_end = await scenario.stack_database.one(LEASES_END, [each.id for each in sent])
+        await _ended(scenario, [*sent, *await send_sms_burst(scenario)])
+        await scenario.stack_database.until(IS_OVER, leases_end, is_=True, within=LEASE_END_TIMEOUT)
+    check_no_unknown_outcome(scenario, "frozen_past_the_lease", sent)
 
 
 @fault
-async def killed_after_eager_starts(scene: Scene) -> None:
+async def killed_after_eager_starts(scenario: Scenario) -> None:
     """One worker of two killed with -9 after it was given the first tasks with its starts: the other does them."""
-    killed, _ = scene.servers.workers
-    async with scene.books.locked("delivery"):
-        sent = await texts(scene)
-        await scene.books.waiting("delivery", some(sent))
-        await _holds(scene, killed, sent)
+    killed, _ = scenario.servers.workers
+    async with scenario.stack_database.locked("delivery"):
+        sent = await send_sms_burst(scenario)
+        await scenario.stack_database.waiting("delivery", minimum_held(sent))
+        await _holds(scenario, killed, sent)
         await killed.kill()
-    await _ended(scene, sent)
+    await _ended(scenario, sent)
     await killed.start()
-    nothing_unknown(scene, "killed_after_eager_starts", sent)
+    check_no_unknown_outcome(scenario, "killed_after_eager_starts", sent)
 
 
 @fault
-async def workers_with_other_providers(scene: Scene) -> None:
+async def workers_with_other_providers(scenario: Scenario) -> None:
     """Each worker lacks one of the two e-mail providers: both are used, and nothing fails as not configured."""
     pools = ("sendgrid", "smtp")
-    for worker, pool in zip(scene.servers.workers, pools, strict=True):
+    for worker, pool in zip(scenario.servers.workers, pools, strict=True):
         await worker.change_settings(EMAIL_PROVIDERS=pool)
-    sent = await scene.crowd.batch(BURSTS * scene.scale.burst, ASK_MAIL)
-    await _ended(scene, sent)
+    sent = await scenario.load_generator.batch(BURSTS * scenario.scale.burst, RECONCILE_EMAIL)
+    await _ended(scenario, sent)
     ids = [each.id for each in sent]
-    used = tuple(row["provider"] for row in await scene.books.rows(PROVIDERS, ids))
-    failed = await scene.books.rows(NOT_CONFIGURED, ids)
-    for worker in scene.servers.workers:
+    used = tuple(row["provider"] for row in await scenario.stack_database.rows(PROVIDERS, ids))
+    failed = await scenario.stack_database.rows(NOT_CONFIGURED, ids)
+    for worker in scenario.servers.workers:
         await worker.change_settings()
     assert used == pools, f"used were {used}"
     assert failed == [], f"not configured: {failed}"
 
 
-async def _holds(scene: Scene, part: Part, sent: list[Sent]) -> None:
+async def _holds(scenario: Scenario, stack_process: StackProcess, sent: list[GeneratedSend]) -> None:
     """Until this process has slots for some of these notifications."""
     ids = [each.id for each in sent]
 
     async def enough() -> bool:
-        return int(await scene.books.one(CLAIMED_BY, part.process.pid, ids)) >= HELD
+        return int(await scenario.stack_database.one(CLAIMED_BY, stack_process.process.pid, ids)) >= HELD
 
-    await scene.books.until_true(enough, HELD_WITHIN)
+    await scenario.stack_database.until_true(enough, HOLD_TIMEOUT)
 
 
-async def _ended(scene: Scene, sent: list[Sent]) -> None:
-    await scene.books.until(OPEN, [each.id for each in sent], is_=0, within=scene.scale.deadline)
+async def _ended(scenario: Scenario, sent: list[GeneratedSend]) -> None:
+    await scenario.stack_database.until(OPEN, [each.id for each in sent], is_=0, within=scenario.scale.deadline)

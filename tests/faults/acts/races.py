@@ -4,12 +4,12 @@ import asyncio
 import time
 
 from tests.faults.acts.table import fault
-from tests.faults.crowd import Sent
-from tests.faults.kinds import ASK_MAIL, ASK_TEXT
-from tests.faults.pace import lasting
-from tests.faults.scene import Scene
+from tests.faults.load_generator import GeneratedSend
+from tests.faults.pace import wait_seconds
+from tests.faults.scenario import Scenario
+from tests.faults.type_specs import RECONCILE_EMAIL, RECONCILE_SMS
 
-AT_LATEST = 1.5
+MAX_DELAY = 1.5
 RACES = 2  # bursts
 ATTEMPTS = """
 SELECT id::text AS attempt, notification_id::text AS id FROM attempt WHERE notification_id::text = ANY($1)
@@ -20,30 +20,30 @@ SELECT a.id::text, extract(epoch FROM a.started_at) AS at FROM attempt a WHERE a
 
 
 @fault
-async def cancel_races_with_send(scene: Scene) -> None:
+async def cancel_races_with_send(scenario: Scenario) -> None:
     """Cancelled at any moment: `stopped` was never sent, `already_sent` was."""
     said: dict[str, str] = {}
 
     async def race() -> None:
-        sent = await scene.crowd.send(ASK_TEXT, 0, "silent")
-        await lasting(scene.dice.uniform(0, AT_LATEST))
-        answer = await scene.crowd.tenants[0].ok("POST", f"/notifications/{sent.id}/cancel")
+        sent = await scenario.load_generator.send(RECONCILE_SMS, 0, "silent")
+        await wait_seconds(scenario.rand.uniform(0, MAX_DELAY))
+        answer = await scenario.load_generator.tenants[0].ok("POST", f"/notifications/{sent.id}/cancel")
         said[sent.id] = answer["channels"]["sms"]
 
-    await asyncio.gather(*(race() for _ in range(RACES * scene.scale.burst)))
+    await asyncio.gather(*(race() for _ in range(RACES * scenario.scale.burst)))
 
     async def lies() -> list[str]:
-        rows = await scene.books.rows(ATTEMPTS, list(said))
+        rows = await scenario.stack_database.rows(ATTEMPTS, list(said))
         of = {row["attempt"]: row["id"] for row in rows}
-        kept = {of[reference] for reference in scene.desk.references("kept") if reference in of}
+        kept = {of[reference] for reference in scenario.vendor_control.references("kept") if reference in of}
         return [
             f"{id}: {word}"
             for id, word in said.items()
             if (word == "stopped" and id in kept) or (word == "already_sent" and id not in kept)
         ]
 
-    scene.notes.append("cancelled: " + ", ".join(f"{word} {count}" for word, count in _counted(said)))
-    scene.checks["cancel_races_with_send: the answer was true"] = lies
+    scenario.notes.append("cancelled: " + ", ".join(f"{word} {count}" for word, count in _counted(said)))
+    scenario.checks["cancel_races_with_send: the answer was true"] = lies
 
 
 def _counted(said: dict[str, str]) -> list[tuple[str, int]]:
@@ -52,23 +52,23 @@ def _counted(said: dict[str, str]) -> list[tuple[str, int]]:
 
 
 @fault
-async def opt_out_races_with_send(scene: Scene) -> None:
+async def opt_out_races_with_send(scenario: Scenario) -> None:
     """Nobody is called after an opt-out was committed, but for those who were being called already."""
     committed: dict[str, float] = {}
 
     async def race() -> None:
-        sent: Sent = await scene.crowd.send(ASK_MAIL, 1, "silent")
-        await lasting(scene.dice.uniform(0, AT_LATEST))
+        sent: GeneratedSend = await scenario.load_generator.send(RECONCILE_EMAIL, 1, "silent")
+        await wait_seconds(scenario.rand.uniform(0, MAX_DELAY))
         path = f"/recipients/{sent.recipient}/preferences"
-        await scene.crowd.tenants[1].ok("PATCH", path, {"global_channel_opt_in": {"email": False}})
+        await scenario.load_generator.tenants[1].ok("PATCH", path, {"global_channel_opt_in": {"email": False}})
         committed[sent.id] = time.time()
 
-    await asyncio.gather(*(race() for _ in range(RACES * scene.scale.burst)))
+    await asyncio.gather(*(race() for _ in range(RACES * scenario.scale.burst)))
 
     async def disobeyed() -> list[str]:
         found = []
         for id, moment in committed.items():
-            found += [row["id"] for row in await scene.books.rows(STARTED, id) if float(row["at"]) > moment]
+            found += [row["id"] for row in await scenario.stack_database.rows(STARTED, id) if float(row["at"]) > moment]
         return found
 
-    scene.checks["I8 opt_out_races_with_send: no call after the opt-out"] = disobeyed
+    scenario.checks["I8 opt_out_races_with_send: no call after the opt-out"] = disobeyed

@@ -2,21 +2,21 @@
 
 from collections.abc import Awaitable, Callable
 
-from tests.faults.scene import Scene
+from tests.faults.scenario import Scenario
 
-Act = Callable[[Scene], Awaitable[None]]
+Fault = Callable[[Scenario], Awaitable[None]]
 
-FAULTS: dict[str, Act] = {}
+FAULTS: dict[str, Fault] = {}
 # Those that last: minutes in `make faults-long`.
 OUTAGES: set[str] = set()
 
 
-def fault(act: Act) -> Act:
+def fault(fault_function: Fault) -> Fault:
     """By its function's name; its docstring says what it does."""
-    FAULTS[act.__name__] = act
-    return act
+    FAULTS[fault_function.__name__] = fault_function
+    return fault_function
 
 
-def outage(act: Act) -> Act:
-    OUTAGES.add(act.__name__)
-    return fault(act)
+def outage(fault_function: Fault) -> Fault:
+    OUTAGES.add(fault_function.__name__)
+    return fault(fault_function)

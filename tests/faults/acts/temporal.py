@@ -2,9 +2,9 @@
 
 from embedded.temporary import temporary_temporal
 from tests.faults.acts.table import fault, outage
-from tests.faults.kinds import ASK_MAIL, ASK_TEXT, ESCALATION, HOOK
-from tests.faults.pace import lasting
-from tests.faults.scene import Scene
+from tests.faults.pace import wait_seconds
+from tests.faults.scenario import Scenario
+from tests.faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS, WEBHOOK
 
 ADOPTED = "SELECT namespace_id FROM engine_state"
 OTHER_SEEN = "SELECT other_since IS NOT NULL FROM engine_state"
@@ -16,64 +16,64 @@ MINUTES_LATER = (
 
 
 @fault
-async def temporal_at_a_wrong_address(scene: Scene) -> None:
+async def temporal_at_a_wrong_address(scenario: Scenario) -> None:
     """Temporal's address leads to another server for a while: nothing is started again there, and new sends go out."""
-    home, adopted = scene.servers.home / "other", await scene.books.one(ADOPTED)
+    home, adopted = scenario.servers.home / "other", await scenario.stack_database.one(ADOPTED)
     home.mkdir(exist_ok=True)
-    await scene.crowd.burst(scene.scale.burst, ESCALATION)
+    await scenario.load_generator.burst(scenario.scale.burst, ESCALATION)
     async with temporary_temporal(home) as other:
-        with scene.servers.wires["to temporal"].leading_to(other.port):
-            await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1)
-            await scene.books.until_true(lambda: scene.books.one(OTHER_SEEN), within=30)
-            await lasting(scene.scale.moment)
-    await scene.books.until_true(lambda: _sees(scene, adopted), within=60)
+        with scenario.servers.proxies["to temporal"].leading_to(other.port):
+            await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1)
+            await scenario.stack_database.until_true(lambda: scenario.stack_database.one(OTHER_SEEN), within=30)
+            await wait_seconds(scenario.scale.moment)
+    await scenario.stack_database.until_true(lambda: _sees(scenario, adopted), within=60)
     for statement in MINUTES_LATER:
-        await scene.books.rows(statement)
+        await scenario.stack_database.rows(statement)
 
 
-async def _sees(scene: Scene, adopted: str) -> bool:
+async def _sees(scenario: Scenario, adopted: str) -> bool:
     """Whether all processes see the adopted store again, and no other one has been adopted meanwhile."""
-    assert await scene.books.one(ADOPTED) == adopted
-    return not await scene.books.one(OTHER_SEEN)
+    assert await scenario.stack_database.one(ADOPTED) == adopted
+    return not await scenario.stack_database.one(OTHER_SEEN)
 
 
 @fault
-async def temporal_killed(scene: Scene) -> None:
+async def temporal_killed(scenario: Scenario) -> None:
     """Temporal killed with -9 under load, and started again."""
-    await scene.crowd.burst(scene.scale.burst, ASK_MAIL)
-    await scene.part("temporal").kill()
-    await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1)
-    await scene.part("temporal").start()
+    await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL)
+    await scenario.stack_process("temporal").kill()
+    await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1)
+    await scenario.stack_process("temporal").start()
 
 
 @outage
-async def temporal_down(scene: Scene) -> None:
+async def temporal_down(scenario: Scenario) -> None:
     """No Temporal for 20 s, minutes in the long run: every send is accepted meanwhile."""
-    await scene.crowd.burst(scene.scale.burst, ESCALATION)
-    await scene.part("temporal").kill()
-    await scene.crowd.burst(scene.scale.burst, ASK_MAIL, 1)
-    await lasting(scene.scale.outage)
-    await scene.part("temporal").start()
+    await scenario.load_generator.burst(scenario.scale.burst, ESCALATION)
+    await scenario.stack_process("temporal").kill()
+    await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL, 1)
+    await wait_seconds(scenario.scale.outage)
+    await scenario.stack_process("temporal").start()
 
 
 @fault
-async def temporal_store_deleted(scene: Scene) -> None:
+async def temporal_store_deleted(scenario: Scenario) -> None:
     """Temporal killed and its store deleted, with workflows that wait, retry and are under way."""
-    await scene.crowd.burst(scene.scale.burst, ESCALATION, word="silent")
-    await scene.crowd.burst(scene.scale.burst, HOOK, 1, "flaky")
-    await scene.crowd.burst(scene.scale.burst, ASK_TEXT)
-    await scene.part("temporal").kill()
-    scene.servers.delete_temporal_store()
-    await scene.part("temporal").start()
+    await scenario.load_generator.burst(scenario.scale.burst, ESCALATION, word="silent")
+    await scenario.load_generator.burst(scenario.scale.burst, WEBHOOK, 1, "flaky")
+    await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
+    await scenario.stack_process("temporal").kill()
+    scenario.servers.delete_temporal_store()
+    await scenario.stack_process("temporal").start()
 
 
 @fault
-async def temporal_cut_off(scene: Scene) -> None:
+async def temporal_cut_off(scenario: Scenario) -> None:
     """The wire to Temporal breaks for a moment, and is slow afterwards."""
-    wire = scene.servers.wires["to temporal"]
-    await scene.crowd.burst(scene.scale.burst, ASK_MAIL)
+    wire = scenario.servers.proxies["to temporal"]
+    await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL)
     with wire.cut():
-        await scene.crowd.burst(scene.scale.burst, ASK_TEXT, 1)
-        await lasting(scene.scale.moment)
+        await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1)
+        await wait_seconds(scenario.scale.moment)
     with wire.slow(0.05):
-        await lasting(scene.scale.moment)
+        await wait_seconds(scenario.scale.moment)

@@ -12,19 +12,19 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.faults.vendor.http import HttpVendor
-from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.mail import MailVendor
-from tests.faults.vendor.moods import Mood, Style
-from tests.faults.vendor.reports import Reports
-from tests.faults.vendor.sendgrid import SendGridReporter, SendGridVendor
-from tests.faults.vendor.twilio import TwilioReporter, TwilioVendor
+from tests.faults.vendor.http import FaultyHttpVendor
+from tests.faults.vendor.mail import FaultyMailServer
+from tests.faults.vendor.modes import FaultyVendorMode, ReceiptStyle
+from tests.faults.vendor.receipts import ReceiptPoster
+from tests.faults.vendor.sendgrid import FaultySendGrid, SendGridReceiptFormat
+from tests.faults.vendor.twilio import FaultyTwilio, TwilioReceiptFormat
+from tests.faults.vendor.vendor_log import VendorLog
 
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class VendorPlan:
     """`ports` by provider, and `control`; `key` is the private half that signs SendGrid's events, as PEM; `callback`
     is where those go."""
 
@@ -37,11 +37,11 @@ class Plan:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, path: Path) -> "Plan":
+    def read(cls, path: Path) -> "VendorPlan":
         return cls(**json.loads(path.read_text()))
 
 
-class Door:
+class ReopenableListener:
     """A listening socket that can be closed, and opened again at the same port."""
 
     def __init__(self, listen: Callable[[], Coroutine[Any, Any, asyncio.Server]]) -> None:
@@ -58,24 +58,26 @@ class Door:
             self._server = None
 
 
-class Street:
+class VendorServers:
     """All vendors of the plan, and the control port: one line of JSON in, one out."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: VendorPlan) -> None:
         key = load_pem_private_key(plan.key.encode(), None)
         assert isinstance(key, EllipticCurvePrivateKey)
-        ledger = Ledger(Path(plan.ledger))
-        reporters = {"sendgrid": SendGridReporter(key), "twilio": TwilioReporter()}
-        self.reports = Reports(ledger=ledger, reporters=reporters)
-        self.vendors: dict[str, HttpVendor] = {
-            "sendgrid": SendGridVendor(ledger, self.reports, plan.callback),
-            "twilio": TwilioVendor(ledger, self.reports),
+        ledger = VendorLog(Path(plan.ledger))
+        receipt_formats = {"sendgrid": SendGridReceiptFormat(key), "twilio": TwilioReceiptFormat()}
+        self.reports = ReceiptPoster(ledger=ledger, receipt_formats=receipt_formats)
+        self.vendors: dict[str, FaultyHttpVendor] = {
+            "sendgrid": FaultySendGrid(ledger, self.reports, plan.callback),
+            "twilio": FaultyTwilio(ledger, self.reports),
         }
-        self.mail = MailVendor(books=ledger)
+        self.mail = FaultyMailServer(vendor_log=ledger)
         self._ports = plan.ports
-        self._doors = {name: Door(self._http(name, vendor.serve)) for name, vendor in self.vendors.items()}
-        self._doors["smtp"] = Door(self._smtp)
-        self._control = Door(self._http("control", self._obey))
+        self._listeners = {
+            name: ReopenableListener(self._http(name, vendor.serve)) for name, vendor in self.vendors.items()
+        }
+        self._listeners["smtp"] = ReopenableListener(self._smtp)
+        self._control = ReopenableListener(self._http("control", self._serve_control))
 
     def _http(self, name: str, serve: Any) -> Callable[[], Coroutine[Any, Any, asyncio.Server]]:
         return lambda: asyncio.start_server(serve, HOST, self._ports[name])
@@ -84,35 +86,35 @@ class Street:
         return await asyncio.get_running_loop().create_server(self.mail.connect, HOST, self._ports["smtp"])
 
     async def open(self) -> None:
-        for door in (*self._doors.values(), self._control):
-            await door.open()
+        for listener in (*self._listeners.values(), self._control):
+            await listener.open()
 
-    async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         order = json.loads(await reader.readline())
-        await self._do(**order)
+        await self._execute(**order)
         writer.write(json.dumps(self._state()).encode() + b"\n")
         await writer.drain()
         writer.close()
 
-    async def _do(
-        self, mood: str | None = None, provider: str = "", style: str | None = None, release: bool = False
+    async def _execute(
+        self, mode: str | None = None, provider: str = "", style: str | None = None, release: bool = False
     ) -> None:
-        if mood is not None:
-            await self._set_mood(provider, Mood(mood))
+        if mode is not None:
+            await self._set_mode(provider, FaultyVendorMode(mode))
         if style is not None:
-            self.reports.style = Style(style)
+            self.reports.style = ReceiptStyle(style)
         if release:
             self.reports.release()
             for vendor in self.vendors.values():
                 vendor.release()
 
-    async def _set_mood(self, provider: str, mood: Mood) -> None:
+    async def _set_mode(self, provider: str, mode: FaultyVendorMode) -> None:
         if provider in self.vendors:
-            self.vendors[provider].mood = mood
-        if mood is Mood.CLOSED:
-            self._doors[provider].close()
+            self.vendors[provider].mode = mode
+        if mode is FaultyVendorMode.CLOSED:
+            self._listeners[provider].close()
         else:
-            await self._doors[provider].open()
+            await self._listeners[provider].open()
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -122,13 +124,13 @@ class Street:
         }
 
 
-async def main(plan: Plan) -> None:
+async def main(plan: VendorPlan) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Street(plan).open()
+    await VendorServers(plan).open()
     await stop.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Plan.read(Path(sys.argv[1]))))
+    asyncio.run(main(VendorPlan.read(Path(sys.argv[1]))))

@@ -1,30 +1,30 @@
-"""A vendor that speaks HTTP: takes a request, writes it down, and answers as its mood is."""
+"""A vendor that speaks HTTP: takes a request, writes it down, and answers as its mode is."""
 
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any
 
-from tests.faults.vendor import poison
-from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.moods import POISON, TAKES, Mood, refusal
-from tests.faults.vendor.reports import Reports, Taken
+from tests.faults.vendor import message_ids
+from tests.faults.vendor.modes import ACCEPTING_MODES, POISONED_MODES, FaultyVendorMode, refusal_reply
+from tests.faults.vendor.receipts import ReceiptPoster, VendorMessage
+from tests.faults.vendor.vendor_log import VendorLog
 from tests.providers.harness_http import FLOOD, Reply, Request, drip, read_request, reset
 
 # On these days questions are answered like sends: the whole vendor is in trouble, or does not know us.
-DEAF = frozenset({Mood.ERROR, Mood.UNAUTHORIZED, Mood.REDIRECT})
+LOOKUP_FAILING_MODES = frozenset({FaultyVendorMode.ERROR, FaultyVendorMode.UNAUTHORIZED, FaultyVendorMode.REDIRECT})
 
 
-class HttpVendor(ABC):
+class FaultyHttpVendor(ABC):
     """`held` counts the calls that wait for `release`, or for ever."""
 
     provider: str
 
-    def __init__(self, ledger: Ledger, reports: Reports) -> None:
-        self.mood = Mood.OK
+    def __init__(self, ledger: VendorLog, reports: ReceiptPoster) -> None:
+        self.mode = FaultyVendorMode.OK
         self.held = 0
         self.poisoned = 0
-        self._ledger = ledger
+        self._vendor_log = ledger
         self._reports = reports
         self._released = asyncio.Event()
 
@@ -33,19 +33,19 @@ class HttpVendor(ABC):
         """Ours, as the request carries it."""
 
     @abstractmethod
-    def take(self, request: Request) -> tuple[Taken, Reply]: ...
+    def accept_message(self, request: Request) -> tuple[VendorMessage, Reply]: ...
 
     @abstractmethod
-    def tell(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         """The answer to a question, from what was taken."""
 
     def message_id(self, plain: str) -> Any:
-        """Return the id of a message that is taken, as the mood has it."""
-        self.poisoned += self.mood in POISON
-        return poison.message_id(self.mood, plain)
+        """Return the id of a message that is taken, as the mode has it."""
+        self.poisoned += self.mode in POISONED_MODES
+        return message_ids.message_id(self.mode, plain)
 
     def release(self) -> None:
-        """Answers what is held; what comes later is held again while the mood stays."""
+        """Answers what is held; what comes later is held again while the mode stays."""
         self._released.set()
         self._released = asyncio.Event()
 
@@ -53,52 +53,63 @@ class HttpVendor(ABC):
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await read_request(reader)
             if request.method == "GET":
-                writer.write(poison.wire(self._told(request)))
+                writer.write(message_ids.wire(self._lookup_reply(request)))
             else:
-                await self._sent(request, reader, writer)
+                await self._serve_send(request, reader, writer)
             await writer.drain()
         writer.close()
 
-    def _told(self, request: Request) -> Reply:
-        answer = refusal(self.mood, request.target) if self.mood in DEAF else self.tell(request)
-        self._ledger.asked(self.provider, answer.status)
+    def _lookup_reply(self, request: Request) -> Reply:
+        answer = (
+            refusal_reply(self.mode, request.target)
+            if self.mode in LOOKUP_FAILING_MODES
+            else self.lookup_reply(request)
+        )
+        self._vendor_log.looked_up(self.provider, answer.status)
         return answer
 
-    async def _sent(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        mood = self.mood
-        self._ledger.call(self.provider, self.reference(request), mood)
-        if mood in TAKES:
-            taken, answer = self.take(request)
-            self._ledger.kept(taken.provider, taken.reference, ascii(taken.message_id).strip("'"), taken.to)
-            await self._reports.announce(taken)
-            await self._say(answer, mood, reader, writer)
-        elif mood is Mood.STALL:
+    async def _serve_send(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mode = self.mode
+        self._vendor_log.call(self.provider, self.reference(request), mode)
+        if mode in ACCEPTING_MODES:
+            accepted_message, answer = self.accept_message(request)
+            self._vendor_log.kept(
+                accepted_message.provider,
+                accepted_message.reference,
+                ascii(accepted_message.message_id).strip("'"),
+                accepted_message.to,
+            )
+            await self._reports.post_events(accepted_message)
+            await self._write_reply(answer, mode, reader, writer)
+        elif mode is FaultyVendorMode.STALL:
             await self._wait(reader)
             reset(writer)
         else:
-            writer.write(refusal(mood, request.target).wire)
+            writer.write(refusal_reply(mode, request.target).wire)
 
-    async def _say(self, answer: Reply, mood: Mood, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        match mood:
-            case Mood.TAKEN_500:
+    async def _write_reply(
+        self, answer: Reply, mode: FaultyVendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        match mode:
+            case FaultyVendorMode.TAKEN_500:
                 writer.write(Reply(status=500, body=b"<html>").wire)
-            case Mood.TAKEN_RESET:
+            case FaultyVendorMode.TAKEN_RESET:
                 reset(writer)
-            case Mood.TAKEN_HANG:
+            case FaultyVendorMode.TAKEN_HANG:
                 await reader.read()
-            case Mood.DRIP:
+            case FaultyVendorMode.DRIP:
                 await drip(answer.wire, reader, writer)
-            case Mood.GARBLED:
+            case FaultyVendorMode.GARBLED:
                 writer.write(Reply(status=answer.status, body=b"\xff{").wire)
-            case Mood.FLOOD:
+            case FaultyVendorMode.FLOOD:
                 writer.write(Reply(status=answer.status, body=b" " * FLOOD).wire)
-            case Mood.HOLD:
+            case FaultyVendorMode.HOLD:
                 await self._wait(reader)
                 writer.write(answer.wire)
-            case _ if mood in POISON and self.poisoned % 2:
+            case _ if mode in POISONED_MODES and self.poisoned % 2:
                 reset(writer)  # the id is read when the message is looked up
             case _:
-                writer.write(poison.wire(answer))
+                writer.write(message_ids.wire(answer))
 
     async def _wait(self, reader: asyncio.StreamReader) -> None:
         """Until it is told to go on, or the caller is gone."""

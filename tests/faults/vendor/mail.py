@@ -5,28 +5,28 @@ from uuid import uuid4
 
 from aiosmtpd.smtp import Envelope, Session
 
-from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.moods import Mood
-from tests.providers.mail_server import Line, MailServer
+from tests.faults.vendor.modes import FaultyVendorMode
+from tests.faults.vendor.vendor_log import VendorLog
+from tests.providers.mail_server import MailServer, SmtpConnection
 
 
 @dataclass(kw_only=True)
-class MailVendor(MailServer):
-    """Knows two moods: it listens, or it does not."""
+class FaultyMailServer(MailServer):
+    """Knows two modes: it listens, or it does not."""
 
-    books: Ledger
+    vendor_log: VendorLog
     login: bool = False
 
-    def connect(self) -> Line:
+    def connect(self) -> SmtpConnection:
         line = self._line()
-        assert isinstance(line, Line)
+        assert isinstance(line, SmtpConnection)
         return line
 
-    async def handle_DATA(self, server: Line, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: SmtpConnection, session: Session, envelope: Envelope) -> str:
         self._keep(envelope)
         mail = self.ledger.pop().mail
         reference = str(mail["X-Tocsin-Attempt"])
-        self.books.call("smtp", reference, Mood.OK)
+        self.vendor_log.call("smtp", reference, FaultyVendorMode.OK)
         queued = uuid4().hex
-        self.books.kept("smtp", reference, queued, envelope.rcpt_tos[0])
+        self.vendor_log.kept("smtp", reference, queued, envelope.rcpt_tos[0])
         return f"250 2.0.0 OK: queued as {queued}"

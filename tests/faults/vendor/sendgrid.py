@@ -12,18 +12,18 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePri
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER
-from providers.sendgrid_activity import REFERENCE
-from tests.faults.vendor.http import HttpVendor
-from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.reports import Posting, Reporter, Reports, Taken
+from providers.sendgrid_lookup import REFERENCE
+from tests.faults.vendor.http import FaultyHttpVendor
+from tests.faults.vendor.receipts import ReceiptFormat, ReceiptPoster, ReceiptRequest, VendorMessage
+from tests.faults.vendor.vendor_log import VendorLog
 from tests.providers.harness_http import Reply, Request
 from tests.providers.harness_sendgrid import QUERY
 
 
-class SendGridVendor(HttpVendor):
+class FaultySendGrid(FaultyHttpVendor):
     provider = "sendgrid"
 
-    def __init__(self, ledger: Ledger, reports: Reports, callback: str) -> None:
+    def __init__(self, ledger: VendorLog, reports: ReceiptPoster, callback: str) -> None:
         super().__init__(ledger, reports)
         self._callback = callback
         self._activity: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -31,21 +31,25 @@ class SendGridVendor(HttpVendor):
     def reference(self, request: Request) -> str:
         return str(request.json["custom_args"][REFERENCE])
 
-    def take(self, request: Request) -> tuple[Taken, Reply]:
+    def accept_message(self, request: Request) -> tuple[VendorMessage, Reply]:
         [[to]] = [person["to"] for person in request.json["personalizations"]]
-        taken = Taken(
+        accepted_message = VendorMessage(
             provider=self.provider,
             reference=self.reference(request),
             message_id=self.message_id(uuid4().hex),
             to=to["email"],
             callback=self._callback,
         )
-        self._activity[taken.reference].append(
-            {"msg_id": f"{taken.message_id}.recvd-5f-1.0", "to_email": taken.to, "status": "processed"}
+        self._activity[accepted_message.reference].append(
+            {
+                "msg_id": f"{accepted_message.message_id}.recvd-5f-1.0",
+                "to_email": accepted_message.to,
+                "status": "processed",
+            }
         )
-        return taken, Reply(status=202, headers={"X-Message-Id": taken.message_id})
+        return accepted_message, Reply(status=202, headers={"X-Message-Id": accepted_message.message_id})
 
-    def tell(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         path, _, query = request.target.partition("?")
         match = QUERY.fullmatch(dict(parse_qsl(query)).get("query", ""))
         if path != "/v3/messages" or match is None:
@@ -53,21 +57,21 @@ class SendGridVendor(HttpVendor):
         return Reply(status=200, body={"messages": self._activity[match[1]]})
 
 
-class SendGridReporter(Reporter):
+class SendGridReceiptFormat(ReceiptFormat):
     def __init__(self, key: EllipticCurvePrivateKey) -> None:
         self._key = key
 
-    def posting(self, taken: Taken, event: str) -> Posting:
-        told = {
-            "email": taken.to,
+    def receipt_request(self, accepted_message: VendorMessage, event: str) -> ReceiptRequest:
+        event_fields = {
+            "email": accepted_message.to,
             "event": event,
             "timestamp": int(time.time()),
             "sg_event_id": uuid4().hex,
-            "sg_message_id": f"{taken.message_id}.recvd-5f-1.0",
-            REFERENCE: taken.reference,
+            "sg_message_id": f"{accepted_message.message_id}.recvd-5f-1.0",
+            REFERENCE: accepted_message.reference,
         }
-        body, timestamp = json.dumps([told]).encode() + b"\r\n", str(int(time.time()))
+        body, timestamp = json.dumps([event_fields]).encode() + b"\r\n", str(int(time.time()))
         signature = base64.b64encode(self._key.sign(timestamp.encode() + body, ECDSA(SHA256()))).decode()
-        return Posting(
-            url=taken.callback, body=body, headers={TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}
+        return ReceiptRequest(
+            url=accepted_message.callback, body=body, headers={TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature}
         )

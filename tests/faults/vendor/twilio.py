@@ -4,40 +4,40 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.faults.vendor.http import HttpVendor
-from tests.faults.vendor.ledger import Ledger
-from tests.faults.vendor.reports import Posting, Reporter, Reports, Taken
+from tests.faults.vendor.http import FaultyHttpVendor
+from tests.faults.vendor.receipts import ReceiptFormat, ReceiptPoster, ReceiptRequest, VendorMessage
+from tests.faults.vendor.vendor_log import VendorLog
 from tests.providers.harness_http import Reply, Request
 from tests.providers.harness_twilio import ACCOUNT, TOKEN, record, sign
 
-WORDS = {"delivered": "delivered", "open": "read"}
+EVENT_NAMES = {"delivered": "delivered", "open": "read"}
 
 
-class TwilioVendor(HttpVendor):
+class FaultyTwilio(FaultyHttpVendor):
     provider = "twilio"
 
-    def __init__(self, ledger: Ledger, reports: Reports) -> None:
+    def __init__(self, ledger: VendorLog, reports: ReceiptPoster) -> None:
         super().__init__(ledger, reports)
         self._messages: list[dict[str, Any]] = []
 
     def reference(self, request: Request) -> str:
         return dict(parse_qsl(urlsplit(request.form["StatusCallback"]).query))["attempt"]
 
-    def take(self, request: Request) -> tuple[Taken, Reply]:
+    def accept_message(self, request: Request) -> tuple[VendorMessage, Reply]:
         form = request.form
-        told = record(form["To"], form["Body"], datetime.now(UTC))
-        told["sid"] = self.message_id(told["sid"])
-        self._messages.append(told)
-        taken = Taken(
+        record_fields = record(form["To"], form["Body"], datetime.now(UTC))
+        record_fields["sid"] = self.message_id(record_fields["sid"])
+        self._messages.append(record_fields)
+        accepted_message = VendorMessage(
             provider=self.provider,
             reference=self.reference(request),
-            message_id=told["sid"],
+            message_id=record_fields["sid"],
             to=form["To"],
             callback=form["StatusCallback"],
         )
-        return taken, Reply(status=201, body=told)
+        return accepted_message, Reply(status=201, body=record_fields)
 
-    def tell(self, request: Request) -> Reply:
+    def lookup_reply(self, request: Request) -> Reply:
         path, _, query = request.target.partition("?")
         if path != f"{ACCOUNT}/Messages.json":
             return Reply(status=404)
@@ -46,12 +46,16 @@ class TwilioVendor(HttpVendor):
         return Reply(status=200, body={"messages": found[: int(asked["PageSize"])], "next_page_uri": None})
 
 
-class TwilioReporter(Reporter):
-    def posting(self, taken: Taken, event: str) -> Posting:
-        fields = {"MessageSid": taken.message_id, "MessageStatus": WORDS[event], "To": taken.to}
+class TwilioReceiptFormat(ReceiptFormat):
+    def receipt_request(self, accepted_message: VendorMessage, event: str) -> ReceiptRequest:
+        fields = {
+            "MessageSid": accepted_message.message_id,
+            "MessageStatus": EVENT_NAMES[event],
+            "To": accepted_message.to,
+        }
         body = urlencode(fields).encode()
         headers = {
-            "X-Twilio-Signature": sign(TOKEN, taken.callback, body),
+            "X-Twilio-Signature": sign(TOKEN, accepted_message.callback, body),
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        return Posting(url=taken.callback, body=body, headers=headers)
+        return ReceiptRequest(url=accepted_message.callback, body=body, headers=headers)

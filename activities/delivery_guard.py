@@ -1,0 +1,64 @@
+"""Why the guard of `deliver` makes no call, from what the claim has read."""
+
+from activities.attempt_outcomes import result_from_attempt
+from activities.outgoing_messages import address_of, number_refused
+from domain.evidence import AttemptState
+from domain.gates import time_gate
+from domain.guard import GuardFacts, verdict_before_call
+from domain.ledger import OPEN_STATUSES
+from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
+from domain.reasons import Reason
+from domain.records import Verdict
+from domain.redrives import already_sent_verdict
+from domain.statuses import DeliveryStatus
+from storage.attempts import AttemptClaim
+from storage.delivery_addresses import NOT_DECRYPTED
+
+NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
+UNREADABLE_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason(NOT_DECRYPTED))
+
+
+def stopped_result(verdict: Verdict) -> DeliverResult:
+    """Return the delivery's end as the result of the call that was not made."""
+    reason = verdict.reason
+    return DeliverResult(result=CallResult.STOPPED, stopped_status=verdict.status, reason=reason.code, args=reason.args)
+
+
+def time_gate_of(claim: AttemptClaim) -> Gate | None:
+    """A later step, or another attempt, may have come into the quiet hours."""
+    if not claim.fresh:
+        return None
+    return time_gate(claim.notification_type, claim.priority, claim.quiet_hours, claim.timezone, claim.now)
+
+
+def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
+    """Return what is known already, or why no call is to be made; None lets it be made."""
+    if not claim.fresh:
+        has_answer = claim.attempt.state is not AttemptState.SUBMITTING
+        return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
+    if reaching_attempt := claim.ledger.reached(call.delivery_id, call.endpoint_id):
+        return result_from_attempt(claim.ledger, reaching_attempt)
+    if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
+        return stopped_result(already_sent_verdict(earlier.generation))
+    delivery = claim.ledger.deliveries[call.delivery_id]
+    # Closed by a verdict of ours, as by a workflow that was lost since; one of several devices may have it already.
+    if delivery.status not in OPEN_STATUSES and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
+        return stopped_result(Verdict(status=delivery.status, reason=delivery.failure or Reason("")))
+    if claim.ledger.finished_at is not None:
+        return DeliverResult(result=CallResult.STOPPED, status=claim.ledger.status, finished=True)
+    if not claim.address.is_decrypted:
+        return stopped_result(UNREADABLE_ADDRESS)
+    if address_of(call, claim) is None:
+        return stopped_result(NO_ADDRESS)
+    verdict = verdict_before_call(
+        GuardFacts(
+            ledger=claim.ledger,
+            now=claim.now,
+            notification_type=claim.notification_type,
+            delivery=delivery,
+            preferences=claim.preferences,
+            suppressed=claim.suppressed,
+            number_refused=number_refused(call, claim),
+        )
+    )
+    return None if verdict is None else stopped_result(verdict)

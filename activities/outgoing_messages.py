@@ -1,0 +1,61 @@
+"""What an adapter gets, made from what the guard has read: the message and its one address."""
+
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel, DeviceKind
+from domain.messages import DeliverInput
+from domain.outgoing_messages import OutgoingMessage
+from domain.routing import CONTACT_OF
+from storage.attempts import AttemptClaim
+from storage.phone_numbers import phone_refusal
+
+Json = dict[str, Any]
+
+
+def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:
+    """None if the person has none any more."""
+    if call.channel in (Channel.PUSH, Channel.WEB_PUSH):
+        return claim.address.device and {name: value for name, value in claim.address.device.items() if name != "kind"}
+    contact = CONTACT_OF.get(call.channel)
+    if contact is None:
+        return {}
+    value = claim.address.contact.get(contact)
+    if not value:
+        return None
+    ascii_form = claim.address.contact.get("email_ascii") if contact == "email" else None
+    address = {"url" if contact == "webhook_url" else contact: value}
+    return address if ascii_form in (None, value) else {**address, "email_ascii": ascii_form}
+
+
+def number_refused(call: DeliverInput, claim: AttemptClaim) -> str | None:
+    """The number may have been stored before the tenant chose its regions."""
+    phone = claim.address.contact.get("phone") if call.channel is Channel.SMS else None
+    return phone_refusal(phone, claim.phone_regions) if phone else None
+
+
+def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMessage:
+    return OutgoingMessage(
+        attempt_id=claim.attempt.id,
+        delivery_id=call.delivery_id,
+        notification_id=call.notification_id,
+        tenant=call.tenant,
+        recipient_id=claim.recipient_id,
+        notification_type=claim.notification_type.key,
+        created_at=claim.created_at,
+        channel=call.channel,
+        endpoint_id=call.endpoint_id,
+        address=address_of(call, claim) or {},
+        content=claim.content,
+        device_kind=DeviceKind(claim.address.device["kind"]) if claim.address.device else None,
+        priority=claim.priority,
+        expires_at=claim.ledger.expires_at,
+        tags=claim.tags,
+        vendor_tracking=claim.notification_type.tracking.vendor,
+    )
+
+
+def dead_device(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:
+    """The device to forget, with the address that was dead: it may have registered again meanwhile."""
+    address = address_of(call, claim)
+    return (UUID(call.endpoint_id), address) if claim.address.device and address else None

@@ -1,0 +1,153 @@
+"""`render_messages`: each channel of a step in the person's language, stored as deliveries.
+
+`resolve_preferences` renders the steps that start at once in the same way.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from temporalio import activity
+
+from domain.languages import fallback_languages
+from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
+from domain.notification_types import NotificationType, TemplatePolicy
+from domain.reasons import Reason, reason_with_cause
+from domain.stored_limits import MAX_CONCURRENT_CALLS
+from domain.templates import TemplateVersion
+from metrics.engine import CountedLimit, count_limit_reached
+from rendering.messages import RenderFailure, TemplateSource
+from rendering.renderer import Renderer
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.deliveries import NewDelivery, insert_deliveries
+from storage.recipient_contexts import TemplateContext, read_template_context
+from storage.sealing import Json
+
+
+class RenderingActivities:
+    def __init__(self, database: Database, catalog: Catalog, renderer: Renderer) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._renderer = renderer
+
+    @activity.defn
+    async def render_messages(self, start: RenderInput) -> RenderResult:
+        """One read, one write."""
+        async with self._database.transaction() as session:
+            template_context = await read_template_context(session, start.notification_id, start.tenant)
+        notification_type = await self._catalog.type_by_id(start.tenant, template_context.type_id)
+        return await self.render_steps(start, notification_type, template_context, (start.step,))
+
+    async def render_steps(
+        self,
+        start: RenderInput | ResolveInput,
+        notification_type: NotificationType,
+        template_context: TemplateContext,
+        steps: Sequence[StepPlan],
+        skipped: Sequence[NewDelivery] = (),
+    ) -> RenderResult:
+        """Render every channel of `steps` and write them with the `skipped` ones in one statement. A template that
+        fails is a value, not an error: it would fail again."""
+        channels = [(step.number, channel) for step in steps for channel in step.channels]
+        drafts = await asyncio.gather(
+            *(
+                self.draft_delivery(start.tenant, notification_type, template_context, number, channel)
+                for number, channel in channels
+            )
+        )
+        items = [*skipped, *_mark_limited_calls([delivery for delivery, _ in drafts])]
+        key = (start.notification_id, start.tenant, start.generation)
+        async with self._database.statement() as session:
+            is_open = await insert_deliveries(session, *key, items, queued_provider=rate_limited_provider(steps))
+        if is_open:
+            _count_limits(items)
+        failures: dict[UUID, Reason | str] = {delivery.id: why for delivery, why in drafts if why is not None}
+        return RenderResult(failures=failures, is_closed=not is_open)
+
+    async def draft_delivery(
+        self,
+        tenant: UUID,
+        notification_type: NotificationType,
+        template_context: TemplateContext,
+        step: int,
+        plan: ChannelPlan,
+    ) -> tuple[NewDelivery, Reason | None]:
+        """Render one channel, and write nothing. Return its delivery, and why it cannot be rendered."""
+        languages = fallback_languages(template_context.locale, template_context.default_language)
+        as_of = template_context.created_at if notification_type.template_policy is TemplatePolicy.PINNED else None
+        name = notification_type.templates[plan.channel]
+        template = await self._catalog.published(tenant, name, plan.channel, languages, as_of)
+        if template is None:
+            return _new_delivery(step, plan, None, None), Reason("no_template")
+        variables = {
+            **template_context.payload,
+            **_single_item_variables(notification_type, template_context),
+            "recipient": template_context.recipient,
+        }
+        locale = template_context.locale or template.language
+        result = await self._renderer.render(template_source_of(template), variables, locale, tenant=tenant)
+        if isinstance(result, RenderFailure):
+            return _new_delivery(step, plan, template, None), _failure_reason(result)
+        return _new_delivery(step, plan, template, result.content), None
+
+
+def _mark_limited_calls(items: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
+    """Mark those to several devices if more calls would begin at once than one notification may have under way."""
+    if sum(item.devices for item in items) <= MAX_CONCURRENT_CALLS:
+        return items
+    return [replace(item, calls_limited=item.devices > 1) for item in items]
+
+
+def _count_limits(items: Sequence[NewDelivery]) -> None:
+    for item in items:
+        if item.devices_skipped:
+            count_limit_reached(CountedLimit.DEVICES_USED)
+        if item.calls_limited:
+            count_limit_reached(CountedLimit.ENDPOINT_CALLS)
+
+
+def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:
+    """The provider whose rate their first calls wait for; None if some call is made at once."""
+    providers = [endpoint.providers[0] for step in steps for channel in step.channels for endpoint in channel.endpoints]
+    if not providers or not all(provider.has_rate for provider in providers):
+        return None
+    return providers[0].name
+
+
+def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> Json:
+    """One that went out by itself, of a type that is collected, shows itself to the same template."""
+    return (
+        {"items": [template_context.payload], "total": 1}
+        if notification_type.timing.digest is not None and not template_context.digest
+        else {}
+    )
+
+
+def template_source_of(template: TemplateVersion) -> TemplateSource:
+    return TemplateSource(
+        subject=template.subject_template,
+        body=template.body_template,
+        text=template.text_template,
+        channel=template.channel,
+    )
+
+
+def _failure_reason(failure: RenderFailure) -> Reason:
+    where = f" in {failure.part}" if failure.part else ""
+    line = f", line {failure.line}" if failure.line else ""
+    return reason_with_cause("template_error", f"{failure.reason}{where}{line}")
+
+
+def _new_delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:
+    return NewDelivery(
+        id=plan.delivery_id,
+        step=step,
+        channel=plan.channel,
+        rule=plan.rule,
+        template=template,
+        content=content,
+        devices=len(plan.endpoints),
+        devices_skipped=plan.devices_skipped,
+    )

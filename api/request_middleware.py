@@ -1,0 +1,85 @@
+"""The outermost layer of the API: each request gets an id, and a bug of ours becomes a 500 that tells nothing."""
+
+import re
+import traceback
+from types import TracebackType
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem
+from api.rate_limits import header_fields
+from api.security_headers import missing_headers, security_headers
+
+REQUEST_ID_HEADER = "X-Request-Id"
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+log = structlog.get_logger(__name__)
+
+
+class ExceptionCapture:
+    """Keeps the exception that nothing else has handled, so that no server prints it with the values it holds."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> "ExceptionCapture":
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if isinstance(error, Exception):
+            self.error = error
+            return True
+        return False
+
+
+class RequestIdMiddleware:
+    """ASGI middleware. `X-Request-Id` is echoed if it is a plain word, else made here. `public_url` is where browsers
+    reach the API."""
+
+    def __init__(self, app: ASGIApp, public_url: str = "") -> None:
+        self.app = app
+        self.security = security_headers(public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        client_request_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = client_request_id if VALID_REQUEST_ID.fullmatch(client_request_id) else uuid4().hex
+        state, started = scope.setdefault("state", {}), False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                existing = message["headers"]
+                request_id_field = (REQUEST_ID_HEADER.lower().encode(), request_id.encode())
+                message["headers"] = [
+                    *existing,
+                    *missing_headers(self.security, existing),
+                    *header_fields(state),
+                    request_id_field,
+                ]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id), ExceptionCapture() as capture:
+            await self.app(scope, receive, send_with_headers)
+        if capture.error is not None and not isinstance(capture.error, ClientDisconnect):
+            log.error(
+                "unexpected error",
+                request_id=request_id,
+                error=type(capture.error).__name__,
+                at=own_frames(capture.error),
+            )
+            if started:
+                raise ConnectionAbortedError("the answer broke off") from None
+            await Problem(500).response(scope, receive, send_with_headers)
+
+
+def own_frames(error: BaseException) -> list[str]:
+    """Our frames, innermost last, by file, line and function; messages and values may be personal data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{f.filename}:{f.lineno} {f.name}" for f in frames if "site-packages" not in f.filename]

@@ -1,0 +1,85 @@
+"""What nobody could be reached with, and what may or may not have arrived: by reason, count and age."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from api.authenticated_route import AuthenticatedRoute, scope
+from api.callers import CallerDep
+from api.container import ContainerDep
+from api.paging import SEPARATOR, Page, Paging, PagingDep, invalid_cursor
+from api.schemas.base import ChannelName, Timestamp
+from api.schemas.failures import FailureGroup
+from domain.clock import now
+from domain.durations import format_rounded
+from domain.reasons import failure_line, first_category, reason_line
+from storage import failures
+from storage.dead_letters import NotificationFilter
+from storage.failures import DeadLetterGroup, FailureGroupCursor
+
+router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/failures")
+
+MAX_COUNT_DIGITS = 18  # digits
+REASON_DESCRIPTION = "A code, or that of its cause: `gave_up`, `timeout`, `gave_up: timeout`."
+
+
+@router.get("")
+@scope("read")
+async def list_failures(
+    caller: CallerDep,
+    container: ContainerDep,
+    paging: PagingDep,
+    notification_type: Annotated[str | None, Query(max_length=255)] = None,
+    status: Literal["FAILED", "IN_DOUBT"] | None = None,
+    channel: ChannelName | None = None,
+    failure_reason: Annotated[str | None, Query(max_length=1_000, description=REASON_DESCRIPTION)] = None,
+    recipient_id: Annotated[str | None, Query(max_length=255)] = None,
+    tag: Annotated[str | None, Query(max_length=64)] = None,
+    created_from: Timestamp | None = None,
+    created_before: Timestamp | None = None,
+) -> Page[FailureGroup]:
+    """Notifications that failed alike, counted, the most frequent first; what was redriven is none of them."""
+    wanted = NotificationFilter(
+        notification_type=notification_type,
+        status=status,
+        channel=channel,
+        failure_reason=failure_reason,
+        recipient_id=recipient_id,
+        tag=tag,
+        created_from=created_from,
+        created_before=created_before,
+    )
+    async with container.database.transaction() as session:
+        rows = await failures.list_failure_groups(
+            session, caller.tenant, wanted, after=_cursor_after(paging), limit=paging.fetch_limit
+        )
+    return paging.page(rows, _cursor_key, failure_group)
+
+
+def failure_group(found: DeadLetterGroup) -> FailureGroup:
+    derived = ("channel", "reason", "category", "age", "sample_ids")
+    failures = found.failures
+    channel = failures[0].channel if len(failures) == 1 else None
+    return FailureGroup(
+        **{name: getattr(found, name) for name in FailureGroup.model_fields if name not in derived},
+        channel=channel,
+        reason=reason_line(failures[0].reason) if len(failures) == 1 else failure_line(failures) or "",
+        category=first_category(failures),
+        age=format_rounded(now() - found.oldest),
+        sample_ids=list(found.sample_ids),
+    )
+
+
+def _cursor_key(found: DeadLetterGroup) -> str:
+    place = found.place
+    return SEPARATOR.join((str(place.count), place.notification_type, place.status, place.key))
+
+
+def _cursor_after(paging: Paging) -> FailureGroupCursor | None:
+    after = paging.after_columns(4)
+    if after is None:
+        return None
+    count, notification_type, status, key = after.split(SEPARATOR)
+    if not (count.isascii() and count.isdecimal() and len(count) < MAX_COUNT_DIGITS):
+        raise invalid_cursor()
+    return FailureGroupCursor(count=int(count), notification_type=notification_type, status=status, key=key)

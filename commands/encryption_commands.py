@@ -1,0 +1,41 @@
+"""`tocsin encryption`: by which keys the secrets in the database are encrypted. What loads the database is imported by
+its command."""
+
+import typer
+
+from commands.execution import load_settings, run_and_exit
+from commands.local_stack import LocalSettings, local_encryption_keys, local_settings
+from config import Settings
+
+encryption_commands = typer.Typer(no_args_is_help=True, help="The keys by which secrets are encrypted in the database.")
+
+
+def _load_settings() -> Settings:
+    given = load_settings(LocalSettings)
+    here = local_settings(given)
+    return load_settings(Settings, **here, **(local_encryption_keys(given) if here else {}))
+
+
+@encryption_commands.command("status")
+def show_status() -> None:
+    """Show how many secrets of each table are encrypted by which key. Needs the database, not the API."""
+
+    from commands.encryption_rotation import status_lines
+
+    async def work() -> None:
+        for line in await status_lines(_load_settings()):
+            typer.echo(line)
+
+    run_and_exit(work())
+
+
+@encryption_commands.command("rotate")
+def rotate_keys() -> None:
+    """Encrypt all secrets by the first key of TOCSIN_ENCRYPTION_KEYS, in batches, while sends go on. Safe to repeat."""
+
+    from commands.encryption_rotation import rotate_secrets
+
+    async def work() -> None:
+        typer.echo(await rotate_secrets(_load_settings(), typer.echo))
+
+    run_and_exit(work())

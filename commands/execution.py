@@ -1,0 +1,75 @@
+"""How a command begins and ends: its settings, its event loop, one line per complaint, an exit code."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import typer
+
+from commands.client import ApiClient, open_api, resolve_address
+from commands.errors import CommandError
+from commands.local_stack import CHECKOUT
+from config import ClientSettings
+from config_sources import InvalidSettings
+from embedded.errors import StackError
+
+INTERRUPTED_EXIT_CODE = 130
+SettingsType = TypeVar("SettingsType", bound=ClientSettings)
+
+
+def load_settings(settings_class: type[SettingsType], **given: Any) -> SettingsType:
+    try:
+        return settings_class.read(**given)
+    except InvalidSettings as error:
+        for line in error.lines:
+            typer.echo(f"tocsin: {line}", err=True)
+        raise typer.Exit(2) from None
+
+
+def run_with_api(work: Callable[[ApiClient], Awaitable[None]]) -> None:
+    """With the API of the settings, or of the stack that runs here."""
+    settings = load_settings(ClientSettings)
+
+    async def connected() -> None:
+        async with open_api(*resolve_address(settings)) as api:
+            await work(api)
+
+    with report_errors():
+        asyncio.run(connected())
+
+
+def run_and_exit(work: Coroutine[Any, Any, None]) -> None:
+    """Run it and end the process; a plain exit can abort in the Temporal SDK's native threads."""
+    code = 0
+    try:
+        with report_errors():
+            asyncio.run(work)
+    except typer.Exit as exit:
+        code = exit.exit_code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def replace_process(*arguments: str) -> None:
+    """The process itself becomes the server, so that signals and pids are the server's own."""
+    os.chdir(CHECKOUT)
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own entry points
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        for line in error.lines:
+            typer.echo(f"tocsin: {line}", err=True)
+        raise typer.Exit(1) from None
+    except StackError as error:
+        typer.echo(f"tocsin: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED_EXIT_CODE) from None

@@ -1,0 +1,66 @@
+"""`tocsin temporal` and `tocsin hold`: which store has the workflows, and the hold at the start on a restored database.
+What loads the database is imported by its command."""
+
+from typing import Annotated
+
+import typer
+
+from commands.execution import load_settings, run_and_exit
+from commands.local_stack import LocalSettings, local_settings
+from config import Settings
+
+store_commands = typer.Typer(no_args_is_help=True, help="Temporal's store, and what is started again when it was lost.")
+hold_commands = typer.Typer(no_args_is_help=True, help="The hold that TOCSIN_HOLD_ON_START begins after a restore.")
+HoldName = Annotated[str, typer.Argument(metavar="NAME", help="The hold, as 'show' names it.")]
+NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="The other store, as 'show' names it.")]
+
+
+@store_commands.command("show")
+def show_store() -> None:
+    """Show which store has the workflows, and the progress of the last recovery. Needs the database, not the API."""
+
+    from commands.store_reports import describe_stores
+
+    async def work() -> None:
+        typer.echo(await describe_stores(load_settings(Settings, **local_settings(load_settings(LocalSettings)))))
+
+    run_and_exit(work())
+
+
+@store_commands.command("adopt")
+def adopt_store(id: NamespaceId) -> None:
+    """Confirm that the former store is lost: open notifications are started again in this one within seconds."""
+
+    from commands.store_reports import adopt
+
+    async def work() -> None:
+        typer.echo(await adopt(load_settings(Settings, **local_settings(load_settings(LocalSettings))), id))
+
+    run_and_exit(work())
+
+
+@hold_commands.command("show")
+def show_hold() -> None:
+    """Show whether everything is held, and since when. Needs the database, not the API."""
+
+    from commands.holds import describe_hold
+
+    async def work() -> None:
+        typer.echo(await describe_hold(load_settings(Settings, **local_settings(load_settings(LocalSettings)))))
+
+    run_and_exit(work())
+
+
+@hold_commands.command("release")
+def release(name: HoldName) -> None:
+    """Let held processes start to work: everything open is started again, and what may have been sent is treated by its
+    delivery guarantee."""
+
+    from commands.holds import release_and_describe
+
+    async def work() -> None:
+        typer.echo(
+            await release_and_describe(load_settings(Settings, **local_settings(load_settings(LocalSettings))), name)
+        )
+
+    run_and_exit(work())

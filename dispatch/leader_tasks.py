@@ -1,0 +1,90 @@
+"""What the dispatcher that leads does beside starting workflows.
+
+Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds. Two processes may
+do the same duty at once, since one that stood still goes on with the step that it had begun.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+
+from activities.recurring_sends import RecurringSends
+from dispatch.digests import DigestTasks
+from dispatch.erasures import ErasureTask
+from dispatch.provider_queues import ProviderQueueTask
+from dispatch.pruning import PruningTask
+from dispatch.queue_rates import QueueRateTask
+from dispatch.reconsiderations import ReconsiderationTask
+from dispatch.recoveries import RecoveryTask
+from dispatch.sampling import SamplingTask
+from dispatch.schedule_plans import SchedulePlanTask
+from dispatch.signals import SignalTasks
+from dispatch.starter import WorkflowStarter
+from dispatch.throttles import ThrottleTasks
+from dispatch.ticks import TickTasks
+from dispatch.unknown_workflows import UnknownWorkflowTask
+from domain.names import (
+    CANCEL_DUE,
+    COLLECT_DUE,
+    DIGEST_DUE,
+    ERASURE_DUE,
+    EVIDENCE_DUE,
+    PLANS_DUE,
+    RATES_DUE,
+    RECONSIDER_DUE,
+    RECOVERY_DUE,
+    RELEASE_DUE,
+    RUNS_DUE,
+    THROTTLE_DUE,
+    TICKS_DUE,
+)
+from metrics.samples import SampledGauges
+from storage.catalog import Catalog
+from storage.database import Database
+
+LeaderTasks = Mapping[str, Callable[[], Awaitable[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderDependencies:
+    """What the duties need. `rates` are the settings of the providers, calls per second; 0 is no limit."""
+
+    database: Database
+    client: Client
+    starter: WorkflowStarter
+    catalog: Catalog
+    recurring: RecurringSends
+    rates: Mapping[str, float]
+    resume_rate: float
+    sampled_gauges: SampledGauges
+
+
+def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -> LeaderTasks:
+    """`kept_at_least`: for how many seconds no notification is removed."""
+    database = dependencies.database
+    signals = SignalTasks(database, dependencies.starter, dependencies.resume_rate)
+    digests = DigestTasks(database, dependencies.catalog, dependencies.starter)
+    throttles = ThrottleTasks(database)
+    ticks = TickTasks(database, dependencies.client, dependencies.recurring)
+    return {
+        RECOVERY_DUE: RecoveryTask(database).recover,
+        CANCEL_DUE: signals.send_cancel_signals,
+        EVIDENCE_DUE: signals.send_evidence_signals,
+        RECONSIDER_DUE: ReconsiderationTask(database).reconsider,
+        ERASURE_DUE: ErasureTask(database).erase_batch,
+        RELEASE_DUE: signals.releases,
+        RATES_DUE: QueueRateTask(database, dependencies.client, dependencies.rates).update_rates,
+        "provider queues": ProviderQueueTask(database, list(dependencies.rates)).admit,
+        COLLECT_DUE: digests.collect_items,
+        DIGEST_DUE: digests.signal_pending_windows,
+        THROTTLE_DUE: throttles.open_next,
+        "lost rows": UnknownWorkflowTask(database, dependencies.client).terminate_unknown_workflows,
+        "forget": throttles.purge,
+        "pruning": PruningTask(database, timedelta(seconds=min_retention)).prune,
+        TICKS_DUE: ticks.ensure_schedules,
+        PLANS_DUE: SchedulePlanTask(database, dependencies.recurring).plan_batch,
+        RUNS_DUE: ticks.continue_runs,
+        "samples": SamplingTask(database, dependencies.sampled_gauges, list(dependencies.rates)).sample,
+    }

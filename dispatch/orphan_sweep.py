@@ -1,0 +1,77 @@
+"""Makes Temporal and Postgres agree again on one notification: its workflow is gone, or an operator terminated it."""
+
+import asyncio
+from uuid import UUID
+
+import structlog
+from temporalio.client import WorkflowExecutionStatus
+
+from dispatch.starter import WorkflowStarter
+from domain.clock import now
+from domain.ledger import finish_notification
+from domain.reasons import Reason
+from domain.records import Ledger
+from domain.statuses import NotificationStatus
+from storage import temporal_stores, workflow_signals
+from storage.database import Database
+from storage.ledgers import NotificationRef, amend
+
+log = structlog.get_logger(__name__)
+
+BATCH_SIZE = 20
+Orphan = tuple[UUID, UUID, int]
+
+
+class OrphanSweep:
+    def __init__(self, database: Database, starter: WorkflowStarter) -> None:
+        self._database = database
+        self._starter = starter
+
+    async def run(self) -> None:
+        """A server at a wrong address knows none of our workflows: then nothing is concluded. So its store is asked for
+        before the workflows and after them."""
+        if not await self._is_store_known():
+            return
+        async with self._database.statement() as session:
+            started = await workflow_signals.claim_orphans(session, BATCH_SIZE)
+        found = await asyncio.gather(*(self._check_workflow(one) for one in started))
+        lost = [one for one in found if one is not None]
+        if lost and await self._is_store_known():
+            await self._redispatch(lost)
+
+    async def _is_store_known(self) -> bool:
+        seen_id = await self._starter.store_id()
+        async with self._database.statement() as session:
+            return await temporal_stores.is_conclusive(session, seen_id)
+
+    async def _check_workflow(self, started: Orphan) -> Orphan | None:
+        """Return it if Temporal knows no workflow of it. One that ended without its notification ends it."""
+        notification_id, tenant, generation = started
+        status = await self._starter.status(notification_id, generation)
+        if status is None:
+            return started
+        if status is WorkflowExecutionStatus.RUNNING:
+            return None
+        async with self._database.transaction() as session:
+            if not await workflow_signals.has_workflow(session, notification_id, generation):
+                return None  # it has ended, or was handed to a digest
+            # Terminated, timed out, or failed without settling: nothing will finish the row any more.
+            reason = Reason("workflow_ended", {"how": status.name.lower()})
+            key = NotificationRef(notification_id=notification_id, tenant=tenant)
+            after = await amend(session, key, lambda ledger: fail_if_open(ledger, generation, reason))
+        if after.events:
+            log.error(
+                "a workflow ended without its notification", notification_id=str(notification_id), status=status.name
+            )
+        return None  # without events it had ended a moment before
+
+    async def _redispatch(self, lost: list[Orphan]) -> None:
+        async with self._database.transaction() as session:
+            for notification_id, _, generation in sorted(lost):
+                await workflow_signals.redispatch(session, notification_id, generation)
+
+
+def fail_if_open(ledger: Ledger, generation: int, reason: Reason) -> Ledger:
+    if ledger.generation != generation or ledger.finished_at is not None:
+        return ledger
+    return finish_notification(ledger, now(), NotificationStatus.FAILED, reason)

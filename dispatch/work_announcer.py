@@ -1,0 +1,39 @@
+"""Tells worker processes that something is due. After the commit: a NOTIFY inside a transaction makes its commit wait
+for every other one that has one."""
+
+import asyncio
+import time
+
+from dispatch.loops import Loop
+from storage.database import Database
+from storage.dispatcher_notifications import notify_dispatchers
+
+MIN_INTERVAL = 0.02  # seconds between two announcements
+
+
+class WorkAnnouncer:
+    """What is announced within MIN_INTERVAL goes out together. What is lost with a process or a connection is found by
+    the workers' own look, 2 s later at the latest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pending: set[str] = set()
+        self._loop = Loop("announcements", self._send_announcements)
+        self._next_at = 0.0
+
+    def announce(self, payload: str) -> None:
+        """`due` is a payload of DISPATCH_CHANNEL."""
+        self._pending.add(payload)
+        self._loop.wake()
+
+    async def run(self) -> None:
+        await self._loop.run()
+
+    async def _send_announcements(self) -> float:
+        await asyncio.sleep(self._next_at - time.monotonic())
+        self._next_at = time.monotonic() + MIN_INTERVAL
+        if payload := list(self._pending):
+            self._pending.clear()
+            async with self._database.statement() as session:
+                await notify_dispatchers(session, payload)
+        return 60.0

@@ -1,0 +1,99 @@
+"""A notification as it is recorded, for `domain/explanations.py` to tell."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
+from domain.holds import ActivePause, HoldKind
+from domain.reasons import ChannelReason, Reason
+from domain.records import TimelineEvent
+from domain.statuses import DeliveryStatus, NotificationStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryHistory:
+    """A delivery, as explanations need it. `waits_until` is the end of what it waits for, if that is known."""
+
+    id: UUID
+    generation: int
+    step: int
+    channel: Channel
+    status: DeliveryStatus
+    awaits: Evidence | None = None
+    held_at: datetime | None = None
+    held_providers: tuple[str, ...] = ()
+    waits_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptHistory:
+    """An attempt."""
+
+    delivery_id: UUID
+    endpoint_id: str
+    number: int
+    provider: str
+    state: AttemptState
+    started_at: datetime
+    finished_at: datetime | None = None
+    error_type: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotificationHistory:
+    """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
+    out always; `only` those that the caller asked for. `waits_for` is the gate that keeps it, and `collected`: it has
+    no way of its own, its digest goes for it, which closes at `closes_at`. `pauses` are those in force that may concern
+    it."""
+
+    notification_type: str
+    type_version: int
+    priority: int
+    status: NotificationStatus
+    generation: int
+    failures: tuple[ChannelReason, ...]
+    created_at: datetime
+    send_at: datetime | None
+    expires_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    dispatched_at: datetime | None
+    dispatch_at: datetime
+    route: tuple[tuple[Channel, ...], ...]
+    always: tuple[Channel, ...] = ()
+    only: tuple[Channel, ...] | None = None
+    waits_for: Reason | None = None
+    waits_until: datetime | None = None
+    collected: bool = False
+    closes_at: datetime | None = None
+    deliveries: tuple[DeliveryHistory, ...] = ()
+    attempts: tuple[AttemptHistory, ...] = ()
+    events: tuple[TimelineEvent, ...] = ()
+    pauses: tuple[ActivePause, ...] = ()
+
+    @property
+    def current(self) -> list[DeliveryHistory]:
+        return [delivery for delivery in self.deliveries if delivery.generation == self.generation]
+
+    def pauses_of(self, delivery: DeliveryHistory) -> list[ActivePause]:
+        """Those in force that hold this delivery back."""
+        names = {
+            HoldKind.CHANNEL: {str(delivery.channel)},
+            HoldKind.TYPE: {self.notification_type},
+            HoldKind.PROVIDER: set(delivery.held_providers),
+        }
+        return [pause for pause in self.pauses if pause.name in names.get(pause.kind, ())]
+
+    def attempts_of(self, delivery: DeliveryHistory) -> list[AttemptHistory]:
+        return [attempt for attempt in self.attempts if attempt.delivery_id == delivery.id]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryLine:
+    """`at` is None for what has no moment: what did not happen, and what is waited for now."""
+
+    text: str
+    at: datetime | None = None

@@ -1,0 +1,38 @@
+"""One rendered message on its way to one endpoint: what an adapter gets."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.channels import Channel, DeviceKind
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutgoingMessage:
+    """`attempt_id` is our reference: put it where the vendor returns it.
+
+    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An e-mail address with
+    an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted. `priority`
+    is 1 (at once) to 5, and after `expires_at` it is of no use to anybody. `tags` are those of the send;
+    `vendor_tracking`: the vendor may track opens and clicks as its account is set.
+    """
+
+    attempt_id: UUID
+    delivery_id: UUID
+    notification_id: UUID
+    tenant: UUID
+    recipient_id: str
+    notification_type: str
+    created_at: datetime
+    channel: Channel
+    endpoint_id: str
+    address: Json = field(repr=False)
+    content: Json
+    device_kind: DeviceKind | None = None
+    priority: int = 3
+    expires_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    vendor_tracking: bool = False

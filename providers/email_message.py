@@ -1,0 +1,72 @@
+"""An e-mail as `smtp` hands it over: headers that nobody can add to, and bodies in seven bits."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email import policy
+from email.header import Header
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any
+
+from domain.outgoing_messages import OutgoingMessage
+from providers.outcomes import ProviderRefusal
+
+LINE_LIMIT = 998
+REFERENCE_HEADER = "X-Tocsin-Attempt"
+UNPARSED_HEADERS = ("Subject", "To")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# A blank, and the 75 characters that an encoded word may have (RFC 2047).
+ENCODED_WORD_LIMIT = 76
+
+
+class UnparsedHeaderPolicy(policy.EmailPolicy):
+    """What people influence, the subject and their address, is not read as a header's source: Python would decode
+    encoded words in it, and a line break that hides in one starts a header. Of the rest, values in ASCII are not
+    folded, because that breaks long URLs."""
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return (name, value) if name in UNPARSED_HEADERS else super().header_store_parse(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name in UNPARSED_HEADERS:
+            return f"{name}: {self._encode_subject(value) if name == 'Subject' else value}{self.linesep}".encode()
+        if self.max_line_length != LINE_LIMIT and str(value).isascii():
+            return self.clone(max_line_length=LINE_LIMIT).fold_binary(name, value)
+        return super().fold_binary(name, value)
+
+    def _encode_subject(self, value: str) -> str:
+        if value.isascii() and "=?" not in value and len(value) < LINE_LIMIT - len("Subject: "):
+            return value
+        return Header(value, "utf-8", maxlinelen=ENCODED_WORD_LIMIT, header_name="Subject").encode(linesep=self.linesep)
+
+
+# Bodies in seven bits: not every server takes eight.
+ASCII_POLICY = UnparsedHeaderPolicy(linesep="\r\n", raise_on_defect=True, cte_type="7bit")
+INTERNATIONAL_POLICY = ASCII_POLICY.clone(utf8=True)
+
+
+def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
+    """Return why no server should get this: an empty subject, or no text in either part."""
+    if not str(content.get("subject") or "").strip():
+        return ProviderRefusal(reason="empty_subject")
+    parts = (content.get("text"), content.get("html"))
+    return None if any(str(part or "").strip() for part in parts) else ProviderRefusal(reason="empty_message")
+
+
+def build_email(message: OutgoingMessage, sender: Address, address: str) -> EmailMessage:
+    """The text first and the HTML as its better. `address` is one that `send` has looked at. The Message-ID is that of
+    the delivery, so that mail programs show a mail that had to be sent again once."""
+    email_message = EmailMessage(policy=ASCII_POLICY if address.isascii() else INTERNATIONAL_POLICY)
+    email_message["From"] = sender
+    email_message["To"] = address
+    email_message["Subject"] = CONTROL_CHARACTERS.sub(" ", message.content["subject"])
+    email_message["Date"] = format_datetime(datetime.now(UTC))
+    email_message["Message-ID"] = f"<{message.delivery_id}@{sender.domain}>"
+    email_message[REFERENCE_HEADER] = str(message.attempt_id)
+    email_message["Auto-Submitted"] = "auto-generated"
+    email_message.set_content(message.content["text"])
+    if message.content.get("html"):
+        email_message.add_alternative(message.content["html"], subtype="html")
+    return email_message

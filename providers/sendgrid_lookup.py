@@ -1,0 +1,44 @@
+"""SendGrid's Email Activity, an add-on of an account: how it is asked for an attempt, and what it has of it.
+
+https://www.twilio.com/docs/sendgrid/for-developers/sending-email/getting-started-email-activity-api
+"""
+
+from typing import Any
+
+from domain.outgoing_messages import OutgoingMessage
+from providers.outcomes import Json, ProviderAcceptance, TemporaryError
+from providers.queries import parse_records
+
+# Other senders of the same account have arguments of their own.
+REFERENCE = "tocsin_attempt_id"
+
+
+def build_query(message: OutgoingMessage) -> dict[str, str]:
+    """By our reference: its `unique_args` are what a send calls `custom_args`."""
+    return {"query": f"(unique_args['{REFERENCE}']=\"{message.attempt_id}\")", "limit": "10"}
+
+
+def parse_matches(listing: Json, message: OutgoingMessage) -> list[ProviderAcceptance]:
+    """A condition that it passed over would list everybody's: the recipient must be ours too."""
+    recipient = email_of(message).casefold()
+    return [
+        build_acceptance(each)
+        for each in parse_records(listing, "messages")
+        if str(each.get("to_email")).casefold() == recipient
+    ]
+
+
+def build_acceptance(record: Json) -> ProviderAcceptance:
+    message_id = message_id_of(record.get("msg_id"))
+    if message_id is None:
+        raise TemporaryError("malformed_answer")
+    return ProviderAcceptance(message_id=message_id, response={"status": 200, "message_status": record.get("status")})
+
+
+def email_of(message: OutgoingMessage) -> str:
+    return str(message.address.get("email_ascii") or message.address["email"])
+
+
+def message_id_of(text: Any) -> str | None:
+    """Activity and webhook put a part for each recipient and try behind the id of the API's answer, after a dot."""
+    return str(text).split(".")[0] if text else None

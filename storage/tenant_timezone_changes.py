@@ -1,0 +1,43 @@
+"""A tenant has another zone, and so have its recipients without one of their own: what is due by the clock is due at
+another time. Noted by `storage/timezone_changes.py`, done in batches by `dispatch/reconsiderations.py`."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage import digests, recipients, reconsiderations, schedule_occurrences
+from storage.reconsiderations import BatchCursor
+from storage.statements import Executor
+
+OCCURRENCES_REASON, DIGESTS_REASON = "zone_of_turns", "zone_of_digests"
+SELECT_RECIPIENTS = text("""
+SELECT DISTINCT recipient_id FROM schedule_occurrence WHERE tenant = :tenant AND recipient_id > :after
+ ORDER BY recipient_id LIMIT :limit
+""")
+
+
+async def request_timezone_change(session: Executor, tenant: UUID) -> None:
+    """In the transaction of the change."""
+    await reconsiderations.request_reconsideration(session, tenant, (OCCURRENCES_REASON, DIGESTS_REASON))
+
+
+async def update_occurrences(
+    session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int
+) -> BatchCursor | None:
+    """Plan the turns of the next `limit` recipients. Return the place behind them, None at the end."""
+    found = await session.execute(SELECT_RECIPIENTS, {"tenant": tenant, "after": cursor.recipient_id, "limit": limit})
+    recipient_ids = list(found.scalars())
+    # They are locked before their turns, as everywhere.
+    await recipients.lock_known(session, tenant, recipient_ids)
+    await schedule_occurrences.update_timezones(session, tenant, recipient_ids)
+    return BatchCursor(recipient_id=recipient_ids[-1]) if len(recipient_ids) == limit else None
+
+
+async def update_digests(session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int) -> BatchCursor | None:
+    """The same for the next `limit` windows that close by the calendar."""
+    last = await digests.update_closing_times_of_tenant(session, tenant, cursor.after, limit)
+    return None if last is None else BatchCursor(after=last)
+
+
+BATCH_HANDLERS = {OCCURRENCES_REASON: update_occurrences, DIGESTS_REASON: update_digests}

@@ -1,0 +1,47 @@
+"""What was handed to a digest is nobody else's any more, however late somebody comes with an old view of its row."""
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from bootstrap import Container
+from domain.messages import Plan, ResolveInput
+from domain.statuses import NotificationStatus
+from storage import gates, workflow_signals
+from tests.storage.queues import mark_begun_entries
+from tests.storage.sends import DatabaseSend, open_database_tenant
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def collected(container: Container) -> DatabaseSend:
+    sent = await (await open_database_tenant(container.database, digest={"window": "1h"})).send()
+    async with container.database.transaction() as session:
+        await gates.move_to_digest(session, sent.key, 1, "group")
+    return sent
+
+
+async def test_a_repeated_hand_over_returns_the_digest(container: Container, collected: DatabaseSend) -> None:
+    asked = ResolveInput(notification_id=collected.id, tenant=collected.database_tenant.tenant, generation=1)
+    plan: Plan = await ActivityEnvironment().run(container.resolution.resolve_preferences, asked)
+    assert plan.final_outcome is not None
+    assert plan.final_outcome.status is NotificationStatus.DIGESTED
+    assert (await collected.row())["status"] == "PENDING"
+
+
+async def test_it_passes_no_gate_and_no_provider_is_called_for_it(
+    container: Container, collected: DatabaseSend
+) -> None:
+    async with container.database.transaction() as session:
+        assert not await gates.pass_gates(session, collected.key)
+    assert await collected.claim() is None
+    assert await collected.rows("attempt") == []
+
+
+async def test_a_late_word_that_its_workflow_was_started_changes_nothing(
+    container: Container, collected: DatabaseSend
+) -> None:
+    """The workflow may be over before the dispatcher writes that it began: the sweep must not look for it."""
+    await mark_begun_entries(container.database, collected.id)
+    async with container.database.transaction() as session:
+        assert not await workflow_signals.has_workflow(session, collected.id, collected.generation)

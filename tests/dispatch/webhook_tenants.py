@@ -1,0 +1,108 @@
+"""A tenant with event endpoints, and a poster that posts when the test says so."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dispatch.event_poster import EventPoster
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import record_receipt
+from models.event_webhooks import EventEndpoint
+from providers.transport import Transport, outgoing_client
+from storage import event_endpoints
+from storage.database import Database
+from storage.event_posting import ConcurrencyLimits
+from storage.ledgers import amend
+from storage.rows import decoded
+from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookTenant:
+    database_tenant: DatabaseTenant
+    posts: EventPoster
+
+    async def endpoint(self, key: str, url: str, *events: str, enabled: bool = True) -> EventEndpoint:
+        async with self.database_tenant.database.transaction() as session:
+            row, _ = await event_endpoints.put(
+                session, self.database_tenant.tenant, key, url, list(events or ("*",)), enabled=enabled
+            )
+        return row
+
+    async def seen(self, key: str) -> EventEndpoint:
+        async with self.database_tenant.database.transaction() as session:
+            row = await event_endpoints.find(session, self.database_tenant.tenant, key)
+        assert row is not None
+        return row
+
+    def secret_of(self, row: EventEndpoint) -> str:
+        return event_endpoints.decrypt_secret(self.database_tenant.database.encryption, row)
+
+    async def event(self) -> DatabaseSend:
+        """A notification that was just sent."""
+        sent = await self.database_tenant.send()
+        await sent.claim()
+        await sent.answer(AttemptState.ACCEPTED)
+        return sent
+
+    async def post(self) -> None:
+        """What is due, until all of it has landed."""
+        while await self.posts.post_due() == 0.0:
+            await self.posts.drain()
+
+    async def start(self) -> None:
+        """What is due and has room; it may land later."""
+        while await self.posts.post_due() == 0.0:
+            pass
+
+    async def messages(self, key: str) -> list[dict[str, Any]]:
+        """With `wait`, the seconds to the next try."""
+        rows = await self.database_tenant.query(
+            "SELECT m.*, extract(epoch FROM m.next_attempt_at - now())::float8 AS wait FROM event_message m"
+            " JOIN event_endpoint p ON p.id = m.endpoint_id WHERE p.tenant = :tenant AND p.key = :key"
+            " ORDER BY m.occurred_at, m.id",
+            tenant=self.database_tenant.tenant,
+            key=key,
+        )
+        return [row | {"calls": decoded(row["calls"])} for row in rows]
+
+    async def message(self, key: str) -> dict[str, Any]:
+        [message] = await self.messages(key)
+        return message
+
+    async def make_retries_due(self) -> None:
+        """For every next try."""
+        await self.database_tenant.query(
+            "UPDATE event_message SET next_attempt_at = now() WHERE tenant = :tenant AND next_attempt_at IS NOT NULL",
+            tenant=self.database_tenant.tenant,
+        )
+
+    async def move(self, key: str, column: str, ago: str) -> None:
+        await self.database_tenant.query(
+            f"UPDATE event_endpoint SET {column} = now() - CAST(:ago AS text)::interval"
+            " WHERE tenant = :tenant AND key = :key",
+            tenant=self.database_tenant.tenant,
+            key=key,
+            ago=ago,
+        )
+
+
+async def record_delivered(sent: DatabaseSend) -> None:
+    """A receipt says so."""
+    at = datetime.now(UTC)
+    async with sent.database_tenant.database.transaction() as session:
+        await amend(
+            session, sent.key, lambda ledger: record_receipt(ledger, sent.attempt(), Evidence.DELIVERED, at, at)
+        )
+
+
+@asynccontextmanager
+async def open_webhook_tenant(
+    database: Database, room: ConcurrencyLimits | None = None
+) -> AsyncIterator[WebhookTenant]:
+    async with outgoing_client() as client:
+        yield WebhookTenant(
+            database_tenant=await open_database_tenant(database), posts=EventPoster(database, Transport(client), room)
+        )

@@ -1,0 +1,63 @@
+"""Worker processes whose event loop is blocked for good, below the supervisor that they have in production."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from tests.faults.acts.table import fault
+from tests.faults.acts.workers import minimum_held, send_sms_burst
+from tests.faults.scenario import Scenario
+from tests.faults.stack_process import StackProcess
+from tests.faults.vendor.modes import FaultyVendorMode
+from tests.polling import eventually
+from watchdog import HANG_EXIT_CODE
+
+PROCESSES = 2
+RESTART_TIMEOUT = 30.0  # seconds until the successor is there, as promised
+
+
+@fault
+async def wedged_worker(scenario: Scenario) -> None:
+    """The loop of a worker process is blocked during its calls: its watchdog ends it, the supervisor starts another."""
+    worker = scenario.servers.workers[0]
+    await worker.stop()
+    worker.set({"WORKERS": str(PROCESSES)})
+    await worker.restart_as(*scenario.servers.program_with("wedge"))
+    pids = await _processes(worker)
+    async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+        sent = await send_sms_burst(scenario)
+        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        os.kill(pids[0], signal.SIGUSR1)
+    took = await _replaced(worker, pids[0])
+    scenario.notes.append(f"a wedged worker process was replaced after {took:.0f} s")
+    assert f'"code": {HANG_EXIT_CODE}' in worker.child.log.read_text(), "the process was not ended by its watchdog"
+    scenario.cleanups.append(lambda: _as_before(scenario, worker))
+
+
+def _children(worker: StackProcess) -> list[int]:
+    pid = worker.process.pid
+    return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+async def _processes(worker: StackProcess) -> list[int]:
+    async def look() -> list[int]:
+        return _children(worker)
+
+    return await eventually(look, lambda pids: len(pids) == PROCESSES, RESTART_TIMEOUT)
+
+
+async def _replaced(worker: StackProcess, pid: int) -> float:
+    """Return after how many seconds there were as many processes again, without this one."""
+    began = asyncio.get_running_loop().time()
+
+    async def look() -> list[int]:
+        return _children(worker)
+
+    await eventually(look, lambda pids: pid not in pids and len(pids) == PROCESSES, 2 * RESTART_TIMEOUT)
+    return asyncio.get_running_loop().time() - began
+
+
+async def _as_before(scenario: Scenario, worker: StackProcess) -> None:
+    worker.set({"WORKERS": "1"})
+    await worker.restart_as(*scenario.servers.program_with())

@@ -1,0 +1,99 @@
+"""What the processes of a fault run are told: nothing of this machine's own settings, and nothing that leaves it."""
+
+import os
+from dataclasses import dataclass
+
+from config_sources import PREFIX
+from embedded.datadir import DataDir
+from embedded.files import generate_api_key, generate_secret, load_or_create_secret
+from embedded.ports import free_port
+from embedded.stack import CHECKOUT
+from tests.providers.harness_sendgrid import API_KEY, OWN_KEY, shown
+from tests.providers.harness_twilio import FROM, SID, TOKEN
+
+HOST = "127.0.0.1"
+RESUME_RATE, DRAIN = 20.0, 8.0
+SENDER = "shop@shop.example"
+# E-mail by two providers that share it, SMS by one, and what never leaves our own tables.
+POOLS = {
+    "EMAIL": "sendgrid=50,smtp=50",
+    "SMS": "twilio",
+    "WEBHOOK": "sandbox",
+    "PUSH": "sandbox",
+    "WEB_PUSH": "sandbox",
+}
+VENDORS = ("sendgrid", "twilio", "smtp", "control")
+PROXY_NAMES = ("api to postgres", "workers to postgres", "to temporal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    postgres: int
+    temporal: int
+    api: int
+    vendors: dict[str, int]
+    proxies: dict[str, int]
+
+    @classmethod
+    def free(cls) -> "Ports":
+        taken: list[int] = []
+        for _ in range(3 + len(VENDORS) + len(PROXY_NAMES)):
+            taken.append(free_port(avoid=taken))
+        postgres, temporal, api, *rest = taken
+        vendors, proxies = rest[: len(VENDORS)], rest[len(VENDORS) :]
+        return cls(
+            postgres=postgres,
+            temporal=temporal,
+            api=api,
+            vendors=dict(zip(VENDORS, vendors, strict=True)),
+            proxies=dict(zip(PROXY_NAMES, proxies, strict=True)),
+        )
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{HOST}:{self.api}"
+
+
+def api_key(data: DataDir) -> str:
+    return load_or_create_secret(data.root / "api_key", generate_api_key)
+
+
+def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str]:
+    """The whole of it. `database_url` leads to the server itself; processes reach it by a wire."""
+    settings = {
+        "ENV": "dev",
+        "DATA_DIR": str(data.root),
+        "DATABASE_URL": database_url,
+        "TEMPORAL_ADDRESS": f"{HOST}:{ports.proxies['to temporal']}",
+        "API_HOST": HOST,
+        "API_PORT": str(ports.api),
+        "SECRET_KEY": load_or_create_secret(data.root / "secret_key", generate_secret),
+        "DEV_API_KEY": api_key(data),
+        "RESUME_RATE": f"{RESUME_RATE:g}",
+        "DRAIN_TIMEOUT": f"{DRAIN:g}",
+        "LOG_LEVEL": "info",
+        "WORKERS": "1",
+        **{f"{channel}_PROVIDERS": pool for channel, pool in POOLS.items()},
+        **accounts(ports),
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    ours = {f"{PREFIX}{name}": value for name, value in settings.items()}
+    return {**clean, **ours, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(CHECKOUT)}
+
+
+def accounts(ports: Ports) -> dict[str, str]:
+    """Ours at the fake vendors."""
+    return {
+        "SENDGRID_API_KEY": API_KEY,
+        "SENDGRID_FROM": SENDER,
+        "SENDGRID_BASE_URL": f"http://{HOST}:{ports.vendors['sendgrid']}",
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": shown(OWN_KEY),
+        "TWILIO_ACCOUNT_SID": SID,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "TWILIO_FROM": FROM,
+        "TWILIO_BASE_URL": f"http://{HOST}:{ports.vendors['twilio']}",
+        "SMTP_HOST": HOST,
+        "SMTP_PORT": str(ports.vendors["smtp"]),
+        "SMTP_TLS": "none",
+        "SMTP_FROM": SENDER,
+    }

@@ -1,0 +1,204 @@
+"""One seed: messages of every kind come in, its faults happen, everything ends, and the promises are checked."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import asyncpg
+import httpx2
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from dispatch.temporal_connection import connect
+from tests.faults.acts import FAULTS
+from tests.faults.background_load import running_background_load
+from tests.faults.invariants import EVERY_NOTIFICATION_ENDS, broken, figures
+from tests.faults.load_generator import LoadGenerator, open_load_generator
+from tests.faults.resource_leaks import ResourceUsage, finds_no_ids, leaks_in, resource_usage
+from tests.faults.scenario import OPEN, FaultScale, Scenario
+from tests.faults.servers import SHORT_TIMEOUT_WORKER, Servers, running_servers
+from tests.faults.stack_database import StackDatabase
+from tests.faults.type_specs import TYPE_SPECS
+from tests.polling import eventually
+
+BACKGROUND_RATE = 12.0  # messages a second that come in whatever happens
+STUCK = f"SELECT id::text, status FROM ({EVERY_NOTIFICATION_ENDS}) still_open"
+# An early or repeated receipt is looked at again after 1, 2, 4 … s.
+UNAPPLIED = """
+SELECT count(*) FROM receipt r JOIN attempt a ON a.provider = r.provider AND (a.id = r.attempt_id
+       OR (r.attempt_id IS NULL AND a.provider_message_id = r.provider_message_id)) WHERE r.applied_at IS NULL
+"""
+UNPOSTED = "SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL"
+RUNNING = "ExecutionStatus = 'Running' AND WorkflowType = 'NotificationWorkflow'"
+FAULT_ERRORS = (AssertionError, OSError, TimeoutError, httpx2.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError)
+SETTLE_TIMEOUT = 30.0
+ROWS_SHOWN = 5  # offending rows of a broken promise
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultEnvironment:
+    """Servers and senders, ready; `at_first` is what the processes held after their first messages."""
+
+    servers: Servers
+    stack_database: StackDatabase
+    load_generator: LoadGenerator
+    initial_usage: ResourceUsage
+
+
+@dataclass(kw_only=True)
+class FaultRunResult:
+    """What became of one seed. `broken` is empty when every promise was kept."""
+
+    seed: int
+    faults: list[str]
+    accepted: int = 0
+    sends: int = 0
+    unknown: int = 0
+    repeated: int = 0
+    in_doubt: int = 0
+    stuck: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    broken: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def running_environment(
+    home: Path, program: tuple[str, ...] = SHORT_TIMEOUT_WORKER, temporal: Path | None = None
+) -> AsyncIterator[FaultEnvironment]:
+    """With one message of each kind through: every process has done its work once."""
+    async with (
+        running_servers(home, program, temporal=temporal) as servers,
+        open_load_generator(servers) as load_generator,
+    ):
+        stack_database = StackDatabase(servers.info.database_url)
+        try:
+            for tenant in range(len(load_generator.tenants)):
+                await asyncio.gather(
+                    *(load_generator.send(type_spec, tenant) for type_spec in TYPE_SPECS if type_spec.share)
+                )
+            await stack_database.until(OPEN, is_=0, within=60)
+            yield FaultEnvironment(
+                servers=servers,
+                stack_database=stack_database,
+                load_generator=load_generator,
+                initial_usage=await resource_usage(servers, stack_database),
+            )
+        finally:
+            await stack_database.close()
+
+
+async def run_faults(
+    environment: FaultEnvironment, seed: int, names: Sequence[str], scale: FaultScale
+) -> FaultRunResult:
+    """The order is the caller's; everything else is the seed's."""
+    began, rand = time.monotonic(), Random(seed)
+    result = FaultRunResult(seed=seed, faults=list(names))
+    before = await _figures(environment)
+    known, deaths = len(environment.load_generator.answered), len(environment.servers.deaths)
+    async with running_background_load(
+        lambda: environment.load_generator.send_random_type(rand), BACKGROUND_RATE, rand, scale.background_load
+    ) as background_load:
+        scenario = Scenario(
+            servers=environment.servers,
+            stack_database=environment.stack_database,
+            load_generator=environment.load_generator,
+            background_load=background_load,
+            rand=rand,
+            scale=scale,
+        )
+        for name in names:
+            await _run_fault(scenario, name, result)
+        await background_load.wait_until_all_started()
+    await _wait_for_end(environment, scenario, result)
+    result.broken |= await _broken_promises(environment, scenario, result)
+    for cleanup in scenario.cleanups:
+        await cleanup()
+    after = await _figures(environment)
+    result.accepted = len(environment.load_generator.answered) - known
+    result.sends, result.unknown, result.repeated, result.in_doubt = (
+        after[name] - before[name] for name in ("sends", "unknown", "repeated", "in_doubt")
+    )
+    result.notes += [*scenario.notes, *environment.servers.deaths[deaths:]]
+    result.seconds = time.monotonic() - began
+    return result
+
+
+async def _run_fault(scenario: Scenario, name: str, result: FaultRunResult) -> None:
+    """A fault that does not go as it should says so, and the run goes on to see whether anything was lost."""
+    try:
+        # A circuit that another fault has opened would keep the vendor's bad day from us.
+        await scenario.close_circuits()
+        await FAULTS[name](scenario)
+    except FAULT_ERRORS as error:
+        result.broken[name] = [f"{type(error).__name__}: {error}"]
+        await scenario.servers.restart_dead_processes()
+        scenario.background_load.resume()
+
+
+async def _wait_for_end(environment: FaultEnvironment, scenario: Scenario, result: FaultRunResult) -> None:
+    """Until no step waits any more, and every receipt is where it belongs."""
+    try:
+        await environment.stack_database.until(OPEN, is_=0, within=scenario.scale.deadline)
+        await environment.servers.vendor_control.wait_until_reported()
+        await environment.stack_database.until(UNPOSTED, is_=0, within=SETTLE_TIMEOUT)
+        await environment.stack_database.until(UNAPPLIED, is_=0, within=SETTLE_TIMEOUT)
+        client = await connect(environment.servers.info.temporal_address, "default", lazy=False)
+        await eventually(lambda: _still_running(client), lambda count: count == 0, SETTLE_TIMEOUT)
+    except AssertionError as error:
+        stuck = await environment.stack_database.rows(STUCK)
+        result.stuck = len(stuck)
+        result.broken["I2 every one ends"] = [str(error), *stuck]
+
+
+async def _still_running(client: Client) -> int:
+    try:
+        return (await client.count_workflows(RUNNING)).count
+    except RPCError:
+        return -1
+
+
+async def _broken_promises(
+    environment: FaultEnvironment, scenario: Scenario, result: FaultRunResult
+) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = dict(
+        await broken(environment.stack_database.rows, environment.servers.vendor_control.calls_and_messages())
+    )
+    for name, check in scenario.checks.items():
+        found[name] = list(await check())
+    found["I1 the same key, the same notification"] = await environment.load_generator.find_differing_repeats(
+        scenario.rand
+    )
+    found["I1 an id that was answered is a row"] = await _missing_rows(environment)
+    found["I7 a stranger's id"] = await _foreign_responses(environment, scenario.rand)
+    found["I9 canaries"] = leaks_in(environment.servers.home)
+    if finds_no_ids(environment.servers, list(environment.load_generator.sent)[-ROWS_SHOWN:]):
+        found["I9 canaries"].append("the search is blind")
+    found["receipts are taken"] = (await environment.servers.vendor_control.send_command())["complaints"]
+    return {name: rows for name, rows in found.items() if rows}
+
+
+async def _missing_rows(environment: FaultEnvironment) -> list[str]:
+    rows = await environment.stack_database.rows("SELECT id::text FROM notification")
+    return sorted(environment.load_generator.answered - {row["id"] for row in rows})
+
+
+async def _foreign_responses(environment: FaultEnvironment, rand: Random) -> list[str]:
+    """Ids for which another tenant's key is answered anything but 404."""
+    seen = []
+    for sent in rand.sample(list(environment.load_generator.sent.values()), ROWS_SHOWN):
+        foreign_tenant = environment.load_generator.tenants[1 - sent.tenant]
+        for method, path in (("GET", f"/notifications/{sent.id}"), ("POST", f"/notifications/{sent.id}/cancel")):
+            status = (await foreign_tenant.http.request(method, path)).status_code
+            if status != 404:
+                seen.append(f"{method} {path}: {status}")
+    return seen
+
+
+async def _figures(environment: FaultEnvironment) -> dict[str, int]:
+    return await figures(environment.stack_database.rows, environment.servers.vendor_control.calls_and_messages())

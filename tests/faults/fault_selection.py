@@ -1,0 +1,15 @@
+"""Which faults a seed has. A seed always has the same ones; twenty in a row, from 1, 21, 41 …, have all of them."""
+
+from random import Random
+
+from tests.faults.acts import FAULTS
+
+FULL_ROUND = 20
+
+
+def select_faults(seed: int) -> list[str]:
+    """In the order in which they come. Seeds begin at 1."""
+    number, place = divmod(seed - 1, FULL_ROUND)
+    names = sorted(FAULTS)
+    Random(f"round {number}").shuffle(names)
+    return names[place * len(names) // FULL_ROUND : (place + 1) * len(names) // FULL_ROUND]

@@ -1,0 +1,82 @@
+"""What a fault gets to work with: the servers, the senders, the books, and a place for what must hold afterwards."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from tests.faults.background_load import BackgroundLoad
+from tests.faults.invariants import EVERY_NOTIFICATION_ENDS
+from tests.faults.load_generator import GeneratedSend, LoadGenerator
+from tests.faults.servers import Servers
+from tests.faults.stack_database import StackDatabase
+from tests.faults.stack_process import StackProcess
+from tests.faults.vendor.control import VendorControl
+
+Check = Callable[[], Awaitable[Sequence[Any]]]
+Cleanup = Callable[[], Awaitable[None]]
+
+OPEN = f"SELECT count(*) FROM ({EVERY_NOTIFICATION_ENDS}) still_open"
+# Locked in the order in which the workers lock them.
+CLOSE_CIRCUITS = """
+WITH known AS (SELECT provider FROM provider_health ORDER BY provider FOR UPDATE)
+DELETE FROM provider_health h USING known WHERE h.provider = known.provider
+"""
+COUNT_ATTEMPTS = """
+SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = ANY($2)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultScale:
+    """Seconds and numbers. `outage` is how long something is away, `moment` how long it only stumbles; `flood` is how
+    many come at once, `items` how many are collected; `deadline` is when all must have ended that was accepted."""
+
+    outage: float = 20.0
+    moment: float = 4.0
+    burst: int = 12
+    flood: int = 1_000
+    background_load: int = 60
+    items: int = 10_000
+    deadline: float = 120.0
+
+
+@dataclass(kw_only=True)
+class Scenario:
+    """`notes` are figures to print. `checks` run when everything has ended, `cleanups` after them."""
+
+    servers: Servers
+    stack_database: StackDatabase
+    load_generator: LoadGenerator
+    background_load: BackgroundLoad
+    rand: Random
+    scale: FaultScale
+    notes: list[str] = field(default_factory=list)
+    checks: dict[str, Check] = field(default_factory=dict)
+    cleanups: list[Cleanup] = field(default_factory=list)
+
+    @property
+    def vendor_control(self) -> VendorControl:
+        return self.servers.vendor_control
+
+    def stack_process(self, name: str) -> StackProcess:
+        return self.servers.processes[name]
+
+    async def reach(self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 20) -> None:
+        """Until so many attempts of these notifications, or more, are in one of the states."""
+        ids = [each.id for each in sent]
+
+        async def seen() -> bool:
+            return int(await self.stack_database.one(COUNT_ATTEMPTS, ids, list(states))) >= count
+
+        await self.stack_database.until_true(seen, within)
+
+    async def close_circuits(self) -> None:
+        await self.stack_database.rows(CLOSE_CIRCUITS)
+
+    async def quiet(self) -> None:
+        """Until everything that has come in so far is over."""
+        await self.stack_database.until(OPEN, is_=0, within=self.scale.deadline)
+
+    async def count(self, sent: Sequence[GeneratedSend], *states: str) -> int:
+        return int(await self.stack_database.one(COUNT_ATTEMPTS, [each.id for each in sent], list(states)))

@@ -1,0 +1,100 @@
+"""The kinds of notification that a fault run sends, and to whom: every policy, and every way a route can go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+GIVE_UP_AFTER = "25s"
+# In every address and in every payload; whatever leaks shows it.
+CANARY = "canary"
+PHONES = "+1555"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypeSpec:
+    """`words` are what an address of it may ask for; "" is a good day. `share` is how often it is sent by itself."""
+
+    key: str
+    steps: tuple[Json, ...]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ("", "silent", "open")
+    share: int = 1
+    body: str = "Hello {{ name }}"
+
+    @property
+    def channels(self) -> list[str]:
+        return list(dict.fromkeys(channel for step in self.steps for channel in step["channels"]))
+
+
+def step(*channels: str, **more: str) -> Json:
+    return {"channels": list(channels), **more}
+
+
+RECONCILE_EMAIL = TypeSpec(key="ask-mail", steps=(step("email"),), more={"delivery_guarantee": "reconcile"}, share=3)
+RESEND_EMAIL = TypeSpec(key="again-mail", steps=(step("email"),), more={"delivery_guarantee": "at_least_once"})
+RECONCILE_SMS = TypeSpec(key="ask-text", steps=(step("sms"),), more={"delivery_guarantee": "reconcile"}, share=3)
+RESEND_SMS = TypeSpec(key="again-text", steps=(step("sms"),), more={"delivery_guarantee": "at_least_once"})
+PASSWORD = TypeSpec(key="password", steps=(step("sms"),), more={"delivery_guarantee": "at_most_once", "priority": 1})
+ESCALATION = TypeSpec(key="escalation", steps=(step("email", until="delivered", within="3s"), step("sms")))
+FALLBACK = TypeSpec(key="fallback", steps=(step("webhook"), step("email")), words=("", "refuse", "error", "flaky"))
+FAN_OUT = TypeSpec(key="fan-out", steps=(step("email", "sms", "in_app"),))
+WEBHOOK = TypeSpec(key="hook", steps=(step("webhook"),), words=("", "flaky", "throttle", "open", "bounce", "complain"))
+BULK = TypeSpec(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+POISON = TypeSpec(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
+# To recipients with many devices; some of their calls are made again until this time is over.
+DEVICES = TypeSpec(key="devices", steps=(step("push"),), more={"give_up_after": "6s"}, words=("",), share=0)
+ITEMS = "{{ total }}: {% for item in items %}{{ item.number }} {% endfor %}"
+WINDOW = "25s"
+DIGEST = TypeSpec(
+    key="digest",
+    steps=(step("webhook"),),
+    more={"digest": {"window": WINDOW, "max_items": 1_000}},
+    share=0,
+    body=ITEMS,
+)
+
+TYPE_SPECS = (
+    RECONCILE_EMAIL,
+    RESEND_EMAIL,
+    RECONCILE_SMS,
+    RESEND_SMS,
+    PASSWORD,
+    ESCALATION,
+    FALLBACK,
+    FAN_OUT,
+    WEBHOOK,
+    BULK,
+    POISON,
+    DEVICES,
+    DIGEST,
+)
+
+# What the last digit of a phone number asks for.
+DIGITS = {"silent": 8, "open": 9}
+
+
+def templates(type_spec: TypeSpec) -> list[Json]:
+    common = {"name": type_spec.key, "language": "en", "variables_schema": {}, "publish": True}
+    subject = {"email": {"subject_template": "Hi {{ name }}"}}
+    return [
+        {**common, "channel": channel, "body_template": type_spec.body, **subject.get(channel, {})}
+        for channel in type_spec.channels
+    ]
+
+
+def spec(type_spec: TypeSpec) -> Json:
+    names = dict.fromkeys(type_spec.channels, type_spec.key)
+    return {"route": list(type_spec.steps), "templates": names, "give_up_after": GIVE_UP_AFTER, **type_spec.more}
+
+
+def new_recipient(tenant: int, number: int, word: str) -> Json:
+    """Somebody new: nobody else has the address, which says by itself whose person it is."""
+    return {
+        "recipient_id": f"person-{number}",
+        "email": f"{CANARY}-{tenant}-{number}+{word or 'good'}@example.com",
+        "phone": f"{PHONES}{tenant}{number:05}{DIGITS.get(word, 0)}",
+        "webhook_url": f"https://hooks.example.com/{CANARY}/{tenant}/{number}/{word or 'good'}",
+    }

@@ -1,0 +1,266 @@
+"""What an id in a request belongs to, and how a tenant makes one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+from typing import Any
+from uuid import UUID, uuid4
+
+from httpx2 import AsyncClient, Response
+
+from bootstrap import Container
+from models.inbox import InboxMessage
+from models.notifications import Attempt, Delivery
+from storage.digest_collection import collect_waiting
+
+TEMPLATE_VARIANT = {"channel": "sms", "language": "en"}
+
+
+class ResourceType(StrEnum):
+    """Stands in a request where an id or a name of this kind goes."""
+
+    ADDRESS = auto()
+    AUDIT_SUBJECT = auto()
+    CANCEL_KEY = auto()
+    CONTENT = auto()
+    DEVICE = auto()
+    DEVICE_TOKEN = auto()
+    DIGEST = auto()
+    ERASURE = auto()
+    EVENT_ENDPOINT = auto()
+    EVENT_MESSAGE = auto()
+    IDEMPOTENCY_KEY = auto()
+    INBOX_MESSAGE = auto()
+    KEY = auto()
+    NEW_TENANT = auto()
+    NOTIFICATION = auto()
+    NOTIFICATION_TYPE = auto()
+    RECIPIENT = auto()
+    SCHEDULE = auto()
+    SENT_NOTIFICATION = auto()
+    SUPPRESSION = auto()
+    TAG = auto()
+    TEMPLATE = auto()
+    TENANT = auto()
+    TOPIC = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnerTenant:
+    """A tenant that makes one thing of each kind when it is asked for it. All its names and content contain `mark`."""
+
+    tenant: UUID
+    tenant_key: str
+    mark: str
+    http: AsyncClient
+    container: Container
+    made: dict[ResourceType, str] = field(default_factory=dict)
+
+    async def own(self, resource_type: ResourceType) -> str:
+        if resource_type not in self.made:
+            self.made[resource_type] = await MAKERS[resource_type](self)
+        return self.made[resource_type]
+
+    def word(self, resource_type: ResourceType) -> str:
+        return f"{self.mark}-{resource_type.replace('_', '-')}"
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
+        response = await self.http.request(method, path, json=body, headers=headers)
+        assert response.is_success, f"{method} {path}: {response.text}"
+        return response
+
+
+async def _recipient(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.RECIPIENT)
+    await owner.call("PUT", f"/recipients/{word}", {"email": f"{owner.mark}@example.com"})
+    return word
+
+
+async def _device(owner: OwnerTenant) -> str:
+    word, token = owner.word(ResourceType.DEVICE), owner.word(ResourceType.DEVICE_TOKEN)
+    path = f"/recipients/{await owner.own(ResourceType.RECIPIENT)}/devices/{word}"
+    await owner.call("PUT", path, {"kind": "fcm", "token": token})
+    return word
+
+
+async def _template(owner: OwnerTenant) -> str:
+    """Two versions, both of them published."""
+    word = owner.word(ResourceType.TEMPLATE)
+    for number in range(2):
+        body = {"name": word, **TEMPLATE_VARIANT, "body_template": f"{owner.mark} {number}", "publish": True}
+        await owner.call("POST", "/templates", body)
+    return word
+
+
+async def _notification_type(owner: OwnerTenant, **more: Any) -> str:
+    word = owner.word(ResourceType.NOTIFICATION_TYPE) + "".join(f"-{name}" for name in more)
+    template = owner.word(ResourceType.TEMPLATE)
+    body = {"route": [{"channels": ["sms"]}], "templates": {"sms": template}, **more}
+    await owner.call("PUT", f"/notification-types/{word}", body)
+    return word
+
+
+async def _notification(owner: OwnerTenant) -> str:
+    return await _send(owner, await owner.own(ResourceType.NOTIFICATION_TYPE))
+
+
+async def _sent_notification(owner: OwnerTenant) -> str:
+    """With the rows of a delivery that the provider accepted."""
+    id = await _notification(owner)
+    ids: dict[str, Any] = {"tenant": owner.tenant, "notification_id": UUID(id)}
+    delivery = Delivery(id=uuid4(), **ids, generation=1, step=1, channel="sms", status="SENT")
+    call: dict[str, Any] = {
+        "endpoint_id": "sms",
+        "number": 1,
+        "provider": "sandbox",
+        "state": "accepted",
+        "evidence": "sent",
+    }
+    async with owner.container.database.transaction() as session:
+        session.add(delivery)
+        await session.flush()
+        session.add(Attempt(id=uuid4(), delivery_id=delivery.id, **ids, **call))
+    return id
+
+
+async def _send(owner: OwnerTenant, notification_type: str, **headers: str) -> str:
+    body = {
+        "notification_type": notification_type,
+        "recipient_id": await owner.own(ResourceType.RECIPIENT),
+        "cancel_key": owner.word(ResourceType.CANCEL_KEY),
+        "tags": [owner.word(ResourceType.TAG)],
+        "payload": {"text": owner.mark},
+    }
+    id: str = (await owner.call("POST", "/notifications/send", body, **headers)).json()["id"]
+    return id
+
+
+async def _idempotency_key(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.IDEMPOTENCY_KEY)
+    await _send(owner, await owner.own(ResourceType.NOTIFICATION_TYPE), **{"Idempotency-Key": word})
+    return word
+
+
+async def _digest(owner: OwnerTenant) -> str:
+    """Does what the dispatcher would."""
+    collecting = await _notification_type(owner, digest={"window": "1h"})
+    await _send(owner, collecting)
+    async with owner.container.database.transaction() as session:
+        await collect_waiting(session, owner.container.catalog.type_by_id, 100)
+    path = f"/digests?notification_type={collecting}"
+    [window] = (await owner.call("GET", path)).json()["items"]
+    return str(window["id"])
+
+
+async def _inbox_message(owner: OwnerTenant) -> str:
+    id = uuid4()
+    row = InboxMessage(
+        id=id,
+        tenant=owner.tenant,
+        recipient_id=await owner.own(ResourceType.RECIPIENT),
+        notification_id=UUID(await owner.own(ResourceType.NOTIFICATION)),
+        content={"title": owner.mark, "body": owner.mark},
+    )
+    async with owner.container.database.transaction() as session:
+        session.add(row)
+    return str(id)
+
+
+async def _schedule(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.SCHEDULE)
+    body = {
+        "notification_type": await owner.own(ResourceType.NOTIFICATION_TYPE),
+        "recipient_id": await owner.own(ResourceType.RECIPIENT),
+        "cron": "0 9 * * mon",
+        "timezone": "UTC",
+    }
+    await owner.call("PUT", f"/schedules/{word}", body)
+    return word
+
+
+async def _suppression(owner: OwnerTenant) -> str:
+    body = {"channel": "email", "address": f"{owner.mark}@example.com"}
+    return str((await owner.call("POST", "/suppressions", body)).json()["id"])
+
+
+async def _address(owner: OwnerTenant) -> str:
+    await owner.own(ResourceType.SUPPRESSION)
+    return f"{owner.mark}@example.com"
+
+
+async def _event_endpoint(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.EVENT_ENDPOINT)
+    await owner.call("PUT", f"/event-endpoints/{word}", {"url": f"https://example.com/{owner.mark}"})
+    return word
+
+
+async def _event_message(owner: OwnerTenant) -> str:
+    path = f"/event-endpoints/{await owner.own(ResourceType.EVENT_ENDPOINT)}/test"
+    return str((await owner.call("POST", path)).json()["message_id"])
+
+
+async def _key(owner: OwnerTenant) -> str:
+    body = {"name": owner.word(ResourceType.KEY), "scopes": ["read"]}
+    return str((await owner.call("POST", "/keys", body)).json()["id"])
+
+
+async def _erasure(owner: OwnerTenant) -> str:
+    path = f"/recipients/{owner.word(ResourceType.ERASURE)}"
+    await owner.call("PUT", path, {})
+    return str((await owner.call("DELETE", path)).json()["erasure_id"])
+
+
+async def _topic(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.TOPIC)
+    await owner.call("PUT", f"/topics/{word}/subscribers/{await owner.own(ResourceType.RECIPIENT)}")
+    return word
+
+
+async def _tenant(owner: OwnerTenant) -> str:
+    return owner.tenant_key
+
+
+async def _new_tenant(_: OwnerTenant) -> str:
+    return f"tenant-{uuid4()}"
+
+
+async def _audit_subject(owner: OwnerTenant) -> str:
+    return f"notification_type/{await owner.own(ResourceType.NOTIFICATION_TYPE)}"
+
+
+def part_of(whole: ResourceType, word: ResourceType | None) -> Callable[[OwnerTenant], Awaitable[str]]:
+    """The kind `word`, which is made with `whole`; without it the mark, which is in the content."""
+
+    async def make(owner: OwnerTenant) -> str:
+        await owner.own(whole)
+        return owner.mark if word is None else owner.word(word)
+
+    return make
+
+
+MAKERS: Mapping[ResourceType, Callable[[OwnerTenant], Awaitable[str]]] = {
+    ResourceType.ADDRESS: _address,
+    ResourceType.AUDIT_SUBJECT: _audit_subject,
+    ResourceType.CANCEL_KEY: part_of(ResourceType.NOTIFICATION, ResourceType.CANCEL_KEY),
+    ResourceType.CONTENT: part_of(ResourceType.NOTIFICATION, None),
+    ResourceType.DEVICE: _device,
+    ResourceType.DEVICE_TOKEN: part_of(ResourceType.DEVICE, ResourceType.DEVICE_TOKEN),
+    ResourceType.DIGEST: _digest,
+    ResourceType.ERASURE: _erasure,
+    ResourceType.EVENT_ENDPOINT: _event_endpoint,
+    ResourceType.EVENT_MESSAGE: _event_message,
+    ResourceType.IDEMPOTENCY_KEY: _idempotency_key,
+    ResourceType.INBOX_MESSAGE: _inbox_message,
+    ResourceType.KEY: _key,
+    ResourceType.NEW_TENANT: _new_tenant,
+    ResourceType.NOTIFICATION: _notification,
+    ResourceType.NOTIFICATION_TYPE: _notification_type,
+    ResourceType.RECIPIENT: _recipient,
+    ResourceType.SCHEDULE: _schedule,
+    ResourceType.SENT_NOTIFICATION: _sent_notification,
+    ResourceType.SUPPRESSION: _suppression,
+    ResourceType.TAG: part_of(ResourceType.NOTIFICATION, ResourceType.TAG),
+    ResourceType.TEMPLATE: _template,
+    ResourceType.TENANT: _tenant,
+    ResourceType.TOPIC: _topic,
+}

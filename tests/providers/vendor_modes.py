@@ -1,0 +1,45 @@
+"""Bad days of a vendor over HTTP, and what is proved on each: for the tests of every such adapter."""
+
+import pytest
+
+from activities.delivery import _send_once as send
+from domain.messages import CallResult
+from tests.providers.harness import ContractCase
+from tests.providers.harness_http import HttpBench, VendorMode
+from tests.providers.harnesses import HARNESSES
+
+PROVED_RESULTS = {
+    VendorMode.GOOD: CallResult.ACCEPTED,
+    VendorMode.GARBLES: None,  # as the harness says
+    VendorMode.FLOODS: CallResult.ACCEPTED,
+    VendorMode.RESETS: CallResult.UNKNOWN,
+    VendorMode.LOSES: CallResult.UNKNOWN,
+    VendorMode.HANGS: CallResult.UNKNOWN,
+    VendorMode.DRIPS: CallResult.UNKNOWN,
+    VendorMode.FAILS: CallResult.UNKNOWN,
+    VendorMode.REDIRECTS: CallResult.PERMANENT,
+    VendorMode.REFUSES: CallResult.REFUSED,
+    VendorMode.THROTTLES: CallResult.NOT_ACCEPTED,
+    VendorMode.BREAKS: CallResult.PERMANENT,
+}
+ACCEPTING_MODES = (VendorMode.GOOD, VendorMode.GARBLES, VendorMode.FLOODS, VendorMode.LOSES, VendorMode.DRIPS)
+every_mode = pytest.mark.parametrize("day", PROVED_RESULTS)
+
+
+async def check_one_request(bench: HttpBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `deliver` calls it, with a short deadline where the vendor does not answer."""
+    monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if day in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
+    message = bench.message_in_mode(day)
+    told = await send(bench.provider, message)
+    assert told.result.result is (
+        PROVED_RESULTS[day] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
+    )
+    assert len(bench.vendor.requests) == 1
+    assert bench.vendor.kept[str(message.attempt_id)] == (day in ACCEPTING_MODES)
+
+
+async def check_refused_connection(bench: HttpBench) -> None:
+    """Its address refuses connections: proved not sent."""
+    told = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
+    assert told.result.result is CallResult.NOT_ACCEPTED
+    assert bench.vendor.requests == []
