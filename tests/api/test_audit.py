@@ -57,11 +57,11 @@ TYPE_PATH = "/notification-types/k"
 TEMPLATE = {"name": "n", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
 PLACE = {"channel": "sms", "language": "en"}
 KIND: Json = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-HOOK = "https://hooks.example.com/t0ken-4711"
+HOOK = "https://hooks.example.com/t0ken-xyzzy"
 SCHEDULE: Json = {
     "notification_type": "k",
-    "payload": {"code": "canary-4711"},
-    "recipient_id": "canary-4711",
+    "payload": {"code": "canary-xyzzy"},
+    "recipient_id": "canary-xyzzy",
     "cron": "0 9 * * *",
     "timezone": "UTC",
 }
@@ -124,7 +124,7 @@ STEPS = [
         "POST /suppressions",
         "suppression.added",
         "suppression/{id}",
-        body={"channel": "email", "address": "canary-4711@example.com"},
+        body={"channel": "email", "address": "canary-xyzzy@example.com"},
     ),
     AuditedStep("DELETE /suppressions/{id}", "suppression.lifted", "suppression/{id}", "/suppressions/{id}"),
     AuditedStep("PUT /schedules/{key}", "schedule.saved", "schedule/s", "/schedules/s", SCHEDULE),
@@ -201,7 +201,7 @@ async def operator(container: Container) -> AsyncIterator[AsyncClient]:
 
 
 async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProcessTenant) -> None:
-    assert (await api_tenant.put("/recipients/canary-4711", {"email": "ada@example.com"})).status_code == 201
+    assert (await api_tenant.put("/recipients/canary-xyzzy", {"email": "ada@example.com"})).status_code == 201
     names: dict[str, str] = {"tenant": ""}
     known = 0
     for step in STEPS:
@@ -214,7 +214,7 @@ async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProc
         assert (newest["actor"]["kind"], newest["actor"]["name"]) == ("key", "all")
     assert known == len(STEPS) + 1, "a rotation creates a key and changes one"
     shown = str(await entries(api_tenant.http))
-    assert "4711" not in shown
+    assert "xyzzy" not in shown
     assert MASK in shown
 
 

@@ -11,7 +11,7 @@ from tests.engine import ApiTenant, Engine, open_api_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-SECRETS = ("ada@example.com", "+447700900123", "4711", "Your code")
+SECRETS = ("ada@example.com", "+447700900123", "Xyzzy", "Your code")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ async def told(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
         await api_tenant.template("code", "email", "Your code is {{ code }}")
         await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
         await api_tenant.call("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
-        id = await api_tenant.send("code", payload={"name": "Ada", "code": "4711"})
+        id = await api_tenant.send("code", payload={"name": "Ada", "code": "Xyzzy"})
         await api_tenant.wait_for_end(id, "DELIVERED")
         yield api_tenant, id
 
