@@ -27,7 +27,7 @@ STORAGE_PARAMETERS = {"fillfactor": 85}
 
 IS_HELD = "held_at IS NOT NULL AND release_expires_at IS NULL"
 IS_RELEASED_OR_UNNAMED = "held_at IS NOT NULL AND (release_expires_at IS NOT NULL OR hold_key IS NULL)"
-# A function of the first migration: the words of a content, or none where it is too long for the index.
+# A function of the database (migration 0001): the words of a content, or none where it is too long for the index.
 CONTENT_WORDS = text("content_words(rendered_content)")
 
 

@@ -1,6 +1,6 @@
 """Claims of due notifications by worker processes. A claim is a lease: no lock outlives the statement.
 
-The function `claim_due` of the database (migration 0007) counts the slots of the process and lets tenants take turns.
+The function `claim_due` of the database (migration 0001) counts the slots of the process and lets tenants take turns.
 """
 
 from collections.abc import Mapping, Sequence
