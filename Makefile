@@ -18,7 +18,7 @@ TOOL = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX)) $(BIN)/uv tool run --quiet
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled run test lint types fmt bench faults faults-long lock sbom audit rebuild
+.PHONY: help compiled run test lint types fmt bench faults faults-long provider lock sbom audit rebuild
 
 help: ## print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ faults: compiled ## kill, cut and starve real processes, and check every promise
 
 faults-long: compiled ## the same with outages of minutes and floods of 10,000
 	@$(BIN)/python -m tests.faults --long $(ARGS)
+
+provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms
+	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)"
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --group embedded --group dev --universal --generate-hashes \

@@ -19,7 +19,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
 from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal, UnknownOutcome
-from providers.registry import PROVIDERS
+from providers.registry import available_providers
 from providers.transport import outgoing_client
 from storage.database import Database
 
@@ -40,19 +40,28 @@ TEST_CONTENT: dict[Channel, dict[str, Any]] = {
 
 
 async def check_named_provider(settings: Settings, name: str, send_to: str | None) -> str:
-    """A sentence. Raises CommandError with what is wrong."""
-    if name not in PROVIDERS:
-        raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(PROVIDERS))}")
+    """Return what the check found, as a sentence. Raises CommandError with what is wrong."""
+    provider_class = _find_provider(name)
     if name in INTERNAL_PROVIDERS or (name in NOTHING_TO_CHECK and not send_to):
         return f"{name}: {NOTHING_TO_CHECK[name]}"
     async with _open_provider_context(settings) as tools:
         try:
-            provider = PROVIDERS[name].build(tools)
+            provider = provider_class.build(tools)
             return f"{name}: {await (_send_test(provider, send_to) if send_to else provider.check())}"
         except InvalidSettings as error:
             raise CommandError(f"{name}: {error}{_dotenv_hint()}") from None
         except ProviderError as error:
             raise CommandError(f"{name}: {type(error).__name__.lower()} error: {error.reason}") from None
+
+
+def _find_provider(name: str) -> type[Provider]:
+    try:
+        available = available_providers()
+    except InvalidSettings as error:
+        raise CommandError(str(error)) from None
+    if name not in available:
+        raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(available))}")
+    return available[name]
 
 
 async def require_complete_settings(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from domain.channels import Channel
 from domain.routing import PoolMember
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.registry import PROVIDERS
+from providers.registry import available_providers
 
 # What the guard and the record around a provider call may take, in seconds.
 CALL_OVERHEAD = 5.0
@@ -23,11 +23,12 @@ def build_providers(settings: Settings, context: ProviderContext) -> dict[str, P
     named = {name for channel in Channel for name in settings.pool(channel)}
     providers: dict[str, Provider] = {}
     errors: list[str] = []
-    if unknown := named - set(PROVIDERS):
-        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROVIDERS))}")
+    available = available_providers()
+    if unknown := named - set(available):
+        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(available))}")
     for name in sorted(named - unknown):
         try:
-            providers[name] = PROVIDERS[name].build(context)
+            providers[name] = available[name].build(context)
         except InvalidSettings as error:
             errors += error.lines
     if errors:

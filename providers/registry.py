@@ -1,5 +1,12 @@
-"""All providers: the name is module, stored value, settings prefix, receipt address and metric label in one."""
+"""All providers: the name is module, stored value, settings prefix, receipt address and metric label in one.
 
+An installed package adds its own by an entry point of the group `tocsin.providers`.
+"""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from config_sources import InvalidSettings
 from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp
@@ -9,6 +16,7 @@ from providers.smtp import Smtp
 from providers.twilio import Twilio
 from providers.webhook import Webhook
 
+ENTRY_POINTS = "tocsin.providers"
 PROVIDERS: dict[str, type[Provider]] = {
     "fcm": Fcm,
     "in_app": InApp,
@@ -18,3 +26,26 @@ PROVIDERS: dict[str, type[Provider]] = {
     "twilio": Twilio,
     "webhook": Webhook,
 }
+
+
+@cache
+def available_providers() -> dict[str, type[Provider]]:
+    """Return the providers of Tocsin and of installed packages, by name.
+
+    Raises InvalidSettings for an entry point that does not load, is no `Provider` of that name, or has a name of ours.
+    """
+    installed = {point.name: _load_provider(point) for point in entry_points(group=ENTRY_POINTS)}
+    return {**installed, **PROVIDERS}
+
+
+def _load_provider(point: EntryPoint) -> type[Provider]:
+    origin = f"the provider {point.name} of the package {point.dist.name if point.dist else '?'}"
+    if point.name in PROVIDERS:
+        raise InvalidSettings(f"{origin} has the name of a provider of Tocsin: rename it, or remove the package")
+    try:
+        provider = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InvalidSettings(f"{origin} cannot be loaded: {error}") from error
+    if not (isinstance(provider, type) and issubclass(provider, Provider) and provider.name == point.name):
+        raise InvalidSettings(f"{origin} must be a subclass of providers.base.Provider whose `name` is {point.name}")
+    return provider

@@ -18,11 +18,16 @@ def missing(name: str, *, parses_receipts: bool, root: Path) -> Iterator[str]:
     for path in (f"providers/{name}.py", f"tests/providers/test_{name}.py"):
         if not (root / path).is_file():
             yield path
+    if f'"{name}": ' not in text_of(root / "tests" / "providers" / "harnesses.py"):
+        yield f"tests/providers/harnesses.py: a harness for `{name}`"
     if parses_receipts and not samples(name, root):
         yield f"tests/providers/payloads/{name}*"
-    docs = root / "docs" / "providers.md"
-    if not docs.is_file() or name not in documented(docs.read_text()):
+    if name not in documented(text_of(root / "docs" / "providers.md")):
         yield f"docs/providers.md: a row for `{name}`"
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
 
 
 def samples(name: str, root: Path) -> list[Path]:
@@ -57,6 +62,7 @@ def test_everything_that_a_provider_lacks_is_named(tmp_path: Path) -> None:
     assert list(missing("twilio", parses_receipts=True, root=tmp_path)) == [
         "providers/twilio.py",
         "tests/providers/test_twilio.py",
+        "tests/providers/harnesses.py: a harness for `twilio`",
         "tests/providers/payloads/twilio*",
         "docs/providers.md: a row for `twilio`",
     ]
@@ -71,6 +77,7 @@ def test_a_provider_with_everything_lacks_nothing(tmp_path: Path) -> None:
     write(
         tmp_path, "providers/twilio.py", "tests/providers/test_twilio.py", "tests/providers/payloads/twilio/sent.json"
     )
+    write(tmp_path, "tests/providers/harnesses.py", text='    "twilio": TwilioHarness(),\n')
     write(tmp_path, "docs/providers.md", text="| name | channel |\n|---|---|\n| `twilio` | sms |\n")
     assert list(missing("twilio", parses_receipts=True, root=tmp_path)) == []
 
