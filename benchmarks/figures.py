@@ -48,7 +48,7 @@ class Figures:
         summary: dict[str, Any] = {"median": median(values), "p95": p95(values), "rounds": self.rounds[name]}
         if BASELINES.get(name) in self.rounds:
             ratios = self.ratios(name)
-            summary |= {"beside": BASELINES[name], "median_ratio": median(ratios), "ratios": ratios}
+            summary |= {"baseline": BASELINES[name], "median_ratio": median(ratios), "ratios": ratios}
         return summary
 
     def table(self) -> str:
@@ -58,7 +58,7 @@ class Figures:
                 _format_value(name, figure["median"]),
                 _format_value(name, figure["p95"]) if "latency" in name else "",
             )
-            ratio = f"{figure['median_ratio']:.2f} x {figure['beside']}" if "median_ratio" in figure else ""
+            ratio = f"{figure['median_ratio']:.2f} x {figure['baseline']}" if "median_ratio" in figure else ""
             lines.append(f"{name:28}{shown:>11}{worst:>10}     {ratio}".rstrip())
         return "\n".join(lines)
 

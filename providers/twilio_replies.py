@@ -32,5 +32,5 @@ def parse_opt_outs(fields: Mapping[str, str]) -> list[ProviderReceipt]:
     )
     if kind is None or not PHONE.fullmatch(fields["From"]):
         return []
-    raw = {"MessageSid": fields["MessageSid"], "said": kind}
+    raw = {"MessageSid": fields["MessageSid"], "opt_out": kind}
     return [ProviderReceipt(kind=kind, occurred_at=datetime.now(UTC), phone=fields["From"], raw=raw)]

@@ -28,7 +28,7 @@ class JobRunner:
         self._validators = ValidatorCache()
         self._warm_up()
 
-    def answer(self, job: dict[str, Any]) -> wire.JobResult:
+    def run(self, job: dict[str, Any]) -> wire.JobResult:
         match job["work"]:
             case "check_schema":
                 return self._validators.check_schema(job["tenant"], job["schema"])
@@ -66,20 +66,20 @@ def serve(create_runner: Callable[[], JobRunner], layers: Collection[str] | None
     _send(sink, wire.frame(asdict(isolate(layers))))
     while (job := _receive(source)) is not None:
         limits.arm()
-        answer = _run_job(runner, limits, job)
+        result = _run_job(runner, limits, job)
         limits.disarm()
-        _send(sink, answer)
+        _send(sink, result)
 
 
 def _run_job(runner: JobRunner, limits: ProcessLimits, job: bytes) -> bytes:
     try:
-        answer = runner.answer(json.loads(job))
+        result = runner.run(json.loads(job))
     except MemoryError:
-        answer = RenderFailure(reason=TOO_MUCH_MEMORY)
+        result = RenderFailure(reason=TOO_MUCH_MEMORY)
     except RecursionError:
-        answer = RenderFailure(reason=TOO_DEEP)
-    ran_out = isinstance(answer, RenderFailure) and answer.reason == TOO_MUCH_MEMORY
-    return wire.encode_result(answer, must_restart=ran_out or limits.has_excess_memory)
+        result = RenderFailure(reason=TOO_DEEP)
+    ran_out = isinstance(result, RenderFailure) and result.reason == TOO_MUCH_MEMORY
+    return wire.encode_result(result, must_restart=ran_out or limits.has_excess_memory)
 
 
 def _receive(source: BinaryIO) -> bytes | None:

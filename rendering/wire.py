@@ -57,7 +57,7 @@ def decode_source(fields: dict[str, Any]) -> TemplateSource:
 
 
 def encode_result(result: JobResult, *, must_restart: bool) -> bytes:
-    """`spent` asks the parent to replace this child."""
+    """`must_restart` asks the parent to replace this child."""
     match result:
         case Inspection():
             fields: dict[str, Any] = {"variables": sorted(result.variables), "needed": sorted(result.needed)}
@@ -69,13 +69,13 @@ def encode_result(result: JobResult, *, must_restart: bool) -> bytes:
             fields = {"payloads": [_pairs(problems) for problems in result.problems]}
         case RenderFailure():
             fields = {"failure": asdict(result)}
-    return frame({**fields, "spent": must_restart})
+    return frame({**fields, "must_restart": must_restart})
 
 
 def decode_result(payload: bytes) -> tuple[JobResult, bool]:
     """ValueError, KeyError or TypeError for what our own child would not write."""
     fields = json.loads(payload)
-    return _result_of(fields), bool(fields["spent"])
+    return _result_of(fields), bool(fields["must_restart"])
 
 
 def _result_of(fields: dict[str, Any]) -> JobResult:

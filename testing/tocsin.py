@@ -49,7 +49,7 @@ class Tocsin:
         """`email`, `phone`, `locale`, `timezone`, `attributes`, `webhook_url`."""
         self.call("PUT", f"/recipients/{recipient_id}", profile)
 
-    def device(self, recipient_id: str, device: str, token: str, kind: str = "fcm") -> None:
+    def put_device(self, recipient_id: str, device: str, token: str, kind: str = "fcm") -> None:
         self.call("PUT", f"/recipients/{recipient_id}/devices/{device}", {"kind": kind, "token": token})
 
     def send(self, notification_type: str, recipient_id: str, payload: Json | None = None, **fields: Any) -> str:

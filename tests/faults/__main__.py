@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.acts import FAULTS, OUTAGES
+from tests.faults.catalog import FAULTS, OUTAGES
 from tests.faults.fault_run import FaultEnvironment, FaultRunResult, run_faults, running_environment
 from tests.faults.fault_selection import FULL_ROUND, select_faults
 from tests.faults.permutations import differences

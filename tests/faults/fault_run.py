@@ -15,8 +15,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from dispatch.temporal_connection import connect
-from tests.faults.acts import FAULTS
 from tests.faults.background_load import running_background_load
+from tests.faults.catalog import FAULTS
 from tests.faults.invariants import EVERY_NOTIFICATION_ENDS, broken, figures
 from tests.faults.load_generator import LoadGenerator, open_load_generator
 from tests.faults.resource_leaks import ResourceUsage, finds_no_ids, leaks_in, resource_usage
@@ -153,7 +153,7 @@ async def _wait_for_end(environment: FaultEnvironment, scenario: Scenario, resul
     except AssertionError as error:
         stuck = await environment.stack_database.rows(STUCK)
         result.stuck = len(stuck)
-        result.broken["I2 every one ends"] = [str(error), *stuck]
+        result.broken["I2 every notification ends"] = [str(error), *stuck]
 
 
 async def _still_running(client: Client) -> int:
@@ -171,15 +171,17 @@ async def _broken_promises(
     )
     for name, check in scenario.checks.items():
         found[name] = list(await check())
-    found["I1 the same key, the same notification"] = await environment.load_generator.find_differing_repeats(
+    found["I1 a repeated key returns the same notification"] = await environment.load_generator.find_differing_repeats(
         scenario.rand
     )
-    found["I1 an id that was answered is a row"] = await _missing_rows(environment)
-    found["I7 a stranger's id"] = await _foreign_responses(environment, scenario.rand)
-    found["I9 canaries"] = leaks_in(environment.servers.home)
+    found["I1 every accepted id has a row"] = await _missing_rows(environment)
+    found["I7 no id is readable by another tenant"] = await _foreign_responses(environment, scenario.rand)
+    found["I9 no personal data in logs or in Temporal's store"] = leaks_in(environment.servers.home)
     if finds_no_ids(environment.servers, list(environment.load_generator.sent)[-ROWS_SHOWN:]):
-        found["I9 canaries"].append("the search is blind")
-    found["receipts are taken"] = (await environment.servers.vendor_control.send_command())["complaints"]
+        found["I9 no personal data in logs or in Temporal's store"].append(
+            "the search does not find the ids that must be there"
+        )
+    found["every receipt is accepted"] = (await environment.servers.vendor_control.send_command())["complaints"]
     return {name: rows for name, rows in found.items() if rows}
 
 

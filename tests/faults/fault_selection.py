@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tests.faults.acts import FAULTS
+from tests.faults.catalog import FAULTS
 
 FULL_ROUND = 20
 

@@ -6,7 +6,7 @@ import pytest
 
 from embedded.stack import CHECKOUT
 from tests.faults.__main__ import LONG, arguments, chosen, line, total
-from tests.faults.acts import FAULTS, OUTAGES
+from tests.faults.catalog import FAULTS, OUTAGES
 from tests.faults.fault_run import FaultRunResult
 from tests.faults.fault_selection import FULL_ROUND, select_faults
 

@@ -52,29 +52,29 @@ KEPT: dict[str, Any] = {**CALL, "kind": "kept", "message_id": "m", "to": "+1555"
 SENT_AGAIN = "INSERT INTO sandbox_message SELECT (m).* FROM (SELECT m FROM sandbox_message m) same"
 LIES = {
     "I1 one row per key": "INSERT INTO notification SELECT (n).* FROM (SELECT n FROM notification n) same",
-    "I2 every one ends": "UPDATE notification SET finished_at = NULL",
-    "I2 an end is a status": "UPDATE notification SET status = 'PENDING'",
-    "I2 the queue holds what is open": f"INSERT INTO queue_entry VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())",
+    "I2 every notification ends": "UPDATE notification SET finished_at = NULL",
+    "I2 a finished notification has a final status": "UPDATE notification SET status = 'PENDING'",
+    "I2 every open notification has a queue entry": f"INSERT INTO queue_entry VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())",
     "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting', evidence = NULL",
     "I3 at most one send": SENT_AGAIN,
-    "I4 written before the call": "UPDATE attempt SET started_at = now() + interval '1 s'",
-    "I4 called for": "DELETE FROM sandbox_call",
-    "I5 sent is never called unsent": "UPDATE delivery SET status = 'FAILED'",
-    "I5 unsent is never called sent": "DELETE FROM sandbox_message",
-    "I5 as good as its best delivery": "UPDATE notification SET status = 'FAILED'",
-    "I6 receipts are obeyed": "UPDATE attempt SET evidence = 'sent'",
+    "I4 the attempt row precedes the call": "UPDATE attempt SET started_at = now() + interval '1 s'",
+    "I4 every message has a call": "DELETE FROM sandbox_call",
+    "I5 no sent delivery is recorded as unsent": "UPDATE delivery SET status = 'FAILED'",
+    "I5 no unsent delivery is recorded as sent": "DELETE FROM sandbox_message",
+    "I5 the status is that of the best delivery": "UPDATE notification SET status = 'FAILED'",
+    "I6 receipts are applied": "UPDATE attempt SET evidence = 'sent'",
     "I7 no row links two tenants": "UPDATE attempt SET tenant = gen_random_uuid()",
-    "I7 to its own person": """UPDATE recipient SET contact = '{"phone": "+1666"}'""",
+    "I7 every message reached its own recipient": """UPDATE recipient SET contact = '{"phone": "+1666"}'""",
     "I12 one event per status": "DELETE FROM event WHERE position = 5",
     "I12 one event per delivery status": "UPDATE event SET delivery_status = 'SENT' WHERE position = 5",
 }
 # What a vendor outside may have in its books instead.
 LIES_OUTSIDE: dict[str, list[dict[str, Any]]] = {
     "I3 at most one send": [CALL, KEPT, {**KEPT, "message_id": "m-again"}],
-    "I4 written before the call": [CALL, KEPT, {**CALL, "reference": ID}],
-    "I4 called for": [KEPT],
-    "I5 unsent is never called sent": [CALL],
-    "I7 to its own person": [CALL, {**KEPT, "to": "+1666"}],
+    "I4 the attempt row precedes the call": [CALL, KEPT, {**CALL, "reference": ID}],
+    "I4 every message has a call": [KEPT],
+    "I5 no unsent delivery is recorded as sent": [CALL],
+    "I7 every message reached its own recipient": [CALL, {**KEPT, "to": "+1666"}],
 }
 
 
@@ -120,7 +120,7 @@ async def test_a_row_of_another_tenant_is_found(forgery: asyncpg.Connection, tab
 
 async def test_an_unapplied_receipt_is_found(forgery: asyncpg.Connection) -> None:
     await forgery.execute("UPDATE receipt SET applied_at = NULL")
-    assert "I6 receipts are obeyed" in await found(forgery)
+    assert "I6 receipts are applied" in await found(forgery)
 
 
 async def test_a_second_send_after_an_unknown_outcome_is_no_lie(forgery: asyncpg.Connection) -> None:

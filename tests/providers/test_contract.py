@@ -147,10 +147,10 @@ async def test_refused_credentials_are_permanent(bench: Bench) -> None:
     assert await bench.kept(message) == 0
 
 
-def _set_deadline(bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_deadline(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut soon what never answers. Everything else gets the time that it needs on a slow machine."""
     monkeypatch.setattr(
-        type(bench.provider), "deadline", 0.5 if ability in (ContractCase.HANGS, ContractCase.DRIPS) else 60.0
+        type(bench.provider), "deadline", 0.5 if case in (ContractCase.HANGS, ContractCase.DRIPS) else 60.0
     )
 
 
@@ -211,13 +211,13 @@ async def test_a_dripping_response_is_cut_by_the_deadline(bench: Bench, monkeypa
     assert (told.result.result, told.result.reason) == (CallResult.UNKNOWN, "timeout")
 
 
-@pytest.mark.parametrize("ability", [ContractCase.ACCEPTS, *MISHAPS])
+@pytest.mark.parametrize("case", [ContractCase.ACCEPTS, *MISHAPS])
 @pytest.mark.parametrize("bench", [name for name in PROVIDERS if name in HARNESSES], indirect=True)
-async def test_an_attempt_is_one_call(bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    if ability in HARNESSES[bench.provider.name].without:
+async def test_an_attempt_is_one_call(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    if case in HARNESSES[bench.provider.name].without:
         return
-    _set_deadline(bench, ability, monkeypatch)
-    message = await bench.message(ability)
+    _set_deadline(bench, case, monkeypatch)
+    message = await bench.message(case)
     await send(bench.provider, message)
     assert await bench.called(message) == 1
 
@@ -225,14 +225,14 @@ async def test_an_attempt_is_one_call(bench: Bench, ability: ContractCase, monke
 @asked(ContractCase.REFUSES)
 async def test_no_reason_quotes_the_recipient(bench: Bench) -> None:
     without = HARNESSES[bench.provider.name].without
-    for ability in {
+    for case in {
         ContractCase.REFUSES,
         ContractCase.THROTTLES,
         ContractCase.BREAKS,
         ContractCase.ERRS,
         ContractCase.LOSES,
     } - set(without):
-        message = await bench.message(ability)
+        message = await bench.message(case)
         told = await send(bench.provider, message)
         assert told.result.reason
         assert not [value for value in map(str, message.address.values()) if value in repr(told.result)]
@@ -367,14 +367,14 @@ ANSWERS = {
 
 
 @asked(ContractCase.CHECKS, ContractCase.ERRS)
-@pytest.mark.parametrize("ability", ANSWERS)
+@pytest.mark.parametrize("case", ANSWERS)
 async def test_a_failing_check_raises_a_provider_error_within_the_deadline(
-    bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _set_deadline(bench, ability, monkeypatch)
-    bench.set_lookup_mode(ability)
+    _set_deadline(bench, case, monkeypatch)
+    bench.set_lookup_mode(case)
     async with asyncio.timeout(60):
-        with pytest.raises(ANSWERS[ability]):
+        with pytest.raises(ANSWERS[case]):
             await bench.provider.check()
     assert (bench.lookups(), bench.sends()) == (1, 0)
 
@@ -428,16 +428,16 @@ async def test_a_look_up_is_one_request_and_sends_nothing(bench: Bench) -> None:
 
 
 @asked(ContractCase.FINDS, ContractCase.ERRS)
-@pytest.mark.parametrize("ability", ANSWERS)
+@pytest.mark.parametrize("case", ANSWERS)
 async def test_a_look_up_that_fails_proves_neither_and_is_not_repeated(
-    bench: Bench, ability: ContractCase, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = await bench.message(ContractCase.LOSES)
     await send(bench.provider, message)
-    _set_deadline(bench, ability, monkeypatch)
-    bench.set_lookup_mode(ability)
+    _set_deadline(bench, case, monkeypatch)
+    bench.set_lookup_mode(case)
     async with asyncio.timeout(60):
-        with pytest.raises(ANSWERS[ability]):
+        with pytest.raises(ANSWERS[case]):
             await found(bench, message)
     assert bench.lookups() == 1
 

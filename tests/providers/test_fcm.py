@@ -40,9 +40,9 @@ def settings(bench: FcmBench, **more: Any) -> FcmSettings:
 
 @every_mode
 async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: FcmBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
+    bench: FcmBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_one_request(bench, day, monkeypatch)
+    await check_one_request(bench, mode, monkeypatch)
 
 
 async def test_a_refused_connection_proves_not_sent(bench: FcmBench) -> None:

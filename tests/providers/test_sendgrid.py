@@ -58,9 +58,9 @@ def parsed(bench: SendGridBench, body: bytes, at: datetime | None = None) -> lis
 
 @every_mode
 async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: SendGridBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
+    bench: SendGridBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_one_request(bench, day, monkeypatch)
+    await check_one_request(bench, mode, monkeypatch)
 
 
 async def test_a_refused_connection_proves_not_sent(bench: SendGridBench) -> None:

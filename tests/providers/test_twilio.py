@@ -63,9 +63,9 @@ def error(code: int, status: int = 400) -> Reply:
 
 @every_mode
 async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: TwilioBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch
+    bench: TwilioBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_one_request(bench, day, monkeypatch)
+    await check_one_request(bench, mode, monkeypatch)
 
 
 async def test_a_refused_connection_proves_not_sent(bench: TwilioBench) -> None:

@@ -117,10 +117,10 @@ async def test_a_receiver_that_is_not_ready_is_retried(bench: WebhookBench, stat
     assert (caught.value.reason, caught.value.retry_after) == (reason, 30)
 
 
-@pytest.mark.parametrize("day", [VendorMode.RESETS, VendorMode.LOSES])
-async def test_a_missing_response_is_unknown(bench: WebhookBench, day: VendorMode) -> None:
+@pytest.mark.parametrize("mode", [VendorMode.RESETS, VendorMode.LOSES])
+async def test_a_missing_response_is_unknown(bench: WebhookBench, mode: VendorMode) -> None:
     with pytest.raises(UnknownOutcome, match="connection_lost"):
-        await bench.provider.send(bench.message_in_mode(day))
+        await bench.provider.send(bench.message_in_mode(mode))
 
 
 @pytest.mark.parametrize(

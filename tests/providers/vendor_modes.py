@@ -23,23 +23,23 @@ PROVED_RESULTS = {
     VendorMode.BREAKS: CallResult.PERMANENT,
 }
 ACCEPTING_MODES = (VendorMode.GOOD, VendorMode.GARBLES, VendorMode.FLOODS, VendorMode.LOSES, VendorMode.DRIPS)
-every_mode = pytest.mark.parametrize("day", PROVED_RESULTS)
+every_mode = pytest.mark.parametrize("mode", PROVED_RESULTS)
 
 
-async def check_one_request(bench: HttpBench, day: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `deliver` calls it, with a short deadline where the vendor does not answer."""
-    monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if day in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
-    message = bench.message_in_mode(day)
-    told = await send(bench.provider, message)
-    assert told.result.result is (
-        PROVED_RESULTS[day] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
+    monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if mode in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
+    message = bench.message_in_mode(mode)
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is (
+        PROVED_RESULTS[mode] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
     )
     assert len(bench.vendor.requests) == 1
-    assert bench.vendor.kept[str(message.attempt_id)] == (day in ACCEPTING_MODES)
+    assert bench.vendor.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
 
 
 async def check_refused_connection(bench: HttpBench) -> None:
     """Its address refuses connections: proved not sent."""
-    told = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
-    assert told.result.result is CallResult.NOT_ACCEPTED
+    outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
+    assert outcome.result.result is CallResult.NOT_ACCEPTED
     assert bench.vendor.requests == []

@@ -20,9 +20,9 @@ TOOLS = {"ctypes": ctypes, "os": os, "signal": signal, "socket": socket, "libc":
 
 
 class HostileWork(JobRunner):
-    def answer(self, job: dict[str, Any]) -> wire.JobResult:
+    def run(self, job: dict[str, Any]) -> wire.JobResult:
         if job["work"] != "run":
-            return super().answer(job)
+            return super().run(job)
         try:
             result = eval(job["code"], dict(TOOLS))
         except OSError as error:

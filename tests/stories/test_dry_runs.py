@@ -50,7 +50,7 @@ def add_case(tocsin: Tocsin, number: int, example: DryRunExample) -> None:
     tocsin.put_recipient(f"person-{number}", **example.profile)
     tocsin.call("PUT", f"/recipients/person-{number}/preferences", example.preferences)
     if example.has_device and "push" in channels:
-        tocsin.device(f"person-{number}", "phone", "token-silent" if example.silent else "token-open")
+        tocsin.put_device(f"person-{number}", "phone", "token-silent" if example.silent else "token-open")
 
 
 def body_of(number: int, name: str) -> Json:

@@ -89,7 +89,7 @@ def add_fallback(tocsin: Tocsin, channel: str) -> str:
     """Send by this channel, and by email if it is not opened in three days; the notification's id."""
     add_type(tocsin, {"channels": [channel], "until": "opened", "within": "3d"}, {"channels": ["email"]})
     add_person(tocsin)
-    tocsin.device("ada", "phone", "token-silent")
+    tocsin.put_device("ada", "phone", "token-silent")
     return tocsin.send("news", "ada")
 
 

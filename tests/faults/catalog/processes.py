@@ -2,8 +2,8 @@
 
 from contextlib import ExitStack
 
-from tests.faults.acts.table import fault
-from tests.faults.acts.workers import check_no_unknown_outcome, minimum_held, send_sms_burst
+from tests.faults.catalog.table import fault
+from tests.faults.catalog.workers import check_no_unknown_outcome, minimum_held, send_sms_burst
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.scenario import Scenario
 from tests.faults.stack_process import StackProcess

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from tests.faults.acts.table import fault, outage
+from tests.faults.catalog.table import fault, outage
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario

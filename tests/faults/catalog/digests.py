@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from tests.faults.acts.table import fault
-from tests.faults.acts.workers import kill_workers, start_workers
+from tests.faults.catalog.table import fault
+from tests.faults.catalog.workers import kill_workers, start_workers
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import DIGEST, Json
 

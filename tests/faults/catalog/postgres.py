@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.faults.acts.table import fault
-from tests.faults.acts.workers import minimum_held, send_sms_burst
+from tests.faults.catalog.table import fault
+from tests.faults.catalog.workers import minimum_held, send_sms_burst
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import RECONCILE_EMAIL

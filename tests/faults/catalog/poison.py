@@ -1,7 +1,7 @@
 """Vendors whose answers, records and receipts hold message ids that cannot be stored as they are."""
 
-from tests.faults.acts.providers import MAILS, TEXTS, check_everything_arrived, met, send_some
-from tests.faults.acts.table import fault
+from tests.faults.catalog.providers import MAILS, TEXTS, check_everything_arrived, met, send_some
+from tests.faults.catalog.table import fault
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario
 from tests.faults.vendor.modes import POISONED_MODES

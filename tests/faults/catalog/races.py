@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from tests.faults.acts.table import fault
+from tests.faults.catalog.table import fault
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario
@@ -43,7 +43,7 @@ async def cancel_races_with_send(scenario: Scenario) -> None:
         ]
 
     scenario.notes.append("cancelled: " + ", ".join(f"{word} {count}" for word, count in _counted(said)))
-    scenario.checks["cancel_races_with_send: the answer was true"] = lies
+    scenario.checks["cancel_races_with_send: the response was correct"] = lies
 
 
 def _counted(said: dict[str, str]) -> list[tuple[str, int]]:

@@ -5,8 +5,8 @@ import os
 import signal
 from pathlib import Path
 
-from tests.faults.acts.table import fault
-from tests.faults.acts.workers import minimum_held, send_sms_burst
+from tests.faults.catalog.table import fault
+from tests.faults.catalog.workers import minimum_held, send_sms_burst
 from tests.faults.scenario import Scenario
 from tests.faults.stack_process import StackProcess
 from tests.faults.vendor.modes import FaultyVendorMode

@@ -2,7 +2,7 @@
 
 from statistics import median, quantiles
 
-from tests.faults.acts.table import outage
+from tests.faults.catalog.table import outage
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario

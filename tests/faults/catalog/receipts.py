@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from tests.faults.acts.table import fault
+from tests.faults.catalog.table import fault
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS
@@ -58,4 +58,4 @@ async def receipts_weeks_late(scenario: Scenario) -> None:
     async def unheard() -> list[str]:
         return [str(row) for row in await scenario.stack_database.rows(WRONG, ids, ["DELIVERED"])]
 
-    scenario.checks["receipts_weeks_late: they are obeyed"] = unheard
+    scenario.checks["receipts_weeks_late: every receipt is applied"] = unheard

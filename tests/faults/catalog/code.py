@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.faults.acts.table import fault
+from tests.faults.catalog.table import fault
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import ESCALATION, POISON, RECONCILE_SMS, WEBHOOK
 
@@ -71,4 +71,4 @@ async def poison_template(scenario: Scenario) -> None:
         reasons = [f"{row['status']} {row['failure_reason']}" for row in rows]
         return [reason for reason in reasons if not reason.startswith("FAILED sms: template_error")]
 
-    scenario.checks["poison_template: fails and says why"] = wrong
+    scenario.checks["poison_template: the notification fails with a reason"] = wrong

@@ -1,6 +1,6 @@
 """What can go wrong: importing this fills the table of faults."""
 
-from tests.faults.acts import (
+from tests.faults.catalog import (
     blocked_loops,
     code,
     devices,
@@ -17,7 +17,7 @@ from tests.faults.acts import (
     temporal,
     workers,
 )
-from tests.faults.acts.table import FAULTS, OUTAGES, Fault
+from tests.faults.catalog.table import FAULTS, OUTAGES, Fault
 
 __all__ = [
     "FAULTS",

@@ -6,9 +6,9 @@ from typing import Any
 from config_encryption import EncryptionSettings
 from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 from storage.encryption import Encryption
-from tests.faults.acts.floods import MAX_PASSWORD_SECONDS, MAX_SLOWDOWN, latency, measure_few_sends, p95
-from tests.faults.acts.requests import TENANT
-from tests.faults.acts.table import fault
+from tests.faults.catalog.floods import MAX_PASSWORD_SECONDS, MAX_SLOWDOWN, latency, measure_few_sends, p95
+from tests.faults.catalog.requests import TENANT
+from tests.faults.catalog.table import fault
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import DEVICES
@@ -37,7 +37,7 @@ async def many_devices(scenario: Scenario) -> None:
     beside = await measure_few_sends(scenario, 1, password=True)
     scenario.background_load.resume()
     scenario.notes.append(f"passwords beside {len(sent)} x {STORED} devices {latency(beside)}, alone {latency(alone)}")
-    scenario.checks["many_devices: the newest are used"] = lambda: _wrong(scenario, sent)
+    scenario.checks["many_devices: the newest devices are used"] = lambda: _wrong(scenario, sent)
     limit = max(MAX_SLOWDOWN * p95(alone), MAX_PASSWORD_SECONDS)
     assert p95(beside) <= limit, f"passwords: p95 {p95(beside):.3f} s beside many devices, at most {limit:.3f} s"
 

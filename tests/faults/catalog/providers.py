@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import dropwhile
 from typing import Any
 
-from tests.faults.acts.table import fault, outage
 from tests.faults.background_load import running_background_load
+from tests.faults.catalog.table import fault, outage
 from tests.faults.environment import RESUME_RATE
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.pace import wait_seconds

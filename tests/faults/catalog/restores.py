@@ -10,7 +10,7 @@ from typing import Any
 from commands.holds import release_and_describe
 from config import Settings
 from embedded.postgres import DATABASE_NAME
-from tests.faults.acts.table import fault
+from tests.faults.catalog.table import fault
 from tests.faults.load_generator import GeneratedSend
 from tests.faults.scenario import Scenario
 from tests.faults.servers import Servers
@@ -91,7 +91,7 @@ async def _lose_what_is_accepted_now(scenario: Scenario) -> None:
         lines = [line for line in logs.splitlines() if "unknown to the restored database" in line]
         return [id for id in ids if not any(id in line for line in lines)]
 
-    scenario.checks["restored: what is lost is named in a log"] = unnamed
+    scenario.checks["restored: lost notifications are named in a log"] = unnamed
 
 
 async def _pause(scenario: Scenario, tenant: int, order: str) -> None:
@@ -140,7 +140,7 @@ async def _start_held(scenario: Scenario, sent: Sequence[GeneratedSend], unsent:
         """Accepted during the hold: nobody can have sent them before."""
         return [sent.id for sent in during if await _messages(scenario, sent) != 1]
 
-    scenario.checks["restored: what comes during the hold is sent once"] = lost
+    scenario.checks["restored: sends accepted during the hold are sent once"] = lost
 
 
 async def _held_workers(servers: Servers, name: str) -> int:

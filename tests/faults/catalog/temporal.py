@@ -1,7 +1,7 @@
 """Temporal killed, away, cut off, or back with an empty store."""
 
 from embedded.temporary import temporary_temporal
-from tests.faults.acts.table import fault, outage
+from tests.faults.catalog.table import fault, outage
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS, WEBHOOK

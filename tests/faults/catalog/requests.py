@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.faults.acts.table import fault
+from tests.faults.catalog.table import fault
 from tests.faults.scenario import Scenario
 from tests.faults.type_specs import RECONCILE_EMAIL, WEBHOOK
 
