@@ -60,7 +60,7 @@ def _find_provider(name: str) -> type[Provider]:
     except InvalidSettings as error:
         raise CommandError(str(error)) from None
     if name not in available:
-        raise CommandError(f"unknown provider: {name}; there are {', '.join(sorted(available))}")
+        raise CommandError(f"unknown provider: {name}; known providers: {', '.join(sorted(available))}")
     return available[name]
 
 

@@ -1,5 +1,6 @@
-"""Google's access tokens for a service account, one at a time and kept until shortly before it ends: for FCM.
+"""Fetch and cache Google access tokens for a service account. Used by `fcm`.
 
+One token is cached at a time, until shortly before it expires.
 https://developers.google.com/identity/protocols/oauth2/service-account
 """
 
@@ -14,15 +15,15 @@ from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.transport import Transport, parse_retry_after
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-# Well inside the call's deadline, so that a token that does not come is known to have sent nothing.
+# Well below the deadline of a call, so that a missing token proves that nothing was sent.
 TOKEN_DEADLINE = 5.0
 RENEWAL_MARGIN = 300
-# A token that has worked may be taken back; one that is this young never has.
+# Google can revoke a token that has worked before. A token younger than this has never worked.
 NEW_TOKEN_SECONDS = 10.0
 
 
 class AccessTokens:
-    """`scope` is what the token is good for, `url` where it is fetched."""
+    """Cache the access token for `scope`, fetched from `url`."""
 
     def __init__(self, account: credentials.Certificate, scope: str, url: str, transport: Transport) -> None:
         self._account = account
@@ -35,7 +36,9 @@ class AccessTokens:
         self._fetched_at = 0.0
 
     async def get_token(self) -> str:
-        """Raises TemporaryError or PermanentError, never Unknown: no message has left."""
+        """Return a valid token. Raises TemporaryError or PermanentError, never UnknownOutcome: no message has been sent
+        yet.
+        """
         try:
             async with asyncio.timeout(TOKEN_DEADLINE), self._lock:
                 if time.time() >= self._renew_at:
@@ -50,7 +53,9 @@ class AccessTokens:
 
     @property
     def is_new(self) -> bool:
-        """Whether the token has been fetched moments ago: then a vendor that refuses it refuses us."""
+        """Return whether the token was fetched moments ago. If the vendor refuses a new token, it refuses the
+        account.
+        """
         return time.time() - self._fetched_at < NEW_TOKEN_SECONDS
 
     async def _renew(self) -> None:
@@ -67,7 +72,7 @@ class AccessTokens:
                 {"status": http_response.status},
                 retry_after=parse_retry_after(http_response.headers),
             )
-        self._fetched_at = time.time()  # not the monotonic clock, which stands still while a machine sleeps
+        self._fetched_at = time.time()  # not the monotonic clock, which stops while a machine sleeps
         self._token, self._renew_at = token, self._fetched_at + expires_in - RENEWAL_MARGIN
 
     def _sign_assertion(self) -> str:

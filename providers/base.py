@@ -1,6 +1,7 @@
-"""What every adapter is: a class that sends one message once, and reads its vendor's receipts.
+"""Define the interface of an adapter: a class that sends one message once and parses its vendor's receipts.
 
-An adapter never retries, sleeps or knows Temporal or the database. `docs/providers.md` says how to add one.
+An adapter never retries or sleeps, and knows neither Temporal nor the database. `docs/providers.md` explains how to add
+one.
 """
 
 import json
@@ -23,9 +24,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderReceipt:
-    """What a vendor says happened, in house words. Matched by our reference, else by the vendor's message id. Where
-    somebody wrote to us there is `phone` instead: then it is about the number, for every tenant that has it. `raw` is
-    as it came: the receipt is identified by it. `kept` is stored in its place, if it is given."""
+    """Describe an event that a vendor reports, in Tocsin's terms.
+
+    It is matched by `attempt_id`, else by the vendor's message id. A reply of a recipient has `phone` instead and
+    applies to that number for every tenant that uses it. `raw` is the event as received and identifies the receipt.
+    `stored_raw`, if set, is stored instead of `raw`.
+    """
 
     kind: ReceiptKind
     occurred_at: datetime
@@ -42,20 +46,20 @@ class ProviderReceipt:
 
 
 class ForgedReceipt(Exception):
-    """The signature is missing or wrong; the text says which, for our log, and quotes nothing of what came."""
+    """Signal a missing or wrong signature. The text, for the log, states which, and quotes nothing of the request."""
 
 
 class UnreadableReceipt(Exception):
-    """The signature is right and the body is not what the vendor documents."""
+    """Signal that the signature is correct but the body does not have the documented form."""
 
 
 def read_json(body: bytes) -> Any:
-    """What Postgres can keep too: no NaN, no lone surrogates, no bottomless nesting. UnreadableReceipt otherwise."""
+    """Parse JSON that Postgres can store. Raises UnreadableReceipt for NaN, lone surrogates and excessive nesting."""
     try:
         value = json.loads(body, parse_constant=_reject_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise UnreadableReceipt("not JSON that can be kept") from error
+        raise UnreadableReceipt("the body is not JSON that can be stored") from error
     return value
 
 
@@ -64,7 +68,7 @@ def _reject_constant(constant: str) -> NoReturn:
 
 
 def parse_reference(text: str | None) -> UUID | None:
-    """Our attempt's id as a vendor gave it back; None for what is none of ours."""
+    """Return the attempt id that a vendor reports, or None if the text is not one."""
     try:
         return UUID(text or "")
     except ValueError:
@@ -72,14 +76,15 @@ def parse_reference(text: str | None) -> UUID | None:
 
 
 class Provider:
-    """`deadline` is the whole call's, in seconds. `idempotent`: the same attempt may be sent again without harm.
+    """Define the class attributes and methods that an adapter provides.
 
-    `max_events` is how many events one callback may report: a larger one is refused, and the vendor repeats it until it
-    gives up, so it must be at least what the vendor sends at once.
-    `max_evidence` is the most that it reports of a message; a goal beyond that is warned of.
-    `lookup` says what asking proves: `definitive`, `positive_only` or `none`; `settle_window` is how long, in seconds
-    after the call, the vendor's records may lag behind what it accepted. `has_circuit` False: what one person's
-    endpoint does says nothing of the next one's. `settings` is what `build` loads.
+    `deadline` limits the whole call, in seconds. `idempotent`: the same attempt may be sent again without harm.
+    `max_events` is the most events of one callback. A larger callback is refused and the vendor repeats it until it
+    gives up, so the value must be at least the vendor's own maximum. `max_evidence` is the most that the vendor reports
+    about a message. A goal beyond that causes a warning. `lookup` states what a lookup proves: `definitive`,
+    `positive_only` or `none`. `settle_window` is the lag, in seconds after the call, of the vendor's records behind its
+    acceptance. `has_circuit` is False where a failing endpoint of one recipient proves nothing about those of others.
+    `settings` is the class that `build` loads.
     """
 
     name: ClassVar[str]
@@ -97,11 +102,13 @@ class Provider:
 
     @classmethod
     def build(cls, context: ProviderContext) -> Self:
-        """At start, once. Raises InvalidSettings, which names the variable."""
+        """Create the adapter, once, at start. Raises InvalidSettings, which names the variable."""
         raise NotImplementedError
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        """One request. Raises TemporaryError, PermanentError or Unknown; `deliver` holds the deadline."""
+        """Make one request. Raises TemporaryError, PermanentError or UnknownOutcome. `deliver` enforces the
+        deadline.
+        """
         raise NotImplementedError
 
     def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
@@ -109,17 +116,24 @@ class Provider:
         return None
 
     async def check(self) -> str:
-        """What the vendor says of our credentials, as a short sentence; nothing is sent. Raises TemporaryError or PermanentError,
-        within `deadline`."""
+        """Verify the credentials with the vendor, without sending, and return the result as a short sentence.
+
+        Raises TemporaryError or PermanentError, within `deadline`.
+        """
         raise NotImplementedError
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
-        """What the vendor has that may be this attempt, oldest first; `since` is when its row was written. An empty
-        list proves absence only where `lookup` is `definitive`, and only after `settle_window`. One request; raises
-        TemporaryError or PermanentError, within `deadline`."""
+        """Return the vendor's messages that may belong to this attempt, oldest first, with one request.
+
+        `since` is when the attempt row was written. An empty list proves absence only where `lookup` is `definitive`,
+        and only after `settle_window`. Raises TemporaryError or PermanentError, within `deadline`.
+        """
         raise NotImplementedError
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
-        """Verify over the raw bytes, then read. `query` is what followed the `?`, as it came: some vendors sign the
-        whole address. Raises ForgedReceipt or UnreadableReceipt."""
-        raise ForgedReceipt(f"{self.name} reports nothing")
+        """Verify the signature over the raw bytes, then parse the events.
+
+        `query` is the unparsed query string: some vendors sign the whole URL. Raises ForgedReceipt or
+        UnreadableReceipt.
+        """
+        raise ForgedReceipt(f"{self.name} has no receipts")

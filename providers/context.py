@@ -1,4 +1,4 @@
-"""What bootstrap hands to every adapter's `build`; each takes what it needs."""
+"""Define the objects that bootstrap passes to the `build` method of every adapter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,26 +16,31 @@ S = TypeVar("S", bound=ProviderSettings)
 
 class Inbox(Protocol):
     async def put(self, message: OutgoingMessage) -> None:
-        """Write the row; writing it again changes nothing."""
+        """Write the row. Idempotent."""
 
 
 class SandboxStore(Protocol):
     async def count_call(self, message: OutgoingMessage) -> int:
-        """Note a call and say which one it is for this delivery and endpoint, from 1."""
+        """Record a call and return its number, from 1, for this delivery and endpoint."""
 
     async def accept(
         self, message: OutgoingMessage, receipts: list[tuple[ReceiptKind, timedelta]], *, is_call: bool
     ) -> UUID:
-        """Keep the message and what is to be reported of it, after which time; its id. `is_call`: note the call too."""
+        """Store the message with its planned receipts, each with a delay, and return its id. `is_call`: record the call
+        too.
+        """
 
     async def find(self, message: OutgoingMessage) -> list[UUID]:
-        """Ids of what was kept of this attempt."""
+        """Return the ids of the messages stored for this attempt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderContext:
-    """`guarded` goes to addresses that users choose, as far as `Targets` allow it. `secret` is the installation's, to
-    derive keys from; `receipts_url` maps a provider's name to where its vendor reports."""
+    """Hold the dependencies of the adapters.
+
+    `guarded` sends to URLs that users choose, as far as `Targets` allows. `secret` is the installation's secret, from
+    which keys are derived. `receipts_url` maps a provider name to the URL of its vendor's callbacks.
+    """
 
     transport: Transport
     guarded_transport: Transport
@@ -45,5 +50,5 @@ class ProviderContext:
     sandbox_store: SandboxStore
 
     def load_settings(self, settings: type[S]) -> S:
-        """Read from the environment by the class's `env_prefix`. Raises InvalidSettings."""
+        """Load the settings from the environment by the class's `env_prefix`. Raises InvalidSettings."""
         return settings.read()

@@ -1,4 +1,4 @@
-"""An e-mail as `smtp` hands it over: headers that nobody can add to, and bodies in seven bits."""
+"""Build emails for `smtp`: headers safe from injection, and bodies in seven bits."""
 
 import re
 from collections.abc import Mapping
@@ -17,14 +17,16 @@ LINE_LIMIT = 998
 REFERENCE_HEADER = "X-Tocsin-Attempt"
 UNPARSED_HEADERS = ("Subject", "To")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-# A blank, and the 75 characters that an encoded word may have (RFC 2047).
+# One space, and the 75 characters that an encoded word may have (RFC 2047).
 ENCODED_WORD_LIMIT = 76
 
 
 class UnparsedHeaderPolicy(policy.EmailPolicy):
-    """What people influence, the subject and their address, is not read as a header's source: Python would decode
-    encoded words in it, and a line break that hides in one starts a header. Of the rest, values in ASCII are not
-    folded, because that breaks long URLs."""
+    """Treat user-controlled headers, the subject and the address, as plain text.
+
+    Python would decode encoded words in them, and a line break hidden in one would start a new header. Other ASCII
+    headers are not folded, because folding breaks long URLs.
+    """
 
     def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
         return (name, value) if name in UNPARSED_HEADERS else super().header_store_parse(name, value)
@@ -42,13 +44,13 @@ class UnparsedHeaderPolicy(policy.EmailPolicy):
         return Header(value, "utf-8", maxlinelen=ENCODED_WORD_LIMIT, header_name="Subject").encode(linesep=self.linesep)
 
 
-# Bodies in seven bits: not every server takes eight.
+# Bodies in seven bits: some servers do not accept eight.
 ASCII_POLICY = UnparsedHeaderPolicy(linesep="\r\n", raise_on_defect=True, cte_type="7bit")
 INTERNATIONAL_POLICY = ASCII_POLICY.clone(utf8=True)
 
 
 def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
-    """Return why no server should get this: an empty subject, or no text in either part."""
+    """Return why no server should get this content: an empty subject, or no text in either part."""
     if not str(content.get("subject") or "").strip():
         return ProviderRefusal(reason="empty_subject")
     parts = (content.get("text"), content.get("html"))
@@ -56,8 +58,11 @@ def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
 
 
 def build_email(message: OutgoingMessage, sender: Address, address: str) -> EmailMessage:
-    """The text first and the HTML as its better. `address` is one that `send` has looked at. The Message-ID is that of
-    the delivery, so that mail programs show a mail that had to be sent again once."""
+    """Build the email, plain text first, then HTML.
+
+    `send` has already checked `address`. The Message-ID is that of the delivery, so that mail programs show a repeated
+    email once.
+    """
     email_message = EmailMessage(policy=ASCII_POLICY if address.isascii() else INTERNATIONAL_POLICY)
     email_message["From"] = sender
     email_message["To"] = address

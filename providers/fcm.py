@@ -1,7 +1,7 @@
-"""Firebase Cloud Messaging: push to Android, iOS and web apps by its HTTP v1 API. It reports nothing afterwards.
+"""Send push messages to Android, iOS and web apps through the FCM HTTP v1 API. FCM has no receipts.
 
-The vendor's package builds the message; our transport sends, because the package's own client tries four times inside
-one call.
+The vendor's package builds the message. Tocsin's transport sends it, because the package's own client makes four
+attempts in one call.
 """
 
 import json
@@ -26,12 +26,14 @@ from providers.transport import Transport, VendorResponse, parse_retry_after, ra
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 # https://firebase.google.com/docs/cloud-messaging/customize-messages/setting-message-lifespan
 MAX_TTL = timedelta(weeks=4)
-# Nobody subscribes to it.
+# A topic without subscribers.
 CHECK_TOPIC = "tocsin-providers-check"
 
 
 class FcmSettings(ProviderSettings, env_prefix="TOCSIN_FCM_"):
-    """`credentials` is the service account's JSON file as text; TOCSIN_FCM_CREDENTIALS_FILE names the file itself."""
+    """Hold the settings. `credentials` is the JSON file of the service account, as text; TOCSIN_FCM_CREDENTIALS_FILE is
+    the path of that file.
+    """
 
     credentials: SecretStr
     project_id: str = ""
@@ -51,7 +53,7 @@ class Fcm(Provider):
         "THIRD_PARTY_AUTH_ERROR": "apple_or_web_credentials_refused",
         "APNS_AUTH_ERROR": "apple_or_web_credentials_refused",
     }
-    # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries: a minute, if no Retry-After is named
+    # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries: one minute without Retry-After
     RETRYABLE_ERRORS: ClassVar[Mapping[str, tuple[str, float | None]]] = {
         "QUOTA_EXCEEDED": ("throttled", 60.0),
         "RESOURCE_EXHAUSTED": ("throttled", 60.0),
@@ -77,8 +79,11 @@ class Fcm(Provider):
         return self._parse_refusal(http_response)
 
     async def check(self) -> str:
-        """A dry run to a topic: it needs the token, the project and the right to send to it, and ends in a yes, where
-        one to a made-up device would not: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send"""
+        """Send a dry run to a topic, which needs the token, the project and the permission to send to it.
+
+        A dry run to an invented device would not succeed:
+        https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
+        """
         title = messaging.Notification(title="Tocsin")
         dry_run = {"message": to_json(messaging.Message(topic=CHECK_TOPIC, notification=title)), "validate_only": True}
         async with query_timeout(self.deadline):
@@ -99,7 +104,9 @@ class Fcm(Provider):
         return http_response
 
     def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
-        """A device is forgotten only where the vendor says so of its token; all else about a 400 is our message."""
+        """Mark the device as gone only where the vendor reports its token as dead. Any other 400 is about the
+        message.
+        """
         codes, fields = parse_error(http_response)
         evidence = {"status": http_response.status, "codes": codes, "fields": fields}
         if http_response.status == 404 and "UNREGISTERED" in codes:
@@ -120,20 +127,22 @@ class Fcm(Provider):
 
 
 def encode_message(message: OutgoingMessage) -> Json:
-    """A second send of one delivery takes the place of the first on the device (tag, collapse id)."""
+    """Encode the request. On the device, a second send of a delivery replaces the first (tag, collapse id)."""
     push = messaging.Message(
         notification=messaging.Notification(title=message.content["title"], body=message.content["body"]),
         data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
         android=android_config(message),
         apns=messaging.APNSConfig(headers=apns_headers(message)),
     )
-    # Not in the constructor, which warns: registration tokens give way to installation ids, but apps still send them.
+    # Not in the constructor, which warns: installation ids replace registration tokens, but apps still use the tokens.
     push.token = message.address["token"]
     return to_json(push)
 
 
 def android_config(message: OutgoingMessage) -> messaging.AndroidConfig:
-    """`high` wakes a sleeping device: https://firebase.google.com/docs/cloud-messaging/android-message-priority"""
+    """Build the Android options. `high` wakes a sleeping device:
+    https://firebase.google.com/docs/cloud-messaging/android-message-priority
+    """
     return messaging.AndroidConfig(
         notification=messaging.AndroidNotification(tag=str(message.delivery_id)),
         priority="high" if message.priority <= URGENT_PRIORITY else "normal",
@@ -142,27 +151,29 @@ def android_config(message: OutgoingMessage) -> messaging.AndroidConfig:
 
 
 def remaining_ttl(message: OutgoingMessage) -> timedelta | None:
-    """None leaves it to the vendor, which then keeps a message for four weeks."""
+    """Return how long the vendor may store the message; None means the vendor's default of four weeks."""
     if message.expires_at is None:
         return None
     return min(max(message.expires_at - datetime.now(UTC), timedelta()), MAX_TTL)
 
 
 def apns_headers(message: OutgoingMessage) -> dict[str, str]:
-    """https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns"""
+    """Build the APNs headers:
+    https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
+    """
     expires = {"apns-expiration": str(int(message.expires_at.timestamp()))} if message.expires_at else {}
     priority = "10" if message.priority <= URGENT_PRIORITY else "5"
     return {"apns-collapse-id": str(message.delivery_id), "apns-priority": priority, **expires}
 
 
 def to_json(push: messaging.Message) -> Json:
-    """As text it is the package's own encoding."""
+    """Encode the message with the package's own encoder."""
     built: Json = json.loads(str(push))
     return built
 
 
 def load_account(settings: FcmSettings) -> credentials.Certificate:
-    """InvalidSettings never quotes the key."""
+    """Load the service account. The InvalidSettings error never quotes the key."""
     try:
         return credentials.Certificate(json.loads(settings.credentials.get_secret_value()))
     except ValueError:
@@ -170,7 +181,7 @@ def load_account(settings: FcmSettings) -> credentials.Certificate:
 
 
 def parse_error(http_response: VendorResponse) -> tuple[list[str], list[str]]:
-    """The words that an error goes by, most exact first, and the fields of the request that it names."""
+    """Return the error codes, most specific first, and the request fields that the error names."""
     error = http_response.json().get("error")
     error = error if isinstance(error, dict) else {}
     details = [detail for detail in error.get("details") or [] if isinstance(detail, dict)]

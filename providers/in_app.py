@@ -1,4 +1,4 @@
-"""The in-app channel: a message is a row in the person's inbox, so "sent" and "delivered" are one write."""
+"""Deliver in-app messages as rows of the recipient's inbox. One write is both "sent" and "delivered"."""
 
 from typing import ClassVar, Self
 
@@ -16,7 +16,7 @@ class InApp(Provider):
     has_circuit: ClassVar[bool] = False
     idempotent: ClassVar[bool] = True
     deadline: ClassVar[float] = 5.0
-    # Reading the message in the inbox.
+    # The recipient read the message in the inbox.
     max_evidence: ClassVar[Evidence] = Evidence.OPENED
 
     def __init__(self, inbox: Inbox) -> None:

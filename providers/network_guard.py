@@ -1,10 +1,11 @@
-"""The way out to addresses that users choose: it resolves once, checks every address, and connects to what it checked.
+"""Guard requests to URLs that users choose: resolve once, check every address, connect to a checked address.
 
-So a name that answers otherwise the next time cannot lead inside, and the TLS name and the Host header stay the URL's.
-`ipaddress.is_private` and `is_global` are no filter: NAT64, 6to4 and the metadata addresses of Azure and Oracle pass.
+A name that resolves differently the next time cannot lead to an internal address, and the TLS name and the Host header
+stay those of the URL. `ipaddress.is_private` and `is_global` do not suffice: they miss NAT64, 6to4 and the metadata
+addresses of Azure and Oracle.
 
-What is refused fails like what cannot be reached, with the same error after the same time. Any difference would tell
-tenants which names and hosts exist inside.
+A refused target fails like an unreachable one, with the same error after the same time. A difference would reveal to
+tenants which internal names and hosts exist.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from domain.targets import TargetPolicy
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
-# Of their own: whoever waits for a name server that does not answer keeps none of the threads that others wait for.
+# Separate threads: a lookup that waits for an unresponsive name server does not use up the threads of other work.
 RESOLVER_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry
@@ -48,10 +49,10 @@ BLOCKED_IPV4 = [
         "240.0.0.0/4",
     )
 ]
-# https://www.iana.org/assignments/ipv6-unicast-address-assignments: all that is handed out to the public. Outside are
-# loopback, IPv4-mapped and -compatible, NAT64, unique local (metadata of AWS and Google), link-local and multicast.
+# https://www.iana.org/assignments/ipv6-unicast-address-assignments: all public allocations. They exclude loopback,
+# IPv4-mapped and -compatible, NAT64, unique local (metadata of AWS and Google), link-local and multicast.
 PUBLIC_IPV6 = IPv6Network("2000::/3")
-# https://www.iana.org/assignments/iana-ipv6-special-registry, as far as it lies within.
+# https://www.iana.org/assignments/iana-ipv6-special-registry, as far as it lies within the public allocations.
 BLOCKED_IPV6 = [
     IPv6Network(network)
     for network in (
@@ -63,7 +64,7 @@ BLOCKED_IPV6 = [
 ]
 
 
-# Seconds that a connection takes at least to fail. Answers of name servers and refused connections are faster.
+# Seconds before a connection may fail. Responses of name servers and refused connections are faster.
 FAILURE_DELAY = 1.0
 
 
@@ -81,7 +82,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 def is_local_address(address: str) -> bool:
-    """Return whether the address is one of this machine's: only those can be bound."""
+    """Return whether the address belongs to this machine: only local addresses can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -92,7 +93,7 @@ def is_local_address(address: str) -> bool:
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Raises ConnectError, whatever the reason is. Not one byte was sent then."""
+    """Connect to checked addresses only. Raises ConnectError for every reason; not one byte was sent then."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
                 if self._is_allowed(host, port, addresses):
                     return await self._connect_first(addresses, port, local_address, socket_options)
         except (OSError, UnicodeError, httpcore2.ConnectError, httpcore2.ConnectTimeout):
-            pass  # also of the timeout above: an OSError
+            pass  # includes the timeout above, which is an OSError
         return await self._raise_after_delay(began)
 
     def _is_allowed(self, host: str, port: int, addresses: list[str]) -> bool:
@@ -143,7 +144,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Of a name with several addresses, the first that answers."""
+        """Return a connection to the first address that responds."""
         failed: httpcore2.ConnectError | None = None
         for address in addresses:
             try:
@@ -167,7 +168,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
 
 def guarded_http_transport(backend: GuardedBackend) -> httpx2.AsyncBaseTransport:
-    """For `outgoing_client`. httpx2 has no setting for a backend: its pool is exchanged for one with ours."""
+    """Build the transport for `outgoing_client`. httpx2 has no setting for a backend, so its pool is replaced."""
     transport = httpx2.AsyncHTTPTransport(trust_env=False)
     transport._pool = httpcore2.AsyncConnectionPool(
         ssl_context=httpx2.create_ssl_context(trust_env=False),

@@ -1,12 +1,12 @@
-"""What one call to a provider can come to.
+"""Define the possible outcomes of one call to a provider.
 
-Accepted, Refused            values: the provider took it, or will never take it for this recipient
-ProviderError
-├── TemporaryError                proved not accepted: connect errors, 429, documented 503
-├── PermanentError                credentials, account: nobody's message will pass
-└── Unknown                  may have been accepted: time-out or reset after the request left, undocumented 5xx
+    ProviderAcceptance, ProviderRefusal   values: accepted, or never accepted for this recipient
+    ProviderError
+    ├── TemporaryError    proved not accepted: connect errors, 429, documented 503
+    ├── PermanentError    credentials or account: no message can pass
+    └── UnknownOutcome    may have been accepted: timeout or reset after the request was sent, undocumented 5xx
 
-What the vendor sent is cleaned and capped here, for every adapter: it can always be stored.
+Values of the vendor are cleaned and limited here for every adapter, so that they can always be stored.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderAcceptance:
-    """`message_id` is the provider's; `response` is kept as evidence; `cost` in the account's currency."""
+    """Describe an accepted message.
+
+    `message_id` is the provider's. `response` is kept as evidence. `cost` is in the account's currency.
+    """
 
     message_id: str | None
     response: Json = field(default_factory=dict)
@@ -33,8 +36,9 @@ class ProviderAcceptance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderRefusal:
-    """`reason` is a house word such as `invalid_address`; `gone` is the vendor's definite word that this token
-    is dead: its device is forgotten."""
+    """Describe a refusal. `reason` is a code such as `invalid_address`. `is_gone`: the vendor reports the token as
+    dead, and its device is deleted.
+    """
 
     reason: str
     response: Json = field(default_factory=dict)
@@ -46,7 +50,7 @@ class ProviderRefusal:
 
 
 class ProviderError(Exception):
-    """`reason` is a short fact for timelines: never an address, a name or a body."""
+    """Signal a failed call. `reason` is a short fact for timelines: never an address, a name or a body."""
 
     def __init__(self, reason: str, response: Json | None = None) -> None:
         self.reason = clean_reason(reason)
@@ -55,7 +59,7 @@ class ProviderError(Exception):
 
 
 class _RetryableError(ProviderError):
-    """`retry_after` in seconds, when the provider named it."""
+    """Signal an error that can be retried, after `retry_after` seconds if the provider named a delay."""
 
     def __init__(self, reason: str, response: Json | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, response)
@@ -71,7 +75,7 @@ class PermanentError(ProviderError):
 
 
 class LookupRefused(PermanentError):
-    """The account may send, and may not be asked what became of a message."""
+    """Signal that the account may send but may not look up messages."""
 
 
 class UnknownOutcome(_RetryableError):

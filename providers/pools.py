@@ -1,4 +1,4 @@
-"""The providers of this installation, and in which pools they stand. Built by bootstrap."""
+"""Build the providers of this installation and the pools that they belong to. Called by bootstrap."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,21 +11,24 @@ from providers.base import Provider
 from providers.context import ProviderContext
 from providers.registry import available_providers
 
-# What the guard and the record around a provider call may take, in seconds.
+# Seconds that the checks and the recording around a provider call may take.
 CALL_OVERHEAD = 5.0
 
 Pools = Mapping[Channel, Sequence[PoolMember]]
 
 
 def build_providers(settings: Settings, context: ProviderContext) -> dict[str, Provider]:
-    """Those that some channel's pool names. An unknown name is an error at start, never a silent fallback. Raises
-    InvalidSettings with what is wrong with all of them."""
+    """Build the providers that the pool of some channel names.
+
+    An unknown name is an error at start, never a silent fallback. Raises InvalidSettings with the errors of all
+    providers.
+    """
     named = {name for channel in Channel for name in settings.pool(channel)}
     providers: dict[str, Provider] = {}
     errors: list[str] = []
     available = available_providers()
     if unknown := named - set(available):
-        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; there are {', '.join(sorted(available))}")
+        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; known providers: {', '.join(sorted(available))}")
     for name in sorted(named - unknown):
         try:
             providers[name] = available[name].build(context)

@@ -1,5 +1,6 @@
-"""Questions to a vendor over HTTP, which send nothing: whether it knows us, and what it has. Adapters ask them in
-`check` and `look_up`."""
+"""Query a vendor over HTTP without sending: verify credentials and look up messages. Adapters use this in `check` and
+`look_up`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,14 +9,16 @@ from contextlib import asynccontextmanager
 from providers.outcomes import Json, PermanentError, TemporaryError, UnknownOutcome
 from providers.transport import VendorResponse, raise_common_errors
 
-# Bytes. A page of messages is longer than what a send is answered.
+# Bytes. A page of messages is longer than the response to a send.
 LIST_LIMIT = 1024 * 1024
 
 
 @asynccontextmanager
 async def query_timeout(seconds: float) -> AsyncIterator[None]:
-    """Around the calls of one question; `within` in seconds. Whatever is lost on the way is TemporaryError and never
-    Unknown: there is nothing that may have been accepted."""
+    """Limit the calls of one query to `seconds`.
+
+    A lost response is a TemporaryError and never an UnknownOutcome: a query cannot be accepted.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -26,7 +29,7 @@ async def query_timeout(seconds: float) -> AsyncIterator[None]:
 
 
 def parse_json(http_response: VendorResponse) -> Json:
-    """The JSON object of a 2xx. Raises ProviderError for every other answer."""
+    """Return the JSON object of a 2xx response. Raises ProviderError for every other response."""
     evidence = {"status": http_response.status}
     if not http_response.is_2xx:
         raise_common_errors(http_response)
@@ -38,7 +41,7 @@ def parse_json(http_response: VendorResponse) -> Json:
 
 
 def parse_records(body: Json, name: str) -> list[Json]:
-    """The list of objects under that name. An answer without it proves nothing: TemporaryError."""
+    """Return the list of objects with that name. Raises TemporaryError without it: such a response proves nothing."""
     rows = body.get(name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise TemporaryError("malformed_answer")

@@ -1,4 +1,4 @@
-"""All providers: the name is module, stored value, settings prefix, receipt address and metric label in one.
+"""List all providers. The name is also the module, stored value, settings prefix, receipt URL and metric label.
 
 An installed package adds its own by an entry point of the group `tocsin.providers`.
 """

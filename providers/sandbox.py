@@ -1,5 +1,7 @@
-"""The sandbox: a vendor that keeps what it "delivered" in a ledger, reports by signed receipts, and misbehaves when
-the contact point asks it to. The default of every channel in development, and the fake that users test against.
+"""Implement the sandbox provider: it stores its messages in a table, sends signed receipts, and simulates faults.
+
+The contact point selects the fault. The sandbox is the default of every channel in development, and the fake provider
+for users' own tests.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ LOST_RECEIPT_DELAY = timedelta(seconds=20)
 
 
 class SandboxMode(StrEnum):
-    """What a word in the address, or the last four digits of a phone number, ask for."""
+    """List the faults that a word in the address, or the last four digits of a phone number, select."""
 
     REFUSE = "refuse"
     ERROR = "error"
@@ -47,11 +49,11 @@ class SandboxMode(StrEnum):
 
 MODES_BY_DIGITS = {f"{number:04}": mode for number, mode in enumerate(SandboxMode, start=1)}
 
-# Whatever happened to the calls before: one write instead of two.
+# Earlier calls do not matter: one write instead of two.
 ACCEPTING_MODES = (None, SandboxMode.SILENT, SandboxMode.OPEN, SandboxMode.BOUNCE, SandboxMode.COMPLAIN)
-# What is reported after "delivered".
+# Reported after "delivered".
 FOLLOW_UP_RECEIPTS = {SandboxMode.OPEN: ReceiptKind.OPENED, SandboxMode.COMPLAIN: ReceiptKind.COMPLAINED}
-# Reported beside a kind: this vendor's bounces are always hard.
+# Reported with the kind: bounces of this vendor are always hard.
 RECEIPT_REASONS = {ReceiptKind.BOUNCED: "invalid_address"}
 
 
@@ -61,9 +63,10 @@ class Sandbox(Provider):
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset(DeviceKind)
     deadline: ClassVar[float] = 5.0
     lookup: ClassVar[str] = "definitive"
-    # docs/providers.md#the-sandbox: its books do not lag. This is how long a lost answer stays open, for tests to see.
+    # docs/providers.md#the-sandbox: its records do not lag. This is how long a lost response stays open, visible to
+    # tests.
     settle_window: ClassVar[float] = 10.0
-    # It misbehaves for those who ask for it, and is never down.
+    # Its faults are requested by contact points. It is never down.
     has_circuit: ClassVar[bool] = False
     parses_receipts: ClassVar[bool] = True
     max_evidence: ClassVar[Evidence] = Evidence.CLICKED
@@ -107,11 +110,11 @@ class Sandbox(Provider):
         try:
             return [_parse_receipt(event) for event in read_json(body)["events"]]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise UnreadableReceipt("not a list of sandbox events") from error
+            raise UnreadableReceipt("the body is not a list of sandbox events") from error
 
     def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
         if not signature:
-            raise ForgedReceipt("there is no signature")
+            raise ForgedReceipt("the signature is missing")
         expected = sign(self._secret, timestamp, body)
         if (
             not timestamp.isascii()
@@ -120,7 +123,7 @@ class Sandbox(Provider):
         ):
             raise ForgedReceipt("the signature does not match")
         if abs(time.time() - int(timestamp[:12])) > TIMESTAMP_TOLERANCE.total_seconds():
-            raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
+            raise ForgedReceipt("the timestamp differs by more than five minutes from the clock of this machine")
 
 
 def build_acceptance(message_id: UUID) -> ProviderAcceptance:
@@ -128,12 +131,12 @@ def build_acceptance(message_id: UUID) -> ProviderAcceptance:
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over `timestamp.body`, hexadecimal."""
+    """Return the HMAC-SHA256 of `timestamp.body`, hexadecimal."""
     return hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
 def parse_mode(address: dict[str, Any]) -> SandboxMode | None:
-    """The behaviour that a contact point asks for; None is a vendor on a good day."""
+    """Return the fault that a contact point selects; None selects none."""
     if phone := address.get("phone"):
         return MODES_BY_DIGITS.get(str(phone)[-4:])
     address_text = json.dumps(address).lower()
@@ -141,7 +144,10 @@ def parse_mode(address: dict[str, Any]) -> SandboxMode | None:
 
 
 def plan_receipts(mode: SandboxMode | None, call_number: int) -> list[tuple[ReceiptKind, timedelta]]:
-    """What will be reported, and when. A lost answer's receipts come late, so that the type's policy decides first."""
+    """Return the receipts to report, with their delays.
+
+    Receipts of a lost response come late, so that the type's policy decides first.
+    """
     if mode is SandboxMode.SILENT:
         return []
     if mode is SandboxMode.BOUNCE:
@@ -166,5 +172,5 @@ def _parse_receipt(event: dict[str, Any]) -> ProviderReceipt:
 def _parse_time(text: str) -> datetime:
     parsed_time = datetime.fromisoformat(text)
     if parsed_time.tzinfo is None:
-        raise ValueError("a time without its offset")
+        raise ValueError("a time has no UTC offset")
     return parsed_time.astimezone(UTC)

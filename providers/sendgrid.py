@@ -1,7 +1,7 @@
-"""SendGrid: e-mail by its Web API, receipts by its signed Event Webhook.
+"""Send email through SendGrid's Web API and parse the receipts of its signed Event Webhook.
 
-The vendor's package builds the message and reads the key; our transport sends, because the package's own client has no
-time-out.
+The vendor's package builds the message and reads the key. Tocsin's transport sends it, because the package's own client
+has no timeout.
 """
 
 import base64
@@ -35,14 +35,16 @@ from providers.transport import Transport, VendorResponse, parse_retry_after, ra
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
-# SendGrid names no window; this is the one of Standard Webhooks. A repeated callback changes nothing anyway.
+# SendGrid documents no time window; this is the one of Standard Webhooks. A repeated callback has no effect anyway.
 TIMESTAMP_TOLERANCE = 300
-# https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the one success; 200 is that of its sandbox.
+# https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the only success; 200 is that of its sandbox.
 ACCEPTED_STATUS = 202
 
 
 class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
-    """`sender` is TOCSIN_SENDGRID_FROM. The public key is the Event Webhook's; without it no receipt is believed."""
+    """Hold the settings. `sender` is TOCSIN_SENDGRID_FROM. Without the public key of the Event Webhook, every receipt
+    is refused.
+    """
 
     api_key: SecretStr
     sender: EmailStr = Field(alias="from")
@@ -55,19 +57,19 @@ class SendGrid(Provider):
     name: ClassVar[str] = "sendgrid"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     lookup: ClassVar[str] = "positive_only"
-    # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed: a snapshot, and no lag is
-    # named. Its events come by webhook at once; what is not there after ten minutes is in doubt.
+    # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed: a snapshot without a
+    # documented lag. Its events arrive by webhook at once; a message that is missing after ten minutes is in doubt.
     settle_window: ClassVar[float] = 600.0
     parses_receipts: ClassVar[bool] = True
-    # Opens and clicks only of types that leave tracking to the account.
+    # Opens and clicks are reported only for types that leave tracking to the account.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
-    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB at
-    # once, lost after 24 hours of refusals. An event with our reference has at least 200 bytes.
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB
+    # per callback, dropped after 24 hours of refusals. An event with an attempt id has at least 200 bytes.
     max_events: ClassVar[int] = 5_000
     settings: ClassVar[type[ProviderSettings]] = SendGridSettings
 
-    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events
-    # `processed` and `deferred` say nothing new: it has been accepted, and it has not arrived.
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events `processed` and `deferred` add
+    # nothing: the message was accepted and has not arrived.
     RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
         "delivered": ReceiptKind.DELIVERED,
         "open": ReceiptKind.OPENED,
@@ -95,7 +97,8 @@ class SendGrid(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        # It accepts one and then drops the mail as invalid: https://github.com/sendgrid/sendgrid-csharp/issues/656
+        # SendGrid accepts an empty subject and then drops the email as invalid:
+        # https://github.com/sendgrid/sendgrid-csharp/issues/656
         if not email_of(message).isascii():
             return ProviderRefusal(reason="international_address_not_supported")
         if refusal := self.content_refusal(message.content):
@@ -119,20 +122,22 @@ class SendGrid(Provider):
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
         )
-        # Of the delivery: mail programs show a mail that had to be sent again once.
+        # The delivery's id: mail programs show a repeated email once.
         mail.add_header(Header("Message-ID", f"<{message.delivery_id}@{self._settings.sender.rpartition('@')[2]}>"))
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
         built: dict[str, Any] = mail.get() | build_options(message)
         return built
 
     async def check(self) -> str:
-        """A good key may lack the right to send: https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"""
+        """Read the scopes of the key. A valid key may lack the permission to send:
+        https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions
+        """
         async with query_timeout(self.deadline):
             response_body = parse_json(await self._transport.get(f"{self._api}/scopes", headers=self._headers))
         scopes = response_body.get("scopes")
         if not isinstance(scopes, list) or "mail.send" not in scopes:
             raise PermanentError("scope_mail_send_missing")
-        return "the API key is good, and may send mail"
+        return "the API key is valid and may send mail"
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
         async with query_timeout(self.deadline):
@@ -143,9 +148,12 @@ class SendGrid(Provider):
             return parse_matches(parse_json(http_response), message)
 
     def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
-        """https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
-        https://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html. A 400 that blames neither the recipient nor
-        the sender is about this message: another try gets the same answer, other messages pass."""
+        """Parse a refusal.
+
+        https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
+        https://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html. A 400 that names neither the recipient nor
+        the sender is about this message: a retry gets the same response, and other messages pass.
+        """
         fields = parse_error_fields(http_response)
         evidence = {"status": http_response.status, "fields": fields}
         if http_response.status == 429:
@@ -171,29 +179,31 @@ class SendGrid(Provider):
         events = parse_events(body)
         receipts = [self._try_parse_event(event) for event in events]
         if not any(receipts):
-            raise UnreadableReceipt("not a list of events")
+            raise UnreadableReceipt("the body is not a list of events")
         return [receipt or build_unreadable_receipt(event) for event, receipt in zip(events, receipts, strict=True)]
 
     def _try_parse_event(self, event: Any) -> ProviderReceipt | None:
-        """One that is not as documented does not cost the others of its callback."""
+        """Parse one event. An undocumented event does not fail the other events of its callback."""
         try:
             return self._parse_event(event)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
             return None
 
     def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
-        """Over the bytes as they came, the CRLF at their end included; the package's own check wants text."""
+        """Verify the signature over the raw bytes, including the CRLF at their end. The package's own check expects
+        text.
+        """
         if self._key is None:
             raise ForgedReceipt("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
         if not signature:
-            raise ForgedReceipt("there is no signature")
+            raise ForgedReceipt("the signature is missing")
         try:
             self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + body, ECDSA(SHA256()))
             age = time.time() - int(timestamp[:12])
         except (InvalidSignature, ValueError) as error:
             raise ForgedReceipt("the signature does not match") from error
         if abs(age) > TIMESTAMP_TOLERANCE:
-            raise ForgedReceipt("the timestamp is more than five minutes away from our clock")
+            raise ForgedReceipt("the timestamp differs by more than five minutes from the clock of this machine")
 
     def _parse_event(self, event: dict[str, Any]) -> ProviderReceipt:
         kind = self.RECEIPT_KINDS.get(event["event"], ReceiptKind.UNKNOWN)
@@ -221,13 +231,15 @@ def load_public_key(text: str) -> EllipticCurvePublicKey | None:
 
 
 def parse_error_fields(http_response: VendorResponse) -> list[str]:
-    """Which fields of the request the errors name; their messages may quote the person."""
+    """Return the request fields that the errors name. Their messages may quote the recipient, so they are not used."""
     errors = http_response.json().get("errors")
     named = [error.get("field") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
     return [field[:100] for field in named if isinstance(field, str)][:20]
 
 
 def parse_reset_delay(http_response: VendorResponse) -> float | None:
-    """https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits: a Unix time."""
+    """Return the seconds until the limit resets, from a Unix time:
+    https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
+    """
     value = http_response.headers.get("x-ratelimit-reset", "")
     return min(max(1.0, int(value[:12]) - time.time()), 86_400.0) if value.isascii() and value.isdigit() else None

@@ -1,4 +1,4 @@
-"""Reads the list of events of a SendGrid callback, and keeps the form of an event that is not as documented."""
+"""Parse the events of a SendGrid callback and record the structure of an undocumented event. Used by `sendgrid`."""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from providers.sendgrid_lookup import REFERENCE
 log = structlog.get_logger(__name__)
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#event-objects. Other names may be arguments
-# that senders of the same account chose.
+# of other senders of the same account.
 DOCUMENTED_FIELDS = frozenset(
     {
         *("asm_group_id", "attempt", "bounce_classification", "category", "email", "event", "ip", "newsletter"),
@@ -25,19 +25,21 @@ DOCUMENTED_FIELDS = frozenset(
 
 
 def parse_events(body: bytes) -> list[Any]:
-    """What Postgres can keep of them: no NaN, and nothing that is half a character."""
+    """Return the events, if Postgres can store them: no NaN and no lone surrogates."""
     try:
         events = json.loads(body, parse_constant=lambda _: None)
         stored_raw = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
-        raise UnreadableReceipt("not a list of events") from error
+        raise UnreadableReceipt("the body is not a list of events") from error
     if not isinstance(stored_raw, list) or not stored_raw:
-        raise UnreadableReceipt("not a list of events")
+        raise UnreadableReceipt("the body is not a list of events")
     return stored_raw
 
 
 def build_unreadable_receipt(event: Any) -> ProviderReceipt:
-    """Return it as one that says nothing. The log names no value of it and the row keeps none: any may be personal."""
+    """Return a receipt of kind `unknown`. Neither the log nor the row has a value of the event: each may be
+    personal.
+    """
     log.warning("an event of a callback cannot be read", provider="sendgrid")
     reference = event.get(REFERENCE) if isinstance(event, dict) else None
     return ProviderReceipt(

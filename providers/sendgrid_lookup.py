@@ -1,4 +1,4 @@
-"""SendGrid's Email Activity, an add-on of an account: how it is asked for an attempt, and what it has of it.
+"""Look up attempts in SendGrid's Email Activity, an add-on of an account. Used by `sendgrid`.
 
 https://www.twilio.com/docs/sendgrid/for-developers/sending-email/getting-started-email-activity-api
 """
@@ -9,17 +9,17 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import Json, ProviderAcceptance, TemporaryError
 from providers.queries import parse_records
 
-# Other senders of the same account have arguments of their own.
+# Other senders of the same account have their own arguments.
 REFERENCE = "tocsin_attempt_id"
 
 
 def build_query(message: OutgoingMessage) -> dict[str, str]:
-    """By our reference: its `unique_args` are what a send calls `custom_args`."""
+    """Query by attempt id: the `custom_args` of a send are `unique_args` here."""
     return {"query": f"(unique_args['{REFERENCE}']=\"{message.attempt_id}\")", "limit": "10"}
 
 
 def parse_matches(listing: Json, message: OutgoingMessage) -> list[ProviderAcceptance]:
-    """A condition that it passed over would list everybody's: the recipient must be ours too."""
+    """Return the messages to this recipient. If the vendor ignored the condition, the list would have everyone's."""
     recipient = email_of(message).casefold()
     return [
         build_acceptance(each)
@@ -40,5 +40,5 @@ def email_of(message: OutgoingMessage) -> str:
 
 
 def message_id_of(text: Any) -> str | None:
-    """Activity and webhook put a part for each recipient and try behind the id of the API's answer, after a dot."""
+    """Return the API's message id. Activity and webhook append a part for each recipient and attempt, after a dot."""
     return str(text).split(".")[0] if text else None

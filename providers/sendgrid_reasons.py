@@ -1,4 +1,4 @@
-"""Why SendGrid did not deliver a message, from its event: used by `sendgrid`.
+"""Map the failures of SendGrid's events to reason codes. Used by `sendgrid`.
 
 The free text of a bounce quotes addresses, so it is never a reason.
 """
@@ -10,7 +10,7 @@ from domain.evidence import ReceiptKind
 from domain.suppressions import GROUP_PREFIX
 from providers import smtp_status
 
-# https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped, without what stands in brackets
+# https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped, without the text in brackets
 DROP_REASONS: Mapping[str, str] = {
     "invalid smtpapi header": "bad_request",
     "spam content": "content_blocked",
@@ -20,8 +20,8 @@ DROP_REASONS: Mapping[str, str] = {
     "invalid": "invalid_address",
     "recipient list over package quota": "quota_exceeded",
 }
-# https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications. `Unclassified` says
-# nothing: then the status of the reply does.
+# https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/bounce-and-block-classifications. `Unclassified` has
+# no cause: the status of the reply decides.
 BOUNCE_CLASSIFICATIONS: Mapping[str, str] = {
     "invalid address": "invalid_address",
     "mailbox unavailable": "mailbox_unavailable",
@@ -31,12 +31,12 @@ BOUNCE_CLASSIFICATIONS: Mapping[str, str] = {
     "frequency or volume too high": "too_many_messages",
 }
 GROUP_EVENTS = ("group_unsubscribe", "group_resubscribe")
-# https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#bounces: a block is of this one message
+# https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#bounces: a block concerns one message
 BLOCKED_TYPE = "blocked"
 
 
 def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
-    """Return why a message did not arrive, or which unsubscribe group the recipient has left or joined again."""
+    """Return why a message did not arrive, or which unsubscribe group the recipient left or rejoined."""
     if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
         return reason_of(event)
     group = event.get("asm_group_id")
@@ -44,7 +44,9 @@ def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
 
 
 def reason_of(event: Mapping[str, Any]) -> str | None:
-    """Return our code; None for an event that names no cause. What blocks one message proves nothing of the address."""
+    """Return the reason code, or None for an event without a cause. A block of one message proves nothing about the
+    address.
+    """
     drop_reason = DROP_REASONS.get(_normalize(event.get("reason")))
     classified_reason = BOUNCE_CLASSIFICATIONS.get(_normalize(event.get("bounce_classification")))
     status_reason = smtp_status.find_reason(str(event.get("status")))

@@ -1,4 +1,4 @@
-"""E-mail by SMTP, to one server of your own. Each message has its own connection."""
+"""Send email by SMTP to one server of the operator. Each message has its own connection."""
 
 import asyncio
 import re
@@ -23,15 +23,17 @@ from providers.outcomes import Json, PermanentError, ProviderAcceptance, Provide
 from providers.smtp_status import STORAGE_EXCEEDED, find_reason, find_retry_reason
 
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
-# Seconds until the server has agreed to the recipient: what stalls before that has not been sent.
+# Seconds until the server has accepted the recipient: a call that stalls before that has sent nothing.
 PRE_DATA_TIMEOUT = 12.0
 QUIT_TIMEOUT = 1.0
-PLAINTEXT_LOGIN_WARNING = "the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit"
+PLAINTEXT_LOGIN_WARNING = "the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit"
 PLAIN_ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+")
 
 
 class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
-    """`tls`: STARTTLS is demanded, not tried. `port` None is the usual one for it."""
+    """Hold the settings. `tls` = `starttls` requires STARTTLS; there is no fallback. `port` None selects the usual port
+    of `tls`.
+    """
 
     host: str
     port: int | None = Field(None, ge=1, le=65535)
@@ -43,14 +45,14 @@ class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
 
     @property
     def has_plaintext_login(self) -> bool:
-        """Whether the password crosses a network as it is."""
+        """Return whether the password crosses a network unencrypted."""
         return bool(self.username) and self.tls == "none" and not _is_loopback(self.host)
 
     @field_validator("sender")
     @classmethod
     def _validate_sender(cls, value: str) -> str:
         if not (value.isascii() and PLAIN_ADDRESS.fullmatch(value)):
-            raise ValueError("must be an address, such as shop@example.com")
+            raise ValueError("must be an email address, such as shop@example.com")
         return value
 
 
@@ -64,20 +66,21 @@ def _is_loopback(host: str) -> bool:
 class Smtp(Provider):
     name: ClassVar[str] = "smtp"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
-    # Shorter than the drain of a worker, which ends no call that it can wait for.
+    # Shorter than the drain timeout of a worker, which lets a running call finish.
     deadline: ClassVar[float] = 20.0
     settings: ClassVar[type[ProviderSettings]] = SmtpSettings
 
-    # https://www.rfc-editor.org/rfc/rfc4954#section-6: they want us to log in, or do not like how we did.
+    # https://www.rfc-editor.org/rfc/rfc4954#section-6: the server requires a login, or rejects this one.
     LOGIN_ERROR_CODES: ClassVar[frozenset[int]] = frozenset({530, 534, 535, 538})
-    # Servers have no code of their own for "we forward for others, and you are none of them": Postfix and Sendmail say
-    # 5.7.1, as for a policy about one recipient, Exchange 5.7.54, Exim no enhanced code at all.
+    # Servers have no common code for a refusal to relay: Postfix and Sendmail use 5.7.1, as for a policy about one
+    # recipient, Exchange 5.7.54, Exim no enhanced code at all.
     RELAY_DENIED_PATTERN: ClassVar[re.Pattern[str]] = re.compile(
         r"\brelay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))"
         r"|\b(unable|not \w+) to relay|\bnot relay",
         re.IGNORECASE,
     )
-    # What we demand and the server does not offer, in the words of aiosmtplib, whose errors for it are of one class.
+    # Required features that the server does not offer, by the texts of aiosmtplib, which has one class for these
+    # errors.
     MISSING_EXTENSIONS: ClassVar[dict[str, str]] = {
         "AUTH extension": "login_not_offered",
         "authentication method": "login_not_offered",
@@ -96,7 +99,7 @@ class Smtp(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        """The server's word on the recipient, else on the content, else its acceptance."""
+        """Send one email. The reply to the recipient decides first, then the reply to the content."""
         address = message.address.get("email_ascii") or message.address["email"]
         if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
             return ProviderRefusal(reason="invalid_address")
@@ -125,7 +128,7 @@ class Smtp(Provider):
         )
 
     async def check(self) -> str:
-        """As far as the login, and a NOOP for servers that refuse only what comes after it."""
+        """Log in and send a NOOP, for servers that refuse only after the login."""
         client = self._client()
         try:
             async with self._pre_data_phase():
@@ -135,12 +138,12 @@ class Smtp(Provider):
         finally:
             client.close()
         settings = self._settings
-        login = f"takes the login of {settings.username}" if settings.username else "answers; no login is set"
+        login = f"accepts the login of {settings.username}" if settings.username else "responds; no login is set"
         warning = f"; {PLAINTEXT_LOGIN_WARNING}" if settings.has_plaintext_login else ""
         return f"{settings.host} {login} (tls: {settings.tls}){warning}"
 
     async def _open_transaction(self, client: aiosmtplib.SMTP, address: str) -> ProviderRefusal | None:
-        """As far as the recipient."""
+        """Send the envelope, up to the recipient."""
         async with self._pre_data_phase():
             await client.connect()
             await client.ehlo()
@@ -151,7 +154,7 @@ class Smtp(Provider):
 
     @asynccontextmanager
     async def _pre_data_phase(self) -> AsyncIterator[None]:
-        """Whatever is lost until then, nothing has been sent."""
+        """Map errors before DATA: nothing has been sent."""
         try:
             async with asyncio.timeout(PRE_DATA_TIMEOUT):
                 yield
@@ -168,7 +171,7 @@ class Smtp(Provider):
             raise PermanentError(missing or "server_unsuitable", {"error": type(error).__name__}) from error
 
     async def _set_envelope(self, client: aiosmtplib.SMTP, address: str) -> ProviderRefusal | None:
-        """An address that is not ASCII needs a server that takes those (RFC 6531)."""
+        """Send the sender and the recipient. A non-ASCII address needs a server with SMTPUTF8 (RFC 6531)."""
         international = not address.isascii()
         if international and not client.supports_extension("smtputf8"):
             return ProviderRefusal(reason="international_address_not_supported")
@@ -180,7 +183,7 @@ class Smtp(Provider):
     async def _send_data(
         self, client: aiosmtplib.SMTP, message: OutgoingMessage, address: str
     ) -> ProviderAcceptance | ProviderRefusal:
-        """From DATA on, what is lost may have been taken."""
+        """Send the content. A response lost after DATA may belong to an accepted email."""
         sender = Address(self._settings.from_name, addr_spec=self._settings.sender)
         mail = build_email(message, sender, address)
         try:
@@ -199,7 +202,9 @@ class Smtp(Provider):
     def _parse_refusal(
         self, error: aiosmtplib.SMTPResponseException, address: str, default_reason: str = "refused_recipient"
     ) -> ProviderRefusal:
-        """Of this recipient or this message; raises for the answers that are about us or about now."""
+        """Return a refusal of this recipient or message. Raises ProviderError for replies about the account or for a
+        later attempt.
+        """
         if error.code in self.LOGIN_ERROR_CODES:
             raise self._parse_server_error(error) from error
         text = _redact(address, error.message)
@@ -216,7 +221,7 @@ class Smtp(Provider):
         return ProviderRefusal(reason=reason, response=evidence)
 
     def _parse_server_error(self, error: aiosmtplib.SMTPResponseException) -> TemporaryError | PermanentError:
-        """Before a recipient was named, or for reasons that are none of theirs: nobody's message passes."""
+        """Map a reply before the recipient was named, or unrelated to the recipient: it concerns every message."""
         evidence: Json = {"code": error.code}
         if error.code < 500:
             return TemporaryError("unavailable", evidence)
@@ -231,7 +236,7 @@ def _redact(address: str, text: str) -> str:
 
 
 async def _quit(client: aiosmtplib.SMTP) -> None:
-    """What the server thinks of our goodbye changes nothing."""
+    """Close the session. The server's reply to QUIT does not matter."""
     with suppress(aiosmtplib.SMTPException, TimeoutError, OSError):
         async with asyncio.timeout(QUIT_TIMEOUT):
             await client.quit()

@@ -1,10 +1,10 @@
-"""Enhanced status codes of mail systems, as replies and vendors' events name them. Used by `smtp` and `sendgrid`."""
+"""Map the enhanced status codes of mail systems, in replies and vendors' events. Used by `smtp` and `sendgrid`."""
 
 import re
 from collections.abc import Mapping
 
-# https://www.iana.org/assignments/smtp-enhanced-status-codes (RFC 3463, RFC 5248 and those that add to it), without the
-# class: what is permanent as 5 is temporary as 4.
+# https://www.iana.org/assignments/smtp-enhanced-status-codes (RFC 3463, RFC 5248 and their extensions), without the
+# class: 5 is permanent, 4 is temporary.
 REASONS: Mapping[str, str] = {
     "1.0": "refused_recipient",
     "1.1": "invalid_address",
@@ -90,7 +90,9 @@ ENHANCED_CODE = re.compile(r"[245]\.(\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
 
 
 def find_reason(text: str) -> str | None:
-    """Return our code for a text that begins with an enhanced status code; None if it does not, or it says nothing."""
+    """Return the reason code for a text that begins with an enhanced status code, or None without one or for an
+    unspecific one.
+    """
     code_match = ENHANCED_CODE.match(text)
     return REASONS.get(code_match[1]) if code_match else None
 
@@ -106,8 +108,8 @@ SERVER_STATUS_PREFIX = "3."
 def find_retry_reason(code: int, text: str, *, is_recipient_reply: bool) -> str | None:
     """Return why a reply to a recipient or a content asks for a later attempt; None if it is final.
 
-    Most of these are about one recipient: greylisting and full mailboxes, the latter also with
-    552 (RFC 5321, 4.5.3.1.10). What the server says of itself (4.3.x, 421) is `unavailable`.
+    Most of these concern one recipient: greylisting and full mailboxes, the latter also with 552 (RFC 5321,
+    4.5.3.1.10). A reply about the server itself (4.3.x, 421) is `unavailable`.
     """
     code_match = ENHANCED_CODE.match(text)
     status = code_match[1] if code_match else None

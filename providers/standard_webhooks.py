@@ -1,4 +1,4 @@
-"""Signed headers of an outgoing webhook, as Standard Webhooks says.
+"""Sign outgoing webhooks according to Standard Webhooks.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -10,8 +10,11 @@ import standardwebhooks
 
 
 def sign_headers(webhook_id: str, body: str, secrets: Iterable[str]) -> dict[str, str]:
-    """`ident` stays the same when a message is tried again. One signature per secret, so that a receiver may have the
-    new one or the old one while they are exchanged."""
+    """Return the signature headers.
+
+    `webhook_id` stays the same when a message is retried. There is one signature per secret, so that a receiver may
+    have the new or the old secret during a rotation.
+    """
     now = datetime.now(UTC)
     return {
         "content-type": "application/json",

@@ -1,6 +1,6 @@
-"""The one way out to vendors over HTTP: one try, one deadline, no redirects, a capped answer, and what is proved.
+"""Send HTTP requests to vendors: one attempt, one deadline, no redirects, a limited response, and what it proves.
 
-Adapters call it; `deliver` holds the deadline around the whole call.
+Adapters call it. `deliver` enforces the deadline of the whole call.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from config import VERSION
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 
 RESPONSE_LIMIT = 64 * 1024
-# Seconds. An answer of one byte a second never times out by itself.
+# Seconds. A response of one byte per second never times out by itself.
 BODY_TIMEOUT = 3.0
-# Answers are read raw, up to the limit: unpacked they could be any size.
+# Responses are read without decompression, up to the limit: decompressed they could be any size.
 IDENTITY_ENCODING = {"accept-encoding": "identity"}
-# Raised before a byte of the request could have left.
+# Raised before a byte of the request could have been sent.
 NOT_SENT_ERRORS = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -33,7 +33,7 @@ NOT_SENT_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VendorResponse:
-    """`body` is cut at the limit; `json()` is {} for what is not a JSON object. `is_cut`: more was to come."""
+    """Hold a response. `body` is cut at the limit (`is_cut`). `json()` is {} for a body that is not a JSON object."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,8 +45,10 @@ class VendorResponse:
         return 200 <= self.status < 300
 
     def is_success(self, status: int, field: str) -> bool:
-        """Whether this is the documented success: that status, with that field in its JSON. A body that was cut off
-        cannot show the field, and the status has said enough."""
+        """Return whether this is the documented success: that status, with that field in its JSON.
+
+        A body that was cut cannot show the field, and its status suffices.
+        """
         return self.status == status and (self.is_truncated or bool(self.json().get(field)))
 
     def json(self) -> dict[str, Any]:
@@ -58,8 +60,10 @@ class VendorResponse:
 
 
 def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
-    """Says who we are; no redirects, no proxies from the environment. A connection takes 4 s at most, so that it ends
-    before the adapter's deadline and is known to have failed."""
+    """Create the client: it sends a user agent, follows no redirects and ignores the proxies of the environment.
+
+    Connecting takes at most 4 s, so that it fails before the adapter's deadline and is known to have failed.
+    """
     timeout = httpx2.Timeout(30, connect=4, pool=4)
     name = {"user-agent": f"Tocsin/{VERSION}"}
     return httpx2.AsyncClient(
@@ -68,13 +72,16 @@ def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> 
 
 
 class Transport:
-    """`client` is an `outgoing_client`."""
+    """Send requests with a client from `outgoing_client`."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
 
     async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> VendorResponse:
-        """One POST with `json=`, `data=` (a form) or `content=`. Raises TemporaryError or Unknown; statuses are answers."""
+        """Make one POST with `json=`, `data=` (a form) or `content=`. Return every status as a response.
+
+        Raises TemporaryError or UnknownOutcome.
+        """
         return await self._call("POST", url, RESPONSE_LIMIT, headers, **body)
 
     async def get(
@@ -85,7 +92,7 @@ class Transport:
         params: Mapping[str, str] | None = None,
         limit: int = RESPONSE_LIMIT,
     ) -> VendorResponse:
-        """One GET, by the rules of `post`; `limit` is how many bytes of the answer are read."""
+        """Make one GET, by the rules of `post`, and read at most `limit` bytes of the response."""
         return await self._call("GET", url, limit, headers, params=params)
 
     async def _call(
@@ -108,7 +115,7 @@ class Transport:
 
 
 async def _read_limited(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
-    """The body, and whether it was cut: a 2xx whose body breaks off or drips is an answer all the same."""
+    """Return the body and whether it was cut. A 2xx whose body breaks off or drips is still a response."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
@@ -124,8 +131,10 @@ async def _read_limited(response: httpx2.Response, limit: int) -> tuple[bytes, b
 
 
 def raise_common_errors(http_response: VendorResponse) -> None:
-    """Raises for the statuses that mean the same at every vendor; adapters look at the others (400, 404, 422 …). A 2xx
-    is here because it is not the one that the vendor documents, as from a proxy: the outcome is unknown."""
+    """Raise the errors of statuses that mean the same at every vendor. Adapters handle the others (400, 404, 422 …).
+
+    A 2xx that arrives here is not the one that the vendor documents, for example from a proxy: the outcome is unknown.
+    """
     evidence = {"status": http_response.status}
     if http_response.is_2xx:
         raise UnknownOutcome("undocumented_success", evidence)
@@ -140,7 +149,7 @@ def raise_common_errors(http_response: VendorResponse) -> None:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds, from either form that RFC 9110 allows; None if absent or nonsense."""
+    """Return the seconds, from either form of RFC 9110; None if absent or invalid."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), 86_400))
@@ -151,7 +160,7 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
 
 
 def parse_http_date(text: str) -> datetime | None:
-    """A date as headers and some vendors write it (RFC 5322); None if it is nonsense. Without a zone it is UTC."""
+    """Parse a date of a header or a vendor (RFC 5322); None if invalid. Without a zone it is UTC."""
     try:
         parsed_time = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

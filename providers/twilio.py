@@ -1,7 +1,7 @@
-"""Twilio: SMS by its Messages API, receipts by status callbacks that carry our reference in their address.
+"""Send SMS through Twilio's Messages API and parse the status callbacks, whose URL has the attempt id.
 
-The vendor's package verifies signatures. The form goes through our transport as it is: the package's client would hide
-Retry-After and turn a 2xx that it cannot read into an error.
+The vendor's package verifies signatures. The form goes through Tocsin's transport: the package's client would hide
+Retry-After and turn an unreadable 2xx into an error.
 """
 
 import base64
@@ -35,20 +35,22 @@ from providers.twilio_records import build_acceptance, created_at, may_match
 from providers.twilio_replies import is_reply, parse_opt_outs
 
 REFERENCE_PARAMETER = "attempt"
-# Of its list, newest first: nobody gets as many messages within the settle window.
+# Messages of the list, newest first: no recipient gets as many within the settle window.
 PAGE_SIZE = "100"
-# https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in its queue.
+# https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in Twilio's queue.
 MAX_TEXT_LENGTH = 1_600
 # https://www.twilio.com/docs/glossary/what-e164
 E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
 MAX_VALIDITY_SECONDS = 36_000
-# Its clock and ours, and its times are whole seconds.
+# Difference of the two clocks; Twilio's times are whole seconds.
 CLOCK_SKEW = timedelta(minutes=1)
 
 
 class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_name=True):
-    """`sender` is TOCSIN_TWILIO_FROM; it or a messaging service. `webhook_secret` is a shared key's, for callbacks that
-    are signed with one instead of the auth token."""
+    """Hold the settings. `sender` is TOCSIN_TWILIO_FROM; set it or a messaging service.
+
+    `webhook_secret` is the secret of a shared key, for callbacks signed with one instead of the auth token.
+    """
 
     account_sid: str
     auth_token: SecretStr
@@ -68,18 +70,18 @@ class Twilio(Provider):
     name: ClassVar[str] = "twilio"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
     lookup: ClassVar[str] = "definitive"
-    # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance on, before
-    # it is sent. No lag is named; a call that was still on its way when we asked is there long before this.
+    # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance, before it
+    # is sent. No lag is documented; a call in flight during the lookup appears long before this.
     settle_window: ClassVar[float] = 120.0
     parses_receipts: ClassVar[bool] = True
-    # "read" comes for channels other than SMS.
+    # "read" is reported for channels other than SMS.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
     # https://www.twilio.com/docs/iam/api/account
     INACTIVE_REASONS: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
-    # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
-    # `sent` is what we know already: a carrier has it, and nobody says that it arrived.
+    # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks `sent` adds nothing: a
+    # carrier has the message, and its arrival is not reported.
     RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
         "delivered": ReceiptKind.DELIVERED,
         "read": ReceiptKind.OPENED,
@@ -126,16 +128,19 @@ class Twilio(Provider):
         )
 
     async def check(self) -> str:
-        """A suspended account can still be asked."""
+        """Read the account. A suspended account can still be queried."""
         async with query_timeout(self.deadline):
             listing = parse_json(await self._transport.get(f"{self._account}.json", headers=self._headers))
         if listing.get("status") != "active":
             raise PermanentError(self.INACTIVE_REASONS.get(str(listing.get("status")), "account_not_active"))
-        return "the credentials are good, and the account is active"
+        return "the credentials are valid and the account is active"
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
-        """Its records hold no reference of ours, so they are found by recipient, time and text. Not by DateSent, which
-        a message that is still queued does not have: https://www.twilio.com/docs/messaging/api/message-resource"""
+        """Look up by recipient, time and text: Twilio's records have no attempt id.
+
+        Not by DateSent, which a queued message does not have:
+        https://www.twilio.com/docs/messaging/api/message-resource
+        """
         url, query = f"{self._account}/Messages.json", {"To": message.address["phone"], "PageSize": PAGE_SIZE}
         async with query_timeout(self.deadline):
             listing = parse_json(await self._transport.get(url, headers=self._headers, params=query, limit=LIST_LIMIT))
@@ -146,8 +151,10 @@ class Twilio(Provider):
         return [build_acceptance(record) for record in recent_records if may_match(record, message)]
 
     def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
-        """By its code first: some refusals of one number have the status of a refused account. A code that is in no
-        table is about this message."""
+        """Map a refusal by its code first: some refusals of one number have the status of a refused account.
+
+        A code that is in no table concerns this message.
+        """
         code = http_response.json().get("code")
         code = code if isinstance(code, int) and 400 <= http_response.status < 500 else 0
         evidence = {"status": http_response.status, "code": code}
@@ -164,8 +171,11 @@ class Twilio(Provider):
         raise PermanentError("unexpected_answer", evidence)
 
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
-        """The signature is over our public address, as we gave it to the vendor, and the sorted form; or over the
-        address alone, where that has a hash of the body."""
+        """Verify the signature, then parse the events.
+
+        The signature covers the public URL that was given to the vendor, and the sorted form; or the URL alone, where
+        that has a hash of the body.
+        """
         text, hashed = body.decode(errors="replace"), has_body_hash(query)
         fields = parse_fields(text, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
@@ -173,12 +183,12 @@ class Twilio(Provider):
         if is_reply(fields):
             return parse_opt_outs(fields)
         if not fields.get("MessageSid") or "MessageStatus" not in fields:
-            raise UnreadableReceipt("not a status callback")
+            raise UnreadableReceipt("the body is not a status callback")
         kind = self.RECEIPT_KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
         is_failure = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
         receipt = ProviderReceipt(
             kind=kind,
-            # The callback names no time.
+            # The callback has no time.
             occurred_at=datetime.now(UTC),
             attempt_id=parse_reference(dict(parse_qsl(query)).get(REFERENCE_PARAMETER)),
             provider_message_id=fields["MessageSid"],
@@ -188,20 +198,21 @@ class Twilio(Provider):
         return [receipt]
 
     def _verify(self, headers: Mapping[str, str], url: str, signed: CallbackFields | str) -> None:
-        """https://www.twilio.com/docs/usage/webhooks/webhooks-security: with HMAC-SHA1 and the auth token or, where a
-        second header says so, with the algorithm that it names and a shared key's secret."""
+        """Verify the signature: HMAC-SHA1 with the auth token or, where a second header names one, another algorithm
+        with the secret of a shared key. https://www.twilio.com/docs/usage/webhooks/webhooks-security
+        """
         settings = headers.get(SIGNATURE_SETTINGS_HEADER.lower(), "")
         secret = self._secrets[bool(settings)]
         signature = headers.get(SIGNATURE_HEADER.lower(), "")
         algorithm = get_signature_algorithm(settings)
         if not signature:
-            raise ForgedReceipt("there is no signature")
+            raise ForgedReceipt("the signature is missing")
         if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
-            raise ForgedReceipt(f"the signature does not match the address {self._callback_url}")
+            raise ForgedReceipt(f"the signature does not match the URL {self._callback_url}")
 
 
 def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
-    """Return why Twilio would not take this text: it refuses it on every call."""
+    """Return why Twilio would refuse this text on every call."""
     text = str(content.get("text") or "")
     if not text.strip():
         return ProviderRefusal(reason="empty_message")
@@ -209,7 +220,7 @@ def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
 
 
 def build_validity_period(message: OutgoingMessage) -> dict[str, str]:
-    """Return how long the vendor may keep the message in its queue, in seconds: until it is of no use any more."""
+    """Return how long Twilio may keep the message in its queue, in seconds: until it expires."""
     if message.expires_at is None:
         return {}
     seconds_left = int((message.expires_at - datetime.now(UTC)).total_seconds())

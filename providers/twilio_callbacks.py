@@ -1,4 +1,4 @@
-"""The body of a Twilio callback: a form, or JSON where the address carries its hash. Used by `twilio`."""
+"""Parse the body of a Twilio callback: a form, or JSON where the URL has its hash. Used by `twilio`."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ BODY_HASH = "bodySHA256"
 
 
 class CallbackFields(dict[str, str]):
-    """A field that repeats has its last value here, and all of them in `getall`, which the vendor's package reads."""
+    """Map a repeated field to its last value. `getall`, which the vendor's package reads, returns all values."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         super().__init__(pairs)
@@ -20,12 +20,12 @@ class CallbackFields(dict[str, str]):
 
 
 def has_body_hash(query: str) -> bool:
-    """Whether the signature covers a hash of the body instead of its fields."""
+    """Return whether the signature covers a hash of the body instead of its fields."""
     return BODY_HASH in parse_qs(query)
 
 
 def parse_fields(body: str, *, hashed: bool) -> CallbackFields:
-    """Return the texts of a form or of a JSON object; none for what is neither."""
+    """Return the texts of a form or a JSON object, or no texts for anything else."""
     if not hashed:
         return CallbackFields(parse_qsl(body, keep_blank_values=True))
     try:

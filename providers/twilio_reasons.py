@@ -1,9 +1,9 @@
-"""Why Twilio refuses a message, or did not deliver it: its error codes in our words. Used by `twilio`."""
+"""Map Twilio's error codes to reason codes. Used by `twilio`."""
 
 from collections.abc import Mapping
 
-# https://www.twilio.com/docs/api/errors: of the request (2xxxx), and of a message that it had taken (3xxxx).
-# Those of an account are raised: no failure of the recipient, and another provider may send it.
+# https://www.twilio.com/docs/api/errors: of the request (2xxxx), and of an accepted message (3xxxx). Codes about an
+# account are raised: the recipient is not at fault, and another provider may send the message.
 REASONS: Mapping[int, str] = {
     20003: "credentials_refused",
     20404: "account_not_found",
@@ -59,12 +59,12 @@ REASONS: Mapping[int, str] = {
     30410: "technical_failure",
     30500: "technical_failure",
 }
-# Of a request: its queue for our number is full, or there are too many requests. Nothing has been queued.
+# Errors of a request: the queue for the sender's number is full, or there are too many requests. Nothing was queued.
 RETRYABLE_REASONS = frozenset({"queue_full", "throttled"})
 
 
 def find_failure_reason(callback: Mapping[str, str]) -> str:
-    """Return our code for a message that was not delivered: https://www.twilio.com/docs/messaging/api/message-resource"""
+    """Return the reason code for an undelivered message: https://www.twilio.com/docs/messaging/api/message-resource"""
     code = callback.get("ErrorCode", "")
     known = REASONS.get(int(code)) if code.isascii() and code.isdigit() else None
     return known or ("canceled_at_provider" if callback.get("MessageStatus") == "canceled" else "unknown_error")

@@ -1,4 +1,4 @@
-"""Twilio's record of a message, as it answers a send and as its list has it: what it says, and whether it is ours."""
+"""Interpret Twilio's record of a message, from the response to a send or from its list, and match it to an attempt."""
 
 import re
 import unicodedata
@@ -9,13 +9,15 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import Json, ProviderAcceptance, TemporaryError
 from providers.transport import parse_http_date
 
-# https://www.twilio.com/docs/usage/tutorials/how-to-use-your-free-trial-account: what it puts before each text.
+# https://www.twilio.com/docs/usage/tutorials/how-to-use-your-free-trial-account: the prefix of each text.
 TRIAL_NOTICE = "Sent from your Twilio trial account - "
 NON_ALPHANUMERIC = re.compile(r"[\W_]+")
 
 
 def build_acceptance(record: Json, status: int = 200) -> ProviderAcceptance:
-    """The price is negative, and mostly not known yet. Nothing of the record need be there: a 2xx is a yes."""
+    """Build the result. The price is negative and usually not known yet. No field is required: a 2xx is an
+    acceptance.
+    """
     price = str(record.get("price")).removeprefix("-")
     return ProviderAcceptance(
         message_id=str(record["sid"]) if record.get("sid") else None,
@@ -25,7 +27,7 @@ def build_acceptance(record: Json, status: int = 200) -> ProviderAcceptance:
 
 
 def created_at(record: Json) -> datetime:
-    """Whole seconds. A listed record without a time or an id proves nothing: TemporaryError."""
+    """Return the time, in whole seconds. Raises TemporaryError for a listed record without a time or an id."""
     created_time = parse_http_date(str(record.get("date_created")))
     if created_time is None or not record.get("sid"):
         raise TemporaryError("malformed_answer")
@@ -33,8 +35,11 @@ def created_at(record: Json) -> datetime:
 
 
 def may_match(record: Json, message: OutgoingMessage) -> bool:
-    """By the letters and digits of its text: Twilio may replace quotes and dashes (Smart Encoding), and keeps no text
-    for an account that has bodies redacted. To miss one that is there would send it twice."""
+    """Compare the letters and digits of the texts.
+
+    Twilio may replace quotes and dashes (Smart Encoding), and stores no text for an account with redacted bodies. To
+    miss a message that exists would send it twice.
+    """
     stored_text, sent_text, notice = (
         _normalize_text(text) for text in (record.get("body"), message.content["text"], TRIAL_NOTICE)
     )

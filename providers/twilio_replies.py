@@ -1,4 +1,4 @@
-"""What people write back to Twilio's numbers: STOP, and START again. Used by `twilio`."""
+"""Parse the replies of recipients to Twilio's numbers: STOP, and START again. Used by `twilio`."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from domain.evidence import ReceiptKind
 from providers.base import ProviderReceipt
 
-# https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: which it was, where a service has that switched on.
+# https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: the type, where the service has this enabled.
 OPT_OUT_TYPES = {"STOP": ReceiptKind.UNSUBSCRIBED, "START": ReceiptKind.RESUBSCRIBED}
-# https://help.twilio.com/articles/223134027: else the words that Twilio itself obeys, if they are all there is.
+# https://help.twilio.com/articles/223134027: otherwise the keywords that Twilio itself obeys, if the text is only one.
 OPT_OUT_KEYWORDS = dict.fromkeys(
     ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"), ReceiptKind.UNSUBSCRIBED
 ) | dict.fromkeys(("START", "YES", "UNSTOP"), ReceiptKind.RESUBSCRIBED)
@@ -18,12 +18,16 @@ PHONE = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 
 
 def is_reply(fields: Mapping[str, str]) -> bool:
-    """https://www.twilio.com/docs/messaging/guides/webhook-request: a message to us, not the status of one of ours."""
+    """Return whether this is an incoming message and not the status of a sent one:
+    https://www.twilio.com/docs/messaging/guides/webhook-request
+    """
     return "MessageStatus" not in fields and {"MessageSid", "From", "Body"} <= set(fields)
 
 
 def parse_opt_outs(fields: Mapping[str, str]) -> list[ProviderReceipt]:
-    """Of one message to us. What else people write is not kept, nor is their number beside what they want."""
+    """Return the opt-out or opt-in of one incoming message. Other texts are not stored, and neither are their
+    numbers.
+    """
     opt_out_type = fields.get("OptOutType", "")
     kind = (
         OPT_OUT_TYPES.get(opt_out_type)

@@ -1,4 +1,4 @@
-"""Webhooks to an address that the person's record names, signed as Standard Webhooks says.
+"""Send webhooks to the URL of a recipient, signed according to Standard Webhooks.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -21,15 +21,18 @@ from providers.outcomes import Json, ProviderAcceptance, ProviderRefusal, Tempor
 from providers.standard_webhooks import sign_headers
 from providers.transport import Transport, VendorResponse, parse_retry_after
 
-# Besides 5xx: the receiver is not ready, not the request wrong.
+# Besides 5xx: the receiver is not ready; the request is not wrong.
 RETRYABLE_STATUSES = {408: "timeout", 425: "too_early", 429: "throttled"}
 
 
 class Webhook(Provider):
-    """Receivers tell messages apart by `webhook-id`, which stays the same when a delivery is tried again: a repetition
-    is harmless, and so this is `idempotent`. An answered 5xx is the receiver asking for that repetition: TemporaryError, to
-    be tried until the type gives up. No answer at all is Unknown, and what follows is for the type's guarantee to say.
-    Any other refusal, also of our signature (401, 403) and a redirect, is about this one endpoint: the person's."""
+    """Deliver to the recipient's own endpoint.
+
+    Receivers deduplicate by `webhook-id`, which stays the same when a delivery is retried, so the provider is
+    `idempotent`. A 5xx response asks for a repetition: TemporaryError, retried until the type gives up. A missing
+    response is UnknownOutcome, and the type's guarantee decides. Any other refusal, including of the signature (401,
+    403) and a redirect, concerns this one endpoint of the recipient.
+    """
 
     name: ClassVar[str] = "webhook"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.WEBHOOK})
@@ -59,13 +62,13 @@ class Webhook(Provider):
 
 
 def derive_tenant_secret(secret: bytes, tenant: UUID) -> str:
-    """What the tenant's receivers verify with, derived from the installation's: `whsec_` and 32 bytes in base64."""
+    """Derive the secret that the tenant's receivers verify with: `whsec_` and 32 bytes in base64."""
     derived = hmac.new(secret, b"webhook signing " + tenant.bytes, hashlib.sha256).digest()
     return f"whsec_{base64.b64encode(derived).decode()}"
 
 
 def build_body(message: OutgoingMessage) -> str:
-    """Thin, and the same at every attempt: `data` is the rendered content and whom it is about."""
+    """Build a small body, the same for every attempt: `data` is the rendered content and its recipient."""
     data: Json = {
         "notification_id": str(message.notification_id),
         "recipient_id": message.recipient_id,

@@ -1,1 +1,1 @@
-"""Sandboxed templates and payload schemas: no database, no network."""
+"""Render sandboxed templates and check payload schemas, without database or network."""

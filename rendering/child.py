@@ -1,4 +1,4 @@
-"""The limited process that alone compiles and runs templates and schemas; started by `renderer`, speaks `wire`."""
+"""Run templates and schemas in the isolated child process. `renderer` starts it; the protocol is `wire`."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from rendering.messages import RenderFailure, TemplateSource
 from rendering.templates import TemplateEngine
 from rendering.validators import ValidatorCache
 
-# What loads a module or a codec at its first use: literals, names of characters, filters, and both ways to fail.
+# These load every module and codec that is loaded at first use: literals, character names, filters, both error paths.
 WARM_UP_TEMPLATES = ("{{ '\\N{DASH}<b>'|striptags|urlize|urlencode }}", "{{ missing }}", "{% if %}")
 
 
 class JobRunner:
-    """What the child keeps from job to job."""
+    """Hold the state that the child keeps between jobs."""
 
     def __init__(self) -> None:
         self._templates = TemplateEngine()
@@ -53,8 +53,8 @@ def main() -> None:
 
 
 def serve(create_runner: Callable[[], JobRunner], layers: Collection[str] | None = None) -> None:
-    """Isolate this process, by all layers if none is named, and answer jobs until the parent is gone."""
-    # uvloop, on which the parent runs, lets descriptors through that somebody has made inheritable; asyncio does not.
+    """Isolate this process, by all layers if none is named, and run jobs until the parent exits."""
+    # uvloop, which the parent runs on, passes on inheritable descriptors; asyncio does not.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     runner = create_runner()
     limits = ProcessLimits()
@@ -83,7 +83,7 @@ def _run_job(runner: JobRunner, limits: ProcessLimits, job: bytes) -> bytes:
 
 
 def _receive(source: BinaryIO) -> bytes | None:
-    """None when the parent has closed its end or is gone."""
+    """Return the next frame, or None when the parent has closed its end or exited."""
     header = source.read(wire.HEADER)
     return source.read(int.from_bytes(header, "big")) if len(header) == wire.HEADER else None
 

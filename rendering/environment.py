@@ -1,4 +1,4 @@
-"""The Jinja2 environments, used in the child only: what a template may say, before memory and time limit the rest."""
+"""Define what a template may use, before memory and time limit the rest. Used in the child only."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ from rendering.failures import TOO_LARGE, TemplateRuleError
 REPEAT_LIMIT = 100_000
 NUMBER_BITS = 8_192
 
-# Padding and formatting make gigabytes of a few characters; `attr` is for reaching what a dot may not.
+# Padding and formatting methods turn a few characters into gigabytes; `attr` reaches attributes that a dot may not.
 REMOVED_FILTERS = {"attr", "center", "format", "indent", "pprint", "xmlattr"}
 REMOVED_GLOBALS = {"lipsum"}
 TEXT_METHODS = frozenset(
@@ -32,9 +32,11 @@ TEXT_METHODS = frozenset(
 
 
 class UndefinedName(StrictUndefined):
-    """Says "variable NAME" or "attribute NAME" for `failures` to judge: NAME can come from the payload."""
+    """Report "variable NAME" or "attribute NAME"; `failures` decides what to show, because NAME can come from the
+    payload.
+    """
 
-    # Or a list would print it as "[Undefined]" to a customer.
+    # Without this, a list would print "[Undefined]" to a recipient.
     __repr__ = StrictUndefined._fail_with_undefined_error
 
     @property
@@ -45,7 +47,7 @@ class UndefinedName(StrictUndefined):
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    # Intercepted operators are not folded at compile time either, so `10**10**8` meets `call_binop` first.
+    # Intercepted operators are not folded at compile time, so `10**10**8` reaches `call_binop` first.
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -54,7 +56,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """`order.items` is the payload's `items`, not the method of Python's dict."""
+        """Prefer keys: `order.items` is the payload's `items`, not the method of Python's dict."""
         if type(obj) is dict and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
@@ -65,7 +67,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:
-        """Jinja2 would offer a guarded `str.format`, but its widths make gigabytes: it is no TEXT_METHOD."""
+        """Disable `str.format`. Jinja2's guarded version would still allow widths that make gigabytes."""
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         return self.undefined(name=attribute, obj=obj, exc=SecurityError)
@@ -95,7 +97,7 @@ def _check_bits(bits: int) -> None:
 
 
 def build_environment(*, html: bool) -> TemplateEnvironment:
-    """Without a loader: `include`, `import` and `extends` are refused when parsing (`templates`)."""
+    """Build an environment without a loader: `templates` refuses `include`, `import` and `extends` when parsing."""
     sandbox = TemplateEnvironment(autoescape=html, undefined=UndefinedName, cache_size=0, keep_trailing_newline=True)
     sandbox.filters = {name: filter_ for name, filter_ in FILTERS.items() if name not in REMOVED_FILTERS}
     sandbox.globals = {name: value for name, value in DEFAULT_NAMESPACE.items() if name not in REMOVED_GLOBALS}

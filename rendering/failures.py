@@ -1,4 +1,4 @@
-"""Turns what Jinja2 raises into reasons that are safe to store: exception texts can quote the payload."""
+"""Map Jinja2's exceptions to reasons that are safe to store: exception texts can quote the payload."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from jinja2.exceptions import SecurityError
 
 from rendering.messages import RenderFailure
 
-# What templates make Jinja2, its filters and Python's compiler raise. Anything else ends the child, which is answered
-# as well (`renderer`).
+# Exceptions that templates cause in Jinja2, its filters and Python's compiler. Any other exception ends the child,
+# which `renderer` handles.
 TEMPLATE_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -43,7 +43,7 @@ _MISSING_NAME = re.compile(r"No (filter|test) named '(.+?)'(?: found)?\.?")
 
 
 class TemplateRuleError(TemplateError):
-    """Raised by our own sandbox rules; its text is fixed and so safe to show."""
+    """Signal a violation of Tocsin's own sandbox rules. Its text is fixed and so safe to show."""
 
 
 def explain_error(error: BaseException, part: str, source: str, line_of: Callable[[int], int] | None) -> RenderFailure:
@@ -72,7 +72,7 @@ REASONS: dict[type[BaseException], str] = {
     OverflowError: TOO_LARGE,
     MemoryError: TOO_MUCH_MEMORY,
     RecursionError: TOO_DEEP,
-    # More than 20 loops inside one another: Python's compiler refuses what Jinja2 has generated.
+    # More than 20 nested loops: Python's compiler refuses the code that Jinja2 generates.
     SyntaxError: TOO_DEEP,
 }
 
@@ -83,7 +83,9 @@ def _explain_undefined(message: str, source: str) -> str:
 
 
 def _is_in_source(name: str, source: str) -> bool:
-    """`order[key]` and `map(key)` fail with a name from the payload: show only what the template's author wrote."""
+    """Return whether the template's author wrote the name. `order[key]` and `map(key)` fail with a name from the
+    payload.
+    """
     return name.isidentifier() and re.search(rf"\b{name}\b", source) is not None
 
 
@@ -92,7 +94,7 @@ def _shorten(message: str) -> str:
 
 
 def _template_line(trace: TracebackType | None) -> int | None:
-    """Line of the generated Python code, of the innermost template frame."""
+    """Return the line of the generated Python code, of the innermost template frame."""
     line = None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

@@ -1,20 +1,22 @@
-"""Decides whose item is taken next: round-robin over tenants, with a cap for each tenant. Pure; used by `pool`."""
+"""Choose the next item round-robin over tenants, with a limit for each tenant. Pure; used by `pool`."""
 
 from collections import Counter, OrderedDict, deque
 from typing import Generic, TypeVar
 from uuid import UUID
 
 Item = TypeVar("Item")
-# None: the installation's own calls.
+# None: calls of the installation itself.
 TenantId = UUID | None
 
 
 class RenderQueueFull(Exception):
-    """Too many calls are waiting, most of them this tenant's. The call has done nothing, so it can be repeated."""
+    """Signal that too many calls are waiting, most of them of this tenant. The call had no effect and can be
+    repeated.
+    """
 
 
 class FairQueue(Generic[Item]):
-    """`share` is how many slots a tenant may occupy, `waiting` how many items may wait in all."""
+    """Queue items per tenant. `share` is the most slots of one tenant; `waiting` is the most waiting items in total."""
 
     def __init__(self, *, slots_per_tenant: int, waiting: int) -> None:
         self._slots_per_tenant = slots_per_tenant
@@ -30,7 +32,7 @@ class FairQueue(Generic[Item]):
         self._waiting.setdefault(tenant, deque()).append(item)
 
     def remove_surplus(self, latest: TenantId) -> Item | None:
-        """Remove and return the newest item of the tenant with the most, if too many wait; of equals, of `latest`."""
+        """Remove and return the newest item of the tenant with the most, if too many wait. `latest` wins a tie."""
         if self.waiting <= self._limit:
             return None
         busiest_tenant = max(self._waiting, key=lambda each: (len(self._waiting[each]), each == latest))
@@ -39,21 +41,21 @@ class FairQueue(Generic[Item]):
         return item
 
     def remove(self, tenant: TenantId, item: Item) -> None:
-        """Remove an item that has not been taken."""
+        """Remove an item that has not been dequeued."""
         items = self._waiting[tenant]
         items.remove(item)
         if not items:
             del self._waiting[tenant]
 
     def dequeue(self) -> Item | None:
-        """Return the next item; its tenant occupies one slot more until `release`."""
+        """Return the next item. Its tenant occupies one more slot until `release`."""
         tenant = next((each for each in self._waiting if self._occupied[each] < self._slots_per_tenant), ...)
         if tenant is ...:
             return None
         items = self._waiting.pop(tenant)
         item = items.popleft()
         if items:
-            self._waiting[tenant] = items  # behind the others
+            self._waiting[tenant] = items  # behind the other tenants
         self._occupied[tenant] += 1
         return item
 

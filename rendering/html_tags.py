@@ -1,6 +1,8 @@
-"""Where the tags of an HTML document are, in one pass and in linear time, by the rules of the standard's tokenizer
-(https://html.spec.whatwg.org/multipage/parsing.html#tokenization). The library's parser is not for this: it reads the
-rest of the document again for each thing that is unclosed, 22 s for 60 kB of `<a `.
+"""Find the tags of an HTML document in one pass and linear time.
+
+The rules are those of the standard's tokenizer (https://html.spec.whatwg.org/multipage/parsing.html#tokenization). The
+standard library's parser does not fit: it rereads the rest of the document for each unclosed construct, 22 s for 60 kB
+of `<a `.
 """
 
 import re
@@ -10,10 +12,10 @@ from html.entities import html5
 from typing import NamedTuple
 
 Span = tuple[int, int]
-# Start, stop and the text that takes its place.
+# Start, end and replacement text.
 Edit = tuple[int, int, str]
 
-# Their content is text until their end tag.
+# Elements whose content is text until their end tag.
 RAW_TEXT_TAGS = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 RAW_TEXT_ENDS = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE | re.ASCII) for name in RAW_TEXT_TAGS}
 TAG_NAME = re.compile(r"[A-Za-z][^\t\n\f\r />]*")
@@ -23,14 +25,17 @@ ATTRIBUTE_NAME = re.compile(r"=?[^\t\n\f\r />=]*")
 EQUALS = re.compile(r"[\t\n\f\r ]*=[\t\n\f\r ]*")
 UNQUOTED_VALUE = re.compile(r"[^\t\n\f\r >]*")
 CHARACTER_REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)(=?)")
-# Digits of the largest code point, in decimal.
+# Decimal digits of the largest code point.
 CODE_POINT_DIGITS = 7
 
 
 class Tag(NamedTuple):
-    """`name` is in lower case, with a slash before it for an end tag; `start` is where its `<` stands. Attributes are
-    in their order, by name in lower case, with the spans of their values without quotes. `closed` is false for a tag
-    that the document ends in."""
+    """Describe a tag.
+
+    `name` is in lower case, with a leading slash for an end tag. `start` is the position of its `<`. Attributes are in
+    order, by name in lower case, with the spans of their values without quotes. `closed` is False for a tag that the
+    end of the document cuts off.
+    """
 
     name: str
     start: int
@@ -39,19 +44,19 @@ class Tag(NamedTuple):
 
     @property
     def values(self) -> dict[str, Span]:
-        """Return the spans by name; of a name that is given twice the first counts."""
+        """Return the spans by name. The first of two attributes of one name counts."""
         return dict(reversed(self.attributes))
 
 
 def find_tags(html: str) -> Iterator[Tag]:
-    """In their order, without those in comments, scripts, styles and the like."""
+    """Find the tags in order, except those in comments, scripts, styles and the like."""
     return (tag for tag in _scan(html, 0, len(html), []) if tag.closed)
 
 
 def find_all_tags(html: str) -> Iterator[Tag]:
-    """Find also the tags inside comments and raw text, and one without an end.
+    """Find also the tags inside comments and raw text, and an unclosed tag.
 
-    Outlook reads what is in conditional comments, SVG has no raw text, and what is appended later can close a tag.
+    Outlook reads conditional comments, SVG has no raw text, and appended text can close a tag.
     """
     hidden: list[Span] = []
     yield from _scan(html, 0, len(html), hidden)
@@ -60,7 +65,7 @@ def find_all_tags(html: str) -> Iterator[Tag]:
 
 
 def apply_edits(html: str, edits: Iterable[Edit]) -> str:
-    """Replace spans by texts; the spans do not overlap."""
+    """Replace spans by texts. Spans do not overlap."""
     return "".join(_split_pieces(html, sorted(edits)))
 
 
@@ -74,7 +79,7 @@ def _split_pieces(html: str, edits: list[Edit]) -> Iterator[str]:
 
 
 def _scan(html: str, position: int, end: int, hidden: list[Span]) -> Iterator[Tag]:
-    """Yield the tags between two places; add the spans whose content is no markup to `hidden`."""
+    """Yield the tags between two positions, and add the spans whose content is not markup to `hidden`."""
     while (position := html.find("<", position, end)) >= 0:
         if html.startswith("<!--", position, end):
             position = _skip_comment(html, position + 4, end, hidden)
@@ -113,7 +118,7 @@ def _skip_raw_text(html: str, close: re.Pattern[str], position: int, end: int, h
 
 
 def _scan_attributes(html: str, position: int, end: int) -> tuple[list[tuple[str, Span]], int, bool]:
-    """The attributes, where the tag is over, and whether it has an end."""
+    """Return the attributes, the end position of the tag, and whether it is closed."""
     attributes: list[tuple[str, Span]] = []
     while (position := _match_end(ATTRIBUTE_GAP, html, position, end)) < end:
         if html[position] == ">":
@@ -126,7 +131,7 @@ def _scan_attributes(html: str, position: int, end: int) -> tuple[list[tuple[str
 
 
 def _scan_value(html: str, position: int, end: int) -> tuple[Span, int]:
-    """Of the attribute whose name ends here; an empty span if it has none."""
+    """Return the value span of the attribute whose name ends here; an empty span without a value."""
     equals = EQUALS.match(html, position, end)
     if equals is None:
         return (position, position), position
@@ -148,8 +153,9 @@ def _position_or_end(position: int, end: int) -> int:
 
 
 def unescape_attribute(value: str) -> str:
-    """What an attribute's text means. Unlike in text, `&copy` before a letter, a digit or `=` is no reference there:
-    it is the next parameter of an address."""
+    """Decode an attribute's text. Unlike in text, `&copy` before a letter, a digit or `=` is not a reference: it is the
+    next parameter of a URL.
+    """
     return CHARACTER_REFERENCE.sub(_decode_reference, value)
 
 
@@ -162,7 +168,7 @@ def _decode_reference(match: re.Match[str]) -> str:
 
 
 def _decode_code_point(name: str) -> str:
-    """Zeros in front may be many; a number that is too large for a character is the replacement character."""
+    """Decode a numeric reference. Leading zeros are ignored; a number too large for a character gives U+FFFD."""
     prefix, digits = ("#x", name[2:]) if name[1] in "xX" else ("#", name[1:])
     digits = digits.lstrip("0") or "0"
     return unescape(f"&{prefix}{digits};") if len(digits) <= CODE_POINT_DIGITS else "\ufffd"

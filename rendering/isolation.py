@@ -1,7 +1,7 @@
-"""What a rendering child gives up for good before its first job: files, network, processes, the rights of its parent.
+"""Isolate a rendering child before its first job: files, network, processes, the rights of its parent.
 
-Each layer is independent of the others, so that a kernel which lacks one still has the rest. `docs/operating.md` says
-which one refuses what.
+Each layer is independent of the others, so that a kernel without one still provides the rest. `docs/operating.md` lists
+what each layer refuses.
 """
 
 import ctypes
@@ -15,21 +15,21 @@ from dataclasses import dataclass, field
 from rendering import landlock, seccomp
 
 SET_NO_NEW_PRIVS = 38
-# Of no user that a machine has: the range from which systemd takes its temporary ones.
+# A range that no user of a machine has: systemd takes its temporary users from it.
 FIRST_UID, UID_COUNT = 61184, 4336
 LINUX_LAYERS = {"no_new_privs", "landlock", "seccomp"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Isolation:
-    """The layers in force, and why the others are missing: the name of an error."""
+    """Describe the active layers, and the error name of each missing one."""
 
     in_force: tuple[str, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def isolate(layers: Collection[str] | None = None) -> Isolation:
-    """Everything must have been imported and opened that the process needs. `layers` None is all of them."""
+    """Apply the layers, all if None. The process must have imported and opened everything that it needs."""
     in_force, missing = [], {}
     for name, apply in LAYERS.items():
         if (layers is not None and name not in layers) or (name == "own_uid" and os.geteuid() != 0):
@@ -46,7 +46,7 @@ def isolate(layers: Collection[str] | None = None) -> Isolation:
 
 
 def _drop_root() -> None:
-    """Each child gets a uid of its own by its pid, and with root it loses all capabilities."""
+    """Change to a uid of its own, by pid. With root, the child loses all capabilities."""
     uid = FIRST_UID + os.getpid() % UID_COUNT
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -54,23 +54,23 @@ def _drop_root() -> None:
 
 
 def _forbid_new_privileges() -> None:
-    """No program that it starts gets more rights, such as by setuid. The kernel wants this before the filters."""
+    """Prevent new privileges, such as by setuid. The kernel requires this before the filters."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _forbid_processes() -> None:
-    """Has no effect on root."""
+    """Refuse new processes. Has no effect on root."""
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def _forbid_descriptors() -> None:
-    """Those that are open stay."""
+    """Refuse new descriptors. Open ones stay open."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
-# In this order: Landlock needs a descriptor, and the filter of system calls refuses what the others call.
+# The order matters: Landlock needs a descriptor, and the system call filter refuses the calls of the other layers.
 LAYERS: dict[str, Callable[[], None]] = {
     "own_uid": _drop_root,
     "no_new_privs": _forbid_new_privileges,

@@ -1,14 +1,14 @@
-"""Takes all files and TCP ports away from this process, where the kernel has Landlock. Called by `isolation`."""
+"""Deny this process all files and TCP ports, where the kernel has Landlock. Called by `isolation`."""
 
 import ctypes
 import os
 
 CREATE_RULESET, RESTRICT_SELF = 444, 446  # the same numbers on all architectures
-GET_VERSION = 1  # asks which one the kernel has
-# What each version can refuse. Whatever is named here and allowed by no rule is refused, and there is no rule.
+GET_VERSION = 1  # returns the version of the kernel
+# Rights that each version can deny. A right that is named here and allowed by no rule is denied; there are no rules.
 FILE_RIGHTS = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
 PORTS_MIN_VERSION, PORT_RIGHTS = 4, 0b11  # bind and connect
-SCOPES_MIN_VERSION, SCOPE_RIGHTS = 6, 0b11  # abstract Unix sockets of others, signals to others
+SCOPES_MIN_VERSION, SCOPE_RIGHTS = 6, 0b11  # abstract Unix sockets of other processes, signals to other processes
 
 
 class Ruleset(ctypes.Structure):
@@ -16,7 +16,7 @@ class Ruleset(ctypes.Structure):
 
 
 def restrict() -> None:
-    """For good. Needs no_new_privs. Raises OSError where the kernel has no Landlock."""
+    """Apply the restrictions permanently. Needs no_new_privs. Raises OSError where the kernel has no Landlock."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = _check_result(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), GET_VERSION))
     ruleset = Ruleset(

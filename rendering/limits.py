@@ -1,4 +1,4 @@
-"""What the kernel enforces on a rendering child, whatever its template does and even if its parent is gone."""
+"""Limit a rendering child through the kernel, whatever its template does and even if its parent has exited."""
 
 import functools
 import os
@@ -8,12 +8,12 @@ import signal
 MEMORY_LIMIT = 256 << 20
 CPU_SECONDS = 2
 WALL_SECONDS = 3
-# Memory that a render leaves behind; beyond it the next render could run short through no fault of its own.
+# Memory that a render leaves behind. Beyond it the next render could run out of memory without being the cause.
 EXCESS_MEMORY = 64 << 20
 
 
 class ProcessLimits:
-    """Built once at the child's start; `arm` and `disarm` enclose each job."""
+    """Hold the limits, built once at the child's start. `arm` and `disarm` enclose each job."""
 
     def __init__(self) -> None:
         os.environ.clear()
@@ -24,7 +24,9 @@ class ProcessLimits:
         _set_hard_limit(resource.RLIMIT_FSIZE, 0)
 
     def arm(self) -> None:
-        """Both signals kill by default. The parent's own clock is shorter: these are for when it cannot act."""
+        """Start the timers. Both signals kill by default. The parent's deadline is shorter: these apply when it cannot
+        act.
+        """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         _set_soft_limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
@@ -38,14 +40,14 @@ class ProcessLimits:
 
 
 def address_space() -> int:
-    """Bytes; 0 where there is no /proc (macOS, which does not enforce RLIMIT_AS either)."""
+    """Return bytes; 0 without /proc (macOS, which does not enforce RLIMIT_AS either)."""
     statistics = _memory_statistics()
     return 0 if statistics is None else int(os.pread(statistics, 64, 0).split()[0]) * resource.getpagesize()
 
 
 @functools.cache
 def _memory_statistics() -> int | None:
-    """A descriptor that stays open: an isolated child opens no file."""
+    """Open the statistics once: an isolated child cannot open files."""
     try:
         return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

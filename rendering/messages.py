@@ -1,4 +1,4 @@
-"""What callers hand to the renderer and get back. Failures are values: a bad template is no error of ours."""
+"""Define the renderer's inputs and results. Failures are values: a bad template is not an internal error."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,7 +10,9 @@ JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | Non
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSource:
-    """Jinja2 sources of one channel in one language; `text` is the plain part of an e-mail and may be derived."""
+    """Hold the Jinja2 sources of one channel in one language. `text` is the plain part of an email and may be
+    derived.
+    """
 
     subject: str | None
     body: str
@@ -20,16 +22,20 @@ class TemplateSource:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedContent:
-    """Fields per channel: email subject, html, text; sms text; push, web_push, in_app title, body; webhook body
-    and, where the template has one, subject."""
+    """Hold the fields of each channel: email subject, html, text; sms text; push, web_push, in_app title, body; webhook
+    body and, where the template has one, subject.
+    """
 
     content: dict[str, JSON]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderFailure:
-    """`reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body or
-    text; `line` counts from 1 inside that part."""
+    """Describe a failure.
+
+    `reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body or text.
+    `line` counts from 1 inside that part.
+    """
 
     reason: str
     part: str | None = None
@@ -38,8 +44,9 @@ class RenderFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """`variables` are the top-level names that the templates read and do not set themselves; `needed` those of them
-    that they read without asking, so that a render without them can fail."""
+    """List the top-level names that the templates read and do not set. Those in `needed` are read without a condition,
+    so that a render without them can fail.
+    """
 
     variables: set[str]
     needed: set[str]
@@ -47,7 +54,7 @@ class Inspection:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaProblem:
-    """`pointer` is RFC 6901; `detail` quotes the schema, never the payload."""
+    """Describe a problem. `pointer` is RFC 6901. `detail` quotes the schema, never the payload."""
 
     pointer: str
     detail: str
@@ -55,13 +62,13 @@ class SchemaProblem:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaCheck:
-    """What keeps a schema from being used; empty if it compiles."""
+    """List the reasons why a schema cannot be used; empty if it compiles."""
 
     problems: tuple[SchemaProblem, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PayloadCheck:
-    """The problems of each payload of a call, in the order of the payloads; empty for a valid one."""
+    """List the problems of each payload of a call, in the order of the payloads; empty for a valid payload."""
 
     problems: tuple[tuple[SchemaProblem, ...], ...]

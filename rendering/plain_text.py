@@ -1,4 +1,4 @@
-"""The text part of an e-mail, derived from its HTML: links keep their targets, hidden parts disappear."""
+"""Derive the text part of an email from its HTML: links keep their targets, hidden parts disappear."""
 
 import re
 from html.parser import HTMLParser
@@ -28,7 +28,7 @@ PARAGRAPH_TAGS = {
 LINE_TAGS = PARAGRAPH_TAGS | {"dd", "div", "dt", "li", "tbody", "thead", "tr"}
 LINK_PREFIXES = ("http://", "https://", "mailto:", "tel:")
 
-# Breaks asked for by a block; white space of the source never gets here as these.
+# Line breaks that a block requests; white space of the source never becomes these.
 LINE_BREAK = "\v"
 PARAGRAPH_BREAK = "\f"
 
@@ -126,7 +126,7 @@ class _TextExtractor(HTMLParser):
 
 
 def _collapse_breaks(run: re.Match[str]) -> str:
-    """Neighbouring blocks ask for their breaks twice, at the end of one and the begin of the next."""
+    """Keep one break of a run: adjacent blocks request it twice, at the end of one and the start of the next."""
     breaks = run.group()
     if PARAGRAPH_BREAK in breaks or breaks.count("\n") > 1:
         return "\n\n"

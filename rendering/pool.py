@@ -1,4 +1,4 @@
-"""Starts, lends and replaces the child processes: each call waits for its turn and then has a child to itself."""
+"""Start, lend and replace the child processes. Each call waits for a child and then uses it exclusively."""
 
 import asyncio
 import contextlib
@@ -23,12 +23,10 @@ Waiter = asyncio.Future[ChildProcess]
 
 
 class ProcessPool:
-    """Lends children round-robin over tenants. If there are several, no tenant may occupy all of them.
+    """Lend children round-robin over tenants. With several children, no tenant may occupy all of them.
 
-    `isolation` is what the newest child has given up; None before there is one.
-
-    A child that is replaced counts as its tenant's until the new one is ready, so that killing children takes no more
-    than working in them.
+    `isolation` describes the layers of the newest child; None before there is one. A child that is replaced counts as
+    its tenant's until the new one is ready, so that killing children yields no more capacity than using them.
     """
 
     def __init__(self, children: int) -> None:
@@ -60,7 +58,9 @@ class ProcessPool:
                 self._schedule_start(lambda: None)
 
     async def acquire(self, tenant: TenantId) -> ChildProcess:
-        """Raise TooManyWaiting if the queue is full or after 15 s; RuntimeError if the pool is closed."""
+        """Return a child. Raises RenderQueueFull if the queue is full or after 15 s, RuntimeError if the pool is
+        closed.
+        """
         if self._closing.is_set():
             raise RuntimeError("the renderer is closed")
         self.start_children()
@@ -83,7 +83,7 @@ class ProcessPool:
         return waiter.result()
 
     def release(self, tenant: TenantId, process: ChildProcess, *, keep: bool) -> None:
-        """Without `keep` the child is killed and replaced."""
+        """Return a child to the pool. Without `keep`, kill and replace it."""
         if keep:
             self._queue.release(tenant)
             self._add_idle(process)
@@ -92,7 +92,7 @@ class ProcessPool:
             self._schedule_start(lambda: self._queue.release(tenant))
 
     async def close(self) -> None:
-        """Kill the children; calls that still wait for one raise RuntimeError."""
+        """Kill the children. Calls that still wait for one raise RuntimeError."""
         self._closing.set()
         for task in self._starting:
             task.cancel()
@@ -106,7 +106,7 @@ class ProcessPool:
     def _abandon(self, tenant: TenantId, waiter: Waiter) -> None:
         if not waiter.done():
             self._queue.remove(tenant, waiter)
-        elif waiter.exception() is None:  # it was its turn in this very moment
+        elif waiter.exception() is None:  # it got a child at this very moment
             self.release(tenant, waiter.result(), keep=True)
 
     def _add_idle(self, process: ChildProcess) -> None:
@@ -115,7 +115,7 @@ class ProcessPool:
 
     def _assign_idle(self) -> None:
         while self._idle:
-            if self._idle[-1].exited.done():  # died while idle: no call suffers
+            if self._idle[-1].exited.done():  # exited while idle: no call is affected
                 self._idle.pop()
                 self._schedule_start(lambda: None)
             elif (waiter := self._queue.dequeue()) is not None:
@@ -130,7 +130,7 @@ class ProcessPool:
             task.add_done_callback(self._starting.discard)
 
     async def _start_until_ready(self, on_ready: Callable[[], None]) -> None:
-        """Try until one is ready. Its start does not count against the time of any call."""
+        """Start children until one is ready. No call's deadline includes the start."""
         while not self._closing.is_set():
             process = await self._try_start()
             if process is not None:
@@ -142,7 +142,9 @@ class ProcessPool:
                 await asyncio.wait_for(self._closing.wait(), RESTART_DELAY)
 
     async def _try_start(self) -> ChildProcess | None:
-        """Return None if it cannot be started, as without memory or processes left, or does not greet in time."""
+        """Start a child; None if that fails, for example without memory or processes left, or without a greeting in
+        time.
+        """
         try:
             process = await self._spawn()
         except OSError:
@@ -155,7 +157,7 @@ class ProcessPool:
         return None
 
     def _log_isolation(self, greeting: Mapping[str, Any]) -> None:
-        """Log it once, and again if it changes."""
+        """Log the isolation once, and again if it changes."""
         in_force = greeting.get("in_force", [])
         if self.isolation == in_force:
             return

@@ -1,4 +1,4 @@
-"""One child as its parent sees it: bytes in, bytes out, a deadline, and a kill that always works."""
+"""Run one child from the parent's side: bytes in, bytes out, a deadline, and a reliable kill."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,12 @@ from typing import cast
 from rendering.wire import HEADER, RESULT_LIMIT
 
 ROOT = Path(__file__).parent.parent
-# -E and -s: neither PYTHON* variables nor a user's own packages get into the child.
+# -E and -s: neither PYTHON* variables nor a user's own packages reach the child.
 COMMAND = (sys.executable, "-E", "-s", "-m", "rendering.child")
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
-    """`gone` is done when the process has ended and been reaped."""
+    """Hold one child. `exited` is done when the process has ended and been reaped."""
 
     def __init__(self) -> None:
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -25,7 +25,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(cls) -> "ChildProcess":
-        """With no environment at all, so no secrets, and in a session of its own, so no Ctrl-C."""
+        """Start it with an empty environment, without secrets, and in its own session, without Ctrl-C."""
         _, process = await asyncio.get_running_loop().subprocess_exec(
             cls, *COMMAND, cwd=ROOT, env={}, stdin=-1, stdout=-1, stderr=None, start_new_session=True
         )
@@ -36,7 +36,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return cast(asyncio.SubprocessTransport, self._transport).get_pid()
 
     async def run_job(self, job: bytes, seconds: float) -> bytes | None:
-        """The answer, None if the child died; TimeoutError. One question at a time."""
+        """Return the result, or None if the child died. Raises TimeoutError. One job at a time."""
         self._payload = asyncio.get_running_loop().create_future()
         if self.exited.done():
             return None
@@ -45,14 +45,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return await self.read(seconds)
 
     async def read(self, seconds: float) -> bytes | None:
-        # `wait` and not `timeout`: an answer that came while this loop was busy counts, late or not.
+        # `wait` and not `timeout`: a result that arrived while this loop was busy counts, late or not.
         done, _ = await asyncio.wait({self._payload}, timeout=seconds)
         if not done:
             raise TimeoutError
         return self._payload.result()
 
     def cpu_seconds(self) -> float | None:
-        """Used so far, in steps of 10 ms; None where there is no /proc."""
+        """Return the CPU time used so far, in steps of 10 ms; None without /proc."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -73,7 +73,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             return
         size = int.from_bytes(self._received[:HEADER], "big")
         if size > RESULT_LIMIT or self._payload.done():
-            self.kill()  # not our code any more
+            self.kill()  # the process no longer runs Tocsin's code
         elif len(self._received) >= HEADER + size:
             payload = bytes(self._received[HEADER : HEADER + size])
             del self._received[: HEADER + size]

@@ -1,4 +1,4 @@
-"""Which templates and schemas are refused for a while, since they had to be stopped twice. Pure; used by `renderer`."""
+"""Refuse templates and schemas for a while that had to be stopped twice. Pure; used by `renderer`."""
 
 import time
 from collections import OrderedDict
@@ -10,7 +10,7 @@ MAX_ENTRIES = 1_000
 
 
 class Quarantine:
-    """Remembers the last SIZE that were stopped, for SECONDS after the last time."""
+    """Remember the last SIZE stopped sources, for SECONDS after the last time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

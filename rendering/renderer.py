@@ -1,4 +1,4 @@
-"""Runs templates and schemas in limited child processes; used by activities (`render`) and the API."""
+"""Run templates and schemas in isolated child processes. Used by activities (`render`) and the API."""
 
 import contextlib
 import json
@@ -25,19 +25,20 @@ from rendering.quarantine import Quarantine
 from rendering.schema_bounds import BoundedSchema
 
 CALL_SECONDS = 1.0
-# A late child that had less CPU time than this after its first tenth of a second was starved by other processes: a
-# harmless call takes milliseconds.
+# A late child with less CPU time than this after its first tenth of a second was starved by other processes: a harmless
+# call takes milliseconds.
 STARVED_CPU_SECONDS = 0.1
 FAST_CALL_SECONDS = 0.1
-# What it gets then; after 3 s in all the kernel ends it (`limits`).
+# The extended deadline; after 3 s in total the kernel ends the child (`limits`).
 STARVED_EXTRA_SECONDS = 1.5
 
 
 class Renderer:
-    """One per process and event loop, built and closed by bootstrap. `tenant` None is the installation itself.
+    """Render, one instance per process and event loop. Built and closed by bootstrap.
 
-    A call waits for its turn (`pool`), then has 1 s. Every call may raise TooManyWaiting; the caller can repeat it
-    later. A template or schema that had to be stopped twice is refused for a while (`quarantine`).
+    `tenant` None is the installation itself. A call waits for a child (`pool`), then has 1 s. Every call may raise
+    RenderQueueFull and can be repeated later. A template or schema that had to be stopped twice is refused for a while
+    (`quarantine`).
     """
 
     def __init__(self, children: int = 2) -> None:
@@ -50,34 +51,34 @@ class Renderer:
 
     @property
     def isolation(self) -> Sequence[str] | None:
-        """What the child processes have given up (`isolation`); None before one has started."""
+        """Return the layers of the child processes (`isolation`); None before one has started."""
         return self._pool.isolation
 
     def start_children(self) -> None:
-        """Start the children now and not at the first call."""
+        """Start the children now instead of at the first call."""
         self._pool.start_children()
 
     async def inspect(self, source: TemplateSource, *, tenant: TenantId = None) -> Inspection | RenderFailure:
-        """Parses and compiles in the child, for saving a template."""
+        """Parse and compile the template in a child, before it is saved."""
         result = await self._run_template("inspect", source, {}, "", tenant)
         return result if isinstance(result, Inspection | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def render(
         self, source: TemplateSource, variables: dict[str, JSON], locale: str, *, tenant: TenantId = None
     ) -> RenderedContent | RenderFailure:
-        """Templates see `variables` and, unless these have one, `locale`."""
+        """Render with `variables` and, unless they contain one, `locale`."""
         result = await self._run_template("render", source, variables, locale, tenant)
         return result if isinstance(result, RenderedContent | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def check_schema(self, schema: BoundedSchema, *, tenant: TenantId = None) -> SchemaCheck | RenderFailure:
-        """Compile it, as for saving a template."""
+        """Compile the schema, before its template is saved."""
         result = await self._run_job(wire.schema_job(tenant, schema.text), tenant, _quarantine_key(tenant, schema.text))
         return result if isinstance(result, SchemaCheck | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def check_payloads(
         self, schema: BoundedSchema, payloads: Sequence[str], *, tenant: TenantId = None
     ) -> PayloadCheck | RenderFailure:
-        """`payloads` are JSON texts; all of them in one call, so at most FRAME_LIMIT bytes."""
+        """Check JSON texts in one call of at most FRAME_LIMIT bytes."""
         job_frame = wire.payloads_job(tenant, schema.text, schema.cost, payloads)
         result = await self._run_job(job_frame, tenant, _quarantine_key(tenant, schema.text))
         if isinstance(result, PayloadCheck) and len(result.problems) == len(payloads):
@@ -94,7 +95,7 @@ class Renderer:
         await self.close()
 
     async def close(self) -> None:
-        """Kill the children; calls that still wait for one raise RuntimeError."""
+        """Kill the children. Calls that still wait for one raise RuntimeError."""
         await self._pool.close()
 
     async def _run_template(
@@ -111,7 +112,7 @@ class Renderer:
             return RenderFailure(reason=INPUT_TOO_LONG)
         result = await self._run_once(job_frame, tenant, key)
         if result == RenderFailure(reason=PROCESS_DIED):
-            # The child may have been killed while idle, before its end was noticed: the call must not fail for that.
+            # The child may have died while idle, before that was noticed: the call must not fail for it.
             result = await self._run_once(job_frame, tenant, key)
             if result == RenderFailure(reason=PROCESS_DIED):
                 self._quarantine.record_stop(key)
@@ -130,11 +131,11 @@ class Renderer:
             result, keep = await self._run_on_child(process, job_frame, key)
             return result
         finally:
-            # A canceled call ends here too: its child is still busy with it and must go.
+            # A canceled call ends here too: its child is still busy and must be killed.
             self._pool.release(tenant, process, keep=keep)
 
     async def _run_on_child(self, process: ChildProcess, job_frame: bytes, key: bytes) -> tuple[wire.JobResult, bool]:
-        """And whether the child can be kept."""
+        """Return the result and whether the child can be kept."""
         try:
             payload = await self._wait_for_payload(process, job_frame, key)
             if payload is None:

@@ -1,8 +1,8 @@
-"""Which names a template reads without asking whether they are there; used by `templates`, in the child.
+"""Find the names that a template reads without a check for their existence. Used by `templates`, in the child.
 
-StrictUndefined fails such a read when the payload lacks the name. What `is defined`, `default` and `set` make safe is
+StrictUndefined fails such a read when the payload lacks the name. Checks by `is defined`, `default` and `set` are
 followed through `if`, `and`, `or`, `not` and inline `if`. An attribute counts as its object: `order.id` reads `order`,
-and `order.id is defined` does not ask about `order`.
+and `order.id is defined` does not check `order`.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from jinja2 import nodes
 Names = frozenset[str]
 NO_NAMES: Names = frozenset()
 
-# Tests that may be asked about what is not there, and say no to it.
+# Tests that accept an undefined value and return false for it.
 PRESENCE_TESTS = {
     "boolean",
     "defined",
@@ -32,7 +32,7 @@ DEFAULT_FILTERS = {"default", "d"}
 
 
 def find_required_names(tree: nodes.Template, names: set[str]) -> set[str]:
-    """Those of `names` without which the template fails, at least on one path through it."""
+    """Return those of `names` without which the template fails on at least one path."""
     walker = _TemplateWalker(frozenset(names))
     walker.walk(tree.body, NO_NAMES)
     return walker.required
@@ -40,7 +40,7 @@ def find_required_names(tree: nodes.Template, names: set[str]) -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class NameFacts:
-    """Names that are there wherever an expression was true, and wherever it was false."""
+    """Hold the names that exist where an expression is true, and where it is false."""
 
     if_true: Names = NO_NAMES
     if_false: Names = NO_NAMES
@@ -49,7 +49,7 @@ class NameFacts:
         return NameFacts(if_true=self.if_false, if_false=self.if_true)
 
     def and_(self, right: "NameFacts") -> "NameFacts":
-        """`right` was read only where this one was true."""
+        """Combine with an operand that is evaluated only where this one is true."""
         return NameFacts(if_true=self.if_true | right.if_true, if_false=self.if_false & (self.if_true | right.if_false))
 
 
@@ -57,14 +57,14 @@ NO_FACTS = NameFacts()
 
 
 class _TemplateWalker:
-    """`known` are the names that are certainly there at a point of the template."""
+    """Walk a template. `known` are the names that certainly exist at a point of it."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
         self.required: set[str] = set()
 
     def walk(self, body: Iterable[nodes.Node], known: Names) -> Names:
-        """Reads statements one after the other; what is known behind them."""
+        """Walk the statements in order and return the names known behind them."""
         for statement in body:
             known = self._walk_statement(statement, known)
         return known
@@ -119,7 +119,7 @@ class _TemplateWalker:
         outside: Iterable[nodes.Node | None] = (),
         targets: Iterable[nodes.Node] = (),
     ) -> None:
-        """What such a body sets stays in it."""
+        """Walk a body whose assignments stay local."""
         self._read_all((each for each in outside if each is not None), known)
         self.walk(node.body, known | self._assigned_names(*targets))
 
@@ -156,7 +156,7 @@ class _TemplateWalker:
         return NO_FACTS
 
     def _assigned_names(self, *targets: nodes.Node) -> Names:
-        """`a`, or `a, (b, c)`; `namespace.a` makes no name."""
+        """Return the names of `a`, or `a, (b, c)`; `namespace.a` assigns none."""
         inner = (name for target in targets for name in target.find_all(nodes.Name))
         whole = (target for target in targets if isinstance(target, nodes.Name))
         return self._tracked_names(*(name.name for name in (*whole, *inner)))
@@ -166,7 +166,7 @@ class _TemplateWalker:
 
 
 def _has_falsy_default(default: nodes.Filter) -> bool:
-    """Where `x|default(...)` is true, it was not the default, so `x` is there."""
+    """Return whether a true `x|default(...)` cannot be the default, so that `x` exists."""
     named = [argument.value for argument in default.kwargs if argument.key == "default_value"]
     match [*default.args, *named]:
         case []:

@@ -1,4 +1,4 @@
-"""Limits of schemas and payloads, applied before either of them is sent to a child."""
+"""Limit schemas and payloads before they are sent to a child."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REQUEST_WORK_LIMIT = 25_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class BoundedSchema:
-    """A schema that passed the limits, as the text that children compile and know it by."""
+    """Hold a schema within the limits, as the text that identifies it in the children."""
 
     text: str
     cost: int
@@ -32,7 +32,9 @@ class BoundedSchema:
 
 
 def bound_schema(schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
-    """Equal schemas have equal texts, without `$id` and `$schema`: a base URI only changes where a `$ref` leads."""
+    """Check the limits. Equal schemas have equal texts, without `$id` and `$schema`: a base URI only changes the target
+    of a `$ref`.
+    """
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -44,7 +46,7 @@ def bound_schema(schema: dict[str, Any]) -> BoundedSchema | SchemaProblem:
 
 @lru_cache(maxsize=128)
 def _bound_text(text: str) -> BoundedSchema | SchemaProblem:
-    """By text, since an accepted send repeats it: 5 ms for the largest schema."""
+    """Cache by text, since accepted sends repeat it: 5 ms for the largest schema."""
     schema = json.loads(text)
     try:
         cost = cost_of(schema)
@@ -55,7 +57,7 @@ def _bound_text(text: str) -> BoundedSchema | SchemaProblem:
 
 
 def payload_size(payload: JSON) -> int:
-    """JSON values, and one more for each 64 characters of their texts and names."""
+    """Count JSON values, plus one for each 64 characters of their texts and names."""
     values, characters, containers = 1, 0, [payload]
     for container in containers:
         if isinstance(container, dict):

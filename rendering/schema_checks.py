@@ -1,4 +1,4 @@
-"""Checks a schema when it is saved, and payloads against schemas; used by the API and the command line."""
+"""Check a schema before it is saved, and payloads against schemas. Used by the API and the command line."""
 
 import json
 import time
@@ -14,24 +14,26 @@ from rendering.schema_bounds import PAYLOAD_WORK_LIMIT, REQUEST_WORK_LIMIT, Boun
 from rendering.simple_schemas import SIMPLE_WORK_LIMIT, is_proven_valid
 from rendering.wire import FRAME_LIMIT
 
-# Of all payloads of a request together.
+# Limit of all payloads of a request together.
 REQUEST_SECONDS = 10.0
-# Beside the payloads, a frame has the schema, escaped once more.
+# In addition to the payloads, a frame holds the schema, escaped once more.
 CHUNK_BYTES = FRAME_LIMIT // 2
 
 CANNOT_CHECK_PREFIX = "cannot be checked: the variables_schema "
 CHECKING_PREFIX = "checking the payload against the variables_schema "
 TOO_MUCH_WORK = (
-    "is too large for the variables_schema: its values, and one for each 64 characters, times the evaluations of the "
-    f"schema may be at most {PAYLOAD_WORK_LIMIT:,}"
+    f"is too large for the variables_schema: its size (values, plus one for each 64 characters) times the evaluations "
+    f"of the schema may be at most {PAYLOAD_WORK_LIMIT:,}"
 )
 SMALLER_BATCH = "the payloads of this request take too much work to check; send this item in a smaller batch"
 
-FAILURE_VERBS = {PROCESS_DIED: "ended the process that does it", TOO_MUCH_MEMORY: "needed more than 256 MiB"}
+FAILURE_VERBS = {PROCESS_DIED: "ended the rendering process", TOO_MUCH_MEMORY: "needed more than 256 MiB"}
 
 
 async def check_schema(renderer: Renderer, schema: dict[str, Any], *, tenant: TenantId = None) -> list[SchemaProblem]:
-    """Draft 2020-12, without remote references, within the limits; `{}` is valid and allows anything."""
+    """Check the schema: draft 2020-12, without remote references, within the limits. `{}` is valid and allows
+    anything.
+    """
     limited = bound_schema(schema)
     if isinstance(limited, SchemaProblem):
         return [limited]
@@ -45,18 +47,20 @@ async def check_schema(renderer: Renderer, schema: dict[str, Any], *, tenant: Te
 
 @dataclass
 class PayloadChecks:
-    """The payloads of one request, each against the schemas of its channels; one call per distinct schema and chunk."""
+    """Collect the payloads of one request, each with the schemas of its channels; one call per distinct schema and
+    chunk.
+    """
 
     renderer: Renderer
     tenant: TenantId
     problems: dict[int, dict[SchemaProblem, None]] = field(default_factory=dict)
     _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JSON, int]]]] = field(default_factory=dict)
     _work: int = 0
-    # By identity: a batch repeats the few schemas of its types, and serializing a large one takes milliseconds.
+    # Keyed by identity: a batch repeats the few schemas of its types, and serializing a large one takes milliseconds.
     _bounded_schemas: dict[int, tuple[dict[str, Any], BoundedSchema | SchemaProblem]] = field(default_factory=dict)
 
     def add(self, index: int, payload: JSON, schemas: Sequence[dict[str, Any]]) -> None:
-        """Checked by `run`. What is beyond a limit is a problem at once."""
+        """Add a payload for `run`. A payload beyond a limit is a problem immediately."""
         limited = [self._bound_schema(schema) for schema in schemas]
         refusals = {f"{CANNOT_CHECK_PREFIX}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}
         for detail in refusals:
@@ -87,12 +91,12 @@ class PayloadChecks:
         return self._bounded_schemas[id(schema)][1]
 
     async def run(self) -> None:
-        """Fill `problems`. Raises TooManyWaiting."""
+        """Fill `problems`. Raises RenderQueueFull."""
         deadline = time.monotonic() + REQUEST_SECONDS
         for schema, items in self._groups.values():
             chunk = _Chunk()
             for index, payload, work in items:
-                # Not all at once: between the calls of a batch of megabytes, the event loop serves other requests.
+                # Not concurrently: between the calls of a batch of megabytes, the event loop serves other requests.
                 text = json.dumps(payload, separators=(",", ":"))
                 if not chunk.has_capacity(work, len(text)):
                     await self._check(schema, chunk, deadline)
@@ -121,7 +125,7 @@ class PayloadChecks:
 
 @dataclass
 class _Chunk:
-    """What one call checks."""
+    """Hold the payloads of one call."""
 
     indexes: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)

@@ -1,7 +1,8 @@
-"""How often a validator evaluates a schema, with each `$ref` followed; refuses what it cannot follow. Pure.
+"""Count how often a validator evaluates a schema, with each `$ref` followed. Pure.
 
-The count and the validator must agree on where each sub-schema is, so only plain pointers from the root are followed:
-a percent-encoded pointer, an anchor or a changed base URI reaches a sub-schema that this count does not see.
+The count and the validator must agree on the place of each sub-schema, so only plain pointers from the root are
+followed: a percent-encoded pointer, an anchor or a changed base URI reaches a sub-schema that this count does not see.
+Schemas that cannot be followed are refused.
 """
 
 import re
@@ -12,13 +13,13 @@ from rendering.messages import SchemaProblem
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 DEPTH_LIMIT = 32
-# `allOf: [{$ref: b}, {$ref: b}]` twenty times over is a million checks of one value.
+# `allOf: [{$ref: b}, {$ref: b}]` nested twenty times is a million checks of one value.
 COST_LIMIT = 5_000
 # A plain keyword takes 5 to 50 ns, `idn-hostname` 0.6 µs, and `multipleOf` up to 24 µs for numbers like 1.7e308. A
 # pattern takes 0.15 µs for a short string, and keeps up to 1 MiB of automaton.
 KEYWORD_COSTS = {"format": 5, "multipleOf": 50, "pattern": 50}
 PATTERN_COST = KEYWORD_COSTS["pattern"]
-# `unevaluatedProperties` evaluates its neighbors again to find out what they cover: nested n times, 2.6**n (measured).
+# `unevaluatedProperties` evaluates its neighbors again to find what they cover: nested n times, 2.6**n (measured).
 UNEVALUATED_FACTOR = 3
 
 VALUE_KEYWORDS = {
@@ -36,7 +37,7 @@ ANNOTATION_KEYWORDS = {
     *("default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"),
 }
 
-# URI parsers decode `%24` and drop tabs: what they could read differently is no plain pointer.
+# URI parsers decode `%24` and drop tabs: a pointer that they could read differently is not plain.
 PLAIN_POINTER = re.compile(r"#(?:/(?:[A-Za-z0-9_.$-]|~[01])*)*")
 
 
@@ -54,7 +55,7 @@ def pointer(path: Path | list[str | int]) -> str:
 
 
 def cost_of(schema: dict[str, Any]) -> int:
-    """Evaluations of one value at most; 0 for a schema that accepts everything. Raises Unbounded."""
+    """Return the evaluations of one value at most; 0 for a schema that accepts everything. Raises Unbounded."""
     if schema.get("$schema", DRAFT) != DRAFT:
         raise UnsupportedSchema("/$schema", f"must be {DRAFT} or absent")
     cost = _CostCounter(schema).count(schema, ())
@@ -62,7 +63,7 @@ def cost_of(schema: dict[str, Any]) -> int:
 
 
 class _CostCounter:
-    """`_known` holds the cost of a sub-schema and how many steps it reaches below itself."""
+    """Count one schema. `_known` holds the cost and the depth of each sub-schema."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
@@ -71,7 +72,7 @@ class _CostCounter:
         self._deepest = 0
 
     def count(self, schema: Any, path: Path) -> int:
-        """Of a sub-schema. What is neither an object nor a boolean is left to the validator to refuse."""
+        """Return the cost of a sub-schema. The validator refuses anything that is neither an object nor a boolean."""
         if not isinstance(schema, dict):
             return 1
         if id(schema) in self._in_progress:
@@ -107,7 +108,7 @@ class _CostCounter:
         total = 1 + sum(self.count(child, (*path, *step)) for step, child in _children(word, value))
         if word == "patternProperties" and isinstance(value, dict):
             total += PATTERN_COST * len(value)
-        # A definition is evaluated where a `$ref` follows it, and only looked at here.
+        # A definition is evaluated where a `$ref` follows it; here it is only inspected.
         return 0 if word in DEFINITION_KEYWORDS else _check_cost(total, path)
 
     def _resolve(self, reference: Any, path: Path) -> Any:
@@ -152,7 +153,7 @@ def _children(word: str, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _count_values(value: Any) -> int:
-    """JSON values in what a payload is compared with."""
+    """Count the JSON values that a payload is compared with."""
     total, containers = 1, [value]
     for each in containers:
         children = list(each.values()) if isinstance(each, dict) else each if isinstance(each, list) else []

@@ -1,4 +1,4 @@
-"""The top-level names of a payload as its JSON Schema and its template know them; compared when a template is saved."""
+"""Compare the top-level names of a payload's JSON Schema and of its template, when a template is saved."""
 
 from collections.abc import Iterator, Set
 from typing import Any
@@ -9,19 +9,19 @@ from rendering.schema_costs import target_steps
 Schema = dict[str, Any]
 
 ALWAYS_DEFINED = {"recipient"}
-# What the template of a digest gets; the schema describes one of its items.
+# Variables of a digest's template; the schema describes one of its items.
 DIGEST_NAMES = frozenset({"items", "total"})
 
 
 def list_declared_names(schema: Schema) -> set[str]:
-    """Also what is only required. The schema has passed `check_schema`."""
+    """Return the declared names, including those that are only required. The schema has passed `check_schema`."""
     return {
         str(name) for part in _applied_schemas(schema, schema) for name in part.get("properties", ())
     } | list_required_names(schema)
 
 
 def list_required_names(schema: Schema) -> set[str]:
-    """In every valid payload. What depends on other values (`if`, `anyOf`) is not."""
+    """Return the names in every valid payload. Conditional ones (`if`, `anyOf`) do not count."""
     return {str(name) for part in _applied_schemas(schema, schema) for name in part.get("required", ())}
 
 
@@ -31,8 +31,10 @@ def is_digest_template(schema: Schema, used: Set[str]) -> bool:
 
 
 def find_template_warnings(schema: Schema, template: Inspection, *, digest: bool = False) -> list[str]:
-    """One per name that does not fit, by name. A schema that names nothing allows anything: no warnings. `digest`: a
-    type that collects uses the template."""
+    """Return one warning per name, sorted. A schema without names allows anything and gives no warnings.
+
+    `digest`: a type that collects uses the template.
+    """
     problems = find_mismatches(schema, template, digest=digest) | find_unused_names(
         schema, template.variables, digest=digest
     )
@@ -40,7 +42,7 @@ def find_template_warnings(schema: Schema, template: Inspection, *, digest: bool
 
 
 def find_mismatches(schema: Schema, template: Inspection, *, digest: bool = False) -> dict[str, str]:
-    """Name → warning, for what the template uses and the schema does not have, or not always."""
+    """Map each name that the template uses and the schema lacks, or does not require, to its warning."""
     given = DIGEST_NAMES if digest or is_digest_template(schema, template.variables) else frozenset[str]()
     known, used, failing = (
         list_declared_names(schema),
@@ -56,8 +58,10 @@ def find_mismatches(schema: Schema, template: Inspection, *, digest: bool = Fals
 
 
 def find_unused_names(schema: Schema, used: Set[str], *, digest: bool = False) -> dict[str, str]:
-    """Name → warning, for what the schema has and no template uses of those that it is for. None of a digest's: which
-    fields of an item it uses is not seen."""
+    """Map each name that the schema has and no template uses to its warning.
+
+    None for a digest: the template's use of an item's fields is not visible.
+    """
     if digest or is_digest_template(schema, used):
         return {}
     problems = dict.fromkeys(list_declared_names(schema) - used, "declared in the schema but not used") | dict.fromkeys(
@@ -71,7 +75,7 @@ def _format_warnings(problems: dict[str, str]) -> dict[str, str]:
 
 
 def _applied_schemas(root: Schema, part: Any) -> Iterator[Schema]:
-    """The schema, and what it always applies beside itself: `allOf` and `$ref`, which never go round in circles."""
+    """Yield the schema and the schemas that always apply with it: `allOf` and `$ref`, which are never circular."""
     if not isinstance(part, dict):
         return
     yield part

@@ -1,4 +1,4 @@
-"""What a validator reports as problems that are safe to show; used in the child only (`validators`)."""
+"""Convert a validator's errors to problems that are safe to show. Used in the child only (`validators`)."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def problem_of_schema(error: jsonschema_rs.ValidationError) -> SchemaProblem:
 
 
 def _explain(error: jsonschema_rs.ValidationError) -> str:
-    """In terms of the schema of schemas. Of what may have several forms, the first: for `type`, one of the words."""
+    """Explain an error of the meta-schema. Of several possible forms, use the first: for `type`, one of the words."""
     parameters = error.kind.as_dict()
     if error.kind.name == "anyOf":
         return _explain(parameters["context"][0][0])
@@ -62,7 +62,7 @@ def problems_of(error: jsonschema_rs.ValidationError) -> list[SchemaProblem]:
     if error.kind.name == "required":
         return [SchemaProblem(pointer=_format_pointer([*at, parameters["property"]]), detail=detail)]
     if error.schema_path[-1:] == ["additionalProperties"] and error.kind.name == "falseSchema":
-        detail = "has properties that are not declared"  # which ones, jsonschema_rs says only beside `properties`
+        detail = "has properties that are not declared"  # jsonschema_rs names them only for `properties`
     if error.kind.name in ("additionalProperties", "unevaluatedProperties"):
         return [SchemaProblem(pointer=_format_pointer([*at, name]), detail=detail) for name in parameters["unexpected"]]
     return [SchemaProblem(pointer=_format_pointer(at), detail=detail)]
@@ -74,7 +74,7 @@ def _format_pointer(path: list[str | int]) -> str:
 
 
 def _format_detail(keyword: str, parameters: dict[str, Any]) -> str:
-    """jsonschema_rs's own messages quote the payload, so only what stands in the schema is used."""
+    """Format the detail from the schema only: jsonschema_rs's own messages quote the payload."""
     if keyword == "type":
         return f"must be of type {' or '.join(parameters['types'])}"
     template = DETAIL_TEMPLATES.get(keyword, "does not fit the schema")

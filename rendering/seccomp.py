@@ -1,4 +1,4 @@
-"""The system calls that a rendering child may make, as a filter of the kernel. Called by `isolation`."""
+"""Filter the system calls of a rendering child. Called by `isolation`."""
 
 import ctypes
 import errno
@@ -7,8 +7,8 @@ import platform
 import struct
 import sys
 
-# For each call: its number on x86_64 and on aarch64. All that an interpreter needs to compute, to answer on descriptors
-# that are open, and to limit itself: no call here makes a descriptor, a process or a signal to another process.
+# For each call: its number on x86_64 and on aarch64. These suffice for an interpreter to compute, to use open
+# descriptors, and to limit itself: none creates a descriptor, a process or a signal to another process.
 ALLOWED_CALLS = {
     "read": (0, 63),
     "write": (1, 64),
@@ -41,16 +41,17 @@ ALLOWED_CALLS = {
     "getrandom": (318, 278),
     "rseq": (334, 293),
 }
-# Allowed if its first argument, a process id, is 0: the limits of the caller itself.
+# Allowed if the first argument, a process id, is 0: the limits of the caller itself.
 PRLIMIT_NUMBERS = (302, 261)
-# Place in the pairs above, how the kernel names the architecture, and the number of the call that installs a filter.
+# Index in the pairs above, the kernel's constant for the architecture, and the number of the call that installs a
+# filter.
 ARCHITECTURES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 
 SET_MODE_FILTER = 1
-# All threads; and without the mitigation that made every filtered process slower before Linux 5.16.
+# All threads; and without the mitigation that slowed every filtered process before Linux 5.16.
 FLAGS = 1 | 4
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in what the kernel shows to a filter
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in the kernel's data for a filter
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 
 
@@ -59,7 +60,9 @@ class FilterProgram(ctypes.Structure):
 
 
 def install() -> None:
-    """Refuse every other call with EPERM, for good. Needs no_new_privs. Raises OSError where this is not possible."""
+    """Refuse every other call with EPERM, permanently. Needs no_new_privs. Raises OSError where this is not
+    possible.
+    """
     entry = ARCHITECTURES.get(platform.machine())
     if entry is None or sys.maxsize < 1 << 32:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -73,7 +76,7 @@ def install() -> None:
 
 
 def _build_program(architecture: int, allowed: list[int], prlimit: int) -> bytes:
-    """A jump skips so many instructions; the call that is allowed skips to the last one."""
+    """Build the filter. A jump skips a number of instructions; an allowed call skips to the last one."""
     last = len(allowed) + 5
     body = [_load(NUMBER)]
     body += [_jump(number, last - index - 1) for index, number in enumerate(allowed, 1)]

@@ -1,6 +1,6 @@
-"""Proves small payloads valid against plain schemas without a child process; called before one is asked.
+"""Prove small payloads valid against plain schemas, without a child process.
 
-A child costs more than the rest of accepting a send. It remains the only judge of what is not proved here.
+A call of a child costs more than the rest of accepting a send. The child checks every payload that is not proved here.
 """
 
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Any
 
 from rendering.messages import JSON
 
-# Work, as `schema_bounds` counts it. More would hold up the event loop for longer than the call of a child does.
+# Work, as counted by `schema_bounds`. More would block the event loop for longer than a call of the child.
 SIMPLE_WORK_LIMIT = 1_000
-# Larger integers are not exact in every reader of JSON.
+# Larger integers are not exact in every JSON parser.
 MAX_EXACT_INTEGER = 2**53
 
 ANNOTATION_KEYWORDS = frozenset(
@@ -28,7 +28,7 @@ TYPE_CHECKS: dict[str, Callable[[JSON], bool]] = {
 
 
 def is_proven_valid(schema: Any, value: JSON) -> bool:
-    """Whether the value is certainly valid. False: it is not, or the schema is not one of those that are read here."""
+    """Return whether the value is certainly valid. False: it is invalid, or the schema is not supported here."""
     if isinstance(schema, bool):
         return schema
     return isinstance(schema, dict) and all(
@@ -78,7 +78,7 @@ def _proves_max_length(schema: dict[str, Any], value: JSON) -> bool:
 
 
 def _proves_enum(schema: dict[str, Any], value: JSON) -> bool:
-    """Of texts only: `1`, `1.0` and `true` are equal in Python."""
+    """Check texts only: `1`, `1.0` and `true` are equal in Python."""
     return isinstance(value, str) and value in schema["enum"]
 
 

@@ -1,4 +1,4 @@
-"""Parses, compiles and renders the parts of one template; runs in the child only (`child`)."""
+"""Parse, compile and render the parts of one template. Runs in the child only (`child`)."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ class TemplatePart:
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledPart:
-    """`literals` are the addresses that the author wrote in the HTML and variables may not have; see `urls`."""
+    """Hold one part. `literals` are the URLs in the author's HTML that variables may not contain; see `urls`."""
 
     template: Template
     literals: frozenset[str] = frozenset()
 
 
 class TemplateEngine:
-    """Keeps what it has compiled, least recently used out first."""
+    """Cache compiled templates; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._environments = {html: build_environment(html=html) for html in (True, False)}
@@ -108,13 +108,13 @@ def _parse(environment: TemplateEnvironment, source: str) -> nodes.Template:
 
 
 def _find_literals(environment: TemplateEnvironment, source: str) -> frozenset[str]:
-    """Return the addresses in the text between expressions and statements."""
+    """Return the URLs in the text between expressions and statements."""
     pieces = (text if kind == "data" else EXPRESSION_MARK for _, kind, text in environment.lex(source))
     return find_literal_urls("".join(pieces))
 
 
 def _render(template: Template, variables: dict[str, JSON]) -> str:
-    """Not `template.generate`: that rewrites tracebacks, which is slow for the deep ones of a hostile template."""
+    """Render without `template.generate`, which rewrites tracebacks: slow for the deep ones of a hostile template."""
     return _join_limited(template.root_render_func(template.new_context(dict(variables))))
 
 
@@ -134,7 +134,7 @@ def _join_limited(pieces: Iterator[str] | list[str]) -> str:
 
 
 def _build_content(channel: Channel, outputs: dict[str, str]) -> dict[str, JSON]:
-    # A line break in a subject would start another mail header.
+    # A line break in a subject would start another header.
     subject = " ".join(line.strip() for line in outputs.get("subject", "").splitlines() if line.strip())
     body = outputs["body"]
     if channel is Channel.EMAIL:

@@ -1,5 +1,6 @@
-"""Our own pixel and links in the HTML of an e-mail, put in when it goes out: the record keeps the content as it was
-rendered. Called by `deliver`; everything else stays byte for byte.
+"""Insert the tracking pixel and links into the HTML of an email when it is sent. Called by `deliver`.
+
+The record keeps the rendered content; all other bytes stay unchanged.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,13 +15,13 @@ from domain.tracking import LETTERS, TraceSigner, TrackedAction, normalize_targe
 from rendering.html_tags import Edit, apply_edits, find_tags, unescape_attribute
 
 LINK_TAGS = ("a", "area")
-# Ours: what somebody clicks there is not interest in the message, and must work when everything else does not.
+# Tocsin's own pages: a click there is not interest in the message, and must work when everything else fails.
 OWN_PAGES = ("t", "unsubscribe", "preferences")
 PIXEL = '<img src="{}" alt="" width="1" height="1" style="display:block;border:0">'
 
 
 class Tracker:
-    """`base_url` is where people reach us, without a slash at its end."""
+    """Build tracking URLs. `base_url` is the public URL, without a trailing slash."""
 
     def __init__(self, signer: TraceSigner, base_url: str) -> None:
         self._signer = signer
@@ -28,7 +29,7 @@ class Tracker:
         self._own_prefixes = tuple(f"{base_url}/{page}/" for page in OWN_PAGES)
 
     def add_tracking(self, message: OutgoingMessage, provider: str, tracking: TrackingOptions) -> OutgoingMessage:
-        """The message as it goes out by this provider; the same one if there is nothing to track in it."""
+        """Return the message to send through this provider, unchanged if it has nothing to track."""
         html = message.content.get("html")
         if message.channel is not Channel.EMAIL or not html or not (tracking.opens or tracking.clicks):
             return message
@@ -46,12 +47,12 @@ class Tracker:
 
 
 def rewrite_html(html: str, pixel: str | None, link: Callable[[str], str | None] | None) -> str:
-    """`pixel` is an address; `link` makes of a target the address to click instead, or None to leave it alone."""
+    """Rewrite the HTML. `pixel` is a URL. `link` maps a target to the tracked URL, or None to leave it unchanged."""
     links: list[Edit] = []
     end = len(html)
     for tag in find_tags(html):
         if tag.name in ("/body", "/html"):
-            # The last of either; an `</html>` never moves it behind the body's end.
+            # The last of either; an `</html>` never moves it behind the end of the body.
             end = tag.start if tag.name == "/body" or end == len(html) else end
         elif link is not None and tag.name in LINK_TAGS and "href" in tag.values:
             start, stop = tag.values["href"]

@@ -1,7 +1,7 @@
-"""Addresses in the HTML of an e-mail that come from variables: only web, mail and phone addresses, and relative ones.
+"""Restrict URLs that variables put into the HTML of an email: only web, mail, phone and relative URLs.
 
-A payload may come from end users, so an address with another scheme, such as `javascript:`, is replaced and fails no
-delivery. What the author wrote in the template stays as it is. Called by `templates` with the rendered HTML.
+A payload may come from end users, so a URL with another scheme, such as `javascript:`, is replaced and fails no
+delivery. The author's own URLs in the template stay unchanged. Called by `templates` with the rendered HTML.
 """
 
 import re
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from rendering.html_tags import Edit, Tag, apply_edits, find_all_tags, unescape_attribute
 
 ALLOWED_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
-# Takes the place of a refused value. It is not empty: an unquoted empty value would swallow the next attribute.
+# Replaces a refused value. It is not empty: an unquoted empty value would swallow the next attribute.
 REPLACEMENT_URL = "#"
-# Stands for each expression in the text of a template. Output and stored templates have no NUL.
+# Placeholder of each expression in the text of a template. Output and stored templates have no NUL.
 EXPRESSION_MARK = "\0"
 
 # Browsers drop white space and control characters at the start, line breaks and tabs inside; some mail programs more.
@@ -23,7 +23,7 @@ IGNORED_CHARACTERS = re.compile(
 SCHEME_PART = re.compile(r"[^/\\?#]*")
 HOST_PREFIX = re.compile(r"[/\\]{2}")
 WHITESPACE = re.compile(r"[\t\n\f\r ]+")
-# A comma ends a candidate of a srcset behind its descriptor, and at the end of an address.
+# A comma ends a candidate of a srcset behind its descriptor, and at the end of a URL.
 SRCSET_SEPARATOR = re.compile(r",?[\t\n\f\r ]+,?|(?<=[wxhWXH]),")
 REFRESH_PREFIX = re.compile(r"[\t\n\f\r ]*[0-9.]*[\t\n\f\r ;,]*(?:url[\t\n\f\r ]*=)?[\t\n\f\r ]*[\"']?", re.IGNORECASE)
 CSS_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[\t\n\f\r ]?|(.))", re.DOTALL)
@@ -52,7 +52,7 @@ def _decode_css_escape(match: re.Match[str]) -> str:
     return chr(int(digits, 16)) if int(digits, 16) <= 0x10FFFF else "\ufffd"
 
 
-# By name without a namespace: how the addresses in a value are found.
+# By name without a namespace: how to find the URLs in a value.
 READERS: dict[str, AddressReader] = {
     **dict.fromkeys(("href", "src", "action", "formaction", "background", "poster", "cite", "longdesc"), _read_whole),
     **dict.fromkeys(("dynsrc", "lowsrc", "codebase", "classid", "manifest", "profile", "usemap", "icon"), _read_whole),
@@ -60,7 +60,7 @@ READERS: dict[str, AddressReader] = {
     **dict.fromkeys(("ping", "archive"), WHITESPACE.split),
     "style": _read_css,
 }
-# Attributes that hold an address in these tags alone.
+# Attributes that hold a URL in these tags only.
 READERS_BY_TAG: dict[str, dict[str, AddressReader]] = {
     "object": {"data": _read_whole},
     "animate": dict.fromkeys(("to", "from", "by"), _read_whole) | {"values": re.compile(";").split},
@@ -76,18 +76,20 @@ class _AttributeValue:
 
 
 def replace_unsafe_urls(html: str, literals: frozenset[str]) -> str:
-    """Replace each value with an address that is not allowed and is none of those that the template has literally."""
+    """Replace each value with a URL that is neither allowed nor literally in the template."""
     return apply_edits(html, _find_edits(html, literals))
 
 
 def find_literal_urls(skeleton: str) -> frozenset[str]:
-    """Return the addresses with other schemes that an author wrote; `skeleton` has `EXPRESSION` for expressions."""
+    """Return the author's URLs with other schemes. `skeleton` has `EXPRESSION` in place of expressions."""
     found = (address for value in _find_values(skeleton) for address in value.addresses)
     return frozenset(address for address in found if EXPRESSION_MARK not in address and not is_allowed(address))
 
 
 def is_allowed(address: str) -> bool:
-    """Return whether it has one of our schemes, or is relative. Mail programs may read `//host` as a file: refused."""
+    """Return whether the URL has an allowed scheme or is relative. Mail programs may read `//host` as a file:
+    refused.
+    """
     plain = IGNORED_CHARACTERS.sub("", address)
     if HOST_PREFIX.match(plain):
         return False

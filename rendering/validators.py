@@ -1,4 +1,4 @@
-"""Compiles schemas and checks payloads against them; runs in the child only (`child`)."""
+"""Compile schemas and check payloads against them. Runs in the child only (`child`)."""
 
 import json
 import time
@@ -23,13 +23,14 @@ DETAILED_WORK = 40_000
 DETAILED_PROBLEMS = 2_000
 DETAILED_SECONDS = 0.2
 # Growth of the address space shows only what the allocator had not kept free, so a compiled schema counts for at least
-# this multiple of its text: 20 bytes per character were the most that was measured for plain keywords.
+# this multiple of its text: 20 bytes per character is the most that was measured for plain keywords.
 BYTES_PER_CHARACTER = 32
 SCHEMA_LIMIT = 32 << 20
 TENANT_LIMIT = 16 << 20
 CACHE_LIMIT = 32 << 20
 
-# A pattern beyond `size_limit` is refused; the others bound what look-around and the automaton of a pattern may use.
+# A pattern beyond `size_limit` is refused; the other limits bound what look-around and the automaton of a pattern may
+# use.
 PATTERN_OPTIONS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=2 << 20, dfa_size_limit=1 << 20)
 
 Validator = jsonschema_rs.Draft202012Validator
@@ -37,7 +38,7 @@ CacheKey = tuple[str | None, str]
 
 
 class ValidatorCache:
-    """Keeps compiled schemas while there is room, least recently used out first, those of the same tenant before."""
+    """Cache compiled schemas within a memory limit; evict the least recently used, first those of the same tenant."""
 
     def __init__(self) -> None:
         self._compiled: OrderedDict[CacheKey, tuple[Validator, int]] = OrderedDict()

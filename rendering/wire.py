@@ -1,4 +1,4 @@
-"""Frames between parent and child: four bytes of length, then JSON. Not pickle: the child may have been taken over."""
+"""Encode frames between parent and child: four bytes of length, then JSON. Not pickle: the child may be compromised."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from rendering.messages import (
 
 HEADER = 4
 FRAME_LIMIT = 2 << 20
-# JSON's escapes make up to six bytes of one, for three parts of 1 MiB.
+# JSON's escapes turn one byte into up to six, for three parts of 1 MiB.
 RESULT_LIMIT = 20 << 20
 
 TemplateJob = Literal["inspect", "render"]
@@ -28,12 +28,12 @@ JobResult = Inspection | RenderedContent | SchemaCheck | PayloadCheck | RenderFa
 
 
 def frame(message: dict[str, Any], *, escape: bool = True) -> bytes:
-    """ValueError, TypeError or RecursionError for what is no JSON."""
+    """Encode a message. Raises ValueError, TypeError or RecursionError if it is not JSON."""
     return _to_frame(json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape))
 
 
 def job(work: TemplateJob, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
-    """As UTF-8: escapes would make the largest template, payload and profile exceed the frame."""
+    """Encode as UTF-8: with escapes, the largest template, payload and profile would exceed the frame."""
     return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale}, escape=False)
 
 
@@ -42,7 +42,7 @@ def schema_job(tenant: UUID | None, schema: str) -> bytes:
 
 
 def payloads_job(tenant: UUID | None, schema: str, cost: int, payloads: Sequence[str]) -> bytes:
-    """`payloads` are JSON texts already."""
+    """Encode payloads that are already JSON texts."""
     fields = {"work": "check_payloads", "tenant": tenant and str(tenant), "schema": schema, "cost": cost}
     return _to_frame(f'{json.dumps(fields)[:-1]},"payloads":[{",".join(payloads)}]}}')
 
@@ -57,7 +57,7 @@ def decode_source(fields: dict[str, Any]) -> TemplateSource:
 
 
 def encode_result(result: JobResult, *, must_restart: bool) -> bytes:
-    """`must_restart` asks the parent to replace this child."""
+    """Encode a result. `must_restart` asks the parent to replace this child."""
     match result:
         case Inspection():
             fields: dict[str, Any] = {"variables": sorted(result.variables), "needed": sorted(result.needed)}
@@ -73,7 +73,7 @@ def encode_result(result: JobResult, *, must_restart: bool) -> bytes:
 
 
 def decode_result(payload: bytes) -> tuple[JobResult, bool]:
-    """ValueError, KeyError or TypeError for what our own child would not write."""
+    """Decode a result. Raises ValueError, KeyError or TypeError for anything that the child would not write."""
     fields = json.loads(payload)
     return _result_of(fields), bool(fields["must_restart"])
 

@@ -26,10 +26,10 @@ BODY = b'{"events": []}'
 @pytest.mark.parametrize(
     ("secret", "age", "body", "status", "reason"),
     [
-        (None, 0, BODY, 401, "there is no signature"),
+        (None, 0, BODY, 401, "the signature is missing"),
         (b"a guess", 0, BODY, 401, "the signature does not match"),
-        (b"", 3600, BODY, 401, "the timestamp is more than five minutes away from our clock"),
-        (b"", 0, b"[]", 400, "not a list of sandbox events"),
+        (b"", 3600, BODY, 401, "the timestamp differs by more than five minutes from the clock of this machine"),
+        (b"", 0, b"[]", 400, "the body is not a list of sandbox events"),
     ],
     ids=["unsigned", "forged", "old", "unreadable"],
 )

@@ -35,7 +35,7 @@ async def test_smtp_is_checked_by_a_login(terminal: Terminal) -> None:
     async with MailServer().open() as server:
         given = {"HOST": "localhost", "PORT": str(server.port), "TLS": "none", "USERNAME": USER, "FROM": SENDER}
         await asks_its_vendor(
-            terminal, "smtp", {**given, "PASSWORD": PASSWORD}, PASSWORD="other", says=f"takes the login of {USER}"
+            terminal, "smtp", {**given, "PASSWORD": PASSWORD}, PASSWORD="other", says=f"accepts the login of {USER}"
         )
         assert server.mails == 0
 
@@ -43,7 +43,7 @@ async def test_smtp_is_checked_by_a_login(terminal: Terminal) -> None:
 async def test_sendgrid_is_checked_by_its_key(terminal: Terminal) -> None:
     async with sendgrid_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
-        await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is good")
+        await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is valid")
         assert bench.vendor.requests == []
 
 

@@ -105,7 +105,7 @@ async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: Running
         api_key=KEY, sender="shop@example.com", base_url=running_vendors.url, webhook_public_key=public_key
     )
     adapter = SendGrid(settings, running_vendors.transport)
-    assert await adapter.check() == "the API key is good, and may send mail"
+    assert await adapter.check() == "the API key is valid and may send mail"
     message = to("otto@example.com", subject="Grüße")
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)
@@ -122,7 +122,7 @@ async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: Running
 async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
     settings = TwilioSettings(account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=running_vendors.url)
     adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
-    assert await adapter.check() == "the credentials are good, and the account is active"
+    assert await adapter.check() == "the credentials are valid and the account is active"
     message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)

@@ -356,7 +356,7 @@ async def test_signed_events_that_are_none_are_unreadable(bench: SendGridBench, 
 
 @pytest.mark.parametrize("scopes", [[], ["alerts.read"], None, "mail.send"])
 async def test_a_check_reports_that_a_valid_key_may_not_send(bench: SendGridBench, scopes: Any) -> None:
-    assert await bench.provider.check() == "the API key is good, and may send mail"
+    assert await bench.provider.check() == "the API key is valid and may send mail"
     bench.vendor.scopes = scopes
     with pytest.raises(PermanentError, match="scope_mail_send_missing"):
         await bench.provider.check()

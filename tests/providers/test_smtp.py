@@ -387,13 +387,13 @@ async def test_a_check_reports_the_login_and_its_method(authority: trustme.CA, i
     async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
         tls = "implicit" if implicit else "starttls"
         said = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
-    assert said == f"localhost takes the login of tocsin (tls: {tls})"
+    assert said == f"localhost accepts the login of tocsin (tls: {tls})"
     assert (server.connections, server.mails) == (1, 0)
 
 
 async def test_a_check_without_a_login_reports_that() -> None:
     async with MailServer(login=False).open() as server:
-        assert await Smtp(server.settings()).check() == "localhost answers; no login is set (tls: none)"
+        assert await Smtp(server.settings()).check() == "localhost responds; no login is set (tls: none)"
 
 
 async def test_a_check_reports_a_refusal_after_the_login(server: MailServer) -> None:
@@ -439,7 +439,7 @@ def test_a_password_in_the_clear_is_noticed_beyond_this_machine(changed: dict[st
 async def test_a_check_warns_of_a_password_in_the_clear(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.smtp, "_is_loopback", lambda host: False)
     said = await Smtp(server.settings()).check()
-    assert said.endswith("; the password crosses the network in the clear: set TOCSIN_SMTP_TLS to starttls or implicit")
+    assert said.endswith("; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit")
 
 
 async def test_concurrent_messages_have_connections_of_their_own(server: MailServer) -> None:

@@ -247,9 +247,9 @@ async def test_a_signature_over_the_host_that_the_caller_names_does_not_count(be
 
 async def test_the_log_shows_the_address_that_must_have_been_signed(bench: TwilioBench) -> None:
     body = callback("delivered")
-    with pytest.raises(ForgedReceipt, match=f"^the signature does not match the address {CALLBACK}$"):
+    with pytest.raises(ForgedReceipt, match=f"^the signature does not match the URL {CALLBACK}$"):
         bench.provider.parse_receipts({"x-twilio-signature": sign(TOKEN, "http://10.0.0.1/", body)}, body, QUERY)
-    with pytest.raises(ForgedReceipt, match=r"^there is no signature$"):
+    with pytest.raises(ForgedReceipt, match=r"^the signature is missing$"):
         bench.provider.parse_receipts({}, body, QUERY)
 
 
@@ -345,7 +345,7 @@ async def test_a_signed_form_that_is_no_status_is_unreadable(bench: TwilioBench,
     [("suspended", "account_suspended"), ("closed", "account_closed"), ("frozen", "account_not_active")],
 )
 async def test_a_check_reports_that_the_account_is_not_active(bench: TwilioBench, status: str, reason: str) -> None:
-    assert await bench.provider.check() == "the credentials are good, and the account is active"
+    assert await bench.provider.check() == "the credentials are valid and the account is active"
     bench.vendor.status = status
     with pytest.raises(PermanentError, match=reason):
         await bench.provider.check()
