@@ -1,4 +1,4 @@
-"""`make bench`: measures on servers of its own, prints a table and, as the last line, the ratios as JSON."""
+"""Run `make bench`: measure on servers of its own, print a table and, as the last line, the ratios as JSON."""
 
 import argparse
 import asyncio
@@ -28,14 +28,21 @@ def arguments(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default 5; with --quick 1")
     parser.add_argument("--count", type=int, help="notifications per rate, at most 1000; default 200")
     parser.add_argument("--idle", type=int, help="notifications per latency; default 15")
-    parser.add_argument("--quick", action="store_true", help="a few notifications, to see that everything works")
-    parser.add_argument("--waiting", action="store_true", help="what 1,000 notifications cost that wait, instead")
+    parser.add_argument("--quick", action="store_true", help="a few notifications, to check that everything works")
+    parser.add_argument("--waiting", action="store_true", help="measure 1,000 waiting notifications instead")
     parser.add_argument(
-        "--finished", type=int, metavar="ROWS", help="5,000 sends behind so many finished ones, instead"
+        "--finished", type=int, metavar="ROWS", help="measure 5,000 sends after this many finished ones instead"
     )
-    parser.add_argument("--temporal", default="", metavar="HOST:PORT", help="a Temporal server for this purpose")
-    parser.add_argument("--profile", type=Path, metavar="DIR", help="write profiles of worker and API there (py-spy)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
+    parser.add_argument(
+        "--temporal",
+        default="",
+        metavar="HOST:PORT",
+        help="address of a Temporal server to use instead of the run's own",
+    )
+    parser.add_argument(
+        "--profile", type=Path, metavar="DIR", help="write py-spy profiles of worker and API to this directory"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON results")
     return parser.parse_args(args)
 
 
@@ -105,5 +112,5 @@ def main(args: list[str]) -> int:
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
-    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    # A normal exit can abort in the SDK's native threads while the interpreter shuts down.
     os._exit(code)

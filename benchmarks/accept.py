@@ -1,4 +1,4 @@
-"""How fast sends are accepted: beside the bare endpoint, while no worker runs and nothing is started."""
+"""Measure how fast sends are accepted, compared with the bare endpoint, while no worker runs and nothing is started."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from embedded.ports import free_port
 WARM_UP = 50
 IN_FLIGHT = 16
 BATCHES_IN_FLIGHT = 2
-# Each round alternates this often between the three requests, which take about a second each.
+# Each round alternates this often between the three requests, which take about one second each.
 REPETITIONS = 3
 
 
@@ -30,7 +30,7 @@ class AcceptSize:
 
 
 class AcceptMeasures:
-    """`bare_url` is the URL of the bare endpoint."""
+    """Measure acceptance. `bare_url` is the URL of the bare endpoint."""
 
     def __init__(self, servers: BenchmarkServers, bare_url: str, size: AcceptSize) -> None:
         base, body = f"{servers.places.api_url}/api/v1/notifications", build_send(3)
@@ -46,7 +46,7 @@ class AcceptMeasures:
             await request_rate(request, min(WARM_UP, self._size.count), IN_FLIGHT)
 
     async def measure(self, figures: Figures) -> None:
-        """One round. Rates are of all its turns together."""
+        """Measure one round. A rate covers all alternations of the round."""
         count, batches = self._size.count, self._size.batches
         seconds = {"bare_rate": 0.0, "accept_rate_single": 0.0, "accept_rate_batch": 0.0}
         for _ in range(REPETITIONS):
@@ -60,7 +60,7 @@ class AcceptMeasures:
 
 @asynccontextmanager
 async def start_accept_measures(servers: BenchmarkServers, size: AcceptSize) -> AsyncIterator[AcceptMeasures]:
-    """Run an API with a database of its own, and the bare endpoint on the same database."""
+    """Run an API with its own database, and the bare endpoint on the same database."""
     port = free_port()
     async with start_second_api(servers, "accept") as own:
         await prepare_content(own)

@@ -1,4 +1,4 @@
-"""Latency of urgent sends: idle, and behind a backlog of bulk sends; and what bulk keeps of its rate meanwhile."""
+"""Measure the latency of urgent sends, idle and behind a backlog of bulk sends, and the rate that bulk sends keep."""
 
 import asyncio
 import time
@@ -16,8 +16,9 @@ WARM_UP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogSize:
-    """`bulk` sends wait, and go out alone for `undisturbed` seconds. Each round then has `count` urgent sends, one at a
-    time."""
+    """`bulk` sends wait, and are sent alone for `undisturbed` seconds. Each round then has `count` urgent sends, one at
+    a time.
+    """
 
     rounds: int = 5
     bulk: int = 10_000
@@ -26,7 +27,7 @@ class BacklogSize:
 
 
 async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures: Figures) -> None:
-    """The last of a run: the backlog is left in a database that ends with it."""
+    """Measure the backlog, last in a run: it stays in a database that ends with the run."""
     async with start_second_api(servers, "backlog") as own, open_clients(own) as clients:
         await clients.prepare()
         measures = SendMeasures(clients)
@@ -40,12 +41,12 @@ async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures:
 
 
 async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -> float:
-    """How much the backlog shrinks per second."""
+    """Return by how much the backlog shrinks per second."""
     before, began = await measures.count_backlog(), time.perf_counter()
     await concurrent_work
     after, seconds = await measures.count_backlog(), time.perf_counter() - began
     if not after:
-        raise MeasurementTimeout("the backlog was gone before the last urgent send")
+        raise MeasurementTimeout("the backlog was empty before the last urgent send")
     return (before - after) / seconds
 
 

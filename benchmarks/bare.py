@@ -1,6 +1,6 @@
-"""The bare endpoint: FastAPI, a JSON body and one INSERT through an asyncpg pool, served like the product's API.
+"""Serve the bare endpoint: FastAPI, a JSON body and one INSERT through an asyncpg pool, served like the product's API.
 
-What it costs is the price of accepting a row over HTTP at all; a process of its own, started by `benchmarks/stack.py`.
+It measures the cost of accepting a row over HTTP. It is a separate process, started by `benchmarks/servers.py`.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from supervision import run_on_uvloop
 
 READY = "bare ready"
 PATH = "/messages"
-POOL_SIZE = 20  # as the product has it
+POOL_SIZE = 20  # as in the product
 CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS bare_message (
   id uuid PRIMARY KEY, recipient_id text NOT NULL, notification_type text NOT NULL, payload jsonb NOT NULL,
@@ -38,7 +38,7 @@ VALUES ($1, $2, $3, $4, $5, 'PENDING', now())
 
 class BareServer(ApiServer):
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Report that the port is open, which it is not yet when the application has started."""
+        """Report that the port is open, which it is not yet at the application's start."""
         await super().startup(sockets)
         print(READY, flush=True)
 

@@ -1,4 +1,4 @@
-"""Open clients of one run: the API, Temporal and the database."""
+"""Hold the open clients of one run: API, Temporal and database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,13 +20,13 @@ class Clients:
     database: asyncpg.Connection
 
     async def call(self, method: str, path: str, body: Any) -> Any:
-        """The JSON of a 2xx response; raises for any other."""
+        """Return the JSON of a 2xx response. Raises for any other."""
         response = await self.http.request(method, path, json=body)
         response.raise_for_status()
         return response.json() if response.content else None
 
     async def prepare(self) -> None:
-        """Create the template, the type and the recipient that every message names."""
+        """Create the template, the type and the recipient that every message uses."""
         for method, path, body in PREPARATION:
             await self.call(method, path, body)
 

@@ -1,4 +1,4 @@
-"""CPU time of the processes of a run, as Linux counts it: each with all its children, those that ended included."""
+"""Measure the CPU time of the processes of a run, from Linux, including running and ended children."""
 
 import os
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from pathlib import Path
 from embedded.orphan_processes import ProcessRecord
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PARENT, USER, CHILDREN_SYSTEM = 1, 11, 14  # fields of /proc/PID/stat behind the name: see proc(5)
+PARENT, USER, CHILDREN_SYSTEM = 1, 11, 14  # fields of /proc/PID/stat after the name: see proc(5)
 
 
 class NoSuchProcess(Exception):
-    """It has no record, or is not running."""
+    """Signal a process without a record, or one that does not run."""
 
 
 def pid_of(records: Path, name: str) -> int:
-    """Of the process that a supervisor wrote down as `name`."""
+    """Return the pid that a supervisor recorded as `name`."""
     path = records / f"{name}.pid"
     record = ProcessRecord.read(path) if path.exists() else None
     if record is None:
@@ -24,7 +24,7 @@ def pid_of(records: Path, name: str) -> int:
 
 
 def cpu_seconds(records: Path, name: str) -> float:
-    """Since the start of the process that a supervisor wrote down as `name`."""
+    """Return the CPU time of the process recorded as `name`, since its start."""
     pid, stats = pid_of(records, name), _read_stats()
     if pid not in stats:
         raise NoSuchProcess(name)
@@ -32,21 +32,23 @@ def cpu_seconds(records: Path, name: str) -> float:
 
 
 class CpuMeter:
-    """CPU time of some processes from its creation on. What has no record, such as a server elsewhere, is left out."""
+    """Measure the CPU time of some processes from the creation of this object. Processes without a record, such as
+    those of an external server, are omitted.
+    """
 
     def __init__(self, records: Path, names: Sequence[str]) -> None:
         self._records = records
         self._before = {name: cpu_seconds(records, name) for name in names if (records / f"{name}.pid").exists()}
 
     def milliseconds(self, count: int) -> dict[str, float]:
-        """Of each process, per one of `count`."""
+        """Return the CPU time of each process, divided by `count`."""
         return {
             name: (cpu_seconds(self._records, name) - before) * 1000 / count for name, before in self._before.items()
         }
 
 
 def _read_stats() -> dict[int, list[int]]:
-    """Per process the numbers behind its state; one that ends meanwhile is left out."""
+    """Return for each process the numbers after its state. A process that ends during the call is omitted."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

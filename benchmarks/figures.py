@@ -1,10 +1,12 @@
-"""Figures of a run: collected per measurement, paired with a figure of the same round, summed up by the median."""
+"""Collect the figures of a run per measurement, pair them with figures of the same round, and summarize by the
+median.
+"""
 
 from collections import defaultdict
 from statistics import median, quantiles
 from typing import Any
 
-# Which figure is divided by which one of the same round.
+# Numerator and denominator of each ratio; both are of the same round.
 BASELINES = {
     "sent_rate_batch": "floor_rate",
     "sent_rate_single": "floor_rate",
@@ -28,16 +30,16 @@ class Figures:
         self.rounds: dict[str, list[list[float]]] = defaultdict(list)
 
     def add(self, name: str, values: list[float]) -> None:
-        """What one round gave: one rate, or some latencies."""
+        """Add the result of one round: one rate, or some latencies."""
         self.rounds[name].append(values)
 
     def ratios(self, name: str) -> list[float]:
-        """Round by round, median by median: what the machine did meanwhile is in both."""
+        """Return the ratios of the medians, round by round, so that the machine's other load affects both halves."""
         pairs = zip(self.rounds[name], self.rounds[BASELINES[name]], strict=True)
         return [median(values) / median(baseline) for values, baseline in pairs]
 
     def values(self, name: str) -> list[float]:
-        """Of all rounds."""
+        """Return the values of all rounds."""
         return [value for values in self.rounds[name] for value in values]
 
     def summary(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""Sends in a database with many finished notifications: what the last of them cost beside the first, and how Postgres
-reads a search by status there."""
+"""Measure sends in a database with many finished notifications.
+
+It compares the cost of the last sends with that of the first, and shows how Postgres runs a search by status there.
+"""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +40,7 @@ CONTENT = json.dumps({"subject": "Your order", "text": "Hello Ada"})
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedSize:
-    """`rows` have finished; then there are so many blocks of sends, each behind a block of floor workflows."""
+    """`rows` notifications have finished; then there are `blocks` of sends, each after a block of floor workflows."""
 
     rows: int = 1_000_000
     blocks: int = 5
@@ -46,7 +48,7 @@ class FinishedSize:
 
 
 class FinishedRows:
-    """Built with clients that are prepared, while the worker and the floor's worker run."""
+    """Measure with prepared clients, while the worker and the floor's worker run."""
 
     def __init__(self, servers: BenchmarkServers, clients: Clients) -> None:
         self._records = servers.records
@@ -60,8 +62,9 @@ class FinishedRows:
             await self._measure_block(size.block, figures)
 
     async def insert_rows(self, count: int) -> None:
-        """Fill the tables by COPY, with a delivery and an attempt of each notification. Vacuum them, so that autovacuum
-        does not do it during a block."""
+        """Fill the tables by COPY, with a delivery and an attempt of each notification, and vacuum them, so that
+        autovacuum does not run during a block.
+        """
         type_id, tenant = await self._read_type()
         for first in range(0, count, COPY_BATCH_SIZE):
             ids = [new_id() for _ in range(min(COPY_BATCH_SIZE, count - first))]
@@ -72,7 +75,7 @@ class FinishedRows:
         await self._database.execute("CHECKPOINT")
 
     async def search_plan(self) -> dict[str, Any]:
-        """Of the first page of what has failed, as the API reads it."""
+        """Explain the first page of failed notifications, as the API reads it."""
         _, tenant = await self._read_type()
         statement = build_search(tenant, NotificationSearch(status="FAILED"), before=None, limit=PAGE_SIZE)
         dialect = make_url("postgresql+asyncpg://").get_dialect()()
@@ -82,7 +85,7 @@ class FinishedRows:
         return plan
 
     async def _read_type(self) -> tuple[UUID, UUID]:
-        """Ids of the type and its tenant."""
+        """Return the ids of the type and its tenant."""
         [row] = await self._database.fetch(SELECT_TYPE)
         return row["id"], row["tenant"]
 
@@ -99,18 +102,18 @@ class FinishedRows:
 
 
 def compute_finished_ratios(figures: Figures) -> dict[str, float]:
-    """CPU time of the last block of sends by that of the first, each by that of the floor beside it."""
+    """Divide the CPU time of the last block of sends by that of the first, each divided by that of its floor block."""
     blocks = figures.ratios("cpu_ms_send_block")
     return {"last_sends_vs_first": blocks[-1] / blocks[0], "search_buffers": figures.values("search_buffers")[0]}
 
 
 def count_pages_read(plan: dict[str, Any]) -> float:
-    """Pages of 8 KiB that the statement has read."""
+    """Return the pages of 8 KiB that the statement has read."""
     return float(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def list_node_types(plan: dict[str, Any]) -> Iterator[str]:
-    """Kinds of the plan's nodes."""
+    """Yield the kinds of the plan's nodes."""
     yield plan["Node Type"]
     for child_plan in plan.get("Plans", []):
         yield from list_node_types(child_plan)

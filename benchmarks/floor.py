@@ -1,6 +1,6 @@
-"""The floor: a worker like ours whose workflow does nothing but call one activity that does nothing.
+"""Measure the floor: a worker configured like Tocsin's whose workflow only calls one activity that does nothing.
 
-What it costs is Temporal's own price for one durable step; a process of its own, started by `benchmarks/stack.py`.
+It measures Temporal's own cost of one durable step. It is a separate process, started by `benchmarks/servers.py`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ READY = "floor ready"
 
 @activity.defn
 async def touch() -> float:
-    """The time at which a naive sender would have called its vendor, in seconds since 1970."""
+    """Return the time at which a minimal sender would have called its vendor, in seconds since 1970."""
     return time.time()
 
 
@@ -40,7 +40,7 @@ async def main(address: str) -> None:
         task_queue=QUEUE,
         workflows=[FloorWorkflow],
         activities=[touch],
-        nonsticky_to_sticky_poll_ratio=0.5,  # as worker.py has it
+        nonsticky_to_sticky_poll_ratio=0.5,  # as in worker.py
     )
     async with worker:
         print(READY, flush=True)
@@ -50,5 +50,5 @@ async def main(address: str) -> None:
 if __name__ == "__main__":
     asyncio.run(main(sys.argv[1]))
     sys.stdout.flush()
-    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    # A normal exit can abort in the SDK's native threads while the interpreter shuts down.
     os._exit(0)

@@ -1,6 +1,6 @@
-"""The second floor, printed for information: that of `floor.py` without the SDK's sandbox.
+"""Measure the second floor, for information: that of `floor.py` without the SDK's sandbox.
 
-Its activity is executed eagerly, as is the one of `floor.py` where the server allows that.
+Its activity is executed eagerly, like that of `floor.py` where the server allows it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ async def main(address: str) -> None:
         activities=[touch],
         workflow_runner=UnsandboxedWorkflowRunner(),
         disable_eager_activity_execution=False,
-        nonsticky_to_sticky_poll_ratio=0.5,  # as worker.py has it
+        nonsticky_to_sticky_poll_ratio=0.5,  # as in worker.py
     )
     async with worker:
         print(READY, flush=True)
@@ -37,5 +37,5 @@ async def main(address: str) -> None:
 if __name__ == "__main__":
     asyncio.run(main(sys.argv[1]))
     sys.stdout.flush()
-    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    # A normal exit can abort in the SDK's native threads while the interpreter shuts down.
     os._exit(0)

@@ -1,6 +1,6 @@
-"""A load generator for one repeated request: keep-alive connections, of a response only status and length are read.
+"""Generate load with one repeated request over keep-alive connections; of a response, read only status and length.
 
-A general HTTP client needs more CPU time per request than the server that is measured.
+A general HTTP client needs more CPU time per request than the measured server.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ LENGTH_HEADER = b"content-length:"
 
 
 class UnexpectedStatus(Exception):
-    """A response was not a 2xx; the text names the status line."""
+    """Signal a response other than 2xx, by its status line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatedRequest:
-    """One POST of JSON; `url` is absolute."""
+    """Describe one POST of JSON. `url` is absolute."""
 
     url: str
     body: bytes
@@ -36,7 +36,7 @@ class RepeatedRequest:
 
 
 async def request_rate(request: RepeatedRequest, count: int, in_flight: int) -> float:
-    """Requests per second, each of `in_flight` connections with one request at a time."""
+    """Return requests per second over `in_flight` connections, each with one request at a time."""
     remaining = iter(range(count))
     started = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""What is measured with a worker. One figure per call: rates per second, latencies in seconds, CPU in milliseconds.
+"""Measure with a worker: rates per second, latencies in seconds, CPU in milliseconds; one figure per call.
 
 Each call leaves nothing running.
 """
@@ -15,10 +15,10 @@ from benchmarks.clients import Clients
 from benchmarks.floor import QUEUE, FloorWorkflow
 from benchmarks.messages import build_send
 
-IN_FLIGHT = 16  # requests or starts at a time
+IN_FLIGHT = 16  # concurrent requests or starts
 DONE_TIMEOUT = 120.0
 POLL_INTERVAL = 0.01
-# The query for many costs as much CPU time as a send; what they took is read from the rows afterwards.
+# The query for many ids costs as much CPU time as a send; latencies are read from the rows afterwards.
 BULK_POLL_INTERVAL = 0.25
 BULK_PRIORITY = 4
 BATCH_ITEMS = 1_000
@@ -29,11 +29,11 @@ COUNT_UNFINISHED = "SELECT count(*) FROM notification WHERE finished_at IS NULL"
 
 
 class MeasurementTimeout(Exception):
-    """A measurement did not end within its limit."""
+    """Signal a measurement that did not end within its limit."""
 
 
 class SendMeasures:
-    """`prepare` the clients first."""
+    """Measure sends. The clients must be prepared."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -46,40 +46,40 @@ class SendMeasures:
         return count / (time.perf_counter() - started)
 
     async def single_rate(self, count: int) -> float:
-        """Sends one by one, until the provider's acceptance of the last is recorded. Return when all have finished."""
+        """Send one by one, until the provider's acceptance of the last is recorded. Return when all have finished."""
         started = time.time()
         ids = await _run_concurrently([self._send] * count)
         return count / await self._wait_until_sent(ids, started)
 
     async def batch_rate(self, count: int) -> float:
-        """The same in one `send-batch`: the engine has them all at once."""
+        """Send one `send-batch`, so that the engine has all of them at once."""
         started = time.time()
         ids = await self._send_batch([build_send(3)] * count)
         return count / await self._wait_until_sent(ids, started)
 
     async def floor_latency(self) -> float:
-        """From the call until the activity runs."""
+        """Return the seconds from the call until the activity runs."""
         started = time.time()
         return await self._run_floor(QUEUE) - started
 
     async def send_latency(self, priority: int) -> float:
-        """From the call until the acceptance by the provider is recorded."""
+        """Return the seconds from the call until the provider's acceptance is recorded."""
         started = time.time()
         id = await self._send(priority)
         sent_at = await self._wait_until(lambda: self._database.fetchval(SELECT_SENT_AT, id), bool)
         return float(sent_at.timestamp() - started)
 
     async def send_bulk(self, count: int) -> None:
-        """Accept a backlog, and do not wait for it."""
+        """Accept a backlog without waiting for it."""
         for first in range(0, count, BATCH_ITEMS):
             await self._send_batch([build_send(BULK_PRIORITY)] * min(BATCH_ITEMS, count - first))
 
     async def count_backlog(self) -> int:
-        """How many notifications have not finished."""
+        """Count the notifications that have not finished."""
         return int(await self._database.fetchval(COUNT_UNFINISHED))
 
     async def _wait_until_sent(self, ids: list[str], started: float) -> float:
-        """Seconds from `started`, since 1970, until all are sent. Return when all have finished."""
+        """Return the seconds from `started`, a Unix time, until all are sent. Return when all have finished."""
         is_done = partial(operator.eq, len(ids))
         await self._wait_until(
             lambda: self._database.fetchval(COUNT_FINISHED, ids), is_done, interval=BULK_POLL_INTERVAL
@@ -109,7 +109,7 @@ class SendMeasures:
 
 
 async def _run_concurrently(calls: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """All of them, sixteen at a time; the results in their order."""
+    """Run all calls, sixteen at a time, and return the results in order."""
     slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def run_one(call: Callable[[], Awaitable[Any]]) -> Any:

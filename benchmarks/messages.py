@@ -1,8 +1,8 @@
-"""What is sent: one template, one type with one channel, one recipient who is never reported back."""
+"""Define the messages of a run: one template, one type with one channel, one recipient without receipts."""
 
 from typing import Any
 
-# Accepted, and never reported back: receipts would share the machine with what is measured.
+# Accepted, without receipts: they would share the machine with the measurement.
 ADDRESS = "ada+silent@example.com"
 TEMPLATE = {
     "name": "bench",

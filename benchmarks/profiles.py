@@ -1,4 +1,4 @@
-"""Profiles of worker and API by py-spy, taken in a pass of their own: sampling slows down what is measured."""
+"""Profile worker and API with py-spy, in a separate pass: sampling slows down the measured processes."""
 
 import asyncio
 import shutil
@@ -11,16 +11,16 @@ from benchmarks.cpu import pid_of
 from benchmarks.servers import BenchmarkServers
 
 SAMPLES_PER_SECOND = 100
-# Seconds. A bound; the profile ends with the work that is profiled.
+# Seconds. An upper bound; the profile ends with the profiled work.
 MAX_SECONDS = 120
 
 
 class ProfilerNotFound(Exception):
-    """py-spy is not installed."""
+    """Signal that py-spy is not installed."""
 
 
 def prepare_profiles(directory: Path) -> None:
-    """Before a run, which takes minutes. Raises NoProfiler."""
+    """Check for py-spy before a run, which takes minutes. Raises ProfilerNotFound."""
     _find_profiler()
     directory.mkdir(parents=True, exist_ok=True)
 
@@ -28,7 +28,7 @@ def prepare_profiles(directory: Path) -> None:
 def _find_profiler() -> str:
     program = shutil.which("py-spy")
     if program is None:
-        raise ProfilerNotFound("py-spy is not installed; `pip install py-spy`, and put it on the PATH")
+        raise ProfilerNotFound("py-spy is not installed: run `pip install py-spy` and put it on the PATH")
     return program
 
 
@@ -36,7 +36,9 @@ def _find_profiler() -> str:
 async def record_profiles(
     servers: BenchmarkServers, directory: Path | None, names: Sequence[str], label: str
 ) -> AsyncIterator[None]:
-    """Write `<label>-<name>.json` (speedscope) for each process while the block runs. Without a directory, nothing."""
+    """Write `<label>-<name>.json` (speedscope) for each process while the block runs. Without a directory, write
+    nothing.
+    """
     async with AsyncExitStack() as stack:
         if directory is not None:
             for name in names:
@@ -56,5 +58,5 @@ async def _record_profile(pid: int, path: Path) -> AsyncIterator[None]:
         yield
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)  # writes what it has
+            process.send_signal(signal.SIGINT)  # it then writes its samples
         await process.wait()

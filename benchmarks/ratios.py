@@ -1,16 +1,16 @@
-"""The few numbers that a run is judged by, computed from its figures."""
+"""Compute the ratios that a run is judged by from its figures."""
 
 from statistics import median
 
 from benchmarks.figures import Figures, p95
 
-# Everything but Temporal, per send.
+# All processes except Temporal, per send.
 PRODUCT_FIGURES = ("cpu_ms_worker", "cpu_ms_api", "cpu_ms_postgres")
 FLOOR_WORKER = "cpu_ms_floor_worker"
 
 
 def compute_ratios(figures: Figures) -> dict[str, float]:
-    """`receipt_cpu_ms…` are milliseconds; everything else has no unit."""
+    """Return the ratios. `receipt_cpu_ms…` are milliseconds; all others have no unit."""
     return {
         "single_vs_floor": median(figures.ratios("sent_rate_single")),
         "batch_vs_floor": median(figures.ratios("sent_rate_batch")),
@@ -29,7 +29,7 @@ def _p95_ratio(figures: Figures, name: str, baseline: str) -> float:
 
 
 def _cpu_ratio(figures: Figures) -> float:
-    """CPU time is counted in steps of 10 ms: a run of a few notifications can show none at all."""
+    """Divide CPU times, which are counted in steps of 10 ms: a run of a few notifications can have 0."""
     floor = median(figures.values(FLOOR_WORKER))
     return sum(median(figures.values(name)) for name in PRODUCT_FIGURES) / floor if floor else 0.0
 

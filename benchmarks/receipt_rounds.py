@@ -1,4 +1,6 @@
-"""Receipts in a run of `make bench`: CPU time per receipt, in batches and one at a time, and receipts per second."""
+"""Measure receipts in a run of `make bench`: CPU time per receipt, in batches and one at a time, and receipts per
+second.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ from benchmarks.receipts import BATCH_COUNT, BATCH_SIZE, IDLE_SECONDS, SINGLE_CO
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiptSize:
-    """Per round: `count` receipts in batches, and `alone` that are posted one at a time."""
+    """Per round: `count` receipts in batches, and `alone` receipts posted one at a time."""
 
     count: int = BATCH_COUNT
     single: int = SINGLE_COUNT

@@ -1,6 +1,6 @@
-"""CPU time per receipt: signed requests to a real API process, from the request to the applied receipt.
+"""Measure CPU time per receipt: signed requests to a real API process, from the request to the applied receipt.
 
-Run with `python -m benchmarks.receipts`. No worker runs: the receipts are those of messages that were sent before.
+Run with `python -m benchmarks.receipts`. No worker runs: the messages of the receipts were sent before.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BATCH_SIZE = 50  # receipts per request
 BATCH_COUNT, SINGLE_COUNT = 1000, 200  # receipts per figure
 PROCESSES = ("api", "postgres")
 
-# The type and the recipient of `messages` must exist. Per id one sent notification, with its delivery and attempt.
+# The type and the recipient of `messages` must exist. Each id is one sent notification, with its delivery and attempt.
 INSERT_SENT = """
 WITH one AS (SELECT id, ordinality AS n FROM unnest($1::uuid[]) WITH ORDINALITY AS x(id)),
 kind AS (SELECT id, tenant FROM notification_type WHERE key = 'bench' LIMIT 1),
@@ -58,12 +58,12 @@ COUNT_APPLIED = "SELECT count(*) FROM attempt WHERE id = ANY($1::uuid[]) AND del
 
 
 class ReceiptsNotApplied(Exception):
-    """The receipts were not applied within the limit."""
+    """Signal that the receipts were not applied within the limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiptCpu:
-    """CPU milliseconds per receipt and process, without what the process uses when idle."""
+    """Hold CPU milliseconds per receipt and process, without the idle load of the process."""
 
     batch: int
     count: int
@@ -81,7 +81,7 @@ class ReceiptCpu:
 
 
 class ReceiptMeasures:
-    """`http` may be any client: the signature is the only credential of the route."""
+    """Measure receipts. `http` may be any client: the signature is the only credential of the route."""
 
     def __init__(
         self, servers: BenchmarkServers, http: httpx2.AsyncClient, database: asyncpg.Connection, secret: bytes
@@ -93,7 +93,7 @@ class ReceiptMeasures:
         self._idle: dict[str, float] = {}
 
     async def prepare(self, idle_seconds: float = IDLE_SECONDS) -> None:
-        """Create what the rows refer to, and read what the processes use when idle, in cores."""
+        """Create the rows that the receipts refer to, and measure the idle load of the processes, in cores."""
         for method, path, body in PREPARATION:
             (await self._http.request(method, path, json=body)).raise_for_status()
         before = self._read_cpu()
@@ -102,9 +102,9 @@ class ReceiptMeasures:
         self._idle = {name: (after[name] - before[name]) / idle_seconds for name in PROCESSES}
 
     async def measure(self, count: int, batch: int, pause: float = 0.0) -> ReceiptCpu:
-        """Post `count` receipts, each of another notification, `batch` per request, and wait until all are applied.
+        """Post `count` receipts of different notifications, `batch` per request, and wait until all are applied.
 
-        With a `pause` after each request, each is applied alone.
+        With a `pause` after each request, each receipt is applied separately.
         """
         ids = [uuid4() for _ in range(count)]
         await self._database.execute(INSERT_SENT, ids)
@@ -156,7 +156,7 @@ class ReceiptMeasures:
 async def start_receipt_measures(
     servers: BenchmarkServers, idle_seconds: float = IDLE_SECONDS
 ) -> AsyncIterator[ReceiptMeasures]:
-    """Prepared, and after a first batch that warms both processes."""
+    """Yield prepared measures after a first batch that warms both processes."""
     http = httpx2.AsyncClient(
         base_url=f"{servers.places.api_url}/api/v1",
         headers={"Authorization": f"Bearer {servers.api_key}"},
@@ -175,7 +175,7 @@ async def start_receipt_measures(
 
 
 async def measure_receipt_cpu_ms(servers: BenchmarkServers) -> dict[str, float]:
-    """CPU milliseconds per receipt of API and Postgres: `single`, one at a time, and `batch`, 50 per request."""
+    """Return CPU milliseconds per receipt of API and Postgres: `single`, one at a time, and `batch`, 50 per request."""
     async with start_receipt_measures(servers) as receipt_measures:
         single = await receipt_measures.measure(SINGLE_COUNT, 1, SINGLE_PAUSE)
         batch = await receipt_measures.measure(BATCH_COUNT, BATCH_SIZE)
@@ -199,7 +199,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.receipts", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=BATCH_COUNT, help="receipts per figure")
-    parser.add_argument("--alone", type=int, default=SINGLE_COUNT, help="receipts that are posted one at a time")
+    parser.add_argument("--alone", type=int, default=SINGLE_COUNT, help="receipts posted one at a time")
     parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="receipts per request")
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""One run: rounds of interleaved pairs, so that a machine that slows down meanwhile slows both halves of each pair."""
+"""Run rounds of interleaved pairs, so that a machine that slows down affects both halves of each pair."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -29,7 +29,7 @@ FLOOR_CPU_FIGURES = {"floor": "cpu_ms_floor_worker", "temporal": "cpu_ms_floor_t
 
 @dataclass(frozen=True, kw_only=True)
 class RunSize:
-    """How much: `count` per rate, `idle` sends per latency, all of it once per round."""
+    """`count` sends per rate and `idle` sends per latency, once per round."""
 
     rounds: int = 5
     count: int = 200
@@ -44,7 +44,7 @@ class RunSize:
         return BacklogSize(rounds=self.rounds, bulk=self.bulk, count=self.idle, alone_seconds=self.alone_seconds)
 
 
-# Shows that everything works. Its figures mean nothing.
+# Checks that everything works. Its figures are meaningless.
 QUICK_SIZE = RunSize(
     rounds=1,
     count=4,
@@ -58,14 +58,16 @@ QUICK_SIZE = RunSize(
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSize:
-    """How many notifications wait, and for how many seconds each of the three states is watched."""
+    """The number of waiting notifications, and the seconds for which each of the three states is measured."""
 
     count: int = 1_000
     seconds: float = 15.0
 
 
 async def run(home: Path, size: RunSize, *, temporal: str = "", profiles: Path | None = None) -> Figures:
-    """`temporal` is the address of a server that takes the place of the run's own; profiles go to that directory."""
+    """Run the rounds. `temporal` is the address of a server to use instead of the run's own; profiles go to
+    `profiles`.
+    """
     figures = Figures()
     async with start_servers(home, temporal) as servers:
         await _measure_sends(servers, size, figures, profiles)
@@ -76,7 +78,7 @@ async def run(home: Path, size: RunSize, *, temporal: str = "", profiles: Path |
 
 
 async def run_waiting(home: Path, waiting_size: WaitingSize) -> Figures:
-    """What those cost that only wait: CPU, as a share of one core."""
+    """Measure the CPU, as a share of one core, of notifications that only wait."""
     figures = Figures()
     async with start_servers(home) as servers, open_clients(servers) as clients:
         await clients.prepare()
@@ -87,7 +89,7 @@ async def run_waiting(home: Path, waiting_size: WaitingSize) -> Figures:
 
 
 async def run_finished(home: Path, size: FinishedSize) -> Figures:
-    """What sends cost, and how a search reads, in a database with many finished notifications."""
+    """Measure the cost of sends and the plan of a search in a database with many finished notifications."""
     figures = Figures()
     async with start_servers(home) as servers, open_clients(servers) as clients:
         await clients.prepare()

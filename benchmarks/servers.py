@@ -1,4 +1,4 @@
-"""The servers of one run: Postgres, Temporal, API and workers as in `make run`, on free ports, for a while."""
+"""Start the servers of one run: Postgres, Temporal, API and workers as in `make run`, on free ports."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ START_TIMEOUT = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkServers:
-    """What the measurements talk to, and the environment that a worker of ours needs."""
+    """Hold the addresses for the measurements and the environment that a worker needs."""
 
     places: StackAddresses
     api_key: str
@@ -41,7 +41,7 @@ class BenchmarkServers:
 
     @property
     def records(self) -> Path:
-        """Directory of the pid files."""
+        """Return the directory of the pid files."""
         return self.logs.parent / "run"
 
     @property
@@ -51,11 +51,12 @@ class BenchmarkServers:
 
 @asynccontextmanager
 async def start_servers(home: Path, temporal_address: str = "") -> AsyncIterator[BenchmarkServers]:
-    """`home`, absolute, exists and is the caller's to remove. Durable like production: fsync on, Temporal in a file.
+    """Start the servers. The caller creates `home`, absolute, and removes it. They are durable as in production: fsync
+    on, Temporal in a file.
 
-    A `temporal_address` takes the place of a Temporal server of the run.
+    `temporal_address` replaces the run's own Temporal server.
     """
-    # From the environment, which wins over a `.env`: nothing leaves this machine, and nothing is held back.
+    # In the environment, which overrides a `.env`: nothing leaves this machine, and nothing is held back.
     os.environ.update(
         {f"TOCSIN_{pool}_PROVIDERS": "sandbox" for pool in SANDBOX_CHANNELS} | {"TOCSIN_SANDBOX_RATE": "0"}
     )
@@ -73,7 +74,7 @@ async def start_servers(home: Path, temporal_address: str = "") -> AsyncIterator
 
 @asynccontextmanager
 async def start_second_api(servers: BenchmarkServers, name: str) -> AsyncIterator[BenchmarkServers]:
-    """An API process `name` with an empty database of that name."""
+    """Start an API process `name` with an empty database of that name."""
     connection = await asyncpg.connect(servers.dsn)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
@@ -95,7 +96,7 @@ async def start_second_api(servers: BenchmarkServers, name: str) -> AsyncIterato
 async def run_process(
     servers: BenchmarkServers, name: str, *command: str, ready: str = WORKER_READY
 ) -> AsyncIterator[None]:
-    """A process of its own for as long as the block lasts; `ready` is what its log says when it can be used."""
+    """Run a process while the block runs. `ready` is the text of its log that shows it is ready."""
     log = servers.logs / f"{name}.log"
     before = log.read_text().count(ready) if log.exists() else 0
 
@@ -135,7 +136,7 @@ def _build_servers(data: DataDir, database_url: str, temporal_address: str) -> B
     env = child_environment(settings, data, places, keys) | {
         "TOCSIN_LOG_LEVEL": "info",
         "TOCSIN_TEMPORAL_NAMESPACE": "default",
-        # As the floor's worker: one process, and so one core, unless the run is asked for more.
+        # Like the floor's worker: one process, and so one core, unless the run has more.
         "TOCSIN_WORKERS": os.environ.get("TOCSIN_WORKERS", "1"),
     }
     return BenchmarkServers(places=places, api_key=keys.api_key, env=env, logs=data.logs)

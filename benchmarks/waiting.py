@@ -1,4 +1,4 @@
-"""What notifications cost that only wait: CPU of an idle system, and of the same one while so many wait in it."""
+"""Measure the cost of notifications that only wait: CPU of an idle system, and of the same one with waiting sends."""
 
 import asyncio
 import time
@@ -19,19 +19,19 @@ GOAL_TYPE = {
     "templates": {"email": "bench", "in_app": "bench"},
 }
 
-# Half wait until their time has come, half for a receipt that the sandbox does not send.
+# Half wait for their time, half for a receipt that the sandbox does not send.
 COUNT_WAITING = """
 SELECT count(*) FROM notification n JOIN queue_entry q ON q.notification_id = n.id WHERE q.started_at IS NOT NULL
    AND (send_at > now() OR EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaits IS NOT NULL))
 """
-# As if they had waited for an hour and nobody had looked after them: the sweep's worst case.
+# As if they had waited for an hour without a check: the sweep's worst case.
 MARK_OVERDUE = (
     "UPDATE queue_entry SET started_at = now() - interval '1 h', next_at = now() WHERE started_at IS NOT NULL"
 )
 
 
 class WaitingMeasures:
-    """Built with clients that are prepared."""
+    """Measure with prepared clients."""
 
     def __init__(self, servers: BenchmarkServers, clients: Clients) -> None:
         self._records = servers.records
@@ -39,7 +39,7 @@ class WaitingMeasures:
         self._database = clients.database
 
     async def measure(self, count: int, seconds: float, figures: Figures) -> None:
-        """Fills in `cpu_…` figures, as a share of one core: ours and the servers', each over so many seconds."""
+        """Add `cpu_…` figures, as a share of one core, of Tocsin's processes and the servers, each over `seconds`."""
         await self._measure_window("idle", seconds, figures)
         await self._send(count)
         await self._measure_window("waiting", seconds, figures)

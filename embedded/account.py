@@ -1,4 +1,6 @@
-"""As whom Postgres runs: it refuses root, and we neither add users to the machine nor open up directories."""
+"""Choose the account that Postgres runs under: it refuses root, and Tocsin neither adds users nor widens
+permissions.
+"""
 
 import os
 import pwd
@@ -14,13 +16,15 @@ NOBODY_UID = 65534
 
 @dataclass(frozen=True)
 class ServerAccount:
-    """`prefix` goes before the command and becomes it (same pid); `uid` owns the files, None for "as we are"."""
+    """Hold an account. `prefix` precedes the command and becomes it (same pid). `uid` owns the files; None is the
+    current user.
+    """
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
 
     def take_ownership(self, folder: Path) -> None:
-        """Hands the tree to the account, for instance after a run under the other one."""
+        """Change the owner of a tree, for instance after a run under another account."""
         if self.uid is None or folder.stat().st_uid == self.uid:
             return
         for path in [*folder.rglob("*"), folder]:
@@ -28,7 +32,7 @@ class ServerAccount:
 
 
 def find_postgres_account(program: Path) -> ServerAccount:
-    """The first way that can run `program`; raises StackError when root has none."""
+    """Return the first account that can run `program`. Raises StackError when root has none."""
     if os.geteuid() != 0:
         return ServerAccount()
     accounts = [user_namespace_account(), nobody_account()]
@@ -42,12 +46,16 @@ def find_postgres_account(program: Path) -> ServerAccount:
 
 
 def user_namespace_account() -> ServerAccount:
-    """Not root inside, root's own files outside: works under a 0700 parent. Containers may refuse it."""
+    """Return an account that is not root inside a namespace and owns root's files outside: it works under a 0700
+    parent.
+
+    Containers may refuse it.
+    """
     return ServerAccount(("unshare", "--user", f"--map-user={NOBODY_UID}", "--"), 0)
 
 
 def nobody_account() -> ServerAccount:
-    """User `nobody`, with the one capability that lets it reach a data directory below root's 0700 parents."""
+    """Return user `nobody`, with the one capability that reaches a data directory below root's 0700 parents."""
     try:
         uid = pwd.getpwnam("nobody").pw_uid
     except KeyError:

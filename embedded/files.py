@@ -1,4 +1,4 @@
-"""Small private files in the data directory: written whole or not at all, readable by their owner only."""
+"""Write small private files in the data directory: atomically, readable by their owner only."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ API_KEY_PREFIX = "tk_dev_"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces `path` at once with mode 0600; a reader sees the old text or the new one."""
+    """Replace `path` atomically with mode 0600: a reader sees the old or the new text."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     try:
@@ -21,9 +21,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def load_or_create_secret(path: Path, make: Callable[[], str]) -> str:
-    """The secret in `path`, made and kept there the first time."""
+    """Return the secret in `path`, and create it the first time."""
     if path.exists() and (secret := path.read_text(encoding="utf-8").strip()):
-        path.chmod(0o600)  # a copy from elsewhere may have come with a wider mode
+        path.chmod(0o600)  # a copied file may have wider permissions
         return secret
     secret = make()
     write_private(path, f"{secret}\n")
@@ -35,12 +35,12 @@ def generate_secret() -> str:
 
 
 def generate_api_key() -> str:
-    """24 bytes are 32 url-safe characters."""
+    """Return 24 random bytes as 32 url-safe characters."""
     return API_KEY_PREFIX + secrets.token_urlsafe(24)
 
 
 def generate_key() -> str:
-    """32 random bytes in hexadecimal."""
+    """Return 32 random bytes in hexadecimal."""
     return secrets.token_hex(32)
 
 

@@ -1,4 +1,4 @@
-"""Who a pid is: pids are used again, so nothing here is signalled by its number alone."""
+"""Identify the process behind a pid: pids are reused, so no process is signaled by its number alone."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ LINUX = sys.platform == "linux"
 
 
 def identity(pid: int) -> str | None:
-    """A text that no other process ever has, or None for a process that is gone or a zombie."""
+    """Return a text that no other process ever has, or None for an ended process or a zombie."""
     if not LINUX:
         started = _read_ps_column(pid, "lstart=")
         return None if _read_ps_column(pid, "stat=").startswith("Z") else started or None
     try:
-        # The command's name may contain spaces and brackets; what follows the last bracket does not.
+        # The command's name may contain spaces and brackets; the text after the last bracket does not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -24,7 +24,7 @@ def identity(pid: int) -> str | None:
 
 
 def is_postgres_of(pid: int, data: Path) -> bool:
-    """Whether `pid` is a postmaster that serves the data directory `data` (absolute, resolved)."""
+    """Return whether `pid` is a postmaster of the data directory `data` (absolute, resolved)."""
     argv = command_line_of(pid)
     if not argv or Path(argv[0]).name != "postgres":
         return False
@@ -41,7 +41,9 @@ def command_line_of(pid: int) -> list[str]:
 
 
 def _cwd(pid: int) -> Path | None:
-    """A postmaster works in its data directory; unreadable (another user's process) is None."""
+    """Return the working directory, which is a postmaster's data directory; None if unreadable (another user's
+    process).
+    """
     try:
         return Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:

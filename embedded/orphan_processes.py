@@ -1,4 +1,4 @@
-"""Processes of an earlier `make run` that was killed with -9: found by the records it left, and stopped."""
+"""Stop processes of an earlier `make run` that was killed with -9, by the records it left."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ POLL_INTERVAL = 0.02
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """One process we started, written to `run/NAME.pid`."""
+    """Describe one started process, recorded in `run/NAME.pid`."""
 
     pid: int
     identity: str
@@ -26,7 +26,7 @@ class ProcessRecord:
 
     @classmethod
     def read(cls, path: Path) -> "ProcessRecord | None":
-        """None for a record that was cut short."""
+        """Return None for a truncated record."""
         try:
             return cls(**json.loads(path.read_text()))
         except (ValueError, TypeError):
@@ -37,7 +37,7 @@ class ProcessRecord:
 
 
 async def stop_orphan_processes(records: Path, order: Sequence[str]) -> list[str]:
-    """Stops what earlier records name, in `order`; returns the names of those that still ran."""
+    """Stop the processes of earlier records, in `order`. Return the names of those that still ran."""
     stopped = []
     for name in order:
         path = records / f"{name}.pid"
@@ -51,7 +51,7 @@ async def stop_orphan_processes(records: Path, order: Sequence[str]) -> list[str
 
 
 async def stop_recorded_process(record: ProcessRecord) -> bool:
-    """Asks, waits for `grace` seconds, then kills the process and its group; False if it is gone already."""
+    """Stop a process: signal it, wait `grace` seconds, then kill it and its group. False if it has ended already."""
     if identity(record.pid) != record.identity:
         return False
     leads_group = _leads_group(record.pid)
@@ -65,7 +65,7 @@ async def stop_recorded_process(record: ProcessRecord) -> bool:
 
 
 def kill_group(leader: int) -> None:
-    """Kills what is left of the process group that `leader` opened with its session."""
+    """Kill the rest of the process group of `leader`, which opened it with its session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The make that started us: if it is killed with -9 it cannot pass anything on, so the kernel tells us instead."""
+"""End with the parent `make`: if make is killed with -9, it cannot forward a signal, so the kernel sends one."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ MAKE_PROGRAMS = ("make", "gmake")
 
 
 def end_with_make() -> None:
-    """SIGTERM for this process when its parent ends, if that is make; whoever starts us in other ways may leave."""
+    """Request SIGTERM for this process when its parent ends, if that is make. Other parents may end."""
     parent = os.getppid()
     if _name(parent) in MAKE_PROGRAMS:
         end_with_parent(parent)
@@ -18,5 +18,5 @@ def end_with_make() -> None:
 def _name(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except FileNotFoundError:  # also where there is no /proc
+    except FileNotFoundError:  # also without /proc
         return ""

@@ -1,4 +1,4 @@
-"""Loopback ports for the stack: the ones asked for if they are free, or free ones for 0."""
+"""Choose loopback ports for the stack: the requested ones if they are free, or free ones for 0."""
 
 import random
 import socket
@@ -15,7 +15,9 @@ MAX_ATTEMPTS = 200
 
 
 def claim_ports(requested: Mapping[str, int], hosts: Mapping[str, str]) -> dict[str, int]:
-    """One port per setting, all different; `hosts` names those that listen elsewhere. Raises StackError."""
+    """Return one port per setting, all different. `hosts` names those that listen on other addresses. Raises
+    StackError.
+    """
     claimed: dict[str, int] = {}
     for setting, port in requested.items():
         host = hosts.get(setting, LOOPBACK)
@@ -26,10 +28,10 @@ def claim_ports(requested: Mapping[str, int], hosts: Mapping[str, str]) -> dict[
 
 
 def free_port(host: str = LOOPBACK, avoid: Collection[int] = ()) -> int:
-    """A free port below the range the kernel gives to outgoing connections.
+    """Return a free port below the kernel's range for outgoing connections.
 
-    The port must still be ours when its server is restarted. One from the kernel's own range could be taken by any
-    outgoing connection meanwhile, even by a client that keeps calling the missing server and meets itself.
+    The port must stay free while its server restarts. An outgoing connection could take one of the kernel's own range,
+    even that of a client that keeps calling the missing server and connects to itself.
     """
     candidates = range(LOWEST_PORT, _ephemeral_start())
     for port in random.sample(candidates, MAX_ATTEMPTS):
@@ -40,7 +42,7 @@ def free_port(host: str = LOOPBACK, avoid: Collection[int] = ()) -> int:
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # Connections of the last run that linger in TIME_WAIT do not hinder the servers either.
+        # Connections of the last run in TIME_WAIT do not block the servers either.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""The embedded Postgres: our own cluster, served on a loopback port."""
+"""Run the embedded Postgres: Tocsin's own cluster, on a loopback port."""
 
 import signal
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
-    # Statements, parameters and the detail of errors hold names, addresses and messages: not for a log.
+    # Statements, parameters and the details of errors contain names, addresses and messages: not for a log.
     "log_statement": "none",
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
@@ -31,18 +31,18 @@ SERVER_SETTINGS = {
 
 
 MIN_CONNECTIONS = 200
-# Beside the pools: each process listens on one, and people look in by psql.
+# In addition to the pools: each process listens on one connection, and operators connect with psql.
 OTHER_CONNECTIONS = 60
 
 
 def max_connections(settings: Settings) -> int:
-    """How many connections the API, the workers and those who look in may open together."""
+    """Return the connections that the API, the workers and operators may open together."""
     return max(MIN_CONNECTIONS, 2 * settings.database_pool + OTHER_CONNECTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """`cluster` on `port`; `durable=False` trades fsync for speed, for tests only."""
+    """Serve `cluster` on `port`. `durable=False` trades fsync for speed, for tests only."""
 
     cluster: Cluster
     port: int
@@ -52,7 +52,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy; holds the password."""
+        """Return the URL for SQLAlchemy, including the password."""
         return f"postgresql+asyncpg://{SUPERUSER}:{self.cluster.password}@127.0.0.1:{self.port}/{DATABASE_NAME}"
 
     def child(self) -> ProcessSpec:
@@ -65,7 +65,7 @@ class Postgres:
         server = [str(self.cluster.binaries / "postgres"), "-D", str(self.cluster.data), *flags]
         return ProcessSpec(
             name="postgres",
-            # The change of account would cut the tether, so that comes after it.
+            # The change of account would clear the parent death signal, so that comes after it.
             argv=[*self.cluster.account.prefix, *with_parent_death_signal(server, signal.SIGINT)],
             log=self.log,
             cwd=self.cluster.home,
@@ -77,7 +77,7 @@ class Postgres:
         )
 
     async def is_ready(self) -> bool:
-        """Whether the server takes our password; makes the database the first time."""
+        """Return whether the server accepts the password. Create the database the first time."""
         cluster = self.cluster
         try:
             connection = await asyncpg.connect(
@@ -90,7 +90,9 @@ class Postgres:
                 timeout=5,
             )
         except asyncpg.InvalidPasswordError as error:
-            raise StackError(f"{cluster.password_file} does not open the database in {cluster.data}") from error
+            raise StackError(
+                f"the password in {cluster.password_file} does not open the database in {cluster.data}"
+            ) from error
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         try:
@@ -102,7 +104,7 @@ class Postgres:
 
 
 async def stop_orphan_postgres(data: Path) -> bool:
-    """Stops the server that an earlier run left in our own data directory, whatever its port; True if there was one."""
+    """Stop the server that an earlier run left in this data directory, whatever its port. True if there was one."""
     lock = data / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])
@@ -112,7 +114,7 @@ async def stop_orphan_postgres(data: Path) -> bool:
     if current_identity is None:
         return False
     if not is_postgres_of(pid, data):
-        # Something else has the pid now; Postgres would take it for a running server and refuse to start.
+        # Another process has the pid now. Postgres would take it for a running server and refuse to start.
         lock.unlink(missing_ok=True)
         return False
     return await stop_recorded_process(ProcessRecord(pid, current_identity, signal.SIGINT, ORPHAN_GRACE_PERIOD))

@@ -1,4 +1,4 @@
-"""One child process: how it is started in a session of its own, and how it is stopped."""
+"""Start one child process in a session of its own, and stop it."""
 
 import asyncio
 import functools
@@ -21,16 +21,16 @@ TAIL_LINES = 12
 
 
 async def do_nothing_after_start() -> None:
-    """What follows the start of a process that needs nothing more."""
+    """Provide the hook of a process that needs none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """What to run and how to treat it; durations are seconds.
+    """Describe a process. Durations are in seconds.
 
-    `ready` is asked until it says yes. `after_start` runs after each start, the restarts included.
-    `grace` is the most it gets between its stop signal and SIGKILL, `reserve` what it gets at least. Children of one
-    `stage` are stopped together. `liveness` is the file that it renews while it works: it is killed when it does not.
+    `ready` is called until it returns True. `after_start` runs after each start, including restarts. `grace` is the
+    most time between its stop signal and SIGKILL, `min_grace` the least. Processes of one `stage` are stopped together.
+    `liveness` is the file that the process renews while it works; it is killed when it stops.
     """
 
     name: str
@@ -49,9 +49,9 @@ class ProcessSpec:
 
 
 def with_parent_death_signal(argv: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
-    """The command line that also gets `death_signal` when its parent dies, where the machine has `setpriv`.
+    """Return the command that also gets `death_signal` when its parent dies, where the machine has `setpriv`.
 
-    setpriv only marks the process and becomes the command: same pid. Without it the next start cleans up.
+    setpriv only marks the process and becomes the command: same pid. Without it, the next start cleans up.
     """
     if not _has_setpriv():
         return list(argv)
@@ -62,21 +62,21 @@ def with_parent_death_signal(argv: Sequence[str], death_signal: signal.Signals =
 def _has_setpriv() -> bool:
     if sys.platform != "linux" or not shutil.which("setpriv"):
         return False
-    # The one of busybox has no such option.
+    # busybox's setpriv has no such option.
     probe = subprocess.run(["setpriv", "--pdeathsig", "TERM", "--", "true"], capture_output=True, check=False)
     return probe.returncode == 0
 
 
 def with_private_umask(argv: Sequence[str]) -> list[str]:
-    """The command line whose files nobody else may read: they hold the customer's rows.
+    """Return the command whose files are private: they hold customers' rows.
 
-    The shell becomes the command: same pid. uvloop does not take asyncio's argument `umask`.
+    The shell becomes the command: same pid. uvloop does not support asyncio's argument `umask`.
     """
     return ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *argv]
 
 
 async def spawn_child(child: ProcessSpec) -> asyncio.subprocess.Process:
-    """Starts the child; a session of its own keeps the terminal's Ctrl-C away from it. Raises OSError."""
+    """Start the child in a session of its own, away from the terminal's Ctrl-C. Raises OSError."""
     _rotate_log(child.log)
     with child.log.open("ab") as log:
         return await asyncio.create_subprocess_exec(
@@ -91,7 +91,7 @@ async def spawn_child(child: ProcessSpec) -> asyncio.subprocess.Process:
 
 
 async def stop_child(process: asyncio.subprocess.Process, stop_signal: signal.Signals, grace: float) -> None:
-    """Asks first, kills after `grace` seconds; what the child itself started goes with it."""
+    """Send the stop signal, kill after `grace` seconds, and kill the child's own processes with it."""
     with suppress(ProcessLookupError):
         process.send_signal(stop_signal)
     with suppress(TimeoutError):
@@ -108,13 +108,13 @@ def describe_exit(code: int | None) -> str:
 
 
 def log_tail(log: Path) -> str:
-    """The last lines of a log, for an error message."""
+    """Return the last lines of a log, for an error message."""
     with suppress(OSError):
         return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
     return ""
 
 
 def _rotate_log(log: Path) -> None:
-    """One old log is kept; more would fill the disk of a stack that runs for months."""
+    """Keep one old log: more would fill the disk of a stack that runs for months."""
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))

@@ -1,4 +1,4 @@
-"""Questions to a server that may not be up yet: does it accept connections, does it answer 200?"""
+"""Probe a server that may not be ready: does it accept connections, does it respond with 200?"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ PROBE_TIMEOUT = 5.0
 
 
 async def always_ready() -> bool:
-    """The probe of a process that is ready as soon as it runs."""
+    """Report ready: the probe of a process that is ready as soon as it runs."""
     return True
 
 
@@ -25,7 +25,7 @@ async def accepts_connections(host: str, port: int) -> bool:
 
 
 async def responds_ok(host: str, port: int, path: str) -> bool:
-    """Whether a plain GET gets status 200."""
+    """Return whether a plain GET gets status 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             reader, writer = await asyncio.open_connection(host, port)

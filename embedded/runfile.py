@@ -1,4 +1,4 @@
-"""`run.json`: where the running stack answers and which processes it is; scripts, benchmarks and tests read it."""
+"""Read and write `run.json`: the addresses and processes of the running stack, for scripts, benchmarks and tests."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,8 +9,9 @@ from embedded.files import write_private
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What `run.json` holds; a pid is None for a part that this stack did not start. Metrics are at the URLs, one for
-    each worker process."""
+    """Hold the content of `run.json`. A pid is None for a part that this stack did not start. There is one metrics URL
+    for each worker process.
+    """
 
     api_url: str
     temporal_address: str
@@ -25,5 +26,5 @@ class RunInfo:
 
     @classmethod
     def read(cls, path: Path) -> "RunInfo":
-        """Raises FileNotFoundError while nothing runs."""
+        """Read the file. Raises FileNotFoundError while nothing runs."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))

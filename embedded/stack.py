@@ -1,4 +1,4 @@
-"""The whole of `make run`: Postgres, Temporal, worker and API on one machine, watched until a signal comes."""
+"""Run the whole stack of `make run`: Postgres, Temporal, worker and API on one machine, supervised until a signal."""
 
 import asyncio
 import signal
@@ -50,13 +50,14 @@ Greet = Callable[[RunInfo], Awaitable[None]]
 
 
 class Stack:
-    """`migrate(database_url)` and `after_temporal_start(address, database_url)` prepare the servers, the latter after
-    each start of Temporal. It gets a database if both servers are this stack's own: then no other store has the
-    workflows of that database, and a new one needs no confirmation. `greet(info)` speaks when all is up. `worker` and
-    `api` are command lines.
+    """Run the stack. `worker` and `api` are command lines.
 
-    `async with Stack(...) as stack` starts and stops it; `await stack.run()` also waits for a signal in between.
-    All of it raises StackError with a text for the terminal.
+    `migrate(database_url)` and `after_temporal_start(address, database_url)` prepare the servers, the latter after each
+    start of Temporal. It gets a database if both servers are this stack's own: then no other store has the workflows of
+    that database, and a new one needs no confirmation. `greet(info)` prints when everything is ready.
+
+    `async with Stack(...) as stack` starts and stops it. `await stack.run()` also waits for a signal in between. Every
+    method raises StackError with a text for the terminal.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Stack:
         self.info: RunInfo | None = None
 
     async def run(self) -> None:
-        """Starts, serves until SIGINT, SIGTERM or SIGHUP, stops; more signals meanwhile change nothing."""
+        """Start, serve until SIGINT, SIGTERM or SIGHUP, and stop. Further signals have no effect."""
         loop = asyncio.get_running_loop()
         stop_requested = asyncio.Event()
         for number in STOP_SIGNALS:
@@ -112,14 +113,14 @@ class Stack:
         await self.stop()
 
     async def start(self) -> None:
-        """Returns when the API answers, run.json is written and the greeting is out."""
+        """Start the stack. Return when the API responds, run.json is written and the greeting is printed."""
         try:
             await self._start()
         except PermissionError as error:
             raise StackError(f"{error.filename} belongs to another user; is TOCSIN_DATA_DIR yours?") from error
 
     async def stop(self) -> None:
-        """API, worker, Temporal, Postgres, within 15 s; safe to call twice."""
+        """Stop API, worker, Temporal and Postgres, within 15 s. Idempotent."""
         self.info = None
         await self._exit.aclose()
 
@@ -141,7 +142,7 @@ class Stack:
         await self._start_servers(addresses)
 
     async def _lock_data_dir(self) -> None:
-        """Locks it and stops what a killed run left in it, which is before ports are looked at: orphans hold them."""
+        """Lock the directory and stop the processes of a killed run before ports are checked: they occupy ports."""
         data_dir = self._data_dir
         data_dir.make()
         self._exit.enter_context(data_dir.hold_lock())
@@ -153,7 +154,7 @@ class Stack:
         if await stop_orphan_postgres(Cluster(data_dir.root).data):
             orphans.append("postgres")
         if orphans:
-            print_line(f"stopped what an earlier run had left: {', '.join(orphans)}")
+            print_line(f"stopped processes of an earlier run: {', '.join(orphans)}")
         self._exit.push_async_callback(self._supervisor.stop)
 
     def _claim_ports(self) -> dict[str, int]:
@@ -180,7 +181,7 @@ class Stack:
         return postgres.url
 
     async def _start_temporal(self, ports: dict[str, int], database_url: str) -> tuple[str, str]:
-        """Address and UI URL of the server that was started or given."""
+        """Return the address and UI URL of the server that was started or configured."""
         settings = self._settings
         if settings.temporal_address:
             await self._after_temporal_start(settings.temporal_address, None)
@@ -225,7 +226,9 @@ class Stack:
     def _server_child(
         self, component: str, env: dict[str, str], *, grace: float, min_grace: float, number: int = 0
     ) -> ProcessSpec:
-        """The first process of a part has the part's name, the next ones `worker-2`, `worker-3` and so on."""
+        """Describe a process. The first one of a part has the part's name, the others are `worker-2`, `worker-3` and so
+        on.
+        """
         name = f"{component}-{number + 1}" if number else component
         liveness = self._data_dir.records / f"{name}.alive" if component == "worker" else None
         return ProcessSpec(
@@ -241,7 +244,7 @@ class Stack:
         )
 
     def _write_run_file(self) -> None:
-        """Writes run.json with the pids of the moment, once all parts have been up."""
+        """Write run.json with the current pids, once all parts have started."""
         if self.info is None:
             return
         pids = self._supervisor.pids
@@ -250,7 +253,7 @@ class Stack:
 
 
 def stop_order(names: Iterable[str]) -> list[str]:
-    """Return all parts, and the further processes of some of them that are among the names."""
+    """Return all parts, with their further processes among the names."""
     further = sorted(name for name in names if name not in COMPONENTS)
     return [
         name

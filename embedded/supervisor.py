@@ -1,4 +1,4 @@
-"""Keeps the children running: starts them, restarts one that dies, stops them in the reverse order of their start."""
+"""Supervise the children: start them, restart one that dies, stop them in the reverse order of their start."""
 
 import asyncio
 from asyncio.subprocess import Process
@@ -17,18 +17,20 @@ from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, StallDetector, read
 
 POLL_INTERVAL = 0.02
 HOOK_RETRY_DELAY = 0.5
-# Below the promised 15 s: killing, reaping and removing files take their time as well.
+# Below the promised 15 s: killing, reaping and removing files take time as well.
 STOP_TIMEOUT = 14.6
 
 
 def print_line(line: str) -> None:
-    """Tells the person at the terminal; a closed pipe (`make run | head`) must not stop the stack."""
+    """Print to the terminal. A closed pipe (`make run | head`) must not stop the stack."""
     with suppress(OSError, ValueError):
         print(line, flush=True)
 
 
 class Supervisor:
-    """`records` is the directory of the pid files; `on_change` is called whenever a pid has changed."""
+    """Supervise processes. `records` is the directory of the pid files. `on_change` is called after each change of a
+    pid.
+    """
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Supervisor:
         return {name: process.pid for name, process in self._running.items()}
 
     async def start(self, child: ProcessSpec) -> None:
-        """Returns once the child is ready and its hook has run; raises StackError otherwise."""
+        """Start the child. Return once it is ready and its hook has run. Raises StackError otherwise."""
         try:
             process = await self._spawn(child)
         except OSError as error:
@@ -58,7 +60,7 @@ class Supervisor:
         self._watches.append(asyncio.create_task(self._watch(child, process), name=f"watch {child.name}"))
 
     async def stop(self, within: float = STOP_TIMEOUT) -> None:
-        """Stops all, last started first, within so many seconds; safe to call twice."""
+        """Stop all children, last started first, within that many seconds. Idempotent."""
         await self._stop_watching()
         deadline = _now() + within
         for stage in reversed(dict.fromkeys(map(_stage_of, self._children.values()))):
@@ -96,7 +98,7 @@ class Supervisor:
         return process
 
     def _write_record(self, child: ProcessSpec, process: Process) -> None:
-        """Writes down the new pid; a full disk must not cost the process that has just started."""
+        """Record the new pid. A full disk must not end the process that has just started."""
         try:
             if current_identity := identity(process.pid):
                 ProcessRecord(process.pid, current_identity, child.stop_signal, child.grace).write(
@@ -104,14 +106,14 @@ class Supervisor:
                 )
             self._on_change()
         except OSError as error:
-            self._print_line(f"cannot write down the pid of {child.name}: {error}")
+            self._print_line(f"cannot record the pid of {child.name}: {error}")
 
     async def _watch(self, child: ProcessSpec, process: Process) -> None:
         backoff = Backoff()
         started = _now()
         while True:
             code = await self._wait_for_exit(child, process)
-            if self._running.pop(child.name, None):  # once: the pid may be somebody else's after the next start
+            if self._running.pop(child.name, None):  # once: after the next start the pid may belong to another process
                 kill_group(process.pid)
             delay = backoff.after(_now() - started)
             self._print_line(
@@ -123,32 +125,34 @@ class Supervisor:
             process = await self._respawn(child, process)
 
     async def _wait_for_exit(self, child: ProcessSpec, process: Process) -> int:
-        """Its exit code, as soon as it has ended, which may take a kill."""
+        """Return the exit code as soon as the process has ended. Kill it if it stops renewing its liveness file."""
         exit_task, stall_detector = asyncio.create_task(process.wait()), StallDetector(CHECKS_BEFORE_KILL)
         try:
             while not (await asyncio.wait({exit_task}, timeout=HEARTBEAT_INTERVAL if child.liveness else None))[0]:
                 heartbeat = child.liveness and read_liveness_time(child.liveness)
                 if heartbeat and stall_detector.is_stalled(heartbeat):
-                    self._print_line(f"{child.name} (pid {process.pid}) stands still and is killed (log: {child.log})")
+                    self._print_line(
+                        f"{child.name} (pid {process.pid}) is unresponsive and is killed (log: {child.log})"
+                    )
                     kill_group(process.pid)
             return exit_task.result()
         finally:
             exit_task.cancel()
 
     async def _respawn(self, child: ProcessSpec, dead: Process) -> Process:
-        """The new process; the dead one when there is none, so that the next round waits longer."""
+        """Return the new process, or the dead one if the start fails, so that the next round waits longer."""
         try:
             process = await self._spawn(child)
         except OSError as error:
             self._print_line(f"cannot start {child.name}: {error}")
             return dead
-        # When it is not ready in time it is dead by now: the watch says so and tries again.
+        # A child that is not ready in time is dead now: the watch reports it and retries.
         with suppress(StackError):
             await self._wait_until_ready(child, process, self._run_readiness(child, retries_hook=True))
         return process
 
     async def _wait_until_ready(self, child: ProcessSpec, process: Process, work: Coroutine[Any, Any, None]) -> None:
-        """Waits for `work`, for the death of the process or for the time limit, whichever is first."""
+        """Wait for `work`, the death of the process or the timeout, whichever is first."""
         tasks = [asyncio.create_task(work), asyncio.create_task(process.wait())]
         try:
             await asyncio.wait(tasks, timeout=child.ready_timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -166,7 +170,7 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run_readiness(self, child: ProcessSpec, *, retries_hook: bool = False) -> None:
-        """Asks until the child is ready, then runs its hook; `patient` repeats a hook that fails."""
+        """Wait until the child is ready, then run its hook. `retries_hook` repeats a hook that fails."""
         while not await child.ready():  # noqa: ASYNC110 - another process knows, no event of ours
             await asyncio.sleep(POLL_INTERVAL)
         while True:
@@ -174,7 +178,7 @@ class Supervisor:
                 return await child.after_start()
             except StackError as error:
                 if not retries_hook:
-                    raise StackError(f"{child.name} started, then: {error}") from error
+                    raise StackError(f"{child.name} started, but its hook failed: {error}") from error
                 await asyncio.sleep(HOOK_RETRY_DELAY)
 
     async def _stop_watching(self) -> None:

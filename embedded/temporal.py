@@ -1,4 +1,4 @@
-"""The embedded Temporal: the dev server of the `temporal` binary that lies in the environment."""
+"""Run the embedded Temporal: the dev server of the `temporal` binary in the environment."""
 
 import asyncio
 import sys
@@ -14,36 +14,36 @@ from embedded.readiness import accepts_connections
 
 POLLS_PER_SECOND = "2000"
 DYNAMIC_CONFIG = {
-    # At their default of 20/s these queues add 50 ms to each step of a workflow.
+    # The default of 20/s adds 50 ms to each step of a workflow.
     "history.transferProcessorMaxPollRPS": POLLS_PER_SECOND,
     "history.timerProcessorMaxPollRPS": POLLS_PER_SECOND,
     "history.visibilityProcessorMaxPollRPS": POLLS_PER_SECOND,
-    # Without it fairness keys are ignored and a big tenant starves the small ones.
+    # Without it, fairness keys are ignored and a big tenant starves the small ones.
     "matching.enableFairness": "true",
-    # With the default of four, rate limits give half of what they allow and priority order is fuzzy.
+    # With the default of four, rate limits allow half of their value and priority order is imprecise.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
-    # Without them a worker polls for the workflow that it starts and for the activity that it schedules.
+    # Without them, a worker polls for the workflow that it starts and for the activity that it schedules.
     "system.enableEagerWorkflowStart": "true",
     "system.enableActivityEagerExecution": "true",
-    # Seconds. A process that is frozen or cut off leaves its polls behind, and each of them takes a task. By default
-    # (60 + 10) they last until they time out by themselves.
+    # Seconds. A frozen or disconnected process leaves its polls open, and each of them takes a task. With the defaults
+    # (60 + 10) they last until they time out.
     "frontend.keepAliveTime": "2",
     "frontend.keepAliveTimeout": "3",
-    # Off by default: a workflow whose task fails again and again, as after an incompatible deploy, can be queried for.
+    # Off by default: makes workflows searchable whose task fails repeatedly, as after an incompatible deploy.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "2",
 }
-# Only here, where everything is on one machine: its HTTP API, on a random port, would answer to any name that leads to
-# that machine (DNS rebinding).
+# Only here, where everything is on one machine: its HTTP API, on a random port, would respond to any name that resolves
+# to this machine (DNS rebinding).
 LOOPBACK_CONFIG = {"frontend.httpAllowedHosts": '["localhost:*","127.0.0.1:*"]'}
-# How long ended workflows are kept; as in docker-compose.yml.
+# Retention of ended workflows; as in docker-compose.yml.
 RETENTION = "72h"
 # SQLite's defaults wait for the disk at each write and halve the throughput.
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 
 
 def find_binary() -> Path:
-    """The program beside this interpreter; raises StackError."""
+    """Return the program beside this interpreter. Raises StackError."""
     program = Path(sys.executable).parent / "temporal"
     if not program.is_file():
         raise StackError(
@@ -54,8 +54,10 @@ def find_binary() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Temporal:
-    """A dev server on loopback ports that keeps its state in `file` (None: in memory); `ui_port` None is headless.
-    Its Web UI at `ui_host` answers to any name: `embedded/ui_guard.py` stands before it."""
+    """Run a dev server on loopback ports that keeps its state in `file` (None: in memory). `ui_port` None is headless.
+
+    Its Web UI at `ui_host` responds to any name: `embedded/ui_guard.py` protects it.
+    """
 
     port: int
     log: Path
@@ -83,8 +85,9 @@ class Temporal:
         )
 
     async def is_ready(self) -> bool:
-        """Whether the server has our namespace, and keeps ended workflows for RETENTION from now on. The open port
-        alone comes 0.2 s too early."""
+        """Return whether the server has the namespace, and set its retention to RETENTION. The open port alone is 0.2 s
+        too early.
+        """
         if not await accepts_connections("127.0.0.1", self.port):
             return False
         update = await asyncio.create_subprocess_exec(

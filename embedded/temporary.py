@@ -1,4 +1,4 @@
-"""A Postgres or a Temporal of one's own for as long as a test run lasts, on free ports."""
+"""Run a temporary Postgres or Temporal for a test run, on free ports."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from embedded.temporal import Temporal
 
 @asynccontextmanager
 async def temporary_postgres(home: Path, *, durable: bool = False) -> AsyncIterator[Postgres]:
-    """Without fsync unless `durable`; `home` exists and is the caller's to remove. Gives `.url`."""
+    """Run without fsync unless `durable`. The caller creates `home` and removes it. Yields an object with `.url`."""
     cluster = Cluster.at(home)
     cluster.prepare()
     postgres = Postgres(cluster=cluster, port=free_port(), log=cluster.home / "postgres.log", durable=durable)
@@ -26,7 +26,9 @@ async def temporary_postgres(home: Path, *, durable: bool = False) -> AsyncItera
 async def temporary_temporal(
     home: Path, *, namespace: str = "default", dynamic_config: Mapping[str, str] | None = None
 ) -> AsyncIterator[Temporal]:
-    """Headless and in memory; `home`, absolute, exists and takes its log. Gives `.address`."""
+    """Run headless and in memory. The caller creates `home`, absolute, for the log. Yields an object with
+    `.address`.
+    """
     temporal = Temporal(
         port=free_port(), log=home / "temporal.log", namespace=namespace, dynamic_config=dynamic_config or {}
     )

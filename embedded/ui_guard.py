@@ -1,8 +1,8 @@
-"""The way to Temporal's Web UI that `make run` starts: it answers to names of this machine only (DNS rebinding).
+"""Guard Temporal's Web UI of `make run`: respond to names of this machine only (DNS rebinding).
 
-The UI has no log-in and checks no Host, so a web page whose name is made to lead to 127.0.0.1 could read every payload
-through a browser. The guard listens where people look for the UI. The UI itself listens on a loopback address that is
-chosen at random, because nothing on 127.0.0.1 would keep that page from asking it directly.
+The UI has no login and does not check the Host header, so a web page whose name resolves to 127.0.0.1 could read every
+payload through a browser. The guard listens on the documented port. The UI itself listens on a random loopback address,
+because nothing on 127.0.0.1 would keep that page from calling it directly.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ UNAVAILABLE_RESPONSE = (
 
 
 def random_loopback_address() -> str:
-    """Return an address in 127.0.0.0/8 that cannot be guessed; 127.0.0.1 where this machine has no other (macOS)."""
+    """Return a random address in 127.0.0.0/8; 127.0.0.1 where this machine has no other (macOS)."""
     address = str(IPv4Address("127.1.0.0") + secrets.randbelow(2**24 - 2**17))
     return address if is_free(0, address) else LOOPBACK
 
@@ -51,7 +51,7 @@ async def serve_guarded_ui(port: int, ui_host: str, ui_port: int) -> AsyncIterat
 async def _forward_request(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ui_host: str, ui_port: int
 ) -> None:
-    """One request per connection: a later one could be for another host."""
+    """Forward one request per connection: a later one could be for another host."""
     async with asyncio.timeout(HEAD_TIMEOUT):
         head = await reader.readuntil(b"\r\n\r\n")
     if not is_local_request(head):
@@ -75,7 +75,7 @@ async def _forward_request(
 
 
 def with_connection_close(head: bytes) -> bytes:
-    """Return the request head with `Connection: close`, so that the UI ends the connection after its answer."""
+    """Return the request head with `Connection: close`, so that the UI closes the connection after its response."""
     kept = [name + b":" + value for name, value in headers_of(head) if name.lower() != b"connection"]
     return b"\r\n".join([head.split(b"\r\n", 1)[0], *kept, b"Connection: close", b"", b""])
 

@@ -1,6 +1,6 @@
-"""Receives event webhooks and prints those that verify: python examples/event_receiver.py 9000 whsec_…
+"""Receive event webhooks and print the verified ones: python examples/event_receiver.py 9000 whsec_…
 
-Needs nothing of Tocsin: the standard library, and standardwebhooks to verify.
+It needs no part of Tocsin: only the standard library, and standardwebhooks to verify.
 """
 
 import json
@@ -21,7 +21,7 @@ class EventHandler(BaseHTTPRequestHandler):
         except WebhookVerificationError:
             self.respond(401)
             return
-        # The same event may come twice: after an answer that got lost, and by a replay.
+        # An event can arrive twice: after a lost response, and by a replay.
         if self.headers["webhook-id"] not in seen:
             seen.add(self.headers["webhook-id"])
             print(event["type"], json.dumps(event["data"]), flush=True)
@@ -32,7 +32,7 @@ class EventHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Events are printed, not requests."""
+        """Print events, not requests."""
 
 
 server = ThreadingHTTPServer(("127.0.0.1", PORT), EventHandler)

@@ -1,9 +1,9 @@
-"""SendGrid, Twilio and FCM on this machine, to try the real adapters without an account: prints what they are sent.
+"""Run SendGrid, Twilio and FCM on this machine, to test the real adapters without an account. Prints their requests.
 
-    .venv/bin/python examples/vendors.py 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
+.venv/bin/python examples/vendors.py 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
 
-It takes everything, from anybody. docs/first-type.md points a Tocsin at it. Needs nothing of Tocsin, and of what is
-installed beside it httpx2, cryptography and twilio.
+It accepts every request of every caller. docs/first-type.md configures a Tocsin to use it. It needs no part of Tocsin;
+of the installed packages it needs httpx2, cryptography and twilio.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from twilio.request_validator import RequestValidator
 
 REPORT_AFTER_SECONDS = 0.5
-# A JWT that is signed with the service account's key.
+# A JWT signed with the service account's key.
 SECRET_FIELDS = ("assertion",)
 
 
 class ReceiptSender:
-    """Sends back what the vendors would: `delivered`, signed as each of them signs."""
+    """Send `delivered` receipts, signed like those of each vendor."""
 
     def __init__(self, tocsin: str) -> None:
         self.tocsin = tocsin.rstrip("/")
@@ -38,12 +38,12 @@ class ReceiptSender:
 
     @property
     def public_key(self) -> str:
-        """As SendGrid's page shows it."""
+        """Return the key as SendGrid's page shows it."""
         form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         return base64.b64encode(self.key.public_key().public_bytes(*form)).decode()
 
     def report_email(self, mail: dict[str, Any], message_id: str) -> None:
-        """https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"""
+        """Report an email: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"""
         to, now = mail["personalizations"][0]["to"][0]["email"], int(time.time())
         event = {"event": "delivered", "email": to, "timestamp": now, "sg_message_id": f"{message_id}.recvd-1.0"}
         body = json.dumps([event | {"sg_event_id": uuid.uuid4().hex} | mail.get("custom_args", {})]).encode()
@@ -56,7 +56,7 @@ class ReceiptSender:
         post_receipt("SendGrid", f"{self.tocsin}/api/v1/receipts/sendgrid", body, headers)
 
     def report_sms(self, form: dict[str, str], sid: str, account: str, token: str) -> None:
-        """https://www.twilio.com/docs/messaging/guides/track-outbound-message-status"""
+        """Report an SMS: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status"""
         url = form["StatusCallback"]
         callback = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": account, "To": form["To"]}
         headers = {
@@ -75,13 +75,13 @@ def post_receipt(vendor: str, url: str, body: bytes, headers: dict[str, str]) ->
 
 
 class VendorHandler(BaseHTTPRequestHandler):
-    """By path, whose API it is."""
+    """Handle requests; the path determines the vendor."""
 
     protocol_version = "HTTP/1.1"
     receipt_sender: ReceiptSender | None = None
 
     def do_GET(self) -> None:
-        """What `tocsin providers check` asks."""
+        """Respond to `tocsin providers check`."""
         if self.path == "/v3/scopes":
             self.respond(200, {"scopes": ["mail.send"]})
         elif self.path.startswith("/2010-04-01/Accounts/") and self.path.count("/") == 3:
@@ -121,7 +121,7 @@ class VendorHandler(BaseHTTPRequestHandler):
             schedule_report(self.receipt_sender.report_sms, form, sid, account, token)
 
     def print_request(self, vendor: str, fields: dict[str, Any]) -> None:
-        """No header is shown: they hold the credentials."""
+        """Print the body. Headers hold the credentials and are not shown."""
         shown = {name: "…" if name in SECRET_FIELDS else value for name, value in fields.items()}
         print(f"\n{vendor}: POST {self.path}\n{json.dumps(shown, indent=2, ensure_ascii=False)}", flush=True)
 
@@ -134,16 +134,16 @@ class VendorHandler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, format: str, *args: object) -> None:
-        """What is sent is printed, not that it was asked."""
+        """Print sends, not queries."""
 
 
 def schedule_report(report: Any, *report_args: Any) -> None:
-    """After the answer, as from a vendor."""
+    """Report after the response, like a vendor."""
     threading.Timer(REPORT_AFTER_SECONDS, report, report_args).start()
 
 
 def write_account(file: str) -> None:
-    """A service account as Firebase gives it, with a key that nobody else has or wants."""
+    """Write a service account in Firebase's format, with a new key."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     account = {
@@ -159,9 +159,9 @@ def write_account(file: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; takes everything.")
-    parser.add_argument("port", type=int, help="0 picks a free one")
-    parser.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this address")
+    parser = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; accepts every request.")
+    parser.add_argument("port", type=int, help="0 selects a free port")
+    parser.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this URL")
     parser.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")
     options = parser.parse_args()
     if options.fcm_account:

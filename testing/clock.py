@@ -1,5 +1,7 @@
-"""Skipped time: Postgres, this process and every open workflow move ahead together, from one moment at which something
-is due to the next; in between everything that was due happens, in real time."""
+"""Skip time: move Postgres, this process and every open workflow together to the next moment at which something is due.
+
+Between two moments everything that was due happens, in real time.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,16 +12,16 @@ from testing.rows import TenantRows
 from testing.workflows import TrackedWorkflows
 
 SETTLE_TIMEOUT = 60.0
-# What is due so soon after something else is one moment with it: otherwise many sends would be as many skips.
+# Work that is due so soon after other work belongs to the same moment: otherwise many sends would need as many skips.
 MERGE_WINDOW = timedelta(seconds=1)
 
 
 class NothingScheduled(Exception):
-    """There is no moment to skip to."""
+    """Signal that there is no moment to skip to."""
 
 
 class TenantClock:
-    """For one tenant's notifications. `wake` tells loops of this process that time has passed."""
+    """Move the clock of one tenant's notifications. `wake` notifies the loops of this process that time has passed."""
 
     def __init__(self, rows: TenantRows, workflows: TrackedWorkflows, on_skip: Callable[[], None]) -> None:
         self._rows = rows
@@ -27,12 +29,12 @@ class TenantClock:
         self._on_skip = on_skip
 
     async def reset(self) -> None:
-        """Back to the machine's time. What this tenant leaves behind is followed no more."""
+        """Return to the machine's time. The tenant's remaining work is no longer followed."""
         self._workflows.open_ids.clear()
         await self._set(timedelta())
 
     async def settle(self) -> None:
-        """Until nothing happens any more but by the passing of time."""
+        """Wait until nothing more happens without the passing of time."""
         await eventually(self._find_busy_reasons, lambda reasons: not reasons, SETTLE_TIMEOUT)
 
     async def advance(self, by: timedelta) -> None:
@@ -43,7 +45,7 @@ class TenantClock:
         await self._move_to(target)
 
     async def skip(self) -> timedelta:
-        """To the next moment at which something is due; how far that was."""
+        """Skip to the next moment at which something is due, and return the distance."""
         await self.settle()
         due = await self._find_next_due()
         if due is None:
@@ -75,13 +77,15 @@ class TenantClock:
         return max((at for at in due if at < min(due) + MERGE_WINDOW), default=None)
 
     async def _find_busy_reasons(self) -> list[str]:
-        """Nothing is, if workflows stand as they stood before the rows were looked at. Rows first: they cost less."""
+        """Return what is busy: nothing, if workflows are as they were before the rows were read. Rows first: they cost
+        less.
+        """
         if reasons := await self._rows.find_busy_reasons():
             return reasons
         before = await self._workflows.read_progress()
-        if busy_reasons := [f"{id} is at work" for id, workflow in before.items() if workflow.is_busy(now())]:
+        if busy_reasons := [f"{id} is busy" for id, workflow in before.items() if workflow.is_busy(now())]:
             return busy_reasons
         if reasons := await self._rows.find_busy_reasons():
             return reasons
         after = await self._workflows.read_progress()
-        return [] if before == after else ["workflows have just moved"]
+        return [] if before == after else ["workflows have just made progress"]

@@ -1,5 +1,7 @@
-"""A whole Tocsin of one's own in a thread of this process: Postgres, a Temporal that skips time, API, dispatcher,
-receipts and workers, with the sandbox on every channel."""
+"""Run a whole Tocsin in a thread of this process, with the sandbox on every channel.
+
+It has Postgres, a Temporal that skips time, API, dispatcher, receipts and workers.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -27,7 +29,7 @@ from testing.workflows import DYNAMIC_CONFIG, TrackedWorkflows
 
 NAMESPACE = "default"
 SANDBOX_POOL = ["sandbox"]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +38,14 @@ class LocalInstallation:
     workflows: TrackedWorkflows
     loop: asyncio.AbstractEventLoop
 
-    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """In the stage's thread; waits for the answer."""
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine in the installation's thread and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
 
 @contextmanager
 def open_installation(home: Path) -> Iterator[LocalInstallation]:
-    """`home`, absolute, exists and is the caller's to remove."""
+    """Open an installation. The caller creates `home`, absolute, and removes it."""
     ready: Future[tuple[LocalInstallation, asyncio.Event]] = Future()
 
     async def run_until_stopped() -> None:
@@ -83,7 +85,7 @@ async def _open_installation(home: Path) -> AsyncIterator[LocalInstallation]:
 
 
 def _local_settings(database_url: str, temporal_address: str) -> Settings:
-    """Whatever the environment says: nothing leaves this machine."""
+    """Return settings that ignore the environment: nothing leaves this machine."""
     return Settings(
         env="dev",
         database_url=database_url,
@@ -107,7 +109,7 @@ def _local_settings(database_url: str, temporal_address: str) -> Settings:
 
 @asynccontextmanager
 async def engine(settings: Settings, client: Client) -> AsyncIterator[Container]:
-    """API over HTTP, dispatcher, receipts, sandbox and workers in this process, on servers that are prepared."""
+    """Run API over HTTP, dispatcher, receipts, sandbox and workers in this process, on prepared servers."""
     async with (
         open_container(settings, client=client, role="worker") as container,
         running_api(container),
@@ -118,7 +120,7 @@ async def engine(settings: Settings, client: Client) -> AsyncIterator[Container]
 
 @asynccontextmanager
 async def running_api(container: Container) -> AsyncIterator[None]:
-    """The API with what runs beside its requests."""
+    """Run the API with its background loops."""
     stop = asyncio.Event()
     api = asyncio.create_task(serve(container, stop))
     try:
@@ -132,7 +134,7 @@ async def running_api(container: Container) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running_worker(container: Container, client: Client, queues: Sequence[str] = ()) -> AsyncIterator[None]:
-    """A worker of these queues, of every queue if none is named; at the end it drains."""
+    """Run a worker of these queues, of every queue if none is named. It drains at the end."""
     stop = asyncio.Event()
     stopping = asyncio.create_task(stop.wait())
     work = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""Which parts under test have died; asked by `eventually` while it waits, and by the plugin before each test."""
+"""Track which parts under test have died. `eventually` checks while it waits, the plugin before each test."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def watch_task(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
 
     def report(ended: asyncio.Task[Any]) -> None:
         error = None if ended.cancelled() else ended.exception()
-        reports.append(f"{part} ended by itself: {error!r}")
+        reports.append(f"{part} ended unexpectedly: {error!r}")
         _dead_parts.extend(reports)
 
     task.add_done_callback(report)
@@ -28,5 +28,5 @@ def watch_task(part: str, task: asyncio.Task[Any]) -> Iterator[None]:
 
 
 def find_dead_part() -> str | None:
-    """None while everything lives."""
+    """Return the name of a dead part; None while all are alive."""
     return _dead_parts[0] if _dead_parts else None

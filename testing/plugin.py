@@ -1,4 +1,6 @@
-"""A pytest plugin for people who keep types and templates: `pytest_plugins = ["testing.plugin"]` in their conftest."""
+"""Provide a pytest plugin for projects with types and templates: `pytest_plugins = ["testing.plugin"]` in
+conftest.py.
+"""
 
 from collections.abc import Iterator
 
@@ -10,7 +12,7 @@ from testing.tocsin import Tocsin, open_tenant
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """End the session if a shared part has died: every later test could only wait for its deadline."""
+    """End the session if a shared part has died: every later test could only wait for its timeout."""
     if (dead_part := find_dead_part()) is not None:
         item.session.shouldstop = dead_part
         pytest.fail(dead_part, pytrace=False)
@@ -18,13 +20,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def tocsin_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalInstallation]:
-    """Servers and engine, started once."""
+    """Start servers and engine once."""
     with open_installation(tmp_path_factory.mktemp("tocsin")) as installation:
         yield installation
 
 
 @pytest.fixture
 def tocsin(tocsin_installation: LocalInstallation) -> Iterator[Tocsin]:
-    """A tenant that has nothing yet, at the machine's time."""
+    """Create an empty tenant, at the machine's time."""
     with open_tenant(tocsin_installation) as tocsin:
         yield tocsin

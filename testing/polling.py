@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: the one place where tests sleep, ours and those of users."""
+"""Wait for a condition with a deadline: the only place where tests sleep, in Tocsin and in users' projects."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ from testing.liveness import find_dead_part
 
 Value = TypeVar("Value")
 
-# A condition that comes costs nothing however long it may take, and a machine can be slow.
+# A condition that becomes true costs nothing however long it may take, and a machine can be slow.
 DEFAULT_TIMEOUT = 120.0
-# Each look may cost as much as a request. A look right after the condition came saves time only where it came soon.
+# Each look may cost as much as a request. An early look saves time only for a condition that becomes true early.
 MIN_INTERVAL, MAX_INTERVAL = 0.02, 0.1
 WAITED_SHARE = 0.1  # of the time waited so far
 
@@ -19,7 +19,7 @@ WAITED_SHARE = 0.1  # of the time waited so far
 async def eventually(
     read: Callable[[], Awaitable[Value]], condition: Callable[[Value], bool], within: float = DEFAULT_TIMEOUT
 ) -> Value:
-    """Return what `look` saw when `until` held. Fail after `within` seconds, or once a part under test has died."""
+    """Return the value for which `condition` holds. Fail after `within` seconds, or once a part under test has died."""
     started = time.monotonic()
     while True:
         value = await read()
@@ -29,5 +29,5 @@ async def eventually(
             raise AssertionError(dead_part)
         waited = time.monotonic() - started
         if waited > within:
-            raise AssertionError(f"the condition never held; last seen: {value}")
+            raise AssertionError(f"the condition was never true; last value: {value}")
         await asyncio.sleep(min(max(MIN_INTERVAL, WAITED_SHARE * waited), MAX_INTERVAL))

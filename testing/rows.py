@@ -1,4 +1,4 @@
-"""The half of skipped time that lies in Postgres: its clock, what is still to be done now, and what is due later."""
+"""Skip time in Postgres: its clock, the work to do now, and the work that is due later."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,7 +9,7 @@ from sqlalchemy import text
 from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, SANDBOX_CHANNEL
 from storage.database import Database
 
-# Found before the functions of the same names in pg_catalog, by every statement of this database.
+# Every statement of this database finds these before the functions of the same names in pg_catalog.
 CREATE_CLOCK = """
 CREATE SCHEMA skipped;
 CREATE TABLE skipped.clock (ahead interval NOT NULL);
@@ -25,9 +25,9 @@ END $$;
 SET_AHEAD = text("UPDATE skipped.clock SET ahead = :ahead")
 WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel")
 
-# A receipt that is claimed to be posted is due again in 5 s, so nearer ones may be on their way already.
+# A receipt that is claimed for posting is due again in 5 s, so an earlier one may already be in flight.
 REPORT_MARGIN = timedelta(seconds=6)
-# The queue ends these waits; their workflows' own timers come later. Waits for room in a limit end with its window.
+# The queue ends these waits; their workflows' own timers are later. Waits for a slot of a limit end with its window.
 WAITING = """FROM queue_entry
  WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'capped')"""
 BUSY = text(f"""
@@ -83,7 +83,7 @@ SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timest
 
 
 async def add_clock(url: str) -> None:
-    """To a migrated database that nobody is connected to yet."""
+    """Add the clock to a migrated database without connections."""
     connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql", 1))
     try:
         await connection.execute(CREATE_CLOCK)
@@ -92,7 +92,7 @@ async def add_clock(url: str) -> None:
 
 
 class TenantRows:
-    """Of one tenant; the clock is everybody's."""
+    """Read the rows of one tenant. All tenants share the clock."""
 
     def __init__(self, database: Database, tenant: UUID) -> None:
         self._database = database
@@ -103,29 +103,29 @@ class TenantRows:
             await session.execute(SET_AHEAD, {"ahead": ahead})
 
     async def notify_listeners(self) -> None:
-        """Whoever waits for something that may be due by now."""
+        """Wake all loops whose work may be due now."""
         channels = [DISPATCH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL]
         async with self._database.transaction() as session:
             await session.execute(WAKE, {"channels": channels})
 
     async def find_busy_reasons(self) -> list[str]:
-        """What happens by itself within moments, in words."""
+        """Return descriptions of work that happens within moments without the passing of time."""
         async with self._database.transaction() as session:
             return sorted((await session.execute(BUSY, {"tenant": self.tenant, "soon": REPORT_MARGIN})).scalars())
 
     async def find_next_due(self) -> datetime | None:
-        """When the sandbox reports next by itself, a wait or a limit ends, or something is due by the calendar."""
+        """Return the next time of a sandbox receipt, a wait, a limit or a schedule."""
         async with self._database.transaction() as session:
             due: datetime | None = (await session.execute(NEXT, {"tenant": self.tenant})).scalar_one()
         return due
 
     async def list_types_to_tick(self) -> list[str]:
-        """The types of which something is due by the calendar."""
+        """Return the types with occurrences that are due."""
         async with self._database.transaction() as session:
             return list((await session.execute(TO_TICK, {"tenant": self.tenant})).scalars())
 
     async def report(self, notification_id: UUID, kind: str, channel: str | None) -> int:
-        """How many messages of it the sandbox now reports this of."""
+        """Report a kind of receipt for the messages of a notification, and return their number."""
         values = {"tenant": self.tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
         values |= {"listener": SANDBOX_CHANNEL}
         async with self._database.transaction() as session:

@@ -1,4 +1,4 @@
-"""What a test says to Tocsin: the verbs of docs/testing.md."""
+"""Provide the methods of the `tocsin` fixture. docs/testing.md describes them."""
 
 import warnings
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ Json = dict[str, Any]
 
 
 class NoSandboxMessage(Exception):
-    """The sandbox has no message to report of."""
+    """Signal that the sandbox has no message to report on."""
 
 
 class Tocsin:
-    """One tenant. Refusals of the API are raised as `commands.client.Refusal`, with its words."""
+    """Control one tenant. Errors of the API are raised as `commands.client.ApiError`, with its text."""
 
     def __init__(self, installation: LocalInstallation, tenant: UUID, api: ApiClient) -> None:
         self._installation = installation
@@ -37,7 +37,7 @@ class Tocsin:
         self._clock = TenantClock(self._rows, installation.workflows, installation.container.on_receipts)
 
     def apply(self, folder: Path | str) -> None:
-        """Types and templates of a folder, as `tocsin apply` does it; its warnings become Python's."""
+        """Apply the types and templates of a folder like `tocsin apply`. Its warnings become Python warnings."""
         warning_lines: list[str] = []
         self._installation.run(
             apply(self._api, Path(folder), dry_run=False, print_line=lambda _: None, print_warning=warning_lines.append)
@@ -46,14 +46,16 @@ class Tocsin:
             warnings.warn(line, stacklevel=2)
 
     def put_recipient(self, recipient_id: str, **profile: Any) -> None:
-        """`email`, `phone`, `locale`, `timezone`, `attributes`, `webhook_url`."""
+        """Set `email`, `phone`, `locale`, `timezone`, `attributes`, `webhook_url`."""
         self.call("PUT", f"/recipients/{recipient_id}", profile)
 
     def put_device(self, recipient_id: str, device: str, token: str, kind: str = "fcm") -> None:
         self.call("PUT", f"/recipients/{recipient_id}/devices/{device}", {"kind": kind, "token": token})
 
     def send(self, notification_type: str, recipient_id: str, payload: Json | None = None, **fields: Any) -> str:
-        """The notification's id. `more` are other fields of the request: `send_at`, `expires_in`, `channels`, …"""
+        """Send and return the notification's id. `fields` are other fields of the request: `send_at`, `expires_in`,
+        `channels`, …
+        """
         body = {
             "notification_type": notification_type,
             "recipient_id": recipient_id,
@@ -69,55 +71,56 @@ class Tocsin:
         return self.call("GET", f"/notifications/{id}")
 
     def statuses(self, id: str) -> dict[str, str]:
-        """By channel, those that were tried or skipped so far."""
+        """Return the status of each channel that was attempted or skipped so far."""
         return {delivery["channel"]: delivery["status"] for delivery in self.notification(id)["deliveries"]}
 
     def outbox(self, **filters: str) -> list[Json]:
-        """What the sandbox delivered, oldest first; `recipient_id`, `channel`, `notification_id`."""
+        """Return the sandbox's messages, oldest first, by `recipient_id`, `channel` or `notification_id`."""
         id = filters.pop("notification_id", None)
         items = self._installation.run(self._api.list_all("/outbox", **filters))
         return [item for item in reversed(items) if id in (None, item["notification_id"])]
 
     def wait_for_status(self, id: str, *statuses: str, within: float = 20) -> Json:
-        """As soon as it has one of the statuses, in real time, and without skipping any."""
+        """Return the notification as soon as it has one of the statuses, in real time, without skipping time."""
         look = partial(self._api.get, f"/notifications/{id}")
         return self._installation.run(eventually(look, lambda notification: notification["status"] in statuses, within))
 
     def report(self, id: str, kind: str, channel: str | None = None) -> None:
-        """Lets the sandbox say that what it has of this notification was `delivered`, `opened`, `clicked`, `bounced`,
-        `complained`, `failed` or `unsubscribed`."""
+        """Let the sandbox report `delivered`, `opened`, `clicked`, `bounced`, `complained`, `failed` or `unsubscribed`
+        for the messages of this notification.
+        """
         if not self._installation.run(self._rows.report(UUID(id), ReceiptKind(kind), channel)):
-            raise NoSandboxMessage(f"the sandbox has nothing of {id}" + (f" by {channel}" if channel else ""))
+            raise NoSandboxMessage(f"the sandbox has no message of {id}" + (f" by {channel}" if channel else ""))
         self.settle()
 
     def now(self) -> datetime:
-        """Here; the machine's time and what was skipped."""
+        """Return the current time of this process: the machine's time plus the skipped time."""
         return now()
 
     def time_in(self, **time: float) -> str:
-        """For `send_at`: `later(days=3)`."""
+        """Return a time for `send_at`: `time_in(days=3)`."""
         return (now() + timedelta(**time)).isoformat()
 
     def settle(self) -> None:
-        """Until nothing happens any more but by the passing of time."""
+        """Wait until nothing more happens without the passing of time."""
         self._installation.run(self._clock.settle())
 
     def advance(self, **time: float) -> None:
-        """`advance(days=3, hours=1)`: everything that is due meanwhile happens, in its order."""
+        """Skip time: `advance(days=3, hours=1)`. Everything that is due in between happens, in order."""
         self._installation.run(self._clock.advance(timedelta(**time)))
 
     def skip(self) -> timedelta:
-        """To the next moment at which something is due; how far that was. Raises NothingScheduled."""
+        """Skip to the next moment at which something is due, and return the distance. Raises NothingScheduled."""
         return self._installation.run(self._clock.skip())
 
     def call(self, method: str, path: str, body: Any = None) -> Json:
-        """Anything else that the API can do, below /api/v1."""
+        """Call any other endpoint below /api/v1."""
         return self._installation.run(self._api.call(method, path, body))
 
 
 @contextmanager
 def open_tenant(installation: LocalInstallation) -> Iterator[Tocsin]:
-    """A fresh one, at the machine's time; what is skipped in the block is given back after it."""
+    """Create a tenant at the machine's time. Time skipped in the block is restored after it."""
     stack = AsyncExitStack()
     tocsin = installation.run(_create_tenant(installation, stack))
     try:

@@ -1,7 +1,7 @@
-"""The half of skipped time that lies in Temporal, where each workflow has a clock of its own: which workflows are
-open, what they do or wait for, and moving their clocks.
+"""Skip time in Temporal, where each workflow has its own clock: list the open workflows and their waits, and move their
+clocks.
 
-A workflow that is started with a signal would begin at once, before its clock is set; ours are not.
+A workflow that is started with a signal would begin at once, before its clock is set. Tocsin starts none that way.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from temporalio.testing import TimeSkipper
 from domain.clock import now
 from domain.names import tick_schedule
 
-# For the dev server. Timers fire up to a second late by default, which would be a second for every skip.
+# For the dev server. Timers fire up to one second late by default, which would add a second to every skip.
 DYNAMIC_CONFIG = {"frontend.WorkflowTimeSkippingEnabled": "true", "history.timerProcessorMaxTimeShift": '"20ms"'}
 
 CLOSE_EVENTS = {
@@ -57,7 +57,9 @@ ACTIVITY_CLOSE_EVENTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowProgress:
-    """What a workflow does as its history stands: `events` of them, and `timers` are when those that run will fire."""
+    """Describe the state of a workflow by its history: `events` is its length, `timers` are the times at which timers
+    will fire.
+    """
 
     events: int
     is_closed: bool
@@ -68,7 +70,7 @@ class WorkflowProgress:
     def of(cls, events: list[HistoryEvent]) -> "WorkflowProgress":
         event_types = [event.event_type for event in events]
         tasks = [kind for kind in event_types if kind in WORKFLOW_TASK_EVENTS]
-        # A task that failed is tried again, and one that has not been made yet will be.
+        # A failed task is retried, and a task that does not exist yet will be created.
         is_idle = bool(tasks) and tasks[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
         calls = event_types.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) - sum(
             kind in ACTIVITY_CLOSE_EVENTS for kind in event_types
@@ -99,7 +101,7 @@ def _timers(events: list[HistoryEvent]) -> tuple[datetime, ...]:
 
 
 class TrackedWorkflows(Interceptor):
-    """Those that were started through `client`. `ahead` is how far the clocks of new ones begin ahead."""
+    """Track the workflows started through `client`. New ones begin with their clock ahead by `ahead`."""
 
     def __init__(self, client: Client) -> None:
         config = client.config()
@@ -115,7 +117,7 @@ class TrackedWorkflows(Interceptor):
         return _Outbound(next, self)
 
     async def read_progress(self) -> dict[str, WorkflowProgress]:
-        """Of those that are open; one that Temporal does not know yet is left out."""
+        """Return the progress of the open ones, without those that Temporal does not know yet."""
         seen = dict(
             zip(ids := sorted(self.open_ids), await asyncio.gather(*map(self._read_progress, ids)), strict=True)
         )
@@ -123,13 +125,13 @@ class TrackedWorkflows(Interceptor):
         return {id: progress for id, progress in seen.items() if progress and not progress.is_closed}
 
     async def tick(self, tenant: UUID, notification_type: str) -> None:
-        """What its Temporal Schedule does of itself, whose own clock skips nothing."""
+        """Do what the type's Temporal Schedule does, whose own clock cannot skip time."""
         handle = self.client.get_schedule_handle(tick_schedule(tenant, notification_type))
         await handle.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
 
     @contextmanager
     def hold_signals(self) -> Iterator[None]:
-        """A workflow that hears of a moment before its own clock is there would count from an earlier one."""
+        """Hold signals: a workflow that gets one before its clock has moved would count from an earlier time."""
         self._signals_allowed.clear()
         try:
             yield
@@ -141,7 +143,7 @@ class TrackedWorkflows(Interceptor):
         await self._signals_allowed.wait()
 
     async def advance_clocks(self) -> None:
-        """Moves the clocks of all that are open to `now()`; their timers up to then fire."""
+        """Move the clocks of all open workflows to `now()`. Their timers up to then fire."""
         await asyncio.gather(*map(self._advance_clock, sorted(self.open_ids)))
 
     async def _read_progress(self, id: str) -> WorkflowProgress | None:
@@ -158,7 +160,7 @@ class TrackedWorkflows(Interceptor):
             if lag > timedelta():
                 await self.skipper.fast_forward(self._handle(id), lag)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended in between
                 raise
 
     def _handle(self, id: str) -> WorkflowHandle[Any, Any]:
@@ -171,7 +173,7 @@ class _Outbound(OutboundInterceptor):
         self._workflows = workflows
 
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
-        """The delay is skipped at once, so that its first task sees the time that the others have."""
+        """Start a workflow and skip its delay at once, so that its first task sees the same time as the others."""
         self._workflows.open_ids.add(input.id)
         if ahead := self._workflows.ahead:
             skip_config = FastForwardConfig(id=input.id)

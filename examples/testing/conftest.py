@@ -1,3 +1,3 @@
-"""A project that keeps its types and templates beside the tests that let days go by."""
+"""Show a project with types and templates beside its tests, which skip time."""
 
 pytest_plugins = ["testing.plugin"]

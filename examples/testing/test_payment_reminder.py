@@ -1,4 +1,4 @@
-"""The payment reminder over its fortnight, in seconds."""
+"""Test the payment reminder over its two weeks, in seconds."""
 
 from pathlib import Path
 from typing import Any

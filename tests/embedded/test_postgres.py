@@ -161,7 +161,7 @@ def test_a_cluster_without_its_password_is_refused(made: Path) -> None:
 def test_a_directory_with_other_files_is_not_taken_for_a_cluster(home: Path) -> None:
     (home / "postgres").mkdir()
     (home / "postgres" / "letter").touch()
-    with pytest.raises(StackError, match="holds files but no Postgres cluster"):
+    with pytest.raises(StackError, match="has files but is not a Postgres cluster"):
         Cluster(home).prepare()
     assert (home / "postgres" / "letter").exists()
 

@@ -85,7 +85,7 @@ async def test_the_walkthrough_does_not_run_with_real_providers(
         where = {"TOCSIN_API_URL": api_url, "TOCSIN_API_KEY": key}
         said = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/walkthrough.py", **where)
     assert (said.code, said.out) == (1, "")
-    assert said.err == "The story is for the sandbox, and this Tocsin also sends by smtp.\n"
+    assert said.err == "The walkthrough needs the sandbox, but this Tocsin also sends by smtp.\n"
 
 
 @asynccontextmanager

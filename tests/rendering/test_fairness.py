@@ -134,7 +134,7 @@ async def test_schemas_with_large_patterns_do_not_fill_a_child(own: Renderer) ->
 async def test_the_work_of_a_request_is_limited(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {"required": ["a"], "properties": {"a": {"type": "string"}}}
     payload: JSON = {"a": "x"}
-    monkeypatch.setattr(schema_checks, "REQUEST_WORK", 50)
+    monkeypatch.setattr(schema_checks, "REQUEST_WORK_LIMIT", 50)
     checks = PayloadChecks(own, uuid4())
     for index in range(5):
         checks.add(index, payload, [schema, dict(schema)])
