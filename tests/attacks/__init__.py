@@ -1,1 +1,1 @@
-"""Requests that cost much work. A package, so that its fixtures end with it."""
+"""Send requests that cost much work. A package, so that its fixtures end with it."""

@@ -1,4 +1,4 @@
-"""Judges an attack: /healthz stays quick while it runs, and the memory it took is given back."""
+"""Judge an attack: /healthz stays fast during it, and its memory is released."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -13,13 +13,13 @@ from tests.attacks.target import AttackedApi
 from tests.polling import wait_until
 
 P99_LIMIT = 0.5
-# On a machine that is busy with other things an idle API is slow, too: measured in the same run.
+# On a busy machine an idle API is slow too, so its latency is measured in the same run.
 P99_FACTOR = 10
-# The limits are for an otherwise idle machine. With more than this share of it in other hands the API must still not
-# stall for long, as it did for 4 to 60 s before each attack was mended.
+# The limits are for an otherwise idle machine. With more than this share of CPU used by other processes, the API must
+# still not stall for long, as it did for 4 to 60 s before each attack was fixed.
 FOREIGN_LOAD_SHARE = 0.25
 BUSY_P99_LIMIT = 5.0
-# Megabytes. The allocator keeps pages of what was freed; a leak adds up over the attacks and exceeds this.
+# Megabytes. The allocator keeps freed pages; a leak accumulates over the attacks and exceeds this.
 MEMORY_TOLERANCE = 192
 MEMORY_TIMEOUT = 30.0
 JSON = {"Content-Type": "application/json"}
@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, kw_only=True)
 class AttackMonitor:
-    """`idle_p99` in seconds and `baseline` in megabytes were measured before the first attack."""
+    """Hold `idle_p99` in seconds and `baseline` in megabytes, measured before the first attack."""
 
     target: AttackedApi
     idle_p99: float
@@ -35,14 +35,14 @@ class AttackMonitor:
 
     @property
     def limit(self) -> float:
-        """Seconds that the 99th percentile of /healthz may take during an attack."""
+        """Return the limit, in seconds, of the 99th percentile of /healthz during an attack."""
         return max(P99_LIMIT, P99_FACTOR * self.idle_p99)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[HealthWatcher]:
-        """Around an attack. Prepare its body before, and read its response after the block.
+        """Watch an attack. Prepare its body before the block, and read its response after it.
 
-        What the API waited for a CPU is no fault of its own and raises the limit. On an idle machine that is next to 0.
+        Time that the API waits for a CPU is not its fault and raises the limit. On an idle machine it is almost 0.
         """
         waited, before = self.target.cpu_wait, CpuLoad.measured(self.target.pid)
         with HealthWatcher(self.target.port) as watcher:
@@ -56,7 +56,7 @@ class AttackMonitor:
         await self.wait_for_released_memory()
 
     async def attack(self, *requests: Awaitable[Response]) -> list[Response]:
-        """Sends them at once while the watcher measures."""
+        """Send the requests concurrently while the watcher measures."""
         async with self.watching():
             return list(await asyncio.gather(*requests))
 
@@ -65,7 +65,7 @@ class AttackMonitor:
 
 
 async def prepare_monitor(target: AttackedApi) -> AttackMonitor:
-    """Measures the idle API once it has answered a request of each kind, which loads what is loaded lazily."""
+    """Measure the idle API after one request of each kind, which loads everything that is loaded lazily."""
     async with target.tenant() as client:
         await _warm_up(client)
     with HealthWatcher(target.port) as idle:
@@ -74,7 +74,7 @@ async def prepare_monitor(target: AttackedApi) -> AttackMonitor:
 
 
 async def _warm_up(client: AsyncClient) -> None:
-    """A preview starts a render child, an invalid batch is parsed in a thread."""
+    """Send a preview, which starts a render child, and an invalid batch, which is parsed in a thread."""
     template = {"name": "warm-up", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
     preview = {"channel": "sms"}
     assert (await client.post("/templates", json=template)).status_code == 201

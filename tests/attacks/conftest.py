@@ -1,4 +1,4 @@
-"""One API process for all attacks, and an attacker with a tenant of its own for each.
+"""Run one API process for all attacks, and an attacker with its own tenant for each.
 
 The modules share the process (`tests/scheduling.py`). It ends with this package.
 """
@@ -20,6 +20,6 @@ async def attack_monitor(database_url: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 async def attacker(attack_monitor: AttackMonitor) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client whose key has the scopes send, read and manage."""
+    """Yield a client whose key has the scopes send, read and manage."""
     async with attack_monitor.target.tenant() as client:
         yield client

@@ -1,4 +1,4 @@
-"""Measures how quickly /healthz answers over a connection of its own while something else keeps the API busy."""
+"""Measure the latency of /healthz over its own connection while the API is busy."""
 
 import http.client
 import threading
@@ -10,16 +10,16 @@ from typing import Self
 from embedded.ports import LOOPBACK
 
 INTERVAL = 0.02
-# For a stalled API: longer than any attack may take.
+# Timeout for a stalled API: longer than any attack may take.
 RESPONSE_TIMEOUT = 60.0
 SMALLEST_SAMPLE = 50
 
 
 class HealthWatcher:
-    """A thread, so that what the test's own event loop does is not measured.
+    """Measure in a thread, so that the test's own event loop does not affect the result.
 
-    A request is due every 20 ms, and its latency counts from when it was due. One stall of a second therefore counts
-    as 50 late requests, not as a single one that a percentile would drop.
+    A request is due every 20 ms, and its latency counts from when it was due. A stall of one second therefore counts as
+    50 late requests, not as one that a percentile would drop.
     """
 
     def __init__(self, port: int) -> None:
@@ -48,7 +48,7 @@ class HealthWatcher:
         return self.percentile(0.99)
 
     def _watch(self) -> None:
-        """At least 50 requests, also when the attack is over sooner."""
+        """Make at least 50 requests, even if the attack ends sooner."""
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=RESPONSE_TIMEOUT)
         due, pause = time.monotonic(), threading.Event()
         try:

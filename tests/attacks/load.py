@@ -1,4 +1,4 @@
-"""How much of the machine other processes use while an attack runs."""
+"""Measure the machine's CPU use by other processes during an attack."""
 
 import os
 import time
@@ -12,7 +12,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, kw_only=True)
 class CpuLoad:
-    """CPU seconds since the machine or the processes were started, and the time of the measurement."""
+    """Hold CPU seconds since the start of the machine or the processes, and the time of the measurement."""
 
     machine: float
     own: float
@@ -20,11 +20,11 @@ class CpuLoad:
 
     @classmethod
     def measured(cls, target: int) -> "CpuLoad":
-        """`own` is that of the target, its children and this process, which attacks it."""
+        """Measure now. `own` includes the target, its children and this process, which attacks it."""
         return cls(machine=_machine(), own=time.process_time() + _tree(target), at=time.monotonic())
 
     def foreign_share_since(self, earlier: "CpuLoad") -> float:
-        """The share of all cores that other processes used, 0 to 1."""
+        """Return the share of all cores that other processes used, 0 to 1."""
         used = self.machine - earlier.machine - (self.own - earlier.own)
         return used / (self.at - earlier.at) / (os.cpu_count() or 1)
 
@@ -39,7 +39,7 @@ def _tree(pid: int) -> float:
 
 
 def _cpu(pid: int) -> float:
-    """With what its ended children used."""
+    """Return the CPU time, including ended children."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The API in a process of its own, with a real Postgres behind it: what the attacks of this folder are sent to."""
+"""Run the API in its own process with a real Postgres, as the target of the attacks."""
 
 import os
 import sys
@@ -26,13 +26,13 @@ SCOPES = ("send", "read", "manage")
 START_TIMEOUT = 60.0
 RESPONSE_TIMEOUT = 120.0
 MEGABYTE = 1024 * 1024
-# Accepts no connection. What only stores and reads needs no Temporal.
+# Accepts no connection. Endpoints that only read and write rows need no Temporal.
 NO_TEMPORAL = f"{LOOPBACK}:1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackedApi:
-    """A running API. `pid` is that of its process; a restart would hide a crash, so `is_alive` compares it."""
+    """Hold a running API. `pid` is that of its process: a restart would hide a crash, so `is_alive` compares it."""
 
     port: int
     pid: int
@@ -45,17 +45,17 @@ class AttackedApi:
 
     @property
     def memory(self) -> float:
-        """Megabytes that the process and its children hold; a page that several of them share counts once."""
+        """Return the megabytes of the process and its children. A shared page counts once."""
         return sum(map(_memory, (self.pid, *descendants(self.pid)))) / MEGABYTE
 
     @property
     def cpu_wait(self) -> float:
-        """Seconds that its threads were ready to run and had no CPU, since they were started."""
+        """Return the seconds in which its threads were ready to run and had no CPU, since their start."""
         return sum(map(_cpu_wait, Path(f"/proc/{self.pid}/task").glob("*/schedstat")))
 
     @asynccontextmanager
     async def tenant(self, scopes: Iterable[str] = SCOPES) -> AsyncIterator[httpx2.AsyncClient]:
-        """A client with the key of a fresh tenant."""
+        """Yield a client with the key of a new tenant."""
         async with self.database.transaction() as session:
             tenant = await ensure_tenant(session, uuid4().hex, "Attacker")
             _, key = await upsert_key(session, tenant.id, "test", list(scopes))
@@ -68,7 +68,7 @@ class AttackedApi:
 
 @asynccontextmanager
 async def running_target(database_url: str, home: Path) -> AsyncIterator[AttackedApi]:
-    """`home`, absolute, exists and takes the log."""
+    """Run the API. `home`, absolute, exists and holds the log."""
     url, port = await create_database(database_url, f"attacks_{uuid4().hex}"), free_port()
     child = ProcessSpec(
         name="api",
@@ -103,7 +103,7 @@ def _environment(database_url: str, port: int, home: Path) -> dict[str, str]:
 
 
 def _cpu_wait(schedstat: Path) -> float:
-    """Of a thread; 0 for one that has ended, and on a kernel that does not count."""
+    """Return the waiting time of a thread; 0 for one that has ended, and on a kernel that does not count it."""
     try:
         return int(schedstat.read_text().split()[1]) / 1e9
     except (FileNotFoundError, ProcessLookupError):
@@ -111,7 +111,7 @@ def _cpu_wait(schedstat: Path) -> float:
 
 
 def _memory(pid: int) -> int:
-    """Proportional set size in bytes; 0 for a process that has ended."""
+    """Return the proportional set size in bytes; 0 for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The harness itself: a stalled, a dead and a growing API are noticed."""
+"""Test the harness itself: it detects a stalled, a dead and a growing API."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Bodies within the limit in bytes that cost much work per byte."""
+"""Send bodies within the byte limit that cost much work per byte."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ TYPE = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
 
 @pytest.fixture
 async def sender(attacker: AsyncClient) -> AsyncClient:
-    """Has a type `news` and a recipient `ada`."""
+    """Create a type `news` and a recipient `ada`."""
     template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
     assert (await attacker.post("/templates", json=template)).status_code == 201
     assert (await attacker.put("/notification-types/news", json=TYPE)).status_code == 201
@@ -35,13 +35,13 @@ def send(**fields: Any) -> dict[str, Any]:
 
 
 def filled(start: bytes, piece: bytes, end: bytes, size: int) -> bytes:
-    """As many pieces, with commas between them, as fit into `size` bytes."""
+    """Return as many pieces, separated by commas, as fit into `size` bytes."""
     count = (size - len(start) - len(end)) // (len(piece) + 1)
     return start + b",".join([piece] * count) + end
 
 
 def in_payload(piece: bytes, size: int) -> bytes:
-    """A send whose payload is a list of pieces."""
+    """Return a send whose payload is a list of pieces."""
     return filled(compact(send())[:-1] + b',"payload":{"x":[', piece, b"]}}", size)
 
 
@@ -52,7 +52,7 @@ async def attack(
     return response
 
 
-# Bodies are made when they are sent: together they are 100 MB.
+# Bodies are built when they are sent: together they are 100 MB.
 ATTACKS: dict[str, tuple[str, Callable[[], bytes], int]] = {
     "a batch of empty arrays": (BATCH, lambda: filled(b'{"items":[', b"[]", b"]}", LARGE), 413),
     "an item of empty arrays": (BATCH, lambda: b'{"items":[' + in_payload(b"[]", LARGE - 16) + b"]}", 413),

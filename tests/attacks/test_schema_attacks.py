@@ -1,4 +1,4 @@
-"""Schemas, payloads and templates whose checks and renders take far longer than their text suggests."""
+"""Send schemas, payloads and templates whose checks and renders take far longer than their size suggests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -51,7 +51,7 @@ BACKTRACKING: Json = {"properties": {"text": {"allOf": [{"not": {"pattern": f"(?
 
 
 class SchemaClient:
-    """A tenant with one type over SMS."""
+    """Hold a tenant with one type over SMS."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
@@ -103,7 +103,7 @@ async def test_the_api_stays_responsive_during_heavy_payloads(
         large = await tenant.batch({"rows": ["x"] * 19_000}, 4)
         small = await tenant.batch({"rows": ["x"] * 100}, 100)
     assert {item["status"] for item in large.json()["items"]} == {422}
-    assert {item["status"] for item in small.json()["items"]} == {202, 422}  # beyond the work of the request
+    assert {item["status"] for item in small.json()["items"]} == {202, 422}  # above the work limit of the request
 
 
 async def test_the_api_stays_responsive_during_backtracking_patterns(

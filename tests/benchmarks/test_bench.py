@@ -1,4 +1,4 @@
-"""`make bench` in small: the whole way once, and the arithmetic of its figures."""
+"""Test `make bench` in small: one complete run, and the calculation of its figures."""
 
 import json
 from dataclasses import replace

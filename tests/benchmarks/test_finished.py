@@ -1,4 +1,4 @@
-"""What sends cost behind many finished notifications, and how a search by status reads there."""
+"""Test the cost of sends with many finished notifications, and the plan of a search by status there."""
 
 from pathlib import Path
 

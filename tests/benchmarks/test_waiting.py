@@ -1,4 +1,4 @@
-"""A notification that only waits costs no CPU; nor do a thousand."""
+"""Test that a waiting notification uses no CPU, and neither do a thousand."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
 from tests.polling import eventually
 
-# Of one core, more than the same processes need while nothing waits. Measured: 0.4 %.
+# Share of one core above the use of the same processes while nothing waits. Measured: 0.4 %.
 HARDLY = 0.05
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 FAMILY = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {BURN!r}])\n{BURN}time.sleep(300)"

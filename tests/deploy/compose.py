@@ -1,4 +1,4 @@
-"""docker-compose.yml as the tests read it. YAML's merge keys are resolved, variables are not."""
+"""Read docker-compose.yml. YAML's merge keys are resolved, variables are not."""
 
 import re
 from functools import lru_cache
@@ -24,5 +24,5 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def seconds(duration: str) -> int:
-    """`1m` or `45s`."""
+    """Parse `1m` or `45s`."""
     return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]

@@ -1,4 +1,6 @@
-"""Alert rules, tried by promtool on series: some made up, some recorded while real processes were frozen or killed."""
+"""Test the alert rules with promtool: on invented series, and on series recorded while processes were frozen or
+killed.
+"""
 
 import shutil
 import subprocess

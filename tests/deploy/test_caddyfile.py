@@ -1,4 +1,4 @@
-"""The Caddyfile is valid, and has the limits of the API."""
+"""Test that the Caddyfile is valid and has the API's limits."""
 
 import os
 import re

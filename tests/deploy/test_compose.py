@@ -1,4 +1,4 @@
-"""docker-compose.yml says what it means to say. No engine runs it here; docs/operating.md lists what was not tried."""
+"""Test the content of docker-compose.yml. No engine runs it here; docs/operating.md lists what was not tested."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from tests.deploy.compose import COMPOSE, VARIABLE, compose, seconds, services
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 OURS = ("api", "worker", "migrate")
 RUN_ONCE = {"migrate", "temporal-schema", "temporal-namespace"}
-# Service → reason.
+# Service: reason.
 WITHOUT_HEALTHCHECK = {
     "temporal-ui": "nothing waits for it",
 }
 ROOT_USERS = {"caddy": "its volumes belong to root; it keeps no right but to bind low ports"}
 WRITABLE = {"temporal-ui": "writes its configuration at its start"}
 PUBLIC = {"caddy"}
-# Variables of compose itself, beside the settings.
+# Variables of compose itself, in addition to the settings.
 INTERPOLATED = {
     "DOMAIN",
     "TEMPORAL_NAMESPACE",

@@ -1,4 +1,4 @@
-"""The image holds the product, pinned packages and nothing else, and runs as nobody in particular."""
+"""Test that the image has the product and pinned packages only, and runs as an unprivileged user."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """`[("FROM", "python:3.11 AS packages"), …]`, comments away and continued lines joined."""
+    """Parse to `[("FROM", "python:3.11 AS packages"), …]`, without comments and with continued lines joined."""
     joined = re.sub(r"\\\n", " ", "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")))
     split = [line.partition(" ") for line in joined.splitlines() if line.strip()]
     return [(word.upper(), rest) for word, _, rest in split]
@@ -30,7 +30,7 @@ def allowed() -> list[str]:
 
 
 def pins(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
-    """Name → version and hashes."""
+    """Map each name to its version and hashes."""
     blocks = re.split(r"\n(?=[a-z])", path.read_text())
     return {found[1]: (found[2], frozenset(HASH.findall(block))) for block in blocks if (found := PIN.match(block))}
 

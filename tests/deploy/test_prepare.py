@@ -1,4 +1,4 @@
-"""deploy/prepare.sh and the scripts that read what it made, run for real as far as that goes without containers."""
+"""Run deploy/prepare.sh and the scripts that read its output, as far as possible without containers."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ def prepare(deploy: Path) -> dict[str, str]:
 
 @pytest.fixture
 def deploy(tmp_path: Path) -> Path:
-    """A copy, so that no test makes secrets in the checkout."""
+    """Return a copy, so that no test creates secrets in the checkout."""
     copy = tmp_path / "deploy"
     copy.mkdir()
     for name in ("prepare.sh", "server.env.example"):
@@ -45,7 +45,7 @@ def deploy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def empty_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
-    """As the image leaves it: a superuser and no database of ours."""
+    """Run Postgres as the image leaves it: a superuser and no Tocsin database."""
     async with temporary_postgres(tmp_path_factory.mktemp("roles")) as postgres:
         owner = await asyncpg.connect(postgres.url.replace("+asyncpg", "").removesuffix("/tocsin") + "/postgres")
         await owner.execute("DROP DATABASE tocsin")

@@ -1,4 +1,4 @@
-"""A worker waits for its namespace and prepares it; on a server no `make run` has done so."""
+"""Test that a worker waits for its namespace and prepares it: on a server, no `make run` has done so."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every command in the documentation works as it stands: page by page, from top to bottom, beside a running stack."""
+"""Run every command of the documentation unchanged, page by page, from top to bottom, with a running stack."""
 
 import re
 from pathlib import Path
@@ -16,9 +16,9 @@ PAGES = (
     *("event-webhooks", "suppressions", "tracking", "schedules"),
     *("digests", "limits", "quiet-hours", "keys"),
 )
-# test_first_type.py runs that one, which needs a `make run` of its own.
+# test_first_type.py runs this page, which needs its own `make run`.
 READ = (*PAGES, "first-type")
-# What other tests run, and what would run this one.
+# Commands that other tests run, and those that would run this test.
 ELSEWHERE = {"make run", "make test"}
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 URL = "http://127.0.0.1:8000"
@@ -30,7 +30,7 @@ def page(name: str) -> str:
 
 
 def commands(text: str) -> str:
-    """All blocks as one script, so that a block may use what one above it has set."""
+    """Join all blocks to one script, so that a block may use variables that an earlier one has set."""
     return "".join(block for block in BLOCK.findall(text) if block.strip() not in ELSEWHERE)
 
 
@@ -62,7 +62,7 @@ def test_every_link_resolves(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CHECKOUT / "docs").glob("*.md")))
 def test_a_command_refers_to_variables_set_above_it(name: str) -> None:
-    """Also where nothing of a page can be run here."""
+    """Also where no command of a page can run here."""
     script = commands(page(name))
     for variable in ("URL", "KEY"):
         before, used, _ = script.partition(f"${variable}")

@@ -1,4 +1,4 @@
-"""The page that leads from `make run` to a type of one's own through real adapters, done as it says, in a checkout."""
+"""Follow the page that leads from `make run` to a new type through real adapters, in a checkout."""
 
 import asyncio
 import os
@@ -21,14 +21,14 @@ from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
-# What stays in the foreground of a terminal of its own, and what it says when it is ready; the mail server
-# says nothing and is ready long before it is needed.
+# Commands that run in the foreground of their own terminal, and their output when they are ready. The mail server
+# prints nothing and is ready long before it is needed.
 READY = {
     "make run": "Send one yourself:",
     ".venv/bin/python -m aiosmtpd": "",
     ".venv/bin/python examples/vendors.py": "listening on ",
 }
-# What `make run` does once .venv is there.
+# The part of `make run` after .venv exists.
 MAKE_RUN = ".venv/bin/python cli.py dev"
 START_TIMEOUT = 240
 STOP_TIMEOUT = 60
@@ -37,7 +37,7 @@ WHAT_A_CLONE_LACKS = shutil.ignore_patterns(".*", "__pycache__", "node_modules",
 
 @dataclass
 class TutorialCheckout:
-    """A checkout with terminals; `ports` are those of the page, and what is free here."""
+    """Hold a checkout with terminals. `ports` maps the page's ports to free ones here."""
 
     folder: Path
     ports: dict[str, int]
@@ -67,7 +67,7 @@ class TutorialCheckout:
         await eventually(look, lambda shown: READY[name] in shown, START_TIMEOUT)
 
     async def _bash(self, script: str, out: int | BinaryIO) -> Process:
-        """In a session of its own, so that all of a pipe can be ended."""
+        """Start bash in its own session, so that all processes of a pipe can be ended."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         others = {f"TOCSIN_{name}_PORT": "0" for name in ("POSTGRES", "TEMPORAL", "TEMPORAL_UI")}
         ports = {"TOCSIN_API_PORT": str(self.ports["8000"]), **others}
@@ -82,7 +82,7 @@ class TutorialCheckout:
         )
 
     async def stop(self, name: str) -> None:
-        """As Ctrl-C in its terminal. What does not end by it, as where SIGINT is ignored, is killed."""
+        """Interrupt like Ctrl-C in its terminal. Kill what does not end by it, as where SIGINT is ignored."""
         process = self.terminals.pop(name, None)
         if process is None or process.returncode is not None:
             return

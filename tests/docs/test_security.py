@@ -1,4 +1,4 @@
-"""The tests that SECURITY.md names exist."""
+"""Test that the tests named in SECURITY.md exist."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What these two pages show is what is run elsewhere: the example project, the query for what is stuck."""
+"""Test that the examples of these pages are tested elsewhere: the example project, the query for stuck workflows."""
 
 import re
 

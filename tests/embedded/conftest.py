@@ -1,4 +1,4 @@
-"""Small children made of `python -c`, a supervisor that is always stopped, and polling with a deadline."""
+"""Provide small children made of `python -c`, a supervisor that is always stopped, and polling with a deadline."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ MakeChild = Callable[..., ProcessSpec]
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Polls until a condition holds; returns the seconds it took, fails after `within`."""
+    """Poll until a condition holds. Return the seconds it took. Fail after `within`."""
     return wait_until
 
 
@@ -32,7 +32,7 @@ def make_child(tmp_path: Path) -> MakeChild:
 
 @pytest.fixture
 def lines() -> list[str]:
-    """What the supervisor said."""
+    """Return the supervisor's output."""
     return []
 
 

@@ -36,7 +36,7 @@ def test_a_run_file_is_replaced_whole_even_when_writing_fails(tmp_path: Path, mo
     write_private(path, "old")
     before = path.open()
     write_private(path, "new")
-    assert (before.read(), path.read_text()) == ("old", "new")  # another file took its name
+    assert (before.read(), path.read_text()) == ("old", "new")  # another file has its name now
     before.close()
 
     def fail(*_: object) -> None:

@@ -13,7 +13,7 @@ from embedded.orphan_processes import ProcessRecord, stop_orphan_processes
 from embedded.processes import with_parent_death_signal
 from tests.polling import wait_until
 
-# A parent that starts a child in a session of its own and waits to be killed; the child says its pid.
+# A parent that starts a child in its own session and waits to be killed; the child prints its pid.
 PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
 SPEAKER = (sys.executable, "-S", "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(300)")
 SLEEPER = (sys.executable, "-S", "-c", "import time; time.sleep(300)")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Below a directory that nobody else may enter."""
+    """Return a directory below one that other users cannot enter."""
     tmp_path.chmod(0o700)
     home = tmp_path / "data"
     home.mkdir(mode=0o700)
@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cluster for the tests that only look at its files."""
+    """Create one cluster for the tests that only read its files."""
     home = tmp_path_factory.mktemp("cluster")
     Cluster(home).prepare()
     yield home

@@ -22,7 +22,7 @@ from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT, Stack, stop_order
 from tests.embedded.conftest import SLEEPER, Eventually
 
-# Stands in for our API: answers every GET, after writing its environment where the test can read it.
+# Replaces the API: responds to every GET after writing its environment where the test can read it.
 API = """
 import http.server, json, os
 from pathlib import Path
@@ -34,7 +34,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["TOCSIN_API_PORT"])), Page).serve_forever()
 """
-# What `make run` does, with the stand-ins.
+# The steps of `make run`, with the replacements.
 MAKE_RUN = f"""
 import asyncio, sys
 from pathlib import Path
@@ -57,14 +57,14 @@ EVERYWHERE = "0.0.0.0"
 
 
 class EmbeddedRun:
-    """One `make run` in a process of its own."""
+    """Hold one `make run` in its own process."""
 
     def __init__(self, process: Process, root: Path) -> None:
         self.process = process
         self.root = root
 
     async def said(self, word: str) -> list[str]:
-        """The lines up to the one that starts with `word`."""
+        """Return the output up to the line that starts with `word`."""
         lines: list[str] = []
         assert self.process.stdout
         async with asyncio.timeout(240):
@@ -107,7 +107,7 @@ def settings_for(tmp_path: Path, **given: Any) -> Settings:
 
 
 async def nothing(*_: object) -> None:
-    """A hook that has nothing to do."""
+    """Provide a hook without effect."""
 
 
 @pytest.mark.postgres
@@ -130,7 +130,7 @@ async def test_all_processes_start_in_order_and_stop_within_15_seconds(runs: Any
     run.process.send_signal(signal.SIGINT)
     await run.said("stopped")
     assert await run.process.wait() == 0
-    assert time.monotonic() - started < 30  # 15 s on a machine with nothing else to do
+    assert time.monotonic() - started < 30  # 15 s on an idle machine
     assert [name for name, pid in pids.items() if identity(pid)] == []
     assert not (run.root / "run.json").exists()
 
@@ -155,7 +155,7 @@ async def test_a_run_after_kill_9_serves_the_same_data(runs: Any) -> None:
 async def test_orphans_that_no_death_signal_reached_are_stopped_by_the_next_run(runs: Any, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "unshare").symlink_to(shutil.which("unshare") or "/bin/false")
-    first = await runs(path=str(tmp_path / "bin"))  # there is no setpriv in it
+    first = await runs(path=str(tmp_path / "bin"))  # it contains no setpriv
     await first.said("greet")
     pids = first.pids
     first.process.kill()

@@ -39,7 +39,7 @@ async def test_it_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Pa
     again = server(tmp_path)
     async with Supervisor(tmp_path) as supervisor:
         await supervisor.start(again.child())
-        # Nobody asked for this namespace now: it comes from the file.
+        # This run did not request the namespace: it comes from the file.
         kept = Temporal(port=again.port, log=again.log, namespace="kept")
         assert await kept.is_ready()
         assert not await Temporal(port=again.port, log=again.log, namespace="unknown").is_ready()

@@ -1,4 +1,4 @@
-"""The guard before Temporal's Web UI passes requests for names of this machine on, one per connection."""
+"""Test that the guard of Temporal's Web UI forwards requests for names of this machine, one per connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from embedded.ui_guard import random_loopback_address, serve_guarded_ui
 
 @asynccontextmanager
 async def ui() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """The address of the guard, and the heads of what reached a UI behind it."""
+    """Yield the guard's address, and the heads of the requests that reached a UI behind it."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""What `make run` says at its start."""
+"""Test the output of `make run` at its start."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The example receiver prints what verifies, once, and refuses the rest."""
+"""Test that the example receiver prints verified events once and refuses the others."""
 
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec

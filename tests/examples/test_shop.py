@@ -1,4 +1,4 @@
-"""The example shop: everything it says exists, in both languages, and the story ends as it is told."""
+"""Test the example shop: everything that it uses exists, in both languages, and the walkthrough ends as printed."""
 
 import asyncio
 import re
@@ -90,7 +90,7 @@ async def test_the_walkthrough_does_not_run_with_real_providers(
 
 @asynccontextmanager
 async def answering(container: Container) -> AsyncIterator[str]:
-    """The API alone, at an address: nothing behind it starts what other tests have accepted."""
+    """Serve the API alone, without anything that starts notifications of other tests."""
     port = free_port()
     server = ApiServer(uvicorn.Config(create_app(container), host="127.0.0.1", port=port, log_config=None))
     serving = asyncio.create_task(server.serve())

@@ -1,4 +1,4 @@
-"""The stand-in for SendGrid, Twilio and FCM: our adapters take it for the vendors, and it shows no secret."""
+"""Test the fake SendGrid, Twilio and FCM: the adapters accept them as vendors, and they print no secret."""
 
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
@@ -28,7 +28,7 @@ KEY, TOKEN = SecretStr("SG.swordfish"), SecretStr("hammerhead")
 
 
 class ReceiptEndpoint(FakeVendor):
-    """Where receipts go; it keeps them as they came."""
+    """Receive receipts and keep them unchanged."""
 
     def read(self, request: Request) -> tuple[str, VendorMode]:
         return request.target, VendorMode.GOOD
@@ -42,7 +42,7 @@ class ReceiptEndpoint(FakeVendor):
 
 @dataclass
 class RunningVendors:
-    """`said` is what it has printed so far."""
+    """Run the vendors. `said` is their output so far."""
 
     process: Process
     tocsin: ReceiptEndpoint
@@ -52,7 +52,7 @@ class RunningVendors:
     output: str = ""
 
     async def until(self, words: str) -> str:
-        """Reads on until a line has them, and gives it back."""
+        """Read until a line contains the words, and return it."""
         assert self.process.stdout
         while True:
             line = (await self.process.stdout.readline()).decode()

@@ -1,1 +1,1 @@
-"""Real processes are killed, cut off and starved. A package, so that its fixtures end with it."""
+"""Kill, disconnect and starve real processes. A package, so that its fixtures end with it."""

@@ -1,4 +1,6 @@
-"""`make faults`: real servers, real kills, and the promises checked after each seed. One line per seed, one in all."""
+"""Run `make faults`: real servers, real kills, and the invariants checked after each seed. One line per seed, one in
+total.
+"""
 
 import argparse
 import asyncio
@@ -18,21 +20,24 @@ from tests.faults.scenario import FaultScale
 from tests.faults.servers import REAL_WORKER, SHORT_TIMEOUT_WORKER
 
 NOTIFICATIONS, PERMUTATIONS = 500, 20
-SHOWN = 5  # rows of a broken promise
+SHOWN = 5  # rows of a broken invariant
 LONG = FaultScale(outage=180, moment=20, flood=10_000, background_load=400, deadline=1_200)
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=FULL_ROUND, help="seeds 1 to N; 20 have every fault at least once")
-    parser.add_argument("--seed", type=int, help="this one only")
-    parser.add_argument("--fault", choices=sorted(FAULTS), help="this fault only, whatever the seed")
+    parser.add_argument("--seed", type=int, help="this seed only")
+    parser.add_argument("--fault", choices=sorted(FAULTS), help="this fault only, for every seed")
     parser.add_argument("--long", action="store_true", help="outages of minutes, a flood of 10,000")
-    parser.add_argument("--keep", type=Path, help="directory for data and logs, which stays")
+    parser.add_argument("--keep", type=Path, help="directory for data and logs, which is kept")
     parser.add_argument(
-        "--temporal", type=Path, metavar="PROGRAM", help="becomes another Temporal server; called with PORT DIRECTORY"
+        "--temporal",
+        type=Path,
+        metavar="PROGRAM",
+        help="program that becomes another Temporal server; called with PORT DIRECTORY",
     )
-    parser.add_argument("--list", action="store_true", help="what the faults are")
+    parser.add_argument("--list", action="store_true", help="list the faults")
     return parser.parse_args(argv)
 
 
@@ -44,7 +49,7 @@ def line(result: FaultRunResult) -> str:
 
 
 def extra_sends(result: FaultRunResult) -> int:
-    """Sends that no row calls unknown."""
+    """Count the sends that no row records as unknown."""
     return len(result.broken.get("I3 at most one send", []))
 
 
@@ -75,7 +80,7 @@ def report(result: FaultRunResult) -> None:
 
 
 async def run(options: argparse.Namespace, home: Path) -> bool:
-    """Whether every promise was kept."""
+    """Run the seeds. Return whether every invariant held."""
     began = time.monotonic()
     scale = LONG if options.long else FaultScale()
     results: list[FaultRunResult] = []
@@ -96,7 +101,7 @@ async def run(options: argparse.Namespace, home: Path) -> bool:
 
 
 def chosen(options: argparse.Namespace) -> list[tuple[int, list[str]]]:
-    """Seeds, and the faults of each."""
+    """Return the seeds with their faults."""
     if options.long:
         return [(number, [name]) for number, name in enumerate(sorted(OUTAGES), start=1)]
     seeds = [options.seed] if options.seed else range(1, options.seeds + 1)
@@ -104,19 +109,19 @@ def chosen(options: argparse.Namespace) -> list[tuple[int, list[str]]]:
 
 
 async def check_resource_growth(environment: FaultEnvironment) -> list[str]:
-    """I10, when all is quiet again."""
+    """Check I10, when no work is left."""
     now = await resource_usage(environment.servers, environment.stack_database)
-    print_line(f"at first: {environment.initial_usage}\nin the end: {now}")
+    print_line(f"at the start: {environment.initial_usage}\nat the end: {now}")
     return [f"I10: {what}" for what in resource_growth(environment.initial_usage, now)]
 
 
 async def check_receipt_orders(environment: FaultEnvironment) -> list[str]:
-    """I6, without any fault."""
+    """Check I6, without a fault."""
     began = time.monotonic()
     broken = await differences(environment.servers.info.database_url, NOTIFICATIONS, PERMUTATIONS, seed=1)
     print_line(
         f"receipts of {NOTIFICATIONS} notifications in {PERMUTATIONS} orders, some repeated: "
-        f"{len(broken)} orders came out otherwise   {time.monotonic() - began:.0f} s"
+        f"{len(broken)} orders gave other rows   {time.monotonic() - began:.0f} s"
     )
     return [f"I6: {what}" for what in broken]
 
@@ -132,5 +137,5 @@ def main(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     code = main(arguments(sys.argv[1:]))
-    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    # A normal exit can abort in the SDK's native threads while the interpreter shuts down.
     os._exit(code)

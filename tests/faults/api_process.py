@@ -1,4 +1,4 @@
-"""An API process without a worker, and without a Temporal that answers."""
+"""Run an API process without a worker and without a reachable Temporal."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ KEY = "tk_dev_of_this_test"
 
 @asynccontextmanager
 async def running_api(database_url: str, log: Path, **more: str) -> AsyncIterator[tuple[Process, RunInfo]]:
-    """`more` are settings."""
+    """Run it with additional settings."""
     port = free_port()
     settings = {
         "ENV": "dev",

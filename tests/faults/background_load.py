@@ -1,4 +1,4 @@
-"""Sends at a steady rate while something else happens."""
+"""Send at a steady rate during other work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,8 +13,9 @@ MAX_IN_FLIGHT = 8
 
 
 class BackgroundLoad:
-    """`send` is called `rate` times a second, `most` times in all (None: without end); not while so many are waiting
-    for their answer. `sent` are those that have it."""
+    """Call `send` `rate` times per second, `limit` times in total (None: no limit), but not while too many responses
+    are pending. `sent` are the accepted sends.
+    """
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class BackgroundLoad:
         self.running: asyncio.Task[None] | None = None
 
     async def wait_until_all_started(self) -> None:
-        """Until `most` have been."""
+        """Wait until `limit` sends have been started."""
         if self.running is not None:
             await self.running
 
@@ -53,7 +54,7 @@ class BackgroundLoad:
         self._is_running.set()
 
     async def answered(self) -> None:
-        """Until everything that was asked has its answer."""
+        """Wait for the response to every started send."""
         self.sent = list(await asyncio.gather(*self._tasks))
 
 
@@ -61,7 +62,7 @@ class BackgroundLoad:
 async def running_background_load(
     send: Callable[[], Coroutine[Any, Any, GeneratedSend]], rate: float, rand: Random, limit: int | None = None
 ) -> AsyncIterator[BackgroundLoad]:
-    """For as long as the block lasts; at its end everything has been answered."""
+    """Send while the block runs. At its end, every send has its response."""
     background_load = BackgroundLoad(send, rate, rand, limit)
     background_load.running = asyncio.create_task(background_load.run())
     try:

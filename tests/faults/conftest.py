@@ -1,4 +1,4 @@
-"""One stack without a start rate that all faults share: each test leaves it healthy, and nothing open.
+"""Share one stack without a start rate among all faults. Each test leaves it healthy and without open notifications.
 
 It ends with the last test of this package: an idle stack takes a tenth of a core from the tests that follow.
 """
@@ -20,7 +20,7 @@ from tests.polling import eventually
 
 OPEN = f"SELECT count(*) FROM ({EVERY_NOTIFICATION_ENDS}) still_open"
 COUNT_UNFINISHED = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND status IN ('PENDING', 'SENT')"
-# A call that was cut off is known to be so when its time-out of ten seconds is over; twice, after two kills.
+# A disconnected call is known as such after its timeout of ten seconds; twice, after two kills.
 END_TIMEOUT = 240
 RECEIPT_TIMEOUT = 60
 
@@ -32,19 +32,21 @@ class RunningStack:
     customer: Customer
 
     async def wait_for_partial_send(self, ids: list[str], sent: int) -> None:
-        """Waits until so many of them are sent, and sees to it that not all are."""
+        """Wait until this many are sent, and check that not all are."""
         assert await eventually(lambda: self.stack_database.sent(ids), lambda seen: seen >= sent) < len(ids)
 
     async def over(self, ids: list[str], within: float = END_TIMEOUT) -> dict[str, str]:
-        """Waits for the end of everything and for the receipts of these; their statuses, with the promises checked."""
+        """Wait for the end of everything and for the receipts of these. Check the invariants and return the
+        statuses.
+        """
         await self.stack_database.until(OPEN, is_=0, within=within)
         await self.stack_database.until(COUNT_UNFINISHED, ids, is_=0, within=RECEIPT_TIMEOUT)
         assert await broken(self.stack_database.rows) == {}
         return await self.stack_database.statuses(ids)
 
     async def readiness(self) -> dict[str, Any]:
-        answer: dict[str, Any] = (await self.customer.http.get(f"{self.customer.url}/readyz")).json()
-        return answer
+        response: dict[str, Any] = (await self.customer.http.get(f"{self.customer.url}/readyz")).json()
+        return response
 
 
 @pytest.fixture(scope="package")
@@ -70,7 +72,7 @@ async def open_stack(run: StackRun) -> AsyncIterator[RunningStack]:
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    """For one test that freezes or ends processes."""
+    """Run servers for one test that freezes or ends processes."""
     async with running_servers(tmp_path / "data") as servers:
         yield servers
 

@@ -1,4 +1,4 @@
-"""A customer of a running stack who keeps sending while its parts die, and remembers what was answered."""
+"""Send to a running stack while its parts die, and record the responses."""
 
 import asyncio
 import time
@@ -18,9 +18,9 @@ CONCURRENT_SENDS = 8
 
 @dataclass
 class LoadResponses:
-    """By idempotency key: the ids that were answered 202, and the calls that got no such answer.
+    """Hold the ids that got 202, by idempotency key, and the keys of the other calls.
 
-    `unavailable` are the answers of the latter, `cut` the errors of those that got none at all.
+    `unavailable` are the other responses, `cut` the errors of calls without a response.
     """
 
     ids: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class LoadResponses:
 
 
 class Customer:
-    """`http` speaks to the API proper; `url` is the server's root."""
+    """Call one stack. `http` is a client of the API; `url` is the server's root."""
 
     def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
         self.http = http
@@ -50,14 +50,14 @@ class Customer:
         await self.ok("PUT", f"/notification-types/{key}", given)
 
     async def batch(self, size: int, prefix: str, **more: Any) -> list[str]:
-        """The ids of so many notifications, to as many people, accepted in one call."""
+        """Accept this many notifications, each to another recipient, in one call. Return their ids."""
         items = [
             {**_message(f"{prefix}-{number}"), "idempotency_key": f"{prefix}-{number}", **more}
             for number in range(size)
         ]
-        answer = await self.ok("POST", "/notifications/send-batch", {"items": items})
-        assert {item["status"] for item in answer["items"]} == {202}
-        return [item["id"] for item in answer["items"]]
+        response = await self.ok("POST", "/notifications/send-batch", {"items": items})
+        assert {item["status"] for item in response["items"]} == {202}
+        return [item["id"] for item in response["items"]]
 
     async def send(self, key: str, **more: Any) -> httpx2.Response:
         return await self.http.post(
@@ -69,15 +69,17 @@ class Customer:
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
-    async def load(self, size: int, prefix: str, on_answer: Callable[[int], None]) -> LoadResponses:
-        """So many sends, eight at a time. Whoever gets no 202 notes it and goes on when the API takes calls again."""
+    async def load(self, size: int, prefix: str, on_accepted: Callable[[int], None]) -> LoadResponses:
+        """Send this many, eight at a time. A sender without a 202 records that and resumes when the API accepts calls
+        again.
+        """
         responses = LoadResponses()
         waiting = iter([f"{prefix}-{number}" for number in range(size)])
 
         async def sender() -> None:
             for key in waiting:
                 if await self._try(key, responses):
-                    on_answer(len(responses.ids))
+                    on_accepted(len(responses.ids))
                 else:
                     responses.failed.append(key)
                     await self.ready()
@@ -107,7 +109,7 @@ class Customer:
         await eventually(look, lambda status: status == 200, within)
 
     async def timed(self, keys: list[str], **more: Any) -> tuple[list[str], list[float]]:
-        """Ids and seconds of sends that are made one after the other."""
+        """Return the ids and seconds of consecutive sends."""
         ids, seconds = [], []
         for key in keys:
             started = time.perf_counter()
@@ -125,7 +127,7 @@ def _message(person: str) -> dict[str, Any]:
 async def customer_at(info: RunInfo) -> AsyncIterator[Customer]:
     headers = {"Authorization": f"Bearer {info.api_key}"}
     base = f"{info.api_url}/api/v1"
-    # The server closes a connection that was idle for 5 s; a call that takes it at that moment would fail.
+    # The server closes a connection that was idle for 5 s; a call that uses it at that moment would fail.
     limits = httpx2.Limits(keepalive_expiry=2)
     async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=60, limits=limits) as http:
         yield Customer(http, info.api_url)

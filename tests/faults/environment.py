@@ -1,4 +1,4 @@
-"""What the processes of a fault run are told: nothing of this machine's own settings, and nothing that leaves it."""
+"""Build the environment of the processes of a fault run: none of this machine's settings, and no external addresses."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.providers.harness_twilio import FROM, SID, TOKEN
 HOST = "127.0.0.1"
 RESUME_RATE, DRAIN = 20.0, 8.0
 SENDER = "shop@shop.example"
-# E-mail by two providers that share it, SMS by one, and what never leaves our own tables.
+# Two email providers, one for SMS, and channels that never leave Tocsin's tables.
 POOLS = {
     "EMAIL": "sendgrid=50,smtp=50",
     "SMS": "twilio",
@@ -59,7 +59,7 @@ def api_key(data: DataDir) -> str:
 
 
 def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str]:
-    """The whole of it. `database_url` leads to the server itself; processes reach it by a wire."""
+    """Return the whole environment. `database_url` is the server's; processes connect through a proxy."""
     settings = {
         "ENV": "dev",
         "DATA_DIR": str(data.root),
@@ -82,7 +82,7 @@ def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str
 
 
 def accounts(ports: Ports) -> dict[str, str]:
-    """Ours at the fake vendors."""
+    """Return the credentials at the fake vendors."""
     return {
         "SENDGRID_API_KEY": API_KEY,
         "SENDGRID_FROM": SENDER,

@@ -1,4 +1,4 @@
-"""One seed: messages of every kind come in, its faults happen, everything ends, and the promises are checked."""
+"""Run one seed: send all types, inject its faults, wait until everything ends, and check the invariants."""
 
 import asyncio
 import time
@@ -26,9 +26,9 @@ from tests.faults.stack_database import StackDatabase
 from tests.faults.type_specs import TYPE_SPECS
 from tests.polling import eventually
 
-BACKGROUND_RATE = 12.0  # messages a second that come in whatever happens
+BACKGROUND_RATE = 12.0  # messages per second throughout the run
 STUCK = f"SELECT id::text, status FROM ({EVERY_NOTIFICATION_ENDS}) still_open"
-# An early or repeated receipt is looked at again after 1, 2, 4 … s.
+# An early or repeated receipt is checked again after 1, 2, 4 … s.
 UNAPPLIED = """
 SELECT count(*) FROM receipt r JOIN attempt a ON a.provider = r.provider AND (a.id = r.attempt_id
        OR (r.attempt_id IS NULL AND a.provider_message_id = r.provider_message_id)) WHERE r.applied_at IS NULL
@@ -37,12 +37,12 @@ UNPOSTED = "SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL"
 RUNNING = "ExecutionStatus = 'Running' AND WorkflowType = 'NotificationWorkflow'"
 FAULT_ERRORS = (AssertionError, OSError, TimeoutError, httpx2.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SETTLE_TIMEOUT = 30.0
-ROWS_SHOWN = 5  # offending rows of a broken promise
+ROWS_SHOWN = 5  # offending rows of a broken invariant
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultEnvironment:
-    """Servers and senders, ready; `at_first` is what the processes held after their first messages."""
+    """Hold ready servers and senders. `initial_usage` are the resources of the processes after their first messages."""
 
     servers: Servers
     stack_database: StackDatabase
@@ -52,7 +52,7 @@ class FaultEnvironment:
 
 @dataclass(kw_only=True)
 class FaultRunResult:
-    """What became of one seed. `broken` is empty when every promise was kept."""
+    """Hold the result of one seed. `broken` is empty when every invariant held."""
 
     seed: int
     faults: list[str]
@@ -71,7 +71,7 @@ class FaultRunResult:
 async def running_environment(
     home: Path, program: tuple[str, ...] = SHORT_TIMEOUT_WORKER, temporal: Path | None = None
 ) -> AsyncIterator[FaultEnvironment]:
-    """With one message of each kind through: every process has done its work once."""
+    """Start the servers and deliver one message of each type, so that every process has done its work once."""
     async with (
         running_servers(home, program, temporal=temporal) as servers,
         open_load_generator(servers) as load_generator,
@@ -96,7 +96,7 @@ async def running_environment(
 async def run_faults(
     environment: FaultEnvironment, seed: int, names: Sequence[str], scale: FaultScale
 ) -> FaultRunResult:
-    """The order is the caller's; everything else is the seed's."""
+    """Run the faults in this order. Everything else depends on the seed."""
     began, rand = time.monotonic(), Random(seed)
     result = FaultRunResult(seed=seed, faults=list(names))
     before = await _figures(environment)
@@ -130,9 +130,9 @@ async def run_faults(
 
 
 async def _run_fault(scenario: Scenario, name: str, result: FaultRunResult) -> None:
-    """A fault that does not go as it should says so, and the run goes on to see whether anything was lost."""
+    """Run one fault. If it fails, record that and continue, to see whether anything was lost."""
     try:
-        # A circuit that another fault has opened would keep the vendor's bad day from us.
+        # A circuit opened by another fault would block the calls to a faulty vendor.
         await scenario.close_circuits()
         await FAULTS[name](scenario)
     except FAULT_ERRORS as error:
@@ -142,7 +142,7 @@ async def _run_fault(scenario: Scenario, name: str, result: FaultRunResult) -> N
 
 
 async def _wait_for_end(environment: FaultEnvironment, scenario: Scenario, result: FaultRunResult) -> None:
-    """Until no step waits any more, and every receipt is where it belongs."""
+    """Wait until no step is open and every receipt is applied."""
     try:
         await environment.stack_database.until(OPEN, is_=0, within=scenario.scale.deadline)
         await environment.servers.vendor_control.wait_until_reported()
@@ -191,7 +191,7 @@ async def _missing_rows(environment: FaultEnvironment) -> list[str]:
 
 
 async def _foreign_responses(environment: FaultEnvironment, rand: Random) -> list[str]:
-    """Ids for which another tenant's key is answered anything but 404."""
+    """Return requests with another tenant's key that do not get 404."""
     seen = []
     for sent in rand.sample(list(environment.load_generator.sent.values()), ROWS_SHOWN):
         foreign_tenant = environment.load_generator.tenants[1 - sent.tenant]

@@ -1,4 +1,4 @@
-"""Which faults a seed has. A seed always has the same ones; twenty in a row, from 1, 21, 41 …, have all of them."""
+"""Select the faults of a seed: always the same ones; twenty seeds in a row, from 1, 21, 41 …, have all of them."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ FULL_ROUND = 20
 
 
 def select_faults(seed: int) -> list[str]:
-    """In the order in which they come. Seeds begin at 1."""
+    """Return the faults in order. Seeds begin at 1."""
     number, place = divmod(seed - 1, FULL_ROUND)
     names = sorted(FAULTS)
     Random(f"round {number}").shuffle(names)

@@ -1,7 +1,7 @@
-"""The promises that must hold after every fault, as SQL: each statement returns the rows that break one.
+"""Define the invariants that must hold after every fault, in SQL: each statement returns the rows that break one.
 
-`called` and `message` are the vendors' own books: the sandbox's tables, written in transactions of their own, and what
-a fake vendor outside wrote down (`vendor/ledger.py`). All other tables are ours.
+`called` and `message` are the vendor logs: the sandbox's tables, written in transactions of their own, and the log of
+the fake vendors (`vendor/vendor_log.py`). All other tables are Tocsin's.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 Rows = Callable[..., Awaitable[list[dict[str, Any]]]]
 
-# A vendor outside knows our reference only; whose message that was, our own rows say.
+# An external vendor knows only the attempt id; Tocsin's rows have the recipient.
 VENDOR_LOG = """
 WITH outside AS (
   SELECT e.kind, e.provider, e.reference::uuid AS attempt_id, e.message_id, e."to", to_timestamp(e.at) AS at,
@@ -36,7 +36,7 @@ EVERY_NOTIFICATION_ENDS = "SELECT id, status FROM notification WHERE finished_at
 
 ENDS_WITH_A_FINAL_STATUS = "SELECT id FROM notification WHERE finished_at IS NOT NULL AND status = 'PENDING'"
 
-# Members of a digest window have no entry; one that was canceled keeps its entry until its workflow is signaled.
+# Members of a digest window have no entry; a canceled one keeps its entry until its workflow is signaled.
 OPEN_NOTIFICATIONS_HAVE_QUEUE_ENTRIES = """
 SELECT q.notification_id AS id, q.state FROM queue_entry q
   LEFT JOIN notification n ON n.id = q.notification_id AND n.generation = q.generation AND n.finished_at IS NULL
@@ -53,7 +53,7 @@ SELECT a.id, a.state FROM attempt a JOIN notification n ON n.id = a.notification
    AND a.evidence IS NULL
 """
 
-# Sends that our rows call unknown may be repeated; all others stand alone, and no attempt sends twice.
+# Sends with an unknown outcome may be repeated; no others may, and no attempt sends twice.
 AT_MOST_ONE_SEND = """
 SELECT m.delivery_id, m.endpoint_id, count(*) FROM message m LEFT JOIN attempt a ON a.id = m.attempt_id
  WHERE m.delivery_id IS NOT NULL GROUP BY 1, 2
@@ -93,26 +93,27 @@ SELECT n.id, n.status FROM notification n
    AND n.finished_at IS NOT NULL
 """
 
-# Within one generation a status is reached once at most, and the last one told is the one the row has.
+# Within one generation a status is reached at most once, and the last event has the row's status.
 ONE_EVENT_PER_STATUS = """
-SELECT n.id, n.status, told.statuses FROM notification n LEFT JOIN LATERAL (
+SELECT n.id, n.status, history.statuses FROM notification n LEFT JOIN LATERAL (
          SELECT array_agg(e.status ORDER BY e.position) AS statuses FROM event e
-          WHERE e.notification_id = n.id AND e.status IS NOT NULL) told ON true
+          WHERE e.notification_id = n.id AND e.status IS NOT NULL) history ON true
  WHERE n.generation = 1
-   AND (told.statuses IS NULL OR told.statuses[1] <> 'PENDING' OR told.statuses[cardinality(told.statuses)] <> n.status
-        OR cardinality(told.statuses) <> (SELECT count(DISTINCT s) FROM unnest(told.statuses) s))
+   AND (history.statuses IS NULL OR history.statuses[1] <> 'PENDING'
+        OR history.statuses[cardinality(history.statuses)] <> n.status
+        OR cardinality(history.statuses) <> (SELECT count(DISTINCT s) FROM unnest(history.statuses) s))
 """
 
 ONE_EVENT_PER_DELIVERY_STATUS = """
-SELECT d.id, d.status, told.statuses FROM delivery d LEFT JOIN LATERAL (
+SELECT d.id, d.status, history.statuses FROM delivery d LEFT JOIN LATERAL (
          SELECT array_agg(e.delivery_status ORDER BY e.position) AS statuses FROM event e
-          WHERE e.delivery_id = d.id AND e.delivery_status IS NOT NULL) told ON true
- WHERE told.statuses IS NULL
-    OR cardinality(told.statuses) <> (SELECT count(DISTINCT s) FROM unnest(told.statuses) s)
-    OR (d.status <> 'SENDING' AND told.statuses[cardinality(told.statuses)] <> d.status)
+          WHERE e.delivery_id = d.id AND e.delivery_status IS NOT NULL) history ON true
+ WHERE history.statuses IS NULL
+    OR cardinality(history.statuses) <> (SELECT count(DISTINCT s) FROM unnest(history.statuses) s)
+    OR (d.status <> 'SENDING' AND history.statuses[cardinality(history.statuses)] <> d.status)
 """
 
-# A receipt that has found its attempt is obeyed: evidence outranks what came before it, and is never lost.
+# A receipt with a matching attempt is applied: stronger evidence wins, and none is lost.
 RECEIPTS_ARE_APPLIED = """
 SELECT r.id, r.kind, r.applied_at, a.evidence, d.status FROM receipt r
   JOIN attempt a ON a.provider = r.provider
@@ -145,7 +146,7 @@ SELECT n.id, 'template' FROM template x JOIN delivery d ON d.template_id = x.id
   JOIN notification n ON n.id = d.notification_id WHERE x.tenant <> n.tenant
 """
 
-# To whom a vendor outside was told to send is an address of that very person.
+# The address at an external vendor is one of the notification's recipient.
 EVERY_MESSAGE_REACHED_ITS_OWN_RECIPIENT = """
 SELECT n.id, o.provider FROM outside o JOIN notification n ON n.id = o.notification_id
   JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
@@ -172,7 +173,7 @@ INVARIANTS = {
 }
 
 
-# Of the notifications that a vendor has more than once, and of all that came: what the last line of a run tells.
+# Figures for the last line of a run: all sends, and repeated ones.
 FIGURES = """
 SELECT (SELECT count(*) FROM message WHERE notification_id IS NOT NULL) AS sends,
        (SELECT count(*) FROM attempt WHERE state = 'unknown') AS unknown,
@@ -183,14 +184,16 @@ SELECT (SELECT count(*) FROM message WHERE notification_id IS NOT NULL) AS sends
 
 
 async def broken(rows: Rows, outside: Sequence[dict[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
-    """Invariant → the rows that break it; empty when all is well. `rows` runs a statement with its values; `outside`
-    holds the books of the vendors outside."""
+    """Return the rows that break each invariant; empty if all hold.
+
+    `rows` runs a statement with its values. `outside` is the log of the external vendors.
+    """
     stack_database = json.dumps(list(outside))
     found = {name: await rows(VENDOR_LOG + statement, stack_database) for name, statement in INVARIANTS.items()}
     return {name: offending for name, offending in found.items() if offending}
 
 
 async def figures(rows: Rows, outside: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Sums over everything so far."""
+    """Return the sums over the whole run so far."""
     [row] = await rows(VENDOR_LOG + FIGURES, json.dumps(list(outside)))
     return {name: int(value) for name, value in row.items()}

@@ -1,4 +1,6 @@
-"""How long sends take from the request until they are SENT, by the clock of this machine, which all processes share."""
+"""Measure how long sends take from the request until they are SENT, by this machine's clock, which all processes
+share.
+"""
 
 import asyncio
 import time
@@ -12,7 +14,7 @@ SENT_AT = """
 SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
  WHERE notification_id::text = ANY($1) AND status IN ('SENT', 'DELIVERED') GROUP BY notification_id
 """
-# None as soon as all are SENT; until then what is known of the others, for the message of a test that fails.
+# None as soon as all are SENT; until then the states of the others, for the message of a failing test.
 UNSENT = f"""
 SELECT string_agg(concat_ws(' ', n.id, n.status, n.failure_reason, (
          SELECT string_agg(concat_ws(' ', a.state, a.reason), ', ' ORDER BY a.number) FROM attempt a
@@ -22,7 +24,7 @@ SELECT string_agg(concat_ws(' ', n.id, n.status, n.failure_reason, (
 
 
 async def seconds_until_sent(stack_database: StackDatabase, since: dict[str, float], within: float) -> list[float]:
-    """Wait until all of them are SENT. Return the seconds from the given time of each."""
+    """Wait until all are SENT. Return the seconds since the given time of each."""
     ids = list(since)
     await stack_database.until(UNSENT, ids, is_=None, within=within)
     return [float(row["at"]) - since[row["id"]] for row in await stack_database.rows(SENT_AT, ids)]
@@ -31,7 +33,7 @@ async def seconds_until_sent(stack_database: StackDatabase, since: dict[str, flo
 async def measure_sends(
     load_generator: LoadGenerator, stack_database: StackDatabase, type_spec: TypeSpec, count: int, within: float = 60
 ) -> list[float]:
-    """Of so many sends, one after the other."""
+    """Return the seconds of this many consecutive sends."""
     seconds = []
     for _ in range(count):
         asked_at = time.time()
@@ -45,10 +47,10 @@ def p95(seconds: list[float]) -> float:
 
 
 async def machine_slowdown(cpu_seconds: float = 0.5) -> float:
-    """How many times longer a busy process takes here than on a machine with nothing else to do; 1 at least.
+    """Return how many times longer a busy process takes than on an idle machine; 1 at least.
 
-    An idle process is served at once even on a crowded machine, and a busy one is not. So a machine on which others
-    work makes sends beside a backlog slower than it makes sends without one.
+    An idle process gets the CPU at once even on a busy machine; a busy process does not. So on a busy machine, sends
+    during a backlog are slower than sends without one.
     """
     return await asyncio.to_thread(_machine_slowdown, cpu_seconds)
 

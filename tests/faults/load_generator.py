@@ -1,5 +1,4 @@
-"""Two tenants whose services send all the while, remember what they were answered, and ask again with the same key when
-they were not."""
+"""Send for two tenants throughout a run, record the responses, and repeat requests without a response by their key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +22,7 @@ OTHER_TENANT_KEY = "other"
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedSend:
-    """One accepted notification; `recipient` is the person's id."""
+    """Describe one accepted notification. `recipient` is the recipient's id."""
 
     id: str
     key: str
@@ -34,7 +33,7 @@ class GeneratedSend:
 
 @dataclass
 class LoadTenant:
-    """By key: `bodies` are what was asked, `answers` all ids that were answered; `errored` got no answer at first."""
+    """Hold requests by key: `bodies`, `answers` (all returned ids), `unanswered` (no response at first)."""
 
     number: int
     http: httpx2.AsyncClient
@@ -57,7 +56,7 @@ class LoadTenant:
         await self.ok("PUT", f"/notification-types/{type_spec.key}", spec(type_spec))
 
     async def send_until_accepted(self, key: str, body: Json) -> str:
-        """Until there is an answer; whatever happens meanwhile, it is the same request."""
+        """Repeat the same request until it has a response."""
         self.bodies[key] = body
         while True:
             response = await self._post(key, body)
@@ -77,7 +76,7 @@ class LoadTenant:
 
 
 class LoadGenerator:
-    """`sent` are all accepted ones, by id."""
+    """Send notifications. `sent` are all accepted ones, by id."""
 
     def __init__(self, tenants: Sequence[LoadTenant]) -> None:
         self.tenants = tenants
@@ -95,17 +94,17 @@ class LoadGenerator:
     async def burst(
         self, count: int, type_spec: TypeSpec, tenant: int = 0, word: str = "", **more: Any
     ) -> list[GeneratedSend]:
-        """So many at once."""
+        """Send this many concurrently."""
         return list(await asyncio.gather(*(self.send(type_spec, tenant, word, **more) for _ in range(count))))
 
     async def batch(self, count: int, type_spec: TypeSpec = BULK, tenant: int = 0, **more: Any) -> list[GeneratedSend]:
-        """In one call for each thousand."""
+        """Send in one call per thousand."""
         sent: list[GeneratedSend] = []
         for begin in range(0, count, 1_000):
-            asks = [self.message(type_spec, tenant, "silent", **more) for _ in range(min(1_000, count - begin))]
-            items = [{**body, "idempotency_key": key} for body, key in asks]
-            answer = await self.tenants[tenant].ok("POST", "/notifications/send-batch", {"items": items})
-            for (body, key), item in zip(asks, answer["items"], strict=True):
+            messages = [self.message(type_spec, tenant, "silent", **more) for _ in range(min(1_000, count - begin))]
+            items = [{**body, "idempotency_key": key} for body, key in messages]
+            response = await self.tenants[tenant].ok("POST", "/notifications/send-batch", {"items": items})
+            for (body, key), item in zip(messages, response["items"], strict=True):
                 assert item["status"] == 202, item
                 self.tenants[tenant].answers[key] = {item["id"]}
                 recipient = body["recipient"]["recipient_id"]
@@ -116,7 +115,7 @@ class LoadGenerator:
         return sent
 
     async def send_batch_until_accepted(self, items: list[Json], tenant: int = 0) -> list[str]:
-        """Ids, in their order. Until there is an answer; each item has its key."""
+        """Repeat until accepted; each item has its key. Return the ids in order."""
         while True:
             try:
                 response = await self.tenants[tenant].http.post("/notifications/send-batch", json={"items": items})
@@ -131,19 +130,19 @@ class LoadGenerator:
             await wait_seconds(RETRY_AFTER)
 
     def message(self, type_spec: TypeSpec, tenant: int, word: str, **more: Any) -> tuple[Json, str]:
-        """A body, to somebody new, and its key."""
+        """Return a body for a new recipient, and its key."""
         self._recipient_count += 1
         body = {"notification_type": type_spec.key, "recipient": new_recipient(tenant, self._recipient_count, word)}
         return {**body, "payload": {"name": "Canary Ada"}, **more}, f"key-{self._recipient_count}"
 
     def forget_keys(self, sent: Sequence[GeneratedSend]) -> None:
-        """They will not be asked for again."""
+        """Drop keys that must not be repeated."""
         for each in sent:
             self.tenants[each.tenant].bodies.pop(each.key)
 
     @property
     def answered(self) -> set[str]:
-        """All ids that were ever answered 202."""
+        """Return all ids that ever got 202."""
         return {id for tenant in self.tenants for ids in tenant.answers.values() for id in ids}
 
     async def send_random_type(self, rand: Random) -> GeneratedSend:
@@ -151,7 +150,7 @@ class LoadGenerator:
         return await self.send(type_spec, rand.randrange(len(self.tenants)), rand.choice(type_spec.words))
 
     async def find_differing_repeats(self, rand: Random, sample: int = 10) -> list[str]:
-        """What was answered differently when asked once more: all that got no answer at first, and a few others."""
+        """Repeat requests and return those with another response: all that got none at first, and a random sample."""
         wrong = []
         for tenant in self.tenants:
             others = rand.sample(sorted(tenant.bodies), min(sample, len(tenant.bodies)))
@@ -164,7 +163,7 @@ class LoadGenerator:
 
 @asynccontextmanager
 async def open_load_generator(servers: Servers) -> AsyncIterator[LoadGenerator]:
-    """The demo tenant and one more, which is made through bootstrap."""
+    """Use the demo tenant and a second one, created through bootstrap."""
     keys = [servers.info.api_key, await _second_tenant(servers)]
     async with AsyncExitStack() as stack:
         tenants = []

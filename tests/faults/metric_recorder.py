@@ -1,6 +1,6 @@
-"""Records what Prometheus would scrape during a fault, as a test file for promtool.
+"""Record what Prometheus would scrape during a fault, as a test file for promtool.
 
-One scrape per second of the run stands for one per 15 s: conditions that must hold for a minute are reached in seconds.
+One scrape per second of the run represents one per 15 s: conditions that must hold for a minute are reached in seconds.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from tests.metrics.names import queried
 RULES = ROOT / "deploy/prometheus/alerts.yml"
 INTERVAL = 15  # seconds, of Prometheus
 PACE = 1.0  # seconds between two scrapes of the run
-BEFORE, AFTER = 5, 10  # scrapes before a fault, and from when it shows
-LONGEST = 60  # scrapes until it must show
+BEFORE, AFTER = 5, 10  # scrapes before a fault, and after it is visible
+LONGEST = 60  # scrapes within which it must be visible
 GONE, NONE = "stale", "_"
 
 Page = Callable[[], Awaitable[str | None]]
@@ -28,7 +28,7 @@ Shows = Callable[[Values], bool]
 
 
 class MetricRecorder:
-    """`pages` by job."""
+    """Scrape `pages`, by job."""
 
     def __init__(self, pages: Mapping[str, Page]) -> None:
         self._pages = pages
@@ -60,7 +60,9 @@ class MetricRecorder:
         }
 
     async def run(self, fault: Callable[[], Awaitable[object]], shows: Shows, after: int = AFTER) -> None:
-        """Healthy, then the fault, until it has shown for more than a minute of Prometheus' time."""
+        """Record a healthy system, then the fault, until it has been visible for more than a minute of Prometheus'
+        time.
+        """
         for _ in range(BEFORE):
             await self.scrape()
         await fault()
@@ -68,12 +70,12 @@ class MetricRecorder:
             if shows(await self.scrape()):
                 break
         else:
-            raise AssertionError("the fault does not show")
+            raise AssertionError("the fault is not visible")
         for _ in range(after):
             await self.scrape()
 
     def write(self, path: Path, name: str, firing: list[str]) -> None:
-        """Expect exactly these alerts at the end, and none before the fault."""
+        """Write a test that expects exactly these alerts at the end, and none before the fault."""
         last = len(self._scrapes) - 1
         test = {
             "name": name,
@@ -82,7 +84,7 @@ class MetricRecorder:
             "promql_expr_test": [_expected((BEFORE - 1) * INTERVAL, []), _expected(last * INTERVAL, firing)],
         }
         content = {"rule_files": ["../alerts.yml"], "evaluation_interval": f"{INTERVAL}s", "tests": [test]}
-        head = "# Recorded by tests/faults/test_alerts.py from real processes; one scrape per second stands for 15 s.\n"
+        head = "# Recorded by tests/faults/test_alerts.py from real processes; one scrape per second represents 15 s.\n"
         path.write_text(head + yaml.safe_dump(content, sort_keys=False, width=10_000))
 
     def _known(self) -> list[str]:
@@ -101,7 +103,7 @@ def series(name: str, labels: Mapping[str, str]) -> str:
 
 
 def has(values: Values, name: str, value: str, *labels: str) -> bool:
-    """Whether a series of that metric, with these parts in its labels, has the value."""
+    """Return whether a series of that metric, with these label parts, has the value."""
     of_metric = {each: now for each, now in values.items() if each.startswith(name + "{")}
     return any(now == value and all(label in each for label in labels) for each, now in of_metric.items())
 

@@ -1,4 +1,4 @@
-"""Durations that have no condition to wait for: how long an outage lasts, and how far two sends are apart."""
+"""Wait for durations without a condition: the length of an outage, and the interval of two sends."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""I6: receipts of many notifications, in any order and repeated, come to the same rows.
+"""Check I6: receipts of many notifications, in any order and repeated, give the same rows.
 
-Each permutation is applied by the real applier, eight at a time, to a copy of one database.
+The real applier applies each permutation, eight at a time, to a copy of one database.
 """
 
 import json
@@ -30,7 +30,7 @@ from tests.storage.databases import ENCRYPTION
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-# What the call itself came to; None: it has no answer yet.
+# Possible results of the call itself; None: no response yet.
 STATES = (AttemptState.ACCEPTED, AttemptState.ACCEPTED, AttemptState.UNKNOWN, None)
 REPEATED = 0.3
 ROWS = {
@@ -51,15 +51,15 @@ Rows = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class AppliedRows:
-    """The final rows of one permutation, and how often a status was told twice."""
+    """Hold the final rows of one permutation, and the number of repeated status events."""
 
     rows: Rows
-    told_twice: int
+    repeated_events: int
 
 
 @asynccontextmanager
-async def database_copies(beside: str) -> AsyncIterator["DatabaseCopies"]:
-    made = DatabaseCopies(beside)
+async def database_copies(database_url: str) -> AsyncIterator["DatabaseCopies"]:
+    made = DatabaseCopies(database_url)
     await made.execute(f"CREATE DATABASE {made.base}")
     try:
         yield made
@@ -68,17 +68,17 @@ async def database_copies(beside: str) -> AsyncIterator["DatabaseCopies"]:
 
 
 class DatabaseCopies:
-    """A database, and as many copies of it as are asked for."""
+    """Create a database and copies of it."""
 
-    def __init__(self, beside: str) -> None:
-        self._beside = beside
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
         self.base = f"base_{uuid4().hex}"
 
     def url(self, name: str) -> str:
-        return f"{self._beside.rpartition('/')[0]}/{name}"
+        return f"{self._database_url.rpartition('/')[0]}/{name}"
 
     async def execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._beside.replace("+asyncpg", "", 1))
+        connection = await asyncpg.connect(self._database_url.replace("+asyncpg", "", 1))
         await connection.execute(statement)
         await connection.close()
 
@@ -95,7 +95,7 @@ class DatabaseCopies:
 
 
 async def write_notifications(url: str, count: int, rand: Random) -> list[StoredReceipt]:
-    """So many notifications, each to its own person, over or half way through; all that will be reported of them."""
+    """Write notifications, each to another recipient, finished or half finished. Return all their receipts."""
     await migrate(url)
     database = Database(url, encryption=ENCRYPTION)
     database_tenant = await open_database_tenant(database)
@@ -103,24 +103,24 @@ async def write_notifications(url: str, count: int, rand: Random) -> list[Stored
         database_tenant.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)
     ]
     await database_tenant.accept(*items)
-    told: list[StoredReceipt] = []
+    stored_receipts: list[StoredReceipt] = []
     for item in items:
         state = rand.choice(STATES)
         sent = DatabaseSend(database_tenant=database_tenant, id=item.id, channels=(Channel.EMAIL,))
         await _record_call(database_tenant, sent, state)
-        told += receipts_of(sent, state, rand)
+        stored_receipts += receipts_of(sent, state, rand)
     await database.close()
-    return told
+    return stored_receipts
 
 
 async def _record_call(database_tenant: DatabaseTenant, sent: DatabaseSend, state: AttemptState | None) -> None:
     draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule="type.default", content={})
 
     def change(ledger: Ledger) -> Ledger:
-        told = replace(ledger.attempts[sent.attempt()], provider_message_id=_message_id(sent))
+        known = replace(ledger.attempts[sent.attempt()], provider_message_id=_message_id(sent))
         if state is None:
             return ledger
-        after = record_outcome(ledger, told, state, AT)
+        after = record_outcome(ledger, known, state, AT)
         return finish_notification(after, AT) if state is AttemptState.ACCEPTED else after
 
     async with database_tenant.database.transaction() as session:
@@ -134,7 +134,7 @@ def _message_id(sent: DatabaseSend) -> str:
 
 
 def receipts_of(sent: DatabaseSend, state: AttemptState | None, rand: Random) -> list[StoredReceipt]:
-    """Some kinds, each once; by our reference, or by the vendor's id where it is known."""
+    """Return receipts of some kinds, each once, by attempt id, or by the vendor's id where it is known."""
     kinds = rand.sample(list(ReceiptKind), rand.randint(1, 3))
     by_id = state is AttemptState.ACCEPTED and rand.random() < 0.5
     return [
@@ -152,10 +152,10 @@ def receipts_of(sent: DatabaseSend, state: AttemptState | None, rand: Random) ->
     ]
 
 
-async def apply_receipts(database: Database, told: Sequence[StoredReceipt], rand: Random) -> AppliedRows:
-    """In an order of its own; some once more under another id, as vendors do."""
-    again = [replace(one, id=UUID(int=rand.getrandbits(128))) for one in told if rand.random() < REPEATED]
-    order = [*told, *again, *rand.sample(list(told), len(told) // 10)]
+async def apply_receipts(database: Database, stored_receipts: Sequence[StoredReceipt], rand: Random) -> AppliedRows:
+    """Apply the receipts in a random order, some repeated under another id, as vendors do."""
+    again = [replace(one, id=UUID(int=rand.getrandbits(128))) for one in stored_receipts if rand.random() < REPEATED]
+    order = [*stored_receipts, *again, *rand.sample(list(stored_receipts), len(stored_receipts) // 10)]
     rand.shuffle(order)
     async with database.transaction() as session:
         await receipts.store(session, order)
@@ -171,15 +171,15 @@ async def apply_receipts(database: Database, told: Sequence[StoredReceipt], rand
     await ReceiptApplier(database).apply_waiting()
     await _ended(database, connection)
     rows = {table: await _sorted(connection, statement) for table, statement in ROWS.items()}
-    known = {str(one.id) for one in told}
+    known = {str(one.id) for one in stored_receipts}
     rows["receipt"] = [row for row in rows["receipt"] if row["id"] in known or not row["applied"]]
     twice = len(await connection.fetch(STATUSES))
     await connection.close()
-    return AppliedRows(rows=rows, told_twice=twice)
+    return AppliedRows(rows=rows, repeated_events=twice)
 
 
 async def _ended(database: Database, connection: asyncpg.Connection) -> None:
-    """The workflows of those that were half way through give up: their status is decided now."""
+    """Let the workflows of half-finished notifications give up, which decides their status."""
     for row in await connection.fetch("SELECT id, tenant FROM notification WHERE finished_at IS NULL"):
         async with database.transaction() as session:
             key = NotificationRef(notification_id=row["id"], tenant=row["tenant"])
@@ -191,17 +191,18 @@ async def _sorted(connection: asyncpg.Connection, statement: str) -> list[dict[s
     return sorted(rows, key=lambda row: json.dumps(row))
 
 
-async def differences(beside: str, count: int, permutations: int, seed: int) -> list[str]:
-    """Permutation → what came out otherwise than of the first; empty when all is well."""
+async def differences(database_url: str, count: int, permutations: int, seed: int) -> list[str]:
+    """Return the permutations with other rows than the first; empty if all agree."""
     found = []
-    async with database_copies(beside) as made:
-        told = await write_notifications(made.url(made.base), count, Random(seed))
+    async with database_copies(database_url) as made:
+        stored_receipts = await write_notifications(made.url(made.base), count, Random(seed))
         first: AppliedRows | None = None
         for number in range(permutations):
             async with made.copy() as database:
-                outcome = await apply_receipts(database, told, Random(f"{seed} {number}"))
+                outcome = await apply_receipts(database, stored_receipts, Random(f"{seed} {number}"))
             first = first or outcome
             wrong = [table for table in ROWS if outcome.rows[table] != first.rows[table]]
-            if wrong or outcome.told_twice:
-                found.append(f"permutation {number}: {', '.join(wrong)}; {outcome.told_twice} statuses told twice")
+            if wrong or outcome.repeated_events:
+                repeated = outcome.repeated_events
+                found.append(f"permutation {number}: {', '.join(wrong)}; {repeated} repeated status events")
     return found

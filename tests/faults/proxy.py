@@ -1,4 +1,4 @@
-"""A wire between two of our processes that can be slow, dead or cut: one port in front of one server."""
+"""Proxy a connection between two processes that can be slow, dead or cut: one port in front of one server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 
 class Proxy:
-    """Passes everything on, until told otherwise. `delay` is in seconds, each way."""
+    """Forward everything by default. `delay` is in seconds, in each direction."""
 
     def __init__(self, port: int, server: int) -> None:
         self.port = port
@@ -36,7 +36,7 @@ class Proxy:
 
     @contextmanager
     def dead(self) -> Iterator[None]:
-        """A black hole: connections stay, and nothing arrives. What was on its way arrives afterwards."""
+        """Stop forwarding while the block runs: connections stay open, and pending data arrives afterwards."""
         self._flows.clear()
         try:
             yield
@@ -53,8 +53,9 @@ class Proxy:
 
     @contextmanager
     def commits_unanswered(self) -> Iterator[Callable[[], None]]:
-        """Of connections to Postgres, from the moment that the given function is called: a COMMIT arrives, and nobody
-        is told; the connection is silent from then on."""
+        """Hold responses of Postgres, from the call of the yielded function: a COMMIT arrives, its response does not,
+        and the connection is silent from then on.
+        """
         try:
             yield self._commits_answered.clear
         finally:
@@ -62,7 +63,7 @@ class Proxy:
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """Every connection breaks, and none can be made."""
+        """Break every connection and refuse new ones."""
         self._refuses = True
         self.reset()
         try:
@@ -72,7 +73,7 @@ class Proxy:
 
     @contextmanager
     def leading_to(self, server: int) -> Iterator[None]:
-        """Every connection breaks, and new ones reach another server."""
+        """Break every connection and forward new ones to another server."""
         right, self._server_port = self._server_port, server
         self.reset()
         try:
@@ -82,7 +83,7 @@ class Proxy:
             self.reset()
 
     def reset(self) -> None:
-        """Cuts every connection, on both sides."""
+        """Reset every connection, on both sides."""
         for line in list(self._lines):
             for end in line:
                 reset(end)

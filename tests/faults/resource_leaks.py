@@ -1,4 +1,4 @@
-"""What a run must not leave behind: addresses in logs or in Temporal's store, memory, open files, connections."""
+"""Find what a run must not leave behind: personal data in logs or in Temporal's store, memory, files, connections."""
 
 import mmap
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ from tests.faults.type_specs import CANARY, PHONES
 CANARIES = (CANARY.encode(), CANARY.capitalize().encode(), PHONES.encode())
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tocsin'"
 PROCESSES = ("api", "worker-1", "worker-2")
-# What each process keeps open on purpose: half of its 40 connections in the pool, a quarter beside it for hot paths,
-# one that listens, and a few to Temporal and vendors.
+# Connections that a process keeps on purpose: half of its 40 in the pool, a quarter for hot paths, one that listens,
+# and a few to Temporal and vendors.
 POOLED_CONNECTIONS = 30
 HOT_PATH_CONNECTIONS = 10
 MEGABYTE = 1024 * 1024
-MEMORY_TOLERANCE = 80  # MB beside what a process has after its first messages
+MEMORY_TOLERANCE = 80  # MB above the memory of a process after its first messages
 PAGE = 4096
 ESTABLISHED = "01"  # in /proc/PID/net/tcp
 
@@ -30,7 +30,7 @@ def temporal_files(home: Path) -> list[Path]:
 
 
 def leaks_in(home: Path) -> list[str]:
-    """Files in which an address, a name or a payload stands."""
+    """Return the files that contain an address, a name or a payload."""
     files = [*temporal_files(home), *sorted((home / "logs").glob("*.log"))]
     return [f"{path.name}: {canary.decode()}" for path in files for canary in CANARIES if contains(path, canary)]
 
@@ -43,13 +43,13 @@ def contains(path: Path, word: bytes) -> bool:
 
 
 def finds_no_ids(servers: Servers, ids: Iterable[str]) -> bool:
-    """Whether not even what must be in Temporal's store is found there."""
+    """Return whether the search misses ids that must be in Temporal's store."""
     return not any(contains(path, id.encode()) for id in ids for path in temporal_files(servers.home))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceUsage:
-    """Of one process with all it started (memory in MB, open files), by name; and the connections of all of ours."""
+    """Hold the memory in MB and open files of each process tree, by name, and the number of all connections."""
 
     memory: dict[str, float]
     files: dict[str, int]
@@ -70,7 +70,7 @@ async def resource_usage(servers: Servers, stack_database: StackDatabase) -> Res
 
 
 def resource_growth(before: ResourceUsage, after: ResourceUsage) -> list[str]:
-    """What is more than a process keeps on purpose."""
+    """Return growth beyond what a process keeps on purpose."""
     found = [
         f"{name}: {before.memory[name]:.0f} -> {megabytes:.0f} MB"
         for name, megabytes in after.memory.items()
@@ -91,7 +91,7 @@ def process_tree(part: StackProcess) -> list[int]:
 
 
 def connections_to(port: int, part: StackProcess) -> int:
-    """How many connections of a process to a port of this machine are established."""
+    """Count the established connections of a process to a port of this machine."""
     process = Path(f"/proc/{part.process.pid}")
     own = set(_open_files(process))
     sockets = [line.split() for line in (process / "net" / "tcp").read_text().splitlines()[1:]]
@@ -102,7 +102,7 @@ def connections_to(port: int, part: StackProcess) -> int:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What they have used so far, in their own code and in the kernel's."""
+    """Return the CPU time used so far, in user and kernel mode."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -116,7 +116,7 @@ def _memory(pid: int) -> int:
 
 def _open_files(process: Path) -> Iterator[str]:
     for file in (process / "fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # closed in between
             yield str(file.readlink())
 
 

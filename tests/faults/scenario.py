@@ -1,4 +1,4 @@
-"""What a fault gets to work with: the servers, the senders, the books, and a place for what must hold afterwards."""
+"""Hold what a fault works with: the servers, the senders, the vendor log, and the checks to run afterwards."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Check = Callable[[], Awaitable[Sequence[Any]]]
 Cleanup = Callable[[], Awaitable[None]]
 
 OPEN = f"SELECT count(*) FROM ({EVERY_NOTIFICATION_ENDS}) still_open"
-# Locked in the order in which the workers lock them.
+# Locked in the same order as the workers lock them.
 CLOSE_CIRCUITS = """
 WITH known AS (SELECT provider FROM provider_health ORDER BY provider FOR UPDATE)
 DELETE FROM provider_health h USING known WHERE h.provider = known.provider
@@ -29,8 +29,10 @@ SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND state = A
 
 @dataclass(frozen=True, kw_only=True)
 class FaultScale:
-    """Seconds and numbers. `outage` is how long something is away, `moment` how long it only stumbles; `flood` is how
-    many come at once, `items` how many are collected; `deadline` is when all must have ended that was accepted."""
+    """Define durations and sizes. `outage` is the length of an outage, `moment` that of a short fault, in seconds.
+    `flood` is the number of concurrent sends, `items` the number of digest items. `deadline` is when all accepted sends
+    must have ended.
+    """
 
     outage: float = 20.0
     moment: float = 4.0
@@ -43,7 +45,7 @@ class FaultScale:
 
 @dataclass(kw_only=True)
 class Scenario:
-    """`notes` are figures to print. `checks` run when everything has ended, `cleanups` after them."""
+    """Run one fault. `notes` are printed. `checks` run when everything has ended, `cleanups` after them."""
 
     servers: Servers
     stack_database: StackDatabase
@@ -63,7 +65,7 @@ class Scenario:
         return self.servers.processes[name]
 
     async def reach(self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 20) -> None:
-        """Until so many attempts of these notifications, or more, are in one of the states."""
+        """Wait until at least `count` attempts of these notifications are in one of the states."""
         ids = [each.id for each in sent]
 
         async def seen() -> bool:
@@ -75,7 +77,7 @@ class Scenario:
         await self.stack_database.rows(CLOSE_CIRCUITS)
 
     async def quiet(self) -> None:
-        """Until everything that has come in so far is over."""
+        """Wait until everything accepted so far has ended."""
         await self.stack_database.until(OPEN, is_=0, within=self.scale.deadline)
 
     async def count(self, sent: Sequence[GeneratedSend], *states: str) -> int:

@@ -1,4 +1,4 @@
-"""The servers of a fault run: Postgres, Temporal, one API, two workers and the fake vendors, on free ports."""
+"""Run the servers of a fault run: Postgres, Temporal, one API, two workers and the fake vendors, on free ports."""
 
 import asyncio
 import shutil
@@ -29,7 +29,7 @@ from tests.faults.vendor.vendor_log import VendorLogReader
 from tests.providers.harness_sendgrid import OWN_KEY
 
 START_TIMEOUT = 60.0
-OTHER_START_TIMEOUT = 180.0  # the first time it makes its schema
+OTHER_START_TIMEOUT = 180.0  # the first start creates its schema
 OTHER_TEMPORAL = "temporal"
 START_ORDER = ("postgres", "temporal", "vendor", "worker-1", "worker-2", "api")
 SHORT_TIMEOUT_WORKER = ("-m", "tests.faults.worker")
@@ -38,7 +38,9 @@ REAL_WORKER = (str(CHECKOUT / "worker.py"),)
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """`parts` by the names of ORDER; `wires` by those of WIRES. `program` is what a worker runs."""
+    """Hold `processes` by the names of START_ORDER and `proxies` by those of PROXY_NAMES. `program` is the command of a
+    worker.
+    """
 
     home: Path
     cluster: Cluster
@@ -54,28 +56,28 @@ class Servers:
 
     @property
     def deaths(self) -> list[str]:
-        """Those that nobody asked for."""
+        """Return the unexpected exits."""
         return [death for part in self.processes.values() for death in part.deaths]
 
     async def restart_dead_processes(self) -> None:
-        """Starts what a fault that went wrong has left dead."""
+        """Start the processes that a failed fault has left dead."""
         for name in START_ORDER:
             if not self.processes[name].running:
                 await self.processes[name].start()
 
     async def restart_workers(self, *change: str) -> None:
-        """For the same program, or for one that is changed; both at once."""
+        """Restart both workers at once, with the same program or another one."""
         program = self.program_with(*change)
         await asyncio.gather(*(worker.restart_as(*program) for worker in self.workers))
 
     def delete_temporal_store(self) -> None:
-        """While it does not run."""
+        """Delete the store. Temporal must not run."""
         for file in self.home.glob("temporal.db*"):
             file.unlink()
         shutil.rmtree(self.home / OTHER_TEMPORAL, ignore_errors=True)
 
     def program_with(self, *change: str) -> list[str]:
-        """The command line of a worker."""
+        """Return the command line of a worker."""
         return with_parent_death_signal(
             (sys.executable, *((*SHORT_TIMEOUT_WORKER, *change) if change else self.program))
         )
@@ -88,8 +90,11 @@ async def running_servers(
     settings: Mapping[str, Mapping[str, str]] | None = None,
     temporal: Path | None = None,
 ) -> AsyncIterator[Servers]:
-    """`home`, absolute, exists and is the caller's to remove. Durable like production. `settings` by part. `temporal`
-    is a program that becomes a Temporal server, called with its port and a directory for its state."""
+    """Start the servers. The caller creates `home`, absolute, and removes it. They are durable as in production.
+
+    `settings` are by part. `temporal` is a program that becomes a Temporal server, called with its port and a
+    directory.
+    """
     async with AsyncExitStack() as stack:
         data, ports = DataDir.at(home), Ports.free()
         data.make()
@@ -158,7 +163,7 @@ def _temporal(usual: ProcessSpec, program: Path | None, data: DataDir, ports: Po
 
 
 def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:
-    """The command line of the fake vendors."""
+    """Return the command line of the fake vendors."""
     plan = VendorPlan(
         ports=ports.vendors,
         ledger=str(data.root / "vendor.jsonl"),
@@ -180,7 +185,7 @@ def _worker(name: str, program: tuple[str, ...], data: DataDir, env: dict[str, s
 
 
 def _child(name: str, command: tuple[str, ...], data: DataDir, env: dict[str, str]) -> ProcessSpec:
-    """Not in the checkout: no `.env` there has a say."""
+    """Describe a process that runs outside the checkout, where no `.env` applies."""
     return ProcessSpec(
         name=name,
         argv=with_parent_death_signal((sys.executable, *command)),
@@ -193,7 +198,7 @@ def _child(name: str, command: tuple[str, ...], data: DataDir, env: dict[str, st
 
 
 def _log_probe(log: Path, word: str = '"worker ready"') -> Callable[[], Probe]:
-    """Once more than before the start."""
+    """Return a probe for one more occurrence of the word than before the start."""
 
     def count() -> int:
         return log.read_text().count(word) if log.exists() else 0

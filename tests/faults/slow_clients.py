@@ -1,4 +1,4 @@
-"""Many clients that send slowly, too much or without a signature: `python -m tests.faults.slow_clients PORT`."""
+"""Send slowly, too much or without a signature, from many clients: `python -m tests.faults.slow_clients PORT`."""
 
 import asyncio
 import sys
@@ -6,14 +6,14 @@ from contextlib import suppress
 
 CLIENTS = 1_000
 RECEIPT = b"POST /api/v1/receipts/sandbox HTTP/1.1\r\nHost: tocsin.test\r\nContent-Length: 1048576\r\n\r\n"
-# What is sent at once, and what then follows every second.
+# Sent at once, and then once per second.
 KINDS = (
     (b"GET /healthz HTTP/1.1\r\nHost: tocsin.test\r\nX-A", b"a"),
     (b"GET /healthz HTTP/1.1\r\nHost: tocsin.test\r\nX-A: ", b"a" * 8_192),
     (RECEIPT + b"a" * 65_536, b"a"),
     (RECEIPT + b"a" * 1_000_000, b"a"),
 )
-BETWEEN = 5  # seconds before a client that was refused comes again
+BETWEEN = 5  # seconds before a refused client returns
 
 
 async def send_slowly(port: int, first: bytes, then: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Reads a stack's Postgres past the product: our rows and the sandbox's ledger, as SQL shows them."""
+"""Read a stack's Postgres directly: Tocsin's rows and the sandbox's log, in SQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ CONNECTION_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class StackDatabase:
-    """One connection, made again when Postgres was restarted meanwhile."""
+    """Use one connection, reopened after a restart of Postgres."""
 
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("postgresql+asyncpg", "postgresql", 1)
@@ -34,7 +34,7 @@ class StackDatabase:
 
     @asynccontextmanager
     async def locked(self, table: str) -> AsyncIterator[None]:
-        """By a connection of its own: others may read the table, and wait to write to it."""
+        """Lock a table by a separate connection: others can read it and wait to write to it."""
         connection = await asyncpg.connect(self._dsn, timeout=5)
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
@@ -42,7 +42,7 @@ class StackDatabase:
         await connection.close()
 
     async def waiting(self, table: str, clients: int, query: str = "%", within: float = 15) -> None:
-        """Until so many connections wait, with such a statement, to write to a table that is locked."""
+        """Wait until this many connections wait with such a statement to write to a locked table."""
 
         async def enough() -> bool:
             return int(await self.one(COUNT_LOCK_WAITERS, table, query)) >= clients
@@ -50,7 +50,7 @@ class StackDatabase:
         await self.until_true(enough, within)
 
     async def take_all_connections(self) -> list[asyncpg.Connection]:
-        """Takes the place of every connection of ours, and all that are free; the caller closes them."""
+        """Occupy all connections of Tocsin and all free ones. The caller closes them."""
         taken: list[asyncpg.Connection] = []
         await self.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tocsin'")
         while True:
@@ -64,7 +64,7 @@ class StackDatabase:
             await self._connection.close(timeout=2)
 
     async def until(self, sql: str, *values: Any, is_: Any, within: float = DEFAULT_TIMEOUT) -> None:
-        """Waits until the one value is so; outlives an outage of Postgres."""
+        """Wait until the value is as expected, across an outage of Postgres."""
 
         async def look() -> Any:
             try:
@@ -75,7 +75,7 @@ class StackDatabase:
         await eventually(look, lambda seen: bool(seen == is_), within)
 
     async def until_true(self, condition: Callable[[], Awaitable[bool]], within: float = DEFAULT_TIMEOUT) -> None:
-        """Likewise, for a condition that reads more than one value."""
+        """Wait for a condition that reads more than one value."""
 
         async def look() -> Any:
             try:
@@ -86,7 +86,7 @@ class StackDatabase:
         await eventually(look, lambda seen: seen is True, within)
 
     async def sent(self, ids: list[str]) -> int:
-        """How many messages of these notifications the sandbox has in its ledger."""
+        """Count the sandbox's messages of these notifications."""
         count = await self.one("SELECT count(*) FROM sandbox_message WHERE notification_id::text = ANY($1)", ids)
         return int(count)
 

@@ -1,5 +1,6 @@
-"""One process of a run: started, killed, stopped and frozen by its own pid; one that ends by itself is started again,
-as a supervisor would."""
+"""Control one process of a run by its pid: start, kill, stop and freeze it. One that exits is restarted, as a
+supervisor would.
+"""
 
 import asyncio
 import os
@@ -17,12 +18,13 @@ from tests.polling import eventually
 
 
 class DidNotStart(AssertionError):
-    """Its text is the end of the log."""
+    """Signal a failed start, with the end of the log."""
 
 
 class StackProcess:
-    """`probe` is asked for before each start, and says when that start has succeeded. `deaths` are those that nobody
-    asked for."""
+    """Control a process. `probe` is requested before each start and reports when that start has succeeded. `deaths` are
+    the unexpected exits.
+    """
 
     def __init__(self, child: ProcessSpec, probe: Callable[[], Probe]) -> None:
         self.child = child
@@ -65,7 +67,7 @@ class StackProcess:
         await self.start()
 
     def stop_watching(self) -> None:
-        """From now on it may end."""
+        """Stop restarting it."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -74,14 +76,14 @@ class StackProcess:
         os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
-        """-9, with what it had started, and it is really gone."""
+        """Kill it with -9, with its own processes, and wait until it has ended."""
         self.stop_watching()
         self.send_signal(signal.SIGKILL)
         await self.process.wait()
         kill_group(self.process.pid)
 
     async def stop(self) -> int | None:
-        """Asked politely; its exit code."""
+        """Stop it and return its exit code."""
         self.stop_watching()
         if self.running:
             await stop_child(self.process, self.child.stop_signal, self.child.grace)
@@ -89,7 +91,7 @@ class StackProcess:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Keeps its ports and connections, and does nothing."""
+        """Freeze it: it keeps its ports and connections and does nothing."""
         pid = self.process.pid
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -98,18 +100,18 @@ class StackProcess:
             os.kill(pid, signal.SIGCONT)
 
     async def restart_as(self, *argv: str) -> None:
-        """Stopped, and started as another program."""
+        """Stop it and start it with another program."""
         await self.stop()
         self.child = replace(self.child, argv=argv)
         await self.start()
 
     def set(self, settings: Mapping[str, str]) -> None:
-        """For its next start: settings that differ from those of the other processes."""
+        """Set settings for its next start that differ from those of the other processes."""
         own = {f"{PREFIX}{name}": value for name, value in settings.items()}
         self.child = replace(self.child, env={**(self._env or {}), **own})
 
     async def change_settings(self, **settings: str) -> None:
-        """Stopped, and started with these settings beside those that it had at first."""
+        """Restart it with additional settings."""
         await self.stop()
         self.set(settings)
         await self.start()

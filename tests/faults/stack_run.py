@@ -1,4 +1,4 @@
-"""One `cli.py dev` in a process and a directory of its own, what it printed, and the means to break its parts."""
+"""Run `cli.py dev` in a process and a directory of its own, read its output, and break its parts."""
 
 import asyncio
 import os
@@ -20,12 +20,14 @@ COMMAND = (sys.executable, "cli.py", "dev")
 PORTS = ("API_PORT", "POSTGRES_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT")
 READY_TEXT = "Send one yourself:"
 START_TIMEOUT = 240
-# Promised are 15 s on a machine that has nothing else to do.
+# 15 s are documented for an idle machine.
 STOP_TIMEOUT = 60
 
 
 class StackRun:
-    """`root` is its data directory. Nothing is signalled but the process itself and the pids in its run.json."""
+    """Control a run. `root` is its data directory. Signals go only to the process itself and the pids in its
+    run.json.
+    """
 
     def __init__(self, process: Process, root: Path, terminal: Path) -> None:
         self.process = process
@@ -46,7 +48,7 @@ class StackRun:
 
     @property
     def identities(self) -> dict[str, str | None]:
-        """Of the parts and of everything below them: no later process has the same."""
+        """Return identities of the parts and their descendants: no later process has the same."""
         family = {f"{name} {pid}": pid for name, top in self.pids.items() for pid in (top, *descendants(top))}
         return {name: f"{pid} {identity(pid)}" for name, pid in family.items()}
 
@@ -60,13 +62,13 @@ class StackRun:
         )
 
     def send_signal(self, part: str, number: signal.Signals) -> int:
-        """The pid that it was sent to."""
+        """Send a signal and return the pid."""
         pid = self.pids[part]
         os.kill(pid, number)
         return pid
 
     async def kill(self, part: str) -> int:
-        """-9, and it is really gone."""
+        """Kill a part with -9 and wait until it has ended."""
         pid = self.pids[part]
         birth = identity(pid)
         os.kill(pid, signal.SIGKILL)
@@ -78,7 +80,7 @@ class StackRun:
         return pid
 
     async def replaced(self, part: str, dead: int, within: float = 30) -> int:
-        """The pid of its successor, which the supervisor has started and written down."""
+        """Return the pid of the part's successor, as recorded by the supervisor."""
 
         async def look() -> int:
             return self.pids.get(part, dead)
@@ -87,7 +89,7 @@ class StackRun:
 
     @contextmanager
     def frozen(self, part: str) -> Iterator[None]:
-        """It keeps its ports and answers nobody: an outage that no supervisor ends."""
+        """Freeze the part: it keeps its ports and does not respond, an outage that no supervisor ends."""
         pid = self.send_signal(part, signal.SIGSTOP)
         try:
             yield
@@ -95,27 +97,27 @@ class StackRun:
             os.kill(pid, signal.SIGCONT)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """One signal; its exit code within the promised time."""
+        """Send one signal and return the exit code within the documented time."""
         self.process.send_signal(number)
         async with asyncio.timeout(STOP_TIMEOUT):
             return await self.process.wait()
 
     def kill_everything(self) -> None:
-        """End what a failed test leaves behind; there is nothing to do after a clean stop."""
+        """End what a failed test leaves behind. After a clean stop this has no effect."""
         if self.process.returncode is None:
             for pid in (self.process.pid, *descendants(self.process.pid)):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     def curl(self) -> str:
-        """The command it invites people to copy."""
+        """Return the curl command that it prints."""
         found = re.search(r"^curl .*\Z", self.printed, re.MULTILINE | re.DOTALL)
         assert found, self.printed
         return found[0]
 
 
 def descendants(pid: int) -> list[int]:
-    """What it started, and what that started; a process that ends meanwhile is left out."""
+    """Return the descendants of a process. A process that ends in between is omitted."""
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -128,15 +130,17 @@ def descendants(pid: int) -> list[int]:
 
 
 def survivors(identities: dict[str, str | None]) -> list[str]:
-    """Those of them that still run, with what they say they do. A process without a command line has given its memory
-    back and only waits for the kernel, which may take a minute on a busy machine."""
+    """Return those that still run, with their command lines.
+
+    A process without a command line has released its memory and waits for the kernel, up to a minute on a busy machine.
+    """
     pids = {name: int(name.split()[-1]) for name in identities}
     alive = {name: command_line_of(pid) for name, pid in pids.items() if f"{pid} {identity(pid)}" == identities[name]}
     return [f"{name}: {' '.join(command)}" for name, command in alive.items() if any(command)]
 
 
 async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> StackRun:
-    """On free ports unless `settings` names others; does not wait for anything."""
+    """Start on free ports unless `settings` names others, without waiting."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     given = {"DATA_DIR": str(root), "LOG_LEVEL": "warning", **dict.fromkeys(PORTS, "0"), **settings}
     environment = clean | {f"TOCSIN_{name}": value for name, value in given.items()}
@@ -150,7 +154,7 @@ async def start(root: Path, command: tuple[str, ...] = COMMAND, **settings: str)
 
 @asynccontextmanager
 async def running_stack(root: Path, command: tuple[str, ...] = COMMAND, **settings: str) -> AsyncIterator[StackRun]:
-    """Greeted at the beginning; unless the test has ended it, one SIGTERM ends it and leaves nothing running."""
+    """Start and wait for the greeting. One SIGTERM ends it, unless the test has, and leaves no process."""
     run = await start(root, command, **settings)
     try:
         await run.wait_until_ready()

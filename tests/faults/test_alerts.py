@@ -1,6 +1,6 @@
-"""Each fault makes the right alert fire, and no other: on series that are recorded while it happens.
+"""Check that each fault fires the right alert and no other, on series recorded during the fault.
 
-`RECORD_TO=deploy/prometheus/tests` keeps what was recorded where the suite reads it.
+`RECORD_TO=deploy/prometheus/tests` writes the recording where the suite reads it.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ POOL = 8  # of two processes: four each
 
 
 class MonitoredStack:
-    """Two worker processes behind a wire to Temporal, an API, and what their pages show."""
+    """Hold two worker processes behind a proxy to Temporal, an API, and their metrics pages."""
 
     def __init__(
         self, process: Process, metrics_port: int, api_tenant: ApiTenant, temporal: Proxy, stack: AsyncExitStack
@@ -111,7 +111,7 @@ async def monitored_stack(database_url: str, tmp_path: Path) -> AsyncIterator[Mo
             "METRICS_PORT": str(port),
             "EMAIL_PROVIDERS": "smtp",
             "SMTP_HOST": "127.0.0.1",
-            "SMTP_PORT": str(free_port()),  # nobody listens there
+            "SMTP_PORT": str(free_port()),  # nothing listens there
             "SMTP_TLS": "none",
             "SMTP_FROM": "shop@example.com",
         }
@@ -133,7 +133,7 @@ async def monitored_stack(database_url: str, tmp_path: Path) -> AsyncIterator[Mo
 async def test_a_frozen_process(monitored_stack: MonitoredStack) -> None:
     values = await monitored_stack.recorder.scrape()
     [number] = [each for each in (0, 1) if has(values, "tocsin_leader", "0", f'process="{each}"')]
-    frozen = sorted(monitored_stack.pids())[number]  # they were started in this order
+    frozen = sorted(monitored_stack.pids())[number]  # in the order of their start
 
     async def freeze() -> None:
         os.kill(frozen, signal.SIGSTOP)
@@ -148,7 +148,7 @@ async def test_a_frozen_process(monitored_stack: MonitoredStack) -> None:
 
 
 async def test_a_killed_provider(monitored_stack: MonitoredStack) -> None:
-    """Its server is gone. Shorter than between two samples: after that the circuit may be trying it again."""
+    """Stop the provider's server for less than the sample interval, after which the circuit may be probing it again."""
     await monitored_stack.api_tenant.put_type("news", ["email"])
     for number in range(12):
         await monitored_stack.api_tenant.put_recipient(f"ada{number}", email=f"ada{number}@example.com")
@@ -176,7 +176,7 @@ async def test_stopped_workers(monitored_stack: MonitoredStack) -> None:
 
 
 async def test_a_full_pool(monitored_stack: MonitoredStack) -> None:
-    """A migration that somebody began and did not end locks the queue: every loop waits for it with a connection."""
+    """Lock the queue by an unfinished migration: every loop waits for it with a connection."""
     url = monitored_stack.api_tenant.engine.container.settings.database_url.replace("+asyncpg", "")
     connection = await asyncpg.connect(url)
 

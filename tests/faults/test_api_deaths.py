@@ -1,4 +1,4 @@
-"""The API killed while it answers: what it answered stands, and asking again makes nothing twice."""
+"""Kill the API while it responds: responses stay valid, and repeated requests create nothing twice."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def test_an_api_killed_under_load_loses_no_acknowledged_id(
 
     answers = await stack.customer.load(100, "api-killed", kill_in_the_middle)
     assert deaths
-    assert answers.failed, "nobody was interrupted"
+    assert answers.failed, "no request was interrupted"
     retried = {key: await stack.customer.sent(key) for key in answers.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == answers.ids | retried

@@ -1,4 +1,4 @@
-"""An API process that starts while nobody listens at Temporal's address: it serves, and goes on serving."""
+"""Start an API process while nothing listens at Temporal's address: it serves requests."""
 
 from pathlib import Path
 

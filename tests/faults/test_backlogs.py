@@ -1,7 +1,7 @@
-"""Sends beside thousands of others: at a slow provider, at one that hangs, due in the same second.
+"""Send during backlogs of thousands: at a slow provider, at a hanging one, due in the same second.
 
-Limits are multiples of what the same sends take on the same machine while nothing else is sent. On a machine on which
-others work they are larger by as much as a busy process is slower there.
+Limits are multiples of the time of the same sends on the same machine without a backlog. On a busy machine they grow by
+as much as a busy process is slower there.
 """
 
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ class BacklogStack:
     load_generator: LoadGenerator
 
     async def seconds(self, type_spec: TypeSpec) -> float:
-        """The median of some sends, one after the other."""
+        """Return the median of some consecutive sends."""
         return median(await measure_sends(self.load_generator, self.stack_database, type_spec, MEASURED))
 
 
@@ -74,10 +74,10 @@ async def test_backlogs_of_slow_providers_delay_other_sends_less_than_a_third(st
         await load_generator.batch(AT_SLOW, TEXT)
         # Until then they take CPU time and slots, as any backlog does.
         await stack.stack_database.until(BEING_STARTED, is_=0, within=START_TIMEOUT)
-        beside = await stack.seconds(HOOK)
+        loaded = await stack.seconds(HOOK)
         left = [await stack.stack_database.one(OPEN, type_spec.key) for type_spec in (MAIL, TEXT)]
     assert min(left) > 0, f"a backlog was over before the last send: {left}"
-    assert beside <= ORDINARY_TIMES * idle * crowded, f"{beside:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
+    assert loaded <= ORDINARY_TIMES * idle * crowded, f"{loaded:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
 
 
 async def test_thousands_that_are_due_in_the_same_second_delay_no_password(stack: BacklogStack) -> None:
@@ -86,6 +86,6 @@ async def test_thousands_that_are_due_in_the_same_second_delay_no_password(stack
     due_at = (datetime.now(UTC) + DUE_IN).isoformat()
     await stack.load_generator.batch(AT_ONCE, HOOK, send_at=due_at)
     await stack.stack_database.until(IS_PAST, due_at, is_=True, within=2 * DUE_IN.total_seconds())
-    beside = await stack.seconds(PASSWORD)
+    loaded = await stack.seconds(PASSWORD)
     assert await stack.stack_database.one(OPEN, HOOK.key) > 0, "the backlog was over before the last send"
-    assert beside <= URGENT_TIMES * idle * crowded, f"{beside:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
+    assert loaded <= URGENT_TIMES * idle * crowded, f"{loaded:.2f} s, and {idle:.2f} s without; {crowded:.1f}"

@@ -1,6 +1,6 @@
-"""A worker process is killed with -9 while it has the first tasks of fifty workflows, handed to it with their starts.
+"""Kill a worker process with -9 that has the first tasks of fifty workflows, received with their starts.
 
-The limit is that of a machine with nothing else to do. The same sends without a fault measure how slow this one is.
+The limit is that of an idle machine. The same sends without a fault measure how slow this one is.
 """
 
 import time
@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 ORDINARY = replace(RECONCILE_SMS, key="ordinary", more={**RECONCILE_SMS.more, "give_up_after": "1h"})
 URGENT_SENDS, ORDINARY_SENDS = 16, 48
 STARTS = 50
-# Of the worker that is killed: more slots than it is to lose, and a connection for each of their first tasks.
+# Of the worker to kill: more slots than it must lose, and a connection for each of their first tasks.
 SETTINGS = {"worker-1": {"SLOTS": "70", "DATABASE_POOL": "96"}}
 URGENT_TIMEOUT = 10.0
-# Until the last urgent one of them is SENT, on a machine for which the limit is meant.
+# Until the last urgent one is SENT, on an idle machine.
 USUAL = 1.0
 HOLD_TIMEOUT = 30.0
 END_TIMEOUT = 240.0
@@ -46,7 +46,7 @@ class EagerStartStack:
     load_generator: LoadGenerator
 
     async def send(self) -> tuple[list[str], list[str]]:
-        """The ids of the urgent ones and of all, which are accepted at the same moment."""
+        """Accept all at the same moment. Return the ids of the urgent ones and of all."""
         urgent: list[GeneratedSend] = await self.load_generator.batch(URGENT_SENDS, URGENT)
         ordinary = await self.load_generator.batch(ORDINARY_SENDS, ORDINARY)
         return [each.id for each in urgent], [each.id for each in (*urgent, *ordinary)]
@@ -55,7 +55,7 @@ class EagerStartStack:
         return max(await seconds_until_sent(self.stack_database, dict.fromkeys(ids, since), END_TIMEOUT))
 
     async def holds_starts(self, part: StackProcess) -> None:
-        """Until the first tasks of so many workflows of this process are under way: each waits to write its rows."""
+        """Wait until the first tasks of this many workflows are in flight: each waits to write its rows."""
 
         async def enough() -> bool:
             return int(await self.stack_database.one(SLOTS_OF, part.process.pid)) >= STARTS
@@ -93,7 +93,7 @@ async def test_fifty_starts_of_a_killed_worker_end_once_and_urgent_ones_quickly(
 
 
 async def _undisturbed(stack: EagerStartStack) -> float:
-    """Seconds until the last urgent one is SENT."""
+    """Return the seconds until the last urgent one is SENT."""
     began = time.time()
     urgent, everything = await stack.send()
     seconds = await stack.seconds_until_sent(urgent, began)

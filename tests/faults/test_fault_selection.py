@@ -1,4 +1,4 @@
-"""Twenty seeds have every fault, a seed always has the same, and the page about them names them all."""
+"""Check that twenty seeds have every fault, that a seed always has the same, and that the page lists all."""
 
 import re
 
@@ -38,8 +38,8 @@ def test_the_long_run_has_every_fault_that_lasts_and_makes_it_last() -> None:
 
 def test_every_fault_has_a_docstring_and_a_documented_row() -> None:
     assert all(act.__doc__ for act in FAULTS.values())
-    told = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", PAGE.read_text(), re.MULTILINE))
-    assert told == {name: str(act.__doc__) for name, act in FAULTS.items()}
+    documented = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", PAGE.read_text(), re.MULTILINE))
+    assert documented == {name: str(act.__doc__) for name, act in FAULTS.items()}
 
 
 def test_the_last_line_counts_sends_without_an_unknown_row_as_duplicates() -> None:

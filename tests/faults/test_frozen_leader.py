@@ -1,4 +1,4 @@
-"""The process that leads is stopped: another one leads within five seconds, and goes on to lead."""
+"""Stop the leader: another process leads within five seconds and stays the leader."""
 
 import time
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ SLACK = 2.0
 
 
 async def leads(stack_database: StackDatabase, part: StackProcess) -> bool:
-    """Whether it is this frozen process that has renewed the lease: without it the lease is not renewed."""
+    """Return whether this frozen process renewed the lease: without it the lease is not renewed."""
     before = await stack_database.one(RENEWED)
 
     async def seconds_past() -> float:

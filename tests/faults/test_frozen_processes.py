@@ -1,6 +1,6 @@
-"""One process of each kind is stopped by SIGSTOP while another runs: urgent sends hardly take longer.
+"""Freeze one process of each kind while another runs: urgent sends take little longer.
 
-The limits are those of a machine with nothing else to do. A run without a fault measures how slow this one is.
+The limits are those of an idle machine. A run without a fault measures how slow this one is.
 """
 
 from collections.abc import AsyncIterator
@@ -21,9 +21,9 @@ from tests.polling import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 MOST_TIMEOUT, ALL_TIMEOUT = 5.0, 20.0
-# p95 of an undisturbed urgent send, on a machine for which the limits are meant.
+# p95 of an undisturbed urgent send on an idle machine.
 USUAL = 0.5
-# Temporal promises five seconds (`frontend.keepAliveTime`), and a minute by default.
+# Temporal's setting is five seconds (`frontend.keepAliveTime`), and a minute by default.
 DROP_TIMEOUT = 20.0
 
 
@@ -50,7 +50,7 @@ async def test_urgent_sends_take_seconds_while_a_worker_or_api_is_frozen(servers
 
 
 async def test_temporal_drops_the_polls_of_a_frozen_worker(servers: Servers) -> None:
-    """Each of them would take a task, which is then lost until it times out."""
+    """Check that the polls are closed: each would take a task, which is then lost until it times out."""
     frozen, port = servers.workers[0], servers.proxies["to temporal"].port
 
     async def connections() -> int:
@@ -63,6 +63,6 @@ async def test_temporal_drops_the_polls_of_a_frozen_worker(servers: Servers) -> 
 
 
 async def _while_frozen(part: StackProcess, urgent: UrgentSends) -> list[float]:
-    """It stays frozen until everything has been sent, so that it cannot help."""
+    """Keep it frozen until everything has been sent."""
     with part.frozen():
         return await urgent.seconds_until_sent()

@@ -1,4 +1,4 @@
-"""That each invariant can fail: tables with one sound notification, and one lie at a time."""
+"""Check that each invariant can fail: tables with one valid notification, and one false row at a time."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ TABLES = (
     *("queue_entry", "notification", "delivery", "attempt", "event", "receipt", "recipient", "inbox_message"),
     *("notification_type", "template", "sandbox_call", "sandbox_message"),
 )
-# TemporaryError tables stand before the real ones, have no foreign keys, and are gone with the connection.
+# Temporary tables hide the real ones, have no foreign keys, and end with the connection.
 SHADOW = "CREATE TEMP TABLE {0} AS SELECT * FROM public.{0} WITH NO DATA"
 ID, DELIVERY, ATTEMPT, TENANT, TYPE, TEXT, OUTSIDE = (
     f"00000000-0000-7000-8000-00000000000{digit}" for digit in "123a5bc"
 )
-# By e-mail in the sandbox, and by SMS at a vendor outside.
-SOUND = f"""
+# By email in the sandbox, and by SMS at an external vendor.
+VALID = f"""
 INSERT INTO recipient (tenant, recipient_id, contact) VALUES ('{TENANT}', 'ada', '{{"phone": "+1555"}}');
 INSERT INTO notification_type (id, tenant) VALUES ('{TYPE}', '{TENANT}');
 INSERT INTO notification (id, tenant, recipient_id, type_id, idempotency_key, holds_idempotency_key, status, generation,
@@ -50,11 +50,14 @@ INSERT INTO event (tenant, notification_id, position, kind, delivery_id, deliver
 CALL: dict[str, Any] = {"kind": "call", "provider": "twilio", "reference": OUTSIDE, "at": 2_000_000_000.0}
 KEPT: dict[str, Any] = {**CALL, "kind": "kept", "message_id": "m", "to": "+1555"}
 SENT_AGAIN = "INSERT INTO sandbox_message SELECT (m).* FROM (SELECT m FROM sandbox_message m) same"
-LIES = {
+VIOLATIONS = {
     "I1 one row per key": "INSERT INTO notification SELECT (n).* FROM (SELECT n FROM notification n) same",
     "I2 every notification ends": "UPDATE notification SET finished_at = NULL",
     "I2 a finished notification has a final status": "UPDATE notification SET status = 'PENDING'",
-    "I2 every open notification has a queue entry": f"INSERT INTO queue_entry VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())",
+    "I2 every open notification has a queue entry": (
+        f"INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, due_at)"
+        f" VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())"
+    ),
     "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting', evidence = NULL",
     "I3 at most one send": SENT_AGAIN,
     "I4 the attempt row precedes the call": "UPDATE attempt SET started_at = now() + interval '1 s'",
@@ -68,8 +71,8 @@ LIES = {
     "I12 one event per status": "DELETE FROM event WHERE position = 5",
     "I12 one event per delivery status": "UPDATE event SET delivery_status = 'SENT' WHERE position = 5",
 }
-# What a vendor outside may have in its books instead.
-LIES_OUTSIDE: dict[str, list[dict[str, Any]]] = {
+# Entries that an external vendor may have in its log instead.
+EXTERNAL_VIOLATIONS: dict[str, list[dict[str, Any]]] = {
     "I3 at most one send": [CALL, KEPT, {**KEPT, "message_id": "m-again"}],
     "I4 the attempt row precedes the call": [CALL, KEPT, {**CALL, "reference": ID}],
     "I4 every message has a call": [KEPT],
@@ -79,11 +82,11 @@ LIES_OUTSIDE: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture
-async def forgery(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def tables(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg", "postgresql", 1))
     for table in TABLES:
         await connection.execute(SHADOW.format(table))
-    await connection.execute(SOUND)
+    await connection.execute(VALID)
     yield connection
     await connection.close()
 
@@ -97,41 +100,41 @@ async def found(
     return await broken(rows, outside)
 
 
-async def test_a_sound_notification_breaks_nothing(forgery: asyncpg.Connection) -> None:
-    assert await found(forgery) == {}
+async def test_a_valid_notification_breaks_no_invariant(tables: asyncpg.Connection) -> None:
+    assert await found(tables) == {}
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
-async def test_a_lie_is_found(forgery: asyncpg.Connection, name: str) -> None:
-    await forgery.execute(LIES[name])
-    assert name in await found(forgery)
+async def test_a_violation_is_found(tables: asyncpg.Connection, name: str) -> None:
+    await tables.execute(VIOLATIONS[name])
+    assert name in await found(tables)
 
 
-@pytest.mark.parametrize("name", LIES_OUTSIDE)
-async def test_a_false_entry_of_an_external_vendor_log_is_found(forgery: asyncpg.Connection, name: str) -> None:
-    assert name in await found(forgery, LIES_OUTSIDE[name])
+@pytest.mark.parametrize("name", EXTERNAL_VIOLATIONS)
+async def test_a_false_entry_of_an_external_vendor_log_is_found(tables: asyncpg.Connection, name: str) -> None:
+    assert name in await found(tables, EXTERNAL_VIOLATIONS[name])
 
 
 @pytest.mark.parametrize("table", ["delivery", "event", "sandbox_message"])
-async def test_a_row_of_another_tenant_is_found(forgery: asyncpg.Connection, table: str) -> None:
-    await forgery.execute(f"UPDATE {table} SET tenant = gen_random_uuid()")
-    assert "I7 no row links two tenants" in await found(forgery)
+async def test_a_row_of_another_tenant_is_found(tables: asyncpg.Connection, table: str) -> None:
+    await tables.execute(f"UPDATE {table} SET tenant = gen_random_uuid()")
+    assert "I7 no row links two tenants" in await found(tables)
 
 
-async def test_an_unapplied_receipt_is_found(forgery: asyncpg.Connection) -> None:
-    await forgery.execute("UPDATE receipt SET applied_at = NULL")
-    assert "I6 receipts are applied" in await found(forgery)
+async def test_an_unapplied_receipt_is_found(tables: asyncpg.Connection) -> None:
+    await tables.execute("UPDATE receipt SET applied_at = NULL")
+    assert "I6 receipts are applied" in await found(tables)
 
 
-async def test_a_second_send_after_an_unknown_outcome_is_no_lie(forgery: asyncpg.Connection) -> None:
-    """`at_least_once` resends: the first attempt says so, the second stands for itself."""
+async def test_a_second_send_after_an_unknown_outcome_is_no_violation(tables: asyncpg.Connection) -> None:
+    """Check `at_least_once`: the first attempt is unknown, and the second one counts by itself."""
     again = "00000000-0000-7000-8000-000000000004"
-    await forgery.execute(f"UPDATE attempt SET state = 'unknown' WHERE id = '{ATTEMPT}'")
+    await tables.execute(f"UPDATE attempt SET state = 'unknown' WHERE id = '{ATTEMPT}'")
     for table, column in (("attempt", "id"), ("sandbox_call", "attempt_id"), ("sandbox_message", "attempt_id")):
-        await forgery.execute(f"CREATE TEMP TABLE copy AS SELECT * FROM {table} WHERE {column} = '{ATTEMPT}'")
-        await forgery.execute(f"UPDATE copy SET {column} = '{again}'")
-        await forgery.execute(f"INSERT INTO {table} SELECT * FROM copy; DROP TABLE copy")
-    await forgery.execute(f"UPDATE attempt SET state = 'accepted' WHERE id = '{again}'")
-    assert await found(forgery) == {}
-    await forgery.execute("UPDATE attempt SET state = 'accepted'")
-    assert "I3 at most one send" in await found(forgery)
+        await tables.execute(f"CREATE TEMP TABLE copy AS SELECT * FROM {table} WHERE {column} = '{ATTEMPT}'")
+        await tables.execute(f"UPDATE copy SET {column} = '{again}'")
+        await tables.execute(f"INSERT INTO {table} SELECT * FROM copy; DROP TABLE copy")
+    await tables.execute(f"UPDATE attempt SET state = 'accepted' WHERE id = '{again}'")
+    assert await found(tables) == {}
+    await tables.execute("UPDATE attempt SET state = 'accepted'")
+    assert "I3 at most one send" in await found(tables)

@@ -1,5 +1,6 @@
-"""Temporal's store is lost with thousands of open notifications: all of them are started again, an operator sees how
-far that is, and new sends go out meanwhile."""
+"""Lose Temporal's store with thousands of open notifications: all are started again, an operator sees the progress, and
+new sends go out during that.
+"""
 
 import os
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from tests.faults.stack_database import StackDatabase
 from tests.faults.type_specs import WEBHOOK
 from tests.polling import eventually
 
-# One of them is sent, the others are copies of its rows.
+# One of them is sent; the others are copies of its rows.
 OPEN = int(os.environ.get("OPEN_NOTIFICATIONS", 20_000))
 START_TIMEOUT = OPEN * 0.15  # seconds, on a slow machine
 pytestmark = [
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.timeout(600 + START_TIMEOUT),
 ]
 
-BESIDE, SEND_TIMEOUT = 5, 120.0
+OTHER_SENDS, SEND_TIMEOUT = 5, 120.0
 COLUMNS = """
 SELECT string_agg(column_name, ', ') FROM information_schema.columns
  WHERE table_name = $1 AND is_generated = 'NEVER' AND column_name <> ALL($2)
@@ -57,7 +58,7 @@ class LostStoreStack:
     load_generator: LoadGenerator
 
     async def fill(self) -> None:
-        """Notifications that wait for tomorrow, with workflows as far as the rows say."""
+        """Create notifications that wait for tomorrow, whose rows claim to have workflows."""
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         sent = await self.load_generator.send(WEBHOOK, send_at=tomorrow)
         await self.stack_database.until(STATE, sent.id, is_="waiting", within=60)
@@ -73,7 +74,7 @@ class LostStoreStack:
         await temporal.start()
 
     async def shown(self) -> str:
-        """What `tocsin temporal show` prints."""
+        """Return the output of `tocsin temporal show`."""
         info = self.servers.info
         return await describe_stores(Settings(env="dev", database_url=info.database_url, _env_file=None))
 
@@ -94,8 +95,8 @@ async def test_notifications_of_a_lost_store_restart_while_new_sends_go_out(stac
     await stack.fill()
     await stack.lose_store()
     await eventually(stack.shown, lambda shown: "recovery  since" in shown, within=60)
-    beside = await stack.load_generator.burst(BESIDE, WEBHOOK)
-    await seconds_until_sent(stack.stack_database, {each.id: 0.0 for each in beside}, SEND_TIMEOUT)
+    others = await stack.load_generator.burst(OTHER_SENDS, WEBHOOK)
+    await seconds_until_sent(stack.stack_database, {each.id: 0.0 for each in others}, SEND_TIMEOUT)
     shown = await stack.shown()
     assert "recovery  since" in shown, f"the recovery was over before the new sends: {shown}"
     assert not shown.endswith(", 0 left")

@@ -1,4 +1,6 @@
-"""`make run` as a newcomer meets it: what it prints works, data stays, and nothing is left behind however it ends."""
+"""Use `make run` like a new user: its printed commands work, data is kept, and nothing is left behind however it
+ends.
+"""
 
 import asyncio
 import re
@@ -23,7 +25,7 @@ from tests.polling import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 BULK, URGENT = 500, 5
-# The sandbox's own order of what it took after the first urgent one was accepted.
+# The sandbox's order of the messages after the first urgent one was accepted.
 PLACES = """
 SELECT place FROM (
   SELECT m.notification_id::text AS id, row_number() OVER (ORDER BY m.accepted_at, m.id) AS place
@@ -31,7 +33,7 @@ SELECT place FROM (
    WHERE m.accepted_at > (SELECT min(created_at) FROM notification WHERE id::text = ANY($1))) later
  WHERE id = ANY($1) ORDER BY place
 """
-# One that has ended has no entry any more.
+# An ended notification has no entry.
 STARTED = """
 SELECT finished_at IS NOT NULL OR EXISTS (
   SELECT 1 FROM queue_entry q WHERE q.notification_id = n.id AND q.started_at IS NOT NULL)
@@ -42,7 +44,7 @@ ROLES = {"api": ["-m", "api"], "worker": ["worker.py"], "temporal": ["server", "
 
 @pytest.fixture(scope="module")
 async def everyday(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningStack]:
-    """Started as people start it: nothing set but the directory and the ports."""
+    """Start it like a user: only the directory and the ports are set."""
     async with running_stack(tmp_path_factory.mktemp("everyday") / "data") as run, open_stack(run) as stack:
         yield stack
 
@@ -113,11 +115,11 @@ async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack
     await eventually(lambda: everyday.stack_database.sent(urgent), lambda sent: sent == URGENT)
     places = [row["place"] for row in await everyday.stack_database.rows(PLACES, urgent)]
     assert len(places) == URGENT
-    assert max(places) <= 30  # twelve have slots, and those sent one after the other come later
+    assert max(places) <= 30  # twelve have slots; those sent one after the other come later
 
 
 async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: RunningStack) -> None:
-    """The last test of this stack: it kills it."""
+    """Kill this stack; the last test that uses it."""
     run, before = everyday.run, everyday
     kept = await before.customer.sent("kept")
     await before.over([kept])

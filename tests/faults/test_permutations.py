@@ -1,4 +1,4 @@
-"""Receipts of many notifications in some orders; `make faults` has five hundred in twenty."""
+"""Apply receipts of many notifications in some orders. `make faults` uses five hundred in twenty."""
 
 import pytest
 
@@ -13,6 +13,6 @@ async def test_in_any_order_and_repeated_receipts_come_to_the_same_rows(database
 
 
 async def test_an_order_that_matters_is_noticed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the last word won, and not the strongest."""
-    monkeypatch.setattr(ledger, "strongest", lambda known, new: new)
+    """Let the latest evidence win instead of the strongest."""
+    monkeypatch.setattr(ledger, "strongest_evidence", lambda known, new: new)
     assert await differences(database_url, count=8, permutations=3, seed=3) != []

@@ -1,4 +1,4 @@
-"""Postgres killed at once while sends come in: 503 meanwhile, and no acknowledged row is lost."""
+"""Kill Postgres while requests arrive: they get 503, and no acknowledged row is lost."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ async def test_postgres_killed_under_load_loses_no_acknowledged_row(
             deaths.append(asyncio.create_task(stack.run.kill("postgres")))
 
     answers = await stack.customer.load(120, "postgres-killed", kill_in_the_middle)
-    assert answers.unavailable, "nobody was interrupted"
+    assert answers.unavailable, "no request was interrupted"
     assert {response.status_code for response in answers.unavailable} == {503}
     assert all(int(response.headers["Retry-After"]) > 0 for response in answers.unavailable)
     assert answers.cut == []

@@ -1,4 +1,4 @@
-"""The wire between two processes: it passes everything on, and can be dead, slow, cut, or silent after a COMMIT."""
+"""Check the proxy: it forwards everything, and can be dead, slow, cut, or silent after a COMMIT."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    """To a server that says everything back."""
+    """Proxy a server that echoes."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(100):
@@ -31,8 +31,8 @@ async def called(proxy: Proxy) -> Line:
     return await asyncio.open_connection("127.0.0.1", proxy.port)
 
 
-async def said(line: Line, words: bytes, within: float = 2) -> bytes:
-    """What comes back; b"" if nothing does."""
+async def echo(line: Line, words: bytes, within: float = 2) -> bytes:
+    """Return the echo; b"" without one."""
     line[1].write(words)
     try:
         async with asyncio.timeout(within):
@@ -43,15 +43,15 @@ async def said(line: Line, words: bytes, within: float = 2) -> bytes:
 
 async def test_the_proxy_forwards_both_directions(proxy: Proxy) -> None:
     line = await called(proxy)
-    assert await said(line, b"hello") == b"hello"
+    assert await echo(line, b"hello") == b"hello"
     line[1].close()
 
 
 async def test_while_it_is_dead_nothing_arrives_and_afterwards_everything(proxy: Proxy) -> None:
     line = await called(proxy)
     with proxy.dead():
-        assert await said(line, b"hello", within=0.2) == b""
-    assert await said(line, b"") == b"hello"
+        assert await echo(line, b"hello", within=0.2) == b""
+    assert await echo(line, b"") == b"hello"
     line[1].close()
 
 
@@ -59,31 +59,31 @@ async def test_slow_it_takes_its_time(proxy: Proxy) -> None:
     line = await called(proxy)
     began = time.monotonic()
     with proxy.slow(0.1):
-        assert await said(line, b"hello") == b"hello"
+        assert await echo(line, b"hello") == b"hello"
     assert time.monotonic() - began >= 0.2
     line[1].close()
 
 
 async def test_a_cut_proxy_resets_open_and_new_connections(proxy: Proxy) -> None:
     line = await called(proxy)
-    assert await said(line, b"hello") == b"hello"
+    assert await echo(line, b"hello") == b"hello"
     with proxy.cut():
         with pytest.raises(ConnectionResetError):
-            await said(line, b"again")
+            await echo(line, b"again")
         with pytest.raises(ConnectionResetError):
-            await said(await called(proxy), b"anybody?")
+            await echo(await called(proxy), b"anybody?")
     again = await called(proxy)
-    assert await said(again, b"hello") == b"hello"
+    assert await echo(again, b"hello") == b"hello"
     again[1].close()
 
 
 async def test_a_commit_arrives_and_its_response_does_not(proxy: Proxy) -> None:
     line, other = await called(proxy), await called(proxy)
     with proxy.commits_unanswered() as begin:
-        assert await said(line, b"COMMIT;") == b"COMMIT;"
+        assert await echo(line, b"COMMIT;") == b"COMMIT;"
         begin()
-        assert await said(line, b"COMMIT;", within=0.2) == b""
-        assert await said(other, b"SELECT 1;") == b"SELECT 1;"
-    assert await said(line, b"") == b"COMMIT;"
+        assert await echo(line, b"COMMIT;", within=0.2) == b""
+        assert await echo(other, b"SELECT 1;") == b"SELECT 1;"
+    assert await echo(line, b"") == b"COMMIT;"
     for _, writer in (line, other):
         writer.close()

@@ -1,4 +1,4 @@
-"""What a run must not leave behind is found when it is there."""
+"""Check that leaks are found."""
 
 from dataclasses import replace
 from pathlib import Path

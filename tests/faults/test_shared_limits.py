@@ -1,4 +1,4 @@
-"""Two API processes with one Redis give the answers that one process gives alone."""
+"""Check that two API processes with one Redis enforce the limits of one process."""
 
 from contextlib import AsyncExitStack
 from itertools import cycle, islice, pairwise
@@ -20,7 +20,7 @@ Answers = list[tuple[int, int, int]]
 
 
 async def ask(customers: list[Customer]) -> Answers:
-    """In turn: the status, the points that are left, and the seconds until the next minute."""
+    """Call in turn. Return the status, the remaining points, and the seconds until the next minute."""
     answers = []
     for customer in islice(cycle(customers), POINTS + 4):
         response = await customer.http.get("/settings")

@@ -1,4 +1,4 @@
-"""1,000 clients that send slowly, too much or without a signature, beside one that sends as usual."""
+"""Run 1,000 clients that send slowly, too much or without a signature, beside one that sends as usual."""
 
 import asyncio
 import statistics
@@ -22,7 +22,7 @@ from tests.polling import DEFAULT_TIMEOUT, eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.long]
 
 REQUESTS = 50
-# Milliseconds below which a difference is the machine's, and mebibytes that an allocator keeps.
+# Milliseconds that differ by the machine alone, and mebibytes that an allocator keeps.
 NOISE_MS, NOISE_MIB = 10.0, 24.0
 
 
@@ -38,7 +38,7 @@ async def slow_clients(port: int) -> AsyncIterator[None]:
 
 
 async def milliseconds(customer: Customer, name: str) -> tuple[float, float]:
-    """The median of `/healthz`, and of a send."""
+    """Return the medians of `/healthz` and of a send."""
     health, sends = [], []
     for number in range(REQUESTS):
         started = time.perf_counter()

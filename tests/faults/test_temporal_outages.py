@@ -1,4 +1,4 @@
-"""Temporal silent, killed, or back with an empty store: sends are still accepted, and what was accepted still ends."""
+"""Freeze, kill or reset Temporal: sends are accepted, and accepted notifications end."""
 
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -28,7 +28,7 @@ async def temporal(stack: RunningStack) -> Client:
 
 
 async def store_of(stack: RunningStack) -> str | None:
-    """The id of its namespace; None while nobody answers."""
+    """Return the id of its namespace; None while the server does not respond."""
     try:
         return await WorkflowStarter(await temporal(stack)).store_id()
     except (RuntimeError, RPCError):

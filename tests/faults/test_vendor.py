@@ -1,4 +1,4 @@
-"""The fake vendors in a process of their own, as our adapters meet them on every kind of day."""
+"""Test the adapters against the fake vendors in a process of their own, in every mode."""
 
 import asyncio
 import sys
@@ -38,11 +38,11 @@ both = pytest.mark.parametrize("name", BOTH)
 
 
 class FaultyVendors:
-    """The vendors, our adapters to them, and the receipts that came: `answer` is what they are answered."""
+    """Hold the vendors, the adapters, and the received receipts. `receipt_status` is the status that receipts get."""
 
     def __init__(self, vendor_control: VendorControl, ports: Ports, transport: Transport) -> None:
         self.vendor_control = vendor_control
-        self.answer = 204
+        self.receipt_status = 204
         self.receipts: list[Request] = []
         self.callback = f"{ports.api_url}/api/v1/receipts"
         urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.vendors.items()}
@@ -65,20 +65,20 @@ class FaultyVendors:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.receipts.append(await read_request(reader))
-        writer.write(Reply(status=self.answer).wire)
+        writer.write(Reply(status=self.receipt_status).wire)
         writer.close()
 
     async def kept(self, message: OutgoingMessage) -> int:
         return self.vendor_control.references("kept").count(str(message.attempt_id))
 
-    async def told(self, count: int) -> list[Request]:
+    async def wait_for_receipts(self, count: int) -> list[Request]:
         async def came() -> list[Request]:
             return self.receipts
 
         return await eventually(came, lambda receipts: len(receipts) >= count)
 
     def kinds(self) -> list[ReceiptKind]:
-        """As our adapters read them, signatures checked."""
+        """Return the kinds as parsed by the adapters, with verified signatures."""
         found = []
         for receipt in self.receipts:
             path, _, query = receipt.target.partition("?")
@@ -114,7 +114,7 @@ async def running(command: tuple[str, ...]) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def clean_vendors(faulty_vendors: FaultyVendors) -> None:
     faulty_vendors.receipts.clear()
-    faulty_vendors.answer = 204
+    faulty_vendors.receipt_status = 204
 
 
 def message(name: str, word: str = "silent") -> OutgoingMessage:
@@ -143,7 +143,7 @@ async def found(faulty_vendors: FaultyVendors, name: str, sent: OutgoingMessage)
 @pytest.mark.parametrize("name", ["sendgrid", "twilio", "smtp"])
 async def test_an_accepted_message_is_logged_after_its_call(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    answer = await faulty_vendors.providers[name].send(sent)
+    result = await faulty_vendors.providers[name].send(sent)
     [call, kept] = [
         entry
         for entry in faulty_vendors.vendor_control.calls_and_messages()
@@ -152,7 +152,7 @@ async def test_an_accepted_message_is_logged_after_its_call(faulty_vendors: Faul
     assert (call["kind"], kept["kind"], kept["provider"]) == ("call", "kept", name)
     assert call["at"] <= kept["at"]
     assert kept["to"] in sent.address.values()
-    assert name == "smtp" or getattr(answer, "message_id", None) == kept["message_id"]
+    assert name == "smtp" or getattr(result, "message_id", None) == kept["message_id"]
 
 
 @both
@@ -259,7 +259,7 @@ async def test_the_mail_server_can_be_away(faulty_vendors: FaultyVendors) -> Non
 @both
 async def test_the_vendor_posts_signed_receipts(faulty_vendors: FaultyVendors, name: str) -> None:
     await faulty_vendors.providers[name].send(message(name, "open"))
-    await faulty_vendors.told(2)
+    await faulty_vendors.wait_for_receipts(2)
     assert faulty_vendors.kinds() == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
 
 
@@ -280,7 +280,7 @@ async def test_the_vendor_repeats_reverses_and_withholds_receipts(faulty_vendors
         faulty_vendors.receipts.clear()
         async with faulty_vendors.vendor_control.reporting(style):
             await faulty_vendors.providers[name].send(message(name, "open"))
-            await faulty_vendors.told(len(kinds))
+            await faulty_vendors.wait_for_receipts(len(kinds))
             await faulty_vendors.vendor_control.wait_until_reported()
             assert faulty_vendors.kinds() == kinds
     faulty_vendors.receipts.clear()
@@ -288,7 +288,7 @@ async def test_the_vendor_repeats_reverses_and_withholds_receipts(faulty_vendors
         await faulty_vendors.providers[name].send(message(name, "open"))
         await faulty_vendors.vendor_control.wait_until_reported()
         assert faulty_vendors.receipts == []
-    await faulty_vendors.told(2)
+    await faulty_vendors.wait_for_receipts(2)
 
 
 @both
@@ -300,16 +300,16 @@ async def test_an_early_receipt_precedes_the_response(faulty_vendors: FaultyVend
 
 @both
 async def test_a_receipt_that_is_not_taken_comes_again(faulty_vendors: FaultyVendors, name: str) -> None:
-    faulty_vendors.answer = 503
+    faulty_vendors.receipt_status = 503
     await faulty_vendors.providers[name].send(message(name, "good"))
-    await faulty_vendors.told(2)
-    faulty_vendors.answer = 204
+    await faulty_vendors.wait_for_receipts(2)
+    faulty_vendors.receipt_status = 204
     await faulty_vendors.vendor_control.wait_until_reported()
     assert set(faulty_vendors.kinds()) == {ReceiptKind.DELIVERED}
 
 
 async def test_a_refused_receipt_is_complained_of(faulty_vendors: FaultyVendors) -> None:
-    faulty_vendors.answer = 401
+    faulty_vendors.receipt_status = 401
     await faulty_vendors.providers["twilio"].send(message("twilio", "good"))
     await faulty_vendors.vendor_control.wait_until_reported()
     assert len((await faulty_vendors.vendor_control.send_command())["complaints"]) == 1

@@ -1,4 +1,4 @@
-"""The worker killed or stopped while it sends: nothing is lost, nothing is sent twice, and no status lies."""
+"""Kill or stop the worker while it sends: nothing is lost, nothing is sent twice, and no status is wrong."""
 
 import signal
 
@@ -24,7 +24,7 @@ async def test_a_worker_killed_twice_while_sending_sends_no_message_twice(stack:
     arrived = [row["id"] for row in await stack.stack_database.rows(IN_THE_OUTBOX, ids)]
     assert len(arrived) == len(set(arrived))
     assert {statuses.pop(id) for id in arrived} == {"DELIVERED"}
-    # A call that was cut off before the vendor had it: nobody can tell, so it is not called sent.
+    # A call that was cut before the vendor had it: the outcome is unknown, so it is not recorded as sent.
     assert set(statuses.values()) <= {"IN_DOUBT"}
     assert len(statuses) < SENDS / 4
 

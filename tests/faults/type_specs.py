@@ -1,4 +1,4 @@
-"""The kinds of notification that a fault run sends, and to whom: every policy, and every way a route can go."""
+"""Define the types of a fault run and their recipients: every policy, and every kind of route."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,16 @@ from typing import Any
 Json = dict[str, Any]
 
 GIVE_UP_AFTER = "25s"
-# In every address and in every payload; whatever leaks shows it.
+# In every address and every payload; every leak contains it.
 CANARY = "canary"
 PHONES = "+1555"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TypeSpec:
-    """`words` are what an address of it may ask for; "" is a good day. `share` is how often it is sent by itself."""
+    """Describe a type. `words` are the address words that it may use; "" selects no fault. `share` is its weight in the
+    background load.
+    """
 
     key: str
     steps: tuple[Json, ...]
@@ -44,7 +46,7 @@ WEBHOOK = TypeSpec(key="hook", steps=(step("webhook"),), words=("", "flaky", "th
 BULK = TypeSpec(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 POISON = TypeSpec(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
-# To recipients with many devices; some of their calls are made again until this time is over.
+# To recipients with many devices; some of their calls are repeated until this time is over.
 DEVICES = TypeSpec(key="devices", steps=(step("push"),), more={"give_up_after": "6s"}, words=("",), share=0)
 ITEMS = "{{ total }}: {% for item in items %}{{ item.number }} {% endfor %}"
 WINDOW = "25s"
@@ -72,7 +74,7 @@ TYPE_SPECS = (
     DIGEST,
 )
 
-# What the last digit of a phone number asks for.
+# The fault that the last digit of a phone number selects.
 DIGITS = {"silent": 8, "open": 9}
 
 
@@ -91,7 +93,7 @@ def spec(type_spec: TypeSpec) -> Json:
 
 
 def new_recipient(tenant: int, number: int, word: str) -> Json:
-    """Somebody new: nobody else has the address, which says by itself whose person it is."""
+    """Return a new recipient with unique addresses, which contain the tenant and the number."""
     return {
         "recipient_id": f"person-{number}",
         "email": f"{CANARY}-{tenant}-{number}+{word or 'good'}@example.com",

@@ -1,4 +1,4 @@
-"""Urgent sends at a steady rate to two API processes, and how long each takes until it is SENT."""
+"""Send urgent notifications at a steady rate to two API processes, and measure each until it is SENT."""
 
 import asyncio
 import time
@@ -22,14 +22,14 @@ from tests.faults.stack_database import StackDatabase
 from tests.faults.stack_process import StackProcess
 from tests.faults.type_specs import RECONCILE_SMS, Json
 
-# Not at_most_once: on a slow machine the answer to a call may come too late, and such a send then ends IN_DOUBT.
+# Not at_most_once: on a slow machine the response to a call may come too late, and such a send then ends IN_DOUBT.
 URGENT = replace(RECONCILE_SMS, key="urgent", more={**RECONCILE_SMS.more, "priority": 1, "give_up_after": "1h"})
-ASK_OTHER_AFTER = 1.0  # seconds without an answer
+ASK_OTHER_AFTER = 1.0  # seconds without a response
 
 
 @dataclass(frozen=True, kw_only=True)
 class UrgentSends:
-    """`rate` sends per second for `seconds`; each is SENT within `deadline`, or the test has failed anyway."""
+    """Make `rate` sends per second for `seconds`. Each is SENT within `deadline`, or the test has failed anyway."""
 
     apis: Sequence[httpx2.AsyncClient]
     stack_database: StackDatabase
@@ -39,17 +39,19 @@ class UrgentSends:
     deadline: float = 240.0
 
     async def seconds_until_sent(self) -> list[float]:
-        """Of each send, from the first request for it."""
-        asks = []
+        """Return the seconds of each send, from its first request."""
+        requests = []
         for number in range(int(self.rate * self.seconds)):
             body, key = self.load_generator.message(URGENT, 0, "silent")
-            asks.append(asyncio.create_task(self._ask(number, body, key)))
+            requests.append(asyncio.create_task(self._ask(number, body, key)))
             await wait_seconds(1 / self.rate)
-        asked_at = dict(await asyncio.gather(*asks))
+        asked_at = dict(await asyncio.gather(*requests))
         return await seconds_until_sent(self.stack_database, asked_at, self.deadline)
 
     async def _ask(self, number: int, body: Json, key: str) -> tuple[str, float]:
-        """Ask one API process and then another, as a load balancer would. Return the id and when it was asked for."""
+        """Call one API process and then another, like a load balancer. Return the id and the time of the first
+        request.
+        """
         asked_at = time.time()
         for api in islice(cycle(self.apis), number % len(self.apis), None):
             try:
@@ -60,12 +62,12 @@ class UrgentSends:
                 return str(response.json()["id"]), asked_at
             assert response.status_code in (409, 503), response.text
             await wait_seconds(ASK_OTHER_AFTER / 10)
-        raise AssertionError("there is always another API")
+        raise AssertionError("every API process failed")
 
 
 @asynccontextmanager
 async def second_api(servers: Servers) -> AsyncIterator[StackProcess]:
-    """Another API process of the same servers."""
+    """Run another API process of the same servers."""
     first, port = servers.processes["api"].child, free_port()
     settings = {**(first.env or {}), f"{PREFIX}API_PORT": str(port), f"{PREFIX}PUBLIC_URL": servers.info.api_url}
     child = replace(first, name="api-2", log=first.log.with_name("api-2.log"), env=settings)
@@ -78,7 +80,7 @@ async def second_api(servers: Servers) -> AsyncIterator[StackProcess]:
 
 
 def api_client(servers: Servers, part: StackProcess) -> httpx2.AsyncClient:
-    """A client that does not wait long for an answer: there is another API."""
+    """Create a client with a short timeout: there is another API."""
     port = (part.child.env or {})[f"{PREFIX}API_PORT"]
     headers = {"Authorization": f"Bearer {servers.info.api_key}"}
     url = f"http://{HOST}:{port}/api/v1"

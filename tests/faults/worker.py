@@ -1,8 +1,8 @@
-"""A worker whose waits are short enough for a run of minutes, and, if asked, whose code or clock is another:
-`python -m tests.faults.worker [bug | newer | tomorrow | yesterday | wedge]`.
+"""Run a worker with waits short enough for a run of minutes and, optionally, with other code or another clock: `python
+-m tests.faults.worker [bug | newer | tomorrow | yesterday | wedge]`.
 
-Everything else is `worker.py` as it is. What is shortened: the deadline of a call, how long vendors may take until what
-they have is known (ten minutes at SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
+Everything else is `worker.py`. Shortened are the deadline of a call, the settle windows of the vendors (ten minutes at
+SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def run_with_a_bug(step: StepRun, expires_at: datetime | None) -> StepResu
 
 
 async def run_a_newer_version(step: StepRun, expires_at: datetime | None) -> StepResult:
-    """With one more wait, for those that begin under this version."""
+    """Run a step with one more wait, for workflows that begin under this version."""
     if workflow.patched("a-newer-version"):
         await workflow.sleep(timedelta(milliseconds=50))
     return await original_run(step, expires_at)
@@ -76,7 +76,7 @@ if __name__ == "__main__":
     changes, sys.argv = sys.argv[1:], sys.argv[:1]
     for name in changes:
         CHANGES[name]()
-    asyncio.run(worker.main(Watchdog(drain=0)))  # which is not started
+    asyncio.run(worker.main(Watchdog(drain=0)))  # not started
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

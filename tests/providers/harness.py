@@ -1,7 +1,7 @@
-"""What the contract suite needs to know of a vendor: one harness per provider, by its name in `harnesses.py`.
+"""Define what the contract suite needs from a vendor: one harness per provider, by its name in `harnesses.py`.
 
-A provider that speaks HTTP brings a harness whose `bench` runs a local fake of the vendor (`harness_http.py`) and
-points the adapter at it.
+The `bench` of an HTTP provider's harness runs a local fake of the vendor (`harness_http.py`) and points the adapter at
+it.
 """
 
 from abc import ABC, abstractmethod
@@ -22,84 +22,85 @@ from tests.storage.sends import DatabaseTenant
 
 
 class ContractCase(StrEnum):
-    """What the contract asks of every provider. A harness says which of them its vendor cannot have, and why."""
+    """List the cases of the contract. A harness names the cases that its vendor cannot have, with the reason."""
 
     ACCEPTS = "accepts"
     REFUSES = "refuses"
     THROTTLES = "throttles"
     BREAKS = "breaks"  # credentials refused
     HANGS = "hangs"
-    LOSES = "loses"  # has the message, and its answer never arrives: the line is reset
+    LOSES = "loses"  # has the message, and resets the connection before the response
     ERRS = "errs"  # an undocumented server error
     REDIRECTS = "redirects"
-    MALFORMS = "malforms"  # says yes in a way that nobody can read
-    FLOODS = "floods"  # says yes in ten megabytes
-    DRIPS = "drips"  # a byte now and then, for ever
+    MALFORMS = "malforms"  # accepts with an unreadable body
+    FLOODS = "floods"  # accepts with ten megabytes
+    DRIPS = "drips"  # one byte at long intervals, forever
     REPORTS = "reports"  # posts receipts
     SIGNS_BODY = "signs_body"
     SIGNS_TIME = "signs_time"
-    CHECKS = "checks"  # can be asked whether it knows us
-    FINDS = "finds"  # can be asked what it has of an attempt
+    CHECKS = "checks"  # can verify the credentials
+    FINDS = "finds"  # can look up an attempt
 
 
 HTTP_ONLY = (ContractCase.ERRS, ContractCase.REDIRECTS, ContractCase.MALFORMS, ContractCase.FLOODS, ContractCase.DRIPS)
 NO_RECEIPTS = dict.fromkeys(
-    (ContractCase.REPORTS, ContractCase.SIGNS_BODY, ContractCase.SIGNS_TIME), "it reports nothing"
+    (ContractCase.REPORTS, ContractCase.SIGNS_BODY, ContractCase.SIGNS_TIME), "it has no receipts"
 )
-NOT_CHECKED = {ContractCase.CHECKS: "there is nobody to ask"}
-NOT_FOUND = {ContractCase.FINDS: "it cannot be asked for a message"}
-NO_HTTP = dict.fromkeys(HTTP_ONLY, "it does not speak HTTP")
+NOT_CHECKED = {ContractCase.CHECKS: "it has no vendor to query"}
+NOT_FOUND = {ContractCase.FINDS: "it has no lookup of messages"}
+NO_HTTP = dict.fromkeys(HTTP_ONLY, "it does not use HTTP")
 
 
 class Bench(ABC):
-    """One vendor, ready for calls. `provider` is the adapter as bootstrap would build it."""
+    """Hold one vendor, ready for calls. `provider` is the adapter as bootstrap builds it."""
 
     provider: Provider
 
     @abstractmethod
     async def message(self, case: ContractCase) -> OutgoingMessage:
-        """A new message that the vendor will treat like that."""
+        """Return a new message that the vendor treats according to the case."""
 
     @abstractmethod
     async def kept(self, message: OutgoingMessage) -> int:
-        """How often the vendor's own books hold it, by our reference."""
+        """Count the vendor's own entries for the message, by attempt id."""
 
     @abstractmethod
     async def called(self, message: OutgoingMessage) -> int:
-        """How often the vendor was asked to send it, whatever came of it."""
+        """Count the vendor's requests to send the message, whatever their result."""
 
     def sends(self) -> int:
-        """How often the vendor was asked to send anything. For it and what follows: only vendors that can be asked."""
+        """Count all requests to send. This method and the following ones exist only for vendors with queries."""
         raise NotImplementedError
 
     def bad_credentials(self) -> Provider:
-        """The adapter with credentials that the vendor does not know."""
+        """Return the adapter with credentials that the vendor does not know."""
         raise NotImplementedError
 
     def unreachable(self) -> Provider:
-        """The adapter with an address where nobody listens."""
+        """Return the adapter with an address where nothing listens."""
         raise NotImplementedError
 
     def lookups(self) -> int:
-        """How many requests came that send nothing. Only for vendors that speak HTTP."""
+        """Count the requests that send nothing. Only for HTTP vendors."""
         raise NotImplementedError
 
     def set_lookup_mode(self, case: ContractCase) -> None:
-        """Treat questions like that from now on. Only for vendors that speak HTTP."""
+        """Set how queries are treated from now on. Only for HTTP vendors."""
         raise NotImplementedError
 
     def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
-        """The body of a callback. Only for vendors that report."""
+        """Return the body of a callback. Only for vendors with receipts."""
         raise NotImplementedError
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
-        """The headers of a callback sent at that time; not genuine: with a key that is not ours."""
+        """Return the headers of a callback sent at that time. Not genuine: signed with another key."""
         raise NotImplementedError
 
 
 class Harness(ABC):
-    """`without` maps what does not apply to the reason. `delivered` is the vendor's own word; `after_error` is what a
-    server error, a redirect and the right status with an unreadable body prove at this vendor."""
+    """Define a harness. `without` maps inapplicable cases to reasons. `delivered` is the vendor's term. `after_error`
+    is what a server error, a redirect and an unreadable success prove at this vendor.
+    """
 
     without: ClassVar[Mapping[ContractCase, str]] = {}
     delivered: ClassVar[str] = "delivered"
@@ -114,7 +115,7 @@ class Harness(ABC):
 
 
 async def message_to(database_tenant: DatabaseTenant, channel: Channel, address: dict[str, str]) -> OutgoingMessage:
-    """Of a notification that exists."""
+    """Return a message of an existing notification."""
     sent = await database_tenant.send(channel)
     return OutgoingMessage(
         attempt_id=sent.attempt(channel=channel),
@@ -132,7 +133,7 @@ async def message_to(database_tenant: DatabaseTenant, channel: Channel, address:
 
 
 def tools_with(transport: Transport, secret: bytes = b"the installation's key") -> ProviderContext:
-    """As bootstrap hands them out, with one transport for both ways and nothing behind the rest."""
+    """Return the context as bootstrap builds it, with one transport for both purposes and stubs for the rest."""
     nothing: Any = None
     return ProviderContext(
         transport=transport,

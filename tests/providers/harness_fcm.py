@@ -1,4 +1,4 @@
-"""FCM as the contract suite and its own tests meet it, its token endpoint included."""
+"""Simulate FCM, including its token endpoint, for the contract suite and FCM's own tests."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ def service_account(vendor_url: str, signs_with: str = "ours") -> str:
 
 
 class FakeFcm(FakeVendor):
-    """`tokens` are those that it gave; only the last one is good."""
+    """Simulate the vendor. `tokens` are the issued ones; only the last one is valid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,9 +150,9 @@ async def fcm_bench() -> AsyncIterator[FcmBench]:
 
 class FcmHarness(Harness):
     without = {
-        ContractCase.REPORTS: "it tells our servers nothing after it accepted a message",
-        ContractCase.SIGNS_BODY: "it reports nothing",
-        ContractCase.SIGNS_TIME: "it reports nothing",
+        ContractCase.REPORTS: "it has no receipts for servers",
+        ContractCase.SIGNS_BODY: "it has no receipts",
+        ContractCase.SIGNS_TIME: "it has no receipts",
         **NOT_FOUND,
     }
 

@@ -1,4 +1,6 @@
-"""A vendor that speaks HTTP, on this machine: it checks every request, keeps what it accepted, and has bad days."""
+"""Simulate an HTTP vendor on this machine: it validates every request, stores accepted messages, and has fault
+modes.
+"""
 
 import asyncio
 import json
@@ -22,7 +24,7 @@ from tests.providers.harness import Bench, ContractCase
 
 
 class VendorMode(StrEnum):
-    """How the vendor treats a message: `word` of its address."""
+    """Define how the vendor treats a message: `word` of its address."""
 
     GOOD = "good"
     REFUSES = "refuses"
@@ -79,7 +81,7 @@ class Reply:
     status: int
     body: Any = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    missing: int = 0  # bytes of the body that never come
+    missing: int = 0  # bytes of the body that are not sent
 
     @property
     def wire(self) -> bytes:
@@ -90,8 +92,9 @@ class Reply:
 
 
 class FakeVendor(ABC):
-    """`requests` are those that would send; `kept` counts what was accepted, by our reference. `questions` are those
-    that send nothing, answered as on a `mode`. `reply` and `telling` are what it says to either, whatever it is."""
+    """Serve a vendor. `requests` are the sends; `kept` counts accepted messages by attempt id. `questions` are the
+    queries, treated according to a `mode`. `reply` and `telling` override the responses to either.
+    """
 
     url: str = ""
 
@@ -107,27 +110,29 @@ class FakeVendor(ABC):
 
     @abstractmethod
     def read(self, request: Request) -> tuple[str, VendorMode]:
-        """Our reference and how to treat it. AssertionError for what the vendor does not document."""
+        """Return the attempt id and the mode. Raises AssertionError for a request that the vendor does not document."""
 
     @abstractmethod
     def accepted(self, reference: str, request: Request) -> Reply: ...
 
     @abstractmethod
     def refused(self, mode: VendorMode) -> Reply:
-        """To a message that is refused, throttled, or comes with broken credentials."""
+        """Return the response to a message that is refused or throttled, or has refused credentials."""
 
     def extra_reply(self, request: Request) -> Reply | None:
-        """Answers what comes before a message or a question."""
+        """Respond to requests other than messages and queries."""
         return None
 
     def is_lookup(self, request: Request) -> bool:
-        """Whether it sends nothing."""
+        """Return whether the request sends nothing."""
         return request.method == "GET"
 
     def lookup_reply(self, request: Request) -> Reply:
-        """The answer to a question, from what was really accepted; 401 to credentials that the vendor does not know.
-        AssertionError for what it does not document."""
-        raise AssertionError("it cannot be asked")
+        """Return the response to a query, from the accepted messages; 401 for unknown credentials.
+
+        Raises AssertionError for a request that the vendor does not document.
+        """
+        raise AssertionError("it has no queries")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -170,7 +175,7 @@ class FakeVendor(ABC):
     async def _write_refusal(
         self, mode: VendorMode, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Whether such a day leaves nothing done."""
+        """Respond as a mode that accepts nothing, if it is one, and return whether it is."""
         if mode is VendorMode.HANGS:
             await reader.read()
         elif mode is VendorMode.RESETS:
@@ -188,7 +193,7 @@ class FakeVendor(ABC):
     async def _write_reply(
         self, answer: Reply, mode: VendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """What was done, as such a day lets it be said."""
+        """Respond to an accepted message, according to the mode."""
         if mode is VendorMode.LOSES:
             return reset(writer)
         if mode is VendorMode.GARBLES:
@@ -209,13 +214,13 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """A reset, not an orderly end."""
+    """Reset the connection instead of closing it."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 async def drip(wire: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A byte now and then, so that no time-out between two bytes ever fires; until the other side has enough."""
+    """Send one byte at intervals below every read timeout, until the other side disconnects."""
     gone = asyncio.ensure_future(reader.read())
     for at in range(len(wire)):
         done, _ = await asyncio.wait([gone], timeout=0.02)
@@ -227,7 +232,7 @@ async def drip(wire: bytes, reader: asyncio.StreamReader, writer: asyncio.Stream
 
 @asynccontextmanager
 async def running_vendor(vendor: FakeVendor) -> AsyncIterator[Transport]:
-    """The vendor at an address of its own, and a way to it like that of bootstrap."""
+    """Serve the vendor at its own address, and yield a transport like that of bootstrap."""
     server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
     vendor.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
@@ -239,7 +244,7 @@ async def running_vendor(vendor: FakeVendor) -> AsyncIterator[Transport]:
 
 
 class HttpBench(Bench):
-    """`address` says where the vendor has such a day."""
+    """Hold an HTTP vendor. `address` maps each mode to an address that selects it."""
 
     vendor: FakeVendor
     channel: ClassVar[Channel]

@@ -1,4 +1,4 @@
-"""The sandbox and the inbox as the contract suite meets them: both keep their books in our own database."""
+"""Adapt the sandbox and the inbox to the contract suite: both store their messages in Tocsin's database."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -91,14 +91,14 @@ class InAppHarness(Harness):
         | NOT_CHECKED
         | NOT_FOUND
         | {
-            ContractCase.REFUSES: "everybody has an inbox",
-            ContractCase.THROTTLES: "the inbox is our own table; nobody else limits it",
-            ContractCase.BREAKS: "there are no credentials beside the database's",
-            ContractCase.HANGS: "its call is one statement of ours, with the database's own time-out",
-            ContractCase.LOSES: "it is idempotent: what may be written is written again",
+            ContractCase.REFUSES: "every recipient has an inbox",
+            ContractCase.THROTTLES: "the inbox is Tocsin's own table without a limit",
+            ContractCase.BREAKS: "it has no credentials except the database's",
+            ContractCase.HANGS: "its call is one SQL statement with the database's own timeout",
+            ContractCase.LOSES: "it is idempotent: an uncertain write is repeated",
             ContractCase.REPORTS: "the row itself is the proof",
-            ContractCase.SIGNS_BODY: "it reports nothing",
-            ContractCase.SIGNS_TIME: "it reports nothing",
+            ContractCase.SIGNS_BODY: "it has no receipts",
+            ContractCase.SIGNS_TIME: "it has no receipts",
         }
     )
 

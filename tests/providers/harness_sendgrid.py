@@ -1,4 +1,4 @@
-"""SendGrid as the contract suite and its own tests meet it."""
+"""Simulate SendGrid for the contract suite and SendGrid's own tests."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ OWN_KEY, FOREIGN_KEY = (generate_private_key(SECP256R1()) for _ in range(2))
 
 
 def shown(key: EllipticCurvePrivateKey) -> str:
-    """As the vendor's page shows the public half: base64 of DER, without the PEM lines."""
+    """Return the public key as the vendor's page shows it: base64 of DER, without the PEM lines."""
     return base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
 
@@ -40,7 +40,7 @@ QUERY = re.compile(rf"\(unique_args\['{REFERENCE}'\]=\"([0-9a-f-]{{36}})\"\)")
 
 
 class FakeSendGrid(FakeVendor):
-    """`activity` is what its Email Activity has, by our reference; `scopes` are those of our key."""
+    """Simulate the vendor. `activity` is its Email Activity, by attempt id; `scopes` are those of the key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ async def sendgrid_bench() -> AsyncIterator[SendGridBench]:
 
 
 class SendGridHarness(Harness):
-    # The status alone is its answer.
+    # The status alone is the response.
     after_error = {**Harness.after_error, ContractCase.MALFORMS: CallResult.ACCEPTED}
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""SMTP as the contract suite meets it: `mail_server.py`, in the mode that the ability asks for."""
+"""Adapt SMTP to the contract suite: `mail_server.py`, in the mode of the case."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +37,7 @@ class SmtpBench(Bench):
         return len(self._server.kept(message.attempt_id))
 
     async def called(self, message: OutgoingMessage) -> int:
-        """Each bench has a server of its own: connections are calls."""
+        """Count connections: each bench has its own server, so connections are calls."""
         return self._server.connections
 
     def sends(self) -> int:
@@ -51,7 +51,7 @@ class SmtpBench(Bench):
 
 
 class SmtpHarness(Harness):
-    without = {ContractCase.THROTTLES: "SMTP has no way to say how long"} | NO_HTTP | NO_RECEIPTS | NOT_FOUND
+    without = {ContractCase.THROTTLES: "SMTP cannot state a delay"} | NO_HTTP | NO_RECEIPTS | NOT_FOUND
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:

@@ -1,4 +1,4 @@
-"""Twilio as the contract suite and its own tests meet it."""
+"""Simulate Twilio for the contract suite and Twilio's own tests."""
 
 import base64
 import hashlib
@@ -32,14 +32,14 @@ CREDENTIALS = "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()
 
 
 def record(to: str, body: str, at: datetime) -> dict[str, Any]:
-    """A message of the vendor's that it has not sent yet."""
+    """Return the vendor's record of a message that it has not sent yet."""
     sid = f"SM{uuid4().hex}"
     lookup_reply = {"sid": sid, "to": to, "from": FROM, "body": body, "status": "queued", "direction": "outbound-api"}
     return lookup_reply | {"date_created": format_datetime(at), "date_sent": None, "price": None, "price_unit": "USD"}
 
 
 class FakeTwilio(FakeVendor):
-    """`messages` are its records of what it accepted, oldest first."""
+    """Simulate the vendor. `messages` are its records of accepted messages, oldest first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class FakeTwilio(FakeVendor):
 
 
 def sign(secret: str, url: str, body: bytes, algorithm: str = "sha1") -> str:
-    """As the vendor's security page tells it, without its package: the address, then the sorted fields and values."""
+    """Sign as the vendor's security page describes, without its package: the URL, then the sorted fields and values."""
     fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
     lookup_reply = url + "".join(name + value for name, value in sorted(fields))
     return base64.b64encode(
@@ -120,7 +120,7 @@ class TwilioBench(HttpBench):
         return self._with(base_url="http://127.0.0.1:1")
 
     def address(self, mode: VendorMode) -> dict[str, str]:
-        """Each message is to somebody else: the vendor knows them apart by nothing but whom and what."""
+        """Return a different recipient for each message: the vendor distinguishes them by recipient and text only."""
         return {"phone": f"{PREFIX}{list(VendorMode).index(mode):02}{next(self._people):02}"}
 
     def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:

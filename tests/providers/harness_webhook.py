@@ -1,4 +1,4 @@
-"""Webhooks as the contract suite and their own tests meet them: a receiver that verifies as the standard says."""
+"""Simulate a webhook receiver that verifies according to the standard."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ TENANT = UUID(int=7)
 
 
 class FakeEndpoint(FakeVendor):
-    """Keeps a message by its `webhook-id`, as the standard tells it to."""
+    """Keep messages by `webhook-id`, as the standard requires."""
 
     def read(self, request: Request) -> tuple[str, VendorMode]:
         assert request.method == "POST"
@@ -64,7 +64,7 @@ async def webhook_bench() -> AsyncIterator[WebhookBench]:
 
 class WebhookHarness(Harness):
     without = (
-        {ContractCase.BREAKS: "there are no credentials of ours; 401 is about one endpoint"}
+        {ContractCase.BREAKS: "it has no credentials of Tocsin's; 401 concerns one endpoint"}
         | NO_RECEIPTS
         | NOT_CHECKED
         | NOT_FOUND

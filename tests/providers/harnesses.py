@@ -1,4 +1,4 @@
-"""The harness of every provider, by its name."""
+"""List the harness of every provider, by its name."""
 
 from tests.providers.harness import Harness
 from tests.providers.harness_fcm import FcmHarness

@@ -1,4 +1,4 @@
-"""An SMTP server on this machine that checks every message, keeps what it took, and has bad days."""
+"""Simulate an SMTP server on this machine: it validates every message, stores accepted ones, and has fault modes."""
 
 import asyncio
 import ssl
@@ -45,16 +45,16 @@ class MailMode(StrEnum):
     REFUSE = "refuse"
     BROKEN = "broken"  # credentials refused
     HANG = "hang"  # after the content
-    LOSE = "lose"  # takes it, then cuts the line
+    LOSE = "lose"  # accepts, then cuts the connection
     CUT_AT_RCPT = "cut_at_rcpt"
     STALL = "stall"  # at the recipient
     CUT_AT_GREETING = "cut_at_greeting"
-    GARBLE = "garble"  # answers the content with no SMTP
+    GARBLE = "garble"  # responds to the content with invalid SMTP
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptMail:
-    """`raw` is the content as it came, `mail` is what Python reads from it."""
+    """Hold one email. `raw` is the content as received, `mail` is Python's parse of it."""
 
     sender: str
     recipients: list[str]
@@ -65,8 +65,9 @@ class KeptMail:
 
 @dataclass(kw_only=True)
 class MailServer:
-    """`answers` is what it says at `NOOP`, `MAIL`, `RCPT` or `DATA` instead of yes, whatever the mode. `mails` counts
-    how often somebody began to send."""
+    """Serve SMTP. `answers` overrides the replies to `NOOP`, `MAIL`, `RCPT` or `DATA`, in every mode. `mails` counts
+    started transactions.
+    """
 
     mode: MailMode = MailMode.ACCEPT
     answers: dict[str, str] = field(default_factory=dict)
@@ -192,8 +193,6 @@ class MailServer:
 
 
 class SmtpConnection(SMTP):
-    """One connection."""
-
     AUTH_FAILURE: ClassVar[str] = "535 5.7.8 Authentication credentials invalid"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,4 +1,4 @@
-"""What bootstrap hands to adapters, and what it says at start when a setting is missing."""
+"""Test the context that bootstrap passes to adapters, and the start error for a missing setting."""
 
 from pathlib import Path
 from typing import Any

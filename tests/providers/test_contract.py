@@ -1,4 +1,4 @@
-"""What the engine relies on, asked of every registered provider through the one way that `deliver` calls it."""
+"""Test every registered provider against the contract of the engine, through the call that `deliver` uses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from tests.providers.harnesses import HARNESSES
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(seconds=2)
-# All that may happen to a call.
+# Everything that can happen to a call.
 MISHAPS = (
     ContractCase.REFUSES,
     ContractCase.THROTTLES,
@@ -46,7 +46,7 @@ async def bench(request: pytest.FixtureRequest, database: Database) -> AsyncIter
 
 
 def asked(*abilities: ContractCase) -> pytest.MarkDecorator:
-    """For every provider whose harness does not say that this cannot apply to it."""
+    """Parametrize over every provider whose harness does not exclude the cases."""
     able = [name for name in PROVIDERS if name in HARNESSES and not set(abilities) & set(HARNESSES[name].without)]
     return pytest.mark.parametrize("bench", able, indirect=True)
 
@@ -73,7 +73,7 @@ def test_a_provider_declares_its_properties(name: str) -> None:
     assert provider.name == name
     assert provider.channels
     assert provider.lookup in ("definitive", "positive_only", "none")
-    # A worker that stops waits for calls under way, and for what is written after them.
+    # A stopping worker waits for calls in flight and for the writes after them.
     assert 0 < provider.deadline + CALL_OVERHEAD < Settings.model_fields["drain_timeout"].default
     pushes = {kind.channel for kind in provider.device_kinds}
     assert pushes <= provider.channels, "a device kind whose channel it does not serve"
@@ -148,7 +148,7 @@ async def test_refused_credentials_are_permanent(bench: Bench) -> None:
 
 
 def _set_deadline(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut soon what never answers. Everything else gets the time that it needs on a slow machine."""
+    """Set a short deadline for vendors that never respond. All others get the time that they need on a slow machine."""
     monkeypatch.setattr(
         type(bench.provider), "deadline", 0.5 if case in (ContractCase.HANGS, ContractCase.DRIPS) else 60.0
     )
@@ -352,7 +352,7 @@ async def test_a_check_reports_an_unreachable_vendor(bench: Bench) -> None:
         await bench.unreachable().check()
 
 
-# What may happen to a question over HTTP, and what it proves: never that something may have been accepted.
+# Possible results of a query over HTTP, and what they prove: never that a message may have been accepted.
 ANSWERS = {
     ContractCase.THROTTLES: TemporaryError,
     ContractCase.BREAKS: PermanentError,
@@ -380,7 +380,7 @@ async def test_a_failing_check_raises_a_provider_error_within_the_deadline(
 
 
 async def found(bench: Bench, message: OutgoingMessage) -> list[ProviderAcceptance]:
-    """As reconcile will ask, a moment after the row was written."""
+    """Look up like reconcile, a moment after the row was written."""
     return await bench.provider.look_up(message, datetime.now(UTC) - timedelta(seconds=5))
 
 

@@ -1,5 +1,4 @@
-"""An e-mail as it is built: what a header keeps whole, and what arrives of a subject. What a server gets is in
-test_smtp.py."""
+"""Test the built email: unchanged headers, and the subject after transport. test_smtp.py tests what a server gets."""
 
 from email import message_from_bytes, policy
 from email.headerregistry import Address

@@ -1,4 +1,4 @@
-"""Every documented reason of every vendor: its code, category, suppression, and effect on the circuit."""
+"""Test every documented reason of every vendor: its code, category, suppression, and effect on the circuit."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ R, C, A, U = ReasonCategory
 BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
 Expected = tuple[str, ReasonCategory, SuppressionReason | None, bool]
 
-# reason of `dropped`, as documented: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+# Reasons of `dropped`, as documented: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 DROPPED: dict[str, Expected] = {
     "Invalid SMTPAPI header": ("bad_request", C, None, False),
     "Spam Content (if Spam Checker app is enabled)": ("content_blocked", C, None, False),
@@ -72,7 +72,7 @@ TWILIO: dict[int, Expected] = {
     30500: ("technical_failure", U, None, False),
     31999: ("unknown_error", U, None, False),
 }
-# Of a request: nothing has been sent, so that only an opt-out suppresses.
+# Errors of a request: nothing was sent, so only an opt-out suppresses.
 REQUESTS: dict[int, Expected] = {
     20003: ("credentials_refused", A, None, True),
     20404: ("account_not_found", A, None, True),
@@ -104,7 +104,7 @@ REQUESTS: dict[int, Expected] = {
     21703: ("messaging_service_empty", A, None, True),
     21704: ("messaging_service_empty", A, None, True),
 }
-# Meaning → the enhanced status codes that have it, without their class.
+# Meaning: its enhanced status codes, without their class.
 STATUSES: dict[Expected, str] = {
     ("invalid_address", R, BOUNCED, False): "1.1 1.2 1.3 1.4 1.6 1.9 1.10",
     ("refused_recipient", R, None, False): "1.0 5.0",
@@ -128,7 +128,7 @@ STATUSES: dict[Expected, str] = {
     ("technical_failure", U, None, False): ("3.0 3.1 3.2 3.3 3.5 4.0 4.1 4.2 4.3 4.4 4.5 4.6 5.1 5.2 5.3 5.4 5.5 5.6"),
 }
 SMTP: dict[str, Expected] = {status: means for means, some in STATUSES.items() for status in some.split()}
-# https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status that each comes with
+# https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status of each
 FCM: dict[tuple[str, int], Expected] = {
     ("UNREGISTERED", 404): ("unregistered", R, None, False),
     ("SENDER_ID_MISMATCH", 403): ("sender_mismatch", A, None, False),
@@ -142,7 +142,7 @@ FCM: dict[tuple[str, int], Expected] = {
 
 
 def meaning(code: str | None, *, refused: bool = False) -> Expected:
-    """What the engine makes of the code when a receipt brings it, or a call is `refused` for it."""
+    """Return the engine's interpretation of the code of a receipt, or of a call that is `refused` for it."""
     assert code is not None
     found = finding_from_refusal(code) if refused else finding_from_receipt(ReceiptKind.FAILED, code)
     return code, REASONS[code].category, found.reason if found else None, counts_for_circuit(code)

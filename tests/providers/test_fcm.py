@@ -1,4 +1,4 @@
-"""FCM: what is sent, what each answer proves, when a device is forgotten, and how access tokens are fetched."""
+"""Test FCM: requests, the meaning of each response, deleted devices, and access tokens."""
 
 import asyncio
 import json
@@ -178,7 +178,7 @@ async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
 async def test_one_that_has_worked_and_is_refused_is_fetched_anew_once(
     bench: FcmBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have been taken back; a new one that is refused as well says that it is us."""
+    """The first token may have been revoked. If the new one is refused as well, the account is."""
     await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     with monkeypatch.context() as later:
         later.setattr("providers.access_tokens.NEW_TOKEN_SECONDS", 0.0)
@@ -267,7 +267,7 @@ async def test_two_sends_of_a_delivery_are_one_on_the_device(bench: FcmBench) ->
 
 
 async def sent(bench: FcmBench, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """What Android and Apple are told of a message."""
+    """Return the Android and Apple options of a message."""
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **more))
     message = bench.vendor.requests[-1].json["message"]
     return message["android"], message["apns"]["headers"]

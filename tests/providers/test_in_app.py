@@ -1,4 +1,4 @@
-"""The inbox as a provider: a row, written once however often it is sent."""
+"""Test the inbox as a provider: one row, however often it is sent."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Content that a vendor refuses on every call is refused without one."""
+"""Test that content which a vendor refuses on every call is refused without a call."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""The way to addresses that users choose: no name, however it is written, leads inside."""
+"""Test requests to addresses that users choose: no name, in any notation, leads to an internal address."""
 
 import asyncio
 import ssl
@@ -82,7 +82,7 @@ INSIDE = {
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Nobody is called; it notes who would have been."""
+    """Record connections without making them."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -96,7 +96,7 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 class Names:
-    """A resolver that gives its answers one after the other, the last one for ever."""
+    """Resolve to each result in order, and to the last one from then on."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -121,8 +121,9 @@ async def way(to: GuardedBackend) -> AsyncIterator[Transport]:
 
 @pytest.mark.parametrize("url", INSIDE.values(), ids=INSIDE)
 async def test_no_spelling_leads_inside(url: str) -> None:
-    """With the system's own resolver, which is the one that understands such spellings. What httpx2 or the resolver do
-    not understand is refused by them."""
+    """Use the system's own resolver, which understands such notations. httpx2 and the resolver refuse what they do not
+    understand.
+    """
     network = Network()
     async with way(backend(network=network)) as transport:
         with pytest.raises(TemporaryError, match="connect_failed"):
@@ -244,7 +245,7 @@ UNREACHABLE: dict[str, Resolver] = {
 
 @pytest.mark.parametrize("names", UNREACHABLE.values(), ids=UNREACHABLE)
 async def test_internal_and_unreachable_targets_fail_alike(names: Resolver) -> None:
-    """With the same evidence, and not before the same time."""
+    """The error is the same, and so is the minimum time."""
     network = Network()
     network.dead = {"8.8.4.4"}
     began = time.monotonic()
@@ -298,7 +299,7 @@ def test_addresses_of_this_machine_are_known() -> None:
 
 
 class Detour(httpcore2.AnyIOBackend):
-    """The address that was checked is public; the test's server stands in for it."""
+    """Check a public address, and connect to the test's server in its place."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -308,7 +309,7 @@ class Detour(httpcore2.AnyIOBackend):
 
 
 async def test_tls_and_the_host_header_keep_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The certificate is for the URL's name; one for another name is refused before a byte was sent."""
+    """The certificate is for the URL's name. One for another name is refused before a byte is sent."""
     authority = trustme.CA()
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("hooks.example").configure_cert(theirs)

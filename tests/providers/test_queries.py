@@ -1,4 +1,4 @@
-"""Questions over HTTP: what an answer, or none, is to one who asks; never that something may have been accepted."""
+"""Test queries over HTTP: the meaning of each response, which is never an unknown outcome."""
 
 import asyncio
 from typing import Any

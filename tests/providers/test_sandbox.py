@@ -1,4 +1,4 @@
-"""The sandbox: what a contact point may ask for, how calls are counted, and what is reported when."""
+"""Test the sandbox: the faults of contact points, the count of calls, and the receipts."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.postgres
 SAMPLES = Path(__file__).parent / "payloads" / "sandbox"
 SECRET = b"key"
 
-# As in docs/providers.md, and a promise to everybody who tests against it.
+# As in docs/providers.md: a documented contract for users' tests.
 WORDS = {
     "refuse": "0001",
     "error": "0002",
@@ -176,7 +176,7 @@ async def test_only_a_message_with_receipts_is_announced(database_tenant: Databa
         await connection.add_listener(SANDBOX_CHANNEL, lambda *announced: heard.append(announced))
         for message in (silent, silent, reported):
             await sandbox.send(replace(message, attempt_id=uuid4()))
-        await connection.execute("SELECT 1")  # what was announced before arrives with the answer
+        await connection.execute("SELECT 1")  # earlier notifications arrive with the result
     finally:
         await connection.close()
     assert len(heard) == 1

@@ -1,4 +1,4 @@
-"""SendGrid: what is sent, what each answer proves, and which receipts are believed."""
+"""Test SendGrid: requests, the meaning of each response, and verified receipts."""
 
 import json
 import time
@@ -48,7 +48,7 @@ def sample(name: str) -> Any:
 
 
 def raw(events: Any) -> bytes:
-    """As the vendor posts it: its own spelling of JSON, and a line's end."""
+    """Return the body as the vendor posts it: with its own JSON spacing and a final line break."""
     return json.dumps(events, separators=(",", ":")).encode() + b"\r\n"
 
 
@@ -95,7 +95,7 @@ async def test_tags_are_categories_as_far_as_the_vendor_takes_them(
 
 @pytest.mark.parametrize("is_wanted", [False, True])
 async def test_the_vendor_tracks_only_if_the_type_enables_it(bench: SendGridBench, is_wanted: bool) -> None:
-    """Then it is left to the account."""
+    """Otherwise the account decides."""
     settings = build_options(replace(bench.message_in_mode(VendorMode.GOOD), vendor_tracking=is_wanted)).get(
         "tracking_settings"
     )
@@ -193,7 +193,7 @@ async def test_every_other_status_proves_something(
 async def test_a_throttled_call_waits_for_retry_after(
     bench: SendGridBench, headers: dict[str, str], least: float, most: float
 ) -> None:
-    now = int(time.time())  # of the call: the table was made when the tests were collected
+    now = int(time.time())  # of the call: the table was built when the tests were collected
     moments = {n: str(now + int(v.removeprefix("in "))) if v.startswith("in ") else v for n, v in headers.items()}
     bench.vendor.reply = Reply(status=429, headers=moments)
     with pytest.raises(TemporaryError) as caught:
@@ -324,11 +324,11 @@ async def test_an_odd_event_does_not_cost_the_others_of_its_batch(bench: SendGri
     delivered, opened = sample("events")[2:4]
     told = parsed(bench, raw([delivered, odd, opened]))
     assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
-    assert told[1].raw == {"unreadable": odd}  # of which two different ones are two receipts
+    assert told[1].raw == {"unreadable": odd}  # two different events are two receipts
 
 
 async def test_an_odd_event_is_kept_by_its_form_alone(bench: SendGridBench) -> None:
-    """Any of its values may be the recipient's address; by our reference it is a receipt of the attempt."""
+    """Any value may be the recipient's address. By the attempt id it is a receipt of the attempt."""
     attempt, address = UUID(int=1), "ada@example.com"
     odd = {"event": [address], "email": address, address: 1, "timestamp": 1, REFERENCE: str(attempt)}
     told = parsed(bench, raw([sample("events")[2], odd]))
@@ -388,7 +388,7 @@ async def test_an_international_domain_is_found_by_its_ascii_form(bench: SendGri
 
 
 async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: SendGridBench) -> None:
-    """Should the vendor pass over a condition that it does not know."""
+    """In case the vendor ignores an unknown condition."""
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.activity[str(message.attempt_id)].append({"msg_id": "X1", "to_email": "eve@example.com"})
     assert await bench.provider.look_up(message, datetime.now(UTC)) == []

@@ -1,4 +1,4 @@
-"""SMTP: what the server gets, and what its answers and accidents mean."""
+"""Test SMTP: what the server gets, and the meaning of its replies and failures."""
 
 import asyncio
 import ssl
@@ -91,7 +91,7 @@ async def test_a_subject_adds_no_header(server: MailServer, breaks: str) -> None
 @pytest.mark.parametrize("before", ["", "ü "])
 @pytest.mark.parametrize("line_break", ["=0D=0A", "=0A", "=0D", "=C2=85", "=E2=80=A8"])
 async def test_an_encoded_word_smuggles_no_header(server: MailServer, before: str, line_break: str) -> None:
-    """Python decodes what it is given as a header, line breaks included, and writes them out."""
+    """Python decodes a header that it parses, including line breaks, and writes them out."""
     word = f"=?utf-8?q?a{line_break}Bcc=3A_eve?="
     kept = await sent(server, to(subject=f"{before}{word}"))
     head = kept.raw.partition(b"\r\n\r\n")[0].decode()
@@ -358,7 +358,7 @@ async def test_an_untrusted_certificate_gets_no_mail(authority: trustme.CA, impl
 
 
 async def test_without_starttls_nothing_is_sent_in_the_clear(server: MailServer) -> None:
-    """Who stands between takes the offer out."""
+    """An attacker on the path removes the offer of STARTTLS."""
     with pytest.raises(PermanentError, match=r"^starttls_not_offered$"):
         await Smtp(server.settings(tls="starttls")).send(to())
     assert server.ledger == []

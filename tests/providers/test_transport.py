@@ -1,4 +1,4 @@
-"""The one way out: one try, a capped answer, and what each accident on the line proves."""
+"""Test the transport: one attempt, a limited response, and what each connection failure proves."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @asynccontextmanager
 async def line(*sent: bytes, cut: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that answers each request with these bytes; with `cut` it then resets. Its address, and the heads."""
+    """Serve these bytes for each request, then reset if `cut`. Yield the address and the request heads."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Twilio: what is sent, what each answer proves, and which status callbacks are believed."""
+"""Test Twilio: requests, the meaning of each response, and verified status callbacks."""
 
 import hashlib
 import json
@@ -75,7 +75,7 @@ async def test_a_refused_connection_proves_not_sent(bench: TwilioBench) -> None:
 
 
 class RecordingTransport(HttpClient):  # type: ignore[misc]
-    """What the vendor's own client would send."""
+    """Record the requests of the vendor's own client."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -298,7 +298,7 @@ async def test_a_newer_signature_with_anything_else_is_forged(
 
 
 async def test_a_replayed_callback_is_the_same_receipt(bench: TwilioBench) -> None:
-    """The signature covers no time, so that a replay cannot be told; it changes nothing."""
+    """The signature covers no time, so a replay cannot be detected. It has no effect."""
     body = callback("delivered")
     ids = {
         stored("twilio", receipt).id
@@ -318,7 +318,7 @@ async def test_a_signed_address_without_a_reference_is_matched_by_the_message(be
 
 @pytest.mark.postgres
 async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: TwilioBench, container: Container) -> None:
-    """By any host, as behind a proxy; stored once, however often it is told."""
+    """Called by any host, as behind a proxy. Stored once, however often it is repeated."""
     app = create_app(replace(container, providers={"twilio": bench.provider}))
     body, query = callback("delivered"), f"attempt={uuid4()}"
     headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
@@ -371,7 +371,7 @@ NOW = datetime.now(UTC)
 
 
 async def listed(bench: TwilioBench, body: str | None, at: datetime = NOW, to: str = "") -> list[str | None]:
-    """What is found of a message that was sent at `NOW`, if this is all that the vendor has."""
+    """Return the ids found for a message sent at `NOW`, if the vendor has only this record."""
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.messages.append(record(to or message.address["phone"], body or "", at) | {"body": body})
     return [accepted.message_id for accepted in await bench.provider.look_up(message, NOW)]
@@ -405,7 +405,7 @@ async def test_the_same_text_from_an_earlier_time_does_not_match(bench: TwilioBe
 
 
 async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: TwilioBench) -> None:
-    """Should the vendor pass over the filter."""
+    """In case the vendor ignores the filter."""
     message = bench.message_in_mode(VendorMode.GOOD)
     listed = [record("+447700900999", message.content["text"], NOW)]
     bench.vendor.lookup_override = Reply(status=200, body={"messages": listed, "next_page_uri": None})
@@ -460,7 +460,7 @@ def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_field_that_repeats_is_signed_with_each_of_its_values(bench: TwilioBench) -> None:
-    """As the vendor's package does: distinct values, sorted."""
+    """As in the vendor's package: distinct values, sorted."""
     body = urlencode([("MessageSid", "SM1"), ("MessageStatus", "sent"), ("MediaUrl", "b"), ("MediaUrl", "a")]).encode()
     signature = sign(TOKEN, CALLBACK, body)
     [receipt] = bench.provider.parse_receipts({"x-twilio-signature": signature}, body)
@@ -480,8 +480,8 @@ async def test_a_json_body_is_signed_by_its_hash_in_the_address(bench: TwilioBen
             bench.provider.parse_receipts({"x-twilio-signature": signature}, changed, query)
 
 
-# The vectors that the vendor publishes: the example of its page, and those of its packages' own tests. None of them is
-# a status callback, so that one whose signature is right is refused for what it says.
+# The vendor's published vectors: the example of its page, and those of its packages' own tests. None of them is a
+# status callback, so a correctly signed one is refused for its content.
 # https://www.twilio.com/docs/usage/security#validating-requests
 # https://github.com/twilio/twilio-python/blob/main/tests/unit/test_request_validator.py
 PLAIN = urlencode(

@@ -1,4 +1,6 @@
-"""STOP and START as Twilio forwards them: signed like its callbacks, obeyed once, by all who have the number."""
+"""Test STOP and START as Twilio forwards them: signed like its callbacks, applied once, in every tenant with the
+number.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -29,7 +31,7 @@ async def bench() -> AsyncIterator[TwilioBench]:
 
 
 def reply(body: str = "STOP", **more: str) -> dict[str, str]:
-    """https://www.twilio.com/docs/messaging/guides/webhook-request"""
+    """Return the fields: https://www.twilio.com/docs/messaging/guides/webhook-request"""
     sid = f"SM{uuid4().hex}"
     fields = {"MessageSid": sid, "SmsSid": sid, "AccountSid": "AC1", "From": NUMBER, "To": "+15005550006"}
     return {**fields, "Body": body, "NumMedia": "0", "SmsStatus": "received", "ApiVersion": "2010-04-01", **more}
@@ -85,7 +87,7 @@ async def test_a_reply_that_twilio_has_not_signed_is_forged(bench: TwilioBench) 
 
 @dataclass(frozen=True)
 class TwilioInstallation:
-    """Two shops of one installation that sends by Twilio, and Twilio."""
+    """Hold two tenants of one installation that sends by Twilio, and Twilio."""
 
     container: Container
     twilio: AsyncClient
@@ -116,7 +118,7 @@ async def installation(container: Container, bench: TwilioBench) -> AsyncIterato
 
 
 def number() -> str:
-    """Nobody else's: the database is shared."""
+    """Return a unique number: the database is shared."""
     return f"+49170{uuid4().int % 10**8:08}"
 
 

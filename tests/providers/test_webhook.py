@@ -1,4 +1,4 @@
-"""Webhooks: what the receiver gets and verifies, and what its answers mean."""
+"""Test webhooks: what the receiver gets and verifies, and the meaning of its responses."""
 
 import base64
 import json
@@ -60,7 +60,7 @@ async def test_the_standards_package_verifies_and_a_changed_byte_is_noticed(benc
 
 
 async def test_a_repeated_delivery_has_the_same_id_and_body(bench: WebhookBench) -> None:
-    """A receiver that obeys the standard takes it once."""
+    """A receiver that follows the standard accepts it once."""
     message = bench.message_in_mode(VendorMode.GOOD)
     for attempt in (message, replace(message, attempt_id=uuid4())):
         await bench.provider.send(attempt)
@@ -147,7 +147,7 @@ async def test_an_address_without_a_listener_is_temporary(bench: WebhookBench) -
 
 
 async def test_it_goes_by_the_guarded_way(bench: WebhookBench) -> None:
-    """Bootstrap hands out two; only this one may meet what users chose."""
+    """Bootstrap provides two transports. Only this one may reach addresses that users choose."""
     async with outgoing_client() as client:
         plain, chosen = Transport(client), Transport(client)
         tools = replace(tools_with(plain), guarded_transport=chosen)

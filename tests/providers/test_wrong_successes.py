@@ -1,4 +1,4 @@
-"""A 2xx that is not the success that the vendor documents, as from a proxy: it may have been accepted, or not."""
+"""Test a 2xx that is not the documented success, as from a proxy: the outcome is unknown."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

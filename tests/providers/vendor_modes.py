@@ -1,4 +1,4 @@
-"""Bad days of a vendor over HTTP, and what is proved on each: for the tests of every such adapter."""
+"""Test the fault modes of HTTP vendors, and what each proves, for every such adapter."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.providers.harnesses import HARNESSES
 
 PROVED_RESULTS = {
     VendorMode.GOOD: CallResult.ACCEPTED,
-    VendorMode.GARBLES: None,  # as the harness says
+    VendorMode.GARBLES: None,  # the harness states it
     VendorMode.FLOODS: CallResult.ACCEPTED,
     VendorMode.RESETS: CallResult.UNKNOWN,
     VendorMode.LOSES: CallResult.UNKNOWN,
@@ -27,7 +27,7 @@ every_mode = pytest.mark.parametrize("mode", PROVED_RESULTS)
 
 
 async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `deliver` calls it, with a short deadline where the vendor does not answer."""
+    """Send once like `deliver`, with a short deadline where the vendor does not respond."""
     monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if mode in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
     message = bench.message_in_mode(mode)
     outcome = await send(bench.provider, message)
@@ -39,7 +39,7 @@ async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pyt
 
 
 async def check_refused_connection(bench: HttpBench) -> None:
-    """Its address refuses connections: proved not sent."""
+    """Send to an address that refuses connections: it proves that nothing was sent."""
     outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
     assert outcome.result.result is CallResult.NOT_ACCEPTED
     assert bench.vendor.requests == []

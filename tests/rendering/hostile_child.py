@@ -1,7 +1,7 @@
-"""A rendering child that also runs Python code, for `test_isolation`. Production starts `rendering.child` only.
+"""Run a rendering child that also runs Python code, for `test_isolation`. Production starts `rendering.child` only.
 
-`python -m tests.rendering.hostile_child [LAYER ...]` applies these layers of `isolation`, or all. What its code imports
-is imported before.
+`python -m tests.rendering.hostile_child [LAYER ...]` applies these layers of `isolation`, or all. The modules that its
+code uses are imported before.
 """
 
 import ctypes

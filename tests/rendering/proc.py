@@ -1,4 +1,4 @@
-"""What /proc says about the processes these tests start."""
+"""Read /proc for the processes that these tests start."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def descriptors(pid: int) -> dict[int, str]:
 
 
 def renderers(parent: int) -> set[int]:
-    """Children of `parent` that render."""
+    """Return the rendering children of `parent`."""
     pids = {int(entry.name) for entry in Path("/proc").glob("[0-9]*")}
     return {pid for pid in pids if running(pid) and _stat(pid)[1] == str(parent) and "rendering.child" in _command(pid)}
 
@@ -26,7 +26,7 @@ def cpu_ticks(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """From the state on; the name before it can hold anything."""
+    """Return the fields from the state on; the name before it can contain anything."""
     try:
         return text(pid, "stat").rpartition(")")[2].split()
     except OSError:

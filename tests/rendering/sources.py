@@ -1,4 +1,4 @@
-"""Short ways to say a template in these tests."""
+"""Build templates in short form for these tests."""
 
 from domain.channels import Channel
 from rendering.messages import TemplateSource

@@ -41,7 +41,7 @@ asyncio.run(main())
 
 @pytest.fixture
 async def own() -> AsyncIterator[Renderer]:
-    """Not the shared one: these tests kill."""
+    """Create a separate renderer: these tests kill children."""
     async with Renderer(children=1) as own:
         assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
         yield own
@@ -64,7 +64,7 @@ def only(own: Renderer) -> ChildProcess:
 
 
 def busy(own: Renderer) -> list[ChildProcess]:
-    """Those that have worked for longer than a start takes."""
+    """Return the children that have worked for longer than a start takes."""
     return [child for child in own._pool._processes if proc.cpu_ticks(child.pid) > 30]
 
 
@@ -116,7 +116,7 @@ async def test_a_child_is_ready_quickly() -> None:
         times.append(time.monotonic() - begun)
         child.kill()
         await child.exited
-    assert min(times) < 2  # 0.15 s on a quiet machine
+    assert min(times) < 2  # 0.15 s on an idle machine
 
 
 async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
@@ -125,19 +125,19 @@ async def test_a_warm_round_trip_is_short(own: Renderer) -> None:
         begun = time.perf_counter()
         await own.render(sms("Hi {{ name }}"), {"name": "Ada"}, "en")
         times.append(time.perf_counter() - begun)
-    assert sorted(times)[150] < 0.02  # 0.2 ms on a quiet machine
+    assert sorted(times)[150] < 0.02  # 0.2 ms on an idle machine
 
 
 async def test_a_child_killed_while_idle_affects_no_render(own: Renderer) -> None:
     for _ in range(3):
-        os.kill(only(own).pid, signal.SIGKILL)  # this loop does not know yet
+        os.kill(only(own).pid, signal.SIGKILL)  # this loop has not noticed yet
         assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
 
 
 async def test_a_child_killed_while_rendering_is_a_failure(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "CALL_SECONDS", 20)
     call = asyncio.create_task(own.render(sms(ENDLESS), {}, "en"))
-    for _ in range(2):  # a died call has one more try
+    for _ in range(2):  # a failed call gets one more attempt
         await wait_until(lambda: bool(busy(own)))
         for child in busy(own):
             os.kill(child.pid, signal.SIGKILL)
@@ -222,7 +222,7 @@ async def test_a_parent_killed_with_9_leaves_no_child() -> None:
     )
     assert parent.stdout is not None
     assert await parent.stdout.readline() == b"ready\n"
-    await wait_until(lambda: len(proc.renderers(parent.pid)) == 2)  # one idle, one about to loop for ever
+    await wait_until(lambda: len(proc.renderers(parent.pid)) == 2)  # one idle, one about to loop forever
     left = proc.renderers(parent.pid)
     await wait_until(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
     parent.kill()

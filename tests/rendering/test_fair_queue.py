@@ -15,13 +15,13 @@ def fill(fair: FairQueue[str], *items: tuple[UUID | None, str]) -> None:
 
 
 def added(fair: FairQueue[str], tenant: UUID, item: str) -> str | None:
-    """The item that had to leave."""
+    """Return the item that was removed."""
     fair.enqueue(tenant, item)
     return fair.remove_surplus(tenant)
 
 
 def drained(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
-    """In the order in which one slot serves them."""
+    """Return the items in the order in which one slot serves them."""
     served = []
     while (item := fair.dequeue()) is not None:
         served.append(item)

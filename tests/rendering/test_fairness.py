@@ -1,4 +1,4 @@
-"""What a tenant's slow templates and schemas take from the others, and what is refused after it."""
+"""Test how a tenant's slow templates and schemas affect other tenants, and what is refused afterwards."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.rendering.sources import sms
 SLOW = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 STOPPED = RenderFailure(reason="took longer than 1 s")
 REFUSED = RenderFailure(reason=QUARANTINED)
-# Look-around tries again at each character: 7 µs each, with a long text.
+# Look-around restarts at each character: 7 µs each, with a long text.
 SLOW_SCHEMA = BoundedSchema(
     text=json.dumps({"allOf": [{"not": {"pattern": f"(?=a)(a+)+{n}$"}} for n in range(90)]}), cost=1
 )
@@ -51,7 +51,7 @@ async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(ow
     begun = time.monotonic()
     for _ in range(20):
         assert await works(own, uuid4())
-    assert time.monotonic() - begun < 15  # 4 ms; in turn with the slow ones it would be 20 s
+    assert time.monotonic() - begun < 15  # 4 ms; after the slow ones it would be 20 s
     assert sum(task.done() for task in slow) < 16
     for task in slow:
         task.cancel()
@@ -77,7 +77,7 @@ async def test_calls_that_wait_behind_the_second_stop_are_refused_too(own: Rende
     begun = time.monotonic()
     answers = await asyncio.gather(*(own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(30)))
     assert answers == [STOPPED] * answers.count(STOPPED) + [REFUSED] * answers.count(REFUSED)
-    assert answers.count(STOPPED) < 5  # 2; a stop counts only if the child had a processor
+    assert answers.count(STOPPED) < 5  # 2; a stop counts only if the child had a CPU
     assert time.monotonic() - begun < 15
 
 
@@ -164,7 +164,7 @@ async def test_payloads_that_do_not_fit_into_one_call_are_checked_in_several(own
 
 
 async def test_a_process_that_cannot_start_is_started_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the machine has no process left: the tenant keeps its turn, and the pool its size."""
+    """As when the machine has no process left: the tenant keeps its place, and the pool its size."""
     monkeypatch.setattr(pool, "RESTART_DELAY", 0.05)
     start, failures = ChildProcess.start, iter([BlockingIOError(), BlockingIOError()])
 
@@ -186,7 +186,7 @@ async def test_a_batch_computes_the_limits_of_a_schema_once(own: Renderer, monke
         counted.append(given)
         return BoundedSchema(text=json.dumps(given), cost=1)
 
-    monkeypatch.setattr(schema_checks, "bounded", counting)
+    monkeypatch.setattr(schema_checks, "bound_schema", counting)
     checks = PayloadChecks(own, uuid4())
     for index in range(100):
         checks.add(index, {"name": "Ada"}, [schema, schema])

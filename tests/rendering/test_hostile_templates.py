@@ -124,7 +124,7 @@ async def test_hostile_html_does_not_hold_up_the_text_part(renderer: Renderer) -
 async def test_one_poison_template_affects_none_of_twenty_others(renderer: Renderer) -> None:
     poison = asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4()))
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
-    assert not poison.done()  # they went by the other child while it was still looping
+    assert not poison.done()  # the calls used the other child while this one was still looping
     assert others == [RenderedContent(content={"text": str(n)}) for n in range(20)]
     assert await poison == RenderFailure(reason=SLOW)
 
@@ -133,7 +133,7 @@ async def test_waiting_behind_poison_does_not_count(renderer: Renderer) -> None:
     begun = time.monotonic()
     poison = [asyncio.create_task(renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4())) for _ in range(4)]
     others = await asyncio.gather(*(renderer.render(sms("{{ n }}"), {"n": n}, "en") for n in range(20)))
-    assert time.monotonic() - begun > 1.5  # they did wait longer than their own second
+    assert time.monotonic() - begun > 1.5  # they waited longer than their own second
     assert others == [RenderedContent(content={"text": str(n)}) for n in range(20)]
     assert await asyncio.gather(*poison) == [RenderFailure(reason=SLOW)] * 4
 

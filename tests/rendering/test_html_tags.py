@@ -1,4 +1,4 @@
-"""Tags are found where a browser finds them, and in linear time whatever the document is."""
+"""Test that tags are found where a browser finds them, in linear time for every document."""
 
 import time
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ from rendering.html_tags import find_all_tags, find_tags, unescape_attribute
 
 
 def links(html: str) -> list[str]:
-    """The `href` of each link as it is written."""
+    """Return the `href` of each link as written."""
     return [html[slice(*tag.values["href"])] for tag in find_tags(html) if tag.name == "a" and "href" in tag.values]
 
 
@@ -146,7 +146,7 @@ def test_half_a_megabyte_of_anything_takes_no_time(piece: str) -> None:
 
 
 class Oracle(HTMLParser):
-    """The library's, which agrees where everything is closed."""
+    """Use the library's parser, which agrees where every tag is closed."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""Code inside a rendering child gets at no socket, no file of ours and no other process, and by which layer."""
+"""Test that code in a rendering child reaches no socket, no file and no other process, and which layer refuses it."""
 
 import os
 import re
@@ -55,7 +55,7 @@ ALONE: dict[str, dict[str, str]] = {
 
 @asynccontextmanager
 async def hostile(monkeypatch: pytest.MonkeyPatch, *layers: str) -> AsyncIterator[ChildProcess]:
-    """A child that runs code; the greeting must say that its layers are in force."""
+    """Start a child that runs code. Its greeting must report the layers as active."""
     monkeypatch.setattr(process, "COMMAND", (*HOSTILE, *layers))
     child = await ChildProcess.start()
     greeting = (await child.read(30) or b"").decode()
@@ -68,7 +68,7 @@ async def hostile(monkeypatch: pytest.MonkeyPatch, *layers: str) -> AsyncIterato
 
 
 def aimed(code: str, folder: Path) -> str:
-    """At a file that only its owner may read, and at this process."""
+    """Insert the path of a file that only its owner may read, and the pid of this process."""
     file = folder / "key"
     file.write_text("ours")
     file.chmod(0o600)

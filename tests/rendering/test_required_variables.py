@@ -1,4 +1,4 @@
-"""Which variables a payload may lack: what inspection says, and what a render without them then does."""
+"""Test which variables a payload may lack: by inspection, and by a render without them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rendering.messages import Inspection, RenderedContent, RenderFailure
 from rendering.renderer import Renderer
 from tests.rendering.sources import email, sms
 
-# Everything but `x`, which the templates are about.
+# Every name except `x`, which the templates test.
 PAYLOAD: dict[str, Any] = {"yes": True, "no": False, "items": [1], "order": {"id": 7}}
 
 NEEDED = [

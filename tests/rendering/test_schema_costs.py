@@ -1,4 +1,4 @@
-"""The cost of a schema bounds what a validator really evaluates, counted by a keyword of these tests."""
+"""Test that the cost of a schema bounds the evaluations of a validator, counted by a keyword of these tests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def refusal(schema: Schema) -> tuple[str, str]:
 
 
 def chain(reference: str, times: int, **more: Any) -> Schema:
-    """Each definition refers to the next one twice, so that the last is evaluated 2**times times."""
+    """Build definitions that each refer to the next one twice, so that the last is evaluated 2**times times."""
     steps: Schema = {f"a{n}": {"allOf": [{"$ref": reference.format(f"a{n + 1}")}] * 2} for n in range(times)}
     return {"$ref": reference.format("a0"), "$defs": {**steps, f"a{times}": {"type": "string"}}, **more}
 
@@ -139,7 +139,7 @@ def test_the_size_of_a_payload_counts_values_and_characters(payload: JSON, size:
     assert payload_size(payload) == size
 
 
-# Each evaluates the sub-schema that it is given at least once for some payload, in place or in a child.
+# Each evaluates its sub-schema at least once for some payload, in place or in a child.
 WAYS: dict[str, Callable[[Schema], Schema]] = {
     "$ref": lambda inner: inner,
     "additionalProperties": lambda inner: {"additionalProperties": inner},
@@ -169,14 +169,14 @@ PAYLOADS: tuple[JSON, ...] = ({}, [], 1, {"a": 1}, [1], OBJECT, ARRAY, {"a": ARR
 
 
 def stacked(ways: Sequence[str]) -> Schema:
-    """Each way evaluates the next one's definition; the last accepts everything."""
+    """Nest keywords: each evaluates the next one's definition; the last accepts everything."""
     inner = {f"d{n}": WAYS[way]({"$ref": f"#/$defs/d{n + 1}"}) for n, way in enumerate(ways)}
     counted = {name: {"x-counted": 1, **schema} for name, schema in inner.items()}
     return {"$ref": "#/$defs/d0", "$defs": {**counted, f"d{len(ways)}": {"x-counted": 1}}}
 
 
 class CountingValidator:
-    """A keyword that accepts everything."""
+    """Count evaluations with a keyword that accepts everything."""
 
     calls = 0
 

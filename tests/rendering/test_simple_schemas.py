@@ -1,4 +1,4 @@
-"""What is proved valid without a child is what the child's library finds valid."""
+"""Test that payloads proved valid without a child are valid for the child's library."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pixel and the links of an e-mail: put in where they belong, and nothing else is touched."""
+"""Test the pixel and the links of an email: inserted in the right places, with all other bytes unchanged."""
 
 import time
 from dataclasses import replace
@@ -25,7 +25,7 @@ BOTH = TrackingOptions(opens=True, clicks=True)
 
 
 def linked(html: str) -> str:
-    """Links become their targets in brackets, so that a test can read both."""
+    """Replace links by their targets in brackets, so that a test can read both."""
     return rewrite_html(html, None, lambda target: f"[{target}]")
 
 
@@ -187,7 +187,7 @@ def test_half_a_megabyte_is_done_in_time() -> None:
 
 @given(st.text() | st.text("<>!-/='\" abody&;:htps.refl"))
 def test_no_document_is_too_broken_to_go_out(html: str) -> None:
-    """An error here would leave a message in doubt that nobody has sent."""
+    """An error here would leave a message in doubt that was not sent."""
     assert (
         TRACKER.add_tracking(message(content={"html": html}), "smtp", BOTH).content["html"].count(f"{BASE}/t/o/") <= 1
     )

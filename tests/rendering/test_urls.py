@@ -1,4 +1,4 @@
-"""No address with a scheme that runs code gets from a payload into HTML, and what authors write stays."""
+"""Test that no URL with a scheme that runs code gets from a payload into HTML, and that authors' URLs stay."""
 
 import re
 import time
@@ -201,7 +201,7 @@ def test_the_pixel_closes_no_tag_with_a_refused_address() -> None:
 
 
 class Reference(HTMLParser):
-    """Finds the addresses as the library's parser reads them."""
+    """Find the URLs as the library's parser reads them."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -212,7 +212,7 @@ class Reference(HTMLParser):
 
 
 def scheme_of(address: str) -> str:
-    """As the URL standard reads it."""
+    """Return the scheme as the URL standard reads it."""
     plain = re.sub(r"[\t\n\r]", "", address.strip("".join(map(chr, range(0x21)))))
     return urlsplit(plain).scheme
 
@@ -293,7 +293,7 @@ INSIDE = ["&#0", "&a", "&#x0;", "\\", "url(", ",", " ,", ":", "\xa0", "url(  "]
 
 @pytest.mark.parametrize(("start", "piece"), [*(("", piece) for piece in PIECES), *product(STARTS, INSIDE)])
 def test_an_eighth_of_a_megabyte_of_anything_takes_no_time(start: str, piece: str) -> None:
-    """The whole megabyte that a template may write then leaves time for the render, whose limit is one second."""
+    """A template may write a whole megabyte, and must have time left to render within one second."""
     html = start + piece * ((OUTPUT_LIMIT // 8 - len(start)) // len(piece.encode()))
     began = time.process_time()
     replace_unsafe_urls(html, NONE)

@@ -1,4 +1,4 @@
-"""The cache of compiled schemas, in this process; that the child uses it is shown by `test_fairness`."""
+"""Test the cache of compiled schemas in this process; `test_fairness` tests that the child uses it."""
 
 import json
 from typing import Any

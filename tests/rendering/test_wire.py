@@ -5,7 +5,7 @@ from domain.stored_limits import MAX_ATTRIBUTE_BYTES
 from rendering import wire
 from rendering.messages import JSON, TemplateSource
 
-# Three bytes as UTF-8, six as an escape.
+# Three bytes in UTF-8, six as an escape.
 WIDE = "\u20ac"
 OTHER_FIELDS = 16 * 1024
 

@@ -1,4 +1,4 @@
-"""The three clocks move as one, and come back."""
+"""Test that the three clocks move together and are restored."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ def remind(shop: Tocsin, **more: Any) -> str:
 
 
 async def clocks(stage: LocalInstallation, *ids: str) -> list[datetime]:
-    """Postgres' two, and each of these workflows'."""
+    """Return Postgres' two clocks, and that of each of these workflows."""
     async with stage.container.database.transaction() as session:
         told = (await session.execute(text("SELECT now(), clock_timestamp()"))).one()
     skipper = stage.workflows.skipper
@@ -43,7 +43,7 @@ async def clocks(stage: LocalInstallation, *ids: str) -> list[datetime]:
 
 
 def ahead(stage: LocalInstallation, tocsin: Tocsin, *ids: str) -> timedelta:
-    """How far they all are; fails if one is elsewhere. Reading them takes time."""
+    """Return how far all clocks are ahead. Fail if one differs. Reading them takes time."""
     first = tocsin.now()
     seen = stage.run(clocks(stage, *ids))
     assert all(first - CLOSE < clock < tocsin.now() + CLOSE for clock in seen)
@@ -84,7 +84,7 @@ def test_waiting_sends_of_one_test_do_not_stop_the_next(tocsin_installation: Loc
 def test_a_skip_moves_to_the_next_moment_and_returns_the_distance(shop: Tocsin) -> None:
     began = datetime.now(UTC)
     id = remind(shop)
-    passed = timedelta(days=3) - shop.skip()  # before the skip, in real time
+    passed = timedelta(days=3) - shop.skip()  # time before the skip, in real time
     assert -CLOSE < passed < datetime.now(UTC) - began + CLOSE
     assert shop.statuses(id) == {"email": "SENT", "sms": "DELIVERED"}
     with pytest.raises(NothingScheduled):
@@ -92,7 +92,7 @@ def test_a_skip_moves_to_the_next_moment_and_returns_the_distance(shop: Tocsin) 
 
 
 def test_nothing_happens_early_while_a_call_is_under_way(shop: Tocsin) -> None:
-    """The call takes five real seconds to time out; the clocks stand still until it has."""
+    """The call takes five real seconds to time out. Until then, the clocks do not move."""
     shop.put_recipient("ada", email="ada+hang@example.com", phone="+447700900123")
     began = datetime.now(UTC)
     id = remind(shop, expires_in="1h")

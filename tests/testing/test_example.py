@@ -1,4 +1,4 @@
-"""The tests of the example project, on the stage of this session; `test_plugin.py` runs them as their readers do."""
+"""Run the tests of the example project on this session's installation; `test_plugin.py` runs them as users do."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""The plugin as its users have it: a project of their own, in a pytest of its own.
+"""Test the plugin as users have it: in their own project and their own pytest.
 
-The suite runs the tests of the example on its own stage (`test_example.py`) and the plugin's (`test_clock.py`).
+The suite also runs the example's tests on its own installation (`test_example.py`) and the plugin's (`test_clock.py`).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def run_pytest(project: Path, **environment: str) -> tuple[int | None, str
 
 
 async def test_the_example_project_passes_in_seconds_and_nothing_leaves_the_machine() -> None:
-    """Whatever the environment says of providers."""
+    """The environment's providers have no effect."""
     code, said = await run_pytest(EXAMPLE, TOCSIN_EMAIL_PROVIDERS="sendgrid", TOCSIN_START_RATE="1")
     assert code == 0, said
     assert re.search(r"^5 passed in [0-9.]+s", said, re.MULTILINE), said

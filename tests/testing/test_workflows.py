@@ -1,4 +1,4 @@
-"""What a workflow does or waits for, as its history shows it."""
+"""Test the state of a workflow, as read from its history."""
 
 from datetime import UTC, datetime, timedelta
 

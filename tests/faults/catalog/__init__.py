@@ -1,4 +1,4 @@
-"""What can go wrong: importing this fills the table of faults."""
+"""Fill the table of faults on import."""
 
 from tests.faults.catalog import (
     blocked_loops,

@@ -1,4 +1,4 @@
-"""Worker processes whose event loop is blocked for good, below the supervisor that they have in production."""
+"""Block the event loop of a worker process permanently, below the supervisor that runs it in production."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ from tests.polling import eventually
 from watchdog import HANG_EXIT_CODE
 
 PROCESSES = 2
-RESTART_TIMEOUT = 30.0  # seconds until the successor is there, as promised
+RESTART_TIMEOUT = 30.0  # seconds until the replacement runs, as documented
 
 
 @fault
 async def wedged_worker(scenario: Scenario) -> None:
-    """The loop of a worker process is blocked during its calls: its watchdog ends it, the supervisor starts another."""
+    """Block the event loop of a worker process: its watchdog ends it, and the supervisor starts another."""
     worker = scenario.servers.workers[0]
     await worker.stop()
     worker.set({"WORKERS": str(PROCESSES)})
@@ -30,8 +30,8 @@ async def wedged_worker(scenario: Scenario) -> None:
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
         os.kill(pids[0], signal.SIGUSR1)
     took = await _replaced(worker, pids[0])
-    scenario.notes.append(f"a wedged worker process was replaced after {took:.0f} s")
-    assert f'"code": {HANG_EXIT_CODE}' in worker.child.log.read_text(), "the process was not ended by its watchdog"
+    scenario.notes.append(f"a blocked worker process was replaced after {took:.0f} s")
+    assert f'"code": {HANG_EXIT_CODE}' in worker.child.log.read_text(), "the watchdog did not end the process"
     scenario.cleanups.append(lambda: _as_before(scenario, worker))
 
 
@@ -48,7 +48,7 @@ async def _processes(worker: StackProcess) -> list[int]:
 
 
 async def _replaced(worker: StackProcess, pid: int) -> float:
-    """Return after how many seconds there were as many processes again, without this one."""
+    """Return the seconds until the number of processes is restored, without this one."""
     began = asyncio.get_running_loop().time()
 
     async def look() -> list[int]:

@@ -1,4 +1,4 @@
-"""Mistakes in our own code and in templates, and a deploy in the middle of open workflows."""
+"""Run bugs in Tocsin's code and in templates, and deploy over open workflows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.type_specs import ESCALATION, POISON, RECONCILE_SMS, WEBHOOK
 
 ENDS = "SELECT status, failure_reason FROM notification WHERE id::text = ANY($1)"
-# By Postgres' clock: the e-mail's step has three seconds.
+# By Postgres' clock: the email step has three seconds.
 ESCALATED_EARLY = """
 SELECT n.id::text, extract(epoch FROM later.started_at - first.started_at) AS after FROM notification n
   JOIN delivery one ON one.notification_id = n.id AND one.step = 1 AND one.status IN ('SENT', 'DELIVERED', 'OPENED')
@@ -21,19 +21,19 @@ ENDED = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished
 
 @fault
 async def bug_in_a_workflow(scenario: Scenario) -> None:
-    """Workers whose workflow code has a mistake: what they meet ends FAILED, says so, and holds up nobody."""
+    """Run workers whose workflow code has a bug: its notifications end FAILED with a reason and block no other."""
     await scenario.servers.restart_workers("bug")
     sent = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
     ids = [each.id for each in sent]
     await scenario.stack_database.until(ENDED, ids, is_=len(ids), within=30)
     ends = {tuple(row.values()) for row in await scenario.stack_database.rows(ENDS, ids)}
     await scenario.servers.restart_workers()
-    assert ends == {("FAILED", "internal")}, f"a mistake ends as {ends}"
+    assert ends == {("FAILED", "internal")}, f"a bug ends as {ends}"
 
 
 @fault
 async def newer_code_over_open_workflows(scenario: Scenario) -> None:
-    """A new version of the workflow is deployed, worker by worker, while others are half way through the old one."""
+    """Deploy a new workflow version, worker by worker, while workflows are half finished under the old one."""
     await scenario.load_generator.burst(scenario.scale.burst, ESCALATION, word="silent")
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1, send_at=later)
@@ -41,13 +41,13 @@ async def newer_code_over_open_workflows(scenario: Scenario) -> None:
     for worker in scenario.servers.workers:
         await worker.restart_as(*scenario.servers.program_with("newer"))
     await scenario.load_generator.burst(scenario.scale.burst, ESCALATION, 1, word="silent")
-    # What began under the newer code must end under it.
+    # Workflows that began under the newer code must end under it.
     scenario.cleanups.append(scenario.servers.restart_workers)
 
 
 @fault
 async def clocks_a_day_off(scenario: Scenario) -> None:
-    """The clock of one worker is a day ahead, that of the other a day behind."""
+    """Set the clock of one worker a day ahead and that of the other a day behind."""
     ahead, behind = scenario.servers.workers
     await ahead.restart_as(*scenario.servers.program_with("tomorrow"))
     await behind.restart_as(*scenario.servers.program_with("yesterday"))
@@ -56,15 +56,15 @@ async def clocks_a_day_off(scenario: Scenario) -> None:
     await scenario.quiet()
     await scenario.servers.restart_workers()
     early = await scenario.stack_database.rows(ESCALATED_EARLY, [each.id for each in waiting])
-    assert early == [], f"the next step did not wait for the time of the first: {early}"
+    assert early == [], f"the next step did not wait for the deadline of the first: {early}"
 
 
 @fault
 async def poison_template(scenario: Scenario) -> None:
-    """A template that never ends is cut off; what is sent beside it is not."""
+    """Render a template that never ends: it is stopped, and other sends are not affected."""
     poisoned = await scenario.load_generator.burst(3, POISON)
-    beside = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
-    await scenario.reach(beside, len(beside), "accepted", "unknown", within=30)
+    others = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
+    await scenario.reach(others, len(others), "accepted", "unknown", within=30)
 
     async def wrong() -> list[str]:
         rows = await scenario.stack_database.rows(ENDS, [each.id for each in poisoned])

@@ -1,4 +1,4 @@
-"""Recipients with hundreds of devices beside another tenant's urgent sends."""
+"""Give recipients hundreds of devices and measure another tenant's urgent sends."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.faults.type_specs import DEVICES
 from tests.storage.device_rows import REGISTER, device_rows
 
 RECIPIENTS = 4
-STORED = 900  # devices of each, more than the API allows
+STORED = 900  # devices of each recipient, more than the API allows
 WRONG = """
 SELECT n.id::text, n.status, count(DISTINCT a.endpoint_id) AS used,
        max((e.detail->>'skipped')::integer) AS skipped
@@ -29,17 +29,19 @@ HAVING n.status NOT IN ('SENT', 'DELIVERED', 'OPENED') OR count(DISTINCT a.endpo
 
 @fault
 async def many_devices(scenario: Scenario) -> None:
-    """Sends to four recipients with 900 devices each: another tenant's passwords pass, and 20 devices each are used."""
+    """Send to four recipients with 900 devices: another tenant's passwords overtake, and 20 devices each are used."""
     scenario.background_load.pause()
     await scenario.quiet()
     alone = await measure_few_sends(scenario, 1, password=True)
     sent = await _to_many_devices(scenario)
-    beside = await measure_few_sends(scenario, 1, password=True)
+    during = await measure_few_sends(scenario, 1, password=True)
     scenario.background_load.resume()
-    scenario.notes.append(f"passwords beside {len(sent)} x {STORED} devices {latency(beside)}, alone {latency(alone)}")
+    scenario.notes.append(f"passwords during {len(sent)} x {STORED} devices {latency(during)}, alone {latency(alone)}")
     scenario.checks["many_devices: the newest devices are used"] = lambda: _wrong(scenario, sent)
     limit = max(MAX_SLOWDOWN * p95(alone), MAX_PASSWORD_SECONDS)
-    assert p95(beside) <= limit, f"passwords: p95 {p95(beside):.3f} s beside many devices, at most {limit:.3f} s"
+    assert p95(during) <= limit, (
+        f"passwords: p95 {p95(during):.3f} s during sends to many devices, at most {limit:.3f} s"
+    )
 
 
 async def _to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
@@ -56,7 +58,7 @@ async def _to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
 
 
 def _tokens(recipient: str) -> list[str]:
-    """Every tenth call fails with a temporary error and is made again."""
+    """Return tokens. Every tenth call fails with a temporary error and is repeated."""
     words = ["token-error" if number % 10 == 0 else "token" for number in range(1, STORED + 1)]
     return [f"{word}-{recipient}-{number}" for number, word in enumerate(words, start=1)]
 

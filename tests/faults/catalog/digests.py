@@ -1,4 +1,4 @@
-"""Many items for few people while everything dies: each is in exactly one digest, and every one of them arrives."""
+"""Collect many items for few recipients during kills: each item is in exactly one digest, and every digest arrives."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ RECIPIENT_COUNT, BATCH = 100, 1_000
 OPEN = """
 SELECT count(*) FROM notification WHERE id::text = ANY($1) AND (digest_id IS NULL OR finished_at IS NULL)
 """
-# Of each item how often it is in a digest that was made, and which.
+# For each item, the digests that contain it and their number.
 IN_DIGESTS = """
 SELECT d.recipient_id, count(DISTINCT m.id) AS made, array_agg((item->>'number')::int ORDER BY (item->>'number')::int)
        AS numbers
@@ -28,7 +28,7 @@ SELECT m.status, count(*) AS how_many FROM digest d JOIN notification m ON m.id 
 
 @fault
 async def digests_while_processes_die(scenario: Scenario) -> None:
-    """10,000 items for 100 people while API and workers are killed: 100 digests with all items; an opt-out counts."""
+    """Kill API and workers while 10,000 items for 100 recipients arrive: 100 complete digests; an opt-out applies."""
     recipients = [scenario.load_generator.message(DIGEST, 0, "")[0]["recipient"] for _ in range(RECIPIENT_COUNT)]
     batches = [_batch(begin, recipients) for begin in range(0, scenario.scale.items, BATCH)]
     half = len(batches) // 2
@@ -63,14 +63,14 @@ def _batch(begin: int, recipients: list[Json]) -> list[Json]:
 
 
 async def _recipients_without_their_digest(scenario: Scenario, ids: list[str]) -> list[dict[str, Any]]:
-    """Whoever does not have one digest with just their numbers."""
+    """Return the recipients without exactly one digest of exactly their numbers."""
     found = await scenario.stack_database.rows(IN_DIGESTS, ids)
     count = scenario.scale.items // RECIPIENT_COUNT
     wrong = [row for row in found if row["made"] != 1 or not len(set(row["numbers"])) == len(row["numbers"]) == count]
-    return wrong or ([] if len(found) == RECIPIENT_COUNT else [{"people with a digest": len(found)}])
+    return wrong or ([] if len(found) == RECIPIENT_COUNT else [{"recipients with a digest": len(found)}])
 
 
 async def _not_arrived(scenario: Scenario, ids: list[str]) -> list[dict[str, Any]]:
-    told = {row["status"]: row["how_many"] for row in await scenario.stack_database.rows(MADE, ids)}
-    arrived = sum(count for status, count in told.items() if status in ("SENT", "DELIVERED", "OPENED"))
-    return [] if (arrived, told.get("SUPPRESSED")) == (RECIPIENT_COUNT - 1, 1) else [told]
+    counts = {row["status"]: row["how_many"] for row in await scenario.stack_database.rows(MADE, ids)}
+    arrived = sum(count for status, count in counts.items() if status in ("SENT", "DELIVERED", "OPENED"))
+    return [] if (arrived, counts.get("SUPPRESSED")) == (RECIPIENT_COUNT - 1, 1) else [counts]

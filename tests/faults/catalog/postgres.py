@@ -1,4 +1,4 @@
-"""Postgres restarted in the middle of everything, full, or not to be reached."""
+"""Restart, exhaust and disconnect Postgres."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.faults.vendor.modes import FaultyVendorMode
 
 
 async def pg_ctl(scenario: Scenario, *order: str) -> None:
-    """On our own cluster, as the account that it belongs to."""
+    """Run pg_ctl on the stack's cluster, with the account that owns it."""
     cluster = scenario.servers.cluster
     program = (*cluster.account.prefix, str(cluster.binaries / "pg_ctl"), "-D", str(cluster.data), *order)
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.DEVNULL, cwd=cluster.home)
@@ -20,7 +20,7 @@ async def pg_ctl(scenario: Scenario, *order: str) -> None:
 
 @fault
 async def postgres_restarted(scenario: Scenario) -> None:
-    """`pg_ctl -m immediate stop` under load, and a start with recovery."""
+    """Run `pg_ctl -m immediate stop` under load, and start Postgres with recovery."""
     postgres = scenario.stack_process("postgres")
     sending = asyncio.create_task(scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL))
     await send_sms_burst(scenario)
@@ -34,7 +34,7 @@ async def postgres_restarted(scenario: Scenario) -> None:
 
 @fault
 async def connections_exhausted(scenario: Scenario) -> None:
-    """Every connection of Postgres taken by somebody else for a few seconds."""
+    """Occupy every connection of Postgres for a few seconds."""
     await send_sms_burst(scenario)
     taken = await scenario.stack_database.take_all_connections()
     sending = asyncio.create_task(scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL))
@@ -45,7 +45,7 @@ async def connections_exhausted(scenario: Scenario) -> None:
 
 @fault
 async def postgres_cut_off_after_the_answer(scenario: Scenario) -> None:
-    """The workers lose Postgres while the vendor holds the answers: what was accepted is recorded later."""
+    """Disconnect the workers from Postgres while the vendor holds its responses: they are recorded later."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
@@ -56,7 +56,7 @@ async def postgres_cut_off_after_the_answer(scenario: Scenario) -> None:
 
 @fault
 async def postgres_silent(scenario: Scenario) -> None:
-    """Nothing comes back from Postgres to the workers for some seconds; no connection breaks."""
+    """Drop everything that Postgres sends to the workers for some seconds; no connection breaks."""
     sent = await send_sms_burst(scenario)
     with scenario.servers.proxies["workers to postgres"].dead():
         await wait_seconds(scenario.scale.moment + 2)

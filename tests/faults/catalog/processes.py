@@ -1,4 +1,4 @@
-"""Worker processes that differ from each other: one is frozen, is killed, or has other providers."""
+"""Run worker processes that differ: one is frozen, is killed, or has other providers."""
 
 from contextlib import ExitStack
 
@@ -20,18 +20,18 @@ PROVIDERS = "SELECT DISTINCT provider FROM attempt WHERE notification_id::text =
 NOT_CONFIGURED = """
 SELECT id::text FROM delivery WHERE notification_id::text = ANY($1) AND failure_args->>'cause' = 'not_configured'
 """
-BURSTS = 4  # with more notifications than two processes have slots for
-HELD = 2  # slots of the process that is killed or frozen
+BURSTS = 4  # bursts with more notifications than two processes have slots
+HELD = 2  # slots of the killed or frozen process
 HOLD_TIMEOUT = 15.0
 LEASE_END_TIMEOUT = 20.0
 
 
 @fault
 async def frozen_past_the_lease(scenario: Scenario) -> None:
-    """SIGSTOP of a worker with starts under way, for longer than its claims last: the other sends all; then SIGCONT."""
+    """Freeze a worker (SIGSTOP) with starts in flight beyond its lease: the other sends all; then SIGCONT."""
     frozen, _ = scenario.servers.workers
     with ExitStack() as thawed:
-        with scenario.stack_process("temporal").frozen():  # starts are under way for as long as it takes to see them
+        with scenario.stack_process("temporal").frozen():  # starts stay in flight until they are observed
             sent = await send_sms_burst(scenario)
             await _holds(scenario, frozen, sent)
             thawed.enter_context(frozen.frozen())
@@ -43,7 +43,7 @@ async def frozen_past_the_lease(scenario: Scenario) -> None:
 
 @fault
 async def killed_after_eager_starts(scenario: Scenario) -> None:
-    """One worker of two killed with -9 after it was given the first tasks with its starts: the other does them."""
+    """Kill one of two workers with -9 after it got the first tasks with its starts: the other runs them."""
     killed, _ = scenario.servers.workers
     async with scenario.stack_database.locked("delivery"):
         sent = await send_sms_burst(scenario)
@@ -57,7 +57,7 @@ async def killed_after_eager_starts(scenario: Scenario) -> None:
 
 @fault
 async def workers_with_other_providers(scenario: Scenario) -> None:
-    """Each worker lacks one of the two e-mail providers: both are used, and nothing fails as not configured."""
+    """Give each worker one of the two email providers: both are used, and nothing fails as not configured."""
     pools = ("sendgrid", "smtp")
     for worker, pool in zip(scenario.servers.workers, pools, strict=True):
         await worker.change_settings(EMAIL_PROVIDERS=pool)
@@ -68,12 +68,12 @@ async def workers_with_other_providers(scenario: Scenario) -> None:
     failed = await scenario.stack_database.rows(NOT_CONFIGURED, ids)
     for worker in scenario.servers.workers:
         await worker.change_settings()
-    assert used == pools, f"used were {used}"
+    assert used == pools, f"used providers: {used}"
     assert failed == [], f"not configured: {failed}"
 
 
 async def _holds(scenario: Scenario, stack_process: StackProcess, sent: list[GeneratedSend]) -> None:
-    """Until this process has slots for some of these notifications."""
+    """Wait until this process has slots for some of these notifications."""
     ids = [each.id for each in sent]
 
     async def enough() -> bool:

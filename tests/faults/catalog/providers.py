@@ -1,4 +1,6 @@
-"""Vendors with bad days, each of them real answers on a real wire; then outages, and how what waited drains."""
+"""Simulate failing vendors with real responses on a real connection, then outages, and measure how the backlog
+drains.
+"""
 
 import asyncio
 import time
@@ -21,29 +23,29 @@ STATE = "SELECT state FROM provider_health WHERE provider = $1"
 REASON = "SELECT reason FROM provider_health WHERE provider = $1 AND state <> 'closed'"
 CALLED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND id::text = ANY($2)"
 REFUSED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'connect_failed'"
-# A worker that the next fault killed during a call leaves a doubt, which is said and is no loss.
+# A worker killed during a call by the next fault leaves an IN_DOUBT notification, which is recorded and not lost.
 LOST = """
 SELECT id::text, status, failure_reason FROM notification
  WHERE id::text = ANY($1) AND status NOT IN ('SENT', 'DELIVERED', 'OPENED', 'IN_DOUBT')
 """
 MAILS_PER_SECOND, TEXTS_PER_SECOND = 5.0, 3.0
-# What the other senders of the run, and repetitions, may add to the calls of one second.
+# Calls per second that the other senders of the run, and repetitions, may add.
 OTHER_CALLS_PER_SECOND = 8
 SHOWN = 15  # seconds
-LOOKED_AT = 6.0  # seconds after a recovery
+LOOKED_AT = 6.0  # seconds of measurement after a recovery
 
 
 async def send_some(scenario: Scenario, kinds: tuple[TypeSpec, ...]) -> list[GeneratedSend]:
-    """A burst that is shared by the kinds, by both tenants, and by those of whom is reported and those of whom not."""
-    asks = [
+    """Send a burst over all types and both tenants, with and without receipts."""
+    sends = [
         scenario.load_generator.send(kinds[number % len(kinds)], number % 2, scenario.rand.choice(("", "silent")))
         for number in range(scenario.scale.burst)
     ]
-    return list(await asyncio.gather(*asks))
+    return list(await asyncio.gather(*sends))
 
 
 def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
-    """Both vendors that speak HTTP have such days, one after the other."""
+    """Add a fault that sets these modes, one after the other, for both HTTP vendors."""
 
     async def act(scenario: Scenario) -> None:
         for mode in modes:
@@ -57,10 +59,12 @@ def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
 
 
 async def met(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSend]) -> None:
-    """Until one of these was called on such a day: by the vendor's books, or by our rows where nobody was there."""
+    """Wait until one of these was called in this mode: by the vendor log, or by Tocsin's rows where nothing
+    listened.
+    """
     ids = [each.id for each in sent]
 
-    async def unlucky() -> int:
+    async def count_calls() -> int:
         if mode is FaultyVendorMode.CLOSED:
             return int(await scenario.stack_database.one(REFUSED, ids))
         references = [
@@ -68,7 +72,7 @@ async def met(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSe
         ]
         return int(await scenario.stack_database.one(CALLED, ids, references))
 
-    await eventually(unlucky, bool, within=20)
+    await eventually(count_calls, bool, within=20)
 
 
 THROTTLED = (
@@ -77,21 +81,23 @@ THROTTLED = (
     FaultyVendorMode.THROTTLED_ABSURD,
     FaultyVendorMode.THROTTLED_BARE,
 )
-add_vendor_fault("throttled", "429 with Retry-After in seconds, as a date, as nonsense, and without any.", *THROTTLED)
-add_vendor_fault("server_error", "500 to everything, and nothing is taken.", FaultyVendorMode.ERROR)
-add_vendor_fault("taken_then_500", "The message is taken, and the answer is 500.", FaultyVendorMode.TAKEN_500)
-add_vendor_fault("taken_then_reset", "The message is taken, and the line is reset.", FaultyVendorMode.TAKEN_RESET)
-add_vendor_fault("taken_then_hang", "The message is taken, and nothing is ever said.", FaultyVendorMode.TAKEN_HANG)
-add_vendor_fault("slow_loris", "The message is taken, and the answer comes a byte at a time.", FaultyVendorMode.DRIP)
-add_vendor_fault("malformed_answer", "2xx that nobody can read.", FaultyVendorMode.GARBLED)
-add_vendor_fault("redirected", "302 to another address.", FaultyVendorMode.REDIRECT)
-add_vendor_fault("ten_megabytes", "2xx with ten megabytes.", FaultyVendorMode.FLOOD)
+add_vendor_fault(
+    "throttled", "Return 429 with Retry-After in seconds, as a date, as nonsense, and without it.", *THROTTLED
+)
+add_vendor_fault("server_error", "Return 500 for everything, and accept nothing.", FaultyVendorMode.ERROR)
+add_vendor_fault("taken_then_500", "Accept the message and return 500.", FaultyVendorMode.TAKEN_500)
+add_vendor_fault("taken_then_reset", "Accept the message and reset the connection.", FaultyVendorMode.TAKEN_RESET)
+add_vendor_fault("taken_then_hang", "Accept the message and never respond.", FaultyVendorMode.TAKEN_HANG)
+add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", FaultyVendorMode.DRIP)
+add_vendor_fault("malformed_answer", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
+add_vendor_fault("redirected", "Return 302 to another address.", FaultyVendorMode.REDIRECT)
+add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", FaultyVendorMode.FLOOD)
 add_vendor_fault("connection_refused", "Nobody listens.", FaultyVendorMode.CLOSED)
 
 
 @fault
 async def credentials_revoked(scenario: Scenario) -> None:
-    """401 in the middle of a run, and given back: the circuit opens for it, and the other provider takes the e-mail."""
+    """Return 401 during a run, then accept again: the circuit opens, and the other provider sends the email."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.UNAUTHORIZED, "sendgrid"):
         sent = await send_some(scenario, MAILS) + await send_some(scenario, MAILS)
         await eventually(
@@ -102,7 +108,7 @@ async def credentials_revoked(scenario: Scenario) -> None:
 
 @outage
 async def outage_of_one_of_two(scenario: Scenario) -> None:
-    """One of two e-mail providers away for 20 s under load: the other carries it, and the return is no stampede."""
+    """Stop one of two email providers for 20 s under load: the other sends everything, and no burst follows."""
     async with running_background_load(
         lambda: scenario.load_generator.send(RECONCILE_EMAIL, word="silent"), MAILS_PER_SECOND, scenario.rand
     ) as load:
@@ -110,14 +116,17 @@ async def outage_of_one_of_two(scenario: Scenario) -> None:
             began = time.time()
             await wait_seconds(scenario.scale.outage)
         back = time.time()
-        # A circuit that was open for long is tried again ever more rarely.
-        well = scenario.scale.deadline
-        await eventually(lambda: scenario.stack_database.one(STATE, "sendgrid"), lambda state: state == "closed", well)
+        # A circuit that was open for long is probed less and less often.
+        await eventually(
+            lambda: scenario.stack_database.one(STATE, "sendgrid"),
+            lambda state: state == "closed",
+            scenario.scale.deadline,
+        )
         closed = time.time()
         await wait_seconds(LOOKED_AT)
     carried, returned = rates(scenario, "smtp", began, back), rates(scenario, "sendgrid", back, time.time())
     scenario.notes.append(
-        f"sendgrid away {back - began:.0f} s: smtp carried {sum(carried) / len(carried):.1f}/s; circuit closed "
+        f"sendgrid unavailable for {back - began:.0f} s: smtp sent {sum(carried) / len(carried):.1f}/s; circuit closed "
         f"{closed - back:.0f} s after the return, calls at sendgrid in each second: {listed(returned, closed - back)}"
     )
     assert max(returned) <= 2 * MAILS_PER_SECOND + OTHER_CALLS_PER_SECOND, f"a stampede: {returned}"
@@ -126,7 +135,7 @@ async def outage_of_one_of_two(scenario: Scenario) -> None:
 
 @outage
 async def outage_of_the_only_one(scenario: Scenario) -> None:
-    """The only SMS provider away for 20 s under load: what waits goes out at the resume rate, and nothing is lost."""
+    """Stop the only SMS provider for 20 s under load: the backlog drains at the resume rate, and nothing is lost."""
     async with running_background_load(
         lambda: scenario.load_generator.send(RECONCILE_SMS, word="silent"), TEXTS_PER_SECOND, scenario.rand
     ) as load:
@@ -137,7 +146,7 @@ async def outage_of_the_only_one(scenario: Scenario) -> None:
     await scenario.reach(load.sent, len(load.sent), "accepted", within=scenario.scale.deadline)
     drain = rates(scenario, "twilio", back, time.time())
     scenario.notes.append(
-        f"twilio away {back - began:.0f} s, {len(load.sent)} texts; "
+        f"twilio unavailable for {back - began:.0f} s, {len(load.sent)} texts; "
         f"calls in each second, from the first after its return: {listed(drain)}"
     )
     assert max(drain) <= RESUME_RATE * 1.2 + OTHER_CALLS_PER_SECOND, f"a stampede: {drain}"
@@ -145,13 +154,13 @@ async def outage_of_the_only_one(scenario: Scenario) -> None:
 
 
 def rates(scenario: Scenario, provider: str, since: float, until: float) -> list[int]:
-    """Calls in each second of that time, by the vendor's own books."""
+    """Count the calls in each second of the interval, by the vendor log."""
     seen = Counter(int(entry["at"] - since) for entry in scenario.vendor_control.ledger.of("call", provider))
     return [seen[second] for second in range(max(1, int(until - since)))]
 
 
 def listed(counts: list[int], since: float = 0.0) -> str:
-    """From the first second with a call after so many seconds."""
+    """List the counts from the first second with a call after `since` seconds."""
     shown = list(dropwhile(lambda count: not count, counts[int(since) :]))
     return " ".join(map(str, shown[:SHOWN])) + (" ..." if len(shown) > SHOWN else "")
 

@@ -1,4 +1,4 @@
-"""People and services who change their mind while a message is going out."""
+"""Cancel and opt out while a message is being sent."""
 
 import asyncio
 import time
@@ -21,39 +21,39 @@ SELECT a.id::text, extract(epoch FROM a.started_at) AS at FROM attempt a WHERE a
 
 @fault
 async def cancel_races_with_send(scenario: Scenario) -> None:
-    """Cancelled at any moment: `stopped` was never sent, `already_sent` was."""
-    said: dict[str, str] = {}
+    """Cancel at random moments: a `stopped` message was never sent, an `already_sent` one was."""
+    responses: dict[str, str] = {}
 
     async def race() -> None:
         sent = await scenario.load_generator.send(RECONCILE_SMS, 0, "silent")
         await wait_seconds(scenario.rand.uniform(0, MAX_DELAY))
-        answer = await scenario.load_generator.tenants[0].ok("POST", f"/notifications/{sent.id}/cancel")
-        said[sent.id] = answer["channels"]["sms"]
+        response = await scenario.load_generator.tenants[0].ok("POST", f"/notifications/{sent.id}/cancel")
+        responses[sent.id] = response["channels"]["sms"]
 
     await asyncio.gather(*(race() for _ in range(RACES * scenario.scale.burst)))
 
-    async def lies() -> list[str]:
-        rows = await scenario.stack_database.rows(ATTEMPTS, list(said))
+    async def find_wrong_responses() -> list[str]:
+        rows = await scenario.stack_database.rows(ATTEMPTS, list(responses))
         of = {row["attempt"]: row["id"] for row in rows}
         kept = {of[reference] for reference in scenario.vendor_control.references("kept") if reference in of}
         return [
             f"{id}: {word}"
-            for id, word in said.items()
+            for id, word in responses.items()
             if (word == "stopped" and id in kept) or (word == "already_sent" and id not in kept)
         ]
 
-    scenario.notes.append("cancelled: " + ", ".join(f"{word} {count}" for word, count in _counted(said)))
-    scenario.checks["cancel_races_with_send: the response was correct"] = lies
+    scenario.notes.append("canceled: " + ", ".join(f"{word} {count}" for word, count in _counted(responses)))
+    scenario.checks["cancel_races_with_send: the response was correct"] = find_wrong_responses
 
 
-def _counted(said: dict[str, str]) -> list[tuple[str, int]]:
-    words = list(said.values())
+def _counted(responses: dict[str, str]) -> list[tuple[str, int]]:
+    words = list(responses.values())
     return [(word, words.count(word)) for word in sorted(set(words))]
 
 
 @fault
 async def opt_out_races_with_send(scenario: Scenario) -> None:
-    """Nobody is called after an opt-out was committed, but for those who were being called already."""
+    """Opt out at random moments: no call starts after an opt-out was committed, except calls already in flight."""
     committed: dict[str, float] = {}
 
     async def race() -> None:
@@ -65,10 +65,10 @@ async def opt_out_races_with_send(scenario: Scenario) -> None:
 
     await asyncio.gather(*(race() for _ in range(RACES * scenario.scale.burst)))
 
-    async def disobeyed() -> list[str]:
+    async def find_late_calls() -> list[str]:
         found = []
         for id, moment in committed.items():
             found += [row["id"] for row in await scenario.stack_database.rows(STARTED, id) if float(row["at"]) > moment]
         return found
 
-    scenario.checks["I8 opt_out_races_with_send: no call after the opt-out"] = disobeyed
+    scenario.checks["I8 opt_out_races_with_send: no call after the opt-out"] = find_late_calls

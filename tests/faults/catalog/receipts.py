@@ -1,4 +1,4 @@
-"""Receipts that are repeated, turned round, early, or weeks late."""
+"""Repeat, reverse, advance and delay receipts."""
 
 import asyncio
 from datetime import timedelta
@@ -36,26 +36,26 @@ def reported(name: str, what: str, style: ReceiptStyle) -> None:
     fault(act)
 
 
-reported("receipts_duplicated", "Every receipt three times.", ReceiptStyle.DUPLICATED)
-reported("receipts_reversed", "Opened before delivered.", ReceiptStyle.REVERSED)
+reported("receipts_duplicated", "Send every receipt three times.", ReceiptStyle.DUPLICATED)
+reported("receipts_reversed", "Report opened before delivered.", ReceiptStyle.REVERSED)
 reported(
     "receipts_early",
-    "Receipts that arrive before the answer to the call, and so before our own commit.",
+    "Send receipts before the response to the call, and so before Tocsin's own commit.",
     ReceiptStyle.EARLY,
 )
 
 
 @fault
 async def receipts_weeks_late(scenario: Scenario) -> None:
-    """Receipts of messages that were sent, and were over, three weeks ago."""
+    """Send receipts of messages that were sent, and finished, three weeks ago."""
     async with scenario.vendor_control.reporting(ReceiptStyle.WITHHELD):
         sent = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
         ids = [each.id for each in sent]
         await scenario.stack_database.until(OVER, ids, is_=len(ids), within=30)
         await scenario.stack_database.rows(AGED, ids, WEEKS)
-        scenario.load_generator.forget_keys(sent)  # they were held for a day
+        scenario.load_generator.forget_keys(sent)  # keys are held for one day
 
-    async def unheard() -> list[str]:
+    async def find_unapplied() -> list[str]:
         return [str(row) for row in await scenario.stack_database.rows(WRONG, ids, ["DELIVERED"])]
 
-    scenario.checks["receipts_weeks_late: every receipt is applied"] = unheard
+    scenario.checks["receipts_weeks_late: every receipt is applied"] = find_unapplied

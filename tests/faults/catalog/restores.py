@@ -1,4 +1,4 @@
-"""Postgres restored from a backup, beside a Temporal and vendors that know more than it."""
+"""Restore Postgres from a backup, with a Temporal and vendors that have newer data."""
 
 import asyncio
 import os
@@ -23,15 +23,15 @@ HELD = """
 SELECT count(DISTINCT notification_id) FROM delivery WHERE notification_id::text = ANY($1) AND held_at IS NOT NULL
 """
 STATUSES = "SELECT id::text, status FROM notification WHERE id::text = ANY($1)"
-# What each guarantee allows, for notifications that were sent between the backup and the restore: their ends, and how
-# many messages the vendor may have at the end.
+# The final statuses that each guarantee allows for notifications sent between backup and restore, and how many messages
+# the vendor may have.
 SENT_BEFORE: dict[str, tuple[set[str], set[int]]] = {
     RECONCILE_SMS.key: ({"SENT", "DELIVERED"}, {1}),
     RECONCILE_EMAIL.key: ({"SENT", "DELIVERED", "IN_DOUBT"}, {1}),
     RESEND_SMS.key: ({"SENT", "DELIVERED"}, {1, 2}),
     PASSWORD.key: ({"IN_DOUBT", "SENT", "DELIVERED"}, {1}),
 }
-# The same for those that were not sent: only a vendor that can be asked, or a repetition, gets them out.
+# The same for notifications that were not sent: only a lookup at the vendor, or a repetition, lets them be sent.
 NOT_SENT_BEFORE: dict[str, tuple[set[str], set[int]]] = {
     RECONCILE_SMS.key: ({"SENT", "DELIVERED"}, {1}),
     RECONCILE_EMAIL.key: ({"IN_DOUBT"}, {0}),
@@ -42,7 +42,7 @@ NOT_SENT_BEFORE: dict[str, tuple[set[str], set[int]]] = {
 
 @fault
 async def restored_from_a_backup(scenario: Scenario) -> None:
-    """Postgres restored to an older backup: all is held until it is released, then each guarantee decides."""
+    """Restore Postgres to an older backup: everything is held until released, then each guarantee decides."""
     scenario.background_load.pause()
     await scenario.background_load.answered()
     await scenario.quiet()
@@ -69,7 +69,7 @@ async def restored_from_a_backup(scenario: Scenario) -> None:
 
 
 async def _held(scenario: Scenario, tenant: int) -> list[GeneratedSend]:
-    """Accepted and held, so that the backup has them as open."""
+    """Accept and hold sends, so that they are open in the backup."""
     await _pause(scenario, tenant, "pause")
     few = max(2, scenario.scale.burst // 4)
     bursts = [await scenario.load_generator.burst(few, type_spec, tenant, "silent") for type_spec in KINDS]
@@ -79,19 +79,19 @@ async def _held(scenario: Scenario, tenant: int) -> list[GeneratedSend]:
 
 
 async def _lose_what_is_accepted_now(scenario: Scenario) -> None:
-    """After the backup: their rows will be gone, and their workflows wait for a release that cannot come."""
+    """Accept sends after the backup: their rows are lost, and their workflows wait for a release that cannot come."""
     ids = []
     for _ in range(2):
         body, _ = scenario.load_generator.message(RECONCILE_SMS, 1, "silent")
         ids.append((await scenario.load_generator.tenants[1].ok("POST", "/notifications/send", body))["id"])
     await scenario.stack_database.until(HELD, ids, is_=len(ids), within=60)
 
-    async def unnamed() -> list[str]:
+    async def find_unlogged() -> list[str]:
         logs = "".join(worker.child.log.read_text() for worker in scenario.servers.workers)
         lines = [line for line in logs.splitlines() if "unknown to the restored database" in line]
         return [id for id in ids if not any(id in line for line in lines)]
 
-    scenario.checks["restored: lost notifications are named in a log"] = unnamed
+    scenario.checks["restored: lost notifications are named in a log"] = find_unlogged
 
 
 async def _pause(scenario: Scenario, tenant: int, order: str) -> None:
@@ -106,7 +106,7 @@ async def _restore(servers: Servers, dump: Path) -> None:
 
 
 async def _run(servers: Servers, program: str, *arguments: str) -> None:
-    """One of Postgres' own programs, as its superuser."""
+    """Run one of Postgres' own programs, as its superuser."""
     port = servers.info.database_url.rpartition(":")[2].partition("/")[0]
     cluster = servers.cluster
     environment = {**os.environ, "PGPASSWORD": cluster.password, "PGHOST": "127.0.0.1", "PGPORT": port}
@@ -117,7 +117,7 @@ async def _run(servers: Servers, program: str, *arguments: str) -> None:
 
 
 async def _start_held(scenario: Scenario, sent: Sequence[GeneratedSend], unsent: Sequence[GeneratedSend]) -> None:
-    """A name that no backup of this run knows. Nothing goes out until it is released."""
+    """Start with a hold name that no backup of this run has. Nothing is sent until it is released."""
     servers, name = scenario.servers, f"restore-{scenario.rand.getrandbits(32):08x}"
     processes = [scenario.stack_process("api"), *servers.workers]
     for stack_process in processes:
@@ -131,13 +131,13 @@ async def _start_held(scenario: Scenario, sent: Sequence[GeneratedSend], unsent:
     ready = (await http.get(f"{servers.info.api_url}/readyz")).json()
     assert ready["hold"]["name"] == name, ready
     during = await scenario.load_generator.burst(2, RECONCILE_SMS, 0, "silent")
-    assert len(servers.vendor_control.calls_and_messages()) == before, "something was sent while everything was held"
+    assert len(servers.vendor_control.calls_and_messages()) == before, "a message was sent while everything was held"
     settings = Settings(env="dev", database_url=servers.info.database_url, _env_file=None)
     scenario.notes.append(await release_and_describe(settings, name))
     await starting
 
     async def lost() -> list[str]:
-        """Accepted during the hold: nobody can have sent them before."""
+        """Return the sends that were accepted during the hold, and so not sent before, without exactly one message."""
         return [sent.id for sent in during if await _messages(scenario, sent) != 1]
 
     scenario.checks["restored: sends accepted during the hold are sent once"] = lost
@@ -166,6 +166,6 @@ def _address(scenario: Scenario, sent: GeneratedSend) -> str:
 
 
 async def _messages(scenario: Scenario, sent: GeneratedSend) -> int:
-    """What the vendors have for this recipient, who gets nothing else."""
+    """Count the vendors' messages for this recipient, who gets no others."""
     to = _address(scenario, sent)
     return sum(entry["kind"] == "kept" and entry["to"] == to for entry in scenario.vendor_control.calls_and_messages())

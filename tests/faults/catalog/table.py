@@ -1,4 +1,4 @@
-"""The table of faults: name → what it does to a scene. Each lifts what it did before it returns."""
+"""Hold the table of faults: name and function. Each function undoes its fault before it returns."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,12 +7,12 @@ from tests.faults.scenario import Scenario
 Fault = Callable[[Scenario], Awaitable[None]]
 
 FAULTS: dict[str, Fault] = {}
-# Those that last: minutes in `make faults-long`.
+# Faults that last: minutes in `make faults-long`.
 OUTAGES: set[str] = set()
 
 
 def fault(fault_function: Fault) -> Fault:
-    """By its function's name; its docstring says what it does."""
+    """Add a fault under its function's name. Its docstring describes it."""
     FAULTS[fault_function.__name__] = fault_function
     return fault_function
 

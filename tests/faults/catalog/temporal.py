@@ -1,4 +1,4 @@
-"""Temporal killed, away, cut off, or back with an empty store."""
+"""Kill, stop and disconnect Temporal, and delete its store."""
 
 from embedded.temporary import temporary_temporal
 from tests.faults.catalog.table import fault, outage
@@ -8,7 +8,7 @@ from tests.faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS, 
 
 ADOPTED = "SELECT namespace_id FROM engine_state"
 OTHER_SEEN = "SELECT other_since IS NOT NULL FROM engine_state"
-# As if some minutes had passed: what was begun at the wrong address is looked for.
+# As if some minutes had passed: workflows started at the wrong address are looked up.
 MINUTES_LATER = (
     "UPDATE engine_state SET other_seen_at = other_seen_at - interval '2 minutes'",
     "UPDATE queue_entry SET next_at = now() WHERE state IN ('started', 'waiting')",
@@ -17,7 +17,7 @@ MINUTES_LATER = (
 
 @fault
 async def temporal_at_a_wrong_address(scenario: Scenario) -> None:
-    """Temporal's address leads to another server for a while: nothing is started again there, and new sends go out."""
+    """Point Temporal's address to another server: nothing is started again there, and new sends go out afterwards."""
     home, adopted = scenario.servers.home / "other", await scenario.stack_database.one(ADOPTED)
     home.mkdir(exist_ok=True)
     await scenario.load_generator.burst(scenario.scale.burst, ESCALATION)
@@ -32,14 +32,14 @@ async def temporal_at_a_wrong_address(scenario: Scenario) -> None:
 
 
 async def _sees(scenario: Scenario, adopted: str) -> bool:
-    """Whether all processes see the adopted store again, and no other one has been adopted meanwhile."""
+    """Return whether all processes use the adopted store again, and no other one was adopted in between."""
     assert await scenario.stack_database.one(ADOPTED) == adopted
     return not await scenario.stack_database.one(OTHER_SEEN)
 
 
 @fault
 async def temporal_killed(scenario: Scenario) -> None:
-    """Temporal killed with -9 under load, and started again."""
+    """Kill Temporal with -9 under load, and start it again."""
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL)
     await scenario.stack_process("temporal").kill()
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1)
@@ -48,7 +48,7 @@ async def temporal_killed(scenario: Scenario) -> None:
 
 @outage
 async def temporal_down(scenario: Scenario) -> None:
-    """No Temporal for 20 s, minutes in the long run: every send is accepted meanwhile."""
+    """Stop Temporal for 20 s, minutes in the long run: every send is accepted."""
     await scenario.load_generator.burst(scenario.scale.burst, ESCALATION)
     await scenario.stack_process("temporal").kill()
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL, 1)
@@ -58,7 +58,7 @@ async def temporal_down(scenario: Scenario) -> None:
 
 @fault
 async def temporal_store_deleted(scenario: Scenario) -> None:
-    """Temporal killed and its store deleted, with workflows that wait, retry and are under way."""
+    """Kill Temporal and delete its store, with workflows that wait, retry and are in flight."""
     await scenario.load_generator.burst(scenario.scale.burst, ESCALATION, word="silent")
     await scenario.load_generator.burst(scenario.scale.burst, WEBHOOK, 1, "flaky")
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
@@ -69,7 +69,7 @@ async def temporal_store_deleted(scenario: Scenario) -> None:
 
 @fault
 async def temporal_cut_off(scenario: Scenario) -> None:
-    """The wire to Temporal breaks for a moment, and is slow afterwards."""
+    """Break the connection to Temporal for a moment, and slow it down afterwards."""
     wire = scenario.servers.proxies["to temporal"]
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_EMAIL)
     with wire.cut():

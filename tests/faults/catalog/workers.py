@@ -1,4 +1,4 @@
-"""Workers that die, stop or are told to stop, each at a moment that the books prove."""
+"""Kill and stop workers at moments that the vendor log and the rows prove."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,8 +12,8 @@ from tests.faults.type_specs import RECONCILE_SMS
 from tests.faults.vendor.modes import FaultyVendorMode
 
 TAKEN_OVER = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'worker_lost'"
-# So many of a burst are on their way at the same moment. Where the machine is slow the first have given up by the time
-# that the last begin.
+# At least this share of a burst is in flight at the same moment. On a slow machine the first calls time out before the
+# last begin.
 MINIMUM_HELD_SHARE = 0.25
 
 
@@ -26,7 +26,7 @@ async def start_workers(scenario: Scenario) -> None:
 
 
 async def send_sms_burst(scenario: Scenario) -> list[GeneratedSend]:
-    """Started at once, to people of whom nothing will be reported: only our own rows and a look-up can tell."""
+    """Send at once to recipients without receipts: only Tocsin's rows and a lookup show the outcome."""
     return await scenario.load_generator.burst(
         scenario.scale.burst, RECONCILE_SMS, scenario.rand.randrange(2), "silent", priority=1
     )
@@ -46,7 +46,7 @@ def check_no_unknown_outcome(scenario: Scenario, name: str, sent: list[Generated
 
 @fault
 async def killed_before_the_row(scenario: Scenario) -> None:
-    """Workers killed with -9 while they wait to write the attempt: nobody was called, and nothing is unknown."""
+    """Kill the workers with -9 while they wait to write the attempt: no call was made, and no outcome is unknown."""
     async with scenario.stack_database.locked("attempt"):
         sent = await send_sms_burst(scenario)
         await scenario.stack_database.waiting("attempt", minimum_held(sent))
@@ -57,7 +57,7 @@ async def killed_before_the_row(scenario: Scenario) -> None:
 
 @fault
 async def killed_after_the_row(scenario: Scenario) -> None:
-    """Workers killed with -9 when the row is written and the vendor has not taken the message."""
+    """Kill the workers with -9 when the row is written and the vendor has not accepted the message."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.STALL, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
@@ -67,7 +67,7 @@ async def killed_after_the_row(scenario: Scenario) -> None:
 
 @fault
 async def killed_during_the_call(scenario: Scenario) -> None:
-    """Workers killed with -9 while the vendor, which has the message, holds the answer."""
+    """Kill the workers with -9 while the vendor, which has the message, holds the response."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
@@ -77,7 +77,7 @@ async def killed_during_the_call(scenario: Scenario) -> None:
 
 @fault
 async def killed_after_the_answer(scenario: Scenario) -> None:
-    """Workers killed with -9 when the vendor has answered and our own row waits for its lock."""
+    """Kill the workers with -9 when the vendor has responded and the attempt row is locked."""
     async with AsyncExitStack() as lifted:
         async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
             sent = await send_sms_burst(scenario)
@@ -90,13 +90,13 @@ async def killed_after_the_answer(scenario: Scenario) -> None:
 
 @fault
 async def killed_after_the_commit(scenario: Scenario) -> None:
-    """Workers killed with -9 when the outcome is committed and Temporal has not heard of it."""
+    """Kill the workers with -9 when the outcome is committed and Temporal does not have it."""
     async with AsyncExitStack() as lifted:
         async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
             sent = await send_sms_burst(scenario)
             await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
             lifted.enter_context(scenario.stack_process("temporal").frozen())
-        # Where the machine is slow, some calls have been given up before they were answered.
+        # On a slow machine, some calls time out before their response.
         await scenario.reach(sent, minimum_held(sent), "accepted", "unknown")
         await kill_workers(scenario)
     await start_workers(scenario)
@@ -104,7 +104,7 @@ async def killed_after_the_commit(scenario: Scenario) -> None:
 
 @fault
 async def stopped_past_the_timeout(scenario: Scenario) -> None:
-    """SIGSTOP of a worker in the middle of its calls, until another has taken over; then SIGCONT."""
+    """Freeze a worker (SIGSTOP) during its calls until another has taken over; then SIGCONT."""
     first, second = scenario.servers.workers
     await second.stop()
     async with AsyncExitStack() as lifted:
@@ -123,7 +123,7 @@ async def _any(scenario: Scenario, ids: list[str]) -> bool:
 
 @fault
 async def stopped_by_sigterm(scenario: Scenario) -> None:
-    """SIGTERM of all workers under load: they finish their calls, and no outcome is unknown."""
+    """Send SIGTERM to all workers under load: they finish their calls, and no outcome is unknown."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
@@ -141,7 +141,7 @@ async def _stopped(worker: StackProcess) -> int | None:
 
 @outage
 async def all_workers_down(scenario: Scenario) -> None:
-    """No worker for 20 s, minutes in the long run: everything is accepted meanwhile, and sent afterwards."""
+    """Stop all workers for 20 s, minutes in the long run: everything is accepted, and sent afterwards."""
     await kill_workers(scenario)
     sent = await send_sms_burst(scenario)
     await wait_seconds(scenario.scale.outage)

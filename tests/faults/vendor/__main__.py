@@ -1,4 +1,4 @@
-"""Process entry of the fake vendors: `python -m tests.faults.vendor PLAN.json`, until SIGTERM."""
+"""Run the fake vendors: `python -m tests.faults.vendor PLAN.json`, until SIGTERM."""
 
 import asyncio
 import json
@@ -25,8 +25,9 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class VendorPlan:
-    """`ports` by provider, and `control`; `key` is the private half that signs SendGrid's events, as PEM; `callback`
-    is where those go."""
+    """Hold `ports` by provider and `control`. `key` is the private key, as PEM, that signs SendGrid's events;
+    `callback` is their target.
+    """
 
     ports: dict[str, int]
     ledger: str
@@ -42,7 +43,7 @@ class VendorPlan:
 
 
 class ReopenableListener:
-    """A listening socket that can be closed, and opened again at the same port."""
+    """Listen on a socket that can be closed, and reopened at the same port."""
 
     def __init__(self, listen: Callable[[], Coroutine[Any, Any, asyncio.Server]]) -> None:
         self._listen = listen
@@ -59,7 +60,7 @@ class ReopenableListener:
 
 
 class VendorServers:
-    """All vendors of the plan, and the control port: one line of JSON in, one out."""
+    """Serve all vendors of the plan, and the control port: one line of JSON in, one out."""
 
     def __init__(self, plan: VendorPlan) -> None:
         key = load_pem_private_key(plan.key.encode(), None)

@@ -1,4 +1,4 @@
-"""The other end of the vendors' control port: sets modes, asks how many calls are held, reads the books."""
+"""Use the vendors' control port: set modes, count held calls, read the vendor log."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ class VendorControl:
         self.ledger = ledger
 
     async def send_command(self, **order: Any) -> dict[str, Any]:
-        """The state after an order; without one only the state."""
+        """Send a command, if any, and return the state."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(json.dumps(order).encode() + b"\n")
         state: dict[str, Any] = json.loads(await reader.readline())
@@ -32,7 +32,7 @@ class VendorControl:
 
     @asynccontextmanager
     async def with_mode(self, mode: FaultyVendorMode, *providers: str) -> AsyncIterator[None]:
-        """Such a day for as long as the block lasts; then what is held is answered."""
+        """Set the mode while the block runs, then release held calls."""
         await self.mode(mode, *providers)
         try:
             yield
@@ -49,7 +49,7 @@ class VendorControl:
             await self.send_command(style=ReceiptStyle.PLAIN, release=True)
 
     async def wait_for_held_calls(self, provider: str, calls: int, within: float = 20) -> None:
-        """Waits until so many calls wait for their answer."""
+        """Wait until this many calls wait for their response."""
 
         async def held() -> int:
             return int((await self.send_command())["held"][provider])
@@ -66,5 +66,5 @@ class VendorControl:
         return [entry["reference"] for entry in self.ledger.of(kind, provider)]
 
     def calls_and_messages(self) -> list[Entry]:
-        """Calls and messages, as the invariants read them."""
+        """Return calls and messages in the form of the invariants."""
         return [entry for entry in self.ledger.refresh() if entry["kind"] in ("call", "kept")]

@@ -1,4 +1,4 @@
-"""A vendor that speaks HTTP: takes a request, writes it down, and answers as its mode is."""
+"""Serve a vendor over HTTP: accept a request, log it, and respond according to the mode."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,12 +11,12 @@ from tests.faults.vendor.receipts import ReceiptPoster, VendorMessage
 from tests.faults.vendor.vendor_log import VendorLog
 from tests.providers.harness_http import FLOOD, Reply, Request, drip, read_request, reset
 
-# On these days questions are answered like sends: the whole vendor is in trouble, or does not know us.
+# In these modes lookups fail like sends: the whole vendor is down, or refuses the credentials.
 LOOKUP_FAILING_MODES = frozenset({FaultyVendorMode.ERROR, FaultyVendorMode.UNAUTHORIZED, FaultyVendorMode.REDIRECT})
 
 
 class FaultyHttpVendor(ABC):
-    """`held` counts the calls that wait for `release`, or for ever."""
+    """Serve one vendor. `held` counts the calls that wait for `release`, or forever."""
 
     provider: str
 
@@ -30,22 +30,22 @@ class FaultyHttpVendor(ABC):
 
     @abstractmethod
     def reference(self, request: Request) -> str:
-        """Ours, as the request carries it."""
+        """Return the attempt id in the request."""
 
     @abstractmethod
     def accept_message(self, request: Request) -> tuple[VendorMessage, Reply]: ...
 
     @abstractmethod
     def lookup_reply(self, request: Request) -> Reply:
-        """The answer to a question, from what was taken."""
+        """Return the response to a lookup, from the accepted messages."""
 
     def message_id(self, plain: str) -> Any:
-        """Return the id of a message that is taken, as the mode has it."""
+        """Return the id of an accepted message, according to the mode."""
         self.poisoned += self.mode in POISONED_MODES
         return message_ids.message_id(self.mode, plain)
 
     def release(self) -> None:
-        """Answers what is held; what comes later is held again while the mode stays."""
+        """Respond to held calls. Later ones are held again while the mode stays."""
         self._released.set()
         self._released = asyncio.Event()
 
@@ -60,19 +60,19 @@ class FaultyHttpVendor(ABC):
         writer.close()
 
     def _lookup_reply(self, request: Request) -> Reply:
-        answer = (
+        reply = (
             refusal_reply(self.mode, request.target)
             if self.mode in LOOKUP_FAILING_MODES
             else self.lookup_reply(request)
         )
-        self._vendor_log.looked_up(self.provider, answer.status)
-        return answer
+        self._vendor_log.looked_up(self.provider, reply.status)
+        return reply
 
     async def _serve_send(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mode = self.mode
         self._vendor_log.call(self.provider, self.reference(request), mode)
         if mode in ACCEPTING_MODES:
-            accepted_message, answer = self.accept_message(request)
+            accepted_message, reply = self.accept_message(request)
             self._vendor_log.kept(
                 accepted_message.provider,
                 accepted_message.reference,
@@ -80,7 +80,7 @@ class FaultyHttpVendor(ABC):
                 accepted_message.to,
             )
             await self._reports.post_events(accepted_message)
-            await self._write_reply(answer, mode, reader, writer)
+            await self._write_reply(reply, mode, reader, writer)
         elif mode is FaultyVendorMode.STALL:
             await self._wait(reader)
             reset(writer)
@@ -88,7 +88,7 @@ class FaultyHttpVendor(ABC):
             writer.write(refusal_reply(mode, request.target).wire)
 
     async def _write_reply(
-        self, answer: Reply, mode: FaultyVendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reply: Reply, mode: FaultyVendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         match mode:
             case FaultyVendorMode.TAKEN_500:
@@ -98,24 +98,24 @@ class FaultyHttpVendor(ABC):
             case FaultyVendorMode.TAKEN_HANG:
                 await reader.read()
             case FaultyVendorMode.DRIP:
-                await drip(answer.wire, reader, writer)
+                await drip(reply.wire, reader, writer)
             case FaultyVendorMode.GARBLED:
-                writer.write(Reply(status=answer.status, body=b"\xff{").wire)
+                writer.write(Reply(status=reply.status, body=b"\xff{").wire)
             case FaultyVendorMode.FLOOD:
-                writer.write(Reply(status=answer.status, body=b" " * FLOOD).wire)
+                writer.write(Reply(status=reply.status, body=b" " * FLOOD).wire)
             case FaultyVendorMode.HOLD:
                 await self._wait(reader)
-                writer.write(answer.wire)
+                writer.write(reply.wire)
             case _ if mode in POISONED_MODES and self.poisoned % 2:
                 reset(writer)  # the id is read when the message is looked up
             case _:
-                writer.write(message_ids.wire(answer))
+                writer.write(message_ids.wire(reply))
 
     async def _wait(self, reader: asyncio.StreamReader) -> None:
-        """Until it is told to go on, or the caller is gone."""
-        told, gone = asyncio.ensure_future(self._released.wait()), asyncio.ensure_future(reader.read())
+        """Wait for the release, or until the caller disconnects."""
+        released, disconnected = asyncio.ensure_future(self._released.wait()), asyncio.ensure_future(reader.read())
         self.held += 1
-        await asyncio.wait({told, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({released, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         self.held -= 1
-        for waiting in (told, gone):
+        for waiting in (released, disconnected):
             waiting.cancel()

@@ -1,4 +1,4 @@
-"""The other e-mail provider: an SMTP server that keeps what it takes. It reports nothing and cannot be asked."""
+"""Serve the other email provider: an SMTP server that stores messages. It has no receipts and no lookup."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -12,7 +12,7 @@ from tests.providers.mail_server import MailServer, SmtpConnection
 
 @dataclass(kw_only=True)
 class FaultyMailServer(MailServer):
-    """Knows two modes: it listens, or it does not."""
+    """Support two modes: it listens, or it does not."""
 
     vendor_log: VendorLog
     login: bool = False

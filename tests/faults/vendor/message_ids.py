@@ -1,4 +1,4 @@
-"""Message ids as no vendor documents them: in answers, in records that are looked up, and in receipts."""
+"""Make undocumented message ids: in responses, in records that are looked up, and in receipts."""
 
 import json
 from dataclasses import replace
@@ -7,13 +7,13 @@ from typing import Any
 from tests.faults.vendor.modes import FaultyVendorMode
 from tests.providers.harness_http import Reply
 
-# Becomes a byte on the wire that is not UTF-8.
+# Becomes a byte that is not UTF-8.
 NOT_UTF8 = "\ue000"
 ESCAPED = json.dumps(NOT_UTF8)[1:-1].encode()
 
 
 def message_id(mode: FaultyVendorMode, plain: str) -> Any:
-    """Return the id on such a day. Each message has another one."""
+    """Return the id for the mode. Each message has another one."""
     match mode:
         case FaultyVendorMode.POISON_NUL:
             return f"\x00{plain}\x00"
@@ -28,7 +28,7 @@ def message_id(mode: FaultyVendorMode, plain: str) -> Any:
 
 
 def wire(reply: Reply) -> bytes:
-    """Return the bytes of a reply, also of one that is not valid text."""
+    """Return the bytes of a reply, including one that is not valid text."""
     body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
     bare = replace(reply, body=body.replace(ESCAPED, b"\xff"))
     return bare.wire.replace(NOT_UTF8.encode(), b"\xff")

@@ -1,4 +1,6 @@
-"""What kind of day a fake vendor has. Set at run time over its control port; `TAKES` are those on which it accepts."""
+"""Define the modes of a fake vendor, set at run time over its control port. `ACCEPTING_MODES` are those in which it
+accepts.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,29 +19,29 @@ class FaultyVendorMode(StrEnum):
     ERROR = "error"
     UNAUTHORIZED = "unauthorized"
     REDIRECT = "redirect"
-    STALL = "stall"  # takes nothing and says nothing
-    CLOSED = "closed"  # nobody listens
+    STALL = "stall"  # accepts nothing and does not respond
+    CLOSED = "closed"  # does not listen
     TAKEN_500 = "taken_500"
     TAKEN_RESET = "taken_reset"
     TAKEN_HANG = "taken_hang"
-    HOLD = "hold"  # takes it, and answers when it is told to
+    HOLD = "hold"  # accepts, and responds when told to
     DRIP = "drip"
     GARBLED = "garbled"
     FLOOD = "flood"
-    POISON_NUL = "poison_nul"  # takes it, with a message id that holds NUL
-    POISON_LONG = "poison_long"  # of 4 kB
-    POISON_BYTES = "poison_bytes"  # that is not UTF-8
-    POISON_TYPE = "poison_type"  # that is no string
+    POISON_NUL = "poison_nul"  # accepts, with a message id that contains NUL
+    POISON_LONG = "poison_long"  # the id has 4 kB
+    POISON_BYTES = "poison_bytes"  # the id is not UTF-8
+    POISON_TYPE = "poison_type"  # the id is not a string
 
 
 class ReceiptStyle(StrEnum):
-    """How it reports what became of a message."""
+    """Define how a vendor sends receipts."""
 
     PLAIN = "plain"
     DUPLICATED = "duplicated"
     REVERSED = "reversed"
-    EARLY = "early"  # before it answers the call
-    WITHHELD = "withheld"  # until it is told to
+    EARLY = "early"  # before the response to the call
+    WITHHELD = "withheld"  # when told to
 
 
 POISONED_MODES = (
@@ -72,18 +74,18 @@ def _soon() -> str:
 
 
 def refusal_reply(mode: FaultyVendorMode, url: str) -> Reply:
-    """What it says on a day on which it takes nothing and is not silent."""
+    """Return the response of a mode that accepts nothing and is not silent."""
     match mode:
         case FaultyVendorMode.THROTTLED_SECONDS:
             return _throttled(lambda: "1")
         case FaultyVendorMode.THROTTLED_DATE:
             return _throttled(_soon)
         case FaultyVendorMode.THROTTLED_ABSURD:
-            return _throttled(lambda: "as soon as the moon is full")
+            return _throttled(lambda: "when the moon is full")
         case FaultyVendorMode.THROTTLED_BARE:
             return _throttled(None)
         case FaultyVendorMode.UNAUTHORIZED:
-            return Reply(status=401, body={"code": 20003, "errors": [{"message": "who are you?", "field": None}]})
+            return Reply(status=401, body={"code": 20003, "errors": [{"message": "unknown account", "field": None}]})
         case FaultyVendorMode.REDIRECT:
             return Reply(status=302, headers={"location": url})
         case _:

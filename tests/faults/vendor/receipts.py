@@ -1,4 +1,4 @@
-"""Signed receipts of what the vendor took: repeated until they are answered 2xx, as vendors do."""
+"""Send signed receipts of accepted messages, repeated until they get 2xx, as vendors do."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ RETRY_DELAY = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class VendorMessage:
-    """One message that was taken; `callback` is where its receipts go."""
+    """Describe one accepted message. `callback` is the target of its receipts."""
 
     provider: str
     reference: str
@@ -35,14 +35,14 @@ class ReceiptRequest:
 
 
 class ReceiptFormat(ABC):
-    """How one vendor words and signs what it reports."""
+    """Define how one vendor formats and signs its receipts."""
 
     @abstractmethod
     def receipt_request(self, accepted_message: VendorMessage, event: str) -> ReceiptRequest: ...
 
 
 def events_of(to: str) -> list[str]:
-    """What will be reported of a message to that address: a word in it, or a number's last digit, says so."""
+    """Return the events to report, selected by a word in the address or a number's last digit."""
     if "silent" in to or (to.startswith("+") and to.endswith("8")):
         return []
     if "open" in to or (to.startswith("+") and to.endswith("9")):
@@ -52,7 +52,7 @@ def events_of(to: str) -> list[str]:
 
 @dataclass
 class ReceiptPoster:
-    """`complaints` are receipts that were answered 4xx: nobody would ever take them."""
+    """Post receipts. `complaints` are receipts that got 4xx: they would never be accepted."""
 
     ledger: VendorLog
     receipt_formats: Mapping[str, ReceiptFormat]
@@ -67,7 +67,7 @@ class ReceiptPoster:
         return len(self._tasks)
 
     async def post_events(self, accepted_message: VendorMessage) -> None:
-        """Returns before the vendor answers its caller."""
+        """Start posting. Return before the vendor responds to its caller."""
         events = events_of(accepted_message.to)
         if self.style is ReceiptStyle.REVERSED:
             events.reverse()
@@ -83,7 +83,7 @@ class ReceiptPoster:
             self._start_posting(accepted_message, events)
 
     def release(self) -> None:
-        """What was withheld goes out, the last first."""
+        """Send the withheld receipts, the last first."""
         held, self._withheld = self._withheld, []
         for accepted_message, event in reversed(held):
             self._start_posting(accepted_message, [event])
@@ -100,17 +100,17 @@ class ReceiptPoster:
                 await wait_seconds(RETRY_DELAY)
 
     async def _post_once(self, accepted_message: VendorMessage, event: str) -> bool:
-        """Whether the receipt needs no repetition."""
+        """Return whether the receipt needs no repetition."""
         receipt_request = self.receipt_formats[accepted_message.provider].receipt_request(accepted_message, event)
         try:
-            answer = await self._http.post(
+            response = await self._http.post(
                 receipt_request.url, content=receipt_request.body, headers=dict(receipt_request.headers)
             )
         except httpx2.TransportError:
             return False
-        self.ledger.receipt(accepted_message.provider, accepted_message.reference, event, answer.status_code)
-        if 400 <= answer.status_code < 500:
+        self.ledger.receipt(accepted_message.provider, accepted_message.reference, event, response.status_code)
+        if 400 <= response.status_code < 500:
             self.complaints.append(
-                f"{accepted_message.provider} {event} of {accepted_message.reference}: {answer.status_code}"
+                f"{accepted_message.provider} {event} of {accepted_message.reference}: {response.status_code}"
             )
-        return answer.status_code < 500
+        return response.status_code < 500

@@ -1,4 +1,4 @@
-"""SendGrid, as far as the adapter uses it: sends, the Email Activity, signed events."""
+"""Simulate SendGrid as far as the adapter uses it: sends, the Email Activity, signed events."""
 
 import base64
 import json

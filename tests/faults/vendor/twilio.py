@@ -1,4 +1,4 @@
-"""Twilio, as far as the adapter uses it: sends, the list of messages, signed status callbacks."""
+"""Simulate Twilio as far as the adapter uses it: sends, the list of messages, signed status callbacks."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,5 +1,7 @@
-"""The vendor's own books: every call and every message it took, by our reference; a line of JSON each, at once on disk,
-so that they can be read whoever was killed meanwhile."""
+"""Write and read the vendor log: every call and every accepted message, by attempt id.
+
+It is a line of JSON each, written to disk at once, so that it survives every kill.
+"""
 
 import json
 import time
@@ -22,11 +24,11 @@ class VendorLog:
         self._write(kind="kept", provider=provider, reference=reference, message_id=message_id, to=to)
 
     def looked_up(self, provider: str, status: int) -> None:
-        """A question for what it has."""
+        """Log a lookup."""
         self._write(kind="asked", provider=provider, status=status)
 
     def receipt(self, provider: str, reference: str, event: str, status: int) -> None:
-        """A receipt that was posted, and what it was answered."""
+        """Log a posted receipt with the status of its response."""
         self._write(kind="receipt", provider=provider, reference=reference, event=event, status=status)
 
     def _write(self, **entry: Any) -> None:
@@ -35,14 +37,14 @@ class VendorLog:
 
 @dataclass
 class VendorLogReader:
-    """What a reader has seen of it so far; `refresh` reads what was added."""
+    """Hold the entries read so far. `refresh` reads new ones."""
 
     path: Path
     entries: list[Entry] = field(default_factory=list)
     _seen: int = 0
 
     def refresh(self) -> Sequence[Entry]:
-        """A line that is still being written is left for the next time."""
+        """Read new entries. An incomplete line is left for the next call."""
         with self.path.open("rb") as file:
             file.seek(self._seen)
             whole, newline, _ = file.read().rpartition(b"\n")
