@@ -88,7 +88,7 @@ def test_every_condition_that_services_wait_for_can_be_met() -> None:
             assert once or "healthcheck" in services()[other], f"{name} waits for the health of {other}"
 
 
-def test_no_secret_stands_in_clear() -> None:
+def test_no_secret_is_in_plain_text() -> None:
     for name, service in services().items():
         for key, value in service.get("environment", {}).items():
             secret = any(word in key for word in ("PASSWORD", "PWD", "SECRET", "_KEY", "DATABASE_URL"))
@@ -113,7 +113,7 @@ def test_images_are_pinned() -> None:
         assert name in OURS or re.match(r"v?\d+(\.\d+)*(-|$)", tag), name
 
 
-def test_the_temporal_is_the_one_that_the_tests_run_with() -> None:
+def test_the_compose_file_uses_the_tested_temporal() -> None:
     answer = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"Server (\S+), UI ([^\s)]+)", answer)
     assert found

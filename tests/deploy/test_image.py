@@ -54,7 +54,7 @@ def test_packages_are_installed_by_their_hashes_only() -> None:
     assert "requirements.lock" in install
 
 
-def test_the_ignore_file_lets_in_the_product_and_nothing_else() -> None:
+def test_the_ignore_file_admits_only_the_product() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] not in "#!"]
     assert lines[0] == "*"
     assert set(FOLDERS) - {"testing"} <= set(allowed()), "a folder of the product is missing in .dockerignore"

@@ -111,7 +111,7 @@ async def checkout(tmp_path: Path) -> AsyncIterator[TutorialCheckout]:
         await checkout.stop(name)
 
 
-async def test_the_page_leads_to_a_type_of_ones_own_through_every_adapter(checkout: TutorialCheckout) -> None:
+async def test_the_page_creates_a_type_and_sends_it_through_every_adapter(checkout: TutorialCheckout) -> None:
     for block in BLOCK.findall(page("first-type")):
         await checkout.run_block(block)
     became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 try$", checkout.output, re.MULTILINE)

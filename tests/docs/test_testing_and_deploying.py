@@ -12,7 +12,7 @@ EXAMPLE = CHECKOUT / "examples" / "testing"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_shown_tests_are_those_of_the_example() -> None:
+def test_the_documented_tests_are_those_of_the_example() -> None:
     blocks = PYTHON.findall(page("testing"))
     files = [path.read_text() for path in EXAMPLE.glob("*.py")]
     assert len(blocks) == 3
@@ -34,7 +34,7 @@ def test_every_link_resolves(name: str) -> None:
     assert [link for link in links if not (CHECKOUT / "docs" / link).exists()] == []
 
 
-def test_every_verb_of_the_page_is_there() -> None:
+def test_every_documented_method_exists() -> None:
     source = (CHECKOUT / "testing" / "tocsin.py").read_text()
     table = page("testing").partition("| `tocsin.…` |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)\(", table.replace("| what", "")))

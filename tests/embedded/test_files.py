@@ -78,7 +78,7 @@ def test_the_data_directory_is_made_private_without_touching_its_parents(tmp_pat
     assert mode(tmp_path) == 0o755
 
 
-def test_a_directory_full_of_other_things_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "letter").touch()
     tmp_path.chmod(0o755)
     DataDir.at(tmp_path).make()

@@ -59,7 +59,7 @@ async def test_a_record_cut_short_is_dropped(tmp_path: Path, text: str) -> None:
     assert left_in(tmp_path) == []
 
 
-async def test_an_orphan_deaf_to_its_signal_is_killed(tmp_path: Path) -> None:
+async def test_an_orphan_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
     deaf = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE, start_new_session=True)
     assert deaf.stdout
@@ -77,7 +77,7 @@ async def test_an_identity_stays_the_same_and_ends_with_the_process(sleeper: Pro
 
 
 @pytest.mark.skipif(with_parent_death_signal(["x"]) == ["x"], reason="this machine has no setpriv with --pdeathsig")
-async def test_a_tethered_child_goes_when_its_parent_is_killed() -> None:
+async def test_a_child_with_a_parent_death_signal_ends_with_its_parent() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, *with_parent_death_signal(SPEAKER), stdout=PIPE
     )

@@ -40,7 +40,7 @@ def test_picked_ports_lie_outside_the_range_of_outgoing_connections() -> None:
         assert free_port() < outgoing.getsockname()[1]
 
 
-def test_a_taken_port_is_refused_with_the_way_out(taken_port: int) -> None:
+def test_a_port_in_use_is_an_error_with_a_fix(taken_port: int) -> None:
     with pytest.raises(StackError, match=f"port {taken_port} is taken; set TOCSIN_API_PORT=0 to pick a free one"):
         claim_ports({"TOCSIN_API_PORT": taken_port}, {})
 

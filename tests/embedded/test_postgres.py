@@ -57,7 +57,7 @@ async def ask(postgres: Postgres, query: str) -> object:
         await connection.close()
 
 
-async def test_it_starts_under_a_private_parent_stops_and_keeps_its_rows(home: Path) -> None:
+async def test_postgres_starts_under_a_private_parent_and_keeps_its_rows(home: Path) -> None:
     async with temporary_postgres(home) as first:
         await ask(first, "CREATE TABLE kept AS SELECT 7 AS n")
     async with temporary_postgres(home) as again:
@@ -166,7 +166,7 @@ def test_a_directory_with_other_files_is_not_taken_for_a_cluster(home: Path) -> 
     assert (home / "postgres" / "letter").exists()
 
 
-async def test_a_cluster_half_made_by_a_killed_run_is_made_anew(home: Path) -> None:
+async def test_an_incomplete_cluster_of_a_killed_run_is_recreated(home: Path) -> None:
     (home / "postgres.new").mkdir()
     (home / "postgres.new" / "PG_VERSION").write_text("18\n")
     async with temporary_postgres(home) as postgres:
@@ -221,7 +221,7 @@ async def test_a_recycled_pid_neither_dies_nor_keeps_postgres_from_starting(home
         await sleeper.wait()
 
 
-async def test_a_killed_postgres_comes_back_on_its_port_with_its_rows(home: Path, eventually: Eventually) -> None:
+async def test_a_killed_postgres_restarts_on_its_port_with_its_rows(home: Path, eventually: Eventually) -> None:
     cluster = Cluster(home)
     cluster.prepare()
     postgres = Postgres(cluster=cluster, port=free_port(), log=home / "log")

@@ -69,7 +69,7 @@ async def test_a_new_pid_is_reported_and_the_hook_runs_after_each_start(
         assert reported[0] != reported[-1]
 
 
-async def test_a_hook_that_fails_on_a_restart_is_tried_again(
+async def test_a_hook_that_fails_on_a_restart_is_retried(
     supervisor: Supervisor, make_child: MakeChild, eventually: Eventually
 ) -> None:
     calls: list[int] = []

@@ -29,7 +29,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-async def test_it_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Path) -> None:
+async def test_the_server_serves_its_namespace_and_pages_and_keeps_its_file(tmp_path: Path) -> None:
     first = server(tmp_path, "kept")
     async with Supervisor(tmp_path) as supervisor:
         await supervisor.start(first.child())
@@ -67,7 +67,7 @@ async def test_a_temporary_one_has_no_pages_and_no_file(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"temporal.log"}
 
 
-async def test_the_environment_of_other_programs_does_not_reach_it(
+async def test_the_environment_of_other_programs_is_not_inherited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOCSIN_SECRET_KEY", "ours alone")

@@ -37,7 +37,7 @@ async def test_the_demo_prints_the_path_of_one_notification(
     assert len(await api_tenant.outbox()) == 1
 
 
-async def test_where_e_mail_is_real_nothing_is_sent_and_nothing_tempts(
+async def test_nothing_is_sent_or_suggested_where_email_is_real(
     api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await print_welcome(settings(email_providers=["sendgrid=70", "smtp=30"]), running(api_tenant))

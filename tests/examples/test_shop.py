@@ -43,13 +43,13 @@ TOLD = [
 ]
 
 
-def test_every_template_is_there_in_two_languages() -> None:
+def test_every_template_exists_in_two_languages() -> None:
     templates = sorted(item.resource_key for item in read_folder(SHOP_DIR) if item.resource_type == TEMPLATE_ITEM)
     for resource_key, found in groupby(templates, key=lambda resource_key: resource_key[:2]):
         assert [language for *_, language in found] == LANGUAGES, resource_key
 
 
-def test_the_types_of_the_story_are_there() -> None:
+def test_the_types_of_the_walkthrough_exist() -> None:
     keys = {item.resource_key[0] for item in read_folder(SHOP_DIR) if item.resource_type == TYPE_ITEM}
     assert keys >= {"welcome", "one-time-password", "order.shipped", "invoice", "critical-alert", "newsletter"}
 

@@ -30,7 +30,7 @@ def test_one_seed_or_one_fault_can_be_selected() -> None:
     assert [seed for seed, _ in chosen(arguments(["--seeds", "3"]))] == [1, 2, 3]
 
 
-def test_the_long_run_has_every_fault_that_lasts_and_makes_it_last() -> None:
+def test_the_long_run_has_every_outage_at_its_full_length() -> None:
     assert [name for _, names in chosen(arguments(["--long"])) for name in names] == sorted(OUTAGES)
     assert LONG.outage >= 120
     assert LONG.flood == 10_000

@@ -55,7 +55,7 @@ VIOLATIONS = {
     "I2 every notification ends": "UPDATE notification SET finished_at = NULL",
     "I2 a finished notification has a final status": "UPDATE notification SET status = 'PENDING'",
     "I2 every open notification has a queue entry": (
-        f"INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, due_at)"
+        f"INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)"
         f" VALUES ('{ID}', 1, '{TENANT}', 3, 'started', now())"
     ),
     "I2 no attempt is left open": "UPDATE attempt SET state = 'submitting', evidence = NULL",

@@ -56,7 +56,7 @@ async def bash(script: str) -> str:
     return out.decode()
 
 
-async def test_it_prints_where_everything_is_and_a_timeline_that_ends_in_delivered(everyday: RunningStack) -> None:
+async def test_make_run_prints_addresses_and_a_timeline_that_ends_in_delivered(everyday: RunningStack) -> None:
     printed, info = everyday.run.printed, everyday.run.info
     for shown in (f"{info.api_url}/docs", f"{info.api_url}/outbox", info.temporal_ui_url, info.api_key):
         assert shown in printed
@@ -146,7 +146,7 @@ async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: Run
 
 
 @pytest.mark.long
-async def test_a_make_that_is_killed_takes_the_stack_with_it(tmp_path: Path) -> None:
+async def test_killing_make_stops_the_stack(tmp_path: Path) -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("no make on this machine")

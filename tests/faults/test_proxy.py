@@ -47,7 +47,7 @@ async def test_the_proxy_forwards_both_directions(proxy: Proxy) -> None:
     line[1].close()
 
 
-async def test_while_it_is_dead_nothing_arrives_and_afterwards_everything(proxy: Proxy) -> None:
+async def test_a_dead_proxy_delivers_everything_afterwards(proxy: Proxy) -> None:
     line = await called(proxy)
     with proxy.dead():
         assert await echo(line, b"hello", within=0.2) == b""
@@ -55,7 +55,7 @@ async def test_while_it_is_dead_nothing_arrives_and_afterwards_everything(proxy:
     line[1].close()
 
 
-async def test_slow_it_takes_its_time(proxy: Proxy) -> None:
+async def test_a_slow_proxy_delays_data(proxy: Proxy) -> None:
     line = await called(proxy)
     began = time.monotonic()
     with proxy.slow(0.1):

@@ -40,7 +40,7 @@ async def sent_once(stack: RunningStack, ids: list[str]) -> None:
     assert await stack.stack_database.sent(ids) == len(ids)
 
 
-async def test_while_temporal_is_silent_sends_are_accepted_quickly_and_afterwards_delivered_once(
+async def test_sends_during_a_temporal_outage_are_accepted_and_delivered_once_afterwards(
     stack: RunningStack,
 ) -> None:
     with stack.run.frozen("temporal"):

@@ -169,7 +169,7 @@ async def test_an_accepted_message_is_logged_after_its_call(faulty_vendors: Faul
         (FaultyVendorMode.CLOSED, TemporaryError),
     ],
 )
-async def test_on_days_on_which_nothing_is_taken(
+async def test_a_vendor_that_accepts_nothing_has_no_message(
     faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode, error: type[Exception]
 ) -> None:
     sent = message(name)
@@ -238,7 +238,7 @@ async def test_a_dripping_response_exceeds_every_deadline(faulty_vendors: Faulty
 
 
 @both
-async def test_a_held_call_is_answered_when_the_mode_ends(faulty_vendors: FaultyVendors, name: str) -> None:
+async def test_a_held_call_gets_a_response_when_the_mode_ends(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
     async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.HOLD, name):
         sending = asyncio.create_task(faulty_vendors.providers[name].send(sent))
@@ -248,7 +248,7 @@ async def test_a_held_call_is_answered_when_the_mode_ends(faulty_vendors: Faulty
     await sending
 
 
-async def test_the_mail_server_can_be_away(faulty_vendors: FaultyVendors) -> None:
+async def test_the_mail_server_can_be_unavailable(faulty_vendors: FaultyVendors) -> None:
     sent = message("smtp")
     async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.CLOSED, "smtp"):
         with pytest.raises(TemporaryError):
@@ -264,7 +264,7 @@ async def test_the_vendor_posts_signed_receipts(faulty_vendors: FaultyVendors, n
 
 
 @both
-async def test_of_some_it_reports_nothing(faulty_vendors: FaultyVendors, name: str) -> None:
+async def test_some_contact_points_get_no_receipts(faulty_vendors: FaultyVendors, name: str) -> None:
     await faulty_vendors.providers[name].send(message(name, "silent"))
     await faulty_vendors.vendor_control.wait_until_reported()
     assert faulty_vendors.receipts == []
@@ -299,7 +299,7 @@ async def test_an_early_receipt_precedes_the_response(faulty_vendors: FaultyVend
 
 
 @both
-async def test_a_receipt_that_is_not_taken_comes_again(faulty_vendors: FaultyVendors, name: str) -> None:
+async def test_an_unaccepted_receipt_is_repeated(faulty_vendors: FaultyVendors, name: str) -> None:
     faulty_vendors.receipt_status = 503
     await faulty_vendors.providers[name].send(message(name, "good"))
     await faulty_vendors.wait_for_receipts(2)
@@ -308,7 +308,7 @@ async def test_a_receipt_that_is_not_taken_comes_again(faulty_vendors: FaultyVen
     assert set(faulty_vendors.kinds()) == {ReceiptKind.DELIVERED}
 
 
-async def test_a_refused_receipt_is_complained_of(faulty_vendors: FaultyVendors) -> None:
+async def test_a_refused_receipt_is_recorded_as_a_complaint(faulty_vendors: FaultyVendors) -> None:
     faulty_vendors.receipt_status = 401
     await faulty_vendors.providers["twilio"].send(message("twilio", "good"))
     await faulty_vendors.vendor_control.wait_until_reported()

@@ -75,7 +75,7 @@ def test_the_rate_of_the_sandbox_is_one_of_the_settings(monkeypatch: pytest.Monk
     assert settings(sandbox_rate=4).rate("sandbox") == 4
 
 
-def test_a_rate_that_is_none_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_rate_is_an_error_that_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_SMTP_RATE", "fast")
     with pytest.raises(ValueError, match="TOCSIN_SMTP_RATE"):
         settings().rate("smtp")

@@ -88,7 +88,7 @@ def test_a_declared_lookup_exists_and_states_the_lag_of_records(name: str) -> No
 
 
 @asked(ContractCase.ACCEPTS)
-async def test_it_accepts_with_a_message_id_and_the_vendor_has_it_once(bench: Bench) -> None:
+async def test_an_accepted_message_has_an_id_and_exists_once(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
     told = await send(bench.provider, message)
     assert told.result.result is CallResult.ACCEPTED
@@ -327,7 +327,7 @@ async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(ben
 
 
 @pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.parses_receipts])
-async def test_one_that_reports_nothing_takes_every_receipt_for_forged(name: str, database: Database) -> None:
+async def test_a_provider_without_receipts_refuses_every_receipt_as_forged(name: str, database: Database) -> None:
     async with HARNESSES[name].bench(database) as bench:
         with pytest.raises(ForgedReceipt):
             bench.provider.parse_receipts({}, b"{}")
@@ -419,7 +419,7 @@ async def test_a_message_that_never_arrived_is_not_found(bench: Bench, monkeypat
 
 
 @asked(ContractCase.FINDS, ContractCase.ERRS)
-async def test_a_look_up_is_one_request_and_sends_nothing(bench: Bench) -> None:
+async def test_a_lookup_is_one_request_and_sends_nothing(bench: Bench) -> None:
     message = await bench.message(ContractCase.LOSES)
     await send(bench.provider, message)
     for times in (1, 2):
@@ -429,7 +429,7 @@ async def test_a_look_up_is_one_request_and_sends_nothing(bench: Bench) -> None:
 
 @asked(ContractCase.FINDS, ContractCase.ERRS)
 @pytest.mark.parametrize("case", ANSWERS)
-async def test_a_look_up_that_fails_proves_neither_and_is_not_repeated(
+async def test_a_failed_lookup_proves_nothing_and_is_not_repeated(
     bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = await bench.message(ContractCase.LOSES)

@@ -198,7 +198,7 @@ def test_a_failure_without_a_code_is_an_unknown_error(status: str) -> None:
     assert twilio_reasons.find_failure_reason({"MessageStatus": status}) == "unknown_error"
 
 
-def test_a_message_canceled_at_twilio_is_the_accounts_doing() -> None:
+def test_a_message_canceled_at_twilio_is_a_failure_of_the_account() -> None:
     assert meaning(twilio_reasons.find_failure_reason({"MessageStatus": "canceled"})) == (
         "canceled_at_provider",
         A,

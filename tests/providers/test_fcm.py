@@ -50,7 +50,7 @@ async def test_a_refused_connection_proves_not_sent(bench: FcmBench) -> None:
     await check_refused_connection(bench)
 
 
-async def test_it_takes_fcm_devices_only(bench: FcmBench) -> None:
+async def test_fcm_supports_fcm_devices_only(bench: FcmBench) -> None:
     assert bench.provider.device_kinds == {DeviceKind.FCM}
 
 
@@ -85,7 +85,7 @@ async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:
         ("invalid_without_field", 400, "bad_request", False),
     ],
 )
-async def test_a_device_is_forgotten_on_the_vendors_definite_word_only(
+async def test_a_device_is_deleted_only_if_the_vendor_reports_a_dead_token(
     bench: FcmBench, name: str, status: int, reason: str, gone: bool
 ) -> None:
     bench.vendor.reply = Reply(status=status, body=sample(name))
@@ -98,7 +98,7 @@ NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {
 
 
 @pytest.mark.parametrize("body", NO_WORDS)
-async def test_a_400_without_words_forgets_nothing(bench: FcmBench, body: Any) -> None:
+async def test_a_400_without_a_code_keeps_the_device(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=400, body=body)
     answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert isinstance(answer, ProviderRefusal)
@@ -106,7 +106,7 @@ async def test_a_400_without_words_forgets_nothing(bench: FcmBench, body: Any) -
 
 
 @pytest.mark.parametrize("body", NO_WORDS)
-async def test_a_404_without_words_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
+async def test_a_404_without_a_code_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=404, body=body)
     with pytest.raises(PermanentError, match="unexpected_answer"):
         await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
@@ -122,7 +122,7 @@ async def test_a_404_without_words_is_not_about_the_device(bench: FcmBench, body
         ("internal", UnknownOutcome, "server_error"),
     ],
 )
-async def test_every_other_word_proves_something(
+async def test_every_other_status_word_proves_a_result(
     bench: FcmBench, name: str, kind: type[ProviderError], reason: str
 ) -> None:
     bench.vendor.reply = Reply(status=STATUS[name], body=sample(name))
@@ -175,7 +175,7 @@ async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
     assert len(bench.vendor.tokens) == 2
 
 
-async def test_one_that_has_worked_and_is_refused_is_fetched_anew_once(
+async def test_a_refused_token_that_worked_before_is_renewed_once(
     bench: FcmBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first token may have been revoked. If the new one is refused as well, the account is."""
@@ -204,7 +204,7 @@ async def test_one_that_has_worked_and_is_refused_is_fetched_anew_once(
         (Reply(status=200, body={"access_token": "t"}), TemporaryError),
     ],
 )
-async def test_without_a_token_it_is_proved_that_nothing_was_sent(
+async def test_a_missing_token_proves_that_nothing_was_sent(
     bench: FcmBench, reply: Reply, kind: type[ProviderError]
 ) -> None:
     bench.vendor.token_reply = reply
@@ -243,7 +243,7 @@ async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: F
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"type": "service_account"}', '"/etc/passwd"'])
-async def test_credentials_that_are_none_are_an_error_at_start_that_quotes_nothing(bench: FcmBench, text: str) -> None:
+async def test_invalid_credentials_are_an_error_at_start_without_quotes(bench: FcmBench, text: str) -> None:
     with pytest.raises(ValueError, match=r"^TOCSIN_FCM_CREDENTIALS is not the JSON of a service account$") as caught:
         Fcm(settings(bench, credentials=SecretStr(text)), bench.transport)
     assert caught.value.__suppress_context__
@@ -290,7 +290,7 @@ async def test_a_message_that_never_expires_names_no_time(bench: FcmBench) -> No
 @pytest.mark.parametrize(
     ("left", "least", "most"), [(timedelta(hours=1), 3590, 3600), (timedelta(days=90), 28 * 86_400, 28 * 86_400)]
 )
-async def test_a_message_is_of_no_use_after_its_expiry(
+async def test_a_message_is_dropped_by_the_vendor_after_its_expiry(
     bench: FcmBench, left: timedelta, least: float, most: float
 ) -> None:
     expires_at = datetime.now(UTC) + left
@@ -299,7 +299,7 @@ async def test_a_message_is_of_no_use_after_its_expiry(
     assert headers["apns-expiration"] == str(int(expires_at.timestamp()))
 
 
-async def test_a_message_that_expired_on_its_way_is_for_now_or_never(bench: FcmBench) -> None:
+async def test_a_message_that_expires_before_the_call_gets_no_lifetime(bench: FcmBench) -> None:
     told, _ = await sent(bench, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert told["ttl"] == "0s"
 

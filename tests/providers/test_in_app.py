@@ -23,7 +23,7 @@ def in_app(database: Database) -> InApp:
     return InApp(InboxStore(database))
 
 
-async def test_a_message_is_a_row_in_the_persons_inbox(database_tenant: DatabaseTenant, in_app: InApp) -> None:
+async def test_a_message_is_a_row_in_the_recipients_inbox(database_tenant: DatabaseTenant, in_app: InApp) -> None:
     message = await message_to(database_tenant, Channel.IN_APP, {})
     assert await in_app.send(message) == ProviderAcceptance(message_id=str(message.delivery_id))
     [row] = await database_tenant.query(
@@ -38,9 +38,7 @@ async def test_a_message_is_a_row_in_the_persons_inbox(database_tenant: Database
     assert (row["seen_at"], row["read_at"], row["archived_at"]) == (None, None, None)
 
 
-async def test_two_sends_of_one_delivery_write_it_once_and_the_first_stays(
-    database_tenant: DatabaseTenant, in_app: InApp
-) -> None:
+async def test_two_sends_of_one_delivery_keep_the_first_row(database_tenant: DatabaseTenant, in_app: InApp) -> None:
     message = await message_to(database_tenant, Channel.IN_APP, {})
     first = await in_app.send(message)
     await database_tenant.query("UPDATE inbox_message SET read_at = now() WHERE id = :id", id=message.delivery_id)

@@ -62,7 +62,7 @@ async def test_an_empty_mail_opens_no_connection() -> None:
 
 
 @pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])
-async def test_twilio_keeps_a_message_until_it_is_of_no_use(left: int, least: int, most: int) -> None:
+async def test_twilio_keeps_a_message_until_it_expires(left: int, least: int, most: int) -> None:
     async with twilio_bench() as bench:
         message = replace(
             bench.message_in_mode(VendorMode.GOOD), expires_at=datetime.now(UTC) + timedelta(seconds=left)

@@ -120,7 +120,7 @@ async def way(to: GuardedBackend) -> AsyncIterator[Transport]:
 
 
 @pytest.mark.parametrize("url", INSIDE.values(), ids=INSIDE)
-async def test_no_spelling_leads_inside(url: str) -> None:
+async def test_no_notation_leads_to_an_internal_address(url: str) -> None:
     """Use the system's own resolver, which understands such notations. httpx2 and the resolver refuse what they do not
     understand.
     """
@@ -155,7 +155,7 @@ async def test_a_public_address_is_called(address: str) -> None:
 
 
 @pytest.mark.parametrize("inside", ["10.0.0.1", "::1", "fe80::1%2", "169.254.169.254"])
-async def test_one_address_inside_is_enough_to_refuse_the_name(inside: str) -> None:
+async def test_one_internal_address_refuses_the_name(inside: str) -> None:
     network = Network()
     async with way(backend(Names(["8.8.8.8", inside]), network)) as transport:
         with pytest.raises(TemporaryError):
@@ -219,7 +219,7 @@ async def test_hanging_names_do_not_block_other_threads() -> None:
         await asyncio.gather(*blocked)
 
 
-async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_in_the_environment_does_not_bypass_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://8.8.8.8:3128")
     network = Network()
@@ -229,7 +229,7 @@ async def test_a_proxy_in_the_environment_is_no_way_around(monkeypatch: pytest.M
     assert network.called == []
 
 
-async def test_a_unix_socket_is_inside() -> None:
+async def test_a_unix_socket_is_internal() -> None:
     with pytest.raises(httpcore2.ConnectError):
         await backend().connect_unix_socket("/var/run/docker.sock")
 
@@ -257,7 +257,7 @@ async def test_internal_and_unreachable_targets_fail_alike(names: Resolver) -> N
 
 
 @pytest.mark.parametrize("port", [25, 22, 5432, 8000, 8080])
-async def test_other_ports_than_those_of_the_web_are_not_called(port: int) -> None:
+async def test_only_web_ports_are_called(port: int) -> None:
     network = Network()
     async with way(backend(Names(["8.8.8.8"]), network)) as transport:
         with pytest.raises(TemporaryError):

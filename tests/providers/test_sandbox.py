@@ -61,7 +61,7 @@ async def outcome(sandbox: Sandbox, message: OutgoingMessage) -> type:
         return type(error)
 
 
-def test_the_words_and_digits_are_those_that_are_documented() -> None:
+def test_the_words_and_digits_equal_the_documented_ones() -> None:
     assert {str(mode): digits for mode, digits in zip(SandboxMode, WORDS.values(), strict=True)} == WORDS
 
 
@@ -182,9 +182,7 @@ async def test_only_a_message_with_receipts_is_announced(database_tenant: Databa
     assert len(heard) == 1
 
 
-async def test_each_call_is_noted_with_the_message_that_it_left(
-    database_tenant: DatabaseTenant, sandbox: Sandbox
-) -> None:
+async def test_each_call_is_recorded_with_its_message(database_tenant: DatabaseTenant, sandbox: Sandbox) -> None:
     message = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
     for _ in range(2):
         await sandbox.send(replace(message, attempt_id=uuid4()))
@@ -367,6 +365,6 @@ def test_five_minutes_either_way_are_tolerated(sandbox: Sandbox, minutes: float,
             parsed(sandbox, body, at=at)
 
 
-def test_it_takes_every_channel_but_the_inbox_and_every_kind_of_device() -> None:
+def test_the_sandbox_supports_all_devices_and_channels_except_the_inbox() -> None:
     assert Sandbox.channels == set(Channel) - {Channel.IN_APP}
     assert Sandbox.device_kinds == set(DeviceKind)

@@ -86,7 +86,7 @@ async def test_both_parts_are_sent_plain_first_without_empty_parts(bench: SendGr
         (tuple(f"tag-{number}" for number in range(20)), [f"tag-{number}" for number in range(10)]),
     ],
 )
-async def test_tags_are_categories_as_far_as_the_vendor_takes_them(
+async def test_tags_that_the_vendor_supports_become_categories(
     bench: SendGridBench, tags: tuple[str, ...], categories: list[str] | None
 ) -> None:
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), tags=tags))
@@ -103,7 +103,7 @@ async def test_the_vendor_tracks_only_if_the_type_enables_it(bench: SendGridBenc
     assert settings == (None if is_wanted else off | {"ganalytics": {"enable": False}})
 
 
-async def test_an_international_domain_goes_out_in_its_ascii_form(bench: SendGridBench) -> None:
+async def test_an_international_domain_is_sent_in_its_ascii_form(bench: SendGridBench) -> None:
     message = replace(
         bench.message_in_mode(VendorMode.GOOD),
         address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"},
@@ -172,7 +172,7 @@ async def test_a_message_that_is_too_large_is_refused(bench: SendGridBench) -> N
         (Reply(status=503), TemporaryError, "unavailable"),
     ],
 )
-async def test_every_other_status_proves_something(
+async def test_every_other_status_proves_a_result(
     bench: SendGridBench, reply: Reply, error: type[ProviderError], reason: str
 ) -> None:
     bench.vendor.reply = reply
@@ -221,7 +221,7 @@ async def test_the_vendors_own_check_agrees_with_the_signatures_of_these_tests(b
     assert len(parsed(bench, body)) == len(sample("events"))
 
 
-async def test_every_word_of_the_vendor_has_its_house_word(bench: SendGridBench) -> None:
+async def test_every_vendor_term_has_its_receipt_kind(bench: SendGridBench) -> None:
     told = [(receipt.raw["event"], receipt.kind, receipt.reason) for receipt in parsed(bench, raw(sample("events")))]
     assert told == [
         ("processed", ReceiptKind.UNKNOWN, None),
@@ -275,7 +275,7 @@ async def test_a_repeated_event_with_new_ids_is_the_same_receipt(
     ],
     ids=["without its line's end", "re-serialised", "changed"],
 )
-async def test_only_the_very_bytes_are_believed(bench: SendGridBench, change: Any) -> None:
+async def test_only_the_exact_bytes_are_accepted(bench: SendGridBench, change: Any) -> None:
     body = raw(sample("events"))
     headers = bench.signed(body, datetime.now(UTC))
     with pytest.raises(ForgedReceipt):
@@ -304,14 +304,14 @@ async def test_a_signature_that_is_none_is_forged(bench: SendGridBench, signatur
         bench.provider.parse_receipts(headers, b"[]")
 
 
-async def test_without_a_public_key_nothing_is_believed(bench: SendGridBench) -> None:
+async def test_every_receipt_is_refused_without_a_public_key(bench: SendGridBench) -> None:
     bench.provider = SendGrid(bench.settings.model_copy(update={"webhook_public_key": ""}), bench.transport)
     with pytest.raises(ForgedReceipt):
         parsed(bench, raw(sample("events")))
 
 
 @pytest.mark.parametrize("key", ["nonsense", shown(OWN_KEY)[:-8]])
-async def test_a_public_key_that_is_none_is_an_error_at_start(bench: SendGridBench, key: str) -> None:
+async def test_an_invalid_public_key_is_an_error_at_start(bench: SendGridBench, key: str) -> None:
     with pytest.raises(ValueError, match="TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY"):
         SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
 
@@ -320,14 +320,14 @@ ODD: list[Any] = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp":
 
 
 @pytest.mark.parametrize("odd", [*ODD, {"event": "open", "timestamp": 10**30}, {"event": [], "timestamp": 1}], ids=str)
-async def test_an_odd_event_does_not_cost_the_others_of_its_batch(bench: SendGridBench, odd: Any) -> None:
+async def test_an_undocumented_event_does_not_fail_its_batch(bench: SendGridBench, odd: Any) -> None:
     delivered, opened = sample("events")[2:4]
     told = parsed(bench, raw([delivered, odd, opened]))
     assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
     assert told[1].raw == {"unreadable": odd}  # two different events are two receipts
 
 
-async def test_an_odd_event_is_kept_by_its_form_alone(bench: SendGridBench) -> None:
+async def test_an_undocumented_event_is_stored_without_values(bench: SendGridBench) -> None:
     """Any value may be the recipient's address. By the attempt id it is a receipt of the attempt."""
     attempt, address = UUID(int=1), "ada@example.com"
     odd = {"event": [address], "email": address, address: 1, "timestamp": 1, REFERENCE: str(attempt)}
@@ -387,7 +387,7 @@ async def test_an_international_domain_is_found_by_its_ascii_form(bench: SendGri
     assert found.message_id == accepted.message_id
 
 
-async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: SendGridBench) -> None:
+async def test_a_list_with_messages_of_others_is_no_proof(bench: SendGridBench) -> None:
     """In case the vendor ignores an unknown condition."""
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.activity[str(message.attempt_id)].append({"msg_id": "X1", "to_email": "eve@example.com"})
@@ -395,7 +395,7 @@ async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: SendG
 
 
 @pytest.mark.parametrize("messages", [None, {}, [7], [{"to_email": "ada+good@example.com"}]])
-async def test_a_list_that_is_none_proves_nothing(bench: SendGridBench, messages: Any) -> None:
+async def test_an_invalid_list_proves_nothing(bench: SendGridBench, messages: Any) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.lookup_override = Reply(status=200, body={"messages": messages})
     with pytest.raises(TemporaryError, match="malformed_answer"):

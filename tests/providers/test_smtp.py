@@ -33,7 +33,7 @@ async def sent(server: MailServer, message: OutgoingMessage) -> KeptMail:
     return kept
 
 
-async def test_the_mail_is_text_with_html_as_its_better(server: MailServer) -> None:
+async def test_the_email_has_text_with_html_as_the_alternative(server: MailServer) -> None:
     kept = await sent(server, to(subject="Grüße", html="<p>Größe</p>", text="Größe"))
     mail = kept.mail
     assert mail.get_content_type() == "multipart/alternative"
@@ -48,7 +48,7 @@ async def test_the_mail_is_text_with_html_as_its_better(server: MailServer) -> N
     assert (kept.sender, kept.recipients) == (SENDER, [ADA])
 
 
-async def test_without_html_it_is_text_alone(server: MailServer) -> None:
+async def test_an_email_without_html_has_text_only(server: MailServer) -> None:
     kept = await sent(server, to(html=""))
     assert kept.mail.get_content_type() == "text/plain"
 
@@ -111,7 +111,7 @@ async def test_an_address_adds_no_command(server: MailServer, address: str) -> N
 @pytest.mark.parametrize(
     "text", ["\r\n.\r\nMAIL FROM:<eve@example.com>\r\n", "\n.\n", "\r.\r", "\r\n.\n", "\n.\r\nQUIT"]
 )
-async def test_a_body_does_not_end_itself(server: MailServer, text: str) -> None:
+async def test_a_body_cannot_end_the_message(server: MailServer, text: str) -> None:
     """SMTP smuggling: one message in, one message out."""
     await sent(server, to(text=f"before{text}after", html=f"before{text}after"))
     assert len(server.ledger) == 1
@@ -126,13 +126,13 @@ async def test_the_longest_address_goes_out_in_one_header_line(server: MailServe
     assert f"To: {address}\r\n".encode() in kept.raw
 
 
-async def test_an_international_domain_goes_by_its_ascii_form(server: MailServer) -> None:
+async def test_an_international_domain_is_called_by_its_ascii_form(server: MailServer) -> None:
     kept = await sent(server, to("ada@exämple.de", "ada@xn--exmple-cua.de"))
     assert kept.recipients == ["ada@xn--exmple-cua.de"]
     assert kept.options == []
 
 
-async def test_an_address_without_an_ascii_form_needs_a_server_that_takes_it(server: MailServer) -> None:
+async def test_a_non_ascii_address_needs_a_server_that_supports_it(server: MailServer) -> None:
     refusal = await Smtp(server.settings()).send(to("ädä@example.com"))
     assert refusal == ProviderRefusal(reason="international_address_not_supported")
     async with MailServer(international=True).open() as modern:
@@ -289,7 +289,7 @@ async def test_a_server_that_offers_no_login_at_all_is_unsuitable_too() -> None:
 
 
 @pytest.mark.parametrize("mode", [MailMode.CUT_AT_GREETING, MailMode.CUT_AT_RCPT])
-async def test_a_line_that_is_cut_before_the_content_is_temporary(server: MailServer, mode: MailMode) -> None:
+async def test_a_connection_cut_before_the_content_is_temporary(server: MailServer, mode: MailMode) -> None:
     server.mode = mode
     with pytest.raises(TemporaryError, match="connect_failed"):
         await Smtp(server.settings()).send(to())
@@ -377,7 +377,7 @@ def test_settings_are_read_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize(
     "sender", ["shop", "shop@", "@shop.example", "Shop <shop@shop.example>", "a@b\r\nBcc: c@d", "ö@b.c"]
 )
-def test_a_sender_that_is_no_address_is_an_error_at_start(server: MailServer, sender: str) -> None:
+def test_an_invalid_sender_is_an_error_at_start(server: MailServer, sender: str) -> None:
     with pytest.raises(ValidationError):
         server.settings(**{"from": sender})
 
@@ -432,11 +432,11 @@ async def test_a_check_does_not_wait_for_a_silent_server(monkeypatch: pytest.Mon
         ({"host": "::1"}, False),
     ],
 )
-def test_a_password_in_the_clear_is_noticed_beyond_this_machine(changed: dict[str, Any], in_clear: bool) -> None:
+def test_an_unencrypted_password_is_detected_beyond_this_machine(changed: dict[str, Any], in_clear: bool) -> None:
     assert MailServer(port=25).settings(**changed).has_plaintext_login is in_clear
 
 
-async def test_a_check_warns_of_a_password_in_the_clear(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_warns_of_an_unencrypted_password(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.smtp, "_is_loopback", lambda host: False)
     said = await Smtp(server.settings()).check()
     assert said.endswith("; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit")

@@ -81,7 +81,7 @@ async def test_an_unsent_request_is_temporary(call: Call, closed: bool) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "nothing", "http://[::1/"])
 @both
-async def test_an_address_that_is_none_never_left(call: Call, url: str) -> None:
+async def test_an_invalid_address_is_never_called(call: Call, url: str) -> None:
     with pytest.raises(TemporaryError, match="connect_failed"):
         await call(url)
 
@@ -117,7 +117,7 @@ async def test_a_refused_response_with_a_truncated_body_proves_nothing(call: Cal
 
 @pytest.mark.parametrize(("status", "accepted"), [(200, True), (400, False)])
 @both
-async def test_a_body_that_never_ends_is_left(
+async def test_an_endless_body_is_abandoned(
     call: Call, monkeypatch: pytest.MonkeyPatch, status: int, accepted: bool
 ) -> None:
     monkeypatch.setattr(providers.transport, "BODY_TIMEOUT", 0.1)

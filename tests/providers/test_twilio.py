@@ -107,7 +107,7 @@ async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) ->
     assert theirs["auth"] == (SID, TOKEN)
 
 
-async def test_a_messaging_service_takes_the_place_of_the_sender(bench: TwilioBench) -> None:
+async def test_a_messaging_service_replaces_the_sender(bench: TwilioBench) -> None:
     settings = bench.settings.model_copy(update={"sender": "", "messaging_service_sid": "MG1"})
     vendor, bench.vendor.complaints = bench.vendor, []
     with pytest.raises(PermanentError):
@@ -126,7 +126,7 @@ async def test_an_accepted_message_has_its_sid_and_its_price(bench: TwilioBench)
 
 
 @pytest.mark.parametrize("price", [None, "", "free", "-1e9", "٣", 7, ["1"], "-123456789.0"])
-async def test_a_price_that_is_no_number_is_none(bench: TwilioBench, price: Any) -> None:
+async def test_an_invalid_price_is_none(bench: TwilioBench, price: Any) -> None:
     bench.vendor.reply = Reply(status=201, body={"sid": "SM1", "price": price})
     answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert isinstance(answer, ProviderAcceptance)
@@ -201,7 +201,7 @@ async def test_every_other_response_proves_a_result(
         ("canceled", ReceiptKind.FAILED, "unreachable"),
     ],
 )
-async def test_every_word_of_the_vendor_has_its_house_word(
+async def test_every_vendor_term_has_its_receipt_kind(
     bench: TwilioBench, word: str, kind: ReceiptKind, reason: str | None
 ) -> None:
     body = urlencode({"MessageSid": "SM1", "MessageStatus": word, "ErrorCode": "30003"}).encode()
@@ -261,7 +261,7 @@ async def test_an_added_or_changed_field_is_forged(bench: TwilioBench, added: by
         bench.provider.parse_receipts(headers, body + added)
 
 
-async def test_a_newer_signature_with_a_shared_key_is_believed(bench: TwilioBench) -> None:
+async def test_a_newer_signature_with_a_shared_key_is_accepted(bench: TwilioBench) -> None:
     body = callback("delivered")
     url = f"{CALLBACK}?{QUERY}"
     signature = sign("shared key", url, body, "sha256")
@@ -317,7 +317,7 @@ async def test_a_signed_address_without_a_reference_is_matched_by_the_message(be
 
 
 @pytest.mark.postgres
-async def test_the_front_door_hands_on_the_address_as_it_was_called(bench: TwilioBench, container: Container) -> None:
+async def test_the_api_passes_on_the_url_as_it_was_called(bench: TwilioBench, container: Container) -> None:
     """Called by any host, as behind a proxy. Stored once, however often it is repeated."""
     app = create_app(replace(container, providers={"twilio": bench.provider}))
     body, query = callback("delivered"), f"attempt={uuid4()}"
@@ -351,7 +351,7 @@ async def test_a_check_reports_that_the_account_is_not_active(bench: TwilioBench
         await bench.provider.check()
 
 
-async def test_the_questions_are_those_of_the_vendors_own_client(bench: TwilioBench) -> None:
+async def test_the_queries_equal_those_of_the_vendors_own_client(bench: TwilioBench) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.check()
     await bench.provider.look_up(message, NOW)
@@ -404,7 +404,7 @@ async def test_the_same_text_from_an_earlier_time_does_not_match(bench: TwilioBe
     assert len(await listed(bench, "Grüße & more", NOW + timedelta(seconds=seconds))) == times
 
 
-async def test_a_list_that_holds_the_messages_of_others_is_no_proof(bench: TwilioBench) -> None:
+async def test_a_list_with_messages_of_others_is_no_proof(bench: TwilioBench) -> None:
     """In case the vendor ignores the filter."""
     message = bench.message_in_mode(VendorMode.GOOD)
     listed = [record("+447700900999", message.content["text"], NOW)]

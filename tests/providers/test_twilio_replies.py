@@ -155,7 +155,7 @@ async def test_start_lifts_only_suppressions_of_stop(installation: TwilioInstall
 
 
 @pytest.mark.postgres
-async def test_a_callback_that_is_repeated_is_obeyed_once(installation: TwilioInstallation) -> None:
+async def test_a_repeated_callback_is_applied_once(installation: TwilioInstallation) -> None:
     api_tenant = installation.api_tenants[0]
     phone = number()
     await api_tenant.put_recipient(phone=phone)

@@ -85,7 +85,7 @@ def test_each_tenant_has_its_own_standard_webhooks_secret() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-async def test_any_2xx_is_a_yes(bench: WebhookBench, status: int) -> None:
+async def test_any_2xx_is_accepted(bench: WebhookBench, status: int) -> None:
     bench.vendor.reply = Reply(status=status)
     message = bench.message_in_mode(VendorMode.GOOD)
     answer = await bench.provider.send(message)
@@ -100,7 +100,7 @@ async def test_a_refusal_is_about_this_endpoint_alone(bench: WebhookBench, statu
     assert len(bench.vendor.requests) == 1
 
 
-async def test_410_is_the_definite_word(bench: WebhookBench) -> None:
+async def test_410_is_a_definite_refusal(bench: WebhookBench) -> None:
     bench.vendor.reply = Reply(status=410)
     answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert answer == ProviderRefusal(reason="status_410", response={"status": 410}, is_gone=True)
@@ -146,7 +146,7 @@ async def test_an_address_without_a_listener_is_temporary(bench: WebhookBench) -
         )
 
 
-async def test_it_goes_by_the_guarded_way(bench: WebhookBench) -> None:
+async def test_webhooks_use_the_guarded_transport(bench: WebhookBench) -> None:
     """Bootstrap provides two transports. Only this one may reach addresses that users choose."""
     async with outgoing_client() as client:
         plain, chosen = Transport(client), Transport(client)
@@ -154,7 +154,7 @@ async def test_it_goes_by_the_guarded_way(bench: WebhookBench) -> None:
         assert Webhook.build(tools)._transport is chosen
 
 
-def test_a_template_of_json_stays_the_text_it_is(bench: WebhookBench) -> None:
+def test_a_json_template_keeps_its_text(bench: WebhookBench) -> None:
     message = replace(bench.message_in_mode(VendorMode.GOOD), content={"body": '{"order": 7, "price": "3 €"}'})
     data = json.loads(build_body(message))["data"]
     assert data["body"] == '{"order": 7, "price": "3 €"}'

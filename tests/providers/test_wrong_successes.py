@@ -35,7 +35,7 @@ async def test_a_success_that_the_vendor_does_not_document_is_unknown(name: str)
 
 
 @pytest.mark.parametrize("name", BENCHES)
-async def test_the_documented_success_is_accepted_also_if_its_body_breaks_off(name: str) -> None:
+async def test_the_documented_success_is_accepted_even_with_a_truncated_body(name: str) -> None:
     async with BENCHES[name]() as bench:
         bench.vendor.reply = Reply(status=RIGHT[name], body=DOCUMENTED[name])
         assert isinstance(await bench.provider.send(bench.message_in_mode(VendorMode.GOOD)), ProviderAcceptance)

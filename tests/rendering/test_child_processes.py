@@ -101,7 +101,7 @@ async def test_the_kernel_limits_the_child(child: ChildProcess) -> None:
     assert os.getsid(child.pid) == child.pid
 
 
-async def test_a_child_does_not_import_its_parents_world(child: ChildProcess) -> None:
+async def test_a_child_imports_no_environment_of_its_parent(child: ChildProcess) -> None:
     mapped = proc.text(child.pid, "maps")
     assert "temporalio" not in mapped
     assert "asyncpg" not in mapped
@@ -191,7 +191,7 @@ async def test_a_foreign_response_counts_as_a_dead_child(own: Renderer, monkeypa
         assert await strange.render(sms("x"), {}, "en") == RenderFailure(reason="the rendering process died")
 
 
-async def test_children_that_do_not_start_are_tried_again(
+async def test_children_that_do_not_start_are_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pool, "RESTART_DELAY", 0.01)

@@ -43,7 +43,7 @@ def test_a_tenant_occupies_no_more_than_its_share() -> None:
     assert fair.dequeue() == "a3"
 
 
-def test_a_tenant_that_was_served_waits_behind_one_that_comes_later() -> None:
+def test_a_served_tenant_waits_behind_a_later_tenant() -> None:
     fair = queue(share=2)
     fill(fair, (A, "a1"), (A, "a2"))
     assert fair.dequeue() == "a1"

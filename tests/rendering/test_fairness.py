@@ -81,7 +81,7 @@ async def test_calls_that_wait_behind_the_second_stop_are_refused_too(own: Rende
     assert time.monotonic() - begun < 15
 
 
-async def test_a_child_that_had_no_processor_is_not_held_against_its_template(
+async def test_a_starved_child_does_not_count_against_its_template(
     own: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renderer, "STARVED_CPU_SECONDS", 9)
@@ -91,7 +91,7 @@ async def test_a_child_that_had_no_processor_is_not_held_against_its_template(
     assert [await own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(3)] == [STOPPED] * 3
 
 
-async def test_a_child_that_had_no_processor_has_more_time(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_starved_child_gets_more_time(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "STARVED_CPU_SECONDS", 9)
     monkeypatch.setattr(renderer, "CALL_SECONDS", 0.11)
     monkeypatch.setattr(renderer, "STARVED_EXTRA_SECONDS", 20)
@@ -144,7 +144,7 @@ async def test_the_work_of_a_request_is_limited(own: Renderer, monkeypatch: pyte
     assert [problem.detail for problem in checks.problems[4]] == [schema_checks.SMALLER_BATCH]
 
 
-async def test_a_payload_beyond_its_work_never_reaches_a_child(own: Renderer) -> None:
+async def test_a_payload_above_the_work_limit_never_reaches_a_child(own: Renderer) -> None:
     schema = {"items": {"enum": list(range(4_000))}}
     checks = PayloadChecks(own, uuid4())
     checks.add(0, list(range(200_000)), [schema])

@@ -147,7 +147,7 @@ async def test_a_schema_that_was_never_checked_cannot_fetch(renderer: Renderer) 
         {"$defs": {"a/b~": {"type": "null"}}, "$ref": "#/$defs/a~1b~0"},
     ],
 )
-async def test_an_ordinary_schema_is_taken(renderer: Renderer, schema: dict[str, Any]) -> None:
+async def test_an_ordinary_schema_is_accepted(renderer: Renderer, schema: dict[str, Any]) -> None:
     assert await check_schema(renderer, schema) == []
 
 

@@ -103,7 +103,7 @@ def test_the_depth_counts_whichever_definition_is_seen_first() -> None:
         assert "deeper than" in refusal({"$defs": {name: definitions[name] for name in order}, "$ref": "#/$defs/a0"})[1]
 
 
-def test_a_definition_costs_where_it_is_used() -> None:
+def test_a_definition_is_counted_at_each_reference() -> None:
     unused = {"type": "object", "$defs": {f"a{n}": {"enum": list(range(900))} for n in range(50)}}
     assert cost_of(unused) < 10
 

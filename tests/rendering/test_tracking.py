@@ -79,7 +79,7 @@ def test_a_link_is_replaced_in_its_own_quotes(html: str, after: str) -> None:
         "",
     ],
 )
-def test_everything_else_stays_byte_for_byte(html: str) -> None:
+def test_all_other_html_stays_byte_for_byte(html: str) -> None:
     assert linked(html) == html
     assert rewrite_html(html, None, None) == html
 
@@ -171,7 +171,7 @@ def test_links_to_other_pages_of_the_same_host_are_rewritten(page: str) -> None:
     assert "/t/c/" in TRACKER.add_tracking(other, "smtp", TrackingOptions(clicks=True)).content["html"]
 
 
-def test_another_try_of_the_same_call_is_the_same_message() -> None:
+def test_a_repeated_attempt_of_a_call_is_the_same_message() -> None:
     first = message()
     assert TRACKER.add_tracking(first, "smtp", BOTH) == TRACKER.add_tracking(replace(first), "smtp", BOTH)
 

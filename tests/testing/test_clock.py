@@ -50,7 +50,7 @@ def ahead(stage: LocalInstallation, tocsin: Tocsin, *ids: str) -> timedelta:
     return tocsin.now() - datetime.now(UTC)
 
 
-def test_all_clocks_are_as_far_ahead_those_of_later_workflows_too(
+def test_all_clocks_are_equally_far_ahead_including_later_workflows(
     tocsin_installation: LocalInstallation, shop: Tocsin
 ) -> None:
     early = remind(shop)
@@ -121,7 +121,7 @@ def test_a_bounce_opens_the_next_step(shop: Tocsin) -> None:
     assert shop.statuses(id) == {"email": "FAILED", "sms": "DELIVERED"}
 
 
-def test_until_and_the_outbox_need_no_skipping(shop: Tocsin) -> None:
+def test_wait_for_status_and_the_outbox_need_no_skipping(shop: Tocsin) -> None:
     id = remind(shop)
     assert shop.wait_for_status(id, "SENT")["id"] == id
     assert [message["channel"] for message in shop.outbox(notification_id=id)] == ["email"]
@@ -135,7 +135,7 @@ def test_a_refusal_shows_the_error_of_the_api(shop: Tocsin, tmp_path: Path) -> N
         shop.apply(tmp_path)
 
 
-def test_a_warning_of_apply_is_pythons(tocsin: Tocsin, tmp_path: Path) -> None:
+def test_a_warning_of_apply_becomes_a_python_warning(tocsin: Tocsin, tmp_path: Path) -> None:
     template = tmp_path / "templates" / "lonely"
     template.mkdir(parents=True)
     (template / "sms.en.txt").write_text("Hello")

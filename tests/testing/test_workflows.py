@@ -37,14 +37,14 @@ TASK = ("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_COMPL
         ((*TASK, "WORKFLOW_EXECUTION_COMPLETED"), False),
     ],
 )
-def test_it_works_while_a_task_or_a_call_is_open(kinds: tuple[str, ...], working: bool) -> None:
+def test_a_workflow_is_busy_while_a_task_or_call_is_open(kinds: tuple[str, ...], working: bool) -> None:
     moment = WorkflowProgress.of(history(*kinds))
     assert moment.is_working is working
     assert moment.is_busy(NOON) is working
     assert moment.is_closed is ("WORKFLOW_EXECUTION_COMPLETED" in kinds)
 
 
-def test_timers_that_neither_fired_nor_were_cancelled_run() -> None:
+def test_timers_run_unless_they_fired_or_were_canceled() -> None:
     events = history(*TASK, "TIMER_STARTED", "TIMER_STARTED", "TIMER_STARTED", "TIMER_FIRED", "TIMER_CANCELED")
     for days, event in enumerate(events[4:7], start=1):
         event.timer_started_event_attributes.start_to_fire_timeout.FromTimedelta(timedelta(days=days))
